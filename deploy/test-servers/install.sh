@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what the tests' servers need and this machine lacks; at once when nothing is missing.
+# Debian packages by apt, Apache Kafka's jars by Maven into .cache/kafka.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+jars=$here/../../.cache/kafka
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+packages=()
+have java || packages+=(openjdk-17-jre-headless)
+have mvn || packages+=(maven)
+have kcat || packages+=(kcat)
+have promtool || packages+=(prometheus)
+have chromium || have google-chrome || packages+=(chromium)
+have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
+
+if [ ${#packages[@]} -gt 0 ]; then
+  if [ "$(id -u)" -ne 0 ] || ! have apt-get; then
+    echo "The tests' servers lack: ${packages[*]} (Debian package names). Install them, or run this as root on Debian." >&2
+    exit 1
+  fi
+  # RUNLEVEL=1 keeps the packages from starting their daemons: the tests start their own, on loopback.
+  fetch() { RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null; }
+  fetch 2>/dev/null || { apt-get update -qq && fetch; }
+fi
+
+# The copied pom is the stamp: it lands last, and another version in the pom copies anew.
+if ! cmp -s "$here/kafka-pom.xml" "$jars/pom.xml"; then
+  rm -rf "$jars"
+  mkdir -p "$jars"
+  mvn -q -B -f "$here/kafka-pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$jars"
+  cp "$here/kafka-pom.xml" "$jars/pom.xml"
+fi

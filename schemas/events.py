@@ -1,0 +1,171 @@
+"""CloudEvents 1.0: structured mode in files, binary mode on Kafka (headers `ce_*`, key = subject)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.errors import TermijnError
+
+CONTENT_TYPE = b"application/avro"
+_SPECVERSION = "1.0"
+_RFC_3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+class MalformedEvent(TermijnError):
+    """What came is not a CloudEvent; `key` names what is wrong with it.
+
+    The publisher mends it; on the bus it is parked as a dead letter.
+    """
+
+    def __init__(self, *, key: str, why: str) -> None:
+        super().__init__(f"{key}: {why}")
+        self.key = key
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudEvent:
+    """A business event. Its identity is (`source`, `id`); `time` is when it happened, UTC."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    data: Mapping[str, Any]
+    backfill: str | None = None
+    """The import that brings it, if it is history."""
+
+    def __post_init__(self) -> None:
+        if self.time.tzinfo is None:
+            raise ValueError("a naive datetime has no place in an event")
+
+
+def parse_structured(text: str) -> CloudEvent:
+    """Read one event in structured mode.
+
+    Raises:
+        MalformedEvent: it is not JSON, or lacks `id`, `source`, `type`, `time` or `data`.
+    """
+    try:
+        event = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as cause:
+        raise MalformedEvent(key="json", why=f"is not JSON: {cause}") from cause
+    if not isinstance(event, dict):
+        raise MalformedEvent(key="json", why="is not an object")
+    if event.get("specversion", _SPECVERSION) != _SPECVERSION:
+        raise MalformedEvent(key="specversion", why=f"is not {_SPECVERSION}")
+    data = event.get("data")
+    if not isinstance(data, dict):
+        raise MalformedEvent(
+            key="data", why="is not an object" if "data" in event else "is missing"
+        )
+    attributes = {key: _attribute(event, key) for key in ("id", "source", "type", "time")}
+    return CloudEvent(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=attributes["type"],
+        time=instant(attributes["time"]),
+        data=data,
+    )
+
+
+def to_headers(event: CloudEvent) -> list[tuple[str, bytes]]:
+    """The headers of an event in binary mode."""
+    headers = [
+        ("ce_specversion", _SPECVERSION.encode()),
+        ("ce_id", event.id.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_time", rfc3339(event.time).encode()),
+        ("content-type", CONTENT_TYPE),
+    ]
+    if event.backfill is not None:
+        headers.append(("ce_termijnbackfill", event.backfill.encode()))
+    return headers
+
+
+def from_headers(
+    headers: Iterable[tuple[str, bytes | str | None]] | None, data: Mapping[str, Any]
+) -> CloudEvent:
+    """The event of binary-mode headers and its decoded body.
+
+    Raises:
+        MalformedEvent: an attribute is missing or wrong.
+    """
+    attributes: dict[str, str] = {}
+    for name, value in headers or ():
+        if name.startswith("ce_") and value is not None:
+            try:
+                text = value if isinstance(value, str) else value.decode()
+            except UnicodeDecodeError as cause:
+                raise MalformedEvent(key=name, why="is not UTF-8") from cause
+            attributes[name.removeprefix("ce_")] = text
+    if attributes.get("specversion") != _SPECVERSION:
+        raise MalformedEvent(key="ce_specversion", why=f"is not {_SPECVERSION}")
+    return CloudEvent(
+        id=_attribute(attributes, "id"),
+        source=_attribute(attributes, "source"),
+        type=_attribute(attributes, "type"),
+        time=instant(_attribute(attributes, "time")),
+        data=data,
+        backfill=attributes.get("termijnbackfill"),
+    )
+
+
+def instant(text: str) -> datetime:
+    """An RFC 3339 instant with its offset, UTC; digits beyond microseconds are cut off.
+
+    Raises:
+        MalformedEvent: it is not one, or no such instant exists.
+    """
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        raise MalformedEvent(key="time", why="is not an RFC 3339 instant with its offset")
+    day, clock, fraction, offset = match.groups()
+    offset = "+00:00" if offset in "Zz" else offset
+    try:
+        return datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0'):0<6}{offset}").astimezone(
+            UTC
+        )
+    except (ValueError, OverflowError) as cause:
+        raise MalformedEvent(key="time", why=f"is no instant that exists: {cause}") from cause
+
+
+def rfc3339(at: datetime) -> str:
+    """An instant as text, UTC, with a fraction only where there is one."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def content_hash(event: CloudEvent) -> bytes:
+    """What tells two contents apart, whatever they were encoded in: SHA-256 of type, time and data."""
+    content = [event.type, rfc3339(event.time), _canonical(event.data)]
+    text = json.dumps(
+        content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
+    )
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _canonical(value: Any) -> Any:
+    """Without what is absent: a field that is null and one that is missing say the same."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [_canonical(one) for one in value]
+    return value
+
+
+def _attribute(event: Mapping[str, Any], key: str) -> str:
+    value = event.get(key)
+    if value is None or value == "":
+        raise MalformedEvent(key=key, why="is missing")
+    if not isinstance(value, str):
+        raise MalformedEvent(key=key, why="is not a string")
+    return value

@@ -1,0 +1,70 @@
+"""How the command line takes and shows things: instants, tables, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from schemas.events import MalformedEvent, instant, rfc3339
+
+
+class InstantType(click.ParamType):
+    """An RFC 3339 instant with its offset, such as 2026-03-15T13:00:00Z."""
+
+    name = "instant"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read the instant, UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return instant(value)
+        except (MalformedEvent, ValueError) as cause:
+            self.fail(f"{value!r} is not an instant such as 2026-03-15T13:00:00Z: {cause}")
+
+
+INSTANT = InstantType()
+_PLAIN_WIDTH = 160
+
+
+def as_text(at: datetime | None) -> str | None:
+    """An instant as the contract writes it, or nothing."""
+    return None if at is None else rfc3339(at)
+
+
+def show(
+    rows: Iterable[Mapping[str, Any]], *, as_json: bool, title: str, columns: Sequence[str]
+) -> None:
+    """Print rows: one JSON object a line, or a table of the named columns."""
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    console = Console()
+    Console(width=None if console.is_terminal else _PLAIN_WIDTH).print(table)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case dict():
+            return "\n".join(f"{key} {_cell(one)}" for key, one in value.items())
+    return str(value)

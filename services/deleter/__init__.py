@@ -1,0 +1,1 @@
+"""The deleter: claims what is due, tells the systems, and goes on until each has answered."""

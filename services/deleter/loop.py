@@ -1,0 +1,192 @@
+"""The deleter's loop: one round is look, claim, relay, escalate. Any number may run on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from schemas.errors import TermijnError
+from services.deleter.claiming import claim
+from services.deleter.relaying import (
+    Outlet,
+    Patience,
+    Sent,
+    Stops,
+    first_sent_since,
+    lease,
+    relay,
+)
+from services.deleter.settling import escalate
+from services.ledger import control, tables
+from services.ledger.database import Ledger, database_now
+from services.policy.model import Policy
+
+ROLE = "deleter"
+_CAP_WINDOW = timedelta(hours=1)
+_CAP_OPERATOR = "termijn"
+
+
+class ClockDisagreement(TermijnError):
+    """This machine's clock and the database's differ by more than is safe; nothing was commanded.
+
+    The operator mends the clock (NTP) of whichever is wrong; the role goes on by itself.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"this machine's clock is {seconds:+.1f} s off the database's")
+        self.seconds = seconds
+
+
+class Sight(Protocol):
+    """Whether everything that could forbid an erasure has been recorded."""
+
+    def blind_spots(self) -> Sequence[str]:
+        """The partitions not recorded up to the end that they had when this was called."""
+
+
+class Observer(Protocol):
+    """Who wants to know what a round did: metrics and logs."""
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing was claimed, since these partitions are not recorded yet."""
+
+    def sent(self, commands: Sequence[Sent]) -> None:
+        """These commands went out."""
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """These commands' systems have been silent for too long."""
+
+    def capped(self, cap: int) -> None:
+        """The hourly cap was reached; the deleter has stopped until it is resumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one round does, and how much all rounds of an hour may do."""
+
+    claim: int = 2_000
+    relay: int = 500
+    commands_per_hour: int = 100_000
+    """First sends within an hour; 0 is no cap."""
+    clock_tolerance: timedelta = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleter:
+    """The deleter of one process; `now` is this machine's clock, UTC."""
+
+    ledger: Ledger
+    outlet: Outlet
+    sight: Sight
+    policy: Policy
+    observer: Observer
+    now: Callable[[], datetime]
+    limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
+
+    def round(self) -> int:
+        """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
+
+        Raises:
+            ClockDisagreement: the clocks differ by more than the tolerance.
+        """
+        with self.ledger.transaction() as connection:
+            now = self._agreed_now(connection)
+            state = control.state(connection, ROLE)
+            stops = _system_stops(connection)
+        if state == "paused":
+            return 0
+        handled = 0
+        if state == "running":
+            handled += self._claim()
+        handled += self._relay(stops)
+        self._escalate(now)
+        return handled
+
+    def _claim(self) -> int:
+        spots = self.sight.blind_spots()
+        self.observer.blind(spots)
+        if spots:
+            return 0
+        claimed = self.ledger.write(
+            lambda connection: claim(
+                connection, self.policy, database_now(connection), limit=self.limits.claim
+            )
+        )
+        return claimed.looked_at
+
+    def _relay(self, stops: Stops) -> int:
+        room = self._room()
+        if room == 0:
+            return 0
+        leased = self.ledger.write(
+            lambda connection: lease(connection, database_now(connection), stops, limit=room)
+        )
+        if not leased:
+            return 0
+        sent = self.ledger.write(
+            lambda connection: relay(
+                connection,
+                leased,
+                self.outlet,
+                self.policy,
+                database_now(connection),
+                self.patience,
+            )
+        )
+        self.observer.sent(sent)
+        return len(leased)
+
+    def _room(self) -> int:
+        """How many commands may go out now; at the cap the deleter stops until it is resumed."""
+        cap = self.limits.commands_per_hour
+        if not cap:
+            return self.limits.relay
+        with self.ledger.transaction() as connection:
+            now = database_now(connection)
+            resumed_at = control.resumed_at(connection, ROLE)
+            since = max(now - _CAP_WINDOW, resumed_at or now - _CAP_WINDOW)
+            left = cap - first_sent_since(connection, since)
+            if left <= 0 and _waiting(connection):
+                control.pause(
+                    connection,
+                    ROLE,
+                    operator=_CAP_OPERATOR,
+                    reason=f"the cap of {cap} commands an hour was reached",
+                    now=now,
+                )
+                self.observer.capped(cap)
+        return max(0, min(left, self.limits.relay))
+
+    def _escalate(self, now: datetime) -> None:
+        silent = self.ledger.write(lambda connection: escalate(connection, self.policy, now))
+        if silent:
+            self.observer.escalated(silent)
+
+    def _agreed_now(self, connection: Connection) -> datetime:
+        now = database_now(connection)
+        off = self.now() - now
+        if abs(off) > self.limits.clock_tolerance:
+            raise ClockDisagreement(off.total_seconds())
+        return now
+
+
+def _system_stops(connection: Connection) -> Stops:
+    column = tables.control.c
+    query = select(column.scope, column.state).where(column.scope.startswith("system:"))
+    found: dict[str, set[str]] = {"paused": set(), "drained": set()}
+    for row in connection.execute(query):
+        if row.state in found:
+            found[row.state].add(row.scope.removeprefix("system:"))
+    return Stops(paused=frozenset(found["paused"]), drained=frozenset(found["drained"]))
+
+
+def _waiting(connection: Connection) -> bool:
+    column = tables.command.c
+    query = select(column.command_id).where(column.state == "unsent").limit(1)
+    return connection.execute(query).first() is not None

@@ -1,0 +1,289 @@
+"""Relaying: the outbox goes out. Nothing is `sent` before the broker has said so.
+
+Two transactions a batch. The first leases the commands and marks them `sending`: from then on they may
+be out, whatever crashes. The second takes the one lock of their subjects, looks again at clocks, epochs
+and `not_before`, produces, waits for the delivery reports and marks them `sent`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, and_, func, not_, or_, select
+
+from services.deleter.claiming import tagged_events
+from services.ledger import clocks, journal, tables
+from services.ledger.rows import fetch, insert
+from services.policy.model import Policy
+from services.policy.tagging import Tagged, business_keys
+
+_ARTICLE = {
+    "erase": "GDPR 5(1)(e), 17(1)(a)",
+    "restrict": "GDPR 5(1)(b), 18",
+    "pseudonymise": "GDPR 5(1)(c), 89(1)",
+    "recall": "GDPR 5(1)(d)",
+}
+LEASE = timedelta(seconds=60)
+"""How long a batch may take to go out before another relay tries it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stops:
+    """Systems to which nothing goes (`paused`), or nothing new (`drained`)."""
+
+    paused: frozenset[str] = frozenset()
+    drained: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One command as it goes onto the bus."""
+
+    system: str
+    key: str
+    value: Mapping[str, Any]
+    """The fields of the `command` schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The broker's word on where a command stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Outlet(Protocol):
+    """Where commands go."""
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        """Send all, and return only when each has its delivery report; raise when one fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often a command is repeated, and how long each repetition may be obeyed."""
+
+    base: timedelta = timedelta(minutes=1)
+    cap: timedelta = timedelta(hours=6)
+    validity: timedelta = timedelta(days=7)
+
+    def wait(self, attempt: int) -> timedelta:
+        """How long after an attempt, counted from 1, the next follows."""
+        doubled: timedelta = self.base * (1 << min(attempt - 1, 30))
+        return min(self.cap, doubled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One command that went out, with what metrics and the terminal show of it."""
+
+    command_id: UUID
+    system: str
+    action: str
+    attempt: int
+    due_at: datetime
+    at: datetime
+
+
+def lease(connection: Connection, now: datetime, stops: Stops, *, limit: int) -> list[UUID]:
+    """Take commands whose next attempt is due, so that no other relay does, and mark them `sending`."""
+    column = tables.command.c
+    query = (
+        select(tables.command)
+        .where(column.next_attempt_at <= now, column.next_attempt_at.is_not(None))
+        .where(column.system.not_in(stops.paused))
+        .where(not_(and_(column.system.in_(stops.drained), column.state == "unsent")))
+        .order_by(column.next_attempt_at, column.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(query).all()
+    for row in taken:
+        journal.transition(connection, row, "sending", now, next_attempt_at=now + LEASE)
+    return [row.command_id for row in taken]
+
+
+def relay(
+    connection: Connection,
+    leased: Collection[UUID],
+    outlet: Outlet,
+    policy: Policy,
+    now: datetime,
+    patience: Patience,
+) -> list[Sent]:
+    """Send leased commands that may still go, and mark them sent once they are delivered."""
+    _lock_what_decides(connection, leased)
+    column = tables.command.c
+    query = select(tables.command).order_by(column.subject, column.seq).with_for_update()
+    rows = [
+        row
+        for row in fetch(connection, query, column.command_id, leased)
+        if row.state in ("sending", "sent") and (row.not_before is None or row.not_before <= now)
+    ]
+    rows = _of_current_epochs(connection, rows)
+    if not rows:
+        return []
+    outgoing = compose(connection, rows, policy, now, patience)
+    deliveries = outlet.send(outgoing)
+    for row in rows:
+        attempt = row.attempt + 1
+        journal.transition(
+            connection,
+            row,
+            "sent",
+            now,
+            attempt=attempt,
+            first_sent_at=row.first_sent_at or now,
+            next_attempt_at=now + patience.wait(attempt),
+        )
+    insert(
+        connection,
+        tables.attempt,
+        [
+            {
+                "command_id": row.command_id,
+                "attempt": row.attempt + 1,
+                "at": now,
+                "topic": delivery.topic,
+                "partition": delivery.partition,
+                "offset": delivery.offset,
+            }
+            for row, delivery in zip(rows, deliveries, strict=True)
+        ],
+    )
+    return [
+        Sent(
+            command_id=row.command_id,
+            system=row.system,
+            action=row.action,
+            attempt=row.attempt + 1,
+            due_at=row.due_at,
+            at=now,
+        )
+        for row in rows
+    ]
+
+
+def first_sent_since(connection: Connection, since: datetime) -> int:
+    """How many commands went out for the first time since an instant."""
+    query = select(func.count()).where(tables.command.c.first_sent_at > since)
+    return int(connection.execute(query).scalar_one())
+
+
+def compose(
+    connection: Connection,
+    rows: Sequence[Row[Any]],
+    policy: Policy,
+    now: datetime,
+    patience: Patience,
+) -> list[Outgoing]:
+    """The commands as they go onto the bus: records by event and business keys, never a body."""
+    members = _members(connection, {_covers(row) for row in rows})
+    ids = {one.event_id for group in members.values() for one in group}
+    events = tagged_events(connection, ids, policy)
+    return [
+        _outgoing(
+            row,
+            [events[member.event_id] for member in members[_covers(row)]],
+            policy,
+            now,
+            patience,
+        )
+        for row in rows
+    ]
+
+
+def _covers(row: Row[Any]) -> UUID:
+    """The command whose records this one is about: a recall is about those of what it takes back."""
+    covers: UUID = row.supersedes if row.action == "recall" else row.command_id
+    return covers
+
+
+def _outgoing(
+    row: Row[Any],
+    tagged: Sequence[Tagged],
+    policy: Policy,
+    now: datetime,
+    patience: Patience,
+) -> Outgoing:
+    value = {
+        "command_id": str(row.command_id),
+        "system": row.system,
+        "subject": row.subject if row.names_subject else None,
+        "action": row.action,
+        "records": [
+            {
+                "source": one.source,
+                "id": one.id,
+                "type": one.type,
+                "time": one.time,
+                "keys": business_keys(one, policy, naming_subject=row.names_subject),
+            }
+            for one in tagged
+        ],
+        "categories": sorted({c for one in tagged for c in policy.events[one.type].categories}),
+        "rules": json.loads(row.rules),
+        "purposes": json.loads(row.purposes),
+        "policy_version": row.policy_version,
+        "article": _ARTICLE[row.action],
+        "reason": row.reason,
+        "not_before": row.not_before,
+        "erase_by": row.erase_by,
+        "valid_until": now + patience.validity,
+        "epoch": row.epoch,
+        "seq": row.seq,
+        "attempt": row.attempt + 1,
+        "issued_at": now,
+        "supersedes": str(row.supersedes) if row.supersedes else None,
+    }
+    key = row.subject if row.names_subject else tagged[0].id
+    return Outgoing(system=row.system, key=key, value=value)
+
+
+def _members(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, list[Row[Any]]]:
+    member = tables.member.c
+    query = (
+        select(member.command_id, tables.record.c.event_id)
+        .join(tables.record, tables.record.c.record_id == member.record_id)
+        .order_by(member.command_id, member.record_id)
+    )
+    found: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
+    for row in fetch(connection, query, member.command_id, commands):
+        found[row.command_id].append(row)
+    return found
+
+
+def _lock_what_decides(connection: Connection, leased: Collection[UUID]) -> None:
+    """Lock clocks, then subjects: whatever could forbid a command waits until it is out or not."""
+    column = tables.command_clock.c
+    ids = {
+        row.clock_id
+        for row in fetch(connection, select(column.clock_id), column.command_id, leased)
+    }
+    clocks.read(connection, ids)
+    subjects = fetch(
+        connection, select(tables.command.c.subject), tables.command.c.command_id, leased
+    )
+    journal.lock_subjects(connection, {row.subject for row in subjects})
+
+
+def _of_current_epochs(connection: Connection, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    column = tables.command_clock.c
+    query = (
+        select(column.command_id)
+        .join(tables.clock, tables.clock.c.clock_id == column.clock_id)
+        .where(
+            or_(tables.clock.c.epoch != column.epoch, tables.clock.c.backfill.is_not(None)),
+        )
+    )
+    ids = {row.command_id for row in rows}
+    overtaken = {row.command_id for row in fetch(connection, query, column.command_id, ids)}
+    return [row for row in rows if row.command_id not in overtaken]

@@ -1,0 +1,91 @@
+"""A broker inside this process, for trying Termijn out and for fast tests: librdkafka's own.
+
+Measured with librdkafka 2.16.0.
+
+Works: real sockets on 127.0.0.1, also for other processes; producing, idempotent too; `assign` at a
+given position; watermarks; an error for a position outside the log (`auto.offset.reset=error`);
+groups, with rebalances and commits. Joining a group takes 3 seconds; `assign` alone takes none.
+
+Does not work: durability (memory only); CreateTopics, DeleteTopics, DescribeTopics and
+DescribeCluster time out, so there are no topic ids; DeleteRecords is unsupported;
+`offsets_for_times` always answers "end"; transactions seem to commit and prove nothing. Any topic
+that a client names comes into being, with 4 partitions, also by a slip of the pen. The cluster id
+in its metadata is made of a memory address and may come back. Past 5 MiB or 100,000 batches a
+partition drops its oldest records: the low watermark tells, nothing else does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin._metadata import ClusterMetadata
+
+from schemas.errors import TermijnError
+
+PARTITIONS = 4
+"""How many partitions each of its topics has; librdkafka leaves no choice."""
+
+_CALL_SECONDS = 10.0
+_ONLY_ERRORS = 3
+
+
+class EmbeddedBrokerFailed(TermijnError):
+    """The broker inside this process did not answer or did not make a topic.
+
+    The operator starts again; if it recurs, ports on 127.0.0.1 cannot be opened here.
+    """
+
+    def __init__(self, *, topic: str | None, why: str) -> None:
+        super().__init__(f"embedded broker: {why}" + (f" (topic {topic})" if topic else ""))
+        self.topic = topic
+        self.why = why
+
+
+class EmbeddedBroker:
+    """A broker that lives as long as the `with` block, at an address of this machine only.
+
+    Each start is a cluster of its own, with an empty log: positions in an earlier one mean nothing.
+    """
+
+    def __init__(self) -> None:
+        self.cluster_id = f"embedded-{uuid.uuid4()}"
+        # The broker belongs to this client and ends with it.
+        self._host = Producer(
+            {"bootstrap.servers": "", "test.mock.num.brokers": 1, "log_level": _ONLY_ERRORS}
+        )
+        brokers = self._metadata().brokers.values()
+        self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._host.close()
+
+    def create_topics(self, names: Iterable[str]) -> None:
+        """Make the topics that are not there yet, each with `PARTITIONS` partitions.
+
+        Raises:
+            EmbeddedBrokerFailed: naming the first topic that could not be made.
+        """
+        for name in names:
+            made = self._metadata(name).topics[name]
+            if len(made.partitions) != PARTITIONS:
+                raise EmbeddedBrokerFailed(topic=name, why=f"{len(made.partitions)} partitions")
+
+    def _metadata(self, topic: str | None = None) -> ClusterMetadata:
+        # Asking for a topic makes it: CreateTopics does not work here.
+        try:
+            metadata: ClusterMetadata = self._host.list_topics(topic, timeout=_CALL_SECONDS)
+        except KafkaException as cause:
+            raise EmbeddedBrokerFailed(topic=topic, why=str(cause)) from cause
+        return metadata

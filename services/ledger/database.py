@@ -1,0 +1,102 @@
+"""The ledger's database: connections, transactions, and the database's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+T = TypeVar("T")
+_TRY_AGAIN = frozenset({"40P01", "40001", "23505"})
+"""Deadlock, serialisation failure, and a key that another transaction inserted first: the second look
+finds it there."""
+_ATTEMPTS = 10
+_IDLE_IN_TRANSACTION = "60s"
+_SQLITE_BUSY_SECONDS = 60
+
+
+class Ledger:
+    """A ledger on PostgreSQL or SQLite. Close it when done; it may be shared by threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether one writer at a time is all there can be."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that commits at the end and rolls back on any error."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one transaction, again from the start when the database asks for that.
+
+        What `_TRY_AGAIN` names repeats the whole; `work` must therefore have no effect outside the
+        transaction.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except DBAPIError as cause:
+                if attempt == _ATTEMPTS or getattr(cause.orig, "sqlstate", None) not in _TRY_AGAIN:
+                    raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`)."""
+    if not url.startswith("sqlite"):
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={
+                "options": "-c timezone=UTC"
+                f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
+            },
+        )
+        return Ledger(engine)
+    in_memory = url in {"sqlite://", "sqlite:///:memory:"}
+    options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": _SQLITE_BUSY_SECONDS},
+        **options,
+    )
+    event.listen(engine, "connect", _on_sqlite_connect)
+    event.listen(engine, "begin", _on_sqlite_begin)
+    return Ledger(engine)
+
+
+def database_now(connection: Connection) -> datetime:
+    """The database's own clock, UTC: what claims compare with."""
+    if connection.dialect.name == "sqlite":
+        microseconds = connection.execute(
+            text("SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")
+        ).scalar_one()
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+def _on_sqlite_connect(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions begin below, not where the driver guesses
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,249 @@
+"""The journal: which commands there are, what they cover, and which of them a moved clock made stale."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection, select, update
+
+from services.ledger import tables
+from services.ledger.rows import fetch, insert, insert_missing, insert_or_update
+from services.ledger.states import FREED, Happening, State, after
+from services.policy.model import Policy
+
+_COMMAND = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A command before it has its id and its number."""
+
+    system: str
+    subject: str
+    action: str
+    step: str
+    rules: tuple[str, ...]
+    purposes: tuple[str, ...]
+    reason: str
+    due_at: datetime
+    not_before: datetime | None
+    erase_by: datetime | None
+    epochs: tuple[tuple[str, UUID, int], ...] = ()
+    """The clocks that it depends on: name, id and epoch."""
+    records: tuple[UUID, ...] = ()
+    names_subject: bool = True
+    supersedes: UUID | None = None
+
+    def of(self, records: tuple[UUID, ...]) -> Draft:
+        """The same for these records."""
+        return replace(self, records=records)
+
+    @property
+    def cause(self) -> str:
+        """What made it due: the clocks with their epochs, or the event itself."""
+        return ",".join(f"{name}#{epoch}" for name, _, epoch in sorted(self.epochs)) or "event"
+
+    @property
+    def command_id(self) -> UUID:
+        """The same for the same system, action, cause, epochs and records, whoever computes it."""
+        parts = [self.system, self.action, self.step, self.cause, str(self.supersedes)]
+        return uuid5(_COMMAND, json.dumps([*parts, *sorted(map(str, self.records))]))
+
+
+def lock_subjects(connection: Connection, subjects: Collection[str]) -> None:
+    """Take the one lock of each subject, in order; it is held until the transaction ends."""
+    ordered = sorted(set(subjects))
+    insert_missing(connection, tables.subject_lock, [{"subject": one} for one in ordered])
+    query = select(tables.subject_lock).order_by(tables.subject_lock.c.subject).with_for_update()
+    for _ in fetch(connection, query, tables.subject_lock.c.subject, ordered):
+        pass
+
+
+def write(
+    connection: Connection, drafts: Sequence[Draft], policy_version: str, now: datetime
+) -> tuple[UUID, ...]:
+    """Write commands to the outbox; their subjects are locked by the caller."""
+    numbers = _numbers(connection, drafts)
+    insert(
+        connection,
+        tables.command,
+        [
+            {
+                "command_id": draft.command_id,
+                "system": draft.system,
+                "subject": draft.subject,
+                "names_subject": draft.names_subject,
+                "action": draft.action,
+                "rules": json.dumps(draft.rules),
+                "purposes": json.dumps(draft.purposes),
+                "reason": draft.reason,
+                "cause": draft.cause,
+                "epoch": max((epoch for _, _, epoch in draft.epochs), default=0),
+                "seq": number,
+                "due_at": draft.due_at,
+                "not_before": draft.not_before,
+                "erase_by": draft.erase_by,
+                "policy_version": policy_version,
+                "supersedes": draft.supersedes,
+                "created_at": now,
+                "state": "unsent",
+                "attempt": 0,
+                "next_attempt_at": now,
+            }
+            for draft, number in zip(drafts, numbers, strict=True)
+        ],
+    )
+    insert(
+        connection,
+        tables.member,
+        [
+            {
+                "command_id": draft.command_id,
+                "record_id": record,
+                "system": draft.system,
+                "step": draft.step,
+                "live": True,
+            }
+            for draft in drafts
+            for record in draft.records
+        ],
+    )
+    insert(
+        connection,
+        tables.command_clock,
+        [
+            {"clock_id": clock, "command_id": draft.command_id, "epoch": epoch}
+            for draft in drafts
+            for _, clock, epoch in draft.epochs
+        ],
+    )
+    return tuple(draft.command_id for draft in drafts)
+
+
+def live_steps(
+    connection: Connection, records: Collection[UUID]
+) -> dict[UUID, frozenset[tuple[str, str]]]:
+    """The (system, step) pairs that a command does or has done to each record."""
+    query = select(tables.member.c.record_id, tables.member.c.system, tables.member.c.step)
+    found: defaultdict[UUID, set[tuple[str, str]]] = defaultdict(set)
+    for row in fetch(
+        connection, query.where(tables.member.c.live), tables.member.c.record_id, records
+    ):
+        found[row.record_id].add((row.system, row.step))
+    return {record: frozenset(pairs) for record, pairs in found.items()}
+
+
+def make_stale(
+    connection: Connection, clocks: Collection[UUID], policy: Policy, now: datetime
+) -> None:
+    """Take back what was commanded under anchors that have changed.
+
+    What has not left is cancelled; what has left and is not acknowledged is recalled. What was carried
+    out stands.
+    """
+    query = (
+        select(tables.command)
+        .join(
+            tables.command_clock,
+            tables.command_clock.c.command_id == tables.command.c.command_id,
+        )
+        .where(tables.command.c.state.in_(("unsent", "sending", "sent", "refused")))
+        .with_for_update(of=tables.command)
+    )
+    found = fetch(connection, query, tables.command_clock.c.clock_id, clocks)
+    stale = {row.command_id: row for row in found}
+    states = {
+        identity: transition(connection, row, "stale", now) for identity, row in stale.items()
+    }
+    recalls = [
+        _recall(stale[identity]) for identity, state in states.items() if state == "recalling"
+    ]
+    if recalls:
+        lock_subjects(connection, {draft.subject for draft in recalls})
+        write(connection, recalls, policy.version, now)
+
+
+def transition(
+    connection: Connection,
+    command: Any,
+    happening: Happening,
+    now: datetime,
+    **changes: Any,
+) -> State:
+    """Let something happen to a command whose row is locked, and say what it is then.
+
+    Raises:
+        IllegalTransition: it cannot happen to a command in that state.
+    """
+    state = after(command.state, happening)
+    if state == command.state and not changes:
+        return state
+    values: dict[str, Any] = {"state": state, **changes}
+    if state in ("acknowledged", "refused", "cancelled", "recalled", "closed"):
+        values |= {"settled_at": now, "next_attempt_at": None}
+    if state == "recalling":
+        values |= {"next_attempt_at": None}
+    connection.execute(
+        update(tables.command)
+        .where(tables.command.c.command_id == command.command_id)
+        .values(values)
+    )
+    if state in FREED and command.state not in FREED:
+        connection.execute(
+            update(tables.member)
+            .where(tables.member.c.command_id == command.command_id)
+            .values(live=False)
+        )
+    return state
+
+
+def look_again(connection: Connection, command: UUID, at: datetime) -> None:
+    """Make the records of a command due for another look."""
+    records = select(tables.member.c.record_id).where(tables.member.c.command_id == command)
+    connection.execute(
+        update(tables.record).where(tables.record.c.record_id.in_(records)).values(next_due=at)
+    )
+
+
+def _recall(command: Any) -> Draft:
+    return Draft(
+        system=command.system,
+        subject=command.subject,
+        action="recall",
+        step="recall",
+        rules=tuple(json.loads(command.rules)),
+        purposes=tuple(json.loads(command.purposes)),
+        reason="what it waited for has changed",
+        due_at=command.due_at,
+        not_before=None,
+        erase_by=command.erase_by,
+        names_subject=command.names_subject,
+        supersedes=command.command_id,
+    )
+
+
+def _numbers(connection: Connection, drafts: Sequence[Draft]) -> list[int]:
+    """The next `seq` of each draft's system and subject."""
+    subjects = {draft.subject for draft in drafts}
+    last: dict[tuple[str, str], int] = {
+        (row.system, row.subject): row.last
+        for row in fetch(connection, select(tables.sequence), tables.sequence.c.subject, subjects)
+    }
+    numbers = []
+    touched: dict[tuple[str, str], int] = {}
+    for draft in drafts:
+        pair = (draft.system, draft.subject)
+        touched[pair] = touched.get(pair, last.get(pair, 0)) + 1
+        numbers.append(touched[pair])
+    rows: list[Mapping[str, Any]] = [
+        {"system": system, "subject": subject, "last": number}
+        for (system, subject), number in sorted(touched.items())
+    ]
+    insert_or_update(connection, tables.sequence, rows, ("last",))
+    return numbers

@@ -1,0 +1,80 @@
+"""The one active policy: every window in the ledger derives from it, and from no other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, select, update
+
+from schemas.errors import TermijnError
+from services.ledger import clocks, tables
+from services.ledger.rows import insert
+from services.policy.loader import digest
+from services.policy.model import Policy
+
+_AT_ONCE = 1_000
+
+
+class OtherPolicy(TermijnError):
+    """The ledger's windows derive from another policy than the one at hand; the role does not start.
+
+    The operator starts it with the active policy, or activates this one with `termijn policy activate`.
+    """
+
+    def __init__(self, active: str, given: str) -> None:
+        super().__init__(
+            f"the ledger's active policy is {active}, not {given}:"
+            " start with that one, or run `termijn policy activate`"
+        )
+        self.active = active
+        self.given = given
+
+
+def ensure(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Make sure that the policy is the active one; the first that an empty ledger sees becomes it.
+
+    Raises:
+        OtherPolicy: another policy, or another version of it, is active.
+    """
+    active = connection.execute(
+        select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
+    ).one_or_none()
+    if active is None:
+        _write(connection, policy, now)
+    elif active.digest != digest(policy):
+        raise OtherPolicy(f"{active.policy} {active.version}", f"{policy.policy} {policy.version}")
+
+
+def activate(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Make another policy the active one: everything that is held is looked at again under it.
+
+    What was carried out stands. Events of types that the policy does not know would lose their windows;
+    they make the next look fail, loudly.
+    """
+    _write(connection, policy, now)
+    connection.execute(update(tables.record).values(next_due=now))
+    after = UUID(int=0)
+    while True:
+        rows = connection.execute(
+            select(tables.clock)
+            .where(tables.clock.c.clock_id > after, tables.clock.c.anchor_at.is_not(None))
+            .order_by(tables.clock.c.clock_id)
+            .limit(_AT_ONCE)
+            .with_for_update()
+        ).all()
+        if not rows:
+            return
+        found = [clocks.clock(row) for row in rows]
+        clocks.save(connection, [one.rewound(policy) for one in found])
+        after = found[-1].clock_id
+
+
+def _write(connection: Connection, policy: Policy, now: datetime) -> None:
+    row = {
+        "policy": policy.policy,
+        "version": policy.version,
+        "digest": digest(policy),
+        "activated_at": now,
+    }
+    insert(connection, tables.active_policy, [row])

@@ -1,0 +1,215 @@
+"""Recording: tagged events become facts. What the ledger holds is a function of the SET of events.
+
+Any order, duplication, batching or crash gives the same facts: events are told by their identity, clocks
+by their last writer, and everything of a batch commits, or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from services.ledger import backfills, clocks, journal, tables
+from services.ledger.keys import clock_id, event_id, record_id
+from services.ledger.rows import fetch, insert
+from services.policy import steps
+from services.policy.model import Policy
+from services.policy.tagging import ClockKey, Tagged, Value, tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A tagged event as it comes off the bus: deciding fields, and where its original stood."""
+
+    source: str
+    id: str
+    type: str
+    time: datetime
+    content_hash: bytes
+    deciding: Mapping[str, Value]
+    topic: str
+    partition: int
+    offset: int
+    backfill: str | None = None
+
+    @property
+    def data(self) -> Mapping[str, Value]:
+        """The deciding fields: all that tagging looks at."""
+        return self.deciding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a batch came to."""
+
+    new: int
+    duplicates: int
+    conflicts: tuple[Arrival, ...]
+    """Events whose identity was seen before with other content: dead letters, not duplicates."""
+    after_end: int
+    """Records dated after the end of what they hang on."""
+    overdue: int
+    """Records that were due before they arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    record_id: UUID
+    arrival: Arrival
+    tagged: Tagged
+    subject: str
+    hangs_on: tuple[ClockKey, ...]
+
+
+def record(
+    connection: Connection, arrivals: Sequence[Arrival], policy: Policy, now: datetime
+) -> Recorded:
+    """Record a batch of tagged events inside the caller's transaction.
+
+    Raises:
+        Untaggable: the deciding fields do not fit the policy; the caller parks that event first.
+    """
+    fresh, duplicates, conflicts = _sift(connection, arrivals)
+    held = backfills.held(connection, {one.backfill for one in fresh.values() if one.backfill}, now)
+    fresh = {
+        identity: one if one.backfill in held else replace(one, backfill=None)
+        for identity, one in fresh.items()
+    }
+    tagged = {identity: tag(arrival, policy) for identity, arrival in fresh.items()}
+    _insert_events(connection, fresh)
+    records = [
+        _Record(
+            record_id=record_id(arrival.source, arrival.id, subject),
+            arrival=arrival,
+            tagged=tagged[identity],
+            subject=subject,
+            hangs_on=steps.clocks(tagged[identity], subject, policy),
+        )
+        for identity, arrival in fresh.items()
+        for subject in tagged[identity].subjects
+    ]
+    moved = clocks.merge(connection, _moves(fresh, tagged), _opened(records), policy)
+    journal.make_stale(connection, moved.reanchored, policy, now)
+    rows = [_row(one, moved.clocks, policy) for one in records]
+    insert(connection, tables.record, sorted(rows, key=lambda row: row["record_id"]))
+    hanging = [
+        {"clock_id": clock_id(key), "record_id": one.record_id}
+        for one in records
+        for key in one.hangs_on
+    ]
+    insert(
+        connection,
+        tables.hanging,
+        sorted(hanging, key=lambda row: (row["clock_id"], row["record_id"])),
+    )
+    return Recorded(
+        new=len(fresh),
+        duplicates=duplicates,
+        conflicts=tuple(conflicts),
+        after_end=sum(_is_after_end(one, moved.clocks) for one in records),
+        overdue=sum(row["next_due"] is not None and row["next_due"] < now for row in rows),
+    )
+
+
+def deciding_json(deciding: Mapping[str, Value]) -> str:
+    """The deciding fields as canonical JSON."""
+    return json.dumps(deciding, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_deciding_json(text: str) -> dict[str, Value]:
+    """The deciding fields from their JSON."""
+    fields = json.loads(text)
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+
+
+def _sift(
+    connection: Connection, arrivals: Sequence[Arrival]
+) -> tuple[dict[UUID, Arrival], int, list[Arrival]]:
+    """Tell new events from duplicates and from conflicts."""
+    first: dict[UUID, Arrival] = {}
+    identities = [event_id(arrival.source, arrival.id) for arrival in arrivals]
+    for identity, arrival in zip(identities, arrivals, strict=True):
+        first.setdefault(identity, arrival)
+    query = select(tables.event.c.event_id, tables.event.c.content_hash)
+    known = {
+        row.event_id: bytes(row.content_hash)
+        for row in fetch(connection, query, tables.event.c.event_id, first)
+    }
+    fresh = {identity: arrival for identity, arrival in first.items() if identity not in known}
+    hashes = known | {identity: arrival.content_hash for identity, arrival in fresh.items()}
+    conflicts = [
+        arrival
+        for identity, arrival in zip(identities, arrivals, strict=True)
+        if arrival.content_hash != hashes[identity]
+    ]
+    return fresh, len(arrivals) - len(fresh) - len(conflicts), conflicts
+
+
+def _insert_events(connection: Connection, fresh: Mapping[UUID, Arrival]) -> None:
+    rows = [
+        {
+            "event_id": identity,
+            "source": arrival.source,
+            "id": arrival.id,
+            "type": arrival.type,
+            "time": arrival.time,
+            "content_hash": arrival.content_hash,
+            "deciding": deciding_json(arrival.deciding),
+            "topic": arrival.topic,
+            "partition": arrival.partition,
+            "offset": arrival.offset,
+        }
+        for identity, arrival in sorted(fresh.items())
+    ]
+    insert(connection, tables.event, rows)
+
+
+def _moves(fresh: Mapping[UUID, Arrival], tagged: Mapping[UUID, Tagged]) -> list[clocks.Move]:
+    return [
+        clocks.Move(
+            move=move,
+            time=arrival.time,
+            source=arrival.source,
+            id=arrival.id,
+            backfill=arrival.backfill,
+        )
+        for identity, arrival in fresh.items()
+        for move in tagged[identity].moves
+    ]
+
+
+def _opened(records: Sequence[_Record]) -> dict[ClockKey, datetime]:
+    """When each clock's earliest record of the batch is from."""
+    opened: dict[ClockKey, datetime] = {}
+    for one in records:
+        for key in one.hangs_on:
+            opened[key] = min(one.tagged.time, opened.get(key, one.tagged.time))
+    return opened
+
+
+def _row(one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy) -> dict[str, Any]:
+    """A record's row. Under a clock whose walk has begun it is due by itself: the walk may be past it."""
+    wakes = list(steps.own_wakes(one.tagged, one.subject, policy))
+    wakes += [
+        clock.fired_to
+        for key in one.hangs_on
+        if (clock := known[clock_id(key)]) and clock.fired_to is not None
+    ]
+    return {
+        "record_id": one.record_id,
+        "event_id": event_id(one.arrival.source, one.arrival.id),
+        "subject": one.subject,
+        "next_due": min(wakes, default=None),
+        "backfill": one.arrival.backfill,
+    }
+
+
+def _is_after_end(one: _Record, known: Mapping[UUID, clocks.Clock]) -> bool:
+    ends = [known[clock_id(key)].anchor_at for key in one.hangs_on]
+    return any(end is not None and one.tagged.time > end for end in ends)

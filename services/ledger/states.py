@@ -1,0 +1,98 @@
+"""The states of a command, and the one function that changes them.
+
+unsent ── sending ── sent ── acknowledged
+   │         └────────┴───── refused
+cancelled        recalling ── recalled          (closed: an operator gave it up, on record)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from schemas.errors import TermijnError
+
+State = Literal[
+    "unsent",
+    "sending",
+    "sent",
+    "acknowledged",
+    "refused",
+    "cancelled",
+    "recalling",
+    "recalled",
+    "closed",
+]
+Happening = Literal[
+    "sending",
+    "sent",
+    "stale",
+    "close",
+    "done",
+    "nothing_held",
+    "partial",
+    "failed",
+    "refused",
+    "recalled",
+    "already_done",
+]
+OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling", "refused")
+"""States in which something that was promised is not done yet."""
+FREED: tuple[State, ...] = ("cancelled", "recalled")
+"""States in which the command's records are as if it had never been."""
+
+
+class IllegalTransition(TermijnError):
+    """A command cannot go from here to there; nothing was changed.
+
+    It shows a fault in Termijn, or a system that answers what it was not asked.
+    """
+
+    def __init__(self, state: State, happening: Happening) -> None:
+        super().__init__(f"a command that is {state} cannot be {happening}")
+        self.state = state
+        self.happening = happening
+
+
+_OUT: Mapping[Happening, State] = {
+    "sending": "sending",
+    "sent": "sent",
+    "stale": "recalling",
+    "close": "closed",
+    "done": "acknowledged",
+    "nothing_held": "acknowledged",
+    "already_done": "acknowledged",
+    "partial": "sent",
+    "failed": "sent",
+    "refused": "refused",
+    "recalled": "recalled",
+}
+_AFTER: Mapping[State, Mapping[Happening, State]] = {
+    "unsent": {"sending": "sending", "stale": "cancelled", "close": "closed"},
+    "sending": {**_OUT, "partial": "sending", "failed": "sending"},
+    "sent": {**_OUT, "sending": "sent"},
+    "recalling": {
+        **_OUT,
+        "sending": "recalling",
+        "sent": "recalling",
+        "partial": "recalling",
+        "failed": "recalling",
+        "refused": "recalled",
+    },
+    "refused": {**_OUT, "stale": "cancelled", "partial": "refused", "failed": "refused"},
+}
+
+
+def after(state: State, happening: Happening) -> State:
+    """The state after something happened.
+
+    Raises:
+        IllegalTransition: it cannot happen in this state.
+    """
+    settled = state in ("acknowledged", "cancelled", "recalled", "closed")
+    if settled and happening not in ("sending", "sent", "close"):
+        return state  # a late or repeated answer, or a move of the clock: what is settled stands
+    following = _AFTER.get(state, {}).get(happening)
+    if following is None:
+        raise IllegalTransition(state, happening)
+    return following

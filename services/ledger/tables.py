@@ -1,0 +1,338 @@
+"""The ledger's tables. Facts: event, record, hanging, clock. Journal: command and what follows it.
+
+Instants are UTC: `timestamptz` on PostgreSQL, integer microseconds since 1970 on SQLite, which has no
+time zones. Ids are UUIDs derived from what they identify (`keys.py`), so that writing twice is harmless.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    Uuid,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant, UTC in and out; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(BigInteger())
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the ledger")
+        return (value - _EPOCH) // _MICROSECOND if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return _EPOCH + timedelta(microseconds=value)
+        instant: datetime = value
+        return instant.astimezone(UTC)
+
+
+metadata = MetaData()
+
+event = Table(
+    "event",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("time", Instant, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("deciding", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+)
+"""Every business event seen, once: its identity, its deciding fields, where it stood on the bus."""
+
+record = Table(
+    "record",
+    metadata,
+    Column("record_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("next_due", Instant),
+    Column("backfill", Text),
+    Index(
+        "record_due",
+        "next_due",
+        postgresql_where=text("next_due IS NOT NULL AND backfill IS NULL"),
+        sqlite_where=text("next_due IS NOT NULL AND backfill IS NULL"),
+    ),
+    Index(
+        "record_backfill",
+        "backfill",
+        postgresql_where=text("backfill IS NOT NULL"),
+        sqlite_where=text("backfill IS NOT NULL"),
+    ),
+)
+"""An event's data on one subject. `next_due` is when the deleter has to look at it again."""
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("clock_id", Uuid, primary_key=True),
+    Column("clock", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("parent_id", Uuid),
+    Column("opened_at", Instant),
+    Column("ended", Boolean, nullable=False),
+    Column("moved_at", Instant),
+    Column("moved_source", Text, nullable=False),
+    Column("moved_id", Text, nullable=False),
+    Column("moved_backfill", Text),
+    Column("anchor_at", Instant),
+    Column("epoch", BigInteger, nullable=False),
+    Column("next_due", Instant),
+    Column("fired_to", Instant),
+    Column("cursor", Uuid),
+    Column("backfill", Text),
+    Index("clock_parent", "parent_id"),
+    Index(
+        "clock_due",
+        "next_due",
+        postgresql_where=text("next_due IS NOT NULL AND backfill IS NULL"),
+        sqlite_where=text("next_due IS NOT NULL AND backfill IS NULL"),
+    ),
+)
+"""A shared anchor: the last writer's move, and the walk over its records when they come due.
+
+`fired_to` is the wake whose walk began last and `cursor` the last record it has passed; `opened_at` is
+the earliest record under it. `backfill` is the unreleased import whose move decides the anchor.
+"""
+
+hanging = Table(
+    "hanging",
+    metadata,
+    Column("clock_id", Uuid, primary_key=True),
+    Column("record_id", Uuid, primary_key=True),
+)
+"""Which records hang on which clock."""
+
+subject_lock = Table("subject_lock", metadata, Column("subject", Text, primary_key=True))
+"""The row that claim, relay, retry and hold of one subject lock: the one lock."""
+
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+"""The last `seq` given to a command, per system and subject."""
+
+command = Table(
+    "command",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("names_subject", Boolean, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("purposes", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("not_before", Instant),
+    Column("erase_by", Instant),
+    Column("policy_version", Text, nullable=False),
+    Column("supersedes", Uuid),
+    Column("created_at", Instant, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("next_attempt_at", Instant),
+    Column("first_sent_at", Instant),
+    Column("settled_at", Instant),
+    Column("escalated_at", Instant),
+    Column("outcome", Text),
+    Index(
+        "command_next_attempt",
+        "next_attempt_at",
+        postgresql_where=text("next_attempt_at IS NOT NULL"),
+        sqlite_where=text("next_attempt_at IS NOT NULL"),
+    ),
+    Index("command_created", "created_at"),
+    Index("command_state", "system", "state"),
+)
+"""What a system was told, or is about to be told: the outbox and its history."""
+
+member = Table(
+    "member",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("record_id", Uuid, primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Index(
+        "member_live",
+        "record_id",
+        "system",
+        "step",
+        unique=True,
+        postgresql_where=text("live"),
+        sqlite_where=text("live"),
+    ),
+)
+"""The records of a command. While `live` no other command may do the same step to the record."""
+
+command_clock = Table(
+    "command_clock",
+    metadata,
+    Column("clock_id", Uuid, primary_key=True),
+    Column("command_id", Uuid, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Index("command_clock_command", "command_id"),
+)
+"""The clocks, and their epochs, that a command depends on."""
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+)
+"""Each time a command went out, by the broker's delivery report."""
+
+acknowledgement = Table(
+    "acknowledgement",
+    metadata,
+    Column("acknowledgement_id", Text, primary_key=True),
+    Column("command_id", Uuid, nullable=False),
+    Column("system", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("ground", Text),
+    Column("at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Index("acknowledgement_command", "command_id"),
+)
+"""Each answer of a system, as it came."""
+
+position = Table(
+    "position",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("cluster_id", Text, primary_key=True),
+    Column("topic_id", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("next", BigInteger, nullable=False),
+)
+"""The next offset that a role reads; moved by compare-and-swap with what the batch wrote."""
+
+gap = Table(
+    "gap",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("cluster_id", Text, primary_key=True),
+    Column("topic_id", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("expected", BigInteger),
+    Column("low", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
+    Column("found_at", Instant, nullable=False),
+)
+"""A stretch of the log that a role has not read and that is gone; the role stands still until accepted."""
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("dead_letter_id", Uuid, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Index("dead_letter_state", "state"),
+)
+"""A message that could not be processed, sealed; `parked` until it is replayed or discarded."""
+
+control = Table(
+    "control",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+"""What is paused or drained: a role (`deleter`) or a system (`system:crm`), by whom and why."""
+
+operator_action = Table(
+    "operator_action",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""Every way out of a stop that somebody took, on record."""
+
+active_policy = Table(
+    "active_policy",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("policy", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("activated_at", Instant, nullable=False),
+)
+"""The policy from which all windows derive: the last row is the active one."""
+
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("backfill", Text, primary_key=True),
+    Column("started_at", Instant, nullable=False),
+    Column("released_at", Instant),
+    Column("operator", Text),
+)
+"""An import of history; what it brought is not acted upon until it is released."""

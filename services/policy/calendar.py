@@ -1,0 +1,121 @@
+"""Calendar arithmetic: when a term that started at an instant runs out.
+
+Instants are aware and UTC; arithmetic on days, months and years happens on the controller's local
+calendar (GDPR counts in days, months and years, not in seconds), and every rounding goes to the side
+that keeps the promise: an `at_most` term never ends late, an `at_least` term never ends early.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+_ISO_8601 = re.compile(
+    r"P(?!$)(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """An ISO 8601 period: a calendar part (months, days) and an exact part (`exact`)."""
+
+    months: int = 0
+    days: int = 0
+    exact: timedelta = timedelta()
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether the period is P0D: due at its own instant."""
+        return not (self.months or self.days or self.exact)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the period has no calendar part, so that it lasts equally long everywhere."""
+        return not (self.months or self.days)
+
+
+DAY = timedelta(days=1)
+
+
+@lru_cache(maxsize=1024)
+def period(text: str) -> Period:
+    """Read an ISO 8601 period such as `P2Y`, `P1M`, `P0D` or `PT24H`.
+
+    Raises:
+        ValueError: the text is not a period; fractions and signs are not taken.
+    """
+    match = _ISO_8601.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an ISO 8601 period such as P2Y, P1M or PT24H")
+    part = {name: int(value or 0) for name, value in match.groupdict().items()}
+    return Period(
+        months=12 * part["years"] + part["months"],
+        days=7 * part["weeks"] + part["days"],
+        exact=timedelta(hours=part["hours"], minutes=part["minutes"], seconds=part["seconds"]),
+    )
+
+
+def aware(instant: datetime) -> datetime:
+    """Return the instant in UTC.
+
+    Raises:
+        ValueError: the instant is naive.
+    """
+    if instant.tzinfo is None:
+        raise ValueError("a naive datetime has no place in time")
+    return instant.astimezone(UTC)
+
+
+def at_most(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
+    """The instant by which data under an `at_most` term must be gone, UTC.
+
+    The anchor's local date and wall-clock time plus the term; a day that the target month lacks is
+    that month's last; a wall-clock time that does not exist or exists twice is the earlier instant.
+    """
+    if term.is_exact:
+        return aware(anchor) + term.exact
+    local = aware(anchor).astimezone(zone)
+    wall = datetime.combine(_plus(local.date(), term), local.time())
+    return _earlier(wall, zone) + term.exact
+
+
+def at_least(day: date, term: Period, zone: ZoneInfo) -> datetime:
+    """The instant until which data under an `at_least` term must still be there, UTC.
+
+    It is kept through the whole of its last local day, so this is the first instant of the day after.
+    Where clocks skip that midnight the day starts after the gap: an hour early would break the duty.
+    """
+    return start_of(_plus(day, term) + DAY, zone)
+
+
+def start_of(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of a local day, UTC."""
+    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+
+
+def book_year_end(instant: datetime, month_day: tuple[int, int], zone: ZoneInfo) -> date:
+    """The last day of the book year in which the instant falls, by its LOCAL date.
+
+    `month_day` is the book year's last day; 29 February means the last day of February.
+    """
+    day = aware(instant).astimezone(zone).date()
+    end = _clamped(day.year, *month_day)
+    return end if day <= end else _clamped(day.year + 1, *month_day)
+
+
+def _plus(day: date, term: Period) -> date:
+    months = day.year * 12 + day.month - 1 + term.months
+    return _clamped(months // 12, months % 12 + 1, day.day) + timedelta(days=term.days)
+
+
+def _clamped(year: int, month: int, day: int) -> date:
+    return date(year, month, min(day, monthrange(year, month)[1]))
+
+
+def _earlier(wall: datetime, zone: ZoneInfo) -> datetime:
+    return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

@@ -1,0 +1,263 @@
+"""What a retention policy says. One policy file is one `Policy`; the loader checks it as a whole.
+
+Names follow the GDPR and the W3C Data Privacy Vocabulary (DPV 2.3): a purpose, the legal basis it
+rests on, the rule that says how long, the system that holds the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+from services.policy.calendar import Period, period
+
+Provenance = Literal["stated", "statute", "derived"]
+"""Where a term or an anchor comes from: the company's own statement, a law, or our reading of either."""
+
+
+class Strict:
+    """Base of everything in a policy file: a key that is not known is an error, not a comment."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller(Strict):
+    """The company that answers for the processing (GDPR art. 4(7))."""
+
+    name: str
+    contact: str
+    """Where a data subject turns to."""
+    time_zone: str
+    """IANA name; every calendar computation happens in it."""
+    book_year_end: str = "12-31"
+    """Last day of the book year, month-day; 02-29 is the last day of February."""
+    statement: str
+    """The privacy statement and its version, from which the stated terms come."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def book_year(self) -> tuple[int, int]:
+        """Month and day of the book year's end."""
+        month, _, day = self.book_year_end.partition("-")
+        return int(month), int(day)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purpose(Strict):
+    """Why data is processed (GDPR art. 5(1)(b))."""
+
+    title: str
+    dpv: str
+    """A DPV 2.3 term, such as dpv:DirectMarketing."""
+    source: str
+    """The heading of the statement that names it."""
+    objection: Literal["absolute", "withdrawal", "restrict"] = "restrict"
+    """What an objection does: end at once (GDPR 21(2)), count as withdrawal, or restrict (18(1)(d))."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalBasis(Strict):
+    """On what ground (GDPR art. 6(1))."""
+
+    title: str
+    dpv: str
+    """A DPV eu-gdpr term, such as eu-gdpr:A6-1-b."""
+    article: str
+    statutory: bool = False
+    """Whether a law demands the data: then neither an objection nor another purpose's end touches it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Category(Strict):
+    """A kind of personal data."""
+
+    title: str
+    dpv: tuple[str, ...]
+    """Terms of DPV's personal-data extension, such as pd:EmailAddress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectKind(Strict):
+    """A kind of data subject; subjects are written `kind:id`."""
+
+    title: str
+    dpv: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System(Strict):
+    """A place that holds data and obeys commands: one of our own, a processor's, or a controller's."""
+
+    title: str
+    owner: str
+    """The team or company that answers for it."""
+    role: Literal["own", "processor", "controller"] = "own"
+    """For a `controller` a command is a notice (GDPR 17(2), 19), and a refusal with its ground is final."""
+    outside_eea: bool = False
+    safeguard: str | None = None
+    """The transfer safeguard (GDPR ch. V); required outside the EEA."""
+    lead_time: str = "PT24H"
+    """How long it needs to erase: the command leaves this much before `erase_by`. Exact period."""
+    acknowledge_within: str = "PT24H"
+    """How long after a command it may stay silent before that is escalated. Exact period."""
+
+    @property
+    def lead(self) -> Period:
+        """The lead time."""
+        return period(self.lead_time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor(Strict):
+    """When a term's clock starts: at the event, at its book year's end, or when a shared clock stops."""
+
+    kind: Literal["event", "book-year", "clock"]
+    clock: str | None = None
+    """The shared clock, for kind `clock`."""
+
+    def __str__(self) -> str:
+        return self.clock or self.kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Strict):
+    """How long: a promise of a maximum (`at_most`) or a duty of a minimum (`at_least`)."""
+
+    title: str
+    kind: Literal["at_most", "at_least"]
+    term: str
+    """ISO 8601 period, computed once from the anchor."""
+    anchor: Anchor
+    term_from: Provenance
+    anchor_from: Provenance
+    source: str
+    """The heading of the statement, or the article of the law."""
+    rationale: str | None = None
+    """Why, for whatever is derived; the privacy officer confirms it."""
+    pseudonymise: bool = False
+    """Pseudonymise as soon as the event's other holdings that no statute demands have ended."""
+
+    @property
+    def period(self) -> Period:
+        """The term as a period."""
+        return period(self.term)
+
+    @property
+    def stated(self) -> bool:
+        """Whether the statement, or the law it refers to, gives the term."""
+        return self.term_from != "derived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock(Strict):
+    """An anchor that many records share, such as the end of a customer relationship.
+
+    The last writer by (event time, source, id) decides whether it has ended; with a parent, the earlier
+    end of the two holds.
+    """
+
+    title: str
+    key: tuple[str, ...]
+    """The event fields that identify one such clock."""
+    parent: str | None = None
+    """A clock whose end ends this one too; its key fields are among this one's."""
+    max_open: str | None = None
+    """Past this many days since its first record an open clock is an alarm: it keeps data for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field(Strict):
+    """A field of an event that decides something: the only data of it that Termijn keeps."""
+
+    type: Literal["string", "boolean", "strings"] = "string"
+    required: bool = True
+    default: str | None = None
+    one_of: tuple[str, ...] = ()
+    business_key: bool = False
+    """Whether a system finds its rows by it; commands carry it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectField(Strict):
+    """Where an event names its data subject: the first field that is present decides."""
+
+    kind: str
+    field: str
+    each: bool = False
+    """Whether the field lists several subjects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingRule(Strict):
+    """One holding that an event makes: a purpose, its basis and rule, and the systems that serve it."""
+
+    purpose: str
+    basis: str
+    rule: str
+    systems: tuple[str, ...]
+    subject: SubjectField | None = None
+    """Whose data it is, where that is not the event's own subject."""
+    for_kinds: tuple[str, ...] = ()
+    """Only where the subject is of one of these kinds."""
+    when: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
+    """Only where each field has one of its values."""
+    systems_when: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Further systems by a field's value."""
+    systems_from: str | None = None
+    """A list field that names further systems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRule(Strict):
+    """How an event moves a clock: it ends it, or starts it (again)."""
+
+    clock: str
+    move: Literal["start", "end"]
+    key: Mapping[str, str] = field(default_factory=dict)
+    """Event field for a key field, where the names differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventType(Strict):
+    """What one type of business event means for the data it carries."""
+
+    process: str
+    """The process of the statement that it belongs to."""
+    fields: Mapping[str, Field]
+    subject: tuple[SubjectField, ...] = ()
+    categories: tuple[str, ...] = ()
+    holdings: tuple[HoldingRule, ...] = ()
+    moves: tuple[MoveRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(Strict):
+    """A whole policy file."""
+
+    policy: str
+    """The policy's name."""
+    version: str
+    """Rises with every change; the ledger names the one active version."""
+    dpv: Literal["https://w3id.org/dpv/2.3"]
+    """The vocabulary that every dpv term is of."""
+    controller: Controller
+    purposes: Mapping[str, Purpose]
+    bases: Mapping[str, LegalBasis]
+    categories: Mapping[str, Category]
+    subjects: Mapping[str, SubjectKind]
+    systems: Mapping[str, System]
+    clocks: Mapping[str, Clock]
+    rules: Mapping[str, Rule]
+    events: Mapping[str, EventType]

@@ -1,0 +1,268 @@
+"""Tagging: what an event means under a policy. A pure function of the two.
+
+A *holding* is one (event, subject, purpose) with its basis, rule and systems; a *move* ends or starts
+a shared clock. Both follow from the event's deciding fields alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
+
+from schemas.errors import TermijnError
+from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""No event is older: an earlier time is a broken clock, not a fact."""
+LATEST = datetime(9900, 1, 1, tzinfo=UTC)
+"""No event is later: its windows could not be computed."""
+
+Reason = Literal[
+    "unknown-type", "unknown-subject", "missing-field", "invalid-field", "impossible-time"
+]
+Value = str | bool | tuple[str, ...]
+
+
+class Untaggable(TermijnError):
+    """The event cannot be tagged under the policy; it is parked as a dead letter.
+
+    The operator mends the publisher or the policy and replays it, or discards it with a reason.
+    """
+
+    def __init__(self, reason: Reason, key: str, why: str) -> None:
+        super().__init__(f"{key}: {why}")
+        self.reason: Reason = reason
+        self.key = key
+        self.why = why
+
+
+class Event(Protocol):
+    """A CloudEvents business event; `time` is when it happened, aware."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def time(self) -> datetime: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockKey:
+    """One shared clock: its kind and the key that tells it from others of the kind."""
+
+    clock: str
+    key: str
+    parent: ClockKey | None = None
+
+    def __str__(self) -> str:
+        return f"{self.clock}:{self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """Data of one event on one subject, held for one purpose."""
+
+    subject: str
+    purpose: str
+    basis: str
+    rule: str
+    systems: tuple[str, ...]
+    clock: ClockKey | None = None
+    """The shared clock it waits for; without one the event itself fixes the anchor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockMove:
+    """An event ends a clock, or starts it (again)."""
+
+    clock: ClockKey
+    move: Literal["start", "end"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """An event with what follows from it under one policy. It carries no body."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    deciding: Mapping[str, Value]
+    subject: str | None
+    """The event's own subject; absent only for a type that names none."""
+    holdings: tuple[Holding, ...]
+    moves: tuple[ClockMove, ...]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Whose data it holds, in the order of its holdings; each makes one record."""
+        return tuple(dict.fromkeys(holding.subject for holding in self.holdings))
+
+    @property
+    def key(self) -> str:
+        """What it is partitioned by on the bus: its subject, or the clock that it moves."""
+        return self.subject or str(self.moves[0].clock)
+
+
+def tag(event: Event, policy: Policy) -> Tagged:
+    """Tag an event.
+
+    Raises:
+        Untaggable: its type is unknown to the policy, a deciding field is missing or of a wrong kind,
+            it names no data subject, or its time cannot be true.
+    """
+    kind = policy.events.get(event.type)
+    if kind is None:
+        raise Untaggable("unknown-type", "type", f"the policy knows no event type {event.type!r}")
+    if not EARLIEST <= event.time < LATEST:
+        raise Untaggable("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
+    deciding = dict(_deciding(kind, event.data))
+    subject = _subject(kind, deciding)
+    for name, field in kind.fields.items():
+        if field.required and name not in deciding:
+            raise Untaggable("missing-field", name, "is missing")
+    return Tagged(
+        id=event.id,
+        source=event.source,
+        type=event.type,
+        time=event.time,
+        deciding=deciding,
+        subject=subject,
+        holdings=tuple(_holdings(kind, deciding, subject, policy)),
+        moves=tuple(
+            ClockMove(clock=clock_key(move.clock, deciding, policy, move.key), move=move.move)
+            for move in kind.moves
+            if _moves(move, deciding, policy)
+        ),
+    )
+
+
+def clock_key(
+    clock: str,
+    deciding: Mapping[str, Value],
+    policy: Policy,
+    renamed: Mapping[str, str] | None = None,
+) -> ClockKey:
+    """The clock of a kind that an event's deciding fields name.
+
+    Raises:
+        Untaggable: a key field is missing.
+    """
+    spec = policy.clocks[clock]
+    parts = []
+    for name in spec.key:
+        field = (renamed or {}).get(name, name)
+        value = deciding.get(field)
+        if not isinstance(value, str):
+            raise Untaggable("missing-field", field, "is missing")
+        parts.append(quote(value, safe=""))
+    parent = clock_key(spec.parent, deciding, policy, renamed) if spec.parent else None
+    return ClockKey(clock=clock, key="/".join(parts), parent=parent)
+
+
+def business_keys(tagged: Tagged, policy: Policy, *, naming_subject: bool) -> dict[str, str]:
+    """The fields by which a system finds the event's rows, with or without those that name a subject."""
+    event = policy.events[tagged.type]
+    naming = {subject.field for subject in event.subject}
+    return {
+        name: value
+        for name, value in tagged.deciding.items()
+        if event.fields[name].business_key
+        and isinstance(value, str)
+        and (naming_subject or name not in naming)
+    }
+
+
+def _deciding(kind: EventType, data: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    for name, field in kind.fields.items():
+        value = data.get(name)
+        if value is None or value == "":
+            if field.default is not None:
+                yield name, field.default
+        else:
+            yield name, _value(name, field, value)
+
+
+def _value(name: str, field: Field, value: Any) -> Value:
+    match field.type, value:
+        case "string", str():
+            if field.one_of and value not in field.one_of:
+                known = ", ".join(field.one_of)
+                raise Untaggable("invalid-field", name, f"is none of {known}")
+            return value
+        case "boolean", bool():
+            return value
+        case "strings", str():
+            return (value,)
+        case "strings", list() | tuple() if all(isinstance(v, str) and v for v in value):
+            return tuple(dict.fromkeys(value))
+    raise Untaggable("invalid-field", name, f"is not a value of type {field.type}")
+
+
+def _subject(kind: EventType, deciding: Mapping[str, Value]) -> str | None:
+    if not kind.subject:
+        return None
+    for candidate in kind.subject:
+        for subject in _subjects(candidate, deciding):
+            return subject
+    fields = " or ".join(candidate.field for candidate in kind.subject)
+    raise Untaggable("unknown-subject", fields, "is missing: the event names no data subject")
+
+
+def _subjects(field: SubjectField, deciding: Mapping[str, Value]) -> Iterator[str]:
+    value = deciding.get(field.field)
+    values = value if isinstance(value, tuple) else (value,)
+    for one in values:
+        if isinstance(one, str):
+            yield f"{field.kind}:{one}"
+
+
+def _holdings(
+    kind: EventType, deciding: Mapping[str, Value], subject: str | None, policy: Policy
+) -> Iterator[Holding]:
+    for spec in kind.holdings:
+        if any(deciding.get(name) not in values for name, values in spec.when.items()):
+            continue
+        anchor = policy.rules[spec.rule].anchor
+        subjects = (
+            _subjects(spec.subject, deciding)
+            if spec.subject
+            else iter([subject] if subject else [])
+        )
+        for one in subjects:
+            if spec.for_kinds and one.partition(":")[0] not in spec.for_kinds:
+                continue
+            yield Holding(
+                subject=one,
+                purpose=spec.purpose,
+                basis=spec.basis,
+                rule=spec.rule,
+                systems=_systems(spec, deciding, policy),
+                clock=clock_key(anchor.clock, deciding, policy) if anchor.clock else None,
+            )
+
+
+def _systems(spec: HoldingRule, deciding: Mapping[str, Value], policy: Policy) -> tuple[str, ...]:
+    systems = set(spec.systems)
+    for name, by_value in spec.systems_when.items():
+        systems.update(by_value.get(str(deciding.get(name)), ()))
+    if spec.systems_from:
+        for system in deciding.get(spec.systems_from, ()):  # type: ignore[union-attr]  # a list field
+            if system not in policy.systems:
+                raise Untaggable("invalid-field", spec.systems_from, "names an unknown system")
+            systems.add(system)
+    return tuple(sorted(systems))
+
+
+def _moves(move: MoveRule, deciding: Mapping[str, Value], policy: Policy) -> bool:
+    """Whether the event has the clock's key at all: a lead's optional key moves nothing."""
+    renamed = move.key
+    return all(renamed.get(name, name) in deciding for name in policy.clocks[move.clock].key)

@@ -1,0 +1,191 @@
+"""Sample events over all processes of the shipped policy, around now: some fall due within seconds.
+
+The people in them are made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from schemas.events import CloudEvent
+from services.policy.calendar import at_most
+from services.policy.model import Policy
+
+SOURCE = "urn:termijn:sample"
+_NAMES = ("A. Voorbeeld", "B. Specimen", "C. Muster", "D. Exempel", "E. Sample")
+_GOODS = ("receipt printer", "kitchen display", "card reader", "till drawer", "menu print")
+_SOON = timedelta(seconds=90)
+
+
+def sample_events(policy: Policy, now: datetime, seed: int = 1) -> Iterator[CloudEvent]:
+    """Events of every type; the terms of about a third run out within `_SOON` after `now` (UTC)."""
+    return iter(_Story(policy, now, Random(seed)).events())
+
+
+class _Story:
+    """One made-up company's history, told backwards from the terms that run out about now."""
+
+    def __init__(self, policy: Policy, now: datetime, random: Random) -> None:
+        self._policy = policy
+        self._now = now
+        self._random = random
+
+    def events(self) -> list[CloudEvent]:
+        """All events, oldest first."""
+        found = [
+            event
+            for number in range(12)
+            for chapter in (
+                self._customer,
+                self._orders,
+                self._applicant,
+                self._prospect,
+                self._supplier,
+                self._visitor,
+            )
+            for event in chapter(f"{number + 1}")
+        ]
+        return sorted(found, key=lambda event: event.time)
+
+    def _customer(self, n: str) -> Iterator[CloudEvent]:
+        customer = f"SAMPLE-C{n}"
+        ended = self._started("R1")
+        since = ended - timedelta(days=self._random.randint(200, 900))
+
+        def within() -> datetime:
+            return since + (ended - since) * self._random.random()
+
+        yield self._event(
+            "customers.customer-signed-up",
+            since,
+            {"customer_id": customer, "company_name": f"Lunchroom {n}"},
+        )
+        yield self._event("customers.customer-details-changed", within(), {"customer_id": customer})
+        yield self._event(
+            "credit.check-performed", since, {"check_id": f"K{n}", "customer_id": customer}
+        )
+        for number in range(3):
+            at = within()
+            yield self._event(
+                "purchases.purchase-made",
+                at,
+                {"purchase_id": f"P{n}-{number}", "customer_id": customer},
+            )
+            yield self._event(
+                "billing.invoice-issued",
+                at + timedelta(days=1),
+                {"invoice_id": f"F{n}-{number}", "customer_id": customer},
+            )
+        opened = within()
+        ticket = {"ticket_id": f"T{n}", "customer_id": customer}
+        yield self._event(
+            "helpdesk.ticket-opened",
+            opened,
+            ticket | {"consumer_ids": [f"SAMPLE-K{n}"], "shared_with": ["repair"]},
+        )
+        yield self._event("helpdesk.ticket-resolved", opened + timedelta(days=2), ticket)
+        request = {"request_id": f"V{n}", "customer_id": customer}
+        yield self._event("administration.request-received", opened, request)
+        yield self._event("administration.request-handled", opened + timedelta(days=1), request)
+        yield self._event(
+            "research.survey-invited", within(), {"survey_id": f"S{n}", "customer_id": customer}
+        )
+        yield self._event("customers.customer-terminated", ended, {"customer_id": customer})
+        if int(n) % 4 == 0:
+            later = ended + timedelta(days=30)
+            yield self._event("customers.customer-reinstated", later, {"customer_id": customer})
+
+    def _orders(self, n: str) -> Iterator[CloudEvent]:
+        for number in range(4):
+            yield self._event(
+                "orders.order-placed",
+                self._started("D4"),
+                {
+                    "order_id": f"O{n}-{number}",
+                    "customer_id": f"SAMPLE-C{n}",
+                    "consumer_id": f"SAMPLE-K{n}-{number}",
+                    "amount": f"{self._random.randint(10, 90)}.50",
+                    "payment": {"method": "ideal"},
+                },
+            )
+
+    def _applicant(self, n: str) -> Iterator[CloudEvent]:
+        keep = int(n) % 2 == 0
+        closed = self._started("R3b" if keep else "R3a")
+        application = {"application_id": f"A{n}", "applicant_id": f"SAMPLE-A{n}"}
+        yield self._event(
+            "recruitment.application-received",
+            closed - timedelta(days=30),
+            application | {"keep_consent": keep},
+        )
+        yield self._event("recruitment.application-closed", closed, application)
+
+    def _prospect(self, n: str) -> Iterator[CloudEvent]:
+        contacted = self._started("D2")
+        prospect = {"prospect_id": f"SAMPLE-P{n}"}
+        yield self._event(
+            "acquisition.lead-acquired",
+            contacted - timedelta(days=40),
+            prospect | {"source": "trade fair"},
+        )
+        yield self._event("acquisition.lead-contacted", contacted, prospect)
+
+    def _supplier(self, n: str) -> Iterator[CloudEvent]:
+        supplier = {"supplier_id": f"SAMPLE-S{n}"}
+        began = self._now - timedelta(days=400)
+        yield self._event("suppliers.supplier-engaged", began, supplier | {"contact_id": f"L{n}-1"})
+        yield self._event(
+            "billing.purchase-invoice-received",
+            began + timedelta(days=20),
+            supplier | {"invoice_id": f"I{n}", "contact_id": f"L{n}-1"},
+        )
+        yield self._event(
+            "suppliers.contact-person-changed",
+            self._now - timedelta(seconds=self._random.randint(0, 60)),
+            supplier | {"former_contact_id": f"L{n}-1", "contact_id": f"L{n}-2"},
+        )
+        if int(n) % 3 == 0:
+            yield self._event("suppliers.supplier-ended", self._now, supplier)
+
+    def _visitor(self, n: str) -> Iterator[CloudEvent]:
+        visitor = {"visitor_id": f"SAMPLE-V{n}"}
+        resolved = self._started("D1")
+        message = visitor | {"message_id": f"M{n}"}
+        yield self._event(
+            "contact.message-received",
+            resolved - timedelta(days=3),
+            message | {"channel": self._random.choice(["form", "mail", "whatsapp"])},
+        )
+        yield self._event("contact.message-resolved", resolved, message)
+        yield self._event(
+            "website.feedback-given", self._started("D5"), visitor | {"feedback_id": f"W{n}"}
+        )
+        answered = self._started("D6")
+        yield self._event("research.survey-answered", answered, visitor | {"survey_id": f"Q{n}"})
+
+    def _started(self, rule: str) -> datetime:
+        """When a clock started whose command leaves within the next seconds, or well after them."""
+        spec = self._policy.rules[rule]
+        soon = self._random.random() < 1 / 3
+        ahead = (
+            _SOON * self._random.random() if soon else timedelta(days=self._random.randint(2, 25))
+        )
+        lead = max(system.lead.exact for system in self._policy.systems.values())
+        leaves = self._now + ahead + lead
+        back = spec.period
+        guess = leaves - timedelta(days=round(back.months * 30.44) + back.days) - back.exact
+        zone = self._policy.controller.zone
+        return guess + (leaves - at_most(guess, back, zone))
+
+    def _event(self, type: str, time: datetime, data: Mapping[str, Any]) -> CloudEvent:
+        return CloudEvent(
+            id=str(UUID(int=self._random.getrandbits(128), version=4)),
+            source=SOURCE,
+            type=type,
+            time=min(time, self._now),
+            data=data,
+        )

@@ -1,0 +1,135 @@
+"""A simulated downstream system's store: one SQLite file with the rows that the system really holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    create_engine,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+_metadata = MetaData()
+_held = Table(
+    "held",
+    _metadata,
+    Column("source", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("restricted", Boolean, nullable=False),
+)
+_answered = Table(
+    "answered",
+    _metadata,
+    Column("command_id", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("rows", Text, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How many rows a system holds, and how many of those are restricted."""
+
+    rows: int
+    restricted: int
+
+
+class Store:
+    """What one system holds, and which commands it has obeyed: obeying twice is harmless."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        _metadata.create_all(self._engine)
+
+    def hold(self, source: str, id: str, type: str, subject: str, body: Mapping[str, Any]) -> None:
+        """Hold an event's data on one subject; what is held already stays as it is."""
+        values = {
+            "source": source,
+            "id": id,
+            "subject": subject,
+            "type": type,
+            "body": json.dumps(body, default=str),
+            "restricted": False,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(_held).values(values).on_conflict_do_nothing())
+
+    def obey(
+        self,
+        command_id: str,
+        action: str,
+        subject: str | None,
+        records: Sequence[Mapping[str, Any]],
+    ) -> tuple[str, int]:
+        """Carry a command out, and say what came of it: a status and the number of rows."""
+        with self._engine.begin() as connection:
+            known = connection.execute(
+                select(_answered).where(_answered.c.command_id == command_id)
+            ).one_or_none()
+            if known:
+                return known.status, int(known.rows)
+            rows = connection.execute(self._statement(action, _which(subject, records))).rowcount
+            status = "done" if rows else "nothing_held"
+            connection.execute(
+                _answered.insert().values(command_id=command_id, status=status, rows=str(rows))
+            )
+            return status, rows
+
+    def has_obeyed(self, command_id: str) -> bool:
+        """Whether a command has been carried out already."""
+        with self._engine.connect() as connection:
+            query = select(_answered.c.status).where(_answered.c.command_id == command_id)
+            return connection.execute(query).first() is not None
+
+    def held(self) -> Held:
+        """What is held now."""
+        with self._engine.connect() as connection:
+            rows, restricted = connection.execute(
+                select(func.count(), func.coalesce(func.sum(_held.c.restricted), 0))
+            ).one()
+        return Held(rows=rows, restricted=restricted)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+    @staticmethod
+    def _statement(action: str, which: ColumnElement[bool]) -> Any:
+        match action:
+            case "erase":
+                return delete(_held).where(which)
+            case "restrict":
+                return update(_held).where(which).values(restricted=True)
+            case "pseudonymise":
+                pseudonym = f"pseudonym:{uuid4()}"
+                return update(_held).where(which).values(subject=pseudonym, body="{}")
+        raise ValueError(f"a simulated system knows no action {action!r}")
+
+
+def _which(subject: str | None, records: Sequence[Mapping[str, Any]]) -> ColumnElement[bool]:
+    """The rows of the named events, and of the subject where the command names one."""
+    events = or_(
+        *(and_(_held.c.source == one["source"], _held.c.id == one["id"]) for one in records)
+    )
+    return events if subject is None else and_(events, _held.c.subject == subject)

@@ -1,0 +1,153 @@
+"""The state of the whole in one look: what waits, what is late, what stands still and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from services.ledger import backfills, tables
+from services.ledger.states import OUTSTANDING
+from services.policy.calendar import period
+from services.policy.model import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """What a named operator, or the hourly cap, has stopped."""
+
+    scope: str
+    state: str
+    operator: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A stretch of the log that a role has not read and that is gone."""
+
+    role: str
+    topic: str
+    partition: int
+    expected: int | None
+    low: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One look at the ledger; instants are UTC."""
+
+    at: datetime
+    policy: str
+    events: int
+    due: int
+    """Records and clocks that are due and not yet claimed."""
+    oldest_due_at: datetime | None
+    overdue: int
+    """Commands past their `erase_by` that no system has carried out yet."""
+    oldest_overdue_by: datetime | None
+    commands: Mapping[tuple[str, str], int]
+    """How many commands, by system and state."""
+    escalated: Mapping[str, int]
+    """Commands that a system has left unanswered for too long, or refused, by system."""
+    suspicious: int
+    """Commands whose system says it held nothing, where the ledger knows records."""
+    dead_letters: Mapping[str, int]
+    """Parked dead letters, by reason."""
+    gaps: Sequence[Gap]
+    stops: Sequence[Stop]
+    backfills: Sequence[backfills.Waiting]
+    open_too_long: Mapping[str, int]
+    """Clocks that no event has stopped within their `max_open`, by kind."""
+
+
+def look(connection: Connection, policy: Policy, now: datetime) -> Status:
+    """Look at the ledger as it is at `now` (UTC)."""
+    command = tables.command.c
+    due, oldest_due = 0, []
+    for table in (tables.record, tables.clock):
+        row = connection.execute(
+            select(func.count(), func.min(table.c.next_due)).where(
+                table.c.next_due <= now, table.c.next_due.is_not(None), table.c.backfill.is_(None)
+            )
+        ).one()
+        due += row[0]
+        oldest_due += [row[1]] if row[1] else []
+    overdue = connection.execute(
+        select(func.count(), func.min(command.erase_by)).where(
+            command.state.in_(OUTSTANDING), command.erase_by < now
+        )
+    ).one()
+    by_state = connection.execute(
+        select(command.system, command.state, func.count()).group_by(command.system, command.state)
+    )
+    escalated = connection.execute(
+        select(command.system, func.count())
+        .where(command.escalated_at.is_not(None), command.state.in_(OUTSTANDING))
+        .group_by(command.system)
+    )
+    dead = tables.dead_letter.c
+    parked = connection.execute(
+        select(dead.reason, func.count()).where(dead.state == "parked").group_by(dead.reason)
+    )
+    active = connection.execute(
+        select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
+    ).one_or_none()
+    return Status(
+        at=now,
+        policy=f"{active.policy} {active.version}" if active else "none yet",
+        events=connection.execute(select(func.count(tables.event.c.event_id))).scalar_one(),
+        due=due,
+        oldest_due_at=min(oldest_due, default=None),
+        overdue=overdue[0],
+        oldest_overdue_by=overdue[1],
+        commands={(row[0], row[1]): row[2] for row in by_state},
+        escalated={row[0]: row[1] for row in escalated},
+        suspicious=connection.execute(
+            select(func.count()).where(command.outcome == "nothing_held")
+        ).scalar_one(),
+        dead_letters={row[0]: row[1] for row in parked},
+        gaps=[
+            Gap(
+                role=row.role,
+                topic=row.topic,
+                partition=row.partition,
+                expected=row.expected,
+                low=row.low,
+            )
+            for row in connection.execute(select(tables.gap).order_by(tables.gap.c.topic))
+        ],
+        stops=[
+            Stop(
+                scope=row.scope,
+                state=row.state,
+                operator=row.operator,
+                reason=row.reason,
+                at=row.at,
+            )
+            for row in connection.execute(
+                select(tables.control).where(tables.control.c.state != "running")
+            )
+        ],
+        backfills=backfills.waiting(connection),
+        open_too_long=_open_too_long(connection, policy, now),
+    )
+
+
+def _open_too_long(connection: Connection, policy: Policy, now: datetime) -> dict[str, int]:
+    clock = tables.clock.c
+    found = {}
+    for name, spec in policy.clocks.items():
+        if spec.max_open is None:
+            continue
+        longest = period(spec.max_open)
+        latest = now - timedelta(days=longest.days) - longest.exact
+        found[name] = connection.execute(
+            select(func.count()).where(
+                clock.clock == name, clock.anchor_at.is_(None), clock.opened_at < latest
+            )
+        ).scalar_one()
+    return found

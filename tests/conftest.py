@@ -1,0 +1,114 @@
+"""The servers of the tests, started when the first test asks for one.
+
+A server that is missing skips its tests with the reason; under TERMIJN_REQUIRE_ALL=1 it fails them.
+KAFKA_BOOTSTRAP_SERVERS puts the `kafka` tests on another cluster, which must hold no topics.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.servers.kafka import KafkaBroker, KafkaCluster
+from tests.servers.postgres import PostgresServer
+from tests.servers.processes import ServerMissing, executable
+
+_MARKERS = {
+    "kafka": "kafka",
+    "kafka_broker": "kafka",
+    "postgres": "postgres",
+    "postgres_server": "postgres",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the servers that it uses, so that `-m "not kafka"` misses none."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if marker := _MARKERS.get(fixture):
+                item.add_marker(marker)
+
+
+@contextmanager
+def _skips_without_server() -> Iterator[None]:
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get("TERMIJN_REQUIRE_ALL") == "1":
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """The cluster that all tests share; take `fresh_kafka` unless topics may be left over."""
+    if bootstrap := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        cluster = KafkaCluster(bootstrap)
+        if topics := cluster.topics():
+            # Tests delete every topic that they find; never somebody else's.
+            pytest.fail(f"KAFKA_BOOTSTRAP_SERVERS has topics: {sorted(topics)}", pytrace=False)
+        yield cluster
+        cluster.clear()
+        return
+    with _skips_without_server():
+        broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def fresh_kafka(kafka: KafkaCluster) -> KafkaCluster:
+    """The shared cluster, without any topic."""
+    kafka.clear()
+    return kafka
+
+
+@pytest.fixture
+def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """A broker for this test alone, which may kill, freeze and restart it."""
+    with _skips_without_server():
+        broker = KafkaBroker(tmp_path)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def _shared_postgres() -> Iterator[PostgresServer]:
+    with _skips_without_server():
+        server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres(_shared_postgres: PostgresServer) -> Callable[[], str]:
+    """Makes an empty database at each call; the answer is its `postgresql+psycopg://` URL."""
+    return _shared_postgres.fresh_database
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL for this test alone, which may kill and restart it."""
+    with _skips_without_server():
+        server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """The program that checks Prometheus rules and runs their unit tests."""
+    with _skips_without_server():
+        return Path(executable("promtool", package="prometheus"))

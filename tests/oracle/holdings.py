@@ -1,0 +1,57 @@
+"""What `termijn explain --json` must print."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from tests.oracle.catalogue import Holding, holdings_of
+from tests.oracle.clocks import Event
+from tests.oracle.instants import instant, written
+
+
+def once_each(events: Iterable[Event]) -> list[Event]:
+    """The events without their duplicates (same source and id), in the order of their time."""
+    seen: dict[tuple[str, str], Event] = {}
+    for event in events:
+        first = seen.setdefault((event["source"], event["id"]), event)
+        same_time = instant(first["time"]) == instant(event["time"])
+        if first["type"] != event["type"] or first["data"] != event["data"] or not same_time:
+            raise ValueError(f"{event['source']} {event['id']}: the same identity, other content")
+    return sorted(seen.values(), key=lambda e: (instant(e["time"]), e["source"], e["id"]))
+
+
+def explain(events: Iterable[Event], now: str | datetime | None = None) -> list[dict[str, Any]]:
+    """Every holding, sorted by event, purpose, subject. `now` defaults to the latest event time."""
+    known = once_each(events)
+    if not known:
+        return []
+    moment = instant(now) if now is not None else max(instant(e["time"]) for e in known)
+    made = [held for event in known for held in holdings_of(event, known)]
+    made.sort(key=lambda h: (h["event"], h["purpose"], h["subject"], h["source"]))
+    return [line(held, moment) for held in made]
+
+
+def line(held: Holding, now: datetime) -> dict[str, Any]:
+    return {
+        "event": held["event"],
+        "type": held["type"],
+        "subject": held["subject"],
+        "purpose": held["purpose"],
+        "basis": held["basis"],
+        "rule": held["rule"],
+        "stated": held["rule"].startswith("R"),
+        "systems": held["systems"],
+        "anchor": held["anchor"],
+        "anchor_at": written(held["anchor_at"]),
+        "not_before": written(held["not_before"]),
+        "erase_by": written(held["erase_by"]),
+        "due_at": {system: written(due) for system, due in held["due_at"].items()},
+        "state": state(held, now),
+    }
+
+
+def state(held: Holding, now: datetime) -> str:
+    dues = [due for due in held["due_at"].values() if due is not None]
+    if not dues:
+        return "open"
+    return "ended" if all(now >= due for due in dues) else "scheduled"

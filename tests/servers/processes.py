@@ -1,0 +1,96 @@
+"""Server processes of the tests: on loopback, logged to a file, and never outliving the tests."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+_LOG_TAIL_BYTES = 2000
+
+
+class ServerMissing(Exception):
+    """A server that a test needs is not installed; `make servers` installs it."""
+
+
+class ServerFailed(Exception):
+    """A server ended or stayed silent; the message carries the end of its log."""
+
+    def __init__(self, what: str, log: Path) -> None:
+        tail = log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace") if log.exists() else ""
+        super().__init__(f"{what}; the end of {log}:\n{tail}")
+
+
+class ServerProcess:
+    """One process in a group of its own, ended at the latest when the tests' process ends."""
+
+    def __init__(self, command: Sequence[str], *, log: Path, farewell: signal.Signals) -> None:
+        """Start `command`; `farewell` is what the kernel sends it when the tests are killed.
+
+        Start it from the main thread: the kernel counts the end of the starting thread.
+        """
+        # Without setpriv (Linux only) a killed run leaves its server behind: atexit does not run.
+        setpriv = shutil.which("setpriv")
+        if setpriv and command[0] != setpriv:
+            command = [setpriv, "--pdeathsig", farewell.name.removeprefix("SIG"), *command]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.log = log
+        atexit.register(self.end, signal.SIGKILL)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process and its children."""
+        if self.alive:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def end(self, number: signal.Signals, patience: float = 20) -> None:
+        """Signal the leading process, wait `patience` seconds, then kill the group."""
+        atexit.unregister(self.end)
+        if not self.alive:
+            return
+        if number is signal.SIGKILL:
+            self.send(number)
+        else:
+            self._process.send_signal(number)
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGKILL)
+            self._process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """As many different ports on loopback that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def executable(name: str, *, package: str) -> str:
+    """The path of a program, or ServerMissing naming the Debian package that has it."""
+    path = shutil.which(name)
+    if path is None:
+        raise ServerMissing(
+            f"{name} is not installed (Debian package {package}); run `make servers`"
+        )
+    return path
