@@ -10,25 +10,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.errors import TermijnError
+from schemas.errors import MalformedEvent
+
+__all__ = [
+    "CONTENT_TYPE",
+    "CloudEvent",
+    "MalformedEvent",
+    "content_hash",
+    "from_headers",
+    "instant",
+    "parse_structured",
+    "rfc3339",
+    "to_headers",
+]
 
 CONTENT_TYPE = b"application/avro"
 _SPECVERSION = "1.0"
 _RFC_3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,6})\d*)?"
+    r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
 )
-
-
-class MalformedEvent(TermijnError):
-    """What came is not a CloudEvent; `key` names what is wrong with it.
-
-    The publisher mends it; on the bus it is parked as a dead letter.
-    """
-
-    def __init__(self, *, key: str, why: str) -> None:
-        super().__init__(f"{key}: {why}")
-        self.key = key
-        self.why = why
+# CloudEvents 1.0, type system: a string has no control characters and no lone surrogates.
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_DEEPEST = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,9 @@ class CloudEvent:
     """The import that brings it, if it is history."""
 
     def __post_init__(self) -> None:
-        if self.time.tzinfo is None:
+        if self.time.utcoffset() is None:
             raise ValueError("a naive datetime has no place in an event")
+        object.__setattr__(self, "time", self.time.astimezone(UTC))
 
 
 def parse_structured(text: str) -> CloudEvent:
@@ -55,8 +61,8 @@ def parse_structured(text: str) -> CloudEvent:
         MalformedEvent: it is not JSON, or lacks `id`, `source`, `type`, `time` or `data`.
     """
     try:
-        event = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as cause:
+        event = json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError) as cause:  # also an integer of thousands of digits
         raise MalformedEvent(key="json", why=f"is not JSON: {cause}") from cause
     if not isinstance(event, dict):
         raise MalformedEvent(key="json", why="is not an object")
@@ -67,14 +73,8 @@ def parse_structured(text: str) -> CloudEvent:
         raise MalformedEvent(
             key="data", why="is not an object" if "data" in event else "is missing"
         )
-    attributes = {key: _attribute(event, key) for key in ("id", "source", "type", "time")}
-    return CloudEvent(
-        id=attributes["id"],
-        source=attributes["source"],
-        type=attributes["type"],
-        time=instant(attributes["time"]),
-        data=data,
-    )
+    _check_depth(data, _DEEPEST)
+    return _event(event, data)
 
 
 def to_headers(event: CloudEvent) -> list[tuple[str, bytes]]:
@@ -110,14 +110,7 @@ def from_headers(
             attributes[name.removeprefix("ce_")] = text
     if attributes.get("specversion") != _SPECVERSION:
         raise MalformedEvent(key="ce_specversion", why=f"is not {_SPECVERSION}")
-    return CloudEvent(
-        id=_attribute(attributes, "id"),
-        source=_attribute(attributes, "source"),
-        type=_attribute(attributes, "type"),
-        time=instant(_attribute(attributes, "time")),
-        data=data,
-        backfill=attributes.get("termijnbackfill"),
-    )
+    return _event(attributes, data)
 
 
 def instant(text: str) -> datetime:
@@ -148,7 +141,7 @@ def content_hash(event: CloudEvent) -> bytes:
     """What tells two contents apart, whatever they were encoded in: SHA-256 of type, time and data."""
     content = [event.type, rfc3339(event.time), _canonical(event.data)]
     text = json.dumps(
-        content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
+        content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_text
     )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
@@ -162,10 +155,41 @@ def _canonical(value: Any) -> Any:
     return value
 
 
+def _text(value: Any) -> str:
+    """What JSON has no type for, as an event file writes it."""
+    return rfc3339(value) if isinstance(value, datetime) else str(value)
+
+
+def _event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> CloudEvent:
+    imported = attributes.get("termijnbackfill") is not None
+    return CloudEvent(
+        id=_attribute(attributes, "id"),
+        source=_attribute(attributes, "source"),
+        type=_attribute(attributes, "type"),
+        time=instant(_attribute(attributes, "time")),
+        data=data,
+        backfill=_attribute(attributes, "termijnbackfill") if imported else None,
+    )
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _check_depth(value: Any, room: int) -> None:
+    if room == 0:
+        raise MalformedEvent(key="data", why=f"is nested deeper than {_DEEPEST}")
+    for one in value.values() if isinstance(value, dict) else value:
+        if isinstance(one, dict | list):
+            _check_depth(one, room - 1)
+
+
 def _attribute(event: Mapping[str, Any], key: str) -> str:
     value = event.get(key)
     if value is None or value == "":
         raise MalformedEvent(key=key, why="is missing")
     if not isinstance(value, str):
         raise MalformedEvent(key=key, why="is not a string")
+    if _FORBIDDEN.search(value):
+        raise MalformedEvent(key=key, why="has a control character or a lone surrogate")
     return value

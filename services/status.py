@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from services.ledger import backfills, tables
 from services.ledger.states import OUTSTANDING
@@ -77,16 +77,14 @@ def look(connection: Connection, policy: Policy, now: datetime) -> Status:
         due += row[0]
         oldest_due += [row[1]] if row[1] else []
     overdue = connection.execute(
-        select(func.count(), func.min(command.erase_by)).where(
-            command.state.in_(OUTSTANDING), command.erase_by < now
-        )
+        select(func.count(), func.min(command.erase_by)).where(_pursued(), command.erase_by < now)
     ).one()
     by_state = connection.execute(
         select(command.system, command.state, func.count()).group_by(command.system, command.state)
     )
     escalated = connection.execute(
         select(command.system, func.count())
-        .where(command.escalated_at.is_not(None), command.state.in_(OUTSTANDING))
+        .where(command.escalated_at.is_not(None), _pursued())
         .group_by(command.system)
     )
     dead = tables.dead_letter.c
@@ -135,6 +133,13 @@ def look(connection: Connection, policy: Policy, now: datetime) -> Status:
         backfills=backfills.waiting(connection),
         open_too_long=_open_too_long(connection, policy, now),
     )
+
+
+def _pursued() -> ColumnElement[bool]:
+    """Not done, and somebody's business: a controller's refusal with its ground is final."""
+    command = tables.command.c
+    refused = and_(command.state == "refused", command.escalated_at.is_not(None))
+    return or_(command.state.in_(OUTSTANDING), refused)
 
 
 def _open_too_long(connection: Connection, policy: Policy, now: datetime) -> dict[str, int]:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from schemas.errors import TermijnError
-from services.cli import looking
+from services.cli import looking, operating, policies, publishing, roles, up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -16,7 +16,31 @@ def termijn() -> None:
     """Keeps the terms that a privacy statement promises: from business event to proven erasure."""
 
 
-for command in (looking.explain, looking.simulate):
+policies.policy.add_command(operating.activate)
+for command in (
+    publishing.publish,
+    looking.explain,
+    looking.simulate,
+    policies.policy,
+    roles.tagger,
+    roles.recorder,
+    roles.deleter,
+    roles.acknowledgements,
+    roles.sample_systems,
+    up.up,
+    operating.status,
+    operating.settings_,
+    operating.ledger,
+    operating.gaps,
+    operating.commands,
+    operating.dead_letters_,
+    operating.pause,
+    operating.drain,
+    operating.resume,
+    operating.sweep,
+    operating.forecast,
+    operating.release,
+):
     termijn.add_command(command)
 
 

@@ -153,9 +153,10 @@ class Deleter:
             since = max(now - _CAP_WINDOW, resumed_at or now - _CAP_WINDOW)
             left = cap - first_sent_since(connection, since)
             if left <= 0 and _waiting(connection):
-                control.pause(
+                control.put(
                     connection,
                     ROLE,
+                    "paused",
                     operator=_CAP_OPERATOR,
                     reason=f"the cap of {cap} commands an hour was reached",
                     now=now,

@@ -106,8 +106,7 @@ def lease(connection: Connection, now: datetime, stops: Stops, *, limit: int) ->
         .with_for_update(skip_locked=True)
     )
     taken = connection.execute(query).all()
-    for row in taken:
-        journal.transition(connection, row, "sending", now, next_attempt_at=now + LEASE)
+    journal.transition(connection, taken, "sending", now, next_attempt_at=now + LEASE)
     return [row.command_id for row in taken]
 
 
@@ -133,17 +132,7 @@ def relay(
         return []
     outgoing = compose(connection, rows, policy, now, patience)
     deliveries = outlet.send(outgoing)
-    for row in rows:
-        attempt = row.attempt + 1
-        journal.transition(
-            connection,
-            row,
-            "sent",
-            now,
-            attempt=attempt,
-            first_sent_at=row.first_sent_at or now,
-            next_attempt_at=now + patience.wait(attempt),
-        )
+    _mark_sent(connection, rows, now, patience)
     insert(
         connection,
         tables.attempt,
@@ -170,6 +159,20 @@ def relay(
         )
         for row in rows
     ]
+
+
+def _mark_sent(
+    connection: Connection, rows: Sequence[Row[Any]], now: datetime, patience: Patience
+) -> None:
+    """Mark the attempt of each; those of the same number are marked together."""
+    by_attempt: defaultdict[int, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        by_attempt[row.attempt + 1].append(row)
+    for attempt, group in by_attempt.items():
+        changes = {"attempt": attempt, "next_attempt_at": now + patience.wait(attempt)}
+        if attempt == 1:
+            changes["first_sent_at"] = now
+        journal.transition(connection, group, "sent", now, **changes)
 
 
 def first_sent_since(connection: Connection, since: datetime) -> int:

@@ -77,8 +77,8 @@ def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime
     ).first()
     if known:
         return Settled(state=command.state, suspicious=False, repeated=True)
+    [state] = journal.transition(connection, [command], answer.status, now, outcome=answer.status)
     insert(connection, tables.acknowledgement, [_row(answer, now)])
-    state = journal.transition(connection, command, answer.status, now, outcome=answer.status)
     if state == "refused" and policy.systems[answer.system].role != "controller":
         _escalate(connection, command.command_id, now)
     if command.action == "recall" and state == "acknowledged":
@@ -120,7 +120,8 @@ def close(connection: Connection, command_id: UUID, now: datetime) -> State:
     command = connection.execute(
         select(tables.command).where(tables.command.c.command_id == command_id).with_for_update()
     ).one()
-    return journal.transition(connection, command, "close", now, outcome="closed")
+    [state] = journal.transition(connection, [command], "close", now, outcome="closed")
+    return state
 
 
 def _recalled(connection: Connection, original: UUID, answer: Answer, now: datetime) -> None:
@@ -128,7 +129,7 @@ def _recalled(connection: Connection, original: UUID, answer: Answer, now: datet
         select(tables.command).where(tables.command.c.command_id == original).with_for_update()
     ).one()
     happening: Status = "already_done" if answer.status == "already_done" else "recalled"
-    state = journal.transition(connection, command, happening, now, outcome=happening)
+    [state] = journal.transition(connection, [command], happening, now, outcome=happening)
     if state == "recalled" and command.state != "recalled":
         journal.look_again(connection, original, now)
 

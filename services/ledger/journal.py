@@ -13,8 +13,8 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, select, update
 
 from services.ledger import tables
-from services.ledger.rows import fetch, insert, insert_missing, insert_or_update
-from services.ledger.states import FREED, Happening, State, after
+from services.ledger.rows import change, fetch, insert, insert_missing, insert_or_update
+from services.ledger.states import FREED, SETTLED, Happening, State, after
 from services.policy.model import Policy
 
 _COMMAND = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
@@ -70,12 +70,13 @@ def write(
 ) -> tuple[UUID, ...]:
     """Write commands to the outbox; their subjects are locked by the caller."""
     numbers = _numbers(connection, drafts)
+    ids = [draft.command_id for draft in drafts]
     insert(
         connection,
         tables.command,
         [
             {
-                "command_id": draft.command_id,
+                "command_id": identity,
                 "system": draft.system,
                 "subject": draft.subject,
                 "names_subject": draft.names_subject,
@@ -96,7 +97,7 @@ def write(
                 "attempt": 0,
                 "next_attempt_at": now,
             }
-            for draft, number in zip(drafts, numbers, strict=True)
+            for identity, draft, number in zip(ids, drafts, numbers, strict=True)
         ],
     )
     insert(
@@ -104,13 +105,13 @@ def write(
         tables.member,
         [
             {
-                "command_id": draft.command_id,
+                "command_id": identity,
                 "record_id": record,
                 "system": draft.system,
                 "step": draft.step,
                 "live": True,
             }
-            for draft in drafts
+            for identity, draft in zip(ids, drafts, strict=True)
             for record in draft.records
         ],
     )
@@ -118,12 +119,12 @@ def write(
         connection,
         tables.command_clock,
         [
-            {"clock_id": clock, "command_id": draft.command_id, "epoch": epoch}
-            for draft in drafts
+            {"clock_id": clock, "command_id": identity, "epoch": epoch}
+            for identity, draft in zip(ids, drafts, strict=True)
             for _, clock, epoch in draft.epochs
         ],
     )
-    return tuple(draft.command_id for draft in drafts)
+    return tuple(ids)
 
 
 def live_steps(
@@ -157,12 +158,10 @@ def make_stale(
         .with_for_update(of=tables.command)
     )
     found = fetch(connection, query, tables.command_clock.c.clock_id, clocks)
-    stale = {row.command_id: row for row in found}
-    states = {
-        identity: transition(connection, row, "stale", now) for identity, row in stale.items()
-    }
+    stale = list({row.command_id: row for row in found}.values())
+    states = transition(connection, stale, "stale", now)
     recalls = [
-        _recall(stale[identity]) for identity, state in states.items() if state == "recalling"
+        _recall(row) for row, state in zip(stale, states, strict=True) if state == "recalling"
     ]
     if recalls:
         lock_subjects(connection, {draft.subject for draft in recalls})
@@ -171,36 +170,35 @@ def make_stale(
 
 def transition(
     connection: Connection,
-    command: Any,
+    commands: Sequence[Any],
     happening: Happening,
     now: datetime,
     **changes: Any,
-) -> State:
-    """Let something happen to a command whose row is locked, and say what it is then.
+) -> list[State]:
+    """Let something happen to commands whose rows are locked, and say what each is then.
+
+    `changes` are further columns that get a new value, for the commands that it changes anything of.
 
     Raises:
-        IllegalTransition: it cannot happen to a command in that state.
+        IllegalTransition: it cannot happen to one of them in its state; none was changed.
     """
-    state = after(command.state, happening)
-    if state == command.state and not changes:
-        return state
-    values: dict[str, Any] = {"state": state, **changes}
-    if state in ("acknowledged", "refused", "cancelled", "recalled", "closed"):
-        values |= {"settled_at": now, "next_attempt_at": None}
-    if state == "recalling":
-        values |= {"next_attempt_at": None}
-    connection.execute(
-        update(tables.command)
-        .where(tables.command.c.command_id == command.command_id)
-        .values(values)
-    )
-    if state in FREED and command.state not in FREED:
-        connection.execute(
-            update(tables.member)
-            .where(tables.member.c.command_id == command.command_id)
-            .values(live=False)
-        )
-    return state
+    states = [after(command.state, happening) for command in commands]
+    by_state: defaultdict[State, list[UUID]] = defaultdict(list)
+    freed = []
+    for command, state in zip(commands, states, strict=True):
+        if state != command.state or changes:
+            by_state[state].append(command.command_id)
+        if state in FREED and command.state not in FREED:
+            freed.append(command.command_id)
+    for state, ids in by_state.items():
+        values: dict[str, Any] = {"state": state, **changes}
+        if state in SETTLED:
+            values |= {"settled_at": now, "next_attempt_at": None}
+        if state == "recalling":
+            values |= {"next_attempt_at": None}
+        change(connection, update(tables.command).values(values), tables.command.c.command_id, ids)
+    change(connection, update(tables.member).values(live=False), tables.member.c.command_id, freed)
+    return states
 
 
 def look_again(connection: Connection, command: UUID, at: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, Table
+from sqlalchemy import Column, Connection, Row, Select, Table, Update
 from sqlalchemy.dialects import postgresql, sqlite
 
 Values = Mapping[str, Any]
@@ -46,6 +46,16 @@ def fetch(
     for start in range(0, len(ordered), _AT_ONCE):
         part = ordered[start : start + _AT_ONCE]
         yield from connection.execute(query.where(column.in_(part)))
+
+
+def change(
+    connection: Connection, statement: Update, column: Column[Any], values: Collection[Any]
+) -> None:
+    """Do an update to the rows whose column has one of the values, however many those are."""
+    ordered = sorted(values)
+    for start in range(0, len(ordered), _AT_ONCE):
+        part = ordered[start : start + _AT_ONCE]
+        connection.execute(statement.where(column.in_(part)))
 
 
 def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -36,8 +36,10 @@ Happening = Literal[
     "recalled",
     "already_done",
 ]
-OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling", "refused")
-"""States in which something that was promised is not done yet."""
+OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling")
+"""States in which something that was promised is not done yet, and is still being pursued."""
+SETTLED: tuple[State, ...] = ("acknowledged", "refused", "cancelled", "recalled", "closed")
+"""States in which nothing more is sent."""
 FREED: tuple[State, ...] = ("cancelled", "recalled")
 """States in which the command's records are as if it had never been."""
 

@@ -6,6 +6,7 @@ a shared clock. Both follow from the event's deciding fields alone.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,12 @@ LATEST = datetime(9900, 1, 1, tzinfo=UTC)
 """No event is later: its windows could not be computed."""
 
 Reason = Literal[
-    "unknown-type", "unknown-subject", "missing-field", "invalid-field", "impossible-time"
+    "unknown-type",
+    "unknown-subject",
+    "missing-field",
+    "invalid-field",
+    "impossible-time",
+    "identity-conflict",
 ]
 Value = str | bool | tuple[str, ...]
 
@@ -192,6 +198,8 @@ def _deciding(kind: EventType, data: Mapping[str, Any]) -> Iterator[tuple[str, V
 
 
 def _value(name: str, field: Field, value: Any) -> Value:
+    if any(_unprintable(one) for one in (value if isinstance(value, list | tuple) else (value,))):
+        raise Untaggable("invalid-field", name, "holds a control character")
     match field.type, value:
         case "string", str():
             if field.one_of and value not in field.one_of:
@@ -205,6 +213,11 @@ def _value(name: str, field: Field, value: Any) -> Value:
         case "strings", list() | tuple() if all(isinstance(v, str) and v for v in value):
             return tuple(dict.fromkeys(value))
     raise Untaggable("invalid-field", name, f"is not a value of type {field.type}")
+
+
+def _unprintable(value: Any) -> bool:
+    """Whether a text holds what no identifier has and not every system can store."""
+    return isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
 
 
 def _subject(kind: EventType, deciding: Mapping[str, Value]) -> str | None:

@@ -21,9 +21,14 @@ _GOODS = ("receipt printer", "kitchen display", "card reader", "till drawer", "m
 _SOON = timedelta(seconds=90)
 
 
-def sample_events(policy: Policy, now: datetime, seed: int = 1) -> Iterator[CloudEvent]:
-    """Events of every type; the terms of about a third run out within `_SOON` after `now` (UTC)."""
-    return iter(_Story(policy, now, Random(seed)).events())
+def sample_events(
+    policy: Policy, now: datetime, *, seed: int, companies: int
+) -> Iterator[CloudEvent]:
+    """Events of every type, around some companies of their own for each seed.
+
+    The terms of about a third run out within `_SOON` after `now` (UTC).
+    """
+    return iter(_Story(policy, now, Random(seed)).events(f"{seed:x}", companies))
 
 
 class _Story:
@@ -34,11 +39,11 @@ class _Story:
         self._now = now
         self._random = random
 
-    def events(self) -> list[CloudEvent]:
+    def events(self, prefix: str, companies: int) -> list[CloudEvent]:
         """All events, oldest first."""
         found = [
             event
-            for number in range(12)
+            for number in range(1, companies + 1)
             for chapter in (
                 self._customer,
                 self._orders,
@@ -47,11 +52,11 @@ class _Story:
                 self._supplier,
                 self._visitor,
             )
-            for event in chapter(f"{number + 1}")
+            for event in chapter(f"{prefix}-{number}", number)
         ]
         return sorted(found, key=lambda event: event.time)
 
-    def _customer(self, n: str) -> Iterator[CloudEvent]:
+    def _customer(self, n: str, number: int) -> Iterator[CloudEvent]:
         customer = f"SAMPLE-C{n}"
         ended = self._started("R1")
         since = ended - timedelta(days=self._random.randint(200, 900))
@@ -68,17 +73,17 @@ class _Story:
         yield self._event(
             "credit.check-performed", since, {"check_id": f"K{n}", "customer_id": customer}
         )
-        for number in range(3):
+        for purchase in range(3):
             at = within()
             yield self._event(
                 "purchases.purchase-made",
                 at,
-                {"purchase_id": f"P{n}-{number}", "customer_id": customer},
+                {"purchase_id": f"P{n}-{purchase}", "customer_id": customer},
             )
             yield self._event(
                 "billing.invoice-issued",
                 at + timedelta(days=1),
-                {"invoice_id": f"F{n}-{number}", "customer_id": customer},
+                {"invoice_id": f"F{n}-{purchase}", "customer_id": customer},
             )
         opened = within()
         ticket = {"ticket_id": f"T{n}", "customer_id": customer}
@@ -95,26 +100,26 @@ class _Story:
             "research.survey-invited", within(), {"survey_id": f"S{n}", "customer_id": customer}
         )
         yield self._event("customers.customer-terminated", ended, {"customer_id": customer})
-        if int(n) % 4 == 0:
+        if number % 4 == 0:
             later = ended + timedelta(days=30)
             yield self._event("customers.customer-reinstated", later, {"customer_id": customer})
 
-    def _orders(self, n: str) -> Iterator[CloudEvent]:
-        for number in range(4):
+    def _orders(self, n: str, number: int) -> Iterator[CloudEvent]:
+        for order in range(4):
             yield self._event(
                 "orders.order-placed",
                 self._started("D4"),
                 {
-                    "order_id": f"O{n}-{number}",
+                    "order_id": f"O{n}-{order}",
                     "customer_id": f"SAMPLE-C{n}",
-                    "consumer_id": f"SAMPLE-K{n}-{number}",
+                    "consumer_id": f"SAMPLE-K{n}-{order}",
                     "amount": f"{self._random.randint(10, 90)}.50",
                     "payment": {"method": "ideal"},
                 },
             )
 
-    def _applicant(self, n: str) -> Iterator[CloudEvent]:
-        keep = int(n) % 2 == 0
+    def _applicant(self, n: str, number: int) -> Iterator[CloudEvent]:
+        keep = number % 2 == 0
         closed = self._started("R3b" if keep else "R3a")
         application = {"application_id": f"A{n}", "applicant_id": f"SAMPLE-A{n}"}
         yield self._event(
@@ -124,7 +129,7 @@ class _Story:
         )
         yield self._event("recruitment.application-closed", closed, application)
 
-    def _prospect(self, n: str) -> Iterator[CloudEvent]:
+    def _prospect(self, n: str, number: int) -> Iterator[CloudEvent]:
         contacted = self._started("D2")
         prospect = {"prospect_id": f"SAMPLE-P{n}"}
         yield self._event(
@@ -134,7 +139,7 @@ class _Story:
         )
         yield self._event("acquisition.lead-contacted", contacted, prospect)
 
-    def _supplier(self, n: str) -> Iterator[CloudEvent]:
+    def _supplier(self, n: str, number: int) -> Iterator[CloudEvent]:
         supplier = {"supplier_id": f"SAMPLE-S{n}"}
         began = self._now - timedelta(days=400)
         yield self._event("suppliers.supplier-engaged", began, supplier | {"contact_id": f"L{n}-1"})
@@ -148,10 +153,10 @@ class _Story:
             self._now - timedelta(seconds=self._random.randint(0, 60)),
             supplier | {"former_contact_id": f"L{n}-1", "contact_id": f"L{n}-2"},
         )
-        if int(n) % 3 == 0:
+        if number % 3 == 0:
             yield self._event("suppliers.supplier-ended", self._now, supplier)
 
-    def _visitor(self, n: str) -> Iterator[CloudEvent]:
+    def _visitor(self, n: str, number: int) -> Iterator[CloudEvent]:
         visitor = {"visitor_id": f"SAMPLE-V{n}"}
         resolved = self._started("D1")
         message = visitor | {"message_id": f"M{n}"}

@@ -1,0 +1,1 @@
+"""The roles that read the bus: thin loops around what `services` does."""

@@ -1,0 +1,95 @@
+"""Acknowledgements: what the systems answer goes into the journal, with the positions, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from confluent_kafka import Message
+from sqlalchemy import Connection
+
+from consumers.messages import as_bytes, dead_letter
+from schemas.catalogue import Topic
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from services.deleter.settling import Answer, Settled, UnknownCommand, settle
+from services.ledger import dead_letters, positions
+from services.ledger.database import Ledger, database_now
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.positions import Advance
+from services.ledger.states import IllegalTransition
+from services.policy.model import Policy
+from services.vault.sealing import Seal
+
+ROLE = "acknowledgements"
+
+
+class Observer(Protocol):
+    """Who wants to know what was answered."""
+
+    def answered(self, answer: Answer, settled: Settled) -> None:
+        """An answer was taken into the journal."""
+
+    def parked(self, letter: DeadLetter) -> None:
+        """An answer could not be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgements:
+    """The work of the acknowledgements role."""
+
+    policy: Policy
+    codec: Codec
+    topics: Mapping[str, tuple[Topic, str]]
+    """Each topic with the system whose answers it carries."""
+    ledger: Ledger
+    seal: Seal
+    observer: Observer
+    now: Callable[[], datetime]
+
+    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+        """Settle a batch of answers: each is kept, or parked, and the positions move with them."""
+
+        def write(connection: Connection) -> tuple[list[tuple[Answer, Settled]], list[DeadLetter]]:
+            positions.advance(connection, ROLE, advances)
+            now = database_now(connection)
+            settled: list[tuple[Answer, Settled]] = []
+            parked: list[DeadLetter] = []
+            for message in messages:
+                try:
+                    answer = self._answer(message)
+                    settled.append((answer, settle(connection, answer, self.policy, now)))
+                except (Undecodable, UnknownCommand, IllegalTransition) as cause:
+                    parked.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+            dead_letters.park(connection, parked)
+            return settled, parked
+
+        settled, parked = self.ledger.write(write)
+        for answer, result in settled:
+            self.observer.answered(answer, result)
+        for letter in parked:
+            self.observer.parked(letter)
+
+    def _answer(self, message: Message) -> Answer:
+        topic, system = self.topics[str(message.topic())]
+        value = self.codec.decode(topic, as_bytes(message.value()))
+        if value["system"] != system:
+            why = f"answers for {value['system']} on the topic of {system}"
+            raise Undecodable(why=why, topic=topic.name)
+        try:
+            command_id = UUID(value["command_id"])
+        except ValueError as cause:
+            raise Undecodable(why="command_id is no UUID", topic=topic.name) from cause
+        return Answer(
+            acknowledgement_id=value["acknowledgement_id"],
+            command_id=command_id,
+            system=system,
+            attempt=value["attempt"],
+            status=value["status"],
+            counts=value["counts"],
+            ground=value["ground"],
+            at=value["at"],
+        )

@@ -1,0 +1,266 @@
+"""The one loop of every role that reads the bus: poll a batch, let the work apply it, go on.
+
+Positions are the ledger's, given in `assign`, and move in the transaction of what the batch wrote; the
+offset moves last. A batch that cannot be applied is read again, never skipped; a log that has lost what
+was not read stops the role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+from time import monotonic
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from sqlalchemy.exc import DBAPIError
+
+from schemas.errors import RegistryUnavailable, TermijnError
+from services.bus import Bus, BusUnavailable, Undelivered
+from services.ledger import control, positions
+from services.ledger.database import Ledger
+from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
+
+_LOOK_SECONDS = 2.0
+_WATERMARK_SECONDS = 15.0
+_TRY_AGAIN = (BusUnavailable, Undelivered, RegistryUnavailable, Fenced, DBAPIError)
+_MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+
+Partition = tuple[str, int]
+
+
+class LostLog(TermijnError):
+    """The log has lost what the role had not read, or is another log; the role has stopped.
+
+    The operator finds out what was lost, has it published again where possible, and accepts each gap
+    with `termijn gaps accept`; then the role is started again.
+    """
+
+    def __init__(self, gaps: Sequence[Gap]) -> None:
+        first = gaps[0]
+        place = f"{first.log.topic}[{first.log.partition}]"
+        super().__init__(
+            f"{first.role}: {place}: expected offset {first.expected}, the log has"
+            f" {first.low} to {first.high} ({len(gaps)} gaps; see `termijn gaps list`)"
+        )
+        self.gaps = gaps
+
+
+class Work(Protocol):
+    """What a role does with a batch."""
+
+    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+        """Do all of it, and move the positions with it; or raise, and nothing of it counts."""
+
+
+class Observer(Protocol):
+    """Who wants to know how the loop fares: metrics and logs."""
+
+    def applied(self, messages: int, seconds: float) -> None:
+        """A batch was applied."""
+
+    def lag(self, topic: str, partition: int, messages: int) -> None:
+        """How many messages of a partition are not read yet."""
+
+    def tried_again(self, why: str) -> None:
+        """A batch was not applied and is read again."""
+
+    def gap(self, gap: Gap) -> None:
+        """The log has lost something."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipeline:
+    """The loop of one process of a role. `now` is this machine's clock, UTC."""
+
+    role: str
+    bus: Bus
+    ledger: Ledger
+    topics: Sequence[str]
+    group: str
+    work: Work
+    observer: Observer
+    now: Callable[[], datetime]
+    batch: int
+    batch_seconds: float
+    _logs: dict[Partition, Log] = field(default_factory=dict)
+    _next: dict[Partition, int] = field(default_factory=dict)
+    _known: dict[Partition, int | None] = field(default_factory=dict)
+    _gaps: list[Gap] = field(default_factory=list)
+
+    def run(self, stop: Event) -> None:
+        """Run until `stop` is set.
+
+        Raises:
+            LostLog: something that was not read is gone.
+        """
+        consumer = self.bus.consumer(self.group)
+        try:
+            consumer.subscribe(list(self.topics), on_assign=self._assigned, on_revoke=self._revoked)
+            looked = float("-inf")
+            paused = False
+            while not stop.is_set():
+                if monotonic() - looked > _LOOK_SECONDS:
+                    paused = self._look(consumer, paused)
+                    looked = monotonic()
+                self._batch(consumer, stop)
+        finally:
+            consumer.close()
+
+    def _batch(self, consumer: Consumer, stop: Event) -> None:
+        started = monotonic()
+        try:
+            polled = consumer.consume(self.batch, self.batch_seconds)
+            self._stop_at_gaps()
+            messages = self._fresh(consumer, polled)
+            advances = self._advances()
+            if not advances:
+                return
+            self.work.apply(messages, advances)
+        except _TRY_AGAIN as cause:
+            self.observer.tried_again(f"{type(cause).__name__}: {cause}")
+            stop.wait(1.0)
+            self._rejoin(consumer)
+            return
+        for one in advances:
+            self._known[one.log.topic, one.log.partition] = one.next
+        if messages:
+            self.observer.applied(len(messages), monotonic() - started)
+
+    def _fresh(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
+        """The messages that are ours and next; whatever a rebalance left behind is dropped."""
+        fresh = []
+        for message in polled:
+            place = (str(message.topic()), int(message.partition() or 0))
+            error = message.error()
+            offset = message.offset()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                self._failed(consumer, message, error)
+            if place not in self._next or offset is None or offset < self._next[place]:
+                continue
+            if error is None:
+                fresh.append(message)
+                self._next[place] = offset + 1
+            else:
+                self._next[place] = offset  # past the markers of transactions
+        return fresh
+
+    def _advances(self) -> list[Advance]:
+        return [
+            Advance(log=self._logs[place], expected=self._known[place], next=next)
+            for place, next in self._next.items()
+            if next != (self._known[place] or 0)
+        ]
+
+    def _failed(self, consumer: Consumer, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            place = (str(message.topic()), int(message.partition() or 0))
+            log = self._logs.get(place)
+            if log is not None:
+                low, high = self._watermarks(consumer, *place)
+                self._found(log, self._known[place], low, high)
+            self._stop_at_gaps()
+        if error.fatal():
+            raise BusUnavailable("read", error.str())
+        if error.code() not in _MISSING:
+            self.observer.tried_again(error.str())
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        ids = self.bus.topic_ids({one.topic for one in partitions})
+        for one in partitions:
+            log = Log(
+                cluster_id=self.bus.cluster_id,
+                topic=one.topic,
+                topic_id=ids.get(one.topic, ""),
+                partition=one.partition,
+            )
+            one.offset = self._start(consumer, log)
+        consumer.assign(partitions)
+
+    def _start(self, consumer: Consumer, log: Log) -> int:
+        """Where to read a log from; one that has lost what was not read is a gap."""
+        place = (log.topic, log.partition)
+        low, high = self._watermarks(consumer, *place)
+        try:
+            with self.ledger.transaction() as connection:
+                position = positions.position(connection, self.role, log)
+        except ChangedLog:
+            self._found(log, None, low, high)
+            position = low
+        else:
+            if (position is None and low > 0) or (
+                position is not None and not low <= position <= high
+            ):
+                self._found(log, position, low, high)
+        self._logs[place] = log
+        self._known[place] = position
+        self._next[place] = position or 0
+        return position or 0
+
+    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        for one in partitions:
+            for state in (self._logs, self._known, self._next):
+                state.pop((one.topic, one.partition), None)
+
+    def _join(self, consumer: Consumer) -> None:
+        consumer.subscribe(list(self.topics), on_assign=self._assigned, on_revoke=self._revoked)
+
+    def _rejoin(self, consumer: Consumer) -> None:
+        """Read again from where the ledger is."""
+        for state in (self._logs, self._known, self._next):
+            state.clear()
+        consumer.unsubscribe()
+        self._join(consumer)
+
+    def _look(self, consumer: Consumer, was_paused: bool) -> bool:
+        """Look whether the topics are still the same, what lags, and whether the role is paused."""
+        try:
+            ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
+            with self.ledger.transaction() as connection:
+                paused = control.state(connection, self.role) == "paused"
+        except (BusUnavailable, DBAPIError) as cause:
+            self.observer.tried_again(f"{type(cause).__name__}: {cause}")
+            return was_paused
+        for place, log in list(self._logs.items()):
+            low, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            self.observer.lag(*place, max(0, high - self._next[place]))
+            if ids.get(log.topic, log.topic_id) != log.topic_id:
+                anew = Log(
+                    cluster_id=log.cluster_id,
+                    topic=log.topic,
+                    topic_id=ids[log.topic],
+                    partition=log.partition,
+                )
+                self._found(anew, self._known[place], low, high)
+        self._stop_at_gaps()
+        if paused:
+            consumer.pause(consumer.assignment())
+        elif was_paused:
+            consumer.resume(consumer.assignment())
+        return paused
+
+    def _watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+        try:
+            found: Any = consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=_WATERMARK_SECONDS
+            )
+        except KafkaException as cause:
+            raise BusUnavailable(f"find the ends of {topic}", str(cause.args[0])) from cause
+        if found is None:
+            raise BusUnavailable(f"find the ends of {topic}", "no answer in time")
+        return found[0], found[1]
+
+    def _found(self, log: Log, expected: int | None, low: int, high: int) -> None:
+        self._gaps.append(Gap(role=self.role, log=log, expected=expected, low=low, high=high))
+
+    def _stop_at_gaps(self) -> None:
+        if not self._gaps:
+            return
+        for gap in self._gaps:
+            self.observer.gap(gap)
+        with self.ledger.transaction() as connection:
+            for gap in self._gaps:
+                positions.found_gap(connection, gap, self.now())
+        raise LostLog(self._gaps)

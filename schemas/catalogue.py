@@ -1,0 +1,106 @@
+"""Every topic as data: what it carries, how it is keyed and split, how long the log keeps it.
+
+What runs and what is deployed are both made from it. The log is personal data too, and Kafka erases
+whole segments: a topic's segments must be much shorter than its retention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+BUSINESS_TYPES: tuple[str, ...] = (
+    "acquisition.lead-acquired",
+    "acquisition.lead-contacted",
+    "administration.request-handled",
+    "administration.request-received",
+    "billing.invoice-issued",
+    "billing.purchase-invoice-received",
+    "contact.message-received",
+    "contact.message-resolved",
+    "credit.check-performed",
+    "customers.customer-details-changed",
+    "customers.customer-reinstated",
+    "customers.customer-signed-up",
+    "customers.customer-terminated",
+    "helpdesk.ticket-opened",
+    "helpdesk.ticket-resolved",
+    "orders.order-placed",
+    "purchases.purchase-made",
+    "recruitment.application-closed",
+    "recruitment.application-received",
+    "research.survey-answered",
+    "research.survey-invited",
+    "suppliers.contact-person-changed",
+    "suppliers.supplier-ended",
+    "suppliers.supplier-engaged",
+    "website.feedback-given",
+)
+"""The event types that ship a schema; a company's own come with its own files."""
+
+_DAY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic."""
+
+    name: str
+    schema: str
+    """The schema of its values, in any of its versions: an event type, or a name under `retention/`."""
+    key: str
+    """What a message's key is, in words."""
+    partitions: int
+    retention_ms: int | None
+    """How long the log keeps a message, in milliseconds; None is for ever."""
+    cleanup: Literal["delete", "compact"] = "delete"
+
+
+def business_topic(event_type: str) -> Topic:
+    """The topic of a business event type, shipped or a company's own."""
+    return Topic(
+        name=f"{event_type}.v1",
+        schema=event_type,
+        key="the data subject, as kind:id",
+        partitions=6,
+        retention_ms=7 * _DAY_MS,
+    )
+
+
+TAGGED = Topic(
+    name="retention.tagged.v1",
+    schema="tagged",
+    key="the data subject, as kind:id; for an event that names none, the clock that it moves",
+    partitions=6,
+    retention_ms=7 * _DAY_MS,
+)
+# Shorter than the shortest term but one, a month: what is parked must not outlive what it is about.
+DEAD_LETTERS = Topic(
+    name="retention.dead-letters.v1",
+    schema="dead-letter",
+    key="topic, partition and offset of the original",
+    partitions=1,
+    retention_ms=28 * _DAY_MS,
+)
+
+
+def commands(system: str) -> Topic:
+    """The topic on which one system is told what to do."""
+    return Topic(
+        name=f"retention.commands.{system}.v1",
+        schema="command",
+        key="the data subject, or the record's event id where no subject may be named",
+        partitions=3,
+        retention_ms=14 * _DAY_MS,
+    )
+
+
+def acknowledgements(system: str) -> Topic:
+    """The topic on which one system answers."""
+    return Topic(
+        name=f"retention.acks.{system}.v1",
+        schema="acknowledgement",
+        key="the key of the command",
+        partitions=3,
+        retention_ms=14 * _DAY_MS,
+    )

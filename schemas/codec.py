@@ -1,0 +1,242 @@
+"""Bytes <-> values: Avro, framed as a single object or in the Confluent wire format.
+
+Written is one of the two: the Confluent format where a schema registry is configured, else Avro
+single-object encoding. Read are both. Values arrive in the newest version of their schema, whatever
+version they were written in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import fastavro
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from schemas.catalogue import Topic
+from schemas.coercion import fit_for
+from schemas.compatibility import full_name, problems
+from schemas.errors import (
+    InvalidSchema,
+    Undecodable,
+    Unencodable,
+    UnknownSchema,
+)
+from schemas.scalars import Misfit
+from schemas.versions import Schema, Schemas
+
+if TYPE_CHECKING:
+    from schemas.registry import Registry
+
+_SINGLE_OBJECT = b"\xc3\x01"
+_CONFLUENT = b"\x00"
+_SINGLE_OBJECT_FRAME = 10
+_CONFLUENT_FRAME = 5
+_FILE = re.compile(r"(?P<name>.+)\.(?P<version>[1-9]\d*)\.avsc", re.ASCII)
+_LARGEST_ID = 2**31 - 1
+
+
+def load(*directories: Path) -> Schemas:
+    """The schemas that ship, and a company's own: `<event type>.<version>.avsc` in each directory.
+
+    Raises:
+        InvalidSchema: a file cannot be used, or two do not go together.
+    """
+    shipped = files("schemas")
+    found = [*_read(shipped / "business"), *_read(shipped / "retention")]
+    for directory in directories:
+        if not directory.is_dir():
+            raise InvalidSchema(file=str(directory), why="is not a directory")
+        found += _read(directory)
+    return Schemas(found)
+
+
+class Codec:
+    """Encodes and decodes the values of topics."""
+
+    def __init__(self, schemas: Schemas, registry: Registry | None = None) -> None:
+        self._schemas = schemas
+        self._registry = registry
+        self._frames: dict[str, bytes] = {}
+        self._by_id: dict[int, Schema | str] = {}
+
+    def encode(self, topic: Topic, value: Mapping[str, Any], *, own: bool = False) -> bytes:
+        """A value in the newest version of its topic's schema, checked, and coerced from JSON.
+
+        With `own` it goes as it is, in half the time: for what Termijn itself made of Avro's types.
+
+        Raises:
+            Unencodable: it does not fit; the error names the field and never holds its value.
+            UnknownSchema: the topic has no schema, or the registry does not have it.
+            RegistryUnavailable: the registry did not answer.
+        """
+        schema = self._schemas.newest(topic.schema)
+        frame = self._frames.get(topic.name) or self._frame(topic, schema)
+        body = BytesIO()
+        body.write(frame)
+        try:
+            fastavro.schemaless_writer(body, schema.parsed, value if own else schema.fit(value))
+        except Misfit as misfit:
+            raise Unencodable(
+                schema=topic.schema, key=misfit.path or "data", why=misfit.why
+            ) from None
+        # fastavro raises whatever its types raise: a decimal out of scale, a time out of range.
+        except Exception as cause:
+            why = f"does not fit ({type(cause).__name__})"
+            raise Unencodable(schema=topic.schema, key="data", why=why) from cause
+        return body.getvalue()
+
+    def decode(self, topic: Topic, payload: bytes | None) -> dict[str, Any]:
+        """The value of a message, resolved to the newest version of its topic's schema.
+
+        Raises:
+            Undecodable: the bytes are no value of it; the error never holds any of its data.
+            UnknownSchema: the topic has no schema.
+            RegistryUnavailable: the registry did not answer; the message may well be sound.
+        """
+        payload = payload or b""
+        reader = self._schemas.newest(topic.schema)
+        writer, start = self._writer(topic, payload, reader)
+        value = self._read(topic, payload, start, writer, None)
+        if writer is not reader:
+            # Twice, since fastavro checks nothing of the fields that it passes over in resolving.
+            value = self._read(topic, payload, start, writer, reader)
+        return value
+
+    def register(self, topic: Topic) -> int:
+        """Register all versions of a topic's schema, oldest first; the answer is the newest's id.
+
+        Raises:
+            UnknownSchema: the topic has no schema, or no registry is configured.
+            RegistryUnavailable: the registry did not answer, or refused a version.
+        """
+        if self._registry is None:
+            raise UnknownSchema(schema=topic.schema, why="no schema registry is configured")
+        for schema in self._schemas.versions(topic.schema):
+            registered = self._registry.register(topic.name, schema.text)
+        return registered
+
+    def _frame(self, topic: Topic, schema: Schema) -> bytes:
+        if self._registry is None:
+            frame = _SINGLE_OBJECT + schema.fingerprint
+        else:
+            registered = self._registry.id_of(topic.name, schema.text)
+            frame = _CONFLUENT + registered.to_bytes(4, "big")
+        self._frames[topic.name] = frame
+        return frame
+
+    def _read(
+        self, topic: Topic, payload: bytes, start: int, writer: Schema, reader: Schema | None
+    ) -> dict[str, Any]:
+        body = BytesIO(payload)
+        body.seek(start)
+        resolved = None if reader is None else reader.parsed
+        try:
+            value = fastavro.schemaless_reader(body, writer.parsed, resolved)
+        # Bytes from outside make fastavro raise whatever Python's types raise.
+        except Exception as cause:
+            if isinstance(cause, EOFError | IndexError) and body.tell() >= len(payload):
+                why = "ends too early"
+            else:
+                why = f"does not fit the schema that it names ({type(cause).__name__})"
+            raise Undecodable(why=why, topic=topic.name) from cause
+        if left := len(payload) - body.tell():
+            raise Undecodable(why=f"has {left} bytes after its end", topic=topic.name)
+        return cast(dict[str, Any], value)
+
+    def _writer(self, topic: Topic, payload: bytes, reader: Schema) -> tuple[Schema, int]:
+        """The schema that a message was written with, and where its datum starts."""
+        if not payload:
+            raise Undecodable(why="is empty", topic=topic.name)
+        if payload.startswith(_SINGLE_OBJECT) and len(payload) >= _SINGLE_OBJECT_FRAME:
+            fingerprint = payload[len(_SINGLE_OBJECT) : _SINGLE_OBJECT_FRAME]
+            found = self._schemas.written_with(fingerprint)
+            if found is None:
+                why = f"was written with a schema that is not known here ({fingerprint.hex()})"
+                raise Undecodable(why=why, topic=topic.name)
+            start = _SINGLE_OBJECT_FRAME
+        elif payload.startswith(_CONFLUENT) and len(payload) >= _CONFLUENT_FRAME:
+            schema_id = int.from_bytes(payload[len(_CONFLUENT) : _CONFLUENT_FRAME], "big")
+            found = self._of_id(topic, schema_id)
+            start = _CONFLUENT_FRAME
+        elif _SINGLE_OBJECT.startswith(payload[:2]) or payload.startswith(_CONFLUENT):
+            raise Undecodable(why="ends too early", topic=topic.name)
+        else:
+            raise Undecodable(why="does not begin as Avro on the bus does", topic=topic.name)
+        if found.full_name != reader.full_name:
+            why = f"was written with the schema {found.full_name}"
+            raise Undecodable(why=why, topic=topic.name)
+        return found, start
+
+    def _of_id(self, topic: Topic, schema_id: int) -> Schema:
+        if schema_id not in self._by_id:
+            if self._registry is None:
+                why = "was written through a schema registry, and none is configured here"
+                raise Undecodable(why=why, topic=topic.name)
+            text = self._registry.text_of(schema_id) if schema_id <= _LARGEST_ID else None
+            if text is None:
+                # Not remembered: it may be registered later.
+                why = f"was written with schema id {schema_id}, which the registry does not have"
+                raise Undecodable(why=why, topic=topic.name)
+            self._by_id[schema_id] = self._judged(text)
+        found = self._by_id[schema_id]
+        if isinstance(found, str):
+            raise Undecodable(
+                why=f"was written with schema id {schema_id}: {found}", topic=topic.name
+            )
+        return found
+
+    def _judged(self, text: str) -> Schema | str:
+        """The schema that a registry keeps, or why the newest version of ours cannot read it."""
+        try:
+            schema = _schema("registry", 0, json.loads(text))
+            known = self._schemas.written_with(schema.fingerprint)
+            if known is not None and known.definition == schema.definition:
+                return known
+            reader = self._schemas.named(schema.full_name)
+            if reader is not None:
+                for problem in problems({0: schema.definition, reader.version: reader.definition}):
+                    if problem.writer == 0:
+                        return str(problem)
+        # Text from outside makes a parser raise whatever Python's types raise.
+        except Exception as cause:
+            return f"it cannot be used: {cause or type(cause).__name__}"
+        return schema
+
+
+def _read(directory: Path | Traversable) -> Iterable[Schema]:
+    for file in sorted(directory.iterdir(), key=lambda one: one.name):
+        if not file.name.endswith(".avsc"):
+            continue
+        match = _FILE.fullmatch(file.name)
+        if match is None:
+            raise InvalidSchema(file=str(file), why="is not called <event type>.<version>.avsc")
+        try:
+            definition = json.loads(file.read_text(encoding="utf-8"))
+            yield _schema(match["name"], int(match["version"]), definition)
+        # fastavro raises KeyError, TypeError and its own for what is no schema.
+        except Exception as cause:
+            why = f"is no schema that can be used: {cause or type(cause).__name__}"
+            raise InvalidSchema(file=str(file), why=why) from cause
+
+
+def _schema(name: str, version: int, definition: Any) -> Schema:
+    if not isinstance(definition, dict) or definition.get("type") != "record":
+        raise ValueError("it is not a record")
+    parsed = fastavro.parse_schema(definition)
+    rabin = fingerprint(to_parsing_canonical_form(definition), "CRC-64-AVRO")
+    return Schema(
+        name=name,
+        version=version,
+        definition=definition,
+        full_name=full_name(definition, ""),
+        parsed=parsed,
+        fingerprint=bytes.fromhex(rabin),
+        fit=fit_for(definition),
+    )

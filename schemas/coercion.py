@@ -1,0 +1,181 @@
+"""From JSON values to Avro's: checks a value against a schema and gives it Avro's types.
+
+Avro's writers trust their callers: a string where an array is wanted becomes its letters, "false" a
+true boolean. Here nothing passes that the schema does not mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.compatibility import PRIMITIVES, full_name, named_types
+from schemas.scalars import LOGICAL, PLAIN, Fit, Misfit
+
+
+def fit_for(schema: Any) -> Fit:
+    """What fits values to a schema that Avro has accepted.
+
+    A string is taken for an array of one string; ISO text for dates and instants; unknown fields are
+    passed over; fields with a default may be absent.
+
+    Raises:
+        ValueError: the schema is recursive, or has an array of items without bytes. A few bytes could
+            then make a reader's stack overflow, or its memory.
+    """
+    return _Compiler(named_types(schema)).compile(schema, "")
+
+
+class _Compiler:
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._open: list[str] = []
+
+    def compile(self, schema: Any, namespace: str) -> Fit:
+        match schema:
+            case list():
+                return self._union(schema, namespace)
+            case str():
+                return PLAIN.get(schema) or self._of_name(_relative(schema, namespace))
+            case {"type": dict() | list() as inner}:
+                return self.compile(inner, namespace)
+            case {"name": _}:
+                return self._of_name(full_name(schema, namespace))
+            case {"type": "array" | "map"}:
+                return self._collection(schema, namespace)
+        kind = schema["type"]
+        return LOGICAL.get((kind, schema.get("logicalType"))) or self.compile(kind, namespace)
+
+    def _collection(self, schema: Mapping[str, Any], namespace: str) -> Fit:
+        if schema["type"] == "map":
+            return _map(self.compile(schema["values"], namespace))
+        if self._may_be_empty(schema["items"], namespace):
+            raise ValueError("has an array of items that take no bytes")
+        return _array(self.compile(schema["items"], namespace))
+
+    def _of_name(self, name: str) -> Fit:
+        if name in self._open:
+            raise ValueError(f"is recursive: {name} holds itself")
+        schema = self._named[name]
+        if schema["type"] == "enum":
+            return _enum(frozenset(schema["symbols"]))
+        if schema["type"] == "fixed":
+            logical = LOGICAL.get(("fixed", schema.get("logicalType")))
+            return logical or _fixed(schema["size"])
+        namespace = name.rpartition(".")[0]
+        self._open.append(name)
+        fields = [
+            (field["name"], self.compile(field["type"], namespace), "default" not in field)
+            for field in schema["fields"]
+        ]
+        self._open.pop()
+        return _record(fields)
+
+    def _union(self, branches: list[Any], namespace: str) -> Fit:
+        # Arrays last: they also take a string, which another branch may want as it is.
+        others = sorted(
+            (branch for branch in branches if branch != "null"),
+            key=lambda branch: isinstance(branch, dict) and branch["type"] == "array",
+        )
+        fits = [self.compile(branch, namespace) for branch in others]
+        one = fits[0] if len(fits) == 1 else _any(fits)
+        if len(others) == len(branches):
+            return one
+        return lambda value: None if value is None else one(value)
+
+    def _may_be_empty(self, schema: Any, namespace: str) -> bool:
+        match schema:
+            case "null":
+                return True
+            case str() if schema not in PRIMITIVES and schema not in ("array", "map", "enum"):
+                name = _relative(schema, namespace)
+                return self._may_be_empty(self._named[name], name.rpartition(".")[0])
+            case {"type": "record", "fields": fields}:
+                space = full_name(schema, namespace).rpartition(".")[0]
+                return all(self._may_be_empty(field["type"], space) for field in fields)
+            case {"type": "fixed", "size": size}:
+                return bool(size == 0)
+            case {"type": inner}:
+                return self._may_be_empty(inner, namespace)
+        return False
+
+
+def _relative(name: str, namespace: str) -> str:
+    return name if "." in name or not namespace else f"{namespace}.{name}"
+
+
+def _record(fields: list[tuple[str, Fit, bool]]) -> Fit:
+    def fit(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise Misfit("is not an object")
+        fitted = {}
+        for name, inner, required in fields:
+            if name in value:
+                try:
+                    fitted[name] = inner(value[name])
+                except Misfit as misfit:
+                    raise misfit.inside(name) from None
+            elif required:
+                raise Misfit("is missing").inside(name)
+        return fitted
+
+    return fit
+
+
+def _array(item: Fit) -> Fit:
+    def fit(value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return [item(value)]
+            except Misfit:
+                raise Misfit("is not a list") from None
+        if not isinstance(value, list | tuple):
+            raise Misfit("is not a list")
+        try:
+            return [item(one) for one in value]
+        except Misfit as misfit:
+            raise misfit.inside("[]") from None
+
+    return fit
+
+
+def _map(inner: Fit) -> Fit:
+    def fit(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise Misfit("is not an object")
+        try:
+            return {PLAIN["string"](key): inner(one) for key, one in value.items()}
+        except Misfit as misfit:
+            raise misfit.inside("[]") from None
+
+    return fit
+
+
+def _enum(symbols: frozenset[str]) -> Fit:
+    def fit(value: Any) -> Any:
+        if isinstance(value, str) and value in symbols:
+            return value
+        raise Misfit(f"is none of {', '.join(sorted(symbols))}")
+
+    return fit
+
+
+def _fixed(size: int) -> Fit:
+    def fit(value: Any) -> Any:
+        if isinstance(value, bytes) and len(value) == size:
+            return value
+        raise Misfit(f"is not {size} bytes")
+
+    return fit
+
+
+def _any(fits: list[Fit]) -> Fit:
+    def fit(value: Any) -> Any:
+        for inner in fits:
+            try:
+                return inner(value)
+            except Misfit:
+                continue
+        raise Misfit("fits no branch of its union")
+
+    return fit

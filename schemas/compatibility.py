@@ -1,0 +1,182 @@
+"""Whether versions of a schema can read each other, every one every other (full, transitive).
+
+Avro's rules for schema resolution, and stricter where Avro would quietly change what a value means:
+logical types must be equal, and bytes are not text. Aliases do not count. Pure: schemas are JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
+_PROMOTIONS = {
+    "int": ("long", "float", "double"),
+    "long": ("float", "double"),
+    "float": ("double",),
+}
+_LOGICAL = ("logicalType", "precision", "scale")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a reader's version cannot read a writer's."""
+
+    reader: int
+    writer: int
+    path: str
+    """Field names, `[]` for an item or a map's value; empty for the schema itself."""
+    why: str
+
+    def __str__(self) -> str:
+        return f"version {self.reader} cannot read version {self.writer}: {self.path or '.'}: {self.why}"
+
+
+def problems(versions: Mapping[int, Any]) -> list[Problem]:
+    """Everything that keeps some version from reading another; versions are schemas as JSON."""
+    return [
+        Problem(reader=reader, writer=writer, path=path, why=why)
+        for reader, writer in permutations(sorted(versions), 2)
+        for path, why in _Pair(versions[reader], versions[writer]).problems()
+    ]
+
+
+def full_name(schema: Mapping[str, Any], namespace: str) -> str:
+    """The full name of a named type inside a namespace."""
+    name: str = schema["name"]
+    namespace = schema.get("namespace", namespace)
+    return name if "." in name or not namespace else f"{namespace}.{name}"
+
+
+def named_types(schema: Any, namespace: str = "") -> dict[str, Any]:
+    """The named types that a schema defines, by full name."""
+    if isinstance(schema, list):
+        return {k: v for branch in schema for k, v in named_types(branch, namespace).items()}
+    if not isinstance(schema, dict):
+        return {}
+    found: dict[str, Any] = {}
+    if "name" in schema:
+        name = full_name(schema, namespace)
+        namespace = name.rpartition(".")[0]
+        found[name] = schema
+    for inner in _inner(schema):
+        found |= named_types(inner, namespace)
+    return found
+
+
+def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:
+    yield from (field["type"] for field in schema.get("fields", ()))
+    yield from (schema[key] for key in ("items", "values", "type") if key in schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    kind: str
+    schema: Mapping[str, Any]
+    namespace: str
+    """What the names inside it are relative to."""
+    name: str = ""
+    """The full name, of a named type."""
+
+
+class _Side:
+    """One of the two schemas, with its named types."""
+
+    def __init__(self, schema: Any) -> None:
+        self.schema = schema
+        self._named = named_types(schema)
+
+    def branches(self, schema: Any, namespace: str) -> list[_Type]:
+        """The branches of a union, or the type alone."""
+        branches = schema if isinstance(schema, list) else [schema]
+        return [self._resolve(branch, namespace) for branch in branches]
+
+    def _resolve(self, schema: Any, namespace: str) -> _Type:
+        if isinstance(schema, str):
+            if schema in PRIMITIVES:
+                return _Type(schema, {}, namespace)
+            name = schema if "." in schema or not namespace else f"{namespace}.{schema}"
+            return _named(name, self._named[name])
+        if isinstance(schema["type"], dict):
+            return self._resolve(schema["type"], namespace)
+        if "name" in schema:
+            return _named(full_name(schema, namespace), schema)
+        return _Type(schema["type"], schema, namespace)
+
+
+class _Pair:
+    def __init__(self, reader: Any, writer: Any) -> None:
+        self._reader = _Side(reader)
+        self._writer = _Side(writer)
+        self._compared: set[tuple[str, str]] = set()
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from self._schemas("", self._reader.schema, self._writer.schema, "", "")
+
+    def _schemas(
+        self, path: str, reader: Any, writer: Any, reader_space: str, writer_space: str
+    ) -> Iterator[tuple[str, str]]:
+        takes = self._reader.branches(reader, reader_space)
+        for written in self._writer.branches(writer, writer_space):
+            alike = [one for one in takes if _alike(one, written)]
+            alike.sort(key=lambda one, kind=written.kind: one.kind != kind)  # type: ignore[misc]
+            if alike:
+                yield from self._types(path, alike[0], written)
+            elif len(takes) == 1 and not isinstance(writer, list):
+                yield path, f"{_shown(written)} became {_shown(takes[0])}"
+            else:
+                yield path, f"takes no {_shown(written)}"
+
+    def _types(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
+        for key in _LOGICAL:
+            if reader.schema.get(key) != writer.schema.get(key):
+                old, new = writer.schema.get(key), reader.schema.get(key)
+                yield path, f"{key} {old} is not {new}"
+        match reader.kind:
+            case "record":
+                if (reader.name, writer.name) not in self._compared:
+                    self._compared.add((reader.name, writer.name))
+                    yield from self._fields(path, reader, writer)
+            case "enum" if "default" not in reader.schema:
+                for symbol in writer.schema["symbols"]:
+                    if symbol not in reader.schema["symbols"]:
+                        yield path, f"knows no symbol {symbol} and has no default"
+            case "fixed" if reader.schema["size"] != writer.schema["size"]:
+                yield path, f"size {writer.schema['size']} is not {reader.schema['size']}"
+            case "array" | "map":
+                inner = "items" if reader.kind == "array" else "values"
+                yield from self._schemas(
+                    f"{path}[]",
+                    reader.schema[inner],
+                    writer.schema[inner],
+                    reader.namespace,
+                    writer.namespace,
+                )
+
+    def _fields(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
+        written = {field["name"]: field["type"] for field in writer.schema["fields"]}
+        for field in reader.schema["fields"]:
+            name = field["name"]
+            inner = f"{path}.{name}" if path else name
+            if name in written:
+                yield from self._schemas(
+                    inner, field["type"], written[name], reader.namespace, writer.namespace
+                )
+            elif "default" not in field:
+                yield inner, "is not written and has no default"
+
+
+def _named(name: str, schema: Mapping[str, Any]) -> _Type:
+    return _Type(schema["type"], schema, name.rpartition(".")[0], name)
+
+
+def _alike(reader: _Type, writer: _Type) -> bool:
+    if reader.kind == writer.kind:
+        return reader.kind not in ("record", "enum", "fixed") or reader.name == writer.name
+    return reader.kind in _PROMOTIONS.get(writer.kind, ())
+
+
+def _shown(one: _Type) -> str:
+    return one.name or one.kind

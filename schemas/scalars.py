@@ -1,0 +1,139 @@
+"""Single JSON values as Avro wants them, by type and logical type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from schemas.errors import MalformedEvent
+from schemas.events import instant
+
+Fit = Callable[[Any], Any]
+"""Takes a value, gives it as Avro wants it, or raises `Misfit`."""
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+class Misfit(Exception):
+    """A value does not fit. `path` grows from the inside out; `why` never holds the value."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.path = ""
+
+    def inside(self, name: str) -> Misfit:
+        """The same, seen from what surrounds it."""
+        dot = "." if self.path and not self.path.startswith("[") else ""
+        self.path = f"{name}{dot}{self.path}"
+        return self
+
+
+def _null(value: Any) -> None:
+    if value is not None:
+        raise Misfit("is not null")
+
+
+def _boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    raise Misfit("is not a boolean")
+
+
+def _whole(bits: int) -> Fit:
+    low, high = -(1 << bits - 1), 1 << bits - 1
+
+    def fit(value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value < high:
+            return value
+        raise Misfit(f"is not a whole number of {bits} bits")
+
+    return fit
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise Misfit("is not a number")
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value
+    raise Misfit("is not bytes")
+
+
+def _string(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise Misfit("is not a string")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Misfit("has a lone surrogate") from None
+    return value
+
+
+def _date(value: Any) -> Any:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise Misfit("is not a date such as 2026-03-15")
+
+
+def _instant(value: Any) -> Any:
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return value.astimezone(UTC)
+    if isinstance(value, str):
+        try:
+            return instant(value)
+        except MalformedEvent:
+            pass
+    raise Misfit("is not an instant such as 2026-03-15T13:00:00Z")
+
+
+def _decimal(value: Any) -> Any:
+    if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+        try:
+            decimal = Decimal(value)
+        except InvalidOperation:
+            pass
+        else:
+            if decimal.is_finite():
+                return decimal
+    raise Misfit("is not a decimal number")
+
+
+def _uuid(value: Any) -> Any:
+    try:
+        return value if isinstance(value, UUID) else UUID(_string(value))
+    except (Misfit, ValueError):
+        raise Misfit("is not a UUID") from None
+
+
+PLAIN: Mapping[str, Fit] = {
+    "null": _null,
+    "boolean": _boolean,
+    "int": _whole(32),
+    "long": _whole(64),
+    "float": _number,
+    "double": _number,
+    "bytes": _bytes,
+    "string": _string,
+}
+# Any other logical type says nothing here: the value is the plain type's.
+LOGICAL: Mapping[tuple[str, str | None], Fit] = {
+    ("int", "date"): _date,
+    ("long", "timestamp-millis"): _instant,
+    ("long", "timestamp-micros"): _instant,
+    ("bytes", "decimal"): _decimal,
+    ("fixed", "decimal"): _decimal,
+    ("string", "uuid"): _uuid,
+}

@@ -1,0 +1,319 @@
+"""The composition root: the only place that opens connections and puts roles together.
+
+Everything opens on one `ExitStack` and closes in reverse; importing opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from time import monotonic, sleep
+
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from sqlalchemy.exc import DBAPIError
+
+from consumers import recorder, tagger
+from consumers.acknowledgements import Acknowledgements
+from consumers.pipeline import Pipeline, Work
+from consumers.recorder import Recorder
+from consumers.sample import SampleSystems
+from consumers.tagger import Tagger
+from schemas import catalogue
+from schemas.catalogue import Topic
+from schemas.codec import Codec
+from schemas.codec import load as load_schemas
+from schemas.registry import Registry
+from services import logs
+from services.bus import Bus, BusUnavailable, OutMessage, Sender, Undelivered
+from services.deleter import loop
+from services.deleter.loop import ClockDisagreement, Deleter, Limits
+from services.deleter.relaying import Delivery, Outgoing, Patience
+from services.deleter.sight import BusSight
+from services.ledger import policies, schema
+from services.ledger.database import Ledger, database_now, open_ledger
+from services.metrics import PORTS, Metrics
+from services.observing import Observer
+from services.policy.loader import load as load_policy
+from services.policy.model import Policy
+from services.sample.systems import SHOWN, Systems
+from services.settings import Settings
+from services.status import look
+from services.vault.sealing import Seal, read_key, read_or_make_key
+
+_LOOK_SECONDS = 5.0
+_WAIT_SECONDS = 1.0
+_PATIENCE = timedelta(seconds=2)
+
+
+def now() -> datetime:
+    """This machine's clock, UTC: the one place that reads it."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """The topics that a policy needs."""
+
+    business: dict[str, Topic]
+    commands: dict[str, Topic]
+    acknowledgements: dict[str, Topic]
+
+    @property
+    def all(self) -> Sequence[Topic]:
+        """Every topic."""
+        mine = (catalogue.TAGGED, catalogue.DEAD_LETTERS)
+        return [
+            *self.business.values(),
+            *mine,
+            *self.commands.values(),
+            *self.acknowledgements.values(),
+        ]
+
+
+def topics(policy: Policy) -> Topics:
+    """The topics that the policy needs: business topics by name, the others by system."""
+    business = [catalogue.business_topic(event_type) for event_type in policy.events]
+    return Topics(
+        business={topic.name: topic for topic in business},
+        commands={system: catalogue.commands(system) for system in policy.systems},
+        acknowledgements={system: catalogue.acknowledgements(system) for system in policy.systems},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """Commands onto the bus, each to its system's own topic."""
+
+    sender: Sender
+    codec: Codec
+    topics: dict[str, Topic]
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        """Send all, and return once each has its delivery report."""
+        messages = []
+        for command in commands:
+            topic = self.topics[command.system]
+            value = self.codec.encode(topic, command.value, own=True)
+            messages.append(OutMessage(topic=topic.name, key=command.key.encode(), value=value))
+        return [
+            Delivery(topic=one.topic, partition=one.partition, offset=one.offset)
+            for one in self.sender.send(messages)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """What every role and command needs, opened from the settings as it is asked for."""
+
+    settings: Settings
+    stack: ExitStack
+
+    def policy(self) -> Policy:
+        """The policy at hand."""
+        return load_policy(self.settings.storage.policy)
+
+    def codec(self) -> Codec:
+        """The codec, with the registry if one is configured."""
+        url = self.settings.kafka.schema_registry_url
+        schemas = load_schemas(*self.settings.storage.schemas)
+        return Codec(schemas, Registry(SchemaRegistryClient({"url": url})) if url else None)
+
+    def ledger(self, *, checked: bool = True) -> Ledger:
+        """The ledger; `checked` makes sure that its schema is this version's."""
+        self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        ledger = open_ledger(self.settings.ledger_url)
+        self.stack.callback(ledger.close)
+        if checked:
+            schema.check(ledger)
+        return ledger
+
+    def agreed(self, ledger: Ledger) -> Policy:
+        """The policy at hand, once it is known to be the ledger's active one."""
+        policy = self.policy()
+        ledger.write(
+            lambda connection: policies.ensure(connection, policy, database_now(connection))
+        )
+        return policy
+
+    def bus(self) -> Bus:
+        """The cluster."""
+        kafka = self.settings.kafka
+        return Bus(kafka.bootstrap_servers, kafka.cluster_id)
+
+    def seal(self) -> Seal:
+        """The seal of dead letters; on embedded defaults its key is made at first use."""
+        if self.settings.storage.key_file:
+            return read_key(self.settings.storage.key_file)
+        return read_or_make_key(self.settings.key_file)
+
+
+@contextmanager
+def root(settings: Settings) -> Iterator[Root]:
+    """What the settings lead to; everything that was opened closes at the end, in reverse."""
+    with ExitStack() as stack:
+        yield Root(settings=settings, stack=stack)
+
+
+def run_consumer(settings: Settings, role: str, stop: Event) -> None:
+    """Run the tagger, the recorder or the acknowledgements until `stop` is set."""
+    with root(settings) as opened:
+        ledger = opened.ledger()
+        policy = opened.agreed(ledger)
+        bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
+        observer = _observer(opened, role, policy)
+        needed = topics(policy)
+        bus.ensure(needed.all)
+        work: Work
+        if role == tagger.ROLE:
+            read = list(needed.business)
+            work = Tagger(
+                policy=policy,
+                codec=codec,
+                topics=needed.business,
+                sender=bus.sender(),
+                seal=seal,
+                ledger=ledger,
+                observer=observer,
+                now=now,
+            )
+        elif role == recorder.ROLE:
+            read = [topic.name for topic in recorder.TOPICS]
+            work = Recorder(
+                policy=policy, codec=codec, ledger=ledger, seal=seal, observer=observer, now=now
+            )
+        else:
+            answers = {t.name: (t, system) for system, t in needed.acknowledgements.items()}
+            read = list(answers)
+            work = Acknowledgements(
+                policy=policy,
+                codec=codec,
+                topics=answers,
+                ledger=ledger,
+                seal=seal,
+                observer=observer,
+                now=now,
+            )
+        Pipeline(
+            role=role,
+            bus=bus,
+            ledger=ledger,
+            topics=read,
+            group=f"{settings.kafka.group}-{role}",
+            work=work,
+            observer=observer,
+            now=now,
+            batch=settings.kafka.batch,
+            batch_seconds=settings.kafka.batch_seconds,
+        ).run(stop)
+
+
+def run_deleter(settings: Settings, stop: Event) -> None:
+    """Run the deleter until `stop` is set."""
+    with root(settings) as opened:
+        ledger = opened.ledger()
+        policy = opened.agreed(ledger)
+        bus, codec = opened.bus(), opened.codec()
+        observer = _observer(opened, loop.ROLE, policy)
+        needed = topics(policy)
+        bus.ensure(needed.all)
+        deleting = settings.deleting
+        deleter = Deleter(
+            ledger=ledger,
+            outlet=Outlet(sender=bus.sender(), codec=codec, topics=needed.commands),
+            sight=sight(bus, ledger, needed, _PATIENCE),
+            policy=policy,
+            observer=observer,
+            now=now,
+            limits=Limits(
+                claim=deleting.claim,
+                relay=deleting.relay,
+                commands_per_hour=deleting.commands_per_hour,
+                clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
+            ),
+            patience=Patience(
+                base=timedelta(seconds=deleting.retry_seconds),
+                cap=timedelta(seconds=deleting.retry_cap_seconds),
+                validity=timedelta(seconds=deleting.validity_seconds),
+            ),
+        )
+        looked = float("-inf")
+        while not stop.is_set():
+            try:
+                handled = deleter.round()
+                if monotonic() - looked > _LOOK_SECONDS:
+                    with ledger.transaction() as connection:
+                        observer.looked(look(connection, policy, database_now(connection)))
+                    looked = monotonic()
+            except ClockDisagreement as cause:
+                observer.disagreed(cause.seconds)
+                observer.tried_again(str(cause))
+                stop.wait(_WAIT_SECONDS)
+            except (BusUnavailable, Undelivered, DBAPIError) as cause:
+                observer.tried_again(f"{type(cause).__name__}: {cause}")
+                stop.wait(_WAIT_SECONDS)
+            else:
+                if not handled:
+                    stop.wait(deleting.rest_seconds)
+
+
+def run_sample_systems(settings: Settings, stop: Event) -> None:
+    """Run the simulated systems until `stop` is set; their stores are in the data directory."""
+    with root(settings) as opened:
+        logs.configure(settings.operating.log_form)
+        policy, bus = opened.policy(), opened.bus()
+        needed = topics(policy)
+        bus.ensure(needed.all)
+        SampleSystems(
+            bus=bus,
+            codec=opened.codec(),
+            business=needed.business,
+            commands={topic.name: topic for topic in needed.commands.values()},
+            acknowledgements=needed.acknowledgements,
+            systems=sample_systems(settings, policy),
+            sender=bus.sender(),
+            now=now,
+        ).run(stop)
+
+
+def sample_systems(settings: Settings, policy: Policy) -> Systems:
+    """The simulated systems with their stores."""
+    directory = settings.storage.data / "systems"
+    return Systems(policy=policy, directory=directory, behaviours=SHOWN)
+
+
+def _observer(opened: Root, role: str, policy: Policy) -> Observer:
+    settings = opened.settings.operating
+    logs.configure(settings.log_form)
+    metrics = Metrics()
+    metrics.set("termijn_role_info", 1, role=role, policy=policy.policy, version=policy.version)
+    port = opened.stack.enter_context(_served(metrics, settings.metrics_port, PORTS[role]))
+    log = logs.logger(role)
+    log.info("started", metrics=f"http://127.0.0.1:{port}/metrics", policy=policy.version)
+    opened.stack.callback(log.info, "stopped")
+    return Observer(role=role, metrics=metrics, log=log)
+
+
+def _served(metrics: Metrics, asked: int, usual: int) -> AbstractContextManager[int]:
+    """Serve metrics on the port asked for; else on the role's own, or any where that is taken."""
+    try:
+        return metrics.served(asked or usual)
+    except OSError:
+        if asked:
+            raise
+        return metrics.served(0)
+
+
+def sight(bus: Bus, ledger: Ledger, needed: Topics, patience: timedelta) -> BusSight:
+    """What tells whether the ledger has recorded all that is on the bus."""
+    return BusSight(
+        ledger=ledger,
+        bus=bus,
+        cluster_id=bus.cluster_id,
+        business=list(needed.business),
+        tagged=[topic.name for topic in recorder.TOPICS],
+        sleep=sleep,
+        patience=patience,
+    )

@@ -1,0 +1,269 @@
+"""The bus: Kafka by confluent-kafka, behind the few things that Termijn asks of it.
+
+Consumers never reset a position by themselves (`auto.offset.reset=error`); producers wait for every
+in-sync replica, and what is sent counts only once the broker has said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.catalogue import Topic
+from schemas.errors import TermijnError
+from services.ledger.positions import EMBEDDED
+
+Headers = Sequence[tuple[str, bytes]]
+_CALL_SECONDS = 15.0
+_DELIVERY_SECONDS = 60.0
+
+
+class BusUnavailable(TermijnError):
+    """The broker did not answer, or refused; nothing was lost, and the role tries again.
+
+    The operator looks whether the brokers are up, and whether this role may do what it asked.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+
+
+class Undelivered(TermijnError):
+    """The broker did not take a message; what depends on it was not done."""
+
+    def __init__(self, topic: str, why: str) -> None:
+        super().__init__(f"{topic}: not delivered: {why}")
+        self.topic = topic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutMessage:
+    """A message to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Where a delivered message stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Bus:
+    """One cluster. `cluster_id` is its own word, or what a setting says for one that tells none."""
+
+    def __init__(self, bootstrap: str, cluster_id: str = "") -> None:
+        self._bootstrap = bootstrap
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+        self.cluster_id = cluster_id or self._told_cluster_id()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is librdkafka's own, in memory, which lacks most of what admins ask for."""
+        return self.cluster_id.startswith(EMBEDDED)
+
+    def consumer(self, group: str) -> Consumer:
+        """A consumer whose positions are given to it, and stay where they were put."""
+        return Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": group,
+                "auto.offset.reset": "error",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": 10_000,
+                "fetch.wait.max.ms": 50,
+                "log_level": 3,
+            }
+        )
+
+    def sender(self) -> Sender:
+        """Something that sends and waits for the broker's word."""
+        return Sender(
+            Producer(
+                {
+                    "bootstrap.servers": self._bootstrap,
+                    "acks": "all",
+                    "enable.idempotence": True,
+                    "linger.ms": 5,
+                    "compression.type": "lz4",
+                    "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                    "log_level": 3,
+                }
+            )
+        )
+
+    def ensure(self, topics: Iterable[Topic]) -> None:
+        """Make the topics that are not there.
+
+        Raises:
+            BusUnavailable: the broker did not make one of them.
+        """
+        if self.is_embedded:
+            return  # the embedded broker makes whatever is named
+        there = self._call(
+            "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
+        ).topics
+        missing = [
+            NewTopic(
+                topic.name,
+                topic.partitions,
+                config={
+                    "retention.ms": str(topic.retention_ms or -1),
+                    "cleanup.policy": topic.cleanup,
+                },
+            )
+            for topic in topics
+            if topic.name not in there
+        ]
+        if not missing:
+            return
+        for name, made in self._admin.create_topics(missing).items():
+            try:
+                made.result(_CALL_SECONDS)
+            except KafkaException as cause:
+                if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
+
+    def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """The id of each topic that is there: a topic that is made anew has another.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        if self.is_embedded:
+            return {
+                topic: str(uuid5(NAMESPACE_URL, f"{self.cluster_id}/{topic}")) for topic in topics
+            }
+        asked = self._admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=_CALL_SECONDS
+        )
+        found = {}
+        for name, answer in asked.items():
+            try:
+                found[name] = str(answer.result(_CALL_SECONDS).topic_id)
+            except KafkaException as cause:
+                if cause.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise BusUnavailable(f"describe {name}", str(cause.args[0])) from cause
+        return found
+
+    def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
+        """The end offset of every partition of the topics that are there, as it is now.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        listed = self._call("list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS))
+        wanted = {
+            TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # it has no types
+            for topic in topics
+            if topic in listed.topics
+            for partition in listed.topics[topic].partitions
+        }
+        if not wanted:
+            return {}
+        asked = self._admin.list_offsets(
+            wanted,
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=_CALL_SECONDS,
+        )
+        return {
+            (one.topic, one.partition): self._call("list offsets", answer.result).offset
+            for one, answer in asked.items()
+        }
+
+    def _told_cluster_id(self) -> str:
+        listed = self._call(
+            "find the cluster", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
+        )
+        return str(listed.cluster_id)
+
+    @staticmethod
+    def _call(what: str, call: Any) -> Any:
+        try:
+            return call()
+        except KafkaException as cause:
+            raise BusUnavailable(what, str(cause.args[0])) from cause
+
+
+class Sender:
+    """Sends messages, and knows where each stands when it returns."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        """Send all, and return where each stands, in order, once the broker has taken every one.
+
+        Raises:
+            Undelivered: the broker did not take one of them; others may have been taken.
+        """
+        placed: list[Placed | None] = [None] * len(messages)
+        failed: list[tuple[str, str]] = []
+
+        def reporter(index: int) -> Any:
+            def report(error: KafkaError | None, message: Any) -> None:
+                if error is not None:
+                    failed.append((messages[index].topic, error.str()))
+                else:
+                    placed[index] = Placed(
+                        topic=message.topic(),
+                        partition=message.partition(),
+                        offset=message.offset(),
+                    )
+
+            return report
+
+        for index, message in enumerate(messages):
+            self._produce(message, reporter(index))
+        self._producer.flush(_DELIVERY_SECONDS * 2)
+        if failed:
+            raise Undelivered(*failed[0])
+        done = [one for one in placed if one is not None]
+        if len(done) != len(messages):
+            raise Undelivered(messages[placed.index(None)].topic, "no delivery report in time")
+        return done
+
+    def _produce(self, message: OutMessage, report: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    message.topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=list(message.headers),
+                    on_delivery=report,
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as cause:
+                raise Undelivered(message.topic, str(cause.args[0])) from cause
+            else:
+                self._producer.poll(0)
+                return

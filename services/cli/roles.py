@@ -1,0 +1,54 @@
+"""One command a role, for production: each runs until it is asked to stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from threading import Event
+
+import click
+
+from services import bootstrap, settings
+
+
+def _until_stopped(run: Callable[[Event], None]) -> None:
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(stop)
+
+
+def _consumer(role: str, meaning: str) -> click.Command:
+    def run() -> None:
+        _until_stopped(lambda stop: bootstrap.run_consumer(settings.load(), role, stop))
+
+    return click.Command(role, callback=run, help=meaning)
+
+
+tagger = _consumer(
+    "tagger",
+    "Tag business events with purposes and windows, and pass them on without their bodies."
+    " Any number may run; Kafka shares the partitions out.",
+)
+recorder = _consumer(
+    "recorder",
+    "Write tagged events and dead letters into the ledger. Any number may run on PostgreSQL.",
+)
+acknowledgements = _consumer(
+    "acknowledgements", "Take in what the systems answer. Any number may run on PostgreSQL."
+)
+
+
+@click.command()
+def deleter() -> None:
+    """Claim what is due, command the systems, and repeat until each has answered.
+
+    Any number may run on PostgreSQL; on SQLite one.
+    """
+    _until_stopped(lambda stop: bootstrap.run_deleter(settings.load(), stop))
+
+
+@click.command("sample-systems", hidden=True)
+def sample_systems() -> None:
+    """The simulated systems of `termijn up --sample`."""
+    _until_stopped(lambda stop: bootstrap.run_sample_systems(settings.load(), stop))

@@ -1,0 +1,172 @@
+"""`termijn up`: everything on this machine, in one process tree, and what it does, live."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from threading import Event
+from time import monotonic
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from services import bootstrap, settings
+from services.bootstrap import Root
+from services.embedded import EmbeddedBroker
+from services.ledger import schema
+from services.ledger.database import Ledger, database_now
+from services.ledger.states import OUTSTANDING
+from services.policy.model import Policy
+from services.processes import ProcessTree
+from services.publishing import Publisher
+from services.sample.events import sample_events
+from services.sample.stores import Held
+from services.status import Status, look
+
+_ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
+_SHOW_SECONDS = 1.0
+_PLAIN_SECONDS = 10.0
+_TRICKLE_SECONDS = 5.0
+_PATIENCE = timedelta(minutes=2)
+_SAMPLE_RETRY_SECONDS = "5"
+
+
+@click.command()
+@click.option("--sample", is_flag=True, help="Sample events, and simulated systems that obey.")
+def up(sample: bool) -> None:
+    """Run everything on embedded defaults: broker, SQLite, all roles. Ctrl-C ends it; the ledger stays."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with EmbeddedBroker() as broker:
+        environment = settings.environment() | {
+            "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
+            "TERMIJN_KAFKA_CLUSTER_ID": broker.cluster_id,
+        }
+        if sample:
+            environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)
+        chosen = settings.load(environment)
+        with bootstrap.root(chosen) as opened:
+            ledger = opened.ledger(checked=False)
+            schema.migrate(ledger)
+            policy = opened.agreed(ledger)
+            broker.create_topics(topic.name for topic in bootstrap.topics(policy).all)
+            opened.seal()
+            with ProcessTree(chosen.storage.data / "logs", environment) as tree:
+                for role in _ROLES:
+                    tree.start(role)
+                if sample:
+                    tree.start("sample-systems")
+                _show(opened, ledger, policy, tree, stop, sample=sample)
+
+
+def _show(
+    opened: Root, ledger: Ledger, policy: Policy, tree: ProcessTree, stop: Event, *, sample: bool
+) -> None:
+    console = Console()
+    systems = bootstrap.sample_systems(opened.settings, policy) if sample else None
+    held: Callable[[], Mapping[str, Held]] = systems.held if systems else dict
+    feed = _feed(opened, ledger, policy) if sample else iter(())
+    console.print(
+        f"termijn up: {', '.join(tree.roles())}; ledger {opened.settings.ledger_url};"
+        f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it"
+    )
+
+    def seen() -> Status:
+        with ledger.transaction() as connection:
+            return look(connection, policy, database_now(connection))
+
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=2) as live:
+            while not stop.wait(_SHOW_SECONDS):
+                tree.check()
+                next(feed, None)
+                live.update(_screen(seen(), held(), policy))
+        return
+    said = float("-inf")
+    while not stop.wait(_SHOW_SECONDS):
+        tree.check()
+        next(feed, None)
+        if monotonic() - said >= _PLAIN_SECONDS:
+            console.print(_line(seen(), held()), soft_wrap=True)
+            said = monotonic()
+
+
+def _feed(opened: Root, ledger: Ledger, policy: Policy) -> Iterator[int]:
+    """Publish the sample history where the ledger is empty, then a little more now and then."""
+    bus = opened.bus()
+    sight = bootstrap.sight(bus, ledger, bootstrap.topics(policy), _PATIENCE)
+
+    def hold_back() -> None:
+        sight.blind_spots()  # waits; what is still unread then is far below what the broker keeps
+
+    publisher = Publisher(
+        policy=policy, codec=opened.codec(), sender=bus.sender(), hold_back=hold_back
+    )
+    with ledger.transaction() as connection:
+        started = look(connection, policy, database_now(connection)).events > 0
+    if not started:
+        yield from _published(publisher, policy, bootstrap.now(), companies=12)
+    last = monotonic()
+    while True:
+        if monotonic() - last >= _TRICKLE_SECONDS:
+            yield from _published(publisher, policy, bootstrap.now(), companies=1)
+            last = monotonic()
+        yield 0
+
+
+def _published(
+    publisher: Publisher, policy: Policy, now: datetime, companies: int
+) -> Iterator[int]:
+    seed = int(now.timestamp())
+    events = sample_events(policy, now, seed=seed, companies=companies)
+    return publisher.send(publisher.message(event) for event in events)
+
+
+def _screen(status: Status, held: Mapping[str, Held], policy: Policy) -> Group:
+    table = Table(title="Systems", title_justify="left")
+    for column in (
+        "system",
+        "role",
+        "holds",
+        "restricted",
+        "waits",
+        "answered",
+        "refused",
+        "escalated",
+    ):
+        table.add_column(column, justify="left" if column in ("system", "role") else "right")
+    for name, system in policy.systems.items():
+        store = held.get(name, Held(rows=0, restricted=0))
+        waits = sum(status.commands.get((name, state), 0) for state in OUTSTANDING)
+        table.add_row(
+            name,
+            system.role,
+            str(store.rows) if held else "-",
+            str(store.restricted) if held else "-",
+            str(waits),
+            str(status.commands.get((name, "acknowledged"), 0)),
+            str(status.commands.get((name, "refused"), 0)),
+            str(status.escalated.get(name, 0)),
+        )
+    stops = "; ".join(f"{stop.scope} {stop.state}: {stop.reason}" for stop in status.stops)
+    return Group(Text(_summary(status)), table, Text(f"stopped: {stops}" if stops else ""))
+
+
+def _line(status: Status, held: Mapping[str, Held]) -> str:
+    rows = sum(one.rows for one in held.values())
+    return f"{status.at:%H:%M:%S} {_summary(status)}; rows held by systems {rows}"
+
+
+def _summary(status: Status) -> str:
+    told = sum(status.commands.values())
+    answered = sum(n for (_, state), n in status.commands.items() if state == "acknowledged")
+    parked = sum(status.dead_letters.values())
+    return (
+        f"events recorded {status.events}; due now {status.due}; commands {told},"
+        f" answered {answered}; overdue {status.overdue}; dead letters {parked}"
+    )

@@ -1,0 +1,241 @@
+"""Every metric, in one typed catalogue: base units, bounded labels, never a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import start_http_server as _serve
+
+HOST = "127.0.0.1"
+PORTS: Mapping[str, int] = {
+    "tagger": 9501,
+    "recorder": 9502,
+    "deleter": 9503,
+    "acknowledgements": 9504,
+}
+"""The port of each role's `/metrics`, unless a setting says another."""
+
+_LATENESS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
+_BATCH = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric. Counters end in `_total`, times are seconds."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE: tuple[Metric, ...] = (
+    Metric(
+        name="termijn_events_tagged_total",
+        kind="counter",
+        meaning="Business events tagged, by type.",
+        labels=("type",),
+    ),
+    Metric(
+        name="termijn_dead_letters_total",
+        kind="counter",
+        meaning="Messages parked, by role and reason.",
+        labels=("role", "reason"),
+    ),
+    Metric(
+        name="termijn_events_recorded_total",
+        kind="counter",
+        meaning="Tagged events that became rows, and those that were there already.",
+        labels=("outcome",),
+    ),
+    Metric(
+        name="termijn_activity_after_end_total",
+        kind="counter",
+        meaning="Records dated after the end of what they hang on.",
+    ),
+    Metric(
+        name="termijn_overdue_on_arrival_total",
+        kind="counter",
+        meaning="Records that were due before they were recorded.",
+    ),
+    Metric(
+        name="termijn_batch_seconds",
+        kind="histogram",
+        meaning="Time from polling a batch to its last write, by role.",
+        labels=("role",),
+        buckets=_BATCH,
+    ),
+    Metric(
+        name="termijn_batches_tried_again_total",
+        kind="counter",
+        meaning="Batches that were not applied and were read again, by role.",
+        labels=("role",),
+    ),
+    Metric(
+        name="termijn_lag_messages",
+        kind="gauge",
+        meaning="Messages of a partition that a role has not read yet.",
+        labels=("role", "topic", "partition"),
+    ),
+    Metric(
+        name="termijn_gaps",
+        kind="gauge",
+        meaning="Stretches of the log that were lost unread and wait to be accepted.",
+    ),
+    Metric(
+        name="termijn_due_backlog",
+        kind="gauge",
+        meaning="Records and clocks that are due and not yet claimed.",
+    ),
+    Metric(
+        name="termijn_oldest_due_seconds",
+        kind="gauge",
+        meaning="How long the oldest of those has been due.",
+    ),
+    Metric(
+        name="termijn_oldest_overdue_seconds",
+        kind="gauge",
+        meaning="How far past its erase_by the oldest command is that is not carried out.",
+    ),
+    Metric(
+        name="termijn_lateness_seconds",
+        kind="histogram",
+        meaning="Time from the due instant to the broker's word that the command is out.",
+        labels=("system", "action"),
+        buckets=_LATENESS,
+    ),
+    Metric(
+        name="termijn_commands_sent_total",
+        kind="counter",
+        meaning="Commands sent, repetitions included, by system and action.",
+        labels=("system", "action"),
+    ),
+    Metric(
+        name="termijn_commands_outstanding",
+        kind="gauge",
+        meaning="Commands that are not settled, or refused, by system and state.",
+        labels=("system", "state"),
+    ),
+    Metric(
+        name="termijn_commands_escalated",
+        kind="gauge",
+        meaning="Commands whose system was silent too long, or refused, by system.",
+        labels=("system",),
+    ),
+    Metric(
+        name="termijn_acknowledgements_total",
+        kind="counter",
+        meaning="Answers of systems, by status.",
+        labels=("system", "status"),
+    ),
+    Metric(
+        name="termijn_acknowledgements_suspicious_total",
+        kind="counter",
+        meaning="Answers that nothing was held, where the ledger knows records.",
+        labels=("system",),
+    ),
+    Metric(
+        name="termijn_dead_letters_parked",
+        kind="gauge",
+        meaning="Dead letters that wait to be replayed or discarded, by reason.",
+        labels=("reason",),
+    ),
+    Metric(
+        name="termijn_deleter_blind",
+        kind="gauge",
+        meaning="Partitions not recorded up to their end: nothing is claimed while above 0.",
+    ),
+    Metric(
+        name="termijn_stops",
+        kind="gauge",
+        meaning="Roles and systems that are paused or drained.",
+    ),
+    Metric(
+        name="termijn_clocks_open_too_long",
+        kind="gauge",
+        meaning="Clocks that no event has stopped within their max_open, by kind.",
+        labels=("clock",),
+    ),
+    Metric(
+        name="termijn_clock_disagreement_seconds",
+        kind="gauge",
+        meaning="This machine's clock minus the database's.",
+    ),
+    Metric(
+        name="termijn_role_info",
+        kind="gauge",
+        meaning="Always 1; the labels tell which role runs under which policy version.",
+        labels=("role", "policy", "version"),
+    ),
+)
+
+
+class Metrics:
+    """The metrics of one process, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._known: dict[str, Any] = {one.name: self._made(one) for one in CATALOGUE}
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Raise a counter."""
+        self._labelled(name, labels).inc(amount)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self._labelled(name, labels).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add to a histogram; a time below zero counts as zero."""
+        self._labelled(name, labels).observe(max(0.0, value))
+
+    def replace(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set a labelled gauge to exactly these values; what is not among them is gone."""
+        gauge = self._known[name]
+        gauge.clear()
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+
+    def text(self) -> str:
+        """The metrics as Prometheus reads them."""
+        return generate_latest(self.registry).decode()
+
+    def served(self, port: int) -> AbstractContextManager[int]:
+        """Serve `/metrics` on loopback from now until the context ends, which gives the port.
+
+        Raises:
+            OSError: the port is taken; port 0 takes any.
+        """
+        server, thread = _serve(port, HOST, self.registry)
+
+        @contextmanager
+        def serving() -> Iterator[int]:
+            try:
+                yield server.server_port
+            finally:
+                server.shutdown()
+                server.server_close()
+                thread.join()
+
+        return serving()
+
+    def _labelled(self, name: str, labels: Mapping[str, str]) -> Any:
+        metric = self._known[name]
+        return metric.labels(**labels) if labels else metric
+
+    def _made(self, one: Metric) -> Any:
+        name, labels = one.name, one.labels
+        match one.kind:
+            case "counter":
+                return Counter(name, one.meaning, labels, registry=self.registry)
+            case "gauge":
+                return Gauge(name, one.meaning, labels, registry=self.registry)
+            case "histogram":
+                return Histogram(
+                    name, one.meaning, labels, registry=self.registry, buckets=one.buckets
+                )

@@ -1,0 +1,152 @@
+"""Observing: what the roles do becomes metrics and logs. No subject, and no id of one, gets here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from services.deleter.relaying import Sent
+from services.deleter.settling import Answer, Settled
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.positions import Gap
+from services.ledger.recording import Recorded
+from services.ledger.states import OUTSTANDING
+from services.metrics import Metrics
+from services.status import Status
+
+
+@dataclass(slots=True, kw_only=True)
+class Observer:
+    """Whom every role tells what it did."""
+
+    role: str
+    metrics: Metrics
+    log: structlog.typing.FilteringBoundLogger
+    _blind: bool = field(default=False)
+
+    def applied(self, messages: int, seconds: float) -> None:
+        """A batch was applied."""
+        self.metrics.observe("termijn_batch_seconds", seconds, role=self.role)
+        self.log.info("applied a batch", messages=messages, seconds=round(seconds, 3))
+
+    def lag(self, topic: str, partition: int, messages: int) -> None:
+        """How many messages of a partition are not read yet."""
+        labels = {"role": self.role, "topic": topic, "partition": str(partition)}
+        self.metrics.set("termijn_lag_messages", messages, **labels)
+
+    def tried_again(self, why: str) -> None:
+        """A batch was not applied and is read again."""
+        self.metrics.count("termijn_batches_tried_again_total", role=self.role)
+        self.log.warning("read a batch again", why=why.partition("\n")[0])
+
+    def gap(self, gap: Gap) -> None:
+        """The log has lost something."""
+        self.metrics.set("termijn_gaps", 1)
+        self.log.error(
+            "found a gap in the log",
+            topic=gap.log.topic,
+            partition=gap.log.partition,
+            expected=gap.expected,
+            low=gap.low,
+            high=gap.high,
+        )
+
+    def tagged(self, event_type: str) -> None:
+        """An event of that type was tagged."""
+        self.metrics.count("termijn_events_tagged_total", type=event_type)
+
+    def parked(self, letter: DeadLetter) -> None:
+        """A message was parked."""
+        self.metrics.count("termijn_dead_letters_total", role=letter.role, reason=letter.reason)
+        self.log.warning(
+            "parked a dead letter",
+            reason=letter.reason,
+            detail=letter.detail,
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+        )
+
+    def recorded(self, recorded: Recorded) -> None:
+        """A batch was recorded."""
+        self.metrics.count("termijn_events_recorded_total", recorded.new, outcome="new")
+        self.metrics.count(
+            "termijn_events_recorded_total", recorded.duplicates, outcome="duplicate"
+        )
+        self.metrics.count("termijn_activity_after_end_total", recorded.after_end)
+        self.metrics.count("termijn_overdue_on_arrival_total", recorded.overdue)
+
+    def answered(self, answer: Answer, settled: Settled) -> None:
+        """An answer was taken into the journal."""
+        self.metrics.count(
+            "termijn_acknowledgements_total", system=answer.system, status=answer.status
+        )
+        if settled.suspicious:
+            self.metrics.count("termijn_acknowledgements_suspicious_total", system=answer.system)
+        self.log.info(
+            "took an answer",
+            system=answer.system,
+            command=str(answer.command_id),
+            status=answer.status,
+            state=settled.state,
+        )
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing was claimed, since these partitions are not recorded yet; or sight is back."""
+        self.metrics.set("termijn_deleter_blind", len(spots))
+        if spots and not self._blind:
+            self.log.warning("waited for unread events", partitions=len(spots), first=spots[0])
+        self._blind = bool(spots)
+
+    def sent(self, commands: Sequence[Sent]) -> None:
+        """These commands went out."""
+        for one in commands:
+            system, action = one.system, one.action
+            self.metrics.count("termijn_commands_sent_total", system=system, action=action)
+            if one.attempt == 1:
+                late = (one.at - one.due_at).total_seconds()
+                self.metrics.observe("termijn_lateness_seconds", late, system=system, action=action)
+        if commands:
+            self.log.info("sent commands", commands=len(commands))
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """These commands' systems have been silent for too long."""
+        for system, command in commands:
+            self.log.error("escalated a command", system=system, command=str(command))
+
+    def capped(self, cap: int) -> None:
+        """The hourly cap was reached."""
+        self.log.error("stopped at the hourly cap", commands_per_hour=cap)
+
+    def disagreed(self, seconds: float) -> None:
+        """The clocks differ."""
+        self.metrics.set("termijn_clock_disagreement_seconds", seconds)
+
+    def looked(self, status: Status) -> None:
+        """The ledger was looked at as a whole."""
+        metrics = self.metrics
+        metrics.set("termijn_due_backlog", status.due)
+        zero = timedelta()
+        due = status.at - status.oldest_due_at if status.oldest_due_at else zero
+        overdue = status.at - status.oldest_overdue_by if status.oldest_overdue_by else zero
+        metrics.set("termijn_oldest_due_seconds", due.total_seconds())
+        metrics.set("termijn_oldest_overdue_seconds", overdue.total_seconds())
+        metrics.set("termijn_gaps", len(status.gaps))
+        metrics.set("termijn_stops", len(status.stops))
+        metrics.replace(
+            "termijn_commands_outstanding",
+            {(k, s): v for (k, s), v in status.commands.items() if s in OUTSTANDING},
+        )
+        metrics.replace(
+            "termijn_commands_escalated", {(k,): v for k, v in status.escalated.items()}
+        )
+        metrics.replace(
+            "termijn_dead_letters_parked", {(k,): v for k, v in status.dead_letters.items()}
+        )
+        metrics.replace(
+            "termijn_clocks_open_too_long", {(k,): v for k, v in status.open_too_long.items()}
+        )

@@ -1,0 +1,66 @@
+"""Lint: what is right by the rules and still wants somebody's eye, the privacy officer's above all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.policy.model import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """One thing to look at."""
+
+    key: str
+    what: str
+
+
+def lint(policy: Policy) -> Iterator[Remark]:
+    """What is derived and wants confirmation, and what is defined and never used."""
+    for name, rule in policy.rules.items():
+        derived = [
+            part
+            for part, provenance in (("term", rule.term_from), ("anchor", rule.anchor_from))
+            if provenance == "derived"
+        ]
+        if derived:
+            what = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
+            yield Remark(key=f"rules.{name}", what=what)
+    for section, name in _unused(policy):
+        yield Remark(key=f"{section}.{name}", what="is defined and never used")
+    for name, clock in policy.clocks.items():
+        if clock.max_open is None and not _may_stay_open(name, policy):
+            yield Remark(key=f"clocks.{name}", what="may stay open for ever without an alarm")
+
+
+def _unused(policy: Policy) -> Iterator[tuple[str, str]]:
+    holdings = [holding for event in policy.events.values() for holding in event.holdings]
+    clocks = {rule.anchor.clock for rule in policy.rules.values()}
+    clocks |= {clock.parent for clock in policy.clocks.values()}
+    clocks |= {move.clock for event in policy.events.values() for move in event.moves}
+    used: dict[str, set[str | None]] = {
+        "purposes": {*(holding.purpose for holding in holdings)},
+        "bases": {*(holding.basis for holding in holdings)},
+        "rules": {*(holding.rule for holding in holdings)},
+        "categories": {*(one for event in policy.events.values() for one in event.categories)},
+        "clocks": clocks,
+    }
+    for section, names in used.items():
+        for name in getattr(policy, section):
+            if name not in names:
+                yield section, name
+
+
+def _may_stay_open(clock: str, policy: Policy) -> bool:
+    """A clock that an event can start again, or whose end another clock brings, is open by its nature."""
+    moves = [
+        move for event in policy.events.values() for move in event.moves if move.clock == clock
+    ]
+    starts = any(move.move == "start" for move in moves)
+    holds_itself = any(
+        move.clock == clock and event.holdings
+        for event in policy.events.values()
+        for move in event.moves
+    )
+    return starts or holds_itself

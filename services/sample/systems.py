@@ -1,0 +1,124 @@
+"""Simulated downstream systems: each holds what the policy says it serves, obeys, and answers in its way.
+
+They may answer late, refuse, or stay silent, so that it can be seen what Termijn makes of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import NAMESPACE_URL, uuid5
+
+from schemas.events import CloudEvent
+from services.policy.model import Policy
+from services.policy.tagging import tag
+from services.sample.stores import Held, Store
+
+Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
+"""How a system answers: at once, late, with a refusal, never, or only when it is told again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How one system answers."""
+
+    manner: Manner = "prompt"
+    delay: timedelta = timedelta(seconds=4)
+    """For a system that answers late."""
+
+
+SHOWN: Mapping[str, Behaviour] = {
+    "psp": Behaviour(manner="late"),
+    "lease": Behaviour(manner="deaf-once"),
+    "credit-bureau": Behaviour(manner="refuse"),
+}
+"""How the systems of the shipped policy behave in `termijn up --sample`: the others are prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An acknowledgement on its way: to whom, with which key, and when it leaves."""
+
+    system: str
+    key: bytes | None
+    value: Mapping[str, Any]
+    leaves_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Systems:
+    """All systems of a policy, with a store each under one directory."""
+
+    policy: Policy
+    directory: Path
+    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    _stores: dict[str, Store] = field(default_factory=dict)
+
+    def happened(self, event: CloudEvent) -> None:
+        """Hold the event's data, each system for the subjects and purposes that it serves."""
+        for holding in tag(event, self.policy).holdings:
+            for system in holding.systems:
+                self._store(system).hold(
+                    event.source, event.id, event.type, holding.subject, event.data
+                )
+
+    def told(self, command: Mapping[str, Any], key: bytes | None, now: datetime) -> Reply | None:
+        """Obey a command, or not, and answer it, or not."""
+        system = str(command["system"])
+        behaviour = self.behaviours.get(system, Behaviour())
+        again = command["attempt"] > 1
+        if behaviour.manner == "silent" or (behaviour.manner == "deaf-once" and not again):
+            return None
+        status, rows, ground = self._carry_out(system, behaviour, command)
+        return Reply(
+            system=system,
+            key=key,
+            leaves_at=now + behaviour.delay if behaviour.manner == "late" else now,
+            value={
+                "acknowledgement_id": str(
+                    uuid5(NAMESPACE_URL, f"{command['command_id']}/{command['attempt']}/{status}")
+                ),
+                "command_id": command["command_id"],
+                "system": system,
+                "attempt": command["attempt"],
+                "status": status,
+                "counts": {"rows": rows},
+                "ground": ground,
+                "detail": None,
+                "at": now,
+            },
+        )
+
+    def held(self) -> Mapping[str, Held]:
+        """What each system holds now."""
+        return {system: self._store(system).held() for system in self.policy.systems}
+
+    def close(self) -> None:
+        """Close every store."""
+        for store in self._stores.values():
+            store.close()
+
+    def _carry_out(
+        self, system: str, behaviour: Behaviour, command: Mapping[str, Any]
+    ) -> tuple[str, int, str | None]:
+        store = self._store(system)
+        if command["action"] == "recall":
+            done = store.has_obeyed(str(command["supersedes"]))
+            return ("already_done" if done else "recalled"), 0, None
+        if behaviour.manner == "refuse":
+            return "refused", 0, "own legal obligation (GDPR 17(3)(b))"
+        status, rows = store.obey(
+            str(command["command_id"]),
+            command["action"],
+            command["subject"],
+            command["records"],
+        )
+        return status, rows, None
+
+    def _store(self, system: str) -> Store:
+        if system not in self._stores:
+            self._stores[system] = Store(self.directory / f"{system}.sqlite")
+        return self._stores[system]

@@ -1,0 +1,286 @@
+"""Every setting, typed, from the environment and a TOML file. Nothing else reads the environment.
+
+The environment wins over the file that `TERMIJN_SETTINGS` names; a section of the file is a group here.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import TermijnError
+
+FILE = "TERMIJN_SETTINGS"
+_DATA = Path(".termijn")
+
+
+class BadSetting(TermijnError):
+    """A setting cannot be used; nothing was started.
+
+    The operator mends the variable, or the key of the file, that it names.
+    """
+
+    def __init__(self, where: str, key: str, why: str) -> None:
+        super().__init__(f"{where}: {key}: {why}")
+        self.where = where
+        self.key = key
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in text.split(":") if part)
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("is below 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("is no length of time")
+    return value
+
+
+def _form(text: str) -> str:
+    if text not in ("console", "json"):
+        raise ValueError("is neither console nor json")
+    return text
+
+
+def _setting(  # returns a dataclass field, as `field` itself does
+    variable: str,
+    default: Any,
+    meaning: str,
+    parse: Callable[[str], Any] = str,
+    *,
+    secret: bool = False,
+) -> Any:
+    metadata = {"variable": variable, "meaning": meaning, "parse": parse, "secret": secret}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kafka:
+    """The bus."""
+
+    bootstrap_servers: str = _setting(
+        "KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092", "Brokers, host:port, comma-separated."
+    )
+    cluster_id: str = _setting(
+        "TERMIJN_KAFKA_CLUSTER_ID",
+        "",
+        "The cluster's id, for brokers that tell none (the embedded one); else the broker's own.",
+    )
+    group: str = _setting("TERMIJN_KAFKA_GROUP", "termijn", "Prefix of the consumer groups.")
+    schema_registry_url: str = _setting(
+        "SCHEMA_REGISTRY_URL", "", "Confluent-compatible registry; none: single-object encoding."
+    )
+    batch: int = _setting("TERMIJN_BATCH", 2_000, "Most messages a batch.", _natural)
+    batch_seconds: float = _setting(
+        "TERMIJN_BATCH_SECONDS", 0.2, "Longest wait for a batch, in seconds.", _seconds
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Where state is."""
+
+    data: Path = _setting(
+        "TERMIJN_DATA", _DATA, "Directory of embedded state: ledger, key, logs.", Path
+    )
+    ledger_url: str = _setting(
+        "TERMIJN_LEDGER_URL",
+        "",
+        "SQLAlchemy URL of the ledger; SQLite in the data directory unless given.",
+        secret=True,
+    )
+    policy: Path | None = _setting(
+        "TERMIJN_POLICY", None, "Policy file; the shipped one unless given.", Path
+    )
+    schemas: tuple[Path, ...] = _setting(
+        "TERMIJN_SCHEMAS", (), "Directories with further .avsc files, colon-separated.", _paths
+    )
+    key_file: Path | None = _setting(
+        "TERMIJN_KEY_FILE",
+        None,
+        "Key that seals dead letters; made in the data directory unless given.",
+        Path,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleting:
+    """How the deleter works."""
+
+    claim: int = _setting("TERMIJN_CLAIM", 2_000, "Most records a claim looks at.", _natural)
+    relay: int = _setting("TERMIJN_RELAY", 500, "Most commands a relay sends at once.", _natural)
+    rest_seconds: float = _setting(
+        "TERMIJN_REST_SECONDS", 0.2, "Rest between rounds with nothing to do, in seconds.", _seconds
+    )
+    commands_per_hour: int = _setting(
+        "TERMIJN_COMMANDS_PER_HOUR",
+        100_000,
+        "Cap on first sends an hour; at it the deleter stops until resumed. 0 is no cap.",
+        _natural,
+    )
+    retry_seconds: float = _setting(
+        "TERMIJN_RETRY_SECONDS", 60.0, "Wait before the second attempt; it doubles.", _seconds
+    )
+    retry_cap_seconds: float = _setting(
+        "TERMIJN_RETRY_CAP_SECONDS", 21_600.0, "Longest wait between attempts.", _seconds
+    )
+    validity_seconds: float = _setting(
+        "TERMIJN_VALIDITY_SECONDS", 604_800.0, "How long an attempt may be obeyed.", _seconds
+    )
+    clock_tolerance_seconds: float = _setting(
+        "TERMIJN_CLOCK_TOLERANCE_SECONDS",
+        1.0,
+        "Largest difference from the database's clock at which anything is commanded.",
+        _seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operating:
+    """What ops sees."""
+
+    metrics_port: int = _setting(
+        "TERMIJN_METRICS_PORT",
+        0,
+        "Port of /metrics on 127.0.0.1; 0 takes the role's own.",
+        _natural,
+    )
+    log_form: str = _setting("TERMIJN_LOG", "console", "Log form: console or json.", _form)
+    operator: str = _setting(
+        "TERMIJN_OPERATOR", "", "Who answers for an operator's command, unless --operator says."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings."""
+
+    kafka: Kafka
+    storage: Storage
+    deleting: Deleting
+    operating: Operating
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger is."""
+        return self.storage.ledger_url or f"sqlite:///{self.storage.data / 'ledger.sqlite'}"
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key that seals dead letters is."""
+        return self.storage.key_file or self.storage.data / "dead-letters.key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One setting as `termijn settings` lists it; a secret's value is not shown."""
+
+    variable: str
+    key: str
+    value: str
+    source: str
+    meaning: str
+
+
+_GROUPS: Mapping[str, type[Any]] = {
+    "kafka": Kafka,
+    "storage": Storage,
+    "deleting": Deleting,
+    "operating": Operating,
+}
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        BadSetting: a value is not of its kind, or the file has a key that is not known.
+    """
+    values, _ = _gather(os.environ if environment is None else environment)
+    return Settings(**{name: group(**values[name]) for name, group in _GROUPS.items()})
+
+
+def shown(environment: Mapping[str, str] | None = None) -> Iterator[Shown]:
+    """Every setting with its value, where that came from, and what it means.
+
+    Raises:
+        BadSetting: as `load`.
+    """
+    values, sources = _gather(os.environ if environment is None else environment)
+    for name, group in _GROUPS.items():
+        for one in fields(group):
+            value = values[name].get(one.name, one.default)
+            hidden = one.metadata["secret"] and value
+            yield Shown(
+                variable=one.metadata["variable"],
+                key=f"{name}.{one.name}",
+                value="(set)" if hidden else _text(value),
+                source=sources.get((name, one.name), "default"),
+                meaning=one.metadata["meaning"],
+            )
+
+
+def environment() -> dict[str, str]:
+    """The environment of this process, for child processes that get more of it."""
+    return dict(os.environ)
+
+
+def _gather(
+    environment: Mapping[str, str],
+) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, str], str]]:
+    file = environment.get(FILE)
+    document = _document(Path(file)) if file else {}
+    values: dict[str, dict[str, Any]] = {name: {} for name in _GROUPS}
+    sources: dict[tuple[str, str], str] = {}
+    for name, group in _GROUPS.items():
+        section = document.pop(name, {})
+        if not isinstance(section, dict):
+            raise BadSetting(str(file), name, "is not a section")
+        for one in fields(group):
+            variable = one.metadata["variable"]
+            if one.name in section:
+                raw = section.pop(one.name)
+                values[name][one.name] = _parsed(one, raw, str(file), f"{name}.{one.name}")
+                sources[name, one.name] = str(file)
+            if environment.get(variable):
+                raw = environment[variable]
+                values[name][one.name] = _parsed(one, raw, "environment", variable)
+                sources[name, one.name] = variable
+        for key in section:
+            raise BadSetting(str(file), f"{name}.{key}", "is no setting")
+    for key in document:
+        raise BadSetting(str(file), key, "is no group of settings")
+    return values, sources
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+        raise BadSetting(str(path), "file", f"cannot be read: {cause}") from cause
+
+
+def _parsed(one: Field[Any], raw: Any, where: str, key: str) -> Any:
+    text = ":".join(map(str, raw)) if isinstance(raw, list) else str(raw)
+    try:
+        return one.metadata["parse"](text)
+    except ValueError as cause:
+        raise BadSetting(where, key, f"{text!r} cannot be used: {cause}") from cause
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ":".join(map(str, value))
+    return "" if value is None else str(value)

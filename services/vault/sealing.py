@@ -1,0 +1,118 @@
+"""Sealing: what is parked is personal data, and lies encrypted wherever it lies (AES-256-GCM)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from schemas.errors import TermijnError
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_OWNER_ONLY = 0o600
+
+
+class UnusableKey(TermijnError):
+    """The key file is missing, unreadable, or holds no key; nothing was sealed or opened.
+
+    The operator puts the right file back; without it what it sealed cannot be opened.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+
+
+class Unopenable(TermijnError):
+    """Something sealed does not open: it was sealed with another key, or altered."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"sealed with the key {key_id}, or altered since: it does not open")
+        self.key_id = key_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A message as it came."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Seal:
+    """Seals and opens with one key; `key_id` tells which, and gives nothing of it away."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self.key_id = sha256(b"termijn key id" + key).hexdigest()[:16]
+
+    def seal(self, original: Original, place: str) -> bytes:
+        """Seal a message; it opens only as what stood at `place` (topic, partition and offset)."""
+        content = {
+            "key": _text(original.key),
+            "value": _text(original.value),
+            "headers": [[name, _text(value)] for name, value in original.headers],
+        }
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, json.dumps(content).encode(), place.encode())
+
+    def open(self, sealed: bytes, place: str, key_id: str) -> Original:
+        """The message that was sealed.
+
+        Raises:
+            Unopenable: this is not the key, or not the place, or the bytes were altered.
+        """
+        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            content = json.loads(self._cipher.decrypt(nonce, rest, place.encode()))
+        except (InvalidTag, ValueError) as cause:
+            raise Unopenable(key_id) from cause
+        return Original(
+            key=_bytes(content["key"]),
+            value=_bytes(content["value"]),
+            headers=[(name, _bytes(value)) for name, value in content["headers"]],
+        )
+
+
+def read_key(path: Path) -> Seal:
+    """The seal of a key file.
+
+    Raises:
+        UnusableKey: there is none, or it holds no key.
+    """
+    try:
+        key = base64.b64decode(path.read_text("ascii").strip(), validate=True)
+    except (OSError, ValueError) as cause:
+        raise UnusableKey(path, f"cannot be read: {cause}") from cause
+    if len(key) != _KEY_BYTES:
+        raise UnusableKey(path, f"holds no key of {_KEY_BYTES} bytes in base64")
+    return Seal(key)
+
+
+def read_or_make_key(path: Path) -> Seal:
+    """The seal of a key file, which is made, for its owner only, where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    except FileExistsError:
+        return read_key(path)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(base64.b64encode(os.urandom(_KEY_BYTES)).decode())
+    return read_key(path)
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)

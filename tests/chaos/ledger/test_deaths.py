@@ -1,0 +1,215 @@
+"""A role that dies at any step loses nothing and doubles nothing: the next start makes it good.
+
+The dying is real: SIGKILL, in a process of its own, on a ledger on disk. Afterwards all events are
+delivered again. Facts are then those of one calm batch; each step of each record is commanded by one id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from services.ledger import schema, tables
+from services.ledger.database import Ledger, open_ledger
+from services.ledger.recording import record
+from tests.chaos.ledger.victim import STEPS, Death, run, told
+from tests.contract.arrivals import (
+    Event,
+    arrival,
+    contact_changed,
+    engaged,
+    feedback,
+    invoice,
+    order,
+    reinstated,
+    signed_up,
+    supplier_ended,
+    terminated,
+    ticket,
+    ticket_resolved,
+)
+from tests.contract.ledgers import POLICY, facts, instant, new_ledger, rows, take
+from tests.servers.postgres import PostgresServer
+
+pytestmark = pytest.mark.chaos
+
+ROOT = Path(__file__).parents[3]
+JOINED, ENDED = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z"
+NOW, NEXT_DAY = "2030-01-01T00:00:00Z", "2030-01-02T00:00:00Z"
+
+
+def events() -> list[Event]:
+    """Some of every kind, and a customer with more records than a claim takes."""
+    found = [
+        *[invoice(f"i{number:03}", JOINED) for number in range(60)],
+        *[feedback(f"f{number}", f"2021-01-{number + 1:02}T00:00:00Z") for number in range(9)],
+        *[order(f"o{number}", f"2021-02-{number + 1:02}T00:00:00Z", "7") for number in range(9)],
+        terminated("t1", ENDED),
+        signed_up("s2", JOINED, "2"),
+        terminated("t2", ENDED, "2"),
+        reinstated("r2", "2021-01-01T12:00:00Z", "2"),
+        ticket("k1", JOINED, ["1", "2"], shared_with=["repair", "research"]),
+        ticket_resolved("k2", ENDED),
+        engaged("e1", JOINED, "1"),
+        contact_changed("e2", ENDED, "1", "2"),
+        supplier_ended("e3", "2021-06-01T12:00:00Z"),
+    ]
+    random.Random(3).shuffle(found)
+    return [*found, *found[:10]]
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """What one batch and one undisturbed deleter make of the events."""
+    folder = _folder(tmp_path_factory.mktemp("calm"))
+    ledger = new_ledger("sqlite://")
+    take(ledger, events(), NOW)
+    run(ledger, folder, instant(NOW), Death(None))
+    return ledger
+
+
+def _folder(folder: Path) -> Path:
+    lines = "".join(json.dumps(one) + "\n" for one in events())
+    (folder / "events.jsonl").write_text(lines, "utf-8")
+    return folder
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A ledger on disk, empty."""
+    found = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "postgres":
+        found = request.getfixturevalue("postgres")()
+    with closing(open_ledger(found)) as ledger:
+        schema.create(ledger)
+    return found
+
+
+def start(url: str, folder: Path, now: str, *step: str) -> subprocess.Popen[str]:
+    """The victim."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.ledger.victim", url, str(folder), now, *step],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def check(url: str, folder: Path, calm: Ledger) -> None:
+    """Facts exact; every step commanded, by one id; all of it out, and acknowledged."""
+    with closing(open_ledger(url)) as ledger:
+        assert facts(ledger) == facts(calm)
+        assert _live(ledger) == _live(calm)
+        assert {row.state for row in rows(ledger, tables.command)} == {"acknowledged"}
+        out = {one["command_id"] for one in told(folder)}
+        assert out == {str(row.command_id) for row in rows(ledger, tables.command)}
+    by_record = defaultdict(set)
+    for one in told(folder):
+        for record in one["records"]:
+            step = (one["action"], *one["purposes"])
+            by_record[record["id"], one["subject"], one["system"], step].add(one["command_id"])
+    assert {len(ids) for ids in by_record.values()} == {1}
+
+
+def _live(ledger: Ledger) -> set[tuple[object, ...]]:
+    return {(row.record_id, row.system, row.step) for row in rows(ledger, tables.member, live=True)}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("step", [*(f"{step}#2" for step in STEPS), "relay:produced#1"])
+def test_a_death_at_any_step_is_made_good(
+    url: str, tmp_path: Path, calm: Ledger, step: str
+) -> None:
+    """Before the commit, after it, between lease and relay, between the bus and the mark."""
+    folder = _folder(tmp_path)
+    victim = start(url, folder, NOW, step)
+    output, _ = victim.communicate(timeout=40)
+    assert victim.returncode == -signal.SIGKILL, output
+    survivor = start(url, folder, NEXT_DAY)
+    output, _ = survivor.communicate(timeout=40)
+    assert output == "alive\n"
+    check(url, folder, calm)
+
+
+@pytest.mark.timeout(100)
+def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: Ledger) -> None:
+    """Nobody chose the step; each start comes a day later, when every lease has run out."""
+    folder = _folder(tmp_path)
+    chance = random.Random(11)
+    deaths = 0
+    for day in range(1, 7):
+        victim = start(url, folder, f"2030-01-{day:02}T00:00:00Z")
+        _wait_for_work(url, victim)
+        time.sleep(chance.uniform(0.0, 0.25))
+        victim.kill()
+        victim.communicate(timeout=40)
+        deaths += victim.returncode == -signal.SIGKILL
+    assert deaths
+    survivor = start(url, folder, "2030-02-01T00:00:00Z")
+    output, _ = survivor.communicate(timeout=40)
+    assert output == "alive\n"
+    check(url, folder, calm)
+
+
+def _wait_for_work(url: str, victim: subprocess.Popen[str]) -> None:
+    """Until it has written something: killing an interpreter that still imports shows nothing."""
+    with closing(open_ledger(url)) as ledger:
+        before = _written(ledger)
+        while victim.poll() is None and _written(ledger) == before:
+            time.sleep(0.01)
+
+
+def _written(ledger: Ledger) -> tuple[int, ...]:
+    with ledger.transaction() as connection:
+        return tuple(
+            connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()
+            for name in ("event", "command", "attempt", "acknowledgement")
+        )
+
+
+@pytest.fixture
+def own_postgres(postgres_server: PostgresServer) -> Iterator[tuple[PostgresServer, Ledger]]:
+    """A PostgreSQL of this test alone, with a ledger that stays open over its deaths."""
+    with closing(open_ledger(postgres_server.fresh_database())) as ledger:
+        schema.create(ledger)
+        yield postgres_server, ledger
+
+
+@pytest.mark.timeout(90)
+def test_a_database_that_dies_in_a_transaction_keeps_what_was_committed(
+    own_postgres: tuple[PostgresServer, Ledger], tmp_path: Path, calm: Ledger
+) -> None:
+    """The batch that was open is gone as a whole; the same ledger object goes on with the next."""
+    server, ledger = own_postgres
+    folder = _folder(tmp_path)
+    take(ledger, events()[:40], NOW)
+    committed = facts(ledger)
+
+    rest = [arrival(one, POLICY) for one in events()[40:]]
+
+    def records_and_loses_its_database(connection: Connection) -> None:
+        record(connection, rest, POLICY, instant(NOW))
+        server.kill()
+
+    with pytest.raises(DBAPIError):
+        ledger.write(records_and_loses_its_database)
+    server.start()
+    assert facts(ledger) == committed
+    run(ledger, folder, instant(NOW), Death(None))
+    assert facts(ledger) == facts(calm)
+    assert _live(ledger) == _live(calm)

@@ -1,0 +1,145 @@
+"""A recorder and a deleter in one process of its own, which kills itself at a named step, or is killed.
+
+    python -m tests.chaos.ledger.victim LEDGER-URL FOLDER NOW [STEP]
+
+FOLDER holds `events.jsonl`, which is delivered from its first line at every start, and `bus.jsonl`, the
+commands that went out, each of which its system answers with `done`. NOW is the virtual time. STEP is a
+name below with a number, such as `relay:produced#2`: SIGKILL when it is reached that often.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.deleter.claiming import claim
+from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.settling import Answer, settle
+from services.ledger.database import Ledger, open_ledger
+from services.ledger.recording import record
+from services.policy import loader
+from tests.contract.arrivals import arrival
+
+T = TypeVar("T")
+
+STEPS = (
+    "record:before-commit",
+    "record:after-commit",
+    "claim:before-commit",
+    "claim:after-commit",
+    "lease:before-commit",
+    "lease:after-commit",
+    "relay:produced",
+    "relay:before-commit",
+    "relay:after-commit",
+    "settle:before-commit",
+    "settle:after-commit",
+)
+_BATCH, _CLAIM, _LEASE = 30, 20, 4
+
+
+class Death:
+    """When this process is to die."""
+
+    def __init__(self, step: str | None) -> None:
+        self._step, _, times = (step or "").partition("#")
+        self._times = int(times or 1)
+        self._reached: Counter[str] = Counter()
+
+    def at(self, step: str) -> None:
+        """Die here, if this is where."""
+        self._reached[step] += 1
+        if step == self._step and self._reached[step] == self._times:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FileBus:
+    """Commands as lines of a file, on disk before they are reported as delivered."""
+
+    def __init__(self, path: Path, death: Death) -> None:
+        self._path = path
+        self._death = death
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        """Append, flush, sync."""
+        with self._path.open("a", encoding="utf-8") as file:
+            for one in commands:
+                file.write(json.dumps({"system": one.system, **one.value}, default=str) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._death.at("relay:produced")
+        return [Delivery(topic="bus", partition=0, offset=0) for _ in commands]
+
+
+def run(ledger: Ledger, folder: Path, now: datetime, death: Death) -> None:
+    """Deliver everything, command what is due by now, send it, and take each answer."""
+    policy = loader.load()
+    bus = FileBus(folder / "bus.jsonl", death)
+
+    def step(name: str, work: Callable[[Connection], T]) -> T:
+        def and_maybe_die(connection: Connection) -> T:
+            done = work(connection)
+            death.at(f"{name}:before-commit")
+            return done
+
+        result = ledger.write(and_maybe_die)
+        death.at(f"{name}:after-commit")
+        return result
+
+    lines = (folder / "events.jsonl").read_text("utf-8").splitlines()
+    arrivals = [arrival(json.loads(line), policy) for line in lines]
+    for start in range(0, len(arrivals), _BATCH):
+        batch = arrivals[start : start + _BATCH]
+        step("record", lambda c, b=batch: record(c, b, policy, now))  # type: ignore[misc]
+    while step("claim", lambda c: claim(c, policy, now, limit=_CLAIM)).looked_at:
+        pass
+    while True:
+        leased = step("lease", lambda c: lease(c, now, Stops(), limit=_LEASE))
+        if not leased:
+            break
+        step("relay", lambda c, ids=leased: relay(c, ids, bus, policy, now, Patience()))  # type: ignore[misc]
+    for one in told(folder):
+        step("settle", lambda c, o=one: settle(c, _answer(o, now), policy, now))  # type: ignore[misc]
+
+
+def told(folder: Path) -> list[dict[str, Any]]:
+    """What is on the bus; a line that the death cut off never arrived."""
+    path = folder / "bus.jsonl"
+    text = path.read_text("utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _answer(one: dict[str, Any], now: datetime) -> Answer:
+    return Answer(
+        acknowledgement_id=f"{one['command_id']}/{one['attempt']}",
+        command_id=UUID(one["command_id"]),
+        system=one["system"],
+        attempt=one["attempt"],
+        status="done",
+        counts={},
+        ground=None,
+        at=now,
+    )
+
+
+def main() -> None:
+    """Run, and say so when the end was reached alive."""
+    url, folder, now, *step = sys.argv[1:]
+    with closing(open_ledger(url)) as ledger:
+        run(ledger, Path(folder), datetime.fromisoformat(now), Death(step[0] if step else None))
+    print("alive")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What publishers send, in short: events as the catalogue writes them, and as the recorder gets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from schemas.events import CloudEvent, content_hash, parse_structured
+from services.ledger.recording import Arrival
+from services.policy.model import Policy
+from services.policy.tagging import Tagged, tag
+
+Event: TypeAlias = dict[str, Any]
+
+
+def event(id_: str, type_: str, time: str, source: str = "/crm", **data: Any) -> Event:
+    """An event in structured mode."""
+    return {"id": id_, "source": source, "type": type_, "time": time, "data": data}
+
+
+def signed_up(id_: str, time: str, customer: str = "1") -> Event:
+    return event(id_, "customers.customer-signed-up", time, customer_id=customer)
+
+
+def terminated(id_: str, time: str, customer: str = "1") -> Event:
+    return event(id_, "customers.customer-terminated", time, customer_id=customer)
+
+
+def reinstated(id_: str, time: str, customer: str = "1") -> Event:
+    return event(id_, "customers.customer-reinstated", time, customer_id=customer)
+
+
+def invoice(id_: str, time: str, customer: str = "1") -> Event:
+    return event(id_, "billing.invoice-issued", time, invoice_id=id_, customer_id=customer)
+
+
+def order(id_: str, time: str, consumer: str = "1") -> Event:
+    return event(
+        id_, "orders.order-placed", time, order_id=id_, customer_id="1", consumer_id=consumer
+    )
+
+
+def ticket(id_: str, time: str, consumers: Sequence[str] = (), **more: Any) -> Event:
+    return event(
+        id_,
+        "helpdesk.ticket-opened",
+        time,
+        ticket_id="1",
+        customer_id="1",
+        consumer_ids=list(consumers),
+        **more,
+    )
+
+
+def ticket_resolved(id_: str, time: str) -> Event:
+    return event(id_, "helpdesk.ticket-resolved", time, ticket_id="1", customer_id="1")
+
+
+def feedback(id_: str, time: str) -> Event:
+    return event(id_, "website.feedback-given", time, feedback_id=id_, visitor_id="1")
+
+
+def engaged(id_: str, time: str, contact: str = "1", supplier: str = "1") -> Event:
+    return event(id_, "suppliers.supplier-engaged", time, supplier_id=supplier, contact_id=contact)
+
+
+def contact_changed(id_: str, time: str, former: str, contact: str, supplier: str = "1") -> Event:
+    return event(
+        id_,
+        "suppliers.contact-person-changed",
+        time,
+        supplier_id=supplier,
+        former_contact_id=former,
+        contact_id=contact,
+    )
+
+
+def supplier_ended(id_: str, time: str, supplier: str = "1") -> Event:
+    return event(id_, "suppliers.supplier-ended", time, supplier_id=supplier)
+
+
+def parsed(one: Mapping[str, Any]) -> CloudEvent:
+    """The event as the wire carries it."""
+    return parse_structured(json.dumps(one))
+
+
+def once_each(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
+    """The events, tagged, in the order given and without repetitions."""
+    found: dict[tuple[str, str], tuple[CloudEvent, Tagged]] = {}
+    for one in events:
+        cloud_event = parsed(one)
+        found.setdefault(
+            (cloud_event.source, cloud_event.id), (cloud_event, tag(cloud_event, policy))
+        )
+    return list(found.values())
+
+
+def arrival(one: Mapping[str, Any], policy: Policy, backfill: str | None = None) -> Arrival:
+    """The event as the recorder takes it off the bus."""
+    cloud_event = parsed(one)
+    return Arrival(
+        source=cloud_event.source,
+        id=cloud_event.id,
+        type=cloud_event.type,
+        time=cloud_event.time,
+        content_hash=content_hash(cloud_event),
+        deciding=tag(cloud_event, policy).deciding,
+        topic=f"{cloud_event.type}.v1",
+        partition=0,
+        offset=0,
+        backfill=backfill,
+    )

@@ -1,0 +1,43 @@
+"""One empty ledger per module and database; each test, and each example of one, empties it first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from services.ledger.database import Ledger
+from services.policy import loader
+from services.policy.model import Policy
+from tests.contract.ledgers import emptied, new_ledger
+
+
+@pytest.fixture(scope="session")
+def policy() -> Policy:
+    """The shipped policy."""
+    return loader.load()
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
+def shared_ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    url = "sqlite://"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres")()
+    with closing(new_ledger(url)) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def ledger(shared_ledger: Ledger) -> Ledger:
+    """An empty ledger, once on each database."""
+    return emptied(shared_ledger)
+
+
+@pytest.fixture
+def postgres_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
+    """An empty ledger on PostgreSQL, for this test alone."""
+    with closing(new_ledger(postgres())) as ledger:
+        yield ledger

@@ -1,0 +1,189 @@
+"""Ledgers of the contract tests: making one, emptying it, and what a deleter does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select, text
+
+from services.deleter.claiming import claim
+from services.deleter.relaying import Delivery, Outgoing, Patience, Sent, Stops, lease, relay
+from services.deleter.settling import Answer, Settled, Status, settle
+from services.ledger import schema, tables
+from services.ledger.database import Ledger, open_ledger
+from services.ledger.recording import Recorded, record
+from services.policy import loader
+from tests.contract.arrivals import Event, arrival
+
+POLICY = loader.load()
+_NUMBERS = count(1)
+
+
+def new_ledger(url: str) -> Ledger:
+    """An empty ledger with its tables; on PostgreSQL commits are not awaited on disk, for speed."""
+    ledger = open_ledger(url)
+    if not ledger.is_sqlite:
+        with ledger.transaction() as connection:
+            name = connection.execute(text("SELECT current_database()")).scalar_one()
+            connection.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off'))
+        ledger.engine.dispose()
+    schema.create(ledger)
+    return ledger
+
+
+def emptied(ledger: Ledger) -> Ledger:
+    """The same ledger without a row; DELETE, since TRUNCATE is slow on small tables."""
+    with ledger.transaction() as connection:
+        for table in tables.metadata.sorted_tables:
+            connection.execute(table.delete())
+    return ledger
+
+
+def instant(written: str) -> datetime:
+    """An instant, UTC."""
+    return datetime.fromisoformat(written).astimezone(UTC)
+
+
+def take(
+    ledger: Ledger, events: Iterable[Event], now: datetime | str, backfill: str | None = None
+) -> Recorded:
+    """Record one batch."""
+    arrivals = [arrival(one, POLICY, backfill) for one in events]
+    at = instant(now) if isinstance(now, str) else now
+    return ledger.write(lambda connection: record(connection, arrivals, POLICY, at))
+
+
+class Aborted(Exception):
+    """The crash of a test: raised inside a transaction, so that the database rolls it back."""
+
+
+def crash(ledger: Ledger, work: Callable[[Connection], object]) -> None:
+    """Do the work and roll it back, as when the process ends before the commit."""
+    try:
+        with ledger.transaction() as connection:
+            work(connection)
+            raise Aborted
+    except Aborted:
+        pass
+
+
+class Bus:
+    """Where commands go: it keeps all that were sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        """Deliver all."""
+        start = len(self.sent)
+        self.sent.extend(commands)
+        return [
+            Delivery(
+                topic=f"retention.commands.{one.system}.v1", partition=0, offset=start + number
+            )
+            for number, one in enumerate(commands)
+        ]
+
+
+def sweep(ledger: Ledger, now: datetime | str, limit: int = 500) -> list[UUID]:
+    """Claim until nothing is due; the ids of the commands."""
+    at = instant(now) if isinstance(now, str) else now
+    found: list[UUID] = []
+    while True:
+        claimed = ledger.write(lambda connection: claim(connection, POLICY, at, limit=limit))
+        found.extend(claimed.commands)
+        if not claimed.looked_at:
+            return found
+
+
+def post(
+    ledger: Ledger,
+    bus: Bus,
+    now: datetime | str,
+    limit: int = 10_000,
+) -> list[Sent]:
+    """Send what is to go out by now, once each."""
+    at = instant(now) if isinstance(now, str) else now
+    leased = ledger.write(lambda connection: lease(connection, at, Stops(), limit=limit))
+    return ledger.write(lambda connection: relay(connection, leased, bus, POLICY, at, Patience()))
+
+
+def answer(
+    ledger: Ledger, command: UUID, status: Status, now: datetime | str, name: str | None = None
+) -> Settled:
+    """Let the command's system answer."""
+    at = instant(now) if isinstance(now, str) else now
+    (row,) = rows(ledger, tables.command, command_id=command)
+    one = Answer(
+        acknowledgement_id=name or f"a{next(_NUMBERS)}",
+        command_id=command,
+        system=row.system,
+        attempt=max(row.attempt, 1),
+        status=status,
+        counts={},
+        ground=None,
+        at=at,
+    )
+    return ledger.write(lambda connection: settle(connection, one, POLICY, at))
+
+
+def rows(ledger: Ledger, table: Any, **values: object) -> list[Row[Any]]:
+    """The rows of a table in which these columns have these values, by primary key."""
+    query = select(table).order_by(*table.primary_key)
+    for name, value in values.items():
+        query = query.where(table.c[name] == value)
+    with ledger.transaction() as connection:
+        return list(connection.execute(query))
+
+
+def commands(ledger: Ledger, **values: object) -> list[tuple[str, str, str]]:
+    """System, action and state of each command, sorted."""
+    found = rows(ledger, tables.command, **values)
+    return sorted((row.system, row.action, row.state) for row in found)
+
+
+def command(ledger: Ledger, **values: object) -> UUID:
+    """The one command with these values."""
+    (row,) = rows(ledger, tables.command, **values)
+    identity: UUID = row.command_id
+    return identity
+
+
+def facts(ledger: Ledger) -> Mapping[str, list[tuple[Any, ...]]]:
+    """All that is a function of the set of events: nothing of who was first, nor of the journal."""
+    ways = {
+        tables.event: ("event_id", "source", "id", "type", "time", "content_hash", "deciding"),
+        tables.record: ("record_id", "event_id", "subject"),
+        tables.hanging: ("clock_id", "record_id"),
+        tables.clock: (
+            "clock_id",
+            "clock",
+            "key",
+            "parent_id",
+            "opened_at",
+            "ended",
+            "moved_at",
+            "moved_source",
+            "moved_id",
+            "anchor_at",
+        ),
+    }
+    with ledger.transaction() as connection:
+        return {
+            table.name: [
+                tuple(row)
+                for row in connection.execute(
+                    select(*(table.c[name] for name in names)).order_by(*table.primary_key)
+                )
+            ]
+            for table, names in ways.items()
+        }
+
+
+def later(at: str, **by: float) -> datetime:
+    """The instant so much later, such as `later("2024-01-01T00:00:00Z", hours=1)`."""
+    return instant(at) + timedelta(**by)

@@ -1,0 +1,141 @@
+"""What the deleter promises, judged by the oracle: nothing too early, nothing missing, nothing twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from services.ledger import tables
+from services.ledger.database import Ledger
+from tests.contract.arrivals import Event
+from tests.oracle import commands as oracle
+from tests.oracle.catalogue import Holding, holdings_of
+
+STANDING = ("unsent", "sending", "sent", "refused")
+"""Commands that mean to do something still; what is carried out or being taken back is judged no more."""
+
+
+class Told(NamedTuple):
+    """One record of one command."""
+
+    source: str
+    record: str
+    subject: str
+    system: str
+    action: str
+    purposes: tuple[str, ...]
+    state: str
+
+
+def told(ledger: Ledger) -> list[Told]:
+    """Every live member of a command."""
+    event, record, member, command = tables.event, tables.record, tables.member, tables.command
+    query = (
+        select(
+            event.c.source,
+            event.c.id,
+            record.c.subject,
+            command.c.system,
+            command.c.action,
+            member.c.step,
+            command.c.state,
+        )
+        .select_from(member)
+        .join(command, command.c.command_id == member.c.command_id)
+        .join(record, record.c.record_id == member.c.record_id)
+        .join(event, event.c.event_id == record.c.event_id)
+        .where(member.c.live)
+    )
+    with ledger.transaction() as connection:
+        return [
+            Told(
+                source=row.source,
+                record=row.id,
+                subject=row.subject,
+                system=row.system,
+                action=row.action,
+                purposes=tuple(row.step.split(" ")[1:]),
+                state=row.state,
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def too_early(ledger: Ledger, known: Sequence[Event], now: datetime) -> list[Told]:
+    """Standing commands that the known events do not want by now."""
+    served = _served(known)
+    return [
+        one
+        for one in told(ledger)
+        if one.state in STANDING and not _is_due(one, served, known, now)
+    ]
+
+
+def missing(ledger: Ledger, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
+    """Steps that the known events want by now and that no command does or has done."""
+    have: defaultdict[tuple[str, str, str, str], set[tuple[str, str]]] = defaultdict(set)
+    for one in told(ledger):
+        key = (one.source, one.record, one.subject, one.system)
+        have[key] |= {(one.action, purpose) for purpose in one.purposes or ("",)}
+    return [
+        (*key, action, purpose)
+        for key, serving in _served(known).items()
+        for action, purpose in _wanted(key[3], serving, known, now)
+        if ("erase", "") not in have[key] and (action, purpose) not in have[key]
+    ]
+
+
+def _served(known: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:
+    """The holdings that each system serves for each record: event, subject, system."""
+    found: defaultdict[tuple[str, str, str, str], list[Holding]] = defaultdict(list)
+    for event in known:
+        for held in holdings_of(event, known):
+            for system in held["systems"]:
+                found[held["source"], held["event"], held["subject"], system].append(held)
+    return found
+
+
+def _wanted(
+    system: str, serving: list[Holding], known: Sequence[Event], now: datetime
+) -> Iterator[tuple[str, str]]:
+    erasure = oracle.erase(system, serving)
+    if erasure and erasure.due <= now:
+        yield "erase", ""
+        return
+    if len(serving) > 1:
+        for held in serving:
+            due = held["due_at"][system]
+            if due is not None and due <= now:
+                yield "restrict", held["purpose"]
+    for held in serving:
+        if held["rule"] == "R4":
+            masking = oracle.pseudonymise(system, held, _of_event(held, known))
+            if masking and masking.due <= now:
+                yield "pseudonymise", ""
+
+
+def _is_due(
+    one: Told,
+    served: dict[tuple[str, str, str, str], list[Holding]],
+    known: Sequence[Event],
+    now: datetime,
+) -> bool:
+    serving = served[one.source, one.record, one.subject, one.system]
+    if one.action == "erase":
+        erasure = oracle.erase(one.system, serving)
+        return erasure is not None and erasure.due <= now
+    if one.action == "restrict":
+        ends = [held["due_at"][one.system] for held in serving if held["purpose"] in one.purposes]
+        return all(due is not None and due <= now for due in ends)
+    (held,) = [held for held in serving if held["rule"] == "R4"]
+    masking = oracle.pseudonymise(one.system, held, _of_event(held, known))
+    return masking is not None and masking.due <= now
+
+
+def _of_event(held: Holding, known: Sequence[Event]) -> list[Holding]:
+    (event,) = [e for e in known if (e["source"], e["id"]) == (held["source"], held["event"])]
+    return holdings_of(event, known)

@@ -1,0 +1,359 @@
+"""Facts are a function of the SET of events: any order, duplication, batching or crash gives the same.
+
+Each on SQLite and on PostgreSQL. What differs by who came first (when a record is looked at again, which
+import holds it back) is no fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.keys import event_id, record_id
+from services.ledger.recording import Arrival, record
+from tests.contract.arrivals import (
+    Event,
+    arrival,
+    contact_changed,
+    engaged,
+    event,
+    feedback,
+    invoice,
+    reinstated,
+    signed_up,
+    supplier_ended,
+    terminated,
+    ticket,
+    ticket_resolved,
+)
+from tests.contract.ledgers import POLICY, commands, crash, emptied, facts, rows, sweep, take
+from tests.oracle import clocks as oracle_clocks
+from tests.oracle.instants import instant
+from tests.oracle.strategies import event_sets
+
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def in_one_batch(ledger: Ledger, events: Sequence[Event]) -> object:
+    emptied(ledger)
+    ordered = sorted(events, key=lambda one: (instant(one["time"]), one["source"], one["id"]))
+    take(ledger, ordered, NOW)
+    return facts(ledger)
+
+
+@pytest.mark.timeout(120)
+@settings(calm, max_examples=35)
+@given(events=event_sets(shared_systems=("repair", "research")), data=st.data())
+def test_any_delivery_of_a_set_gives_the_same_facts(
+    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+) -> None:
+    """Permuted, repeated, in any batches, each of which may crash before its commit and come again."""
+    expected = in_one_batch(shared_ledger, events)
+    again = data.draw(st.lists(st.sampled_from(events), max_size=6), label="again")
+    delivered = data.draw(st.permutations([*events, *again]), label="delivered")
+    emptied(shared_ledger)
+    while delivered:
+        size = data.draw(st.integers(1, len(delivered)), label="batch")
+        batch, delivered = delivered[:size], delivered[size:]
+        arrivals = [arrival(one, POLICY) for one in batch]
+        if data.draw(st.booleans(), label="crash"):
+            crash(shared_ledger, lambda connection, a=arrivals: record(connection, a, POLICY, NOW))
+        found = shared_ledger.write(lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
+        assert found.conflicts == ()
+        assert found.new + found.duplicates == len(batch)
+    assert facts(shared_ledger) == expected
+
+
+@pytest.mark.timeout(120)
+@settings(calm, max_examples=20)
+@given(events=event_sets(), data=st.data())
+def test_sweeps_between_the_batches_change_no_fact(
+    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+) -> None:
+    """What the deleter does is journal, and never comes back into the facts."""
+    expected = in_one_batch(shared_ledger, events)
+    emptied(shared_ledger)
+    for one in data.draw(st.permutations(events)):
+        take(shared_ledger, [one], NOW)
+        sweep(shared_ledger, NOW, limit=1)
+    assert facts(shared_ledger) == expected
+
+
+@pytest.mark.timeout(120)
+@settings(calm, max_examples=35)
+@given(events=event_sets(), data=st.data())
+def test_every_clock_stands_where_the_oracle_has_it(
+    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+) -> None:
+    """The effective anchor of each clock, a supplier's contact with its parent's end."""
+    emptied(shared_ledger)
+    for one in data.draw(st.permutations(events)):
+        take(shared_ledger, [one], NOW)
+    found = {(row.clock, row.key): row.anchor_at for row in rows(shared_ledger, tables.clock)}
+    of_key = {
+        "relationship": oracle_clocks.customer_ended,
+        "message": oracle_clocks.message_resolved,
+        "ticket": oracle_clocks.ticket_resolved,
+        "application": oracle_clocks.application_closed,
+        "last-contact": oracle_clocks.last_contact,
+    }
+    for (clock, key), anchor_at in found.items():
+        if clock in of_key:
+            assert anchor_at == of_key[clock](events, key), (clock, key)
+        if clock == "supplier-contact":
+            supplier, _, contact = key.partition("/")
+            assert anchor_at == oracle_clocks.supplier_or_contact_ended(events, supplier, contact)
+
+
+@pytest.mark.timeout(120)
+@settings(calm, max_examples=20)
+@given(events=event_sets(duplicates=False), data=st.data())
+def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
+    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+) -> None:
+    """The first stays; the other is named, so that it can be parked."""
+    expected = in_one_batch(shared_ledger, events)
+    original = data.draw(st.sampled_from(events))
+    changed = {**original, "time": "2025-06-01T12:00:00.5Z"}
+    batch = data.draw(st.permutations([changed, original, changed]))
+    found = take(shared_ledger, batch, NOW)
+    assert found.new == 0
+    assert found.duplicates == 1
+    assert found.conflicts == (arrival(changed, POLICY),) * 2
+    assert facts(shared_ledger) == expected
+
+
+def test_a_conflict_inside_one_batch_is_told(ledger: Ledger) -> None:
+    """The first of the batch is recorded."""
+    one, other = terminated("e1", "2024-01-01T00:00:00Z"), terminated("e1", "2024-02-01T00:00:00Z")
+    found = take(ledger, [one, other, one], NOW)
+    assert (found.new, found.duplicates) == (1, 1)
+    assert found.conflicts == (arrival(other, POLICY),)
+    (clock,) = rows(ledger, tables.clock)
+    assert clock.anchor_at == instant("2024-01-01T00:00:00Z")
+
+
+def test_the_same_id_of_another_source_is_another_event(ledger: Ledger) -> None:
+    """Identity is source and id."""
+    time = "2024-01-01T00:00:00Z"
+    one = event("e1", "customers.customer-signed-up", time, "/crm", customer_id="1")
+    other = event("e1", "customers.customer-signed-up", time, "/shop", customer_id="1")
+    assert take(ledger, [one, other], NOW).new == 2
+    assert len(rows(ledger, tables.record)) == 2
+
+
+def test_ids_derive_from_what_they_identify(ledger: Ledger) -> None:
+    """Whoever computes them; the values are written down, since a ledger lives for years."""
+    take(ledger, [feedback("e1", "2024-01-01T00:00:00Z")], NOW)
+    (one,) = rows(ledger, tables.record)
+    assert one.record_id == record_id("/crm", "e1", "visitor:1")
+    assert one.event_id == event_id("/crm", "e1")
+    assert str(event_id("/crm", "e1")) == "8b14f60f-b2ef-5a08-a0de-e1ff13cd5637"
+    assert str(record_id("/crm", "e1", "visitor:1")) == "88765966-41f0-53ee-95a8-5a31f50797f6"
+
+
+def test_the_last_writer_decides_by_time_source_and_id(ledger: Ledger) -> None:
+    """At one instant the greater source, then the greater id."""
+    time = "2024-01-01T00:00:00Z"
+    shop = event("e1", "customers.customer-reinstated", time, "/shop", customer_id="1")
+    for one in (shop, terminated("e2", time), terminated("e9", "2023-12-31T23:59:59Z")):
+        take(ledger, [one], NOW)
+    (clock,) = rows(ledger, tables.clock)
+    assert (clock.ended, clock.moved_source, clock.moved_id) == (False, "/shop", "e1")
+    assert clock.anchor_at is None
+
+
+def test_the_clock_opens_with_its_earliest_record(ledger: Ledger) -> None:
+    """Not with the first that arrived, and not with a move."""
+    for one in (
+        signed_up("e1", "2024-05-01T00:00:00Z"),
+        signed_up("e2", "2024-03-01T00:00:00Z"),
+        signed_up("e3", "2024-04-01T00:00:00Z"),
+        terminated("e4", "2023-01-01T00:00:00Z"),
+    ):
+        take(ledger, [one], NOW)
+    (clock,) = rows(ledger, tables.clock)
+    assert clock.opened_at == instant("2024-03-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("parent_first", [True, False])
+def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
+    ledger: Ledger, parent_first: bool
+) -> None:
+    """Whichever comes first: the supplier's end, or the contact's own."""
+    events = [
+        engaged("e1", "2024-01-01T00:00:00Z", "1"),
+        contact_changed("e2", "2024-03-01T00:00:00Z", "1", "2"),
+        supplier_ended("e3", "2024-05-01T00:00:00Z"),
+    ]
+    for one in reversed(events) if parent_first else events:
+        take(ledger, [one], NOW)
+    found = {(row.clock, row.key): row.anchor_at for row in rows(ledger, tables.clock)}
+    assert found == {
+        ("supplier", "1"): instant("2024-05-01T00:00:00Z"),
+        ("supplier-contact", "1/1"): instant("2024-03-01T00:00:00Z"),
+        ("supplier-contact", "1/2"): instant("2024-05-01T00:00:00Z"),
+    }
+
+
+def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Ledger) -> None:
+    """Those that have not ended themselves."""
+    take(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
+    take(ledger, [supplier_ended("e2", "2024-05-01T00:00:00Z")], NOW)
+    take(ledger, [engaged("e3", "2024-06-01T00:00:00Z", "2")], NOW)
+    found = {(row.clock, row.key): row.anchor_at for row in rows(ledger, tables.clock)}
+    assert found[("supplier-contact", "1/1")] is None
+    assert found[("supplier-contact", "1/2")] is None
+
+
+def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Ledger) -> None:
+    """What one event both ends and begins has begun: the safe reading, since P0D erases at once."""
+    take(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
+    take(ledger, [contact_changed("e2", "2024-03-01T00:00:00Z", "1", "1")], NOW)
+    found = {row.key: row.anchor_at for row in rows(ledger, tables.clock, clock="supplier-contact")}
+    assert found == {"1/1": None}
+
+
+def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Ledger) -> None:
+    """The customer's hangs on both clocks, since research waits for the consumers too."""
+    take(ledger, [ticket("e1", "2024-01-01T00:00:00Z", ["8", "9"])], NOW)
+    take(ledger, [ticket_resolved("e2", "2024-02-01T00:00:00Z")], NOW)
+    records = {row.record_id: row.subject for row in rows(ledger, tables.record)}
+    names = {row.clock_id: row.clock for row in rows(ledger, tables.clock)}
+    hanging = {
+        (records[row.record_id], names[row.clock_id]) for row in rows(ledger, tables.hanging)
+    }
+    assert hanging == {
+        ("customer:1", "relationship"),
+        ("customer:1", "ticket"),
+        ("consumer:8", "ticket"),
+        ("consumer:9", "ticket"),
+    }
+
+
+def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Ledger) -> None:
+    """Ruling 10 of the catalogue, 15 of the design: nothing reinstates by itself."""
+    found = take(
+        ledger,
+        [
+            terminated("e1", "2024-01-01T00:00:00Z"),
+            signed_up("e2", "2024-02-01T00:00:00Z"),
+            signed_up("e3", "2023-12-01T00:00:00Z"),
+            feedback("e4", "2020-01-01T00:00:00Z"),
+            invoice("e5", "2024-01-01T00:00:00Z"),
+        ],
+        "2024-03-01T00:00:00Z",
+    )
+    assert found.new == 5
+    assert found.after_end == 1
+    assert found.overdue == 1
+
+
+def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
+    ledger: Ledger,
+) -> None:
+    """In one batch with its end, after it, and after the walk: it was due before it arrived."""
+    ended, now = terminated("e1", "2020-01-01T00:00:00Z"), "2024-03-01T00:00:00Z"
+    together = take(ledger, [ended, signed_up("e2", "2019-01-01T00:00:00Z")], now)
+    after = take(ledger, [signed_up("e3", "2019-01-01T00:00:00Z")], now)
+    sweep(ledger, now)
+    walked = take(ledger, [signed_up("e4", "2019-01-01T00:00:00Z")], now)
+    assert (together.overdue, after.overdue, walked.overdue) == (1, 1, 1)
+
+
+def test_bodies_never_reach_the_ledger(ledger: Ledger) -> None:
+    """Deciding fields and business keys only."""
+    one = event(
+        "e1",
+        "customers.customer-signed-up",
+        "2024-01-01T00:00:00Z",
+        customer_id="1",
+        iban="NL00SECRET",
+        name="Secret",
+    )
+    take(ledger, [one], NOW)
+    (row,) = rows(ledger, tables.event)
+    assert row.deciding == '{"customer_id":"1"}'
+
+
+NASTY = [
+    pytest.param("\x00", id="nul"),
+    pytest.param("a\x00b", id="nul-inside"),
+    pytest.param("x" * 100_000, id="long"),
+    pytest.param(
+        "".join(chr(0x4E00 + (n * 7919) % 20000) for n in range(8000)), id="incompressible"
+    ),
+    pytest.param("é'\"\\%_:/?#[]@!$&()*+,;= \t\r\n", id="punctuation"),
+    pytest.param("\U0001f600\u202e\ufeff\uffff", id="odd-characters"),
+    pytest.param(" ", id="blank"),
+]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Ledger, name: str) -> None:
+    """Either it is refused as untaggable before it is recorded, or everything works with it."""
+    good = feedback("good", "2020-01-01T00:00:00Z")
+    bad = event(
+        "bad", "website.feedback-given", "2020-01-01T00:00:00Z", feedback_id="1", visitor_id=name
+    )
+    arrivals: list[Arrival] = [arrival(good, POLICY)]
+    try:
+        arrivals.append(arrival(bad, POLICY))
+    except Exception:  # refused at the door, by tag or by the event itself: just as good
+        assert name
+    ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
+    sweep(ledger, NOW)
+    assert commands(ledger) == [("website", "erase", "unsent")] * len(arrivals)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_an_odd_event_id_never_stops_the_recorder(ledger: Ledger, name: str) -> None:
+    """The same for the identity itself."""
+    arrivals = [arrival(feedback("good", "2020-01-01T00:00:00Z"), POLICY)]
+    try:
+        arrivals.append(arrival(feedback(name, "2020-01-01T00:00:00Z"), POLICY))
+    except Exception:  # refused at the door
+        assert name
+    ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
+    assert len(rows(ledger, tables.event)) == len(arrivals)
+
+
+def test_an_import_of_history_gives_the_same_facts(ledger: Ledger) -> None:
+    """It is held back from the deleter, not from the facts."""
+    events = [
+        engaged("e1", "2024-01-01T00:00:00Z", "1"),
+        supplier_ended("e2", "2024-05-01T00:00:00Z"),
+        signed_up("e3", "2024-01-01T00:00:00Z"),
+        terminated("e4", "2024-02-01T00:00:00Z"),
+        reinstated("e5", "2024-03-01T00:00:00Z"),
+    ]
+    take(ledger, events, NOW)
+    expected = facts(ledger)
+    emptied(ledger)
+    take(ledger, events[:3], NOW, backfill="history")
+    take(ledger, events[3:], NOW)
+    assert facts(ledger) == expected
+
+
+def test_a_batch_of_nothing_is_nothing(ledger: Ledger) -> None:
+    """An empty poll."""
+    found = take(ledger, [], NOW)
+    assert (found.new, found.duplicates, found.conflicts) == (0, 0, ())
+
+
+def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Ledger) -> None:
+    """Identity is not where it stood; the first place is kept."""
+    first = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
+    second = replace(first, partition=7, offset=99)
+    for one in (first, second):
+        ledger.write(lambda connection, o=one: record(connection, [o], POLICY, NOW))  # type: ignore[misc]
+    (row,) = rows(ledger, tables.event)
+    assert (row.partition, row.offset) == (0, 0)

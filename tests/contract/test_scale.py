@@ -1,0 +1,206 @@
+"""What must not cost more as the ledger grows: a customer's end, and finding what is due. PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from services.deleter.claiming import claim
+from services.deleter.relaying import Stops, lease
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.recording import record
+from tests.contract.arrivals import arrival, invoice, reinstated, signed_up, terminated
+from tests.contract.ledgers import POLICY, instant, new_ledger, take
+
+JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"
+RECORDS = 20_000
+CUSTOMERS = 3_000
+
+
+@pytest.fixture(scope="module")
+def big(postgres: Callable[[], str]) -> Iterator[Ledger]:
+    """One customer with 20,000 invoices, and 3,000 others with one."""
+    with closing(new_ledger(postgres())) as ledger:
+        for start in range(0, RECORDS, 5_000):
+            batch = [
+                arrival(invoice(f"i{number}", JOINED), POLICY)
+                for number in range(start, start + 5_000)
+            ]
+            ledger.write(lambda c, b=batch: record(c, b, POLICY, instant(JOINED)))  # type: ignore[misc]
+        for start in range(0, CUSTOMERS, 1_000):
+            take(
+                ledger,
+                [
+                    signed_up(f"s{number}", JOINED, f"c{number}")
+                    for number in range(start, start + 1_000)
+                ],
+                JOINED,
+            )
+        with ledger.transaction() as connection:
+            connection.execute(text("ANALYZE"))
+        yield ledger
+
+
+def updated(ledger: Ledger, table: str) -> int:
+    """How many rows of the table PostgreSQL has updated so far."""
+    with ledger.transaction() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    with ledger.transaction() as connection:
+        connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        query = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = :table"
+        return int(connection.execute(text(query), {"table": table}).scalar_one())
+
+
+def flushed(ledger: Ledger) -> None:
+    """End every connection, so that each tells PostgreSQL what it has done."""
+    ledger.engine.dispose()
+
+
+@pytest.mark.timeout(100)
+def test_ending_a_customer_moves_one_clock_and_no_record(big: Ledger) -> None:
+    """And so does its return."""
+    for one in (terminated("t1", ENDED), reinstated("r1", DUE)):
+        flushed(big)
+        clocks, records = updated(big, "clock"), updated(big, "record")
+        take(big, [one], DUE)
+        flushed(big)
+        assert updated(big, "clock") - clocks == 1
+        assert updated(big, "record") - records == 0
+
+
+@contextmanager
+def statements(ledger: Ledger) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that run meanwhile, with their parameters."""
+    found: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
+        found.append((sql, parameters))
+
+    event.listen(ledger.engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(ledger.engine, "before_cursor_execute", note)
+
+
+def plan(connection: Connection, sql: str, parameters: Any) -> list[dict[str, Any]]:
+    """The nodes of PostgreSQL's plan for a statement, from the top."""
+    (found,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters).one()
+    document = json.loads(found) if isinstance(found, str) else found
+    nodes, waiting = [], [document[0]["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        nodes.append(node)
+        waiting.extend(node.get("Plans", ()))
+    return nodes
+
+
+def plans_of(ledger: Ledger, work: Callable[[Connection], object]) -> list[list[dict[str, Any]]]:
+    """The plan of every SELECT that the work ran; the work is rolled back."""
+    with ledger.engine.connect() as connection, statements(ledger) as found:
+        work(connection)
+        connection.rollback()
+    with ledger.engine.connect() as connection:
+        made = [plan(connection, sql, values) for sql, values in found if sql.startswith("SELECT")]
+        connection.rollback()
+    return made
+
+
+def indexes(made: list[list[dict[str, Any]]], table: str) -> set[str]:
+    """By which indexes a table is read."""
+    return {
+        node["Index Name"]
+        for nodes in made
+        for node in nodes
+        if "Index Name" in node and node.get("Relation Name", table) == table
+    }
+
+
+def read_whole(made: list[list[dict[str, Any]]]) -> set[str]:
+    """Which tables are read from end to end."""
+    return {
+        node["Relation Name"] for nodes in made for node in nodes if node["Node Type"] == "Seq Scan"
+    }
+
+
+LARGE = {"event", "record", "hanging", "clock"}
+
+
+@pytest.mark.timeout(100)
+def test_claims_read_the_partial_indexes(big: Ledger) -> None:
+    """What is due is found by its instant; nothing that grows is read from end to end."""
+    made = plans_of(big, lambda c: claim(c, POLICY, instant("2020-02-01T12:00:00Z"), limit=500))
+    assert indexes(made, "record") >= {"record_due"}
+    assert indexes(made, "clock") >= {"clock_due"}
+    assert read_whole(made) & LARGE == set()
+
+
+@pytest.mark.timeout(100)
+def test_a_chunk_of_a_walk_reads_its_own_records(big: Ledger) -> None:
+    """By the clock and the cursor, then by key."""
+
+    def walk(connection: Connection) -> None:
+        record(
+            connection,
+            [arrival(terminated("t2", "2022-06-01T12:00:00Z"), POLICY)],
+            POLICY,
+            instant(DUE),
+        )
+        claimed = claim(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
+        assert len(claimed.commands) == 1
+        claimed = claim(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
+        assert len(claimed.commands) == 1
+
+    made = plans_of(big, walk)
+    assert indexes(made, "hanging") == {"hanging_pkey"}
+    # 500 of 23,000 events are many enough to read them all; of a million they are not.
+    assert read_whole(made) & LARGE <= {"event"}
+
+
+@pytest.mark.timeout(100)
+def test_a_lease_reads_what_is_to_go_out(big: Ledger) -> None:
+    """By the next attempt; the settled rest is not read."""
+    rows = [
+        {
+            "command_id": UUID(int=number),
+            "next_attempt_at": instant(DUE) if number % 500 == 0 else None,
+            "state": "sent" if number % 500 == 0 else "acknowledged",
+        }
+        for number in range(5_000)
+    ]
+    settled = {
+        "system": "crm",
+        "subject": "customer:x",
+        "names_subject": True,
+        "action": "erase",
+        "rules": "[]",
+        "purposes": "[]",
+        "reason": "",
+        "cause": "event",
+        "epoch": 0,
+        "seq": 1,
+        "due_at": instant(DUE),
+        "policy_version": "1",
+        "created_at": instant(DUE),
+        "attempt": 1,
+    }
+    with big.engine.connect() as connection:
+        connection.execute(
+            tables.command.insert(),
+            [{**settled, **row} for row in rows],
+        )
+        connection.execute(text("ANALYZE command"))
+        with statements(big) as found:
+            lease(connection, instant(DUE) + timedelta(days=1), Stops(), limit=10)
+        (sql, values) = next(one for one in found if one[0].startswith("SELECT"))
+        nodes = plan(connection, sql, values)
+        connection.rollback()
+    assert indexes([nodes], "command") == {"command_next_attempt"}

@@ -1,0 +1,90 @@
+"""`simulate` (the production ledger and deleter on a virtual clock) against the catalogue's oracle."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.events import rfc3339
+from services.ledger.database import Ledger
+from services.policy import loader
+from services.simulation import Issued, simulate
+from tests import oracle
+from tests.contract.arrivals import Event, once_each
+from tests.contract.ledgers import emptied, new_ledger
+from tests.oracle.strategies import event_sets, instants_about
+
+POLICY = loader.load()
+SHARED = ("repair", "mail", "research")
+"""With `research` a system serves two purposes of one record: nothing else brings that about."""
+FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
+LEDGER = new_ledger("sqlite://")
+calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def issued(ledger: Ledger, events: list[Event], until: datetime) -> list[Issued]:
+    return list(simulate(emptied(ledger), once_each(events, POLICY), POLICY, until))
+
+
+def lines(found: list[Issued]) -> list[dict[str, Any]]:
+    """One line for each record of each command, in the oracle's order."""
+    made = [
+        {
+            "issued_at": rfc3339(one.issued_at),
+            "system": one.system,
+            "subject": one.subject,
+            "action": one.action,
+            "record": record,
+            "rules": list(one.rules),
+            "purposes": list(one.purposes),
+            "erase_by": rfc3339(one.erase_by) if one.erase_by else None,
+        }
+        for one in found
+        for record in one.records
+    ]
+    keys = ("system", "subject", "action", "record")
+    return sorted(
+        made,
+        key=lambda line: (
+            datetime.fromisoformat(line["issued_at"]),
+            *(line[key] for key in keys),
+        ),
+    )
+
+
+@settings(calm, max_examples=120)
+@given(event_sets(shared_systems=SHARED))
+def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
+    """What, to whom, when to the second, and by when; whatever the order of the lines."""
+    found = issued(LEDGER, events, FAR)
+    assert lines(found) == oracle.simulate(events, FAR)
+
+
+@settings(calm, max_examples=60)
+@given(event_sets(shared_systems=SHARED, duplicates=False), st.data())
+def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
+    """What is due at `until` leaves, what is due a second later does not."""
+    until = data.draw(instants_about(events))
+    found = issued(LEDGER, events, until)
+    assert lines(found) == oracle.simulate(events, until)
+
+
+@settings(calm, max_examples=40)
+@given(event_sets(shared_systems=SHARED))
+def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> None:
+    """No command is printed after one that left later."""
+    times = [one.issued_at for one in issued(LEDGER, events, FAR)]
+    assert times == sorted(times)
+
+
+@pytest.mark.timeout(120)
+@settings(calm, max_examples=25)
+@given(events=event_sets(max_events=8, shared_systems=SHARED))
+def test_postgresql_and_sqlite_say_the_same(shared_ledger: Ledger, events: list[Event]) -> None:
+    """The oracle holds on each database."""
+    found = issued(shared_ledger, events, FAR)
+    assert lines(found) == oracle.simulate(events, FAR)

@@ -1,0 +1,480 @@
+"""The loader: a policy that is half right is refused, with every problem's file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.policy.loader import InvalidPolicy, Problem, load, loads
+from tests.unit.policy.small import SMALL, line_of, replaced
+
+HOLDING = "{purpose: care, basis: contract, rule: year, systems: [app]}"
+GUESTS = "subject: {kind: guest, field: guest_ids, each: true}"
+
+
+def problems(text: str) -> tuple[Problem, ...]:
+    with pytest.raises(InvalidPolicy) as refused:
+        loads(text, "small.yaml")
+    return refused.value.problems
+
+
+def test_the_small_policy_itself_is_right() -> None:
+    """Else the tests below would show nothing."""
+    assert loads(SMALL, "small.yaml").policy == "small"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "why"),
+    [
+        pytest.param(
+            "time_zone: Europe/Amsterdam",
+            "time_zone: Europe/Atlantis",
+            "Atlantis",
+            "controller.time_zone",
+            "is no time zone",
+            id="time-zone",
+        ),
+        pytest.param(
+            "  statement: Statement 1",
+            "  statement: Statement 1\n  book_year_end: 13-01",
+            "book_year_end",
+            "controller.book_year_end",
+            "is not a month and a day",
+            id="book-year-month",
+        ),
+        pytest.param(
+            "  statement: Statement 1",
+            "  statement: Statement 1\n  book_year_end: june",
+            "book_year_end",
+            "controller.book_year_end",
+            "is not a month and a day",
+            id="book-year-word",
+        ),
+        pytest.param(
+            "lead_time: PT48H",
+            "lead_time: P2D",
+            "P2D",
+            "systems.books.lead_time",
+            "is not an exact period",
+            id="lead-time-not-exact",
+        ),
+        pytest.param(
+            "lead_time: PT48H",
+            "acknowledge_within: two days",
+            "two days",
+            "systems.books.acknowledge_within",
+            "is not an ISO 8601 period",
+            id="acknowledge-within",
+        ),
+        pytest.param(
+            "lead_time: PT48H",
+            "outside_eea: true",
+            "outside_eea",
+            "systems.books.outside_eea",
+            "needs a safeguard",
+            id="safeguard",
+        ),
+        pytest.param(
+            "term: P1M", "term: 1 month", "1 month", "rules.stay.term", "is not an ISO", id="term"
+        ),
+        pytest.param(
+            "    anchor: {kind: clock, clock: membership}",
+            "    anchor: {kind: clock}",
+            "anchor: {kind: clock}",
+            "rules.membership.anchor",
+            "names a clock",
+            id="clock-anchor-without-clock",
+        ),
+        pytest.param(
+            "    anchor: {kind: book-year}",
+            "    anchor: {kind: book-year, clock: stay}",
+            "kind: book-year",
+            "rules.books.anchor",
+            "names a clock",
+            id="book-year-anchor-with-clock",
+        ),
+        pytest.param(
+            "    anchor: {kind: clock, clock: membership}",
+            "    anchor: {kind: clock, clock: nothing}",
+            "clock: nothing",
+            "rules.membership.anchor.clock",
+            "'nothing' is not defined",
+            id="anchor-clock",
+        ),
+        pytest.param(
+            "    rationale: Long enough.\n",
+            "",
+            "  stay:\n    title: A month",
+            "rules.stay",
+            "needs a rationale",
+            id="rationale",
+        ),
+        pytest.param(
+            "max_open: P30D",
+            "max_open: P1M",
+            "max_open",
+            "clocks.stay.max_open",
+            "is not a period in days",
+            id="max-open-in-months",
+        ),
+        pytest.param(
+            "    max_open: P30D",
+            "    parent: nothing",
+            "parent: nothing",
+            "clocks.stay.parent",
+            "'nothing' is not defined",
+            id="parent",
+        ),
+        pytest.param(
+            "    max_open: P30D",
+            "    parent: membership",
+            "parent: membership",
+            "clocks.stay.parent",
+            "only keys of this clock",
+            id="parent-with-other-key",
+        ),
+        pytest.param(
+            "level: {default: basic,",
+            "level: {default: none,",
+            "level:",
+            "events.club.joined.fields.level.default",
+            "is none of one_of",
+            id="default",
+        ),
+        pytest.param(
+            "    categories: [contact]",
+            "    categories: [contact, secrets]",
+            "secrets",
+            "events.club.joined.categories.1",
+            "'secrets' is not defined",
+            id="category",
+        ),
+        pytest.param(
+            "{kind: client, field: client_id}",
+            "{kind: patron, field: client_id}",
+            "patron",
+            "events.club.joined.subject.0.kind",
+            "'patron' is not defined",
+            id="subject-kind",
+        ),
+        pytest.param(
+            "{kind: client, field: client_id}",
+            "{kind: client, field: patron_id}",
+            "patron_id",
+            "events.club.joined.subject.0.field",
+            "'patron_id' is not defined",
+            id="subject-field",
+        ),
+        pytest.param(
+            "{kind: client, field: client_id}",
+            "{kind: guest, field: guest_ids}",
+            "field: guest_ids",
+            "events.club.joined.subject.0.field",
+            "`each`",
+            id="list-without-each",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: fun, basis: contract, rule: year, systems: [app]}",
+            "purpose: fun",
+            "events.club.joined.holdings.0.purpose",
+            "'fun' is not defined",
+            id="purpose",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: whim, rule: year, systems: [app]}",
+            "basis: whim",
+            "events.club.joined.holdings.0.basis",
+            "'whim' is not defined",
+            id="basis",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: decade, systems: [app]}",
+            "rule: decade",
+            "events.club.joined.holdings.0.rule",
+            "'decade' is not defined",
+            id="rule",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app, cellar]}",
+            "cellar",
+            "events.club.joined.holdings.0.systems.1",
+            "'cellar' is not defined",
+            id="system",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: []}",
+            "systems: []",
+            "events.club.joined.holdings.0.systems",
+            "in a system at least",
+            id="no-system",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app], for_kinds: [patron]}",
+            "for_kinds",
+            "events.club.joined.holdings.0.for_kinds.0",
+            "'patron' is not defined",
+            id="for-kinds",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app], when: {mood: [good]}}",
+            "mood",
+            "events.club.joined.holdings.0.when.mood",
+            "'mood' is not defined",
+            id="when-field",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app], when: {level: [ful]}}",
+            "when: {level: [ful]}",
+            "events.club.joined.holdings.0.when.level",
+            "",
+            id="when-value-that-the-field-never-has",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app],"
+            " systems_when: {level: {full: [cellar]}}}",
+            "cellar",
+            "events.club.joined.holdings.0.systems_when.level.full",
+            "'cellar' is not defined",
+            id="systems-when-system",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app],"
+            " systems_when: {level: {ful: [lab]}}}",
+            "systems_when",
+            "events.club.joined.holdings.0.systems_when.level.ful",
+            "",
+            id="systems-when-value-that-the-field-never-has",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app], systems_from: others}",
+            "systems_from",
+            "events.club.joined.holdings.0.systems_from",
+            "'others' is not defined",
+            id="systems-from",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app], systems_from: level}",
+            "systems_from",
+            "events.club.joined.holdings.0.systems_from",
+            "",
+            id="systems-from-that-is-no-list",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: care, basis: contract, rule: year, systems: [app],"
+            " subject: {kind: guest, field: guest_ids}}",
+            "field: guest_ids",
+            "events.club.joined.holdings.0.subject.field",
+            "`each`",
+            id="holding-subject",
+        ),
+        pytest.param(
+            HOLDING,
+            "{purpose: tax, basis: law, rule: year, systems: [app]}",
+            "basis: law",
+            "events.club.joined.holdings.0.rule",
+            "at_least",
+            id="a-statute-with-a-maximum",
+        ),
+        pytest.param(
+            "{clock: stay, move: end}",
+            "{clock: nothing, move: end}",
+            "clock: nothing",
+            "events.club.checked-out.moves.0.clock",
+            "'nothing' is not defined",
+            id="move-clock",
+        ),
+        pytest.param(
+            "{clock: stay, move: end}",
+            "{clock: membership, move: end}",
+            "{clock: membership, move: end}\nLAST",
+            "events.club.checked-out.moves.0.key.client_id",
+            "'client_id' is not defined",
+            id="move-key",
+        ),
+        pytest.param(
+            "{clock: stay, move: end}",
+            "{clock: stay, move: end, key: {stay: stay_id}}",
+            "key: {stay: stay_id}",
+            "events.club.checked-out.moves.0.key.stay",
+            "",
+            id="move-key-that-the-clock-has-not",
+        ),
+        pytest.param(
+            "term: P1M",
+            "term: P1M\n    tern: P2M",
+            "tern",
+            "rules.stay.tern",
+            "",
+            id="unknown-key",
+        ),
+        pytest.param(
+            "    key: [stay_id]\n",
+            "",
+            "  stay:\n    title: Stay",
+            "clocks.stay.key",
+            "required",
+            id="missing-key",
+        ),
+        pytest.param(
+            "kind: at_least", "kind: at_last", "at_last", "rules.books.kind", "at_least", id="word"
+        ),
+        pytest.param(
+            'version: "1"',
+            "version: 1",
+            "version: 1",
+            "version",
+            "string",
+            id="a-number-is-no-text",
+        ),
+    ],
+)
+def test_a_problem_is_named_by_file_line_and_key(
+    old: str, new: str, line: str, key: str, why: str
+) -> None:
+    """One thing is wrong, and the operator is led to it."""
+    text = replaced(SMALL, old, new)
+    (problem,) = problems(text)
+    assert problem.file == "small.yaml"
+    assert problem.key == key
+    assert why in problem.why
+    assert problem.line == _line(text, line)
+    assert str(problem) == f"small.yaml:{problem.line}: {key}: {problem.why}"
+
+
+def _line(text: str, part: str) -> int:
+    """The line of a part that stands once, over several lines too; after LAST, of its last line."""
+    if part.endswith("\nLAST"):
+        part = part.removesuffix("\nLAST")
+        return text[: text.rindex(part)].count("\n") + 1
+    if "\n" in part:
+        return text[: text.index(part)].count("\n") + 1
+    return line_of(text, part)
+
+
+def test_every_problem_is_named_at_once() -> None:
+    """The operator mends them in one go, not one a run."""
+    text = SMALL
+    for old, new in {
+        "time_zone: Europe/Amsterdam": "time_zone: Europe/Atlantis",
+        "term: P1M": "term: 1 month",
+        HOLDING: "{purpose: fun, basis: whim, rule: year, systems: [cellar]}",
+    }.items():
+        text = replaced(text, old, new)
+    assert [problem.key for problem in problems(text)] == [
+        "controller.time_zone",
+        "rules.stay.term",
+        "events.club.joined.holdings.0.purpose",
+        "events.club.joined.holdings.0.basis",
+        "events.club.joined.holdings.0.systems.0",
+    ]
+
+
+def test_every_problem_of_form_is_named_at_once() -> None:
+    """Also where keys are missing or unknown."""
+    text = replaced(
+        replaced(SMALL, "    key: [stay_id]\n", ""), "  name: Small\n", "  nam: Small\n"
+    )
+    assert {problem.key for problem in problems(text)} == {
+        "controller.name",
+        "controller.nam",
+        "clocks.stay.key",
+    }
+
+
+def test_a_holding_needs_its_clocks_key() -> None:
+    """A rule whose clock's key the event has not could never be computed."""
+    text = replaced(SMALL, "      stay_id: {business_key: true}\n", "")
+    text = replaced(text, HOLDING, "{purpose: care, basis: contract, rule: stay, systems: [app]}")
+    (problem,) = problems(text)
+    assert problem.key == "events.club.joined.holdings.0.rule"
+    assert problem.line == line_of(text, "rule: stay")
+
+
+def test_a_holding_needs_its_subject() -> None:
+    """Data without a person is no holding."""
+    text = replaced(SMALL, "    subject:\n      - {kind: client, field: client_id}\n", "")
+    (problem,) = problems(text)
+    assert problem.key == "events.club.joined.holdings"
+    assert problem.line == line_of(text, "    holdings:")
+
+
+def test_an_event_that_does_nothing_is_a_slip() -> None:
+    """It makes a holding or moves a clock."""
+    text = replaced(SMALL, "    moves:\n      - {clock: stay, move: end}\n", "")
+    (problem,) = problems(text)
+    assert problem.key == "events.club.checked-out"
+    assert problem.line == line_of(text, "club.checked-out:")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        pytest.param("policy: a\npolicy: b\n", 2, "the key 'policy' stands twice", id="duplicate"),
+        pytest.param(
+            "rules:\n  R1:\n    term: P1Y\n    kind: at_most\n    term: P2Y\n",
+            5,
+            "the key 'term' stands twice",
+            id="nested-duplicate",
+        ),
+        pytest.param(
+            "rules: [{term: P1Y, term: P2Y}]\n", 1, "the key 'term' stands twice", id="inline"
+        ),
+        pytest.param("policy: [a\n", 2, "is not YAML", id="open-bracket"),
+        pytest.param("policy: a\n\tversion: 1\n", 2, "is not YAML", id="tab"),
+        pytest.param("policy: *nothing\n", 1, "is not YAML", id="unknown-alias"),
+        pytest.param("policy: !!python/name:os.system\n", 1, "is not YAML", id="code"),
+        pytest.param("--- \npolicy: a\n---\npolicy: b\n", 3, "is not YAML", id="two-documents"),
+        pytest.param("? [a, b]\n: c\n", 1, "is not YAML", id="a-list-as-a-key"),
+        pytest.param("? {a: b}\n: c\n", 1, "is not YAML", id="a-map-as-a-key"),
+    ],
+)
+def test_what_is_no_yaml_is_named_by_its_line(text: str, line: int, why: str) -> None:
+    """Two keys of one name would silently lose one."""
+    (problem,) = problems(text)
+    assert (problem.file, problem.line) == ("small.yaml", line)
+    assert why in problem.why
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "just words\n", "- a\n- b\n", "\x00"])
+def test_what_is_no_policy_at_all_is_refused(text: str) -> None:
+    """Empty files, words, lists, bytes."""
+    assert problems(text)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Absent, a folder, or not UTF-8."""
+    (tmp_path / "latin.yaml").write_bytes(b"policy: caf\xe9\n")
+    for name in ("absent.yaml", ".", "latin.yaml"):
+        path = tmp_path / name
+        with pytest.raises(InvalidPolicy) as refused:
+            load(path)
+        (problem,) = refused.value.problems
+        assert problem.file == str(path)
+        assert "cannot be read" in problem.why
+
+
+def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
+    """Errors call it by that path."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL, "utf-8")
+    assert load(path) == loads(SMALL, "small.yaml")
+
+
+def test_a_list_of_guests_is_a_subject_for_each() -> None:
+    """The right form of what is refused above."""
+    text = replaced(SMALL, HOLDING, HOLDING.replace("systems: [app]", f"systems: [app], {GUESTS}"))
+    assert loads(text, "small.yaml").events["club.joined"].holdings[0].subject

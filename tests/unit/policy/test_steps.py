@@ -1,0 +1,309 @@
+"""What each system is told about a record, and when: several purposes, minimums and pseudonyms.
+
+The shipped policy hardly lets a system serve two purposes of one record; a small policy does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.events import CloudEvent
+from services.policy.model import Policy
+from services.policy.steps import Step, clocks, own_wakes, steps
+from services.policy.tagging import ClockKey, Tagged, tag
+from tests.unit.policy.small import joined, small
+
+JOINED = "2024-03-15T13:00:00Z"
+"""14:00 in Amsterdam, in winter time."""
+
+Brief = tuple[str, str, str, str]
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def tagged(policy: Policy, *guests: str) -> Tagged:
+    event = CloudEvent(
+        id="e1", source="/club", type="club.joined", time=instant(JOINED), data=joined(guests)
+    )
+    return tag(event, policy)
+
+
+def planned(
+    policy: Policy,
+    ended: Mapping[str, str] | None = None,
+    subject: str = "client:1",
+    guests: tuple[str, ...] = (),
+) -> list[Step]:
+    """The steps of a record when these clocks (by name) have ended at these instants."""
+
+    def anchor(clock: ClockKey) -> datetime | None:
+        at = (ended or {}).get(clock.clock)
+        return instant(at) if at else None
+
+    return list(steps(tagged(policy, *guests), subject, anchor, policy))
+
+
+def brief(found: list[Step]) -> list[Brief]:
+    return [
+        (step.due.isoformat()[:16] + "Z", step.system, step.action, ",".join(step.purposes))
+        for step in found
+    ]
+
+
+def test_one_purpose_is_one_erasure() -> None:
+    """It leaves a lead time before the end of the term."""
+    (step,) = planned(small("purpose: care, basis: contract, rule: year, systems: [books]"))
+    assert step.system == "books"
+    assert step.action == "erase"
+    assert step.due == instant("2025-03-13T13:00Z")
+    assert step.erase_by == instant("2025-03-15T13:00Z")
+    assert step.not_before is None
+    assert step.rules == ("year",)
+    assert step.purposes == ("care",)
+    assert step.clocks == ()
+
+
+def test_the_first_of_two_purposes_restricts_and_the_last_erases() -> None:
+    """Ruling 3: the erasure leaves at the latest of them; the earlier one restricts at its own."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: service, basis: contract, rule: two-years, systems: [app]",
+    )
+    found = planned(policy)
+    assert brief(found) == [
+        ("2025-03-14T13:00Z", "app", "restrict", "care"),
+        ("2026-03-14T13:00Z", "app", "erase", "care,service"),
+    ]
+    assert found[0].erase_by == instant("2025-03-15T13:00Z")
+    assert found[1].erase_by == instant("2026-03-15T13:00Z")
+    assert found[1].rules == ("two-years", "year")
+
+
+def test_two_purposes_that_end_together_only_erase() -> None:
+    """Nothing is left to restrict."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: service, basis: contract, rule: year, systems: [app]",
+    )
+    assert brief(planned(policy)) == [("2025-03-14T13:00Z", "app", "erase", "care,service")]
+
+
+def test_two_restrictions_at_one_instant_are_one() -> None:
+    """Purposes that end together are told together."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: study, basis: contract, rule: year, systems: [app]",
+        "purpose: service, basis: contract, rule: two-years, systems: [app]",
+    )
+    assert brief(planned(policy)) == [
+        ("2025-03-14T13:00Z", "app", "restrict", "care,study"),
+        ("2026-03-14T13:00Z", "app", "erase", "care,service,study"),
+    ]
+
+
+def test_a_minimum_wins_over_an_earlier_maximum() -> None:
+    """No erasure leaves before `not_before`, and it says so; 2024 plus 7 is kept through 2031."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [books]",
+        "purpose: tax, basis: law, rule: books, systems: [books]",
+    )
+    found = planned(policy)
+    assert brief(found) == [
+        ("2025-03-13T13:00Z", "books", "restrict", "care"),
+        ("2031-12-31T23:00Z", "books", "erase", "care,tax"),
+    ]
+    assert found[0].not_before is None
+    assert found[1].not_before == instant("2031-12-31T23:00Z")
+    assert found[1].erase_by == instant("2032-01-02T23:00Z")
+
+
+def test_a_maximum_after_the_minimum_goes_first_to_restrict_the_minimum() -> None:
+    """A statute's purpose that ended before another is a restriction too."""
+    policy = small(
+        "purpose: study, basis: contract, rule: study, systems: [books]",
+        "purpose: tax, basis: law, rule: books, systems: [books]",
+        changed={"    pseudonymise: true\n": ""},
+    )
+    found = planned(policy)
+    assert brief(found) == [
+        ("2031-12-31T23:00Z", "books", "restrict", "tax"),
+        ("2044-03-13T13:00Z", "books", "erase", "study,tax"),
+    ]
+    assert found[1].not_before == instant("2031-12-31T23:00Z")
+
+
+def test_an_open_clock_keeps_the_record_and_restricts_the_rest() -> None:
+    """While one purpose's clock is open, the others that ended are restrictions."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: service, basis: contract, rule: membership, systems: [app]",
+    )
+    assert brief(planned(policy)) == [("2025-03-14T13:00Z", "app", "restrict", "care")]
+    assert brief(planned(policy, {"membership": "2024-06-01T10:00Z"})) == [
+        ("2025-03-14T13:00Z", "app", "restrict", "care"),
+        ("2025-05-31T10:00Z", "app", "erase", "care,service"),
+    ]
+
+
+def test_a_restriction_does_not_depend_on_the_clock_of_what_goes_on() -> None:
+    """When that clock ends or moves, the purpose that has ended stays ended."""
+    policy = small(
+        "purpose: care, basis: contract, rule: stay, systems: [app]",
+        "purpose: service, basis: contract, rule: membership, systems: [app]",
+    )
+    (step,) = planned(policy, {"stay": "2024-04-01T10:00Z"})
+    assert step.action == "restrict"
+    assert [clock.clock for clock in step.clocks] == ["stay"]
+
+
+def test_each_system_has_its_own_lead_time() -> None:
+    """24, 48 and 12 hours before the same end."""
+    policy = small("purpose: care, basis: contract, rule: year, systems: [app, books, lab]")
+    assert brief(planned(policy)) == [
+        ("2025-03-13T13:00Z", "books", "erase", "care"),
+        ("2025-03-14T13:00Z", "app", "erase", "care"),
+        ("2025-03-15T01:00Z", "lab", "erase", "care"),
+    ]
+
+
+def test_a_term_of_nothing_is_due_at_its_own_instant() -> None:
+    """P0D: no lead time takes it before the anchor."""
+    policy = small("purpose: care, basis: contract, rule: at-once, systems: [app, books]")
+    assert brief(planned(policy, {"stay": "2024-10-27T01:30Z"})) == [
+        ("2024-10-27T01:30Z", "app", "erase", "care"),
+        ("2024-10-27T01:30Z", "books", "erase", "care"),
+    ]
+
+
+def test_a_term_shorter_than_the_lead_time_is_due_at_its_anchor() -> None:
+    """The command never leaves before the clock started."""
+    policy = small(
+        "purpose: care, basis: contract, rule: stay, systems: [books]",
+        changed={"term: P1M": "term: PT36H"},
+    )
+    (step,) = planned(policy, {"stay": "2024-04-01T10:00Z"})
+    assert step.due == instant("2024-04-01T10:00Z")
+    assert step.erase_by == instant("2024-04-02T22:00Z")
+
+
+STUDY = "purpose: study, basis: contract, rule: study, systems: [lab]"
+
+
+def test_research_is_pseudonymised_when_the_last_other_purpose_ends() -> None:
+    """Ruling 2: at the latest end of the others, minus research's own lead time."""
+    policy = small("purpose: care, basis: contract, rule: two-years, systems: [app]", STUDY)
+    found = [step for step in planned(policy) if step.system == "lab"]
+    assert brief(found) == [
+        ("2026-03-15T01:00Z", "lab", "pseudonymise", "study"),
+        ("2044-03-15T01:00Z", "lab", "erase", "study"),
+    ]
+    assert found[0].erase_by == instant("2026-03-15T13:00Z")
+
+
+def test_what_the_law_demands_does_not_keep_research_from_its_pseudonym() -> None:
+    """Statutory holdings are not waited for."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: tax, basis: law, rule: books, systems: [books]",
+        STUDY,
+    )
+    pseudonym = next(step for step in planned(policy) if step.action == "pseudonymise")
+    assert pseudonym.due == instant("2025-03-15T01:00Z")
+
+
+def test_pseudonymising_waits_for_an_open_clock() -> None:
+    """Nobody knows yet when the other purpose ends."""
+    policy = small("purpose: care, basis: contract, rule: membership, systems: [app]", STUDY)
+    assert brief(planned(policy)) == [("2044-03-15T01:00Z", "lab", "erase", "study")]
+    assert brief(planned(policy, {"membership": "2025-06-01T10:00Z"})) == [
+        ("2026-05-31T10:00Z", "app", "erase", "care"),
+        ("2026-05-31T22:00Z", "lab", "pseudonymise", "study"),
+        ("2044-03-15T01:00Z", "lab", "erase", "study"),
+    ]
+
+
+def test_pseudonymising_is_left_out_where_the_erasure_is_due_by_then() -> None:
+    """Ruling 2: nobody pseudonymises what is to be gone."""
+    policy = small("purpose: care, basis: contract, rule: membership, systems: [app]", STUDY)
+    found = planned(policy, {"membership": "2044-03-15T10:00Z"})
+    assert brief(found) == [
+        ("2044-03-15T01:00Z", "lab", "erase", "study"),
+        ("2045-03-14T10:00Z", "app", "erase", "care"),
+    ]
+
+
+def test_research_alone_is_pseudonymised_at_once() -> None:
+    """Nothing else needs the person."""
+    assert brief(planned(small(STUDY)))[0] == ("2024-03-15T13:00Z", "lab", "pseudonymise", "study")
+
+
+def test_pseudonymising_waits_for_every_subject_of_the_event() -> None:
+    """Ruling 11: the last non-statutory holding of the event, over all its subjects."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: care, basis: contract, rule: stay, systems: [app],"
+        " subject: {kind: guest, field: guest_ids, each: true}",
+        STUDY,
+    )
+    open_stay = planned(policy, guests=("g1", "g2"))
+    assert [step.action for step in open_stay] == ["erase", "erase"]
+    found = planned(policy, {"stay": "2026-01-31T10:00Z"}, guests=("g1", "g2"))
+    assert brief(found)[1] == ("2026-02-27T22:00Z", "lab", "pseudonymise", "study")
+    assert brief(planned(policy, {"stay": "2026-01-31T10:00Z"}, "guest:g2", ("g1", "g2"))) == [
+        ("2026-02-27T10:00Z", "app", "erase", "care")
+    ]
+
+
+def test_a_record_hangs_on_the_clocks_that_its_steps_wait_for() -> None:
+    """Research hangs on the clocks of all the event's subjects, a guest's record on its own."""
+    policy = small(
+        "purpose: service, basis: contract, rule: membership, systems: [app]",
+        "purpose: care, basis: contract, rule: stay, systems: [app],"
+        " subject: {kind: guest, field: guest_ids, each: true}",
+        STUDY,
+    )
+    event = tagged(policy, "g1")
+    assert [clock.clock for clock in clocks(event, "client:1", policy)] == ["membership", "stay"]
+    assert [clock.clock for clock in clocks(event, "guest:g1", policy)] == ["stay"]
+
+
+@pytest.mark.parametrize(
+    ("holdings", "expected"),
+    [
+        pytest.param(
+            ("purpose: care, basis: contract, rule: year, systems: [app, lab]",),
+            ["2025-03-14T13:00Z", "2025-03-15T01:00Z"],
+            id="one-per-lead-time",
+        ),
+        pytest.param(
+            ("purpose: care, basis: contract, rule: membership, systems: [app]",), [], id="clock"
+        ),
+        pytest.param((STUDY,), ["2024-03-15T13:00Z", "2044-03-15T01:00Z"], id="research-alone"),
+        pytest.param(
+            ("purpose: tax, basis: law, rule: books, systems: [books]",),
+            ["2031-12-31T23:00Z"],
+            id="book-year",
+        ),
+        pytest.param(
+            (
+                "purpose: care, basis: contract, rule: year, systems: [app]",
+                "purpose: service, basis: contract, rule: membership, systems: [app]",
+                STUDY,
+            ),
+            ["2025-03-14T13:00Z", "2025-03-15T01:00Z", "2044-03-15T01:00Z"],
+            id="pseudonym-by-event-or-clock",
+        ),
+    ],
+)
+def test_a_record_wakes_at_every_instant_that_its_event_fixes(
+    holdings: tuple[str, ...], expected: list[str]
+) -> None:
+    """What a clock fixes, the clock wakes."""
+    policy = small(*holdings)
+    wakes = own_wakes(tagged(policy), "client:1", policy)
+    assert list(wakes) == [instant(text) for text in expected]

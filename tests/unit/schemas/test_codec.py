@@ -1,0 +1,275 @@
+"""The codec: what cannot be read is told from what can, and never raises anything else."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from schemas.catalogue import TAGGED, business_topic, commands
+from schemas.codec import Codec, load
+from schemas.errors import InvalidSchema, Undecodable, Unencodable, UnknownSchema
+from tests.unit.schemas.values import (
+    FILES,
+    MINIMAL,
+    definition,
+    name_of,
+    newest_files,
+    topic_of,
+    values,
+    version_of,
+)
+
+SCHEMAS = load()
+CODEC = Codec(SCHEMAS)
+FUZZ = settings(max_examples=300, deadline=1000, suppress_health_check=list(HealthCheck))
+ENDED = business_topic("suppliers.supplier-ended")
+ORDERS = business_topic("orders.order-placed")
+ENDED_FRAME = b"\xc3\x01" + SCHEMAS.newest("suppliers.supplier-ended").fingerprint
+
+
+def test_a_datum_follows_its_frame() -> None:
+    """Marker, fingerprint, and the string with its length: single-object encoding."""
+    assert CODEC.encode(ENDED, {"supplier_id": "L1"}) == ENDED_FRAME + b"\x04L1"
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (None, "is empty"),
+        (b"", "is empty"),
+        (b"\xc3", "ends too early"),
+        (ENDED_FRAME[:9], "ends too early"),
+        (ENDED_FRAME, "ends too early"),
+        (ENDED_FRAME + b"\x04L", "ends too early"),
+        (ENDED_FRAME + b"\x04L1!?", "has 2 bytes after its end"),
+        (
+            ENDED_FRAME + b"\x02\xff",
+            "does not fit the schema that it names (UnicodeDecodeError)",
+        ),
+        (b"\xc3\x02" + bytes(9), "does not begin as Avro on the bus does"),
+        (b'{"supplier_id": "L1"}', "does not begin as Avro on the bus does"),
+        (
+            b"\xc3\x01\x01\x02\x03\x04\x05\x06\x07\x08",
+            "was written with a schema that is not known here (0102030405060708)",
+        ),
+        (b"\x00\x00\x00\x01", "ends too early"),
+        (
+            b"\x00\x00\x00\x00\x01\x04L1",
+            "was written through a schema registry, and none is configured here",
+        ),
+        (
+            CODEC.encode(topic_of("customers.customer-terminated"), {"customer_id": "L1"}),
+            "was written with the schema nl.termijn.business.customers.CustomerTerminated",
+        ),
+    ],
+)
+def test_what_cannot_be_read_says_why(payload: bytes | None, why: str) -> None:
+    """Each kind of broken message has its own reason, and names the topic."""
+    with pytest.raises(Undecodable) as refused:
+        CODEC.decode(ENDED, payload)
+    assert (refused.value.why, refused.value.topic) == (why, "suppliers.supplier-ended.v1")
+
+
+def survives(name: str, payload: bytes) -> None:
+    """Whatever it is: a value, or `Undecodable`."""
+    with suppress(Undecodable):
+        CODEC.decode(topic_of(name), payload)
+
+
+NAMES = [name_of(file) for file in newest_files()]
+
+
+@FUZZ
+@given(name=st.sampled_from(NAMES), payload=st.binary(max_size=64))
+@example(name="command", payload=b"\xc3\x01" * 5)
+def test_any_bytes_are_a_value_or_undecodable(name: str, payload: bytes) -> None:
+    """Garbage never stops a consumer."""
+    survives(name, payload)
+
+
+@FUZZ
+@given(file=st.sampled_from(FILES), datum=st.binary(max_size=200))
+@example(file=FILES[0], datum=b"\xff" * 9 + b"\x01")
+@example(file=FILES[0], datum=b"\x80" * 100_000)
+def test_any_datum_after_a_true_frame_is_a_value_or_undecodable(file: Path, datum: bytes) -> None:
+    """Wild lengths, counts, union branches and dates never stop a consumer, nor fill its memory."""
+    found = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
+    survives(name_of(file), b"\xc3\x01" + found[version_of(file)].fingerprint + datum)
+
+
+@FUZZ
+@given(data=st.data())
+def test_no_truncation_reads_as_a_value(data: st.DataObject) -> None:
+    """A message that was cut off is always noticed."""
+    file = data.draw(st.sampled_from(newest_files()))
+    topic = topic_of(name_of(file))
+    payload = CODEC.encode(topic, data.draw(values(definition(file))))
+    cut = data.draw(st.integers(0, len(payload) - 1))
+    with pytest.raises(Undecodable):
+        CODEC.decode(topic, payload[:cut])
+
+
+@FUZZ
+@given(data=st.data())
+def test_a_flipped_byte_gives_a_value_or_undecodable(data: st.DataObject) -> None:
+    """Corruption that Avro cannot see gives some value; all other is told."""
+    file = data.draw(st.sampled_from(newest_files()))
+    payload = bytearray(CODEC.encode(topic_of(name_of(file)), data.draw(values(definition(file)))))
+    place = data.draw(st.integers(0, len(payload) - 1))
+    payload[place] ^= data.draw(st.integers(1, 255))
+    survives(name_of(file), bytes(payload))
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "why"),
+    [
+        ({"payment": {}}, "payment.method", "is missing"),
+        ({"payment": None}, "payment", "is not an object"),
+        ({"amount": 12.5}, "amount", "is not a string"),
+        ({"order_id": None}, "order_id", "is not a string"),
+        ({"lines": [{"quantity": "two"}]}, "lines[].quantity", "is not a whole number of 32 bits"),
+        ({"consumer_id": "\ud800"}, "consumer_id", "has a lone surrogate"),
+    ],
+)
+def test_a_value_that_does_not_fit_names_the_field(
+    change: dict[str, Any], key: str, why: str
+) -> None:
+    """The error gives the path and never the value, which may be personal data."""
+    with pytest.raises(Unencodable) as refused:
+        CODEC.encode(ORDERS, {**MINIMAL["orders.order-placed"], **change})
+    assert (refused.value.schema, refused.value.key) == ("orders.order-placed", key)
+    assert refused.value.why == why
+
+
+def test_an_own_value_that_does_not_fit_is_unencodable() -> None:
+    """Also without the checks nothing but the one error comes out."""
+    with pytest.raises(Unencodable):
+        CODEC.encode(commands("crm"), {"command_id": 7}, own=True)
+
+
+def test_a_time_zone_is_no_part_of_an_instant() -> None:
+    """What comes back is UTC, to the microsecond."""
+    order = {**MINIMAL["orders.order-placed"], "received_at": "2026-03-15T14:00:00.000001+01:00"}
+    decoded = CODEC.decode(ORDERS, CODEC.encode(ORDERS, order))
+    assert decoded["received_at"] == datetime(2026, 3, 15, 13, 0, 0, 1, tzinfo=UTC)
+    assert decoded["received_at"].tzinfo is UTC
+
+
+def test_a_topic_without_a_schema_is_told_before_anything_else() -> None:
+    """It is a fault of the configuration, not of the message."""
+    with pytest.raises(UnknownSchema):
+        CODEC.decode(business_topic("loyalty.points-earned"), b"")
+
+
+def record(name: str, *fields: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "record", "name": name, "namespace": "com.example", "fields": list(fields)}
+
+
+POINTS = record(
+    "PointsEarned",
+    {"name": "member_id", "type": "string"},
+    {"name": "tags", "type": {"type": "array", "items": "string"}, "default": []},
+    {
+        "name": "worth",
+        "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+    },
+)
+
+
+def write(directory: Path, **schemas: Any) -> None:
+    for name, schema in schemas.items():
+        file = directory / f"{name.replace('__', '-').replace('_', '.')}.avsc"
+        file.write_text(schema if isinstance(schema, str) else json.dumps(schema))
+
+
+def test_a_company_adds_its_own_events_with_files_alone(tmp_path: Path) -> None:
+    """No code: a schema in a directory, and its type has a codec."""
+    write(tmp_path, loyalty_points__earned_1=POINTS)
+    codec = Codec(load(tmp_path))
+    topic = business_topic("loyalty.points-earned")
+    decoded = codec.decode(topic, codec.encode(topic, {"member_id": "M1", "worth": "1.25"}))
+    assert {**decoded, "worth": str(decoded["worth"])} == {
+        "member_id": "M1",
+        "tags": [],
+        "worth": "1.25",
+    }
+
+
+NODE = {"name": "next", "type": ["null", "Node"], "default": None}
+EMPTY = record("Empty", {"name": "all", "type": {"type": "array", "items": "null"}})
+
+
+@pytest.mark.parametrize(
+    ("schemas", "why"),
+    [
+        ({"a_b_1": "{"}, "is no schema that can be used"),
+        ({"a_b_1": {"type": "enum", "name": "E", "symbols": ["A"]}}, "it is not a record"),
+        ({"a_b_1": record("A", {"name": "x", "type": "nothing"})}, "nothing"),
+        ({"a_b": POINTS}, "is not called <event type>.<version>.avsc"),
+        ({"a_b_0": POINTS}, "is not called <event type>.<version>.avsc"),
+        ({"a_b_1": record("Node", NODE)}, "is recursive: com.example.Node holds itself"),
+        ({"a_b_1": EMPTY}, "has an array of items that take no bytes"),
+        ({"a_b_1": POINTS, "a_c_1": POINTS}, "com.example.PointsEarned is taken"),
+        ({"suppliers_supplier__ended_1": POINTS}, "is there twice"),
+        (
+            {"a_b_1": record("A"), "a_b_2": record("A", {"name": "x", "type": "string"})},
+            "version 2 cannot read version 1: x: is not written and has no default",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, schemas: dict[str, Any], why: str
+) -> None:
+    """Nothing is loaded by halves, and nothing that ships is replaced."""
+    write(tmp_path, **schemas)
+    with pytest.raises(InvalidSchema) as refused:
+        load(tmp_path)
+    assert why in refused.value.why
+    assert refused.value.file.endswith(".avsc")
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A slip of the pen in the settings does not pass as a company without events."""
+    with pytest.raises(InvalidSchema, match="nowhere: is not a directory"):
+        load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_tag_comes_back_as_it_was(own: bool) -> None:
+    """The busiest topic, written both ways."""
+    at = datetime(2026, 3, 15, 13, tzinfo=UTC)
+    holding = {
+        "purpose": "service_delivery",
+        "basis": "contract",
+        "rule": "R1",
+        "systems": ["crm"],
+        "anchor": "relationship",
+        "anchor_at": None,
+        "not_before": None,
+        "erase_by": at,
+        "due_at": {"crm": at},
+    }
+    tag: dict[str, Any] = {
+        "source": "/shop",
+        "id": "1",
+        "type": "purchases.purchase-made",
+        "time": at,
+        "content_hash": b"\x00" * 32,
+        "topic": "purchases.purchase-made.v1",
+        "partition": 3,
+        "offset": 2**40,
+        "policy": "optimum-pos",
+        "policy_version": "2021-05-19.1",
+        "backfill": None,
+        "deciding": '{"customer_id":"C1","purchase_id":"P1"}',
+        "records": [{"subject": "customer:C1", "holdings": [holding]}],
+        "moves": [{"clock": "relationship", "key": "C1", "move": "end"}],
+    }
+    assert CODEC.decode(TAGGED, CODEC.encode(TAGGED, tag, own=own)) == tag
