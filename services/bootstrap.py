@@ -214,6 +214,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
     """Run the deleter until `stop` is set."""
     with root(settings) as opened:
         ledger = opened.ledger()
+        opened.stack.enter_context(ledger.sole_deleter())
         policy = opened.agreed(ledger)
         bus, codec = opened.bus(), opened.codec()
         observer = _observer(opened, loop.ROLE, policy)

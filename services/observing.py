@@ -87,7 +87,7 @@ class Observer:
         )
         if settled.suspicious:
             self.metrics.count("termijn_acknowledgements_suspicious_total", system=answer.system)
-        self.log.info(
+        self.log.debug(
             "took an answer",
             system=answer.system,
             command=str(answer.command_id),

@@ -19,6 +19,7 @@ from services.bootstrap import Root
 from services.embedded import EmbeddedBroker
 from services.ledger import schema
 from services.ledger.database import Ledger, database_now
+from services.ledger.journal import send_again
 from services.ledger.states import OUTSTANDING
 from services.policy.model import Policy
 from services.processes import ProcessTree
@@ -54,6 +55,7 @@ def up(sample: bool) -> None:
             ledger = opened.ledger(checked=False)
             schema.migrate(ledger)
             policy = opened.agreed(ledger)
+            ledger.write(lambda connection: send_again(connection, database_now(connection)))
             broker.create_topics(topic.name for topic in bootstrap.topics(policy).all)
             opened.seal()
             with ProcessTree(chosen.storage.data / "logs", environment) as tree:

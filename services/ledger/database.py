@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
+
+from schemas.errors import TermijnError
 
 T = TypeVar("T")
 _TRY_AGAIN = frozenset({"40P01", "40001", "23505"})
@@ -18,6 +22,17 @@ finds it there."""
 _ATTEMPTS = 10
 _IDLE_IN_TRANSACTION = "60s"
 _SQLITE_BUSY_SECONDS = 60
+
+
+class NotAlone(TermijnError):
+    """Another deleter works on this SQLite ledger; this one has refused to start.
+
+    The operator stops the other one, or moves the ledger to PostgreSQL, where many may run.
+    """
+
+    def __init__(self, lock: Path) -> None:
+        super().__init__(f"another deleter holds {lock}: on SQLite there is only one")
+        self.lock = lock
 
 
 class Ledger:
@@ -51,6 +66,24 @@ class Ledger:
                 if attempt == _ATTEMPTS or getattr(cause.orig, "sqlstate", None) not in _TRY_AGAIN:
                     raise
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def sole_deleter(self) -> Iterator[None]:
+        """On SQLite, keep every other deleter away while the block lasts.
+
+        Raises:
+            NotAlone: there is one already.
+        """
+        if not self.is_sqlite or not self.engine.url.database:
+            yield
+            return
+        lock = Path(f"{self.engine.url.database}.deleter")
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as cause:
+                raise NotAlone(lock) from cause
+            yield
 
     def close(self) -> None:
         """Close every connection."""

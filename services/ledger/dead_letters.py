@@ -141,7 +141,7 @@ def settle(
     changed = connection.execute(
         update(tables.dead_letter)
         .where(column.dead_letter_id == letter.dead_letter_id, column.state == "parked")
-        .values(state=state)
+        .values(state=state, sealed=b"")  # what it held is personal data, and has no use here now
     )
     if changed.rowcount != 1:
         raise NotParked(letter.dead_letter_id)

@@ -209,6 +209,16 @@ def look_again(connection: Connection, command: UUID, at: datetime) -> None:
     )
 
 
+def send_again(connection: Connection, now: datetime) -> None:
+    """Make every command that is out and unanswered due again: the bus that carried it is gone."""
+    column = tables.command.c
+    connection.execute(
+        update(tables.command)
+        .where(column.state.in_(("sending", "sent")), column.next_attempt_at.is_not(None))
+        .values(next_attempt_at=now)
+    )
+
+
 def _recall(command: Any) -> Draft:
     return Draft(
         system=command.system,

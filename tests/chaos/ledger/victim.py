@@ -134,8 +134,9 @@ def _answer(one: dict[str, Any], now: datetime) -> Answer:
 
 
 def main() -> None:
-    """Run, and say so when the end was reached alive."""
+    """Run, and say when it begins, and that the end was reached alive."""
     url, folder, now, *step = sys.argv[1:]
+    print("begun", flush=True)
     with closing(open_ledger(url)) as ledger:
         run(ledger, Path(folder), datetime.fromisoformat(now), Death(step[0] if step else None))
     print("alive")

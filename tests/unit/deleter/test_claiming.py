@@ -1,0 +1,133 @@
+"""Claiming without a ledger: which due steps are still to be commanded, and how they make commands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from services.deleter.claiming import Wanted, draft, step_key, unmet
+from services.policy.steps import Action, Step
+
+DUE = datetime(2024, 3, 15, 13, tzinfo=UTC)
+CLOCK = UUID(int=9)
+
+
+def step(system: str, action: Action, *purposes: str) -> Step:
+    return Step(
+        system=system,
+        action=action,
+        due=DUE,
+        not_before=None,
+        erase_by=DUE,
+        rules=("R1",),
+        purposes=purposes or ("service_delivery",),
+        clocks=(),
+        reason="the purpose has ended",
+    )
+
+
+def wanted(number: int, one: Step, subject: str = "customer:1", epoch: int = 1) -> Wanted:
+    return Wanted(
+        record_id=UUID(int=number),
+        subject=subject,
+        step=one,
+        epochs=(("relationship:1", CLOCK, epoch),),
+        names_subject=True,
+    )
+
+
+ERASE, RESTRICT = step("crm", "erase"), step("crm", "restrict", "a", "b")
+MASK = step("research", "pseudonymise")
+
+
+@pytest.mark.parametrize(
+    ("due", "done", "expected"),
+    [
+        pytest.param([ERASE], [], [ERASE], id="nothing-done"),
+        pytest.param([ERASE], [("crm", "erase")], [], id="done"),
+        pytest.param([ERASE], [("psp", "erase")], [ERASE], id="another-systems"),
+        pytest.param([RESTRICT, ERASE], [], [ERASE], id="an-erasure-makes-the-rest-needless"),
+        pytest.param([RESTRICT], [("crm", "erase")], [], id="erased-already"),
+        pytest.param([RESTRICT], [("crm", "restrict a b")], [], id="the-same-restriction"),
+        pytest.param([RESTRICT], [("crm", "restrict a")], [RESTRICT], id="another-restriction"),
+        pytest.param([ERASE], [("crm", "restrict a b")], [ERASE], id="restricted-before"),
+        pytest.param([MASK, ERASE], [], [MASK, ERASE], id="each-system-by-itself"),
+        pytest.param([MASK], [("research", "pseudonymise")], [], id="pseudonymised"),
+    ],
+)
+def test_what_is_due_and_not_done_is_to_be_commanded(
+    due: list[Step], done: list[tuple[str, str]], expected: list[Step]
+) -> None:
+    """What the facts want, minus what the journal has."""
+    assert unmet(due, done) == expected
+
+
+def test_restrictions_are_told_apart_by_their_purposes() -> None:
+    """There may be several in one system."""
+    assert step_key(RESTRICT) == "restrict a b"
+    assert step_key(ERASE) == "erase"
+    assert step_key(MASK) == "pseudonymise"
+
+
+def test_records_that_are_told_the_same_are_one_command() -> None:
+    """In the order of their keys, whatever the order in which they were found."""
+    (one,) = draft([wanted(3, ERASE), wanted(1, ERASE), wanted(2, ERASE)])
+    assert one.records == (UUID(int=1), UUID(int=2), UUID(int=3))
+    assert (one.system, one.subject, one.action, one.cause) == (
+        "crm",
+        "customer:1",
+        "erase",
+        "relationship:1#1",
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(wanted(2, ERASE, subject="customer:2"), id="subject"),
+        pytest.param(wanted(2, step("psp", "erase")), id="system"),
+        pytest.param(wanted(2, replace(ERASE, due=datetime(2025, 1, 1, tzinfo=UTC))), id="due"),
+        pytest.param(wanted(2, replace(ERASE, not_before=DUE)), id="not-before"),
+        pytest.param(wanted(2, ERASE, epoch=2), id="epoch"),
+        pytest.param(replace(wanted(2, ERASE), names_subject=False), id="naming"),
+    ],
+)
+def test_records_that_are_told_differently_are_two_commands(other: Wanted) -> None:
+    """A command says one thing of all its records."""
+    assert len(draft([wanted(1, ERASE), other])) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(500, [500]), (501, [500, 1]), (1200, [500, 500, 200])]
+)
+def test_a_command_names_500_records_at_most(count: int, sizes: list[int]) -> None:
+    """The rest is in the next, in the order of the keys."""
+    drafts = draft(wanted(number, ERASE) for number in range(1, count + 1))
+    assert sorted((len(one.records) for one in drafts), reverse=True) == sizes
+    assert sorted(record for one in drafts for record in one.records) == [
+        UUID(int=number) for number in range(1, count + 1)
+    ]
+
+
+def test_the_id_is_what_the_command_does_to_which_records() -> None:
+    """The same for the same; another for another epoch, action, system or record."""
+    (one,) = draft([wanted(1, ERASE), wanted(2, ERASE)])
+    (same,) = draft([wanted(2, ERASE), wanted(1, ERASE)])
+    others = [
+        *draft([wanted(1, ERASE, epoch=2), wanted(2, ERASE, epoch=2)]),
+        *draft([wanted(1, RESTRICT), wanted(2, RESTRICT)]),
+        *draft([wanted(1, step("psp", "erase")), wanted(2, step("psp", "erase"))]),
+        *draft([wanted(1, ERASE)]),
+        replace(one, supersedes=UUID(int=7)),
+    ]
+    assert one.command_id == same.command_id
+    assert len({one.command_id, *(other.command_id for other in others)}) == 6
+
+
+def test_the_id_is_written_down() -> None:
+    """A later version must compute the same, or it would command again what is out."""
+    (one,) = draft([wanted(1, ERASE)])
+    assert str(one.command_id) == "91c52149-5865-53ad-a6a6-97c00287530a"

@@ -1,0 +1,123 @@
+"""The states of a command: the whole table, written out by hand."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from services.ledger.states import (
+    FREED,
+    OUTSTANDING,
+    Happening,
+    IllegalTransition,
+    State,
+    after,
+)
+
+STATES: tuple[State, ...] = get_args(State)
+HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
+SETTLED: tuple[State, ...] = ("acknowledged", "cancelled", "recalled", "closed")
+
+UNSENT = {"sending": "sending", "stale": "cancelled", "close": "closed"}
+SENDING = {
+    "sending": "sending",
+    "sent": "sent",
+    "stale": "recalling",
+    "close": "closed",
+    "done": "acknowledged",
+    "nothing_held": "acknowledged",
+    "already_done": "acknowledged",
+    "partial": "sending",
+    "failed": "sending",
+    "refused": "refused",
+}
+SENT = {**SENDING, "sending": "sent", "partial": "sent", "failed": "sent"}
+RECALLING = {
+    **SENDING,
+    "sending": "recalling",
+    "sent": "recalling",
+    "stale": "recalling",
+    "partial": "recalling",
+    "failed": "recalling",
+    "refused": "recalled",
+    "recalled": "recalled",
+}
+REFUSED = {
+    "stale": "cancelled",
+    "close": "closed",
+    "done": "acknowledged",
+    "nothing_held": "acknowledged",
+    "already_done": "acknowledged",
+    "partial": "refused",
+    "failed": "refused",
+    "refused": "refused",
+}
+TABLE = {
+    "unsent": UNSENT,
+    "sending": SENDING,
+    "sent": SENT,
+    "recalling": RECALLING,
+    "refused": REFUSED,
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "happening", "following"),
+    [
+        (state, happening, following)
+        for state, ways in TABLE.items()
+        for happening, following in ways.items()
+    ],
+)
+def test_a_command_goes_where_the_table_says(
+    state: State, happening: Happening, following: State
+) -> None:
+    """Every way that there is."""
+    assert after(state, happening) == following
+
+
+@pytest.mark.parametrize(
+    "happening",
+    ["done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled", "sent"],
+)
+def test_what_never_left_cannot_be_answered(happening: Happening) -> None:
+    """It shows a fault, or a system that answers what it was not asked."""
+    with pytest.raises(IllegalTransition) as refused:
+        after("unsent", happening)
+    assert (refused.value.state, refused.value.happening) == ("unsent", happening)
+
+
+@pytest.mark.parametrize("state", SETTLED)
+@pytest.mark.parametrize(
+    "happening",
+    ["stale", "done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled"],
+)
+def test_what_is_settled_stands(state: State, happening: Happening) -> None:
+    """A late or repeated answer changes nothing, and neither does a clock."""
+    assert after(state, happening) == state
+
+
+@pytest.mark.parametrize("state", SETTLED)
+@pytest.mark.parametrize("happening", ["sending", "sent", "close"])
+def test_what_is_settled_is_not_sent_nor_given_up(state: State, happening: Happening) -> None:
+    """Nobody sends what is done, or gives up what is over."""
+    with pytest.raises(IllegalTransition):
+        after(state, happening)
+
+
+def test_only_what_was_not_carried_out_frees_its_records() -> None:
+    """A cancelled and a recalled command are as if they had never been."""
+    assert set(FREED) == {"cancelled", "recalled"}
+    assert set(OUTSTANDING) | set(SETTLED) == set(STATES)
+    assert not set(OUTSTANDING) & set(SETTLED)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("happening", HAPPENINGS)
+def test_every_happening_in_every_state_is_answered(state: State, happening: Happening) -> None:
+    """With a state, or with a refusal that says which."""
+    try:
+        assert after(state, happening) in STATES
+    except IllegalTransition as refused:
+        assert str(refused) == f"a command that is {state} cannot be {happening}"  # noqa: PT017
