@@ -14,7 +14,7 @@ from consumers.messages import as_bytes, dead_letter
 from schemas.catalogue import DEAD_LETTERS, TAGGED
 from schemas.codec import Codec
 from schemas.errors import Undecodable
-from services.ledger import dead_letters, positions
+from services.ledger import dead_letters, policies, positions
 from services.ledger.database import Ledger, database_now
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
@@ -67,6 +67,7 @@ class Recorder:
         def write(connection: Connection) -> tuple[Recorded, list[DeadLetter]]:
             positions.advance(connection, ROLE, advances)
             now = database_now(connection)
+            policies.ensure(connection, self.policy, now)
             recorded = record(connection, arrivals, self.policy, now)
             conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
             dead_letters.park(connection, [*from_tagger, *own, *conflicts])

@@ -22,7 +22,7 @@ from services.deleter.relaying import (
     relay,
 )
 from services.deleter.settling import escalate
-from services.ledger import control, tables
+from services.ledger import control, policies, tables
 from services.ledger.database import Ledger, database_now
 from services.policy.model import Policy
 
@@ -94,6 +94,7 @@ class Deleter:
 
         Raises:
             ClockDisagreement: the clocks differ by more than the tolerance.
+            OtherPolicy: another policy has become the active one.
         """
         with self.ledger.transaction() as connection:
             now = self._agreed_now(connection)
@@ -113,12 +114,13 @@ class Deleter:
         self.observer.blind(spots)
         if spots:
             return 0
-        claimed = self.ledger.write(
-            lambda connection: claim(
-                connection, self.policy, database_now(connection), limit=self.limits.claim
-            )
-        )
-        return claimed.looked_at
+
+        def work(connection: Connection) -> int:
+            now = database_now(connection)
+            policies.ensure(connection, self.policy, now)
+            return claim(connection, self.policy, now, limit=self.limits.claim).looked_at
+
+        return self.ledger.write(work)
 
     def _relay(self, stops: Stops) -> int:
         room = self._room()

@@ -65,7 +65,7 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
         batch, delivered = delivered[:size], delivered[size:]
         arrivals = [arrival(one, POLICY) for one in batch]
         if data.draw(st.booleans(), label="crash"):
-            crash(shared_ledger, lambda connection, a=arrivals: record(connection, a, POLICY, NOW))
+            crash(shared_ledger, lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
         found = shared_ledger.write(lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
         assert found.conflicts == ()
         assert found.new + found.duplicates == len(batch)

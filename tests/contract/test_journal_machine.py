@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 from services.deleter import claiming
 from services.deleter.claiming import claim
 from services.deleter.relaying import Stops, lease
+from services.deleter.settling import Status
 from services.ledger import tables
 from services.ledger.database import Ledger
 from services.ledger.recording import record
@@ -114,6 +115,7 @@ class Deleting(RuleBasedStateMachine):
         if not out:
             return
         command = data.draw(st.sampled_from(out))
+        statuses: list[Status]
         if command.action == "recall":
             statuses = ["recalled", "already_done", "done", "nothing_held", "failed"]
         else:
@@ -169,7 +171,7 @@ def test_the_deleter_keeps_its_promises_whatever_happens(
     """Judged by the oracle after every step."""
     monkeypatch.setattr(claiming, "MOST_RECORDS", 2)
     run_state_machine_as_test(
-        lambda: Deleting(shared_ledger),
+        lambda: Deleting(shared_ledger),  # type: ignore[arg-type]  # a factory is as good as a class
         settings=settings(
             max_examples=60 if shared_ledger.is_sqlite else 25,
             stateful_step_count=25,

@@ -1,0 +1,179 @@
+"""Answers: each is kept, the state follows from it, and what is settled stands.
+
+Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
+R1 is due a lead time before 1 June 2022 at 12:00Z.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from services.deleter.settling import Answer, UnknownCommand, close, escalate, settle
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.states import IllegalTransition
+from tests.contract.arrivals import (
+    feedback,
+    order,
+)
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    answer,
+    command,
+    instant,
+    later,
+    post,
+    rows,
+    sweep,
+    take,
+)
+
+JOINED = "2020-01-01T12:00:00Z"
+ENDED = "2020-06-01T12:00:00Z"
+FAR = "2060-01-01T00:00:00Z"
+
+
+def told(ledger: Ledger, **values: object) -> int:
+    """How many records the live commands cover."""
+    ids = {row.command_id for row in rows(ledger, tables.command, **values)}
+    return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
+
+
+class TestAnswers:
+    """Each answer is kept; the state follows from it, and what is settled stands."""
+
+    @pytest.fixture
+    def erasure(self, ledger: Ledger) -> UUID:
+        """An erasure that is out."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = sweep(ledger, FAR)
+        post(ledger, Bus(), FAR)
+        return identity
+
+    @pytest.mark.parametrize(
+        ("status", "state"),
+        [
+            ("done", "acknowledged"),
+            ("nothing_held", "acknowledged"),
+            ("already_done", "acknowledged"),
+            ("partial", "sent"),
+            ("failed", "sent"),
+            ("refused", "refused"),
+        ],
+    )
+    def test_an_answer_makes_the_state(
+        self, ledger: Ledger, erasure: UUID, status: str, state: str
+    ) -> None:
+        """`nothing_held` is suspicious, where the ledger knows records."""
+        found = answer(ledger, erasure, status, FAR)  # type: ignore[arg-type]
+        assert (found.state, found.repeated) == (state, False)
+        assert found.suspicious is (status == "nothing_held")
+        (row,) = rows(ledger, tables.command)
+        assert (row.state, row.outcome) == (state, status)
+
+    def test_a_repeated_answer_changes_nothing(self, ledger: Ledger, erasure: UUID) -> None:
+        """It is known by its id."""
+        answer(ledger, erasure, "done", FAR, name="a")
+        before = rows(ledger, tables.command)
+        assert answer(ledger, erasure, "done", later(FAR, days=1), name="a").repeated
+        assert rows(ledger, tables.command) == before
+        assert len(rows(ledger, tables.acknowledgement)) == 1
+
+    @pytest.mark.parametrize(
+        "late", ["failed", "partial", "refused", "recalled", "nothing_held", "done"]
+    )
+    def test_a_late_answer_is_kept_and_changes_nothing_that_is_settled(
+        self, ledger: Ledger, erasure: UUID, late: str
+    ) -> None:
+        """The evidence says when and how it was done."""
+        answer(ledger, erasure, "done", FAR)
+        before = rows(ledger, tables.command)
+        answer(ledger, erasure, late, later(FAR, days=1))  # type: ignore[arg-type]
+        assert rows(ledger, tables.command) == before
+        assert len(rows(ledger, tables.acknowledgement)) == 2
+
+    def test_recalled_without_a_recall_stops_nobody(self, ledger: Ledger, erasure: UUID) -> None:
+        """A system that answers what it was not asked is refused, or asked again; the deleter goes on."""
+        try:
+            answer(ledger, erasure, "recalled", FAR)
+        except IllegalTransition:
+            return
+        take(ledger, [feedback("e2", ENDED)], FAR)
+        sweep(ledger, FAR)
+        assert told(ledger) == 2
+
+    def test_what_failed_is_sent_again(self, ledger: Ledger, erasure: UUID) -> None:
+        """Never given up silently."""
+        bus = Bus()
+        answer(ledger, erasure, "failed", FAR)
+        post(ledger, bus, later(FAR, days=1))
+        assert len(bus.sent) == 1
+
+    def test_what_is_done_is_never_sent_again(self, ledger: Ledger, erasure: UUID) -> None:
+        """Nor claimed again."""
+        bus = Bus()
+        answer(ledger, erasure, "done", FAR)
+        post(ledger, bus, later(FAR, days=400))
+        assert sweep(ledger, later(FAR, days=400)) == []
+        assert bus.sent == []
+
+    def test_an_answer_to_an_unsent_command_is_illegal(self, ledger: Ledger) -> None:
+        """And leaves nothing behind."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = sweep(ledger, FAR)
+        with pytest.raises(IllegalTransition):
+            answer(ledger, identity, "done", FAR)
+        assert rows(ledger, tables.acknowledgement) == []
+
+    @pytest.mark.parametrize("system", ["crm", "website"])
+    def test_an_answer_to_nothing_is_refused(
+        self, ledger: Ledger, erasure: UUID, system: str
+    ) -> None:
+        """An unknown command, or another system's."""
+        identity = erasure if system == "crm" else UUID(int=1)
+        one = Answer(
+            acknowledgement_id="a",
+            command_id=identity,
+            system=system,
+            attempt=1,
+            status="done",
+            counts={},
+            ground=None,
+            at=instant(FAR),
+        )
+        with pytest.raises(UnknownCommand):
+            ledger.write(lambda c: settle(c, one, POLICY, instant(FAR)))
+
+    def test_a_controllers_refusal_is_final_and_anothers_is_escalated(self, ledger: Ledger) -> None:
+        """GDPR 17(2), 19: for a controller the command is a notice."""
+        take(ledger, [order("o1", JOINED)], JOINED)
+        sweep(ledger, "2022-01-01T12:00:00Z")
+        post(ledger, Bus(), "2022-01-01T12:00:00Z")
+        for system in ("psp", "orders"):
+            answer(ledger, command(ledger, system=system), "refused", "2022-01-02T12:00:00Z")
+        found = {row.system: row for row in rows(ledger, tables.command)}
+        assert found["psp"].escalated_at is None
+        assert found["orders"].escalated_at == instant("2022-01-02T12:00:00Z")
+        assert found["psp"].next_attempt_at is None
+
+    def test_silence_is_escalated_once(self, ledger: Ledger, erasure: UUID) -> None:
+        """The website has 48 hours."""
+        assert ledger.write(lambda c: escalate(c, POLICY, later(FAR, hours=47.9))) == []
+        at = later(FAR, hours=48)
+        assert ledger.write(lambda c: escalate(c, POLICY, at)) == [("website", erasure)]
+        assert ledger.write(lambda c: escalate(c, POLICY, at + timedelta(days=1))) == []
+
+    def test_what_an_operator_gave_up_is_over(self, ledger: Ledger, erasure: UUID) -> None:
+        """It is not sent again; giving up twice, or something unknown, is refused."""
+        assert ledger.write(lambda c: close(c, erasure, instant(FAR))) == "closed"
+        bus = Bus()
+        post(ledger, bus, later(FAR, days=1))
+        assert bus.sent == []
+        with pytest.raises(IllegalTransition):
+            ledger.write(lambda c: close(c, erasure, instant(FAR)))
+        with pytest.raises(UnknownCommand):
+            ledger.write(lambda c: close(c, UUID(int=1), instant(FAR)))

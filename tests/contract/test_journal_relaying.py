@@ -1,0 +1,154 @@
+"""The outbox goes out: nothing is `sent` before the broker has said so, and nothing is forgotten.
+
+Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
+R1 is due a lead time before 1 June 2022 at 12:00Z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from services.deleter.relaying import LEASE, Delivery, Outgoing, Patience, Stops, lease, relay
+from services.ledger import tables
+from services.ledger.database import Ledger
+from tests.contract.arrivals import (
+    feedback,
+    invoice,
+    order,
+    reinstated,
+    terminated,
+)
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    answer,
+    crash,
+    instant,
+    later,
+    post,
+    rows,
+    sweep,
+    take,
+)
+
+JOINED = "2020-01-01T12:00:00Z"
+ENDED = "2020-06-01T12:00:00Z"
+BACK = "2021-01-01T12:00:00Z"
+DUE = "2022-05-31T12:00:00Z"
+FAR = "2060-01-01T00:00:00Z"
+
+
+class _Broken:
+    """A bus that is not there."""
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        raise ConnectionError("no broker")
+
+
+class TestRelaying:
+    """Nothing is `sent` before the broker has said so, and nothing is forgotten."""
+
+    def test_a_crash_after_the_lease_sends_it_again_later(self, ledger: Ledger) -> None:
+        """When the lease has run out, under the same id."""
+        bus = Bus()
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = sweep(ledger, FAR)
+        ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
+        post(ledger, bus, later(FAR, seconds=59))
+        assert bus.sent == []
+        post(ledger, bus, instant(FAR) + LEASE)
+        assert [one.value["command_id"] for one in bus.sent] == [str(identity)]
+
+    def test_a_bus_that_fails_marks_nothing_as_sent(self, ledger: Ledger) -> None:
+        """The whole batch goes out again."""
+        take(ledger, [feedback("e1", JOINED), feedback("e2", ENDED)], JOINED)
+        sweep(ledger, FAR)
+        leased = ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
+        with pytest.raises(ConnectionError):
+            ledger.write(lambda c: relay(c, leased, _Broken(), POLICY, instant(FAR), Patience()))
+        assert {row.state for row in rows(ledger, tables.command)} == {"sending"}
+        assert rows(ledger, tables.attempt) == []
+        bus = Bus()
+        post(ledger, bus, instant(FAR) + LEASE)
+        assert len(bus.sent) == 2
+
+    def test_a_crash_after_the_bus_repeats_the_same_id(self, ledger: Ledger) -> None:
+        """Re-sending is harmless, losing is not."""
+        bus = Bus()
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        sweep(ledger, FAR)
+        leased = ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
+        crash(ledger, lambda c: relay(c, leased, bus, POLICY, instant(FAR), Patience()))
+        post(ledger, bus, instant(FAR) + LEASE)
+        assert len(bus.sent) == 2
+        assert len({one.value["command_id"] for one in bus.sent}) == 1
+
+    def test_a_clock_that_opens_between_lease_and_relay_stops_the_command(
+        self, ledger: Ledger
+    ) -> None:
+        """The relay looks again, inside the lock."""
+        bus = Bus()
+        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        sweep(ledger, DUE)
+        leased = ledger.write(lambda c: lease(c, instant(DUE), Stops(), limit=9))
+        take(ledger, [reinstated("r1", BACK)], DUE)
+        ledger.write(lambda c: relay(c, leased, bus, POLICY, instant(DUE), Patience()))
+        assert bus.sent == []
+
+    def test_an_answer_between_lease_and_relay_stops_the_repetition(self, ledger: Ledger) -> None:
+        """What is acknowledged is not sent again."""
+        bus = Bus()
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = sweep(ledger, FAR)
+        post(ledger, bus, FAR)
+        at = later(FAR, hours=1)
+        leased = ledger.write(lambda c: lease(c, at, Stops(), limit=9))
+        assert leased == [identity]
+        answer(ledger, identity, "done", at)
+        ledger.write(lambda c: relay(c, leased, bus, POLICY, at, Patience()))
+        assert len(bus.sent) == 1
+
+    def test_a_paused_system_gets_nothing_and_a_drained_one_nothing_new(
+        self, ledger: Ledger
+    ) -> None:
+        """What is out is repeated to a drained one."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        sweep(ledger, FAR)
+        paused, drained = (
+            Stops(paused=frozenset({"website"})),
+            Stops(drained=frozenset({"website"})),
+        )
+        for stops in (paused, drained):
+            assert ledger.write(lambda c, s=stops: lease(c, instant(FAR), s, limit=9)) == []  # type: ignore[misc]
+        post(ledger, Bus(), FAR)
+        at = later(FAR, days=1)
+        assert ledger.write(lambda c: lease(c, at, paused, limit=9)) == []
+        assert len(ledger.write(lambda c: lease(c, at, drained, limit=9))) == 1
+
+    def test_two_relays_of_one_lease_raise_the_attempt_twice(self, ledger: Ledger) -> None:
+        """The second reads what the first has marked."""
+        bus = Bus()
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        leased = sweep(ledger, FAR)
+        ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
+        for _ in range(2):
+            ledger.write(lambda c: relay(c, leased, bus, POLICY, instant(FAR), Patience()))
+        assert [one.value["attempt"] for one in bus.sent] == [1, 2]
+
+    def test_a_pseudonymised_records_erasure_names_no_person(self, ledger: Ledger) -> None:
+        """Neither in its key nor in its business keys (ruling 11 of the design)."""
+        bus = Bus()
+        take(ledger, [order("o1", JOINED)], JOINED)
+        sweep(ledger, "2021-12-31T12:00:00Z")
+        for identity in [row.command_id for row in rows(ledger, tables.command)]:
+            post(ledger, Bus(), "2021-12-31T12:00:00Z")
+            answer(ledger, identity, "done", "2021-12-31T12:00:00Z")
+        sweep(ledger, FAR)
+        post(ledger, bus, FAR)
+        (erasure,) = [one for one in bus.sent if one.system == "research"]
+        assert erasure.value["action"] == "erase"
+        assert erasure.value["subject"] is None
+        assert erasure.key == "o1"
+        assert erasure.value["records"][0]["keys"] == {"order_id": "o1", "customer_id": "1"}

@@ -1,0 +1,255 @@
+"""A clock that opens again takes back what was not carried out, and only that.
+
+Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
+R1 is due a lead time before 1 June 2022 at 12:00Z.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from services.deleter.claiming import claim
+from services.ledger import tables
+from services.ledger.database import Ledger
+from tests.contract.arrivals import (
+    Event,
+    contact_changed,
+    engaged,
+    invoice,
+    reinstated,
+    supplier_ended,
+    terminated,
+    ticket,
+)
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    answer,
+    command,
+    commands,
+    instant,
+    later,
+    post,
+    rows,
+    sweep,
+    take,
+)
+from tests.contract.promises import missing, too_early
+
+JOINED = "2020-01-01T12:00:00Z"
+ENDED = "2020-06-01T12:00:00Z"
+BACK = "2021-01-01T12:00:00Z"
+ENDED_AGAIN = "2021-06-01T12:00:00Z"
+DUE = "2022-05-31T12:00:00Z"
+DUE_AGAIN = "2023-05-31T12:00:00Z"
+
+
+def many(count: int, start: int = 0) -> list[Event]:
+    return [invoice(f"i{number:05}", JOINED) for number in range(start, start + count)]
+
+
+def of_crm(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(action, state) for system, action, state in commands(ledger) if system == "crm"]
+
+
+def told(ledger: Ledger, **values: object) -> int:
+    """How many records the live commands cover."""
+    ids = {row.command_id for row in rows(ledger, tables.command, **values)}
+    return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
+
+
+def sent_and_reopened(ledger: Ledger, bus: Bus) -> tuple[UUID, UUID]:
+    """An erasure that went out before its customer came back, and its recall, out as well."""
+    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+    sweep(ledger, DUE)
+    post(ledger, bus, DUE)
+    take(ledger, [reinstated("r1", BACK)], DUE)
+    post(ledger, bus, DUE)
+    erasure = command(ledger, action="erase", system="crm")
+    return erasure, command(ledger, action="recall", system="crm")
+
+
+class TestReopening:
+    """A clock that opens again takes back what was not carried out (ruling 9; rulings 4 of the design)."""
+
+    def test_what_has_not_left_is_cancelled(self, ledger: Ledger) -> None:
+        """And is commanded again when the customer has ended again."""
+        bus = Bus()
+        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        sweep(ledger, DUE)
+        take(ledger, [reinstated("r1", BACK)], DUE)
+        assert of_crm(ledger) == [("erase", "cancelled")]
+        post(ledger, bus, DUE)
+        assert bus.sent == []
+        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        assert sweep(ledger, later(DUE_AGAIN, seconds=-1)) == []
+        sweep(ledger, DUE_AGAIN)
+        assert of_crm(ledger) == [("erase", "cancelled"), ("erase", "unsent")]
+
+    def test_what_has_left_is_recalled(self, ledger: Ledger) -> None:
+        """The recall names the same records, and goes out at once."""
+        bus = Bus()
+        erasure, recall = sent_and_reopened(ledger, bus)
+        assert of_crm(ledger) == [("erase", "recalling"), ("recall", "sent")]
+        assert [one.value["action"] for one in bus.sent] == ["erase", "recall"]
+        assert bus.sent[1].value["command_id"] == str(recall)
+        assert bus.sent[1].value["supersedes"] == str(erasure)
+        assert bus.sent[1].value["records"] == bus.sent[0].value["records"]
+        assert bus.sent[1].value["seq"] > bus.sent[0].value["seq"]
+
+    def test_a_recalled_command_is_not_sent_again(self, ledger: Ledger) -> None:
+        """Only its recall is, until that is answered."""
+        bus = Bus()
+        sent_and_reopened(ledger, bus)
+        post(ledger, bus, later(DUE, days=1))
+        post(ledger, bus, later(DUE, days=2))
+        assert [one.value["action"] for one in bus.sent] == ["erase", *["recall"] * 3]
+
+    @pytest.mark.parametrize("status", ["recalled", "done", "nothing_held"])
+    def test_an_answered_recall_frees_the_records(self, ledger: Ledger, status: str) -> None:
+        """They are commanded again when they are due, under another id."""
+        erasure, recall = sent_and_reopened(ledger, Bus())
+        answer(ledger, recall, status, DUE)  # type: ignore[arg-type]
+        states = {row.command_id: row.state for row in rows(ledger, tables.command)}
+        assert states[erasure] == "recalled"
+        assert states[recall] in ("acknowledged", "recalled")
+        assert sweep(ledger, DUE) == []
+        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        (again,) = sweep(ledger, DUE_AGAIN)
+        assert again != erasure
+        assert of_crm(ledger)[:1] == [("erase", "recalled")]
+        assert ("erase", "unsent") in of_crm(ledger)
+
+    def test_an_answer_to_the_recalled_command_itself_ends_the_recall_too(
+        self, ledger: Ledger
+    ) -> None:
+        """Nothing is left to repeat, nor to escalate."""
+        bus = Bus()
+        erasure, _ = sent_and_reopened(ledger, bus)
+        answer(ledger, erasure, "recalled", DUE)
+        post(ledger, bus, later(DUE, days=1))
+        assert [one.value["action"] for one in bus.sent] == ["erase", "recall"]
+
+    @pytest.mark.parametrize("of_recall", [True, False])
+    def test_what_was_already_done_stands(self, ledger: Ledger, of_recall: bool) -> None:
+        """Ruling 9: a command that was carried out stands, and is not sent again."""
+        erasure, recall = sent_and_reopened(ledger, Bus())
+        answer(ledger, recall if of_recall else erasure, "already_done", DUE)
+        assert ("erase", "acknowledged") in of_crm(ledger)
+        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        assert sweep(ledger, DUE_AGAIN) == []
+
+    def test_what_was_done_before_the_recall_came_stands(self, ledger: Ledger) -> None:
+        """And its outcome says what was done, whatever the recall is answered."""
+        erasure, recall = sent_and_reopened(ledger, Bus())
+        answer(ledger, erasure, "done", DUE)
+        answer(ledger, recall, "done", later(DUE, hours=1))
+        (row,) = rows(ledger, tables.command, command_id=erasure)
+        assert (row.state, row.outcome, row.settled_at) == ("acknowledged", "done", instant(DUE))
+
+    def test_a_refused_recall_loses_no_erasure(self, ledger: Ledger) -> None:
+        """The command stands or is commanded again; it never hangs between the two."""
+        _, recall = sent_and_reopened(ledger, Bus())
+        answer(ledger, recall, "refused", DUE)
+        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        bus = Bus()
+        sweep(ledger, DUE_AGAIN)
+        post(ledger, bus, DUE_AGAIN)
+        assert "erase" in [one.value["action"] for one in bus.sent]
+
+    def test_a_corrected_end_moves_what_was_commanded_under_it(self, ledger: Ledger) -> None:
+        """The end was a day later: the first erasure is cancelled, the second comes a day later."""
+        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        sweep(ledger, DUE)
+        take(ledger, [terminated("t2", "2020-06-02T12:00:00Z")], DUE)
+        assert of_crm(ledger) == [("erase", "cancelled")]
+        assert sweep(ledger, later(DUE, hours=23, minutes=59)) == []
+        assert len(sweep(ledger, later(DUE, days=1))) == 1
+
+    def test_a_reopening_midway_stops_the_rest_within_a_chunk(self, ledger: Ledger) -> None:
+        """Of 1,600 records 500 were claimed; they are cancelled, and the others never commanded."""
+        take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
+        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        assert told(ledger) == 500
+        take(ledger, [reinstated("r1", BACK)], DUE)
+        assert sweep(ledger, DUE) == []
+        assert told(ledger) == 0
+        assert commands(ledger) == [("crm", "erase", "cancelled")]
+
+    def test_a_reopening_midway_recalls_what_was_sent(self, ledger: Ledger) -> None:
+        """The first chunk went out, the second was claimed, the third never is."""
+        bus = Bus()
+        take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
+        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        post(ledger, bus, DUE)
+        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        take(ledger, [reinstated("r1", BACK)], DUE)
+        sweep(ledger, DUE)
+        assert of_crm(ledger) == [
+            ("erase", "cancelled"),
+            ("erase", "recalling"),
+            ("recall", "unsent"),
+        ]
+
+    def test_a_walk_begins_anew_when_the_end_moves_midway(self, ledger: Ledger) -> None:
+        """Nothing of the first chunk is lost, nothing of the rest is told twice."""
+        events = [*many(1200), terminated("t1", ENDED)]
+        take(ledger, events, ENDED)
+        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        corrected = terminated("t2", "2020-06-01T13:00:00Z")
+        take(ledger, [corrected], DUE)
+        at = later(DUE, hours=1)
+        sweep(ledger, at)
+        assert told(ledger) == 1200
+        known = [*events[:3], *events[-1:], corrected]
+        assert too_early(ledger, [*events, corrected], at) == []
+        assert missing(ledger, known, at) == []
+
+    def test_a_suppliers_new_start_recalls_its_contacts(self, ledger: Ledger) -> None:
+        """A parent's move takes back what its children's records were told."""
+        bus = Bus()
+        take(ledger, [engaged("e1", JOINED, "1"), supplier_ended("e2", ENDED)], ENDED)
+        sweep(ledger, ENDED)
+        post(ledger, bus, ENDED)
+        take(ledger, [engaged("e3", BACK, "2")], BACK)
+        assert commands(ledger) == [
+            ("procurement", "erase", "recalling"),
+            ("procurement", "recall", "unsent"),
+        ]
+
+    def test_a_contact_that_had_left_before_stays_told(self, ledger: Ledger) -> None:
+        """The supplier's end later than the contact's own, and its new start, change nothing for it."""
+        take(ledger, [engaged("e1", JOINED, "1"), contact_changed("e2", ENDED, "1", "2")], ENDED)
+        sweep(ledger, ENDED)
+        take(ledger, [supplier_ended("e3", BACK)], BACK)
+        take(ledger, [engaged("e4", ENDED_AGAIN, "2")], ENDED_AGAIN)
+        (row,) = [row for row in rows(ledger, tables.command) if "1/1" in row.cause]
+        assert row.state == "unsent"
+
+    def test_a_restriction_goes_out_whatever_becomes_of_the_other_purpose(
+        self, ledger: Ledger
+    ) -> None:
+        """Research of 2000 ends in 2020 while the customer stays; the customer's end does not stop it."""
+        bus = Bus()
+        take(ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED)
+        sweep(ledger, "2020-02-29T12:00:00Z")
+        assert commands(ledger) == [("research", "restrict", "unsent")]
+        take(ledger, [terminated("t1", "2020-02-29T13:00:00Z")], "2020-02-29T13:00:00Z")
+        post(ledger, bus, "2020-02-29T14:00:00Z")
+        post(ledger, bus, "2020-03-01T14:00:00Z")
+        assert {one.value["action"] for one in bus.sent} == {"restrict"}
+
+    def test_a_restriction_that_was_cancelled_is_told_again(self, ledger: Ledger) -> None:
+        """The customer had ended before; a corrected end takes nothing away from the restriction."""
+        events = [
+            ticket("e1", "2000-03-01T12:00:00Z", shared_with="research"),
+            terminated("t1", "2019-06-01T12:00:00Z"),
+        ]
+        take(ledger, events, JOINED)
+        sweep(ledger, "2020-02-29T12:00:00Z")
+        events.append(terminated("t2", "2019-07-01T12:00:00Z"))
+        take(ledger, events[-1:], "2020-02-29T13:00:00Z")
+        sweep(ledger, "2020-02-29T14:00:00Z")
+        assert missing(ledger, events, instant("2020-02-29T14:00:00Z")) == []
