@@ -92,19 +92,18 @@ def next_due(connection: Connection) -> datetime | None:
 def _sweep(ledger: Ledger, policy: Policy, now: datetime) -> Iterator[Issued]:
     issued: list[Issued] = []
     outlet = _Willing()
-    while True:
+    more = True
+    while more:
         with ledger.transaction() as connection:
-            if not claim(connection, policy, now, limit=_AT_ONCE).looked_at:
-                break
-        while True:
-            with ledger.transaction() as connection:
-                leased = lease(connection, now, Stops(), limit=_AT_ONCE)
-                relay(connection, leased, outlet, policy, now, Patience())
-                for command in leased:
-                    settle(connection, outlet.answer(command, now), policy, now)
-                    issued.append(_issued(connection, command, now))
-            if not leased:
-                break
+            claimed = claim(connection, policy, now, limit=_AT_ONCE)
+            more = claimed.more
+            if not claimed.commands:
+                continue
+            leased = lease(connection, now, Stops(), limit=len(claimed.commands))
+            relay(connection, leased, outlet, policy, now, Patience())
+            for command in leased:
+                settle(connection, outlet.answer(command, now), policy, now)
+                issued.append(_issued(connection, command, now))
     yield from sorted(issued, key=lambda one: (one.system, one.subject, one.action, one.records))
 
 

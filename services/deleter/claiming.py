@@ -37,7 +37,9 @@ class Claimed:
 
     commands: tuple[UUID, ...]
     looked_at: int
-    """Records and clocks that were due for a look; nothing is due when it is 0."""
+    """Records and clocks that were due for a look."""
+    more: bool
+    """Whether there may be more that is due by the same instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) 
     records = _due_records(connection, now, limit)
     walks = _due_clocks(connection, now, max(1, limit // MOST_RECORDS))
     members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
+    more = len(records) == limit or bool(walks)
     for walk in walks:
         chunk = _chunk(connection, walk)
         members.update((row.record_id, row) for row in chunk if row.backfill is None)
@@ -68,7 +71,7 @@ def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) 
     drafts = draft(wanted)
     journal_ids = journal.write(connection, drafts, policy.version, now)
     _advance(connection, records, policy, now)
-    return Claimed(commands=journal_ids, looked_at=len(records) + len(walks))
+    return Claimed(commands=journal_ids, looked_at=len(records) + len(walks), more=more)
 
 
 def want(
