@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -133,6 +134,46 @@ def look(connection: Connection, policy: Policy, now: datetime) -> Status:
         backfills=backfills.waiting(connection),
         open_too_long=_open_too_long(connection, policy, now),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recent:
+    """One of the latest commands, without its subject."""
+
+    created_at: datetime
+    system: str
+    action: str
+    rules: str
+    records: int
+    state: str
+    attempt: int
+
+
+def latest(connection: Connection, limit: int) -> Sequence[Recent]:
+    """The commands that were written last, newest first."""
+    command = tables.command.c
+    members = (
+        select(func.count())
+        .where(tables.member.c.command_id == command.command_id)
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(tables.command, members.label("records"))
+        .order_by(command.created_at.desc(), command.command_id)
+        .limit(limit)
+    )
+    return [
+        Recent(
+            created_at=row.created_at,
+            system=row.system,
+            action=row.action,
+            rules=", ".join(json.loads(row.rules)),
+            records=row.records,
+            state=row.state,
+            attempt=row.attempt,
+        )
+        for row in rows
+    ]
 
 
 def _pursued() -> ColumnElement[bool]:

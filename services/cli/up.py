@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 from time import monotonic
@@ -26,11 +26,12 @@ from services.processes import ProcessTree
 from services.publishing import Publisher
 from services.sample.events import sample_events
 from services.sample.stores import Held
-from services.status import Status, look
+from services.status import Recent, Status, latest, look
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
 _SHOW_SECONDS = 1.0
 _PLAIN_SECONDS = 10.0
+_LATEST = 8
 _TRICKLE_SECONDS = 5.0
 _PATIENCE = timedelta(minutes=2)
 _SAMPLE_RETRY_SECONDS = "5"
@@ -78,23 +79,24 @@ def _show(
         f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it"
     )
 
-    def seen() -> Status:
+    def seen() -> tuple[Status, Sequence[Recent]]:
         with ledger.transaction() as connection:
-            return look(connection, policy, database_now(connection))
+            status = look(connection, policy, database_now(connection))
+            return status, latest(connection, _LATEST)
 
     if console.is_terminal:
         with Live(console=console, refresh_per_second=2) as live:
             while not stop.wait(_SHOW_SECONDS):
                 tree.check()
                 next(feed, None)
-                live.update(_screen(seen(), held(), policy))
+                live.update(_screen(*seen(), held(), policy))
         return
     said = float("-inf")
     while not stop.wait(_SHOW_SECONDS):
         tree.check()
         next(feed, None)
         if monotonic() - said >= _PLAIN_SECONDS:
-            console.print(_line(seen(), held()), soft_wrap=True)
+            console.print(_line(seen()[0], held()), soft_wrap=True)
             said = monotonic()
 
 
@@ -129,7 +131,9 @@ def _published(
     return publisher.send(publisher.message(event) for event in events)
 
 
-def _screen(status: Status, held: Mapping[str, Held], policy: Policy) -> Group:
+def _screen(
+    status: Status, recent: Sequence[Recent], held: Mapping[str, Held], policy: Policy
+) -> Group:
     table = Table(title="Systems", title_justify="left")
     for column in (
         "system",
@@ -156,7 +160,20 @@ def _screen(status: Status, held: Mapping[str, Held], policy: Policy) -> Group:
             str(status.escalated.get(name, 0)),
         )
     stops = "; ".join(f"{stop.scope} {stop.state}: {stop.reason}" for stop in status.stops)
-    return Group(Text(_summary(status)), table, Text(f"stopped: {stops}" if stops else ""))
+    told = Table(title="Latest commands", title_justify="left")
+    for column in ("at", "system", "action", "rules", "records", "attempt", "state"):
+        told.add_column(column)
+    for one in recent:
+        told.add_row(
+            f"{one.created_at:%H:%M:%S}",
+            one.system,
+            one.action,
+            one.rules,
+            str(one.records),
+            str(one.attempt),
+            one.state,
+        )
+    return Group(Text(_summary(status)), table, told, Text(f"stopped: {stops}" if stops else ""))
 
 
 def _line(status: Status, held: Mapping[str, Held]) -> str:

@@ -13,10 +13,12 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Integer,
     MetaData,
     Table,
     Text,
     and_,
+    cast,
     create_engine,
     delete,
     func,
@@ -106,7 +108,7 @@ class Store:
         """What is held now."""
         with self._engine.connect() as connection:
             rows, restricted = connection.execute(
-                select(func.count(), func.coalesce(func.sum(_held.c.restricted), 0))
+                select(func.count(), func.coalesce(func.sum(cast(_held.c.restricted, Integer)), 0))
             ).one()
         return Held(rows=rows, restricted=restricted)
 

@@ -1,7 +1,8 @@
 """Whatever comes in between, the journal keeps its promises: nothing early, nothing missing, nothing twice.
 
-Batches, late and in any order, imports of history among them; sweeps that stop half-way; crashes; answers of every kind; clocks that end
-and open again; chunks of two records, so that a small set of events makes long walks.
+Batches, late and in any order, imports of history among them; sweeps that stop half-way; crashes; answers
+of every kind; clocks that end and open again; chunks of two records, so that a small set of events makes
+long walks.
 """
 
 from __future__ import annotations

@@ -122,6 +122,31 @@ class TestReopening:
         assert of_crm(ledger)[:1] == [("erase", "recalled")]
         assert ("erase", "unsent") in of_crm(ledger)
 
+    def test_what_is_due_again_before_the_recall_is_answered_waits_for_the_answer(
+        self, ledger: Ledger
+    ) -> None:
+        """The walk passes it by, since the first command may still be carried out; the answer wakes it."""
+        _, recall = sent_and_reopened(ledger, Bus())
+        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        assert sweep(ledger, DUE_AGAIN) == []
+        answer(ledger, recall, "done", later(DUE_AGAIN, hours=1))
+        assert len(sweep(ledger, later(DUE_AGAIN, hours=1))) == 1
+
+    def test_an_end_that_turns_out_earlier_is_walked_again(self, ledger: Ledger) -> None:
+        """The contact had left and was told; then the supplier proves to have ended before that."""
+        events = [engaged("e1", JOINED, "1"), contact_changed("e2", BACK, "1", "2")]
+        take(ledger, events, BACK)
+        sweep(ledger, BACK)
+        events.append(supplier_ended("e3", ENDED))
+        take(ledger, events[-1:], BACK)
+        sweep(ledger, BACK)
+        assert commands(ledger) == [
+            ("procurement", "erase", "cancelled"),
+            ("procurement", "erase", "unsent"),
+            ("procurement", "erase", "unsent"),
+        ]
+        assert missing(ledger, events, instant(BACK)) == []
+
     def test_an_answer_to_the_recalled_command_itself_ends_the_recall_too(
         self, ledger: Ledger
     ) -> None:
