@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from confluent_kafka import Message
 
@@ -12,6 +12,10 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
 from services.vault.sealing import Original, Seal
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MILLISECOND = 253_402_300_799_999
+"""The last that a `datetime` can hold, in the year 9999."""
 
 Unprocessable = Undecodable | MalformedEvent | Untaggable | UnknownCommand | IllegalTransition
 
@@ -44,28 +48,50 @@ def dead_letter(
         topic=str(message.topic()),
         partition=int(message.partition() or 0),
         offset=int(message.offset() or 0),
-        timestamp=arrival(message, now),
+        timestamp=_timestamp(message) or _EPOCH,
         at=now,
         key_id=seal.key_id,
         sealed=b"",
     )
     original = Original(
-        key=as_bytes(message.key()), value=as_bytes(message.value()), headers=headers(message)
+        key=as_bytes(message.key()), value=as_bytes(message.value()), headers=_readable(message)
     )
     return letter.holding(seal.seal(original, letter.place))
 
 
 def arrival(message: Message, now: datetime) -> datetime:
-    """When a message arrived, by its Kafka timestamp, or now where it has none."""
-    _, milliseconds = message.timestamp()
-    if milliseconds is None or milliseconds <= 0:
-        return now
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """When a message arrived: at its Kafka timestamp, which a publisher may set, but not after now."""
+    return min(_timestamp(message) or now, now)
 
 
 def headers(message: Message) -> list[tuple[str, bytes | None]]:
-    """A message's headers, in order."""
-    return [(str(name), as_bytes(value)) for name, value in list(message.headers() or ())]
+    """A message's headers, in order.
+
+    Raises:
+        MalformedEvent: a header's name is not UTF-8; then none of them can be read.
+    """
+    try:
+        found = message.headers()
+    except SystemError as cause:
+        # confluent-kafka has kept a list with holes in it: whoever asks again gets that, and crashes.
+        message.set_headers([])
+        raise MalformedEvent(key="headers", why="a name is not UTF-8; none was kept") from cause
+    return [(str(name), as_bytes(value)) for name, value in list(found or ())]
+
+
+def _readable(message: Message) -> list[tuple[str, bytes | None]]:
+    try:
+        return headers(message)
+    except MalformedEvent:
+        return []
+
+
+def _timestamp(message: Message) -> datetime | None:
+    """The Kafka timestamp; None for one that no `datetime` can hold, or where there is none."""
+    _, milliseconds = message.timestamp()
+    if milliseconds is None or not 0 < milliseconds <= _LAST_MILLISECOND:
+        return None
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def as_bytes(data: str | bytes | None) -> bytes | None:

@@ -8,7 +8,7 @@ was not read stops the role.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
 from time import monotonic
@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from sqlalchemy.exc import DBAPIError
 
 from schemas.errors import RegistryUnavailable, TermijnError
-from services.bus import Bus, BusUnavailable, Undelivered
+from services.bus import Bus, BusRefused, BusUnavailable, Undelivered
 from services.ledger import control, positions
 from services.ledger.database import Ledger
 from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
@@ -27,6 +27,12 @@ _LOOK_SECONDS = 2.0
 _WATERMARK_SECONDS = 15.0
 _TRY_AGAIN = (BusUnavailable, Undelivered, RegistryUnavailable, Fenced, DBAPIError)
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+_REFUSED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+)
 
 Partition = tuple[str, int]
 
@@ -89,21 +95,22 @@ class Pipeline:
     _next: dict[Partition, int] = field(default_factory=dict)
     _known: dict[Partition, int | None] = field(default_factory=dict)
     _gaps: list[Gap] = field(default_factory=list)
+    _paused: bool = False
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set.
 
         Raises:
             LostLog: something that was not read is gone.
+            BusRefused: the broker does not let the role read.
         """
         consumer = self.bus.consumer(self.group)
         try:
-            consumer.subscribe(list(self.topics), on_assign=self._assigned, on_revoke=self._revoked)
+            self._join(consumer)
             looked = float("-inf")
-            paused = False
             while not stop.is_set():
                 if monotonic() - looked > _LOOK_SECONDS:
-                    paused = self._look(consumer, paused)
+                    self._look(consumer)
                     looked = monotonic()
                 self._batch(consumer, stop)
         finally:
@@ -116,9 +123,9 @@ class Pipeline:
             self._stop_at_gaps()
             messages = self._fresh(consumer, polled)
             advances = self._advances()
-            if not advances:
-                return
-            self.work.apply(messages, advances)
+            if advances:
+                self.work.apply(messages, advances)
+            self._stop_at_gaps()  # after what was read before them: it is nowhere else any more
         except _TRY_AGAIN as cause:
             self.observer.tried_again(f"{type(cause).__name__}: {cause}")
             stop.wait(1.0)
@@ -137,7 +144,10 @@ class Pipeline:
             error = message.error()
             offset = message.offset()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                self._failed(consumer, message, error)
+                self._failed(consumer, place, error)
+                if self._gaps:
+                    break
+                continue
             if place not in self._next or offset is None or offset < self._next[place]:
                 continue
             if error is None:
@@ -154,17 +164,16 @@ class Pipeline:
             if next != (self._known[place] or 0)
         ]
 
-    def _failed(self, consumer: Consumer, message: Message, error: KafkaError) -> None:
+    def _failed(self, consumer: Consumer, place: Partition, error: KafkaError) -> None:
+        if error.fatal() or error.code() in _REFUSED:
+            raise BusRefused(f"{self.role}: read {place[0]}", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            place = (str(message.topic()), int(message.partition() or 0))
-            log = self._logs.get(place)
-            if log is not None:
+            if place in self._logs:
                 low, high = self._watermarks(consumer, *place)
-                self._found(log, self._known[place], low, high)
-            self._stop_at_gaps()
-        if error.fatal():
-            raise BusUnavailable("read", error.str())
-        if error.code() not in _MISSING:
+                self._found(self._logs[place], self._next[place], low, high)
+        elif place in self._logs:  # librdkafka goes on behind what it cannot unpack: read it again
+            raise BusUnavailable(f"read {place[0]}[{place[1]}]", error.str())
+        elif error.code() not in _MISSING:
             self.observer.tried_again(error.str())
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -178,6 +187,8 @@ class Pipeline:
             )
             one.offset = self._start(consumer, log)
         consumer.assign(partitions)
+        if self._paused:
+            consumer.pause(partitions)
 
     def _start(self, consumer: Consumer, log: Log) -> int:
         """Where to read a log from; one that has lost what was not read is a gap."""
@@ -185,14 +196,15 @@ class Pipeline:
         low, high = self._watermarks(consumer, *place)
         try:
             with self.ledger.transaction() as connection:
+                waiting = positions.waiting_gap(connection, self.role, log)
                 position = positions.position(connection, self.role, log)
         except ChangedLog:
             self._found(log, None, low, high)
             position = low
         else:
-            if (position is None and low > 0) or (
-                position is not None and not low <= position <= high
-            ):
+            if waiting is not None:
+                self._found(log, waiting.expected, low, high)
+            elif not low <= (position or 0) <= high:
                 self._found(log, position, low, high)
         self._logs[place] = log
         self._known[place] = position
@@ -201,6 +213,7 @@ class Pipeline:
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         for one in partitions:
+            self.observer.lag(one.topic, one.partition, 0)  # whoever reads it now tells
             for state in (self._logs, self._known, self._next):
                 state.pop((one.topic, one.partition), None)
 
@@ -211,35 +224,31 @@ class Pipeline:
         """Read again from where the ledger is."""
         for state in (self._logs, self._known, self._next):
             state.clear()
+        self._gaps.clear()  # they are found again, as the ledger then sees them
         consumer.unsubscribe()
         self._join(consumer)
 
-    def _look(self, consumer: Consumer, was_paused: bool) -> bool:
+    def _look(self, consumer: Consumer) -> None:
         """Look whether the topics are still the same, what lags, and whether the role is paused."""
         try:
             ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
             with self.ledger.transaction() as connection:
                 paused = control.state(connection, self.role) == "paused"
+            for place, log in self._logs.items():
+                _, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+                self.observer.lag(*place, max(0, high - self._next[place]))
+                if ids.get(log.topic, log.topic_id) != log.topic_id:
+                    anew = replace(log, topic_id=ids[log.topic])
+                    self._found(anew, self._known[place], *self._watermarks(consumer, *place))
+            self._stop_at_gaps()
         except (BusUnavailable, DBAPIError) as cause:
             self.observer.tried_again(f"{type(cause).__name__}: {cause}")
-            return was_paused
-        for place, log in list(self._logs.items()):
-            low, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
-            self.observer.lag(*place, max(0, high - self._next[place]))
-            if ids.get(log.topic, log.topic_id) != log.topic_id:
-                anew = Log(
-                    cluster_id=log.cluster_id,
-                    topic=log.topic,
-                    topic_id=ids[log.topic],
-                    partition=log.partition,
-                )
-                self._found(anew, self._known[place], low, high)
-        self._stop_at_gaps()
+            return
         if paused:
             consumer.pause(consumer.assignment())
-        elif was_paused:
+        elif self._paused:
             consumer.resume(consumer.assignment())
-        return paused
+        self._paused = paused
 
     def _watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         try:

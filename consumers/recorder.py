@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.messages import as_bytes, dead_letter
-from schemas.catalogue import DEAD_LETTERS, TAGGED
+from schemas.catalogue import DEAD_LETTERS, TAGGED, Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from services.ledger import dead_letters, policies, positions
@@ -20,7 +20,7 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.ledger.recording import Arrival, Recorded, from_deciding_json, record
 from services.policy.model import Policy
-from services.policy.tagging import Untaggable, tag
+from services.policy.tagging import Untaggable, Value, tag
 from services.vault.sealing import Seal
 
 ROLE = "recorder"
@@ -79,14 +79,14 @@ class Recorder:
             self.observer.parked(letter)
 
     def _arrival(self, message: Message) -> Arrival:
-        value = self.codec.decode(TAGGED, as_bytes(message.value()))
+        value = self._decoded(TAGGED, message)
         arrival = Arrival(
             source=value["source"],
             id=value["id"],
             type=value["type"],
             time=value["time"],
             content_hash=value["content_hash"],
-            deciding=from_deciding_json(value["deciding"]),
+            deciding=_deciding(value["deciding"]),
             topic=value["topic"],
             partition=value["partition"],
             offset=value["offset"],
@@ -96,10 +96,23 @@ class Recorder:
         return arrival
 
     def _letter(self, message: Message) -> DeadLetter:
-        value: dict[str, Any] = self.codec.decode(DEAD_LETTERS, as_bytes(message.value()))
-        return DeadLetter(**value)
+        return DeadLetter(**self._decoded(DEAD_LETTERS, message))
+
+    def _decoded(self, topic: Topic, message: Message) -> dict[str, Any]:
+        value = self.codec.decode(topic, as_bytes(message.value()))
+        for name, one in value.items():
+            if isinstance(one, str) and "\0" in one:  # which PostgreSQL keeps in no text
+                raise Undecodable(why=f"{name} holds a null character", topic=topic.name)
+        return value
 
     def _conflict(self, arrival: Arrival, message: Message) -> DeadLetter:
         why = f"another event of {arrival.topic} has this identity and other content"
         cause = Untaggable("identity-conflict", "id", why)
         return dead_letter(ROLE, message, cause, self.seal, self.now())
+
+
+def _deciding(text: str) -> dict[str, Value]:
+    try:
+        return from_deciding_json(text)
+    except (ValueError, AttributeError, RecursionError) as cause:
+        raise Undecodable(why="deciding is no JSON object", topic=TAGGED.name) from cause

@@ -6,7 +6,7 @@ in-sync replica, and what is sent counts only once the broker has said so.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -37,6 +37,18 @@ class BusUnavailable(TermijnError):
     """The broker did not answer, or refused; nothing was lost, and the role tries again.
 
     The operator looks whether the brokers are up, and whether this role may do what it asked.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+
+
+class BusRefused(TermijnError):
+    """The broker does not let this role read, and will not by itself; the role has stopped.
+
+    The operator mends its rights (ACLs, credentials) or its version, and starts it again.
     """
 
     def __init__(self, what: str, why: str) -> None:
@@ -105,19 +117,16 @@ class Bus:
 
     def sender(self) -> Sender:
         """Something that sends and waits for the broker's word."""
-        return Sender(
-            Producer(
-                {
-                    "bootstrap.servers": self._bootstrap,
-                    "acks": "all",
-                    "enable.idempotence": True,
-                    "linger.ms": 5,
-                    "compression.type": "lz4",
-                    "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
-                    "log_level": 3,
-                }
-            )
-        )
+        settings: dict[str, str | int | bool] = {
+            "bootstrap.servers": self._bootstrap,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+            "log_level": 3,
+        }
+        return Sender(lambda: Producer(settings))
 
     def ensure(self, topics: Iterable[Topic]) -> None:
         """Make the topics that are not there.
@@ -147,6 +156,8 @@ class Bus:
         for name, made in self._admin.create_topics(missing).items():
             try:
                 made.result(_CALL_SECONDS)
+            except TimeoutError as cause:
+                raise BusUnavailable(f"make topic {name}", "no answer in time") from cause
             except KafkaException as cause:
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
@@ -168,22 +179,29 @@ class Bus:
         for name, answer in asked.items():
             try:
                 found[name] = str(answer.result(_CALL_SECONDS).topic_id)
+            except TimeoutError as cause:
+                raise BusUnavailable(f"describe {name}", "no answer in time") from cause
             except KafkaException as cause:
                 if cause.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise BusUnavailable(f"describe {name}", str(cause.args[0])) from cause
         return found
 
     def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
-        """The end offset of every partition of the topics that are there, as it is now.
+        """The end offset of every partition of the topics, as it is now.
 
         Raises:
-            BusUnavailable: the broker did not answer.
+            BusUnavailable: the broker did not answer, or shows one of the topics not at all: who
+                passed over it would take what is on it for read.
         """
         listed = self._call("list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS))
+        for topic in topics:
+            shown = listed.topics.get(topic)
+            if shown is None or not shown.partitions:
+                why = "it is not there, or may not be seen" if shown is None else str(shown.error)
+                raise BusUnavailable(f"find the ends of {topic}", why)
         wanted = {
             TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # it has no types
             for topic in topics
-            if topic in listed.topics
             for partition in listed.topics[topic].partitions
         }
         if not wanted:
@@ -215,8 +233,9 @@ class Bus:
 class Sender:
     """Sends messages, and knows where each stands when it returns."""
 
-    def __init__(self, producer: Producer) -> None:
-        self._producer = producer
+    def __init__(self, open_producer: Callable[[], Producer]) -> None:
+        self._open = open_producer
+        self._producer = open_producer()
 
     def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
         """Send all, and return where each stands, in order, once the broker has taken every one.
@@ -225,12 +244,12 @@ class Sender:
             Undelivered: the broker did not take one of them; others may have been taken.
         """
         placed: list[Placed | None] = [None] * len(messages)
-        failed: list[tuple[str, str]] = []
+        failed: list[tuple[str, KafkaError]] = []
 
         def reporter(index: int) -> Any:
             def report(error: KafkaError | None, message: Any) -> None:
                 if error is not None:
-                    failed.append((messages[index].topic, error.str()))
+                    failed.append((messages[index].topic, error))
                 else:
                     placed[index] = Placed(
                         topic=message.topic(),
@@ -243,8 +262,8 @@ class Sender:
         for index, message in enumerate(messages):
             self._produce(message, reporter(index))
         self._producer.flush(_DELIVERY_SECONDS * 2)
-        if failed:
-            raise Undelivered(*failed[0])
+        for topic, error in failed:
+            raise self._undelivered(topic, error)
         done = [one for one in placed if one is not None]
         if len(done) != len(messages):
             raise Undelivered(messages[placed.index(None)].topic, "no delivery report in time")
@@ -263,7 +282,12 @@ class Sender:
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as cause:
-                raise Undelivered(message.topic, str(cause.args[0])) from cause
+                raise self._undelivered(message.topic, cause.args[0]) from cause
             else:
                 self._producer.poll(0)
                 return
+
+    def _undelivered(self, topic: str, error: KafkaError) -> Undelivered:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._producer = self._open()  # the old one will never send anything again
+        return Undelivered(topic, error.str())

@@ -60,7 +60,7 @@ class Anchored:
             rank = (event.time, event.source, event.id)
             for move in event.moves:
                 last = self._last.get(move.clock)
-                if last is None or rank > last[0]:
+                if last is None or rank >= last[0]:
                     self._last[move.clock] = (rank, move.move)
 
     def __call__(self, clock: ClockKey) -> datetime | None:

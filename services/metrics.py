@@ -194,7 +194,9 @@ class Metrics:
         """Add to a histogram; a time below zero counts as zero."""
         self._labelled(name, labels).observe(max(0.0, value))
 
-    def replace(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+    def replace(
+        self, name: str, values: Mapping[tuple[str, str], float] | Mapping[tuple[str], float]
+    ) -> None:
         """Set a labelled gauge to exactly these values; what is not among them is gone."""
         gauge = self._known[name]
         gauge.clear()

@@ -139,7 +139,7 @@ class Observer:
         metrics.set("termijn_stops", len(status.stops))
         metrics.replace(
             "termijn_commands_outstanding",
-            {(k, s): v for (k, s), v in status.commands.items() if s in OUTSTANDING},
+            {k: v for k, v in status.commands.items() if k[1] in (*OUTSTANDING, "refused")},
         )
         metrics.replace(
             "termijn_commands_escalated", {(k,): v for k, v in status.escalated.items()}

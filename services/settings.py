@@ -6,6 +6,7 @@ The environment wins over the file that `TERMIJN_SETTINGS` names; a section of t
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -16,6 +17,7 @@ from schemas.errors import TermijnError
 
 FILE = "TERMIJN_SETTINGS"
 _DATA = Path(".termijn")
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
 class BadSetting(TermijnError):
@@ -38,6 +40,27 @@ def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
         raise ValueError("is below 0")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("is below 1")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**16:
+        raise ValueError("is no port")
+    return value
+
+
+def _some_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value == 0:
+        raise ValueError("is no length of time")
     return value
 
 
@@ -82,7 +105,7 @@ class Kafka:
     schema_registry_url: str = _setting(
         "SCHEMA_REGISTRY_URL", "", "Confluent-compatible registry; none: single-object encoding."
     )
-    batch: int = _setting("TERMIJN_BATCH", 2_000, "Most messages a batch.", _natural)
+    batch: int = _setting("TERMIJN_BATCH", 2_000, "Most messages a batch.", _positive)
     batch_seconds: float = _setting(
         "TERMIJN_BATCH_SECONDS", 0.2, "Longest wait for a batch, in seconds.", _seconds
     )
@@ -119,8 +142,8 @@ class Storage:
 class Deleting:
     """How the deleter works."""
 
-    claim: int = _setting("TERMIJN_CLAIM", 2_000, "Most records a claim looks at.", _natural)
-    relay: int = _setting("TERMIJN_RELAY", 500, "Most commands a relay sends at once.", _natural)
+    claim: int = _setting("TERMIJN_CLAIM", 2_000, "Most records a claim looks at.", _positive)
+    relay: int = _setting("TERMIJN_RELAY", 500, "Most commands a relay sends at once.", _positive)
     rest_seconds: float = _setting(
         "TERMIJN_REST_SECONDS", 0.2, "Rest between rounds with nothing to do, in seconds.", _seconds
     )
@@ -131,13 +154,13 @@ class Deleting:
         _natural,
     )
     retry_seconds: float = _setting(
-        "TERMIJN_RETRY_SECONDS", 60.0, "Wait before the second attempt; it doubles.", _seconds
+        "TERMIJN_RETRY_SECONDS", 60.0, "Wait before the second attempt; it doubles.", _some_seconds
     )
     retry_cap_seconds: float = _setting(
-        "TERMIJN_RETRY_CAP_SECONDS", 21_600.0, "Longest wait between attempts.", _seconds
+        "TERMIJN_RETRY_CAP_SECONDS", 21_600.0, "Longest wait between attempts.", _some_seconds
     )
     validity_seconds: float = _setting(
-        "TERMIJN_VALIDITY_SECONDS", 604_800.0, "How long an attempt may be obeyed.", _seconds
+        "TERMIJN_VALIDITY_SECONDS", 604_800.0, "How long an attempt may be obeyed.", _some_seconds
     )
     clock_tolerance_seconds: float = _setting(
         "TERMIJN_CLOCK_TOLERANCE_SECONDS",
@@ -155,7 +178,7 @@ class Operating:
         "TERMIJN_METRICS_PORT",
         0,
         "Port of /metrics on 127.0.0.1; 0 takes the role's own.",
-        _natural,
+        _port,
     )
     log_form: str = _setting("TERMIJN_LOG", "console", "Log form: console or json.", _form)
     operator: str = _setting(
@@ -226,7 +249,7 @@ def shown(environment: Mapping[str, str] | None = None) -> Iterator[Shown]:
             yield Shown(
                 variable=one.metadata["variable"],
                 key=f"{name}.{one.name}",
-                value="(set)" if hidden else _text(value),
+                value="(set)" if hidden else _CREDENTIALS.sub("//(hidden)@", _text(value)),
                 source=sources.get((name, one.name), "default"),
                 meaning=one.metadata["meaning"],
             )

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
 from services.ledger import clocks, journal, tables
 from services.ledger.clocks import Clock
@@ -211,6 +211,7 @@ def _due_clocks(connection: Connection, now: datetime, limit: int) -> list[Clock
     rows = connection.execute(
         select(tables.clock)
         .where(column.next_due <= now, column.next_due.is_not(None), column.backfill.is_(None))
+        .where(or_(column.cursor.is_(None), column.fired_to <= now))
         .order_by(column.next_due)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, or_, select, update
 from schemas.errors import TermijnError
 from services.ledger import journal, tables
 from services.ledger.rows import insert
-from services.ledger.states import State
+from services.ledger.states import Happening, State
 from services.policy.calendar import period
 from services.policy.model import Policy
 
@@ -41,9 +41,11 @@ class UnknownCommand(TermijnError):
     The operator looks for a system that mixes up topics, or for a ledger restored from a backup.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(f"{answer.system} answered command {answer.command_id}, which it has not")
-        self.answer = answer
+    def __init__(self, command_id: UUID, system: str | None = None) -> None:
+        where = f" of {system}" if system else ""
+        super().__init__(f"there is no command {command_id}{where}")
+        self.command_id = command_id
+        self.system = system
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime
         select(tables.command).where(column.command_id == answer.command_id).with_for_update()
     ).one_or_none()
     if command is None or command.system != answer.system:
-        raise UnknownCommand(answer)
+        raise UnknownCommand(answer.command_id, answer.system)
     known = connection.execute(
         select(tables.acknowledgement.c.command_id).where(
             tables.acknowledgement.c.acknowledgement_id == answer.acknowledgement_id
@@ -77,11 +79,17 @@ def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime
     ).first()
     if known:
         return Settled(state=command.state, suspicious=False, repeated=True)
-    [state] = journal.transition(connection, [command], answer.status, now, outcome=answer.status)
+    is_recall = command.action == "recall"
+    happening: Happening = answer.status
+    if is_recall and answer.status == "recalled":
+        happening = "done"  # the recall itself is done; what it took back is `recalled`
+    [state] = journal.transition(connection, [command], happening, now, outcome=answer.status)
     insert(connection, tables.acknowledgement, [_row(answer, now)])
     if state == "refused" and policy.systems[answer.system].role != "controller":
         _escalate(connection, command.command_id, now)
-    if command.action == "recall" and state == "acknowledged":
+    if command.state == "recalling" and state != "recalling":
+        _end_recall(connection, command.command_id, now)
+    if is_recall and state in ("acknowledged", "refused"):
         _recalled(connection, command.supersedes, answer, now)
     if state == "recalled" and command.state != "recalled":
         journal.look_again(connection, command.command_id, now)
@@ -119,7 +127,9 @@ def close(connection: Connection, command_id: UUID, now: datetime) -> State:
     """
     command = connection.execute(
         select(tables.command).where(tables.command.c.command_id == command_id).with_for_update()
-    ).one()
+    ).one_or_none()
+    if command is None:
+        raise UnknownCommand(command_id)
     [state] = journal.transition(connection, [command], "close", now, outcome="closed")
     return state
 
@@ -132,6 +142,15 @@ def _recalled(connection: Connection, original: UUID, answer: Answer, now: datet
     [state] = journal.transition(connection, [command], happening, now, outcome=happening)
     if state == "recalled" and command.state != "recalled":
         journal.look_again(connection, original, now)
+
+
+def _end_recall(connection: Connection, original: UUID, now: datetime) -> None:
+    """The command itself was answered: its recall has nothing left to take back."""
+    column = tables.command.c
+    query = select(tables.command).where(column.supersedes == original, column.action == "recall")
+    for row in connection.execute(query.with_for_update()).all():
+        over: Happening = "stale" if row.state == "unsent" else "done"
+        journal.transition(connection, [row], over, now)
 
 
 def _escalate(connection: Connection, command_id: UUID, now: datetime) -> None:

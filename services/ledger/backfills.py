@@ -42,7 +42,12 @@ def held(connection: Connection, backfills: Collection[str], now: datetime) -> s
         for one in sorted(backfills)
     ]
     insert_missing(connection, tables.backfill, rows)
-    query = select(tables.backfill).where(tables.backfill.c.released_at.is_(None))
+    query = (
+        select(tables.backfill)
+        .where(tables.backfill.c.released_at.is_(None))
+        .order_by(tables.backfill.c.backfill)
+        .with_for_update(read=True)  # a release waits for what is being recorded
+    )
     return {row.backfill for row in fetch(connection, query, tables.backfill.c.backfill, backfills)}
 
 
@@ -81,6 +86,12 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
         update(tables.clock)
         .where(tables.clock.c.moved_backfill == backfill)
         .values(moved_backfill=None)
+    )
+    clock = tables.clock.c
+    connection.execute(  # what came while the clock was held back has not been looked at under it
+        update(tables.clock)
+        .where(clock.backfill == backfill, clock.fired_to.is_not(None))
+        .values(next_due=clock.fired_to, fired_to=None, cursor=None)
     )
     connection.execute(
         update(tables.clock).where(tables.clock.c.backfill == backfill).values(backfill=None)

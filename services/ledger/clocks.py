@@ -66,7 +66,7 @@ class Clock:
 
     def moved(self, move: Move) -> Clock:
         """The clock after a move: the last writer's, in whatever order the moves arrive."""
-        if self.moved_at and move.rank <= (self.moved_at, self.moved_source, self.moved_id):
+        if self.moved_at and move.rank < (self.moved_at, self.moved_source, self.moved_id):
             return self
         return replace(
             self,

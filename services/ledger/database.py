@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
@@ -20,6 +21,7 @@ _TRY_AGAIN = frozenset({"40P01", "40001", "23505"})
 """Deadlock, serialisation failure, and a key that another transaction inserted first: the second look
 finds it there."""
 _ATTEMPTS = 10
+_PAUSE_SECONDS = 0.01
 _IDLE_IN_TRANSACTION = "60s"
 _SQLITE_BUSY_SECONDS = 60
 
@@ -65,6 +67,7 @@ class Ledger:
             except DBAPIError as cause:
                 if attempt == _ATTEMPTS or getattr(cause.orig, "sqlstate", None) not in _TRY_AGAIN:
                     raise
+                sleep(_PAUSE_SECONDS * attempt)
         raise AssertionError("unreachable")
 
     @contextmanager

@@ -186,7 +186,7 @@ def transition(
     by_state: defaultdict[State, list[UUID]] = defaultdict(list)
     freed = []
     for command, state in zip(commands, states, strict=True):
-        if state != command.state or changes:
+        if state != command.state or (changes and state not in SETTLED):
             by_state[state].append(command.command_id)
         if state in FREED and command.state not in FREED:
             freed.append(command.command_id)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import clocks, tables
 from services.ledger.rows import insert
-from services.policy.loader import digest
+from services.policy.loader import digest, shapes
 from services.policy.model import Policy
 
 _AT_ONCE = 1_000
@@ -31,15 +33,28 @@ class OtherPolicy(TermijnError):
         self.given = given
 
 
+class OtherShape(TermijnError):
+    """The policy gives recorded events other subjects or clocks; the active policy stays as it is.
+
+    What is recorded hangs on the clocks of the active policy. The operator gives the changed event type
+    another name, or records the history anew in an empty ledger.
+    """
+
+    def __init__(self, event_types: tuple[str, ...]) -> None:
+        super().__init__(
+            f"it gives other subjects or clocks to {', '.join(event_types)},"
+            " of which the ledger may hold events"
+        )
+        self.event_types = event_types
+
+
 def ensure(connection: Connection, policy: Policy, now: datetime) -> None:
     """Make sure that the policy is the active one; the first that an empty ledger sees becomes it.
 
     Raises:
         OtherPolicy: another policy, or another version of it, is active.
     """
-    active = connection.execute(
-        select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
-    ).one_or_none()
+    active = _active(connection)
     if active is None:
         _write(connection, policy, now)
     elif active.digest != digest(policy):
@@ -49,9 +64,17 @@ def ensure(connection: Connection, policy: Policy, now: datetime) -> None:
 def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     """Make another policy the active one: everything that is held is looked at again under it.
 
-    What was carried out stands. Events of types that the policy does not know would lose their windows;
-    they make the next look fail, loudly.
+    What was carried out stands.
+
+    Raises:
+        OtherShape: it hangs events of a known type on other subjects or clocks.
     """
+    active = _active(connection)
+    known = json.loads(active.shapes) if active else {}
+    given = shapes(policy)
+    changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
+    if changed:
+        raise OtherShape(changed)
     _write(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
     after = UUID(int=0)
@@ -70,11 +93,17 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
         after = found[-1].clock_id
 
 
+def _active(connection: Connection) -> Row[Any] | None:
+    query = select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
+    return connection.execute(query).one_or_none()
+
+
 def _write(connection: Connection, policy: Policy, now: datetime) -> None:
     row = {
         "policy": policy.policy,
         "version": policy.version,
         "digest": digest(policy),
+        "shapes": json.dumps(shapes(policy)),
         "activated_at": now,
     }
     insert(connection, tables.active_policy, [row])

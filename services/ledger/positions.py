@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, select, update
+from sqlalchemy.exc import IntegrityError
 
 from schemas.errors import TermijnError
 from services.ledger import tables
@@ -114,11 +116,15 @@ def advance(connection: Connection, role: str, advances: Iterable[Advance]) -> N
     """
     for one in sorted(advances, key=lambda one: one.log):
         if one.expected is None:
-            insert(connection, tables.position, [{**_key(role, one.log), "next": one.next}])
+            row = {**_key(role, one.log), "next": one.next}
+            try:
+                insert(connection, tables.position, [row])
+            except IntegrityError as cause:
+                raise Fenced(role, one.log) from cause
             continue
         moved = connection.execute(
             update(tables.position)
-            .where(_is(role, one.log), tables.position.c.next == one.expected)
+            .where(_is(tables.position, role, one.log), tables.position.c.next == one.expected)
             .values(next=one.next)
         )
         if moved.rowcount != 1:
@@ -126,7 +132,10 @@ def advance(connection: Connection, role: str, advances: Iterable[Advance]) -> N
 
 
 def found_gap(connection: Connection, gap: Gap, now: datetime) -> None:
-    """Note a gap; the role stands still until a named operator accepts it."""
+    """Note a gap; the role stands still until a named operator accepts it.
+
+    One that waits already keeps what was expected at first, and learns what the log has by now.
+    """
     row = {
         **_key(gap.role, gap.log),
         "expected": gap.expected,
@@ -134,27 +143,27 @@ def found_gap(connection: Connection, gap: Gap, now: datetime) -> None:
         "high": gap.high,
         "found_at": now,
     }
-    insert_or_update(connection, tables.gap, [row], ("expected", "low", "high", "found_at"))
+    insert_or_update(connection, tables.gap, [row], ("low", "high", "found_at"))
 
 
 def gaps(connection: Connection) -> Sequence[Gap]:
-    """The gaps that wait to be accepted."""
-    rows = connection.execute(select(tables.gap).order_by(tables.gap.c.role, tables.gap.c.topic))
-    return [
-        Gap(
-            role=row.role,
-            log=Log(
-                cluster_id=row.cluster_id,
-                topic=row.topic,
-                topic_id=row.topic_id,
-                partition=row.partition,
-            ),
-            expected=row.expected,
-            low=row.low,
-            high=row.high,
-        )
-        for row in rows
-    ]
+    """The gaps that wait to be accepted; those of one place in the order in which they were found."""
+    column = tables.gap.c
+    rows = connection.execute(
+        select(tables.gap).order_by(column.role, column.topic, column.partition, column.found_at)
+    )
+    return [_gap(row) for row in rows]
+
+
+def waiting_gap(connection: Connection, role: str, log: Log) -> Gap | None:
+    """The gap of this very log that waits to be accepted.
+
+    A position may come to lie inside the log again, when a log that was cut short has grown past it:
+    what stands between is unread all the same.
+    """
+    query = select(tables.gap).where(_is(tables.gap, role, log))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _gap(row)
 
 
 def accept(
@@ -198,6 +207,21 @@ def accept(
     return gap.low
 
 
+def _gap(row: Row[Any]) -> Gap:
+    return Gap(
+        role=row.role,
+        log=Log(
+            cluster_id=row.cluster_id,
+            topic=row.topic,
+            topic_id=row.topic_id,
+            partition=row.partition,
+        ),
+        expected=row.expected,
+        low=row.low,
+        high=row.high,
+    )
+
+
 def _key(role: str, log: Log) -> Mapping[str, object]:
     return {
         "role": role,
@@ -208,8 +232,8 @@ def _key(role: str, log: Log) -> Mapping[str, object]:
     }
 
 
-def _is(role: str, log: Log) -> ColumnElement[bool]:
-    column = tables.position.c
+def _is(table: Table, role: str, log: Log) -> ColumnElement[bool]:
+    column = table.c
     return and_(
         column.role == role,
         column.cluster_id == log.cluster_id,

@@ -113,7 +113,7 @@ def record(
         duplicates=duplicates,
         conflicts=tuple(conflicts),
         after_end=sum(_is_after_end(one, moved.clocks) for one in records),
-        overdue=sum(row["next_due"] is not None and row["next_due"] < now for row in rows),
+        overdue=sum(_is_overdue(one, moved.clocks, policy, now) for one in records),
     )
 
 
@@ -208,6 +208,15 @@ def _row(one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy) -> di
         "next_due": min(wakes, default=None),
         "backfill": one.arrival.backfill,
     }
+
+
+def _is_overdue(
+    one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy, now: datetime
+) -> bool:
+    def anchor(key: ClockKey) -> datetime | None:
+        return known[clock_id(key)].anchor
+
+    return any(step.due < now for step in steps.steps(one.tagged, one.subject, anchor, policy))
 
 
 def _is_after_end(one: _Record, known: Mapping[UUID, clocks.Clock]) -> bool:

@@ -67,7 +67,6 @@ _OUT: Mapping[Happening, State] = {
     "partial": "sent",
     "failed": "sent",
     "refused": "refused",
-    "recalled": "recalled",
 }
 _AFTER: Mapping[State, Mapping[Happening, State]] = {
     "unsent": {"sending": "sending", "stale": "cancelled", "close": "closed"},
@@ -80,6 +79,7 @@ _AFTER: Mapping[State, Mapping[Happening, State]] = {
         "partial": "recalling",
         "failed": "recalling",
         "refused": "recalled",
+        "recalled": "recalled",
     },
     "refused": {**_OUT, "stale": "cancelled", "partial": "refused", "failed": "refused"},
 }

@@ -324,6 +324,7 @@ active_policy = Table(
     Column("policy", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("digest", Text, nullable=False),
+    Column("shapes", Text, nullable=False),
     Column("activated_at", Instant, nullable=False),
 )
 """The policy from which all windows derive: the last row is the active one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import TermijnError
 from services.policy.calendar import period
-from services.policy.model import EventType, HoldingRule, MoveRule, Policy, SubjectField
+from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
 
 SHIPPED = "optimum_pos.yaml"
 Path_ = tuple[str | int, ...]
@@ -91,6 +91,30 @@ def loads(text: str, name: str) -> Policy:
 def digest(policy: Policy) -> str:
     """What tells one policy from another: a hash of all that it says."""
     return sha256(_ADAPTER.dump_json(policy)).hexdigest()
+
+
+def shapes(policy: Policy) -> dict[str, str]:
+    """Per event type, a hash of whose data it holds and which clocks it hangs on and moves.
+
+    What the ledger has already hung on clocks fits another policy only where these stay the same.
+    """
+    found = {}
+    for name, event in policy.events.items():
+        holdings = [
+            (
+                holding.subject,
+                holding.for_kinds,
+                holding.when,
+                policy.rules[holding.rule].anchor,
+                policy.rules[holding.rule].pseudonymise,
+                policy.bases[holding.basis].statutory,
+            )
+            for holding in event.holdings
+        ]
+        clocks = {clock: (spec.key, spec.parent) for clock, spec in sorted(policy.clocks.items())}
+        shape = repr((event.subject, holdings, event.moves, event.fields, clocks))
+        found[name] = sha256(shape.encode()).hexdigest()
+    return found
 
 
 def json_schema() -> dict[str, Any]:
@@ -181,14 +205,20 @@ def _check_holding(
         yield from _known((*path, "for_kinds", index), kind, policy.subjects)
     if holding.subject:
         yield from _check_subject((*path, "subject"), holding.subject, event, policy)
-    for name in holding.when:
+    for name, allowed in holding.when.items():
         yield from _known((*path, "when", name), name, event.fields)
+        yield from _possible((*path, "when", name), allowed, event.fields.get(name))
     for name, by_value in holding.systems_when.items():
         yield from _known((*path, "systems_when", name), name, event.fields)
         for value, systems in by_value.items():
+            place = (*path, "systems_when", name, value)
+            yield from _possible(place, [value], event.fields.get(name))
             for system in systems:
                 yield from _known((*path, "systems_when", name, value), system, policy.systems)
     yield from _known((*path, "systems_from"), holding.systems_from, event.fields)
+    listed = event.fields.get(holding.systems_from or "")
+    if listed and listed.type != "strings":
+        yield (*path, "systems_from"), "is no list field"
     rule = policy.rules.get(holding.rule)
     clock = policy.clocks.get(rule.anchor.clock or "") if rule else None
     for name in clock.key if clock else ():
@@ -205,6 +235,9 @@ def _check_move(
     clock = policy.clocks.get(move.clock)
     for name in clock.key if clock else ():
         yield from _known((*path, "key", name), move.key.get(name, name), event.fields)
+    for name in move.key if clock else ():
+        if clock and name not in clock.key:
+            yield (*path, "key", name), f"{name!r} is no key of the clock {move.clock}"
 
 
 def _check_period(
@@ -228,6 +261,17 @@ def _known(
         yield path, f"{name!r} is not defined"
 
 
+def _possible(
+    path: Path_, values: Iterable[str | bool], field: Field | None
+) -> Iterator[tuple[Path_, str]]:
+    """A condition on a value that the field never has would lose its holding in silence."""
+    for value in values:
+        if field and field.one_of and value not in field.one_of:
+            yield path, f"{value!r} is none of {', '.join(field.one_of)}"
+        if field and (field.type == "boolean") != isinstance(value, bool):
+            yield path, f"{value!r} is no value of type {field.type}"
+
+
 def _invalid(file: str, line: int, key: str, why: str) -> InvalidPolicy:
     return InvalidPolicy((Problem(file=file, line=line, key=key, why=why),))
 
@@ -242,6 +286,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a list or a map", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands twice", key.start_mark

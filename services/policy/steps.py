@@ -173,7 +173,7 @@ def _restrictions(system: str, serving: list[_Held], erasure: Step | None) -> It
             ended,
             at=at,
             erase_by=max(one.window.erase_by for one in ended if one.window.erase_by),
-            hangs_on=[one.holding for one in serving],
+            hangs_on=[one.holding for one in ended],
             reason="a purpose has ended, another goes on",
         )
 

@@ -21,6 +21,9 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(9900, 1, 1, tzinfo=UTC)
 """No event is later: its windows could not be computed."""
 
+LONGEST = 512
+"""No identifier is longer, in characters: databases index it."""
+
 Reason = Literal[
     "unknown-type",
     "unknown-subject",
@@ -198,8 +201,11 @@ def _deciding(kind: EventType, data: Mapping[str, Any]) -> Iterator[tuple[str, V
 
 
 def _value(name: str, field: Field, value: Any) -> Value:
-    if any(_unprintable(one) for one in (value if isinstance(value, list | tuple) else (value,))):
-        raise Untaggable("invalid-field", name, "holds a control character")
+    for text in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(text, str) and len(text) > LONGEST:
+            raise Untaggable("invalid-field", name, f"is longer than {LONGEST} characters")
+        if _unprintable(text):
+            raise Untaggable("invalid-field", name, "holds a control character")
     match field.type, value:
         case "string", str():
             if field.one_of and value not in field.one_of:

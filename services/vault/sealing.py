@@ -6,9 +6,11 @@ import base64
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,7 +19,7 @@ from schemas.errors import TermijnError
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-_OWNER_ONLY = 0o600
+_EVERYBODY = 0o007
 
 
 class UnusableKey(TermijnError):
@@ -87,27 +89,44 @@ def read_key(path: Path) -> Seal:
     """The seal of a key file.
 
     Raises:
-        UnusableKey: there is none, or it holds no key.
+        UnusableKey: there is none, it holds no key, or everybody on this machine may use it.
     """
     try:
+        mode = path.stat().st_mode
         key = base64.b64decode(path.read_text("ascii").strip(), validate=True)
     except (OSError, ValueError) as cause:
         raise UnusableKey(path, f"cannot be read: {cause}") from cause
     if len(key) != _KEY_BYTES:
         raise UnusableKey(path, f"holds no key of {_KEY_BYTES} bytes in base64")
+    if mode & _EVERYBODY:
+        raise UnusableKey(path, "is open to everybody on this machine; give it mode 0600")
     return Seal(key)
 
 
 def read_or_make_key(path: Path) -> Seal:
-    """The seal of a key file, which is made, for its owner only, where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """The seal of a key file, which is made, for its owner only, where there is none.
+
+    It is there whole or not at all; of several processes that make it at once, all use the first one's.
+
+    Raises:
+        UnusableKey: it cannot be made, or what is there cannot be used.
+    """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-    except FileExistsError:
-        return read_key(path)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(base64.b64encode(os.urandom(_KEY_BYTES)).decode())
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_key(path)
+    except OSError as cause:
+        raise UnusableKey(path, f"cannot be made: {cause}") from cause
     return read_key(path)
+
+
+def _make_key(path: Path) -> None:
+    with NamedTemporaryFile("w", encoding="ascii", dir=path.parent) as file:  # with mode 0600
+        file.write(base64.b64encode(os.urandom(_KEY_BYTES)).decode())
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def _text(data: bytes | None) -> str | None:

@@ -76,6 +76,17 @@ def contact_changed(id_: str, time: str, former: str, contact: str, supplier: st
     )
 
 
+def purchase_invoice(id_: str, time: str, contact: str = "1", supplier: str = "1") -> Event:
+    return event(
+        id_,
+        "billing.purchase-invoice-received",
+        time,
+        invoice_id=id_,
+        supplier_id=supplier,
+        contact_id=contact,
+    )
+
+
 def supplier_ended(id_: str, time: str, supplier: str = "1") -> Event:
     return event(id_, "suppliers.supplier-ended", time, supplier_id=supplier)
 

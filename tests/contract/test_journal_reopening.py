@@ -18,6 +18,7 @@ from tests.contract.arrivals import (
     contact_changed,
     engaged,
     invoice,
+    purchase_invoice,
     reinstated,
     supplier_ended,
     terminated,
@@ -231,6 +232,17 @@ class TestReopening:
         known = [*events[:3], *events[-1:], corrected]
         assert too_early(ledger, [*events, corrected], at) == []
         assert missing(ledger, known, at) == []
+
+    def test_an_end_that_turns_out_earlier_midway_is_walked_from_the_start(
+        self, ledger: Ledger
+    ) -> None:
+        """Of 700 records 500 were claimed under the later end; all 700 are told the earlier one."""
+        bills = [purchase_invoice(f"p{number:03}", JOINED) for number in range(700)]
+        take(ledger, [*bills, contact_changed("e2", BACK, "1", "2")], BACK)
+        ledger.write(lambda c: claim(c, POLICY, instant(BACK), limit=1))
+        take(ledger, [supplier_ended("e3", ENDED)], BACK)
+        sweep(ledger, BACK)
+        assert told(ledger, system="procurement", state="unsent") == 701
 
     def test_a_suppliers_new_start_recalls_its_contacts(self, ledger: Ledger) -> None:
         """A parent's move takes back what its children's records were told."""

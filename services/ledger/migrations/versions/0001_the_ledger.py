@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("policy", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("shapes", sa.Text(), nullable=False),
         sa.Column("activated_at", tables.Instant(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("number"),
     )

@@ -1,0 +1,283 @@
+"""The README names everything there is, and nothing that is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from schemas import catalogue
+from schemas.events import CloudEvent, instant, to_headers
+from services import settings
+from services.cli.main import termijn
+from services.metrics import CATALOGUE, PORTS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+TABLE_ROWS = [line for line in README.splitlines() if line.startswith("|")]
+FOLDERS = "schemas|services|consumers|deploy|tests"
+
+
+def commands(
+    group: click.Group, name: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that is not hidden, with its name in full."""
+    for word, command in group.commands.items():
+        if command.hidden:
+            continue
+        if isinstance(command, click.Group):
+            yield from commands(command, (*name, word))
+        else:
+            yield (*name, word), command
+
+
+COMMANDS = dict(commands(termijn))
+
+
+def section(title: str) -> str:
+    """The text under a heading of the second level."""
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def first_cells(text: str) -> list[str]:
+    """What stands between backticks in the first column of the tables of a text."""
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
+    return [word for cell in rows for word in re.findall(r"`([^`]+)`", cell)]
+
+
+def table(text: str, header: str) -> str:
+    """The one table whose header row begins so."""
+    return text.split(header, 1)[1].split("\n\n", 1)[0]
+
+
+def examples() -> list[str]:
+    """The lines of the code blocks that are commands of ours."""
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [
+        line
+        for block in blocks
+        for line in block.splitlines()
+        if line.startswith("termijn ") and "│" not in line
+    ]
+
+
+def mentions() -> list[str]:
+    """Everything in backticks in the text that begins with `termijn` and a blank."""
+    return re.findall(r"`(termijn [^`\n]+)`", README)
+
+
+def named(words: list[str]) -> tuple[str, ...]:
+    """The command that words begin with."""
+    for length in (2, 1):
+        if tuple(words[:length]) in COMMANDS:
+            return tuple(words[:length])
+    raise AssertionError(f"there is no command {' '.join(words)}")
+
+
+def avro_fields(schema: str) -> list[str]:
+    """The fields of one of our own schemas."""
+    text = (ROOT / "schemas" / "retention" / f"{schema}.1.avsc").read_text("utf-8")
+    return [field["name"] for field in json.loads(text)["fields"]]
+
+
+def symbols(schema: str, field: str) -> list[str]:
+    """The values of an enumeration."""
+    text = (ROOT / "schemas" / "retention" / f"{schema}.1.avsc").read_text("utf-8")
+    [found] = [one for one in json.loads(text)["fields"] if one["name"] == field]
+    return list(found["type"]["symbols"])
+
+
+def test_the_table_of_commands_is_the_command_line() -> None:
+    """Each command once, and none that does not exist."""
+    in_table = sorted(first_cells(section("Commands")))
+    assert in_table == sorted("termijn " + " ".join(name) for name in COMMANDS)
+
+
+def test_the_table_of_settings_is_the_settings() -> None:
+    """Variables and keys of the file, each once."""
+    in_table = first_cells(section("Settings"))
+    assert in_table == [one.variable for one in settings.shown({})]
+
+
+@pytest.mark.parametrize("one", list(settings.shown({})), ids=lambda one: one.variable)
+def test_a_setting_has_its_key_and_its_default(one: settings.Shown) -> None:
+    """As `termijn settings` shows them; a default that is empty is told in words."""
+    [row] = [line for line in TABLE_ROWS if line.startswith(f"| `{one.variable}` |")]
+    assert f"| `{one.key}` |" in row
+    assert not one.value or f"`{one.value}`" in row
+
+
+def test_no_setting_is_named_that_there_is_not() -> None:
+    """The variables in the text too; two are not settings of a role."""
+    known = {one.variable for one in settings.shown({})}
+    named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", README))
+    assert named_anywhere - known == {"TERMIJN_SETTINGS", "TERMIJN_REQUIRE_ALL"}
+
+
+def test_the_table_of_metrics_is_the_catalogue() -> None:
+    """Each metric once, with its labels."""
+    rows = [line.split("|")[1:3] for line in section("Metrics").splitlines() if "| `" in line]
+    in_table = {
+        re.findall(r"`([^`]+)`", name)[0]: tuple(re.findall(r"`([^`]+)`", labels))
+        for name, labels in rows
+    }
+    assert in_table == {one.name: one.labels for one in CATALOGUE}
+
+
+def test_no_metric_is_named_that_there_is_not() -> None:
+    """In the text either."""
+    known = {one.name for one in CATALOGUE}
+    assert set(re.findall(r"\btermijn_[a-z_]+", README)) - known == set()
+
+
+def test_each_role_has_its_port() -> None:
+    """Where Prometheus finds it."""
+    text = section("How to operate")
+    assert [role for role, port in PORTS.items() if f"{port} ({role})" not in " ".join(text.split())] == []
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_is_a_command_that_can_be_given(line: str) -> None:
+    """Its name, its options, and whatever it cannot do without."""
+    words = shlex.split(line, comments=True)[1:]
+    name = named(words)
+    command = COMMANDS[name]
+    parser = command.make_parser(click.Context(command))
+    given, rest, _ = parser.parse_args(words[len(name) :])
+    assert not rest
+    missing = [
+        parameter.name
+        for parameter in command.params
+        if parameter.required and given.get(str(parameter.name)) is None
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("mention", sorted(set(mentions())))
+def test_a_mention_is_a_command_with_its_options(mention: str) -> None:
+    """In the text as in the examples, though there it need not be whole."""
+    words = mention.split()[1:]
+    if words[0] == "COMMAND":
+        return
+    command = COMMANDS[named(words)]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_an_operators_command_is_shown_with_a_name_and_a_reason() -> None:
+    """Whoever copies a line gets no refusal."""
+    for line in examples():
+        command = COMMANDS[named(shlex.split(line, comments=True)[1:])]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert "--operator" not in options or "--operator NAME" in line
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_every_command_and_option_has_its_help(name: tuple[str, ...]) -> None:
+    """`--help` is complete."""
+    command = COMMANDS[name]
+    assert command.help
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
+
+
+def test_every_path_is_there() -> None:
+    """Files and folders of the project, also those that prove a guarantee."""
+    paths = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]*|\.ci/\w+|[A-Z]+\.md|LICENSE)`", README))
+    assert len(paths) > 20
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+
+
+def test_every_guarantee_names_tests() -> None:
+    """A claim without a test is none."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section("Guarantees and how each is tested").splitlines()
+        if line.startswith("|") and not line.startswith(("| guarantee", "|---"))
+    ]
+    assert rows[0][0]
+    assert all(re.findall(r"`tests/[\w/]+\.py`", tests) for _, tests in rows)
+
+
+def test_the_layout_is_the_folders() -> None:
+    """The folders of the tree and of the tests."""
+    block = section("Layout").split("```")[1]
+    assert re.findall(r"^(\w+)/", block, re.MULTILINE) == FOLDERS.split("|")
+    assert all((ROOT / "tests" / folder).is_dir() for folder in re.findall(r"(\w+)/", block[block.index("\ntests/") + 7 :]))
+    parts = block.split("services/", 1)[1].split("consumers/", 1)[0]
+    assert all((ROOT / "services" / folder).is_dir() for folder in re.findall(r"(\w+)/", parts))
+
+
+@pytest.mark.parametrize(
+    ("schema", "header"),
+    [("command", "| command field |"), ("acknowledgement", "| answer field |")],
+)
+def test_the_fields_of_what_systems_see_are_those_of_its_schema(schema: str, header: str) -> None:
+    """Each once, and none that is not there."""
+    in_table = first_cells(table(README, header))
+    assert sorted(in_table) == sorted(avro_fields(schema))
+
+
+def test_every_status_and_every_action_is_told() -> None:
+    """Those that are not sent yet are named as such."""
+    text = section("How to obey commands") + section("Limits")
+    values = [*symbols("acknowledgement", "status"), *symbols("command", "action")]
+    assert [value for value in values if f"`{value}`" not in text] == []
+
+
+def test_the_table_of_headers_is_what_is_published() -> None:
+    """The CloudEvents binding, with the extension for history."""
+    event = CloudEvent(
+        id="1",
+        source="/crm",
+        type="orders.order-placed",
+        time=instant("2026-03-15T13:00:00Z"),
+        data={},
+        backfill="2019",
+    )
+    in_table = first_cells(table(README, "| header | value |"))
+    assert sorted(in_table) == sorted(name for name, _ in to_headers(event))
+
+
+def test_the_topics_are_those_of_the_catalogue() -> None:
+    """What a system and a publisher have to know."""
+    assert f"`{catalogue.commands('<system>').name}`" in README
+    assert f"`{catalogue.acknowledgements('<system>').name}`" in README
+    assert catalogue.TAGGED.name in README
+    assert catalogue.DEAD_LETTERS.name in README
+
+
+def test_the_page_can_be_read_in_a_terminal() -> None:
+    """No line is longer than 120 characters."""
+    assert [line for line in README.splitlines() if len(line) > 120] == []
+
+
+def test_the_changelog_knows_the_version() -> None:
+    """Of pyproject, as a heading."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_every_make_target_that_is_named_is_there() -> None:
+    """The two commands above all."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"`make (\w+)`", README)) | set(
+        re.findall(r"^make (\w+)", README, re.MULTILINE)
+    )
+    assert {"run", "test"} <= targets
+    assert all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_the_makefile_runs_commands_that_there_are() -> None:
+    """A target that names a command which does not exist only fails at its user's."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    called = re.findall(r"\$\(BIN\)/termijn ([^\n]+)", makefile)
+    assert called
+    for line in called:
+        named(line.split())

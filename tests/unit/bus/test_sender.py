@@ -1,0 +1,114 @@
+"""The sender: what it returns is on the bus; what is not is an error, and the next send starts anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from services.bus import OutMessage, Placed, Sender, Undelivered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The broker's word on one message."""
+
+    at: int
+
+    def topic(self) -> str:
+        return "t"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.at
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeProducer:
+    """Delivers at `flush`, all but what a value names as the error that it meets."""
+
+    errors: dict[bytes, KafkaError] = field(default_factory=dict)
+    refuses: KafkaError | None = None
+    silent: bool = False
+    full: int = 0
+    """How often the local queue is full before it takes the next message."""
+    waiting: list[tuple[bytes, Callable[[Any, Any], None]]] = field(default_factory=list)
+
+    def produce(self, _: str, *, value: bytes, on_delivery: Callable[..., None], **__: Any) -> None:
+        if self.refuses is not None:
+            raise KafkaException(self.refuses)
+        if self.full:
+            self.full -= 1
+            raise BufferError
+        self.waiting.append((value, on_delivery))
+
+    def poll(self, _: float) -> int:
+        return 0
+
+    def flush(self, _: float) -> int:
+        if self.silent:
+            return len(self.waiting)
+        for offset, (value, report) in enumerate(self.waiting):
+            report(self.errors.get(value), Delivered(at=offset))
+        self.waiting.clear()
+        return 0
+
+
+def sender(*producers: FakeProducer) -> Sender:
+    """A sender that opens these producers, one after the other."""
+    left = iter(producers)
+    return Sender(lambda: cast(Producer, next(left)))
+
+
+def messages(*values: bytes) -> list[OutMessage]:
+    return [OutMessage(topic="t", key=None, value=value) for value in values]
+
+
+def test_each_message_gets_its_place_in_order() -> None:
+    """Where the broker put it."""
+    placed = sender(FakeProducer()).send(messages(b"a", b"b"))
+    assert placed == [
+        Placed(topic="t", partition=0, offset=0),
+        Placed(topic="t", partition=0, offset=1),
+    ]
+
+
+def test_one_that_fails_fails_the_whole() -> None:
+    """What depends on all of them must not happen."""
+    producer = FakeProducer(errors={b"b": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)})
+    with pytest.raises(Undelivered, match="t: not delivered: "):
+        sender(producer).send(messages(b"a", b"b", b"c"))
+
+
+def test_silence_is_a_failure() -> None:
+    """Without its delivery report nothing is delivered."""
+    with pytest.raises(Undelivered, match="no delivery report in time"):
+        sender(FakeProducer(silent=True)).send(messages(b"a"))
+
+
+def test_a_full_queue_is_waited_out() -> None:
+    """librdkafka's own; it empties as the broker takes what is in it."""
+    assert len(sender(FakeProducer(full=3)).send(messages(b"a", b"b"))) == 2
+
+
+def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
+    """One that has met a fatal error never sends again: a role would try for ever in vain."""
+    fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
+    the_sender = sender(FakeProducer(refuses=fatal), FakeProducer())
+    with pytest.raises(Undelivered):
+        the_sender.send(messages(b"a"))
+    assert len(the_sender.send(messages(b"a"))) == 1
+
+
+def test_after_another_error_the_producer_stays() -> None:
+    """It remembers what the broker has taken."""
+    producer = FakeProducer(errors={b"a": KafkaError(KafkaError._MSG_TIMED_OUT)})
+    the_sender = sender(producer)
+    with pytest.raises(Undelivered):
+        the_sender.send(messages(b"a"))
+    assert len(the_sender.send(messages(b"b"))) == 1

@@ -1,0 +1,61 @@
+"""Logs: one fact a line on stderr, in the form that the settings say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from services import logs
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def test_json_is_one_object_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """With role, level and an instant in UTC; stdout is for what was asked for."""
+    logs.configure("json")
+    logs.logger("tagger").warning("parked a dead letter", topic="t", offset=3)
+    out, err = capsys.readouterr()
+    said = json.loads(err)
+    assert out == ""
+    assert err.count("\n") == 1
+    assert said.pop("timestamp").endswith("Z")
+    assert said == {
+        "role": "tagger",
+        "event": "parked a dead letter",
+        "level": "warning",
+        "topic": "t",
+        "offset": 3,
+    }
+
+
+def test_a_line_break_in_a_field_makes_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """What comes from outside cannot forge a fact."""
+    logs.configure("json")
+    logs.logger("tagger").info("stopped", why='x\n{"event": "forged"}')
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_console_form_has_no_colours_where_no_terminal_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file or a pipe gets plain text."""
+    logs.configure("console")
+    logs.logger("recorder").info("applied a batch", messages=3)
+    said = capsys.readouterr().err
+    assert "applied a batch" in said
+    assert "messages=3" in said
+    assert "\x1b" not in said
+
+
+def test_what_is_below_info_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each answer of each system would drown the rest."""
+    logs.configure("json")
+    logs.logger("acknowledgements").debug("took an answer")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,167 @@
+"""Metrics: what Prometheus reads, in base units, and never a subject."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.metrics import CATALOGUE, PORTS, Metrics
+
+BASE_UNITS = ("_seconds", "_total", "_info")
+# Counts of things that are there now have no unit; each is named here, so that a new one is a choice.
+UNITLESS = {
+    "termijn_clocks_open_too_long",
+    "termijn_commands_escalated",
+    "termijn_commands_outstanding",
+    "termijn_dead_letters_parked",
+    "termijn_deleter_blind",
+    "termijn_due_backlog",
+    "termijn_gaps",
+    "termijn_lag_messages",
+    "termijn_stops",
+}
+
+
+def touched() -> Metrics:
+    """Every metric with a value of 1."""
+    metrics = Metrics()
+    for one in CATALOGUE:
+        labels = {label: f"a {label}" for label in one.labels}
+        match one.kind:
+            case "counter":
+                metrics.count(one.name, **labels)
+            case "gauge":
+                metrics.set(one.name, 1, **labels)
+            case "histogram":
+                metrics.observe(one.name, 1, **labels)
+    return metrics
+
+
+def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
+    """What one sample has."""
+    return metrics.registry.get_sample_value(sample, labels)
+
+
+def test_promtool_finds_nothing_wrong(promtool: Path) -> None:
+    """Prometheus' own check, of names, units and help texts."""
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=touched().text(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_all_that_is_in_the_catalogue_is_in_the_text() -> None:
+    """With its kind, its meaning and its labels."""
+    families = {family.name: family for family in text_string_to_metric_families(touched().text())}
+    for one in CATALOGUE:
+        family = families[one.name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (one.kind, one.meaning)
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        assert labels == set(one.labels)
+
+
+def test_no_label_can_hold_a_subject_or_an_id() -> None:
+    """Labels are few and bounded; a person is not among them."""
+    assert {label for one in CATALOGUE for label in one.labels} == {
+        "action",
+        "clock",
+        "outcome",
+        "partition",
+        "policy",
+        "reason",
+        "role",
+        "state",
+        "status",
+        "system",
+        "topic",
+        "type",
+        "version",
+    }
+
+
+def test_names_end_in_base_units() -> None:
+    """Counters in `_total`, times in `_seconds`."""
+    names = {one.name for one in CATALOGUE}
+    assert len(names) == len(CATALOGUE)
+    assert all(re.fullmatch(r"termijn_[a-z_]+", name) for name in names)
+    assert {name for name in names if not name.endswith(BASE_UNITS)} == UNITLESS
+    assert {one.name for one in CATALOGUE if one.kind == "counter"} == {
+        name for name in names if name.endswith("_total")
+    }
+    assert all(one.name.endswith("_seconds") for one in CATALOGUE if one.kind == "histogram")
+
+
+def test_a_counter_counts_by_its_labels() -> None:
+    """Each on its own."""
+    metrics = Metrics()
+    metrics.count("termijn_commands_sent_total", system="crm", action="erase")
+    metrics.count("termijn_commands_sent_total", 2, system="crm", action="erase")
+    metrics.count("termijn_commands_sent_total", system="psp", action="erase")
+    assert value(metrics, "termijn_commands_sent_total", system="crm", action="erase") == 3
+    assert value(metrics, "termijn_commands_sent_total", system="psp", action="erase") == 1
+
+
+def test_a_time_below_zero_counts_as_zero() -> None:
+    """Two clocks may differ a little; a histogram must not."""
+    metrics = Metrics()
+    metrics.observe("termijn_batch_seconds", -1.0, role="tagger")
+    assert value(metrics, "termijn_batch_seconds_sum", role="tagger") == 0
+    assert value(metrics, "termijn_batch_seconds_bucket", role="tagger", le="0.001") == 1
+
+
+def test_what_is_no_more_is_gone() -> None:
+    """A system without anything outstanding does not keep its last number."""
+    metrics = Metrics()
+    metrics.replace("termijn_commands_outstanding", {("crm", "sent"): 3, ("psp", "sent"): 1})
+    metrics.replace("termijn_commands_outstanding", {("crm", "sent"): 2})
+    assert value(metrics, "termijn_commands_outstanding", system="crm", state="sent") == 2
+    assert value(metrics, "termijn_commands_outstanding", system="psp", state="sent") is None
+
+
+def test_two_processes_worth_of_metrics_do_not_meet() -> None:
+    """Each has a registry of its own."""
+    first, second = Metrics(), Metrics()
+    first.set("termijn_gaps", 1)
+    assert value(second, "termijn_gaps") == 0
+
+
+def test_a_metric_or_label_that_is_not_in_the_catalogue_is_refused() -> None:
+    """A slip of the pen is no new metric."""
+    metrics = Metrics()
+    with pytest.raises(KeyError):
+        metrics.count("termijn_surprises_total")
+    with pytest.raises(ValueError, match="label"):
+        metrics.count("termijn_commands_sent_total", subject="customer:C1")
+
+
+def test_they_are_served_on_loopback_while_the_block_lasts() -> None:
+    """And nowhere else; afterwards the port is free again."""
+    metrics = touched()
+    with metrics.served(0) as port:
+        answer = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        listening = Path("/proc/net/tcp").read_text("ascii")
+    addresses = [line.split()[1] for line in listening.splitlines() if f":{port:04X} " in line]
+    assert {address.split(":")[0] for address in addresses} == {"0100007F"}
+    assert "termijn_gaps 1.0" in answer
+    with metrics.served(port) as again:
+        assert again == port
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    """The caller decides what then."""
+    with Metrics().served(0) as port, pytest.raises(OSError, match="in use"):
+        Metrics().served(port)
+
+
+def test_no_two_roles_have_one_port() -> None:
+    """All of them run on one machine in `termijn up`."""
+    assert PORTS == {"tagger": 9501, "recorder": 9502, "deleter": 9503, "acknowledgements": 9504}

@@ -1,0 +1,203 @@
+"""Observing: what the roles do is what Prometheus sees, and no log line names a person."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from services.deleter.relaying import Sent
+from services.deleter.settling import Answer, Settled
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.positions import Gap, Log
+from services.ledger.recording import Recorded
+from services.metrics import Metrics
+from services.observing import Observer
+from services.status import Status
+
+NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
+COMMAND = UUID("00000000-0000-4000-8000-000000000001")
+LOG = Log(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=2)
+EMPTY = Status(
+    at=NOW,
+    policy="optimum-pos 1",
+    events=0,
+    due=0,
+    oldest_due_at=None,
+    overdue=0,
+    oldest_overdue_by=None,
+    commands={},
+    escalated={},
+    suspicious=0,
+    dead_letters={},
+    gaps=(),
+    stops=(),
+    backfills=(),
+    open_too_long={},
+)
+
+
+@pytest.fixture
+def said() -> LogCapture:
+    """What was logged."""
+    return LogCapture()
+
+
+@pytest.fixture
+def observer(said: LogCapture) -> Observer:
+    """An observer whose logs are caught."""
+    log: Any = structlog.wrap_logger(None, processors=[said])
+    return Observer(role="deleter", metrics=Metrics(), log=log)
+
+
+def value(observer: Observer, sample: str, **labels: str) -> float | None:
+    """What one sample has."""
+    return observer.metrics.registry.get_sample_value(sample, labels)
+
+
+def facts(said: LogCapture) -> list[MutableMapping[str, Any]]:
+    """The log lines."""
+    return said.entries
+
+
+def sent(attempt: int, late: float) -> Sent:
+    """A command to the crm that left that many seconds after it was due."""
+    return Sent(
+        command_id=COMMAND,
+        system="crm",
+        action="erase",
+        attempt=attempt,
+        due_at=NOW,
+        at=NOW + timedelta(seconds=late),
+    )
+
+
+def test_lateness_is_of_the_first_attempt_only(observer: Observer) -> None:
+    """A repetition is not late: its command was out in time."""
+    observer.sent([sent(1, 3.0), sent(2, 3_600.0)])
+    assert value(observer, "termijn_lateness_seconds_sum", system="crm", action="erase") == 3.0
+    assert value(observer, "termijn_commands_sent_total", system="crm", action="erase") == 2
+
+
+def test_recording_tells_new_from_known(observer: Observer) -> None:
+    """And what is strange about it."""
+    observer.recorded(Recorded(new=5, duplicates=2, conflicts=(), after_end=1, overdue=3))
+    assert value(observer, "termijn_events_recorded_total", outcome="new") == 5
+    assert value(observer, "termijn_events_recorded_total", outcome="duplicate") == 2
+    assert value(observer, "termijn_activity_after_end_total") == 1
+    assert value(observer, "termijn_overdue_on_arrival_total") == 3
+
+
+def test_blindness_is_said_once_and_shown_always(observer: Observer, said: LogCapture) -> None:
+    """A line a round would fill the disk."""
+    for _ in range(3):
+        observer.blind(["tagger: orders.order-placed.v1[0]"])
+    assert value(observer, "termijn_deleter_blind") == 1
+    observer.blind([])
+    assert value(observer, "termijn_deleter_blind") == 0
+    assert [line["event"] for line in facts(said)] == ["waited for unread events"]
+
+
+def test_an_answer_is_counted_and_a_strange_one_apart(observer: Observer) -> None:
+    """Nothing held, where the ledger knows records."""
+    answer = Answer(
+        acknowledgement_id="1",
+        command_id=COMMAND,
+        system="crm",
+        attempt=1,
+        status="nothing_held",
+        counts={},
+        ground=None,
+        at=NOW,
+    )
+    observer.answered(answer, Settled(state="acknowledged", suspicious=True, repeated=False))
+    assert value(observer, "termijn_acknowledgements_total", system="crm", status="nothing_held") == 1
+    assert value(observer, "termijn_acknowledgements_suspicious_total", system="crm") == 1
+
+
+def test_a_gap_is_an_error_with_its_place(observer: Observer, said: LogCapture) -> None:
+    """The operator finds it without asking."""
+    observer.gap(Gap(role="recorder", log=LOG, expected=5, low=7, high=9))
+    [line] = facts(said)
+    assert line == {
+        "event": "found a gap in the log",
+        "log_level": "error",
+        "topic": "retention.tagged.v1",
+        "partition": 2,
+        "expected": 5,
+        "low": 7,
+        "high": 9,
+    }
+
+
+def test_a_parked_message_is_told_by_its_place(observer: Observer, said: LogCapture) -> None:
+    """Not by what is in it."""
+    letter = DeadLetter(
+        role="tagger",
+        reason="missing-field",
+        detail="customer_id: is missing",
+        topic="orders.order-placed.v1",
+        partition=1,
+        offset=17,
+        timestamp=NOW,
+        at=NOW,
+        key_id="k",
+        sealed=b"customer:C1",
+    )
+    observer.parked(letter)
+    assert value(observer, "termijn_dead_letters_total", role="tagger", reason="missing-field") == 1
+    assert "C1" not in str(facts(said))
+    assert facts(said)[0]["offset"] == 17
+
+
+def test_a_batch_that_is_read_again_is_one_line(observer: Observer, said: LogCapture) -> None:
+    """Database drivers write poems, with the statement and its values."""
+    observer.tried_again("OperationalError: connection lost\n[SQL: ...]\n[parameters: customer:C1]")
+    assert facts(said)[0]["why"] == "OperationalError: connection lost"
+    assert value(observer, "termijn_batches_tried_again_total", role="deleter") == 1
+
+
+def test_a_look_at_the_ledger_becomes_gauges(observer: Observer) -> None:
+    """How long the oldest is due and overdue, in seconds."""
+    observer.looked(
+        replace(
+            EMPTY,
+            due=4,
+            oldest_due_at=NOW - timedelta(minutes=2),
+            overdue=1,
+            oldest_overdue_by=NOW - timedelta(hours=1),
+            commands={("crm", "sent"): 3, ("crm", "acknowledged"): 9, ("psp", "refused"): 2},
+            escalated={"psp": 2},
+            dead_letters={"undecodable": 1},
+            open_too_long={"ticket": 6},
+        )
+    )
+    assert value(observer, "termijn_due_backlog") == 4
+    assert value(observer, "termijn_oldest_due_seconds") == 120
+    assert value(observer, "termijn_oldest_overdue_seconds") == 3600
+    assert value(observer, "termijn_commands_outstanding", system="crm", state="sent") == 3
+    assert (
+        value(observer, "termijn_commands_outstanding", system="crm", state="acknowledged") is None
+    )
+    assert value(observer, "termijn_commands_escalated", system="psp") == 2
+    assert value(observer, "termijn_dead_letters_parked", reason="undecodable") == 1
+    assert value(observer, "termijn_clocks_open_too_long", clock="ticket") == 6
+
+
+def test_a_refusal_stays_in_sight(observer: Observer) -> None:
+    """The metric says that it counts what is not settled, or refused."""
+    observer.looked(replace(EMPTY, commands={("psp", "refused"): 2}))
+    assert value(observer, "termijn_commands_outstanding", system="psp", state="refused") == 2
+
+
+def test_with_nothing_due_the_oldest_is_zero(observer: Observer) -> None:
+    """Not what it was before."""
+    observer.looked(EMPTY)
+    assert value(observer, "termijn_oldest_due_seconds") == 0
+    assert value(observer, "termijn_oldest_overdue_seconds") == 0

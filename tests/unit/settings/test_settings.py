@@ -1,0 +1,174 @@
+"""Settings: the environment wins over the file, and what is wrong is named and starts nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services import settings
+from services.settings import BadSetting, load, shown
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the settings' file is."""
+    return tmp_path / "termijn.toml"
+
+
+def written(file: Path, text: str, **environment: str) -> dict[str, str]:
+    """An environment that names the file with this text."""
+    file.write_text(text, "utf-8")
+    return {"TERMIJN_SETTINGS": str(file), **environment}
+
+
+def test_without_anything_everything_is_on_this_machine() -> None:
+    """The embedded defaults."""
+    found = load({})
+    assert found.ledger_url == "sqlite:///.termijn/ledger.sqlite"
+    assert found.key_file == Path(".termijn/dead-letters.key")
+    assert found.kafka.bootstrap_servers == "127.0.0.1:9092"
+    assert found.storage.policy is None
+    assert found.deleting.commands_per_hour == 100_000
+
+
+def test_the_environment_wins_over_the_file(file: Path) -> None:
+    """Key by key: what only the file has stays."""
+    text = '[kafka]\nbatch = 10\ngroup = "night"\n'
+    found = load(written(file, text, TERMIJN_BATCH="20"))
+    assert found.kafka.batch == 20
+    assert found.kafka.group == "night"
+
+
+def test_an_empty_variable_is_none(file: Path) -> None:
+    """As a deployment writes what it has no value for."""
+    assert load(written(file, "[kafka]\nbatch = 10\n", TERMIJN_BATCH="")).kafka.batch == 10
+
+
+def test_every_kind_of_value_is_read_from_a_file(file: Path) -> None:
+    """Paths, lists of paths, whole numbers, seconds and words."""
+    text = """
+    [storage]
+    data = "/var/lib/termijn"
+    schemas = ["/etc/a", "/etc/b"]
+    [deleting]
+    rest_seconds = 1
+    retry_seconds = 1.5
+    [operating]
+    log_form = "json"
+    metrics_port = 9000
+    """
+    found = load(written(file, text))
+    assert found.ledger_url == "sqlite:////var/lib/termijn/ledger.sqlite"
+    assert found.storage.schemas == (Path("/etc/a"), Path("/etc/b"))
+    assert (found.deleting.rest_seconds, found.deleting.retry_seconds) == (1.0, 1.5)
+    assert (found.operating.log_form, found.operating.metrics_port) == ("json", 9000)
+
+
+def test_a_list_in_the_environment_is_separated_by_colons() -> None:
+    """As paths are."""
+    assert load({"TERMIJN_SCHEMAS": "/etc/a:/etc/b"}).storage.schemas == (
+        Path("/etc/a"),
+        Path("/etc/b"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TERMIJN_BATCH", "many"),
+        ("TERMIJN_BATCH", "-1"),
+        ("TERMIJN_BATCH", "1.5"),
+        ("TERMIJN_BATCH_SECONDS", "-0.1"),
+        ("TERMIJN_BATCH_SECONDS", "nan"),
+        ("TERMIJN_BATCH_SECONDS", "inf"),
+        ("TERMIJN_LOG", "xml"),
+    ],
+)
+def test_a_bad_variable_is_named(variable: str, value: str) -> None:
+    """With its value, on one line."""
+    with pytest.raises(BadSetting) as refused:
+        load({variable: value})
+    assert str(refused.value).startswith(f"environment: {variable}: {value!r}")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", ["TERMIJN_BATCH", "TERMIJN_CLAIM", "TERMIJN_RELAY"])
+def test_a_size_of_nothing_is_refused(variable: str) -> None:
+    """A role that takes nothing at a time would run for ever and erase nothing, without a word."""
+    with pytest.raises(BadSetting):
+        load({variable: "0"})
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    """Before the role starts, not with a stack trace while it does."""
+    with pytest.raises(BadSetting):
+        load({"TERMIJN_METRICS_PORT": "65536"})
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[kafka]\nbatch = "many"\n', "kafka.batch"),
+        ("[kafka]\nbatch = true\n", "kafka.batch"),
+        ("[kafka]\nbacth = 10\n", "kafka.bacth"),
+        ("[kafak]\nbatch = 10\n", "kafak"),
+        ("kafka = 10\n", "kafka"),
+        ("[kafka\n", "file"),
+    ],
+)
+def test_a_bad_key_of_the_file_is_named_with_the_file(file: Path, text: str, key: str) -> None:
+    """A slip of the pen is never passed over."""
+    with pytest.raises(BadSetting) as refused:
+        load(written(file, text))
+    assert str(refused.value).startswith(f"{file}: {key}: ")
+    assert (refused.value.where, refused.value.key) == (str(file), key)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """It was meant to be read."""
+    with pytest.raises(BadSetting, match=r"absent\.toml: file: cannot be read"):
+        load({"TERMIJN_SETTINGS": str(tmp_path / "absent.toml")})
+
+
+def test_a_file_that_is_not_text_is_named(file: Path) -> None:
+    """Whatever stands in it."""
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadSetting, match="cannot be read"):
+        load({"TERMIJN_SETTINGS": str(file)})
+
+
+def test_a_secret_is_never_shown(file: Path) -> None:
+    """The ledger's URL has a password; from the environment or from the file."""
+    url = "postgresql+psycopg://termijn:geheim@database/termijn"
+    for environment in (
+        {"TERMIJN_LEDGER_URL": url},
+        written(file, f'[storage]\nledger_url = "{url}"\n'),
+    ):
+        assert load(environment).ledger_url == url
+        [one] = [one for one in shown(environment) if one.variable == "TERMIJN_LEDGER_URL"]
+        assert one.value == "(set)"
+
+
+def test_a_setting_tells_where_it_came_from(file: Path) -> None:
+    """A variable, the file, or nowhere."""
+    environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM="20")
+    found = {one.key: (one.value, one.source) for one in shown(environment)}
+    assert found["kafka.batch"] == ("10", str(file))
+    assert found["deleting.claim"] == ("20", "TERMIJN_CLAIM")
+    assert found["deleting.relay"] == ("500", "default")
+
+
+def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
+    """No two read the same; all are explained."""
+    found = list(shown({}))
+    assert len({one.variable for one in found}) == len(found) == 22
+    assert all(one.meaning.endswith(".") for one in found)
+
+
+def test_the_environment_of_a_child_is_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy: what a child gets more does not come back."""
+    monkeypatch.setenv("TERMIJN_BATCH", "7")
+    for_child = settings.environment()
+    for_child["TERMIJN_BATCH"] = "8"
+    assert load().kafka.batch == 7
