@@ -24,6 +24,7 @@ from services.ledger.database import Ledger
 from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
 
 _LOOK_SECONDS = 2.0
+_REST_SECONDS = 1.0
 _WATERMARK_SECONDS = 15.0
 _TRY_AGAIN = (BusUnavailable, Undelivered, RegistryUnavailable, Fenced, DBAPIError)
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
@@ -104,33 +105,39 @@ class Pipeline:
             LostLog: something that was not read is gone.
             BusRefused: the broker does not let the role read.
         """
-        consumer = self.bus.consumer(self.group)
-        try:
-            self._join(consumer)
-            looked = float("-inf")
-            while not stop.is_set():
-                if monotonic() - looked > _LOOK_SECONDS:
-                    self._look(consumer)
-                    looked = monotonic()
-                self._batch(consumer, stop)
-        finally:
-            consumer.close()
+        while not stop.is_set():
+            # A consumer of its own after each failure: one that unsubscribes and subscribes again
+            # makes librdkafka abort the process if it is closed meanwhile.
+            consumer = self.bus.consumer(self.group)
+            try:
+                consumer.subscribe(
+                    list(self.topics), on_assign=self._assigned, on_revoke=self._revoked
+                )
+                self._read(consumer, stop)
+            except _TRY_AGAIN as cause:
+                self.observer.tried_again(f"{type(cause).__name__}: {cause}")
+            finally:
+                consumer.close()
+                self._forget()
+            stop.wait(_REST_SECONDS)
 
-    def _batch(self, consumer: Consumer, stop: Event) -> None:
+    def _read(self, consumer: Consumer, stop: Event) -> None:
+        looked = float("-inf")
+        while not stop.is_set():
+            if monotonic() - looked > _LOOK_SECONDS:
+                self._look(consumer)
+                looked = monotonic()
+            self._batch(consumer)
+
+    def _batch(self, consumer: Consumer) -> None:
         started = monotonic()
-        try:
-            polled = consumer.consume(self.batch, self.batch_seconds)
-            self._stop_at_gaps()
-            messages = self._fresh(consumer, polled)
-            advances = self._advances()
-            if advances:
-                self.work.apply(messages, advances)
-            self._stop_at_gaps()  # after what was read before them: it is nowhere else any more
-        except _TRY_AGAIN as cause:
-            self.observer.tried_again(f"{type(cause).__name__}: {cause}")
-            stop.wait(1.0)
-            self._rejoin(consumer)
-            return
+        polled = consumer.consume(self.batch, self.batch_seconds)
+        self._stop_at_gaps()
+        messages = self._fresh(consumer, polled)
+        advances = self._advances()
+        if advances:
+            self.work.apply(messages, advances)
+        self._stop_at_gaps()  # after what was read before them: it is nowhere else any more
         for one in advances:
             self._known[one.log.topic, one.log.partition] = one.next
         if messages:
@@ -217,16 +224,10 @@ class Pipeline:
             for state in (self._logs, self._known, self._next):
                 state.pop((one.topic, one.partition), None)
 
-    def _join(self, consumer: Consumer) -> None:
-        consumer.subscribe(list(self.topics), on_assign=self._assigned, on_revoke=self._revoked)
-
-    def _rejoin(self, consumer: Consumer) -> None:
-        """Read again from where the ledger is."""
+    def _forget(self) -> None:
         for state in (self._logs, self._known, self._next):
             state.clear()
-        self._gaps.clear()  # they are found again, as the ledger then sees them
-        consumer.unsubscribe()
-        self._join(consumer)
+        self._gaps.clear()  # one that is not noted yet is found again, as the ledger then sees it
 
     def _look(self, consumer: Consumer) -> None:
         """Look whether the topics are still the same, what lags, and whether the role is paused."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
@@ -13,13 +13,13 @@ from consumers.messages import as_bytes, headers
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
-from schemas.events import from_headers
+from schemas.events import CloudEvent, from_headers
 from services.bus import Bus, OutMessage, Sender
-from services.policy.tagging import Untaggable
+from services.policy.tagging import Untaggable, tag
 from services.sample.systems import Reply, Systems
 
 _POLL_SECONDS = 0.2
-_AT_ONCE = 500
+_AT_ONCE = 2_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,9 +45,8 @@ class SampleSystems:
         try:
             consumer.assign(self._everything(consumer))
             while not stop.is_set():
-                for message in consumer.consume(_AT_ONCE, _POLL_SECONDS):
-                    if message.error() is None:
-                        self._take(message)
+                polled = consumer.consume(_AT_ONCE, _POLL_SECONDS)
+                self._take([message for message in polled if message.error() is None])
                 self._answer()
         finally:
             consumer.close()
@@ -61,19 +60,29 @@ class SampleSystems:
             for partition in listed[name].partitions
         ]
 
-    def _take(self, message: Message) -> None:
-        name = str(message.topic())
-        if name in self.commands:
-            command = self.codec.decode(self.commands[name], as_bytes(message.value()))
-            reply = self.systems.told(command, as_bytes(message.key()), self.now())
-            if reply is not None:
-                self._late.append(reply)
-            return
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Take in a batch: first what happened, then what is to be done about it."""
+        events = [self._event(one) for one in messages if one.topic() in self.business]
+        self.systems.happened(*(event for event in events if event is not None))
+        for message in messages:
+            name = str(message.topic())
+            if name in self.commands:
+                command = self.codec.decode(self.commands[name], as_bytes(message.value()))
+                reply = self.systems.told(command, as_bytes(message.key()), self.now())
+                if reply is not None:
+                    self._late.append(reply)
+
+    def _event(self, message: Message) -> CloudEvent | None:
+        """The event of a message that some system could read; others are parked by the tagger."""
         try:
-            body = self.codec.decode(self.business[name], as_bytes(message.value()))
-            self.systems.happened(from_headers(headers(message), body))
+            topic = self.business[str(message.topic())]
+            event = from_headers(
+                headers(message), self.codec.decode(topic, as_bytes(message.value()))
+            )
+            tag(event, self.systems.policy)
         except (Undecodable, MalformedEvent, Untaggable):
-            return  # the tagger parks it; what no system could read, none holds
+            return None
+        return event
 
     def _answer(self) -> None:
         ready = [reply for reply in self._late if reply.leaves_at <= self.now()]

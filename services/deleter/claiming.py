@@ -29,6 +29,8 @@ from services.policy.tagging import ClockKey, Tagged, tag
 
 MOST_RECORDS = 500
 """No command names more records than this."""
+_CLOCKS_TO_RECORDS = 4
+"""A claim looks at one clock for so many records: most clocks have few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +61,23 @@ def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) 
     `now` is UTC, by the database's clock. Other deleters' claims are skipped, not waited for.
     """
     records = _due_records(connection, now, limit)
-    walks = _due_clocks(connection, now, max(1, limit // MOST_RECORDS))
     members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
-    more = len(records) == limit or bool(walks)
+    walks = _due_clocks(connection, now, max(1, limit // _CLOCKS_TO_RECORDS))
+    walked: list[Clock] = []
     for walk in walks:
+        if walked and len(members) >= limit:
+            break  # the others keep their turn
         chunk = _chunk(connection, walk)
         members.update((row.record_id, row) for row in chunk if row.backfill is None)
         cursor = chunk[-1].record_id if len(chunk) == MOST_RECORDS else None
-        clocks.save(connection, [walk.walked(now, cursor, policy)])
+        walked.append(walk.walked(now, cursor, policy))
+    clocks.save(connection, walked)
+    more = len(records) == limit or bool(walks)
     wanted = want(connection, list(members.values()), policy, now)
     drafts = draft(wanted)
     journal_ids = journal.write(connection, drafts, policy.version, now)
     _advance(connection, records, policy, now)
-    return Claimed(commands=journal_ids, looked_at=len(records) + len(walks), more=more)
+    return Claimed(commands=journal_ids, looked_at=len(records) + len(walked), more=more)
 
 
 def want(

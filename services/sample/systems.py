@@ -5,6 +5,7 @@ They may answer late, refuse, or stay silent, so that it can be seen what Termij
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 from schemas.events import CloudEvent
 from services.policy.model import Policy
 from services.policy.tagging import tag
-from services.sample.stores import Held, Store
+from services.sample.stores import Held, Row, Store
 
 Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
 """How a system answers: at once, late, with a refusal, never, or only when it is told again."""
@@ -57,13 +58,22 @@ class Systems:
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     _stores: dict[str, Store] = field(default_factory=dict)
 
-    def happened(self, event: CloudEvent) -> None:
-        """Hold the event's data, each system for the subjects and purposes that it serves."""
-        for holding in tag(event, self.policy).holdings:
-            for system in holding.systems:
-                self._store(system).hold(
-                    event.source, event.id, event.type, holding.subject, event.data
+    def happened(self, *events: CloudEvent) -> None:
+        """Hold the events' data, each system for the subjects and purposes that it serves."""
+        rows: defaultdict[str, list[Row]] = defaultdict(list)
+        for event in events:
+            for holding in tag(event, self.policy).holdings:
+                row = Row(
+                    source=event.source,
+                    id=event.id,
+                    type=event.type,
+                    subject=holding.subject,
+                    body=event.data,
                 )
+                for system in holding.systems:
+                    rows[system].append(row)
+        for system, its in rows.items():
+            self._store(system).hold(its)
 
     def told(self, command: Mapping[str, Any], key: bytes | None, now: datetime) -> Reply | None:
         """Obey a command, or not, and answer it, or not."""

@@ -139,7 +139,9 @@ def test_no_metric_is_named_that_there_is_not() -> None:
 def test_each_role_has_its_port() -> None:
     """Where Prometheus finds it."""
     text = section("How to operate")
-    assert [role for role, port in PORTS.items() if f"{port} ({role})" not in " ".join(text.split())] == []
+    assert [
+        role for role, port in PORTS.items() if f"{port} ({role})" not in " ".join(text.split())
+    ] == []
 
 
 @pytest.mark.parametrize("line", examples())
@@ -209,7 +211,10 @@ def test_the_layout_is_the_folders() -> None:
     """The folders of the tree and of the tests."""
     block = section("Layout").split("```")[1]
     assert re.findall(r"^(\w+)/", block, re.MULTILINE) == FOLDERS.split("|")
-    assert all((ROOT / "tests" / folder).is_dir() for folder in re.findall(r"(\w+)/", block[block.index("\ntests/") + 7 :]))
+    assert all(
+        (ROOT / "tests" / folder).is_dir()
+        for folder in re.findall(r"(\w+)/", block[block.index("\ntests/") + 7 :])
+    )
     parts = block.split("services/", 1)[1].split("consumers/", 1)[0]
     assert all((ROOT / "services" / folder).is_dir() for folder in re.findall(r"(\w+)/", parts))
 

@@ -34,7 +34,7 @@ def touched() -> Metrics:
         labels = {label: f"a {label}" for label in one.labels}
         match one.kind:
             case "counter":
-                metrics.count(one.name, **labels)
+                metrics.count(one.name, 1, **labels)
             case "gauge":
                 metrics.set(one.name, 1, **labels)
             case "histogram":

@@ -117,7 +117,9 @@ def test_an_answer_is_counted_and_a_strange_one_apart(observer: Observer) -> Non
         at=NOW,
     )
     observer.answered(answer, Settled(state="acknowledged", suspicious=True, repeated=False))
-    assert value(observer, "termijn_acknowledgements_total", system="crm", status="nothing_held") == 1
+    assert (
+        value(observer, "termijn_acknowledgements_total", system="crm", status="nothing_held") == 1
+    )
     assert value(observer, "termijn_acknowledgements_suspicious_total", system="crm") == 1
 
 

@@ -16,7 +16,7 @@ from services.processes import ProcessTree, RoleEnded
 
 ROOT = Path(__file__).parents[3]
 # Instead of `termijn`: a role that does what its name says.
-ROLES = '''
+ROLES = """
 import signal, sys, time
 match sys.argv[1]:
     case "dies":
@@ -31,7 +31,7 @@ match sys.argv[1]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("ready", *sys.argv[2:], flush=True)
 time.sleep(60)
-'''
+"""
 
 
 @pytest.fixture
@@ -127,10 +127,15 @@ def test_children_end_in_order_with_the_block(logs: Path, environment: dict[str,
 def test_children_end_when_the_block_fails(logs: Path, environment: dict[str, str]) -> None:
     """Whatever the failure was."""
     found: list[int] = []
-    with pytest.raises(ZeroDivisionError), ProcessTree(logs, environment) as tree:
-        tree.start("obedient")
-        found += pids(tree)
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with ProcessTree(logs, environment) as tree:
+            tree.start("obedient")
+            found.extend(pids(tree))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert not is_there(found[0])
 
 
@@ -163,9 +168,7 @@ def test_a_child_gets_its_arguments_and_has_a_log_of_its_own(
     assert text.startswith("yesterday\nready --one two\n")
 
 
-def test_no_child_outlives_a_parent_that_is_killed(
-    logs: Path, environment: dict[str, str]
-) -> None:
+def test_no_child_outlives_a_parent_that_is_killed(logs: Path, environment: dict[str, str]) -> None:
     """Else its deleter would keep the ledger's lock, and the next start would refuse."""
     parent = f"""
 import os, signal, time

@@ -1,0 +1,166 @@
+"""Dead letters: parked once, never lost, and settled by somebody with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from services.ledger import dead_letters, tables
+from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter, NotParked
+from services.ledger.operators import Nameless
+from tests.contract.ledgers import rows
+
+NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
+LETTER = DeadLetter(
+    role="tagger",
+    reason="undecodable",
+    detail="ends too early",
+    topic="orders.order-placed.v1",
+    partition=3,
+    offset=17,
+    timestamp=datetime(2026, 3, 15, 12, 59, 59, 123000, tzinfo=UTC),
+    at=NOW,
+    key_id="0011223344556677",
+    sealed=b"\x00\xffsealed",
+)
+MALFORMED = replace(LETTER, reason="malformed", offset=18, at=NOW - timedelta(hours=1))
+
+
+def park(ledger: Ledger, *letters: DeadLetter) -> None:
+    with ledger.transaction() as connection:
+        dead_letters.park(connection, letters)
+
+
+def parked(ledger: Ledger, *ids: UUID, reason: str | None = None) -> Sequence[DeadLetter]:
+    with ledger.transaction() as connection:
+        return dead_letters.parked(connection, ids, reason=reason)
+
+
+def settle(
+    ledger: Ledger,
+    letter: DeadLetter,
+    state: str = "discarded",
+    *,
+    operator: str = "Anna",
+    reason: str = "the publisher was mended",
+) -> None:
+    with ledger.transaction() as connection:
+        dead_letters.settle(connection, letter, state, operator=operator, reason=reason, now=NOW)
+
+
+def test_what_is_parked_comes_back_as_it_was(ledger: Ledger) -> None:
+    """Reason, place, instants and the sealed bytes."""
+    park(ledger, LETTER)
+    assert parked(ledger) == [LETTER]
+
+
+def test_parking_twice_is_harmless(ledger: Ledger) -> None:
+    """The tagger may send it twice, in one batch or in two, at another time and sealed anew."""
+    again = replace(LETTER, at=NOW + timedelta(hours=1), sealed=b"with another nonce")
+    park(ledger, LETTER, again)
+    park(ledger, again)
+    assert parked(ledger) == [LETTER]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(LETTER, offset=18),
+        replace(LETTER, partition=4),
+        replace(LETTER, topic="orders.order-placed.v2"),
+        replace(LETTER, role="recorder"),
+        replace(LETTER, timestamp=LETTER.timestamp + timedelta(milliseconds=1)),
+    ],
+    ids=["offset", "partition", "topic", "role", "timestamp"],
+)
+def test_another_message_is_another_dead_letter(ledger: Ledger, other: DeadLetter) -> None:
+    """Also one that stands in the same place after the topic was made anew."""
+    park(ledger, LETTER, other)
+    assert len(parked(ledger)) == 2
+
+
+def test_parking_nothing_is_nothing(ledger: Ledger) -> None:
+    """As most batches do."""
+    park(ledger)
+    assert parked(ledger) == []
+
+
+def test_the_oldest_comes_first(ledger: Ledger) -> None:
+    """Its data is the nearest to its term."""
+    park(ledger, LETTER, MALFORMED)
+    assert parked(ledger) == [MALFORMED, LETTER]
+
+
+def test_they_are_found_by_reason(ledger: Ledger) -> None:
+    """One fault of one publisher makes many of the same."""
+    park(ledger, LETTER, MALFORMED)
+    assert parked(ledger, reason="malformed") == [MALFORMED]
+
+
+def test_they_are_found_by_id(ledger: Ledger) -> None:
+    """Those and no others."""
+    park(ledger, LETTER, MALFORMED)
+    assert parked(ledger, LETTER.dead_letter_id) == [LETTER]
+
+
+def test_an_id_that_is_not_parked_is_named(ledger: Ledger) -> None:
+    """Nothing is done to the others meanwhile."""
+    park(ledger, LETTER)
+    with pytest.raises(NotParked) as refused:
+        parked(ledger, LETTER.dead_letter_id, MALFORMED.dead_letter_id)
+    assert refused.value.dead_letter_id == MALFORMED.dead_letter_id
+
+
+@pytest.mark.parametrize("state", ["replayed", "discarded"])
+def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Ledger, state: str) -> None:
+    """The row stays, as a fact; what it held is personal data and goes."""
+    park(ledger, LETTER)
+    settle(ledger, LETTER, state)
+    assert parked(ledger) == []
+    (row,) = rows(ledger, tables.dead_letter)
+    assert (row.state, bytes(row.sealed)) == (state, b"")
+
+
+def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Ledger) -> None:
+    """The tagger may read it again, after an accepted gap; it was answered for."""
+    park(ledger, LETTER)
+    settle(ledger, LETTER)
+    park(ledger, LETTER)
+    assert parked(ledger) == []
+
+
+def test_settling_is_on_record(ledger: Ledger) -> None:
+    """Who, when, why, and which message."""
+    park(ledger, LETTER)
+    settle(ledger, LETTER)
+    (row,) = rows(ledger, tables.operator_action)
+    assert (row.at, row.operator, row.action, row.target, row.reason) == (
+        NOW,
+        "Anna",
+        "dead-letters discarded",
+        f"{LETTER.dead_letter_id} orders.order-placed.v1[3]@17",
+        "the publisher was mended",
+    )
+
+
+def test_none_is_settled_twice(ledger: Ledger) -> None:
+    """Two operators at once: the second learns that it is done."""
+    park(ledger, LETTER)
+    settle(ledger, LETTER, "replayed")
+    with pytest.raises(NotParked):
+        settle(ledger, LETTER, "discarded")
+    assert len(rows(ledger, tables.operator_action)) == 1
+
+
+@pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("Anna", "")])
+def test_nobody_settles_namelessly(ledger: Ledger, operator: str, reason: str) -> None:
+    """It stays parked, with what it holds."""
+    park(ledger, LETTER)
+    with pytest.raises(Nameless):
+        settle(ledger, LETTER, operator=operator, reason=reason)
+    assert parked(ledger) == [LETTER]

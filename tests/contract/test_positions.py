@@ -1,0 +1,232 @@
+"""Positions: each offset counts once, a changed log is never mistaken, and a gap waits for a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from services.ledger import positions, tables
+from services.ledger.database import Ledger
+from services.ledger.operators import Nameless
+from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log, NoSuchGap
+from tests.contract.ledgers import rows
+
+NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
+LATER = datetime(2026, 3, 15, 14, tzinfo=UTC)
+ROLE = "recorder"
+LOG = Log(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=0)
+BESIDE = Log(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=1)
+ANEW = Log(cluster_id="c1", topic="retention.tagged.v1", topic_id="t2", partition=0)
+ELSEWHERE = Log(cluster_id="c2", topic="retention.tagged.v1", topic_id="t3", partition=0)
+PLACE = (ROLE, "retention.tagged.v1", 0)
+
+
+def advance(ledger: Ledger, *advances: Advance, role: str = ROLE) -> None:
+    with ledger.transaction() as connection:
+        positions.advance(connection, role, advances)
+
+
+def moved(log: Log, expected: int | None, to: int) -> Advance:
+    return Advance(log=log, expected=expected, next=to)
+
+
+def position(ledger: Ledger, log: Log, role: str = ROLE) -> int | None:
+    with ledger.transaction() as connection:
+        return positions.position(connection, role, log)
+
+
+def find(ledger: Ledger, log: Log, expected: int | None, low: int, high: int) -> None:
+    gap = Gap(role=ROLE, log=log, expected=expected, low=low, high=high)
+    with ledger.transaction() as connection:
+        positions.found_gap(connection, gap, NOW)
+
+
+def gaps(ledger: Ledger) -> Sequence[Gap]:
+    with ledger.transaction() as connection:
+        return positions.gaps(connection)
+
+
+def accept(ledger: Ledger, operator: str = "Anna", reason: str = "retention was too short") -> int:
+    with ledger.transaction() as connection:
+        return positions.accept(connection, PLACE, operator=operator, reason=reason, now=LATER)
+
+
+def test_a_log_that_was_never_read_has_no_position(ledger: Ledger) -> None:
+    """Which is not the same as position 0."""
+    assert position(ledger, LOG) is None
+
+
+def test_a_position_is_where_the_last_batch_ended(ledger: Ledger) -> None:
+    """The first batch makes it, the next one moves it."""
+    advance(ledger, moved(LOG, None, 5))
+    advance(ledger, moved(LOG, 5, 9))
+    assert position(ledger, LOG) == 9
+
+
+def test_roles_and_partitions_have_positions_of_their_own(ledger: Ledger) -> None:
+    """One role's reading says nothing about another's."""
+    advance(ledger, moved(LOG, None, 5), moved(BESIDE, None, 7))
+    advance(ledger, moved(LOG, None, 2), role="tagger")
+    assert (position(ledger, LOG), position(ledger, BESIDE)) == (5, 7)
+    assert position(ledger, LOG, "tagger") == 2
+
+
+@pytest.mark.parametrize("expected", [4, 6, 0, None])
+def test_who_expects_another_position_is_fenced(ledger: Ledger, expected: int | None) -> None:
+    """Also who believes that nobody has ever read the log."""
+    advance(ledger, moved(LOG, None, 5))
+    with pytest.raises(Fenced):
+        advance(ledger, moved(LOG, expected, 9))
+    assert position(ledger, LOG) == 5
+
+
+def test_who_expects_a_position_that_is_not_there_is_fenced(ledger: Ledger) -> None:
+    """It was read on another log."""
+    advance(ledger, moved(LOG, None, 5))
+    with pytest.raises(Fenced):
+        advance(ledger, moved(ANEW, 5, 9))
+
+
+def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Ledger) -> None:
+    """A batch counts as a whole, or not at all."""
+    advance(ledger, moved(LOG, None, 5), moved(BESIDE, None, 7))
+    with pytest.raises(Fenced):
+        advance(ledger, moved(LOG, 5, 6), moved(BESIDE, 6, 8))
+    assert (position(ledger, LOG), position(ledger, BESIDE)) == (5, 7)
+
+
+@pytest.mark.parametrize("log", [ANEW, ELSEWHERE], ids=["a topic made anew", "another cluster"])
+def test_another_log_of_the_same_name_is_refused(ledger: Ledger, log: Log) -> None:
+    """Its offsets mean something else."""
+    advance(ledger, moved(LOG, None, 5))
+    with pytest.raises(ChangedLog):
+        position(ledger, log)
+
+
+def test_going_back_to_the_log_that_was_read_is_no_change(ledger: Ledger) -> None:
+    """After somebody pointed the role at the wrong cluster for a while."""
+    advance(ledger, moved(LOG, None, 5))
+    with pytest.raises(ChangedLog):
+        position(ledger, ELSEWHERE)
+    assert position(ledger, LOG) == 5
+
+
+def test_each_start_of_an_embedded_broker_begins_anew(ledger: Ledger) -> None:
+    """Its log was in memory; that another one follows is expected."""
+    first = Log(cluster_id="embedded-1", topic="t.v1", topic_id="a", partition=0)
+    second = Log(cluster_id="embedded-2", topic="t.v1", topic_id="b", partition=0)
+    advance(ledger, moved(first, None, 5))
+    assert position(ledger, second) is None
+
+
+def test_an_embedded_broker_does_not_follow_a_real_one(ledger: Ledger) -> None:
+    """A ledger of production that is started on embedded defaults by mistake."""
+    embedded = Log(cluster_id="embedded-1", topic=LOG.topic, topic_id="a", partition=0)
+    advance(ledger, moved(LOG, None, 5))
+    with pytest.raises(ChangedLog):
+        position(ledger, embedded)
+
+
+def test_a_gap_waits_with_what_was_expected_and_what_is_left(ledger: Ledger) -> None:
+    """Enough for an operator to find out what is missing."""
+    find(ledger, LOG, 5, 18, 40)
+    assert gaps(ledger) == [Gap(role=ROLE, log=LOG, expected=5, low=18, high=40)]
+
+
+def test_a_gap_that_is_found_again_keeps_what_was_expected(ledger: Ledger) -> None:
+    """The log goes on losing while the gap waits; where the role stood does not change."""
+    find(ledger, LOG, 5, 18, 40)
+    find(ledger, LOG, 40, 30, 60)
+    assert gaps(ledger) == [Gap(role=ROLE, log=LOG, expected=5, low=30, high=60)]
+
+
+@pytest.mark.parametrize(("log", "waits"), [(LOG, True), (BESIDE, False), (ANEW, False)])
+def test_a_gap_waits_for_its_own_log_alone(ledger: Ledger, log: Log, waits: bool) -> None:
+    """Other partitions, and the topic made anew, have a state of their own."""
+    find(ledger, LOG, 5, 18, 40)
+    with ledger.transaction() as connection:
+        assert (positions.waiting_gap(connection, ROLE, log) is not None) is waits
+        assert positions.waiting_gap(connection, "tagger", log) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "low", "high"),
+    [
+        pytest.param(5, 18, 40, id="below the log"),
+        pytest.param(100, 0, 50, id="beyond its end"),
+        pytest.param(None, 18, 40, id="never read"),
+    ],
+)
+def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
+    ledger: Ledger, expected: int | None, low: int, high: int
+) -> None:
+    """So that nothing that is still there is passed over; what is read twice counts once."""
+    if expected is not None:
+        advance(ledger, moved(LOG, None, expected))
+    find(ledger, LOG, expected, low, high)
+    assert accept(ledger) == low
+    assert position(ledger, LOG) == low
+    assert gaps(ledger) == []
+
+
+def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Ledger) -> None:
+    """And the old one the stranger."""
+    advance(ledger, moved(LOG, None, 5))
+    find(ledger, ANEW, None, 0, 3)
+    accept(ledger)
+    assert position(ledger, ANEW) == 0
+    with pytest.raises(ChangedLog):
+        position(ledger, LOG)
+
+
+def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Ledger) -> None:
+    """Such as a topic that lost records, and was then made anew, with an id that sorts before."""
+    find(ledger, ANEW, 5, 18, 40)
+    gap = Gap(role=ROLE, log=LOG, expected=None, low=0, high=3)
+    with ledger.transaction() as connection:
+        positions.found_gap(connection, gap, LATER)
+    assert accept(ledger) == 0
+    assert gaps(ledger) == []
+
+
+def test_other_gaps_go_on_waiting(ledger: Ledger) -> None:
+    """Each is accepted by itself."""
+    find(ledger, LOG, 5, 18, 40)
+    find(ledger, BESIDE, 5, 18, 40)
+    accept(ledger)
+    assert [gap.log for gap in gaps(ledger)] == [BESIDE]
+
+
+def test_acceptance_is_on_record(ledger: Ledger) -> None:
+    """Who, when, why, and what was given up."""
+    find(ledger, LOG, 5, 18, 40)
+    accept(ledger)
+    (row,) = rows(ledger, tables.operator_action)
+    assert (row.at, row.operator, row.action, row.target, row.reason) == (
+        LATER,
+        "Anna",
+        "gaps accept",
+        "recorder retention.tagged.v1[0] 5->18",
+        "retention was too short",
+    )
+
+
+@pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("  ", "why"), ("Anna", " ")])
+def test_nobody_accepts_namelessly(ledger: Ledger, operator: str, reason: str) -> None:
+    """The role goes on standing still."""
+    advance(ledger, moved(LOG, None, 5))
+    find(ledger, LOG, 5, 18, 40)
+    with pytest.raises(Nameless):
+        accept(ledger, operator, reason)
+    assert position(ledger, LOG) == 5
+    assert len(gaps(ledger)) == 1
+
+
+def test_where_no_gap_waits_nothing_is_accepted(ledger: Ledger) -> None:
+    """A slip of the pen moves no position."""
+    advance(ledger, moved(LOG, None, 5))
+    with pytest.raises(NoSuchGap):
+        accept(ledger)
+    assert position(ledger, LOG) == 5

@@ -1,0 +1,209 @@
+"""Pipelines of the tests: a work that keeps what it saw, and threads that run the real loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event, Lock, Thread
+
+from confluent_kafka import Message, Producer
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, select
+
+from consumers.pipeline import Pipeline, Work
+from services.bus import Bus
+from services.ledger import control, positions, tables
+from services.ledger.database import Ledger
+from services.ledger.positions import Advance, Gap
+from tests.servers.kafka import KafkaCluster
+
+ROLE = "recorder"
+TOPIC = "retention.tagged.v1"
+PATIENCE_SECONDS = 40.0
+
+seen = Table(
+    "seen",
+    MetaData(),
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+)
+"""What the work wrote; nothing of it is unique, so that what counts twice shows."""
+
+
+class Crash(Exception):
+    """The end of a process, as far as a thread can play it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Keeping:
+    """The smallest work: a row for each message, in one transaction with the positions."""
+
+    ledger: Ledger
+    before: Callable[[], None] = lambda: None
+    """Called before each transaction."""
+    before_commit: Callable[[], None] = lambda: None
+    """Called inside each transaction, when everything is written."""
+
+    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+        self.before()
+
+        def write(connection: Connection) -> None:
+            positions.advance(connection, ROLE, advances)
+            for message in messages:
+                row = {
+                    "topic": message.topic(),
+                    "partition": message.partition(),
+                    "offset": message.offset(),
+                }
+                connection.execute(seen.insert(), [row])
+            self.before_commit()
+
+        self.ledger.write(write)
+
+
+def once(error: Exception) -> Callable[[], None]:
+    """Raises at its first call, and never again."""
+    left = [error]
+
+    def happen() -> None:
+        if left:
+            raise left.pop()
+
+    return happen
+
+
+@dataclass(slots=True)
+class Watching:
+    """An observer that keeps what it is told."""
+
+    again: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    lags: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def applied(self, messages: int, seconds: float) -> None:
+        pass
+
+    def lag(self, topic: str, partition: int, messages: int) -> None:
+        self.lags[topic, partition] = messages
+
+    def tried_again(self, why: str) -> None:
+        self.again.append(why)
+
+    def gap(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """One pipeline in a thread of its own."""
+
+    observer: Watching
+    stop: Event
+    thread: Thread
+    ended: list[BaseException]
+
+    def end(self) -> BaseException | None:
+        """Wait until it has ended by itself; with which error."""
+        self.thread.join(PATIENCE_SECONDS)
+        assert not self.thread.is_alive(), f"still running; {self.observer.again}"
+        return self.ended[0] if self.ended else None
+
+
+_STARTING = Lock()
+
+
+@contextmanager
+def running(
+    kafka: KafkaCluster,
+    ledger: Ledger,
+    work: Work,
+    *,
+    role: str = ROLE,
+    topics: Sequence[str] = (TOPIC,),
+    group: str = "g",
+) -> Iterator[Running]:
+    """The loop, until the block ends or it stops by itself; an error that nobody asked for fails."""
+    observer, stop = Watching(), Event()
+    pipeline = Pipeline(
+        role=role,
+        bus=Bus(kafka.bootstrap),
+        ledger=ledger,
+        topics=topics,
+        group=group,
+        work=work,
+        observer=observer,
+        now=lambda: datetime.now(UTC),
+        batch=100,
+        batch_seconds=0.05,
+    )
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            pipeline.run(stop)
+        except BaseException as error:
+            ended.append(error)
+
+    one = Running(observer=observer, stop=stop, thread=Thread(target=run), ended=ended)
+    with _STARTING:
+        one.thread.start()
+    try:
+        yield one
+    finally:
+        stop.set()
+        one.thread.join(PATIENCE_SECONDS)
+        assert not one.thread.is_alive()
+
+
+def publish(kafka: KafkaCluster, count: int, *, partition: int = 0, topic: str = TOPIC) -> None:
+    """Append that many messages to a partition."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    for _ in range(count):
+        producer.produce(topic, value=b"x", partition=partition)
+        producer.poll(0)
+    assert producer.flush(PATIENCE_SECONDS) == 0
+
+
+def kept(ledger: Ledger, partition: int = 0) -> list[int]:
+    """The offsets of a partition that count, in the order in which they were written."""
+    query = select(seen.c.offset).where(seen.c.partition == partition).order_by(seen.c.number)
+    with ledger.transaction() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def position(ledger: Ledger, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
+    """Where a role is, or -1 where it has no position."""
+    column = tables.position.c
+    query = select(column.next).where(
+        column.role == role, column.topic == topic, column.partition == partition
+    )
+    with ledger.transaction() as connection:
+        found = list(connection.execute(query).scalars())
+    return max(found, default=-1)
+
+
+def until(condition: Callable[[], bool], otherwise: str = "it did not come to it") -> None:
+    """Wait for something that the roles bring about."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.02)
+
+
+def accept(ledger: Ledger, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
+    """What `termijn gaps accept` does."""
+    place = (role, topic, partition)
+    at = datetime(2026, 3, 15, 13, tzinfo=UTC)
+    with ledger.transaction() as connection:
+        return positions.accept(connection, place, operator="Anna", reason="a test", now=at)
+
+
+def put(ledger: Ledger, state: control.State, scope: str = ROLE) -> None:
+    """What `termijn pause` and `termijn resume` do."""
+    at = datetime(2026, 3, 15, 13, tzinfo=UTC)
+    with ledger.transaction() as connection:
+        control.put(connection, scope, state, operator="Anna", reason="a test", now=at)

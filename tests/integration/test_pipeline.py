@@ -1,0 +1,411 @@
+"""The loop on a real Kafka: each message counts once, and what is lost unread stops the role."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from confluent_kafka import Producer
+from sqlalchemy.exc import OperationalError
+
+from consumers.pipeline import LostLog
+from services.bus import BusUnavailable, Undelivered
+from services.ledger import positions
+from services.ledger.database import Ledger
+from services.ledger.positions import Advance, Log
+from tests.contract.ledgers import new_ledger
+from tests.integration.pipelines import (
+    PATIENCE_SECONDS,
+    ROLE,
+    TOPIC,
+    Crash,
+    Keeping,
+    accept,
+    kept,
+    once,
+    position,
+    publish,
+    put,
+    running,
+    seen,
+    until,
+)
+from tests.servers.kafka import KafkaBroker, KafkaCluster
+
+LOOKED_SECONDS = 3.0
+"""Longer than the loop goes without looking at its topics and at whether it is paused."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger, once on each database."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres")()
+    with closing(new_ledger(url)) as ledger:
+        seen.metadata.create_all(ledger.engine)
+        yield ledger
+
+
+@pytest.fixture
+def kafka(fresh_kafka: KafkaCluster) -> KafkaCluster:
+    """A cluster with the topic, of two partitions; partition 0 holds the offsets 0 to 9."""
+    fresh_kafka.create_topics({TOPIC: 2})
+    publish(fresh_kafka, 10)
+    return fresh_kafka
+
+
+def read_all(kafka: KafkaCluster, ledger: Ledger, upto: int) -> None:
+    """Run the loop until it has read partition 0 that far."""
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        until(lambda: position(ledger) >= upto or bool(loop.ended))
+    assert loop.end() is None
+
+
+def lost(kafka: KafkaCluster, ledger: Ledger) -> LostLog:
+    """Run the loop until it stops by itself, at what is lost."""
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        ended = loop.end()
+    assert isinstance(ended, LostLog)
+    return ended
+
+
+def waiting(ledger: Ledger) -> list[tuple[int, int | None, int, int]]:
+    """Partition, expected, low and high of each gap that waits."""
+    with ledger.transaction() as connection:
+        return [
+            (gap.log.partition, gap.expected, gap.low, gap.high)
+            for gap in positions.gaps(connection)
+        ]
+
+
+def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """All partitions, and the positions stand at the ends."""
+    publish(kafka, 3, partition=1)
+    with running(kafka, ledger, Keeping(ledger=ledger)):
+        until(lambda: (position(ledger), position(ledger, 1)) == (10, 3))
+    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert kept(ledger, 1) == [0, 1, 2]
+
+
+def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """Whatever the group has committed on the broker, which is nothing."""
+    read_all(kafka, ledger, 10)
+    publish(kafka, 5)
+    read_all(kafka, ledger, 15)
+    assert kept(ledger) == list(range(15))
+
+
+def test_a_process_that_ends_before_the_commit_has_written_nothing(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """Rows and positions stand or fall together; the next process reads the batch again."""
+    with running(kafka, ledger, Keeping(ledger=ledger, before_commit=once(Crash()))) as first:
+        assert isinstance(first.end(), Crash)
+    assert (kept(ledger), position(ledger)) == ([], -1)
+    read_all(kafka, ledger, 10)
+    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BusUnavailable("list topics", "timed out"),
+        Undelivered("t", "timed out"),
+        OperationalError("insert", {}, Exception("the database went away")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("when", ["before", "before_commit"])
+def test_a_batch_that_fails_is_read_again(
+    kafka: KafkaCluster,
+    ledger: Ledger,
+    error: Exception,
+    when: Literal["before", "before_commit"],
+) -> None:
+    """It is said, waited out, and nothing is skipped or counted twice."""
+    work = Keeping(ledger=ledger)
+    setattr(work, when, once(error))
+    with running(kafka, ledger, work) as loop:
+        until(lambda: position(ledger) == 10)
+    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert [why.partition(":")[0] for why in loop.observer.again] == [type(error).__name__]
+
+
+def test_processes_of_a_group_share_the_partitions_and_take_over(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """While they come and go each message counts once, in the order of its partition."""
+
+    def publish_both() -> None:
+        publish(kafka, 20)
+        publish(kafka, 20, partition=1)
+
+    work = Keeping(ledger=ledger, before=lambda: time.sleep(0.01))
+    with running(kafka, ledger, work):
+        publish_both()
+        with running(kafka, ledger, work):
+            for _ in range(10):
+                publish_both()
+                time.sleep(0.1)
+        publish_both()
+        until(lambda: (position(ledger), position(ledger, 1)) == (250, 240))
+    assert kept(ledger) == list(range(250))
+    assert kept(ledger, 1) == list(range(240))
+
+
+def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """Two that read the same partitions, as the group allows neither: each message counts once."""
+    with (
+        running(kafka, ledger, Keeping(ledger=ledger), group="living") as one,
+        running(kafka, ledger, Keeping(ledger=ledger), group="dead") as other,
+    ):
+        for _ in range(20):
+            publish(kafka, 10)
+            time.sleep(0.05)
+        until(lambda: position(ledger) == 210)
+    assert kept(ledger) == list(range(210))
+    fenced = [*one.observer.again, *other.observer.again]
+    assert fenced
+    assert {why.partition(":")[0] for why in fenced} == {"Fenced"}
+
+
+def test_records_lost_before_the_first_reading_stop_the_role(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """No position and a log that does not begin at 0: something is gone that nobody read."""
+    kafka.delete_records(TOPIC, 0, before=4)
+    error = lost(kafka, ledger)
+    assert "recorder: retention.tagged.v1[0]: expected offset None, the log has 4 to 10" in str(
+        error
+    )
+    assert waiting(ledger) == [(0, None, 4, 10)]
+    assert kept(ledger) == []
+
+
+def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """With the first that is left."""
+    kafka.delete_records(TOPIC, 0, before=4)
+    lost(kafka, ledger)
+    accept(ledger)
+    read_all(kafka, ledger, 10)
+    assert kept(ledger) == [4, 5, 6, 7, 8, 9]
+
+
+def test_records_lost_while_the_role_stood_still_stop_it(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """A position below the log."""
+    read_all(kafka, ledger, 10)
+    publish(kafka, 10)
+    kafka.delete_records(TOPIC, 0, before=15)
+    lost(kafka, ledger)
+    assert waiting(ledger) == [(0, 10, 15, 20)]
+    accept(ledger)
+    read_all(kafka, ledger, 20)
+    assert kept(ledger) == [*range(10), 15, 16, 17, 18, 19]
+
+
+def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """Retention up to the position, exactly, takes nothing away."""
+    read_all(kafka, ledger, 10)
+    publish(kafka, 5)
+    kafka.delete_records(TOPIC, 0, before=10)
+    read_all(kafka, ledger, 15)
+    assert kept(ledger) == list(range(15))
+
+
+def test_records_lost_ahead_of_a_running_role_stop_it(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """Retention overtakes it while it is paused."""
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        until(lambda: position(ledger) == 10)
+        put(ledger, "paused")
+        time.sleep(LOOKED_SECONDS)
+        publish(kafka, 10)
+        kafka.delete_records(TOPIC, 0, before=18)
+        put(ledger, "running")
+        ended = loop.end()
+    assert isinstance(ended, LostLog)
+    assert waiting(ledger) == [(0, 10, 18, 20)]
+    assert kept(ledger) == list(range(10))
+
+
+def beyond_the_end(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """As after the broker lost its newest records."""
+    log = Log(cluster_id=kafka.cluster_id, topic=TOPIC, topic_id=kafka.topic_id(TOPIC), partition=0)
+    with ledger.transaction() as connection:
+        positions.advance(connection, ROLE, [Advance(log=log, expected=None, next=12)])
+
+
+def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """The log was cut short: what stands in it from now on may not be what was read."""
+    beyond_the_end(kafka, ledger)
+    lost(kafka, ledger)
+    assert waiting(ledger) == [(0, 12, 0, 10)]
+
+
+def test_a_cut_log_that_has_grown_past_the_position_still_waits(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """Else restarting long enough would pass over what was written in between."""
+    beyond_the_end(kafka, ledger)
+    lost(kafka, ledger)
+    publish(kafka, 5)
+    lost(kafka, ledger)
+    assert waiting(ledger) == [(0, 12, 0, 15)]
+    accept(ledger)
+    read_all(kafka, ledger, 15)
+    assert kept(ledger) == list(range(15))
+
+
+def recreate(kafka: KafkaCluster, count: int) -> None:
+    """Delete the topic and make it anew, with other messages."""
+    kafka.delete_topics([TOPIC])
+    kafka.create_topics({TOPIC: 2})
+    publish(kafka, count)
+
+
+def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """Its offsets mean something else, also where the position lies inside it."""
+    read_all(kafka, ledger, 10)
+    recreate(kafka, 12)
+    lost(kafka, ledger)
+    accept(ledger)
+    read_all(kafka, ledger, 12)
+    assert kept(ledger) == [*range(10), *range(12)]
+
+
+def test_a_topic_made_anew_under_a_running_role_stops_it(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """Kafka itself says nothing; accepted, it is read from its own beginning."""
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        until(lambda: position(ledger) == 10)
+        put(ledger, "paused")
+        time.sleep(LOOKED_SECONDS)
+        recreate(kafka, 12)
+        ended = loop.end()
+    assert isinstance(ended, LostLog)
+    assert waiting(ledger)[0][2:] == (0, 12)
+    put(ledger, "running")
+    assert accept(ledger) == 0
+    read_all(kafka, ledger, 12)
+    assert kept(ledger) == [*range(10), *range(12)]
+
+
+def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """It was pointed at the wrong one, or the right one was lost."""
+    log = Log(cluster_id="another", topic=TOPIC, topic_id="t", partition=0)
+    with ledger.transaction() as connection:
+        positions.advance(connection, ROLE, [Advance(log=log, expected=None, next=5)])
+    lost(kafka, ledger)
+    assert kept(ledger) == []
+
+
+def test_one_gap_is_found_with_all_others(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """The operator sees the whole at once."""
+    publish(kafka, 10, partition=1)
+    for partition in (0, 1):
+        kafka.delete_records(TOPIC, partition, before=3)
+    assert {gap.log.partition for gap in lost(kafka, ledger).gaps} == {0, 1}
+    assert waiting(ledger) == [(0, None, 3, 10), (1, None, 3, 10)]
+
+
+@pytest.mark.parametrize("end", ["commit_transaction", "abort_transaction"])
+def test_transactions_are_read_to_their_end(kafka: KafkaCluster, ledger: Ledger, end: str) -> None:
+    """Their markers are no gap, what was aborted is no message, and the position is the log's end."""
+    producer = Producer(
+        {"bootstrap.servers": kafka.bootstrap, "transactional.id": "t", "log_level": 0}
+    )
+    producer.init_transactions(PATIENCE_SECONDS)
+    with running(kafka, ledger, Keeping(ledger=ledger)):
+        until(lambda: position(ledger) == 10)
+        for _ in range(2):
+            producer.begin_transaction()
+            producer.produce(TOPIC, value=b"x", partition=0)
+            producer.flush(PATIENCE_SECONDS)
+            getattr(producer, end)(PATIENCE_SECONDS)
+        until(lambda: position(ledger) == 14)
+    read = {"commit_transaction": [10, 12], "abort_transaction": []}[end]
+    assert kept(ledger) == [*range(10), *read]
+
+
+def test_a_paused_role_reads_nothing_and_then_everything(
+    kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """From where it was."""
+    with running(kafka, ledger, Keeping(ledger=ledger)):
+        until(lambda: position(ledger) == 10)
+        put(ledger, "paused")
+        time.sleep(LOOKED_SECONDS)
+        publish(kafka, 10)
+        time.sleep(1)
+        while_paused = kept(ledger)
+        put(ledger, "running")
+        until(lambda: position(ledger) == 20)
+    assert while_paused == list(range(10))
+    assert kept(ledger) == list(range(20))
+
+
+def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """Also what the group gives it later."""
+    put(ledger, "paused")
+    with running(kafka, ledger, Keeping(ledger=ledger)):
+        time.sleep(LOOKED_SECONDS)
+    assert kept(ledger) == []
+
+
+def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """Nothing, once all is read."""
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        until(lambda: position(ledger) == 10)
+        time.sleep(LOOKED_SECONDS)
+        read = dict(loop.observer.lags)
+    assert read == {(TOPIC, 0): 0, (TOPIC, 1): 0}
+
+
+def test_a_role_that_is_asked_to_stop_stops_soon(kafka: KafkaCluster, ledger: Ledger) -> None:
+    """Between two batches, its group told."""
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        until(lambda: position(ledger) == 10)
+        asked = time.monotonic()
+        loop.stop.set()
+        ended = loop.end()
+    assert ended is None
+    assert time.monotonic() - asked < 5
+
+
+def _killed(broker: KafkaBroker) -> None:
+    broker.kill()
+    time.sleep(2)
+    broker.start()
+
+
+def _frozen(broker: KafkaBroker) -> None:
+    broker.freeze()
+    time.sleep(5)
+    broker.thaw()
+
+
+@pytest.mark.parametrize("happens", [_killed, _frozen])
+def test_a_broker_that_goes_away_is_waited_for(
+    kafka_broker: KafkaBroker, tmp_path: Path, happens: Callable[[KafkaBroker], None]
+) -> None:
+    """The role neither ends nor misses anything."""
+    kafka_broker.create_topics({TOPIC: 2})
+    publish(kafka_broker, 10)
+    with closing(new_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")) as ledger:
+        seen.metadata.create_all(ledger.engine)
+        with running(kafka_broker, ledger, Keeping(ledger=ledger)) as loop:
+            until(lambda: position(ledger) == 10)
+            happens(kafka_broker)
+            publish(kafka_broker, 10)
+            until(lambda: position(ledger) == 20 or bool(loop.ended))
+        assert loop.end() is None
+        assert kept(ledger) == list(range(20))

@@ -1,0 +1,313 @@
+"""`termijn explain --json`: the keys, their order, and the catalogue's own examples to the second.
+
+Amsterdam is an hour ahead of UTC in winter and two in summer; each system needs 24 hours.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests.contract.arrivals import (
+    contact_changed,
+    engaged,
+    event,
+    feedback,
+    invoice,
+    order,
+    signed_up,
+    supplier_ended,
+    terminated,
+    ticket,
+    ticket_resolved,
+)
+from tests.unit.cli.conftest import Call, Write
+
+KEYS = [
+    "event",
+    "type",
+    "subject",
+    "purpose",
+    "basis",
+    "rule",
+    "stated",
+    "systems",
+    "anchor",
+    "anchor_at",
+    "not_before",
+    "erase_by",
+    "due_at",
+    "state",
+]
+
+
+def one(rows: list[dict[str, Any]], rule: str) -> dict[str, Any]:
+    """The one holding under a rule."""
+    [found] = [row for row in rows if row["rule"] == rule]
+    return found
+
+
+def test_a_line_has_the_keys_of_the_contract_in_its_order(termijn: Call, events: Write) -> None:
+    """R1: 2024-03-15T14:00 Amsterdam and two years is 2026-03-15T14:00 Amsterdam."""
+    file = events(
+        [signed_up("s1", "2020-01-01T09:00:00Z"), terminated("t1", "2024-03-15T13:00:00Z")]
+    )
+    said = termijn("explain", file, "--json")
+    [line] = said.out.splitlines()
+    assert list(json.loads(line)) == KEYS
+    due = "2026-03-14T13:00:00Z"
+    assert said.rows == [
+        {
+            "event": "s1",
+            "type": "customers.customer-signed-up",
+            "subject": "customer:1",
+            "purpose": "service_delivery",
+            "basis": "contract",
+            "rule": "R1",
+            "stated": True,
+            "systems": ["crm", "lease", "orders", "printer", "psp", "website"],
+            "anchor": "relationship",
+            "anchor_at": "2024-03-15T13:00:00Z",
+            "not_before": None,
+            "erase_by": "2026-03-15T13:00:00Z",
+            "due_at": {
+                "crm": due,
+                "lease": due,
+                "orders": due,
+                "printer": due,
+                "psp": due,
+                "website": due,
+            },
+            "state": "scheduled",
+        }
+    ]
+
+
+def test_an_open_window_has_nulls(termijn: Call, events: Write) -> None:
+    """The customer has not ended."""
+    [row] = termijn("explain", events([signed_up("s1", "2020-01-01T09:00:00Z")]), "--json").rows
+    assert (row["anchor_at"], row["not_before"], row["erase_by"]) == (None, None, None)
+    assert set(row["due_at"].values()) == {None}
+    assert row["state"] == "open"
+
+
+@pytest.mark.parametrize(
+    ("time", "not_before"),
+    [
+        ("2024-03-15T13:00:00Z", "2031-12-31T23:00:00Z"),
+        ("2023-12-31T23:30:00Z", "2031-12-31T23:00:00Z"),  # 00:30 on New Year's Day in Amsterdam
+        ("2023-12-31T23:00:00Z", "2031-12-31T23:00:00Z"),
+        ("2023-12-31T22:59:59Z", "2030-12-31T23:00:00Z"),
+        ("2024-01-01T00:30:00+02:00", "2030-12-31T23:00:00Z"),
+    ],
+)
+def test_an_invoice_is_kept_for_seven_book_years_of_its_local_date(
+    termijn: Call, events: Write, time: str, not_before: str
+) -> None:
+    """The catalogue: 2024-03-15 is kept until 2032-01-01T00:00 Amsterdam."""
+    row = one(termijn("explain", events([invoice("i1", time)]), "--json").rows, "R5")
+    assert row["anchor"] == "book-year"
+    assert row["not_before"] == not_before
+    assert row["due_at"] == {"accounting": not_before}
+
+
+def test_a_minimum_has_the_lead_time_after_it(termijn: Call, events: Write) -> None:
+    """The book year ends with 31 December; erased within a day of the first instant that may be."""
+    rows = termijn("explain", events([invoice("i1", "2024-03-15T13:00:00Z")]), "--json").rows
+    assert one(rows, "R5")["anchor_at"] == "2024-12-31T23:00:00Z"
+    assert one(rows, "R5")["erase_by"] == "2032-01-01T23:00:00Z"
+    assert one(rows, "R5")["stated"] is True
+
+
+@pytest.mark.parametrize(
+    ("closed", "erase_by"),
+    [
+        ("2024-01-31T09:00:00Z", "2024-02-29T09:00:00Z"),
+        ("2023-01-31T09:00:00Z", "2023-02-28T09:00:00Z"),
+        ("2024-03-15T09:00:00Z", "2024-04-15T08:00:00Z"),  # summer time has begun
+    ],
+)
+def test_a_month_after_the_31st_is_the_last_of_the_next(
+    termijn: Call, events: Write, closed: str, erase_by: str
+) -> None:
+    """By the wall clock of Amsterdam."""
+    application = {"application_id": "1", "applicant_id": "1"}
+    file = events(
+        [
+            event(
+                "r1",
+                "recruitment.application-received",
+                "2023-01-01T09:00:00Z",
+                keep_consent=False,
+                **application,
+            ),
+            event("c1", "recruitment.application-closed", closed, **application),
+        ]
+    )
+    [row] = termijn("explain", file, "--json").rows
+    assert (row["rule"], row["erase_by"]) == ("R3a", erase_by)
+
+
+def test_two_years_after_29_february_is_28_february(termijn: Call, events: Write) -> None:
+    """D4, which the statement does not give."""
+    row = one(
+        termijn("explain", events([order("o1", "2024-02-29T11:00:00Z")]), "--json").rows, "D4"
+    )
+    assert row["erase_by"] == "2026-02-28T11:00:00Z"
+    assert (row["stated"], row["anchor"]) == (False, "event")
+
+
+@pytest.mark.parametrize(
+    ("time", "erase_by"),
+    [
+        ("2024-03-30T01:30:00Z", "2025-03-30T00:30:00Z"),  # 02:30 does not exist on that day
+        ("2024-10-26T00:30:00Z", "2025-10-26T00:30:00Z"),  # 02:30 exists twice
+        ("2024-07-01T10:00:00Z", "2025-07-01T10:00:00Z"),
+    ],
+)
+def test_a_wall_clock_time_that_is_none_or_two_is_the_earlier(
+    termijn: Call, events: Write, time: str, erase_by: str
+) -> None:
+    """D5, a year after the feedback; the promise is kept either way."""
+    [row] = termijn("explain", events([feedback("f1", time)]), "--json").rows
+    assert row["erase_by"] == erase_by
+
+
+def test_a_term_of_none_is_due_at_its_own_instant(termijn: Call, events: Write) -> None:
+    """R2: the contact has changed, the supplier goes on; the successor's data stays."""
+    file = events(
+        [
+            engaged("e1", "2024-01-01T09:00:00Z", contact="1"),
+            contact_changed("c1", "2024-06-03T08:00:00.250Z", former="1", contact="2"),
+        ]
+    )
+    rows = termijn("explain", file, "--json").rows
+    former, successor = sorted(rows, key=lambda row: row["subject"])
+    assert former["erase_by"] == "2024-06-03T08:00:00.250000Z"
+    assert former["due_at"] == {"procurement": "2024-06-03T08:00:00.250000Z"}
+    assert (former["state"], successor["state"]) == ("ended", "open")
+
+
+def test_a_contact_ends_with_its_supplier(termijn: Call, events: Write) -> None:
+    """Whichever comes first."""
+    file = events(
+        [engaged("e1", "2024-01-01T09:00:00Z"), supplier_ended("x1", "2024-02-01T09:00:00Z")]
+    )
+    [row] = termijn("explain", file, "--json").rows
+    assert row["erase_by"] == "2024-02-01T09:00:00Z"
+
+
+def test_a_ticket_has_lines_for_each_person_in_it(termijn: Call, events: Write) -> None:
+    """Sorted by event, purpose and subject; D7 is six months after the ticket was resolved."""
+    file = events(
+        [
+            ticket("k1", "2024-01-10T09:00:00Z", ["b", "a"], shared_with=["repair"]),
+            ticket_resolved("k2", "2024-08-31T09:00:00Z"),
+        ]
+    )
+    rows = termijn("explain", file, "--json").rows
+    assert [(row["purpose"], row["subject"], row["rule"]) for row in rows] == [
+        ("internal_research", "customer:1", "R4"),
+        ("service_delivery", "consumer:a", "D7"),
+        ("service_delivery", "consumer:b", "D7"),
+        ("service_delivery", "customer:1", "R1"),
+    ]
+    assert rows[1]["erase_by"] == "2025-02-28T10:00:00Z"  # 11:00 in summer is 11:00 in winter
+    assert rows[1]["systems"] == ["helpdesk", "repair"]
+
+
+@pytest.mark.parametrize(
+    ("channel", "systems"),
+    [
+        ("form", {"D1": ["helpdesk", "mail", "website"]}),
+        ("mail", {"D1": ["helpdesk", "mail", "website"], "R4": ["research"]}),
+        ("whatsapp", {"D1": ["helpdesk", "mail", "website", "whatsapp"], "R4": ["research"]}),
+    ],
+)
+def test_the_form_is_no_research(
+    termijn: Call, events: Write, channel: str, systems: dict[str, list[str]]
+) -> None:
+    """The statement limits it to answering the question."""
+    message = event(
+        "m1",
+        "contact.message-received",
+        "2024-01-01T09:00:00Z",
+        message_id="1",
+        visitor_id="1",
+        channel=channel,
+    )
+    rows = termijn("explain", events([message]), "--json").rows
+    assert {row["rule"]: row["systems"] for row in rows} == systems
+
+
+@pytest.mark.parametrize(
+    ("now", "state"),
+    [("2025-03-14T12:59:59Z", "scheduled"), ("2025-03-14T13:00:00Z", "ended")],
+)
+def test_what_has_ended_is_judged_at_the_instant_given(
+    termijn: Call, events: Write, now: str, state: str
+) -> None:
+    """When the command leaves, not when the data must be gone."""
+    file = events([feedback("f1", "2024-03-15T13:00:00Z")])
+    [row] = termijn("explain", file, "--json", "--now", now).rows
+    assert row["state"] == state
+
+
+def test_the_order_of_the_lines_makes_no_difference(termijn: Call, events: Write) -> None:
+    """Nor a line that stands there twice, nor empty ones."""
+    lines = [
+        signed_up("s1", "2020-01-01T09:00:00Z"),
+        invoice("i1", "2021-01-01T09:00:00Z"),
+        terminated("t1", "2024-03-15T13:00:00Z"),
+        signed_up("s1", "2020-01-01T09:00:00Z"),
+    ]
+    said = {
+        termijn("explain", events([*order_, ""]), "--json").out
+        for order_ in list(permutations(lines))[::5]
+    }
+    assert len(said) == 1
+
+
+def test_the_table_is_for_people(termijn: Call, events: Write) -> None:
+    """The same holdings, without colour where there is no terminal."""
+    said = termijn("explain", events([feedback("f1", "2024-03-15T13:00:00Z")]))
+    assert said.code == 0
+    assert "2025-03-14T13:00:00Z" in said.out
+    assert "website_experience" in said.out
+    assert "\x1b" not in said.out
+
+
+def test_a_file_without_events_explains_nothing(termijn: Call, events: Write) -> None:
+    """That is no failure."""
+    assert termijn("explain", events([]), "--json").rows == []
+
+
+def test_a_policy_of_ones_own_is_taken(termijn: Call, events: Write, tmp_path: Any) -> None:
+    """From the option, from the variable, and from the file of settings alike."""
+    file = events([feedback("f1", "2024-03-15T13:00:00Z")])
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("policy: mine\n", "utf-8")
+    said = termijn("explain", file, "--json", "--policy", policy)
+    assert said.code == 1
+    assert str(policy) in said.err
+
+
+@pytest.mark.parametrize("command", [["explain"], ["simulate", "--until", "2030-01-01T00:00:00Z"]])
+def test_the_policy_of_the_settings_file_is_taken(
+    termijn: Call,
+    events: Write,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:
+    """Else it explains another policy than the roles run on, without a word."""
+    file = events([feedback("f1", "2024-03-15T13:00:00Z")])
+    settings = tmp_path / "termijn.toml"
+    settings.write_text('[storage]\npolicy = "absent.yaml"\n', "utf-8")
+    monkeypatch.setenv("TERMIJN_SETTINGS", str(settings))
+    said = termijn(command[0], file, "--json", *command[1:])
+    assert said.code == 1
+    assert "absent.yaml" in said.err

@@ -1,0 +1,190 @@
+"""Every failure is one clear line on stderr and exit code 1, and nothing on stdout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contract.arrivals import event, feedback, signed_up
+from tests.unit.cli.conftest import Call, Outcome, Write
+
+GOOD = feedback("f1", "2024-03-15T13:00:00Z")
+UNTIL = ("--until", "2030-01-01T00:00:00Z")
+
+
+def told(said: Outcome) -> str:
+    """The one line that a failed command says."""
+    assert said.out == ""
+    assert said.code == 1
+    [line] = said.err.splitlines()
+    return line
+
+
+def without(key: str) -> dict[str, Any]:
+    """A good event that lacks one key."""
+    return {name: value for name, value in GOOD.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("bad", "key"),
+    [
+        ("{", "json: is not JSON"),
+        ("[]", "json: is not an object"),
+        (without("id"), "id: is missing"),
+        (without("source"), "source: is missing"),
+        (without("type"), "type: is missing"),
+        (without("time"), "time: is missing"),
+        (without("data"), "data: is missing"),
+        ({**GOOD, "id": 1}, "id: is not a string"),
+        ({**GOOD, "data": []}, "data: is not an object"),
+        ({**GOOD, "specversion": "0.3"}, "specversion: is not 1.0"),
+        ({**GOOD, "time": "2024-03-15T13:00:00"}, "time: is not an RFC 3339 instant"),
+        ({**GOOD, "time": "2024-02-30T13:00:00Z"}, "time: is no instant that exists"),
+        (feedback("old", "1999-12-31T23:59:59Z"), "time: 1999-12-31T23:59:59+00:00 cannot be true"),
+        (event("x", "website.feedback-taken", "2024-03-15T13:00:00Z"), "type: the policy knows no"),
+        (event("x", "website.feedback-given", "2024-03-15T13:00:00Z"), "visitor_id: is missing"),
+        (
+            event("x", "website.feedback-given", "2024-03-15T13:00:00Z", visitor_id="1"),
+            "feedback_id: is missing",
+        ),
+        (
+            event(
+                "x",
+                "recruitment.application-received",
+                "2024-03-15T13:00:00Z",
+                application_id="1",
+                applicant_id="1",
+                keep_consent="yes",
+            ),
+            "keep_consent: is not a value of type boolean",
+        ),
+        (signed_up("f1", "2024-03-15T13:00:00Z"), "id: was given to another event"),
+    ],
+)
+def test_a_bad_line_is_told_with_file_line_and_key(
+    termijn: Call, events: Write, bad: Any, key: str
+) -> None:
+    """The third line of the file; the second is empty."""
+    file = events([GOOD, "", bad])
+    assert told(termijn("explain", file, "--json")).startswith(f"termijn: {file}:3: {key}")
+
+
+def test_simulate_tells_a_bad_line_too(termijn: Call, events: Write) -> None:
+    """Before any command is printed."""
+    file = events([GOOD, "", "{"])
+    line = told(termijn("simulate", file, "--json", *UNTIL))
+    assert line.startswith(f"termijn: {file}:3: json: is not JSON")
+
+
+@pytest.mark.parametrize("command", [("explain",), ("simulate", *UNTIL)], ids=lambda one: one[0])
+def test_a_file_that_cannot_be_read_is_told(
+    termijn: Call, tmp_path: Any, command: tuple[str, ...]
+) -> None:
+    """One that is not there, a folder, and one that is not text."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\n")
+    for name in ("absent", ".", "binary"):
+        line = told(termijn(command[0], tmp_path / name, *command[1:]))
+        assert str(tmp_path / name) in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--until", "tomorrow"),
+        ("--until", "2030-01-01"),
+        ("--until", "2030-01-01T00:00:00"),
+        ("--until", "2030-02-30T00:00:00Z"),
+        ("--until", ""),
+        (),
+    ],
+    ids=" ".join,
+)
+def test_an_until_that_is_no_instant_is_told(
+    termijn: Call, events: Write, arguments: tuple[str, ...]
+) -> None:
+    """One line too, and not how the command is used."""
+    line = told(termijn("simulate", events([GOOD]), *arguments))
+    assert "--until" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explode",),
+        ("explain",),
+        ("explain", "a", "b"),
+        ("explain", "a", "--jsn"),
+        ("dead-letters", "replay", "not-an-id"),
+        ("dead-letters", "discard", "--reason", "r"),
+        ("sweep", "--now", "2030-01-01T00:00:00Z"),
+        ("publish", "a", "--name", "n"),
+        ("gaps", "accept", "tagger", "t", "zero", "--reason", "r"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_use_is_one_line(termijn: Call, arguments: tuple[str, ...]) -> None:
+    """As every other failure is."""
+    said = termijn(*arguments)
+    assert said.code != 0
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_policy_that_is_wrong_names_each_problem(
+    termijn: Call, events: Write, tmp_path: Any
+) -> None:
+    """A line for each, with file, line and key."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("policy: mine\nversion: 1\n", "utf-8")
+    said = termijn("explain", events([GOOD]), "--policy", policy)
+    assert (said.code, said.out) == (1, "")
+    assert all(str(policy) in line for line in said.err.splitlines())
+
+
+def test_a_bad_setting_is_told(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is opened."""
+    monkeypatch.setenv("TERMIJN_BATCH", "many")
+    assert told(termijn("status")).startswith("termijn: environment: TERMIJN_BATCH: 'many'")
+    assert told(termijn("pause", "deleter", "--reason", "r")).startswith("termijn: environment: ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "postgresql+psycopg://termijn:geheim@127.0.0.1:1/termijn",
+        "postgresql+nodriver://127.0.0.1/termijn",
+        "sqlite:////proc/absent/ledger.sqlite",
+    ],
+)
+def test_a_ledger_that_cannot_be_opened_is_told(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Without a stack trace, and without its password."""
+    monkeypatch.setenv("TERMIJN_LEDGER_URL", url)
+    line = told(termijn("status"))
+    assert line.startswith("termijn: ")
+    assert "geheim" not in line
+
+
+def test_a_data_directory_that_cannot_be_made_is_told(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong mount, above all."""
+    monkeypatch.setenv("TERMIJN_DATA", "/proc/absent")
+    assert "/proc/absent" in told(termijn("ledger", "migrate"))
+
+
+def test_a_ledger_without_its_schema_is_told(termijn: Call) -> None:
+    """With what to do about it."""
+    assert told(termijn("status")).endswith("run `termijn ledger migrate`")
+
+
+def test_a_secret_is_not_listed(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor anywhere else in the output."""
+    monkeypatch.setenv("TERMIJN_LEDGER_URL", "postgresql+psycopg://termijn:geheim@database/termijn")
+    for arguments in (("settings",), ("settings", "--json")):
+        said = termijn(*arguments)
+        assert said.code == 0
+        assert "geheim" not in said.out
+        assert "(set)" in said.out

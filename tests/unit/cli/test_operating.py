@@ -1,0 +1,279 @@
+"""What an operator does: on record, with a name, and only what can have an effect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from services.ledger import policies, positions, tables
+from services.ledger.database import Ledger, open_ledger
+from services.ledger.positions import Gap, Log
+from services.ledger.recording import record
+from services.policy import loader
+from tests.contract.arrivals import arrival, feedback, signed_up, terminated
+from tests.unit.cli.conftest import Call, Write
+
+POLICY = loader.load()
+NOW = datetime(2024, 3, 15, 13, tzinfo=UTC)
+BY_ME = ("--operator", "night-shift", "--reason", "a test")
+NOBODY = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def ledger(termijn: Call) -> Iterator[Ledger]:
+    """A ledger where the commands look for it."""
+    assert termijn("ledger", "migrate").code == 0
+    with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
+        yield opened
+
+
+def recorded(ledger: Ledger, *events: dict[str, Any], backfill: str | None = None) -> None:
+    """Record events under the shipped policy."""
+    arrivals = [arrival(one, POLICY, backfill) for one in events]
+    ledger.write(lambda connection: policies.ensure(connection, POLICY, NOW))
+    ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
+
+
+def actions(ledger: Ledger) -> list[tuple[str, str, str, str]]:
+    """What is on record."""
+    column = tables.operator_action.c
+    query = select(column.operator, column.action, column.target, column.reason)
+    with ledger.transaction() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_migrating_twice_changes_nothing(termijn: Call, ledger: Ledger) -> None:
+    """A deployment runs it always."""
+    assert termijn("ledger", "migrate").code == 0
+    assert termijn("status").code == 0
+
+
+def test_a_pause_is_seen_and_a_resume_ends_it(termijn: Call, ledger: Ledger) -> None:
+    """With who and why."""
+    assert termijn("pause", "deleter", *BY_ME).out == "deleter: paused\n"
+    [row] = [row for row in termijn("status", "--json").rows if row["which"] == "deleter"]
+    assert row["what"].startswith("paused since ")
+    assert row["value"] == "night-shift: a test"
+    assert termijn("resume", "deleter", *BY_ME).out == "deleter: running\n"
+    assert [row for row in termijn("status", "--json").rows if row["which"] == "deleter"] == []
+    assert actions(ledger) == [
+        ("night-shift", "pause", "deleter", "a test"),
+        ("night-shift", "resume", "deleter", "a test"),
+    ]
+
+
+@pytest.mark.parametrize("scope", ["deletr", "crm", "system:cmr", "system:"])
+def test_a_scope_that_there_is_not_is_refused(termijn: Call, ledger: Ledger, scope: str) -> None:
+    """Who pauses `crm` instead of `system:crm` must not believe that it stands still."""
+    said = termijn("pause", scope, *BY_ME)
+    assert said.code == 1
+    assert scope in said.err
+    assert actions(ledger) == []
+
+
+def test_a_role_that_knows_no_drain_is_not_drained(termijn: Call, ledger: Ledger) -> None:
+    """It would read on as if nothing had been said."""
+    assert termijn("drain", "recorder", *BY_ME).code == 1
+
+
+@pytest.mark.parametrize(
+    "scope", ["deleter", "tagger", "recorder", "acknowledgements", "system:crm"]
+)
+def test_every_role_and_system_can_be_paused(termijn: Call, ledger: Ledger, scope: str) -> None:
+    """Those are all there are."""
+    assert termijn("pause", scope, *BY_ME).code == 0
+
+
+def test_without_a_name_nothing_is_done(termijn: Call, ledger: Ledger) -> None:
+    """Somebody answers for it."""
+    said = termijn("pause", "deleter", "--reason", "a test")
+    assert (said.code, said.out) == (1, "")
+    assert (
+        said.err
+        == "termijn: an operator's command needs a name: --operator NAME, or TERMIJN_OPERATOR\n"
+    )
+    assert termijn("pause", "deleter", "--operator", "me", "--reason", " ").code == 1
+    assert actions(ledger) == []
+    assert len(termijn("status", "--json").rows) == 5
+
+
+def test_the_name_may_come_from_the_environment(
+    termijn: Call, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option wins over it."""
+    monkeypatch.setenv("TERMIJN_OPERATOR", "day-shift")
+    termijn("pause", "deleter", "--reason", "a test")
+    termijn("resume", "deleter", *BY_ME)
+    assert [operator for operator, *_ in actions(ledger)] == ["day-shift", "night-shift"]
+
+
+def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Ledger) -> None:
+    """The role then goes on at what is left."""
+    log = Log(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=0)
+    gap = Gap(role="recorder", log=log, expected=5, low=7, high=9)
+    ledger.write(lambda connection: positions.found_gap(connection, gap, NOW))
+    assert termijn("gaps", "list", "--json").rows == [
+        {
+            "role": "recorder",
+            "topic": "retention.tagged.v1",
+            "partition": 0,
+            "expected": 5,
+            "low": 7,
+            "high": 9,
+        }
+    ]
+    place = ("recorder", "retention.tagged.v1", 0)
+    said = termijn("gaps", "accept", *place, *BY_ME)
+    assert said.out == "recorder goes on at offset 7 of retention.tagged.v1[0]\n"
+    assert termijn("gaps", "list", "--json").rows == []
+    assert termijn("gaps", "accept", *place, *BY_ME).err == (
+        "termijn: recorder: no gap waits at retention.tagged.v1[0]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("commands", "close", NOBODY), NOBODY),
+        (("dead-letters", "discard", NOBODY), NOBODY),
+        (("release", "2019"), "'2019'"),
+        (("gaps", "accept", "tagger", "t", "0"), "t[0]"),
+    ],
+    ids=lambda one: one[0] if isinstance(one, tuple) else "",
+)
+def test_what_there_is_not_is_told(
+    termijn: Call, ledger: Ledger, arguments: tuple[str, ...], what: str
+) -> None:
+    """One line, and nothing on record."""
+    said = termijn(*arguments, *BY_ME)
+    assert (said.code, said.out) == (1, "")
+    [line] = said.err.splitlines()
+    assert what in line
+    assert actions(ledger) == []
+
+
+def test_a_sweep_shows_what_would_be_commanded_and_changes_nothing(
+    termijn: Call, ledger: Ledger
+) -> None:
+    """By an instant that has not come; twice, and nothing is in the outbox."""
+    recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
+    for _ in range(2):
+        rows = termijn("sweep", "--dry-run", "--now", "2025-03-14T13:00:00Z", "--json").rows
+        assert [(row["due_at"], row["system"], row["action"], row["records"]) for row in rows] == [
+            ("2025-03-14T13:00:00Z", "website", "erase", 1)
+        ]
+    assert termijn("sweep", "--dry-run", "--now", "2025-03-14T12:59:59Z", "--json").rows == []
+    assert termijn("commands", "list", "--json").rows == []
+
+
+def test_a_sweep_tells_rules_as_a_list(termijn: Call, ledger: Ledger) -> None:
+    """As `simulate` does, not as JSON inside JSON."""
+    recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
+    [row] = termijn("sweep", "--dry-run", "--now", "2025-03-14T13:00:00Z", "--json").rows
+    assert row["rules"] == ["D5"]
+
+
+def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Ledger) -> None:
+    """By the wall clock, which is long past its terms."""
+    told = (signed_up("s1", "2010-01-01T09:00:00Z"), terminated("t1", "2012-01-01T09:00:00Z"))
+    recorded(ledger, *told, backfill="2019")
+    assert [row["value"] for row in termijn("status", "--json").rows if row["which"] == "2019"] == [
+        1
+    ]
+    rows = termijn("forecast", "2019", "--json").rows
+    assert [(row["system"], row["rule"], row["action"], row["records"]) for row in rows] == [
+        (system, "R1", "erase", 1)
+        for system in ("crm", "lease", "orders", "printer", "psp", "website")
+    ]
+    assert termijn("release", "2019", "--operator", "night-shift").out == "released 2019\n"
+    assert termijn("release", "2019", "--operator", "night-shift").code == 1
+    assert actions(ledger) == [
+        ("night-shift", "release", "2019", "released after its forecast"),
+    ]
+
+
+def test_another_policy_is_activated_on_record(
+    termijn: Call, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is looked at again under it."""
+    recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
+    text = (Path(loader.__file__).parent / loader.SHIPPED).read_text("utf-8")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(text.replace('version: "2021-05-19.1"', 'version: "2"'), "utf-8")
+    monkeypatch.setenv("TERMIJN_POLICY", str(policy))
+    assert termijn("policy", "activate", *BY_ME).out == "active: optimum-pos 2\n"
+    assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2"
+    assert actions(ledger) == [("night-shift", "policy activate", "optimum-pos 2", "a test")]
+
+
+def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
+    termijn: Call, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held of that type would never be erased, and no look would ever end."""
+    recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
+    text = (Path(loader.__file__).parent / loader.SHIPPED).read_text("utf-8")
+    head, tail = text.split("  website.feedback-given:\n", 1)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        head + "  research.survey-invited" + tail.split("  research.survey-invited", 1)[1]
+    )
+    monkeypatch.setenv("TERMIJN_POLICY", str(policy))
+    said = termijn("policy", "activate", *BY_ME)
+    assert said.code == 1
+    assert "website.feedback-given" in said.err
+    assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.1"
+
+
+def test_lint_checks_the_policy_that_the_roles_run_on(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an operator lints the shipped one and believes it was theirs."""
+    monkeypatch.setenv("TERMIJN_POLICY", "absent.yaml")
+    said = termijn("policy", "lint")
+    assert said.code == 1
+    assert "absent.yaml" in said.err
+
+
+def test_lint_lists_what_the_privacy_officer_confirms(termijn: Call) -> None:
+    """The derived terms and anchors, and nothing of what the statement gives."""
+    keys = [row["key"] for row in termijn("policy", "lint", "--json").rows]
+    assert keys[:9] == [
+        f"rules.{rule}" for rule in ("R3b", "R4", "D1", "D2", "D3", "D4", "D5", "D6", "D7")
+    ]
+
+
+def test_the_schema_of_a_policy_is_json_schema(termijn: Call) -> None:
+    """For an editor."""
+    schema = json.loads(termijn("policy", "schema").out)
+    assert {"policy", "rules", "events"} <= set(schema["properties"])
+
+
+def test_publishing_checks_the_whole_file_first(
+    termijn: Call, ledger: Ledger, events: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad line is told before anything could be sent, whatever the broker does."""
+    monkeypatch.setattr("services.bootstrap.Bus", _NoBus)
+    file = events([feedback("f1", "2024-03-15T13:00:00Z"), "{"])
+    said = termijn("publish", file)
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith(f"termijn: {file}:2: json: ")
+
+
+class _NoBus:
+    """A cluster that takes nothing."""
+
+    is_embedded = False
+    cluster_id = "c"
+
+    def __init__(self, *_: str) -> None:
+        pass
+
+    def sender(self) -> None:
+        """Nobody."""

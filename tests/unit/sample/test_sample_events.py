@@ -1,0 +1,89 @@
+"""The sample history: of every type, true to the policy and the schemas, and some of it due soon."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from schemas.catalogue import business_topic
+from schemas.codec import Codec
+from schemas.codec import load as load_schemas
+from schemas.events import CloudEvent, parse_structured
+from services.explaining import explain
+from services.policy import loader
+from services.policy.tagging import tag
+from services.sample.events import sample_events
+
+POLICY = loader.load()
+NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
+EVENTS = list(sample_events(POLICY, NOW, seed=7, companies=12))
+
+
+def test_every_event_type_of_the_policy_is_there() -> None:
+    """What `termijn up --sample` shows is everything that the policy knows."""
+    assert sorted({event.type for event in EVENTS}) == sorted(POLICY.events)
+
+
+def test_all_can_be_tagged_and_have_their_partition() -> None:
+    """None becomes a dead letter."""
+    assert all(tag(event, POLICY).key for event in EVENTS)
+
+
+def test_all_fit_their_schemas_and_come_back() -> None:
+    """As bytes on the bus; what decides is the same afterwards."""
+    codec = Codec(load_schemas())
+    for event in EVENTS:
+        topic = business_topic(event.type)
+        data = codec.decode(topic, codec.encode(topic, event.data))
+        back = CloudEvent(
+            id=event.id, source=event.source, type=event.type, time=event.time, data=data
+        )
+        assert tag(back, POLICY).deciding == tag(event, POLICY).deciding
+
+
+def test_none_is_later_than_now_and_they_come_in_order() -> None:
+    """What has not happened yet is no event."""
+    times = [event.time for event in EVENTS]
+    assert times == sorted(times)
+    assert times[-1] <= NOW
+
+
+def test_no_two_have_one_identity() -> None:
+    """Neither within a history nor in the next one."""
+    more = list(sample_events(POLICY, NOW, seed=8, companies=2))
+    ids = Counter((event.source, event.id) for event in [*EVENTS, *more])
+    assert max(ids.values()) == 1
+    first, second = (
+        {tag(event, POLICY).subject for event in events} - {None} for events in (EVENTS, more)
+    )
+    assert not first & second
+
+
+def test_the_same_seed_tells_the_same_history() -> None:
+    """So that what was seen can be seen again."""
+    assert list(sample_events(POLICY, NOW, seed=7, companies=12)) == EVENTS
+
+
+def test_some_of_it_falls_due_within_two_minutes() -> None:
+    """And some stays: who tries it out sees both."""
+    states: Counter[str] = Counter()
+    for one in explain([tag(event, POLICY) for event in EVENTS], POLICY, NOW):
+        ends = one.window.ends_at
+        soon = ends is not None and NOW < ends <= NOW + timedelta(minutes=2)
+        states["soon" if soon else one.state] += 1
+    assert states["soon"] >= 20
+    assert states["open"] + states["scheduled"] >= 20
+
+
+@pytest.mark.parametrize(
+    "now", ["2024-02-29T12:00:00Z", "2025-03-30T01:30:00Z", "2025-10-26T00:30:00Z"]
+)
+def test_it_can_be_told_on_any_day(now: str) -> None:
+    """A leap day, and the hours that clocks skip and repeat."""
+    at = parse_structured(
+        f'{{"id": "1", "source": "s", "type": "t", "time": "{now}", "data": {{}}}}'
+    ).time
+    events = list(sample_events(POLICY, at, seed=1, companies=4))
+    assert all(tag(event, POLICY).key and event.time <= at for event in events)

@@ -1,0 +1,147 @@
+"""The simulated systems: they hold what the policy says, obey once, and answer in their own way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.events import CloudEvent
+from services.policy import loader
+from services.sample.stores import Held
+from services.sample.systems import SHOWN, Behaviour, Systems
+
+POLICY = loader.load()
+NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
+
+
+@pytest.fixture
+def systems(tmp_path: Path) -> Iterator[Systems]:
+    """Systems that hold one ticket of a customer with a consumer in it."""
+    behaviours = {**SHOWN, "mail": Behaviour(manner="silent")}
+    found = Systems(policy=POLICY, directory=tmp_path, behaviours=behaviours)
+    with closing(found):
+        found.happened(
+            CloudEvent(
+                id="k1",
+                source="/helpdesk",
+                type="helpdesk.ticket-opened",
+                time=NOW,
+                data={"ticket_id": "1", "customer_id": "1", "consumer_ids": ["a"]},
+            )
+        )
+        yield found
+
+
+def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dict[str, Any]:
+    """A command on the ticket."""
+    return {
+        "command_id": "c1",
+        "system": system,
+        "action": action,
+        "subject": "consumer:a",
+        "records": [{"source": "/helpdesk", "id": "k1"}],
+        "attempt": 1,
+        "supersedes": None,
+        **more,
+    }
+
+
+def answered(systems: Systems, told: dict[str, Any]) -> tuple[str, int] | None:
+    """The status and the number of rows of an answer."""
+    reply = systems.told(told, b"k", NOW)
+    return None if reply is None else (reply.value["status"], reply.value["counts"]["rows"])
+
+
+def test_each_holds_what_the_policy_says(systems: Systems) -> None:
+    """A row for each person whose data the system has."""
+    held = {name: one.rows for name, one in systems.held().items() if one.rows}
+    assert held == {"helpdesk": 2, "research": 1}
+
+
+def test_holding_twice_is_holding_once(systems: Systems, tmp_path: Path) -> None:
+    """All topics are read from their beginning at each start."""
+    event = CloudEvent(
+        id="k1",
+        source="/helpdesk",
+        type="helpdesk.ticket-opened",
+        time=NOW,
+        data={"ticket_id": "1", "customer_id": "1", "consumer_ids": ["a"]},
+    )
+    systems.happened(event)
+    assert systems.held()["helpdesk"] == Held(rows=2, restricted=0)
+
+
+def test_an_erasure_takes_the_named_persons_rows(systems: Systems) -> None:
+    """And no other person's in the same ticket."""
+    assert answered(systems, command()) == ("done", 1)
+    assert systems.held()["helpdesk"] == Held(rows=1, restricted=0)
+
+
+def test_obeying_twice_gives_the_same_answer(systems: Systems) -> None:
+    """Re-sending is harmless."""
+    first = systems.told(command(), b"k", NOW)
+    again = systems.told(command(attempt=2), b"k", NOW)
+    assert first
+    assert again
+    assert (again.value["status"], again.value["counts"]) == ("done", {"rows": 1})
+    assert first.value["acknowledgement_id"] != again.value["acknowledgement_id"]
+
+
+def test_a_restriction_keeps_the_row(systems: Systems) -> None:
+    """It is only taken out of that use."""
+    assert answered(systems, command(action="restrict")) == ("done", 1)
+    assert systems.held()["helpdesk"] == Held(rows=2, restricted=1)
+
+
+def test_a_pseudonym_is_erased_by_its_record_alone(systems: Systems) -> None:
+    """Whoever it was cannot be named any more."""
+    told = command("research", "pseudonymise", subject="customer:1")
+    assert answered(systems, told) == ("done", 1)
+    assert answered(systems, command("research", command_id="c2", subject="customer:1")) == (
+        "nothing_held",
+        0,
+    )
+    assert answered(systems, command("research", command_id="c3", subject=None)) == ("done", 1)
+    assert systems.held()["research"] == Held(rows=0, restricted=0)
+
+
+def test_what_is_not_held_is_said(systems: Systems) -> None:
+    """Which the ledger finds suspicious."""
+    assert answered(systems, command("crm")) == ("nothing_held", 0)
+
+
+def test_a_recall_comes_in_time_or_not(systems: Systems) -> None:
+    """What was carried out is said to be."""
+    recall = command(action="recall", command_id="r1", supersedes="c1")
+    assert answered(systems, recall) == ("recalled", 0)
+    assert answered(systems, command()) == ("done", 1)
+    assert answered(systems, recall) == ("already_done", 0)
+
+
+def test_each_answers_in_its_way(systems: Systems) -> None:
+    """Late, when told twice, with a refusal, or never."""
+    late = systems.told(command("psp"), b"k", NOW)
+    assert late
+    assert late.leaves_at == NOW + timedelta(seconds=4)
+    assert answered(systems, command("lease")) is None
+    assert answered(systems, command("lease", attempt=2)) == ("nothing_held", 0)
+    refused = systems.told(command("credit-bureau"), b"k", NOW)
+    assert refused
+    assert (refused.value["status"], refused.value["ground"]) == (
+        "refused",
+        "own legal obligation (GDPR 17(3)(b))",
+    )
+    assert answered(systems, command("mail", attempt=9)) is None
+
+
+def test_what_they_hold_outlives_them(systems: Systems, tmp_path: Path) -> None:
+    """The stores are files; the next start goes on with them."""
+    answered(systems, command())
+    with closing(Systems(policy=POLICY, directory=tmp_path)) as next_start:
+        assert next_start.held()["helpdesk"] == Held(rows=1, restricted=0)
+        assert answered(next_start, command(attempt=2)) == ("done", 1)
