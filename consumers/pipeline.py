@@ -147,9 +147,8 @@ class Pipeline:
         """The messages that are ours and next; whatever a rebalance left behind is dropped."""
         fresh = []
         for message in polled:
-            place = (str(message.topic()), int(message.partition() or 0))
-            error = message.error()
-            offset = message.offset()
+            partition, offset, error = message.partition(), message.offset(), message.error()
+            place = (str(message.topic()), -1 if partition is None else partition)
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 self._failed(consumer, place, error)
                 if self._gaps:
@@ -273,4 +272,4 @@ class Pipeline:
         with self.ledger.transaction() as connection:
             for gap in self._gaps:
                 positions.found_gap(connection, gap, self.now())
-        raise LostLog(self._gaps)
+        raise LostLog(tuple(self._gaps))

@@ -29,6 +29,8 @@ from schemas.errors import TermijnError
 from services.ledger.positions import EMBEDDED
 
 Headers = Sequence[tuple[str, bytes]]
+_WEEK_MS = 7 * 24 * 60 * 60 * 1000
+_SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
 _CALL_SECONDS = 15.0
 _DELIVERY_SECONDS = 60.0
 
@@ -89,7 +91,7 @@ class Bus:
 
     def __init__(self, bootstrap: str, cluster_id: str = "") -> None:
         self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": _SILENT})
         self.cluster_id = cluster_id or self._told_cluster_id()
 
     @property
@@ -111,7 +113,7 @@ class Bus:
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": 10_000,
                 "fetch.wait.max.ms": 50,
-                "log_level": 3,
+                "log_level": _SILENT,
             }
         )
 
@@ -124,7 +126,7 @@ class Bus:
             "linger.ms": 5,
             "compression.type": "lz4",
             "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
-            "log_level": 3,
+            "log_level": _SILENT,
         }
         return Sender(lambda: Producer(settings))
 
@@ -145,6 +147,7 @@ class Bus:
                 topic.partitions,
                 config={
                     "retention.ms": str(topic.retention_ms or -1),
+                    "segment.ms": str(_segment_ms(topic)),
                     "cleanup.policy": topic.cleanup,
                 },
             )
@@ -291,3 +294,8 @@ class Sender:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._producer = self._open()  # the old one will never send anything again
         return Undelivered(topic, error.str())
+
+
+def _segment_ms(topic: Topic) -> int:
+    """Kafka erases whole segments: one must be closed long before its first message is to go."""
+    return (topic.retention_ms or _WEEK_MS) // 7

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -26,6 +28,19 @@ class RoleEnded(TermijnError):
         super().__init__(f"{role} ended with exit code {code}: {last_words}")
         self.role = role
         self.code = code
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies, however it dies."""
+    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +67,14 @@ class ProcessTree:
         """Start `termijn ROLE ARGUMENTS` as a child."""
         log = self._logs / f"{role}.log"
         output = log.open("ab")
+        _libc()  # loaded here: between fork and exec is no place for it
         process = subprocess.Popen(
             [sys.executable, "-m", "services.cli", role, *arguments],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call and nothing else
             start_new_session=True,  # Ctrl-C reaches the parent, which ends its children in order
         )
         self._children.append(_Child(role=role, process=process, log=log, output=output))

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from services import settings
 from services.cli.forms import INSTANT, as_text, show
 from services.eventfile import read_tagged
 from services.explaining import Explained
@@ -25,7 +26,6 @@ _FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENT
 _POLICY = click.option(
     "--policy",
     type=click.Path(path_type=Path),
-    envvar="TERMIJN_POLICY",
     help="The policy file; the one that ships unless given.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -46,7 +46,7 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     The file is all that is known; the order of its lines makes no difference. Only the deciding fields
     of an event are needed.
     """
-    the_policy = load(policy)
+    the_policy = load(policy or settings.load().storage.policy)
     tagged = [one for _, one in read_tagged(events, the_policy)]
     rows = (_holding(one, the_policy) for one in explain_events(tagged, the_policy, now))
     columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
@@ -64,7 +64,7 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
     Events become known at their own time; every system acknowledges at once. The order of the lines
     makes no difference. Only the deciding fields of an event are needed.
     """
-    the_policy = load(policy)
+    the_policy = load(policy or settings.load().storage.policy)
     tagged = read_tagged(events, the_policy)
     columns = ("issued_at", "system", "subject", "action", "records", "rules", "erase_by", "reason")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import TermijnError
 from services.cli import looking, operating, policies, publishing, roles, up
@@ -45,12 +46,24 @@ for command in (
 
 
 def main() -> None:
-    """Run `termijn`; a failure that it knows is one line on stderr and exit code 1."""
+    """Run `termijn`; a failure is one line on stderr and exit code 1."""
     try:
-        termijn(standalone_mode=True)
+        sys.exit(termijn(standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as asked:
+        asked.show()
+        sys.exit(2)
+    except click.ClickException as cause:
+        why = cause.format_message()
+    except click.Abort:
+        why = "stopped"
     except TermijnError as cause:
-        click.echo(f"termijn: {cause}", err=True)
-        sys.exit(1)
+        why = str(cause)
+    except SQLAlchemyError as cause:
+        why = f"ledger: {getattr(cause, 'orig', None) or cause}".partition("\n")[0]
     except BrokenPipeError:
-        sys.stderr.close()
+        sys.stderr.close()  # whoever read has enough; nothing is wrong
         sys.exit(1)
+    except OSError as cause:
+        why = str(cause)
+    click.echo(f"termijn: {why}", err=True)
+    sys.exit(1)

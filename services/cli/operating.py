@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +22,7 @@ from services.ledger import backfills, control, dead_letters, policies, position
 from services.ledger.database import database_now
 from services.ledger.operators import note
 from services.ledger.states import OUTSTANDING
+from services.metrics import PORTS
 from services.policy.model import Policy
 from services.status import look
 
@@ -320,6 +322,11 @@ def discard(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> No
 
 def _stopping(name: str, state: control.State, meaning: str) -> click.Command:
     def run(scope: str, operator: str, reason: str) -> None:
+        with _opened() as opened:
+            systems = {f"system:{name}" for name in opened.policy().systems}
+        known = systems | ({"deleter"} if state == "drained" else set(PORTS))
+        if state != "running" and scope not in known:
+            raise click.UsageError(f"{scope!r} is no role or system that can be {state}")
         _write(
             lambda connection, now: control.put(
                 connection, scope, state, operator=operator, reason=reason, now=now
@@ -381,7 +388,7 @@ def _swept(connection: Connection, policy: Policy, at: datetime) -> Iterator[dic
             "subject": row.subject,
             "action": row.action,
             "records": len(records.all()),
-            "rules": row.rules,
+            "rules": json.loads(row.rules),
             "reason": row.reason,
         }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from services import settings
 from services.cli.forms import show
 from services.policy.lint import lint as lint_policy
 from services.policy.loader import json_schema, load
@@ -22,7 +23,7 @@ def policy() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def lint(file: Path | None, as_json: bool) -> None:
     """Check FILE (the shipped policy unless given) and list what wants a privacy officer's eye."""
-    the_policy = load(file)
+    the_policy = load(file or settings.load().storage.policy)
     rows = ({"key": remark.key, "what": remark.what} for remark in lint_policy(the_policy))
     title = f"{the_policy.policy} {the_policy.version}: sound, and to be looked at"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))

@@ -49,6 +49,7 @@ def up(sample: bool) -> None:
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
             "TERMIJN_KAFKA_CLUSTER_ID": broker.cluster_id,
         }
+        environment.pop("TERMIJN_METRICS_PORT", None)  # each role has its own
         if sample:
             environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)
         chosen = settings.load(environment)
@@ -76,7 +77,11 @@ def _show(
     feed = _feed(opened, ledger, policy) if sample else iter(())
     console.print(
         f"termijn up: {', '.join(tree.roles())}; ledger {opened.settings.ledger_url};"
-        f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it"
+        f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it\n"
+        "other commands reach it with"
+        f" KAFKA_BOOTSTRAP_SERVERS={opened.settings.kafka.bootstrap_servers}"
+        f" TERMIJN_KAFKA_CLUSTER_ID={opened.settings.kafka.cluster_id}",
+        soft_wrap=True,
     )
 
     def seen() -> tuple[Status, Sequence[Recent]]:

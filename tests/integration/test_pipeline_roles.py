@@ -1,0 +1,530 @@
+"""Tagger and recorder on a real Kafka: every event becomes rows once, and what cannot is parked."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from click.testing import CliRunner
+from confluent_kafka import Consumer, Producer, TopicPartition
+from sqlalchemy import select
+
+from consumers.recorder import TOPICS as RECORDED
+from consumers.recorder import Recorder
+from consumers.tagger import Tagger
+from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas.codec import Codec, load
+from schemas.events import CloudEvent, to_headers
+from services.bus import Bus, OutMessage
+from services.cli.operating import dead_letters_
+from services.ledger import dead_letters, tables
+from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.recording import Recorded
+from services.policy import loader
+from services.vault.sealing import Seal
+from tests.contract.ledgers import facts, new_ledger
+from tests.integration.pipelines import Crash, Running, position, running, until
+from tests.servers.kafka import KafkaCluster
+from tests.servers.processes import executable
+
+KEY = bytes(range(32))
+POLICY = loader.load()
+BUSINESS = {topic.name: topic for topic in map(business_topic, POLICY.events)}
+CODEC = Codec(load())
+ORDERS = "orders.order-placed"
+FEEDBACK = "website.feedback-given"
+TICKETS = "helpdesk.ticket-opened"
+READ = (ORDERS, FEEDBACK, TICKETS)
+SECRET = "Sanne de Vries"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Noted:
+    """Who is told by both roles."""
+
+    parked_: list[DeadLetter] = field(default_factory=list)
+    recorded_: list[Recorded] = field(default_factory=list)
+
+    def tagged(self, event_type: str) -> None: ...
+
+    def parked(self, letter: DeadLetter) -> None:
+        self.parked_.append(letter)
+
+    def recorded(self, recorded: Recorded) -> None:
+        self.recorded_.append(recorded)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """The topics, the ledger, and the two roles to be started on them."""
+
+    kafka: KafkaCluster
+    ledger: Ledger
+    noted: Noted = field(default_factory=Noted)
+
+    @contextmanager
+    def tagging(
+        self, *, clock: Callable[[], datetime] = now, ledger: Ledger | None = None
+    ) -> Iterator[Running]:
+        """A tagger, by this machine's clock or another."""
+        work = Tagger(
+            policy=POLICY,
+            codec=CODEC,
+            topics=BUSINESS,
+            sender=Bus(self.kafka.bootstrap).sender(),
+            seal=Seal(KEY),
+            ledger=ledger or self.ledger,
+            observer=self.noted,
+            now=clock,
+        )
+        read = [f"{one}.v1" for one in READ]
+        with running(
+            self.kafka, self.ledger, work, role="tagger", topics=read, group="tagger"
+        ) as one:
+            yield one
+
+    @contextmanager
+    def recording(self) -> Iterator[Running]:
+        """A recorder."""
+        work = Recorder(
+            policy=POLICY,
+            codec=CODEC,
+            ledger=self.ledger,
+            seal=Seal(KEY),
+            observer=self.noted,
+            now=now,
+        )
+        topics = [topic.name for topic in RECORDED]
+        with running(
+            self.kafka, self.ledger, work, role="recorder", topics=topics, group="recorder"
+        ) as one:
+            yield one
+
+    def pass_through(self, *, clock: Callable[[], datetime] = now) -> None:
+        """Let both roles run until all that is on the bus is in the ledger."""
+        with self.tagging(clock=clock) as tagger, self.recording() as recorder:
+
+            def settled() -> bool:
+                assert not tagger.ended, tagger.ended
+                assert not recorder.ended, recorder.ended
+                return self.read("tagger", [f"{one}.v1" for one in READ]) and self.read(
+                    "recorder", [TAGGED.name, DEAD_LETTERS.name]
+                )
+
+            until(settled, "the roles did not read everything")
+
+    def read(self, role: str, topics: Sequence[str]) -> bool:
+        """Whether a role has read these topics, of one partition each, to their ends."""
+        ends = Bus(self.kafka.bootstrap).ends(topics)
+        return all(
+            max(0, position(self.ledger, partition, role, topic)) >= end
+            for (topic, partition), end in ends.items()
+        )
+
+    def send(self, *messages: OutMessage) -> list[int]:
+        """Put messages on the bus; their offsets."""
+        return [one.offset for one in Bus(self.kafka.bootstrap).sender().send(messages)]
+
+    def events(self) -> list[str]:
+        """The ids of the events in the ledger."""
+        with self.ledger.transaction() as connection:
+            return sorted(connection.execute(select(tables.event.c.id)).scalars())
+
+    def letters(self) -> Sequence[DeadLetter]:
+        """What is parked."""
+        with self.ledger.transaction() as connection:
+            return dead_letters.parked(connection)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def stage(
+    request: pytest.FixtureRequest, fresh_kafka: KafkaCluster, tmp_path: Path
+) -> Iterator[Stage]:
+    """A cluster with topics of one partition each, and an empty ledger on each database."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres")()
+    topics = [*(f"{one}.v1" for one in READ), TAGGED.name, DEAD_LETTERS.name]
+    fresh_kafka.create_topics(dict.fromkeys(topics, 1))
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(new_ledger(url)))
+        yield Stage(kafka=fresh_kafka, ledger=ledger)
+
+
+def order(id_: str = "e1", **data: Any) -> CloudEvent:
+    """An order with a name in it, that happened an hour ago."""
+    return CloudEvent(
+        id=id_,
+        source="/shop",
+        type=ORDERS,
+        time=now().replace(microsecond=0) - timedelta(hours=1),
+        data={
+            "order_id": "O1",
+            "customer_id": "C1",
+            "consumer_id": "K1",
+            "amount": "12.50",
+            "payment": {"method": "ideal"},
+            "consumer_name": SECRET,
+            **data,
+        },
+    )
+
+
+def message(event: CloudEvent, **replaced: Any) -> OutMessage:
+    """The event as publishers send it, but for what is replaced."""
+    topic = business_topic(event.type)
+    values: dict[str, Any] = {
+        "topic": topic.name,
+        "key": b"consumer:K1",
+        "value": CODEC.encode(topic, event.data),
+        "headers": to_headers(event),
+    }
+    return OutMessage(**(values | replaced))
+
+
+def with_headers(event: CloudEvent, **changed: bytes | None) -> OutMessage:
+    """The event with some headers changed, or (None) gone."""
+    kept = [(name, value) for name, value in to_headers(event) if name not in changed]
+    new = [(name, value) for name, value in changed.items() if value is not None]
+    return message(event, headers=[*kept, *new])
+
+
+def on_the_bus(kafka: KafkaCluster, topic: str) -> list[bytes]:
+    """The values of a topic of one partition."""
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "look"})
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
+        found: list[bytes] = []
+        while len(found) < end:
+            found += [cast(bytes, one.value()) for one in consumer.consume(100, 1)]
+        return found
+    finally:
+        consumer.close()
+
+
+def test_an_event_becomes_rows_and_its_body_stays_behind(stage: Stage) -> None:
+    """What is passed on has the deciding fields, and where the original stands."""
+    event = order()
+    stage.send(message(event))
+    stage.pass_through()
+    assert stage.events() == ["e1"]
+    [tagged] = on_the_bus(stage.kafka, TAGGED.name)
+    assert SECRET.encode() not in tagged
+    value = CODEC.decode(TAGGED, tagged)
+    assert (value["topic"], value["partition"], value["offset"]) == ("orders.order-placed.v1", 0, 0)
+    assert (value["source"], value["id"], value["time"]) == ("/shop", "e1", event.time)
+    assert value["policy_version"] == POLICY.version
+    assert '"consumer_id":"K1"' in value["deciding"]
+    [record] = value["records"]
+    assert record["subject"] == "consumer:K1"
+    assert [one["rule"] for one in record["holdings"]] == ["D4", "R5", "R4"]
+
+
+def test_the_same_event_twice_counts_once(stage: Stage) -> None:
+    """In one batch, and in another."""
+    stage.send(message(order()), message(order()))
+    stage.pass_through()
+    stage.send(message(order()))
+    stage.pass_through()
+    assert stage.events() == ["e1"]
+    assert stage.letters() == []
+    assert sum(one.duplicates for one in stage.noted.recorded_) == 2
+
+
+def test_one_identity_with_two_contents_is_a_dead_letter(stage: Stage) -> None:
+    """The first stands; also where only the body differs, which the ledger never sees."""
+    event = order()
+    other = replace(event, data={**event.data, "consumer_name": "Somebody Else"})
+    stage.send(message(event), message(other))
+    stage.pass_through()
+    assert stage.events() == ["e1"]
+    [letter] = stage.letters()
+    assert (letter.role, letter.reason) == ("recorder", "identity-conflict")
+
+
+def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(stage: Stage) -> None:
+    """Its batch is tagged again, and the ledger holds the same facts as without."""
+
+    class Ending:
+        def write(self, _: object) -> None:
+            raise Crash
+
+    stage.send(message(order("e1")), message(order("e2")))
+    with stage.tagging(ledger=cast(Ledger, Ending())) as tagger:
+        assert isinstance(tagger.end(), Crash)
+    stage.pass_through()
+    assert len(on_the_bus(stage.kafka, TAGGED.name)) == 4
+    assert stage.events() == ["e1", "e2"]
+    assert len(facts(stage.ledger)["record"]) == 2
+    assert stage.letters() == []
+
+
+def _poisons() -> Mapping[str, tuple[OutMessage, str, str]]:
+    """Messages that cannot be processed, each with its reason and the end of its detail."""
+    event = order()
+    good = message(event)
+    value = good.value or b""
+    feedback = business_topic(FEEDBACK)
+    elsewhere = CODEC.encode(feedback, {"feedback_id": "F1", "visitor_id": "V1"})
+    nobody = replace(event, type=FEEDBACK, data={"feedback_id": "F1", "visitor_id": ""})
+    return {
+        "garbage": (
+            message(event, value=b"\xde\xad\xbe\xef" * 5),
+            "undecodable",
+            "does not begin as Avro on the bus does",
+        ),
+        "nothing": (message(event, value=None), "undecodable", "is empty"),
+        "truncated": (message(event, value=value[:-5]), "undecodable", "ends too early"),
+        "too long": (message(event, value=value + b"x"), "undecodable", "1 bytes after its end"),
+        "another schema": (
+            message(event, value=elsewhere),
+            "undecodable",
+            "was written with the schema nl.termijn.business.website.FeedbackGiven",
+        ),
+        "an unknown schema": (
+            message(event, value=b"\xc3\x01" + bytes(8) + value[10:]),
+            "undecodable",
+            "was written with a schema that is not known here (0000000000000000)",
+        ),
+        "no headers": (message(event, headers=[]), "malformed", "ce_specversion: is not 1.0"),
+        "no id": (with_headers(event, ce_id=None), "malformed", "id: is missing"),
+        "an id that is not UTF-8": (
+            with_headers(event, ce_id=b"\xff"),
+            "malformed",
+            "ce_id: is not UTF-8",
+        ),
+        "an id with a null character": (
+            with_headers(event, ce_id=b"a\x00b"),
+            "malformed",
+            "id: has a control character or a lone surrogate",
+        ),
+        "another type": (
+            with_headers(event, ce_type=FEEDBACK.encode()),
+            "malformed",
+            "ce_type: is not the type of orders.order-placed.v1",
+        ),
+        "the year 9999": (
+            with_headers(event, ce_time=b"9999-12-31T23:59:59Z"),
+            "impossible-time",
+            "is more than a day ahead of its arrival",
+        ),
+        "a time in two days": (
+            message(replace(event, time=now() + timedelta(days=2))),
+            "impossible-time",
+            "is more than a day ahead of its arrival",
+        ),
+        "a time before 2000": (
+            with_headers(event, ce_time=b"1999-12-31T23:59:59Z"),
+            "impossible-time",
+            "cannot be true",
+        ),
+        "a time without offset": (
+            with_headers(event, ce_time=b"2026-03-15T13:00:00"),
+            "impossible-time",
+            "is not an RFC 3339 instant with its offset",
+        ),
+        "no subject": (
+            message(nobody),
+            "unknown-subject",
+            "the event names no data subject",
+        ),
+        "a subject with a null character": (
+            message(order(consumer_id="K\x001")),
+            "invalid-field",
+            "holds a control character",
+        ),
+        "a large one": (
+            message(event, value=b"\xff" * 900_000),
+            "undecodable",
+            "does not begin as Avro on the bus does",
+        ),
+    }
+
+
+def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(stage: Stage) -> None:
+    """Each with a clear reason, sealed, in the ledger; good events between them are recorded."""
+    poisons = _poisons()
+    expected = {}
+    good = []
+    for number, (poison, reason, detail) in enumerate(poisons.values()):
+        [offset] = stage.send(poison)
+        expected[poison.topic, offset] = (reason, detail)
+        good.append(f"good{number:02}")
+        stage.send(message(order(good[-1])))
+    stage.pass_through()
+    letters = {(one.topic, one.offset): one for one in stage.letters()}
+    assert letters.keys() == expected.keys()
+    for place, (reason, detail) in expected.items():
+        assert letters[place].reason == reason
+        assert letters[place].detail.endswith(detail)
+    assert stage.events() == good
+
+
+def test_what_is_parked_is_nowhere_to_be_read(stage: Stage) -> None:
+    """Not on the bus, not in the ledger; with the key it is all there, as it came."""
+    poison = with_headers(order(), ce_id=None)
+    stage.send(poison)
+    stage.pass_through()
+    [letter] = stage.letters()
+    for kept in (
+        letter.sealed,
+        letter.detail.encode(),
+        *on_the_bus(stage.kafka, DEAD_LETTERS.name),
+    ):
+        assert SECRET.encode() not in kept
+        assert base64.b64encode(SECRET.encode()) not in kept
+    opened = Seal(KEY).open(letter.sealed, letter.place, letter.key_id)
+    assert (opened.key, opened.value) == (poison.key, poison.value)
+    assert list(opened.headers) == list(poison.headers)
+
+
+def test_a_header_whose_name_is_not_utf8_is_parked(stage: Stage) -> None:
+    """Which confluent-kafka cannot read: the role must not end of it."""
+    kcat = executable("kcat", package="kcat")
+    subprocess.run(
+        [
+            *(kcat, "-P", "-b", stage.kafka.bootstrap, "-t", "orders.order-placed.v1"),
+            *("-H", b"ce_\xff=x", "-H", "ce_id=e0"),
+        ],
+        input=b"body",
+        check=True,
+    )
+    stage.send(message(order()))
+    stage.pass_through()
+    assert stage.events() == ["e1"]
+    assert len(stage.letters()) == 1
+
+
+def test_an_event_of_very_many_subjects_is_recorded(stage: Stage) -> None:
+    """Its windows would not fit in one message; they are informative, and left out."""
+    consumers = [f"K{number:06}" for number in range(6_000)]
+    ticket = CloudEvent(
+        id="t1",
+        source="/helpdesk",
+        type=TICKETS,
+        time=now() - timedelta(hours=1),
+        data={"ticket_id": "T1", "customer_id": "C1", "consumer_ids": consumers},
+    )
+    stage.send(message(ticket))
+    stage.pass_through()
+    assert stage.letters() == []
+    assert len(facts(stage.ledger)["record"]) == 6_001
+
+
+@pytest.mark.parametrize("topic", [TAGGED, DEAD_LETTERS], ids=lambda topic: topic.schema)
+def test_what_the_recorder_cannot_read_is_parked_too(stage: Stage, topic: Any) -> None:
+    """Whoever wrote it there."""
+    stage.send(OutMessage(topic=topic.name, key=b"k", value=b"garbage"), message(order()))
+    stage.pass_through()
+    [letter] = stage.letters()
+    assert (letter.role, letter.reason, letter.topic) == ("recorder", "undecodable", topic.name)
+    assert stage.events() == ["e1"]
+
+
+@pytest.mark.parametrize(
+    ("field_", "value", "reason"),
+    [
+        ("deciding", "no json", "undecodable"),
+        ("deciding", "[1]", "undecodable"),
+        ("deciding", '{"a":' * 5_000, "undecodable"),
+        ("deciding", "{}", "unknown-subject"),
+        ("deciding", '{"consumer_id":"a\\u0000b"}', "invalid-field"),
+        ("type", "nobody.knows-this", "unknown-type"),
+        ("source", "/a\x00b", "undecodable"),
+    ],
+)
+def test_a_tagged_message_that_makes_no_sense_is_parked(
+    stage: Stage, field_: str, value: str, reason: str
+) -> None:
+    """Such as one of a tagger under another policy, or from somewhere else altogether."""
+    stage.send(message(order()))
+    stage.pass_through()
+    [tagged] = on_the_bus(stage.kafka, TAGGED.name)
+    altered = {**CODEC.decode(TAGGED, tagged), "id": "e2", field_: value}
+    encoded = CODEC.encode(TAGGED, altered, own=True)
+    stage.send(OutMessage(topic=TAGGED.name, key=b"k", value=encoded))
+    stage.pass_through()
+    assert [(one.role, one.reason) for one in stage.letters()] == [("recorder", reason)]
+    assert stage.events() == ["e1"]
+
+
+def test_parking_that_fails_stops_nothing_from_being_parked_later(stage: Stage) -> None:
+    """Without its topic the batch is tried again until it is there: never skipped."""
+    stage.kafka.delete_topics([DEAD_LETTERS.name])
+    stage.send(message(order(), value=b"garbage"), message(order()))
+    with stage.tagging() as tagger:
+        until(lambda: bool(tagger.observer.again))
+        assert position(stage.ledger, 0, "tagger", "orders.order-placed.v1") == -1
+        stage.kafka.create_topics({DEAD_LETTERS.name: 1})
+        until(lambda: position(stage.ledger, 0, "tagger", "orders.order-placed.v1") == 2)
+    stage.pass_through()
+    assert len(stage.letters()) == 1
+    assert stage.events() == ["e1"]
+
+
+def replay(stage: Stage, tmp_path: Path, *arguments: str) -> str:
+    """Run `termijn dead-letters replay`."""
+    key = tmp_path / "dead-letters.key"
+    key.write_text(base64.b64encode(KEY).decode(), "ascii")
+    key.chmod(0o600)
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": stage.kafka.bootstrap,
+        "TERMIJN_LEDGER_URL": stage.ledger.engine.url.render_as_string(hide_password=False),
+        "TERMIJN_KEY_FILE": str(key),
+        "TERMIJN_DATA": str(tmp_path / "data"),
+        "TERMIJN_OPERATOR": "Anna",
+    }
+    result = CliRunner().invoke(
+        dead_letters_, ["replay", *arguments], env=environment, catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_dead_letter_is_replayed_once_its_cause_is_mended(stage: Stage, tmp_path: Path) -> None:
+    """Here a tagger's clock that was years behind."""
+    stage.send(message(order()))
+    stage.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    assert [one.reason for one in stage.letters()] == ["impossible-time"]
+    assert replay(stage, tmp_path, "--all") == "replayed 1\n"
+    stage.pass_through()
+    assert stage.letters() == []
+    assert stage.events() == ["e1"]
+
+
+def test_what_is_replayed_and_still_wrong_is_parked_anew(stage: Stage, tmp_path: Path) -> None:
+    """At its new place; the first one stays settled."""
+    stage.send(message(order(), value=b"garbage"))
+    stage.pass_through()
+    [first] = stage.letters()
+    replay(stage, tmp_path, str(first.dead_letter_id))
+    stage.pass_through()
+    [second] = stage.letters()
+    assert (first.offset, second.offset) == (0, 1)
+
+
+def test_a_large_dead_letter_is_parked_when_the_bus_would_not_take_it(stage: Stage) -> None:
+    """The largest that a publisher can send: it goes into the ledger directly, and opens."""
+    value = b"\xff" * 999_000
+    producer = Producer(
+        {"bootstrap.servers": stage.kafka.bootstrap, "message.max.bytes": 1_048_000}
+    )
+    producer.produce("orders.order-placed.v1", value=value)
+    assert producer.flush(20) == 0
+    stage.pass_through()
+    [letter] = stage.letters()
+    assert on_the_bus(stage.kafka, DEAD_LETTERS.name) == []
+    assert Seal(KEY).open(letter.sealed, letter.place, letter.key_id).value == value

@@ -1,0 +1,241 @@
+"""What the loop makes of each thing that a consumer can hand it, played without a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+from consumers.pipeline import LostLog, Pipeline
+from services.bus import Bus, BusRefused
+from services.ledger import positions
+from services.ledger.database import Ledger
+from services.ledger.positions import Advance, Gap, Log
+from tests.contract.ledgers import new_ledger
+
+TOPIC = "t.v1"
+LOG = Log(cluster_id="c", topic=TOPIC, topic_id="id", partition=0)
+
+
+class NotConnected(Exception):
+    """The play is over."""
+
+
+@dataclass(slots=True)
+class FakeConsumer:
+    """Hands out batches, then ends the play; a callable batch is a rebalance."""
+
+    batches: list[Any]
+    low: int = 0
+    high: int = 100
+    on_assign: Callable[..., None] | None = None
+    on_revoke: Callable[..., None] | None = None
+    assigned: list[list[int]] = field(default_factory=list)
+    """The offsets of each assignment."""
+
+    def subscribe(self, _: list[str], *, on_assign: Any, on_revoke: Any) -> None:
+        self.on_assign, self.on_revoke = on_assign, on_revoke
+        on_assign(self, [TopicPartition(TOPIC, 0)])
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self.assigned.append([one.offset for one in partitions])
+
+    def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
+        return self.low, self.high
+
+    def consume(self, *_: Any) -> list[Message]:
+        if not self.batches:
+            raise NotConnected
+        batch = self.batches.pop(0)
+        found: list[Message] = batch(self) if callable(batch) else batch
+        return found
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(TOPIC, 0)]
+
+    def close(self) -> None:
+        if self.on_revoke is not None:
+            self.on_revoke(self, self.assignment())
+
+
+@dataclass(slots=True)
+class FakeBus:
+    consumers: list[FakeConsumer]
+    cluster_id: str = "c"
+
+    def consumer(self, _: str) -> FakeConsumer:
+        return self.consumers.pop(0)
+
+    def topic_ids(self, topics: Any) -> dict[str, str]:
+        return dict.fromkeys(topics, "id")
+
+
+@dataclass(slots=True)
+class Played:
+    """What came of it."""
+
+    applied: list[list[int]] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    ended: BaseException | None = None
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    """An empty ledger."""
+    with closing(new_ledger("sqlite://")) as ledger:
+        yield ledger
+
+
+def play(ledger: Ledger, *consumers: FakeConsumer) -> Played:
+    """Run the loop on consumers, each taken when the one before it was closed."""
+    played = Played()
+
+    class Work:
+        def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+            with ledger.transaction() as connection:
+                positions.advance(connection, "recorder", advances)
+            played.applied.append([message.offset() or 0 for message in messages])
+
+    class Observer:
+        def applied(self, messages: int, seconds: float) -> None: ...
+        def lag(self, topic: str, partition: int, messages: int) -> None: ...
+        def tried_again(self, why: str) -> None:
+            played.again.append(why)
+
+        def gap(self, gap: Gap) -> None:
+            played.gaps.append(gap)
+
+    pipeline = Pipeline(
+        role="recorder",
+        bus=cast(Bus, FakeBus(list(consumers))),
+        ledger=ledger,
+        topics=[TOPIC],
+        group="g",
+        work=Work(),
+        observer=Observer(),
+        now=lambda: datetime(2026, 3, 15, 13, tzinfo=UTC),
+        batch=10,
+        batch_seconds=0,
+    )
+    try:
+        pipeline.run(Event())
+    except (NotConnected, LostLog, BusRefused) as ended:
+        played.ended = ended
+    return played
+
+
+def messages(*offsets: int) -> list[Message]:
+    return [Message(topic=TOPIC, partition=0, offset=one, value=b"x") for one in offsets]
+
+
+def failure(code: int, offset: int = -1001, *, partition: int = 0, **how: bool) -> Message:
+    error = KafkaError(code, "it said", **how)
+    return Message(topic=TOPIC, partition=partition, offset=offset, error=error)
+
+
+def position(ledger: Ledger) -> int | None:
+    with ledger.transaction() as connection:
+        return positions.position(connection, "recorder", LOG)
+
+
+def test_what_was_read_before_a_gap_counts(ledger: Ledger) -> None:
+    """It is nowhere else any more: the log has lost it too."""
+    lost = failure(KafkaError._AUTO_OFFSET_RESET, 2)
+    played = play(ledger, FakeConsumer([[*messages(0, 1), lost, *messages(18)]]))
+    assert played.applied == [[0, 1]]
+    assert position(ledger) == 2
+    assert [gap.expected for gap in played.gaps] == [2]
+    assert isinstance(played.ended, LostLog)
+
+
+def test_the_end_of_a_partition_moves_the_position_past_markers(ledger: Ledger) -> None:
+    """Those of transactions have offsets, and are no messages."""
+    end = failure(KafkaError._PARTITION_EOF, 4)
+    play(ledger, FakeConsumer([[*messages(0, 1), end]]))
+    assert position(ledger) == 4
+
+
+def test_an_end_alone_moves_it_too(ledger: Ledger) -> None:
+    """Else a log that ends in markers would look unread for ever."""
+    play(ledger, FakeConsumer([messages(0), [failure(KafkaError._PARTITION_EOF, 3)]]))
+    assert position(ledger) == 3
+
+
+def test_what_cannot_be_unpacked_is_read_again_and_not_passed_over(ledger: Ledger) -> None:
+    """librdkafka reports the batch and goes on behind it; the loop goes back to the ledger."""
+    broken = failure(KafkaError._BAD_COMPRESSION, 2)
+    again = FakeConsumer([messages(0, 1, 2, 3)])
+    played = play(ledger, FakeConsumer([[*messages(0, 1), broken, *messages(3)]]), again)
+    assert played.applied == [[0, 1, 2, 3]]
+    assert again.assigned == [[0]]
+    assert len(played.again) == 1
+
+
+def test_messages_of_a_partition_that_was_taken_away_are_dropped(ledger: Ledger) -> None:
+    """Whoever has it now reads them."""
+
+    def revoked(consumer: FakeConsumer) -> list[Message]:
+        assert consumer.on_revoke is not None
+        consumer.on_revoke(consumer, consumer.assignment())
+        return messages(2, 3)
+
+    played = play(ledger, FakeConsumer([messages(0, 1), revoked, messages(4)]))
+    assert played.applied == [[0, 1]]
+    assert position(ledger) == 2
+
+
+def test_what_comes_twice_counts_once(ledger: Ledger) -> None:
+    """As after a rebalance that gives the same partition back."""
+    played = play(ledger, FakeConsumer([messages(0, 1), messages(0, 1, 2, 2)]))
+    assert played.applied == [[0, 1], [2]]
+
+
+def test_a_jump_inside_the_log_is_no_gap(ledger: Ledger) -> None:
+    """Compaction and transactions make them."""
+    played = play(ledger, FakeConsumer([messages(0, 5, 9)]))
+    assert played.applied == [[0, 5, 9]]
+    assert position(ledger) == 10
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    ],
+)
+def test_a_role_that_may_not_read_stops_and_says_so(ledger: Ledger, code: int) -> None:
+    """It would stand still for ever, and nothing would be erased."""
+    played = play(ledger, FakeConsumer([[failure(code, partition=-1)]]))
+    assert isinstance(played.ended, BusRefused)
+    assert str(played.ended) == "recorder: read t.v1: it said"
+
+
+def test_a_fatal_error_stops_the_role(ledger: Ledger) -> None:
+    """Its consumer will not read again."""
+    played = play(ledger, FakeConsumer([[failure(KafkaError._FATAL, fatal=True)]]))
+    assert isinstance(played.ended, BusRefused)
+
+
+def test_a_broker_that_is_away_is_said_and_waited_out(ledger: Ledger) -> None:
+    """With the same consumer, which connects again by itself."""
+    away = failure(KafkaError._ALL_BROKERS_DOWN, partition=-1)
+    played = play(ledger, FakeConsumer([[away], messages(0)]))
+    assert played.again == ["it said"]
+    assert played.applied == [[0]]
+
+
+def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Ledger) -> None:
+    """It is made with its first message, or soon."""
+    missing = failure(KafkaError.UNKNOWN_TOPIC_OR_PART, partition=-1)
+    played = play(ledger, FakeConsumer([[missing], messages(0)]))
+    assert played.again == []
+    assert played.applied == [[0]]
