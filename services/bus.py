@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -31,6 +32,8 @@ from services.ledger.positions import EMBEDDED
 Headers = Sequence[tuple[str, bytes]]
 _WEEK_MS = 7 * 24 * 60 * 60 * 1000
 _SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
+_PAUSE_SECONDS = 0.2
+_LEADER_MOVES = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 _CALL_SECONDS = 15.0
 _DELIVERY_SECONDS = 60.0
 
@@ -209,15 +212,30 @@ class Bus:
         }
         if not wanted:
             return {}
-        asked = self._admin.list_offsets(
-            wanted,
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=_CALL_SECONDS,
+        found: dict[tuple[str, int], int] = self._call(
+            "list offsets", lambda: self._list_offsets(wanted)
         )
-        return {
-            (one.topic, one.partition): self._call("list offsets", answer.result).offset
-            for one, answer in asked.items()
-        }
+        return found
+
+    def _list_offsets(self, wanted: Mapping[TopicPartition, Any]) -> dict[tuple[str, int], int]:
+        deadline = monotonic() + _CALL_SECONDS
+        while True:
+            asked = self._admin.list_offsets(
+                dict(wanted),
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=_CALL_SECONDS,
+            )
+            try:
+                return {
+                    (one.topic, one.partition): answer.result().offset
+                    for one, answer in asked.items()
+                }
+            except KafkaException as cause:
+                if cause.args[0].code() not in _LEADER_MOVES or monotonic() > deadline:
+                    raise
+                sleep(
+                    _PAUSE_SECONDS
+                )  # a topic just made, or a broker just gone: a leader will be found
 
     def _told_cluster_id(self) -> str:
         listed = self._call(

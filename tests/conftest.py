@@ -112,3 +112,10 @@ def promtool() -> Path:
     """The program that checks Prometheus rules and runs their unit tests."""
     with _skips_without_server():
         return Path(executable("promtool", package="prometheus"))
+
+
+@pytest.fixture(scope="session")
+def kcat() -> Path:
+    """A Kafka client that is not ours."""
+    with _skips_without_server():
+        return Path(executable("kcat", package="kcat"))

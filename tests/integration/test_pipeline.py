@@ -356,8 +356,8 @@ def test_a_paused_role_reads_nothing_and_then_everything(
 def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Ledger) -> None:
     """Also what the group gives it later."""
     put(ledger, "paused")
-    with running(kafka, ledger, Keeping(ledger=ledger)):
-        time.sleep(LOOKED_SECONDS)
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        until(lambda: len(loop.observer.lags) == 2)  # it has its partitions, for some while
     assert kept(ledger) == []
 
 

@@ -1,0 +1,137 @@
+"""Termijn's roles as processes of their own, on servers of the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from schemas.events import CloudEvent, rfc3339
+
+ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
+
+
+class Running:
+    """The roles on one Kafka and one PostgreSQL, with a data directory of their own."""
+
+    def __init__(self, directory: Path, bootstrap: str, ledger_url: str, **more: str) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self._url = ledger_url.replace("+psycopg", "")
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "TERMIJN_LEDGER_URL": ledger_url,
+            "TERMIJN_DATA": str(self.data),
+            "TERMIJN_OPERATOR": "tester",
+            "TERMIJN_RETRY_SECONDS": "3",
+            **more,
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "services.cli", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def told(self, *arguments: str) -> list[dict[str, Any]]:
+        """What a command says with --json."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def start(self, *roles: str) -> None:
+        """Start roles."""
+        for role in roles:
+            with (self.directory / f"{role}.log").open("ab") as log:
+                self.processes[role] = subprocess.Popen(
+                    [sys.executable, "-m", "services.cli", role],
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+
+    def log(self, role: str) -> str:
+        """What a role has said."""
+        return (self.directory / f"{role}.log").read_text("utf-8", "replace")
+
+    def end(self, role: str, *, kill: bool = False) -> int:
+        """End a role, and say its exit code."""
+        process = self.processes.pop(role)
+        (process.kill if kill else process.terminate)()
+        return process.wait(30)
+
+    def end_all(self) -> None:
+        """End every role that runs."""
+        for role in list(self.processes):
+            self.end(role, kill=True)
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on the ledger."""
+        with psycopg.connect(self._url) as connection:
+            return connection.execute(text).fetchall()
+
+    def count(self, table: str, where: str = "true") -> int:
+        """How many rows."""
+        return int(self.query(f"SELECT count(*) FROM {table} WHERE {where}")[0][0])
+
+    def until(self, what: str, true: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait until something is true; fail with the roles' last words if it never is."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > deadline:
+                last = {role: self.log(role)[-600:] for role in self.processes}
+                raise AssertionError(f"not within {seconds} s: {what}\n{last}")
+            time.sleep(0.2)
+
+
+def write_events(path: Path, events: Iterable[CloudEvent | Mapping[str, Any]]) -> Path:
+    """A file of events in structured mode."""
+    with path.open("w", encoding="utf-8") as file:
+        for event in events:
+            line = event if isinstance(event, Mapping) else structured(event)
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
+def structured(event: CloudEvent) -> dict[str, Any]:
+    """An event in structured mode."""
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "time": rfc3339(event.time),
+        "data": dict(event.data),
+    }
+
+
+def business_event(id: str, type: str, time: str, **data: Any) -> dict[str, Any]:
+    """An event in structured mode, from its deciding fields."""
+    return {
+        "specversion": "1.0",
+        "id": id,
+        "source": "urn:test",
+        "type": type,
+        "time": time,
+        "data": data,
+    }
+
+
+def identities(events: Sequence[CloudEvent]) -> set[tuple[str, str]]:
+    """What tells the events apart."""
+    return {(event.source, event.id) for event in events}

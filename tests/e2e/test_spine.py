@@ -1,0 +1,228 @@
+"""From business event to acknowledged erasure, on real Kafka and PostgreSQL, every role a process."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from schemas.catalogue import business_topic, commands
+from schemas.codec import Codec, load
+from services.policy.loader import load as load_policy
+from services.sample.events import sample_events
+from tests.e2e.running import ROLES, Running, business_event, identities, write_events
+from tests.servers.kafka import KafkaCluster
+
+ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}
+EVENTS = [
+    business_event(
+        "order-1",
+        "orders.order-placed",
+        "2020-03-15T13:00:00Z",
+        **ORDER,
+        order_id="O1",
+        consumer_id="K1",
+    ),
+    business_event(
+        "order-2",
+        "orders.order-placed",
+        "2026-03-15T13:00:00Z",
+        **ORDER,
+        order_id="O2",
+        consumer_id="K2",
+    ),
+    business_event(
+        "engaged",
+        "suppliers.supplier-engaged",
+        "2024-02-01T09:00:00Z",
+        supplier_id="S1",
+        contact_id="P1",
+    ),
+    business_event(
+        "changed",
+        "suppliers.contact-person-changed",
+        "2025-02-01T09:00:00Z",
+        supplier_id="S1",
+        former_contact_id="P1",
+        contact_id="P2",
+    ),
+]
+
+
+def held(running: Running, system: str) -> set[tuple[str, str]]:
+    """The events and subjects whose data a simulated system really holds."""
+    with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
+        return set(store.execute("SELECT id, subject FROM held").fetchall())
+
+
+def test_what_is_due_is_gone_and_what_is_not_is_there(running: Running) -> None:
+    """The terms of order-1 (D4, 2022) and of contact P1 (R2) are over; all else has to be kept."""
+    running.start(*ROLES, "sample-systems")
+    done = running.run(
+        "publish", "--wait", str(write_events(running.directory / "e.jsonl", EVENTS))
+    )
+    assert done.returncode == 0, done.stderr
+    running.until(
+        "four systems have answered",
+        lambda: running.count("command", "state = 'acknowledged'") == 4,
+    )
+    assert held(running, "orders") == {("order-2", "consumer:K2")}
+    assert held(running, "psp") == {("order-2", "consumer:K2")}
+    assert held(running, "procurement") == {("changed", "supplier:P2")}
+    assert held(running, "accounting") == {("order-1", "consumer:K1"), ("order-2", "consumer:K2")}
+    research = held(running, "research")
+    assert ("order-2", "consumer:K2") in research
+    assert ("order-1", "consumer:K1") not in research
+    assert len(research) == 2  # order-1 is there under a pseudonym
+    actions = running.query("SELECT system, action, rules FROM command ORDER BY system")
+    assert [(system, action, json.loads(rules)) for system, action, rules in actions] == [
+        ("orders", "erase", ["D4"]),
+        ("procurement", "erase", ["R2"]),
+        ("psp", "erase", ["D4"]),
+        ("research", "pseudonymise", ["R4"]),
+    ]
+
+
+def test_every_sample_event_is_recorded_once(running: Running) -> None:
+    """Events over all processes, published twice over, and nothing is parked."""
+    events = list(sample_events(load_policy(), datetime.now(UTC), seed=5, companies=20))
+    file = write_events(running.directory / "e.jsonl", [*events, *events[::7]])
+    running.start("tagger", "recorder")
+    assert running.run("publish", "--wait", str(file)).returncode == 0
+    assert set(running.query("SELECT source, id FROM event")) == identities(events)
+    assert running.count("dead_letter") == 0
+
+
+def test_a_client_that_is_not_ours_reads_the_commands(
+    running: Running, fresh_kafka: KafkaCluster, kcat: Path
+) -> None:
+    """kcat sees the subject as key, our framing, and the CloudEvents headers that the README names."""
+    running.start(*ROLES, "sample-systems")
+    file = write_events(running.directory / "e.jsonl", EVENTS)
+    assert running.run("publish", "--wait", str(file)).returncode == 0
+    running.until("psp was told", lambda: running.count("attempt", "topic LIKE '%psp%'") >= 1)
+
+    def read(topic: str, form: str) -> bytes:
+        return subprocess.run(
+            [
+                str(kcat),
+                "-C",
+                "-b",
+                fresh_kafka.bootstrap,
+                "-t",
+                topic,
+                "-e",
+                "-q",
+                "-c",
+                "1",
+                "-f",
+                form,
+            ],
+            capture_output=True,
+            check=True,
+            timeout=60,
+        ).stdout
+
+    psp = commands("psp")
+    assert read(psp.name, "%k") == b"consumer:K1"
+    value = Codec(load()).decode(psp, read(psp.name, "%s"))
+    assert value["action"] == "erase"
+    assert value["subject"] == "consumer:K1"
+    assert value["rules"] == ["D4"]
+    assert [one["id"] for one in value["records"]] == ["order-1"]
+    assert value["records"][0]["keys"] == {
+        "order_id": "O1",
+        "customer_id": "C1",
+        "consumer_id": "K1",
+    }
+    headers = read(business_topic("suppliers.contact-person-changed").name, "%h").decode()
+    assert dict(one.split("=", 1) for one in headers.split(",")) == {
+        "ce_specversion": "1.0",
+        "ce_id": "changed",
+        "ce_source": "urn:test",
+        "ce_type": "suppliers.contact-person-changed",
+        "ce_time": "2025-02-01T09:00:00Z",
+        "content-type": "application/avro",
+    }
+
+
+def test_an_import_waits_for_its_release(running: Running) -> None:
+    """History is recorded and forecast; nothing leaves before a named operator lets it."""
+    running.start(*ROLES, "sample-systems")
+    file = write_events(running.directory / "e.jsonl", EVENTS)
+    done = running.run("publish", "--backfill", "--name", "history", str(file))
+    assert done.returncode == 0, done.stderr
+    forecast = running.told("forecast", "history")
+    assert {(one["system"], one["rule"], one["action"], one["records"]) for one in forecast} == {
+        ("orders", "D4", "erase", 1),
+        ("psp", "D4", "erase", 1),
+        ("procurement", "R2", "erase", 1),
+        ("research", "R4", "pseudonymise", 1),
+    }
+    assert running.count("command") == 0
+    assert running.run("release", "history").returncode == 0
+    running.until("all four are out", lambda: running.count("command", "attempt > 0") == 4)
+    assert running.query("SELECT operator, action, target FROM operator_action") == [
+        ("tester", "release", "history")
+    ]
+
+
+def test_the_cap_stops_the_deleter_until_it_is_resumed(
+    fresh_kafka: KafkaCluster, postgres: object, tmp_path: Path
+) -> None:
+    """Two commands an hour: the other two wait for an operator."""
+    assert callable(postgres)
+    running = Running(tmp_path, fresh_kafka.bootstrap, postgres(), TERMIJN_COMMANDS_PER_HOUR="2")
+    try:
+        assert running.run("ledger", "migrate").returncode == 0
+        running.start(*ROLES)
+        file = write_events(tmp_path / "e.jsonl", EVENTS)
+        assert running.run("publish", "--wait", str(file)).returncode == 0
+        running.until(
+            "the deleter has stopped", lambda: running.count("control", "state = 'paused'") == 1
+        )
+        assert running.count("command", "attempt > 0") == 2
+        resumed = running.run("resume", "deleter", "--reason", "looked at, all is well")
+        assert resumed.returncode == 0, resumed.stderr
+        running.until("the rest is out", lambda: running.count("command", "attempt > 0") == 4)
+    finally:
+        running.end_all()
+
+
+@pytest.mark.parametrize("silent", ["tagger", "recorder"])
+def test_nothing_is_claimed_while_an_event_lies_unread(running: Running, silent: str) -> None:
+    """A reinstatement on the bus must not be overtaken: without sight the deleter waits."""
+    others = [role for role in ROLES if role != silent]
+    ended = [
+        business_event(
+            "up", "customers.customer-signed-up", "2020-01-01T00:00:00Z", customer_id="C9"
+        ),
+        business_event(
+            "end", "customers.customer-terminated", "2021-01-01T00:00:00Z", customer_id="C9"
+        ),
+    ]
+    back = [
+        business_event(
+            "back", "customers.customer-reinstated", "2021-06-01T00:00:00Z", customer_id="C9"
+        )
+    ]
+    running.start("tagger", "recorder")
+    first = write_events(running.directory / "1.jsonl", ended)
+    assert running.run("publish", "--wait", str(first)).returncode == 0
+    running.end(silent)
+    second = write_events(running.directory / "2.jsonl", back)
+    assert running.run("publish", str(second)).returncode == 0
+    running.end(next(role for role in ("tagger", "recorder") if role != silent))
+    running.start(*others)
+    running.until(
+        "the deleter says so", lambda: "waited for unread events" in running.log("deleter")
+    )
+    assert running.count("command") == 0
+    running.start(silent)
+    running.until("the customer is back", lambda: running.count("event", "id = 'back'") == 1)
+    running.until("the walk is over", lambda: running.count("clock", "next_due <= now()") == 0)
+    assert running.count("command") == 0
