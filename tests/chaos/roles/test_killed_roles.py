@@ -1,0 +1,112 @@
+"""Roles killed at random moments of the traffic: nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.policy.loader import load
+from services.sample.events import sample_events
+from tests.e2e.running import ROLES, Running, identities, write_events
+from tests.servers.kafka import KafkaCluster
+
+COMPANIES = int(os.environ.get("TERMIJN_CHAOS_COMPANIES", "240"))
+"""About 31 events each; 3,264 make 100,000."""
+KILLS = 20
+PARTS = 4
+SEED = 7
+
+
+@pytest.fixture
+def running(
+    fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
+) -> Iterator[Running]:
+    """All roles and the simulated systems, without a cap."""
+    made = Running(
+        tmp_path,
+        fresh_kafka.bootstrap,
+        postgres(),
+        TERMIJN_COMMANDS_PER_HOUR="0",
+        TERMIJN_RETRY_SECONDS="15",
+    )
+    assert made.run("ledger", "migrate").returncode == 0
+    made.start(*ROLES, "sample-systems")
+    yield made
+    made.end_all()
+
+
+class Killer(threading.Thread):
+    """Kills a role every now and then, and starts it again."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__(daemon=True)
+        self._running = running
+        self._random = random.Random(SEED)
+        self._enough = threading.Event()
+        self.kills = 0
+
+    def run(self) -> None:
+        """Kill until told that it is enough."""
+        while not self._enough.wait(self._random.uniform(0.5, 3.0)):
+            role = self._random.choice(ROLES)
+            self._running.end(role, kill=True)
+            self._running.start(role)
+            self.kills += 1
+
+    def stop(self) -> None:
+        """It is enough, once it has killed as often as it should."""
+        deadline = time.monotonic() + 120
+        while self.kills < KILLS and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self._enough.set()
+        self.join()
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1500)
+def test_events_count_once_whatever_is_killed(running: Running) -> None:
+    """Every event once, every due step commanded once, every command answered in the end."""
+    events = list(sample_events(load(), datetime.now(UTC), seed=SEED, companies=COMPANIES))
+    order = random.Random(SEED)
+    lines = [*events, *order.sample(events, len(events) // 100)]
+    order.shuffle(lines)
+    killer = Killer(running)
+    killer.start()
+    for part in range(PARTS):
+        file = write_events(running.directory / f"{part}.jsonl", lines[part::PARTS])
+        published = running.run("publish", str(file))
+        assert published.returncode == 0, published.stderr
+    killer.stop()
+    assert killer.kills >= KILLS
+    running.until(
+        "every event is recorded", lambda: running.count("event") >= len(events), seconds=300
+    )
+    assert set(running.query("SELECT source, id FROM event")) == identities(events)
+    due = "next_due <= now() AND backfill IS NULL"
+    running.until(
+        "nothing is due",
+        lambda: not running.count("record", due) + running.count("clock", due),
+        300,
+    )
+    settled = "state IN ('acknowledged', 'refused', 'cancelled', 'recalled')"
+    # The sample goes on falling due for a minute and a half; what was written first must be settled.
+    running.until(
+        "the systems have answered",
+        lambda: (
+            not running.count(
+                "command", f"created_at < now() - interval '60 seconds' AND NOT ({settled})"
+            )
+        ),
+        300,
+    )
+    doubled = """SELECT m.record_id FROM member m JOIN command c USING (command_id)
+        GROUP BY m.record_id, m.system, m.step, c.cause HAVING count(*) > 1"""
+    assert running.query(doubled) == []
+    assert running.count("dead_letter") == 0
