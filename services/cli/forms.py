@@ -11,28 +11,20 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from schemas.events import MalformedEvent, instant, rfc3339
+from schemas import events
+from schemas.errors import MalformedEvent
+from schemas.events import rfc3339
 
-
-class InstantType(click.ParamType):
-    """An RFC 3339 instant with its offset, such as 2026-03-15T13:00:00Z."""
-
-    name = "instant"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Read the instant, UTC."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return instant(value)
-        except (MalformedEvent, ValueError) as cause:
-            self.fail(f"{value!r} is not an instant such as 2026-03-15T13:00:00Z: {cause}")
-
-
-INSTANT = InstantType()
 _PLAIN_WIDTH = 160
+
+
+def instant(text: str) -> datetime:
+    """An option's value as an RFC 3339 instant with its offset, UTC."""
+    try:
+        return events.instant(text)
+    except MalformedEvent as cause:
+        why = f"{text!r} is not an instant such as 2026-03-15T13:00:00Z: {cause.why}"
+        raise click.BadParameter(why) from cause
 
 
 def as_text(at: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from services import settings
-from services.cli.forms import INSTANT, as_text, show
+from services.cli.forms import as_text, instant, show
 from services.eventfile import read_tagged
 from services.explaining import Explained
 from services.explaining import explain as explain_events
@@ -37,7 +37,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a 
 @_JSON
 @click.option(
     "--now",
-    type=INSTANT,
+    type=instant,
     help="Which holdings have ended is judged at it; the latest event's time.",
 )
 def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | None) -> None:
@@ -57,7 +57,7 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
 @_FILE
 @_POLICY
 @_JSON
-@click.option("--until", type=INSTANT, required=True, help="Where the virtual clock stops.")
+@click.option("--until", type=instant, required=True, help="Where the virtual clock stops.")
 def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) -> None:
     """Run the ledger and the deleter on a virtual clock, and print each command as it leaves.
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from services import bootstrap, settings
 from services.bus import OutMessage
-from services.cli.forms import INSTANT, as_text, show
+from services.cli.forms import as_text, instant, show
 from services.deleter import settling
 from services.deleter.claiming import claim
 from services.deleter.forecasting import forecast as forecast_backfill
@@ -351,7 +351,7 @@ resume = _stopping("resume", "running", "Let SCOPE run again.")
 @click.option(
     "--dry-run", is_flag=True, required=True, help="Change nothing; there is no other way."
 )
-@click.option("--now", "at", type=INSTANT, required=True, help="What would be due by this instant.")
+@click.option("--now", "at", type=instant, required=True, help="What would be due by this instant.")
 @_JSON
 def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
     """Show which commands the deleter would write by an instant, from the ledger as it is."""

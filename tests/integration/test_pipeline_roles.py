@@ -33,7 +33,6 @@ from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
 from tests.servers.kafka import KafkaCluster
-from tests.servers.processes import executable
 
 KEY = bytes(range(32))
 POLICY = loader.load()
@@ -400,14 +399,13 @@ def test_what_is_parked_is_nowhere_to_be_read(stage: Stage) -> None:
     assert list(opened.headers) == list(poison.headers)
 
 
-def test_a_header_whose_name_is_not_utf8_is_parked(stage: Stage) -> None:
+def test_a_header_whose_name_is_not_utf8_is_parked(stage: Stage, kcat: Path) -> None:
     """Which confluent-kafka cannot read: the role must not end of it, also after many that it can."""
     good = [f"e{number:03}" for number in range(200)]
     stage.send(*(message(order(one)) for one in good))
-    kcat = executable("kcat", package="kcat")
     subprocess.run(
         [
-            *(kcat, "-P", "-b", stage.kafka.bootstrap, "-t", "orders.order-placed.v1"),
+            *(str(kcat), "-P", "-b", stage.kafka.bootstrap, "-t", "orders.order-placed.v1"),
             *("-H", b"ce_\xff=x", "-H", "ce_id=e0"),
         ],
         input=b"body",
