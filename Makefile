@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := install
-.PHONY: install run test lint servers lock
+.PHONY: install run test lint servers bench lock
 
 install: $(INSTALLED)
 
@@ -32,6 +32,9 @@ lint: install
 
 servers:
 	deploy/test-servers/install.sh
+
+bench: install
+	$(BIN)/termijn bench
 
 lock:
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \

@@ -8,7 +8,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import TermijnError
-from services.cli import looking, operating, policies, publishing, roles, up
+from services.cli import benching, looking, operating, policies, publishing, roles, up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,6 +41,7 @@ for command in (
     operating.sweep,
     operating.forecast,
     operating.release,
+    benching.bench,
 ):
     termijn.add_command(command)
 

@@ -213,6 +213,11 @@ def _row(one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy) -> di
 def _is_overdue(
     one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy, now: datetime
 ) -> bool:
+    ended = any(known[clock_id(key)].anchor for key in one.hangs_on)
+    wakes = steps.own_wakes(one.tagged, one.subject, policy)
+    if not ended and not any(at < now for at in wakes):
+        return False
+
     def anchor(key: ClockKey) -> datetime | None:
         return known[clock_id(key)].anchor
 

@@ -1,0 +1,134 @@
+"""Benchmarks: ratios from one run on one machine, against the least that the same job can cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from time import process_time
+
+from sqlalchemy import insert, select
+
+from schemas.catalogue import business_topic
+from schemas.codec import Codec
+from schemas.events import CloudEvent, content_hash
+from services.ledger import schema, tables
+from services.ledger.database import Ledger, open_ledger
+from services.ledger.recording import Arrival, record
+from services.policy.model import Policy
+from services.policy.tagging import tag
+from services.sample.events import sample_events
+
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+_BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured figure; `ratio` is value to baseline."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: float
+    reach: str | None
+    runs: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times the baseline it costs."""
+        return self.value / self.baseline
+
+
+def benchmarks(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterator[Figure]:
+    """Every benchmark, on the sample events of so many companies; medians over the runs."""
+    events = list(sample_events(policy, _AT, seed=1, companies=companies))
+    bodies = [(event, codec.encode(business_topic(event.type), event.data)) for event in events]
+
+    def decoded() -> None:
+        for event, body in bodies:
+            codec.decode(business_topic(event.type), body)
+
+    def tagged() -> None:
+        for event, body in bodies:
+            codec.decode(business_topic(event.type), body)
+            tag(event, policy)
+
+    yield Figure(
+        name="tagging.cpu",
+        value=_microseconds(tagged, len(events), runs),
+        unit="CPU µs an event: decode and tag",
+        baseline=_microseconds(decoded, len(events), runs),
+        reach=None,
+        runs=runs,
+    )
+    arrivals = [_arrival(event, policy) for event in events]
+    yield Figure(
+        name="recording.cpu",
+        value=_microseconds(lambda: _recorded(arrivals, policy), len(events), runs),
+        unit="CPU µs an event: into SQLite in memory",
+        baseline=_microseconds(_copying(arrivals, policy), len(events), runs),
+        reach=None,
+        runs=runs,
+    )
+
+
+def _microseconds(work: Callable[[], object], events: int, runs: int) -> float:
+    spent = []
+    for _ in range(runs):
+        started = process_time()
+        work()
+        spent.append((process_time() - started) / events * 1e6)
+    return median(spent)
+
+
+def _recorded(arrivals: Sequence[Arrival], policy: Policy) -> None:
+    with closing(_fresh()) as ledger:
+        _record(ledger, arrivals, policy)
+
+
+def _copying(arrivals: Sequence[Arrival], policy: Policy) -> Callable[[], None]:
+    """The same rows into the same tables, without any thought."""
+    held = (tables.event, tables.record, tables.clock, tables.hanging)
+    with closing(_fresh()) as ledger:
+        _record(ledger, arrivals, policy)
+        with ledger.transaction() as connection:
+            rows = {
+                table: [dict(row._mapping) for row in connection.execute(select(table))]
+                for table in held
+            }
+
+    def copy() -> None:
+        with closing(_fresh()) as ledger, ledger.transaction() as connection:
+            for table, its in rows.items():
+                connection.execute(insert(table), its)
+
+    return copy
+
+
+def _record(ledger: Ledger, arrivals: Sequence[Arrival], policy: Policy) -> None:
+    for start in range(0, len(arrivals), _BATCH):
+        with ledger.transaction() as connection:
+            record(connection, arrivals[start : start + _BATCH], policy, _AT)
+
+
+def _fresh() -> Ledger:
+    ledger = open_ledger("sqlite://")
+    schema.create(ledger)
+    return ledger
+
+
+def _arrival(event: CloudEvent, policy: Policy) -> Arrival:
+    return Arrival(
+        source=event.source,
+        id=event.id,
+        type=event.type,
+        time=event.time,
+        content_hash=content_hash(event),
+        deciding=tag(event, policy).deciding,
+        topic=business_topic(event.type).name,
+        partition=0,
+        offset=0,
+    )
