@@ -73,21 +73,25 @@ def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) 
         walked.append(walk.walked(now, cursor, policy))
     clocks.save(connection, walked)
     more = len(records) == limit or bool(walks)
-    wanted = want(connection, list(members.values()), policy, now)
+    events = tagged_events(connection, {row.event_id for row in members.values()}, policy)
+    wanted = want(connection, list(members.values()), events, policy, now)
     drafts = draft(wanted)
     journal_ids = journal.write(connection, drafts, policy.version, now)
-    _advance(connection, records, policy, now)
+    _advance(connection, records, events, policy, now)
     return Claimed(commands=journal_ids, looked_at=len(records) + len(walked), more=more)
 
 
 def want(
-    connection: Connection, rows: Collection[Row[Any]], policy: Policy, now: datetime
+    connection: Connection,
+    rows: Collection[Row[Any]],
+    events: Mapping[UUID, Tagged],
+    policy: Policy,
+    now: datetime,
 ) -> list[Wanted]:
     """Every step that is due for these records and that no command does yet.
 
     Takes the locks of their clocks and subjects, and holds them until the transaction ends.
     """
-    events = tagged_events(connection, {row.event_id for row in rows}, policy)
     keys = {key for row in rows for key in steps.clocks(events[row.event_id], row.subject, policy)}
     known = clocks.read(connection, {clock_id(key) for key in keys})
     journal.lock_subjects(connection, {row.subject for row in rows})
@@ -240,12 +244,15 @@ def _chunk(connection: Connection, walk: Clock) -> Sequence[Row[Any]]:
 
 
 def _advance(
-    connection: Connection, records: Sequence[Row[Any]], policy: Policy, now: datetime
+    connection: Connection,
+    records: Sequence[Row[Any]],
+    events: Mapping[UUID, Tagged],
+    policy: Policy,
+    now: datetime,
 ) -> None:
     """Set each claimed record to the next instant that its event fixes."""
     if not records:
         return
-    events = tagged_events(connection, {row.event_id for row in records}, policy)
     changes = []
     for row in records:
         wakes = steps.own_wakes(events[row.event_id], row.subject, policy)
