@@ -34,7 +34,7 @@ servers:
 	deploy/test-servers/install.sh
 
 bench: install
-	$(BIN)/termijn bench
+	$(BIN)/termijn bench all
 
 lock:
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.kafka import KafkaBroker, KafkaCluster
-from tests.servers.postgres import PostgresServer
-from tests.servers.processes import ServerMissing, executable
+from services.servers.kafka import KafkaBroker, KafkaCluster
+from services.servers.postgres import PostgresServer
+from services.servers.processes import ServerMissing, executable
 
 _MARKERS = {
     "kafka": "kafka",

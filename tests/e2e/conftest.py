@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from services.servers.kafka import KafkaCluster
 from tests.e2e.running import Running
-from tests.servers.kafka import KafkaCluster
 
 
 @pytest.fixture

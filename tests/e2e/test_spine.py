@@ -14,8 +14,8 @@ from schemas.catalogue import business_topic, commands
 from schemas.codec import Codec, load
 from services.policy.loader import load as load_policy
 from services.sample.events import sample_events
+from services.servers.kafka import KafkaCluster
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
-from tests.servers.kafka import KafkaCluster
 
 ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}
 EVENTS = [

@@ -17,7 +17,7 @@ from services.bus import Bus
 from services.ledger import control, positions, tables
 from services.ledger.database import Ledger
 from services.ledger.positions import Advance, Gap
-from tests.servers.kafka import KafkaCluster
+from services.servers.kafka import KafkaCluster
 
 ROLE = "recorder"
 TOPIC = "retention.tagged.v1"

@@ -17,6 +17,7 @@ from services.bus import BusUnavailable, Undelivered
 from services.ledger import positions
 from services.ledger.database import Ledger
 from services.ledger.positions import Advance, Log
+from services.servers.kafka import KafkaBroker, KafkaCluster
 from tests.contract.ledgers import new_ledger
 from tests.integration.pipelines import (
     PATIENCE_SECONDS,
@@ -34,7 +35,6 @@ from tests.integration.pipelines import (
     seen,
     until,
 )
-from tests.servers.kafka import KafkaBroker, KafkaCluster
 
 LOOKED_SECONDS = 3.0
 """Longer than the loop goes without looking at its topics and at whether it is paused."""

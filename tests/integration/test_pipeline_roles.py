@@ -29,10 +29,10 @@ from services.ledger.database import Ledger, open_ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import Recorded
 from services.policy import loader
+from services.servers.kafka import KafkaCluster
 from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
-from tests.servers.kafka import KafkaCluster
 
 KEY = bytes(range(32))
 POLICY = loader.load()

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from services.ledger import schema, tables
 from services.ledger.database import Ledger, open_ledger
 from services.ledger.recording import record
+from services.servers.postgres import PostgresServer
 from tests.chaos.ledger.victim import STEPS, Death, run, told
 from tests.contract.arrivals import (
     Event,
@@ -42,7 +43,6 @@ from tests.contract.arrivals import (
     ticket_resolved,
 )
 from tests.contract.ledgers import POLICY, facts, instant, new_ledger, rows, take
-from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.chaos
 

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import pytest
+
 from schemas.codec import Codec, load
-from services.benchmarks import benchmarks
+from services.benchmarks.figures import Figure, at_least, at_most
+from services.benchmarks.parts import parts
+from services.benchmarks.stage import stage
 from services.policy.loader import load as load_policy
 
 
-def test_each_figure_is_a_ratio_to_the_least_that_it_can_cost() -> None:
+def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
     """Two figures, each with what it is measured against."""
-    figures = list(benchmarks(load_policy(), Codec(load()), companies=1, runs=1))
+    with stage(load_policy(), Codec(load()), quick=True) as small:
+        figures = list(parts(small))
     assert [one.name for one in figures] == ["tagging.cpu", "recording.cpu"]
-    assert all(one.ratio == one.value / one.baseline > 0 for one in figures)
+    assert all(one.baseline and one.ratio == one.value / one.baseline > 0 for one in figures)
+
+
+@pytest.mark.parametrize(
+    ("value", "baseline", "reach", "met"),
+    [
+        (30.0, 10.0, at_most(3), True),
+        (31.0, 10.0, at_most(3), False),
+        (5.0, 10.0, at_least(0.5), True),
+        (4.9, 10.0, at_least(0.5), False),
+        (6_000.0, None, at_least(5_000, of="value"), True),
+        (4_000.0, None, at_least(5_000, of="value"), False),
+        (30.0, None, at_most(3), False),
+        (30.0, 10.0, None, None),
+    ],
+)
+def test_a_missed_reach_is_reported_as_missed(
+    value: float, baseline: float | None, reach: object, met: bool | None
+) -> None:
+    """A ratio, or a value, on the right side of its bound; what could not be compared is missed."""
+    figure = Figure(name="x", value=value, unit="s", baseline=baseline, reach=reach)  # type: ignore[arg-type]
+    assert figure.met is met

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for the tests: one KRaft node on loopback, or any cluster that is given."""
+"""A real Apache Kafka: one KRaft node on loopback, or any cluster that is given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests.servers.processes import (
+from services.servers.processes import (
     ServerFailed,
     ServerMissing,
     ServerProcess,
@@ -54,7 +54,7 @@ num.network.threads=2
 
 
 class KafkaCluster:
-    """A cluster that answers at `bootstrap`, and what tests do to it from outside."""
+    """A cluster that answers at `bootstrap`, and what is done to it from outside."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap

@@ -1,4 +1,4 @@
-"""Server processes of the tests: on loopback, logged to a file, and never outliving the tests."""
+"""Server processes on loopback: logged to a file, and never outliving the process that started them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from schemas.errors import TermijnError
+
 _LOG_TAIL_BYTES = 2000
 
 
-class ServerMissing(Exception):
-    """A server that a test needs is not installed; `make servers` installs it."""
+class ServerMissing(TermijnError):
+    """A server that a test or benchmark needs is not installed; `make servers` installs it."""
 
 
-class ServerFailed(Exception):
+class ServerFailed(TermijnError):
     """A server ended or stayed silent; the message carries the end of its log."""
 
     def __init__(self, what: str, log: Path) -> None:
@@ -28,10 +30,10 @@ class ServerFailed(Exception):
 
 
 class ServerProcess:
-    """One process in a group of its own, ended at the latest when the tests' process ends."""
+    """One process in a group of its own, ended at the latest when the starting process ends."""
 
     def __init__(self, command: Sequence[str], *, log: Path, farewell: signal.Signals) -> None:
-        """Start `command`; `farewell` is what the kernel sends it when the tests are killed.
+        """Start `command`; `farewell` is what the kernel sends it when the starter is killed.
 
         Start it from the main thread: the kernel counts the end of the starting thread.
         """

@@ -1,10 +1,9 @@
-"""Benchmarks: ratios from one run on one machine, against the least that the same job can cost."""
+"""The parts, in one process: tagging and recording against the least that the same job can cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from time import process_time
@@ -14,6 +13,8 @@ from sqlalchemy import insert, select
 from schemas.catalogue import business_topic
 from schemas.codec import Codec
 from schemas.events import CloudEvent, content_hash
+from services.benchmarks.figures import Figure
+from services.benchmarks.stage import Stage
 from services.ledger import schema, tables
 from services.ledger.database import Ledger, open_ledger
 from services.ledger.recording import Arrival, record
@@ -23,27 +24,18 @@ from services.sample.events import sample_events
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH = 2_000
+_QUICK = 20
+"""Companies; each makes some thirty events."""
+_FULL = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One measured figure; `ratio` is value to baseline."""
-
-    name: str
-    value: float
-    unit: str
-    baseline: float
-    reach: str | None
-    runs: int
-
-    @property
-    def ratio(self) -> float:
-        """How many times the baseline it costs."""
-        return self.value / self.baseline
+def parts(stage: Stage) -> Iterator[Figure]:
+    """Tagging against decoding alone, and recording against bare inserts of the same rows."""
+    companies = _QUICK if stage.quick else _FULL
+    yield from _parts(stage.policy, stage.codec, companies=companies, runs=stage.runs)
 
 
-def benchmarks(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterator[Figure]:
-    """Every benchmark, on the sample events of so many companies; medians over the runs."""
+def _parts(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterator[Figure]:
     events = list(sample_events(policy, _AT, seed=1, companies=companies))
     bodies = [(event, codec.encode(business_topic(event.type), event.data)) for event in events]
 
@@ -61,7 +53,6 @@ def benchmarks(policy: Policy, codec: Codec, *, companies: int, runs: int) -> It
         value=_microseconds(tagged, len(events), runs),
         unit="CPU µs an event: decode and tag",
         baseline=_microseconds(decoded, len(events), runs),
-        reach=None,
         runs=runs,
     )
     arrivals = [_arrival(event, policy) for event in events]
@@ -70,7 +61,6 @@ def benchmarks(policy: Policy, codec: Codec, *, companies: int, runs: int) -> It
         value=_microseconds(lambda: _recorded(arrivals, policy), len(events), runs),
         unit="CPU µs an event: into SQLite in memory",
         baseline=_microseconds(_copying(arrivals, policy), len(events), runs),
-        reach=None,
         runs=runs,
     )
 

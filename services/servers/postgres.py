@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: on loopback, in a directory of its own, fsync on."""
+"""A real PostgreSQL: on loopback, in a directory of its own, fsync on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.servers.processes import (
+from services.servers.processes import (
     ServerFailed,
     ServerMissing,
     ServerProcess,

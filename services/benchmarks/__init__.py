@@ -1,0 +1,1 @@
+"""What Termijn costs, measured: ratios from one run on one machine."""

@@ -1,0 +1,66 @@
+"""A role as ops run it, in a process of its own, and what that process has used."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from services.settings import environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What a process has used so far."""
+
+    cpu_seconds: float
+    """Of all its threads, user and system."""
+    resident_bytes: int
+
+
+class Role:
+    """`termijn ROLE` with some settings, started at once; a context manager that ends it."""
+
+    def __init__(self, name: str, settings: Mapping[str, str], log: Path) -> None:
+        """Start it; what it prints goes to `log`."""
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.cli", name],
+                env=environment() | {"TERMIJN_LOG": "json", **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.log = log
+        self._seen = psutil.Process(self._process.pid)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def used(self) -> Used:
+        """What it has used since it started; a difference of two is what the work between cost."""
+        with self._seen.oneshot():
+            times, memory = self._seen.cpu_times(), self._seen.memory_info()
+        return Used(cpu_seconds=times.user + times.system, resident_bytes=memory.rss)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        cause: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.alive:
+            self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)

@@ -1,0 +1,8 @@
+"""Every benchmark, in the order in which `termijn bench all` runs them."""
+
+from __future__ import annotations
+
+from services.benchmarks.figures import Benchmark
+from services.benchmarks.parts import parts
+
+SUITE = (Benchmark(name="parts", title="Tagging and recording in one process", measure=parts),)
