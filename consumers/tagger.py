@@ -26,8 +26,8 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.ledger.recording import deciding_json
 from services.policy.model import Policy
-from services.policy.tagging import ClockKey, Tagged, Untaggable, tag
-from services.policy.windows import window
+from services.policy.tagging import Tagged, Untaggable, tag
+from services.policy.windows import EVENT_ALONE, window
 from services.vault.sealing import Seal
 
 ROLE = "tagger"
@@ -158,7 +158,7 @@ def _records(tagged: Tagged, policy: Policy) -> Iterator[dict[str, Any]]:
         for holding in tagged.holdings:
             if holding.subject != subject:
                 continue
-            view = window(holding, tagged.time, _unknown, policy)
+            view = window(holding, tagged.time, EVENT_ALONE, policy)
             holdings.append(
                 {
                     "purpose": holding.purpose,
@@ -173,7 +173,3 @@ def _records(tagged: Tagged, policy: Policy) -> Iterator[dict[str, Any]]:
                 }
             )
         yield {"subject": subject, "holdings": holdings}
-
-
-def _unknown(_: ClockKey) -> None:
-    return None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from services.policy import rights
 from services.policy.model import Policy
+from services.policy.standing import NOTHING, Act, Standing, standing
 from services.policy.tagging import ClockKey, Holding, Tagged
-from services.policy.windows import Window, window
+from services.policy.windows import Window, after_holds, window
 
-State = Literal["open", "scheduled", "ended"]
+State = Literal["open", "scheduled", "held", "ended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +34,21 @@ def explain(
     unless given, and decides which have ended."""
     if now is None:
         now = max((event.time for event in events), default=datetime.min)
-    anchors = Anchored(events)
+    facts = Known(events, policy)
     found = []
     for event in events:
         for holding in event.holdings:
-            view = window(holding, event.time, anchors, policy)
+            view = window(holding, event.time, facts, policy)
+            own = facts.standing(holding.subject)
+            if own.holds:
+                view = after_holds(view, event.id, own, policy)
             found.append(
-                Explained(event=event, holding=holding, window=view, state=_state(view, now))
+                Explained(
+                    event=event,
+                    holding=view.holding,
+                    window=view,
+                    state=_state(view, event.id, own, now),
+                )
             )
     return sorted(
         found,
@@ -51,31 +62,43 @@ def explain(
     )
 
 
-class Anchored:
-    """Where each shared clock stands when a set of events is all that is known."""
+class Known:
+    """Where clocks and data subjects stand when a set of events is all that is known."""
 
-    def __init__(self, events: Iterable[Tagged]) -> None:
+    def __init__(self, events: Iterable[Tagged], policy: Policy) -> None:
         self._last: dict[ClockKey, tuple[tuple[datetime, str, str], str]] = {}
+        acts: defaultdict[str, list[Act]] = defaultdict(list)
         for event in events:
             rank = (event.time, event.source, event.id)
             for move in event.moves:
                 last = self._last.get(move.clock)
                 if last is None or rank >= last[0]:
                     self._last[move.clock] = (rank, move.move)
+            if event.act:
+                acts[event.act.subject].append(event.act)
+        self._standing = {one: standing(those, policy) for one, those in acts.items()}
 
-    def __call__(self, clock: ClockKey) -> datetime | None:
+    def anchor(self, clock: ClockKey) -> datetime | None:
         """The earlier end of the clock's own and its parent's, or nothing while both are open."""
         ends = [self._end(clock)]
         if clock.parent:
             ends.append(self._end(clock.parent))
         return min((end for end in ends if end), default=None)
 
+    def standing(self, subject: str) -> Standing:
+        """Where a data subject stands."""
+        return self._standing.get(subject, NOTHING)
+
     def _end(self, clock: ClockKey) -> datetime | None:
         rank, move = self._last.get(clock, (None, "start"))
         return rank[0] if rank and move == "end" else None
 
 
-def _state(view: Window, now: datetime) -> State:
-    if view.ends_at is None:
+def _state(view: Window, event: str, own: Standing, now: datetime) -> State:
+    ends_at = view.ends_at
+    held = rights.under_hold(now, event, own)
+    if held and (ends_at is None or ends_at > now or rights.free_at(ends_at, event, own) is None):
+        return "held"
+    if ends_at is None:
         return "open"
-    return "ended" if view.ends_at <= now else "scheduled"
+    return "ended" if ends_at <= now else "scheduled"

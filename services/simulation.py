@@ -78,14 +78,12 @@ def _run(
 
 def next_due(connection: Connection) -> datetime | None:
     """The earliest instant at which the deleter has something to look at."""
-    found = [
-        connection.execute(
-            select(func.min(table.c.next_due)).where(
-                table.c.next_due.is_not(None), table.c.backfill.is_(None)
-            )
-        ).scalar_one()
-        for table in (tables.record, tables.clock)
-    ]
+    subject = select(func.min(tables.subject.c.next_due))
+    queries = [subject.where(tables.subject.c.next_due.is_not(None))]
+    for table in (tables.record, tables.clock):
+        query = select(func.min(table.c.next_due))
+        queries.append(query.where(table.c.next_due.is_not(None), table.c.backfill.is_(None)))
+    found = [connection.execute(query).scalar_one() for query in queries]
     return min((due for due in found if due is not None), default=None)
 
 

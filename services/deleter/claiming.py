@@ -16,16 +16,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
+from services.deleter import subjects
+from services.deleter.planning import due_steps, unmet, unwanted
+from services.deleter.subjects import Look
 from services.ledger import clocks, journal, tables
 from services.ledger.clocks import Clock
+from services.ledger.facts import Known, known, tagged_events
 from services.ledger.journal import Draft
 from services.ledger.keys import clock_id
-from services.ledger.recording import Arrival, from_deciding_json
-from services.ledger.rows import fetch
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.steps import Step
-from services.policy.tagging import ClockKey, Tagged, tag
+from services.policy.tagging import Tagged
 
 MOST_RECORDS = 500
 """No command names more records than this."""
@@ -53,12 +55,15 @@ class Wanted:
     step: Step
     epochs: tuple[tuple[str, UUID, int], ...]
     names_subject: bool
+    acts: int
+    """How much was said about the event's subjects."""
 
 
 def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) -> Claimed:
     """Claim up to `limit` records that are due by themselves, and one chunk of each of some clocks.
 
-    `now` is UTC, by the database's clock. Other deleters' claims are skipped, not waited for.
+    Records of subjects of whom something was said come in chunks too. `now` is UTC, by the database's
+    clock. Other deleters' claims are skipped, not waited for.
     """
     records = _due_records(connection, now, limit)
     members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
@@ -72,13 +77,21 @@ def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) 
         cursor = chunk[-1].record_id if len(chunk) == MOST_RECORDS else None
         walked.append(walk.walked(now, cursor, policy))
     clocks.save(connection, walked)
-    more = len(records) == limit or bool(walks)
+    looks = subjects.looks(connection, now, max(1, limit // MOST_RECORDS), MOST_RECORDS)
+    members.update((row.record_id, row) for look in looks for row in look.records)
     events = tagged_events(connection, {row.event_id for row in members.values()}, policy)
-    wanted = want(connection, list(members.values()), events, policy, now)
+    siblings = subjects.siblings(connection, looks, events)
+    members.update((row.record_id, row) for row in siblings)
+    wanted, facts = want(connection, list(members.values()), events, policy, now, looks)
     drafts = draft(wanted)
     journal_ids = journal.write(connection, drafts, policy.version, now)
     _advance(connection, records, events, policy, now)
-    return Claimed(commands=journal_ids, looked_at=len(records) + len(walked), more=more)
+    subjects.looked(connection, looks, facts, now)
+    return Claimed(
+        commands=journal_ids,
+        looked_at=len(records) + len(walked) + len(looks),
+        more=len(records) == limit or bool(walks) or bool(looks),
+    )
 
 
 def want(
@@ -87,22 +100,33 @@ def want(
     events: Mapping[UUID, Tagged],
     policy: Policy,
     now: datetime,
-) -> list[Wanted]:
+    looks: Collection[Look] = (),
+) -> tuple[list[Wanted], Known]:
     """Every step that is due for these records and that no command does yet.
 
-    Takes the locks of their clocks and subjects, and holds them until the transaction ends.
+    Takes the locks of their clocks and subjects, and holds them until the transaction ends. What
+    commands do although what was said forbids it now is taken back.
     """
     keys = {key for row in rows for key in steps.clocks(events[row.event_id], row.subject, policy)}
-    known = clocks.read(connection, {clock_id(key) for key in keys})
-    journal.lock_subjects(connection, {row.subject for row in rows})
+    locked = clocks.read(connection, {clock_id(key) for key in keys})
+    own = {row.subject for row in rows} | {look.subject for look in looks}
+    journal.lock_subjects(connection, own)
+    anchors = {identity: clock.anchor for identity, clock in locked.items()}
+    others = {one for row in rows for one in events[row.event_id].subjects}
+    facts = known(connection, anchors, own | others, policy)
     live = journal.live_steps(connection, {row.record_id for row in rows})
-    anchors = {identity: clock.anchor for identity, clock in known.items()}
     found: list[Wanted] = []
+    forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
         done = live.get(row.record_id, frozenset())
-        for step in due_steps(events[row.event_id], row.subject, anchors, done, policy, now):
+        tagged = events[row.event_id]
+        due = due_steps(tagged, row.subject, facts, policy, now)
+        acts = sum(facts.acts.get(one, 0) for one in tagged.subjects) if facts.acts else 0
+        if acts:
+            forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
+        for step in unmet(due, done):
             epochs = tuple(
-                (str(key), clock_id(key), known[clock_id(key)].epoch) for key in step.clocks
+                (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
             )
             found.append(
                 Wanted(
@@ -112,47 +136,14 @@ def want(
                     epochs=epochs,
                     names_subject=step.action != "erase"
                     or (step.system, "pseudonymise") not in done,
+                    acts=acts,
                 )
             )
-    return found
-
-
-def due_steps(
-    tagged: Tagged,
-    subject: str,
-    anchors: Mapping[UUID, datetime | None],
-    done: Collection[tuple[str, str]],
-    policy: Policy,
-    now: datetime,
-) -> list[Step]:
-    """The steps of a record that are due by now and that no command does yet."""
-
-    def anchor(key: ClockKey) -> datetime | None:
-        return anchors.get(clock_id(key))
-
-    planned = steps.steps(tagged, subject, anchor, policy)
-    return unmet([step for step in planned if step.due <= now], done)
-
-
-def unmet(due: Iterable[Step], done: Collection[tuple[str, str]]) -> list[Step]:
-    """The due steps that are still to be commanded: an erasure makes every other step needless."""
-    due = list(due)
-    erased = {system for system, step in done if step == "erase"}
-    erasing = {step.system for step in due if step.action == "erase"}
-    return [
-        step
-        for step in due
-        if step.system not in erased
-        and (step.action == "erase" or step.system not in erasing)
-        and (step.system, step_key(step)) not in done
-    ]
-
-
-def step_key(step: Step) -> str:
-    """What tells a record's steps in one system apart: there may be several restrictions."""
-    if step.action == "restrict":
-        return f"restrict {' '.join(step.purposes)}"
-    return step.action
+    if forbidden:
+        stale = journal.no_longer_wanted(connection, forbidden)
+        for command in journal.take_back(connection, stale, policy, now):
+            journal.look_again(connection, command, now)
+    return found, facts
 
 
 def draft(wanted: Iterable[Wanted]) -> list[Draft]:
@@ -164,7 +155,7 @@ def draft(wanted: Iterable[Wanted]) -> list[Draft]:
             system=step.system,
             subject=one.subject,
             action=step.action,
-            step=step_key(step),
+            step=step.key,
             rules=step.rules,
             purposes=step.purposes,
             reason=step.reason,
@@ -173,6 +164,7 @@ def draft(wanted: Iterable[Wanted]) -> list[Draft]:
             erase_by=step.erase_by,
             epochs=one.epochs,
             names_subject=one.names_subject,
+            acts=one.acts,
         )
         groups[alike].append(one.record_id)
     drafts = []
@@ -181,28 +173,6 @@ def draft(wanted: Iterable[Wanted]) -> list[Draft]:
         while chunk := tuple(islice(rest, MOST_RECORDS)):
             drafts.append(alike.of(chunk))
     return sorted(drafts, key=lambda one: (one.due_at, one.system, one.subject, one.action))
-
-
-def tagged_events(
-    connection: Connection, events: Collection[UUID], policy: Policy
-) -> dict[UUID, Tagged]:
-    """The events, tagged by the active policy from their deciding fields."""
-    rows = fetch(connection, select(tables.event), tables.event.c.event_id, events)
-    return {row.event_id: tag(_arrival(row), policy) for row in rows}
-
-
-def _arrival(row: Row[Any]) -> Arrival:
-    return Arrival(
-        source=row.source,
-        id=row.id,
-        type=row.type,
-        time=row.time,
-        content_hash=row.content_hash,
-        deciding=from_deciding_json(row.deciding),
-        topic=row.topic,
-        partition=row.partition,
-        offset=row.offset,
-    )
 
 
 def _due_records(connection: Connection, now: datetime, limit: int) -> Sequence[Row[Any]]:

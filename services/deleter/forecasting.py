@@ -11,8 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, exists, or_, select
 
-from services.deleter.claiming import due_steps, tagged_events
+from services.deleter.planning import due_steps, unmet
 from services.ledger import journal, tables
+from services.ledger.facts import known, tagged_events
 from services.ledger.keys import clock_id
 from services.ledger.rows import fetch
 from services.policy import steps
@@ -46,10 +47,13 @@ def forecast(connection: Connection, backfill: str, policy: Policy, now: datetim
         anchors = {
             row.clock_id: row.anchor_at for row in fetch(connection, query, clock.clock_id, keys)
         }
+        subjects = {subject for tagged in events.values() for subject in tagged.subjects}
+        facts = known(connection, anchors, subjects, policy)
         live = journal.live_steps(connection, {row.record_id for row in rows})
         for row in rows:
             done = live.get(row.record_id, frozenset())
-            for step in due_steps(events[row.event_id], row.subject, anchors, done, policy, now):
+            due = due_steps(events[row.event_id], row.subject, facts, policy, now)
+            for step in unmet(due, done):
                 count.update((step.system, rule, step.action) for rule in step.rules)
     return sorted(
         Line(system=system, rule=rule, action=action, records=records)

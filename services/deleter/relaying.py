@@ -17,18 +17,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, and_, func, not_, or_, select
 
-from services.deleter.claiming import tagged_events
+from services.deleter.planning import due_steps
 from services.ledger import clocks, journal, tables
+from services.ledger.facts import known, tagged_events
 from services.ledger.rows import fetch, insert
 from services.policy.model import Policy
+from services.policy.reasons import ARTICLES
 from services.policy.tagging import Tagged, business_keys
 
-_ARTICLE = {
-    "erase": "GDPR 5(1)(e), 17(1)(a)",
-    "restrict": "GDPR 5(1)(b), 18",
-    "pseudonymise": "GDPR 5(1)(c), 89(1)",
-    "recall": "GDPR 5(1)(d)",
-}
 LEASE = timedelta(seconds=60)
 """How long a batch may take to go out before another relay tries it again."""
 
@@ -119,7 +115,7 @@ def relay(
     patience: Patience,
 ) -> list[Sent]:
     """Send leased commands that may still go, and mark them sent once they are delivered."""
-    _lock_what_decides(connection, leased)
+    anchors, spoken_of = _lock_what_decides(connection, leased)
     column = tables.command.c
     query = select(tables.command).order_by(column.subject, column.seq).with_for_update()
     rows = [
@@ -128,6 +124,7 @@ def relay(
         if row.state in ("sending", "sent") and (row.not_before is None or row.not_before <= now)
     ]
     rows = _of_current_epochs(connection, rows)
+    rows = _still_wanted(connection, rows, spoken_of, anchors, policy, now)
     if not rows:
         return []
     outgoing = compose(connection, rows, policy, now, patience)
@@ -236,7 +233,7 @@ def _outgoing(
         "rules": json.loads(row.rules),
         "purposes": json.loads(row.purposes),
         "policy_version": row.policy_version,
-        "article": _ARTICLE[row.action],
+        "article": ARTICLES[row.reason],
         "reason": row.reason,
         "not_before": row.not_before,
         "erase_by": row.erase_by,
@@ -254,7 +251,7 @@ def _outgoing(
 def _members(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, list[Row[Any]]]:
     member = tables.member.c
     query = (
-        select(member.command_id, tables.record.c.event_id)
+        select(member.command_id, member.step, tables.record.c.event_id)
         .join(tables.record, tables.record.c.record_id == member.record_id)
         .order_by(member.command_id, member.record_id)
     )
@@ -264,18 +261,56 @@ def _members(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID
     return found
 
 
-def _lock_what_decides(connection: Connection, leased: Collection[UUID]) -> None:
-    """Lock clocks, then subjects: whatever could forbid a command waits until it is out or not."""
+def _lock_what_decides(
+    connection: Connection, leased: Collection[UUID]
+) -> tuple[dict[UUID, datetime | None], set[str]]:
+    """Lock clocks, then subjects: whatever could forbid a command waits until it is out or not.
+
+    Says where the clocks stand, and of which subjects anything was said.
+    """
     column = tables.command_clock.c
     ids = {
         row.clock_id
         for row in fetch(connection, select(column.clock_id), column.command_id, leased)
     }
-    clocks.read(connection, ids)
+    locked = clocks.read(connection, ids)
     subjects = fetch(
         connection, select(tables.command.c.subject), tables.command.c.command_id, leased
     )
-    journal.lock_subjects(connection, {row.subject for row in subjects})
+    found = journal.lock_subjects(connection, {row.subject for row in subjects})
+    anchors = {identity: clock.anchor for identity, clock in locked.items()}
+    return anchors, {subject for subject, row in found.items() if row.acts}
+
+
+def _still_wanted(
+    connection: Connection,
+    rows: Sequence[Row[Any]],
+    spoken_of: Collection[str],
+    anchors: Mapping[UUID, datetime | None],
+    policy: Policy,
+    now: datetime,
+) -> list[Row[Any]]:
+    """The commands without those that what was said forbids now; those are taken back."""
+    asked = {row.command_id for row in rows if row.subject in spoken_of and row.action != "recall"}
+    if not asked:
+        return list(rows)
+    members = _members(connection, asked)
+    events = tagged_events(
+        connection, {one.event_id for those in members.values() for one in those}, policy
+    )
+    subjects = {subject for tagged in events.values() for subject in tagged.subjects}
+    facts = known(connection, anchors, subjects, policy)
+    forbidden = []
+    for row in rows:
+        for one in members[row.command_id] if row.command_id in asked else ():
+            due = due_steps(events[one.event_id], row.subject, facts, policy, now)
+            if (row.system, one.step) not in {(step.system, step.key) for step in due}:
+                forbidden.append(row)
+                break
+    for command in journal.take_back(connection, forbidden, policy, now):
+        journal.look_again(connection, command, now)
+    overtaken = {row.command_id for row in forbidden}
+    return [row for row in rows if row.command_id not in overtaken]
 
 
 def _of_current_epochs(connection: Connection, rows: Sequence[Row[Any]]) -> list[Row[Any]]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import tables
+from services.ledger import acts, tables
 from services.ledger.rows import fetch, insert_missing
 
 
@@ -101,6 +101,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
         .where(tables.record.c.backfill == backfill)
         .values(backfill=None, next_due=now)
     )
+    acts.release(connection, backfill, now)
 
 
 def _count(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:

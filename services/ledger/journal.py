@@ -10,13 +10,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from services.ledger import tables
 from services.ledger.rows import change, fetch, insert, insert_missing, insert_or_update
 from services.ledger.states import FREED, SETTLED, Happening, State, after
 from services.policy.model import Policy
+from services.policy.reasons import CHANGED
 
+_TAKEN_BACK = ("unsent", "sending", "sent", "refused")
 _COMMAND = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
 
 
@@ -38,6 +40,8 @@ class Draft:
     """The clocks that it depends on: name, id and epoch."""
     records: tuple[UUID, ...] = ()
     names_subject: bool = True
+    acts: int = 0
+    """How much was said about the subjects when it was drafted."""
     supersedes: UUID | None = None
 
     def of(self, records: tuple[UUID, ...]) -> Draft:
@@ -46,8 +50,10 @@ class Draft:
 
     @property
     def cause(self) -> str:
-        """What made it due: the clocks with their epochs, or the event itself."""
-        return ",".join(f"{name}#{epoch}" for name, _, epoch in sorted(self.epochs)) or "event"
+        """What made it due: the clocks with their epochs, what was said, or the event itself."""
+        said = [f"acts#{self.acts}"] if self.acts else []
+        clocks = [f"{name}#{epoch}" for name, _, epoch in sorted(self.epochs)]
+        return ",".join([*clocks, *said]) or "event"
 
     @property
     def command_id(self) -> UUID:
@@ -56,13 +62,12 @@ class Draft:
         return uuid5(_COMMAND, json.dumps([*parts, *sorted(map(str, self.records))]))
 
 
-def lock_subjects(connection: Connection, subjects: Collection[str]) -> None:
+def lock_subjects(connection: Connection, subjects: Collection[str]) -> dict[str, Row[Any]]:
     """Take the one lock of each subject, in order; it is held until the transaction ends."""
     ordered = sorted(set(subjects))
-    insert_missing(connection, tables.subject_lock, [{"subject": one} for one in ordered])
-    query = select(tables.subject_lock).order_by(tables.subject_lock.c.subject).with_for_update()
-    for _ in fetch(connection, query, tables.subject_lock.c.subject, ordered):
-        pass
+    insert_missing(connection, tables.subject, [{"subject": one} for one in ordered])
+    query = select(tables.subject).order_by(tables.subject.c.subject).with_for_update()
+    return {row.subject: row for row in fetch(connection, query, tables.subject.c.subject, ordered)}
 
 
 def write(
@@ -154,18 +159,41 @@ def make_stale(
             tables.command_clock,
             tables.command_clock.c.command_id == tables.command.c.command_id,
         )
-        .where(tables.command.c.state.in_(("unsent", "sending", "sent", "refused")))
+        .where(tables.command.c.state.in_(_TAKEN_BACK))
         .with_for_update(of=tables.command)
     )
     found = fetch(connection, query, tables.command_clock.c.clock_id, clocks)
-    stale = list({row.command_id: row for row in found}.values())
-    states = transition(connection, stale, "stale", now)
-    recalls = [
-        _recall(row) for row, state in zip(stale, states, strict=True) if state == "recalling"
-    ]
+    take_back(connection, list({row.command_id: row for row in found}.values()), policy, now)
+
+
+def no_longer_wanted(
+    connection: Connection, steps: Collection[tuple[UUID, str, str]]
+) -> list[Row[Any]]:
+    """The commands, not carried out yet, that do these steps: (record, system, step); locked."""
+    member = tables.member.c
+    query = (
+        select(tables.command, member.record_id, member.step)
+        .join(tables.member, member.command_id == tables.command.c.command_id)
+        .where(member.live, tables.command.c.state.in_(_TAKEN_BACK))
+        .with_for_update(of=tables.command)
+    )
+    found = fetch(connection, query, member.record_id, {record for record, _, _ in steps})
+    asked = set(steps)
+    rows = {row.command_id: row for row in found if (row.record_id, row.system, row.step) in asked}
+    return list(rows.values())
+
+
+def take_back(
+    connection: Connection, commands: Sequence[Row[Any]], policy: Policy, now: datetime
+) -> list[UUID]:
+    """Cancel the commands that have not left and recall those that have; the cancelled ones' ids."""
+    states = transition(connection, commands, "stale", now)
+    pairs = list(zip(commands, states, strict=True))
+    recalls = [_recall(row) for row, state in pairs if state == "recalling"]
     if recalls:
         lock_subjects(connection, {draft.subject for draft in recalls})
         write(connection, recalls, policy.version, now)
+    return [row.command_id for row, state in pairs if state == "cancelled"]
 
 
 def transition(
@@ -227,7 +255,7 @@ def _recall(command: Any) -> Draft:
         step="recall",
         rules=tuple(json.loads(command.rules)),
         purposes=tuple(json.loads(command.purposes)),
-        reason="what it waited for has changed",
+        reason=CHANGED,
         due_at=command.due_at,
         not_before=None,
         erase_by=command.erase_by,

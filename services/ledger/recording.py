@@ -7,7 +7,7 @@ by their last writer, and everything of a batch commits, or nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.ledger import backfills, clocks, journal, tables
+from services.ledger import acts, backfills, clocks, journal, tables
 from services.ledger.keys import clock_id, event_id, record_id
 from services.ledger.rows import fetch, insert
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey, Tagged, Value, tag
+from services.policy.windows import EventAlone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,9 @@ def record(
     ]
     moved = clocks.merge(connection, _moves(fresh, tagged), _opened(records), policy)
     journal.make_stale(connection, moved.reanchored, policy, now)
-    rows = [_row(one, moved.clocks, policy) for one in records]
+    acts.note(connection, _said(fresh, tagged), _mentioned(tagged.values()), now)
+    spoken_of = acts.spoken_of(connection, {one.subject for one in records})
+    rows = [_row(one, moved.clocks, spoken_of, policy, now) for one in records]
     insert(connection, tables.record, sorted(rows, key=lambda row: row["record_id"]))
     hanging = [
         {"clock_id": clock_id(key), "record_id": one.record_id}
@@ -193,9 +196,30 @@ def _opened(records: Sequence[_Record]) -> dict[ClockKey, datetime]:
     return opened
 
 
-def _row(one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy) -> dict[str, Any]:
-    """A record's row. Under a clock whose walk has begun it is due by itself: the walk may be past it."""
+def _said(fresh: Mapping[UUID, Arrival], tagged: Mapping[UUID, Tagged]) -> list[acts.Said]:
+    return [
+        acts.Said(event_id=identity, act=act, backfill=arrival.backfill)
+        for identity, arrival in fresh.items()
+        if (act := tagged[identity].act)
+    ]
+
+
+def _mentioned(tagged: Iterable[Tagged]) -> set[str]:
+    """Whose data events hold that are not about them: their acts come by another partition."""
+    return {subject for one in tagged for subject in one.subjects if subject != one.subject}
+
+
+def _row(
+    one: _Record,
+    known: Mapping[UUID, clocks.Clock],
+    spoken_of: Set[str],
+    policy: Policy,
+    now: datetime,
+) -> dict[str, Any]:
+    """A record's row. It is due by itself where the look that it waits for may have passed it."""
     wakes = list(steps.own_wakes(one.tagged, one.subject, policy))
+    if not spoken_of.isdisjoint(one.tagged.subjects):
+        wakes.append(now)
     wakes += [
         clock.fired_to
         for key in one.hangs_on
@@ -217,11 +241,18 @@ def _is_overdue(
     wakes = steps.own_wakes(one.tagged, one.subject, policy)
     if not ended and not any(at < now for at in wakes):
         return False
+    facts = _Clocks(known)
+    return any(step.due < now for step in steps.steps(one.tagged, one.subject, facts, policy))
 
-    def anchor(key: ClockKey) -> datetime | None:
-        return known[clock_id(key)].anchor
 
-    return any(step.due < now for step in steps.steps(one.tagged, one.subject, anchor, policy))
+class _Clocks(EventAlone):
+    """What a batch knows of clocks; what was said of subjects is the deleter's to read."""
+
+    def __init__(self, known: Mapping[UUID, clocks.Clock]) -> None:
+        self._known = known
+
+    def anchor(self, clock: ClockKey) -> datetime | None:
+        return self._known[clock_id(clock)].anchor
 
 
 def _is_after_end(one: _Record, known: Mapping[UUID, clocks.Clock]) -> bool:

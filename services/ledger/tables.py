@@ -84,6 +84,7 @@ record = Table(
     Column("subject", Text, nullable=False),
     Column("next_due", Instant),
     Column("backfill", Text),
+    Index("record_subject", "subject", "record_id"),
     Index(
         "record_due",
         "next_due",
@@ -140,8 +141,35 @@ hanging = Table(
 )
 """Which records hang on which clock."""
 
-subject_lock = Table("subject_lock", metadata, Column("subject", Text, primary_key=True))
-"""The row that claim, relay, retry and hold of one subject lock: the one lock."""
+subject = Table(
+    "subject",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("acts", BigInteger, nullable=False, server_default="0"),
+    Column("next_due", Instant),
+    Column("cursor", Uuid),
+    Index(
+        "subject_due",
+        "next_due",
+        postgresql_where=text("next_due IS NOT NULL"),
+        sqlite_where=text("next_due IS NOT NULL"),
+    ),
+)
+"""A data subject: the row that claim, relay, retry and hold lock, the one lock.
+
+`acts` counts what was said and decided about the person; `next_due` is when the person's records have
+to be looked at for it, and `cursor` the last record that this look has passed.
+"""
+
+act = Table(
+    "act",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("backfill", Text),
+    Index("act_subject", "subject"),
+)
+"""The events that say where a subject stands: consent, objection, request, hold."""
 
 sequence = Table(
     "sequence",

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import TermijnError
-from services.policy.calendar import period
-from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
+from services.policy.checks import Path_, check
+from services.policy.model import Policy
 
 SHIPPED = "optimum_pos.yaml"
-Path_ = tuple[str | int, ...]
 _ADAPTER = TypeAdapter(Policy)
 
 
@@ -105,6 +102,9 @@ def shapes(policy: Policy) -> dict[str, str]:
                 holding.subject,
                 holding.for_kinds,
                 holding.when,
+                holding.key,
+                holding.on_consent,
+                holding.on_withdrawal,
                 policy.rules[holding.rule].anchor,
                 policy.rules[holding.rule].pseudonymise,
                 policy.bases[holding.basis].statutory,
@@ -121,155 +121,6 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a policy file, for editors."""
     schema = _ADAPTER.json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
-    """What a schema cannot say: that every name is defined, every period a period, every key there."""
-    yield from _check_controller(policy)
-    for name, system in policy.systems.items():
-        for key in ("lead_time", "acknowledge_within"):
-            yield from _check_period(("systems", name, key), getattr(system, key), exact=True)
-        if system.outside_eea and not system.safeguard:
-            yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"
-    for name, rule in policy.rules.items():
-        yield from _check_period(("rules", name, "term"), rule.term)
-        if (rule.anchor.kind == "clock") != (rule.anchor.clock is not None):
-            yield ("rules", name, "anchor"), "kind `clock`, and only that, names a clock"
-        yield from _known(("rules", name, "anchor", "clock"), rule.anchor.clock, policy.clocks)
-        if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
-            yield ("rules", name), "what is derived needs a rationale"
-    for name, clock in policy.clocks.items():
-        if clock.max_open is not None:
-            yield from _check_period(("clocks", name, "max_open"), clock.max_open, months=False)
-        yield from _known(("clocks", name, "parent"), clock.parent, policy.clocks)
-        parent = policy.clocks.get(clock.parent or "")
-        if parent and (parent.parent or not set(parent.key) <= set(clock.key)):
-            yield ("clocks", name, "parent"), "a parent has no parent, and only keys of this clock"
-    for name, event in policy.events.items():
-        for path, why in _check_event(event, policy):
-            yield ("events", name, *path), why
-
-
-def _check_controller(policy: Policy) -> Iterator[tuple[Path_, str]]:
-    try:
-        ZoneInfo(policy.controller.time_zone)
-    except (KeyError, ValueError, OSError):
-        yield ("controller", "time_zone"), f"{policy.controller.time_zone!r} is no time zone"
-    try:
-        month, day = policy.controller.book_year
-        if not (1 <= month <= 12 and 1 <= day <= 31):
-            raise ValueError
-    except ValueError:
-        yield ("controller", "book_year_end"), "is not a month and a day such as 12-31"
-
-
-def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]]:
-    for name, field in event.fields.items():
-        if field.default is not None and field.one_of and field.default not in field.one_of:
-            yield ("fields", name, "default"), "is none of one_of"
-    if not event.holdings and not event.moves:
-        yield (), "makes no holding and moves no clock"
-    if event.holdings and not event.subject:
-        yield ("holdings",), "an event that makes holdings names its subject"
-    for index, category in enumerate(event.categories):
-        yield from _known(("categories", index), category, policy.categories)
-    for index, subject in enumerate(event.subject):
-        yield from _check_subject(("subject", index), subject, event, policy)
-    for index, holding in enumerate(event.holdings):
-        yield from _check_holding(("holdings", index), holding, event, policy)
-    for index, move in enumerate(event.moves):
-        yield from _check_move(("moves", index), move, event, policy)
-
-
-def _check_subject(
-    path: Path_, subject: SubjectField, event: EventType, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
-    yield from _known((*path, "kind"), subject.kind, policy.subjects)
-    yield from _known((*path, "field"), subject.field, event.fields)
-    field = event.fields.get(subject.field)
-    if field and (field.type == "strings") != subject.each:
-        yield (*path, "field"), "a list field, and only that, names a subject for `each`"
-
-
-def _check_holding(
-    path: Path_, holding: HoldingRule, event: EventType, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
-    yield from _known((*path, "purpose"), holding.purpose, policy.purposes)
-    yield from _known((*path, "basis"), holding.basis, policy.bases)
-    yield from _known((*path, "rule"), holding.rule, policy.rules)
-    if not holding.systems:
-        yield (*path, "systems"), "a holding is in a system at least"
-    for index, system in enumerate(holding.systems):
-        yield from _known((*path, "systems", index), system, policy.systems)
-    for index, kind in enumerate(holding.for_kinds):
-        yield from _known((*path, "for_kinds", index), kind, policy.subjects)
-    if holding.subject:
-        yield from _check_subject((*path, "subject"), holding.subject, event, policy)
-    for name, allowed in holding.when.items():
-        yield from _known((*path, "when", name), name, event.fields)
-        yield from _possible((*path, "when", name), allowed, event.fields.get(name))
-    for name, by_value in holding.systems_when.items():
-        yield from _known((*path, "systems_when", name), name, event.fields)
-        for value, systems in by_value.items():
-            place = (*path, "systems_when", name, value)
-            yield from _possible(place, [value], event.fields.get(name))
-            for system in systems:
-                yield from _known((*path, "systems_when", name, value), system, policy.systems)
-    yield from _known((*path, "systems_from"), holding.systems_from, event.fields)
-    listed = event.fields.get(holding.systems_from or "")
-    if listed and listed.type != "strings":
-        yield (*path, "systems_from"), "is no list field"
-    rule = policy.rules.get(holding.rule)
-    clock = policy.clocks.get(rule.anchor.clock or "") if rule else None
-    for name in clock.key if clock else ():
-        yield from _known((*path, "rule"), name, event.fields)
-    basis = policy.bases.get(holding.basis)
-    if rule and basis and basis.statutory and rule.kind == "at_most":
-        yield (*path, "rule"), "a statute's duty is an at_least rule"
-
-
-def _check_move(
-    path: Path_, move: MoveRule, event: EventType, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
-    yield from _known((*path, "clock"), move.clock, policy.clocks)
-    clock = policy.clocks.get(move.clock)
-    for name in clock.key if clock else ():
-        yield from _known((*path, "key", name), move.key.get(name, name), event.fields)
-    for name in move.key if clock else ():
-        if clock and name not in clock.key:
-            yield (*path, "key", name), f"{name!r} is no key of the clock {move.clock}"
-
-
-def _check_period(
-    path: Path_, text: str, *, exact: bool = False, months: bool = True
-) -> Iterator[tuple[Path_, str]]:
-    try:
-        value = period(text)
-    except ValueError as cause:
-        yield path, str(cause)
-        return
-    if exact and not value.is_exact:
-        yield path, f"{text!r} is not an exact period such as PT24H: a day's length varies"
-    if value.months and not months:
-        yield path, f"{text!r} is not a period in days such as P90D"
-
-
-def _known(
-    path: Path_, name: str | None, defined: Mapping[str, object]
-) -> Iterator[tuple[Path_, str]]:
-    if name is not None and name not in defined:
-        yield path, f"{name!r} is not defined"
-
-
-def _possible(
-    path: Path_, values: Iterable[str | bool], field: Field | None
-) -> Iterator[tuple[Path_, str]]:
-    """A condition on a value that the field never has would lose its holding in silence."""
-    for value in values:
-        if field and field.one_of and value not in field.one_of:
-            yield path, f"{value!r} is none of {', '.join(field.one_of)}"
-        if field and (field.type == "boolean") != isinstance(value, bool):
-            yield path, f"{value!r} is no value of type {field.type}"
 
 
 def _invalid(file: str, line: int, key: str, why: str) -> InvalidPolicy:

@@ -13,6 +13,25 @@ from zoneinfo import ZoneInfo
 
 from services.policy.calendar import Period, period
 
+Right = Literal["access", "rectification", "erasure", "portability", "restriction"]
+"""A right of the data subject that is exercised by a request (GDPR 15-18, 20)."""
+
+ActKind = Literal[
+    "consent-given",
+    "consent-withdrawn",
+    "objection-raised",
+    "objection-decided",
+    "request-received",
+    "identity-verified",
+    "request-extended",
+    "request-answered",
+    "request-refused",
+    "restriction-lifted",
+    "hold-placed",
+    "hold-released",
+]
+"""What a privacy event says or decides about its data subject."""
+
 Provenance = Literal["stated", "statute", "derived"]
 """Where a term or an anchor comes from: the company's own statement, a law, or our reading of either."""
 
@@ -74,8 +93,20 @@ class LegalBasis(Strict):
     dpv: str
     """A DPV eu-gdpr term, such as eu-gdpr:A6-1-b."""
     article: str
-    statutory: bool = False
-    """Whether a law demands the data: then neither an objection nor another purpose's end touches it."""
+    ground: Literal[
+        "consent",
+        "contract",
+        "legal_obligation",
+        "vital_interests",
+        "public_task",
+        "legitimate_interest",
+    ]
+    """Which of the six it is; it decides what consent, objection and requests do to a holding."""
+
+    @property
+    def statutory(self) -> bool:
+        """Whether a law demands it: then no objection and no other purpose's end touches it."""
+        return self.ground == "legal_obligation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,10 +224,19 @@ class Field(Strict):
 class SubjectField(Strict):
     """Where an event names its data subject: the first field that is present decides."""
 
-    kind: str
     field: str
+    kind: str | None = None
+    """The kind of data subject; without one the field says it, as `kind:id`."""
     each: bool = False
     """Whether the field lists several subjects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative(Strict):
+    """The basis and the rule that a holding changes to; its anchor is the same."""
+
+    basis: str
+    rule: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +247,8 @@ class HoldingRule(Strict):
     basis: str
     rule: str
     systems: tuple[str, ...]
+    key: Mapping[str, str] = field(default_factory=dict)
+    """Event field for a key field of its rule's clock, where the names differ."""
     subject: SubjectField | None = None
     """Whose data it is, where that is not the event's own subject."""
     for_kinds: tuple[str, ...] = ()
@@ -217,6 +259,12 @@ class HoldingRule(Strict):
     """Further systems by a field's value."""
     systems_from: str | None = None
     """A list field that names further systems."""
+    own_consent: bool = False
+    """Whether the event is a consent by itself, which an earlier withdrawal does not touch."""
+    on_withdrawal: Alternative | None = None
+    """What it falls back to when consent is withdrawn; without one it ends."""
+    on_consent: Alternative | None = None
+    """What it changes to when consent is given for what is already there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +288,8 @@ class EventType(Strict):
     categories: tuple[str, ...] = ()
     holdings: tuple[HoldingRule, ...] = ()
     moves: tuple[MoveRule, ...] = ()
+    act: ActKind | None = None
+    """What it does to where its data subject stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,34 @@ as soon as nothing but research and statute needs the person (art. 5(1)(c), 89(1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from services.policy import rights
 from services.policy.model import Policy
+from services.policy.reasons import (
+    ACCESS_ASKED,
+    ANOTHER_GOES_ON,
+    LAST_ENDED,
+    ONE_ENDED,
+    ONLY_RESEARCH,
+    PORTABILITY_ASKED,
+    RECTIFICATION_ASKED,
+    RELEASED,
+)
+from services.policy.standing import Request
 from services.policy.tagging import ClockKey, Holding, Tagged
-from services.policy.windows import Anchors, Window, due, window
+from services.policy.windows import EVENT_ALONE, Facts, Window, due, fixed_anchor, term, window
 
-Action = Literal["erase", "restrict", "pseudonymise"]
+Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
+
+_ASKED: Mapping[str, tuple[Action, str]] = {
+    "access": ("disclose", ACCESS_ASKED),
+    "portability": ("disclose", PORTABILITY_ASKED),
+    "rectification": ("rectify", RECTIFICATION_ASKED),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +52,17 @@ class Step:
     clocks: tuple[ClockKey, ...]
     """The shared clocks that it depends on: when one of them moves, the step is another."""
     reason: str
+    cause: str = ""
+    """The request or objection that asks for it, where a term does not."""
+
+    @property
+    def key(self) -> str:
+        """What tells a record's steps in one system apart: there may be several restrictions."""
+        if self.cause:
+            return f"{self.action} {self.cause}"
+        if self.action == "restrict":
+            return f"restrict {' '.join(self.purposes)}"
+        return self.action
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +71,26 @@ class _Held:
     window: Window
 
 
-def steps(tagged: Tagged, subject: str, anchors: Anchors, policy: Policy) -> tuple[Step, ...]:
+def steps(tagged: Tagged, subject: str, facts: Facts, policy: Policy) -> tuple[Step, ...]:
     """Every step whose time is known, for the record of one subject of an event, earliest first."""
-    own = [
-        _Held(holding, window(holding, tagged.time, anchors, policy))
-        for holding in tagged.holdings
-        if holding.subject == subject
-    ]
+    own = []
+    for holding in tagged.holdings:
+        if holding.subject == subject:
+            view = window(holding, tagged.time, facts, policy)
+            own.append(_Held(view.holding, view))
+    standing = facts.standing(subject)
     found: list[Step] = []
     for system in sorted({system for one in own for system in one.holding.systems}):
         serving = [one for one in own if system in one.holding.systems]
         erasure = _erasure(system, serving)
+        found.extend(_restrictions(system, serving, erasure))
+        pseudonymisation = _pseudonymisation(system, serving, tagged, facts, policy)
+        if standing:
+            found.extend(_exercised(system, serving, tagged, facts, policy))
+            erasure = _after_holds(erasure, tagged, subject, facts, policy)
+            pseudonymisation = _after_holds(pseudonymisation, tagged, subject, facts, policy)
         if erasure is not None:
             found.append(erasure)
-        found.extend(_restrictions(system, serving, erasure))
-        pseudonymisation = _pseudonymisation(system, serving, tagged, anchors, policy)
         if pseudonymisation and not (erasure and erasure.due <= pseudonymisation.due):
             found.append(pseudonymisation)
     return tuple(sorted(found, key=lambda step: (step.due, step.system, step.action)))
@@ -77,8 +111,9 @@ def own_wakes(tagged: Tagged, subject: str, policy: Policy) -> tuple[datetime, .
     own = [holding for holding in tagged.holdings if holding.subject == subject]
     for holding in own:
         if holding.clock is None:
-            view = window(holding, tagged.time, _no_clock, policy)
+            view = window(holding, tagged.time, EVENT_ALONE, policy)
             found.update(at for at in view.due_at.values() if at is not None)
+            found.update(_alternative_wakes(holding, tagged, policy))
         if policy.rules[holding.rule].pseudonymise:
             found.update(_pseudonymisation_wakes(holding, tagged, policy))
     return tuple(sorted(found))
@@ -91,13 +126,20 @@ def _pseudonymisation_wakes(holding: Holding, tagged: Tagged, policy: Policy) ->
     for system in holding.systems:
         for other in others:
             if other.clock is None:
-                at = _released(other, system, tagged.time, _no_clock, policy)
+                at = term(other, tagged.time, EVENT_ALONE, policy).due(
+                    policy.systems[system].lead, policy
+                )
                 if at is not None:
                     yield at
 
 
-def _no_clock(_: ClockKey) -> None:
-    return None
+def _alternative_wakes(holding: Holding, tagged: Tagged, policy: Policy) -> Iterator[datetime]:
+    if holding.alternative is None:
+        return
+    rule = policy.rules[holding.alternative.rule]
+    anchor_at = fixed_anchor(rule, tagged.time, policy)
+    for system in holding.systems:
+        yield due(rule, anchor_at, policy.systems[system].lead, policy)
 
 
 def _others(tagged: Tagged, policy: Policy) -> tuple[Holding, ...]:
@@ -109,14 +151,60 @@ def _others(tagged: Tagged, policy: Policy) -> tuple[Holding, ...]:
     )
 
 
+def _exercised(
+    system: str, serving: list[_Held], tagged: Tagged, facts: Facts, policy: Policy
+) -> Iterator[Step]:
+    """What the person's objections and requests ask of a system, beside erasure."""
+    standing = facts.standing(serving[0].holding.subject)
+    restricted: dict[str, tuple[rights.Restriction, list[_Held]]] = {}
+    for one in serving:
+        for restriction in rights.restrictions(one.holding, tagged.time, standing, policy):
+            restricted.setdefault(restriction.cause, (restriction, []))[1].append(one)
+    for asked, those in restricted.values():
+        yield _asked(system, "restrict", those, asked.start, asked.cause, asked.reason)
+        if asked.end is not None:
+            yield _asked(system, "lift", those, asked.end, asked.cause, asked.lifted)
+    for request in standing.requests:
+        if request.right not in _ASKED or tagged.time > request.at:
+            continue
+        action, reason = _ASKED[request.right]
+        those = [one for one in serving if _concerns(request, one.holding, policy)]
+        if those:
+            yield _asked(system, action, those, request.at, f"request {request.id}", reason)
+
+
+def _concerns(request: Request, holding: Holding, policy: Policy) -> bool:
+    return request.right != "portability" or policy.bases[holding.basis].ground in rights.PORTABLE
+
+
+def _asked(
+    system: str, action: Action, those: list[_Held], at: datetime, cause: str, reason: str
+) -> Step:
+    step = _step(system, action, those, at=at, erase_by=at, hangs_on=(), reason=reason)
+    return replace(step, cause=cause)
+
+
+def _after_holds(
+    step: Step | None, tagged: Tagged, subject: str, facts: Facts, policy: Policy
+) -> Step | None:
+    """The step as the holds on the record leave it; nothing while one is open at its instant."""
+    if step is None:
+        return None
+    free = rights.free_at(step.due, tagged.id, facts.standing(subject))
+    if free is None or free == step.due:
+        return step if free else None
+    erase_by = max(step.erase_by, free + policy.systems[step.system].lead.exact)
+    return replace(step, due=free, erase_by=erase_by, reason=RELEASED)
+
+
 def _released(
-    holding: Holding, system: str, event_time: datetime, anchors: Anchors, policy: Policy
+    holding: Holding, system: str, tagged: Tagged, facts: Facts, policy: Policy
 ) -> datetime | None:
     """When a holding no longer keeps `system` from pseudonymising, by that system's lead time."""
-    view = window(holding, event_time, anchors, policy)
-    if view.anchor_at is None:
-        return None
-    return due(policy.rules[holding.rule], view.anchor_at, policy.systems[system].lead, policy)
+    lead = policy.systems[system].lead
+    at = term(holding, tagged.time, facts, policy).due(lead, policy)
+    standing = facts.standing(holding.subject)
+    return rights.free_at(at, tagged.id, standing) if at and standing else at
 
 
 def _step(
@@ -148,15 +236,18 @@ def _erasure(system: str, serving: list[_Held]) -> Step | None:
     if len(known) < len(serving):
         return None
     floors = [one.window.not_before for one in serving if one.window.not_before]
+    at = max(known + floors)
+    cuts = [one.window.cut for one in serving if one.window.cut and one.window.cut.at == at]
+    natural = LAST_ENDED if len(serving) > 1 else ONE_ENDED
     return _step(
         system,
         "erase",
         serving,
-        at=max(known + floors),
+        at=at,
         not_before=max(floors, default=None),
         erase_by=max(one.window.erase_by for one in serving if one.window.erase_by),
-        hangs_on=[one.holding for one in serving],
-        reason="the last purpose has ended" if len(serving) > 1 else "the purpose has ended",
+        hangs_on=[one.holding for one in serving if one.window.anchor_at],
+        reason=cuts[0].reason if cuts else natural,
     )
 
 
@@ -173,8 +264,8 @@ def _restrictions(system: str, serving: list[_Held], erasure: Step | None) -> It
             ended,
             at=at,
             erase_by=max(one.window.erase_by for one in ended if one.window.erase_by),
-            hangs_on=[one.holding for one in ended],
-            reason="a purpose has ended, another goes on",
+            hangs_on=[one.holding for one in ended if one.window.anchor_at],
+            reason=ANOTHER_GOES_ON,
         )
 
 
@@ -182,24 +273,27 @@ def _pseudonymisation(
     system: str,
     serving: list[_Held],
     tagged: Tagged,
-    anchors: Anchors,
+    facts: Facts,
     policy: Policy,
 ) -> Step | None:
     research = [one for one in serving if policy.rules[one.holding.rule].pseudonymise]
     if not research:
         return None
     others = _others(tagged, policy)
-    released = [_released(other, system, tagged.time, anchors, policy) for other in others]
+    released = [_released(other, system, tagged, facts, policy) for other in others]
     known = [at for at in released if at is not None]
     if len(known) < len(released):
         return None
-    ends = [window(other, tagged.time, anchors, policy).erase_by for other in others]
+    views = [window(other, tagged.time, facts, policy) for other in others]
     return _step(
         system,
         "pseudonymise",
         research,
         at=max(known, default=tagged.time),
-        erase_by=max((at for at in ends if at is not None), default=tagged.time),
-        hangs_on=[*(one.holding for one in research), *others],
-        reason="only research still needs it",
+        erase_by=max((one.erase_by for one in views if one.erase_by), default=tagged.time),
+        hangs_on=[
+            *(one.holding for one in research),
+            *(one.holding for one in views if one.anchor_at),
+        ],
+        reason=ONLY_RESEARCH,
     )

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from schemas.errors import TermijnError
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
+from services.policy.standing import Act
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""
@@ -33,6 +34,7 @@ Reason = Literal[
     "identity-conflict",
 ]
 Value = str | bool | tuple[str, ...]
+_REFERENCES = ("request_id", "objection_id", "hold_id")
 
 
 class Untaggable(TermijnError):
@@ -76,6 +78,15 @@ class ClockKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a holding becomes when consent is given or withdrawn; its clock stays."""
+
+    when: Literal["given", "withdrawn"]
+    basis: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
     """Data of one event on one subject, held for one purpose."""
 
@@ -86,6 +97,10 @@ class Holding:
     systems: tuple[str, ...]
     clock: ClockKey | None = None
     """The shared clock it waits for; without one the event itself fixes the anchor."""
+    own_consent: bool = False
+    """Whether the event is a consent by itself."""
+    alternative: Change | None = None
+    """What consent makes of it; without one a withdrawal ends a holding on consent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +124,8 @@ class Tagged:
     """The event's own subject; absent only for a type that names none."""
     holdings: tuple[Holding, ...]
     moves: tuple[ClockMove, ...]
+    act: Act | None = None
+    """What it does to where its subject stands."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -134,7 +151,7 @@ def tag(event: Event, policy: Policy) -> Tagged:
     if not EARLIEST <= event.time < LATEST:
         raise Untaggable("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
     deciding = dict(_deciding(kind, event.data))
-    subject = _subject(kind, deciding)
+    subject = _subject(kind, deciding, policy)
     for name, field in kind.fields.items():
         if field.required and name not in deciding:
             raise Untaggable("missing-field", name, "is missing")
@@ -151,6 +168,7 @@ def tag(event: Event, policy: Policy) -> Tagged:
             for move in kind.moves
             if _moves(move, deciding, policy)
         ),
+        act=_act(kind, event, deciding, subject, policy) if kind.act else None,
     )
 
 
@@ -226,12 +244,12 @@ def _unprintable(value: Any) -> bool:
     return isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
 
 
-def _subject(kind: EventType, deciding: Mapping[str, Value]) -> str | None:
+def _subject(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -> str | None:
     if not kind.subject:
         return None
     for candidate in kind.subject:
         for subject in _subjects(candidate, deciding):
-            return subject
+            return _whole(candidate, subject, policy)
     fields = " or ".join(candidate.field for candidate in kind.subject)
     raise Untaggable("unknown-subject", fields, "is missing: the event names no data subject")
 
@@ -241,7 +259,48 @@ def _subjects(field: SubjectField, deciding: Mapping[str, Value]) -> Iterator[st
     values = value if isinstance(value, tuple) else (value,)
     for one in values:
         if isinstance(one, str):
-            yield f"{field.kind}:{one}"
+            yield f"{field.kind}:{one}" if field.kind else one
+
+
+def _whole(field: SubjectField, subject: str, policy: Policy) -> str:
+    """A subject that the event gave in full, once its kind is known to exist."""
+    kind, _, identifier = subject.partition(":")
+    if field.kind is None and (kind not in policy.subjects or not identifier):
+        known = ", ".join(policy.subjects)
+        raise Untaggable("unknown-subject", field.field, f"is not kind:id, with a kind of {known}")
+    return subject
+
+
+def _act(
+    kind: EventType,
+    event: Event,
+    deciding: Mapping[str, Value],
+    subject: str | None,
+    policy: Policy,
+) -> Act:
+    purpose = _text(deciding, "purpose")
+    if purpose is not None and purpose not in policy.purposes:
+        raise Untaggable("invalid-field", "purpose", "is no purpose of the policy")
+    records = deciding.get("records")
+    return Act(
+        kind=kind.act,  # type: ignore[arg-type]  # the caller has looked
+        subject=subject or "",
+        time=event.time,
+        source=event.source,
+        id=event.id,
+        purpose=purpose,
+        reference=next(
+            (found for name in _REFERENCES if (found := _text(deciding, name)) is not None), None
+        ),
+        right=_text(deciding, "right"),  # type: ignore[arg-type]  # the policy's one_of has checked it
+        outcome=_text(deciding, "outcome"),
+        records=records if isinstance(records, tuple) else None,
+    )
+
+
+def _text(deciding: Mapping[str, Value], name: str) -> str | None:
+    value = deciding.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _holdings(
@@ -265,8 +324,20 @@ def _holdings(
                 basis=spec.basis,
                 rule=spec.rule,
                 systems=_systems(spec, deciding, policy),
-                clock=clock_key(anchor.clock, deciding, policy) if anchor.clock else None,
+                clock=clock_key(anchor.clock, deciding, policy, spec.key) if anchor.clock else None,
+                own_consent=spec.own_consent,
+                alternative=_change(spec),
             )
+
+
+def _change(spec: HoldingRule) -> Change | None:
+    if spec.on_withdrawal:
+        return Change(
+            when="withdrawn", basis=spec.on_withdrawal.basis, rule=spec.on_withdrawal.rule
+        )
+    if spec.on_consent:
+        return Change(when="given", basis=spec.on_consent.basis, rule=spec.on_consent.rule)
+    return None
 
 
 def _systems(spec: HoldingRule, deciding: Mapping[str, Value], policy: Policy) -> tuple[str, ...]:

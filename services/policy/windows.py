@@ -6,27 +6,84 @@ All instants are UTC. `erase_by` is the promise of a maximum, `not_before` the d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
-from services.policy import calendar
+from services.policy import calendar, rights
 from services.policy.calendar import Period
 from services.policy.model import Policy, Rule
+from services.policy.rights import Cut
+from services.policy.standing import NOTHING, Standing
 from services.policy.tagging import ClockKey, Holding
 
-Anchors = Callable[[ClockKey], datetime | None]
-"""Where a shared clock stands: the instant of its end, or nothing while it is open."""
+
+class Facts(Protocol):
+    """What is known beside the event itself."""
+
+    def anchor(self, clock: ClockKey) -> datetime | None:
+        """Where a shared clock stands: the instant of its end, or nothing while it is open."""
+
+    def standing(self, subject: str) -> Standing:
+        """Where a data subject stands."""
+
+
+class EventAlone:
+    """Facts of whoever knows an event and nothing else."""
+
+    def anchor(self, clock: ClockKey) -> datetime | None:
+        """No clock has ended."""
+        return None
+
+    def standing(self, subject: str) -> Standing:
+        """Nobody has said anything."""
+        return NOTHING
+
+
+EVENT_ALONE = EventAlone()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """How long a holding lasts, as far as the facts tell."""
+
+    holding: Holding
+    """As consent given or withdrawn since leaves it."""
+    rule: Rule
+    anchor_at: datetime | None
+    floor: datetime | None
+    """It is not due before this: what held until then was another, longer term."""
+    cut: Cut | None
+    """It is due here at the latest, whatever the rule says."""
+
+    def due(self, lead: Period, policy: Policy) -> datetime | None:
+        """When the command for a system with this lead time leaves; nothing while that is open."""
+        at = due(self.rule, self.anchor_at, lead, policy) if self.anchor_at else None
+        if at and self.floor:
+            at = max(at, self.floor)
+        return min(at or self.cut.at, self.cut.at) if self.cut else at
+
+    def ends_at(self, policy: Policy) -> datetime | None:
+        """When the maximum is reached or the minimum is over; nothing while that is open."""
+        at = _ends(self.rule, self.anchor_at, policy) if self.anchor_at else None
+        if at and self.floor:
+            at = max(at, self.floor)
+        return min(at or self.cut.at, self.cut.at) if self.cut else at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A holding's window; everything but `anchor_at` is absent while the clock is open."""
+    """A holding's window; what its open clock still hides is absent."""
 
+    holding: Holding
+    """As consent given or withdrawn since leaves it."""
     anchor_at: datetime | None
     not_before: datetime | None
     erase_by: datetime | None
     due_at: Mapping[str, datetime | None]
+    cut: Cut | None = None
+    """What the person said or did that ends it before its term."""
 
     @property
     def ends_at(self) -> datetime | None:
@@ -35,38 +92,62 @@ class Window:
         return max(instants) if len(instants) == len(self.due_at) else None
 
 
-def window(holding: Holding, event_time: datetime, anchors: Anchors, policy: Policy) -> Window:
-    """The window of a holding as far as its clock is known.
+def term(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Term:
+    """How long a holding lasts under the facts."""
+    standing = facts.standing(holding.subject)
+    floor = None
+    if standing:
+        holding, floor = rights.fallen_back(holding, event_time, standing)
+    rule = policy.rules[holding.rule]
+    clock = holding.clock
+    anchor_at = facts.anchor(clock) if clock else fixed_anchor(rule, event_time, policy)
+    cut = None
+    if standing and rule.kind == "at_most":  # a duty of a minimum stands, whatever its basis
+        cut = rights.cut(holding, event_time, anchor_at, standing, policy)
+    return Term(holding=holding, rule=rule, anchor_at=anchor_at, floor=floor, cut=cut)
+
+
+def window(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Window:
+    """The window of a holding as far as the facts tell.
 
     A command leaves at `erase_by` minus the system's lead time, but never before the anchor itself: a
-    term shorter than the lead time, P0D above all, is due at its own instant.
+    term shorter than the lead time, P0D above all, is due at its own instant, and so is a cut.
     """
-    rule = policy.rules[holding.rule]
-    anchor_at = anchors(holding.clock) if holding.clock else fixed_anchor(rule, event_time, policy)
-    if anchor_at is None:
-        return Window(
-            anchor_at=None, not_before=None, erase_by=None, due_at=dict.fromkeys(holding.systems)
-        )
-    leads = {system: policy.systems[system].lead for system in holding.systems}
-    due_at = {system: due(rule, anchor_at, lead, policy) for system, lead in leads.items()}
-    if rule.kind == "at_least":
-        not_before = _ends(rule, anchor_at, policy)
-        longest = max(lead.exact for lead in leads.values())
-        return Window(
-            anchor_at=anchor_at,
-            not_before=not_before,
-            erase_by=not_before + longest,
-            due_at=due_at,
-        )
+    found = term(holding, event_time, facts, policy)
+    leads = {system: policy.systems[system].lead for system in found.holding.systems}
+    due_at = {system: found.due(lead, policy) for system, lead in leads.items()}
+    not_before = None
+    erase_by = found.ends_at(policy)
+    if found.rule.kind == "at_least" and erase_by:
+        not_before = erase_by
+        erase_by = not_before + max(lead.exact for lead in leads.values())
     return Window(
-        anchor_at=anchor_at,
-        not_before=None,
-        erase_by=_ends(rule, anchor_at, policy),
+        holding=found.holding,
+        anchor_at=found.anchor_at,
+        not_before=not_before,
+        erase_by=erase_by,
         due_at=due_at,
+        cut=found.cut,
     )
 
 
-def fixed_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime | None:
+def after_holds(view: Window, event: str, standing: Standing, policy: Policy) -> Window:
+    """The window as the holds on this event leave it: what they kept leaves at their release.
+
+    A system for which a hold is still open keeps the instant that its command would have had.
+    """
+    moved = {
+        system: free
+        for system, at in view.due_at.items()
+        if at and (free := rights.free_at(at, event, standing)) and free != at
+    }
+    if not moved or view.erase_by is None:
+        return view
+    latest = max(at + policy.systems[system].lead.exact for system, at in moved.items())
+    return replace(view, due_at={**view.due_at, **moved}, erase_by=max(view.erase_by, latest))
+
+
+def fixed_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
     """The anchor that the event itself fixes; a book year's is the instant at which it has ended."""
     if rule.anchor.kind == "event":
         return event_time

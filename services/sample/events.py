@@ -51,6 +51,7 @@ class _Story:
                 self._prospect,
                 self._supplier,
                 self._visitor,
+                self._rights,
             )
             for event in chapter(f"{prefix}-{number}", number)
         ]
@@ -171,6 +172,45 @@ class _Story:
         )
         answered = self._started("D6")
         yield self._event("research.survey-answered", answered, visitor | {"survey_id": f"Q{n}"})
+
+    def _rights(self, n: str, number: int) -> Iterator[CloudEvent]:
+        """What the people of every sixth company say, and what is decided about them."""
+        if number % 6 != 1:
+            return
+        customer, visitor = (
+            {"subject": f"customer:SAMPLE-C{n}"},
+            {"subject": f"visitor:SAMPLE-V{n}"},
+        )
+        prospect, consumer = (
+            {"subject": f"prospect:SAMPLE-P{n}"},
+            {"subject": f"consumer:SAMPLE-K{n}"},
+        )
+        said = (
+            ("consent-given", 9, visitor | {"purpose": "market_research"}),
+            ("consent-withdrawn", 0, visitor | {"purpose": "market_research"}),
+            ("objection-raised", 0, prospect | {"purpose": "acquisition"}),
+            ("objection-raised", 5, consumer | {"purpose": "internal_research"}),
+            (
+                "objection-decided",
+                0,
+                consumer | {"purpose": "internal_research", "outcome": "rejected"},
+            ),
+            ("hold-placed", 4, customer | {"hold_id": f"H{n}", "ground": "legal_claim"}),
+            ("hold-released", 0, customer | {"hold_id": f"H{n}"}),
+            ("request-received", 6, visitor | {"request_id": f"Q{n}-1", "right": "erasure"}),
+            ("request-extended", 4, visitor | {"request_id": f"Q{n}-1"}),
+            ("identity-verified", 3, visitor | {"request_id": f"Q{n}-1"}),
+            ("request-answered", 0, visitor | {"request_id": f"Q{n}-1"}),
+            ("request-received", 5, customer | {"request_id": f"Q{n}-2", "right": "restriction"}),
+            ("identity-verified", 3, customer | {"request_id": f"Q{n}-2"}),
+            ("restriction-lifted", 0, customer | {"request_id": f"Q{n}-2"}),
+            ("request-received", 8, prospect | {"request_id": f"Q{n}-3", "right": "access"}),
+            ("request-refused", 2, prospect | {"request_id": f"Q{n}-3"}),
+            ("complaint-received", 7, customer | {"complaint_id": f"X{n}"}),
+            ("complaint-answered", 1, customer | {"complaint_id": f"X{n}"}),
+        )
+        for what, days_ago, data in said:
+            yield self._event(f"privacy.{what}", self._now - timedelta(days=days_ago), data)
 
     def _started(self, rule: str) -> datetime:
         """When a clock started whose command leaves within the next seconds, or well after them."""

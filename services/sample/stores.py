@@ -108,7 +108,11 @@ class Store:
             ).one_or_none()
             if known:
                 return known.status, int(known.rows)
-            rows = connection.execute(self._statement(action, _which(subject, records))).rowcount
+            which = _which(subject, records)
+            if action in ("disclose", "rectify"):  # what is found is told; nothing here is wrong
+                rows = connection.execute(select(func.count()).where(which)).scalar_one()
+            else:
+                rows = connection.execute(self._statement(action, which)).rowcount
             status = "done" if rows else "nothing_held"
             connection.execute(
                 _answered.insert().values(command_id=command_id, status=status, rows=str(rows))
@@ -140,6 +144,8 @@ class Store:
                 return delete(_held).where(which)
             case "restrict":
                 return update(_held).where(which).values(restricted=True)
+            case "lift":
+                return update(_held).where(which).values(restricted=False)
             case "pseudonymise":
                 pseudonym = f"pseudonym:{uuid4()}"
                 return update(_held).where(which).values(subject=pseudonym, body="{}")

@@ -376,7 +376,7 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Ledger) -> None:
     def work(own: str, other: str) -> None:
         def both(connection: object) -> None:
             begun[own] += 1
-            statement = "INSERT INTO subject_lock (subject) VALUES (:one) ON CONFLICT DO NOTHING"
+            statement = "INSERT INTO subject (subject) VALUES (:one) ON CONFLICT DO NOTHING"
             connection.execute(text(statement), {"one": own})  # type: ignore[attr-defined]
             if begun[own] == 1:
                 barrier.wait(PATIENCE_SECONDS)
@@ -389,7 +389,7 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Ledger) -> None:
         for task in tasks:
             task.result(PATIENCE_SECONDS)
     assert sorted(begun.values()) == [1, 2]
-    assert [row.subject for row in rows(ledger, tables.subject_lock)] == ["a", "b"]
+    assert [row.subject for row in rows(ledger, tables.subject)] == ["a", "b"]
 
 
 @pytest.mark.timeout(60)
@@ -397,7 +397,7 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
     """Ruling 3: one lock; whoever has it decides what leaves."""
     ledger = postgres_ledger
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
-    lock = "INSERT INTO subject_lock (subject) VALUES ('customer:1') ON CONFLICT DO NOTHING"
+    lock = "INSERT INTO subject (subject) VALUES ('customer:1') ON CONFLICT DO NOTHING"
     _while_locked(ledger, lock, lambda: sweep(ledger, DUE)).result(PATIENCE_SECONDS)
     assert told(ledger) == 1
     identity = command(ledger, system="crm")
@@ -407,7 +407,7 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
     def send() -> None:
         ledger.write(lambda c: relay(c, [identity], bus, POLICY, instant(DUE), Patience()))
 
-    again = "SELECT * FROM subject_lock WHERE subject = 'customer:1' FOR UPDATE"
+    again = "SELECT * FROM subject WHERE subject = 'customer:1' FOR UPDATE"
     _while_locked(ledger, again, send).result(PATIENCE_SECONDS)
     assert len(bus.sent) == 1
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.claiming import Wanted, draft, step_key, unmet
+from services.deleter.claiming import Wanted, draft
+from services.deleter.planning import unmet
 from services.policy.steps import Action, Step
 
 DUE = datetime(2024, 3, 15, 13, tzinfo=UTC)
@@ -36,6 +37,7 @@ def wanted(number: int, one: Step, subject: str = "customer:1", epoch: int = 1) 
         step=one,
         epochs=(("relationship:1", CLOCK, epoch),),
         names_subject=True,
+        acts=0,
     )
 
 
@@ -67,9 +69,9 @@ def test_what_is_due_and_not_done_is_to_be_commanded(
 
 def test_restrictions_are_told_apart_by_their_purposes() -> None:
     """There may be several in one system."""
-    assert step_key(RESTRICT) == "restrict a b"
-    assert step_key(ERASE) == "erase"
-    assert step_key(MASK) == "pseudonymise"
+    assert RESTRICT.key == "restrict a b"
+    assert ERASE.key == "erase"
+    assert MASK.key == "pseudonymise"
 
 
 def test_records_that_are_told_the_same_are_one_command() -> None:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from textwrap import dedent, indent
 
 from services.policy.loader import loads
 from services.policy.model import Policy
+from services.policy.tagging import ClockKey
+from services.policy.windows import EventAlone
+
+
+class Ended(EventAlone):
+    """Facts in which clocks, by name, have ended; of nobody was anything said."""
+
+    def __init__(self, ended: Mapping[str, datetime]) -> None:
+        self._ended = ended
+
+    def anchor(self, clock: ClockKey) -> datetime | None:
+        return self._ended.get(clock.clock)
+
 
 SMALL = """\
 policy: small
@@ -23,8 +37,8 @@ purposes:
   tax: {title: Tax, dpv: dpv:LegalCompliance, source: c}
   study: {title: Study, dpv: dpv:ResearchAndDevelopment, source: d}
 bases:
-  contract: {title: Contract, dpv: eu-gdpr:A6-1-b, article: GDPR 6(1)(b)}
-  law: {title: Law, dpv: eu-gdpr:A6-1-c, article: GDPR 6(1)(c), statutory: true}
+  contract: {title: Contract, dpv: eu-gdpr:A6-1-b, article: GDPR 6(1)(b), ground: contract}
+  law: {title: Law, dpv: eu-gdpr:A6-1-c, article: GDPR 6(1)(c), ground: legal_obligation}
 categories:
   contact: {title: Contact, dpv: [pd:Name]}
 subjects:

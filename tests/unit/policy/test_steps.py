@@ -13,8 +13,8 @@ import pytest
 from schemas.events import CloudEvent
 from services.policy.model import Policy
 from services.policy.steps import Step, clocks, own_wakes, steps
-from services.policy.tagging import ClockKey, Tagged, tag
-from tests.unit.policy.small import joined, small
+from services.policy.tagging import Tagged, tag
+from tests.unit.policy.small import Ended, joined, small
 
 JOINED = "2024-03-15T13:00:00Z"
 """14:00 in Amsterdam, in winter time."""
@@ -40,12 +40,8 @@ def planned(
     guests: tuple[str, ...] = (),
 ) -> list[Step]:
     """The steps of a record when these clocks (by name) have ended at these instants."""
-
-    def anchor(clock: ClockKey) -> datetime | None:
-        at = (ended or {}).get(clock.clock)
-        return instant(at) if at else None
-
-    return list(steps(tagged(policy, *guests), subject, anchor, policy))
+    facts = Ended({clock: instant(at) for clock, at in (ended or {}).items()})
+    return list(steps(tagged(policy, *guests), subject, facts, policy))
 
 
 def brief(found: list[Step]) -> list[Brief]:

@@ -11,7 +11,7 @@ from services.policy import loader
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.policy.windows import Window, wakes, window
-from tests.unit.policy.small import joined, small
+from tests.unit.policy.small import Ended, joined, small
 
 SHIPPED = loader.load()
 
@@ -28,7 +28,8 @@ def view(
         id="e1", source="/club", type=type_, time=instant(time), data=data or joined()
     )
     holding = tag(event, policy).holdings[0]
-    return window(holding, event.time, lambda _: instant(anchor) if anchor else None, policy)
+    ended = {clock: instant(anchor) for clock in policy.clocks} if anchor else {}
+    return window(holding, event.time, Ended(ended), policy)
 
 
 def only(rule: str, systems: str = "app") -> Policy:
@@ -38,8 +39,13 @@ def only(rule: str, systems: str = "app") -> Policy:
 
 def test_a_window_on_an_open_clock_is_open() -> None:
     """Nothing is known but the systems."""
-    assert view(only("membership", "app, lab"), "2024-03-15T13:00Z") == Window(
-        anchor_at=None, not_before=None, erase_by=None, due_at={"app": None, "lab": None}
+    got = view(only("membership", "app, lab"), "2024-03-15T13:00Z")
+    assert got == Window(
+        holding=got.holding,
+        anchor_at=None,
+        not_before=None,
+        erase_by=None,
+        due_at={"app": None, "lab": None},
     )
 
 
@@ -47,6 +53,7 @@ def test_a_maximum_leaves_a_lead_time_before_its_end() -> None:
     """Each system at its own instant."""
     got = view(only("membership", "app, books"), "2024-03-15T13:00Z", "2024-06-01T10:00Z")
     assert got == Window(
+        holding=got.holding,
         anchor_at=instant("2024-06-01T10:00Z"),
         not_before=None,
         erase_by=instant("2025-06-01T10:00Z"),
@@ -64,7 +71,9 @@ def test_the_lead_time_is_hours_that_pass() -> None:
 
 def test_a_minimum_leaves_at_the_next_midnight_and_has_the_lead_time_after_it() -> None:
     """The catalogue's invoice of 15 March 2024; `erase_by` is `not_before` plus the lead time."""
-    assert view(only("books", "books"), "2024-03-15T13:00Z") == Window(
+    got = view(only("books", "books"), "2024-03-15T13:00Z")
+    assert got == Window(
+        holding=got.holding,
         anchor_at=instant("2025-01-01T00:00+01:00"),
         not_before=instant("2032-01-01T00:00+01:00"),
         erase_by=instant("2032-01-03T00:00+01:00"),

@@ -266,7 +266,7 @@ def test_a_tag_comes_back_as_it_was(own: bool) -> None:
         "partition": 3,
         "offset": 2**40,
         "policy": "optimum-pos",
-        "policy_version": "2021-05-19.1",
+        "policy_version": "2021-05-19.2",
         "backfill": None,
         "deciding": '{"customer_id":"C1","purchase_id":"P1"}',
         "records": [{"subject": "customer:C1", "holdings": [holding]}],

@@ -1,0 +1,64 @@
+"""Planning: which steps of a record are due, and which of those are still to be commanded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from services.policy import steps
+from services.policy.model import Policy
+from services.policy.steps import Step
+from services.policy.tagging import Tagged
+from services.policy.windows import Facts
+
+Done = Collection[tuple[str, str]]
+"""What a record's commands do or have done: system and step."""
+
+
+def due_steps(
+    tagged: Tagged, subject: str, facts: Facts, policy: Policy, now: datetime
+) -> list[Step]:
+    """The steps of a record that are due by now."""
+    return [step for step in steps.steps(tagged, subject, facts, policy) if step.due <= now]
+
+
+def unmet(due: Iterable[Step], done: Done) -> list[Step]:
+    """The due steps that are still to be commanded.
+
+    An erasure makes every other step needless; so does a lift the restriction that has not been sent.
+    """
+    due = list(due)
+    erased = {system for system, step in done if step == "erase"}
+    erased |= {step.system for step in due if step.action == "erase"}
+    lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
+    return [
+        step
+        for step in due
+        if (step.system, step.key) not in done
+        and (
+            (step.system, "erase") not in done
+            if step.action == "erase"
+            else step.system not in erased and _makes_sense(step, lifted, done)
+        )
+    ]
+
+
+def unwanted(due: Collection[Step], done: Done) -> list[tuple[str, str]]:
+    """What commands do to a record although nothing asks for it any more."""
+    planned = {(step.system, step.key) for step in due}
+    erasing = {step.system for step in due if step.action == "erase"}
+    return [
+        (system, key)
+        for system, key in done
+        if (system, key) not in planned and system not in erasing and key != "recall"
+    ]
+
+
+def _makes_sense(step: Step, lifted: Collection[tuple[str, str]], done: Done) -> bool:
+    if not step.cause:
+        return True
+    if step.action == "restrict":
+        return (step.system, step.cause) not in lifted
+    if step.action == "lift":
+        return (step.system, f"restrict {step.cause}") in done
+    return True

@@ -1,0 +1,85 @@
+"""Facts as the deleter reads them: events tagged anew, and where each data subject stands."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select
+
+from services.ledger import tables
+from services.ledger.keys import clock_id
+from services.ledger.recording import Arrival, from_deciding_json
+from services.ledger.rows import fetch
+from services.policy.model import Policy
+from services.policy.standing import NOTHING, Act, Standing, standing
+from services.policy.tagging import ClockKey, Tagged, tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Where clocks and data subjects stand, as far as they were read."""
+
+    anchors: Mapping[UUID, datetime | None]
+    standings: Mapping[str, Standing]
+    acts: Mapping[str, int]
+    """How much was said about each subject; part of what a command's id is made of."""
+
+    def anchor(self, clock: ClockKey) -> datetime | None:
+        """Where a shared clock stands."""
+        return self.anchors.get(clock_id(clock))
+
+    def standing(self, subject: str) -> Standing:
+        """Where a data subject stands."""
+        return self.standings.get(subject, NOTHING)
+
+
+def tagged_events(
+    connection: Connection, events: Collection[UUID], policy: Policy
+) -> dict[UUID, Tagged]:
+    """The events, tagged by the active policy from their deciding fields."""
+    rows = fetch(connection, select(tables.event), tables.event.c.event_id, events)
+    return {row.event_id: tag(_arrival(row), policy) for row in rows}
+
+
+def known(
+    connection: Connection,
+    anchors: Mapping[UUID, datetime | None],
+    subjects: Collection[str],
+    policy: Policy,
+) -> Known:
+    """What is known of these clocks, and of these subjects as they stand now."""
+    column = tables.subject.c
+    spoken = select(column.subject, column.acts).where(column.acts > 0)
+    counts = {row.subject: row.acts for row in fetch(connection, spoken, column.subject, subjects)}
+    acts: defaultdict[str, list[Act]] = defaultdict(list)
+    query = select(tables.event, tables.act.c.backfill).join(
+        tables.act, tables.act.c.event_id == tables.event.c.event_id
+    )
+    for row in fetch(connection, query, tables.act.c.subject, counts):
+        said = tag(_arrival(row), policy).act
+        if said and (row.backfill is None or said.kind == "hold-placed"):
+            acts[said.subject].append(said)
+    return Known(
+        anchors=anchors,
+        standings={subject: standing(those, policy) for subject, those in acts.items()},
+        acts=counts,
+    )
+
+
+def _arrival(row: Row[Any]) -> Arrival:
+    return Arrival(
+        source=row.source,
+        id=row.id,
+        type=row.type,
+        time=row.time,
+        content_hash=row.content_hash,
+        deciding=from_deciding_json(row.deciding),
+        topic=row.topic,
+        partition=row.partition,
+        offset=row.offset,
+    )

@@ -1,0 +1,212 @@
+"""Standing: where a data subject stands, from all that was said and decided about that person.
+
+A pure fold over a set of acts, so that neither order nor repetition matters. It says nothing about one
+holding; `rights` does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.policy.model import ActKind, Policy, Right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One thing that a data subject, the controller or a court did: a `privacy.*` event; `time` is UTC."""
+
+    kind: ActKind
+    subject: str
+    time: datetime
+    source: str
+    id: str
+    purpose: str | None = None
+    """For consent and objection."""
+    reference: str | None = None
+    """The request, objection or hold that it is about."""
+    right: Right | None = None
+    """For a request."""
+    outcome: str | None = None
+    """For a decision."""
+    records: tuple[str, ...] | None = None
+    """For a hold on some records only: event ids."""
+
+    @property
+    def rank(self) -> tuple[datetime, str, str]:
+        """What orders acts: event time, source, id."""
+        return (self.time, self.source, self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """Consent for a purpose was given, or withdrawn (GDPR 7(3))."""
+
+    at: datetime
+    given: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """An objection to a purpose (GDPR 21(1)), until it is decided."""
+
+    at: datetime
+    id: str
+    decided_at: datetime | None = None
+    upheld: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request of the data subject whose identity is verified (GDPR 12(6)); it counts from `at`."""
+
+    id: str
+    right: Right
+    at: datetime
+    lifted_at: datetime | None = None
+    """For a restriction: when it was lifted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Nothing is erased from `start` until `end`, open while that is absent."""
+
+    start: datetime
+    end: datetime | None
+    records: tuple[str, ...] | None
+    """Event ids; all of the subject's where absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where one data subject stands; every tuple is in order of time."""
+
+    consents: Mapping[str, tuple[Consent, ...]] = field(default_factory=dict)
+    """By purpose; an objection that counts as withdrawal is among them."""
+    refusals: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)
+    """By purpose: objections that need no decision."""
+    objections: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)
+    """By purpose: objections that restrict until they are decided."""
+    requests: tuple[Request, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    instants: tuple[datetime, ...] = ()
+    """Every instant at which any of this changes."""
+
+    def __bool__(self) -> bool:
+        return bool(self.instants)
+
+
+NOTHING = Standing()
+"""Of whom nothing was said."""
+
+
+def standing(acts: Collection[Act], policy: Policy) -> Standing:
+    """The standing of the one subject that all these acts are about."""
+    if not acts:
+        return NOTHING
+    ordered = sorted(acts, key=lambda act: act.rank)
+    return Standing(
+        consents=_consents(ordered, policy),
+        refusals=_refusals(ordered, policy),
+        objections=_objections(ordered, policy),
+        requests=tuple(sorted(_requests(ordered), key=lambda one: (one.at, one.id))),
+        holds=tuple(_holds(ordered)),
+        instants=tuple(sorted({act.time for act in ordered})),
+    )
+
+
+def _mode(purpose: str | None, policy: Policy) -> str:
+    return policy.purposes[purpose].objection if purpose else "restrict"
+
+
+def _consents(acts: Iterable[Act], policy: Policy) -> dict[str, tuple[Consent, ...]]:
+    found: defaultdict[str, list[Consent]] = defaultdict(list)
+    for act in acts:
+        withdrawn = act.kind == "consent-withdrawn" or (
+            act.kind == "objection-raised" and _mode(act.purpose, policy) == "withdrawal"
+        )
+        if act.purpose and (withdrawn or act.kind == "consent-given"):
+            found[act.purpose].append(Consent(at=act.time, given=not withdrawn))
+    return {purpose: tuple(those) for purpose, those in found.items()}
+
+
+def _refusals(acts: Iterable[Act], policy: Policy) -> dict[str, tuple[datetime, ...]]:
+    found: defaultdict[str, list[datetime]] = defaultdict(list)
+    for act in acts:
+        final = act.kind == "objection-raised" and _mode(act.purpose, policy) != "restrict"
+        if final and act.purpose:
+            found[act.purpose].append(act.time)
+    return {purpose: tuple(those) for purpose, those in found.items()}
+
+
+def _objections(acts: Collection[Act], policy: Policy) -> dict[str, tuple[Objection, ...]]:
+    raised = [
+        act
+        for act in acts
+        if act.kind == "objection-raised" and _mode(act.purpose, policy) == "restrict"
+    ]
+    decisions: dict[tuple[str, str], Act] = {}
+    for act in acts:
+        if act.kind != "objection-decided":
+            continue
+        about = _decided(act, raised)
+        if about is not None:
+            decisions.setdefault((about.source, about.id), act)
+    found: defaultdict[str, list[Objection]] = defaultdict(list)
+    for act in raised:
+        decision = decisions.get((act.source, act.id))
+        found[act.purpose or ""].append(
+            Objection(
+                at=act.time,
+                id=act.reference or act.id,
+                decided_at=decision.time if decision else None,
+                upheld=decision is not None and decision.outcome == "upheld",
+            )
+        )
+    return {purpose: tuple(those) for purpose, those in found.items()}
+
+
+def _decided(decision: Act, raised: Collection[Act]) -> Act | None:
+    """The objection that a decision is about: by its id, else the latest one to that purpose."""
+    earlier = [act for act in raised if act.rank < decision.rank or act.time == decision.time]
+    if decision.reference:
+        named = [act for act in earlier if act.reference == decision.reference]
+        if named:
+            return named[-1]
+        earlier = [act for act in earlier if not act.reference]
+    same = [act for act in earlier if act.purpose == decision.purpose]
+    return same[-1] if same else None
+
+
+def _requests(acts: Collection[Act]) -> Iterator[Request]:
+    rights = {
+        act.reference: act.right for act in acts if act.kind == "request-received" and act.right
+    }
+    lifted = [act for act in acts if act.kind == "restriction-lifted"]
+    for act in acts:
+        right = rights.get(act.reference) if act.kind == "identity-verified" else None
+        if right is None or act.reference is None:
+            continue
+        lifts = (
+            one.time
+            for one in lifted
+            if one.time >= act.time and one.reference in (None, act.reference)
+        )
+        lifted_at = min(lifts, default=None) if right == "restriction" else None
+        yield Request(id=act.reference, right=right, at=act.time, lifted_at=lifted_at)
+
+
+def _holds(acts: Iterable[Act]) -> Iterator[Hold]:
+    placed: defaultdict[str, list[Act]] = defaultdict(list)
+    for act in acts:
+        name = act.reference or ""
+        if act.kind == "hold-placed":
+            placed[name].append(act)
+        elif act.kind == "hold-released":
+            for one in placed.pop(name, ()):
+                yield Hold(start=one.time, end=act.time, records=one.records)
+    for those in placed.values():
+        for one in those:
+            yield Hold(start=one.time, end=None, records=one.records)
