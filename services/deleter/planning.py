@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from services.policy import steps
+from services.policy import rights, steps
 from services.policy.model import Policy
 from services.policy.steps import Step
 from services.policy.tagging import Tagged
@@ -18,8 +18,12 @@ Done = Collection[tuple[str, str]]
 def due_steps(
     tagged: Tagged, subject: str, facts: Facts, policy: Policy, now: datetime
 ) -> list[Step]:
-    """The steps of a record that are due by now."""
-    return [step for step in steps.steps(tagged, subject, facts, policy) if step.due <= now]
+    """The steps of a record that are due by now; a hold that is open now keeps even what is late."""
+    due = [step for step in steps.steps(tagged, subject, facts, policy) if step.due <= now]
+    standing = facts.standing(subject)
+    if standing.holds and rights.under_hold(now, tagged.id, standing):
+        return [step for step in due if step.action not in ("erase", "pseudonymise")]
+    return due
 
 
 def unmet(due: Iterable[Step], done: Done) -> list[Step]:

@@ -167,7 +167,7 @@ def _cuts(
         before = [one for one in consents if one.at < event_time]
         if after:
             yield Cut(at=after[0].at, reason=WITHDRAWN)
-        elif before and not before[-1].given and not holding.own_consent:
+        if before and not before[-1].given and not holding.own_consent:
             yield Cut(at=event_time, reason=WITHDRAWN)
     refusals = standing.refusals.get(holding.purpose, ())
     if refusals and (
@@ -176,7 +176,7 @@ def _cuts(
         later = [at for at in refusals if at >= event_time]
         if later:
             yield Cut(at=later[0], reason=OBJECTED)
-        elif purpose.objection == "absolute":
+        if purpose.objection == "absolute" and refusals[0] < event_time:
             yield Cut(at=event_time, reason=OBJECTED)
     if ground in OBJECTIONABLE:
         for objection in standing.objections.get(holding.purpose, ()):

@@ -199,12 +199,17 @@ def _after_holds(
 
 def _released(
     holding: Holding, system: str, tagged: Tagged, facts: Facts, policy: Policy
-) -> datetime | None:
-    """When a holding no longer keeps `system` from pseudonymising, by that system's lead time."""
+) -> tuple[datetime, datetime] | None:
+    """When a holding no longer keeps `system` from pseudonymising, and by when that must be done."""
     lead = policy.systems[system].lead
     at = term(holding, tagged.time, facts, policy).due(lead, policy)
-    standing = facts.standing(holding.subject)
-    return rights.free_at(at, tagged.id, standing) if at and standing else at
+    by = window(holding, tagged.time, facts, policy).erase_by
+    if at is None or by is None:
+        return None
+    free = rights.free_at(at, tagged.id, facts.standing(holding.subject))
+    if free is None or free == at:
+        return (at, by) if free else None
+    return free, max(by, free + lead.exact)
 
 
 def _step(
@@ -281,19 +286,18 @@ def _pseudonymisation(
         return None
     others = _others(tagged, policy)
     released = [_released(other, system, tagged, facts, policy) for other in others]
-    known = [at for at in released if at is not None]
+    known = [one for one in released if one is not None]
     if len(known) < len(released):
         return None
-    views = [window(other, tagged.time, facts, policy) for other in others]
     return _step(
         system,
         "pseudonymise",
         research,
-        at=max(known, default=tagged.time),
-        erase_by=max((one.erase_by for one in views if one.erase_by), default=tagged.time),
+        at=max((at for at, _ in known), default=tagged.time),
+        erase_by=max((by for _, by in known), default=tagged.time),
         hangs_on=[
             *(one.holding for one in research),
-            *(one.holding for one in views if one.anchor_at),
+            *(one for one in others if term(one, tagged.time, facts, policy).anchor_at),
         ],
         reason=ONLY_RESEARCH,
     )
