@@ -40,6 +40,17 @@ def test_what_is_held_is_judged_at_the_instant_given(
     assert explained(events, now) == expected(events, now)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("story", ["application", "website", "helpdesk", "acquisition"])
+@settings(calm, max_examples=60)
+@given(data=st.data())
+def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) -> None:
+    """Where consent, research and objections decide, clocks and acts meet more often."""
+    events = data.draw(event_sets_with_rights(stories=(story,)))
+    assert explained(events) == expected(events)
+    assert lines(issued(LEDGER, events, FAR)) == oracle.simulate(events, FAR)
+
+
 @settings(calm, max_examples=60)
 @given(event_sets_with_rights(), st.randoms(use_true_random=False))
 def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random: Any) -> None:

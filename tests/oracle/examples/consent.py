@@ -113,6 +113,16 @@ CONSENT = (
         ),
     ),
     Example(
+        name="consent given at the very instant of an invitation covers only later ones",
+        events=(
+            withdrawn("p1", "2024-01-05T10", CUSTOMER, "market_research"),
+            given("a1", "2024-01-10T10", CUSTOMER, "market_research"),
+            invited("e1", "2024-01-10T10"),
+        ),
+        told=(survey("e1", "2024-01-10T10", "2024-01-10T10", "2024-01-10T10", "ended"),),
+        sent=(survey_leaves("2024-01-10T10", "e1", "2024-01-10T10"),),
+    ),
+    Example(
         name="an invitation needs no consent event before it while nothing was withdrawn",
         events=(invited("e1", "2024-01-10T10"),),
         told=(survey("e1", "2024-01-10T10", "2025-01-10T10", "2025-01-09T10", "scheduled"),),

@@ -139,6 +139,60 @@ OBJECTIONS = (
         ),
     ),
     Example(
+        name="without ids, a decision is on the latest objection before it",
+        events=(
+            order("e1", "2024-01-10T10"),
+            objected("p1", "2024-02-01T10", CONSUMER, SERVICE),
+            decided("p2", "2024-02-10T10", CONSUMER, SERVICE, "rejected"),
+            objected("p3", "2024-03-01T10", CONSUMER, SERVICE),
+            decided("p4", "2024-03-10T10", CONSUMER, SERVICE, "upheld"),
+        ),
+        told=(delivery("2024-03-10T10", "2024-03-10T10", "ended"), BOOKS, STUDY),
+        sent=(
+            told_of("2024-02-01T10", "restrict"),
+            told_of("2024-02-10T10", "lift"),
+            told_of("2024-03-01T10", "restrict"),
+            told_of("2024-03-10T10", "erase"),
+            masked("2024-03-10T10", "2024-03-10T10"),
+            BOOKS_LEAVE,
+            STUDY_LEAVES,
+        ),
+    ),
+    Example(
+        name="upheld under a hold, an objection restricts until the release and is not lifted",
+        events=(
+            objected("p1", "2024-01-01T10", CONSUMER, SERVICE),
+            order("e1", "2024-01-10T10"),
+            decided("p2", "2024-01-10T10", CONSUMER, RESEARCH, "upheld"),
+            decided("p3", "2024-02-10T10", CONSUMER, SERVICE, "upheld"),
+            act("p4", "hold-placed", "2024-02-01T10", CONSUMER, hold_id="h1", ground="legal_claim"),
+            act("p5", "hold-released", "2024-03-01T10", CONSUMER, hold_id="h1"),
+        ),
+        told=(delivery("2024-03-02T10", "2024-03-01T10", "ended"), BOOKS, STUDY),
+        sent=(
+            told_of("2024-01-10T10", "restrict"),
+            Leaves("2024-03-01T10", "orders psp", "erase", "e1", "D4", SERVICE, "2024-03-02T10"),
+            masked("2024-03-01T10", "2024-03-02T10"),
+            BOOKS_LEAVE,
+            STUDY_LEAVES,
+        ),
+    ),
+    Example(
+        name="a record dated at the very decision is ended by it",
+        events=(
+            objected("p1", "2024-01-01T10", CONSUMER, SERVICE),
+            order("e1", "2024-01-10T10"),
+            decided("p2", "2024-01-10T10", CONSUMER, SERVICE, "upheld"),
+        ),
+        told=(delivery("2024-01-10T10", "2024-01-10T10", "ended"), BOOKS, STUDY),
+        sent=(
+            told_of("2024-01-10T10", "erase"),
+            masked("2024-01-10T10", "2024-01-10T10"),
+            BOOKS_LEAVE,
+            STUDY_LEAVES,
+        ),
+    ),
+    Example(
         name="decided at its own instant, an objection neither restricts nor lifts",
         events=(
             order("e1", "2024-01-10T10"),

@@ -60,6 +60,7 @@ REQUESTS = (
         events=(
             BOUGHT,
             purchase("e2", "2024-02-05T10:00:01"),
+            purchase("e3", AT),
             *requested("rectification", "2024-02-01T10", AT, CUSTOMER),
         ),
         told=(
@@ -74,8 +75,11 @@ REQUESTS = (
                 erase_by="2044-02-05T10:00:01",
                 due="2044-02-04T10:00:01",
             ),
+            CURRENT._replace(event="e3"),
+            BOOKS._replace(event="e3"),
+            STUDY._replace(event="e3", anchor_at=AT, erase_by="2044-02-05T10", due="2044-02-04T10"),
         ),
-        sent=each("rectify"),
+        sent=(*each("rectify"), *(one._replace(record="e3") for one in each("rectify"))),
         until="2024-12-31T00",
     ),
     Example(
