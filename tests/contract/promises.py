@@ -13,7 +13,8 @@ from services.ledger import tables
 from services.ledger.database import Ledger
 from tests.contract.arrivals import Event
 from tests.oracle import commands as oracle
-from tests.oracle.catalogue import Holding, holdings_of
+from tests.oracle.catalogue import holdings_of
+from tests.oracle.windows import Holding
 
 STANDING = ("unsent", "sending", "sent", "refused")
 """Commands that mean to do something still; what is carried out or being taken back is judged no more."""

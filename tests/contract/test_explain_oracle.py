@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import rfc3339
-from services.explaining import Explained, explain
-from services.policy import loader
-from tests import oracle
-from tests.contract.arrivals import Event, once_each
+from tests.contract.arrivals import Event
+from tests.contract.said import expected, explained
 from tests.oracle.strategies import event_sets, instants_about
 
-POLICY = loader.load()
 CALM = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def explained(events: list[Event], now: datetime | None = None) -> list[dict[str, Any]]:
-    tagged = [one for _, one in once_each(events, POLICY)]
-    return [_line(one) for one in explain(tagged, POLICY, now)]
-
-
-def _line(one: Explained) -> dict[str, Any]:
-    return {
-        "event": one.event.id,
-        "type": one.event.type,
-        "subject": one.holding.subject,
-        "purpose": one.holding.purpose,
-        "basis": one.holding.basis,
-        "rule": one.holding.rule,
-        "stated": POLICY.rules[one.holding.rule].stated,
-        "systems": list(one.holding.systems),
-        "anchor_at": _written(one.window.anchor_at),
-        "not_before": _written(one.window.not_before),
-        "erase_by": _written(one.window.erase_by),
-        "due_at": {system: _written(at) for system, at in one.window.due_at.items()},
-        "state": one.state,
-    }
-
-
-def _written(at: datetime | None) -> str | None:
-    return rfc3339(at) if at else None
-
-
-def expected(events: list[Event], now: datetime | None = None) -> list[dict[str, Any]]:
-    lines = oracle.explain(events, now)
-    return [{key: value for key, value in line.items() if key != "anchor"} for line in lines]
 
 
 @CALM

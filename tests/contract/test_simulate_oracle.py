@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import rfc3339
 from services.ledger.database import Ledger
-from services.policy import loader
-from services.simulation import Issued, simulate
 from tests import oracle
-from tests.contract.arrivals import Event, once_each
-from tests.contract.ledgers import emptied, new_ledger
+from tests.contract.arrivals import Event
+from tests.contract.ledgers import new_ledger
+from tests.contract.said import issued, lines
 from tests.oracle.strategies import event_sets, instants_about
 
-POLICY = loader.load()
 SHARED = ("repair", "mail", "research")
 """With `research` a system serves two purposes of one record: nothing else brings that about."""
 FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
 LEDGER = new_ledger("sqlite://")
 calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def issued(ledger: Ledger, events: list[Event], until: datetime) -> list[Issued]:
-    return list(simulate(emptied(ledger), once_each(events, POLICY), POLICY, until))
-
-
-def lines(found: list[Issued]) -> list[dict[str, Any]]:
-    """One line for each record of each command, in the oracle's order."""
-    made = [
-        {
-            "issued_at": rfc3339(one.issued_at),
-            "system": one.system,
-            "subject": one.subject,
-            "action": one.action,
-            "record": record,
-            "rules": list(one.rules),
-            "purposes": list(one.purposes),
-            "erase_by": rfc3339(one.erase_by) if one.erase_by else None,
-        }
-        for one in found
-        for record in one.records
-    ]
-    keys = ("system", "subject", "action", "record")
-    return sorted(
-        made,
-        key=lambda line: (
-            datetime.fromisoformat(line["issued_at"]),
-            *(line[key] for key in keys),
-        ),
-    )
 
 
 @settings(calm, max_examples=120)

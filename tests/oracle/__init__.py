@@ -1,7 +1,7 @@
 """An independent reading of the retention catalogue, by brute force, to test the product against.
 
 It shares no code with `services`: it was written from the catalogue and the command line's contract
-alone. It knows the business events; `privacy.*` events are refused with `NotInCatalogue`.
+alone. It knows every event of the catalogue, and refuses another with `NotInCatalogue`.
 """
 
 from tests.oracle.catalogue import NotInCatalogue, holdings_of

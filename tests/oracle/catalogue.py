@@ -1,30 +1,12 @@
 """The catalogue's tables, written out by hand: the holdings of an event, and the window of each."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import TypedDict
+from datetime import datetime
 
-from tests.oracle import clocks
+from tests.oracle import clocks, consents, cuts
 from tests.oracle.clocks import Event
-from tests.oracle.instants import instant, last_day_of_book_year, midnight_after, plus_months
-
-LEAD = timedelta(hours=24)  # every system's in the shipped policy: 24 hours that pass, not a day
-
-MONTHS = {
-    "R1": 24,
-    "R2": 0,
-    "R3a": 1,
-    "R3b": 12,
-    "R4": 240,
-    "D1": 6,
-    "D2": 12,
-    "D3": 12,
-    "D4": 24,
-    "D5": 12,
-    "D6": 12,
-    "D7": 6,
-}
-BOOK_YEARS_KEPT = 7
+from tests.oracle.instants import instant
+from tests.oracle.windows import Holding, at_least, at_most
 
 # These move a clock and make no holding.
 ONLY_MOVE_A_CLOCK = {
@@ -38,33 +20,41 @@ ONLY_MOVE_A_CLOCK = {
     "customers.customer-reinstated",
 }
 
+# Of these only what they mean for other records counts.
+MAKE_NO_HOLDING = {
+    "privacy.consent-given",
+    "privacy.consent-withdrawn",
+    "privacy.objection-decided",
+    "privacy.request-extended",
+    "privacy.request-answered",
+    "privacy.request-refused",
+    "privacy.restriction-lifted",
+    "privacy.complaint-answered",
+    "privacy.hold-placed",
+    "privacy.hold-released",
+}
+
 
 class NotInCatalogue(ValueError):
-    """The event's type is not a business event of the catalogue."""
-
-
-class Holding(TypedDict):
-    """One (event, subject, purpose), in the systems that serve the purpose."""
-
-    event: str
-    source: str
-    type: str
-    subject: str
-    purpose: str
-    basis: str
-    rule: str
-    systems: list[str]
-    anchor: str
-    anchor_at: datetime | None
-    not_before: datetime | None
-    erase_by: datetime | None
-    due_at: dict[str, datetime | None]
+    """The event's type is not in the catalogue."""
 
 
 def holdings_of(event: Event, known: Iterable[Event]) -> list[Holding]:
-    """The holdings that the event makes, with the windows that the known events give them."""
+    """The holdings that the event makes, with the windows that the known events give them.
+
+    Holds are left out: they stop a command, and move no window.
+    """
     known = list(known)
+    return [cuts.cut_short(held, known) for held in by_table(event, known)]
+
+
+def by_table(event: Event, known: list[Event]) -> list[Holding]:
+    """The holdings of the event's line in the table, each with its rule's own window."""
     kind, data, at = event["type"], event["data"], instant(event["time"])
+
+    def dossier(ended: datetime | None) -> Holding:
+        basis, systems = "legal_obligation", ["crm"]
+        return at_most(event, data["subject"], "legal_compliance", basis, "D8", systems, ended)
 
     def relationship() -> datetime | None:
         return clocks.customer_ended(known, data["customer_id"])
@@ -87,7 +77,7 @@ def holdings_of(event: Event, known: Iterable[Event]) -> list[Holding]:
         purpose, basis = "service_delivery", "legitimate_interest"
         return at_most(event, subject, purpose, basis, "R2", ["procurement"], end)
 
-    if kind in ONLY_MOVE_A_CLOCK:
+    if kind in ONLY_MOVE_A_CLOCK | MAKE_NO_HOLDING:
         return []
 
     if kind == "contact.message-received":
@@ -161,10 +151,12 @@ def holdings_of(event: Event, known: Iterable[Event]) -> list[Holding]:
         return [of_supplier(), book_year(f"supplier:{data['contact_id']}")]
 
     if kind == "recruitment.application-received":
-        subject, systems = f"applicant:{data['applicant_id']}", ["recruitment", "mail"]
-        basis, rule = ("consent", "R3b") if data.get("keep_consent") else ("contract", "R3a")
+        subject = f"applicant:{data['applicant_id']}"
+        basis, rule, fell_back = consents.to_keep_application(event, known)
         closed = clocks.application_closed(known, data["application_id"])
-        return [at_most(event, subject, "recruitment", basis, rule, systems, closed)]
+        systems = ["recruitment", "mail"]
+        held = at_most(event, subject, "recruitment", basis, rule, systems, closed)
+        return [cuts.not_before_withdrawal(held, fell_back)]
 
     if kind == "website.feedback-given":
         subject, purpose = f"visitor:{data['visitor_id']}", "website_experience"
@@ -178,6 +170,19 @@ def holdings_of(event: Event, known: Iterable[Event]) -> list[Holding]:
         systems = ["research", "mail"]
         return [at_most(event, subject, "market_research", "consent", "D6", systems, at)]
 
+    if kind == "privacy.request-received":
+        return [dossier(clocks.request_closed(known, data["request_id"]))]
+
+    if kind == "privacy.objection-raised":
+        return [dossier(clocks.objection_decided(known, data["subject"], data["purpose"]))]
+
+    if kind == "privacy.complaint-received":
+        return [dossier(clocks.complaint_answered(known, data["complaint_id"]))]
+
+    if kind == "privacy.identity-verified":
+        basis, systems = "legal_obligation", ["crm", "mail"]
+        return [at_most(event, data["subject"], "legal_compliance", basis, "D9", systems, at)]
+
     raise NotInCatalogue(f"{kind} (event {event['id']})")
 
 
@@ -185,74 +190,3 @@ def shared_with(data: Event) -> list[str]:
     """The systems that a ticket or a message adds: one as a text, or a list of them."""
     given = data.get("shared_with") or []
     return [given] if isinstance(given, str) else list(given)
-
-
-def at_most(
-    event: Event,
-    subject: str,
-    purpose: str,
-    basis: str,
-    rule: str,
-    systems: list[str],
-    anchor_at: datetime | None,
-) -> Holding:
-    """A holding whose data must be gone by the end of its term."""
-    if anchor_at is None:
-        erase_by = due = None
-    elif MONTHS[rule] == 0:
-        erase_by = due = anchor_at
-    else:
-        erase_by = plus_months(anchor_at, MONTHS[rule])
-        due = max(anchor_at, erase_by - LEAD)
-    return holding(event, subject, purpose, basis, rule, systems, anchor_at, None, erase_by, due)
-
-
-def at_least(
-    event: Event, subject: str, purpose: str, basis: str, rule: str, system: str
-) -> Holding:
-    """A holding whose data must be there until its term, counted from the book year, has passed."""
-    book_year_ends = last_day_of_book_year(instant(event["time"]))
-    last_day_kept = book_year_ends.replace(year=book_year_ends.year + BOOK_YEARS_KEPT)
-    anchor_at, not_before = midnight_after(book_year_ends), midnight_after(last_day_kept)
-    erase_by = not_before + LEAD
-    return holding(
-        event,
-        subject,
-        purpose,
-        basis,
-        rule,
-        [system],
-        anchor_at,
-        not_before,
-        erase_by,
-        not_before,
-    )
-
-
-def holding(
-    event: Event,
-    subject: str,
-    purpose: str,
-    basis: str,
-    rule: str,
-    systems: list[str],
-    anchor_at: datetime | None,
-    not_before: datetime | None,
-    erase_by: datetime | None,
-    due: datetime | None,
-) -> Holding:
-    return {
-        "event": event["id"],
-        "source": event["source"],
-        "type": event["type"],
-        "subject": subject,
-        "purpose": purpose,
-        "basis": basis,
-        "rule": rule,
-        "systems": sorted(set(systems)),
-        "anchor": f"anchor of {rule}",
-        "anchor_at": anchor_at,
-        "not_before": not_before,
-        "erase_by": erase_by,
-        "due_at": dict.fromkeys(sorted(set(systems)), due),
-    }

@@ -72,6 +72,22 @@ def last_contact(known: Iterable[Event], prospect_id: str) -> datetime | None:
     return last_time(known, types, "prospect_id", prospect_id)
 
 
+def request_closed(known: Iterable[Event], request_id: str) -> datetime | None:
+    """The answer to a person's request, or its refusal."""
+    types = {"privacy.request-answered", "privacy.request-refused"}
+    return last_time(known, types, "request_id", request_id)
+
+
+def objection_decided(known: Iterable[Event], subject: str, purpose: str) -> datetime | None:
+    """The clock is the person's and the purpose's, not the single objection's."""
+    theirs = [event for event in known if event["data"].get("subject") == subject]
+    return last_time(theirs, {"privacy.objection-decided"}, "purpose", purpose)
+
+
+def complaint_answered(known: Iterable[Event], complaint_id: str) -> datetime | None:
+    return last_time(known, {"privacy.complaint-answered"}, "complaint_id", complaint_id)
+
+
 def move(event: Event, *, ended: bool, place: int = 0) -> Move:
     return instant(event["time"]), event["source"], event["id"], place, ended
 

@@ -7,37 +7,16 @@ before leaves, and is done at once.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from tests.oracle.catalogue import LEAD, Holding, holdings_of
+from tests.oracle import holds, tellings
+from tests.oracle.catalogue import holdings_of
 from tests.oracle.clocks import Event
 from tests.oracle.holdings import once_each
+from tests.oracle.holds import Interval
 from tests.oracle.instants import instant, written
-
-
-class Step(NamedTuple):
-    """One thing to do to one record in one system, as the facts known now have it."""
-
-    due: datetime
-    system: str
-    subject: str
-    action: str
-    source: str
-    record: str
-    rules: tuple[str, ...]
-    purposes: tuple[str, ...]
-    erase_by: datetime
-
-
-class Done(NamedTuple):
-    """What was carried out. For a restriction, of which purpose; else all of the record."""
-
-    system: str
-    source: str
-    record: str
-    subject: str
-    action: str
-    purpose: str
+from tests.oracle.steps import Done, Step, mark, marks, step
+from tests.oracle.windows import LEAD, Holding
 
 
 def simulate(events: Iterable[Event], until: str | datetime) -> list[dict[str, Any]]:
@@ -57,9 +36,13 @@ def simulate(events: Iterable[Event], until: str | datetime) -> list[dict[str, A
         if not later:
             break
         now = min(later)
-    keys = ("issued_at", "system", "subject", "action", "record")
-    left.sort(key=lambda command: (instant(command["issued_at"]), *(command[k] for k in keys[1:])))
-    return left
+    return sorted(left, key=in_order)
+
+
+def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
+    """As commands leave; the rest of the line makes the order of equals certain."""
+    keys = ("system", "subject", "action", "record", "purposes", "rules", "erase_by")
+    return instant(command["issued_at"]), *(command[key] for key in keys)
 
 
 def plan(known: list[Event], done: set[Done], now: datetime) -> list[Step]:
@@ -71,31 +54,63 @@ def plan(known: list[Event], done: set[Done], now: datetime) -> list[Step]:
             of_record = [held for held in of_event if held["subject"] == subject]
             for system in sorted({system for held in of_record for system in held["systems"]}):
                 serving = [held for held in of_record if system in held["systems"]]
-                steps += steps_in(system, serving, of_event, done, now)
+                steps += steps_in(system, serving, of_event, known, done, now)
     return steps
 
 
 def steps_in(
-    system: str, serving: list[Holding], of_event: list[Holding], done: set[Done], now: datetime
+    system: str,
+    serving: list[Holding],
+    of_event: list[Holding],
+    known: list[Event],
+    done: set[Done],
+    now: datetime,
 ) -> list[Step]:
     """What is still to be done to one record in one system that serves these holdings."""
     if mark(system, serving[0], "erase") in done:
         return []
     steps: list[Step] = []
+    own_holds = holds.holds_over(known, serving[0]["subject"], serving[0]["event"])
     erasure = erase(system, serving)
     # A command cannot leave before now, so whatever was due by now leaves at the same instant.
-    erasure_leaves = max(erasure.due, now) if erasure else None
-    if erasure:
-        steps.append(erasure)
+    erasure_due = max(erasure.due, now) if erasure else None
+    erasing = not_held(erasure, own_holds, now)
+    erasure_leaves = max(erasing.due, now) if erasing else None
+    if erasing:
+        steps.append(erasing)
     for restriction in restrictions(system, serving, done, now):
-        if erasure_leaves is None or restriction.due < erasure_leaves:
+        # A hold makes nobody wait for a purpose of his own, so what counts is when it was due.
+        if erasure_due is None or restriction.due < erasure_due:
             steps.append(restriction)
     for held in serving:
         if held["rule"] == "R4" and mark(system, held, "pseudonymise") not in done:
-            masking = pseudonymise(system, held, of_event)
+            others = [holds.put_off(other, known) for other in of_event]
+            if any(waits(other, known) for other in of_event if counts(other)):
+                continue
+            masking = not_held(pseudonymise(system, held, others), own_holds, now)
             if masking and (erasure_leaves is None or max(masking.due, now) < erasure_leaves):
                 steps.append(masking)
+    for telling in tellings.all_of(system, serving, known, done, now):
+        if erasure_leaves is None or max(telling.due, now) < erasure_leaves:
+            steps.append(telling)
     return steps
+
+
+def not_held(planned: Step | None, over: list[Interval], now: datetime) -> Step | None:
+    """The step as holds let it leave; None while one stops it."""
+    if planned is None or holds.around(now, over) is not None:
+        return None
+    leaving = holds.leaves(planned.due, over)
+    if leaving is None or leaving == planned.due:
+        return None if leaving is None else planned
+    return planned._replace(due=leaving, erase_by=leaving + LEAD)
+
+
+def waits(held: Holding, known: list[Event]) -> bool:
+    """Whether an open hold keeps the holding, whatever its subject, from ending."""
+    over = holds.holds_over(known, held["subject"], held["event"])
+    dues = [due for due in held["due_at"].values() if due is not None]
+    return any(holds.leaves(due, over) is None for due in dues)
 
 
 def erase(system: str, serving: list[Holding]) -> Step | None:
@@ -125,47 +140,19 @@ def pseudonymise(system: str, research: Holding, of_event: list[Holding]) -> Ste
 
     Those on a legal obligation do not count.
     """
-    others = [
-        held for held in of_event if held["rule"] != "R4" and held["basis"] != "legal_obligation"
-    ]
+    others = [held for held in of_event if counts(held)]
     ends: list[datetime] = []
     for held in others:
-        if held["anchor_at"] is None or held["erase_by"] is None:
+        dues = [due for due in held["due_at"].values() if due is not None]
+        if not dues:
             return None
-        if held["rule"] == "R2":  # P0D
-            ends.append(held["anchor_at"])
-        else:
-            ends.append(max(held["anchor_at"], held["erase_by"] - LEAD))
+        ends.append(max(dues))
     return step(max(ends), system, "pseudonymise", [research], others)
 
 
-def step(
-    due: datetime, system: str, action: str, of: list[Holding], promised: list[Holding]
-) -> Step:
-    """The step, for the holdings that it is about; its erase_by is the latest that was promised."""
-    return Step(
-        due=due,
-        system=system,
-        subject=of[0]["subject"],
-        action=action,
-        source=of[0]["source"],
-        record=of[0]["event"],
-        rules=tuple(sorted({held["rule"] for held in of})),
-        purposes=tuple(sorted({held["purpose"] for held in of})),
-        erase_by=max(by for held in promised if (by := held["erase_by"]) is not None),
-    )
-
-
-def mark(system: str, held: Holding, action: str, purpose: str = "") -> Done:
-    return Done(system, held["source"], held["event"], held["subject"], action, purpose)
-
-
-def marks(step: Step) -> set[Done]:
-    purposes = step.purposes if step.action == "restrict" else ("",)
-    return {
-        Done(step.system, step.source, step.record, step.subject, step.action, purpose)
-        for purpose in purposes
-    }
+def counts(held: Holding) -> bool:
+    """Whether research waits for the holding's end."""
+    return held["rule"] != "R4" and held["basis"] != "legal_obligation"
 
 
 def sent(step: Step, now: datetime) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from tests.oracle.catalogue import Holding, holdings_of
+from tests.oracle import holds
+from tests.oracle.catalogue import holdings_of
 from tests.oracle.clocks import Event
 from tests.oracle.instants import instant, written
+from tests.oracle.windows import Holding
 
 
 def once_each(events: Iterable[Event]) -> list[Event]:
@@ -28,10 +30,11 @@ def explain(events: Iterable[Event], now: str | datetime | None = None) -> list[
     moment = instant(now) if now is not None else max(instant(e["time"]) for e in known)
     made = [held for event in known for held in holdings_of(event, known)]
     made.sort(key=lambda h: (h["event"], h["purpose"], h["subject"], h["source"]))
-    return [line(held, moment) for held in made]
+    return [line(held, known, moment) for held in made]
 
 
-def line(held: Holding, now: datetime) -> dict[str, Any]:
+def line(nominal: Holding, known: list[Event], now: datetime) -> dict[str, Any]:
+    held = holds.put_off(nominal, known)
     return {
         "event": held["event"],
         "type": held["type"],
@@ -46,7 +49,7 @@ def line(held: Holding, now: datetime) -> dict[str, Any]:
         "not_before": written(held["not_before"]),
         "erase_by": written(held["erase_by"]),
         "due_at": {system: written(due) for system, due in held["due_at"].items()},
-        "state": state(held, now),
+        "state": "held" if holds.stops(held, known, now) else state(held, now),
     }
 
 

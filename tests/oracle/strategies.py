@@ -12,9 +12,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.oracle.catalogue import LEAD, MONTHS
 from tests.oracle.clocks import Event
 from tests.oracle.instants import AMSTERDAM, plus_months, written
+from tests.oracle.windows import LEAD, MONTHS
 
 FIRST, LAST = datetime(2012, 1, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
 IDS = ("1", "2")

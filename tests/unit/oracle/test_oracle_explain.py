@@ -578,8 +578,8 @@ def test_the_same_id_from_two_sources_is_two_events() -> None:
 
 
 def test_what_the_catalogue_does_not_list_is_refused() -> None:
-    with pytest.raises(NotInCatalogue, match="hold-placed"):
-        explain([event("e1", "privacy.hold-placed", "2024-01-01T12:00:00Z", subject="customer:1")])
+    with pytest.raises(NotInCatalogue, match="hold-hidden"):
+        explain([event("e1", "privacy.hold-hidden", "2024-01-01T12:00:00Z", subject="customer:1")])
 
 
 def test_nothing_gives_nothing() -> None:

@@ -1,0 +1,90 @@
+"""`explain` and `simulate` with `privacy.*` events, against an independent reading of the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.ledger.database import Ledger
+from tests import oracle
+from tests.contract.arrivals import Event
+from tests.contract.ledgers import new_ledger
+from tests.contract.said import expected, explained, issued, lines
+from tests.oracle.strategies import instants_about
+from tests.oracle.strategies_rights import event_sets_with_rights
+
+FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
+LEDGER = new_ledger("sqlite://")
+calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@settings(calm, max_examples=150)
+@given(event_sets_with_rights())
+def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
+    """Cut, fallen back, held or put off, whatever the order of the lines."""
+    assert explained(events) == expected(events)
+
+
+@settings(calm, max_examples=150)
+@given(event_sets_with_rights(duplicates=False), st.data())
+def test_what_is_held_is_judged_at_the_instant_given(
+    events: list[Event], data: st.DataObject
+) -> None:
+    """At the instant of the placement a holding is held, at that of the release it is not."""
+    moments = [oracle.instant(event["time"]) for event in events]
+    now = data.draw(st.sampled_from(moments) | instants_about(events))
+    assert explained(events, now) == expected(events, now)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("story", ["application", "website", "helpdesk", "acquisition"])
+@settings(calm, max_examples=60)
+@given(data=st.data())
+def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) -> None:
+    """Where consent, research and objections decide, clocks and acts meet more often."""
+    events = data.draw(event_sets_with_rights(stories=(story,)))
+    assert explained(events) == expected(events)
+    assert lines(issued(LEDGER, events, FAR)) == oracle.simulate(events, FAR)
+
+
+@settings(calm, max_examples=60)
+@given(event_sets_with_rights(), st.randoms(use_true_random=False))
+def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random: Any) -> None:
+    """Neither to the windows nor to the commands."""
+    shuffled = list(events)
+    random.shuffle(shuffled)
+    assert explained(shuffled) == explained(events)
+    assert lines(issued(LEDGER, shuffled, FAR)) == lines(issued(LEDGER, events, FAR))
+
+
+@pytest.mark.timeout(300)
+@settings(calm, max_examples=150)
+@given(event_sets_with_rights())
+def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
+    """Erased, restricted, lifted, disclosed and rectified, to the second."""
+    found = issued(LEDGER, events, FAR)
+    assert lines(found) == oracle.simulate(events, FAR)
+
+
+@pytest.mark.timeout(300)
+@settings(calm, max_examples=60)
+@given(event_sets_with_rights(duplicates=False), st.data())
+def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
+    """What leaves at `until` is printed, what leaves a second later is not."""
+    moments = [oracle.instant(event["time"]) for event in events]
+    until = data.draw(st.sampled_from(moments) | instants_about(events))
+    found = issued(LEDGER, events, until)
+    assert lines(found) == oracle.simulate(events, until)
+
+
+@pytest.mark.timeout(300)
+@settings(calm, max_examples=25)
+@given(events=event_sets_with_rights(max_events=6, max_plots=3))
+def test_postgresql_and_sqlite_say_the_same(shared_ledger: Ledger, events: list[Event]) -> None:
+    """The oracle holds on each database."""
+    found = issued(shared_ledger, events, FAR)
+    assert lines(found) == oracle.simulate(events, FAR)

@@ -1,0 +1,149 @@
+"""What people and officers did: the `privacy.*` events, read one by one.
+
+Order is by (time, source, id). What an act means for a record is in `consents`, `cuts`, `holds` and
+`tellings`.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from tests.oracle.clocks import Event
+from tests.oracle.instants import instant
+
+# An objection to these is absolute, or is a withdrawal; every other one has to be decided.
+NOT_WEIGHED = {"acquisition", "market_research"}
+
+
+class Objection(NamedTuple):
+    """An objection that is weighed, with the first decision on it, if any."""
+
+    cause: str
+    subject: str
+    purpose: str
+    raised: datetime
+    decided: datetime | None
+    outcome: str | None
+
+
+class Request(NamedTuple):
+    """A request of a person whose identity is verified."""
+
+    cause: str
+    subject: str
+    right: str
+    verified: datetime
+    lifted: datetime | None
+
+
+def place(event: Event) -> tuple[datetime, str, str]:
+    """Where the event stands among all others."""
+    return instant(event["time"]), event["source"], event["id"]
+
+
+def of(known: Iterable[Event], kind: str, subject: str) -> list[Event]:
+    """The subject's events of this type, in order."""
+    found = [e for e in known if e["type"] == f"privacy.{kind}" and e["data"]["subject"] == subject]
+    return sorted(found, key=place)
+
+
+def objection_times(known: Iterable[Event], subject: str, purpose: str) -> list[datetime]:
+    """When the subject objected to the purpose."""
+    raised = of(known, "objection-raised", subject)
+    return [instant(one["time"]) for one in raised if one["data"]["purpose"] == purpose]
+
+
+def objections(known: Iterable[Event], subject: str) -> list[Objection]:
+    """The subject's objections that are weighed."""
+    known = list(known)
+    raised = [
+        one
+        for one in of(known, "objection-raised", subject)
+        if one["data"]["purpose"] not in NOT_WEIGHED
+    ]
+    first: dict[tuple[datetime, str, str], Event] = {}
+    for decision in of(known, "objection-decided", subject):
+        decided_on = objection_of(decision, raised)
+        if decided_on is not None:
+            first.setdefault(place(decided_on), decision)
+    return [
+        Objection(
+            cause=f"objection {one['source']} {one['id']}",
+            subject=subject,
+            purpose=one["data"]["purpose"],
+            raised=instant(one["time"]),
+            decided=instant(first[place(one)]["time"]) if place(one) in first else None,
+            outcome=first[place(one)]["data"]["outcome"] if place(one) in first else None,
+        )
+        for one in raised
+    ]
+
+
+def objection_of(decision: Event, raised: list[Event]) -> Event | None:
+    """The objection that the decision is about: by its id, else the latest to the same purpose.
+
+    An id that either lacks cannot tell them apart.
+    """
+    named = decision["data"].get("objection_id")
+    for one in raised:
+        if named is not None and one["data"].get("objection_id") == named:
+            return one
+    possible = [
+        one
+        for one in raised
+        if one["data"]["purpose"] == decision["data"]["purpose"]
+        and (named is None or one["data"].get("objection_id") is None)
+        and instant(one["time"]) <= instant(decision["time"])
+    ]
+    return max(possible, key=place, default=None)
+
+
+def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
+    """The subject's requests, each from its first verification on; the same id is the same request.
+
+    Only a restriction is lifted: by its own id, or with all others where none is named.
+    """
+    known = list(known)
+    rights: dict[str, str] = {}
+    for received in of(known, "request-received", subject):
+        rights.setdefault(received["data"]["request_id"], received["data"]["right"])
+    found: list[Request] = []
+    for request_id, right in rights.items():
+        times = verifications(known, subject, request_id)
+        if not times:
+            continue
+        lifts = [
+            instant(one["time"])
+            for one in of(known, "restriction-lifted", subject)
+            if one["data"].get("request_id") in (None, request_id)
+            and instant(one["time"]) >= times[0]
+        ]
+        found.append(
+            Request(
+                cause=f"request {request_id}",
+                subject=subject,
+                right=right,
+                verified=times[0],
+                lifted=min(lifts, default=None),
+            )
+        )
+    return found
+
+
+def erasures_granted(known: Iterable[Event], subject: str) -> list[datetime]:
+    """Every instant at which the subject's identity was verified for a request to erase."""
+    known = list(known)
+    names = {
+        one["data"]["request_id"]
+        for one in of(known, "request-received", subject)
+        if one["data"]["right"] == "erasure"
+    }
+    return sorted(at for name in names for at in verifications(known, subject, name))
+
+
+def verifications(known: Iterable[Event], subject: str, request_id: str) -> list[datetime]:
+    return [
+        instant(one["time"])
+        for one in of(known, "identity-verified", subject)
+        if one["data"]["request_id"] == request_id
+    ]

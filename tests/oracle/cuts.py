@@ -1,0 +1,81 @@
+"""What ends a holding before its term: withdrawal, objection, a granted request to erase."""
+
+from datetime import datetime
+
+from tests.oracle import acts, consents
+from tests.oracle.clocks import Event
+from tests.oracle.windows import Holding
+
+
+def cut_short(held: Holding, known: list[Event]) -> Holding:
+    """The holding with its window as the earliest cut leaves it; its anchor stays the rule's own."""
+    if held["basis"] == "legal_obligation":
+        return held
+    cuts = [withdrawal(held, known), objection(held, known), erasure(held, known)]
+    cut = min((one for one in cuts if one is not None), default=None)
+    if cut is None:
+        return held
+    return {
+        **held,
+        "erase_by": earlier(held["erase_by"], cut),
+        "due_at": {system: earlier(due, cut) for system, due in held["due_at"].items()},
+    }
+
+
+def withdrawal(held: Holding, known: list[Event]) -> datetime | None:
+    """Recruitment does not end by it, but falls back to another rule."""
+    if held["basis"] != "consent" or held["purpose"] == "recruitment":
+        return None
+    return consents.withdrawn(held["type"], held["at"], held["subject"], held["purpose"], known)
+
+
+def objection(held: Holding, known: list[Event]) -> datetime | None:
+    """To acquisition: at once, and for every later lead; else when it is upheld."""
+    if held["basis"] != "legitimate_interest":
+        return None
+    if held["purpose"] == "acquisition":
+        raised = acts.objection_times(known, held["subject"], "acquisition")
+        return min((max(one, held["at"]) for one in raised), default=None)
+    upheld = [
+        one.decided
+        for one in acts.objections(known, held["subject"])
+        if one.purpose == held["purpose"]
+        and one.outcome == "upheld"
+        and one.decided is not None
+        and held["at"] <= one.decided
+    ]
+    return min(upheld, default=None)
+
+
+def erasure(held: Holding, known: list[Event]) -> datetime | None:
+    """At the first verification at which the holding is not refused."""
+    granted = [
+        verified
+        for verified in acts.erasures_granted(known, held["subject"])
+        if held["at"] <= verified and not still_necessary(held, verified)
+    ]
+    return min(granted, default=None)
+
+
+def still_necessary(held: Holding, at: datetime) -> bool:
+    """For a contract whose clock is open then: a current customer, a running procedure."""
+    anchor = held["anchor_at"]
+    return held["basis"] == "contract" and (anchor is None or anchor > at)
+
+
+def not_before_withdrawal(held: Holding, fell_back: datetime | None) -> Holding:
+    """An application that fell back: due at the later of the withdrawal and the rule's own due."""
+    if fell_back is None or held["erase_by"] is None:
+        return held
+    return {
+        **held,
+        "erase_by": max(held["erase_by"], fell_back),
+        "due_at": {
+            system: None if due is None else max(due, fell_back)
+            for system, due in held["due_at"].items()
+        },
+    }
+
+
+def earlier(own: datetime | None, cut: datetime) -> datetime:
+    return cut if own is None else min(own, cut)

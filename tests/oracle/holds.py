@@ -1,0 +1,80 @@
+"""Holds: when a record may not be erased, and when what fell due in the meantime leaves."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from tests.oracle import acts
+from tests.oracle.clocks import Event
+from tests.oracle.instants import instant
+from tests.oracle.windows import LEAD, Holding
+
+# From the first instant up to and without the second; NEVER: not released as far as is known.
+Interval: TypeAlias = tuple[datetime, datetime]
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def holds_over(known: Iterable[Event], subject: str, record: str) -> list[Interval]:
+    """When any hold covers the record, without overlaps, in order.
+
+    A hold without `records` covers all of the subject's. A release ends what was placed before it,
+    under the same id, for the same subject.
+    """
+    known = list(known)
+    releases = acts.of(known, "hold-released", subject)
+    found: list[Interval] = []
+    for placed in acts.of(known, "hold-placed", subject):
+        data = placed["data"]
+        if data.get("records") is not None and record not in data["records"]:
+            continue
+        ends = [
+            instant(one["time"])
+            for one in releases
+            if one["data"]["hold_id"] == data["hold_id"] and acts.place(one) > acts.place(placed)
+        ]
+        start, end = instant(placed["time"]), min(ends, default=NEVER)
+        if start < end:
+            found.append((start, end))
+    return joined(found)
+
+
+def joined(intervals: list[Interval]) -> list[Interval]:
+    """Their union; where one ends as another begins, nothing leaves."""
+    union: list[Interval] = []
+    for start, end in sorted(intervals):
+        if union and start <= union[-1][1]:
+            union[-1] = union[-1][0], max(union[-1][1], end)
+        else:
+            union.append((start, end))
+    return union
+
+
+def around(at: datetime, holds: list[Interval]) -> Interval | None:
+    """The hold that is open then. A hold that begins at this very instant is."""
+    return next(((start, end) for start, end in holds if start <= at < end), None)
+
+
+def leaves(due: datetime, holds: list[Interval]) -> datetime | None:
+    """When what is due then leaves; None while a hold that is not released stops it."""
+    stopping = around(due, holds)
+    if stopping is None:
+        return due
+    return None if stopping[1] == NEVER else stopping[1]
+
+
+def put_off(held: Holding, known: Iterable[Event]) -> Holding:
+    """The holding as released holds leave it; a hold that is still open moves no window."""
+    holds = holds_over(known, held["subject"], held["event"])
+    due_at, erase_by = dict(held["due_at"]), held["erase_by"]
+    for system, due in held["due_at"].items():
+        leaving = leaves(due, holds) if due is not None else None
+        if due is not None and leaving is not None and leaving > due and erase_by is not None:
+            due_at[system], erase_by = leaving, max(erase_by, leaving + LEAD)
+    return {**held, "due_at": due_at, "erase_by": erase_by}
+
+
+def stops(held: Holding, known: Iterable[Event], now: datetime) -> bool:
+    """Whether a hold is open now over a holding, put off, that had not ended when it began."""
+    hold = around(now, holds_over(known, held["subject"], held["event"]))
+    dues = [due for due in held["due_at"].values() if due is not None]
+    return hold is not None and not (dues and max(dues) < hold[0])

@@ -1,0 +1,75 @@
+"""One thing to do to one record in one system, and the mark that it leaves when it is done."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from tests.oracle.windows import Holding
+
+
+class Step(NamedTuple):
+    """One thing to do to one record in one system, as the facts known now have it."""
+
+    due: datetime
+    system: str
+    subject: str
+    action: str
+    source: str
+    record: str
+    rules: tuple[str, ...]
+    purposes: tuple[str, ...]
+    erase_by: datetime
+    cause: str = ""
+    """Of what an objection or a request brings about: which."""
+
+
+class Done(NamedTuple):
+    """What was carried out, and of what: a purpose that ended, a cause; else all of the record."""
+
+    system: str
+    source: str
+    record: str
+    subject: str
+    action: str
+    what: str
+
+
+def step(
+    due: datetime, system: str, action: str, of: list[Holding], promised: list[Holding]
+) -> Step:
+    """The step, for the holdings that it is about; its erase_by is the latest that was promised."""
+    by = max(one for held in promised if (one := held["erase_by"]) is not None)
+    return made(due, system, action, of, by, "")
+
+
+def telling(due: datetime, system: str, action: str, of: list[Holding], cause: str) -> Step:
+    """A step that an objection or a request brings about, due at one instant."""
+    return made(due, system, action, of, due, cause)
+
+
+def made(
+    due: datetime, system: str, action: str, of: list[Holding], erase_by: datetime, cause: str
+) -> Step:
+    return Step(
+        due=due,
+        system=system,
+        subject=of[0]["subject"],
+        action=action,
+        source=of[0]["source"],
+        record=of[0]["event"],
+        rules=tuple(sorted({held["rule"] for held in of})),
+        purposes=tuple(sorted({held["purpose"] for held in of})),
+        erase_by=erase_by,
+        cause=cause,
+    )
+
+
+def mark(system: str, held: Holding, action: str, what: str = "") -> Done:
+    return Done(system, held["source"], held["event"], held["subject"], action, what)
+
+
+def marks(step: Step) -> set[Done]:
+    whats = step.purposes if step.action == "restrict" and not step.cause else (step.cause,)
+    return {
+        Done(step.system, step.source, step.record, step.subject, step.action, what)
+        for what in whats
+    }
