@@ -55,22 +55,24 @@ def fallen_back(
 ) -> tuple[Holding, datetime | None]:
     """The holding as consent given or withdrawn since leaves it, and before when it is not due.
 
-    The last word counts. A withdrawal makes nothing due before itself: the longer term was right until
-    then.
+    The last word counts, and who asks for erasure wants no longer term either. A withdrawal makes
+    nothing due before itself: the longer term was right until then.
     """
     other = holding.alternative
     if other is None:
         return holding, None
-    since = [one for one in standing.consents.get(holding.purpose, ()) if one.at >= event_time]
+    words = [(one.rank, one.given) for one in standing.consents.get(holding.purpose, ())]
+    words += [(one.rank, False) for one in standing.requests if one.right == "erasure"]
+    since = sorted(word for word in words if word[0][0] >= event_time)
     if not since:
         return holding, None
-    given_last = max((i for i, one in enumerate(since) if one.given), default=-1)
-    if since[-1].given:
+    given_last = max((i for i, (_, given) in enumerate(since) if given), default=-1)
+    if since[-1][1]:
         fallen = other.when == "withdrawn"
         return (holding if fallen else _as(holding)), None
     if other.when == "withdrawn":
-        return _as(holding), since[given_last + 1].at
-    return holding, since[given_last + 1].at if given_last >= 0 else None
+        return _as(holding), since[given_last + 1][0][0]
+    return holding, since[given_last + 1][0][0] if given_last >= 0 else None
 
 
 def cut(
@@ -147,6 +149,12 @@ def _covers(hold: Hold, at: datetime) -> bool:
     return hold.start <= at and (hold.end is None or at < hold.end)
 
 
+def _performs_contract(holding: Holding, policy: Policy) -> bool:
+    """Whether a contract needs it, be it that consent keeps it longer."""
+    bases = [holding.basis, *([holding.alternative.basis] if holding.alternative else [])]
+    return any(policy.bases[one].ground == "contract" for one in bases)
+
+
 def _as(holding: Holding) -> Holding:
     other = holding.alternative
     return replace(holding, basis=other.basis, rule=other.rule) if other else holding
@@ -186,5 +194,5 @@ def _cuts(
         if request.right != "erasure" or event_time > request.at:
             continue
         running = holding.clock and (anchor_at is None or anchor_at > request.at)
-        if not (ground == "contract" and running):
+        if not (running and _performs_contract(holding, policy)):
             yield Cut(at=request.at, reason=ERASURE_ASKED)

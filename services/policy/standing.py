@@ -44,8 +44,13 @@ class Act:
 class Consent:
     """Consent for a purpose was given, or withdrawn (GDPR 7(3))."""
 
-    at: datetime
+    rank: tuple[datetime, str, str]
     given: bool
+
+    @property
+    def at(self) -> datetime:
+        """When."""
+        return self.rank[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +69,14 @@ class Request:
 
     id: str
     right: Right
-    at: datetime
+    rank: tuple[datetime, str, str]
     lifted_at: datetime | None = None
     """For a restriction: when it was lifted."""
+
+    @property
+    def at(self) -> datetime:
+        """When identity was verified."""
+        return self.rank[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +121,7 @@ def standing(acts: Collection[Act], policy: Policy) -> Standing:
         consents=_consents(ordered, policy),
         refusals=_refusals(ordered, policy),
         objections=_objections(ordered, policy),
-        requests=tuple(sorted(_requests(ordered), key=lambda one: (one.at, one.id))),
+        requests=tuple(_requests(ordered)),
         holds=tuple(_holds(ordered)),
         instants=tuple(sorted({act.time for act in ordered})),
     )
@@ -128,7 +138,7 @@ def _consents(acts: Iterable[Act], policy: Policy) -> dict[str, tuple[Consent, .
             act.kind == "objection-raised" and _mode(act.purpose, policy) == "withdrawal"
         )
         if act.purpose and (withdrawn or act.kind == "consent-given"):
-            found[act.purpose].append(Consent(at=act.time, given=not withdrawn))
+            found[act.purpose].append(Consent(rank=act.rank, given=not withdrawn))
     return {purpose: tuple(those) for purpose, those in found.items()}
 
 
@@ -151,8 +161,7 @@ def _objections(acts: Collection[Act], policy: Policy) -> dict[str, tuple[Object
     for act in acts:
         if act.kind != "objection-decided":
             continue
-        about = _decided(act, raised)
-        if about is not None:
+        for about in _decided(act, raised):
             decisions.setdefault((about.source, about.id), act)
     found: defaultdict[str, list[Objection]] = defaultdict(list)
     for act in raised:
@@ -168,34 +177,35 @@ def _objections(acts: Collection[Act], policy: Policy) -> dict[str, tuple[Object
     return {purpose: tuple(those) for purpose, those in found.items()}
 
 
-def _decided(decision: Act, raised: Collection[Act]) -> Act | None:
-    """The objection that a decision is about: by its id, else the latest one to that purpose."""
-    earlier = [act for act in raised if act.rank < decision.rank or act.time == decision.time]
-    if decision.reference:
-        named = [act for act in earlier if act.reference == decision.reference]
-        if named:
-            return named[-1]
-        earlier = [act for act in earlier if not act.reference]
-    same = [act for act in earlier if act.purpose == decision.purpose]
-    return same[-1] if same else None
+def _decided(decision: Act, raised: Collection[Act]) -> Collection[Act]:
+    """The objections that a decision is about: the one with its id, else all to that purpose."""
+    named = [act for act in raised if act.reference and act.reference == decision.reference]
+    return named or [
+        act
+        for act in raised
+        if act.purpose == decision.purpose
+        and act.time <= decision.time
+        and not (act.reference and decision.reference)
+    ]
 
 
 def _requests(acts: Collection[Act]) -> Iterator[Request]:
-    rights = {
-        act.reference: act.right for act in acts if act.kind == "request-received" and act.right
-    }
-    lifted = [act for act in acts if act.kind == "restriction-lifted"]
+    """Each request from its first verification on; one for erasure counts anew with every one."""
+    rights: dict[str, Right] = {}
     for act in acts:
-        right = rights.get(act.reference) if act.kind == "identity-verified" else None
-        if right is None or act.reference is None:
+        if act.kind == "request-received" and act.reference and act.right:
+            rights.setdefault(act.reference, act.right)
+    lifts = [act for act in acts if act.kind == "restriction-lifted"]
+    seen: set[str] = set()
+    for act in acts:
+        name = act.reference or ""
+        right = rights.get(name) if act.kind == "identity-verified" else None
+        if right is None or (name in seen and right != "erasure"):
             continue
-        lifts = (
-            one.time
-            for one in lifted
-            if one.time >= act.time and one.reference in (None, act.reference)
-        )
-        lifted_at = min(lifts, default=None) if right == "restriction" else None
-        yield Request(id=act.reference, right=right, at=act.time, lifted_at=lifted_at)
+        seen.add(name)
+        ends = (one.time for one in lifts if one.time >= act.time and one.reference in (None, name))
+        lifted_at = min(ends, default=None) if right == "restriction" else None
+        yield Request(id=name, right=right, rank=act.rank, lifted_at=lifted_at)
 
 
 def _holds(acts: Iterable[Act]) -> Iterator[Hold]:

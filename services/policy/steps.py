@@ -157,13 +157,20 @@ def _exercised(
     """What the person's objections and requests ask of a system, beside erasure."""
     standing = facts.standing(serving[0].holding.subject)
     restricted: dict[str, tuple[rights.Restriction, list[_Held]]] = {}
+    all_of = {
+        id(one): tuple(rights.restrictions(one.holding, tagged.time, standing, policy))
+        for one in serving
+    }
     for one in serving:
-        for restriction in rights.restrictions(one.holding, tagged.time, standing, policy):
+        for restriction in all_of[id(one)]:
             restricted.setdefault(restriction.cause, (restriction, []))[1].append(one)
     for asked, those in restricted.values():
         yield _asked(system, "restrict", those, asked.start, asked.cause, asked.reason)
-        if asked.end is not None:
-            yield _asked(system, "lift", those, asked.end, asked.cause, asked.lifted)
+        if asked.end is None:
+            continue
+        free = [one for one in those if _is_free(one, system, asked, all_of[id(one)])]
+        if free:
+            yield _asked(system, "lift", free, asked.end, asked.cause, asked.lifted)
     for request in standing.requests:
         if request.right not in _ASKED or tagged.time > request.at:
             continue
@@ -171,6 +178,23 @@ def _exercised(
         those = [one for one in serving if _concerns(request, one.holding, policy)]
         if those:
             yield _asked(system, action, those, request.at, f"request {request.id}", reason)
+
+
+def _is_free(
+    one: _Held, system: str, ended: rights.Restriction, others: Iterable[rights.Restriction]
+) -> bool:
+    """Whether a holding may be used again when a restriction ends: nothing else restricts it then."""
+    at, due_at = ended.end, one.window.due_at[system]
+    return (
+        at is not None
+        and (due_at is None or due_at > at)
+        and not any(
+            other.cause != ended.cause
+            and other.start <= at
+            and (other.end is None or at < other.end)
+            for other in others
+        )
+    )
 
 
 def _concerns(request: Request, holding: Holding, policy: Policy) -> bool:

@@ -63,8 +63,7 @@ def objections(known: Iterable[Event], subject: str) -> list[Objection]:
     ]
     first: dict[tuple[datetime, str, str], Event] = {}
     for decision in of(known, "objection-decided", subject):
-        decided_on = objection_of(decision, raised)
-        if decided_on is not None:
+        for decided_on in objections_of(decision, raised):
             first.setdefault(place(decided_on), decision)
     return [
         Objection(
@@ -79,23 +78,20 @@ def objections(known: Iterable[Event], subject: str) -> list[Objection]:
     ]
 
 
-def objection_of(decision: Event, raised: list[Event]) -> Event | None:
-    """The objection that the decision is about: by its id, else the latest to the same purpose.
+def objections_of(decision: Event, raised: list[Event]) -> list[Event]:
+    """The objections that the decision is about: the one with its id, else all to the same purpose.
 
     An id that either lacks cannot tell them apart.
     """
     named = decision["data"].get("objection_id")
-    for one in raised:
-        if named is not None and one["data"].get("objection_id") == named:
-            return one
-    possible = [
+    same = [one for one in raised if named and one["data"].get("objection_id") == named]
+    return same or [
         one
         for one in raised
         if one["data"]["purpose"] == decision["data"]["purpose"]
         and (named is None or one["data"].get("objection_id") is None)
         and instant(one["time"]) <= instant(decision["time"])
     ]
-    return max(possible, key=place, default=None)
 
 
 def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
@@ -132,13 +128,20 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
 
 def erasures_granted(known: Iterable[Event], subject: str) -> list[datetime]:
     """Every instant at which the subject's identity was verified for a request to erase."""
+    return [instant(one["time"]) for one in erasure_verifications(known, subject)]
+
+
+def erasure_verifications(known: Iterable[Event], subject: str) -> list[Event]:
+    """The verifications of the subject's identity for a request to erase, in order."""
     known = list(known)
     names = {
         one["data"]["request_id"]
         for one in of(known, "request-received", subject)
         if one["data"]["right"] == "erasure"
     }
-    return sorted(at for name in names for at in verifications(known, subject, name))
+    return [
+        one for one in of(known, "identity-verified", subject) if one["data"]["request_id"] in names
+    ]
 
 
 def verifications(known: Iterable[Event], subject: str, request_id: str) -> list[datetime]:

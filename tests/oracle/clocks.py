@@ -79,9 +79,15 @@ def request_closed(known: Iterable[Event], request_id: str) -> datetime | None:
 
 
 def objection_decided(known: Iterable[Event], subject: str, purpose: str) -> datetime | None:
-    """The clock is the person's and the purpose's, not the single objection's."""
-    theirs = [event for event in known if event["data"].get("subject") == subject]
-    return last_time(theirs, {"privacy.objection-decided"}, "purpose", purpose)
+    """The clock is the person's and the purpose's; another objection starts it again."""
+    return last_of(
+        [
+            move(event, ended=event["type"] == "privacy.objection-decided")
+            for event in known
+            if event["type"] in ("privacy.objection-raised", "privacy.objection-decided")
+            and (event["data"]["subject"], event["data"]["purpose"]) == (subject, purpose)
+        ]
+    )
 
 
 def complaint_answered(known: Iterable[Event], complaint_id: str) -> datetime | None:

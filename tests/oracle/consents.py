@@ -47,13 +47,11 @@ def withdrawn(
     A survey answer and feedback are consent by themselves; an invitation needs one that stands.
     """
     words = said(known, subject, purpose)
-    after = [word.at for word in words if not word.given and word.at >= at]
-    if after:
-        return min(after)
     before = [word for word in words if word.at < at]
     if kind == "research.survey-invited" and before and not before[-1].given:
         return at
-    return None
+    after = [word.at for word in words if not word.given and word.at >= at]
+    return min(after, default=None)
 
 
 def to_keep_application(
@@ -62,14 +60,14 @@ def to_keep_application(
     """The application's basis and rule, and when it fell back from a consent to keep it longer.
 
     The last word from the application on decides; without any, its own `keep_consent`. A withdrawal
-    of what was never given is no fall back.
+    of what was never given is no fall back. Who asks for erasure wants no longer term either.
     """
+    known = list(known)
     at, data = instant(application["time"]), application["data"]
-    words = [
-        word
-        for word in said(known, f"applicant:{data['applicant_id']}", "recruitment")
-        if word.at >= at
-    ]
+    applicant = f"applicant:{data['applicant_id']}"
+    words = said(known, applicant, "recruitment")
+    words += [Said(*acts.place(one), False) for one in acts.erasure_verifications(known, applicant)]
+    words = sorted(word for word in words if word.at >= at)
     keep = bool(data.get("keep_consent"))
     fell_back: datetime | None = None
     for word in words:

@@ -58,9 +58,13 @@ def erasure(held: Holding, known: list[Event]) -> datetime | None:
 
 
 def still_necessary(held: Holding, at: datetime) -> bool:
-    """For a contract whose clock is open then: a current customer, a running procedure."""
+    """For a contract whose clock is open then: a current customer, a running procedure.
+
+    An application is that also where the person consented to keep it longer.
+    """
     anchor = held["anchor_at"]
-    return held["basis"] == "contract" and (anchor is None or anchor > at)
+    contract = held["basis"] == "contract" or held["purpose"] == "recruitment"
+    return contract and (anchor is None or anchor > at)
 
 
 def not_before_withdrawal(held: Holding, fell_back: datetime | None) -> Holding:

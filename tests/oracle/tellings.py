@@ -1,11 +1,12 @@
 """What an objection or a request tells a system to do with a record, other than erase it.
 
-Each objection and each request is a cause of its own: what one of them restricts, only its own end
-lifts.
+Each objection and each request is a cause of its own. The end of one lifts only what no other
+restricts, and what has not ended meanwhile.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from tests.oracle import acts
 from tests.oracle.clocks import Event
@@ -20,6 +21,32 @@ def all_of(
 ) -> Iterator[Step]:
     """Everything of the kind still to be told of the record that these holdings are of."""
     subject, at = serving[0]["subject"], serving[0]["at"]
+    spans = list(restrictions(subject, at, serving, known))
+    for span in spans:
+        yield from restricted(system, span, spans, done, now)
+    for request in acts.verified_requests(known, subject):
+        if at > request.verified or request.right not in ASKS:
+            continue
+        asked, action = concerned(request.right, serving), ASKS[request.right]
+        if asked and mark(system, asked[0], action, request.cause) not in done:
+            yield telling(request.verified, system, action, asked, request.cause)
+
+
+class Span(NamedTuple):
+    """Holdings of a record that something restricts, from one instant to another."""
+
+    cause: str
+    of: list[Holding]
+    start: datetime
+    end: datetime | None
+    lifts: bool
+    """Whether the holdings are free again after it; else they are erased."""
+
+
+def restrictions(
+    subject: str, at: datetime, serving: list[Holding], known: list[Event]
+) -> Iterator[Span]:
+    """All restrictions by objection or request."""
     for objection in acts.objections(known, subject):
         objected = [
             held
@@ -27,24 +54,14 @@ def all_of(
             if held["purpose"] == objection.purpose and held["basis"] == "legitimate_interest"
         ]
         if objected:
-            start, end, lifts = (
-                max(objection.raised, at),
-                objection.decided,
-                objection.outcome == "rejected",
+            lifts = objection.outcome == "rejected"
+            yield Span(
+                objection.cause, objected, max(objection.raised, at), objection.decided, lifts
             )
-            cause = objection.cause
-            yield from restricted(system, objected, cause, start, end, lifts, done, now)
     for request in acts.verified_requests(known, subject):
-        if at > request.verified:
-            continue
         asked = concerned(request.right, serving)
-        if not asked:
-            continue
-        start, cause = request.verified, request.cause
-        if request.right == "restriction":
-            yield from restricted(system, asked, cause, start, request.lifted, True, done, now)
-        elif mark(system, asked[0], ASKS[request.right], cause) not in done:
-            yield telling(start, system, ASKS[request.right], asked, cause)
+        if request.right == "restriction" and at <= request.verified and asked:
+            yield Span(request.cause, asked, request.verified, request.lifted, True)
 
 
 def concerned(right: str, serving: list[Holding]) -> list[Holding]:
@@ -57,18 +74,28 @@ def concerned(right: str, serving: list[Holding]) -> list[Holding]:
 
 
 def restricted(
-    system: str,
-    of: list[Holding],
-    cause: str,
-    start: datetime,
-    end: datetime | None,
-    lifts: bool,
-    done: set[Done],
-    now: datetime,
+    system: str, span: Span, all_spans: list[Span], done: set[Done], now: datetime
 ) -> Iterator[Step]:
     """A restriction from one instant to another; neither end of it is told where both are due."""
-    if mark(system, of[0], "restrict", cause) not in done:
+    start, end = span.start, span.end
+    if mark(system, span.of[0], "restrict", span.cause) not in done:
         if end is None or max(end, now) > max(start, now):
-            yield telling(start, system, "restrict", of, cause)
-    elif end is not None and lifts and mark(system, of[0], "lift", cause) not in done:
-        yield telling(end, system, "lift", of, cause)
+            yield telling(start, system, "restrict", span.of, span.cause)
+    elif end is not None and span.lifts:
+        free = [held for held in span.of if not still(system, held, span, all_spans, end)]
+        if free and mark(system, free[0], "lift", span.cause) not in done:
+            yield telling(end, system, "lift", free, span.cause)
+
+
+def still(system: str, held: Holding, span: Span, all_spans: list[Span], at: datetime) -> bool:
+    """Whether a holding stays restricted: its purpose has ended, or another cause goes on."""
+    due = held["due_at"][system]
+    others = [
+        one
+        for one in all_spans
+        if one is not span
+        and any(held is each for each in one.of)
+        and one.start <= at
+        and (one.end is None or not one.lifts or at < one.end)
+    ]
+    return bool(others) or (due is not None and due <= at)
