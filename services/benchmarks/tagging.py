@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 import psutil
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 
 from schemas.catalogue import TAGGED
 from services.benchmarks.figures import Figure, at_most
@@ -148,7 +148,10 @@ def _until_joined(traffic: Traffic, group: str, role: Role) -> None:
         if not role.alive:
             raise Stuck(f"the tagger ended; see {role.log}")
         asked = traffic.broker.admin.describe_consumer_groups([group])
-        return bool(asked[group].result().state is ConsumerGroupState.STABLE)
+        try:
+            return bool(asked[group].result().state is ConsumerGroupState.STABLE)
+        except KafkaException:  # the broker is still making the topic that it keeps groups in
+            return False
 
     wait_until(joined, "the tagger did not join its group", every=0.2)
     time.sleep(_SETTLE_SECONDS)
