@@ -42,7 +42,9 @@ class Spent:
 
 def tagging(stage: Stage) -> Iterator[Figure]:
     """The tagger's CPU an event against a copier's; its rate and the broker's CPU beside it."""
-    traffic = Traffic.published(stage, companies=_QUICK if stage.quick else _FULL)
+    traffic = Traffic.made(stage, companies=_QUICK if stage.quick else _FULL)
+    traffic.begin()
+    traffic.go_on()
     traffic.broker.create_topics({_COPIES: TAGGED.partitions})
     tagged, copied = [], []
     for run in range(stage.runs):
@@ -72,13 +74,13 @@ def tagging(stage: Stage) -> Iterator[Figure]:
     )
 
 
-def by_tagger(stage: Stage, traffic: Traffic, run: int) -> Spent:
+def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench") -> Spent:
     """What `termijn tagger` spends on the traffic, from its first message to its last."""
     url = stage.postgres().fresh_database()
-    data = stage.directory / f"tagger-{run}"
+    data = stage.directory / f"{group}-{run}"
     settings = {
         "KAFKA_BOOTSTRAP_SERVERS": traffic.broker.bootstrap,
-        "TERMIJN_KAFKA_GROUP": f"bench-{run}",
+        "TERMIJN_KAFKA_GROUP": f"{group}-{run}",
         "TERMIJN_LEDGER_URL": url,
         "TERMIJN_DATA": str(data),
     }
@@ -86,7 +88,7 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int) -> Spent:
         schema.migrate(ledger)
         _put(ledger, "paused")
         with Role("tagger", settings, stage.directory / "tagger.log") as role:
-            _until_joined(traffic, f"bench-{run}-tagger", role)
+            _until_joined(traffic, f"{group}-{run}-tagger", role)
             return _spent(traffic, role, TAGGED.name, lambda: _put(ledger, "running"))
 
 
@@ -94,7 +96,7 @@ def _by_copier(stage: Stage, traffic: Traffic, run: int) -> Spent:
     """What copying the same messages spends, keys and values, by the same client as the tagger."""
     log = stage.directory / f"copier-{run}.log"
     program = "services.benchmarks.peers.passthrough"
-    told = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.sources)
+    told = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.topics)
     with Program([sys.executable, "-m", program, *told], {}, log) as copier:
         wait_until(lambda: b"ready" in log.read_bytes(), "the copier did not start")
         return _spent(traffic, copier, _COPIES, lambda: copier.tell("go"))
@@ -105,9 +107,9 @@ def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]
     since = traffic.bus.ends([sink])
     before, broker_before = program.used(), _cpu_seconds(broker)
     go()
-    _wait(traffic, program, sink, since, 1)
+    wait_for(traffic, program, sink, since, 1)
     started = time.monotonic()
-    _wait(traffic, program, sink, since, traffic.events)
+    wait_for(traffic, program, sink, since, traffic.events)
     seconds = time.monotonic() - started
     time.sleep(_SETTLE_SECONDS)  # until it has noted how far it read
     return Spent(
@@ -117,9 +119,15 @@ def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]
     )
 
 
-def _wait(
+def wait_for(
     traffic: Traffic, program: Program, sink: str, since: Mapping[Place, int], count: int
 ) -> None:
+    """Wait until a program has sent so many messages to a topic.
+
+    Raises:
+        Stuck: it ended, or did not within three minutes.
+    """
+
     def arrived() -> bool:
         if not program.alive:
             raise Stuck(f"it ended; see {program.log}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -12,13 +12,13 @@ from confluent_kafka import TopicPartition
 
 from schemas.catalogue import business_topic
 from services.benchmarks.stage import Stage
-from services.bus import Bus
+from services.bus import Bus, OutMessage
 from services.publishing import Publisher
 from services.sample.events import sample_events
 from services.servers.kafka import KafkaBroker
 
 Place = tuple[str, int]
-_PATIENCE_SECONDS = 600.0
+_PATIENCE_SECONDS = 180.0
 _BATCH = 5_000
 
 
@@ -28,41 +28,65 @@ class Stuck(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """The same events for every contender."""
+    """The same events for every contender, which alone are on the broker."""
 
     broker: KafkaBroker
     bus: Bus
-    sources: tuple[str, ...]
-    """The business topics."""
-    events: int
+    topics: Mapping[str, int]
+    """The business topics, each with its number of partitions."""
+    first: Sequence[OutMessage]
+    """Those of one company: whoever has passed them on has started."""
+    rest: Sequence[OutMessage]
 
     @classmethod
-    def published(cls, stage: Stage, *, companies: int, partitions: int | None = None) -> Self:
-        """A broker with nothing on it but the events around some companies; each makes about 30.
+    def made(cls, stage: Stage, *, companies: int, partitions: int | None = None) -> Self:
+        """Events around some companies, about 30 each, that are not on the bus yet.
 
-        A business topic has as many partitions as the catalogue says, unless it is told.
+        A business topic gets as many partitions as the catalogue says, unless it is told.
         """
         broker = stage.kafka()
-        broker.clear()
-        topics = [business_topic(event_type) for event_type in stage.policy.events]
-        broker.create_topics({one.name: partitions or one.partitions for one in topics})
         bus = Bus(broker.bootstrap)
-        publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
+        topics = [business_topic(event_type) for event_type in stage.policy.events]
         at = datetime.now(UTC) - timedelta(minutes=1)
-        events = sample_events(stage.policy, at, seed=1, companies=companies)
-        count = sum(publisher.send(publisher.message(event) for event in events))
-        return cls(broker=broker, bus=bus, sources=tuple(one.name for one in topics), events=count)
+        publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
+
+        def messages(seed: int, companies: int) -> Sequence[OutMessage]:
+            events = sample_events(stage.policy, at, seed=seed, companies=companies)
+            return [publisher.message(event) for event in events]
+
+        return cls(
+            broker=broker,
+            bus=bus,
+            topics={one.name: partitions or one.partitions for one in topics},
+            first=messages(1, 1),
+            rest=messages(2, companies - 1),
+        )
+
+    @property
+    def events(self) -> int:
+        """How many there are."""
+        return len(self.first) + len(self.rest)
+
+    def begin(self) -> None:
+        """Clear the broker and send the first; the same messages get the same offsets each time."""
+        self.broker.clear()
+        self.broker.create_topics(self.topics)
+        self.bus.sender().send(self.first)
+
+    def go_on(self) -> None:
+        """Send the rest."""
+        self.bus.sender().send(self.rest)
 
     def arrived(self, sink: str, since: Mapping[Place, int]) -> int:
         """How many messages a topic has got since."""
         return sum(end - since.get(place, 0) for place, end in self.bus.ends([sink]).items())
 
-    def read(self, sink: str, since: Mapping[Place, int]) -> frozenset[tuple[bytes, bytes]]:
-        """Key and value of each message that a topic has got since, each once."""
+    def read(self, sink: str) -> frozenset[tuple[bytes, bytes]]:
+        """Key and value of each message of a topic, each once."""
         ends = self.bus.ends([sink])
         consumer = self.bus.consumer("benchmark-reader")
-        consumer.assign([TopicPartition(*place, since.get(place, 0)) for place in ends])
-        left = {place for place, end in ends.items() if end > since.get(place, 0)}
+        consumer.assign([TopicPartition(*place, 0) for place in ends])
+        left = {place for place, end in ends.items() if end}
         found = set()
         while left:
             for message in consumer.consume(_BATCH, 1.0):
@@ -79,7 +103,7 @@ def wait_until(condition: Callable[[], bool], otherwise: str, *, every: float = 
     """Look every so many seconds whether something is so.
 
     Raises:
-        Stuck: it was not in ten minutes.
+        Stuck: it was not in three minutes.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
