@@ -41,6 +41,7 @@ from services.policy.model import Policy
 from services.sample.systems import SHOWN, Systems
 from services.settings import Settings
 from services.status import look
+from services.tagged import Tags
 from services.vault.sealing import Seal, read_key, read_or_make_key
 
 _LOOK_SECONDS = 5.0
@@ -170,9 +171,8 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
         if role == tagger.ROLE:
             read = list(needed.business)
             work = Tagger(
-                policy=policy,
+                tags=Tags(policy=policy, codec=codec, topics=needed.business),
                 codec=codec,
-                topics=needed.business,
                 sender=bus.sender(),
                 seal=seal,
                 ledger=ledger,

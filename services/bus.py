@@ -122,6 +122,10 @@ class Bus:
 
     def sender(self) -> Sender:
         """Something that sends and waits for the broker's word."""
+        return Sender(self.producer)
+
+    def producer(self) -> Producer:
+        """A producer that waits for every in-sync replica."""
         settings: dict[str, str | int | bool] = {
             "bootstrap.servers": self._bootstrap,
             "acks": "all",
@@ -131,7 +135,7 @@ class Bus:
             "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
             "log_level": _SILENT,
         }
-        return Sender(lambda: Producer(settings))
+        return Producer(settings)
 
     def ensure(self, topics: Iterable[Topic]) -> None:
         """Make the topics that are not there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,21 +25,27 @@ class Used:
     resident_bytes: int
 
 
-class Role:
-    """`termijn ROLE` with some settings, started at once; a context manager that ends it."""
+class Program:
+    """A program in a process of its own, started at once; a context manager that ends it."""
 
-    def __init__(self, name: str, settings: Mapping[str, str], log: Path) -> None:
-        """Start it; what it prints goes to `log`."""
+    def __init__(self, command: Sequence[str], settings: Mapping[str, str], log: Path) -> None:
+        """Start it; what it says goes to `log`, and it may be told one line."""
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", name],
-                env=environment() | {"TERMIJN_LOG": "json", **settings},
-                stdin=subprocess.DEVNULL,
+                command,
+                env={**environment(), **settings},
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         self.log = log
         self._seen = psutil.Process(self._process.pid)
+
+    def tell(self, line: str) -> None:
+        """Say a line to it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
 
     @property
     def alive(self) -> bool:
@@ -64,3 +70,14 @@ class Role:
         if self.alive:
             self._process.send_signal(signal.SIGTERM)
         self._process.wait(30)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+class Role(Program):
+    """`termijn ROLE` with some settings."""
+
+    def __init__(self, name: str, settings: Mapping[str, str], log: Path) -> None:
+        """Start it; what it prints goes to `log`."""
+        command = [sys.executable, "-m", "services.cli", name]
+        super().__init__(command, {"TERMIJN_LOG": "json", **settings}, log)

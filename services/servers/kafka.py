@@ -194,6 +194,11 @@ class KafkaBroker(KafkaCluster):
         except KafkaException:
             return False
 
+    @property
+    def pid(self) -> int | None:
+        """Of its process, once it was started."""
+        return None if self._process is None else self._process.pid
+
     def stop(self) -> None:
         """End in good order (SIGTERM)."""
         if self._process is not None:

@@ -53,6 +53,11 @@ class ServerProcess:
         atexit.register(self.end, signal.SIGKILL)
 
     @property
+    def pid(self) -> int:
+        """Of the leading process."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it still runs."""
         return self._process.poll() is None

@@ -30,6 +30,7 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import Recorded
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
+from services.tagged import Tags
 from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
@@ -85,9 +86,8 @@ class Stage:
     ) -> Iterator[Running]:
         """A tagger, by this machine's clock or another."""
         work = Tagger(
-            policy=POLICY,
+            tags=Tags(policy=POLICY, codec=CODEC, topics=BUSINESS),
             codec=CODEC,
-            topics=BUSINESS,
             sender=sender or self.sender,
             seal=Seal(KEY),
             ledger=ledger or self.ledger,

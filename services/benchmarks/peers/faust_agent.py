@@ -1,0 +1,47 @@
+"""The tagger's job as a Faust agent."""
+
+from __future__ import annotations
+
+import sys
+
+from faust import App, Event, Stream  # type: ignore[import-not-found]  # has its own environment
+
+from services.benchmarks.peers.job import Job
+from services.tagged import Place
+
+
+def main() -> None:
+    """Run the agent until it is ended."""
+    job = Job.told()
+    app = App(
+        job.group,
+        broker=f"kafka://{job.bootstrap}",
+        store="memory://",
+        consumer_auto_offset_reset="earliest",
+        producer_compression_type="lz4",
+        producer_linger=0.005,
+        topic_disable_leader=True,
+    )
+    source = app.topic(*job.sources, key_serializer="raw", value_serializer="raw")
+    sink = app.topic(job.sink, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(source)  # type: ignore[untyped-decorator]  # mypy does not see Faust
+    async def tagger(messages: Stream) -> None:
+        async for event in messages.events():
+            key, value = _passed(job, event)
+            await sink.send(key=key, value=value)
+
+    # Only so is its web server off: with `web_enabled=False` it listens on every address.
+    sys.argv[1:] = ["--datadir", f".{job.group}", "worker", "--without-web", "-l", "warn"]
+    app.main()
+
+
+def _passed(job: Job, event: Event) -> tuple[bytes, bytes]:
+    message = event.message
+    place = Place(message.topic, message.partition, message.offset)
+    passed = job.passed(place, list(message.headers), message.value)
+    return passed.key, passed.value
+
+
+if __name__ == "__main__":
+    main()
