@@ -94,7 +94,7 @@ def fresh_ledger(stage: Stage) -> Iterator[Ledger]:
     """An empty ledger in a database of its own, fsync on, whose active policy is the stage's."""
     ledger = open_ledger(stage.postgres().fresh_database())
     try:
-        schema.create(ledger)
+        schema.migrate(ledger)
         ledger.write(lambda c: policies.ensure(c, stage.policy, database_now(c)))
         yield ledger
     finally:
@@ -122,6 +122,12 @@ def end_when_due(clock: str, due: datetime, policy: Policy) -> datetime:
 
 
 def fill(ledger: Ledger, load: Load, policy: Policy) -> None:
+    """Insert the load, and leave the database as if it had always been there."""
+    insert(ledger, load, policy)
+    settle(ledger)
+
+
+def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
     """Make the records with their events, and their open clocks if they hang on any."""
     tagged, subject = load.kind.tagged(load.time, policy)
     wake = min(steps.own_wakes(tagged, subject, policy), default=None)
@@ -149,7 +155,6 @@ def fill(ledger: Ledger, load: Load, policy: Policy) -> None:
                 text(_HANGING),
                 {"clock": load.kind.clock, "subject": f"{load.kind.subject}:{load.name}-%"},
             )
-    settle(ledger)
 
 
 def end(ledger: Ledger, load: Load, at: datetime, policy: Policy) -> None:

@@ -119,8 +119,8 @@ def growth(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
                 one = Load(kind=FEEDBACK, name=f"d{run}", subjects=sizes.due, each=1, time=at)
                 backlogs.fill(ledger, one, stage.policy)
                 seconds[others].append(sweeping.drained(deleter))
-            if len(seen.commands) != sizes.due * (stage.runs + 1):
-                raise RuntimeError(f"{len(seen.commands)} commands went out")
+            if seen.commands != sizes.due * (stage.runs + 1):
+                raise RuntimeError(f"{seen.commands} commands went out")
     few, many = sizes.growth
     return Figure(
         name="deleter.growth",
@@ -158,5 +158,5 @@ def _check_equal(ledger: Ledger, bare: Ledger, load: Load, seen: Seen) -> None:
             attempts = backlogs.count(connection, "attempt")
         if found != expected or not sent == attempts == expected["command"]:
             raise RuntimeError(f"{found}, {sent} sent, {attempts} attempts; expected {expected}")
-    if len(seen.commands) != expected["command"]:
-        raise RuntimeError(f"{len(seen.commands)} commands went out")
+    if seen.commands != expected["command"]:
+        raise RuntimeError(f"{seen.commands} commands went out")

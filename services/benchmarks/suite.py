@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from services.benchmarks.deleting import deleting
+from services.benchmarks.fairness import fairness
 from services.benchmarks.figures import Benchmark
 from services.benchmarks.parts import parts
+from services.benchmarks.punctual import punctuality
+from services.benchmarks.terminating import terminating
 
 SUITE = (
     Benchmark(name="parts", title="Tagging and recording in one process", measure=parts),
     Benchmark(name="deleter", title="The deleter against its statements alone", measure=deleting),
+    Benchmark(name="punctual", title="Due rows a second, on time", measure=punctuality),
+    Benchmark(name="fair", title="One row among a backlog", measure=fairness),
+    Benchmark(name="terminate", title="The end of a large customer", measure=terminating),
 )

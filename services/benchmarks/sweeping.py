@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter, sleep, time
@@ -18,15 +19,21 @@ from services.deleter.sight import BusSight
 from services.ledger.database import Ledger
 
 _NO_CAP = Limits(commands_per_hour=0)
+REST_SECONDS = 0.02
+"""Between rounds with nothing to do."""
 
 
 @dataclass(slots=True)
 class Seen:
     """What a deleter did, as its observer is told."""
 
-    commands: list[Sent] = field(default_factory=list)
-    out_at: list[datetime] = field(default_factory=list)
-    """When each command was known to be out and marked so, UTC."""
+    commands: int = 0
+    earliest: float = float("inf")
+    """The shortest time from an instant due to a command's issue, in seconds; below 0 is too early."""
+    lateness: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds from each command's instant due until it was known to be out and marked so."""
+    out_at: dict[datetime, datetime] = field(default_factory=dict)
+    """By instant due: when the last of its commands was known to be out, UTC."""
 
     def blind(self, spots: Sequence[str]) -> None:
         """A benchmark's bus is empty: whoever is blind here measures nothing."""
@@ -35,8 +42,12 @@ class Seen:
 
     def sent(self, commands: Sequence[Sent]) -> None:
         """Note them."""
-        self.commands.extend(commands)
-        self.out_at.extend([this_now()] * len(commands))
+        at = this_now()
+        self.commands += len(commands)
+        for one in commands:
+            self.earliest = min(self.earliest, (one.at - one.due_at).total_seconds())
+            self.lateness.append((at - one.due_at).total_seconds())
+            self.out_at[one.due_at] = at
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """Nobody answers, and nobody minds."""
@@ -91,13 +102,3 @@ def drained(deleter: Deleter) -> float:
     while deleter.round():
         pass
     return perf_counter() - started
-
-
-def driven(deleter: Deleter, until: Callable[[], bool]) -> None:
-    """Rounds until it is so; a short rest where there was nothing to do."""
-    while not until():
-        if not deleter.round():
-            sleep(_REST_SECONDS)
-
-
-_REST_SECONDS = 0.02

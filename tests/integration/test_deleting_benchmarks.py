@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import Codec, load
-from services.benchmarks import deleting, sweeping
+from services.benchmarks import deleting, fairness, punctual, sweeping, terminating
 from services.benchmarks.deleting import Sizes
 from services.benchmarks.stage import Stage, stage
 from services.bus import Bus
@@ -54,3 +54,30 @@ def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: Bus)
     figure = deleting.growth(small, bus, _TINY)
     assert figure.name == "deleter.growth"
     assert figure.ratio
+
+
+def test_one_row_among_a_backlog_leaves(small: Stage, bus: Bus) -> None:
+    """One figure, in seconds."""
+    figure = fairness.fair(small, bus, backlog=50)
+    assert figure.name == "fair"
+    assert figure.value > 0
+
+
+def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: Bus) -> None:
+    """Forty rows in two seconds, none before its time."""
+    held = punctual.held(small, bus, rate=20, seconds=2)
+    assert held.on_time
+    assert 0 <= held.earliest < 1
+
+
+def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Stage) -> None:
+    """Five figures; nothing left after the return, by the benchmark's own count."""
+    figures = {one.name: one for one in terminating.terminate(small, records=20_000)}
+    assert list(figures) == [
+        "terminate.move",
+        "terminate.first",
+        "terminate.rss",
+        "terminate.others",
+        "terminate.stopped",
+    ]
+    assert figures["terminate.stopped"].value == 0
