@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.benchmarks.deleting import deleting
 from services.benchmarks.fairness import fairness
 from services.benchmarks.figures import Benchmark
+from services.benchmarks.gdprbench import gdprbench
 from services.benchmarks.parts import parts
 from services.benchmarks.punctual import punctuality
 from services.benchmarks.terminating import terminating
@@ -15,4 +16,5 @@ SUITE = (
     Benchmark(name="punctual", title="Due rows a second, on time", measure=punctuality),
     Benchmark(name="fair", title="One row among a backlog", measure=fairness),
     Benchmark(name="terminate", title="The end of a large customer", measure=terminating),
+    Benchmark(name="gdprbench", title="GDPRBench against a plain table", measure=gdprbench),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import Codec, load
-from services.benchmarks import deleting, fairness, punctual, sweeping, terminating
+from services.benchmarks import deleting, fairness, gdprbench, punctual, sweeping, terminating
 from services.benchmarks.deleting import Sizes
 from services.benchmarks.stage import Stage, stage
 from services.bus import Bus
@@ -81,3 +81,20 @@ def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Sta
         "terminate.stopped",
     ]
     assert figures["terminate.stopped"].value == 0
+
+
+def test_the_ledger_and_the_plain_table_answer_every_operation_alike(small: Stage) -> None:
+    """Four mixes; a different answer or term would raise."""
+    sizes = gdprbench.Sizes(customers=5, each=4, prospects=5, doomed=200, operations=100)
+    assert [one.name for one in gdprbench.mixes(small, sizes)] == [
+        "gdprbench.controller",
+        "gdprbench.customer",
+        "gdprbench.processor",
+        "gdprbench.regulator",
+    ]
+
+
+@pytest.mark.parametrize("mix", gdprbench.MIXES.values(), ids=list(gdprbench.MIXES))
+def test_a_mix_is_whole(mix: dict[str, float]) -> None:
+    """Its shares add up to all operations."""
+    assert sum(mix.values()) == pytest.approx(1)
