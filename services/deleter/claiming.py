@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy import Connection, Row, or_, select
 
 from services.deleter import subjects
 from services.deleter.planning import due_steps, unmet, unwanted
@@ -24,6 +24,7 @@ from services.ledger.clocks import Clock
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.journal import Draft
 from services.ledger.keys import clock_id
+from services.ledger.rows import change_each
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.steps import Step
@@ -227,10 +228,5 @@ def _advance(
     for row in records:
         wakes = steps.own_wakes(events[row.event_id], row.subject, policy)
         later = min((at for at in wakes if at > now), default=None)
-        changes.append({"the_record": row.record_id, "next_due": later})
-    statement = (
-        update(tables.record)
-        .where(tables.record.c.record_id == bindparam("the_record"))
-        .values(next_due=bindparam("next_due"))
-    )
-    connection.execute(statement, changes)
+        changes.append({"record_id": row.record_id, "next_due": later})
+    change_each(connection, tables.record, changes)
