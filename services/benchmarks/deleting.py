@@ -17,6 +17,7 @@ from services.deleter.loop import Limits
 from services.ledger.database import Ledger
 
 _LONG_AGO = timedelta(days=1_000)
+_SECOND = timedelta(seconds=1)
 _LIMITS = Limits(commands_per_hour=0)
 
 
@@ -50,7 +51,14 @@ def deleting(stage: Stage) -> Iterator[Figure]:
 def chunks(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
     """Subjects with 500 records each, all due at one second through their clocks."""
     due = _just_now(stage)
-    load = Load(kind=INVOICE, name="c", subjects=sizes.chunked, each=500, time=due - _LONG_AGO)
+    load = Load(
+        kind=INVOICE,
+        name="c",
+        subjects=sizes.chunked,
+        each=500,
+        time=due - _LONG_AGO,
+        apart=timedelta(seconds=97),
+    )
     return _against_statements(
         stage,
         bus,
@@ -65,7 +73,14 @@ def singles(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
     """Subjects with one record each, all due at one second."""
     due = _just_now(stage)
     at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
-    load = Load(kind=FEEDBACK, name="s", subjects=sizes.singles, each=1, time=at)
+    load = Load(
+        kind=FEEDBACK,
+        name="s",
+        subjects=sizes.singles,
+        each=1,
+        time=at,
+        apart=_SECOND / sizes.singles,
+    )
     return _against_statements(
         stage,
         bus,
@@ -89,7 +104,7 @@ def _against_statements(
                 ledger, records=_LIMITS.claim, by_clock=load.kind.clock is not None
             )
             _due(bare, load, due, stage)
-            alone.append(statements.executed(bare, batches, relay=_LIMITS.relay))
+            alone.append(statements.executed(bare, batches))
             _check_equal(ledger, bare, load, seen)
     return Figure(
         name=name,
@@ -141,7 +156,7 @@ def _due(ledger: Ledger, load: Load, due: datetime, stage: Stage) -> None:
 
 
 def _just_now(stage: Stage) -> datetime:
-    return sweeping.this_now().replace(microsecond=0) - timedelta(seconds=1)
+    return sweeping.this_now().replace(microsecond=0) - 2 * _SECOND
 
 
 def _check_equal(ledger: Ledger, bare: Ledger, load: Load, seen: Seen) -> None:

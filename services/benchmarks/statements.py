@@ -2,7 +2,7 @@
 
 The values come ready from a ledger on which the deleter has done the work, as COPY data: nothing is
 tagged, decided, encoded or sent. Everything that the rulings ask for is there: the claim skips what others
-hold, subjects and clocks are locked, lease and mark commit apart.
+hold, subjects and clocks are locked, claim and mark commit apart.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import psycopg
 from services.ledger.database import Ledger
 
 _BY_COMMAND = ("command", "member", "command_clock", "attempt")
-_UNSENT = {
-    "state": "'unsent'",
+_AS_CLAIMED = {
+    "state": "'sending'",
     "attempt": "0",
-    "next_attempt_at": "created_at",
+    "next_attempt_at": "created_at + interval '1 minute'",
     "first_sent_at": "NULL::timestamptz",
 }
 
@@ -88,18 +88,13 @@ def _batch(
 
 
 def _copied(connection: psycopg.Connection[Any], table: str, ids: Sequence[UUID]) -> bytes:
-    columns = [
-        row[0]
-        for row in connection.execute(
-            "SELECT column_name FROM information_schema.columns"
-            " WHERE table_name = %s ORDER BY ordinal_position",
-            [table],
-        )
-    ]
-    if table == "command":
-        columns = [_UNSENT.get(column, column) for column in columns]
-    chosen = ", ".join(one if "'" in one or "::" in one else f'"{one}"' for one in columns)
-    chosen = chosen.replace('"0"', "0")
+    given = _AS_CLAIMED if table == "command" else {}
+    columns = connection.execute(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_name = %s ORDER BY ordinal_position",
+        [table],
+    )
+    chosen = ", ".join(given.get(name, f'"{name}"') for (name,) in columns)
     return _out(connection, f"SELECT {chosen} FROM {table} WHERE command_id = ANY(%s)", [ids])
 
 
@@ -108,14 +103,13 @@ def _out(connection: psycopg.Connection[Any], query: str, values: list[Any]) -> 
         return b"".join(bytes(part) for part in copy)
 
 
-def executed(ledger: Ledger, batches: Sequence[Batch], *, relay: int) -> float:
+def executed(ledger: Ledger, batches: Sequence[Batch]) -> float:
     """Seconds for the statements of all batches on a ledger where the same is due."""
     with _connection(ledger) as connection:
         started = perf_counter()
         for batch in batches:
             _claim(connection, batch)
-            for start in range(0, len(batch.commands), relay):
-                _relay(connection, batch, batch.commands[start : start + relay], first=start == 0)
+            _relay(connection, batch)
         return perf_counter() - started
 
 
@@ -169,39 +163,24 @@ def _claim(connection: psycopg.Connection[Any], batch: Batch) -> None:
     connection.commit()
 
 
-def _relay(
-    connection: psycopg.Connection[Any], batch: Batch, commands: list[UUID], *, first: bool
-) -> None:
-    connection.execute(
-        "UPDATE command SET state = 'sending', next_attempt_at = now() + interval '1 minute'"
-        " WHERE command_id IN (SELECT command_id FROM command WHERE next_attempt_at <= now()"
-        " ORDER BY next_attempt_at, seq LIMIT %s FOR UPDATE SKIP LOCKED)",
-        [len(commands)],
-    )
-    connection.commit()
+def _relay(connection: psycopg.Connection[Any], batch: Batch) -> None:
     connection.execute("SELECT 1 FROM clock WHERE clock_id = ANY(%s) FOR SHARE", [batch.clocks])
     _lock(connection, batch.subjects, new=False)
     connection.execute(
         "SELECT * FROM command WHERE command_id = ANY(%s) ORDER BY subject, seq FOR UPDATE",
-        [commands],
+        [batch.commands],
     ).fetchall()
     connection.execute(
         "SELECT command_id FROM command_clock JOIN clock USING (clock_id)"
         " WHERE command_id = ANY(%s) AND clock.epoch <> command_clock.epoch",
-        [commands],
-    ).fetchall()
-    connection.execute(
-        "SELECT command_id, event.* FROM member JOIN record USING (record_id)"
-        " JOIN event USING (event_id) WHERE command_id = ANY(%s)",
-        [commands],
+        [batch.commands],
     ).fetchall()
     connection.execute(
         "UPDATE command SET state = 'sent', attempt = 1, first_sent_at = now(),"
         " next_attempt_at = now() + interval '1 minute' WHERE command_id = ANY(%s)",
-        [commands],
+        [batch.commands],
     )
-    if first:
-        _copy(connection, "attempt", batch.copies["attempt"])
+    _copy(connection, "attempt", batch.copies["attempt"])
     connection.commit()
 
 

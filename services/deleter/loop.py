@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
-from services.deleter.claiming import claim
+from services.deleter.claiming import NOTHING, Claimed, claim
 from services.deleter.relaying import (
+    LEASE,
     Outlet,
     Patience,
     Sent,
     Stops,
+    Told,
     first_sent_since,
     lease,
     relay,
@@ -24,6 +28,7 @@ from services.deleter.relaying import (
 from services.deleter.settling import escalate
 from services.ledger import control, policies, tables
 from services.ledger.database import Ledger, database_now
+from services.ledger.journal import Lease
 from services.policy.model import Policy
 
 ROLE = "deleter"
@@ -104,33 +109,41 @@ class Deleter:
             return 0
         handled = 0
         if state == "running":
-            handled += self._claim()
-        handled += self._relay(stops)
+            claimed = self._claim(stops)
+            handled += claimed.looked_at
+            self._send(claimed.leased, claimed.leased)
+        leased = self._lease(stops)
+        self._send(leased)
         self._escalate(now)
-        return handled
+        return handled + len(leased)
 
-    def _claim(self) -> int:
+    def _claim(self, stops: Stops) -> Claimed:
         spots = self.sight.blind_spots()
         self.observer.blind(spots)
         if spots:
-            return 0
+            return NOTHING
+        room = self._room()
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> Claimed:
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
-            return claim(connection, self.policy, now, limit=self.limits.claim).looked_at
+            lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
+            return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease)
 
         return self.ledger.write(work)
 
-    def _relay(self, stops: Stops) -> int:
-        room = self._room()
+    def _lease(self, stops: Stops) -> Sequence[UUID]:
+        """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
+        room = min(self._room(), self.limits.relay)
         if room == 0:
-            return 0
-        leased = self.ledger.write(
+            return ()
+        return self.ledger.write(
             lambda connection: lease(connection, database_now(connection), stops, limit=room)
         )
+
+    def _send(self, leased: Collection[UUID], told: Told = MappingProxyType({})) -> None:
         if not leased:
-            return 0
+            return
         sent = self.ledger.write(
             lambda connection: relay(
                 connection,
@@ -139,16 +152,16 @@ class Deleter:
                 self.policy,
                 database_now(connection),
                 self.patience,
+                told,
             )
         )
         self.observer.sent(sent)
-        return len(leased)
 
     def _room(self) -> int:
         """How many commands may go out now; at the cap the deleter stops until it is resumed."""
         cap = self.limits.commands_per_hour
         if not cap:
-            return self.limits.relay
+            return sys.maxsize
         with self.ledger.transaction() as connection:
             now = database_now(connection)
             resumed_at = control.resumed_at(connection, ROLE)
@@ -164,7 +177,7 @@ class Deleter:
                     now=now,
                 )
                 self.observer.capped(cap)
-        return max(0, min(left, self.limits.relay))
+        return max(0, left)
 
     def _escalate(self, now: datetime) -> None:
         silent = self.ledger.write(lambda connection: escalate(connection, self.policy, now))
