@@ -34,6 +34,7 @@ from services.policy.model import Policy
 ROLE = "deleter"
 _CAP_WINDOW = timedelta(hours=1)
 _CAP_OPERATOR = "termijn"
+_ESCALATE = timedelta(seconds=5)
 
 
 class ClockDisagreement(TermijnError):
@@ -81,6 +82,21 @@ class Limits:
     clock_tolerance: timedelta = timedelta(seconds=1)
 
 
+@dataclass(slots=True, kw_only=True)
+class _Pace:
+    """What need not be done every round: it looks at everything that is out."""
+
+    every: timedelta
+    last: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether its time has come again; it is taken for done then."""
+        if self.last is not None and now - self.last < self.every:
+            return False
+        self.last = now
+        return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleter:
     """The deleter of one process; `now` is this machine's clock, UTC."""
@@ -93,6 +109,7 @@ class Deleter:
     now: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
+    _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
 
     def round(self) -> int:
         """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
@@ -114,7 +131,8 @@ class Deleter:
             self._send(claimed.leased, claimed.leased)
         leased = self._lease(stops)
         self._send(leased)
-        self._escalate(now)
+        if self._escalated.is_due(now):
+            self._escalate(now)
         return handled + len(leased)
 
     def _claim(self, stops: Stops) -> Claimed:

@@ -30,6 +30,15 @@ Told = Mapping[UUID, tuple[Tagged, ...]]
 """By command, the events of its records, in the order of its records."""
 _AT_ONCE = 10_000
 """Records that are put together and sent before the next are."""
+_TOLD = tuple(
+    tables.command.c[name]
+    for name in (
+        *("command_id", "system", "subject", "names_subject", "action", "rules", "purposes"),
+        *("reason", "epoch", "seq", "due_at", "not_before", "erase_by", "policy_version"),
+        *("supersedes", "state", "attempt"),
+    )
+)
+"""What a relay needs of a command."""
 LEASE = timedelta(seconds=60)
 """How long a batch may take to go out before another relay tries it again."""
 
@@ -98,7 +107,7 @@ def lease(connection: Connection, now: datetime, stops: Stops, *, limit: int) ->
     """Take commands whose next attempt is due, so that no other relay does, and mark them `sending`."""
     column = tables.command.c
     query = (
-        select(tables.command)
+        select(column.command_id, column.state)
         .where(column.next_attempt_at <= now, column.next_attempt_at.is_not(None))
         .where(column.system.not_in(stops.paused))
         .where(not_(and_(column.system.in_(stops.drained), column.state == "unsent")))
@@ -126,7 +135,7 @@ def relay(
     """
     anchors, spoken_of = _lock_what_decides(connection, leased)
     column = tables.command.c
-    query = select(tables.command).order_by(column.subject, column.seq).with_for_update()
+    query = select(*_TOLD).order_by(column.subject, column.seq).with_for_update()
     rows = [
         row
         for row in fetch(connection, query, column.command_id, leased)
