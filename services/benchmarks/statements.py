@@ -187,10 +187,11 @@ def _relay(connection: psycopg.Connection[Any], batch: Batch) -> None:
 def _lock(connection: psycopg.Connection[Any], subjects: list[str], *, new: bool) -> None:
     if new:
         connection.execute(
-            "INSERT INTO subject_lock SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", [subjects]
+            "INSERT INTO subject (subject) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
+            [subjects],
         )
     connection.execute(
-        "SELECT 1 FROM subject_lock WHERE subject = ANY(%s) ORDER BY subject FOR UPDATE", [subjects]
+        "SELECT 1 FROM subject WHERE subject = ANY(%s) ORDER BY subject FOR UPDATE", [subjects]
     )
 
 

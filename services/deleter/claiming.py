@@ -17,7 +17,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, or_, select
 
 from services.deleter import subjects
-from services.deleter.planning import due_steps, unmet, unwanted
+from services.deleter.likeness import Planner
+from services.deleter.planning import unmet, unwanted
 from services.deleter.subjects import Look
 from services.ledger import clocks, journal, tables
 from services.ledger.clocks import Clock
@@ -137,12 +138,13 @@ def want(
     others = {one for row in rows for one in events[row.event_id].subjects}
     facts = known(connection, anchors, own | others, policy)
     live = journal.live_steps(connection, {row.record_id for row in rows})
+    planner = Planner(facts, policy, now)
     found: list[Wanted] = []
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
         done = live.get(row.record_id, frozenset())
         tagged = events[row.event_id]
-        due = due_steps(tagged, row.subject, facts, policy, now)
+        due = planner.due(tagged, row.subject)
         acts = sum(facts.acts.get(one, 0) for one in tagged.subjects) if facts.acts else 0
         if acts:
             forbidden += [(row.record_id, *one) for one in unwanted(due, done)]

@@ -75,8 +75,8 @@ class Observer(Protocol):
 class Limits:
     """How much one round does, and how much all rounds of an hour may do."""
 
-    claim: int = 2_000
-    relay: int = 500
+    claim: int = 5_000
+    relay: int = 1_000
     commands_per_hour: int = 100_000
     """First sends within an hour; 0 is no cap."""
     clock_tolerance: timedelta = timedelta(seconds=1)
