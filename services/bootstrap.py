@@ -27,10 +27,11 @@ from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.registry import Registry
 from services import logs
-from services.bus import Bus, BusUnavailable, OutMessage, Sender, Undelivered
+from services.bus import Bus, BusUnavailable, Undelivered
 from services.deleter import loop
 from services.deleter.loop import ClockDisagreement, Deleter, Limits
-from services.deleter.relaying import Delivery, Outgoing, Patience
+from services.deleter.outlet import BusOutlet
+from services.deleter.relaying import Patience
 from services.deleter.sight import BusSight
 from services.ledger import policies, schema
 from services.ledger.database import Ledger, database_now, open_ledger
@@ -82,27 +83,6 @@ def topics(policy: Policy) -> Topics:
         commands={system: catalogue.commands(system) for system in policy.systems},
         acknowledgements={system: catalogue.acknowledgements(system) for system in policy.systems},
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlet:
-    """Commands onto the bus, each to its system's own topic."""
-
-    sender: Sender
-    codec: Codec
-    topics: dict[str, Topic]
-
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
-        """Send all, and return once each has its delivery report."""
-        messages = []
-        for command in commands:
-            topic = self.topics[command.system]
-            value = self.codec.encode(topic, command.value, own=True)
-            messages.append(OutMessage(topic=topic.name, key=command.key.encode(), value=value))
-        return [
-            Delivery(topic=one.topic, partition=one.partition, offset=one.offset)
-            for one in self.sender.send(messages)
-        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +203,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         deleting = settings.deleting
         deleter = Deleter(
             ledger=ledger,
-            outlet=Outlet(sender=bus.sender(), codec=codec, topics=needed.commands),
+            outlet=BusOutlet(sender=bus.sender(), codec=codec, topics=needed.commands),
             sight=sight(bus, ledger, needed, _PATIENCE),
             policy=policy,
             observer=observer,

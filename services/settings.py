@@ -142,8 +142,8 @@ class Storage:
 class Deleting:
     """How the deleter works."""
 
-    claim: int = _setting("TERMIJN_CLAIM", 2_000, "Most records a claim looks at.", _positive)
-    relay: int = _setting("TERMIJN_RELAY", 500, "Most commands a relay sends at once.", _positive)
+    claim: int = _setting("TERMIJN_CLAIM", 5_000, "Most records a claim looks at.", _positive)
+    relay: int = _setting("TERMIJN_RELAY", 1_000, "Most commands a relay sends at once.", _positive)
     rest_seconds: float = _setting(
         "TERMIJN_REST_SECONDS", 0.2, "Rest between rounds with nothing to do, in seconds.", _seconds
     )

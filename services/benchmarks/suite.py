@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from services.benchmarks.deleting import deleting
+from services.benchmarks.fairness import fairness
 from services.benchmarks.figures import Benchmark
+from services.benchmarks.gdprbench import gdprbench
 from services.benchmarks.parts import parts
+from services.benchmarks.punctual import punctuality
 from services.benchmarks.rivals import rivals
 from services.benchmarks.tagging import tagging
+from services.benchmarks.terminating import terminating
 
 SUITE = (
     Benchmark(name="parts", title="Tagging and recording in one process", measure=parts),
     Benchmark(name="tagger", title="The tagger against a copier of bytes", measure=tagging),
     Benchmark(name="rivals", title="The tagger against other frameworks", measure=rivals),
+    Benchmark(name="deleter", title="The deleter against its statements alone", measure=deleting),
+    Benchmark(name="punctual", title="Due rows a second, on time", measure=punctuality),
+    Benchmark(name="fair", title="One row among a backlog", measure=fairness),
+    Benchmark(name="terminate", title="The end of a large customer", measure=terminating),
+    Benchmark(name="gdprbench", title="GDPRBench against a plain table", measure=gdprbench),
 )

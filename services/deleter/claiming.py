@@ -7,23 +7,25 @@ the lock, and writes commands, their records and the walk's progress together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy import Connection, Row, or_, select
 
 from services.deleter import subjects
-from services.deleter.planning import due_steps, unmet, unwanted
+from services.deleter.likeness import Planner
+from services.deleter.planning import unmet, unwanted
 from services.deleter.subjects import Look
 from services.ledger import clocks, journal, tables
 from services.ledger.clocks import Clock
 from services.ledger.facts import Known, known, tagged_events
-from services.ledger.journal import Draft
+from services.ledger.journal import Draft, Lease
 from services.ledger.keys import clock_id
+from services.ledger.rows import change_each
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.steps import Step
@@ -31,6 +33,8 @@ from services.policy.tagging import Tagged
 
 MOST_RECORDS = 500
 """No command names more records than this."""
+_LATEST_SHARE = 8
+"""Of so many records that a claim takes, one is among those that became due last."""
 _CLOCKS_TO_RECORDS = 4
 """A claim looks at one clock for so many records: most clocks have few."""
 
@@ -40,10 +44,16 @@ class Claimed:
     """What one claim came to."""
 
     commands: tuple[UUID, ...]
+    leased: Mapping[UUID, tuple[Tagged, ...]]
+    """Of these, the commands that are to be relayed at once, with the events of their records."""
     looked_at: int
     """Records and clocks that were due for a look."""
     more: bool
     """Whether there may be more that is due by the same instant."""
+
+
+NOTHING = Claimed(commands=(), leased={}, looked_at=0, more=False)
+"""What a claim comes to when nothing is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +69,24 @@ class Wanted:
     """How much was said about the event's subjects."""
 
 
-def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) -> Claimed:
+def claim(
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    *,
+    limit: int,
+    lease: Lease | None = None,
+) -> Claimed:
     """Claim up to `limit` records that are due by themselves, and one chunk of each of some clocks.
 
     Records of subjects of whom something was said come in chunks too. `now` is UTC, by the database's
-    clock. Other deleters' claims are skipped, not waited for.
+    clock. Other deleters' claims are skipped, not waited for. With a `lease` the commands are at once
+    taken for relaying.
     """
     records = _due_records(connection, now, limit)
     members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
-    walks = _due_clocks(connection, now, max(1, limit // _CLOCKS_TO_RECORDS))
     walked: list[Clock] = []
-    for walk in walks:
+    for walk in _due_clocks(connection, now, limit):
         if walked and len(members) >= limit:
             break  # the others keep their turn
         chunk = _chunk(connection, walk)
@@ -84,13 +101,19 @@ def claim(connection: Connection, policy: Policy, now: datetime, *, limit: int) 
     members.update((row.record_id, row) for row in siblings)
     wanted, facts = want(connection, list(members.values()), events, policy, now, looks)
     drafts = draft(wanted)
-    journal_ids = journal.write(connection, drafts, policy.version, now)
+    written = journal.write(connection, drafts, policy.version, now, lease)
     _advance(connection, records, events, policy, now)
     subjects.looked(connection, looks, facts, now)
+    leased = set(written.leased)
     return Claimed(
-        commands=journal_ids,
+        commands=written.commands,
+        leased={
+            identity: tuple(events[members[record].event_id] for record in one.records)
+            for identity, one in zip(written.commands, drafts, strict=True)
+            if identity in leased
+        },
         looked_at=len(records) + len(walked) + len(looks),
-        more=len(records) == limit or bool(walks) or bool(looks),
+        more=len(records) >= limit or bool(walked) or bool(looks),
     )
 
 
@@ -115,12 +138,13 @@ def want(
     others = {one for row in rows for one in events[row.event_id].subjects}
     facts = known(connection, anchors, own | others, policy)
     live = journal.live_steps(connection, {row.record_id for row in rows})
+    planner = Planner(facts, policy, now)
     found: list[Wanted] = []
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
         done = live.get(row.record_id, frozenset())
         tagged = events[row.event_id]
-        due = due_steps(tagged, row.subject, facts, policy, now)
+        due = planner.due(tagged, row.subject)
         acts = sum(facts.acts.get(one, 0) for one in tagged.subjects) if facts.acts else 0
         if acts:
             forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
@@ -148,55 +172,92 @@ def want(
 
 def draft(wanted: Iterable[Wanted]) -> list[Draft]:
     """Group wanted steps into commands of at most `MOST_RECORDS` records, alike in all they say."""
-    groups: defaultdict[Draft, list[UUID]] = defaultdict(list)
+    groups: defaultdict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+    firsts: dict[tuple[Any, ...], Wanted] = {}
     for one in wanted:
         step = one.step
-        alike = Draft(
-            system=step.system,
-            subject=one.subject,
-            action=step.action,
-            step=step.key,
-            rules=step.rules,
-            purposes=step.purposes,
-            reason=step.reason,
-            due_at=step.due,
-            not_before=step.not_before,
-            erase_by=step.erase_by,
-            epochs=one.epochs,
-            names_subject=one.names_subject,
-            acts=one.acts,
+        alike = (
+            step.due,
+            step.system,
+            one.subject,
+            step.action,
+            step.rules,
+            step.purposes,
+            step.reason,
+            step.key,
+            step.not_before,
+            step.erase_by,
+            one.epochs,
+            one.names_subject,
+            one.acts,
         )
         groups[alike].append(one.record_id)
+        firsts.setdefault(alike, one)
     drafts = []
     for alike, records in groups.items():
+        one = firsts[alike]
+        step = one.step
         rest = iter(sorted(records))
         while chunk := tuple(islice(rest, MOST_RECORDS)):
-            drafts.append(alike.of(chunk))
+            drafts.append(
+                Draft(
+                    system=step.system,
+                    subject=one.subject,
+                    action=step.action,
+                    step=step.key,
+                    rules=step.rules,
+                    purposes=step.purposes,
+                    reason=step.reason,
+                    due_at=step.due,
+                    not_before=step.not_before,
+                    erase_by=step.erase_by,
+                    epochs=one.epochs,
+                    records=chunk,
+                    names_subject=one.names_subject,
+                    acts=one.acts,
+                )
+            )
     return sorted(drafts, key=lambda one: (one.due_at, one.system, one.subject, one.action))
 
 
-def _due_records(connection: Connection, now: datetime, limit: int) -> Sequence[Row[Any]]:
+def _due_records(connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+    """The records that have been due for longest, and some of the latest: no backlog keeps those back."""
     record = tables.record.c
-    return connection.execute(
+    query = (
         select(tables.record)
         .where(record.next_due <= now, record.next_due.is_not(None), record.backfill.is_(None))
-        .order_by(record.next_due)
-        .limit(limit)
         .with_for_update(skip_locked=True)
-    ).all()
+    )
+    latest = limit // _LATEST_SHARE
+    found = connection.execute(query.order_by(record.next_due).limit(limit - latest)).all()
+    if len(found) < limit - latest or not latest:
+        return list(found)
+    late = connection.execute(query.order_by(record.next_due.desc()).limit(latest)).all()
+    return list({row.record_id: row for row in (*found, *late)}.values())
 
 
-def _due_clocks(connection: Connection, now: datetime, limit: int) -> list[Clock]:
+def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[Clock]:
+    """Clocks whose walk is due, some at a time, oldest first and the latest among the first."""
     column = tables.clock.c
-    rows = connection.execute(
+    query = (
         select(tables.clock)
         .where(column.next_due <= now, column.next_due.is_not(None), column.backfill.is_(None))
         .where(or_(column.cursor.is_(None), column.fired_to <= now))
-        .order_by(column.next_due)
-        .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [clocks.clock(row) for row in rows]
+    taken: set[UUID] = set()
+    part = max(1, limit // MOST_RECORDS)
+    while len(taken) < max(1, limit // _CLOCKS_TO_RECORDS):
+        ends = [query.order_by(column.next_due).limit(len(taken) + part)]
+        if not taken and limit > MOST_RECORDS:
+            ends.insert(0, query.order_by(column.next_due.desc()).limit(1))
+        found = (row for end in ends for row in connection.execute(end))
+        rows = {row.clock_id: row for row in found if row.clock_id not in taken}
+        if not rows:
+            return
+        taken.update(rows)
+        yield from map(clocks.clock, rows.values())
+        part *= 4
 
 
 def _chunk(connection: Connection, walk: Clock) -> Sequence[Row[Any]]:
@@ -227,10 +288,5 @@ def _advance(
     for row in records:
         wakes = steps.own_wakes(events[row.event_id], row.subject, policy)
         later = min((at for at in wakes if at > now), default=None)
-        changes.append({"the_record": row.record_id, "next_due": later})
-    statement = (
-        update(tables.record)
-        .where(tables.record.c.record_id == bindparam("the_record"))
-        .values(next_due=bindparam("next_due"))
-    )
-    connection.execute(statement, changes)
+        changes.append({"record_id": row.record_id, "next_due": later})
+    change_each(connection, tables.record, changes)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
-from services.deleter.claiming import claim
+from services.deleter.claiming import NOTHING, Claimed, claim
 from services.deleter.relaying import (
+    LEASE,
     Outlet,
     Patience,
     Sent,
     Stops,
+    Told,
     first_sent_since,
     lease,
     relay,
@@ -24,11 +28,13 @@ from services.deleter.relaying import (
 from services.deleter.settling import escalate
 from services.ledger import control, policies, tables
 from services.ledger.database import Ledger, database_now
+from services.ledger.journal import Lease
 from services.policy.model import Policy
 
 ROLE = "deleter"
 _CAP_WINDOW = timedelta(hours=1)
 _CAP_OPERATOR = "termijn"
+_ESCALATE = timedelta(seconds=5)
 
 
 class ClockDisagreement(TermijnError):
@@ -69,11 +75,26 @@ class Observer(Protocol):
 class Limits:
     """How much one round does, and how much all rounds of an hour may do."""
 
-    claim: int = 2_000
-    relay: int = 500
+    claim: int = 5_000
+    relay: int = 1_000
     commands_per_hour: int = 100_000
     """First sends within an hour; 0 is no cap."""
     clock_tolerance: timedelta = timedelta(seconds=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pace:
+    """What need not be done every round: it looks at everything that is out."""
+
+    every: timedelta
+    last: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether its time has come again; it is taken for done then."""
+        if self.last is not None and now - self.last < self.every:
+            return False
+        self.last = now
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +109,7 @@ class Deleter:
     now: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
+    _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
 
     def round(self) -> int:
         """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
@@ -104,33 +126,42 @@ class Deleter:
             return 0
         handled = 0
         if state == "running":
-            handled += self._claim()
-        handled += self._relay(stops)
-        self._escalate(now)
-        return handled
+            claimed = self._claim(stops)
+            handled += claimed.looked_at
+            self._send(claimed.leased, claimed.leased)
+        leased = self._lease(stops)
+        self._send(leased)
+        if self._escalated.is_due(now):
+            self._escalate(now)
+        return handled + len(leased)
 
-    def _claim(self) -> int:
+    def _claim(self, stops: Stops) -> Claimed:
         spots = self.sight.blind_spots()
         self.observer.blind(spots)
         if spots:
-            return 0
+            return NOTHING
+        room = self._room()
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> Claimed:
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
-            return claim(connection, self.policy, now, limit=self.limits.claim).looked_at
+            lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
+            return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease)
 
         return self.ledger.write(work)
 
-    def _relay(self, stops: Stops) -> int:
-        room = self._room()
+    def _lease(self, stops: Stops) -> Sequence[UUID]:
+        """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
+        room = min(self._room(), self.limits.relay)
         if room == 0:
-            return 0
-        leased = self.ledger.write(
+            return ()
+        return self.ledger.write(
             lambda connection: lease(connection, database_now(connection), stops, limit=room)
         )
+
+    def _send(self, leased: Collection[UUID], told: Told = MappingProxyType({})) -> None:
         if not leased:
-            return 0
+            return
         sent = self.ledger.write(
             lambda connection: relay(
                 connection,
@@ -139,16 +170,16 @@ class Deleter:
                 self.policy,
                 database_now(connection),
                 self.patience,
+                told,
             )
         )
         self.observer.sent(sent)
-        return len(leased)
 
     def _room(self) -> int:
         """How many commands may go out now; at the cap the deleter stops until it is resumed."""
         cap = self.limits.commands_per_hour
         if not cap:
-            return self.limits.relay
+            return sys.maxsize
         with self.ledger.transaction() as connection:
             now = database_now(connection)
             resumed_at = control.resumed_at(connection, ROLE)
@@ -164,7 +195,7 @@ class Deleter:
                     now=now,
                 )
                 self.observer.capped(cap)
-        return max(0, min(left, self.limits.relay))
+        return max(0, left)
 
     def _escalate(self, now: datetime) -> None:
         silent = self.ledger.write(lambda connection: escalate(connection, self.policy, now))

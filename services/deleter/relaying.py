@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -25,6 +26,19 @@ from services.policy.model import Policy
 from services.policy.reasons import ARTICLES
 from services.policy.tagging import Tagged, business_keys
 
+Told = Mapping[UUID, tuple[Tagged, ...]]
+"""By command, the events of its records, in the order of its records."""
+_AT_ONCE = 10_000
+"""Records that are put together and sent before the next are."""
+_TOLD = tuple(
+    tables.command.c[name]
+    for name in (
+        *("command_id", "system", "subject", "names_subject", "action", "rules", "purposes"),
+        *("reason", "epoch", "seq", "due_at", "not_before", "erase_by", "policy_version"),
+        *("supersedes", "state", "attempt"),
+    )
+)
+"""What a relay needs of a command."""
 LEASE = timedelta(seconds=60)
 """How long a batch may take to go out before another relay tries it again."""
 
@@ -93,7 +107,7 @@ def lease(connection: Connection, now: datetime, stops: Stops, *, limit: int) ->
     """Take commands whose next attempt is due, so that no other relay does, and mark them `sending`."""
     column = tables.command.c
     query = (
-        select(tables.command)
+        select(column.command_id, column.state)
         .where(column.next_attempt_at <= now, column.next_attempt_at.is_not(None))
         .where(column.system.not_in(stops.paused))
         .where(not_(and_(column.system.in_(stops.drained), column.state == "unsent")))
@@ -113,11 +127,15 @@ def relay(
     policy: Policy,
     now: datetime,
     patience: Patience,
+    told: Told = MappingProxyType({}),
 ) -> list[Sent]:
-    """Send leased commands that may still go, and mark them sent once they are delivered."""
+    """Send leased commands that may still go, and mark them sent once they are delivered.
+
+    `told` are the events of such commands as are claimed just now; the others' are read.
+    """
     anchors, spoken_of = _lock_what_decides(connection, leased)
     column = tables.command.c
-    query = select(tables.command).order_by(column.subject, column.seq).with_for_update()
+    query = select(*_TOLD).order_by(column.subject, column.seq).with_for_update()
     rows = [
         row
         for row in fetch(connection, query, column.command_id, leased)
@@ -127,8 +145,11 @@ def relay(
     rows = _still_wanted(connection, rows, spoken_of, anchors, policy, now)
     if not rows:
         return []
-    outgoing = compose(connection, rows, policy, now, patience)
-    deliveries = outlet.send(outgoing)
+    deliveries = [
+        delivery
+        for part in _parts(connection, rows, told)
+        for delivery in outlet.send(compose(connection, part, policy, now, patience, told))
+    ]
     _mark_sent(connection, rows, now, patience)
     insert(
         connection,
@@ -184,21 +205,41 @@ def compose(
     policy: Policy,
     now: datetime,
     patience: Patience,
+    told: Told = MappingProxyType({}),
 ) -> list[Outgoing]:
     """The commands as they go onto the bus: records by event and business keys, never a body."""
-    members = _members(connection, {_covers(row) for row in rows})
+    members = _members(connection, {_covers(row) for row in rows} - told.keys())
     ids = {one.event_id for group in members.values() for one in group}
     events = tagged_events(connection, ids, policy)
-    return [
-        _outgoing(
-            row,
-            [events[member.event_id] for member in members[_covers(row)]],
-            policy,
-            now,
-            patience,
-        )
-        for row in rows
-    ]
+    events_of = {
+        **told,
+        **{
+            command: tuple(events[member.event_id] for member in its)
+            for command, its in members.items()
+        },
+    }
+    return [_outgoing(row, events_of[_covers(row)], policy, now, patience) for row in rows]
+
+
+def _parts(
+    connection: Connection, rows: Sequence[Row[Any]], told: Told
+) -> Iterator[Sequence[Row[Any]]]:
+    """The rows in parts that name only so many records: what is in memory at once has a bound."""
+    column = tables.member.c.command_id
+    query = select(column, func.count().label("records")).group_by(column)
+    unknown = {_covers(row) for row in rows} - told.keys()
+    sizes = {row.command_id: row.records for row in fetch(connection, query, column, unknown)}
+    part: list[Row[Any]] = []
+    size = 0
+    for row in rows:
+        covers = _covers(row)
+        part.append(row)
+        size += len(told[covers]) if covers in told else sizes[covers]
+        if size >= _AT_ONCE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _covers(row: Row[Any]) -> UUID:

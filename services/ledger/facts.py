@@ -6,18 +6,18 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
 from services.ledger.keys import clock_id
-from services.ledger.recording import Arrival, from_deciding_json
+from services.ledger.recording import from_deciding_json
 from services.ledger.rows import fetch
 from services.policy.model import Policy
 from services.policy.standing import NOTHING, Act, Standing, standing
-from services.policy.tagging import ClockKey, Tagged, tag
+from services.policy.tagging import ClockKey, Tagged, Value, tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ def tagged_events(
     connection: Connection, events: Collection[UUID], policy: Policy
 ) -> dict[UUID, Tagged]:
     """The events, tagged by the active policy from their deciding fields."""
-    rows = fetch(connection, select(tables.event), tables.event.c.event_id, events)
-    return {row.event_id: tag(_arrival(row), policy) for row in rows}
+    rows = fetch(connection, select(*_TAGGED), tables.event.c.event_id, events)
+    return {row.event_id: tag(_event(row), policy) for row in rows}
 
 
 def known(
@@ -57,11 +57,11 @@ def known(
     spoken = select(column.subject, column.acts).where(column.acts > 0)
     counts = {row.subject: row.acts for row in fetch(connection, spoken, column.subject, subjects)}
     acts: defaultdict[str, list[Act]] = defaultdict(list)
-    query = select(tables.event, tables.act.c.backfill).join(
+    query = select(*_TAGGED, tables.act.c.backfill).join(
         tables.act, tables.act.c.event_id == tables.event.c.event_id
     )
     for row in fetch(connection, query, tables.act.c.subject, counts):
-        said = tag(_arrival(row), policy).act
+        said = tag(_event(row), policy).act
         if said and (row.backfill is None or said.kind == "hold-placed"):
             acts[said.subject].append(said)
     return Known(
@@ -71,15 +71,20 @@ def known(
     )
 
 
-def _arrival(row: Row[Any]) -> Arrival:
-    return Arrival(
-        source=row.source,
-        id=row.id,
-        type=row.type,
-        time=row.time,
-        content_hash=row.content_hash,
-        deciding=from_deciding_json(row.deciding),
-        topic=row.topic,
-        partition=row.partition,
-        offset=row.offset,
-    )
+class _Event(NamedTuple):
+    """As much of an event as tagging looks at."""
+
+    source: str
+    id: str
+    type: str
+    time: datetime
+    data: Mapping[str, Value]
+
+
+_TAGGED = tuple(
+    tables.event.c[name] for name in ("event_id", "source", "id", "type", "time", "deciding")
+)
+
+
+def _event(row: Row[Any]) -> _Event:
+    return _Event(row.source, row.id, row.type, row.time, from_deciding_json(row.deciding))

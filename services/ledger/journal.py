@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -44,10 +44,6 @@ class Draft:
     """How much was said about the subjects when it was drafted."""
     supersedes: UUID | None = None
 
-    def of(self, records: tuple[UUID, ...]) -> Draft:
-        """The same for these records."""
-        return replace(self, records=records)
-
     @property
     def cause(self) -> str:
         """What made it due: the clocks with their epochs, what was said, or the event itself."""
@@ -62,6 +58,27 @@ class Draft:
         return uuid5(_COMMAND, json.dumps([*parts, *sorted(map(str, self.records))]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Whoever writes commands may take them at once, as the relay takes those that lie in the outbox."""
+
+    until: datetime
+    """When another relay tries those that have not gone out, UTC."""
+    room: int
+    """How many may be taken."""
+    stopped: frozenset[str] = frozenset()
+    """Systems to which nothing new goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Commands that lie in the outbox, in the order of their drafts."""
+
+    commands: tuple[UUID, ...]
+    leased: tuple[UUID, ...] = ()
+    """Those that were taken at once: they are `sending`."""
+
+
 def lock_subjects(connection: Connection, subjects: Collection[str]) -> dict[str, Row[Any]]:
     """Take the one lock of each subject, in order; it is held until the transaction ends."""
     ordered = sorted(set(subjects))
@@ -71,15 +88,22 @@ def lock_subjects(connection: Connection, subjects: Collection[str]) -> dict[str
 
 
 def write(
-    connection: Connection, drafts: Sequence[Draft], policy_version: str, now: datetime
-) -> tuple[UUID, ...]:
+    connection: Connection,
+    drafts: Sequence[Draft],
+    policy_version: str,
+    now: datetime,
+    lease: Lease | None = None,
+) -> Written:
     """Write commands to the outbox; their subjects are locked by the caller."""
     numbers = _numbers(connection, drafts)
     ids = [draft.command_id for draft in drafts]
-    insert(
-        connection,
-        tables.command,
-        [
+    leased: list[UUID] = []
+    commands = []
+    for identity, draft, number in zip(ids, drafts, numbers, strict=True):
+        taken = lease and draft.system not in lease.stopped and len(leased) < lease.room
+        if taken:
+            leased.append(identity)
+        commands.append(
             {
                 "command_id": identity,
                 "system": draft.system,
@@ -98,13 +122,12 @@ def write(
                 "policy_version": policy_version,
                 "supersedes": draft.supersedes,
                 "created_at": now,
-                "state": "unsent",
+                "state": after("unsent", "sending") if taken else "unsent",
                 "attempt": 0,
-                "next_attempt_at": now,
+                "next_attempt_at": lease.until if lease and taken else now,
             }
-            for identity, draft, number in zip(ids, drafts, numbers, strict=True)
-        ],
-    )
+        )
+    insert(connection, tables.command, commands)
     insert(
         connection,
         tables.member,
@@ -129,7 +152,7 @@ def write(
             for _, clock, epoch in draft.epochs
         ],
     )
-    return tuple(ids)
+    return Written(commands=tuple(ids), leased=tuple(leased))
 
 
 def live_steps(

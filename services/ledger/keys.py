@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from services.policy.tagging import ClockKey
@@ -21,6 +22,7 @@ def record_id(source: str, id: str, subject: str) -> UUID:
     return uuid5(_RECORD, f"{source}\0{id}\0{subject}")
 
 
+@lru_cache(maxsize=16_384)
 def clock_id(clock: ClockKey) -> UUID:
     """The identity of a shared clock: its kind and its key."""
     return uuid5(_CLOCK, f"{clock.clock}\0{clock.key}")

@@ -1,64 +1,154 @@
-"""Writing and reading many rows at once, alike on PostgreSQL and SQLite."""
+"""Writing and reading many rows at once: COPY and arrays on PostgreSQL, executemany on SQLite.
+
+On PostgreSQL a statement has the same text however many rows it is about, so that it is planned once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, Table, Update
+import psycopg
+from psycopg import sql
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    TableValuedAlias,
+    Update,
+    any_,
+    bindparam,
+    column,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 Values = Mapping[str, Any]
 _AT_ONCE = 5_000
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
-    """Insert the rows; one whose key is there already is an error."""
-    if rows:
+    """Insert the rows, which name the same columns; one whose key is there already is an error."""
+    if not rows:
+        return
+    if _is_sqlite(connection):
         connection.execute(table.insert(), list(rows))
+    else:
+        _copy(connection, table, rows)
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
     """Insert the rows whose key is not there yet; those that are there stay as they are."""
-    if rows:
-        statement = _insert(connection, table).on_conflict_do_nothing()
-        connection.execute(statement, list(rows))
+    if not rows:
+        return
+    if _is_sqlite(connection):
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows))
+    else:
+        statement = _insert_arrays(table, rows).on_conflict_do_nothing()
+        connection.execute(statement, _arrays(rows))
 
 
 def insert_or_update(
     connection: Connection, table: Table, rows: Sequence[Values], changing: Collection[str]
 ) -> None:
     """Insert the rows; where the key is there already, give the named columns their new values."""
-    if rows:
-        statement = _insert(connection, table)
-        statement = statement.on_conflict_do_update(
-            index_elements=[column.name for column in table.primary_key],
-            set_={name: statement.excluded[name] for name in changing},
-        )
-        connection.execute(statement, list(rows))
+    if not rows:
+        return
+    on_sqlite = _is_sqlite(connection)
+    statement = sqlite.insert(table) if on_sqlite else _insert_arrays(table, rows)
+    statement = statement.on_conflict_do_update(
+        index_elements=[column.name for column in table.primary_key],
+        set_={name: statement.excluded[name] for name in changing},
+    )
+    connection.execute(statement, list(rows) if on_sqlite else _arrays(rows))
 
 
 def fetch(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[Any]
 ) -> Iterator[Row[Any]]:
     """The rows of a query whose column has one of the values, however many those are."""
-    ordered = sorted(values)
-    for start in range(0, len(ordered), _AT_ONCE):
-        part = ordered[start : start + _AT_ONCE]
-        yield from connection.execute(query.where(column.in_(part)))
+    for part in _parts(values):
+        yield from connection.execute(query.where(_is_one_of(connection, column)), {"of": part})
 
 
 def change(
     connection: Connection, statement: Update, column: Column[Any], values: Collection[Any]
 ) -> None:
     """Do an update to the rows whose column has one of the values, however many those are."""
-    ordered = sorted(values)
-    for start in range(0, len(ordered), _AT_ONCE):
-        part = ordered[start : start + _AT_ONCE]
-        connection.execute(statement.where(column.in_(part)))
+    for part in _parts(values):
+        connection.execute(statement.where(_is_one_of(connection, column)), {"of": part})
 
 
-def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+def change_each(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
+    """Give each row, found by its key, its own values of the other columns that are named."""
+    if not rows:
+        return
+    keys = {column.name for column in table.primary_key}
+    if _is_sqlite(connection):
+        changed = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+        names = rows[0].keys() - keys
+        statement = update(table).values({name: bindparam(f"new_{name}") for name in names})
+        for key in keys:
+            statement = statement.where(table.c[key] == bindparam(f"new_{key}"))
+        connection.execute(statement, changed)
+        return
+    given = _given(table, rows)
+    statement = update(table).values({n: given.c[n] for n in rows[0].keys() - keys})
+    for key in keys:
+        statement = statement.where(table.c[key] == given.c[key])
+    connection.execute(statement, _arrays(rows))
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _is_one_of(connection: Connection, column: Column[Any]) -> ColumnElement[bool]:
+    if _is_sqlite(connection):
+        return column.in_(bindparam("of", expanding=True))
+    return column == any_(bindparam("of", type_=ARRAY(column.type)))
+
+
+def _parts(values: Collection[Any]) -> Iterator[list[Any]]:
+    rest = iter(values)
+    while part := list(islice(rest, _AT_ONCE)):
+        yield part
+
+
+def _given(table: Table, rows: Sequence[Values]) -> TableValuedAlias:
+    """The rows as a table, from one array a column."""
+    names = list(rows[0])
+    arrays = (bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in names)
+    columns = (column(name, table.c[name].type) for name in names)
+    return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
+
+
+def _arrays(rows: Sequence[Values]) -> dict[str, list[Any]]:
+    return {f"all_{name}": [row[name] for row in rows] for name in rows[0]}
+
+
+def _insert_arrays(table: Table, rows: Sequence[Values]) -> postgresql.Insert:
+    given = _given(table, rows)
+    return postgresql.insert(table).from_select(list(rows[0]), select(*given.c))
+
+
+def _copy(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
+    names = list(rows[0])
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(table.name), sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in names])
+    except psycopg.Error as cause:  # as SQLAlchemy gives it, for whoever tries again
+        raise DBAPIError.instance(f"COPY {table.name}", None, cause, psycopg.Error) from cause

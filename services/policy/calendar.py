@@ -40,6 +40,7 @@ class Period:
 
 
 DAY = timedelta(days=1)
+_REMEMBERED = 16_384  # several systems, rules and looks ask for the same end of the same term
 
 
 @lru_cache(maxsize=1024)
@@ -71,6 +72,7 @@ def aware(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def at_most(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
     """The instant by which data under an `at_most` term must be gone, UTC.
 
@@ -84,6 +86,7 @@ def at_most(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
     return _earlier(wall, zone) + term.exact
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def at_least(day: date, term: Period, zone: ZoneInfo) -> datetime:
     """The instant until which data under an `at_least` term must still be there, UTC.
 

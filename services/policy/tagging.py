@@ -198,13 +198,11 @@ def clock_key(
 def business_keys(tagged: Tagged, policy: Policy, *, naming_subject: bool) -> dict[str, str]:
     """The fields by which a system finds the event's rows, with or without those that name a subject."""
     event = policy.events[tagged.type]
-    naming = {subject.field for subject in event.subject}
+    naming = () if naming_subject else {subject.field for subject in event.subject}
     return {
         name: value
         for name, value in tagged.deciding.items()
-        if event.fields[name].business_key
-        and isinstance(value, str)
-        and (naming_subject or name not in naming)
+        if event.fields[name].business_key and isinstance(value, str) and name not in naming
     }
 
 
@@ -241,7 +239,9 @@ def _value(name: str, field: Field, value: Any) -> Value:
 
 def _unprintable(value: Any) -> bool:
     """Whether a text holds what no identifier has and not every system can store."""
-    return isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
+    if not isinstance(value, str) or value.isprintable():  # what is printable has neither
+        return False
+    return any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
 
 
 def _subject(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -> str | None:

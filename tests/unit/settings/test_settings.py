@@ -156,7 +156,7 @@ def test_a_setting_tells_where_it_came_from(file: Path) -> None:
     found = {one.key: (one.value, one.source) for one in shown(environment)}
     assert found["kafka.batch"] == ("10", str(file))
     assert found["deleting.claim"] == ("20", "TERMIJN_CLAIM")
-    assert found["deleting.relay"] == ("500", "default")
+    assert found["deleting.relay"] == ("1000", "default")
 
 
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:

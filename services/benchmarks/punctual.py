@@ -1,0 +1,112 @@
+"""Punctuality: how many rows a second may come due so that each command leaves within a second.
+
+What others promise for a time to live: DynamoDB erases within days (10 to 28 minutes were measured),
+MongoDB looks every 60 seconds, and neither tells another system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from statistics import quantiles
+from time import sleep
+
+from services.benchmarks import backlogs, sweeping
+from services.benchmarks.backlogs import FEEDBACK, Load
+from services.benchmarks.figures import Figure, at_least
+from services.benchmarks.stage import Stage
+from services.benchmarks.sweeping import Seen
+from services.bus import Bus
+
+_RUN_UP = timedelta(seconds=3)
+"""Between the moment at which the rows are there and the first that is due."""
+_STEP = 1.25
+_LATEST = 1.0
+"""The 99th percentile of lateness that still counts as on time, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How long, and from which rate on."""
+
+    first: int
+    """Due rows a second of the first step."""
+    step_seconds: int
+    steps: int
+    held_seconds: int
+    """How long the highest rate is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How a rate was held."""
+
+    p99: float
+    """Seconds from the instant due until the command was known to be out."""
+    earliest: float
+    """Seconds from the instant due until the command was issued, at least; never negative."""
+
+    @property
+    def on_time(self) -> bool:
+        """Whether it counts."""
+        return self.p99 < _LATEST and self.earliest >= 0
+
+
+_QUICK = Sizes(first=1_000, step_seconds=4, steps=2, held_seconds=6)
+_FULL = Sizes(first=5_000, step_seconds=15, steps=4, held_seconds=120)
+
+
+def punctuality(stage: Stage) -> Iterator[Figure]:
+    """The highest rate that is held with a 99th percentile below a second."""
+    yield from punctual(stage, sweeping.open_bus(stage), _QUICK if stage.quick else _FULL)
+
+
+def punctual(stage: Stage, bus: Bus, sizes: Sizes) -> Iterator[Figure]:
+    """Steps up while a rate holds, else down; then the best for a while, and down until it holds."""
+    rate, best = sizes.first, 0
+    for _ in range(sizes.steps):
+        if held(stage, bus, rate, sizes.step_seconds).on_time:
+            best, rate = rate, int(rate * _STEP)
+        elif best:
+            break
+        else:
+            rate = int(rate / _STEP)
+    rate = best or rate
+    while not (last := held(stage, bus, rate, sizes.held_seconds)).on_time and rate > 1:
+        rate = int(rate / _STEP)
+    yield Figure(
+        name="punctual",
+        value=float(rate),
+        unit=f"due rows/s, one a subject, held for {sizes.held_seconds} s, p99 late by under 1 s",
+        reach=at_least(5_000, of="value"),
+    )
+    yield Figure(
+        name="punctual.p99",
+        value=last.p99,
+        unit=f"s late at {rate:,} rows/s (peers' times to live: MongoDB 60 s, DynamoDB 10-28 min)",
+    )
+
+
+def held(stage: Stage, bus: Bus, rate: int, seconds: int) -> Held:
+    """How punctual the deleter is when so many rows become due every second."""
+    rows = rate * seconds
+    with backlogs.fresh_ledger(stage) as ledger:
+        apart = timedelta(seconds=1) / rate
+        load_seconds = timedelta(seconds=rows / 50_000)
+        first = backlogs.now(ledger) + _RUN_UP + load_seconds
+        at = backlogs.time_when_due(FEEDBACK, first, stage.policy)
+        load = Load(kind=FEEDBACK, name="p", subjects=rows, each=1, time=at, apart=apart)
+        backlogs.fill(ledger, load, stage.policy)
+        if backlogs.now(ledger) > first:
+            raise RuntimeError("the rows came too late to be measured")
+        seen = Seen()
+        deleter = sweeping.deleter(stage, ledger, bus, seen)
+        last = first + apart * rows
+        given_up = last + timedelta(seconds=_LATEST * 2)
+        while seen.commands < rows and sweeping.this_now() < given_up:
+            if not deleter.round():
+                sleep(sweeping.REST_SECONDS)
+    if seen.commands < rows:
+        return Held(p99=float("inf"), earliest=seen.earliest)
+    return Held(p99=quantiles(seen.lateness, n=100)[98], earliest=seen.earliest)

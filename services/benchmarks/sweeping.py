@@ -1,0 +1,104 @@
+"""A deleter on the stage: real ledger, real bus, and a note of what went out when."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter, sleep, time
+from uuid import UUID
+
+from schemas import catalogue
+from services.benchmarks.stage import Stage
+from services.bus import Bus
+from services.deleter.loop import Deleter, Limits
+from services.deleter.outlet import BusOutlet
+from services.deleter.relaying import Sent
+from services.deleter.sight import BusSight
+from services.ledger.database import Ledger
+
+_NO_CAP = Limits(commands_per_hour=0)
+REST_SECONDS = 0.02
+"""Between rounds with nothing to do."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a deleter did, as its observer is told."""
+
+    commands: int = 0
+    earliest: float = float("inf")
+    """The shortest time from an instant due to a command's issue, in seconds; below 0 is too early."""
+    lateness: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds from each command's instant due until it was known to be out and marked so."""
+    out_at: dict[datetime, datetime] = field(default_factory=dict)
+    """By instant due: when the last of its commands was known to be out, UTC."""
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """A benchmark's bus is empty: whoever is blind here measures nothing."""
+        if spots:
+            raise RuntimeError(f"the deleter is blind: {spots}")
+
+    def sent(self, commands: Sequence[Sent]) -> None:
+        """Note them."""
+        at = this_now()
+        self.commands += len(commands)
+        for one in commands:
+            self.earliest = min(self.earliest, (one.at - one.due_at).total_seconds())
+            self.lateness.append((at - one.due_at).total_seconds())
+            self.out_at[one.due_at] = at
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """Nobody answers, and nobody minds."""
+
+    def capped(self, cap: int) -> None:
+        """There is no cap."""
+
+
+def this_now() -> datetime:
+    """This machine's clock, UTC; the database on the stage has the same."""
+    return datetime.fromtimestamp(time(), UTC)
+
+
+def open_bus(stage: Stage) -> Bus:
+    """The stage's Kafka with every topic that the deleter needs."""
+    bus = Bus(stage.kafka().bootstrap)
+    business = [catalogue.business_topic(event_type) for event_type in stage.policy.events]
+    commands = [catalogue.commands(system) for system in stage.policy.systems]
+    bus.ensure([*business, *commands, catalogue.TAGGED, catalogue.DEAD_LETTERS])
+    return bus
+
+
+def deleter(
+    stage: Stage, ledger: Ledger, bus: Bus, seen: Seen, limits: Limits = _NO_CAP
+) -> Deleter:
+    """A deleter as `termijn deleter` runs it, without the hourly cap."""
+    return Deleter(
+        ledger=ledger,
+        outlet=BusOutlet(
+            sender=bus.sender(),
+            codec=stage.codec,
+            topics={system: catalogue.commands(system) for system in stage.policy.systems},
+        ),
+        sight=BusSight(
+            ledger=ledger,
+            bus=bus,
+            cluster_id=bus.cluster_id,
+            business=[catalogue.business_topic(one).name for one in stage.policy.events],
+            tagged=[catalogue.TAGGED.name, catalogue.DEAD_LETTERS.name],
+            sleep=sleep,
+        ),
+        policy=stage.policy,
+        observer=seen,
+        now=this_now,
+        limits=limits,
+    )
+
+
+def drained(deleter: Deleter) -> float:
+    """Seconds until nothing is due any more."""
+    started = perf_counter()
+    while deleter.round():
+        pass
+    return perf_counter() - started

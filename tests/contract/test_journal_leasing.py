@@ -1,0 +1,101 @@
+"""A claim may take its own commands for the relay, and what is due last is claimed with the first.
+
+Each on SQLite and on PostgreSQL. Feedback of 1 January 2020 at 12:00Z is due, under D5, a lead time before
+1 January 2021.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.deleter.claiming import Claimed, claim
+from services.deleter.relaying import Outgoing, Patience, Stops, lease, relay
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.journal import Lease
+from services.ledger.rows import change_each
+from tests.contract.arrivals import feedback, order
+from tests.contract.ledgers import POLICY, Bus, instant, rows, take
+
+JOINED = "2020-01-01T12:00:00Z"
+FAR = "2060-01-01T00:00:00Z"
+
+
+def _claim(ledger: Ledger, *, room: int, stopped: frozenset[str] = frozenset()) -> Claimed:
+    taken = Lease(until=instant(FAR) + timedelta(seconds=60), room=room, stopped=stopped)
+    return ledger.write(lambda c: claim(c, POLICY, instant(FAR), limit=100, lease=taken))
+
+
+def _sent(ledger: Ledger, claimed: Claimed, *, told: bool) -> list[Outgoing]:
+    bus = Bus()
+    known = claimed.leased if told else {}
+    ledger.write(
+        lambda c: relay(c, list(claimed.leased), bus, POLICY, instant(FAR), Patience(), known)
+    )
+    return bus.sent
+
+
+def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger: Ledger) -> None:
+    """It is `sending` from the claim's commit on: it may be out, whatever crashes."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    claimed = _claim(ledger, room=10)
+    assert list(claimed.leased) == list(claimed.commands)
+    assert [row.state for row in rows(ledger, tables.command)] == ["sending"]
+    at = instant(FAR)
+    assert ledger.write(lambda c: lease(c, at, Stops(), limit=9)) == []
+    at += timedelta(seconds=60)
+    assert ledger.write(lambda c: lease(c, at, Stops(), limit=9)) == list(claimed.commands)
+
+
+def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Ledger) -> None:
+    """The cap is kept; the others lie in the outbox."""
+    take(ledger, [feedback("e1", JOINED), feedback("e2", "2020-01-01T12:00:01Z")], JOINED)
+    claimed = _claim(ledger, room=1)
+    assert (len(claimed.commands), len(claimed.leased)) == (2, 1)
+    assert sorted(row.state for row in rows(ledger, tables.command)) == ["sending", "unsent"]
+
+
+def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Ledger) -> None:
+    """What is paused or drained gets nothing new."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    claimed = _claim(ledger, room=10, stopped=frozenset({"website"}))
+    assert not claimed.leased
+    assert [row.state for row in rows(ledger, tables.command)] == ["unsent"]
+
+
+def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
+    ledger: Ledger,
+) -> None:
+    """The events that a claim hands on make the message that reading them again makes."""
+    take(ledger, [feedback("e1", JOINED), order("o1", JOINED)], JOINED)
+    claimed = _claim(ledger, room=10)
+    first, again = _sent(ledger, claimed, told=True), _sent(ledger, claimed, told=False)
+    assert len(first) == len(claimed.commands) > 1
+    assert [(one.key, {**one.value, "attempt": 2}) for one in first] == [
+        (one.key, one.value) for one in again
+    ]
+
+
+def test_the_latest_due_is_claimed_with_the_oldest(ledger: Ledger) -> None:
+    """Of eight records that fit, seven have been due for longest, and one became due last."""
+    take(
+        ledger,
+        [feedback(f"e{second}", f"2020-01-01T12:00:{second:02}Z") for second in range(10, 40)],
+        JOINED,
+    )
+    ledger.write(lambda c: claim(c, POLICY, instant(FAR), limit=8))
+    claimed = sorted(row.due_at.second for row in rows(ledger, tables.command))
+    assert claimed == [10, 11, 12, 13, 14, 15, 16, 39]
+
+
+def test_each_row_gets_its_own_values(ledger: Ledger) -> None:
+    """By its key; the others stay as they are."""
+    take(ledger, [feedback("e1", JOINED), feedback("e2", JOINED), feedback("e3", JOINED)], JOINED)
+    first, second, third = sorted(row.record_id for row in rows(ledger, tables.record))
+    changes = [
+        {"record_id": first, "next_due": instant(FAR)},
+        {"record_id": third, "next_due": None},
+    ]
+    ledger.write(lambda c: change_each(c, tables.record, changes))
+    found = {row.record_id: row.next_due for row in rows(ledger, tables.record)}
+    assert found == {first: instant(FAR), second: instant("2020-12-31T12:00:00Z"), third: None}

@@ -1,0 +1,100 @@
+"""The deleter's benchmarks at tiny sizes: they say what they measured, and both sides did the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from schemas.codec import Codec, load
+from services.benchmarks import deleting, fairness, gdprbench, punctual, sweeping, terminating
+from services.benchmarks.deleting import Sizes
+from services.benchmarks.stage import Stage, stage
+from services.bus import Bus
+from services.policy.loader import load as load_policy
+from services.servers.kafka import KafkaCluster
+
+_TINY = Sizes(chunked=2, singles=20, growth=(50, 500), due=20)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    fresh_database: Callable[[], str]
+
+
+@pytest.fixture
+def small(
+    kafka: KafkaCluster, postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    """A stage on the servers that the tests share."""
+    given: dict[str, Any] = {"kafka": lambda _: kafka, "postgres": lambda _: _Server(postgres)}
+    for name, server in given.items():
+        monkeypatch.setattr(Stage, name, server)
+    with stage(load_policy(), Codec(load()), quick=True) as made:
+        yield made
+
+
+@pytest.fixture
+def bus(small: Stage) -> Bus:
+    """The bus with every topic that the deleter needs."""
+    return sweeping.open_bus(small)
+
+
+def test_the_deleter_and_its_statements_alone_write_the_same(small: Stage, bus: Bus) -> None:
+    """Equal members, commands and attempts are checked by the benchmark itself, which raises."""
+    figures = [deleting.chunks(small, bus, _TINY), deleting.singles(small, bus, _TINY)]
+    assert [one.name for one in figures] == ["deleter.chunks", "deleter.singles"]
+    assert all(one.value > 0 and one.baseline for one in figures)
+
+
+def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: Bus) -> None:
+    """Every due row leaves in both; the benchmark itself counts them."""
+    figure = deleting.growth(small, bus, _TINY)
+    assert figure.name == "deleter.growth"
+    assert figure.ratio
+
+
+def test_one_row_among_a_backlog_leaves(small: Stage, bus: Bus) -> None:
+    """One figure, in seconds."""
+    figure = fairness.fair(small, bus, backlog=50)
+    assert figure.name == "fair"
+    assert figure.value > 0
+
+
+def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: Bus) -> None:
+    """Forty rows in two seconds, none before its time."""
+    held = punctual.held(small, bus, rate=20, seconds=2)
+    assert held.on_time
+    assert 0 <= held.earliest < 1
+
+
+def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Stage) -> None:
+    """Five figures; nothing left after the return, by the benchmark's own count."""
+    figures = {one.name: one for one in terminating.terminate(small, records=20_000)}
+    assert list(figures) == [
+        "terminate.move",
+        "terminate.first",
+        "terminate.rss",
+        "terminate.others",
+        "terminate.stopped",
+    ]
+    assert figures["terminate.stopped"].value == 0
+
+
+def test_the_ledger_and_the_plain_table_answer_every_operation_alike(small: Stage) -> None:
+    """Four mixes; a different answer or term would raise."""
+    sizes = gdprbench.Sizes(customers=5, each=4, prospects=5, doomed=200, operations=100)
+    assert [one.name for one in gdprbench.mixes(small, sizes)] == [
+        "gdprbench.controller",
+        "gdprbench.customer",
+        "gdprbench.processor",
+        "gdprbench.regulator",
+    ]
+
+
+@pytest.mark.parametrize("mix", gdprbench.MIXES.values(), ids=list(gdprbench.MIXES))
+def test_a_mix_is_whole(mix: dict[str, float]) -> None:
+    """Its shares add up to all operations."""
+    assert sum(mix.values()) == pytest.approx(1)

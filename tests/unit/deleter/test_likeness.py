@@ -1,0 +1,71 @@
+"""Records that are alike are planned once, and each gets what it would have got by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.deleter import likeness
+from services.deleter.likeness import Planner
+from services.deleter.planning import due_steps
+from services.policy.loader import load
+from services.policy.standing import NOTHING, Standing
+from services.policy.steps import Step
+from services.policy.tagging import ClockKey, Tagged, tag
+from services.sample.events import sample_events
+
+POLICY = load()
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Some clocks have ended; nobody has said anything."""
+
+    ended: dict[str, datetime] = field(default_factory=dict)
+
+    def anchor(self, clock: ClockKey) -> datetime | None:
+        return self.ended.get(str(clock))
+
+    def standing(self, subject: str) -> Standing:
+        return NOTHING
+
+
+def _sample() -> list[Tagged]:
+    events = sample_events(POLICY, STARTED, seed=1, companies=20)
+    return [tag(event, POLICY) for event in events]
+
+
+@pytest.mark.parametrize("years", [0, 1, 2, 3, 7, 9, 20, 30])
+def test_every_record_gets_its_own_steps(years: int) -> None:
+    """Over all sample events, with every second clock ended, from now until everything is due."""
+    now = STARTED + timedelta(days=366 * years)
+    sample = _sample()
+    clocks = sorted({str(one.clock) for tagged in sample for one in tagged.holdings if one.clock})
+    facts = _Facts({clock: STARTED + timedelta(hours=n) for n, clock in enumerate(clocks[::2])})
+    planner = Planner(facts, POLICY, now)
+    planned = [
+        (planner.due(tagged, subject), due_steps(tagged, subject, facts, POLICY, now))
+        for tagged in sample
+        for subject in tagged.subjects
+    ]
+    assert [alike for alike, _ in planned] == [alone for _, alone in planned]
+    assert any(alone for _, alone in planned)
+
+
+def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two invoices of one customer, a minute apart: one look at the policy."""
+    asked = []
+
+    def noted(*given: object) -> list[Step]:
+        asked.append(given)
+        return []
+
+    monkeypatch.setattr(likeness, "due_steps", noted)
+    invoices = [one for one in _sample() if one.type == "billing.invoice-issued"][:1] * 2
+    planner = Planner(_Facts(), POLICY, STARTED)
+    for one in invoices:
+        planner.due(one, one.subjects[0])
+    assert len(asked) == 1
