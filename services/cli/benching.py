@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import click
 
 from services import bootstrap, settings
+from services.benchmarks import comparing, plots
 from services.benchmarks.figures import Figure
 from services.benchmarks.stage import stage
 from services.benchmarks.suite import SUITE
 from services.cli.forms import show
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS = ("name", "value", "unit", "baseline", "ratio", "reach", "met", "runs")
 _QUICK = click.option("--quick", is_flag=True, help="Small sizes, one run each: under 3 minutes.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -52,6 +56,51 @@ def list_(as_json: bool) -> None:
     """Name every benchmark."""
     rows = ({"name": one.name, "title": one.title} for one in SUITE)
     show(rows, as_json=as_json, title="Benchmarks", columns=("name", "title"))
+
+
+@bench.command()
+@click.argument("old", type=_FILE)
+@click.argument("new", type=_FILE)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.15,
+    show_default=True,
+    help="By which part a figure may be worse before it counts: noise.",
+)
+@_JSON
+def compare(old: Path, new: Path, tolerance: float, as_json: bool) -> None:
+    """Compare two runs, files of `termijn bench all --json`; exit code 1 where any figure is worse."""
+    found = list(comparing.compare(comparing.read(old), comparing.read(new), tolerance))
+    rows = (
+        {
+            "name": one.name,
+            "old": one.old,
+            "new": one.new,
+            "change": None if one.change is None else round(one.change, 3),
+            "verdict": one.verdict,
+        }
+        for one in found
+    )
+    columns = ("name", "old", "new", "change", "verdict")
+    show(rows, as_json=as_json, title="Compared", columns=columns)
+    if any(one.verdict in ("worse", "gone") for one in found):
+        sys.exit(1)
+
+
+@bench.command()
+@click.argument("figures", type=_FILE)
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    show_default="the working directory",
+    help="Where the plots go.",
+)
+def plot(figures: Path, directory: Path) -> None:
+    """Draw a run, a file of `termijn bench all --json`, as SVG."""
+    for path in plots.plot(comparing.read(figures), directory):
+        click.echo(path)
 
 
 def _show(names: Collection[str], *, quick: bool, as_json: bool) -> None:
