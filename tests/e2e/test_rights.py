@@ -1,0 +1,174 @@
+"""Rights and holds on real Kafka and PostgreSQL, every role a process, with simulated systems."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from tests.e2e.running import ROLES, Running, business_event, write_events
+
+Event = Mapping[str, Any]
+
+
+def order(number: int, consumer: str) -> Event:
+    """An order of which nothing is due for years."""
+    return business_event(
+        f"order-{number}",
+        "orders.order-placed",
+        f"2026-03-15T13:00:0{number}Z",
+        order_id=f"O{number}",
+        customer_id="C1",
+        consumer_id=consumer,
+        amount="12.50",
+        payment={"method": "ideal"},
+    )
+
+
+def said(id: str, what: str, time: str, **data: Any) -> Event:
+    return business_event(id, f"privacy.{what}", time, **data)
+
+
+def published(running: Running, name: str, *events: Event) -> None:
+    done = running.run(
+        "publish", "--wait", str(write_events(running.directory / f"{name}.jsonl", list(events)))
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def held(running: Running, system: str) -> set[str]:
+    """The events whose data a simulated system really holds."""
+    with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
+        return {one for (one,) in store.execute("SELECT id FROM held").fetchall()}
+
+
+def actions(running: Running) -> set[tuple[str, str]]:
+    return set(running.query("SELECT system, action FROM command"))
+
+
+def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(running: Running) -> None:
+    """K1 asks for erasure under a hold: nothing leaves before its release, and the books stay."""
+    running.start(*ROLES, "sample-systems")
+    published(
+        running,
+        "asked",
+        order(1, "K1"),
+        order(2, "K2"),
+        said(
+            "hold",
+            "hold-placed",
+            "2026-04-01T09:00:00Z",
+            subject="consumer:K1",
+            hold_id="H",
+            ground="legal_claim",
+        ),
+        said(
+            "asked",
+            "request-received",
+            "2026-04-02T09:00:00Z",
+            subject="consumer:K1",
+            request_id="Q",
+            right="erasure",
+        ),
+        said(
+            "known",
+            "identity-verified",
+            "2026-04-03T09:00:00Z",
+            subject="consumer:K1",
+            request_id="Q",
+        ),
+        said(
+            "against",
+            "objection-raised",
+            "2026-04-03T09:00:00Z",
+            subject="consumer:K2",
+            purpose="internal_research",
+        ),
+    )
+    running.until("the objection restricts", lambda: ("research", "restrict") in actions(running))
+    assert actions(running) == {("research", "restrict")}
+    assert held(running, "orders") == {"order-1", "order-2"}
+    published(
+        running,
+        "released",
+        said("free", "hold-released", "2026-05-01T09:00:00Z", subject="consumer:K1", hold_id="H"),
+        said(
+            "no",
+            "objection-decided",
+            "2026-05-01T09:00:00Z",
+            subject="consumer:K2",
+            purpose="internal_research",
+            outcome="rejected",
+        ),
+    )
+    running.until(
+        "all has been answered",
+        lambda: running.count("command", "state = 'acknowledged'") == 7,
+    )
+    assert actions(running) == {
+        ("research", "restrict"),
+        ("research", "lift"),
+        ("orders", "erase"),
+        ("psp", "erase"),
+        ("research", "erase"),
+        ("crm", "erase"),
+        ("mail", "erase"),
+    }
+    assert held(running, "orders") == {"order-2"}
+    assert held(running, "research") == {"order-2"}
+    assert held(running, "accounting") == {"order-1", "order-2"}
+
+
+def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -> None:
+    """No system answers yet: the erasures are recalled, and leave anew once the hold is released."""
+    running.start(*ROLES)
+    asked = (
+        order(1, "K1"),
+        said(
+            "asked",
+            "request-received",
+            "2026-04-02T09:00:00Z",
+            subject="consumer:K1",
+            request_id="Q",
+            right="erasure",
+        ),
+        said(
+            "known",
+            "identity-verified",
+            "2026-04-03T09:00:00Z",
+            subject="consumer:K1",
+            request_id="Q",
+        ),
+    )
+    published(running, "asked", *asked)
+    running.until("five are out", lambda: running.count("command", "state = 'sent'") == 5)
+    first = set(running.query("SELECT command_id FROM command WHERE action = 'erase'"))
+    published(
+        running,
+        "held",
+        said(
+            "hold",
+            "hold-placed",
+            "2026-04-04T09:00:00Z",
+            subject="consumer:K1",
+            hold_id="H",
+            ground="fraud_inquiry",
+        ),
+    )
+    running.until("all are recalled", lambda: running.count("command", "action = 'recall'") == 5)
+    running.start("sample-systems")
+    running.until(
+        "the systems say how far they were",
+        lambda: (
+            running.count("command", "state IN ('recalled', 'acknowledged') AND action = 'erase'")
+            == 5
+        ),
+    )
+    published(
+        running,
+        "released",
+        said("free", "hold-released", "2026-05-01T09:00:00Z", subject="consumer:K1", hold_id="H"),
+    )
+    running.until("orders holds nothing", lambda: held(running, "orders") == set())
+    assert held(running, "accounting") == {"order-1"}
+    assert first <= set(running.query("SELECT command_id FROM command WHERE action = 'erase'"))
