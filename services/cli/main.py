@@ -8,7 +8,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import TermijnError
-from services.cli import benching, looking, operating, policies, publishing, roles, up
+from services.cli import benching, looking, operating, policies, publishing, rights, roles, up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,6 +32,8 @@ for command in (
     operating.status,
     operating.settings_,
     operating.ledger,
+    rights.requests,
+    rights.holds,
     operating.gaps,
     operating.commands,
     operating.dead_letters_,

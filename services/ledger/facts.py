@@ -46,6 +46,22 @@ def tagged_events(
     return {row.event_id: tag(_event(row), policy) for row in rows}
 
 
+def acts_of(connection: Connection, about: Collection[str], policy: Policy) -> list[Act]:
+    """What was said and decided about all subjects, of the kinds that begin with these words."""
+    types = [
+        name
+        for name, event in policy.events.items()
+        if event.act and event.act.partition("-")[0] in about
+    ]
+    query = (
+        select(*_TAGGED)
+        .join(tables.act, tables.act.c.event_id == tables.event.c.event_id)
+        .where(tables.event.c.type.in_(types))
+    )
+    tagged = (tag(_event(row), policy) for row in connection.execute(query))
+    return [one.act for one in tagged if one.act]
+
+
 def known(
     connection: Connection,
     anchors: Mapping[UUID, datetime | None],

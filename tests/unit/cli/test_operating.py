@@ -277,3 +277,59 @@ class _NoBus:
 
     def sender(self) -> None:
         """Nobody."""
+
+
+def said(id: str, what: str, time: str, **data: Any) -> dict[str, Any]:
+    """A privacy event about customer 1."""
+    return {
+        "specversion": "1.0",
+        "id": id,
+        "source": "/crm",
+        "type": f"privacy.{what}",
+        "time": time,
+        "data": {"subject": "customer:1", **data},
+    }
+
+
+def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Ledger) -> None:
+    """A month after receipt, by calendar; an answered one only where it is asked for."""
+    recorded(
+        ledger,
+        said("q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="access"),
+        said("q2", "request-received", "2024-01-10T09:00:00Z", request_id="Q2", right="erasure"),
+        said("a2", "request-answered", "2024-01-20T09:00:00Z", request_id="Q2"),
+    )
+    [row] = termijn("requests", "list", "--json").rows
+    assert (row["request"], row["right"], row["state"]) == ("Q1", "access", "received")
+    assert row["answer_by"] == "2024-02-29T09:00:00Z"
+    assert row["days_left"] < 0
+    every = termijn("requests", "list", "--all", "--json").rows
+    assert [(one["request"], one["state"]) for one in every] == [
+        ("Q1", "received"),
+        ("Q2", "answered"),
+    ]
+
+
+def test_open_holds_are_listed(termijn: Call, ledger: Ledger) -> None:
+    """A released one is not; one on some records names them."""
+    recorded(
+        ledger,
+        said("h1", "hold-placed", "2024-01-01T09:00:00Z", hold_id="H1", ground="legal_claim"),
+        said("r1", "hold-released", "2024-01-02T09:00:00Z", hold_id="H1"),
+        said(
+            "h2",
+            "hold-placed",
+            "2024-01-03T09:00:00Z",
+            hold_id="H2",
+            ground="fraud_inquiry",
+            records=["e1"],
+        ),
+    )
+    assert termijn("holds", "list", "--json").rows == [
+        {
+            "subject": "customer:1",
+            "since": "2024-01-03T09:00:00Z",
+            "records": ["e1"],
+            "too_late_for": [],
+        }
+    ]
