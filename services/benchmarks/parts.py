@@ -55,7 +55,7 @@ def _parts(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterat
         baseline=_microseconds(decoded, len(events), runs),
         runs=runs,
     )
-    arrivals = [_arrival(event, policy) for event in events]
+    arrivals = [arrival_of(event, policy) for event in events]
     yield Figure(
         name="recording.cpu",
         value=_microseconds(lambda: _recorded(arrivals, policy), len(events), runs),
@@ -110,7 +110,8 @@ def _fresh() -> Ledger:
     return ledger
 
 
-def _arrival(event: CloudEvent, policy: Policy) -> Arrival:
+def arrival_of(event: CloudEvent, policy: Policy) -> Arrival:
+    """The event as the recorder gets it, tagged."""
     return Arrival(
         source=event.source,
         id=event.id,

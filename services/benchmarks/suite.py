@@ -6,9 +6,12 @@ from services.benchmarks.deleting import deleting
 from services.benchmarks.fairness import fairness
 from services.benchmarks.figures import Benchmark
 from services.benchmarks.gdprbench import gdprbench
+from services.benchmarks.growth import growth
+from services.benchmarks.memory import memory
 from services.benchmarks.parts import parts
 from services.benchmarks.punctual import punctuality
 from services.benchmarks.rivals import rivals
+from services.benchmarks.scale import scale
 from services.benchmarks.tagging import tagging
 from services.benchmarks.terminating import terminating
 
@@ -16,6 +19,9 @@ SUITE = (
     Benchmark(name="parts", title="Tagging and recording in one process", measure=parts),
     Benchmark(name="tagger", title="The tagger against a copier of bytes", measure=tagging),
     Benchmark(name="rivals", title="The tagger against other frameworks", measure=rivals),
+    Benchmark(name="growth", title="Cost while the ledger grows", measure=growth),
+    Benchmark(name="memory", title="Memory while events go by", measure=memory),
+    Benchmark(name="scale", title="More processes of a role", measure=scale),
     Benchmark(name="deleter", title="The deleter against its statements alone", measure=deleting),
     Benchmark(name="punctual", title="Due rows a second, on time", measure=punctuality),
     Benchmark(name="fair", title="One row among a backlog", measure=fairness),

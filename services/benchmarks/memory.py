@@ -1,0 +1,157 @@
+"""Memory: what each role keeps resident while events go by. Flat is what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+from time import sleep
+from uuid import NAMESPACE_URL, uuid5
+
+from confluent_kafka import TopicPartition
+
+from schemas import catalogue
+from schemas.events import CloudEvent
+from services.benchmarks import backlogs, sweeping
+from services.benchmarks.figures import Figure, at_most
+from services.benchmarks.roles import Role
+from services.benchmarks.stage import Stage
+from services.benchmarks.traffic import wait_until
+from services.bus import Bus, OutMessage
+from services.ledger import schema
+from services.ledger.database import Ledger, open_ledger
+from services.publishing import Publisher
+
+_ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
+_QUICK = (2_000, 6_000)
+_FULL = (100_000, 500_000)
+_OVERDUE = 10
+"""One of so many events is due at once, and is commanded and acknowledged."""
+_AT_ONCE = 5_000
+_SETTLE_SECONDS = 2.0
+_SYSTEM = "website"
+_FLAT = 1.1
+
+
+def memory(stage: Stage) -> Iterator[Figure]:
+    """Resident memory of each role after some events, and after many more."""
+    first, last = _QUICK if stage.quick else _FULL
+    stage.kafka().clear()
+    bus = sweeping.open_bus(stage)
+    url = stage.postgres().fresh_database()
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": stage.kafka().bootstrap,
+        "TERMIJN_KAFKA_GROUP": "memory",
+        "TERMIJN_LEDGER_URL": url,
+        "TERMIJN_DATA": str(stage.directory / "memory"),
+        "TERMIJN_COMMANDS_PER_HOUR": "0",
+    }
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(open_ledger(url)))
+        schema.migrate(ledger)
+        roles = {
+            name: stack.enter_context(Role(name, settings, stage.directory / f"memory-{name}.log"))
+            for name in _ROLES
+        }
+        stack.enter_context(_Answering(stage, bus))
+        _pass_by(stage, bus, ledger, 0, first)
+        before = {name: role.used().resident_bytes for name, role in roles.items()}
+        _pass_by(stage, bus, ledger, first, last)
+        for name, role in roles.items():
+            yield Figure(
+                name=f"memory.{name}",
+                value=role.used().resident_bytes / 2**20,
+                unit=f"MiB resident after {last:,} events, against after {first:,}",
+                baseline=before[name] / 2**20,
+                reach=at_most(_FLAT),
+            )
+
+
+def _pass_by(stage: Stage, bus: Bus, ledger: Ledger, start: int, end: int) -> None:
+    """Publish events, and wait until all are recorded and all that is due is acknowledged."""
+    publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
+    sender = bus.sender()
+    for part in range(start, end, _AT_ONCE):
+        numbers = range(part, min(part + _AT_ONCE, end))
+        sender.send([publisher.message(_feedback(number)) for number in numbers])
+    wait_until(
+        _counted(ledger, "event", "true", end), f"not all of {end} events were recorded", every=1.0
+    )
+    due = -(-end // _OVERDUE)
+    wait_until(
+        _counted(ledger, "command", "state = 'acknowledged'", due),
+        f"not all of {due} commands were acknowledged",
+        every=1.0,
+    )
+    sleep(_SETTLE_SECONDS)
+
+
+def _counted(ledger: Ledger, table: str, where: str, wanted: int) -> Callable[[], bool]:
+    def counted() -> bool:
+        with ledger.transaction() as connection:
+            return backlogs.count(connection, table, where) >= wanted
+
+    return counted
+
+
+def _feedback(number: int) -> CloudEvent:
+    """A visitor's own feedback, of now, or of so long ago that it is overdue."""
+    age = timedelta(days=400 if number % _OVERDUE == 0 else 1)
+    return CloudEvent(
+        id=f"memory-{number}",
+        source="urn:termijn:benchmark",
+        type="website.feedback-given",
+        time=datetime.now(UTC) - age,
+        data={"feedback_id": f"F{number}", "visitor_id": f"V{number}"},
+    )
+
+
+class _Answering:
+    """A system that says `done` to whatever it is told."""
+
+    def __init__(self, stage: Stage, bus: Bus) -> None:
+        self._stage = stage
+        self._bus = bus
+        self._stop = Event()
+        self._thread = Thread(target=self._answer, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _answer(self) -> None:
+        told, answers = catalogue.commands(_SYSTEM), catalogue.acknowledgements(_SYSTEM)
+        sender = self._bus.sender()
+        with closing(self._bus.consumer("memory-answers")) as consumer:
+            consumer.assign([TopicPartition(told.name, one, 0) for one in range(told.partitions)])
+            while not self._stop.is_set():
+                out = []
+                for message in consumer.consume(_AT_ONCE, 0.2):
+                    if message.error() is None:
+                        command = self._stage.codec.decode(told, bytes(message.value() or b""))
+                        value = self._stage.codec.encode(answers, _done(command), own=True)
+                        out.append(
+                            OutMessage(
+                                topic=answers.name, key=bytes(message.key() or b""), value=value
+                            )
+                        )
+                if out:
+                    sender.send(out)
+
+
+def _done(command: dict[str, object]) -> dict[str, object]:
+    return {
+        "acknowledgement_id": str(uuid5(NAMESPACE_URL, str(command["command_id"]))),
+        "command_id": command["command_id"],
+        "system": _SYSTEM,
+        "attempt": command["attempt"],
+        "status": "done",
+        "counts": {"rows": 1},
+        "ground": None,
+        "detail": None,
+        "at": datetime.now(UTC),
+    }
