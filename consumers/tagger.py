@@ -24,7 +24,8 @@ from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.tagging import Untaggable
-from services.tagged import LARGEST, Passed, Place, Tags
+from services.tagged import LARGEST, Passed, Place
+from services.tags import Tags
 from services.vault.sealing import Seal
 
 ROLE = "tagger"

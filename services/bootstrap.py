@@ -41,7 +41,7 @@ from services.policy.model import Policy
 from services.sample.systems import SHOWN, Systems
 from services.settings import Settings
 from services.status import look
-from services.tagged import Tags
+from services.tags import Tags
 from services.vault.sealing import Seal, read_key, read_or_make_key
 
 _LOOK_SECONDS = 5.0

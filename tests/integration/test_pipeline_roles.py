@@ -30,7 +30,7 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import Recorded
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
-from services.tagged import Tags
+from services.tags import Tags
 from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
