@@ -32,6 +32,7 @@ from services.deleter import loop
 from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.relaying import Delivery, Outgoing, Patience
 from services.deleter.sight import BusSight
+from services.forwarding import Forwarder
 from services.ledger import policies, schema
 from services.ledger.database import Ledger, database_now, open_ledger
 from services.metrics import PORTS, Metrics
@@ -173,6 +174,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
             work = Tagger(
                 tags=Tags(policy=policy, codec=codec, topics=needed.business),
                 codec=codec,
+                forwarder=Forwarder.on(bus),
                 sender=bus.sender(),
                 seal=seal,
                 ledger=ledger,

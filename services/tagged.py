@@ -6,7 +6,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from json import JSONEncoder
@@ -103,35 +103,32 @@ class Passing:
             "policy_version": self.policy.version,
             "backfill": event.backfill,
             "deciding": unsaid.deciding,
-            "records": list(self._records(tagged, view)),
+            "records": self._records(tagged, view),
             "moves": [
                 {"clock": move.clock.clock, "key": move.clock.key, "move": move.move}
                 for move in tagged.moves
             ],
         }
 
-    def _records(self, tagged: Tagged, view: View) -> Iterator[dict[str, Any]]:
+    def _records(self, tagged: Tagged, view: View) -> list[dict[str, Any]]:
         """The holdings with their windows as far as the event alone tells them: informative."""
-        for subject in tagged.subjects:
-            holdings = []
-            for holding in tagged.holdings:
-                if holding.subject != subject:
-                    continue
-                seen = view(holding)
-                holdings.append(
-                    {
-                        "purpose": holding.purpose,
-                        "basis": holding.basis,
-                        "rule": holding.rule,
-                        "systems": list(holding.systems),
-                        "anchor": str(self.policy.rules[holding.rule].anchor),
-                        "anchor_at": seen.anchor_at,
-                        "not_before": seen.not_before,
-                        "erase_by": seen.erase_by,
-                        "due_at": {one: at for one, at in seen.due_at.items() if at is not None},
-                    }
-                )
-            yield {"subject": subject, "holdings": holdings}
+        records: dict[str, list[dict[str, Any]]] = {}
+        for holding in tagged.holdings:
+            seen = view(holding)
+            records.setdefault(holding.subject, []).append(
+                {
+                    "purpose": holding.purpose,
+                    "basis": holding.basis,
+                    "rule": holding.rule,
+                    "systems": list(holding.systems),
+                    "anchor": str(self.policy.rules[holding.rule].anchor),
+                    "anchor_at": seen.anchor_at,
+                    "not_before": seen.not_before,
+                    "erase_by": seen.erase_by,
+                    "due_at": {one: at for one, at in seen.due_at.items() if at is not None},
+                }
+            )
+        return [{"subject": subject, "holdings": found} for subject, found in records.items()]
 
 
 def deciding_json(tagged: Tagged) -> str:
