@@ -6,6 +6,7 @@ with its reason; if parking fails the batch is read again, and nothing is lost.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,12 +20,14 @@ from schemas.catalogue import DEAD_LETTERS, TAGGED
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.bus import OutMessage, Sender
+from services.forwarding import Forwarder
 from services.ledger import dead_letters, positions
 from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.tagging import Untaggable
-from services.tagged import LARGEST, Passed, Place, Tags
+from services.tagged import LARGEST, Place
+from services.tags import Tags
 from services.vault.sealing import Seal
 
 ROLE = "tagger"
@@ -33,8 +36,8 @@ ROLE = "tagger"
 class Observer(Protocol):
     """Who wants to know what was tagged and what was parked."""
 
-    def tagged(self, event_type: str) -> None:
-        """An event of that type was tagged."""
+    def tagged(self, event_type: str, events: int) -> None:
+        """Events of that type were tagged."""
 
     def parked(self, letter: DeadLetter) -> None:
         """A message was parked."""
@@ -46,7 +49,9 @@ class Tagger:
 
     tags: Tags
     codec: Codec
+    forwarder: Forwarder
     sender: Sender
+    """For what is parked."""
     seal: Seal
     ledger: Ledger
     observer: Observer
@@ -54,41 +59,36 @@ class Tagger:
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
-        tagged: list[str] = []
+        now = self.now()
+        tagged: Counter[str] = Counter()
+        forwarded: list[tuple[bytes, bytes]] = []
         parked: list[DeadLetter] = []
-        large: list[DeadLetter] = []
-        out: list[OutMessage] = []
         for message in messages:
+            place = Place(
+                str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+            )
             try:
-                passed = self._tagged(message)
+                passed = self.tags.of(
+                    place, headers(message), as_bytes(message.value()), arrival(message, now)
+                )
             except (Undecodable, MalformedEvent, Untaggable) as cause:
-                letter = dead_letter(ROLE, message, cause, self.seal, self.now())
-                parked.append(letter)
-                if len(letter.sealed) <= LARGEST:
-                    out.append(self._parking(letter))
-                else:
-                    large.append(letter)
+                parked.append(dead_letter(ROLE, message, cause, self.seal, now))
             else:
-                tagged.append(passed.type)
-                out.append(OutMessage(topic=TAGGED.name, key=passed.key, value=passed.value))
-        self.sender.send(out)
+                forwarded.append((passed.key, passed.value))
+                tagged[passed.type] += 1
+        self.forwarder.send(TAGGED.name, forwarded)
+        large = [letter for letter in parked if len(letter.sealed) > LARGEST]
+        self.sender.send([self._parking(letter) for letter in parked if letter not in large])
 
         def write(connection: Connection) -> None:
             positions.advance(connection, ROLE, advances)
             dead_letters.park(connection, large)  # the bus would refuse them, at every attempt
 
         self.ledger.write(write)
-        for event_type in tagged:
-            self.observer.tagged(event_type)
+        for event_type, events in tagged.items():
+            self.observer.tagged(event_type, events)
         for letter in parked:
             self.observer.parked(letter)
-
-    def _tagged(self, message: Message) -> Passed:
-        place = Place(
-            str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
-        )
-        arrived = arrival(message, self.now())
-        return self.tags.of(place, headers(message), as_bytes(message.value()), arrived)
 
     def _parking(self, letter: DeadLetter) -> OutMessage:
         value = {

@@ -18,6 +18,7 @@ __all__ = [
     "MalformedEvent",
     "content_hash",
     "from_headers",
+    "hash_of",
     "instant",
     "parse_structured",
     "rfc3339",
@@ -139,17 +140,23 @@ def rfc3339(at: datetime) -> str:
 
 def content_hash(event: CloudEvent) -> bytes:
     """What tells two contents apart, whatever they were encoded in: SHA-256 of type, time and data."""
-    content = [event.type, rfc3339(event.time), _canonical(event.data)]
-    text = json.dumps(
-        content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_text
-    )
+    return hash_of(event.type, rfc3339(event.time), event.data)
+
+
+def hash_of(type: str, time: str, data: Mapping[str, Any]) -> bytes:
+    """The same of an event's type, time (as `rfc3339` writes it) and data."""
+    text = _JSON.encode([type, time, _canonical(data)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _canonical(value: Any) -> Any:
     """Without what is absent: a field that is null and one that is missing say the same."""
     if isinstance(value, Mapping):
-        return {key: _canonical(one) for key, one in value.items() if one is not None}
+        return {
+            key: one if one.__class__ is str else _canonical(one)  # most are
+            for key, one in value.items()
+            if one is not None
+        }
     if isinstance(value, list | tuple):
         return [_canonical(one) for one in value]
     return value
@@ -158,6 +165,9 @@ def _canonical(value: Any) -> Any:
 def _text(value: Any) -> str:
     """What JSON has no type for, as an event file writes it."""
     return rfc3339(value) if isinstance(value, datetime) else str(value)
+
+
+_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_text)
 
 
 def _event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> CloudEvent:

@@ -33,6 +33,7 @@ from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Patience
 from services.deleter.sight import BusSight
+from services.forwarding import Forwarder
 from services.ledger import policies, schema
 from services.ledger.database import Ledger, database_now, open_ledger
 from services.metrics import PORTS, Metrics
@@ -42,7 +43,7 @@ from services.policy.model import Policy
 from services.sample.systems import SHOWN, Systems
 from services.settings import Settings
 from services.status import look
-from services.tagged import Tags
+from services.tags import Tags
 from services.vault.sealing import Seal, read_key, read_or_make_key
 
 _LOOK_SECONDS = 5.0
@@ -153,6 +154,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
             work = Tagger(
                 tags=Tags(policy=policy, codec=codec, topics=needed.business),
                 codec=codec,
+                forwarder=Forwarder.on(bus),
                 sender=bus.sender(),
                 seal=seal,
                 ledger=ledger,

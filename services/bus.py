@@ -124,18 +124,20 @@ class Bus:
         """Something that sends and waits for the broker's word."""
         return Sender(self.producer)
 
-    def producer(self) -> Producer:
-        """A producer that waits for every in-sync replica."""
-        settings: dict[str, str | int | bool] = {
-            "bootstrap.servers": self._bootstrap,
-            "acks": "all",
-            "enable.idempotence": True,
-            "linger.ms": 5,
-            "compression.type": "lz4",
-            "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
-            "log_level": _SILENT,
-        }
-        return Producer(settings)
+    def producer(self, further: Mapping[str, bool] | None = None) -> Producer:
+        """A producer that waits for every in-sync replica, with further settings."""
+        return Producer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                "log_level": _SILENT,
+                **(further or {}),
+            }
+        )
 
     def ensure(self, topics: Iterable[Topic]) -> None:
         """Make the topics that are not there.

@@ -55,9 +55,9 @@ class Observer:
             high=gap.high,
         )
 
-    def tagged(self, event_type: str) -> None:
-        """An event of that type was tagged."""
-        self.metrics.count("termijn_events_tagged_total", type=event_type)
+    def tagged(self, event_type: str, events: int) -> None:
+        """Events of that type were tagged."""
+        self.metrics.count("termijn_events_tagged_total", events, type=event_type)
 
     def parked(self, letter: DeadLetter) -> None:
         """A message was parked."""

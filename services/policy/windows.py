@@ -56,17 +56,21 @@ class Term:
     """It is not due before this: what held until then was another, longer term."""
     cut: Cut | None
     """It is due here at the latest, whatever the rule says."""
+    runs_out_at: datetime | None
+    """When the rule alone has its maximum reached or its minimum over."""
 
     def due(self, lead: Period, policy: Policy) -> datetime | None:
         """When the command for a system with this lead time leaves; nothing while that is open."""
-        at = due(self.rule, self.anchor_at, lead, policy) if self.anchor_at else None
+        at = self.runs_out_at
+        if at and self.anchor_at and self.rule.kind == "at_most":
+            at = max(self.anchor_at, at - lead.exact)
         if at and self.floor:
             at = max(at, self.floor)
         return min(at or self.cut.at, self.cut.at) if self.cut else at
 
     def ends_at(self, policy: Policy) -> datetime | None:
         """When the maximum is reached or the minimum is over; nothing while that is open."""
-        at = _ends(self.rule, self.anchor_at, policy) if self.anchor_at else None
+        at = self.runs_out_at
         if at and self.floor:
             at = max(at, self.floor)
         return min(at or self.cut.at, self.cut.at) if self.cut else at
@@ -104,7 +108,14 @@ def term(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -
     cut = None
     if standing and rule.kind == "at_most":  # a duty of a minimum stands, whatever its basis
         cut = rights.cut(holding, event_time, anchor_at, standing, policy)
-    return Term(holding=holding, rule=rule, anchor_at=anchor_at, floor=floor, cut=cut)
+    return Term(
+        holding=holding,
+        rule=rule,
+        anchor_at=anchor_at,
+        floor=floor,
+        cut=cut,
+        runs_out_at=_ends(rule, anchor_at, policy) if anchor_at else None,
+    )
 
 
 def window(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Window:

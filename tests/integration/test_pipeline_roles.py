@@ -24,13 +24,14 @@ from schemas.codec import Codec, load
 from schemas.events import CloudEvent, to_headers
 from services.bus import Bus, OutMessage, Placed, Sender, Undelivered
 from services.cli.operating import dead_letters_
+from services.forwarding import Forwarder
 from services.ledger import dead_letters, schema, tables
 from services.ledger.database import Ledger, open_ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import Recorded
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
-from services.tagged import Tags
+from services.tags import Tags
 from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
@@ -57,7 +58,7 @@ class Noted:
     parked_: list[DeadLetter] = field(default_factory=list)
     recorded_: list[Recorded] = field(default_factory=list)
 
-    def tagged(self, event_type: str) -> None: ...
+    def tagged(self, event_type: str, events: int) -> None: ...
 
     def parked(self, letter: DeadLetter) -> None:
         self.parked_.append(letter)
@@ -88,6 +89,7 @@ class Stage:
         work = Tagger(
             tags=Tags(policy=POLICY, codec=CODEC, topics=BUSINESS),
             codec=CODEC,
+            forwarder=Forwarder.on(self.bus),
             sender=sender or self.sender,
             seal=Seal(KEY),
             ledger=ledger or self.ledger,

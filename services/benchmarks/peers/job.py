@@ -11,7 +11,8 @@ from typing import Any, Self
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from services.policy.loader import load as load_policy
-from services.tagged import Passed, Place, Tags
+from services.tagged import Passed, Place
+from services.tags import Tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

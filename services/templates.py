@@ -1,0 +1,271 @@
+"""Templates of tagged events: what all events of one shape share is tagged and encoded once.
+
+A shape is an event type with all that decides which holdings its events make; identifiers, times and
+places only fill in what is left open. A template is made by the plain way itself, from an event with
+stand-ins, so that it knows of no schema and of no rule; what has no shape always goes the plain way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from os import urandom
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from services.policy.model import EventType, Policy
+
+# The same in a topic's key and in JSON; the stricter ones also in a clock's key, which is quoted.
+_sound = re.compile(r"[ !#-\[\]-~]{1,512}").fullmatch
+_plain = re.compile(r"[A-Za-z0-9_.~-]{1,512}").fullmatch
+_MOST = 32
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000
+
+# What stands for the values of an event while its template is made; nothing else reads so.
+STAND_INS = tuple(uuid4().hex for _ in range(_MOST))
+_FIRST = datetime(2100, 1, 1, tzinfo=UTC)
+INSTANTS = tuple(_FIRST + timedelta(days=40 * n, microseconds=7919 * n) for n in range(_MOST))
+SOURCE, ID, DECIDING = (uuid4().hex for _ in range(3))
+TIME = datetime(2099, 1, 1, tzinfo=UTC)
+HASH = urandom(32)
+PARTITION = 1_987_654_321
+OFFSET = 4_815_162_342_108_000
+
+Shape = tuple[object, ...]
+_DECIDING_KINDS = (str, bool, tuple)
+Sound = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shapes:
+    """The shapes of one event type's events."""
+
+    switches: tuple[str, ...]
+    """Fields of which the value decides something."""
+    names: tuple[tuple[str, Sound], ...]
+    """Fields that hold an identifier, each with what tells whether it is a usual one."""
+    lists: tuple[str, ...]
+    """Fields that hold several."""
+    subjects: tuple[str, ...]
+    """Fields that hold a subject in full, as kind:id."""
+    kinds: frozenset[str]
+    """Of subjects."""
+
+    @classmethod
+    def of(cls, kind: EventType, policy: Policy) -> Shapes:
+        """The shapes of a type of the policy."""
+        deciding = {
+            name
+            for holding in kind.holdings
+            for name in (*holding.when, *holding.systems_when, holding.systems_from)
+        }
+        if kind.act:
+            deciding.add("purpose")  # which must be one of the policy's
+        named = (*kind.subject, *(one.subject for one in kind.holdings if one.subject))
+        subjects = tuple({one.field for one in named if one.kind is None})
+        free = {
+            name: spec.type
+            for name, spec in kind.fields.items()
+            if name not in deciding and not spec.one_of and spec.default is None
+        }
+        keys = {name for clock in policy.clocks.values() for name in clock.key}
+        keys |= {name for one in kind.holdings for name in one.key.values()}
+        keys |= {name for one in kind.moves for name in one.key.values()}
+        names = tuple(
+            (name, _plain if name in keys else _sound)
+            for name, type_ in free.items()
+            if type_ == "string" and name not in subjects
+        )
+        lists = tuple(name for name, type_ in free.items() if type_ == "strings")
+        open_ = {*(name for name, _ in names), *lists, *subjects}
+        return cls(
+            switches=tuple(name for name in kind.fields if name not in open_),
+            names=names,
+            lists=lists,
+            subjects=subjects,
+            kinds=frozenset(policy.subjects),
+        )
+
+    def find(self, data: Mapping[str, Any]) -> tuple[Shape, Sequence[str]] | None:
+        """An event's shape and its identifiers; nothing where one of them must be looked at."""
+        shape: list[object] = []
+        values: list[str] = []
+        for name, sound in self.names:
+            value = data.get(name)
+            if value is None or value == "":
+                shape.append(False)
+            elif value.__class__ is str and sound(value):
+                shape.append(True)
+                values.append(value)
+            else:
+                return None
+        rare = self.subjects or self.lists or self.switches
+        if rare and not self._find_rare(data, shape, values):
+            return None
+        if len(values) > 1 and len(set(values)) < len(values):
+            return None  # one subject may be named twice, and then it is one record
+        return (tuple(shape), values) if len(values) <= _MOST else None
+
+    def _find_rare(self, data: Mapping[str, Any], shape: list[object], values: list[str]) -> bool:
+        for name in self.subjects:
+            kind, _, identifier = str(data.get(name)).partition(":")
+            if kind not in self.kinds or not _sound(identifier):
+                return False
+            shape.append(kind)
+            values.append(identifier)
+        for name in self.lists:
+            value = data.get(name)
+            if not _listed(value, _plain):
+                return False
+            shape.append(None if value is None else len(value))
+            values += value or ()
+        for name in self.switches:
+            value = data.get(name)
+            if value.__class__ is list and _listed(value, _sound):
+                value = tuple(value)
+            if value is not None and value.__class__ not in _DECIDING_KINDS:
+                return False
+            shape.append(value)
+        return True
+
+    def stood_in(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The data with a stand-in for each identifier, in the order in which `find` lists them."""
+        free = iter(STAND_INS)
+        stood = dict(data)
+        for name, _ in self.names:
+            if data.get(name):
+                stood[name] = next(free)
+        for name in self.subjects:
+            stood[name] = f"{data[name].partition(':')[0]}:{next(free)}"
+        for name in self.lists:
+            if data.get(name) is not None:
+                stood[name] = [next(free) for _ in data[name]]
+        return stood
+
+
+def _listed(value: Any, sound: Sound) -> bool:
+    """Whether it is a list of sound strings, or nothing."""
+    return value is None or (
+        value.__class__ is list and all(one.__class__ is str and sound(one) for one in value)
+    )
+
+
+def string(text: bytes) -> bytes:
+    """Avro's string of these bytes."""
+    size = len(text)
+    return (_SIZES[size] if size < len(_SIZES) else long(size)) + text
+
+
+def long(number: int) -> bytes:
+    """Avro's long, or int, of a number that is not negative: twice it, seven bits at a time."""
+    left = number << 1
+    groups = b""
+    while left > 0x3FFF:
+        groups += _PAIRS[left & 0x3FFF]
+        left >>= 14
+    if left > 0x7F:
+        return groups + bytes((left & 0x7F | 0x80, left >> 7))
+    return groups + bytes((left,))
+
+
+_PAIRS = [bytes((pair & 0x7F | 0x80, pair >> 7 | 0x80)) for pair in range(1 << 14)]
+_SIZES = [long(size) for size in range(64)]
+
+
+def microseconds(at: datetime) -> int:
+    """Avro's timestamp-micros."""
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * _SECOND + since.microseconds
+
+
+class Text:
+    """A text with identifiers in it."""
+
+    __slots__ = ("_format", "_pick")
+
+    def __init__(self, text: str) -> None:
+        """From the text with stand-ins, at least one."""
+        parts = re.split("|".join(STAND_INS), text)
+        indices = [STAND_INS.index(one) for one in re.findall("|".join(STAND_INS), text)]
+        self._format = "%s".join(part.replace("%", "%%") for part in parts)
+        self._pick: Callable[[Sequence[str]], Any] = itemgetter(*indices) if indices else tuple
+
+    def fill(self, values: Sequence[str]) -> bytes:
+        """The text with these identifiers, UTF-8."""
+        text: str = self._format % self._pick(values)
+        return text.encode()
+
+
+class Usual(NamedTuple):
+    """A message whose headers and identifiers need no closer look."""
+
+    source: bytes
+    id: bytes
+    written: str
+    """Its time, as its header has it and its content hash wants it."""
+    time: datetime
+    key: object
+    """Its shape, its import, and the end of its book year where that decides something."""
+    values: Sequence[str]
+
+
+class Template:
+    """The tagged events of one shape: their bytes with holes in them."""
+
+    __slots__ = ("_deciding", "_format", "_key", "_order", "_texts")
+
+    def __init__(self, encoded: bytes, key: str, deciding: str, texts: Sequence[str]) -> None:
+        """From the bytes with stand-ins, the key, the deciding fields and all texts with stand-ins."""
+        self._key = Text(key)
+        self._deciding = Text(deciding)
+        self._texts = [Text(text) for text in texts]
+        fixed: list[Any] = [SOURCE, ID, TIME, HASH, PARTITION, OFFSET, DECIDING]
+        holes = {_encoded(one): at for at, one in enumerate((*fixed, *texts, *INSTANTS))}
+        every = b"|".join(re.escape(one) for one in holes)
+        parts = re.split(every, encoded)
+        self._format = b"%b".join(part.replace(b"%", b"%%") for part in parts)
+        self._order = itemgetter(*(holes[one] for one in re.findall(every, encoded)))
+
+    def fill(
+        self,
+        usual: Usual,
+        content_hash: bytes,
+        partition: int,
+        offset: int,
+        instants: Iterable[datetime],
+    ) -> tuple[bytes, bytes]:
+        """One event's key and bytes."""
+        values = usual.values
+        time = long(microseconds(usual.time))
+        pool = [
+            string(usual.source),
+            string(usual.id),
+            time,
+            content_hash,
+            long(partition),
+            long(offset),
+            string(self._deciding.fill(values)),
+        ]
+        pool += [string(text.fill(values)) for text in self._texts]
+        known = {usual.time: time}  # systems with one lead time share their instant
+        for at in instants:
+            if at not in known:
+                known[at] = long(microseconds(at))
+            pool.append(known[at])
+        filled: bytes = self._format % self._order(pool)
+        return self._key.fill(values), filled
+
+
+def _encoded(stand_in: Any) -> bytes:
+    match stand_in:
+        case str():
+            return string(stand_in.encode())
+        case datetime():
+            return long(microseconds(stand_in))
+        case int():
+            return long(stand_in)
+    return bytes(stand_in)

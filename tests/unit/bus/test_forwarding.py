@@ -1,0 +1,97 @@
+"""Forwarding: nobody hears of what arrives, and what does not is an error; the next send starts anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+
+from services.bus import Undelivered
+from services.forwarding import Forwarder
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeProducer:
+    """Takes a batch as librdkafka does, all but what a value names as the error that it meets."""
+
+    errors: dict[bytes, KafkaError] = field(default_factory=dict)
+    """By value, met at the broker."""
+    refusals: dict[bytes, KafkaError] = field(default_factory=dict)
+    """By value, met before it is queued."""
+    room: int = 1_000
+    """How many messages the local queue takes before it is polled."""
+    silent: bool = False
+    sent: list[bytes] = field(default_factory=list)
+    reports: list[Callable[[], None]] = field(default_factory=list)
+
+    def produce_batch(
+        self, _: str, messages: list[dict[str, Any]], *, on_delivery: Callable[..., None]
+    ) -> None:
+        for number, one in enumerate(messages):
+            value: bytes = one["value"]
+            if number >= self.room:
+                one["_error"] = KafkaError(KafkaError._QUEUE_FULL)
+            elif value in self.refusals:
+                one["_error"] = self.refusals[value]
+            elif value in self.errors:
+                self.reports.append(lambda value=value: on_delivery(self.errors[value], None))  # type: ignore[misc]  # bound now
+            else:
+                self.sent.append(value)
+
+    def poll(self, _: float) -> int:
+        return 0
+
+    def flush(self, _: float) -> int:
+        for report in self.reports:
+            report()
+        self.reports.clear()
+        return int(self.silent)
+
+
+def send(*producers: FakeProducer) -> Callable[..., None]:
+    """A forwarder's send; it opens these producers, one after the other."""
+    left = iter(producers)
+    forwarder = Forwarder(lambda: cast(Producer, next(left)))
+    return lambda *values: forwarder.send("t", [(b"k", value) for value in values])
+
+
+def test_all_are_sent_in_order() -> None:
+    """And nothing is said."""
+    producer = FakeProducer()
+    send(producer)(b"a", b"b")
+    assert producer.sent == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("where", ["errors", "refusals"])
+def test_one_that_fails_fails_the_whole(where: str) -> None:
+    """Wherever it was refused."""
+    producer = FakeProducer(**{where: {b"b": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)}})  # type: ignore[arg-type]  # one of two
+    with pytest.raises(Undelivered, match="t: not delivered: "):
+        send(producer)(b"a", b"b", b"c")
+
+
+def test_silence_is_a_failure() -> None:
+    """What is still in the local queue is not at the broker."""
+    with pytest.raises(Undelivered, match="not taken in time"):
+        send(FakeProducer(silent=True))(b"a")
+
+
+def test_a_full_queue_is_waited_out() -> None:
+    """Each message is sent once."""
+    producer = FakeProducer(room=2)
+    send(producer)(b"a", b"b", b"c", b"d", b"e")
+    assert producer.sent == [b"a", b"b", b"c", b"d", b"e"]
+
+
+def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
+    """One that has met a fatal error never sends again."""
+    fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
+    anew = FakeProducer()
+    the_send = send(FakeProducer(errors={b"a": fatal}), anew)
+    with pytest.raises(Undelivered):
+        the_send(b"a")
+    the_send(b"a")
+    assert anew.sent == [b"a"]

@@ -1,0 +1,194 @@
+"""Tagged events by template: byte for byte what the plain way gives, whatever the event holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from schemas.catalogue import TAGGED, Topic, business_topic
+from schemas.codec import Codec, load
+from schemas.errors import MalformedEvent
+from schemas.events import CloudEvent, from_headers, to_headers
+from services.policy.loader import load as load_policy
+from services.policy.model import Field
+from services.policy.tagging import Untaggable
+from services.tagged import Headers, Passed, Passing, Place
+from services.tags import Tags
+from services.templates import long, string
+
+POLICY = load_policy()
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+class Json(Codec):
+    """Bodies are JSON, so that they can be what no schema of ours would let through."""
+
+    def decode(self, topic: Topic, payload: bytes | None) -> dict[str, Any]:
+        decoded: dict[str, Any] = json.loads(payload or b"{}")
+        return decoded
+
+
+CODEC = Json(load())
+TAGS = Tags(
+    policy=POLICY,
+    codec=CODEC,
+    topics={topic.name: topic for topic in map(business_topic, POLICY.events)},
+)
+LONG = "K" * 513
+ODD: tuple[Any, ...] = (
+    *("", "C 1", "a:b", 'q"\\', "é%s", "C1\n", LONG),
+    *(None, True, 1, [], ["C1"], ["C1", 2]),
+)
+
+
+def values(name: str, field: Field) -> st.SearchStrategy[Any]:
+    """Mostly what a field should hold, and sometimes anything."""
+    usual: st.SearchStrategy[Any]
+    if field.one_of:
+        usual = st.sampled_from(field.one_of)
+    elif field.type == "boolean":
+        usual = st.booleans()
+    elif field.type == "strings":
+        usual = st.lists(st.sampled_from(["K1", "K2", "crm", "repair"]), max_size=3)
+    elif name == "subject":
+        usual = st.sampled_from(["customer:C1", "contact:a b", "nobody:C1", "customer:", "C1"])
+    else:
+        usual = st.sampled_from(["C1", "D-2", "E_3", "F.4", "crm", "direct_marketing"])
+    return st.one_of(usual, usual, usual, usual, st.sampled_from(ODD))
+
+
+def bodies(type: str) -> st.SearchStrategy[dict[str, Any]]:
+    fields = POLICY.events[type].fields
+    return st.fixed_dictionaries({}, optional={n: values(n, f) for n, f in fields.items()})
+
+
+EVENTS = st.sampled_from(sorted(POLICY.events)).flatmap(
+    lambda type: st.tuples(st.just(type), bodies(type))
+)
+TIMES = st.one_of(
+    st.sampled_from(
+        [
+            "2024-12-31T22:59:59Z",
+            "2024-12-31T23:00:00Z",
+            "2026-03-29T01:30:00.000001Z",
+            "2026-03-29T01:30:00.000000Z",
+            "2026-03-15T14:00:00+01:00",
+            "2026-03-15T24:00:00Z",
+            "1999-12-31T23:59:59Z",
+            "2026-07-02T12:00:00Z",
+            "2026-07-02T12:00:01Z",
+        ]
+    ),
+    st.datetimes(datetime(2000, 1, 1), datetime(2026, 7, 1)).map(lambda at: f"{at.isoformat()}Z"),
+)
+
+
+def outcome(made: Any) -> Any:
+    """What it gives, or what it complains of."""
+    try:
+        return made()
+    except (MalformedEvent, Untaggable) as cause:
+        return type(cause), str(cause)
+
+
+def plainly(type: str, headers: Headers, data: Mapping[str, Any], place: Place) -> Passed:
+    """What the tagger passes on, without templates."""
+    event = from_headers(headers, data)
+    if event.type != type:
+        raise MalformedEvent(key="ce_type", why=f"is not the type of {place.topic}")
+    if event.time > NOW + timedelta(days=1):
+        why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
+        raise Untaggable("impossible-time", "time", why)
+    return Passing(policy=POLICY, codec=CODEC).passed(event, place)
+
+
+@given(
+    EVENTS,
+    TIMES,
+    st.sampled_from([b"e1", b"0c1f-\xc3\xa9", b"a b", b"", None]),
+    st.sampled_from([b"/shop", b"urn:x%s"]),
+    st.sampled_from([None, b"B1", b"B 2", b"\x00"]),
+    st.integers(0, 2**40),
+)
+@example(("orders.order-placed", {}), "2026-03-15T13:00:00Z", b"e1", b"/shop", None, 0)
+def test_the_two_ways_agree(
+    typed: tuple[str, dict[str, Any]],
+    time: str,
+    id: bytes | None,
+    source: bytes,
+    backfill: bytes | None,
+    offset: int,
+) -> None:
+    """In the bytes, and in what is wrong with an event; each twice, before and after its shape is known."""
+    type_, data = typed
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", type_.encode()),
+        ("ce_source", source),
+        ("ce_id", id),
+        ("ce_time", time.encode()),
+        ("ce_termijnbackfill", backfill),
+    ]
+    place = Place(f"{type_}.v1", 3, offset)
+    expected = outcome(lambda: plainly(type_, headers, data, place))
+    body = json.dumps(data).encode()
+    for _ in range(2):
+        assert outcome(lambda: TAGS.of(place, headers, body, NOW)) == expected
+
+
+def test_a_template_says_what_the_event_says() -> None:
+    """The second order of its shape, read back from its bytes."""
+    tags = Tags(policy=POLICY, codec=CODEC, topics=TAGS.topics)
+    for number in ("1", "2"):
+        event = CloudEvent(
+            id=f"e{number}",
+            source="/shop",
+            type="orders.order-placed",
+            time=datetime(2026, 3, 15, 13, int(number), tzinfo=UTC),
+            data={
+                "order_id": f"O{number}",
+                "customer_id": f"C{number}",
+                "consumer_id": f"K{number}",
+            },
+        )
+        place = Place("orders.order-placed.v1", int(number), 10 + int(number))
+        body = json.dumps(dict(event.data)).encode()
+        passed = tags.of(place, to_headers(event), body, NOW)
+    value = Codec(load()).decode(TAGGED, passed.value)
+    assert passed.key == b"consumer:K2"
+    assert (value["id"], value["source"], value["partition"], value["offset"]) == (
+        "e2",
+        "/shop",
+        2,
+        12,
+    )
+    assert value["time"] == datetime(2026, 3, 15, 13, 2, tzinfo=UTC)
+    assert value["deciding"] == '{"consumer_id":"K2","customer_id":"C2","order_id":"O2"}'
+    assert {one["subject"] for one in value["records"]} == {"consumer:K2"}
+
+
+@pytest.mark.parametrize(
+    ("number", "encoded"),
+    [
+        (0, "00"),
+        (63, "7e"),
+        (64, "8001"),
+        (8_191, "fe7f"),
+        (8_192, "808001"),
+        (2**51, "80808080808080" + "08"),
+    ],
+)
+def test_numbers_are_avros(number: int, encoded: str) -> None:
+    """Doubled, then seven bits at a time, the low ones first."""
+    assert long(number).hex() == encoded
+
+
+def test_a_string_has_its_length_before_it() -> None:
+    """In bytes."""
+    assert string(b"a" * 64)[:3] == b"\x80\x01a"
