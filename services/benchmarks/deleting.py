@@ -36,7 +36,7 @@ class Sizes:
 
 
 _QUICK = Sizes(chunked=20, singles=5_000, growth=(20_000, 200_000), due=2_000)
-_FULL = Sizes(chunked=200, singles=50_000, growth=(100_000, 3_000_000), due=10_000)
+_FULL = Sizes(chunked=200, singles=30_000, growth=(100_000, 3_000_000), due=10_000)
 
 
 def deleting(stage: Stage) -> Iterator[Figure]:

@@ -80,7 +80,7 @@ class Sizes:
 
 
 _QUICK = Sizes(customers=200, each=40, prospects=100, doomed=1_000, operations=400)
-_FULL = Sizes(customers=2_000, each=40, prospects=1_000, doomed=6_000, operations=4_000)
+_FULL = Sizes(customers=2_000, each=40, prospects=1_000, doomed=3_000, operations=2_000)
 
 
 def gdprbench(stage: Stage) -> Iterator[Figure]:

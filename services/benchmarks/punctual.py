@@ -21,6 +21,8 @@ from services.bus import Bus
 
 _RUN_UP = timedelta(seconds=3)
 """Between the moment at which the rows are there and the first that is due."""
+_LOADED_A_SECOND = 10_000
+"""Rows that are there after a second at least, also on a slow disk."""
 _STEP = 1.25
 _LATEST = 1.0
 """The 99th percentile of lateness that still counts as on time, in seconds."""
@@ -54,7 +56,7 @@ class Held:
 
 
 _QUICK = Sizes(first=1_000, step_seconds=4, steps=2, held_seconds=6)
-_FULL = Sizes(first=5_000, step_seconds=15, steps=4, held_seconds=120)
+_FULL = Sizes(first=3_500, step_seconds=12, steps=4, held_seconds=60)
 
 
 def punctuality(stage: Stage) -> Iterator[Figure]:
@@ -91,10 +93,10 @@ def punctual(stage: Stage, bus: Bus, sizes: Sizes) -> Iterator[Figure]:
 def held(stage: Stage, bus: Bus, rate: int, seconds: int) -> Held:
     """How punctual the deleter is when so many rows become due every second."""
     rows = rate * seconds
+    apart = timedelta(seconds=1) / rate
     with backlogs.fresh_ledger(stage) as ledger:
-        apart = timedelta(seconds=1) / rate
-        load_seconds = timedelta(seconds=rows / 50_000)
-        first = backlogs.now(ledger) + _RUN_UP + load_seconds
+        loading = timedelta(seconds=rows / _LOADED_A_SECOND)
+        first = backlogs.now(ledger) + _RUN_UP + loading
         at = backlogs.time_when_due(FEEDBACK, first, stage.policy)
         load = Load(kind=FEEDBACK, name="p", subjects=rows, each=1, time=at, apart=apart)
         backlogs.fill(ledger, load, stage.policy)

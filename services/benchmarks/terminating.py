@@ -19,11 +19,11 @@ from services.ledger.database import Ledger, database_now
 from services.ledger.recording import Arrival, record
 
 _QUICK = 50_000
-_FULL = 1_000_000
+_FULL = 500_000
 _AGO = timedelta(days=1_000)
 _SOON = timedelta(seconds=3)
 _OTHERS_APART = timedelta(milliseconds=250)
-_WARM, _NEARLY = 0.1, 0.6
+_WARM, _NEARLY = 0.1, 0.5
 """Of the records: where memory is looked at first, and where the customer comes back."""
 _STILL_SECONDS = 3.0
 _PATIENCE_SECONDS = 600.0

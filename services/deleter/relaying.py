@@ -30,6 +30,8 @@ Told = Mapping[UUID, tuple[Tagged, ...]]
 """By command, the events of its records, in the order of its records."""
 _AT_ONCE = 10_000
 """Records that are put together and sent before the next are."""
+_COUNTED = 100
+"""Commands whose records are counted at once."""
 _TOLD = tuple(
     tables.command.c[name]
     for name in (
@@ -103,11 +105,21 @@ class Sent:
     at: datetime
 
 
-def lease(connection: Connection, now: datetime, stops: Stops, *, limit: int) -> list[UUID]:
-    """Take commands whose next attempt is due, so that no other relay does, and mark them `sending`."""
+def lease(
+    connection: Connection,
+    now: datetime,
+    stops: Stops,
+    *,
+    limit: int,
+    records: int | None = None,
+) -> list[UUID]:
+    """Take commands whose next attempt is due, so that no other relay does, and mark them `sending`.
+
+    No more than `limit`, and no more, but for the last, than name so many `records`.
+    """
     column = tables.command.c
     query = (
-        select(column.command_id, column.state)
+        select(column.command_id, column.state, column.action, column.supersedes)
         .where(column.next_attempt_at <= now, column.next_attempt_at.is_not(None))
         .where(column.system.not_in(stops.paused))
         .where(not_(and_(column.system.in_(stops.drained), column.state == "unsent")))
@@ -115,7 +127,9 @@ def lease(connection: Connection, now: datetime, stops: Stops, *, limit: int) ->
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    taken = connection.execute(query).all()
+    taken: Sequence[Any] = connection.execute(query).all()
+    if records is not None:
+        taken = next(_parts(connection, taken, {}, records), [])
     journal.transition(connection, taken, "sending", now, next_attempt_at=now + LEASE)
     return [row.command_id for row in taken]
 
@@ -147,7 +161,7 @@ def relay(
         return []
     deliveries = [
         delivery
-        for part in _parts(connection, rows, told)
+        for part in _parts(connection, rows, told, _AT_ONCE)
         for delivery in outlet.send(compose(connection, part, policy, now, patience, told))
     ]
     _mark_sent(connection, rows, now, patience)
@@ -222,22 +236,24 @@ def compose(
 
 
 def _parts(
-    connection: Connection, rows: Sequence[Row[Any]], told: Told
+    connection: Connection, rows: Sequence[Row[Any]], told: Told, at_once: int
 ) -> Iterator[Sequence[Row[Any]]]:
-    """The rows in parts that name only so many records: what is in memory at once has a bound."""
+    """The rows in parts that name only so many records: what one part takes has a bound."""
     column = tables.member.c.command_id
     query = select(column, func.count().label("records")).group_by(column)
-    unknown = {_covers(row) for row in rows} - told.keys()
-    sizes = {row.command_id: row.records for row in fetch(connection, query, column, unknown)}
     part: list[Row[Any]] = []
     size = 0
-    for row in rows:
-        covers = _covers(row)
-        part.append(row)
-        size += len(told[covers]) if covers in told else sizes[covers]
-        if size >= _AT_ONCE:
-            yield part
-            part, size = [], 0
+    for start in range(0, len(rows), _COUNTED):
+        some = rows[start : start + _COUNTED]
+        unknown = {_covers(row) for row in some} - told.keys()
+        sizes = {row.command_id: row.records for row in fetch(connection, query, column, unknown)}
+        for row in some:
+            covers = _covers(row)
+            part.append(row)
+            size += len(told[covers]) if covers in told else sizes[covers]
+            if size >= at_once:
+                yield part
+                part, size = [], 0
     if part:
         yield part
 

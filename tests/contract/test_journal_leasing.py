@@ -15,7 +15,7 @@ from services.ledger.database import Ledger
 from services.ledger.journal import Lease
 from services.ledger.rows import change_each
 from tests.contract.arrivals import feedback, order
-from tests.contract.ledgers import POLICY, Bus, instant, rows, take
+from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
 
 JOINED = "2020-01-01T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
@@ -86,6 +86,16 @@ def test_the_latest_due_is_claimed_with_the_oldest(ledger: Ledger) -> None:
     ledger.write(lambda c: claim(c, POLICY, instant(FAR), limit=8))
     claimed = sorted(row.due_at.second for row in rows(ledger, tables.command))
     assert claimed == [10, 11, 12, 13, 14, 15, 16, 39]
+
+
+def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger: Ledger) -> None:
+    """Three commands of one record each: two where two records may go, one where none may."""
+    take(ledger, [feedback(f"e{n}", f"2020-01-01T12:00:0{n}Z") for n in range(3)], JOINED)
+    sweep(ledger, FAR)
+    at = instant(FAR)
+    assert len(ledger.write(lambda c: lease(c, at, Stops(), limit=9, records=2))) == 2
+    assert len(ledger.write(lambda c: lease(c, at, Stops(), limit=9, records=0))) == 1
+    assert ledger.write(lambda c: lease(c, at, Stops(), limit=9, records=2)) == []
 
 
 def test_each_row_gets_its_own_values(ledger: Ledger) -> None:
