@@ -37,7 +37,6 @@ _FLAT = 1.1
 def memory(stage: Stage) -> Iterator[Figure]:
     """Resident memory of each role after some events, and after many more."""
     first, last = _QUICK if stage.quick else _FULL
-    stage.kafka().clear()
     bus = sweeping.open_bus(stage)
     url = stage.postgres().fresh_database()
     settings = {

@@ -62,7 +62,8 @@ def this_now() -> datetime:
 
 
 def open_bus(stage: Stage) -> Bus:
-    """The stage's Kafka with every topic that the deleter needs."""
+    """The stage's Kafka, cleared, with every topic that the deleter needs."""
+    stage.kafka().clear()
     bus = Bus(stage.kafka().bootstrap)
     business = [catalogue.business_topic(event_type) for event_type in stage.policy.events]
     commands = [catalogue.commands(system) for system in stage.policy.systems]

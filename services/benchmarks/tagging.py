@@ -88,7 +88,7 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
         schema.migrate(ledger)
         _put(ledger, "paused")
         with Role("tagger", settings, stage.directory / "tagger.log") as role:
-            _until_joined(traffic, f"{group}-{run}-tagger", role)
+            until_joined(traffic, f"{group}-{run}-tagger", role)
             return _spent(traffic, role, TAGGED.name, lambda: _put(ledger, "running"))
 
 
@@ -149,19 +149,19 @@ def _put(ledger: Ledger, state: State) -> None:
     )
 
 
-def _until_joined(traffic: Traffic, group: str, role: Role) -> None:
+def until_joined(traffic: Traffic, group: str, role: Role) -> None:
     """Until the role stands before its first message: what it does to start is not measured."""
 
     def joined() -> bool:
         if not role.alive:
-            raise Stuck(f"the tagger ended; see {role.log}")
+            raise Stuck(f"it ended; see {role.log}")
         asked = traffic.broker.admin.describe_consumer_groups([group])
         try:
             return bool(asked[group].result().state is ConsumerGroupState.STABLE)
         except KafkaException:  # the broker is still making the topic that it keeps groups in
             return False
 
-    wait_until(joined, "the tagger did not join its group", every=0.2)
+    wait_until(joined, f"{group} did not join", every=0.2)
     time.sleep(_SETTLE_SECONDS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from time import monotonic
 
 import click
 
@@ -115,4 +116,6 @@ def _figures(names: Collection[str], *, quick: bool) -> Iterator[Figure]:
     ):
         for one in SUITE:
             if one.name in names:
+                started = monotonic()
                 yield from one.measure(measured)
+                click.echo(f"{one.name}: {monotonic() - started:.0f} s", err=True)
