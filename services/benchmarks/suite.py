@@ -10,6 +10,7 @@ from services.benchmarks.growth import growth
 from services.benchmarks.memory import memory
 from services.benchmarks.parts import parts
 from services.benchmarks.punctual import punctuality
+from services.benchmarks.recording import recording
 from services.benchmarks.rivals import rivals
 from services.benchmarks.scale import scale
 from services.benchmarks.tagging import tagging
@@ -27,4 +28,7 @@ SUITE = (
     Benchmark(name="fair", title="One row among a backlog", measure=fairness),
     Benchmark(name="terminate", title="The end of a large customer", measure=terminating),
     Benchmark(name="gdprbench", title="GDPRBench against a plain table", measure=gdprbench),
+    Benchmark(
+        name="recorder", title="The recorder against its statements alone", measure=recording
+    ),
 )

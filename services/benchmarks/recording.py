@@ -1,0 +1,147 @@
+"""What the recorder costs: tagged messages to committed rows on PostgreSQL, fsync on.
+
+The baseline runs the same statements with rows that PostgreSQL itself has encoded beforehand, in the same
+batches and into tables with the same indexes: what is left when nothing has to be thought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from statistics import median
+from time import perf_counter
+
+from sqlalchemy import Connection
+
+from schemas.catalogue import TAGGED, business_topic
+from schemas.codec import Codec
+from schemas.events import to_headers
+from services.benchmarks.bare import Bare, Rows, transaction_id
+from services.benchmarks.figures import Figure, at_least
+from services.benchmarks.stage import Stage
+from services.ledger import policies, positions, schema
+from services.ledger.arriving import Arrivals
+from services.ledger.database import Ledger, database_now, open_ledger
+from services.ledger.positions import Advance, Log
+from services.ledger.recording import record
+from services.policy.model import Policy
+from services.sample.events import sample_events
+from services.tagged import Place, Tags
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+"""When everything is recorded: what is due by then is the same in every run."""
+_BATCH = 2_000
+"""Messages; as many as the role takes at once."""
+_QUICK = 250
+"""Companies; each makes some thirty events."""
+_FULL = 1_500
+_LOG = Log(cluster_id="benchmark", topic=TAGGED.name, topic_id="benchmark", partition=0)
+
+
+def recording(stage: Stage) -> Iterator[Figure]:
+    """Events a second into the ledger, against its statements alone; bare COPY beside it."""
+    messages = tagged_messages(
+        stage.policy, stage.codec, companies=_QUICK if stage.quick else _FULL
+    )
+    yield from measured(stage, messages, batch=_BATCH)
+
+
+def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator[Figure]:
+    """The figures for these messages.
+
+    Raises:
+        Unequal: the two ways have left other rows.
+    """
+    batches = [messages[start : start + batch] for start in range(0, len(messages), batch)]
+    rows = _rows(stage, batches)
+    thought, bare, copied = [], [], []
+    for _ in range(stage.runs):
+        with closing(fresh(stage)) as ledger, closing(fresh(stage)) as other:
+            thought.append(_timed(lambda: _record_all(ledger, batches, stage)))
+            writer = Bare(other)
+            bare.append(_timed(lambda: writer.write_all(rows)))  # noqa: B023
+            writer.check_equal(ledger)
+        with closing(fresh(stage)) as ledger:
+            copier = Bare(ledger, indexed=False)
+            copied.append(_timed(lambda: copier.copy_all(rows)))  # noqa: B023
+    events = len(messages)
+    yield Figure(
+        name="recorder",
+        value=events / median(thought),
+        unit="events/s: tagged messages to committed rows; against the same statements alone",
+        baseline=events / median(bare),
+        reach=at_least(0.5),
+        runs=stage.runs,
+    )
+    yield Figure(
+        name="recorder.copy",
+        value=events / median(copied),
+        unit="events/s: the same rows by COPY alone into tables without an index",
+        runs=stage.runs,
+    )
+
+
+def tagged_messages(policy: Policy, codec: Codec, *, companies: int) -> Sequence[bytes]:
+    """What the tagger would send for the sample events of some companies, in order of time."""
+    topics = {topic.name: topic for topic in map(business_topic, policy.events)}
+    tags = Tags(policy=policy, codec=codec, topics=topics)
+    found = []
+    for number, event in enumerate(sample_events(policy, AT, seed=1, companies=companies)):
+        topic = business_topic(event.type)
+        place = Place(topic.name, 0, number)
+        body = codec.encode(topic, event.data)
+        found.append(tags.of(place, list(to_headers(event)), body, AT).value)
+    return found
+
+
+def record_batch(
+    connection: Connection, messages: Sequence[bytes], arrivals: Arrivals, advance: Advance
+) -> None:
+    """What the recorder does with a batch, in its order."""
+    taken = [arrivals.of(message) for message in messages]
+    positions.advance(connection, "recorder", [advance])
+    database_now(connection)
+    policies.ensure(connection, arrivals.policy, AT)
+    recorded = record(connection, taken, arrivals.policy, AT)
+    if recorded.new != len(messages):
+        raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
+
+
+def _record_all(ledger: Ledger, batches: Sequence[Sequence[bytes]], stage: Stage) -> None:
+    arrivals = Arrivals(policy=stage.policy, codec=stage.codec)
+    for number, messages in enumerate(batches):
+        with ledger.transaction() as connection:
+            record_batch(connection, messages, arrivals, _advance(number))
+
+
+def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
+    """The rows that each batch writes, as PostgreSQL encodes them."""
+    arrivals = Arrivals(policy=stage.policy, codec=stage.codec)
+    found = []
+    with closing(fresh(stage)) as ledger:
+        for number, messages in enumerate(batches):
+            with ledger.transaction() as connection:
+                record_batch(connection, messages, arrivals, _advance(number))
+                written_by = transaction_id(connection)
+            found.append(Rows.of(ledger, written_by))
+    return found
+
+
+def _advance(number: int) -> Advance:
+    return Advance(log=_LOG, expected=number or None, next=number + 1)
+
+
+def fresh(stage: Stage) -> Ledger:
+    """An empty ledger in a database of its own, fsync on, with the policy active."""
+    ledger = open_ledger(stage.postgres().fresh_database())
+    schema.migrate(ledger)
+    with ledger.transaction() as connection:
+        policies.ensure(connection, stage.policy, AT)
+    return ledger
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started

@@ -1,0 +1,19 @@
+"""Benchmarks of the recorder at tiny size: they hold equal results against each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.codec import Codec, load
+from services.benchmarks import recording
+from services.benchmarks.stage import stage
+from services.policy.loader import load as load_policy
+
+
+@pytest.mark.postgres
+def test_recorded_rows_are_those_that_bare_statements_write() -> None:
+    """In two batches; a difference in any row would be `Unequal`."""
+    with stage(load_policy(), Codec(load()), quick=True) as small:
+        messages = recording.tagged_messages(small.policy, small.codec, companies=2)
+        figures = list(recording.measured(small, messages, batch=len(messages) // 2 + 1))
+    assert [one.name for one in figures] == ["recorder", "recorder.copy"]
