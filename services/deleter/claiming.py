@@ -94,7 +94,13 @@ def claim(
         cursor = chunk[-1].record_id if len(chunk) == MOST_RECORDS else None
         walked.append(walk.walked(now, cursor, policy))
     clocks.save(connection, walked)
-    looks = subjects.looks(connection, now, max(1, limit // MOST_RECORDS), MOST_RECORDS)
+    looks = subjects.looks(
+        connection,
+        now,
+        limit=max(1, limit // _CLOCKS_TO_RECORDS),
+        most=limit,
+        chunk=MOST_RECORDS,
+    )
     members.update((row.record_id, row) for look in looks for row in look.records)
     events = tagged_events(connection, {row.event_id for row in members.values()}, policy)
     siblings = subjects.siblings(connection, looks, events)

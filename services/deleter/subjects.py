@@ -31,8 +31,10 @@ class Look:
     """The last record of the chunk; nothing when the look is over."""
 
 
-def looks(connection: Connection, now: datetime, limit: int, chunk: int) -> list[Look]:
-    """Chunks of the looks that are due, of at most `limit` subjects.
+def looks(
+    connection: Connection, now: datetime, *, limit: int, most: int, chunk: int
+) -> list[Look]:
+    """A chunk of each of the looks that are due: at most `limit` subjects, and hardly over `most` records.
 
     Their rows are not locked yet: clocks are locked before subjects. `looked` sees whether another
     deleter has been there.
@@ -44,7 +46,14 @@ def looks(connection: Connection, now: datetime, limit: int, chunk: int) -> list
         .order_by(column.next_due)
         .limit(limit)
     )
-    return [_look(connection, row, chunk) for row in connection.execute(query).all()]
+    found: list[Look] = []
+    records = 0
+    for row in connection.execute(query).all():
+        if records >= most:
+            break  # the others keep their turn
+        found.append(_look(connection, row, chunk))
+        records += len(found[-1].records)
+    return found
 
 
 def siblings(

@@ -22,7 +22,7 @@ from services.policy.reasons import (
     WITHDRAWN,
 )
 from services.policy.standing import Hold, Standing
-from services.policy.tagging import Holding
+from services.policy.tagging import Change, Holding
 
 OBJECTIONABLE = ("legitimate_interest", "public_task")
 """The grounds that are open to objection (GDPR 21(1))."""
@@ -156,8 +156,16 @@ def _performs_contract(holding: Holding, policy: Policy) -> bool:
 
 
 def _as(holding: Holding) -> Holding:
+    """The holding as its alternative; what it was before is the alternative then."""
     other = holding.alternative
-    return replace(holding, basis=other.basis, rule=other.rule) if other else holding
+    if other is None:
+        return holding
+    back = Change(
+        when="given" if other.when == "withdrawn" else "withdrawn",
+        basis=holding.basis,
+        rule=holding.rule,
+    )
+    return replace(holding, basis=other.basis, rule=other.rule, alternative=back)
 
 
 def _cuts(
