@@ -66,6 +66,8 @@ class _Record:
     tagged: Tagged
     subject: str
     hangs_on: tuple[ClockKey, ...]
+    wakes: tuple[datetime, ...]
+    """The instants, fixed by the event itself, at which it can become due."""
 
 
 def record(
@@ -91,6 +93,7 @@ def record(
             tagged=tagged[identity],
             subject=subject,
             hangs_on=steps.clocks(tagged[identity], subject, policy),
+            wakes=steps.own_wakes(tagged[identity], subject, policy),
         )
         for identity, arrival in fresh.items()
         for subject in tagged[identity].subjects
@@ -99,7 +102,10 @@ def record(
     journal.make_stale(connection, moved.reanchored, policy, now)
     acts.note(connection, _said(fresh, tagged), _mentioned(tagged.values()), now)
     spoken_of = acts.spoken_of(connection, {one.subject for one in records})
-    rows = [_row(one, moved.clocks, spoken_of, policy, now) for one in records]
+    looked_at = {
+        identity for identity, one in tagged.items() if not spoken_of.isdisjoint(one.subjects)
+    }
+    rows = [_row(one, moved.clocks, looked_at, now) for one in records]
     insert(connection, tables.record, sorted(rows, key=lambda row: row["record_id"]))
     hanging = [
         {"clock_id": clock_id(key), "record_id": one.record_id}
@@ -212,13 +218,12 @@ def _mentioned(tagged: Iterable[Tagged]) -> set[str]:
 def _row(
     one: _Record,
     known: Mapping[UUID, clocks.Clock],
-    spoken_of: Set[str],
-    policy: Policy,
+    looked_at: Set[UUID],
     now: datetime,
 ) -> dict[str, Any]:
     """A record's row. It is due by itself where the look that it waits for may have passed it."""
-    wakes = list(steps.own_wakes(one.tagged, one.subject, policy))
-    if not spoken_of.isdisjoint(one.tagged.subjects):
+    wakes = list(one.wakes)
+    if event_id(one.arrival.source, one.arrival.id) in looked_at:
         wakes.append(now)
     wakes += [
         clock.fired_to
@@ -238,8 +243,7 @@ def _is_overdue(
     one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy, now: datetime
 ) -> bool:
     ended = any(known[clock_id(key)].anchor for key in one.hangs_on)
-    wakes = steps.own_wakes(one.tagged, one.subject, policy)
-    if not ended and not any(at < now for at in wakes):
+    if not ended and not any(at < now for at in one.wakes):
         return False
     facts = _Clocks(known)
     return any(step.due < now for step in steps.steps(one.tagged, one.subject, facts, policy))

@@ -53,7 +53,7 @@ def restrictions(
             for held in serving
             if held["purpose"] == objection.purpose and held["basis"] == "legitimate_interest"
         ]
-        if objected:
+        if objected and (objection.decided is None or at < objection.decided):
             lifts = objection.outcome == "rejected"
             yield Span(
                 objection.cause, objected, max(objection.raised, at), objection.decided, lifts
