@@ -60,7 +60,7 @@ class Held:
 
 
 _QUICK = Sizes(first=1_000, step_seconds=4, steps=2, held_seconds=6)
-_FULL = Sizes(first=2_000, step_seconds=12, steps=4, held_seconds=60)
+_FULL = Sizes(first=2_500, step_seconds=12, steps=5, held_seconds=60)
 
 
 def punctuality(stage: Stage) -> Iterator[Figure]:

@@ -203,5 +203,5 @@ def _copy(connection: psycopg.Connection[Any], table: str, data: bytes) -> None:
 @contextmanager
 def _connection(ledger: Ledger) -> Iterator[psycopg.Connection[Any]]:
     url = ledger.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(url, options="-c plan_cache_mode=force_custom_plan") as connection:
         yield connection

@@ -102,6 +102,8 @@ def open_ledger(url: str) -> Ledger:
             connect_args={
                 "options": "-c timezone=UTC"
                 f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
+                # A plan that was kept from when a table was small would scan it when it is large.
+                " -c plan_cache_mode=force_custom_plan"
             },
         )
         return Ledger(engine)
