@@ -28,7 +28,7 @@ _LATEST = 1.0
 """The 99th percentile of lateness that still counts as on time, in seconds."""
 _LOST = 3.0
 """Who is that late, in seconds, does not keep up: the rest is not waited for."""
-_TRIES = 3
+_TRIES = 4
 """How many rates are held for long."""
 
 
