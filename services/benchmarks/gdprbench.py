@@ -1,8 +1,9 @@
 """GDPRBench's mixes (Shastri et al., VLDB 2020) on the ledger, against a tuned plain table.
 
 The proportions are those of the workload files that its authors publish (GDPRbench/GDPRbench,
-`src/workloads/gdpr_*`); the regulator's two other operations, which those leave to defaults, are the
-paper's: 31 % system logs, 23 % verified deletions. Its uniform and zipfian choices are kept.
+`src/workloads/gdpr_*`). Those leave the regulator's two other operations to defaults; here they are 31 %
+system logs and 23 % verified deletions, not checked against the paper. Uniform and zipfian choices are
+kept.
 
 What each operation is here:
 

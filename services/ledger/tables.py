@@ -213,6 +213,12 @@ command = Table(
         postgresql_where=text("next_attempt_at IS NOT NULL"),
         sqlite_where=text("next_attempt_at IS NOT NULL"),
     ),
+    Index(
+        "command_first_sent",
+        "first_sent_at",
+        postgresql_where=text("first_sent_at IS NOT NULL"),
+        sqlite_where=text("first_sent_at IS NOT NULL"),
+    ),
     Index("command_created", "created_at"),
     Index("command_state", "system", "state"),
 )

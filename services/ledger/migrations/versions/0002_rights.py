@@ -11,6 +11,7 @@ branch_labels = None
 depends_on = None
 
 _DUE = sa.text("next_due IS NOT NULL")
+_SENT = sa.text("first_sent_at IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -30,10 +31,18 @@ def upgrade() -> None:
     )
     op.create_index("act_subject", "act", ["subject"])
     op.create_index("record_subject", "record", ["subject", "record_id"])
+    op.create_index(
+        "command_first_sent",
+        "command",
+        ["first_sent_at"],
+        postgresql_where=_SENT,
+        sqlite_where=_SENT,
+    )
 
 
 def downgrade() -> None:
     """The subject's row is a lock again."""
+    op.drop_index("command_first_sent", "command", postgresql_where=_SENT, sqlite_where=_SENT)
     op.drop_index("record_subject", "record")
     op.drop_index("act_subject", "act")
     op.drop_table("act")
