@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -18,8 +18,9 @@ from services.ledger import dead_letters, policies, positions
 from services.ledger.arriving import Arrivals, decoded
 from services.ledger.database import Ledger, database_now
 from services.ledger.dead_letters import DeadLetter
+from services.ledger.plans import Arrival, Plan, Plans
 from services.ledger.positions import Advance
-from services.ledger.recording import Arrival, Recorded, record
+from services.ledger.recording import Recorded, record_plans
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
 from services.vault.sealing import Seal
@@ -48,21 +49,26 @@ class Recorder:
     seal: Seal
     observer: Observer
     now: Callable[[], datetime]
+    _arrivals: Arrivals = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What it has learned of its events outlives a batch."""
+        arrivals = Arrivals(plans=Plans(policy=self.policy), codec=self.codec)
+        object.__setattr__(self, "_arrivals", arrivals)
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Record a batch: compare-and-swap of the positions first, then everything that came."""
-        arrivals: list[Arrival] = []
+        plans: list[Plan] = []
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
         own: list[DeadLetter] = []
-        reader = Arrivals(policy=self.policy, codec=self.codec)
         for message in messages:
             try:
                 if message.topic() == DEAD_LETTERS.name:
                     from_tagger.append(self._letter(message))
                 else:
-                    arrivals.append(reader.of(as_bytes(message.value())))
-                    origin[id(arrivals[-1])] = message
+                    plans.append(self._arrivals.of(as_bytes(message.value())))
+                    origin[id(plans[-1].arrival)] = message
             except (Undecodable, Untaggable) as cause:
                 own.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
 
@@ -70,7 +76,7 @@ class Recorder:
             positions.advance(connection, ROLE, advances)
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
-            recorded = record(connection, arrivals, self.policy, now)
+            recorded = record_plans(connection, plans, self.policy, now)
             conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
             dead_letters.park(connection, [*from_tagger, *own, *conflicts])
             return recorded, conflicts

@@ -65,6 +65,7 @@ class Codec:
         self._registry = registry
         self._frames: dict[str, bytes] = {}
         self._by_id: dict[int, Schema | str] = {}
+        self._heads: dict[tuple[str, str], Any] = {}
 
     def encode(self, topic: Topic, value: Mapping[str, Any], *, own: bool = False) -> bytes:
         """A value in the newest version of its topic's schema, checked, and coerced from JSON.
@@ -103,11 +104,26 @@ class Codec:
         payload = payload or b""
         reader = self._schemas.newest(topic.schema)
         writer, start = self._writer(topic, payload, reader)
-        value = self._read(topic, payload, start, writer, None)
+        value = self._read(topic, payload, start, writer.parsed)
         if writer is not reader:
             # Twice, since fastavro checks nothing of the fields that it passes over in resolving.
-            value = self._read(topic, payload, start, writer, reader)
+            value = self._read(topic, payload, start, writer.parsed, reader.parsed)
         return value
+
+    def decode_head(self, topic: Topic, payload: bytes | None, last: str) -> dict[str, Any]:
+        """The fields of a message up to and including `last`; what stands behind them is not looked at.
+
+        One that was written in another version than the newest is read whole. Raises as `decode` does.
+        """
+        payload = payload or b""
+        reader = self._schemas.newest(topic.schema)
+        writer, start = self._writer(topic, payload, reader)
+        if writer is not reader:
+            return self.decode(topic, payload)
+        head = self._heads.get((topic.schema, last))
+        if head is None:
+            head = self._heads[topic.schema, last] = _head(reader, last)
+        return self._read(topic, payload, start, head, whole=False)
 
     def register(self, topic: Topic) -> int:
         """Register all versions of a topic's schema, oldest first; the answer is the newest's id.
@@ -132,13 +148,19 @@ class Codec:
         return frame
 
     def _read(
-        self, topic: Topic, payload: bytes, start: int, writer: Schema, reader: Schema | None
+        self,
+        topic: Topic,
+        payload: bytes,
+        start: int,
+        writer: Any,
+        reader: Any = None,
+        *,
+        whole: bool = True,
     ) -> dict[str, Any]:
         body = BytesIO(payload)
         body.seek(start)
-        resolved = None if reader is None else reader.parsed
         try:
-            value = fastavro.schemaless_reader(body, writer.parsed, resolved)
+            value = fastavro.schemaless_reader(body, writer, reader)
         # Bytes from outside make fastavro raise whatever Python's types raise.
         except Exception as cause:
             if isinstance(cause, EOFError | IndexError) and body.tell() >= len(payload):
@@ -146,7 +168,7 @@ class Codec:
             else:
                 why = f"does not fit the schema that it names ({type(cause).__name__})"
             raise Undecodable(why=why, topic=topic.name) from cause
-        if left := len(payload) - body.tell():
+        if whole and (left := len(payload) - body.tell()):
             raise Undecodable(why=f"has {left} bytes after its end", topic=topic.name)
         return cast(dict[str, Any], value)
 
@@ -224,6 +246,13 @@ def _read(directory: Path | Traversable) -> Iterable[Schema]:
         except Exception as cause:
             why = f"is no schema that can be used: {cause or type(cause).__name__}"
             raise InvalidSchema(file=str(file), why=why) from cause
+
+
+def _head(schema: Schema, last: str) -> Any:
+    """The schema of a record's first fields."""
+    fields = schema.definition["fields"]
+    end = [one["name"] for one in fields].index(last) + 1
+    return fastavro.parse_schema({**schema.definition, "fields": fields[:end]})
 
 
 def _schema(name: str, version: int, definition: Any) -> Schema:

@@ -21,7 +21,8 @@ from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease
 from services.deleter.settling import Answer, settle
 from services.ledger import tables
 from services.ledger.database import Ledger
-from services.ledger.recording import Arrival, record
+from services.ledger.plans import Arrival
+from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
 

@@ -196,8 +196,12 @@ class Text:
 
     def fill(self, values: Sequence[str]) -> bytes:
         """The text with these identifiers, UTF-8."""
+        return self.written(values).encode()
+
+    def written(self, values: Sequence[str]) -> str:
+        """The text with these identifiers."""
         text: str = self._format % self._pick(values)
-        return text.encode()
+        return text
 
 
 class Usual(NamedTuple):

@@ -18,9 +18,10 @@ from services.benchmarks.stage import Stage
 from services.ledger import clocks, policies, schema
 from services.ledger.clocks import Move
 from services.ledger.database import Ledger, database_now, open_ledger
+from services.ledger.keys import Named, clock_id
 from services.policy import steps
 from services.policy.model import Policy
-from services.policy.tagging import ClockKey, ClockMove, Tagged, tag
+from services.policy.tagging import ClockKey, Tagged, tag
 from services.policy.windows import wakes
 
 SOURCE = "urn:termijn:benchmark"
@@ -150,7 +151,8 @@ def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
         )
         if load.kind.clock:
             keys = (clock_of(load, number) for number in range(load.subjects))
-            clocks.merge(connection, [], dict.fromkeys(keys, load.time), policy)
+            opened = [(Named(clock_id(key), key), load.time) for key in keys]
+            clocks.merge(connection, [], opened, policy)
             connection.execute(
                 text(_HANGING),
                 {"clock": load.kind.clock, "subject": f"{load.kind.subject}:{load.name}-%"},
@@ -159,17 +161,19 @@ def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
 
 def end(ledger: Ledger, load: Load, at: datetime, policy: Policy) -> None:
     """End the clocks of all subjects of a load."""
+    keys = [clock_of(load, number) for number in range(load.subjects)]
     moves = [
         Move(
-            move=ClockMove(clock=clock_of(load, number), move="end"),
+            clock=Named(clock_id(key), key),
+            move="end",
             time=at,
             source=SOURCE,
             id=f"{load.name}-{number}-end",
             backfill=None,
         )
-        for number in range(load.subjects)
+        for number, key in enumerate(keys)
     ]
-    ledger.write(lambda connection: clocks.merge(connection, moves, {}, policy))
+    ledger.write(lambda connection: clocks.merge(connection, moves, [], policy))
 
 
 def clock_of(load: Load, number: int) -> ClockKey:

@@ -17,7 +17,8 @@ from services.benchmarks.figures import Figure
 from services.benchmarks.stage import Stage
 from services.ledger import schema, tables
 from services.ledger.database import Ledger, open_ledger
-from services.ledger.recording import Arrival, record
+from services.ledger.plans import Arrival
+from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.sample.events import sample_events

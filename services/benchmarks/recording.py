@@ -22,8 +22,9 @@ from services.benchmarks.stage import Stage
 from services.ledger import policies, positions, schema
 from services.ledger.arriving import Arrivals
 from services.ledger.database import Ledger, database_now, open_ledger
+from services.ledger.plans import Plans
 from services.ledger.positions import Advance, Log
-from services.ledger.recording import record
+from services.ledger.recording import record_plans
 from services.policy.model import Policy
 from services.sample.events import sample_events
 from services.tagged import Passing, Place
@@ -98,14 +99,14 @@ def record_batch(
     taken = [arrivals.of(message) for message in messages]
     positions.advance(connection, "recorder", [advance])
     database_now(connection)
-    policies.ensure(connection, arrivals.policy, AT)
-    recorded = record(connection, taken, arrivals.policy, AT)
+    policies.ensure(connection, arrivals.plans.policy, AT)
+    recorded = record_plans(connection, taken, arrivals.plans.policy, AT)
     if recorded.new != len(messages):
         raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
 
 
 def _record_all(ledger: Ledger, batches: Sequence[Sequence[bytes]], stage: Stage) -> None:
-    arrivals = Arrivals(policy=stage.policy, codec=stage.codec)
+    arrivals = Arrivals(plans=Plans(policy=stage.policy), codec=stage.codec)
     for number, messages in enumerate(batches):
         with ledger.transaction() as connection:
             record_batch(connection, messages, arrivals, _advance(number))
@@ -113,7 +114,7 @@ def _record_all(ledger: Ledger, batches: Sequence[Sequence[bytes]], stage: Stage
 
 def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
     """The rows that each batch writes, as PostgreSQL encodes them."""
-    arrivals = Arrivals(policy=stage.policy, codec=stage.codec)
+    arrivals = Arrivals(plans=Plans(policy=stage.policy), codec=stage.codec)
     found = []
     with closing(fresh(stage)) as ledger:
         for number, messages in enumerate(batches):

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, text
 from services.benchmarks.backlogs import SOURCE, Load, clock_of
 from services.deleter.claiming import claim
 from services.ledger.keys import clock_id
-from services.ledger.recording import Arrival, record
+from services.ledger.plans import Arrival
+from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.windows import wakes
 

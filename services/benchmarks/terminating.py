@@ -16,7 +16,8 @@ from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
 from services.deleter.claiming import MOST_RECORDS
 from services.ledger.database import Ledger, database_now
-from services.ledger.recording import Arrival, record
+from services.ledger.plans import Arrival
+from services.ledger.recording import record
 
 _QUICK = 50_000
 _FULL = 500_000

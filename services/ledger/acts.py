@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from services.ledger import journal, tables
-from services.ledger.rows import fetch, insert
+from services.ledger.rows import change_each, fetch, insert
 from services.policy.standing import Act
 
 
@@ -34,14 +34,20 @@ def note(
     by_subject: defaultdict[str, list[Said]] = defaultdict(list)
     for one in said:
         by_subject[one.act.subject].append(one)
-    journal.lock_subjects(connection, {*by_subject, *mentioned})
+    locked = journal.lock_subjects(connection, {*by_subject, *mentioned})
     rows = [
         {"event_id": one.event_id, "subject": one.act.subject, "backfill": one.backfill}
         for one in sorted(said, key=lambda one: one.event_id)
     ]
     insert(connection, tables.act, rows)
+    changed = []
     for subject, those in sorted(by_subject.items()):
-        look_again(connection, subject, min(max(one.act.time, now) for one in those), len(those))
+        known = locked[subject]
+        looks = [max(one.act.time, now) for one in those]
+        looks += [known.next_due] if known.next_due else []
+        acts = known.acts + len(those)
+        changed.append({"subject": subject, "acts": acts, "next_due": min(looks), "cursor": None})
+    change_each(connection, tables.subject, changed)
 
 
 def look_again(connection: Connection, subject: str, at: datetime, acts: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,40 +10,43 @@ from typing import Any
 from schemas.catalogue import TAGGED, Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
-from services.ledger.recording import Arrival, from_deciding_json
-from services.policy.model import Policy
-from services.policy.tagging import Value, tag
+from services.ledger.plans import Arrival, Plan, Plans
+from services.policy.tagging import Value
+
+# What stands behind it in a tagged event is informative: windows follow from the active policy alone.
+_LAST = "deciding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
     """Reads tagged events under one policy."""
 
-    policy: Policy
+    plans: Plans
     codec: Codec
 
-    def of(self, payload: bytes | None) -> Arrival:
-        """The arrival in the value of a message.
+    def of(self, payload: bytes | None) -> Plan:
+        """What the value of a message comes to.
 
         Raises:
             Undecodable: it is no tagged event, or holds what no database keeps.
             Untaggable: its deciding fields do not fit the policy; the tagger's may be another.
         """
-        value = decoded(self.codec, TAGGED, payload)
-        arrival = Arrival(
-            source=value["source"],
-            id=value["id"],
-            type=value["type"],
-            time=value["time"],
-            content_hash=value["content_hash"],
-            deciding=_deciding(value["deciding"]),
-            topic=value["topic"],
-            partition=value["partition"],
-            offset=value["offset"],
-            backfill=value["backfill"],
+        value = self.codec.decode_head(TAGGED, payload, _LAST)
+        _check_texts(value, TAGGED)
+        return self.plans.of(
+            Arrival(
+                source=value["source"],
+                id=value["id"],
+                type=value["type"],
+                time=value["time"],
+                content_hash=value["content_hash"],
+                deciding=_deciding(value["deciding"]),
+                topic=value["topic"],
+                partition=value["partition"],
+                offset=value["offset"],
+                backfill=value["backfill"],
+            )
         )
-        tag(arrival, self.policy)
-        return arrival
 
 
 def decoded(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, Any]:
@@ -52,14 +56,21 @@ def decoded(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, A
         Undecodable: it is none, or a text of it has a null character, which PostgreSQL keeps nowhere.
     """
     value = codec.decode(topic, payload)
-    for name, one in value.items():
-        if isinstance(one, str) and "\0" in one:
-            raise Undecodable(why=f"{name} holds a null character", topic=topic.name)
+    _check_texts(value, topic)
     return value
+
+
+def _check_texts(value: Mapping[str, Any], topic: Topic) -> None:
+    for name, one in value.items():
+        if one.__class__ is str and "\0" in one:
+            raise Undecodable(why=f"{name} holds a null character", topic=topic.name)
 
 
 def _deciding(text: str) -> dict[str, Value]:
     try:
-        return from_deciding_json(text)
-    except (ValueError, AttributeError, RecursionError) as cause:
-        raise Undecodable(why="deciding is no JSON object", topic=TAGGED.name) from cause
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise Undecodable(why="deciding is no JSON", topic=TAGGED.name) from cause
+    if not isinstance(fields, dict):
+        raise Undecodable(why="deciding is no JSON object", topic=TAGGED.name)
+    return fields

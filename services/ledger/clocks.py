@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
-from services.ledger.keys import clock_id
-from services.ledger.rows import fetch, insert_missing
+from services.ledger.keys import Named, clock_id
+from services.ledger.rows import change_each, fetch, insert_in_order
 from services.policy.model import Policy
-from services.policy.tagging import ClockKey, ClockMove
+from services.policy.tagging import ClockKey
 from services.policy.windows import wakes
 
 
@@ -22,7 +23,8 @@ from services.policy.windows import wakes
 class Move:
     """A clock move with the event that made it."""
 
-    move: ClockMove
+    clock: Named
+    move: Literal["start", "end"]
     time: datetime
     source: str
     id: str
@@ -60,6 +62,12 @@ class Clock:
         """Where it stands for the deleter: one that an unreleased import decides counts as open."""
         return None if self.backfill else self.anchor_at
 
+    def has_woken(self, now: datetime) -> bool:
+        """Whether anything that hangs on it can have become due before an instant."""
+        if self.anchor is None:
+            return False
+        return bool(self.fired_to or (self.next_due and self.next_due < now))
+
     def opened(self, at: datetime) -> Clock:
         """The clock with a record of that time under it."""
         return self if self.opened_at and self.opened_at <= at else replace(self, opened_at=at)
@@ -70,7 +78,7 @@ class Clock:
             return self
         return replace(
             self,
-            ended=move.move.move == "end",
+            ended=move.move == "end",
             moved_at=move.time,
             moved_source=move.source,
             moved_id=move.id,
@@ -89,7 +97,7 @@ class Clock:
         ]
         anchor_at, backfill = min(ends, key=lambda end: end[0], default=(None, None))
         if anchor_at == self.anchor_at:
-            return replace(self, backfill=backfill)
+            return self if backfill == self.backfill else replace(self, backfill=backfill)
         changed = replace(self, anchor_at=anchor_at, epoch=self.epoch + 1, backfill=backfill)
         return changed.rewound(policy)
 
@@ -108,6 +116,10 @@ class Clock:
         return replace(self, fired_to=fired_to, cursor=None, next_due=min(later, default=None))
 
 
+_COLUMNS = tuple(one.name for one in fields(Clock))
+_values = attrgetter(*_COLUMNS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
     """What became of the clocks that a batch touched."""
@@ -119,45 +131,45 @@ class Moved:
 
 def merge(
     connection: Connection,
-    moves: Iterable[Move],
-    opened: Mapping[ClockKey, datetime],
+    moves: Sequence[Move],
+    opened: Sequence[tuple[Named, datetime]],
     policy: Policy,
 ) -> Moved:
     """Merge moves and newly hanging records into the clocks; their rows stay locked.
 
-    Rows are locked parents first, each level sorted by id, so that no two batches wait for each other.
+    Rows are locked, and then inserted, parents first, each level sorted by id, so that no two batches
+    wait for each other. Where another batch has inserted one first, this one is done again (23505).
     """
-    moves = list(moves)
-    keys = {*opened, *(move.move.clock for move in moves)}
-    parents = {key.parent for key in keys if key.parent}
-    _ensure(connection, keys | parents)
-    locked_parents = _lock_ids(
-        connection, {clock_id(key) for key in parents | keys if not key.parent}
-    )
-    before = {one.clock_id: one for one in locked_parents}
-    moved_parents = {
-        clock_id(move.move.clock) for move in moves if clock_id(move.move.clock) in before
+    keys = {one.id: one.clock for one in (*(move.clock for move in moves), *(o for o, _ in opened))}
+    parents = {clock_id(key.parent): key.parent for key in keys.values() if key.parent}
+    keys |= parents
+    before = _locked(connection, [one for one, key in keys.items() if not key.parent])
+    children = {one for one, key in keys.items() if key.parent}
+    children |= _children(connection, {move.clock.id for move in moves} & before.keys())
+    before |= _locked(connection, children)
+    first = {named.id: at for named, at in opened}
+    after = {
+        one: clock.opened(first[one]) if one in first else clock for one, clock in before.items()
     }
-    wanted = {clock_id(key) for key in keys if key.parent}
-    wanted |= _children(connection, moved_parents)
-    before |= {one.clock_id: one for one in _lock_ids(connection, wanted)}
-    after = dict(before)
+    for one, key in keys.items():
+        if one not in before:
+            after[one] = _fresh(one, key, first.get(one))
     for move in moves:
-        identity = clock_id(move.move.clock)
-        after[identity] = after[identity].moved(move)
-    for key, at in opened.items():
-        identity = clock_id(key)
-        after[identity] = after[identity].opened(at)
+        after[move.clock.id] = after[move.clock.id].moved(move)
     for identity, clock in list(after.items()):
         parent = after[clock.parent_id] if clock.parent_id else None
-        after[identity] = clock.anchored(parent, policy)
-    save(connection, [clock for identity, clock in after.items() if clock != before[identity]])
+        if parent or clock.moved_at:
+            after[identity] = clock.anchored(parent, policy)
+    fresh = [clock for identity, clock in after.items() if identity not in before]
+    for level in (False, True):
+        _insert(connection, [one for one in fresh if bool(one.parent_id) is level])
+    save(connection, [after[one] for one, clock in before.items() if after[one] != clock])
     return Moved(
         clocks=after,
         reanchored=tuple(
             identity
-            for identity, clock in sorted(after.items())
-            if before[identity].anchor_at not in (None, clock.anchor_at)
+            for identity, clock in sorted(before.items())
+            if clock.anchor_at not in (None, after[identity].anchor_at)
         ),
     )
 
@@ -172,16 +184,12 @@ def read(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Clock]:
 
 def save(connection: Connection, clocks: Collection[Clock]) -> None:
     """Write changed clocks back."""
-    if not clocks:
-        return
-    rows = [{f"new_{name}": value for name, value in asdict(one).items()} for one in clocks]
-    names = [column.name for column in tables.clock.c if column.name != "clock_id"]
-    statement = (
-        update(tables.clock)
-        .where(tables.clock.c.clock_id == bindparam("new_clock_id"))
-        .values({name: bindparam(f"new_{name}") for name in names})
+    ordered = sorted(clocks, key=lambda one: one.clock_id.int)
+    change_each(
+        connection,
+        tables.clock,
+        [dict(zip(_COLUMNS, _values(one), strict=True)) for one in ordered],
     )
-    connection.execute(statement, sorted(rows, key=lambda row: row["new_clock_id"]))
 
 
 def clock(row: Row[Any]) -> Clock:
@@ -189,26 +197,25 @@ def clock(row: Row[Any]) -> Clock:
     return Clock(**row._mapping)
 
 
-def _ensure(connection: Connection, keys: Collection[ClockKey]) -> None:
-    fresh = (
-        Clock(
-            clock_id=clock_id(key),
-            clock=key.clock,
-            key=key.key,
-            parent_id=clock_id(key.parent) if key.parent else None,
-        )
-        for key in keys
+def _fresh(identity: UUID, key: ClockKey, opened_at: datetime | None) -> Clock:
+    return Clock(
+        clock_id=identity,
+        clock=key.clock,
+        key=key.key,
+        parent_id=clock_id(key.parent) if key.parent else None,
+        opened_at=opened_at,
     )
-    rows = sorted((asdict(one) for one in fresh), key=lambda row: row["clock_id"])
-    for level in (False, True):
-        insert_missing(
-            connection, tables.clock, [row for row in rows if bool(row["parent_id"]) is level]
-        )
 
 
-def _lock_ids(connection: Connection, ids: Collection[UUID]) -> list[Clock]:
+def _insert(connection: Connection, clocks: Collection[Clock]) -> None:
+    ordered = sorted(clocks, key=lambda one: one.clock_id.int)
+    insert_in_order(connection, tables.clock, _COLUMNS, [_values(one) for one in ordered])
+
+
+def _locked(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Clock]:
     query = select(tables.clock).order_by(tables.clock.c.clock_id).with_for_update()
-    return [clock(row) for row in fetch(connection, query, tables.clock.c.clock_id, ids)]
+    rows = fetch(connection, query, tables.clock.c.clock_id, ids)
+    return {row.clock_id: clock(row) for row in rows}
 
 
 def _children(connection: Connection, parents: Collection[UUID]) -> set[UUID]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
 from services.ledger.keys import clock_id
-from services.ledger.recording import from_deciding_json
+from services.ledger.plans import from_deciding_json
 from services.ledger.rows import fetch
 from services.policy.model import Policy
 from services.policy.standing import NOTHING, Act, Standing, standing

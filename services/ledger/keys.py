@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from uuid import UUID, uuid5
+from hashlib import sha1
+from typing import NamedTuple
+from uuid import UUID
 
 from services.policy.tagging import ClockKey
 
-_EVENT = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c01")
-_RECORD = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c02")
-_CLOCK = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c03")
+_EVENT = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c01").bytes
+_RECORD = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c02").bytes
+_CLOCK = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c03").bytes
 
 
 def event_id(source: str, id: str) -> UUID:
     """The identity of an event: CloudEvents `source` and `id`."""
-    return uuid5(_EVENT, f"{source}\0{id}")
+    return _uuid5(_EVENT, f"{source}\0{id}")
 
 
 def record_id(source: str, id: str, subject: str) -> UUID:
     """The identity of a record: an event's data on one subject."""
-    return uuid5(_RECORD, f"{source}\0{id}\0{subject}")
+    return _uuid5(_RECORD, f"{source}\0{id}\0{subject}")
 
 
 @lru_cache(maxsize=16_384)
 def clock_id(clock: ClockKey) -> UUID:
     """The identity of a shared clock: its kind and its key."""
-    return uuid5(_CLOCK, f"{clock.clock}\0{clock.key}")
+    return _uuid5(_CLOCK, f"{clock.clock}\0{clock.key}")
+
+
+class Named(NamedTuple):
+    """A shared clock with its identity."""
+
+    id: UUID
+    clock: ClockKey
+
+
+@lru_cache(maxsize=16_384)
+def named(clock: str, key: str, parent: str | None, parent_key: str) -> Named:
+    """A clock by its kind and key, under its parent's if it has one."""
+    above = ClockKey(clock=parent, key=parent_key) if parent else None
+    found = ClockKey(clock=clock, key=key, parent=above)
+    return Named(clock_id(found), found)
+
+
+def _uuid5(namespace: bytes, name: str) -> UUID:
+    """What `uuid.uuid5` gives, in half the time."""
+    digest = sha1(namespace + name.encode(), usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)

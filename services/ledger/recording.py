@@ -6,43 +6,40 @@ by their last writer, and everything of a batch commits, or nothing.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from services.ledger import acts, backfills, clocks, journal, tables
-from services.ledger.keys import clock_id, event_id, record_id
-from services.ledger.rows import fetch, insert
+from services.ledger.keys import Named, clock_id
+from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
+from services.ledger.rows import fetch, insert_in_order
 from services.policy import steps
 from services.policy.model import Policy
-from services.policy.tagging import ClockKey, Tagged, Value, tag
+from services.policy.tagging import ClockKey, tag
 from services.policy.windows import EventAlone
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """A tagged event as it comes off the bus: deciding fields, and where its original stood."""
-
-    source: str
-    id: str
-    type: str
-    time: datetime
-    content_hash: bytes
-    deciding: Mapping[str, Value]
-    topic: str
-    partition: int
-    offset: int
-    backfill: str | None = None
-
-    @property
-    def data(self) -> Mapping[str, Value]:
-        """The deciding fields: all that tagging looks at."""
-        return self.deciding
+_EVENT = (
+    "event_id",
+    "source",
+    "id",
+    "type",
+    "time",
+    "content_hash",
+    "deciding",
+    "topic",
+    "partition",
+    "offset",
+)
+_RECORD = ("record_id", "event_id", "subject", "next_due", "backfill")
+_HANGING = ("clock_id", "record_id")
+_by_event_id = attrgetter("event_id.int")
+_by_record_id = attrgetter("planned.record_id.int")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +56,9 @@ class Recorded:
     """Records that were due before they arrived."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Record:
-    record_id: UUID
-    arrival: Arrival
-    tagged: Tagged
-    subject: str
-    hangs_on: tuple[ClockKey, ...]
-    wakes: tuple[datetime, ...]
-    """The instants, fixed by the event itself, at which it can become due."""
+class _Record(NamedTuple):
+    planned: PlannedRecord
+    plan: Plan
 
 
 def record(
@@ -78,45 +69,48 @@ def record(
     Raises:
         Untaggable: the deciding fields do not fit the policy; the caller parks that event first.
     """
-    fresh, duplicates, conflicts = _sift(connection, arrivals)
-    held = backfills.held(connection, {one.backfill for one in fresh.values() if one.backfill}, now)
-    fresh = {
-        identity: one if one.backfill in held else replace(one, backfill=None)
-        for identity, one in fresh.items()
-    }
-    tagged = {identity: tag(arrival, policy) for identity, arrival in fresh.items()}
+    return record_plans(connection, [plan(one, policy) for one in arrivals], policy, now)
+
+
+def record_plans(
+    connection: Connection, plans: Sequence[Plan], policy: Policy, now: datetime
+) -> Recorded:
+    """Record a batch of planned events inside the caller's transaction."""
+    fresh, duplicates, conflicts = _sift(connection, plans)
+    imports = {one.arrival.backfill for one in fresh if one.arrival.backfill}
+    held = backfills.held(connection, imports, now)
+    fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
-    records = [
-        _Record(
-            record_id=record_id(arrival.source, arrival.id, subject),
-            arrival=arrival,
-            tagged=tagged[identity],
-            subject=subject,
-            hangs_on=steps.clocks(tagged[identity], subject, policy),
-            wakes=steps.own_wakes(tagged[identity], subject, policy),
-        )
-        for identity, arrival in fresh.items()
-        for subject in tagged[identity].subjects
-    ]
-    moved = clocks.merge(connection, _moves(fresh, tagged), _opened(records), policy)
+    records = [_Record(planned, one) for one in fresh for planned in one.records]
+    records.sort(key=_by_record_id)
+    moved = clocks.merge(connection, _moves(fresh, held), _opened(records), policy)
     journal.make_stale(connection, moved.reanchored, policy, now)
-    acts.note(connection, _said(fresh, tagged), _mentioned(tagged.values()), now)
-    spoken_of = acts.spoken_of(connection, {one.subject for one in records})
+    mentioned = {one.planned.subject for one in records if one.planned.subject != one.plan.subject}
+    acts.note(connection, _said(fresh, held), mentioned, now)
+    spoken_of = acts.spoken_of(connection, {one.planned.subject for one in records})
     looked_at = {
-        identity for identity, one in tagged.items() if not spoken_of.isdisjoint(one.subjects)
+        one.event_id for one in fresh if any(of.subject in spoken_of for of in one.records)
     }
-    rows = [_row(one, moved.clocks, looked_at, now) for one in records]
-    insert(connection, tables.record, sorted(rows, key=lambda row: row["record_id"]))
-    hanging = [
-        {"clock_id": clock_id(key), "record_id": one.record_id}
-        for one in records
-        for key in one.hangs_on
-    ]
-    insert(
+    insert_in_order(
         connection,
-        tables.hanging,
-        sorted(hanging, key=lambda row: (row["clock_id"], row["record_id"])),
+        tables.record,
+        _RECORD,
+        [
+            (
+                one.planned.record_id,
+                one.plan.event_id,
+                one.planned.subject,
+                _next_due(one, moved.clocks, looked_at, now),
+                one.plan.backfill(held),
+            )
+            for one in records
+        ],
     )
+    hanging = [
+        (clock.id, one.planned.record_id) for one in records for clock in one.planned.hangs_on
+    ]
+    hanging.sort(key=lambda row: row[0].int)  # stable: under a clock in the order of the records
+    insert_in_order(connection, tables.hanging, _HANGING, hanging)
     return Recorded(
         new=len(fresh),
         duplicates=duplicates,
@@ -126,127 +120,104 @@ def record(
     )
 
 
-def deciding_json(deciding: Mapping[str, Value]) -> str:
-    """The deciding fields as canonical JSON."""
-    return json.dumps(deciding, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def from_deciding_json(text: str) -> dict[str, Value]:
-    """The deciding fields from their JSON."""
-    fields = json.loads(text)
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-
-
-def _sift(
-    connection: Connection, arrivals: Sequence[Arrival]
-) -> tuple[dict[UUID, Arrival], int, list[Arrival]]:
+def _sift(connection: Connection, plans: Sequence[Plan]) -> tuple[list[Plan], int, list[Arrival]]:
     """Tell new events from duplicates and from conflicts."""
-    first: dict[UUID, Arrival] = {}
-    identities = [event_id(arrival.source, arrival.id) for arrival in arrivals]
-    for identity, arrival in zip(identities, arrivals, strict=True):
-        first.setdefault(identity, arrival)
+    first: dict[UUID, Plan] = {}
+    for one in plans:
+        first.setdefault(one.event_id, one)
     query = select(tables.event.c.event_id, tables.event.c.content_hash)
     known = {
         row.event_id: bytes(row.content_hash)
         for row in fetch(connection, query, tables.event.c.event_id, first)
     }
-    fresh = {identity: arrival for identity, arrival in first.items() if identity not in known}
-    hashes = known | {identity: arrival.content_hash for identity, arrival in fresh.items()}
-    conflicts = [
-        arrival
-        for identity, arrival in zip(identities, arrivals, strict=True)
-        if arrival.content_hash != hashes[identity]
-    ]
-    return fresh, len(arrivals) - len(fresh) - len(conflicts), conflicts
+    if not known and len(first) == len(plans):
+        return list(plans), 0, []
+    fresh = [one for identity, one in first.items() if identity not in known]
+    hashes = known | {one.event_id: one.arrival.content_hash for one in fresh}
+    conflicts = [one.arrival for one in plans if one.arrival.content_hash != hashes[one.event_id]]
+    return fresh, len(plans) - len(fresh) - len(conflicts), conflicts
 
 
-def _insert_events(connection: Connection, fresh: Mapping[UUID, Arrival]) -> None:
+def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
     rows = [
-        {
-            "event_id": identity,
-            "source": arrival.source,
-            "id": arrival.id,
-            "type": arrival.type,
-            "time": arrival.time,
-            "content_hash": arrival.content_hash,
-            "deciding": deciding_json(arrival.deciding),
-            "topic": arrival.topic,
-            "partition": arrival.partition,
-            "offset": arrival.offset,
-        }
-        for identity, arrival in sorted(fresh.items())
+        (
+            one.event_id,
+            arrival.source,
+            arrival.id,
+            arrival.type,
+            arrival.time,
+            arrival.content_hash,
+            one.deciding,
+            arrival.topic,
+            arrival.partition,
+            arrival.offset,
+        )
+        for one in fresh
+        for arrival in (one.arrival,)
     ]
-    insert(connection, tables.event, rows)
+    insert_in_order(connection, tables.event, _EVENT, rows)
 
 
-def _moves(fresh: Mapping[UUID, Arrival], tagged: Mapping[UUID, Tagged]) -> list[clocks.Move]:
+def _moves(fresh: Sequence[Plan], held: Set[str]) -> list[clocks.Move]:
     return [
         clocks.Move(
-            move=move,
-            time=arrival.time,
-            source=arrival.source,
-            id=arrival.id,
-            backfill=arrival.backfill,
+            clock=move.clock,
+            move=move.move,
+            time=one.arrival.time,
+            source=one.arrival.source,
+            id=one.arrival.id,
+            backfill=one.backfill(held),
         )
-        for identity, arrival in fresh.items()
-        for move in tagged[identity].moves
+        for one in fresh
+        for move in one.moves
     ]
 
 
-def _opened(records: Sequence[_Record]) -> dict[ClockKey, datetime]:
+def _opened(records: Sequence[_Record]) -> list[tuple[Named, datetime]]:
     """When each clock's earliest record of the batch is from."""
-    opened: dict[ClockKey, datetime] = {}
+    opened: dict[UUID, tuple[Named, datetime]] = {}
     for one in records:
-        for key in one.hangs_on:
-            opened[key] = min(one.tagged.time, opened.get(key, one.tagged.time))
-    return opened
+        at = one.plan.arrival.time
+        for clock in one.planned.hangs_on:
+            known = opened.get(clock.id)
+            if known is None or at < known[1]:
+                opened[clock.id] = (clock, at)
+    return list(opened.values())
 
 
-def _said(fresh: Mapping[UUID, Arrival], tagged: Mapping[UUID, Tagged]) -> list[acts.Said]:
+def _said(fresh: Sequence[Plan], held: Set[str]) -> list[acts.Said]:
     return [
-        acts.Said(event_id=identity, act=act, backfill=arrival.backfill)
-        for identity, arrival in fresh.items()
-        if (act := tagged[identity].act)
+        acts.Said(event_id=one.event_id, act=one.act, backfill=one.backfill(held))
+        for one in fresh
+        if one.act
     ]
 
 
-def _mentioned(tagged: Iterable[Tagged]) -> set[str]:
-    """Whose data events hold that are not about them: their acts come by another partition."""
-    return {subject for one in tagged for subject in one.subjects if subject != one.subject}
-
-
-def _row(
-    one: _Record,
-    known: Mapping[UUID, clocks.Clock],
-    looked_at: Set[UUID],
-    now: datetime,
-) -> dict[str, Any]:
-    """A record's row. It is due by itself where the look that it waits for may have passed it."""
-    wakes = list(one.wakes)
-    if event_id(one.arrival.source, one.arrival.id) in looked_at:
+def _next_due(
+    one: _Record, known: Mapping[UUID, clocks.Clock], looked_at: Set[UUID], now: datetime
+) -> datetime | None:
+    """When a record is due by itself: also where the look that it waits for may have passed it."""
+    planned = one.planned
+    wakes = [] if planned.wakes_at is None else [planned.wakes_at]
+    if one.plan.event_id in looked_at:
         wakes.append(now)
-    wakes += [
-        clock.fired_to
-        for key in one.hangs_on
-        if (clock := known[clock_id(key)]) and clock.fired_to is not None
-    ]
-    return {
-        "record_id": one.record_id,
-        "event_id": event_id(one.arrival.source, one.arrival.id),
-        "subject": one.subject,
-        "next_due": min(wakes, default=None),
-        "backfill": one.arrival.backfill,
-    }
+    for clock in planned.hangs_on:
+        fired_to = known[clock.id].fired_to
+        if fired_to is not None:
+            wakes.append(fired_to)
+    return min(wakes, default=None)
 
 
 def _is_overdue(
     one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy, now: datetime
 ) -> bool:
-    ended = any(known[clock_id(key)].anchor for key in one.hangs_on)
-    if not ended and not any(at < now for at in one.wakes):
-        return False
-    facts = _Clocks(known)
-    return any(step.due < now for step in steps.steps(one.tagged, one.subject, facts, policy))
+    wakes_at = one.planned.wakes_at
+    if not (wakes_at and wakes_at < now) and not any(
+        known[clock.id].has_woken(now) for clock in one.planned.hangs_on
+    ):
+        return False  # no step is due before all that it waits for
+    tagged, facts = tag(one.plan.arrival, policy), _Clocks(known)
+    return any(step.due < now for step in steps.steps(tagged, one.planned.subject, facts, policy))
 
 
 class _Clocks(EventAlone):
@@ -260,5 +231,5 @@ class _Clocks(EventAlone):
 
 
 def _is_after_end(one: _Record, known: Mapping[UUID, clocks.Clock]) -> bool:
-    ends = [known[clock_id(key)].anchor_at for key in one.hangs_on]
-    return any(end is not None and one.tagged.time > end for end in ends)
+    ends = [known[clock.id].anchor_at for clock in one.planned.hangs_on]
+    return any(end is not None and one.plan.arrival.time > end for end in ends)

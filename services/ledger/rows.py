@@ -42,7 +42,20 @@ def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None
     if _is_sqlite(connection):
         connection.execute(table.insert(), list(rows))
     else:
-        _copy(connection, table, rows)
+        names = list(rows[0])
+        _copy(connection, table, names, [[row[name] for name in names] for row in rows])
+
+
+def insert_in_order(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert rows that have their values in the order of these columns; likewise."""
+    if not rows:
+        return
+    if _is_sqlite(connection):
+        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        _copy(connection, table, names, rows)
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
@@ -140,15 +153,18 @@ def _insert_arrays(table: Table, rows: Sequence[Values]) -> postgresql.Insert:
     return postgresql.insert(table).from_select(list(rows[0]), select(*given.c))
 
 
-def _copy(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
-    names = list(rows[0])
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+def _copy(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.Identifier(table.name), sql.SQL(", ").join(map(sql.Identifier, names))
     )
+    types = [table.c[name].type.compile(connection.dialect).lower() for name in names]
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(types)
             for row in rows:
-                copy.write_row([row[name] for name in names])
+                copy.write_row(row)
     except psycopg.Error as cause:  # as SQLAlchemy gives it, for whoever tries again
         raise DBAPIError.instance(f"COPY {table.name}", None, cause, psycopg.Error) from cause

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from services.policy import rights
 from services.policy.model import Policy
@@ -26,7 +26,7 @@ from services.policy.reasons import (
 )
 from services.policy.standing import Request
 from services.policy.tagging import ClockKey, Holding, Tagged
-from services.policy.windows import EVENT_ALONE, Facts, Window, due, fixed_anchor, term, window
+from services.policy.windows import Facts, Window, due, fixed_anchor, term, window
 
 Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
 
@@ -107,39 +107,42 @@ def clocks(tagged: Tagged, subject: str, policy: Policy) -> tuple[ClockKey, ...]
 
 def own_wakes(tagged: Tagged, subject: str, policy: Policy) -> tuple[datetime, ...]:
     """The instants, fixed by the event itself, at which a step of the record can become due."""
-    found: set[datetime] = set()
-    own = [holding for holding in tagged.holdings if holding.subject == subject]
-    for holding in own:
+    terms = own_terms(tagged, subject, policy)
+    return tuple(sorted({one.runs_out(tagged.time, policy) for one in terms}))
+
+
+class OwnTerm(NamedTuple):
+    """A term that the event itself starts, as one system is to be told of its end."""
+
+    rule: str | None
+    """Without one it has run out at once."""
+    system: str
+
+    def runs_out(self, event_time: datetime, policy: Policy) -> datetime:
+        """When the command for it leaves."""
+        if self.rule is None:
+            return event_time
+        rule = policy.rules[self.rule]
+        anchor_at = fixed_anchor(rule, event_time, policy)
+        return due(rule, anchor_at, policy.systems[self.system].lead, policy)
+
+
+def own_terms(tagged: Tagged, subject: str, policy: Policy) -> frozenset[OwnTerm]:
+    """Every term of the record that waits for no clock."""
+    found: set[OwnTerm] = set()
+    for holding in tagged.holdings:
+        if holding.subject != subject:
+            continue
         if holding.clock is None:
-            view = window(holding, tagged.time, EVENT_ALONE, policy)
-            found.update(at for at in view.due_at.values() if at is not None)
-            found.update(_alternative_wakes(holding, tagged, policy))
+            rules = [holding.rule, *([holding.alternative.rule] if holding.alternative else [])]
+            found.update(OwnTerm(rule, system) for rule in rules for system in holding.systems)
         if policy.rules[holding.rule].pseudonymise:
-            found.update(_pseudonymisation_wakes(holding, tagged, policy))
-    return tuple(sorted(found))
-
-
-def _pseudonymisation_wakes(holding: Holding, tagged: Tagged, policy: Policy) -> Iterator[datetime]:
-    others = _others(tagged, policy)
-    if not others:
-        yield tagged.time
-    for system in holding.systems:
-        for other in others:
-            if other.clock is None:
-                at = term(other, tagged.time, EVENT_ALONE, policy).due(
-                    policy.systems[system].lead, policy
-                )
-                if at is not None:
-                    yield at
-
-
-def _alternative_wakes(holding: Holding, tagged: Tagged, policy: Policy) -> Iterator[datetime]:
-    if holding.alternative is None:
-        return
-    rule = policy.rules[holding.alternative.rule]
-    anchor_at = fixed_anchor(rule, tagged.time, policy)
-    for system in holding.systems:
-        yield due(rule, anchor_at, policy.systems[system].lead, policy)
+            others = _others(tagged, policy)
+            rules = [other.rule for other in others if other.clock is None]
+            found.update(OwnTerm(rule, system) for rule in rules for system in holding.systems)
+            if not others:
+                found.update(OwnTerm(None, system) for system in holding.systems)
+    return frozenset(found)
 
 
 def _others(tagged: Tagged, policy: Policy) -> tuple[Holding, ...]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from services.ledger import tables
 from services.ledger.database import Ledger
 from services.ledger.keys import event_id, record_id
-from services.ledger.recording import Arrival, record
+from services.ledger.plans import Arrival
+from services.ledger.recording import record
 from tests.contract.arrivals import (
     Event,
     arrival,
