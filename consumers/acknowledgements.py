@@ -15,12 +15,11 @@ from consumers.messages import as_bytes, dead_letter
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
-from services.deleter.settling import Answer, Settled, UnknownCommand, settle
+from services.deleter.settling import Answer, Settled, settle_all
 from services.ledger import dead_letters, positions
 from services.ledger.database import Ledger, database_now
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
-from services.ledger.states import IllegalTransition
 from services.policy.model import Policy
 from services.vault.sealing import Seal
 
@@ -53,17 +52,26 @@ class Acknowledgements:
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Settle a batch of answers: each is kept, or parked, and the positions move with them."""
 
+        answers: list[Answer] = []
+        origins: list[Message] = []
+        undecodable: list[DeadLetter] = []
+        for message in messages:
+            try:
+                answers.append(self._answer(message))
+                origins.append(message)
+            except Undecodable as cause:
+                undecodable.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+
         def write(connection: Connection) -> tuple[list[tuple[Answer, Settled]], list[DeadLetter]]:
             positions.advance(connection, ROLE, advances)
-            now = database_now(connection)
+            results = settle_all(connection, answers, self.policy, database_now(connection))
             settled: list[tuple[Answer, Settled]] = []
-            parked: list[DeadLetter] = []
-            for message in messages:
-                try:
-                    answer = self._answer(message)
-                    settled.append((answer, settle(connection, answer, self.policy, now)))
-                except (Undecodable, UnknownCommand, IllegalTransition) as cause:
-                    parked.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+            parked = list(undecodable)
+            for message, answer, result in zip(origins, answers, results, strict=True):
+                if isinstance(result, Settled):
+                    settled.append((answer, result))
+                else:
+                    parked.append(dead_letter(ROLE, message, result, self.seal, self.now()))
             dead_letters.park(connection, parked)
             return settled, parked
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Column, Connection, Select, and_, or_, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import journal, tables
-from services.ledger.rows import insert
-from services.ledger.states import Happening, State
+from services.ledger.rows import change_each, fetch, insert
+from services.ledger.states import FREED, SETTLED, Happening, IllegalTransition, State, after
 from services.policy.calendar import period
 from services.policy.model import Policy
 
@@ -66,34 +67,154 @@ def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime
         UnknownCommand: there is no such command for that system.
         IllegalTransition: the command cannot be answered so.
     """
-    column = tables.command.c
-    command = connection.execute(
-        select(tables.command).where(column.command_id == answer.command_id).with_for_update()
-    ).one_or_none()
-    if command is None or command.system != answer.system:
-        raise UnknownCommand(answer.command_id, answer.system)
-    known = connection.execute(
-        select(tables.acknowledgement.c.command_id).where(
-            tables.acknowledgement.c.acknowledgement_id == answer.acknowledgement_id
-        )
-    ).first()
-    if known:
-        return Settled(state=command.state, suspicious=False, repeated=True)
-    is_recall = command.action == "recall"
-    happening: Happening = answer.status
-    if is_recall and answer.status == "recalled":
-        happening = "done"  # the recall itself is done; what it took back is `recalled`
-    [state] = journal.transition(connection, [command], happening, now, outcome=answer.status)
-    insert(connection, tables.acknowledgement, [_row(answer, now)])
-    if state == "refused" and policy.systems[answer.system].role != "controller":
-        _escalate(connection, command.command_id, now)
-    if command.state == "recalling" and state != "recalling":
-        _end_recall(connection, command.command_id, now)
-    if is_recall and state in ("acknowledged", "refused"):
-        _recalled(connection, command.supersedes, answer, now)
-    if state == "recalled" and command.state != "recalled":
-        journal.look_again(connection, command.command_id, now)
-    return Settled(state=state, suspicious=answer.status == "nothing_held", repeated=False)
+    [result] = settle_all(connection, [answer], policy, now)
+    if not isinstance(result, Settled):
+        raise result
+    return result
+
+
+def settle_all(
+    connection: Connection, answers: Sequence[Answer], policy: Policy, now: datetime
+) -> list[Settled | UnknownCommand | IllegalTransition]:
+    """Take answers into the journal, one after the other; each comes to what it would alone.
+
+    The commands are read and locked once, and written once as they stand after the last answer. An
+    answer that cannot be taken is named in its place and changes nothing.
+    """
+    batch = _Batch(connection, answers, policy, now)
+    found: list[Settled | UnknownCommand | IllegalTransition] = []
+    for answer in answers:
+        try:
+            found.append(batch.settle(answer))
+        except (UnknownCommand, IllegalTransition) as cause:
+            found.append(cause)
+    batch.write()
+    return found
+
+
+class _Batch:
+    """Answers in the making: the commands that they are about, as the answers so far leave them."""
+
+    def __init__(
+        self, connection: Connection, answers: Sequence[Answer], policy: Policy, now: datetime
+    ) -> None:
+        self._connection = connection
+        self._policy = policy
+        self._now = now
+        self._before = self._read({answer.command_id for answer in answers})
+        self._commands = dict(self._before)
+        self._recalls: defaultdict[UUID, list[UUID]] = defaultdict(list)
+        for one in self._before.values():
+            if one.action == "recall" and one.supersedes:
+                self._recalls[one.supersedes].append(one.command_id)
+        column = tables.acknowledgement.c.acknowledgement_id
+        names = {answer.acknowledgement_id for answer in answers}
+        self._known = {row[0] for row in fetch(connection, select(column), column, names)}
+        self._kept: list[dict[str, object]] = []
+
+    def settle(self, answer: Answer) -> Settled:
+        """What one answer comes to; raises, and then leaves everything as it was."""
+        command = self._commands.get(answer.command_id)
+        if command is None or command.system != answer.system:
+            raise UnknownCommand(answer.command_id, answer.system)
+        if answer.acknowledgement_id in self._known:
+            return Settled(state=command.state, suspicious=False, repeated=True)
+        is_recall = command.action == "recall"
+        happening: Happening = answer.status
+        if is_recall and answer.status == "recalled":
+            happening = "done"  # the recall itself is done; what it took back is `recalled`
+        left = command.happened(happening, self._now, outcome=answer.status)
+        if left.state == "refused" and self._policy.systems[answer.system].role != "controller":
+            left = replace(left, escalated_at=self._now)
+        changed = [left]
+        if command.state == "recalling" and left.state != "recalling":
+            changed += self._recalls_ended(command.command_id)
+        if is_recall and left.state in ("acknowledged", "refused") and command.supersedes:
+            changed.append(self._recalled(command.supersedes, answer))
+        self._commands.update((one.command_id, one) for one in changed)
+        self._known.add(answer.acknowledgement_id)
+        self._kept.append(_row(answer, self._now))
+        suspicious = answer.status == "nothing_held"
+        return Settled(state=left.state, suspicious=suspicious, repeated=False)
+
+    def write(self) -> None:
+        """Write what has changed."""
+        insert(self._connection, tables.acknowledgement, self._kept)
+        pairs = [(one, self._commands[id]) for id, one in sorted(self._before.items())]
+        written = [left.changes() for before, left in pairs if left != before]
+        change_each(self._connection, tables.command, written)
+        freed = [
+            left for before, left in pairs if left.state in FREED and before.state not in FREED
+        ]
+        journal.free(self._connection, [one.command_id for one in freed])
+        for one in freed:
+            if one.state == "recalled":
+                journal.look_again(self._connection, one.command_id, self._now)
+
+    def _recalls_ended(self, original: UUID) -> list[_Command]:
+        """The command itself was answered: its recall has nothing left to take back."""
+        recalls = [self._commands[one] for one in self._recalls[original]]
+        return [
+            one.happened("stale" if one.state == "unsent" else "done", self._now) for one in recalls
+        ]
+
+    def _recalled(self, original: UUID, answer: Answer) -> _Command:
+        happening: Status = "already_done" if answer.status == "already_done" else "recalled"
+        return self._commands[original].happened(happening, self._now, outcome=happening)
+
+    def _read(self, ids: Collection[UUID]) -> dict[UUID, _Command]:
+        """The commands, with the recalls of those that are being recalled, and what recalls recall."""
+        column = tables.command.c
+        query = select(*_COLUMNS).order_by(column.command_id).with_for_update()
+        found = self._fetched(query, column.command_id, ids)
+        recalling = {one.command_id for one in found.values() if one.state == "recalling"}
+        recalled = {one.supersedes for one in found.values() if one.action == "recall"}
+        originals = {one for one in recalled if one and one not in found}
+        found |= self._fetched(query, column.command_id, originals)
+        recalling |= {one for one in originals if found[one].state == "recalling"}
+        recalls = query.where(column.action == "recall")
+        return found | self._fetched(recalls, column.supersedes, recalling)
+
+    def _fetched(
+        self, query: Select[Any], column: Column[Any], values: Collection[UUID]
+    ) -> dict[UUID, _Command]:
+        rows = fetch(self._connection, query, column, values)
+        return {row.command_id: _Command(**row._mapping) for row in rows}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """What answers look at in a command, and what they change."""
+
+    command_id: UUID
+    system: str
+    action: str
+    supersedes: UUID | None
+    state: State
+    next_attempt_at: datetime | None
+    settled_at: datetime | None
+    escalated_at: datetime | None
+    outcome: str | None
+
+    def happened(self, happening: Happening, now: datetime, outcome: str | None = None) -> _Command:
+        """The command after something happened to it; what is settled stands.
+
+        Raises:
+            IllegalTransition: it cannot happen in its state.
+        """
+        state = after(self.state, happening)
+        if state == self.state and (outcome is None or state in SETTLED):
+            return self
+        said: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
+        return replace(self, **journal.entered(state, now), **said)
+
+    def changes(self) -> dict[str, Any]:
+        """Its key, with all that answers change."""
+        return {name: getattr(self, name) for name in ("command_id", *_CHANGED)}
+
+
+_CHANGED = ("state", "next_attempt_at", "settled_at", "escalated_at", "outcome")
+_COLUMNS = tuple(tables.command.c[one.name] for one in fields(_Command))
 
 
 def escalate(connection: Connection, policy: Policy, now: datetime) -> list[tuple[str, UUID]]:
@@ -132,25 +253,6 @@ def close(connection: Connection, command_id: UUID, now: datetime) -> State:
         raise UnknownCommand(command_id)
     [state] = journal.transition(connection, [command], "close", now, outcome="closed")
     return state
-
-
-def _recalled(connection: Connection, original: UUID, answer: Answer, now: datetime) -> None:
-    command = connection.execute(
-        select(tables.command).where(tables.command.c.command_id == original).with_for_update()
-    ).one()
-    happening: Status = "already_done" if answer.status == "already_done" else "recalled"
-    [state] = journal.transition(connection, [command], happening, now, outcome=happening)
-    if state == "recalled" and command.state != "recalled":
-        journal.look_again(connection, original, now)
-
-
-def _end_recall(connection: Connection, original: UUID, now: datetime) -> None:
-    """The command itself was answered: its recall has nothing left to take back."""
-    column = tables.command.c
-    query = select(tables.command).where(column.supersedes == original, column.action == "recall")
-    for row in connection.execute(query.with_for_update()).all():
-        over: Happening = "stale" if row.state == "unsent" else "done"
-        journal.transition(connection, [row], over, now)
 
 
 def _escalate(connection: Connection, command_id: UUID, now: datetime) -> None:

@@ -242,14 +242,23 @@ def transition(
         if state in FREED and command.state not in FREED:
             freed.append(command.command_id)
     for state, ids in by_state.items():
-        values: dict[str, Any] = {"state": state, **changes}
-        if state in SETTLED:
-            values |= {"settled_at": now, "next_attempt_at": None}
-        if state == "recalling":
-            values |= {"next_attempt_at": None}
+        values = {**entered(state, now), **changes}
         change(connection, update(tables.command).values(values), tables.command.c.command_id, ids)
-    change(connection, update(tables.member).values(live=False), tables.member.c.command_id, freed)
+    free(connection, freed)
     return states
+
+
+def free(connection: Connection, commands: Collection[UUID]) -> None:
+    """Let other commands do to the records of these what these will not."""
+    member = tables.member
+    change(connection, update(member).values(live=False), member.c.command_id, commands)
+
+
+def entered(state: State, now: datetime) -> dict[str, Any]:
+    """What a command's row says once it is in a state."""
+    if state in SETTLED:
+        return {"state": state, "settled_at": now, "next_attempt_at": None}
+    return {"state": state, "next_attempt_at": None} if state == "recalling" else {"state": state}
 
 
 def look_again(connection: Connection, command: UUID, at: datetime) -> None:

@@ -1,0 +1,151 @@
+"""Answers in batches: each comes to what it would alone, in the order in which they are given.
+
+Each on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select
+
+from services.deleter.settling import Answer, Settled, Status, UnknownCommand, settle, settle_all
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.states import IllegalTransition
+from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
+from tests.contract.ledgers import POLICY, Aborted, Bus, emptied, instant, post, rows, sweep, take
+
+JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
+DUE, FAR = "2022-05-31T12:00:00Z", "2060-01-01T00:00:00Z"
+STATUSES: tuple[Status, ...] = (
+    "done",
+    "nothing_held",
+    "partial",
+    "refused",
+    "failed",
+    "recalled",
+    "already_done",
+)
+Result = Settled | UnknownCommand | IllegalTransition
+
+
+def varied(ledger: Ledger) -> list[Any]:
+    """Commands that are sent, being recalled, recalls, and one that is not sent yet."""
+    bus = Bus()
+    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED), order("o1", JOINED)], DUE)
+    sweep(ledger, DUE)
+    post(ledger, bus, DUE)
+    take(ledger, [reinstated("r1", BACK)], DUE)
+    post(ledger, bus, DUE)
+    take(ledger, [feedback("f1", JOINED)], DUE)
+    sweep(ledger, DUE)
+    found = rows(ledger, tables.command)
+    assert {row.state for row in found} == {"unsent", "sent", "recalling"}
+    assert {row.action for row in found} >= {"erase", "recall"}
+    return found
+
+
+def an_answer(command: Any, status: Status, name: str) -> Answer:
+    return Answer(
+        acknowledgement_id=name,
+        command_id=command.command_id,
+        system=command.system,
+        attempt=1,
+        status=status,
+        counts={},
+        ground=None,
+        at=instant(DUE),
+    )
+
+
+def one_by_one(connection: Connection, answers: list[Answer]) -> list[Result]:
+    found: list[Result] = []
+    for one in answers:
+        try:
+            found.append(settle(connection, one, POLICY, instant(FAR)))
+        except (UnknownCommand, IllegalTransition) as cause:
+            found.append(cause)
+    return found
+
+
+def at_once(connection: Connection, answers: list[Answer]) -> list[Result]:
+    return settle_all(connection, answers, POLICY, instant(FAR))
+
+
+def outcome(
+    ledger: Ledger,
+    way: Callable[[Connection, list[Answer]], list[Result]],
+    answers: list[Answer],
+) -> tuple[list[str], list[Any]]:
+    """What a way says of the answers and leaves in the ledger; it is rolled back."""
+    written = (tables.command, tables.member, tables.acknowledgement, tables.record)
+    try:
+        with ledger.transaction() as connection:
+            said = [repr(one) for one in way(connection, answers)]
+            left = [
+                [tuple(row) for row in connection.execute(select(t).order_by(*t.primary_key))]
+                for t in written
+            ]
+            raise Aborted
+    except Aborted:
+        return said, left
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
+    shared_ledger: Ledger, data: st.DataObject
+) -> None:
+    """Whatever they say, several to one command, the same twice, to recalls and to what they recall."""
+    commands = varied(emptied(shared_ledger))
+    drawn = data.draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(commands), st.sampled_from(STATUSES), st.sampled_from("abcdef")
+            ),
+            max_size=10,
+        )
+    )
+    answers = [an_answer(*one) for one in drawn]
+    expected = outcome(shared_ledger, one_by_one, answers)
+    assert outcome(shared_ledger, at_once, answers) == expected
+
+
+def test_what_cannot_be_taken_stops_nothing_else(ledger: Ledger) -> None:
+    """An unknown command, another system's, and one that was never sent: named in their places."""
+    commands = varied(ledger)
+    sent = next(row for row in commands if row.state == "sent" and row.action == "erase")
+    unsent = next(row for row in commands if row.state == "unsent")
+    unknown = Answer(
+        acknowledgement_id="b",
+        command_id=UUID(int=1),
+        system="crm",
+        attempt=1,
+        status="done",
+        counts={},
+        ground=None,
+        at=instant(DUE),
+    )
+    answers = [an_answer(unsent, "done", "a"), unknown, an_answer(sent, "done", "c")]
+    answers += [an_answer(sent, "failed", "c"), an_answer(sent, "failed", "d")]
+    first, second, *rest = ledger.write(lambda c: at_once(c, answers))
+    assert isinstance(first, IllegalTransition)
+    assert isinstance(second, UnknownCommand)
+    assert rest == [
+        Settled(state="acknowledged", suspicious=False, repeated=False),
+        Settled(state="acknowledged", suspicious=False, repeated=True),
+        Settled(state="acknowledged", suspicious=False, repeated=False),
+    ]
+    kept = rows(ledger, tables.acknowledgement)
+    assert [row.acknowledgement_id for row in kept] == ["c", "d"]
+    (after,) = rows(ledger, tables.command, command_id=sent.command_id)
+    assert (after.state, after.outcome) == ("acknowledged", "done")
+    (after,) = rows(ledger, tables.command, command_id=unsent.command_id)
+    assert (after.state, after.outcome) == ("unsent", None)
