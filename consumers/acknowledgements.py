@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
@@ -15,6 +14,7 @@ from consumers.messages import as_bytes, dead_letter
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
+from services.deleter.answering import answer_of
 from services.deleter.settling import Answer, Settled, settle_all
 from services.ledger import dead_letters, positions
 from services.ledger.database import Ledger, database_now
@@ -83,21 +83,4 @@ class Acknowledgements:
 
     def _answer(self, message: Message) -> Answer:
         topic, system = self.topics[str(message.topic())]
-        value = self.codec.decode(topic, as_bytes(message.value()))
-        if value["system"] != system:
-            why = f"answers for {value['system']} on the topic of {system}"
-            raise Undecodable(why=why, topic=topic.name)
-        try:
-            command_id = UUID(value["command_id"])
-        except ValueError as cause:
-            raise Undecodable(why="command_id is no UUID", topic=topic.name) from cause
-        return Answer(
-            acknowledgement_id=value["acknowledgement_id"],
-            command_id=command_id,
-            system=system,
-            attempt=value["attempt"],
-            status=value["status"],
-            counts=value["counts"],
-            ground=value["ground"],
-            at=value["at"],
-        )
+        return answer_of(self.codec, topic, system, as_bytes(message.value()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.benchmarks.acknowledging import acknowledging
 from services.benchmarks.deleting import deleting
 from services.benchmarks.fairness import fairness
 from services.benchmarks.figures import Benchmark
@@ -30,5 +31,8 @@ SUITE = (
     Benchmark(name="gdprbench", title="GDPRBench against a plain table", measure=gdprbench),
     Benchmark(
         name="recorder", title="The recorder against its statements alone", measure=recording
+    ),
+    Benchmark(
+        name="acknowledgements", title="Answers against the same rows bare", measure=acknowledging
     ),
 )

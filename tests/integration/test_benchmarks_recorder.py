@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.codec import Codec, load
-from services.benchmarks import recording
+from services.benchmarks import acknowledging, recording
 from services.benchmarks.stage import stage
 from services.policy.loader import load as load_policy
 
@@ -17,3 +17,11 @@ def test_recorded_rows_are_those_that_bare_statements_write() -> None:
         messages = recording.tagged_messages(small.policy, small.codec, companies=2)
         figures = list(recording.measured(small, messages, batch=len(messages) // 2 + 1))
     assert [one.name for one in figures] == ["recorder", "recorder.copy"]
+
+
+@pytest.mark.postgres
+def test_settled_commands_are_those_that_bare_statements_write() -> None:
+    """In three batches; a difference in any row would be `Unequal`."""
+    with stage(load_policy(), Codec(load()), quick=True) as small:
+        figure = acknowledging.measured(small, answers=25, batch=10)
+    assert (figure.name, figure.reach) == ("acknowledgements", None)
