@@ -18,6 +18,7 @@ from schemas.catalogue import TAGGED, business_topic
 from schemas.codec import Codec
 from services.benchmarks.bare import Bare, Rows, transaction_id
 from services.benchmarks.figures import Figure, at_least
+from services.benchmarks.recorder_role import recorder_cpu
 from services.benchmarks.stage import Stage
 from services.ledger import policies, positions, schema
 from services.ledger.arriving import Arrivals
@@ -41,10 +42,10 @@ _LOG = Log(cluster_id="benchmark", topic=TAGGED.name, topic_id="benchmark", part
 
 def recording(stage: Stage) -> Iterator[Figure]:
     """Events a second into the ledger, against its statements alone; bare COPY beside it."""
-    messages = tagged_messages(
-        stage.policy, stage.codec, companies=_QUICK if stage.quick else _FULL
-    )
+    companies = _QUICK if stage.quick else _FULL
+    messages = tagged_messages(stage.policy, stage.codec, companies=companies)
     yield from measured(stage, messages, batch=_BATCH)
+    yield recorder_cpu(stage, companies=companies)
 
 
 def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator[Figure]:
