@@ -162,6 +162,19 @@ def test_a_time_zone_is_no_part_of_an_instant() -> None:
     assert decoded["received_at"].tzinfo is UTC
 
 
+def test_a_head_is_read_without_what_stands_behind_it() -> None:
+    """A tail that is cut off or garbled is not looked at; a head that is cut off is told."""
+    newest = SCHEMAS.newest("orders.order-placed")
+    value = {"order_id": "o", "customer_id": "c", "consumer_id": "k", "amount": "1.50"}
+    whole = CODEC.encode(ORDERS, value | {"payment": {"method": "ideal"}})
+    names = [one["name"] for one in newest.definition["fields"]]
+    head = {name: CODEC.decode(ORDERS, whole)[name] for name in names[:2]}
+    assert CODEC.decode_head(ORDERS, whole, names[1]) == head
+    assert CODEC.decode_head(ORDERS, whole[:-1] + b"!!!", names[1]) == head
+    with pytest.raises(Undecodable, match="ends too early"):
+        CODEC.decode_head(ORDERS, whole[:11], names[1])
+
+
 def test_a_topic_without_a_schema_is_told_before_anything_else() -> None:
     """It is a fault of the configuration, not of the message."""
     with pytest.raises(UnknownSchema):

@@ -1,0 +1,69 @@
+"""Plans: events of one shape are planned once, and each is planned as it would be by itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from services.ledger.plans import Arrival, Plans, plan
+from services.policy import loader
+from services.policy.tagging import Untaggable
+from tests.contract.arrivals import arrival as plain_arrival
+from tests.contract.arrivals import event
+from tests.oracle.clocks import Event
+from tests.oracle.strategies import event_sets
+from tests.oracle.strategies_rights import event_sets_with_rights
+
+POLICY = loader.load()
+PLANS = Plans(policy=POLICY)
+calm = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def arrival(one: dict[str, Any]) -> Arrival:
+    """As it comes off the bus: its deciding fields are what JSON makes of them."""
+    found = plain_arrival(one, POLICY)
+    deciding = json.loads(json.dumps(found.deciding))
+    return replace(found, deciding=deciding)
+
+
+@calm
+@given(events=event_sets())
+def test_a_business_event_is_planned_as_by_itself(events: list[Event]) -> None:
+    """Whatever its shape, and at instants at which calendars are hard."""
+    for one in map(arrival, events):
+        assert PLANS.of(one) == PLANS.of(one) == plan(one, POLICY)
+
+
+@calm
+@given(events=event_sets_with_rights())
+def test_what_people_say_is_planned_as_by_itself(events: list[Event]) -> None:
+    """Acts have no template, whatever other events of their type were."""
+    for one in map(arrival, events):
+        assert PLANS.of(one) == plan(one, POLICY)
+
+
+def order(consumer: Any) -> Arrival:
+    names = {"order_id": "o", "customer_id": "c", "consumer_id": "k"}
+    found = arrival(event("o1", "orders.order-placed", "2024-01-01T00:00:00Z", **names))
+    return replace(found, deciding={**found.deciding, "consumer_id": consumer})
+
+
+@pytest.mark.parametrize("consumer", ["", 7, "k" * 513, "a\0b", None, ["k"]])
+def test_a_known_shape_lets_nothing_through_that_cannot_be_tagged(consumer: Any) -> None:
+    """A missing, long, unprintable or strange identifier, after a sound one of the same type."""
+    PLANS.of(order("k"))
+    with pytest.raises(Untaggable):
+        PLANS.of(order(consumer))
+
+
+@pytest.mark.parametrize("consumer", ["a/b", 'a"b', "Ünïcode", "a b", "o", "%s", "50%"])
+def test_strange_identifiers_stay_themselves(consumer: str) -> None:
+    """What is quoted in a key or in JSON, and what another field says too."""
+    PLANS.of(order("k"))
+    planned = PLANS.of(order(consumer))
+    assert planned == plan(order(consumer), POLICY)
+    assert [one.subject for one in planned.records] == [f"consumer:{consumer}"]
