@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
-from faust import App, Event, Stream  # type: ignore[import-not-found]  # has its own environment
+from faust import App
+from faust.types import EventT, StreamT
 
 from services.benchmarks.peers.job import Job
 from services.tagged import Place
@@ -25,8 +27,8 @@ def main() -> None:
     source = app.topic(*job.sources, key_serializer="raw", value_serializer="raw")
     sink = app.topic(job.sink, key_serializer="raw", value_serializer="raw")
 
-    @app.agent(source)  # type: ignore[untyped-decorator]  # mypy does not see Faust
-    async def tagger(messages: Stream) -> None:
+    @app.agent(source)
+    async def tagger(messages: StreamT[bytes]) -> None:
         async for event in messages.events():
             key, value = _passed(job, event)
             await sink.send(key=key, value=value)
@@ -36,10 +38,12 @@ def main() -> None:
     app.main()
 
 
-def _passed(job: Job, event: Event) -> tuple[bytes, bytes]:
+def _passed(job: Job, event: EventT[bytes]) -> tuple[bytes, bytes]:
     message = event.message
     place = Place(message.topic, message.partition, message.offset)
-    passed = job.passed(place, list(message.headers), message.value)
+    headers = message.headers or ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    passed = job.passed(place, list(pairs), message.value)
     return passed.key, passed.value
 
 
