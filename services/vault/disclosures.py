@@ -1,0 +1,83 @@
+"""Disclosures and corrections on the wire: personal data for one reader, as a JWE (RFC 7516).
+
+X25519 (ECDH-ES+A256KW) with A256GCM: any language has a library for it. The protected header names what
+the text belongs to, so that one answer cannot be put in another's place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from schemas.errors import TermijnError
+
+_ALGORITHMS = ["ECDH-ES+A256KW", "A256GCM"]
+_REGISTRY = jwe.JWERegistry(algorithms=_ALGORITHMS)
+_CURVE: Final = "X25519"
+
+
+class Unreadable(TermijnError):
+    """An encrypted answer does not open: another key, another place, or altered; nothing of it was used.
+
+    The operator asks the system to answer again.
+    """
+
+    def __init__(self, about: str) -> None:
+        super().__init__(f"what was encrypted for {about} does not open with its key")
+        self.about = about
+
+
+def new_key() -> str:
+    """A new X25519 key, private part included, as JWK text."""
+    return _text(OKPKey.generate_key(_CURVE).as_dict(private=True))
+
+
+def public_part(key: str) -> str:
+    """The public part of a key, as JWK text."""
+    return _text(_key(key).as_dict(private=False))
+
+
+def encrypt(content: Mapping[str, Any], to: str, about: str) -> str:
+    """JSON content for the owner of a public key; it opens only as what is `about` this.
+
+    Raises:
+        ValueError: `to` is no X25519 key.
+    """
+    header = {"alg": _ALGORITHMS[0], "enc": _ALGORITHMS[1], "kid": about}
+    plaintext = json.dumps(content, ensure_ascii=False, default=str).encode()
+    return jwe.encrypt_compact(header, plaintext, _key(to), registry=_REGISTRY)
+
+
+def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
+    """The content of what was encrypted.
+
+    Raises:
+        Unreadable: it does not open, is about something else, or holds no JSON object.
+    """
+    try:
+        opened = jwe.decrypt_compact(text, _key(key), registry=_REGISTRY)
+        content = json.loads(opened.plaintext or b"")
+    except (JoseError, ValueError) as cause:
+        raise Unreadable(about) from cause
+    if opened.protected.get("kid") != about or not isinstance(content, dict):
+        raise Unreadable(about)
+    return content
+
+
+def _key(text: str) -> OKPKey:
+    try:
+        fields = json.loads(text)
+        if fields.get("crv") != _CURVE:
+            raise ValueError("no X25519 key")
+        return OKPKey.import_key(fields)
+    except (JoseError, AttributeError, TypeError) as cause:
+        raise ValueError("no X25519 key") from cause
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    return json.dumps(dict(fields), sort_keys=True)

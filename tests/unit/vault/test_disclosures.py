@@ -1,0 +1,62 @@
+"""Disclosures: personal data for one reader, about one command."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.vault.disclosures import Unreadable, decrypt, encrypt, new_key, public_part
+
+
+def test_what_was_encrypted_opens_with_the_private_key() -> None:
+    """A name with letters outside Latin comes back as it was, and is not to be seen on the way."""
+    key = new_key()
+    text = encrypt({"name": "Łukasz Öztürk"}, public_part(key), "command 1")
+    assert "ukasz" not in text
+    assert decrypt(text, key, "command 1") == {"name": "Łukasz Öztürk"}
+
+
+def test_an_answer_does_not_open_in_another_answers_place() -> None:
+    """What was said about one command is not taken for what another command was answered."""
+    key = new_key()
+    text = encrypt({"name": "A"}, public_part(key), "command 1")
+    with pytest.raises(Unreadable, match="command 2"):
+        decrypt(text, key, "command 2")
+
+
+def test_another_key_opens_nothing() -> None:
+    """Once a request's key is destroyed, nothing opens what was encrypted to it."""
+    text = encrypt({"name": "A"}, public_part(new_key()), "command 1")
+    with pytest.raises(Unreadable):
+        decrypt(text, new_key(), "command 1")
+
+
+@pytest.mark.parametrize("text", ["", "x", "a.b.c.d.e", "....", "{}", "é" * 50])
+def test_garbage_is_unreadable(text: str) -> None:
+    """Whatever a system sends, it opens or it is said not to."""
+    with pytest.raises(Unreadable):
+        decrypt(text, new_key(), "command 1")
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_an_altered_part_is_found(place: int) -> None:
+    """Each of the five parts of a JWE is covered: header, key, nonce, text, tag."""
+    key = new_key()
+    parts = encrypt({"name": "A"}, public_part(key), "command 1").split(".")
+    first = parts[place][0]
+    parts[place] = ("B" if first != "B" else "C") + parts[place][1:]
+    with pytest.raises(Unreadable):
+        decrypt(".".join(parts), key, "command 1")
+
+
+def test_a_public_part_tells_no_secret() -> None:
+    """`d` is the private member of a JWK (RFC 8037)."""
+    assert '"d"' not in public_part(new_key())
+
+
+@pytest.mark.parametrize(
+    "key", ["", "{}", "[]", '{"kty": "OKP", "crv": "Ed25519", "x": "AA"}', '{"crv": "X25519"}']
+)
+def test_nothing_is_encrypted_to_what_is_no_key(key: str) -> None:
+    """A key that cannot be used is refused before anything is encrypted."""
+    with pytest.raises(ValueError):  # noqa: PT011  # json's own error is one too
+        encrypt({"name": "A"}, key, "command 1")
