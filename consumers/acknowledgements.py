@@ -21,6 +21,7 @@ from services.ledger.database import Ledger, database_now
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.model import Policy
+from services.rights import collecting
 from services.vault.sealing import Seal
 
 ROLE = "acknowledgements"
@@ -64,7 +65,8 @@ class Acknowledgements:
 
         def write(connection: Connection) -> tuple[list[tuple[Answer, Settled]], list[DeadLetter]]:
             positions.advance(connection, ROLE, advances)
-            results = settle_all(connection, answers, self.policy, database_now(connection))
+            now = database_now(connection)
+            results = settle_all(connection, answers, self.policy, now)
             settled: list[tuple[Answer, Settled]] = []
             parked = list(undecodable)
             for message, answer, result in zip(origins, answers, results, strict=True):
@@ -72,6 +74,8 @@ class Acknowledgements:
                     settled.append((answer, result))
                 else:
                     parked.append(dead_letter(ROLE, message, result, self.seal, self.now()))
+            fresh = [answer for answer, result in settled if not result.repeated]
+            collecting.collect(connection, fresh, now)
             dead_letters.park(connection, parked)
             return settled, parked
 

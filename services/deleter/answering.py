@@ -33,4 +33,5 @@ def answer_of(codec: Codec, topic: Topic, system: str, payload: bytes | None) ->
         counts=value["counts"],
         ground=value["ground"],
         at=value["at"],
+        disclosure=value["disclosure"],
     )

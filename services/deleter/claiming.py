@@ -221,6 +221,7 @@ def draft(wanted: Iterable[Wanted]) -> list[Draft]:
                     records=chunk,
                     names_subject=one.names_subject,
                     acts=one.acts,
+                    request=step.request,
                 )
             )
     return sorted(drafts, key=lambda one: (one.due_at, one.system, one.subject, one.action))

@@ -18,6 +18,8 @@ from schemas.errors import TermijnError
 from services.deleter.claiming import NOTHING, Claimed, claim
 from services.deleter.relaying import (
     LEASE,
+    NOTHING_ENCLOSED,
+    Enclosures,
     Outlet,
     Patience,
     Sent,
@@ -113,6 +115,8 @@ class Deleter:
     now: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
+    enclosures: Enclosures = NOTHING_ENCLOSED
+    """What goes along with commands that serve a request."""
     _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
 
     def round(self) -> int:
@@ -178,6 +182,7 @@ class Deleter:
                 database_now(connection),
                 self.patience,
                 told,
+                self.enclosures,
             )
         )
         self.observer.sent(sent)

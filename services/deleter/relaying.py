@@ -37,7 +37,7 @@ _TOLD = tuple(
     for name in (
         *("command_id", "system", "subject", "names_subject", "action", "rules", "purposes"),
         *("reason", "epoch", "seq", "due_at", "not_before", "erase_by", "policy_version"),
-        *("supersedes", "state", "attempt"),
+        *("supersedes", "request", "state", "attempt"),
     )
 )
 """What a relay needs of a command."""
@@ -70,6 +70,28 @@ class Delivery:
     topic: str
     partition: int
     offset: int
+
+
+class Enclosures(Protocol):
+    """What goes along with commands that serve a request, beside their records."""
+
+    def of(
+        self, connection: Connection, rows: Sequence[Row[Any]]
+    ) -> Mapping[UUID, Mapping[str, Any] | None]:
+        """Further fields of the `command` schema by command; None where a command has to wait for them."""
+
+
+class NothingEnclosed:
+    """Nothing goes along."""
+
+    def of(
+        self, connection: Connection, rows: Sequence[Row[Any]]
+    ) -> Mapping[UUID, Mapping[str, Any] | None]:
+        """No further field."""
+        return {}
+
+
+NOTHING_ENCLOSED = NothingEnclosed()
 
 
 class Outlet(Protocol):
@@ -142,10 +164,12 @@ def relay(
     now: datetime,
     patience: Patience,
     told: Told = MappingProxyType({}),
+    enclosures: Enclosures = NOTHING_ENCLOSED,
 ) -> list[Sent]:
     """Send leased commands that may still go, and mark them sent once they are delivered.
 
-    `told` are the events of such commands as are claimed just now; the others' are read.
+    `told` are the events of such commands as are claimed just now; the others' are read. What has to
+    wait for its enclosure is tried again after its lease.
     """
     anchors, spoken_of = _lock_what_decides(connection, leased)
     column = tables.command.c
@@ -157,12 +181,16 @@ def relay(
     ]
     rows = _of_current_epochs(connection, rows)
     rows = _still_wanted(connection, rows, spoken_of, anchors, policy, now)
+    enclosed = enclosures.of(connection, [row for row in rows if row.request is not None])
+    rows = [row for row in rows if enclosed.get(row.command_id, {}) is not None]
     if not rows:
         return []
     deliveries = [
         delivery
         for part in _parts(connection, rows, told, _AT_ONCE)
-        for delivery in outlet.send(compose(connection, part, policy, now, patience, told))
+        for delivery in outlet.send(
+            compose(connection, part, policy, now, patience, told, enclosed)
+        )
     ]
     _mark_sent(connection, rows, now, patience)
     insert(
@@ -220,6 +248,7 @@ def compose(
     now: datetime,
     patience: Patience,
     told: Told = MappingProxyType({}),
+    enclosed: Mapping[UUID, Mapping[str, Any] | None] = MappingProxyType({}),
 ) -> list[Outgoing]:
     """The commands as they go onto the bus: records by event and business keys, never a body."""
     members = _members(connection, {_covers(row) for row in rows} - told.keys())
@@ -232,7 +261,17 @@ def compose(
             for command, its in members.items()
         },
     }
-    return [_outgoing(row, events_of[_covers(row)], policy, now, patience) for row in rows]
+    return [
+        _outgoing(
+            row,
+            events_of[_covers(row)],
+            policy,
+            now,
+            patience,
+            enclosed.get(row.command_id) or {},
+        )
+        for row in rows
+    ]
 
 
 def _parts(
@@ -270,6 +309,7 @@ def _outgoing(
     policy: Policy,
     now: datetime,
     patience: Patience,
+    enclosed: Mapping[str, Any],
 ) -> Outgoing:
     value = {
         "command_id": str(row.command_id),
@@ -300,6 +340,8 @@ def _outgoing(
         "attempt": row.attempt + 1,
         "issued_at": now,
         "supersedes": str(row.supersedes) if row.supersedes else None,
+        "request": row.request,
+        **enclosed,
     }
     key = row.subject if row.names_subject else tagged[0].id
     return Outgoing(system=row.system, key=key, value=value)

@@ -34,6 +34,8 @@ class Answer:
     counts: Mapping[str, int]
     ground: str | None
     at: datetime
+    disclosure: str | None = None
+    """What the system holds, encrypted to the request's key."""
 
 
 class UnknownCommand(TermijnError):

@@ -43,6 +43,8 @@ class Draft:
     acts: int = 0
     """How much was said about the subjects when it was drafted."""
     supersedes: UUID | None = None
+    request: str | None = None
+    """The request that it serves."""
 
     @property
     def cause(self) -> str:
@@ -121,6 +123,7 @@ def write(
                 "erase_by": draft.erase_by,
                 "policy_version": policy_version,
                 "supersedes": draft.supersedes,
+                "request": draft.request,
                 "created_at": now,
                 "state": after("unsent", "sending") if taken else "unsent",
                 "attempt": 0,

@@ -12,6 +12,7 @@ from services.policy.tagging import ClockKey
 _EVENT = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c01").bytes
 _RECORD = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c02").bytes
 _CLOCK = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c03").bytes
+_REQUEST = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05").bytes
 
 
 def event_id(source: str, id: str) -> UUID:
@@ -22,6 +23,11 @@ def event_id(source: str, id: str) -> UUID:
 def record_id(source: str, id: str, subject: str) -> UUID:
     """The identity of a record: an event's data on one subject."""
     return _uuid5(_RECORD, f"{source}\0{id}\0{subject}")
+
+
+def request_id(subject: str, request: str) -> UUID:
+    """The identity of a request: whose it is, and the name that it was given."""
+    return _uuid5(_REQUEST, f"{subject}\0{request}")
 
 
 @lru_cache(maxsize=16_384)

@@ -199,6 +199,7 @@ command = Table(
     Column("erase_by", Instant),
     Column("policy_version", Text, nullable=False),
     Column("supersedes", Uuid),
+    Column("request", Text),
     Column("created_at", Instant, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -220,6 +221,13 @@ command = Table(
         sqlite_where=text("first_sent_at IS NOT NULL"),
     ),
     Index("command_created", "created_at"),
+    Index(
+        "command_request",
+        "subject",
+        "request",
+        postgresql_where=text("request IS NOT NULL"),
+        sqlite_where=text("request IS NOT NULL"),
+    ),
     Index("command_state", "system", "state"),
 )
 """What a system was told, or is about to be told: the outbox and its history."""
@@ -281,6 +289,60 @@ acknowledgement = Table(
     Index("acknowledgement_command", "command_id"),
 )
 """Each answer of a system, as it came."""
+
+request_key = Table(
+    "request_key",
+    metadata,
+    Column("request_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("public", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("made_at", Instant, nullable=False),
+    Column("destroyed_at", Instant),
+)
+"""The key pair of a request, its private part sealed. Once that is gone, nothing sent to it opens."""
+
+disclosure = Table(
+    "disclosure",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("request_id", Uuid, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Index("disclosure_request", "request_id"),
+)
+"""What a system holds, encrypted by it to the request's key; erased when the answer is delivered."""
+
+correction = Table(
+    "correction",
+    metadata,
+    Column("request_id", Uuid, primary_key=True),
+    Column("fields", Text, nullable=False),
+    Column("text", Text),
+    Column("noted_at", Instant, nullable=False),
+)
+"""What a request for rectification corrects: the names of the fields, and the values, encrypted to the
+request's key until the request is answered."""
+
+answer = Table(
+    "answer",
+    metadata,
+    Column("request_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("decided_at", Instant, nullable=False),
+    Column("published_at", Instant),
+    Index(
+        "answer_unpublished",
+        "decided_at",
+        postgresql_where=text("published_at IS NULL"),
+        sqlite_where=text("published_at IS NULL"),
+    ),
+)
+"""The answers that Termijn gives to requests, once each, and whether they are on the bus."""
 
 position = Table(
     "position",

@@ -64,6 +64,12 @@ class Step:
             return f"restrict {' '.join(self.purposes)}"
         return self.action
 
+    @property
+    def request(self) -> str | None:
+        """The request that asks for it, if one does."""
+        kind, _, name = self.cause.partition(" ")
+        return name if kind == "request" else None
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:

@@ -64,8 +64,7 @@ class Seal:
             "value": _text(original.value),
             "headers": [[name, _text(value)] for name, value in original.headers],
         }
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, json.dumps(content).encode(), place.encode())
+        return self.wrap(json.dumps(content).encode(), place)
 
     def open(self, sealed: bytes, place: str, key_id: str) -> Original:
         """The message that was sealed.
@@ -73,16 +72,28 @@ class Seal:
         Raises:
             Unopenable: this is not the key, or not the place, or the bytes were altered.
         """
-        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            content = json.loads(self._cipher.decrypt(nonce, rest, place.encode()))
-        except (InvalidTag, ValueError) as cause:
+            content = json.loads(self.unwrap(sealed, place, key_id))
+        except ValueError as cause:
             raise Unopenable(key_id) from cause
         return Original(
             key=_bytes(content["key"]),
             value=_bytes(content["value"]),
             headers=[(name, _bytes(value)) for name, value in content["headers"]],
         )
+
+    def wrap(self, secret: bytes, place: str) -> bytes:
+        """Seal bytes; they open only as what belongs at `place`."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, secret, place.encode())
+
+    def unwrap(self, sealed: bytes, place: str, key_id: str) -> bytes:
+        """The bytes that were sealed. Raises as `open` does."""
+        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            return self._cipher.decrypt(nonce, rest, place.encode())
+        except (InvalidTag, ValueError) as cause:
+            raise Unopenable(key_id) from cause
 
 
 def read_key(path: Path) -> Seal:

@@ -1,0 +1,109 @@
+"""The keys of requests: what is disclosed or corrected is encrypted to the request's own key.
+
+The private part lies sealed in the ledger. Destroying it is what erases the answers for good, also from
+topics and backups that still carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select, update
+
+from schemas.errors import TermijnError
+from services.ledger import tables
+from services.ledger.keys import request_id
+from services.ledger.rows import fetch, insert_missing
+from services.vault import disclosures
+from services.vault.sealing import Seal
+
+
+class KeyDestroyed(TermijnError):
+    """The request's key is gone: what was collected for it was delivered and erased, or never came.
+
+    The person is asked to make the request again.
+    """
+
+    def __init__(self, request: str) -> None:
+        super().__init__(
+            f"request {request}: its key is destroyed, nothing that it collected opens"
+        )
+        self.request = request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKeys:
+    """The key pairs of requests, in the ledger."""
+
+    seal: Seal
+
+    def public(
+        self, connection: Connection, requests: Iterable[tuple[str, str]], now: datetime
+    ) -> Mapping[UUID, str | None]:
+        """The public keys of requests (subject, request), made where there is none; None once destroyed."""
+        wanted = {request_id(subject, name): subject for subject, name in requests}
+        known = self._read(connection, wanted)
+        missing = []
+        for identity, subject in sorted(wanted.items()):
+            if identity in known:
+                continue
+            key = disclosures.new_key()
+            missing.append(
+                {
+                    "request_id": identity,
+                    "subject": subject,
+                    "public": disclosures.public_part(key),
+                    "key_id": self.seal.key_id,
+                    "sealed": self.seal.wrap(key.encode(), str(identity)),
+                    "made_at": now,
+                }
+            )
+        insert_missing(connection, tables.request_key, missing)
+        # Another process may have been first: what lies there counts.
+        return self._read(connection, wanted) if missing else known
+
+    def private(self, connection: Connection, subject: str, request: str) -> str | None:
+        """The private key of a request; nothing where none was ever needed.
+
+        Raises:
+            KeyDestroyed: it was there and is gone.
+            Unopenable: it was sealed with another key than this ledger's.
+        """
+        identity = request_id(subject, request)
+        column = tables.request_key.c
+        query = select(column.sealed, column.key_id).where(column.request_id == identity)
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        if row.sealed is None:
+            raise KeyDestroyed(request)
+        return self.seal.unwrap(row.sealed, str(identity), row.key_id).decode()
+
+    def _read(self, connection: Connection, wanted: Mapping[UUID, str]) -> dict[UUID, str | None]:
+        column = tables.request_key.c
+        query = select(column.request_id, column.public, column.destroyed_at)
+        return {
+            row.request_id: row.public if row.destroyed_at is None else None
+            for row in fetch(connection, query, column.request_id, wanted)
+        }
+
+
+def destroy(connection: Connection, subject: str, request: str, now: datetime) -> int:
+    """Destroy a request's key with all that was encrypted to it; the number of disclosures erased."""
+    identity = request_id(subject, request)
+    key, correction = tables.request_key.c, tables.correction.c
+    connection.execute(
+        update(tables.request_key)
+        .where(key.request_id == identity, key.destroyed_at.is_(None))
+        .values(sealed=None, destroyed_at=now)
+    )
+    connection.execute(
+        update(tables.correction).where(correction.request_id == identity).values(text=None)
+    )
+    gone = connection.execute(
+        delete(tables.disclosure).where(tables.disclosure.c.request_id == identity)
+    )
+    return gone.rowcount
