@@ -104,14 +104,16 @@ def restrictions(
     if basis.ground in OBJECTIONABLE:
         for objection in standing.objections.get(holding.purpose, ()):
             decided = objection.decided_at
-            if decided is None or event_time < decided:
-                yield Restriction(
-                    cause=f"objection {objection.id}",
-                    reason=UNDECIDED,
-                    lifted=REJECTED,
-                    start=max(objection.at, event_time),
-                    end=None if objection.upheld else decided,
-                )
+            start = max(objection.at, event_time)
+            if decided and (event_time >= decided or (objection.upheld and start >= decided)):
+                continue  # nothing is left undecided: the purpose has ended, or goes on
+            yield Restriction(
+                cause=f"objection {objection.id}",
+                reason=UNDECIDED,
+                lifted=REJECTED,
+                start=start,
+                end=None if objection.upheld else decided,
+            )
     if not basis.statutory:
         for request in standing.requests:
             if request.right == "restriction" and event_time <= request.at:

@@ -13,6 +13,10 @@ from datetime import datetime
 
 from services.policy.model import ActKind, Policy, Right
 
+CLOSING: tuple[ActKind, ...] = ("request-answered", "request-refused")
+"""What ends a request."""
+_DISCLOSING: tuple[Right, ...] = ("access", "portability")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
@@ -189,16 +193,45 @@ def _decided(decision: Act, raised: Collection[Act]) -> Collection[Act]:
     ]
 
 
+def joined(acts: Iterable[Act]) -> dict[str, str]:
+    """The requests that ask once more for what an earlier one asks, while that is not answered: both names.
+
+    The acts are one subject's, in order. Corrections are never the same ones, so that requests for
+    rectification stay apart.
+    """
+    first: dict[Right, str] = {}
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    closed: set[str] = set()
+    for act in acts:
+        name = act.reference
+        if name and act.kind in CLOSING:
+            closed.add(name)
+        if not name or act.kind != "request-received" or act.right is None or name in seen:
+            continue
+        seen.add(name)
+        leader = first.get(act.right)
+        if leader is None or leader in closed or act.right == "rectification":
+            first[act.right] = name
+        else:
+            found[name] = leader
+    return found
+
+
 def _requests(acts: Collection[Act]) -> Iterator[Request]:
-    """Each request from its first verification on; one for erasure counts anew with every one."""
+    """Each request from its first verification on; one for erasure counts anew with every one.
+
+    A second request for the same data is not a second disclosure: who is verified for it is for the first.
+    """
     rights: dict[str, Right] = {}
     for act in acts:
         if act.kind == "request-received" and act.reference and act.right:
             rights.setdefault(act.reference, act.right)
+    leaders = {name: to for name, to in joined(acts).items() if rights[name] in _DISCLOSING}
     lifts = [act for act in acts if act.kind == "restriction-lifted"]
     seen: set[str] = set()
     for act in acts:
-        name = act.reference or ""
+        name = leaders.get(act.reference or "", act.reference or "")
         right = rights.get(name) if act.kind == "identity-verified" else None
         if right is None or (name in seen and right != "erasure"):
             continue

@@ -104,8 +104,12 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
     for received in of(known, "request-received", subject):
         rights.setdefault(received["data"]["request_id"], received["data"]["right"])
     found: list[Request] = []
+    repeats = repetitions(known, subject)
     for request_id, right in rights.items():
-        times = verifications(known, subject, request_id)
+        if request_id in repeats:
+            continue
+        names = [request_id, *(name for name, first in repeats.items() if first == request_id)]
+        times = sorted(at for name in names for at in verifications(known, subject, name))
         if not times:
             continue
         lifts = [
@@ -123,6 +127,35 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
                 lifted=min(lifts, default=None),
             )
         )
+    return found
+
+
+def repetitions(known: Iterable[Event], subject: str) -> dict[str, str]:
+    """Requests to see or take along data that come while the same is still to be answered.
+
+    Each is named with the first: it is answered with that, and a disclosure is asked for once.
+    """
+    known = list(known)
+    closed: dict[str, tuple[datetime, str, str]] = {}
+    for kind in ("request-answered", "request-refused"):
+        for one in of(known, kind, subject):
+            name = one["data"]["request_id"]
+            closed[name] = min(closed.get(name, place(one)), place(one))
+    found: dict[str, str] = {}
+    firsts: dict[str, str] = {}
+    seen: set[str] = set()
+    for one in of(known, "request-received", subject):
+        name, right = one["data"]["request_id"], one["data"]["right"]
+        if name in seen:
+            continue
+        seen.add(name)
+        if right not in ("access", "portability"):
+            continue
+        first = firsts.get(right)
+        if first is None or (first in closed and closed[first] < place(one)):
+            firsts[right] = name
+        else:
+            found[name] = first
     return found
 
 

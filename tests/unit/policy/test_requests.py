@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from services.policy.loader import load
 from services.policy.model import ActKind
-from services.policy.requests import Case, cases
+from services.policy.requests import Case, Happening, State, after, cases
 from services.policy.standing import Act
 
 POLICY = load()
@@ -97,3 +98,70 @@ def test_open_cases_come_first_by_their_limit() -> None:
 def test_what_was_never_received_is_no_case() -> None:
     """A verification that came first waits for its request."""
     assert cases([act("identity-verified", "2026-01-02T10:00:00Z")], POLICY) == []
+
+
+def test_a_second_request_for_the_same_joins_the_first() -> None:
+    """The first one's clock counts, and who is verified for the second is for the first."""
+    found = cases(
+        [
+            act("request-received", "2026-01-15T10:00:00+01:00", "Q1"),
+            act("request-received", "2026-01-20T10:00:00+01:00", "Q2"),
+            act("identity-verified", "2026-01-21T10:00:00+01:00", "Q2"),
+        ],
+        POLICY,
+    )
+    verified = datetime.fromisoformat("2026-01-21T10:00:00+01:00")
+    limit = datetime.fromisoformat("2026-02-15T10:00:00+01:00")
+    assert [(one.request, one.joined_to, one.state) for one in found] == [
+        ("Q1", None, "verified"),
+        ("Q2", "Q1", "verified"),
+    ]
+    assert {(one.verified_at, one.answer_by) for one in found} == {(verified, limit)}
+
+
+def test_a_request_after_the_answer_is_a_case_of_its_own() -> None:
+    """The first was answered on the 18th, so that the second has its own month."""
+    found = cases(
+        [
+            act("request-received", "2026-01-15T10:00:00+01:00", "Q1"),
+            act("request-answered", "2026-01-18T10:00:00+01:00", "Q1"),
+            act("request-received", "2026-01-20T10:00:00+01:00", "Q2"),
+        ],
+        POLICY,
+    )
+    assert [(one.request, one.joined_to, one.state) for one in found] == [
+        ("Q2", None, "received"),
+        ("Q1", None, "answered"),
+    ]
+
+
+def test_corrections_are_never_joined() -> None:
+    """Two requests for rectification correct two things."""
+    received = [
+        replace(act("request-received", "2026-01-15T10:00:00+01:00", name), right="rectification")
+        for name in ("Q1", "Q2")
+    ]
+    assert [one.joined_to for one in cases(received, POLICY)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("state", "happening", "then"),
+    [
+        ("received", "identity-verified", "verified"),
+        ("received", "commanded", "received"),
+        ("received", "done", "received"),
+        ("verified", "commanded", "in_progress"),
+        ("verified", "done", "ready"),
+        ("in_progress", "done", "ready"),
+        ("in_progress", "identity-verified", "in_progress"),
+        ("ready", "commanded", "ready"),
+        ("ready", "request-answered", "answered"),
+        ("received", "request-refused", "refused"),
+        ("answered", "request-refused", "answered"),
+        ("refused", "request-answered", "refused"),
+        ("answered", "identity-verified", "answered"),
+    ],
+)
+def test_a_case_moves_forwards_only(state: State, happening: Happening, then: State) -> None:
+    """What is closed stays as it is."""
+    assert after(state, happening) == then
