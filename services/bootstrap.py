@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from sqlalchemy.exc import DBAPIError
 
-from consumers import recorder, tagger
+from consumers import recorder, rights, tagger
 from consumers.acknowledgements import Acknowledgements
 from consumers.pipeline import Pipeline, Work
 from consumers.recorder import Recorder
@@ -25,6 +25,7 @@ from schemas import catalogue
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
+from schemas.events import CloudEvent
 from schemas.registry import Registry
 from services import logs
 from services.bus import Bus, BusUnavailable, Undelivered
@@ -40,6 +41,10 @@ from services.metrics import PORTS, Metrics
 from services.observing import Observer
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
+from services.publishing import Publisher
+from services.rights.answering import Answering
+from services.rights.enclosing import RequestEnclosures
+from services.rights.keys import RequestKeys
 from services.sample.systems import SHOWN, Systems
 from services.settings import Settings
 from services.status import look
@@ -216,6 +221,9 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 commands_per_hour=deleting.commands_per_hour,
                 clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
             ),
+            enclosures=RequestEnclosures(
+                keys=RequestKeys(seal=opened.seal()), key_of=lambda system: None
+            ),
             patience=Patience(
                 base=timedelta(seconds=deleting.retry_seconds),
                 cap=timedelta(seconds=deleting.retry_cap_seconds),
@@ -240,6 +248,60 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             else:
                 if not handled:
                     stop.wait(deleting.rest_seconds)
+
+
+def run_rights(settings: Settings, stop: Event) -> None:
+    """Run the rights role until `stop` is set."""
+    with root(settings) as opened:
+        ledger = opened.ledger()
+        policy = opened.agreed(ledger)
+        bus, codec = opened.bus(), opened.codec()
+        observer = _observer(opened, rights.ROLE, policy)
+        needed = topics(policy)
+        bus.ensure(needed.all)
+        publisher = Publisher(policy=policy, codec=codec, sender=bus.sender())
+
+        def publish(events: Sequence[CloudEvent]) -> None:
+            for _ in publisher.send(publisher.message(event) for event in events):
+                pass
+
+        answering = Answering(
+            ledger=ledger,
+            policy=policy,
+            sight=sight(bus, ledger, needed, _PATIENCE),
+            publish=publish,
+            observer=observer,
+            margin=timedelta(seconds=settings.answering.margin_seconds),
+        )
+        asked = {
+            topic.name: topic
+            for topic in needed.business.values()
+            if policy.events[topic.schema].act == "request-received"
+        }
+        corrections = Pipeline(
+            role=rights.ROLE,
+            bus=bus,
+            ledger=ledger,
+            topics=list(asked),
+            group=f"{settings.kafka.group}-{rights.ROLE}",
+            work=rights.Corrections(
+                codec=codec, topics=asked, ledger=ledger, keys=RequestKeys(seal=opened.seal())
+            ),
+            observer=observer,
+            now=now,
+            batch=settings.kafka.batch,
+            batch_seconds=settings.kafka.batch_seconds,
+        )
+        seconds = settings.answering.round_seconds
+        rights.beside(
+            lambda: rights.answer(answering, observer, stop, seconds),
+            lambda: corrections.run(stop) if asked else _wait(stop),
+            stop,
+        )
+
+
+def _wait(stop: Event) -> None:
+    stop.wait()
 
 
 def run_sample_systems(settings: Settings, stop: Event) -> None:

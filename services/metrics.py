@@ -16,6 +16,7 @@ PORTS: Mapping[str, int] = {
     "recorder": 9502,
     "deleter": 9503,
     "acknowledgements": 9504,
+    "rights": 9505,
 }
 """The port of each role's `/metrics`, unless a setting says another."""
 
@@ -35,6 +36,12 @@ class Metric:
 
 
 CATALOGUE: tuple[Metric, ...] = (
+    Metric(
+        name="termijn_requests_concluded_total",
+        kind="counter",
+        meaning="Requests of data subjects that were answered or refused, by right and outcome.",
+        labels=("right", "outcome"),
+    ),
     Metric(
         name="termijn_events_tagged_total",
         kind="counter",

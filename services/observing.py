@@ -55,6 +55,11 @@ class Observer:
             high=gap.high,
         )
 
+    def concluded(self, right: str, outcome: str) -> None:
+        """A request was answered or refused."""
+        self.metrics.count("termijn_requests_concluded_total", right=right, outcome=outcome)
+        self.log.info("concluded a request", right=right, outcome=outcome)
+
     def tagged(self, event_type: str, events: int) -> None:
         """Events of that type were tagged."""
         self.metrics.count("termijn_events_tagged_total", events, type=event_type)

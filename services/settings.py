@@ -171,6 +171,24 @@ class Deleting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """How requests are answered."""
+
+    round_seconds: float = _setting(
+        "TERMIJN_ANSWER_SECONDS",
+        5.0,
+        "Time between looks at the open requests, in seconds.",
+        _some_seconds,
+    )
+    margin_seconds: float = _setting(
+        "TERMIJN_ANSWER_MARGIN_SECONDS",
+        259_200.0,
+        "How long before the statutory limit a request is answered as it stands, or refused.",
+        _seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operating:
     """What ops sees."""
 
@@ -193,6 +211,7 @@ class Settings:
     kafka: Kafka
     storage: Storage
     deleting: Deleting
+    answering: Answering
     operating: Operating
 
     @property
@@ -221,6 +240,7 @@ _GROUPS: Mapping[str, type[Any]] = {
     "kafka": Kafka,
     "storage": Storage,
     "deleting": Deleting,
+    "answering": Answering,
     "operating": Operating,
 }
 

@@ -27,6 +27,7 @@ for command in (
     roles.recorder,
     roles.deleter,
     roles.acknowledgements,
+    roles.rights,
     roles.sample_systems,
     up.up,
     operating.status,

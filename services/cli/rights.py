@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 
 import click
 from sqlalchemy import Connection, select
 
+from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.cli.forms import as_text, show
 from services.ledger import tables
@@ -14,7 +16,25 @@ from services.ledger.database import database_now
 from services.ledger.facts import acts_of
 from services.policy.requests import cases
 from services.policy.standing import standing
+from services.rights import letters
+from services.rights.answering import ABOUT
+from services.rights.delivering import Delivering, find, standing_of
+from services.rights.handing import write_new
+from services.rights.keys import RequestKeys
+from services.rights.letters import LANGUAGES, Language
+from services.rights.package import package
+from services.rights.reporting import report
 
+_SUBJECT = click.argument("subject")
+_REQUEST = click.argument("request")
+_LANGUAGE = click.option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    default="nl",
+    show_default=True,
+    help="Its language.",
+)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
@@ -32,7 +52,11 @@ def list_requests(all_: bool, as_json: bool) -> None:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
-            found = cases(acts_of(connection, ("request", "identity"), policy), policy)
+            found = [
+                standing_of(connection, one, policy, now)
+                for one in cases(acts_of(connection, ABOUT, policy), policy)
+                if all_ or one.is_open
+            ]
     rows = (
         {
             "request": one.request,
@@ -45,12 +69,56 @@ def list_requests(all_: bool, as_json: bool) -> None:
             "answer_by": as_text(one.answer_by),
             "days_left": (one.answer_by - now).days if one.is_open else None,
             "closed_at": as_text(one.closed_at),
+            "joined_to": one.joined_to,
         }
         for one in found
-        if all_ or one.is_open
     )
     columns = ("request", "subject", "right", "state", "received_at", "answer_by", "days_left")
     show(rows, as_json=as_json, title="Requests", columns=columns)
+
+
+@requests.command()
+@_SUBJECT
+@_REQUEST
+@_LANGUAGE
+def letter(subject: str, request: str, language: Language) -> None:
+    """Print the answer to a request as it stands now, as a letter."""
+    with bootstrap.root(settings.load()) as opened:
+        policy = opened.policy()
+        with opened.ledger().transaction() as connection:
+            case = find(connection, subject, request, policy)
+            found = report(connection, case, policy, database_now(connection))
+    click.echo(letters.letter(found, language))
+
+
+@requests.command()
+@_SUBJECT
+@_REQUEST
+@click.option("--to", "directory", type=_DIRECTORY, required=True, help="A new directory.")
+@_LANGUAGE
+@click.option(
+    "--incomplete", is_flag=True, help="Also while systems owe their part; it names them."
+)
+def deliver(
+    subject: str, request: str, directory: Path, language: Language, incomplete: bool
+) -> None:
+    """Hand over the package of a request for access or portability, and erase what was collected.
+
+    The request is answered by that: nothing that the systems disclosed can be opened afterwards.
+    """
+    chosen = settings.load()
+    with bootstrap.root(chosen) as opened:
+        delivering = Delivering(
+            ledger=opened.ledger(), policy=opened.policy(), keys=RequestKeys(seal=opened.seal())
+        )
+        schemas = load_schemas(*chosen.storage.schemas)
+        found = delivering.deliver(
+            subject,
+            request,
+            lambda report: write_new(directory, package(report, language, schemas)),
+            incomplete=incomplete,
+        )
+    click.echo(f"{directory}: {len(found.disclosed)} records of {len(found.parts)} systems' parts")
 
 
 @click.group()

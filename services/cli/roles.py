@@ -48,6 +48,15 @@ def deleter() -> None:
     _until_stopped(lambda stop: bootstrap.run_deleter(settings.load(), stop))
 
 
+@click.command()
+def rights() -> None:
+    """Answer the requests of data subjects in time, or refuse them; hand corrections on.
+
+    Any number may run on PostgreSQL.
+    """
+    _until_stopped(lambda stop: bootstrap.run_rights(settings.load(), stop))
+
+
 @click.command("sample-systems", hidden=True)
 def sample_systems() -> None:
     """The simulated systems of `termijn up --sample`."""

@@ -28,7 +28,7 @@ from services.sample.events import sample_events
 from services.sample.stores import Held
 from services.status import Recent, Status, latest, look
 
-_ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
+_ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 _SHOW_SECONDS = 1.0
 _PLAIN_SECONDS = 10.0
 _LATEST = 8

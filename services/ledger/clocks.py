@@ -174,9 +174,11 @@ def merge(
     )
 
 
-def read(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Clock]:
-    """The clocks, locked against moves until the transaction ends."""
-    query = select(tables.clock).order_by(tables.clock.c.clock_id).with_for_update(read=True)
+def read(connection: Connection, ids: Collection[UUID], *, lock: bool = True) -> dict[UUID, Clock]:
+    """The clocks; with a `lock` no other transaction moves them until this one ends."""
+    query = select(tables.clock).order_by(tables.clock.c.clock_id)
+    if lock:
+        query = query.with_for_update(read=True)
     return {
         row.clock_id: clock(row) for row in fetch(connection, query, tables.clock.c.clock_id, ids)
     }

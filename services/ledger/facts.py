@@ -46,8 +46,10 @@ def tagged_events(
     return {row.event_id: tag(_event(row), policy) for row in rows}
 
 
-def acts_of(connection: Connection, about: Collection[str], policy: Policy) -> list[Act]:
-    """What was said and decided about all subjects, of the kinds that begin with these words."""
+def acts_of(
+    connection: Connection, about: Collection[str], policy: Policy, subject: str | None = None
+) -> list[Act]:
+    """What was said and decided about all subjects, or one, of the kinds that begin with these words."""
     types = [
         name
         for name, event in policy.events.items()
@@ -58,6 +60,8 @@ def acts_of(connection: Connection, about: Collection[str], policy: Policy) -> l
         .join(tables.act, tables.act.c.event_id == tables.event.c.event_id)
         .where(tables.event.c.type.in_(types))
     )
+    if subject is not None:
+        query = query.where(tables.act.c.subject == subject)
     tagged = (tag(_event(row), policy) for row in connection.execute(query))
     return [one.act for one in tagged if one.act]
 

@@ -19,6 +19,8 @@ from services.policy.model import (
     SubjectField,
 )
 
+_TITLED = ("purposes", "bases", "categories", "subjects", "systems", "rules")
+"""The sections whose titles people read in answers."""
 Path_ = tuple[str | int, ...]
 """Where something stands in a policy file."""
 
@@ -36,6 +38,15 @@ def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
     for name, event in policy.events.items():
         for path, why in _check_event(event, policy):
             yield ("events", name, *path), why
+    yield from _check_titles(policy)
+
+
+def _check_titles(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    known = {f"{section}.{name}" for section in _TITLED for name in getattr(policy, section)}
+    for language, titles in policy.titles.items():
+        for key in titles:
+            if key not in known:
+                yield ("titles", language, key), "nothing with a title is called so"
 
 
 def _check_rules(policy: Policy) -> Iterator[tuple[Path_, str]]:

@@ -59,6 +59,10 @@ class Controller(Strict):
     """Last day of the book year, month-day; 02-29 is the last day of February."""
     statement: str
     """The privacy statement and its version, from which the stated terms come."""
+    authority: str | None = None
+    """The supervisory authority that a data subject may complain to (GDPR 77)."""
+    authority_contact: str | None = None
+    """Where that authority is reached."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -311,3 +315,10 @@ class Policy(Strict):
     clocks: Mapping[str, Clock]
     rules: Mapping[str, Rule]
     events: Mapping[str, EventType]
+    titles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Titles in other languages for what people read: by language, then by `section.name`."""
+
+    def title(self, section: str, name: str, language: str) -> str:
+        """The title of something in a language; the policy's own where it has none in that language."""
+        found: str = getattr(self, section)[name].title
+        return self.titles.get(language, {}).get(f"{section}.{name}", found)

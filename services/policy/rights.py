@@ -105,8 +105,8 @@ def restrictions(
         for objection in standing.objections.get(holding.purpose, ()):
             decided = objection.decided_at
             start = max(objection.at, event_time)
-            if decided and (event_time >= decided or (objection.upheld and start >= decided)):
-                continue  # nothing is left undecided: the purpose has ended, or goes on
+            if decided and start >= decided:
+                continue  # nothing was left undecided: the purpose has ended, or goes on
             yield Restriction(
                 cause=f"objection {objection.id}",
                 reason=UNDECIDED,

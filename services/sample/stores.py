@@ -119,6 +119,17 @@ class Store:
             )
             return status, rows
 
+    def rows(
+        self, subject: str | None, records: Sequence[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
+        """What is held of these records: type, id and the data itself."""
+        query = select(_held).where(_which(subject, records)).order_by(_held.c.source, _held.c.id)
+        with self._engine.connect() as connection:
+            return [
+                {"type": row.type, "id": row.id, "time": None, "data": json.loads(row.body)}
+                for row in connection.execute(query)
+            ]
+
     def has_obeyed(self, command_id: str) -> bool:
         """Whether a command has been carried out already."""
         with self._engine.connect() as connection:

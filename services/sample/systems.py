@@ -17,6 +17,7 @@ from schemas.events import CloudEvent
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.sample.stores import Held, Row, Store
+from services.vault.disclosures import encrypt
 
 Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
 """How a system answers: at once, late, with a refusal, never, or only when it is told again."""
@@ -99,6 +100,7 @@ class Systems:
                 "ground": ground,
                 "detail": None,
                 "at": now,
+                "disclosure": self._disclosure(command) if status == "done" else None,
             },
         )
 
@@ -127,6 +129,14 @@ class Systems:
             command["records"],
         )
         return status, rows, None
+
+    def _disclosure(self, command: Mapping[str, Any]) -> str | None:
+        to = command.get("disclose_to")
+        if command["action"] != "disclose" or to is None:
+            return None
+        system, about = str(command["system"]), str(command["command_id"])
+        rows = self._store(system).rows(command["subject"], command["records"])
+        return encrypt({"command_id": about, "system": system, "records": rows}, to, about)
 
     def _store(self, system: str) -> Store:
         if system not in self._stores:

@@ -15,7 +15,7 @@ import psycopg
 
 from schemas.events import CloudEvent, rfc3339
 
-ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
+ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 
 
 class Running:

@@ -1,0 +1,43 @@
+"""Handing over: a package as files that only their owner can read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from schemas.errors import TermijnError
+
+
+class CannotHandOver(TermijnError):
+    """The package could not be written; the request is as open as it was.
+
+    The operator names a directory that does not exist yet, where there is room.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+
+
+def write_new(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a new directory; they are on disk when this returns.
+
+    Raises:
+        CannotHandOver: it exists, or cannot be written.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True)
+        for name, content in files.items():
+            descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        opened = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+    except OSError as cause:
+        raise CannotHandOver(directory, cause.strerror or str(cause)) from cause

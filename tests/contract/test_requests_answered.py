@@ -1,0 +1,477 @@
+"""Requests are answered from the ledger: who did what, what is kept and why, and nothing too early."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from schemas.events import CloudEvent
+from services.deleter.relaying import Patience, Stops, lease, relay
+from services.deleter.settling import Answer, settle_all
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.policy.requests import Case
+from services.rights import collecting
+from services.rights.answering import Answering, cases_of
+from services.rights.delivering import Delivering, NotReady
+from services.rights.enclosing import RequestEnclosures
+from services.rights.keys import KeyDestroyed, RequestKeys
+from services.rights.report import Kept, Part, Report
+from services.rights.reporting import report
+from services.vault.disclosures import decrypt, encrypt, new_key, public_part
+from services.vault.sealing import Seal
+from tests.contract.arrivals import Event
+from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
+
+ORDERED = "2026-03-15T13:00:00Z"
+ASKED = "2026-04-02T09:00:00Z"
+VERIFIED = "2026-04-03T09:00:00Z"
+NOW = "2026-04-04T09:00:00Z"
+SEAL = Seal(bytes(32))
+KEYS = RequestKeys(seal=SEAL)
+SYSTEM_KEY = new_key()
+
+
+def event(id: str, type: str, time: str, **data: Any) -> Event:
+    return {"id": id, "source": "/s", "type": type, "time": time, "data": data}
+
+
+def order(number: int = 1) -> Event:
+    return event(
+        f"order-{number}",
+        "orders.order-placed",
+        ORDERED,
+        order_id=f"O{number}",
+        customer_id="C1",
+        consumer_id="K1",
+        amount="12.50",
+        payment={"method": "ideal"},
+    )
+
+
+def asked(right: str, time: str = ASKED, request: str = "Q1") -> Event:
+    return event(
+        f"asked-{request}",
+        "privacy.request-received",
+        time,
+        subject="consumer:K1",
+        request_id=request,
+        right=right,
+    )
+
+
+def verified(time: str = VERIFIED, request: str = "Q1") -> Event:
+    return event(
+        f"verified-{request}",
+        "privacy.identity-verified",
+        time,
+        subject="consumer:K1",
+        request_id=request,
+    )
+
+
+class Systems:
+    """Systems that answer as they are told to; who is not named does what it is asked."""
+
+    def __init__(self, ledger: Ledger, **manners: str) -> None:
+        self.ledger = ledger
+        self.bus = Bus()
+        self.manners = manners
+
+    def work(self, now: str = NOW) -> None:
+        """Let what is due go out, and answer it."""
+        at = instant(now)
+        sweep(self.ledger, at)
+        enclosures = RequestEnclosures(
+            keys=KEYS, key_of=lambda name: public_part(SYSTEM_KEY) if name == "psp" else None
+        )
+        leased = self.ledger.write(lambda c: lease(c, at, Stops(), limit=1_000))
+        before = len(self.bus.sent)
+        self.ledger.write(
+            lambda c: relay(c, leased, self.bus, POLICY, at, Patience(), {}, enclosures)
+        )
+        answers = [
+            self._answer(one.value, at)
+            for one in self.bus.sent[before:]
+            if self.manners.get(one.system) != "silent"
+        ]
+
+        def settle(connection: Any) -> None:
+            settle_all(connection, answers, POLICY, at)
+            collecting.collect(connection, answers, at)
+
+        self.ledger.write(settle)
+
+    def told(self, action: str) -> dict[str, dict[str, Any]]:
+        """What each system was told of one action."""
+        return {
+            one.system: dict(one.value) for one in self.bus.sent if one.value["action"] == action
+        }
+
+    def _answer(self, value: Any, at: datetime) -> Answer:
+        refused = self.manners.get(value["system"]) == "refuse"
+        about, to = value["command_id"], value.get("disclose_to")
+        held = [{"type": "orders.order-placed", "id": "order-1", "data": {"name": "CANARY"}}]
+        content = {"command_id": about, "system": value["system"], "records": held}
+        return Answer(
+            acknowledgement_id=f"{about}/{value['attempt']}",
+            command_id=UUID(about),
+            system=value["system"],
+            attempt=value["attempt"],
+            status="refused" if refused else "done",
+            counts={},
+            ground="a duty of its own" if refused else None,
+            at=at,
+            disclosure=encrypt(content, to, about) if to and not refused else None,
+        )
+
+
+class Seeing:
+    def blind_spots(self) -> Sequence[str]:
+        return []
+
+
+class Blind:
+    def blind_spots(self) -> Sequence[str]:
+        return ["recorder: retention.tagged.v1[0]"]
+
+
+class Watching:
+    def __init__(self) -> None:
+        self.outcomes: list[tuple[str, str]] = []
+
+    def concluded(self, right: str, outcome: str) -> None:
+        self.outcomes.append((right, outcome))
+
+    def blind(self, spots: Sequence[str]) -> None:
+        pass
+
+
+class Published:
+    """Where answers go; it can be away."""
+
+    def __init__(self) -> None:
+        self.events: list[CloudEvent] = []
+        self.away = False
+
+    def __call__(self, events: Sequence[CloudEvent]) -> None:
+        if self.away:
+            raise ConnectionError
+        self.events.extend(events)
+
+
+def answering(ledger: Ledger, publish: Published, sight: Any = None) -> Answering:
+    return Answering(
+        ledger=ledger,
+        policy=POLICY,
+        sight=sight or Seeing(),
+        publish=publish,
+        observer=Watching(),
+        margin=timedelta(days=3),
+    )
+
+
+@pytest.fixture
+def database_clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """The database's clock of the answering, which a test sets."""
+    clock = [instant(NOW)]
+    for module in ("answering", "delivering", "enclosing"):
+        monkeypatch.setattr(f"services.rights.{module}.database_now", lambda _: clock[0])
+    return clock
+
+
+def the_case(ledger: Ledger, request: str = "Q1") -> Case:
+    with ledger.transaction() as connection:
+        found = cases_of(connection, "consumer:K1", POLICY)
+    return next(one for one in found if one.request == request)
+
+
+def the_report(ledger: Ledger, now: str = NOW) -> Report:
+    case = the_case(ledger)
+    with ledger.transaction() as connection:
+        return report(connection, case, POLICY, instant(now))
+
+
+def part(system: str, outcome: Any, at: str | None, **more: Any) -> Part:
+    when = instant(at) if at else None
+    return Part(system=system, action="erase", outcome=outcome, at=when, records=1, **more)
+
+
+def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Ledger) -> None:
+    """The books keep the order for 7 years from the end of 2026; the rest is gone."""
+    take(ledger, [order(), asked("erasure"), verified()], NOW)
+    Systems(ledger).work()
+    found = the_report(ledger)
+    assert found.verdict == "partly"
+    assert [one for one in found.parts if one.records == 1 and one.system != "crm"] == [
+        part("mail", "done", NOW),
+        part("orders", "done", NOW),
+        part("psp", "done", NOW),
+        part("research", "done", NOW),
+    ]
+    assert [one for one in found.kept if one.system == "accounting"] == [
+        Kept(
+            system="accounting",
+            purpose="legal_compliance",
+            why="legal_obligation",
+            article="GDPR 17(3)(b)",
+            until=instant("2034-01-01T00:00:00+01:00"),
+            records=1,
+        )
+    ]
+
+
+def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(ledger: Ledger) -> None:
+    """The PSP is a controller and says no; the platform says nothing."""
+    take(ledger, [order(), asked("erasure"), verified()], NOW)
+    Systems(ledger, psp="refuse", orders="silent").work()
+    found = {one.system: one for one in the_report(ledger).parts}
+    assert (found["psp"].outcome, found["psp"].ground) == ("refused", "a duty of its own")
+    assert found["orders"].outcome == "under_way"
+
+
+def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Ledger) -> None:
+    """Right after the verification nothing has left."""
+    take(ledger, [order(), asked("erasure"), verified()], NOW)
+    assert {one.outcome for one in the_report(ledger).parts} == {"under_way"}
+
+
+def test_a_hold_is_a_ground_of_its_own(ledger: Ledger) -> None:
+    """Under a hold nothing is erased, not even what no law keeps."""
+    hold = event(
+        "hold",
+        "privacy.hold-placed",
+        ORDERED,
+        subject="consumer:K1",
+        hold_id="H",
+        ground="legal_claim",
+    )
+    take(ledger, [order(), asked("erasure"), verified(), hold], NOW)
+    Systems(ledger).work()
+    found = the_report(ledger)
+    assert (found.verdict, found.refusal) == ("refused", "nothing_to_grant")
+    assert {one.why for one in found.kept} == {"hold"}
+
+
+def test_an_erasure_is_answered_once_all_systems_have_done_it(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """Not while the platform is silent; then once, however often one looks."""
+    take(ledger, [order(), asked("erasure"), verified()], NOW)
+    systems, published = Systems(ledger, orders="silent"), Published()
+    systems.work()
+    role = answering(ledger, published)
+    assert role.round() == 0
+    systems.manners.clear()
+    systems.work("2026-04-05T09:00:00Z")
+    database_clock[0] = instant("2026-04-05T09:00:00Z")
+    assert [role.round(), role.round()] == [1, 0]
+    (one,) = published.events
+    assert (one.type, one.data["request_id"], one.data["outcome"]) == (
+        "privacy.request-answered",
+        "Q1",
+        "partly",
+    )
+    assert one.data["done"] == ["crm", "mail", "orders", "psp", "research"]
+    assert one.data["pending"] == []
+    assert "accounting" in one.data["kept"]
+
+
+def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """Asked on 2 April, to be answered by 2 May, and answered three days before."""
+    take(ledger, [order(), asked("erasure"), verified()], NOW)
+    Systems(ledger, orders="silent").work()
+    published = Published()
+    role = answering(ledger, published)
+    database_clock[0] = instant("2026-04-29T08:59:59Z")
+    assert role.round() == 0
+    database_clock[0] = instant("2026-04-29T09:00:01Z")
+    assert role.round() == 1
+    assert published.events[0].data["pending"] == ["orders"]
+
+
+def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """With the reason (GDPR 12(4), 12(6)); nothing has left."""
+    take(ledger, [order(), asked("erasure")], NOW)
+    systems, published = Systems(ledger), Published()
+    systems.work()
+    role = answering(ledger, published)
+    assert role.round() == 0
+    database_clock[0] = instant("2026-04-30T09:00:00Z")
+    assert role.round() == 1
+    (one,) = published.events
+    assert one.type == "privacy.request-refused"
+    assert "12(6)" in one.data["reasons"]
+    assert systems.bus.sent == []
+
+
+def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """The verification itself may be among it."""
+    take(ledger, [order(), asked("erasure")], NOW)
+    database_clock[0] = instant("2026-05-30T09:00:00Z")
+    published = Published()
+    assert answering(ledger, published, Blind()).round() == 0
+    assert published.events == []
+
+
+def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """It was decided at the first look; its identity and its time are those of then."""
+    take(ledger, [order(), asked("restriction"), verified()], NOW)
+    Systems(ledger).work()
+    published = Published()
+    published.away = True
+    role = answering(ledger, published)
+    with pytest.raises(ConnectionError):
+        role.round()
+    published.away = False
+    database_clock[0] = instant("2026-04-20T09:00:00Z")
+    role.round()
+    assert [(one.time, one.data["outcome"]) for one in published.events] == [
+        (instant(NOW), "granted")
+    ]
+
+
+def test_those_who_asked_twice_are_answered_together(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """Each request's dossier needs its own answer, or its clock would never stop."""
+    twice = asked("restriction", "2026-04-02T10:00:00Z", "Q2")
+    take(ledger, [order(), asked("restriction"), twice, verified()], NOW)
+    Systems(ledger).work()
+    published = Published()
+    answering(ledger, published).round()
+    assert sorted(one.data["request_id"] for one in published.events) == ["Q1", "Q2"]
+
+
+def test_disclosures_are_collected_sealed_and_gone_once_delivered(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """The name is in no table in clear; after delivery its key is destroyed and nothing opens it."""
+    take(ledger, [order(), asked("access"), verified()], NOW)
+    systems = Systems(ledger)
+    systems.work()
+    told = systems.told("disclose")
+    assert {"accounting", "orders", "psp", "research"} <= told.keys()
+    collected = rows(ledger, tables.disclosure)
+    assert len(collected) == len(told)
+    assert not any("CANARY" in row.text for row in collected)
+    delivering = Delivering(ledger=ledger, policy=POLICY, keys=KEYS)
+    handed: list[Report] = []
+    delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
+    assert {one.data["name"] for one in handed[0].disclosed} == {"CANARY"}
+    assert rows(ledger, tables.disclosure) == []
+    with ledger.transaction() as connection, pytest.raises(KeyDestroyed):
+        KEYS.private(connection, "consumer:K1", "Q1")
+    published = Published()
+    answering(ledger, published).round()
+    assert [one.type for one in published.events] == ["privacy.request-answered"]
+    with pytest.raises(NotReady, match="answered already"):
+        delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
+
+
+def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """Unless a person says so; then the answer names the system."""
+    take(ledger, [order(), asked("access"), verified()], NOW)
+    Systems(ledger, research="silent").work()
+    delivering = Delivering(ledger=ledger, policy=POLICY, keys=KEYS)
+    handed: list[Report] = []
+    with pytest.raises(NotReady, match="research"):
+        delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
+    delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=True)
+    outcomes = {one.system: one.outcome for one in handed[0].parts}
+    assert (outcomes["research"], outcomes["orders"]) == ("under_way", "done")
+    assert {row.state for row in rows(ledger, tables.command, system="research")} == {"closed"}
+
+
+def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
+    ledger: Ledger, database_clock: list[datetime], tmp_path: Path
+) -> None:
+    """The disk is full: the key is still there, and nothing is answered."""
+    take(ledger, [order(), asked("portability"), verified()], NOW)
+    Systems(ledger).work()
+    delivering = Delivering(ledger=ledger, policy=POLICY, keys=KEYS)
+
+    def full(_: Report) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        delivering.deliver("consumer:K1", "Q1", full, incomplete=False)
+    assert the_case(ledger).is_open
+    assert rows(ledger, tables.answer) == []
+
+
+def test_a_disclosure_that_comes_after_the_delivery_is_not_kept(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """Its key is gone, so that nobody could open it anyway."""
+    take(ledger, [order(), asked("access"), verified()], NOW)
+    systems = Systems(ledger, research="silent")
+    systems.work()
+    Delivering(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
+        "consumer:K1", "Q1", lambda _: None, incomplete=True
+    )
+    late = systems._answer(systems.told("disclose")["research"], instant(NOW))
+    ledger.write(lambda c: collecting.collect(c, [late], instant(NOW)))
+    assert rows(ledger, tables.disclosure) == []
+
+
+def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """The PSP has a key and gets the values; the others get the names of the fields."""
+    take(ledger, [order(), asked("rectification"), verified()], NOW)
+    systems = Systems(ledger)
+    systems.work()
+    assert systems.told("rectify") == {}
+    corrections = {"name": "CANARY de Vries"}
+    ledger.write(
+        lambda c: collecting.note_corrections(
+            c, KEYS, "consumer:K1", "Q1", corrections, instant(NOW)
+        )
+    )
+    systems.work("2026-04-04T10:00:00Z")
+    told = systems.told("rectify")
+    psp = told["psp"]
+    assert decrypt(psp["corrections"], SYSTEM_KEY, psp["command_id"]) == corrections
+    assert (told["orders"].get("corrections"), told["orders"]["corrected_fields"]) == (
+        None,
+        ["name"],
+    )
+    assert "CANARY" not in str([rows(ledger, table) for table in tables.metadata.sorted_tables])
+
+
+def test_a_flood_of_requests_of_one_subject_is_one_disclosure(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """300 requests of one person, and one of another, who is told in the same round."""
+    flood = [asked("access", f"2026-04-02T09:0{n // 60}:{n % 60:02}Z", f"F{n}") for n in range(300)]
+    other = {**order(9), "data": {**order(9)["data"], "consumer_id": "K2"}}
+    others = [
+        {**one, "id": f"{one['id']}-2", "data": {**one["data"], "subject": "consumer:K2"}}
+        for one in (asked("access"), verified())
+    ]
+    proofs = [verified(f"2026-04-03T09:0{n // 60}:{n % 60:02}Z", f"F{n}") for n in range(300)]
+    take(ledger, [order(), *flood, *proofs, other, *others], NOW)
+    systems = Systems(ledger)
+    systems.work()
+    disclosed = [one for one in systems.bus.sent if one.value["action"] == "disclose"]
+    assert {(one.system, one.value["subject"]) for one in disclosed} >= {
+        ("orders", "consumer:K1"),
+        ("orders", "consumer:K2"),
+    }
+    assert {one.value["request"] for one in disclosed} == {"F0", "Q1"}
