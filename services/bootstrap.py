@@ -45,7 +45,7 @@ from services.publishing import Publisher
 from services.rights.answering import Answering
 from services.rights.enclosing import RequestEnclosures
 from services.rights.keys import RequestKeys
-from services.sample.systems import SHOWN, Systems
+from services.sample.systems import SHOWN, Behaviour, Systems
 from services.settings import Settings
 from services.status import look
 from services.tags import Tags
@@ -304,7 +304,7 @@ def _wait(stop: Event) -> None:
     stop.wait()
 
 
-def run_sample_systems(settings: Settings, stop: Event) -> None:
+def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = ()) -> None:
     """Run the simulated systems until `stop` is set; their stores are in the data directory."""
     with root(settings) as opened:
         logs.configure(settings.operating.log_form)
@@ -317,16 +317,17 @@ def run_sample_systems(settings: Settings, stop: Event) -> None:
             business=needed.business,
             commands={topic.name: topic for topic in needed.commands.values()},
             acknowledgements=needed.acknowledgements,
-            systems=sample_systems(settings, policy),
+            systems=sample_systems(settings, policy, silent),
             sender=bus.sender(),
             now=now,
         ).run(stop)
 
 
-def sample_systems(settings: Settings, policy: Policy) -> Systems:
-    """The simulated systems with their stores."""
+def sample_systems(settings: Settings, policy: Policy, silent: Sequence[str] = ()) -> Systems:
+    """The simulated systems with their stores; the `silent` ones never answer."""
     directory = settings.storage.data / "systems"
-    return Systems(policy=policy, directory=directory, behaviours=SHOWN)
+    behaviours = {**SHOWN, **{system: Behaviour(manner="silent") for system in silent}}
+    return Systems(policy=policy, directory=directory, behaviours=behaviours)
 
 
 def _observer(opened: Root, role: str, policy: Policy) -> Observer:

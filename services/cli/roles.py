@@ -58,6 +58,7 @@ def rights() -> None:
 
 
 @click.command("sample-systems", hidden=True)
-def sample_systems() -> None:
+@click.option("--silent", multiple=True, help="A system that never answers.")
+def sample_systems(silent: tuple[str, ...]) -> None:
     """The simulated systems of `termijn up --sample`."""
-    _until_stopped(lambda stop: bootstrap.run_sample_systems(settings.load(), stop))
+    _until_stopped(lambda stop: bootstrap.run_sample_systems(settings.load(), stop, silent))

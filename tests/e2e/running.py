@@ -53,12 +53,12 @@ class Running:
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def start(self, *roles: str) -> None:
-        """Start roles."""
+    def start(self, *roles: str, options: Sequence[str] = ()) -> None:
+        """Start roles, each with the options."""
         for role in roles:
             with (self.directory / f"{role}.log").open("ab") as log:
                 self.processes[role] = subprocess.Popen(
-                    [sys.executable, "-m", "services.cli", role],
+                    [sys.executable, "-m", "services.cli", role, *options],
                     env=self._environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

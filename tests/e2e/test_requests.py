@@ -1,0 +1,188 @@
+"""Every right of a data subject on real Kafka and PostgreSQL, with systems that answer in their ways.
+
+The PSP answers late, the lease partner only when it is told again, the credit agency refuses, and the
+printer never answers.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.events import rfc3339
+from tests.e2e.running import ROLES, Running, business_event, write_events
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+ORDERED = NOW - timedelta(hours=3)
+ASKED = NOW - timedelta(hours=2)
+VERIFIED = NOW - timedelta(hours=1)
+Event = dict[str, Any]
+
+
+def order(consumer: str) -> Event:
+    return business_event(
+        f"order-{consumer}",
+        "orders.order-placed",
+        rfc3339(ORDERED),
+        order_id=f"O-{consumer}",
+        customer_id="C9",
+        consumer_id=consumer,
+        amount="12.50",
+        payment={"method": "ideal"},
+        consumer_name=f"CANARY {consumer}",
+    )
+
+
+def request(subject: str, right: str, asked: datetime = ASKED, **more: Any) -> Event:
+    return business_event(
+        f"asked-{subject}",
+        "privacy.request-received",
+        rfc3339(asked),
+        subject=subject,
+        request_id=f"Q-{subject}",
+        right=right,
+        **more,
+    )
+
+
+def identity(subject: str) -> Event:
+    return business_event(
+        f"verified-{subject}",
+        "privacy.identity-verified",
+        rfc3339(VERIFIED),
+        subject=subject,
+        request_id=f"Q-{subject}",
+    )
+
+
+def customer(name: str) -> list[Event]:
+    return [
+        business_event(
+            f"signed-{name}",
+            "customers.customer-signed-up",
+            rfc3339(ORDERED),
+            customer_id=name,
+        ),
+        business_event(
+            f"credit-{name}",
+            "credit.check-performed",
+            rfc3339(ORDERED),
+            check_id=f"K-{name}",
+            customer_id=name,
+        ),
+    ]
+
+
+def requests(running: Running) -> dict[str, dict[str, Any]]:
+    return {one["subject"]: one for one in running.told("requests", "list", "--all")}
+
+
+def answered(running: Running) -> dict[str, dict[str, Any]]:
+    """What Termijn has answered, by subject."""
+    rows = running.query("SELECT subject, event_type, data FROM answer")
+    return {
+        subject: {"type": event_type.removeprefix("privacy."), **json.loads(data)}
+        for subject, event_type, data in rows
+    }
+
+
+def in_ledger(running: Running, text: str) -> list[str]:
+    """The tables in which a text stands in clear."""
+    tables = [
+        name
+        for (name,) in running.query(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+        )
+    ]
+    return [
+        name for name in tables if running.count(f'"{name}" AS one', f"one::text LIKE '%{text}%'")
+    ]
+
+
+def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> None:
+    """Erased, refused, corrected, restricted, handed over: each answer names each system rightly."""
+    running.start(*ROLES)
+    running.start("sample-systems", options=("--silent", "printer"))
+    events = [
+        *(order(f"K{number}") for number in range(1, 6)),
+        *customer("C1"),
+        request("consumer:K1", "access"),
+        identity("consumer:K1"),
+        request("consumer:K2", "erasure"),
+        identity("consumer:K2"),
+        request("consumer:K3", "rectification", corrections={"consumer_name": "CANARY Jansen"}),
+        identity("consumer:K3"),
+        request("consumer:K4", "restriction"),
+        identity("consumer:K4"),
+        request("consumer:K5", "erasure", NOW - timedelta(days=60)),
+        request("customer:C1", "access"),
+        identity("customer:C1"),
+    ]
+    done = running.run(
+        "publish", "--wait", str(write_events(running.directory / "all.jsonl", events))
+    )
+    assert done.returncode == 0, done.stderr
+
+    running.until("four are answered", lambda: len(answered(running)) == 4, 90)
+    by_subject = answered(running)
+    assert {s: (one["type"], one.get("outcome")) for s, one in by_subject.items()} == {
+        "consumer:K2": ("request-answered", "partly"),
+        "consumer:K3": ("request-answered", "granted"),
+        "consumer:K4": ("request-answered", "granted"),
+        "consumer:K5": ("request-refused", None),
+    }
+    erased = by_subject["consumer:K2"]
+    assert set(erased["done"]) >= {"orders", "psp", "research"}
+    assert "accounting" in erased["kept"]
+    assert erased["pending"] == []
+    assert set(by_subject["consumer:K3"]["done"]) >= {"accounting", "orders", "psp", "research"}
+    running.until(
+        "the answers are events like any other",
+        lambda: running.count("event", "source = '/termijn/rights'") == 4,
+    )
+    assert requests(running)["consumer:K5"]["state"] == "refused"
+
+    running.until(
+        "K1's data is there", lambda: requests(running)["consumer:K1"]["state"] == "ready", 60
+    )
+    assert in_ledger(running, "CANARY") == []
+    package = running.directory / "package"
+    delivered = running.run(
+        *("requests", "deliver", "consumer:K1", "Q-consumer:K1", "--to", str(package))
+    )
+    assert delivered.returncode == 0, delivered.stderr
+    data = json.loads((package / "data.json").read_text("utf-8"))
+    held = {one["system"] for one in data["records"] if one["type"] == "orders.order-placed"}
+    assert held == {"accounting", "orders", "psp", "research"}
+    assert "CANARY K1" in (package / "answer.html").read_text("utf-8")
+    assert running.count("disclosure") > 0  # C1's
+    assert running.count("request_key", "subject = 'consumer:K1' AND sealed IS NOT NULL") == 0
+    running.until("K1 is answered", lambda: "consumer:K1" in answered(running))
+
+    running.until(
+        "the credit agency has refused and the lease partner was told again",
+        lambda: (
+            running.query(
+                "SELECT system, state FROM command WHERE action = 'disclose' AND subject = 'customer:C1'"
+                " AND system IN ('credit-bureau', 'lease', 'psp', 'printer') ORDER BY system"
+            )
+            == [
+                ("credit-bureau", "refused"),
+                ("lease", "acknowledged"),
+                ("printer", "sent"),
+                ("psp", "acknowledged"),
+            ]
+        ),
+    )
+    asked = ("requests", "deliver", "customer:C1", "Q-customer:C1", "--language", "en", "--to")
+    early = running.run(*asked, str(running.directory / "early"))
+    assert (early.returncode, "printer" in early.stderr) == (1, True)
+    assert not (running.directory / "early").exists()
+    late = running.run(*asked, str(running.directory / "late"), "--incomplete")
+    assert late.returncode == 0, late.stderr
+    letter = (running.directory / "late" / "letter.txt").read_text("utf-8")
+    assert "- Printers of menus and other print: told to, not confirmed yet" in letter
+    assert "- External credit agency: refused: own legal obligation" in letter
+    for role in (*ROLES, "sample-systems"):
+        assert "CANARY" not in running.log(role)

@@ -1,0 +1,264 @@
+"""Letters and packages: what a person gets to read, in both languages, whatever the data is."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import zipfile
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import load as load_schemas
+from services.policy.loader import load
+from services.rights.letters import letter
+from services.rights.package import SCHEMA, package
+from services.rights.page import page
+from services.rights.report import Disclosed, Kept, Part, Processing, Report
+
+POLICY = load()
+SCHEMAS = load_schemas()
+AT = datetime(2026, 3, 15, 13, tzinfo=UTC)
+
+
+def the_report(right: Any = "access", **more: Any) -> Report:
+    fields: dict[str, Any] = {
+        "policy": POLICY,
+        "request": "Q1",
+        "subject": "consumer:K1",
+        "right": right,
+        "received_at": AT,
+        "answered_at": AT,
+        "verdict": "partly",
+    }
+    return Report(**{**fields, **more})
+
+
+def part(system: str, outcome: Any, ground: str | None = None) -> Part:
+    return Part(system=system, action="erase", outcome=outcome, at=AT, records=3, ground=ground)
+
+
+def disclosed(**data: Any) -> Disclosed:
+    return Disclosed(system="orders", type="orders.order-placed", id="o1", time=AT, data=data)
+
+
+PARTS = (
+    part("orders", "done"),
+    part("psp", "refused", "a duty of its own"),
+    part("crm", "silent"),
+)
+KEPT = (
+    Kept(
+        system="accounting",
+        purpose="legal_compliance",
+        why="legal_obligation",
+        article="GDPR 17(3)(b)",
+        until=datetime(2033, 12, 31, 23, tzinfo=UTC),
+        records=3,
+    ),
+)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("language", "sentences"),
+    [
+        (
+            "nl",
+            [
+                "uw verzoek Q1 van 15 maart 2026",
+                "- bestelplatform: gedaan (3)",
+                "- betaaldienstverlener: geweigerd: a duty of its own (3)",
+                "- relatiebeheer: opdracht gegeven, antwoord blijft uit",
+                "boekhouding, voldoen aan wettelijke plichten en fraude voorkomen",
+                "de wet verplicht ons het te bewaren (AVG artikel 17 lid 3 onder b)",
+                "Tot: 1 januari 2034",
+                "Nog niet alle systemen hebben bevestigd.",
+                "de Autoriteit Persoonsgegevens (https://autoriteitpersoonsgegevens.nl)",
+                "naar de rechter",
+            ],
+        ),
+        (
+            "en",
+            [
+                "your request Q1 of 15 March 2026",
+                "- Order platform: done (3)",
+                "- Payment service provider: refused: a duty of its own (3)",
+                "- Customer relations: told to, has not answered",
+                "the law obliges us to keep it (GDPR article 17(3)(b))",
+                "Until: 1 January 2034",
+                "Not all systems have confirmed yet.",
+                "the Autoriteit Persoonsgegevens (https://autoriteitpersoonsgegevens.nl)",
+                "go to court",
+            ],
+        ),
+    ],
+)
+def test_the_answer_to_an_erasure_names_everybody(language: Any, sentences: list[str]) -> None:
+    """Who erased, who refused, who owes it, what is kept until when, and where to complain."""
+    text = flat(letter(the_report("erasure", parts=PARTS, kept=KEPT), language))
+    assert [one for one in sentences if one not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("language", "article"), [("nl", "AVG artikel 12 lid 6"), ("en", "GDPR article 12(6)")]
+)
+def test_who_was_never_verified_is_told_why_and_how_to_go_on(language: Any, article: str) -> None:
+    """With the article, and without a list of systems: nothing was done."""
+    text = letter(the_report("erasure", verdict="refused", refusal="never_verified"), language)
+    assert article in text
+    assert "Autoriteit Persoonsgegevens" in text
+
+
+@pytest.mark.parametrize("right", ["access", "portability", "rectification", "restriction"])
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_each_right_has_a_letter_in_each_language(right: str, language: Any) -> None:
+    """It names the system that did its part."""
+    title = {"nl": "bestelplatform", "en": "Order platform"}[language]
+    assert title in letter(the_report(right, parts=PARTS), language)
+
+
+def test_a_dutch_letter_has_no_english_title_of_the_policy() -> None:
+    """Every system, purpose, basis, category and rule that the policy names has a Dutch title."""
+    sections = ("systems", "purposes", "bases", "categories", "rules")
+    missing = [
+        f"{section}.{name}"
+        for section in sections
+        for name in getattr(POLICY, section)
+        if f"{section}.{name}" not in POLICY.titles["nl"]
+    ]
+    assert missing == []
+
+
+def test_the_page_tells_all_that_a_person_may_know() -> None:
+    """Purpose, ground, categories, recipients, source, term, safeguard and data (GDPR 15(1), 15(2))."""
+    use = Processing(
+        purpose="communication",
+        basis="consent",
+        rule="D1",
+        systems=("whatsapp", "helpdesk"),
+        categories=("contact",),
+        processes=("1. Klantenservice / Contactformulier",),
+        first=AT,
+        last=AT,
+        until=None,
+        records=2,
+    )
+    found = the_report(processing=(use,), parts=PARTS, disclosed=(disclosed(name="Łukasz Öztürk"),))
+    text = flat(page(found, "en"))
+    assert [
+        one
+        for one in (
+            "Answering and informing people who contact us",
+            "Consent (GDPR article 6(1)(a))",
+            "Names and contact details",
+            "WhatsApp Business, Helpdesk and customer service",
+            "1. Klantenservice / Contactformulier",
+            "at most 6 months",
+            "not known yet",
+            POLICY.systems["whatsapp"].safeguard or "no safeguard",
+            "Łukasz Öztürk",
+            "told to, has not answered",
+            "Autoriteit Persoonsgegevens",
+        )
+        if one not in text
+    ] == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+class Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def elements(html: str) -> Elements:
+    parser = Elements()
+    parser.feed(html)
+    return parser
+
+
+PLAIN = elements(page(the_report(disclosed=(disclosed(name="A"),), parts=PARTS), "en"))
+
+
+@given(st.dictionaries(st.text() | st.just("<img src=x onerror=y>"), JSON, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_no_data_becomes_markup(data: dict[str, Any]) -> None:
+    """The page has the elements and attributes of our template, whatever the names and values are."""
+    found = elements(page(the_report(disclosed=(disclosed(**{"a": 1}, nested=data),)), "en"))
+    assert found.found <= PLAIN.found
+    assert found.attributes <= PLAIN.attributes
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_the_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
+    """The file follows its own schema, and carries the Avro schema of the type."""
+    found = json.loads(
+        package(the_report(disclosed=(disclosed(d=data),)), "en", SCHEMAS)["data.json"]
+    )
+    jsonschema.validate(found, SCHEMA)
+    assert found["records"][0]["data"] == {"d": json.loads(json.dumps(data))}
+    assert found["schemas"]["orders.order-placed"]["name"] == "OrderPlaced"
+
+
+def test_marks_of_direction_cannot_turn_a_value_around() -> None:
+    """A right-to-left override shows as an unknown character."""
+    assert "\u202e" not in page(the_report(disclosed=(disclosed(name="a\u202eb"),)), "en")
+
+
+def test_equal_reports_make_equal_packages_and_the_sums_are_right() -> None:
+    """Byte for byte, so that a second handing over can be compared with the first."""
+    found = the_report("portability", disclosed=(disclosed(name="Łukasz"),))
+    files = package(found, "nl", SCHEMAS)
+    assert files == package(found, "nl", SCHEMAS)
+    sums = dict(line.split("  ")[::-1] for line in files["SHA256SUMS"].decode().splitlines())
+    assert sums == {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in files.items()
+        if name not in ("SHA256SUMS", "package.zip")
+    }
+    with zipfile.ZipFile(io.BytesIO(files["package.zip"])) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            name: content for name, content in files.items() if name != "package.zip"
+        }
+
+
+def test_no_character_of_the_data_gets_into_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The font lacks Chinese; the library that makes the PDF would name the characters."""
+    with caplog.at_level(logging.DEBUG):
+        files = package(the_report(disclosed=(disclosed(name="王小明 ḿ Ω"),)), "en", SCHEMAS)
+    assert files["answer.pdf"].startswith(b"%PDF-")
+    assert not any("王" in record.getMessage() for record in caplog.records)
+
+
+def test_a_very_large_answer_says_in_the_pdf_what_it_leaves_out() -> None:
+    """The PDF shows 200 of 1,000 records; page and data file have all."""
+    records = tuple(
+        Disclosed(system="orders", type="orders.order-placed", id=str(n), time=AT, data={"n": n})
+        for n in range(1_000)
+    )
+    found = the_report(disclosed=records)
+    assert "Another 800 records are in the data file" in page(found, "en", most=200)
+    assert len(json.loads(package(found, "en", SCHEMAS)["data.json"])["records"]) == 1_000
