@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import tomllib
@@ -13,6 +12,7 @@ import click
 import pytest
 
 from schemas import catalogue
+from schemas.codec import load as load_schemas
 from schemas.events import CloudEvent, instant, to_headers
 from services import settings
 from services.cli.main import termijn
@@ -82,14 +82,13 @@ def named(words: list[str]) -> tuple[str, ...]:
 
 def avro_fields(schema: str) -> list[str]:
     """The fields of one of our own schemas."""
-    text = (ROOT / "schemas" / "retention" / f"{schema}.1.avsc").read_text("utf-8")
-    return [field["name"] for field in json.loads(text)["fields"]]
+    return [field["name"] for field in load_schemas().newest(schema).definition["fields"]]
 
 
 def symbols(schema: str, field: str) -> list[str]:
     """The values of an enumeration."""
-    text = (ROOT / "schemas" / "retention" / f"{schema}.1.avsc").read_text("utf-8")
-    [found] = [one for one in json.loads(text)["fields"] if one["name"] == field]
+    fields = load_schemas().newest(schema).definition["fields"]
+    [found] = [one for one in fields if one["name"] == field]
     return list(found["type"]["symbols"])
 
 

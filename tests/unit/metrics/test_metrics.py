@@ -78,6 +78,7 @@ def test_no_label_can_hold_a_subject_or_an_id() -> None:
         "partition",
         "policy",
         "reason",
+        "right",
         "role",
         "state",
         "status",
@@ -164,4 +165,10 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 def test_no_two_roles_have_one_port() -> None:
     """All of them run on one machine in `termijn up`."""
-    assert PORTS == {"tagger": 9501, "recorder": 9502, "deleter": 9503, "acknowledgements": 9504}
+    assert PORTS == {
+        "tagger": 9501,
+        "recorder": 9502,
+        "deleter": 9503,
+        "acknowledgements": 9504,
+        "rights": 9505,
+    }
