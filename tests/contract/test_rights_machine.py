@@ -1,0 +1,327 @@
+"""Whatever comes in between, rights and holds are kept: judged by the oracle at every send and every sweep.
+
+Business events and acts arrive in any order, late and again; claims stop half-way, leases run out, the bus
+fails, crashes come before and after it has taken commands; answers of every kind come, twice and late.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import select
+
+from services.deleter import claiming
+from services.deleter.claiming import claim
+from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.settling import Status
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.recording import record
+from services.simulation import next_due
+from tests.contract.arrivals import Event, arrival
+from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, rows, take
+from tests.oracle.commands import plan
+from tests.oracle.steps import Done, Step
+from tests.oracle.strategies_rights import event_sets_with_rights
+
+END = datetime(2080, 1, 1, tzinfo=UTC)
+FORWARDS = {
+    "unsent": {"sending", "cancelled", "closed"},
+    "sending": {"sent", "acknowledged", "refused", "recalling", "closed"},
+    "sent": {"acknowledged", "refused", "recalling", "closed"},
+    "recalling": {"recalled", "acknowledged", "closed"},
+    "refused": {"acknowledged", "cancelled", "recalling", "closed"},
+    "acknowledged": set(),
+    "cancelled": set(),
+    "recalled": set(),
+    "closed": set(),
+}
+"""Which state may follow which, by hand."""
+CARRIED_OUT = {"done", "nothing_held", "already_done"}
+
+
+def reachable(state: str) -> set[str]:
+    """All states that may follow, however many steps later; a rule of the machine may make several."""
+    found = {state}
+    waiting = [state]
+    while waiting:
+        for then in FORWARDS[waiting.pop()] - found:
+            found.add(then)
+            waiting.append(then)
+    return found
+
+
+class Failing(Bus):
+    """A bus that takes what it is given, and may then fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = False
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        deliveries = super().send(commands)
+        if self.fails:
+            raise ConnectionError
+        return deliveries
+
+
+class Exercising(RuleBasedStateMachine):
+    """One ledger, what has been published, and a clock that only goes on."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = emptied(ledger)
+        self.bus = Failing()
+        self.coming: list[Event] = []
+        self.known: list[Event] = []
+        self.now = datetime(2012, 1, 1, tzinfo=UTC)
+        self.states: dict[Any, str] = {}
+        self.answered: set[Any] = set()
+
+    @initialize(events=event_sets_with_rights(max_events=6, max_plots=4, duplicates=False))
+    def publish(self, events: list[Event]) -> None:
+        self.coming = list(events)
+
+    @precondition(lambda self: self.coming)
+    @rule(data=st.data())
+    def batch(self, data: st.DataObject) -> None:
+        size = data.draw(st.integers(1, len(self.coming)), label="batch")
+        batch, self.coming = self.coming[:size], self.coming[size:]
+        if data.draw(st.booleans(), label="crash"):
+            arrivals = [arrival(one, POLICY) for one in batch]
+            crash(self.ledger, lambda connection: record(connection, arrivals, POLICY, self.now))
+        take(self.ledger, batch, self.now)
+        self.known += batch
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def repeated(self, data: st.DataObject) -> None:
+        found = take(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
+        assert (found.new, found.duplicates) == (0, 1)
+
+    @rule()
+    def wait_for_what_is_due(self) -> None:
+        with self.ledger.transaction() as connection:
+            due = next_due(connection)
+        if due:
+            self.now = max(self.now, due)
+
+    @rule(
+        by=st.sampled_from(
+            [timedelta(seconds=1), timedelta(minutes=2), timedelta(days=1), timedelta(days=500)]
+        )
+    )
+    def wait(self, by: timedelta) -> None:
+        self.now += by
+
+    @rule(limit=st.integers(1, 5))
+    def one_claim(self, limit: int) -> None:
+        self.ledger.write(lambda connection: claim(connection, POLICY, self.now, limit=limit))
+
+    @rule()
+    def claim_that_crashes(self) -> None:
+        crash(self.ledger, lambda connection: claim(connection, POLICY, self.now, limit=3))
+
+    @rule(limit=st.integers(1, 5))
+    def sweep_all(self, limit: int) -> None:
+        self._sweep(limit)
+        assert self._missing() == []
+
+    @rule()
+    def lease_and_crash(self) -> None:
+        self.ledger.write(lambda connection: lease(connection, self.now, Stops(), limit=2))
+
+    @rule(limit=st.integers(1, 5))
+    def send(self, limit: int) -> None:
+        self._send(limit)
+
+    @rule()
+    def send_between_lease_and_arrival(self) -> None:
+        """What arrives after the lease is seen by the relay."""
+        leased = self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=5))
+        if self.coming:
+            take(self.ledger, self.coming[:1], self.now)
+            self.known += self.coming[:1]
+            self.coming = self.coming[1:]
+        self._relay(leased)
+
+    @rule()
+    def bus_fails(self) -> None:
+        """The broker has the commands, and the relay does not know it."""
+        leased = self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=3))
+        self.bus.fails = True
+        with pytest.raises(ConnectionError) if self._would_send(leased) else nullcontext():
+            self._relay(leased)
+        self.bus.fails = False
+
+    @rule(data=st.data())
+    def reply(self, data: st.DataObject) -> None:
+        out = [row for row in rows(self.ledger, tables.command) if row.attempt]
+        if not out:
+            return
+        command = data.draw(st.sampled_from(out))
+        statuses: list[Status]
+        if command.action == "recall":
+            statuses = ["recalled", "already_done", "done", "nothing_held", "failed"]
+        else:
+            statuses = ["done", "nothing_held", "already_done", "partial", "failed", "refused"]
+        status = data.draw(st.sampled_from(statuses))
+        answer(self.ledger, command.command_id, status, self.now)
+        self.answered.add((command.command_id, status))
+
+    @invariant()
+    def nothing_is_told_twice(self) -> None:
+        live = Counter(
+            (row.record_id, row.system, row.step)
+            for row in rows(self.ledger, tables.member, live=True)
+        )
+        assert max(live.values(), default=1) == 1
+
+    @invariant()
+    def states_only_go_forwards(self) -> None:
+        for row in rows(self.ledger, tables.command):
+            before = self.states.get(row.command_id, "unsent")
+            assert row.state in reachable(before), (before, row.state)
+            self.states[row.command_id] = row.state
+
+    @invariant()
+    def nothing_is_done_that_nobody_said_was_done(self) -> None:
+        said = {command for command, status in self.answered if status in CARRIED_OUT}
+        recalls = {
+            row.supersedes: row.command_id
+            for row in rows(self.ledger, tables.command, action="recall")
+        }
+        for row in rows(self.ledger, tables.command, state="acknowledged"):
+            by_recall = (recalls.get(row.command_id), "already_done") in self.answered
+            recalled = row.action == "recall"
+            assert row.command_id in said or by_recall or recalled
+
+    def teardown(self) -> None:
+        """In the end everything is known, answered and long due: then nothing is missing."""
+        if self.coming:
+            take(self.ledger, self.coming, self.now)
+            self.known += self.coming
+        self.now = END
+        for _ in range(5):
+            self._sweep(500)
+            self.now += timedelta(days=1)
+            self._send(500)
+            for row in rows(self.ledger, tables.command, action="recall"):
+                if row.state == "sent":
+                    answer(self.ledger, row.command_id, "recalled", self.now)
+        self._sweep(500)
+        assert self._missing() == []
+        assert rows(self.ledger, tables.command, state="recalling") == []
+
+    def _sweep(self, limit: int) -> None:
+        while self.ledger.write(lambda c: claim(c, POLICY, self.now, limit=limit)).looked_at:
+            pass
+
+    def _send(self, limit: int) -> None:
+        self._relay(self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=limit)))
+
+    def _relay(self, leased: Sequence[Any]) -> None:
+        before = len(self.bus.sent)
+        try:
+            self.ledger.write(lambda c: relay(c, leased, self.bus, POLICY, self.now, Patience()))
+        finally:
+            for one in self.bus.sent[before:]:
+                self._check(one)
+
+    def _would_send(self, leased: Sequence[Any]) -> bool:
+        """Whether a relay of these sends anything now: tried, and rolled back."""
+        trial = Bus()
+        crash(self.ledger, lambda c: relay(c, leased, trial, POLICY, self.now, Patience()))
+        return bool(trial.sent)
+
+    def _check(self, one: Outgoing) -> None:
+        """What goes out is due by all that is known now, and no hold is on it."""
+        value = one.value
+        if value["action"] == "recall":
+            return
+        [row] = [
+            row
+            for row in rows(self.ledger, tables.command)
+            if str(row.command_id) == value["command_id"]
+        ]
+        own = self._marks(row.command_id)
+        wanted = plan(self.known, self._done() - own, self.now)
+        due = {_what(step) for step in wanted if step.due <= self.now}
+        for mark in own:
+            whole = mark.action == "restrict" and mark not in due
+            # An objection that was decided since it was told is told no more, and does no harm.
+            if not (whole and mark.what):
+                assert mark in due, (value["action"], mark, sorted(due))
+
+    def _missing(self) -> list[Step]:
+        """What is due by all that is known now, and no command does."""
+        return [one for one in plan(self.known, self._done(), self.now) if one.due <= self.now]
+
+    def _done(self) -> set[Done]:
+        """What live commands do or have done, in the oracle's words."""
+        return self._marks(None)
+
+    def _marks(self, command: Any) -> set[Done]:
+        member, event, kept = tables.member.c, tables.event.c, tables.record.c
+        query = (
+            select(member.system, member.step, event.source, event.id, kept.subject)
+            .join(tables.record, kept.record_id == member.record_id)
+            .join(tables.event, event.event_id == kept.event_id)
+            .where(member.live, member.step != "recall")
+        )
+        if command is not None:
+            query = query.where(member.command_id == command)
+        with self.ledger.transaction() as connection:
+            found = connection.execute(query).all()
+        return {
+            Done(row.system, row.source, row.id, row.subject, action, what)
+            for row in found
+            for action, what in _told(row.step)
+        }
+
+
+def _told(step: str) -> list[tuple[str, str]]:
+    """A step as the ledger names it, as the oracle does: one for each purpose that ended."""
+    action, _, rest = step.partition(" ")
+    if action == "restrict" and not rest.startswith(("objection ", "request ")):
+        return [(action, purpose) for purpose in rest.split()]
+    return [(action, rest)]
+
+
+def _what(step: Step) -> Done:
+    what = step.cause
+    if step.action == "restrict" and not step.cause:
+        what = step.purposes[0]
+    return Done(step.system, step.source, step.record, step.subject, step.action, what)
+
+
+@pytest.mark.timeout(300)
+def test_rights_and_holds_are_kept_whatever_happens(
+    shared_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No send that the oracle would not make, none missing after a sweep, no state that goes back."""
+    monkeypatch.setattr(claiming, "MOST_RECORDS", 2)
+    run_state_machine_as_test(
+        lambda: Exercising(shared_ledger),  # type: ignore[arg-type]  # a factory is as good as a class
+        settings=settings(
+            max_examples=60 if shared_ledger.is_sqlite else 15,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
