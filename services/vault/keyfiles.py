@@ -8,7 +8,6 @@ systems/<system>.jwks     public keys of each system: who verifies answers keeps
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -138,21 +137,32 @@ class KeyDirectory:
         suffix = ".private.jwks"
         return sorted(one.name.removesuffix(suffix) for one in self.path.glob(f"*{suffix}"))
 
-    def make(self, owner: str = DELETER, uses: Iterable[Key] = ()) -> Keyring:
+    def make(self, owner: str = DELETER) -> Keyring:
         """The private ring of an owner, made where there is none, with its public part beside it.
 
-        `uses` are the keys it is made of: one that signs unless given. Of several processes that make
-        it at once, all use the first one's.
+        It is made of one key that signs. Of several processes that make it at once, all use the first
+        one's.
 
         Raises:
             UnusableKeys: it cannot be made, or what is there cannot be used.
         """
         file = self.private(owner)
         if not file.path.exists():
-            _write(file.path, Keyring(tuple(uses) or (new_key(),)).text(), private=True, fresh=True)
+            _write(file.path, Keyring((new_key(),)).text(), private=True, fresh=True)
         ring = file()
         if not self.public(owner).path.exists():
             self._hand_out(owner, ring)
+        return ring
+
+    def add_encryption(self, owner: str) -> Keyring:
+        """Give an owner a new key to which others encrypt, beside its others; its private ring.
+
+        Raises:
+            UnusableKeys: the owner has no ring, or it cannot be written.
+        """
+        ring = self.private(owner)().with_key(new_key("enc"))
+        _write(self.private(owner).path, ring.text(), private=True)
+        self._hand_out(owner, ring)
         return ring
 
     def rotate(self, owner: str, at: datetime, until: datetime) -> Key:
@@ -173,13 +183,17 @@ class KeyDirectory:
         return made
 
     def trust(self, system: str, ring: Keyring) -> Keyring:
-        """Trust these public keys of a system, and no others; the ring as it is kept.
+        """Trust these public keys of a system, beside those that are trusted; the ring as it is kept.
 
         Raises:
             UnusableKeys: they cannot be written.
         """
-        kept = ring.public()
-        _write(self.system(system).path, kept.text())
+        before = self.system(system)()
+        kept = before
+        for key in ring.public():
+            kept = kept.with_key(key)
+        if kept != before:
+            _write(self.system(system).path, kept.text())
         return kept
 
     def retire(self, key_id: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.vault.keyfiles import KeyDirectory, UnusableKeys
-from services.vault.keyring import Keyring, new_key, parse
+from services.vault.keyring import Keyring, parse
 from services.vault.signing import Unverifiable
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -118,7 +118,8 @@ def test_a_rotation_leaves_modes_and_no_other_file(keys: KeyDirectory) -> None:
 
 def test_a_rotation_leaves_the_key_that_receives(keys: KeyDirectory) -> None:
     """Corrections go on going to it."""
-    keys.make("crm", [new_key("sig"), new_key("enc")])
+    keys.make("crm")
+    keys.add_encryption("crm")
     keys.rotate("crm", NOW, NOW + WEEK)
     receives = [key for key in keys.public("crm")() if key.use == "enc"]
     assert [key.expires_at for key in receives] == [None]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -25,6 +29,7 @@ from services.vault.signing import (
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOPIC, KEY, VALUE = "retention.commands.crm.v1", b"customer:7", b"\x00erase this"
 MINE = new_key()
+README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
 PARTS = st.tuples(
     st.text(st.characters(codec="utf-8"), max_size=8),
     st.none() | st.binary(max_size=8),
@@ -261,3 +266,17 @@ def test_trying_out_neither_signs_nor_verifies() -> None:
     """It is what an explicit setting asks for."""
     assert Unsigned().sign(TOPIC, KEY, VALUE, NOW) == ()
     assert Unsigned().verify(TOPIC, KEY, VALUE, [], NOW) == ""
+
+
+def test_the_ten_lines_of_the_readme_verify() -> None:
+    """And raise for what was altered: whoever copies them has it right."""
+    [code] = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    jwks = {"keys": [new_key("enc").public().jwk(), MINE.public().jwk()]}
+    headers = dict(signed())
+    scope["verify"](TOPIC, KEY, VALUE, headers, jwks, NOW.timestamp())
+    null = dict(Signer(lambda: Keyring((MINE,))).sign(TOPIC, None, VALUE, NOW))
+    scope["verify"](TOPIC, None, VALUE, null, jwks, NOW.timestamp())
+    with pytest.raises(InvalidSignature):
+        scope["verify"](TOPIC, KEY, VALUE + b"x", headers, jwks, NOW.timestamp())
