@@ -10,10 +10,10 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.messages import as_bytes, dead_letter
+from consumers.messages import as_bytes, dead_letter, headers
 from schemas.catalogue import Topic
 from schemas.codec import Codec
-from schemas.errors import Undecodable
+from schemas.errors import MalformedEvent, Undecodable
 from services.deleter.answering import answer_of
 from services.deleter.settling import Answer, Settled, settle_all
 from services.ledger import dead_letters, positions
@@ -23,6 +23,7 @@ from services.ledger.positions import Advance
 from services.policy.model import Policy
 from services.rights import collecting
 from services.vault.sealing import Seal
+from services.vault.signing import Unverifiable, Verifies
 
 ROLE = "acknowledgements"
 
@@ -32,6 +33,9 @@ class Observer(Protocol):
 
     def answered(self, answer: Answer, settled: Settled) -> None:
         """An answer was taken into the journal."""
+
+    def unverifiable(self, system: str, reason: str) -> None:
+        """What came on a system's topic is not proven to be its answer."""
 
     def parked(self, letter: DeadLetter) -> None:
         """An answer could not be used."""
@@ -45,6 +49,8 @@ class Acknowledgements:
     codec: Codec
     topics: Mapping[str, tuple[Topic, str]]
     """Each topic with the system whose answers it carries."""
+    verifiers: Mapping[str, Verifies]
+    """By system, what tells its answers from others'."""
     ledger: Ledger
     seal: Seal
     observer: Observer
@@ -55,20 +61,23 @@ class Acknowledgements:
 
         answers: list[Answer] = []
         origins: list[Message] = []
-        undecodable: list[DeadLetter] = []
+        unusable: list[DeadLetter] = []
+        forged: list[tuple[str, str]] = []
         for message in messages:
             try:
                 answers.append(self._answer(message))
                 origins.append(message)
-            except Undecodable as cause:
-                undecodable.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+            except (Undecodable, MalformedEvent, Unverifiable) as cause:
+                unusable.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+                if isinstance(cause, Unverifiable):
+                    forged.append((self.topics[str(message.topic())][1], cause.reason))
 
         def write(connection: Connection) -> tuple[list[tuple[Answer, Settled]], list[DeadLetter]]:
             positions.advance(connection, ROLE, advances)
             now = database_now(connection)
             results = settle_all(connection, answers, self.policy, now)
             settled: list[tuple[Answer, Settled]] = []
-            parked = list(undecodable)
+            parked = list(unusable)
             for message, answer, result in zip(origins, answers, results, strict=True):
                 if isinstance(result, Settled):
                     settled.append((answer, result))
@@ -82,9 +91,13 @@ class Acknowledgements:
         settled, parked = self.ledger.write(write)
         for answer, result in settled:
             self.observer.answered(answer, result)
+        for system, reason in forged:
+            self.observer.unverifiable(system, reason)
         for letter in parked:
             self.observer.parked(letter)
 
     def _answer(self, message: Message) -> Answer:
         topic, system = self.topics[str(message.topic())]
-        return answer_of(self.codec, topic, system, as_bytes(message.value()))
+        key, value = as_bytes(message.key()), as_bytes(message.value())
+        self.verifiers[system].verify(topic.name, key, value, headers(message), self.now())
+        return answer_of(self.codec, topic, system, value)

@@ -14,6 +14,7 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
 from services.vault.sealing import Original, Seal
+from services.vault.signing import Unverifiable
 
 # confluent-kafka answers a name that is not UTF-8 with a list with holes and an error beside it. A call
 # written out stops looking for that error once it has run often, and then the first hole ends the
@@ -23,7 +24,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last that a `datetime` can hold, in the year 9999."""
 
-Unprocessable = Undecodable | MalformedEvent | Untaggable | UnknownCommand | IllegalTransition
+Unprocessable = (
+    Undecodable | MalformedEvent | Untaggable | Unverifiable | UnknownCommand | IllegalTransition
+)
 
 
 def dead_letter(
@@ -43,6 +46,8 @@ def dead_letter(
             reason, detail = "malformed", str(cause)
         case Untaggable():
             reason, detail = cause.reason, str(cause)
+        case Unverifiable():
+            reason, detail = "unverifiable", str(cause)
         case UnknownCommand():
             reason, detail = "unknown-command", str(cause)
         case IllegalTransition():

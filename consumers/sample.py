@@ -17,6 +17,7 @@ from schemas.events import CloudEvent, from_headers
 from services.bus import Bus, OutMessage, Sender
 from services.policy.tagging import Untaggable, tag
 from services.sample.systems import Reply, Systems
+from services.vault.signing import Signs, Unverifiable, Verifies
 
 _POLL_SECONDS = 0.2
 _AT_ONCE = 2_000
@@ -36,6 +37,10 @@ class SampleSystems:
     """Where each system answers."""
     systems: Systems
     sender: Sender
+    verifier: Verifies
+    """What tells commands of the deleter from others'."""
+    signers: Mapping[str, Signs]
+    """What signs each system's answers."""
     now: Callable[[], datetime]
     _late: list[Reply] = field(default_factory=list)
 
@@ -65,12 +70,21 @@ class SampleSystems:
         events = [self._event(one) for one in messages if one.topic() in self.business]
         self.systems.happened(*(event for event in events if event is not None))
         for message in messages:
-            name = str(message.topic())
-            if name in self.commands:
-                command = self.codec.decode(self.commands[name], as_bytes(message.value()))
-                reply = self.systems.told(command, as_bytes(message.key()), self.now())
+            if str(message.topic()) in self.commands:
+                reply = self._reply(message)
                 if reply is not None:
                     self._late.append(reply)
+
+    def _reply(self, message: Message) -> Reply | None:
+        """The answer to a command that is proven to be one; what is not is not answered."""
+        topic = self.commands[str(message.topic())]
+        key, value = as_bytes(message.key()), as_bytes(message.value())
+        try:
+            self.verifier.verify(topic.name, key, value, headers(message), self.now())
+            command = self.codec.decode(topic, value)
+        except (Undecodable, MalformedEvent, Unverifiable):
+            return None
+        return self.systems.told(command, key, self.now())
 
     def _event(self, message: Message) -> CloudEvent | None:
         """The event of a message that some system could read; others are parked by the tagger."""
@@ -87,15 +101,10 @@ class SampleSystems:
     def _answer(self) -> None:
         ready = [reply for reply in self._late if reply.leaves_at <= self.now()]
         self._late = [reply for reply in self._late if reply.leaves_at > self.now()]
-        self.sender.send(
-            [
-                OutMessage(
-                    topic=self.acknowledgements[reply.system].name,
-                    key=reply.key,
-                    value=self.codec.encode(
-                        self.acknowledgements[reply.system], reply.value, own=True
-                    ),
-                )
-                for reply in ready
-            ]
-        )
+        self.sender.send([self._signed(reply) for reply in ready])
+
+    def _signed(self, reply: Reply) -> OutMessage:
+        topic = self.acknowledgements[reply.system]
+        value = self.codec.encode(topic, reply.value, own=True)
+        headers = self.signers[reply.system].sign(topic.name, reply.key, value, self.now())
+        return OutMessage(topic=topic.name, key=reply.key, value=value, headers=headers)

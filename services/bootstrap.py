@@ -49,7 +49,9 @@ from services.sample.systems import SHOWN, Behaviour, Systems
 from services.settings import Settings
 from services.status import look
 from services.tags import Tags
+from services.vault.keyfiles import KeyDirectory
 from services.vault.sealing import Seal, read_key, read_or_make_key
+from services.vault.signatures import Signatures
 
 _LOOK_SECONDS = 5.0
 _WAIT_SECONDS = 1.0
@@ -136,6 +138,15 @@ class Root:
             return read_key(self.settings.storage.key_file)
         return read_or_make_key(self.settings.key_file)
 
+    def signatures(self) -> Signatures:
+        """What signs and verifies; on embedded defaults the keys are made at first use."""
+        signing = self.settings.signing
+        return Signatures(
+            keys=KeyDirectory(path=self.settings.keys),
+            makes=signing.keys is None,
+            required=signing.mode == "required",
+        )
+
 
 @contextmanager
 def root(settings: Settings) -> Iterator[Root]:
@@ -174,10 +185,14 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
         else:
             answers = {t.name: (t, system) for system, t in needed.acknowledgements.items()}
             read = list(answers)
+            signatures = opened.signatures()
+            observer.unsigned(not signatures.required)
+            observer.keyless(signatures.keyless(needed.acknowledgements, now()))
             work = Acknowledgements(
                 policy=policy,
                 codec=codec,
                 topics=answers,
+                verifiers=signatures.answers(needed.acknowledgements),
                 ledger=ledger,
                 seal=seal,
                 observer=observer,
@@ -207,10 +222,16 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         observer = _observer(opened, loop.ROLE, policy)
         needed = topics(policy)
         bus.ensure(needed.all)
-        deleting = settings.deleting
+        deleting, signatures = settings.deleting, opened.signatures()
+        observer.unsigned(not signatures.required)
         deleter = Deleter(
             ledger=ledger,
-            outlet=BusOutlet(sender=bus.sender(), codec=codec, topics=needed.commands),
+            outlet=BusOutlet(
+                sender=bus.sender(),
+                codec=codec,
+                topics=needed.commands,
+                signer=signatures.signer(),
+            ),
             sight=sight(bus, ledger, needed, _PATIENCE),
             policy=policy,
             observer=observer,
@@ -311,6 +332,7 @@ def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = 
         policy, bus = opened.policy(), opened.bus()
         needed = topics(policy)
         bus.ensure(needed.all)
+        signatures = opened.signatures()
         SampleSystems(
             bus=bus,
             codec=opened.codec(),
@@ -319,6 +341,8 @@ def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = 
             acknowledgements=needed.acknowledgements,
             systems=sample_systems(settings, policy, silent),
             sender=bus.sender(),
+            verifier=signatures.commands(),
+            signers=signatures.simulated(needed.acknowledgements),
             now=now,
         ).run(stop)
 

@@ -147,6 +147,22 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("system",),
     ),
     Metric(
+        name="termijn_unverifiable_total",
+        kind="counter",
+        meaning="Messages on a system's topic not proven to be its answers, by reason.",
+        labels=("system", "reason"),
+    ),
+    Metric(
+        name="termijn_signing_off",
+        kind="gauge",
+        meaning="1 where a role neither signs nor verifies, since a setting says so; else 0.",
+    ),
+    Metric(
+        name="termijn_systems_without_keys",
+        kind="gauge",
+        meaning="Systems that had no valid key when the role started: no answer of theirs counts.",
+    ),
+    Metric(
         name="termijn_dead_letters_parked",
         kind="gauge",
         meaning="Dead letters that wait to be replayed or discarded, by reason.",

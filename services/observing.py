@@ -100,6 +100,23 @@ class Observer:
             state=settled.state,
         )
 
+    def unverifiable(self, system: str, reason: str) -> None:
+        """What came on a system's topic is not proven to be its answer."""
+        self.metrics.count("termijn_unverifiable_total", system=system, reason=reason)
+        self.log.error("refused an unverifiable answer", system=system, reason=reason)
+
+    def unsigned(self, off: bool) -> None:
+        """Whether the role neither signs nor verifies."""
+        self.metrics.set("termijn_signing_off", off)
+        if off:
+            self.log.error("runs unsigned: whoever reaches the bus can command an erasure")
+
+    def keyless(self, systems: Sequence[str]) -> None:
+        """These systems have no key: none of their answers will count."""
+        self.metrics.set("termijn_systems_without_keys", len(systems))
+        for system in systems:
+            self.log.warning("has no valid key of a system", system=system)
+
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing was claimed, since these partitions are not recorded yet; or sight is back."""
         self.metrics.set("termijn_deleter_blind", len(spots))

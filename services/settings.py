@@ -77,6 +77,12 @@ def _form(text: str) -> str:
     return text
 
 
+def _signing(text: str) -> str:
+    if text not in ("required", "off"):
+        raise ValueError("is neither required nor off")
+    return text
+
+
 def _setting(  # returns a dataclass field, as `field` itself does
     variable: str,
     default: Any,
@@ -189,6 +195,24 @@ class Answering:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """Who is believed on the bus."""
+
+    keys: Path | None = _setting(
+        "TERMIJN_KEYS",
+        None,
+        "Directory with the keys that sign and verify; made in the data directory unless given.",
+        Path,
+    )
+    mode: str = _setting(
+        "TERMIJN_SIGNING",
+        "required",
+        "`required`, or `off` for trying out: then whoever reaches the bus can command an erasure.",
+        _signing,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operating:
     """What ops sees."""
 
@@ -212,6 +236,7 @@ class Settings:
     storage: Storage
     deleting: Deleting
     answering: Answering
+    signing: Signing
     operating: Operating
 
     @property
@@ -223,6 +248,11 @@ class Settings:
     def key_file(self) -> Path:
         """Where the key that seals dead letters is."""
         return self.storage.key_file or self.storage.data / "dead-letters.key"
+
+    @property
+    def keys(self) -> Path:
+        """Where the keys are that sign and verify."""
+        return self.signing.keys or self.storage.data / "keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +271,7 @@ _GROUPS: Mapping[str, type[Any]] = {
     "storage": Storage,
     "deleting": Deleting,
     "answering": Answering,
+    "signing": Signing,
     "operating": Operating,
 }
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from schemas.catalogue import acknowledgements
+from services.benchmarks import sweeping
 from services.benchmarks.bare import Unequal, transaction_id
 from services.benchmarks.figures import Figure
 from services.benchmarks.recording import AT, fresh
@@ -21,11 +22,13 @@ from services.deleter.settling import Settled, settle_all
 from services.ledger import positions
 from services.ledger.database import Ledger, database_now
 from services.ledger.positions import Advance, Log
+from services.vault.signing import Headers, Signs
 
 _SYSTEM = "crm"
 _TOPIC = acknowledgements(_SYSTEM)
 _LOG = Log(cluster_id="benchmark", topic=_TOPIC.name, topic_id="benchmark", partition=0)
 _BATCH = 2_000
+_Batch = Sequence[tuple[bytes, Headers]]
 _QUICK = 6_000
 _FULL = 40_000
 _COMMANDS = """\
@@ -50,7 +53,8 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
     Raises:
         Unequal: the two ways have left other rows.
     """
-    values = [_answer(stage, number) for number in range(1, answers + 1)]
+    signer = sweeping.signer(stage, _SYSTEM)
+    values = [_answer(stage, number, signer) for number in range(1, answers + 1)]
     batches = [values[start : start + batch] for start in range(0, answers, batch)]
     rows = _rows(stage, batches)
     settled, bare = [], []
@@ -69,7 +73,7 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
     )
 
 
-def _answer(stage: Stage, number: int) -> bytes:
+def _answer(stage: Stage, number: int, signer: Signs) -> tuple[bytes, Headers]:
     value = {
         "acknowledgement_id": f"a{number}",
         "command_id": str(UUID(int=number)),
@@ -81,7 +85,8 @@ def _answer(stage: Stage, number: int) -> bytes:
         "detail": None,
         "at": AT,
     }
-    return stage.codec.encode(_TOPIC, value, own=True)
+    payload = stage.codec.encode(_TOPIC, value, own=True)
+    return payload, signer.sign(_TOPIC.name, None, payload, AT)
 
 
 def _sent(stage: Stage, count: int) -> Ledger:
@@ -92,17 +97,18 @@ def _sent(stage: Stage, count: int) -> Ledger:
     return ledger
 
 
-def _settle(stage: Stage, ledger: Ledger, batches: Sequence[Sequence[bytes]]) -> None:
+def _settle(stage: Stage, ledger: Ledger, batches: Sequence[_Batch]) -> None:
     for number, values in enumerate(batches):
         with ledger.transaction() as connection:
             _settle_batch(stage, connection, values, number)
 
 
-def _settle_batch(
-    stage: Stage, connection: Connection, values: Sequence[bytes], number: int
-) -> None:
+def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: int) -> None:
     """What the role does with a batch, in its order."""
-    answers = [answer_of(stage.codec, _TOPIC, _SYSTEM, value) for value in values]
+    verifier = sweeping.verifier(stage, _SYSTEM)
+    for value, signed in values:
+        verifier.verify(_TOPIC.name, None, value, signed, AT)
+    answers = [answer_of(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]
     advance = Advance(log=_LOG, expected=number or None, next=number + 1)
     positions.advance(connection, "acknowledgements", [advance])
     database_now(connection)
@@ -111,7 +117,7 @@ def _settle_batch(
         raise RuntimeError("an answer was not taken")
 
 
-def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[dict[str, bytes]]:
+def _rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
     """What each batch writes, in the binary form of COPY."""
     found = []
     with closing(_sent(stage, sum(map(len, batches)))) as ledger:

@@ -22,6 +22,8 @@ from services.bus import Bus, OutMessage
 from services.ledger import schema
 from services.ledger.database import Ledger, open_ledger
 from services.publishing import Publisher
+from services.vault.keyfiles import KeyDirectory
+from services.vault.signing import Signer
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
 _QUICK = (2_000, 6_000)
@@ -39,12 +41,16 @@ def memory(stage: Stage) -> Iterator[Figure]:
     first, last = _QUICK if stage.quick else _FULL
     bus = sweeping.open_bus(stage)
     url = stage.postgres().fresh_database()
+    keys = KeyDirectory(path=stage.directory / "memory-keys")
+    keys.make()
+    keys.trust(_SYSTEM, keys.make(_SYSTEM))
     settings = {
         "KAFKA_BOOTSTRAP_SERVERS": stage.kafka().bootstrap,
         "TERMIJN_KAFKA_GROUP": "memory",
         "TERMIJN_LEDGER_URL": url,
         "TERMIJN_DATA": str(stage.directory / "memory"),
         "TERMIJN_COMMANDS_PER_HOUR": "0",
+        "TERMIJN_KEYS": str(keys.path),
     }
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(open_ledger(url)))
@@ -53,7 +59,7 @@ def memory(stage: Stage) -> Iterator[Figure]:
             name: stack.enter_context(Role(name, settings, stage.directory / f"memory-{name}.log"))
             for name in _ROLES
         }
-        stack.enter_context(_Answering(stage, bus))
+        stack.enter_context(_Answering(stage, bus, keys.signer(_SYSTEM)))
         _pass_by(stage, bus, ledger, 0, first)
         before = {name: role.used().resident_bytes for name, role in roles.items()}
         _pass_by(stage, bus, ledger, first, last)
@@ -109,8 +115,9 @@ def _feedback(number: int) -> CloudEvent:
 class _Answering:
     """A system that says `done` to whatever it is told."""
 
-    def __init__(self, stage: Stage, bus: Bus) -> None:
+    def __init__(self, stage: Stage, bus: Bus, signer: Signer) -> None:
         self._stage = stage
+        self._signer = signer
         self._bus = bus
         self._stop = Event()
         self._thread = Thread(target=self._answer, daemon=True)
@@ -133,10 +140,10 @@ class _Answering:
                     if message.error() is None:
                         command = self._stage.codec.decode(told, bytes(message.value() or b""))
                         value = self._stage.codec.encode(answers, _done(command), own=True)
+                        key = bytes(message.key() or b"")
+                        signed = self._signer.sign(answers.name, key, value, sweeping.this_now())
                         out.append(
-                            OutMessage(
-                                topic=answers.name, key=bytes(message.key() or b""), value=value
-                            )
+                            OutMessage(topic=answers.name, key=key, value=value, headers=signed)
                         )
                 if out:
                     sender.send(out)

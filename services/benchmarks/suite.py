@@ -14,6 +14,7 @@ from services.benchmarks.punctual import punctuality
 from services.benchmarks.recording import recording
 from services.benchmarks.rivals import rivals
 from services.benchmarks.scale import scale
+from services.benchmarks.signing import signing
 from services.benchmarks.tagging import tagging
 from services.benchmarks.terminating import terminating
 
@@ -35,4 +36,5 @@ SUITE = (
     Benchmark(
         name="acknowledgements", title="Answers against the same rows bare", measure=acknowledging
     ),
+    Benchmark(name="signing", title="Signatures against Ed25519 alone", measure=signing),
 )

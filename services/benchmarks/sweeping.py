@@ -17,6 +17,8 @@ from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Sent
 from services.deleter.sight import BusSight
 from services.ledger.database import Ledger
+from services.vault.keyfiles import DELETER, KeyDirectory
+from services.vault.signing import Signer, Verifier
 
 _NO_CAP = Limits(commands_per_hour=0)
 REST_SECONDS = 0.02
@@ -81,6 +83,7 @@ def deleter(
             sender=bus.sender(),
             codec=stage.codec,
             topics={system: catalogue.commands(system) for system in stage.policy.systems},
+            signer=signer(stage),
         ),
         sight=BusSight(
             ledger=ledger,
@@ -95,6 +98,18 @@ def deleter(
         now=this_now,
         limits=limits,
     )
+
+
+def signer(stage: Stage, owner: str = DELETER) -> Signer:
+    """What signs on the stage, with keys of the stage's own."""
+    keys = KeyDirectory(path=stage.directory / "keys")
+    keys.make(owner)
+    return keys.signer(owner)
+
+
+def verifier(stage: Stage, owner: str = DELETER) -> Verifier:
+    """What verifies what `signer` has signed."""
+    return KeyDirectory(path=stage.directory / "keys").verifier(owner)
 
 
 def drained(deleter: Deleter) -> float:

@@ -60,6 +60,12 @@ def up(sample: bool) -> None:
             ledger.write(lambda connection: send_again(connection, database_now(connection)))
             broker.create_topics(topic.name for topic in bootstrap.topics(policy).all)
             opened.seal()
+            signatures = opened.signatures()
+            signatures.signer()
+            if sample:
+                signatures.simulated(policy.systems)
+            if not signatures.required:
+                click.echo("UNSIGNED: whoever reaches this bus can command an erasure", err=True)
             with ProcessTree(chosen.storage.data / "logs", environment) as tree:
                 for role in _ROLES:
                     tree.start(role)

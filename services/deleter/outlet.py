@@ -1,4 +1,4 @@
-"""The outlet: commands onto the bus, each to its system's own topic."""
+"""The outlet: commands onto the bus, signed, each to its system's own topic."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from schemas.catalogue import Topic
 from schemas.codec import Codec
 from services.bus import OutMessage, Sender
 from services.deleter.relaying import Delivery, Outgoing
+from services.vault.signing import Signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +19,21 @@ class BusOutlet:
     sender: Sender
     codec: Codec
     topics: Mapping[str, Topic]
+    signer: Signs
 
     def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
-        """Send all, and return once each has its delivery report."""
+        """Send all, and return once each has its delivery report; each is signed as it is issued.
+
+        Raises:
+            NoSigningKey: no key may sign now; none was sent.
+        """
         messages = []
         for command in commands:
             topic = self.topics[command.system]
             value = self.codec.encode(topic, command.value, own=True)
-            messages.append(OutMessage(topic=topic.name, key=command.key.encode(), value=value))
+            key = command.key.encode()
+            headers = self.signer.sign(topic.name, key, value, command.value["issued_at"])
+            messages.append(OutMessage(topic=topic.name, key=key, value=value, headers=headers))
         return [
             Delivery(topic=one.topic, partition=one.partition, offset=one.offset)
             for one in self.sender.send(messages)

@@ -23,7 +23,9 @@ UNITLESS = {
     "termijn_due_backlog",
     "termijn_gaps",
     "termijn_lag_messages",
+    "termijn_signing_off",
     "termijn_stops",
+    "termijn_systems_without_keys",
 }
 
 

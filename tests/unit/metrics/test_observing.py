@@ -85,6 +85,30 @@ def test_lateness_is_of_the_first_attempt_only(observer: Observer) -> None:
     assert value(observer, "termijn_commands_sent_total", system="crm", action="erase") == 2
 
 
+def test_running_unsigned_is_said_loudly(observer: Observer, said: LogCapture) -> None:
+    """As an error, and where Prometheus sees it; a role that signs says 0."""
+    observer.unsigned(False)
+    assert (value(observer, "termijn_signing_off"), facts(said)) == (0, [])
+    observer.unsigned(True)
+    assert value(observer, "termijn_signing_off") == 1
+    assert [line["log_level"] for line in facts(said)] == ["error"]
+
+
+def test_an_unverifiable_answer_is_an_error(observer: Observer, said: LogCapture) -> None:
+    """Counted by system and reason."""
+    observer.unverifiable("crm", "forged")
+    labels = {"system": "crm", "reason": "forged"}
+    assert value(observer, "termijn_unverifiable_total", **labels) == 1
+    assert [line["log_level"] for line in facts(said)] == ["error"]
+
+
+def test_systems_without_keys_are_counted(observer: Observer, said: LogCapture) -> None:
+    """And each is named."""
+    observer.keyless(["crm", "psp"])
+    assert value(observer, "termijn_systems_without_keys") == 2
+    assert [line["system"] for line in facts(said)] == ["crm", "psp"]
+
+
 def test_recording_tells_new_from_known(observer: Observer) -> None:
     """And what is strange about it."""
     observer.recorded(Recorded(new=5, duplicates=2, conflicts=(), after_end=1, overdue=3))

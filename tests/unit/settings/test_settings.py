@@ -29,7 +29,15 @@ def test_without_anything_everything_is_on_this_machine() -> None:
     assert found.key_file == Path(".termijn/dead-letters.key")
     assert found.kafka.bootstrap_servers == "127.0.0.1:9092"
     assert found.storage.policy is None
+    assert (found.keys, found.signing.mode) == (Path(".termijn/keys"), "required")
     assert found.deleting.commands_per_hour == 100_000
+
+
+def test_signing_is_required_or_off_and_nothing_else() -> None:
+    """A slip of the pen must not turn it off."""
+    assert load({"TERMIJN_SIGNING": "off"}).signing.mode == "off"
+    with pytest.raises(BadSetting, match="neither required nor off"):
+        load({"TERMIJN_SIGNING": "no"})
 
 
 def test_the_environment_wins_over_the_file(file: Path) -> None:
@@ -162,7 +170,7 @@ def test_a_setting_tells_where_it_came_from(file: Path) -> None:
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
     """No two read the same; all are explained."""
     found = list(shown({}))
-    assert len({one.variable for one in found}) == len(found) == 24
+    assert len({one.variable for one in found}) == len(found) == 26
     assert all(one.meaning.endswith(".") for one in found)
 
 

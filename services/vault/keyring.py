@@ -1,0 +1,214 @@
+"""Keys that sign, verify and receive: JSON Web Keys (RFC 7517, RFC 8037), several to a ring.
+
+Ed25519 signs (`use: sig`), X25519 receives what is encrypted (`use: enc`). A key's id is its thumbprint
+(RFC 7638). `nbf` and `exp` are the epoch seconds from and until which it holds; without them it always
+does.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from schemas.errors import TermijnError
+
+Use = Literal["sig", "enc"]
+_CURVES: Mapping[str, Use] = {"Ed25519": "sig", "X25519": "enc"}
+_CURVE_OF: Mapping[Use, Literal["Ed25519", "X25519"]] = {"sig": "Ed25519", "enc": "X25519"}
+_ALGORITHMS = ("EdDSA", "Ed25519")
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NotAKey(TermijnError):
+    """Text that should be a JWK or a JWK Set is not one that Termijn can use; nothing of it was used.
+
+    The operator mends the key that it names, or asks its owner for another.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key; its private part, where it has one, never shows in a `repr`."""
+
+    key_id: str
+    """Its RFC 7638 thumbprint, 43 characters."""
+    use: Use
+    not_before: datetime | None = None
+    """From when it holds, UTC."""
+    expires_at: datetime | None = None
+    """When it holds no longer, UTC."""
+    x: str
+    """The public part, base64url."""
+    d: str | None = field(default=None, repr=False)
+    """The private part, base64url."""
+    signs: Ed25519PrivateKey | None = field(default=None, repr=False, compare=False)
+    verifies: Ed25519PublicKey | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the private part is here."""
+        return self.d is not None
+
+    def holds(self, at: datetime) -> bool:
+        """Whether the key may be used at an instant, UTC."""
+        return (self.not_before or at) <= at and (self.expires_at is None or at < self.expires_at)
+
+    def public(self) -> Key:
+        """The key without its private part."""
+        return replace(self, d=None, signs=None)
+
+    def expiring(self, at: datetime) -> Key:
+        """The key, holding until then at most."""
+        return replace(self, expires_at=min(at, self.expires_at or at))
+
+    def jwk(self) -> dict[str, str | int]:
+        """The key as a JWK, private part included where it has one."""
+        fields: dict[str, str | int] = {"kty": "OKP", "crv": _CURVE_OF[self.use], "x": self.x}
+        fields |= {"use": self.use, "kid": self.key_id}
+        if self.not_before is not None:
+            fields["nbf"] = int(self.not_before.timestamp())
+        if self.expires_at is not None:
+            fields["exp"] = int(self.expires_at.timestamp())
+        if self.d is not None:
+            fields["d"] = self.d
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The keys of one owner, the newest last."""
+
+    keys: tuple[Key, ...] = ()
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.keys)
+
+    def get(self, key_id: str) -> Key | None:
+        """The key of that id."""
+        return next((key for key in self.keys if key.key_id == key_id), None)
+
+    def newest(self, use: Use, at: datetime) -> Key | None:
+        """Of the keys that hold at an instant, the one that has held for the shortest time."""
+        held = [key for key in self.keys if key.use == use and key.holds(at)]
+        return max(reversed(held), key=lambda key: key.not_before or _LONG_AGO, default=None)
+
+    def encrypts_to(self, at: datetime) -> str | None:
+        """The public X25519 key to which corrections for the owner are encrypted, as JWK text."""
+        key = self.newest("enc", at)
+        return json.dumps(key.public().jwk(), sort_keys=True) if key else None
+
+    def with_key(self, key: Key) -> Keyring:
+        """The ring with one more key, or with this one in the place of the one of its id."""
+        return Keyring((*self.without(key.key_id), key))
+
+    def without(self, key_id: str) -> Keyring:
+        """The ring without a key."""
+        return Keyring(tuple(key for key in self.keys if key.key_id != key_id))
+
+    def public(self) -> Keyring:
+        """The ring without private parts."""
+        return Keyring(tuple(key.public() for key in self.keys))
+
+    def text(self) -> str:
+        """The ring as a JWK Set, private parts included where it has them."""
+        return json.dumps({"keys": [key.jwk() for key in self.keys]}, indent=2) + "\n"
+
+
+def new_key(use: Use = "sig", not_before: datetime | None = None) -> Key:
+    """A new key with its private part."""
+    made = OKPKey.generate_key(_CURVE_OF[use], private=True)
+    fields: dict[str, Any] = dict(made.as_dict(private=True))
+    if not_before is not None:
+        fields["nbf"] = int(not_before.timestamp())
+    return _key(fields)
+
+
+def parse(text: str) -> Keyring:
+    """The keys of a JWK or a JWK Set; those of other kinds than Ed25519 and X25519 are passed over.
+
+    Raises:
+        NotAKey: it is neither, a key in it is broken, or the same one is there twice.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as cause:
+        raise NotAKey(f"is no JSON: {cause}") from cause
+    if not isinstance(document, dict):
+        raise NotAKey("is neither a JWK nor a JWK Set")
+    found: list[Key] = []
+    for number, fields in enumerate(_listed(document), start=1):
+        if fields.get("kty") == "OKP" and fields.get("crv") in _CURVES:
+            try:
+                found.append(_key(fields))
+            except NotAKey as cause:
+                raise NotAKey(f"key {number}: {cause.why}") from cause
+    if len({key.key_id for key in found}) != len(found):
+        raise NotAKey("holds one key twice")
+    return Keyring(tuple(found))
+
+
+def _listed(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    listed = document.get("keys", [document])
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise NotAKey("is neither a JWK nor a JWK Set")
+    return listed
+
+
+def _key(fields: Mapping[str, Any]) -> Key:
+    use = _CURVES[fields["crv"]]
+    if fields.get("use", use) != use:
+        raise NotAKey(f"{fields['crv']} is no key with use {fields['use']!r}")
+    if use == "sig" and fields.get("alg", _ALGORITHMS[0]) not in _ALGORITHMS:
+        raise NotAKey(f"Ed25519 is no key with alg {fields['alg']!r}")
+    not_before, expires_at = _instant(fields, "nbf"), _instant(fields, "exp")
+    if not_before and expires_at and expires_at <= not_before:
+        raise NotAKey("expires before it begins to hold")
+    try:
+        bare = {name: fields[name] for name in ("kty", "crv", "x", "d") if name in fields}
+        key = OKPKey.import_key(bare)
+        public, private = key.public_key, key.private_key
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as cause:
+        raise NotAKey("does not hold the parts of its curve") from cause
+    if _base64url(public.public_bytes_raw()) != fields["x"]:  # else it had another thumbprint
+        raise NotAKey("its x is not its public part")
+    key_id = str(key.thumbprint())
+    if fields.get("kid", key_id) != key_id:
+        raise NotAKey(f"its kid is not its RFC 7638 thumbprint, {key_id}")
+    return Key(
+        key_id=key_id,
+        use=use,
+        not_before=not_before,
+        expires_at=expires_at,
+        x=fields["x"],
+        d=fields.get("d"),
+        signs=private if isinstance(private, Ed25519PrivateKey) else None,
+        verifies=public if isinstance(public, Ed25519PublicKey) else None,
+    )
+
+
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _instant(fields: Mapping[str, Any], name: str) -> datetime | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError("no whole number")
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError) as cause:
+        raise NotAKey(f"its {name} is no number of epoch seconds") from cause

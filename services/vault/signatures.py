@@ -1,0 +1,76 @@
+"""Who signs and who verifies here, as the settings want it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.vault.keyfiles import DELETER, KeyDirectory
+from services.vault.signing import Signs, Unsigned, Verifies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signatures:
+    """What one process signs and verifies with."""
+
+    keys: KeyDirectory
+    makes: bool
+    """Whether keys are made where there are none: on embedded defaults only."""
+    required: bool
+    """Whether anything is signed and verified; if not, everybody may command an erasure."""
+
+    def signer(self) -> Signs:
+        """What signs commands.
+
+        Raises:
+            UnusableKeys: the deleter's keys cannot be used.
+        """
+        if not self.required:
+            return Unsigned()
+        if self.makes:
+            self.keys.make()
+        return self.keys.signer()
+
+    def commands(self) -> Verifies:
+        """What verifies commands.
+
+        Raises:
+            UnusableKeys: the deleter's public keys cannot be used.
+        """
+        if not self.required:
+            return Unsigned()
+        if self.makes:
+            self.keys.make()
+        return self.keys.verifier(DELETER)
+
+    def answers(self, systems: Iterable[str]) -> Mapping[str, Verifies]:
+        """What verifies the answers of each system.
+
+        Raises:
+            UnusableKeys: the keys of one cannot be used; to have none is no error here.
+        """
+        if not self.required:
+            return dict.fromkeys(systems, Unsigned())
+        return {system: self.keys.system_verifier(system) for system in systems}
+
+    def keyless(self, systems: Iterable[str], now: datetime) -> list[str]:
+        """The systems none of whose answers can be verified: no key of theirs holds now."""
+        if not self.required:
+            return []
+        return [one for one in systems if self.keys.system(one)().newest("sig", now) is None]
+
+    def simulated(self, systems: Iterable[str]) -> Mapping[str, Signs]:
+        """What signs for simulated systems; where keys are made, theirs are made and trusted.
+
+        Raises:
+            UnusableKeys: the keys of one cannot be used.
+        """
+        if not self.required:
+            return dict.fromkeys(systems, Unsigned())
+        signers: dict[str, Signs] = {}
+        for system in systems:
+            if self.makes:
+                self.keys.trust(system, self.keys.make(system))
+            signers[system] = self.keys.signer(system)
+        return signers

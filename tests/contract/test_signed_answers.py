@@ -1,0 +1,227 @@
+"""Answers off the bus: only what a system signed with a key that is trusted now closes anything.
+
+Each on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from confluent_kafka import Message
+
+from consumers.acknowledgements import Acknowledgements
+from schemas import catalogue
+from schemas.codec import Codec, load
+from services.deleter.settling import Answer, Settled
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.positions import Advance, Log
+from services.vault.keyring import Key, Keyring, new_key
+from services.vault.sealing import Seal
+from services.vault.signing import Headers, Signer, Verifier
+from tests.contract.arrivals import feedback
+from tests.contract.ledgers import POLICY, Bus, instant, post, rows, sweep, take
+
+JOINED = "2020-01-01T12:00:00Z"
+FAR = instant("2060-01-01T00:00:00Z")
+SYSTEM, OTHER = "website", "crm"
+TOPIC = catalogue.acknowledgements(SYSTEM)
+CODEC = Codec(load())
+SUBJECT = b"visitor:v-e1"
+
+
+@dataclass
+class Role:
+    """The acknowledgements role with keys of both systems, and what it was seen to do."""
+
+    ledger: Ledger
+    keys: dict[str, Keyring]
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    reasons: list[tuple[str, str]] = field(default_factory=list)
+    read: int = 0
+
+    def answered(self, answer: Answer, settled: Settled) -> None:
+        """An answer was taken."""
+
+    def unverifiable(self, system: str, reason: str) -> None:
+        """It was refused."""
+        self.refused.append((system, reason))
+
+    def parked(self, letter: DeadLetter) -> None:
+        """It was parked."""
+        self.reasons.append((letter.reason, letter.detail))
+
+    def takes(self, *messages: Message, at: datetime = FAR) -> None:
+        """One batch off the bus."""
+        work = Acknowledgements(
+            policy=POLICY,
+            codec=CODEC,
+            topics={
+                catalogue.acknowledgements(one).name: (catalogue.acknowledgements(one), one)
+                for one in self.keys
+            },
+            verifiers={one: Verifier(self._ring(one)) for one in self.keys},
+            ledger=self.ledger,
+            seal=Seal(bytes(32)),
+            observer=self,
+            now=lambda: at,
+        )
+        log = Log(cluster_id="c", topic=TOPIC.name, topic_id="t", partition=0)
+        before, self.read = self.read or None, self.read + len(messages)
+        work.apply(messages, [Advance(log=log, expected=before, next=self.read)])
+
+    def _ring(self, system: str) -> Callable[[], Keyring]:
+        def ring() -> Keyring:
+            return self.keys[system].public()
+
+        return ring
+
+
+@pytest.fixture
+def role(ledger: Ledger) -> Role:
+    """Two systems with a key each."""
+    return Role(
+        ledger=ledger,
+        keys={SYSTEM: Keyring((new_key(),)), OTHER: Keyring((new_key(),))},
+    )
+
+
+@pytest.fixture
+def erasure(ledger: Ledger) -> UUID:
+    """An erasure that is out."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    (identity,) = sweep(ledger, FAR)
+    post(ledger, Bus(), FAR)
+    return identity
+
+
+def done(erasure: UUID, **values: Any) -> bytes:
+    """An answer's bytes: it is done."""
+    answer = {
+        "acknowledgement_id": "a1",
+        "command_id": str(erasure),
+        "system": SYSTEM,
+        "attempt": 1,
+        "status": "done",
+        "counts": {"rows": 1},
+        "ground": None,
+        "detail": None,
+        "at": FAR,
+    }
+    return CODEC.encode(TOPIC, answer | values, own=True)
+
+
+def signed(key: Key, value: bytes, topic: str = TOPIC.name, subject: bytes = SUBJECT) -> Headers:
+    """The headers that a key gives a message."""
+    return Signer(lambda: Keyring((key,))).sign(topic, subject, value, FAR)
+
+
+def message(
+    value: bytes, headers: Headers, topic: str = TOPIC.name, subject: bytes = SUBJECT
+) -> Message:
+    """A message as it comes off the bus."""
+    return Message(
+        topic=topic, partition=0, offset=0, key=subject, value=value, headers=list(headers)
+    )
+
+
+def state(ledger: Ledger) -> str:
+    """Where the one command stands."""
+    (row,) = rows(ledger, tables.command, action="erase")
+    return str(row.state)
+
+
+def test_what_the_system_signed_closes_its_command(role: Role, erasure: UUID) -> None:
+    """And nothing is parked."""
+    [key] = role.keys[SYSTEM]
+    role.takes(message(done(erasure), signed(key, done(erasure))))
+    assert (state(role.ledger), role.reasons) == ("acknowledged", [])
+
+
+def test_an_unsigned_answer_closes_nothing(role: Role, erasure: UUID) -> None:
+    """It is a dead letter with its reason, and counted."""
+    role.takes(message(done(erasure), ()))
+    assert state(role.ledger) == "sent"
+    assert role.reasons == [("unverifiable", "its signature cannot be verified: unsigned")]
+    assert role.refused == [(SYSTEM, "unsigned")]
+    assert rows(role.ledger, tables.acknowledgement) == []
+    (letter,) = rows(role.ledger, tables.dead_letter)
+    assert (letter.reason, letter.state) == ("unverifiable", "parked")
+
+
+def test_an_altered_answer_closes_nothing(role: Role, erasure: UUID) -> None:
+    """`failed` was signed; somebody made `done` of it."""
+    [key] = role.keys[SYSTEM]
+    role.takes(message(done(erasure), signed(key, done(erasure, status="failed"))))
+    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "forged")])
+
+
+def test_an_answer_under_another_key_closes_nothing(role: Role, erasure: UUID) -> None:
+    """The message key is signed as the value is."""
+    [key] = role.keys[SYSTEM]
+    role.takes(message(done(erasure), signed(key, done(erasure)), subject=b"visitor:v-e2"))
+    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "forged")])
+
+
+def test_another_systems_key_closes_nothing(role: Role, erasure: UUID) -> None:
+    """Each system answers for itself only, though its key is trusted for its own topic."""
+    [key] = role.keys[OTHER]
+    role.takes(message(done(erasure), signed(key, done(erasure))))
+    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
+
+
+def test_an_answer_moved_to_another_topic_closes_nothing(role: Role, erasure: UUID) -> None:
+    """Signed by its owner for its own topic, put on another's."""
+    [key] = role.keys[OTHER]
+    value = done(erasure)
+    role.takes(message(value, signed(key, value, catalogue.acknowledgements(OTHER).name)))
+    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
+
+
+def test_a_system_cannot_answer_for_another_on_its_own_topic(role: Role, erasure: UUID) -> None:
+    """A good signature on its own topic does not make it somebody else's answer."""
+    [key] = role.keys[OTHER]
+    name = catalogue.acknowledgements(OTHER).name
+    value = done(erasure)
+    role.takes(message(value, signed(key, value, name), name))
+    assert (state(role.ledger), role.refused) == ("sent", [])
+    assert [reason for reason, _ in role.reasons] == ["undecodable"]
+
+
+def test_an_answer_of_an_expired_key_closes_nothing(role: Role, erasure: UUID) -> None:
+    """The deleter repeats the command, and the system answers with its new key."""
+    [key] = role.keys[SYSTEM]
+    role.keys[SYSTEM] = Keyring((key.expiring(FAR + timedelta(hours=1)),))
+    answer = message(done(erasure), signed(key, done(erasure)))
+    role.takes(answer, at=FAR + timedelta(hours=1))
+    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "expired-key")])
+
+
+def test_a_key_rotated_while_the_role_runs_counts(role: Role, erasure: UUID) -> None:
+    """The batch before it was trusted is refused, the one after is taken."""
+    key = new_key()
+    value = done(erasure)
+    role.takes(message(value, signed(key, value)))
+    role.keys[SYSTEM] = role.keys[SYSTEM].with_key(key)
+    role.takes(message(value, signed(key, value)))
+    assert (state(role.ledger), role.refused) == ("acknowledged", [(SYSTEM, "unknown-key")])
+
+
+def test_a_forgery_does_not_stop_the_batch(role: Role, erasure: UUID) -> None:
+    """The good answer behind it is taken, and the position moves past both."""
+    [key] = role.keys[SYSTEM]
+    value = done(erasure)
+    role.takes(message(value, signed(new_key(), value)), message(value, signed(key, value)))
+    assert (state(role.ledger), len(role.reasons)) == ("acknowledged", 1)
+
+
+def test_a_forger_cannot_pass_off_bytes_that_are_no_answer(role: Role, erasure: UUID) -> None:
+    """Verified before it is decoded: garbage without a signature is unverifiable, not undecodable."""
+    role.takes(message(b"\x00garbage", ()))
+    assert [reason for reason, _ in role.reasons] == ["unverifiable"]

@@ -1,0 +1,140 @@
+"""`termijn keys`: what it makes, trusts and takes away, and that it never tells a secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.vault.keyfiles import KeyDirectory
+from services.vault.keyring import new_key
+from tests.unit.cli.conftest import Call
+
+KEYS = Path(".termijn/keys")
+
+
+def ring(name: str) -> list[dict[str, object]]:
+    """The keys in a file of the directory."""
+    return list(json.loads((KEYS / f"{name}.jwks").read_text())["keys"])
+
+
+def state(termijn: Call, owner: str) -> list[tuple[str, str]]:
+    """An owner's keys as they are listed: use and state."""
+    rows = termijn("keys", "list", "--json").rows
+    return [(row["use"], row["state"]) for row in rows if row["owner"] == owner]
+
+
+def test_the_deleters_keys_are_made_once(termijn: Call) -> None:
+    """A deployment runs it always."""
+    first = termijn("keys", "make")
+    assert first.out == termijn("keys", "make").out
+    assert first.out.startswith(f"deleter: {ring('deleter')[0]['kid']} (sig)\n")
+    assert state(termijn, "deleter") == [("sig", "holds")]
+
+
+def test_a_system_gets_a_key_that_receives(termijn: Call) -> None:
+    """Corrections are encrypted to it; asking again makes no second."""
+    termijn("keys", "make", "crm", "--encryption")
+    termijn("keys", "make", "crm", "--encryption")
+    assert [key["crv"] for key in ring("crm")] == ["Ed25519", "X25519"]
+
+
+def test_systems_without_keys_are_listed(termijn: Call) -> None:
+    """None of their answers would count."""
+    assert state(termijn, "systems/crm") == [("sig", "missing")]
+
+
+def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
+    """Made by the system's team, in a directory of theirs."""
+    theirs = KeyDirectory(path=tmp_path / "theirs")
+    [key] = theirs.make("crm")
+    done = termijn("keys", "trust", "crm", theirs.public("crm").path)
+    assert (done.code, done.out) == (0, f"crm: {key.key_id} (sig)\n")
+    assert state(termijn, "systems/crm") == [("sig", "holds")]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("nonsense", "is no JSON"),
+        (json.dumps(new_key().jwk()), "holds a private key, which its owner should keep"),
+        (json.dumps(new_key("enc").public().jwk()), "holds no Ed25519 key"),
+        ('{"keys": []}', "holds no Ed25519 key"),
+    ],
+)
+def test_what_cannot_be_trusted_is_refused(
+    termijn: Call, tmp_path: Path, text: str, why: str
+) -> None:
+    """The file and the reason are named, and nothing is kept."""
+    file = tmp_path / "theirs.jwks"
+    file.write_text(text)
+    refused = termijn("keys", "trust", "crm", file)
+    assert refused.code == 1
+    assert refused.err.startswith(f"termijn: {file}: {why}")
+    assert not (KEYS / "systems").exists()
+
+
+@pytest.mark.parametrize("system", ["nobody", "../deleter"])
+def test_only_systems_of_the_policy_are_trusted(termijn: Call, tmp_path: Path, system: str) -> None:
+    """A wrong name would be a key that verifies nothing, or a file somewhere else."""
+    file = KeyDirectory(path=tmp_path / "theirs")
+    file.make("crm")
+    refused = termijn("keys", "trust", system, file.public("crm").path)
+    assert refused.err == f"termijn: the policy has no system {system!r}\n"
+
+
+def test_a_rotation_gives_time_to_hand_the_key_out(termijn: Call) -> None:
+    """It signs from tomorrow on; until then the old one does, and for a week its word counts."""
+    termijn("keys", "make")
+    said = termijn("keys", "rotate").out
+    assert state(termijn, "deleter") == [("sig", "holds"), ("sig", "coming")]
+    old, new = ring("deleter")
+    assert said.startswith(f"deleter: {new['kid']} signs from ")
+    assert old["exp"] - new["nbf"] == 7 * 24 * 3600  # type: ignore[operator]
+
+
+def test_a_key_is_not_retired_while_nothing_else_signs(termijn: Call) -> None:
+    """The deleter would stop; the way out is named."""
+    termijn("keys", "make")
+    [key] = ring("deleter")
+    refused = termijn("keys", "retire", key["kid"])
+    assert refused.code == 1
+    assert "`termijn keys rotate deleter --after PT0S` first" in refused.err
+    termijn("keys", "rotate", "--after", "PT0S", "--overlap", "PT0S")
+    assert termijn("keys", "retire", key["kid"]).out == "retired from deleter\n"
+    assert key["kid"] not in [one["kid"] for one in ring("deleter")]
+
+
+def test_a_stolen_key_of_a_system_is_retired_at_once(termijn: Call, tmp_path: Path) -> None:
+    """Even where it is the only one: then no answer of that system counts, which is what is wanted."""
+    theirs = KeyDirectory(path=tmp_path / "theirs")
+    [key] = theirs.make("crm")
+    termijn("keys", "trust", "crm", theirs.public("crm").path)
+    assert termijn("keys", "retire", key.key_id).out == "retired from systems/crm\n"
+    assert state(termijn, "systems/crm") == [("sig", "missing")]
+
+
+def test_a_key_that_is_not_there_is_not_retired(termijn: Call) -> None:
+    """A slip of the pen must not look like success."""
+    assert termijn("keys", "retire", "x").err == "termijn: there is no key 'x'\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("make", "../x"), ("make", "A"), ("rotate", "--after", "P1M"), ("rotate", "--after", "soon")],
+)
+def test_what_cannot_be_meant_is_refused(termijn: Call, arguments: tuple[str, ...]) -> None:
+    """Names that are paths, and lengths that are none."""
+    assert termijn("keys", *arguments).code == 1
+
+
+def test_no_private_part_is_printed(termijn: Call, tmp_path: Path) -> None:
+    """Whatever is asked, in whichever form."""
+    said = [termijn("keys", "make", "--encryption")]
+    said += [termijn("keys", "rotate"), termijn("keys", "list"), termijn("keys", "list", "--json")]
+    secrets = [str(key["d"]) for key in ring("deleter.private")]
+    said.append(termijn("keys", "trust", "crm", KEYS / "deleter.private.jwks"))
+    said += [termijn("keys", "retire", str(key["kid"])) for key in ring("deleter.private")]
+    assert len(secrets) == 3
+    assert not [one for one in said for secret in secrets if secret in one.out + one.err]

@@ -1,0 +1,142 @@
+"""Keys on disk: what is made, read, refused and read again."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from services.vault.keyfiles import KeyDirectory, UnusableKeys
+from services.vault.keyring import Keyring, parse
+from services.vault.signing import Unverifiable
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyDirectory:
+    """A directory with keys of the deleter's."""
+    directory = KeyDirectory(path=tmp_path / "keys")
+    directory.make()
+    return directory
+
+
+def test_what_is_made_is_for_its_owner_only(keys: KeyDirectory) -> None:
+    """The private part has mode 0600; the public part is for all, and has nothing private."""
+    assert keys.private().path.stat().st_mode & 0o777 == 0o600
+    assert keys.public().path.stat().st_mode & 0o777 == 0o644
+    assert '"d"' not in keys.public().path.read_text()
+    assert sorted(os.listdir(keys.path)) == ["deleter.jwks", "deleter.private.jwks"]
+
+
+def test_it_is_made_once(keys: KeyDirectory) -> None:
+    """Whoever comes later, or at the same time, uses the first one's."""
+    before = keys.private()()
+    assert keys.make() == before
+
+
+def test_what_the_deleter_signs_is_verified_by_what_it_hands_out(keys: KeyDirectory) -> None:
+    """The one file is all that a system needs."""
+    headers = keys.signer().sign("t", b"k", b"v", NOW)
+    assert keys.verifier().verify("t", b"k", b"v", headers, NOW) == keys.public()().keys[0].key_id
+
+
+def test_a_private_file_open_to_everybody_is_refused(keys: KeyDirectory) -> None:
+    """As with the key of dead letters."""
+    keys.private().path.chmod(0o604)
+    with pytest.raises(UnusableKeys, match="give it mode 0600"):
+        keys.signer()
+
+
+def test_a_private_key_in_a_public_file_is_refused(keys: KeyDirectory) -> None:
+    """Somebody handed over too much; it is not used, so that it is noticed."""
+    keys.public().path.write_text(keys.private()().text())
+    with pytest.raises(UnusableKeys, match="holds a private key"):
+        keys.verifier()
+
+
+def test_a_public_key_in_a_private_file_is_refused(keys: KeyDirectory) -> None:
+    """It could not sign."""
+    keys.private().path.write_text(keys.public()().text())
+    with pytest.raises(UnusableKeys, match="lacks the private part"):
+        keys.signer()
+
+
+def test_without_a_file_nothing_is_signed(tmp_path: Path) -> None:
+    """The path is named."""
+    with pytest.raises(UnusableKeys, match=r"deleter\.private\.jwks: is not there"):
+        KeyDirectory(path=tmp_path).signer()
+
+
+def test_a_broken_file_is_named(keys: KeyDirectory) -> None:
+    """With what is wrong about it."""
+    keys.public().path.write_text("nonsense")
+    with pytest.raises(UnusableKeys, match=r"deleter\.jwks: is no JSON"):
+        keys.verifier()
+
+
+def test_a_system_without_keys_proves_nothing(keys: KeyDirectory) -> None:
+    """That its file is missing stops nobody else's answers."""
+    verifier = keys.system_verifier("crm")
+    with pytest.raises(Unverifiable, match="unsigned"):
+        verifier.verify("t", b"k", b"v", [], NOW)
+
+
+def test_a_system_is_trusted_while_others_run(keys: KeyDirectory) -> None:
+    """The verifier was there before the key was."""
+    verifier = keys.system_verifier("crm")
+    keys.make("crm")
+    headers = keys.signer("crm").sign("t", b"k", b"v", NOW)
+    with pytest.raises(Unverifiable, match="unknown-key"):
+        verifier.verify("t", b"k", b"v", headers, NOW)
+    keys.trust("crm", keys.private("crm")())
+    assert verifier.verify("t", b"k", b"v", headers, NOW) == keys.system("crm")().keys[0].key_id
+
+
+def test_a_rotation_reaches_who_runs(keys: KeyDirectory) -> None:
+    """The new key signs from its instant on; what the old one signed stays good until its end."""
+    signer, verifier = keys.signer(), keys.verifier()
+    old = signer.sign("t", b"k", b"v", NOW)
+    made = keys.rotate("deleter", NOW + timedelta(days=1), NOW + timedelta(days=8))
+    assert signer.sign("t", b"k", b"v", NOW) == old
+    new = signer.sign("t", b"k", b"v", NOW + timedelta(days=1))
+    assert verifier.verify("t", b"k", b"v", new, NOW + timedelta(days=1)) == made.key_id
+    assert verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=7)) != made.key_id
+    with pytest.raises(Unverifiable, match="expired-key"):
+        verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=8))
+
+
+def test_a_rotation_leaves_modes_and_no_other_file(keys: KeyDirectory) -> None:
+    """The private ring is still its owner's only."""
+    keys.rotate("deleter", NOW, NOW + WEEK)
+    assert keys.private().path.stat().st_mode & 0o777 == 0o600
+    assert sorted(os.listdir(keys.path)) == ["deleter.jwks", "deleter.private.jwks"]
+
+
+def test_a_rotation_leaves_the_key_that_receives(keys: KeyDirectory) -> None:
+    """Corrections go on going to it."""
+    keys.make("crm")
+    keys.add_encryption("crm")
+    keys.rotate("crm", NOW, NOW + WEEK)
+    receives = [key for key in keys.public("crm")() if key.use == "enc"]
+    assert [key.expires_at for key in receives] == [None]
+
+
+def test_a_retired_key_is_gone_everywhere(keys: KeyDirectory) -> None:
+    """From private, public and trusted rings alike; others stay."""
+    key_id = keys.make("crm").keys[0].key_id
+    keys.trust("crm", keys.public("crm")())
+    kept = keys.rotate("crm", NOW, NOW + WEEK).key_id
+    assert keys.retire(key_id) == ["crm", "systems/crm"]
+    assert [key.key_id for key in keys.private("crm")()] == [kept]
+    assert [key.key_id for key in keys.public("crm")()] == [kept]
+    assert keys.system("crm")() == Keyring()
+
+
+def test_what_is_trusted_is_public(keys: KeyDirectory) -> None:
+    """Even where a system handed over its private part, it is not kept."""
+    keys.trust("crm", keys.make("crm"))
+    assert not any(key.is_private for key in parse(keys.system("crm").path.read_text()))

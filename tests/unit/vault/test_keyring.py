@@ -1,0 +1,141 @@
+"""Key rings: which keys they take, and which of them count when."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.vault.keyring import Keyring, NotAKey, new_key, parse
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RFC8037 = {
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+}
+"""The key of RFC 8037, appendix A.1."""
+
+
+def test_a_keys_id_is_its_thumbprint() -> None:
+    """RFC 8037, appendix A.3, gives that of its example."""
+    [key] = parse(json.dumps(RFC8037))
+    assert key.key_id == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+def test_a_ring_comes_back_from_its_text() -> None:
+    """Keys of both uses, with their terms and their private parts."""
+    ring = Keyring((new_key("sig", NOON).expiring(NOON + timedelta(days=1)), new_key("enc")))
+    assert parse(ring.text()) == ring
+
+
+def test_a_public_ring_has_no_private_part() -> None:
+    """Neither in its text nor in what signs."""
+    ring = parse(json.dumps(RFC8037)).public()
+    assert "d" not in json.loads(ring.text())["keys"][0]
+    assert ring.keys[0].signs is None
+
+
+def test_a_private_part_never_shows() -> None:
+    """What is logged or printed by accident is the `repr`."""
+    ring = parse(json.dumps(RFC8037))
+    assert RFC8037["d"] not in repr(ring)
+    assert RFC8037["d"] not in repr(ring.keys[0])
+
+
+def test_keys_of_other_kinds_are_passed_over() -> None:
+    """RFC 7517, section 5: a set may hold keys that are not for us."""
+    others = [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}, {"kty": "OKP", "crv": "Ed448", "x": "AA"}]
+    assert len(parse(json.dumps({"keys": [*others, RFC8037]})).keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is no JSON"),
+        ("[]", "is neither a JWK nor a JWK Set"),
+        ('{"keys": 1}', "is neither a JWK nor a JWK Set"),
+        ('{"keys": ["x"]}', "is neither a JWK nor a JWK Set"),
+        (json.dumps({"keys": [RFC8037, RFC8037]}), "holds one key twice"),
+        (json.dumps({**RFC8037, "kid": "mine"}), "key 1: its kid is not its RFC 7638 thumbprint"),
+        (json.dumps({**RFC8037, "use": "enc"}), "key 1: Ed25519 is no key with use 'enc'"),
+        (json.dumps({**RFC8037, "alg": "ES256"}), "key 1: Ed25519 is no key with alg 'ES256'"),
+        (json.dumps({**RFC8037, "nbf": "soon"}), "key 1: its nbf is no number of epoch seconds"),
+        (json.dumps({**RFC8037, "exp": True}), "key 1: its exp is no number of epoch seconds"),
+        (json.dumps({**RFC8037, "exp": 10**30}), "key 1: its exp is no number of epoch seconds"),
+        (json.dumps({**RFC8037, "nbf": 2, "exp": 2}), "key 1: expires before it begins to hold"),
+        (json.dumps({**RFC8037, "x": "AAAA"}), "key 1: its x is not its public part"),
+        (json.dumps({**RFC8037, "x": 5}), "key 1: does not hold the parts of its curve"),
+        (
+            json.dumps({"kty": "OKP", "crv": "Ed25519"}),
+            "key 1: does not hold the parts of its curve",
+        ),
+        (
+            json.dumps({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}),
+            "key 1: does not hold the parts of its curve",
+        ),
+        (
+            json.dumps({"kty": "OKP", "crv": "Ed25519", "x": RFC8037["x"][:-1] + "p"}),
+            "key 1: does not hold the parts of its curve",
+        ),
+        (
+            json.dumps({**RFC8037, "x": RFC8037["x"][:-1] + "p"}),
+            "key 1: its x is not its public part",
+        ),
+    ],
+)
+def test_what_is_no_key_is_refused_with_its_reason(text: str, why: str) -> None:
+    """A key that cannot be what it says is never half used."""
+    with pytest.raises(NotAKey, match=why.replace("(", r"\(")):
+        parse(text)
+
+
+def test_a_refusal_does_not_quote_the_key() -> None:
+    """An error lands in logs; the private part must not."""
+    with pytest.raises(NotAKey) as refused:
+        parse(json.dumps({**RFC8037, "x": new_key().x}))
+    assert str(RFC8037["d"]) not in str(refused.value)
+
+
+def test_a_key_holds_from_nbf_until_just_before_exp() -> None:
+    """The first instant belongs to it, the last does not."""
+    key = new_key("sig", NOON).expiring(NOON + timedelta(hours=1))
+    at = [NOON - timedelta(microseconds=1), NOON, NOON + timedelta(minutes=59)]
+    assert [key.holds(one) for one in [*at, NOON + timedelta(hours=1)]] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_the_newest_key_that_holds_signs() -> None:
+    """Not the one that will hold tomorrow, nor the one that has expired."""
+    expired = new_key("sig", NOON - timedelta(hours=1)).expiring(NOON)
+    old, new = new_key(), new_key("sig", NOON - timedelta(days=1))
+    coming = new_key("sig", NOON + timedelta(days=1))
+    assert Keyring((new, coming, expired, old)).newest("sig", NOON) == new
+
+
+def test_of_keys_that_began_together_the_later_in_the_file_signs() -> None:
+    """A key without nbf that is put behind another takes its place."""
+    first, second = new_key(), new_key()
+    assert Keyring((first, second)).newest("sig", NOON) == second
+
+
+def test_a_key_is_not_made_to_last_longer() -> None:
+    """What expires earlier by itself still does."""
+    key = new_key().expiring(NOON)
+    assert key.expiring(NOON + timedelta(days=9)).expires_at == NOON
+
+
+def test_corrections_go_to_the_newest_key_that_receives() -> None:
+    """Its public part only; a ring without one receives nothing."""
+    key = new_key("enc")
+    told = Keyring((new_key(), key)).encrypts_to(NOON)
+    assert told is not None
+    assert json.loads(told)["x"] == key.x
+    assert "d" not in json.loads(told)
+    assert Keyring((new_key(),)).encrypts_to(NOON) is None

@@ -1,0 +1,69 @@
+"""Who signs and verifies, by the settings: never silently nobody."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.vault.keyfiles import KeyDirectory, UnusableKeys
+from services.vault.signatures import Signatures
+from services.vault.signing import Signer, Unsigned, Unverifiable
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MESSAGE = ("t", b"k", b"v")
+
+
+def chosen(path: Path, *, makes: bool = True, required: bool = True) -> Signatures:
+    """Signatures with keys in a directory."""
+    return Signatures(keys=KeyDirectory(path=path / "keys"), makes=makes, required=required)
+
+
+def test_on_embedded_defaults_all_is_signed(tmp_path: Path) -> None:
+    """Each process finds the keys that another made: commands and answers verify both ways."""
+    signatures = chosen(tmp_path)
+    command = signatures.signer().sign(*MESSAGE, NOW)
+    assert chosen(tmp_path).commands().verify(*MESSAGE, command, NOW)
+    assert signatures.keyless(["crm", "psp"], NOW) == ["crm", "psp"]
+    answer = signatures.simulated(["crm", "psp"])["crm"].sign(*MESSAGE, NOW)
+    answers = chosen(tmp_path).answers(["crm", "psp"])
+    assert answers["crm"].verify(*MESSAGE, answer, NOW)
+    with pytest.raises(Unverifiable, match="unknown-key"):
+        answers["psp"].verify(*MESSAGE, answer, NOW)
+    assert signatures.keyless(["crm", "psp"], NOW) == []
+
+
+def test_simulated_systems_keep_their_keys(tmp_path: Path) -> None:
+    """The next start goes on with the same ones."""
+    first = chosen(tmp_path).simulated(["crm"])["crm"].sign(*MESSAGE, NOW)
+    assert chosen(tmp_path).simulated(["crm"])["crm"].sign(*MESSAGE, NOW) == first
+
+
+def test_configured_keys_are_never_made(tmp_path: Path) -> None:
+    """A path with a slip in it must not become a deleter that nobody trusts."""
+    signatures = chosen(tmp_path, makes=False)
+    with pytest.raises(UnusableKeys, match="is not there"):
+        signatures.signer()
+    with pytest.raises(UnusableKeys, match="is not there"):
+        signatures.commands()
+    with pytest.raises(UnusableKeys, match="is not there"):
+        signatures.simulated(["crm"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_simulated_systems_win_no_trust_where_keys_are_configured(tmp_path: Path) -> None:
+    """Nobody gets into production's rings by trying something out."""
+    chosen(tmp_path).keys.make("crm")
+    signatures = chosen(tmp_path, makes=False)
+    assert isinstance(signatures.simulated(["crm"])["crm"], Signer)
+    assert signatures.keyless(["crm"], NOW) == ["crm"]
+
+
+def test_only_a_setting_turns_it_off(tmp_path: Path) -> None:
+    """Then it is off for all, and no key is made."""
+    signatures = chosen(tmp_path, required=False)
+    used = [signatures.signer(), signatures.commands(), *signatures.answers(["crm"]).values()]
+    used += signatures.simulated(["crm"]).values()
+    assert all(isinstance(one, Unsigned) for one in used)
+    assert list(tmp_path.iterdir()) == []
