@@ -5,7 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from services.rights.report import Report
-from services.rights.wording import LANGUAGES, Language, Words, done, kept
+from services.rights.wording import LANGUAGES, Language, Words, done, finalize, kept
 
 __all__ = ["LANGUAGES", "Language", "letter"]
 
@@ -29,6 +29,7 @@ def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("services.rights"),
         undefined=StrictUndefined,
+        finalize=finalize,
         autoescape=False,  # a letter is plain text
         trim_blocks=True,
         lstrip_blocks=True,

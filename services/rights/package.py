@@ -22,6 +22,8 @@ from services.rights.wording import Language
 
 _IN_PDF = 200
 """Records that the PDF shows; it says how many more the data file has."""
+_ROWS_IN_PDF = 3_000
+"""Fields of records that the PDF shows in all: they are what its time goes to."""
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 """What a ZIP file says of every file: equal packages have equal bytes."""
 SCHEMA: Mapping[str, Any] = {
@@ -79,7 +81,7 @@ SCHEMA: Mapping[str, Any] = {
 def package(report: Report, language: Language, schemas: Schemas) -> Mapping[str, bytes]:
     """The files of a package by name: the letter, the page, its PDF, the data, and all of it as a ZIP."""
     html = page(report, language)
-    short = page(report, language, most=_IN_PDF)
+    short = page(report, language, most=_IN_PDF, rows=_ROWS_IN_PDF)
     files = {
         "letter.txt": letter(report, language).encode(),
         "answer.html": html.encode(),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from services.rights.report import Disclosed, Processing, Report
-from services.rights.wording import Language, Words, done, outside
+from services.rights.wording import Language, Words, done, finalize, outside, plain
 
 _LONGEST = 10_000
 """Characters of one value that are shown; the rest is in the data file."""
 _DEEPEST = 8
+_PIECE = 1_000
+"""Characters of a row on paper, and lines of it: fpdf2 cannot break a row over pages."""
+_LINES = 20
+_LONGEST_NAME = 200
 
 _TEXT: Mapping[Language, Mapping[str, str]] = {
     "nl": {
@@ -81,13 +84,19 @@ _TEXT: Mapping[Language, Mapping[str, str]] = {
 }
 
 
-def page(report: Report, language: Language, *, most: int | None = None) -> str:
-    """The answer as HTML that stands alone; of more than `most` records it says how many it leaves out."""
+def page(
+    report: Report, language: Language, *, most: int | None = None, rows: int | None = None
+) -> str:
+    """The answer as HTML that stands alone; it says how many records it leaves out.
+
+    It shows `most` records at most, and of those the ones that fit in `rows` rows, cut to fit on paper.
+    """
     words = Words(policy=report.policy, language=language)
-    shown = report.disclosed[:most]
+    shown = list(_shown(report.disclosed[:most], words, rows))
     environment = Environment(
         loader=PackageLoader("services.rights"),
         undefined=StrictUndefined,
+        finalize=finalize,
         autoescape=True,
         trim_blocks=True,
     )
@@ -101,8 +110,8 @@ def page(report: Report, language: Language, *, most: int | None = None) -> str:
         outside=outside(report),
         done=done(report, words),
         disclosed=[
-            (words.system(system), [_record(one, words) for one in those])
-            for system, those in groupby(shown, key=lambda one: one.system)
+            (words.system(system), [record for _, record in those])
+            for system, those in groupby(shown, key=lambda pair: pair[0])
         ],
         left_out=len(report.disclosed) - len(shown),
     )
@@ -121,11 +130,28 @@ def _processing(one: Processing, words: Words) -> Mapping[str, object]:
     }
 
 
-def _record(one: Disclosed, words: Words) -> Mapping[str, object]:
+def _shown(
+    disclosed: Sequence[Disclosed], words: Words, rows: int | None
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Each record that is shown, under its system; one that does not fit any more is left out whole."""
+    left = rows
+    for one in disclosed:
+        if left is None:
+            yield one.system, _record(one, words, list(_fields(one.data)))
+            continue
+        fields = list(islice(_in_pieces(_fields(one.data)), left + 1))
+        if len(fields) <= left:
+            left -= len(fields)
+            yield one.system, _record(one, words, fields)
+
+
+def _record(
+    one: Disclosed, words: Words, fields: Sequence[tuple[str, str]]
+) -> Mapping[str, object]:
     return {
         "type": _plain(one.type),
         "date": words.date(one.time) if one.time else "",
-        "fields": list(_fields(one.data)),
+        "fields": fields,
     }
 
 
@@ -154,10 +180,21 @@ def _written(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without what could change how it is shown: controls, and marks of direction."""
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}…"
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else "\ufffd"
-        for char in text
-    )
+    return plain(f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text)
+
+
+def _in_pieces(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Rows that each fit on a page of paper: a long value goes on in the rows below its name."""
+    for name, value in fields:
+        label = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        for piece in _pieces(value):
+            yield label, piece
+            label = ""
+
+
+def _pieces(value: str) -> Iterator[str]:
+    lines = value.split("\n")
+    for start in range(0, len(lines), _LINES):
+        block = "\n".join(lines[start : start + _LINES])
+        for at in range(0, len(block) or 1, _PIECE):
+            yield block[at : at + _PIECE]

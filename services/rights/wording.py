@@ -6,6 +6,7 @@ Dates are the controller's local dates. Whatever has a title in the policy is ca
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +34,7 @@ _OUTCOMES: Mapping[Language, Mapping[Outcome, str]] = {
         "nothing_held": "had er niets meer van",
         "refused": "geweigerd",
         "under_way": "opdracht gegeven, nog niet bevestigd",
-        "silent": "opdracht gegeven, antwoord blijft uit; wij blijven erachteraan gaan",
+        "silent": "opdracht gegeven, antwoord blijft uit; wij volgen dat op",
         "given_up": "niet langs deze weg te bereiken; wij volgen het met de hand op",
     },
     "en": {
@@ -41,7 +42,7 @@ _OUTCOMES: Mapping[Language, Mapping[Outcome, str]] = {
         "nothing_held": "held nothing of it any more",
         "refused": "refused",
         "under_way": "told to, not confirmed yet",
-        "silent": "told to, has not answered; we keep after it",
+        "silent": "told to, has not answered; we follow that up",
         "given_up": "cannot be reached this way; we follow it up by hand",
     },
 }
@@ -73,9 +74,26 @@ _UNITS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
         "D": ("day", "days"),
     },
 }
+_LONGEST_GROUND = 500
+"""Characters of a refusal's ground; it comes from a system, and a cell of a PDF fits on one page."""
 _PART = re.compile(r"(\d+)([YMWD])")
 _PARAGRAPH = re.compile(r"(\d+)\((\d+)\)")
 _POINT = re.compile(r"\(([a-z])\)")
+
+
+def plain(text: str) -> str:
+    """Text without what could change how it is shown: controls, and marks of direction."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else "\ufffd"
+        for char in text
+    )
+
+
+def finalize(value: object) -> object:
+    """What a template writes, made plain; markup of our own stays as it is."""
+    return plain(value) if type(value) is str else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +121,8 @@ class Words:
     def outcome(self, part: Part) -> str:
         """How far a system is."""
         text = _OUTCOMES[self.language][part.outcome]
-        return f"{text}: {part.ground}" if part.ground else text
+        ground = " ".join(plain(part.ground or "").split())[:_LONGEST_GROUND]
+        return f"{text}: {ground}" if ground else text
 
     def why(self, kept: Kept) -> str:
         """Why something is kept, with the article."""

@@ -61,12 +61,16 @@ def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
     """
     try:
         opened = jwe.decrypt_compact(text, _key(key), registry=_REGISTRY)
-        content = json.loads(opened.plaintext or b"")
-    except (JoseError, ValueError) as cause:
+        content = json.loads(opened.plaintext or b"", parse_constant=_no_number)
+    except (JoseError, ValueError, RecursionError) as cause:
         raise Unreadable(about) from cause
     if opened.protected.get("kid") != about or not isinstance(content, dict):
         raise Unreadable(about)
     return content
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _key(text: str) -> OKPKey:

@@ -33,6 +33,7 @@ from services.ledger import tables
 from services.ledger.database import Ledger
 from services.ledger.recording import record
 from services.simulation import next_due
+from tests import oracle
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, rows, take
 from tests.oracle.commands import plan
@@ -121,9 +122,17 @@ class Exercising(RuleBasedStateMachine):
         if due:
             self.now = max(self.now, due)
 
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def wait_for_what_happens(self, data: st.DataObject) -> None:
+        """Until the instant of something that is known: the next one, mostly."""
+        later = sorted(at for one in self.known if (at := oracle.instant(one["time"])) > self.now)
+        if later:
+            self.now = data.draw(st.sampled_from([*later[:1] * 3, *later]), label="until")
+
     @rule(
         by=st.sampled_from(
-            [timedelta(seconds=1), timedelta(minutes=2), timedelta(days=1), timedelta(days=500)]
+            [timedelta(seconds=1), timedelta(minutes=2), timedelta(days=1), timedelta(days=60)]
         )
     )
     def wait(self, by: timedelta) -> None:

@@ -262,3 +262,42 @@ def test_a_very_large_answer_says_in_the_pdf_what_it_leaves_out() -> None:
     found = the_report(disclosed=records)
     assert "Another 800 records are in the data file" in page(found, "en", most=200)
     assert len(json.loads(package(found, "en", SCHEMAS)["data.json"])["records"]) == 1_000
+
+
+@pytest.mark.parametrize(
+    "value", ["woord " * 2_000, "x" * 20_000, "regel\n" * 3_000, {"k" * 5_000: "v"}]
+)
+def test_a_value_longer_than_a_page_does_not_stop_the_answer(value: Any) -> None:
+    """A row of a PDF fits on one page: what is longer goes on in the rows below."""
+    files = package(the_report(disclosed=(disclosed(message=value),)), "nl", SCHEMAS)
+    assert files["answer.pdf"].startswith(b"%PDF-")
+
+
+def test_a_long_value_is_on_paper_whole() -> None:
+    """Every one of 900 words, over several rows."""
+    said = " ".join(f"word{n:03}" for n in range(900))
+    text = page(the_report(disclosed=(disclosed(message=said),)), "en", most=200, rows=3_000)
+    whole = text.replace('</td></tr>\n<tr><th scope="row"></th><td>', "")
+    assert said in whole
+
+
+def test_a_record_too_wide_for_paper_is_counted_and_not_called_nothing() -> None:
+    """One record of 5,000 fields: the PDF refers to the data file."""
+    wide = disclosed(**{f"f{n}": n for n in range(5_000)})
+    text = page(the_report(disclosed=(wide,)), "en", most=200, rows=3_000)
+    assert "Another 1 records are in the data file" in text
+    assert "<h2>The data itself</h2>\n<p>None.</p>" not in text
+
+
+@pytest.mark.parametrize("ground", ["a\udc80b", "a\u202eb", "a\x00b", "g " * 50_000])
+def test_what_a_refusing_system_writes_cannot_spoil_the_answer(ground: str) -> None:
+    """Its ground is shown plain and short, in the letter as on the page."""
+    files = package(the_report(parts=(part("psp", "refused", ground),)), "nl", SCHEMAS)
+    shown = files["letter.txt"].decode() + files["answer.html"].decode()
+    assert not any(char in shown for char in "\u202e\x00")
+
+
+def test_a_ground_cannot_add_a_line_to_the_letter() -> None:
+    """A line break in it does not look like another system's answer."""
+    forged = part("psp", "refused", "no\n- bestelplatform: gedaan (9)")
+    assert "\n- bestelplatform" not in letter(the_report(parts=(forged,)), "nl")
