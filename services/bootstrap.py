@@ -243,7 +243,8 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
             ),
             enclosures=RequestEnclosures(
-                keys=RequestKeys(seal=opened.seal()), key_of=lambda system: None
+                keys=RequestKeys(seal=opened.seal()),
+                key_of=lambda system: signatures.encrypts_to(system, now()),
             ),
             patience=Patience(
                 base=timedelta(seconds=deleting.retry_seconds),
@@ -333,16 +334,19 @@ def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = 
         needed = topics(policy)
         bus.ensure(needed.all)
         signatures = opened.signatures()
+        signers = signatures.simulated(needed.acknowledgements)
+        systems = sample_systems(settings, policy, silent)
+        systems.reads = lambda system: signatures.simulated_reads(system, now())
         SampleSystems(
             bus=bus,
             codec=opened.codec(),
             business=needed.business,
             commands={topic.name: topic for topic in needed.commands.values()},
             acknowledgements=needed.acknowledgements,
-            systems=sample_systems(settings, policy, silent),
+            systems=systems,
             sender=bus.sender(),
             verifier=signatures.commands(),
-            signers=signatures.simulated(needed.acknowledgements),
+            signers=signers,
             now=now,
         ).run(stop)
 

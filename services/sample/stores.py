@@ -130,6 +130,27 @@ class Store:
                 for row in connection.execute(query)
             ]
 
+    def correct(
+        self,
+        subject: str | None,
+        records: Sequence[Mapping[str, Any]],
+        values: Mapping[str, Any],
+    ) -> None:
+        """Put the right values in the place of wrong ones, wherever there is such a field."""
+        which = _which(subject, records)
+        with self._engine.begin() as connection:
+            for row in connection.execute(select(_held).where(which)).all():
+                body = json.loads(row.body)
+                right = {name: value for name, value in values.items() if name in body}
+                key = and_(
+                    _held.c.source == row.source,
+                    _held.c.id == row.id,
+                    _held.c.subject == row.subject,
+                )
+                connection.execute(
+                    update(_held).where(key).values(body=json.dumps({**body, **right}))
+                )
+
     def has_obeyed(self, command_id: str) -> bool:
         """Whether a command has been carried out already."""
         with self._engine.connect() as connection:

@@ -6,7 +6,7 @@ They may answer late, refuse, or stay silent, so that it can be seen what Termij
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from schemas.events import CloudEvent
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.sample.stores import Held, Row, Store
-from services.vault.disclosures import encrypt
+from services.vault.disclosures import decrypt, encrypt
 
 Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
 """How a system answers: at once, late, with a refusal, never, or only when it is told again."""
@@ -57,6 +57,8 @@ class Systems:
     policy: Policy
     directory: Path
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    reads: Callable[[str], str | None] = field(default=lambda _: None)
+    """The private key with which a system reads corrections, as JWK text."""
     _stores: dict[str, Store] = field(default_factory=dict)
 
     def happened(self, *events: CloudEvent) -> None:
@@ -122,6 +124,7 @@ class Systems:
             return ("already_done" if done else "recalled"), 0, None
         if behaviour.manner == "refuse":
             return "refused", 0, "own legal obligation (GDPR 17(3)(b))"
+        self._correct(system, command)
         status, rows = store.obey(
             str(command["command_id"]),
             command["action"],
@@ -129,6 +132,13 @@ class Systems:
             command["records"],
         )
         return status, rows, None
+
+    def _correct(self, system: str, command: Mapping[str, Any]) -> None:
+        """Put the corrections in; without a key of its own a system would ask the controller for them."""
+        text, key = command.get("corrections"), self.reads(system)
+        if text and key:
+            values = decrypt(text, key, str(command["command_id"]))
+            self._store(system).correct(command["subject"], command["records"], values)
 
     def _disclosure(self, command: Mapping[str, Any]) -> str | None:
         to = command.get("disclose_to")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +55,14 @@ class Signatures:
             return dict.fromkeys(systems, Unsigned())
         return {system: self.keys.system_verifier(system) for system in systems}
 
+    def encrypts_to(self, system: str, now: datetime) -> str | None:
+        """The public key to which corrections for a system are encrypted, as JWK text, if it has one.
+
+        Raises:
+            UnusableKeys: its keys cannot be used.
+        """
+        return self.keys.system(system)().encrypts_to(now)
+
     def keyless(self, systems: Iterable[str], now: datetime) -> list[str]:
         """The systems none of whose answers can be verified: no key of theirs holds now."""
         if not self.required:
@@ -71,6 +80,16 @@ class Signatures:
         signers: dict[str, Signs] = {}
         for system in systems:
             if self.makes:
-                self.keys.trust(system, self.keys.make(system))
+                ring = self.keys.make(system)
+                if not any(key.use == "enc" for key in ring):
+                    ring = self.keys.add_encryption(system)
+                self.keys.trust(system, ring)
             signers[system] = self.keys.signer(system)
         return signers
+
+    def simulated_reads(self, system: str, now: datetime) -> str | None:
+        """The private key with which a simulated system reads corrections, as JWK text, if it has one."""
+        if system not in self.keys.owners():
+            return None
+        key = self.keys.private(system)().newest("enc", now)
+        return json.dumps(key.jwk()) if key else None

@@ -7,6 +7,7 @@ printer never answers.
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -137,6 +138,10 @@ def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> Non
     assert "accounting" in erased["kept"]
     assert erased["pending"] == []
     assert set(by_subject["consumer:K3"]["done"]) >= {"accounting", "orders", "psp", "research"}
+    store = sqlite3.connect(running.data / "systems" / "orders.sqlite")
+    (body,) = store.execute("SELECT body FROM held WHERE id = 'order-K3'").fetchone()
+    store.close()
+    assert json.loads(body)["consumer_name"] == "CANARY Jansen"
     running.until(
         "the answers are events like any other",
         lambda: running.count("event", "source = '/termijn/rights'") == 4,
