@@ -14,6 +14,7 @@ from services.cli.forms import as_text, show
 from services.ledger import tables
 from services.ledger.database import database_now
 from services.ledger.facts import acts_of
+from services.ledger.states import CARRIED_OUT
 from services.policy.requests import cases
 from services.policy.standing import standing
 from services.rights import letters
@@ -164,7 +165,7 @@ def _too_late_for(connection: Connection, subject: str) -> list[str]:
         .where(
             original.c.subject == subject,
             original.c.action.in_(("erase", "pseudonymise")),
-            original.c.state == "acknowledged",
+            original.c.state.in_(CARRIED_OUT),
             recall.c.action == "recall",
         )
         .distinct()

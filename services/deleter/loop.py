@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
 from services.deleter.claiming import NOTHING, Claimed, claim
+from services.deleter.proving import Proved, prove
 from services.deleter.relaying import (
     LEASE,
     NOTHING_ENCLOSED,
@@ -149,6 +150,7 @@ class Deleter:
         self.observer.blind(spots)
         if spots:
             return NOTHING
+        self._prove()
         room = self._room()
 
         def work(connection: Connection) -> Claimed:
@@ -158,6 +160,16 @@ class Deleter:
             return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease)
 
         return self.ledger.write(work)
+
+    def _prove(self) -> None:
+        """In a transaction of its own: a claim takes its clocks before any subject."""
+
+        def work(connection: Connection) -> Proved:
+            now = database_now(connection)
+            policies.ensure(connection, self.policy, now)
+            return prove(connection, self.policy, now, limit=self.limits.claim)
+
+        self.ledger.write(work)
 
     def _lease(self, stops: Stops) -> Sequence[UUID]:
         """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
