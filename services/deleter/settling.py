@@ -177,11 +177,9 @@ class _Batch:
         return self._commands[original].happened(happening, self._now, outcome=happening)
 
     def _proved(self, check: _Command, answer: Answer) -> _Command:
-        """What a check says about the command that it checks; the first word on it counts."""
+        """What a check says about the command that it checks; what it said first stands."""
         assert check.supersedes is not None
         original = self._commands[check.supersedes]
-        if check.state in SETTLED and check.state != "refused":
-            return original
         found = answer.status == "done" and any(answer.counts.values())
         return original.happened("found" if found else "proven", self._now)
 

@@ -5,8 +5,9 @@ Each on SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.deleter.loop import Deleter
 from services.deleter.proving import NOTHING, Proved, prove
-from services.deleter.relaying import first_sent_since
+from services.deleter.relaying import Sent, first_sent_since
 from services.deleter.settling import close
 from services.ledger import tables
 from services.ledger.database import Ledger
@@ -62,6 +64,12 @@ def changed(system: str, **values: object) -> Policy:
     """The shipped policy with a system that is otherwise."""
     systems = {**POLICY.systems, system: replace(POLICY.systems[system], **values)}  # type: ignore[arg-type]
     return replace(POLICY, systems=systems)
+
+
+def of(ledger: Ledger, identity: UUID) -> tuple[str, str, str]:
+    """System, action and state of a command."""
+    ((system, action, found),) = commands(ledger, command_id=identity)
+    return system, action, found
 
 
 def state(ledger: Ledger, identity: UUID) -> str:
@@ -194,6 +202,27 @@ class TestChecks:
         assert verifies == {"erase", "pseudonymise"}
         assert len(checks) == len(about)
 
+    def test_a_pseudonymised_records_check_names_no_person(self, ledger: Ledger) -> None:
+        """Nor does the repetition: as the erasure itself (ruling 11 of the design)."""
+        bus, first = Bus(), "2021-12-31T12:00:00Z"
+        take(ledger, [order("o1", JOINED)], JOINED)
+        sweep(ledger, first)
+        post(ledger, Bus(), first)
+        for row in rows(ledger, tables.command):
+            answer(ledger, row.command_id, "done", first)
+        sweep(ledger, FAR)
+        post(ledger, Bus(), FAR)
+        erasure = command(ledger, system="research", action="erase")
+        answer(ledger, erasure, "done", FAR)
+        proved(ledger)
+        post(ledger, bus, FAR)
+        answer(ledger, command(ledger, supersedes=erasure), "done", FAR, counts={"rows": 1})
+        proved(ledger)
+        post(ledger, bus, FAR)
+        about = [one for one in bus.sent if one.value["supersedes"] == str(erasure)]
+        assert [one.value["action"] for one in about] == ["verify", "erase"]
+        assert [(one.key, one.value["subject"]) for one in about] == [("o1", None)] * 2
+
     def test_it_is_told_again_until_answered(self, ledger: Ledger) -> None:
         """As every command is."""
         bus = Bus()
@@ -222,6 +251,55 @@ class TestChecks:
         looks = [proved(ledger, limit=2) for _ in range(4)]
         assert [one.looked_at for one in looks] == [2, 2, 1, 0]
         assert len({check for one in looks for check in one.verifies}) == 5
+
+
+class Seeing:
+    """A deleter's sight and observer: it may be made blind, and keeps what went out."""
+
+    def __init__(self) -> None:
+        self.spots: list[str] = []
+        self.actions: list[str] = []
+
+    def blind_spots(self) -> Sequence[str]:
+        return self.spots
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing is claimed."""
+
+    def sent(self, commands: Sequence[Sent]) -> None:
+        self.actions += [one.action for one in commands]
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """A system was silent."""
+
+    def capped(self, cap: int) -> None:
+        """The cap was reached."""
+
+
+class TestRounds:
+    """The deleter's round does it by itself, and only while it sees."""
+
+    def test_a_round_checks_unless_it_is_blind(self, ledger: Ledger) -> None:
+        """A hold that lies unread must not be overtaken by a repetition, so nothing follows."""
+        seeing = Seeing()
+        deleter = Deleter(
+            ledger=ledger,
+            outlet=Bus(),
+            sight=seeing,
+            policy=POLICY,
+            observer=seeing,
+            now=lambda: datetime.now(UTC),
+        )
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        deleter.round()
+        assert seeing.actions == ["erase"]
+        answer(ledger, command(ledger), "done", JOINED)
+        seeing.spots = ["orders.order-placed.v1[0]"]
+        deleter.round()
+        assert seeing.actions == ["erase"]
+        seeing.spots = []
+        deleter.round()
+        assert seeing.actions == ["erase", "verify"]
 
 
 class TestProof:
@@ -385,8 +463,23 @@ class TestClocks:
         assert erasure not in live(ledger)
         take(ledger, [terminated("t2", "2022-07-01T12:00:00Z")], "2022-07-01T12:00:00Z")
         sweep(ledger, FAR)
-        again = [one for one in commands(ledger) if one == ("crm", "erase", "unsent")]
-        assert len(again) == 1
+        assert commands(ledger).count(("crm", "erase", "unsent")) == 1
+
+    def test_what_is_found_after_an_end_was_corrected_is_commanded_by_the_new_end(
+        self, ledger: Ledger
+    ) -> None:
+        """It is due under the new end as well: the facts decide anew, and they say erase."""
+        bus = Bus()
+        erasure = ended(ledger, bus)
+        (check,) = proved(ledger, DUE).verifies
+        post(ledger, bus, DUE)
+        take(ledger, [terminated("t2", "2020-06-02T12:00:00Z")], BACK)
+        sweep(ledger, BACK)
+        answer(ledger, check, "done", BACK, counts={"rows": 1})
+        assert proved(ledger, BACK).repeated == ()
+        (again,) = sweep(ledger, BACK)
+        assert again != erasure
+        assert of(ledger, again) == ("crm", "erase", "unsent")
 
     def test_a_repetition_is_cancelled_by_a_clock_as_any_erasure_is(self, ledger: Ledger) -> None:
         """It depends on the same clocks as what it supersedes."""
