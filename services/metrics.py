@@ -147,6 +147,12 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("system",),
     ),
     Metric(
+        name="termijn_erasures_reopened_total",
+        kind="counter",
+        meaning="Checks that found what a system had said was erased; it is commanded again.",
+        labels=("system",),
+    ),
+    Metric(
         name="termijn_unverifiable_total",
         kind="counter",
         meaning="Messages on a system's topic not proven to be its answers, by reason.",

@@ -90,6 +90,13 @@ class Observer:
         self.metrics.count(
             "termijn_acknowledgements_total", system=answer.system, status=answer.status
         )
+        if settled.reopened:
+            self.metrics.count("termijn_erasures_reopened_total", system=answer.system)
+            self.log.error(
+                "found what was said to be erased",
+                system=answer.system,
+                command=str(answer.command_id),
+            )
         if settled.suspicious:
             self.metrics.count("termijn_acknowledgements_suspicious_total", system=answer.system)
         self.log.debug(

@@ -106,7 +106,9 @@ def look(connection: Connection, policy: Policy, now: datetime) -> Status:
         commands={(row[0], row[1]): row[2] for row in by_state},
         escalated={row[0]: row[1] for row in escalated},
         suspicious=connection.execute(
-            select(func.count()).where(command.outcome == "nothing_held")
+            select(func.count()).where(
+                command.outcome == "nothing_held", command.action != "verify"
+            )
         ).scalar_one(),
         dead_letters={row[0]: row[1] for row in parked},
         gaps=[

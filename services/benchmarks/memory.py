@@ -85,7 +85,9 @@ def _pass_by(stage: Stage, bus: Bus, ledger: Ledger, start: int, end: int) -> No
     )
     due = -(-end // _OVERDUE)
     wait_until(
-        _counted(ledger, "command", "state = 'acknowledged'", due),
+        _counted(
+            ledger, "command", "action = 'erase' AND state IN ('acknowledged', 'erased')", due
+        ),
         f"not all of {due} commands were acknowledged",
         every=1.0,
     )
@@ -156,7 +158,7 @@ def _done(command: dict[str, object]) -> dict[str, object]:
         "system": _SYSTEM,
         "attempt": command["attempt"],
         "status": "done",
-        "counts": {"rows": 1},
+        "counts": {"rows": 0 if command["action"] == "verify" else 1},
         "ground": None,
         "detail": None,
         "at": datetime.now(UTC),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from uuid import UUID
 
 import click
@@ -21,7 +21,7 @@ from services.deleter.forecasting import forecast as forecast_backfill
 from services.ledger import backfills, control, dead_letters, policies, positions, schema, tables
 from services.ledger.database import database_now
 from services.ledger.operators import note
-from services.ledger.states import OUTSTANDING
+from services.ledger.states import OUTSTANDING, State
 from services.metrics import PORTS
 from services.policy.model import Policy
 from services.status import look
@@ -189,12 +189,19 @@ def commands() -> None:
 
 @commands.command("list")
 @click.option("--system", help="Only of this system.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(get_args(State)),
+    multiple=True,
+    help="In this state instead, such as attested: nobody can read again whether it was done.",
+)
 @_JSON
-def list_commands(system: str | None, as_json: bool) -> None:
-    """List the commands that are open, oldest first."""
+def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) -> None:
+    """List the commands that are open, or in the states that are named, oldest first."""
     column = tables.command.c
-    open_ = (*OUTSTANDING, "refused")
-    query = select(tables.command).where(column.state.in_(open_)).order_by(column.due_at)
+    wanted = states or (*OUTSTANDING, "refused")
+    query = select(tables.command).where(column.state.in_(wanted)).order_by(column.due_at)
     if system:
         query = query.where(column.system == system)
     found = _write(lambda connection, _: connection.execute(query).all())
@@ -222,7 +229,7 @@ def list_commands(system: str | None, as_json: bool) -> None:
         "outcome",
         "escalated_at",
     )
-    show(rows, as_json=as_json, title="Open commands", columns=columns)
+    show(rows, as_json=as_json, title="Commands" if states else "Open commands", columns=columns)
 
 
 @commands.command("close")

@@ -14,14 +14,15 @@ from services.cli.forms import as_text, show
 from services.ledger import tables
 from services.ledger.database import database_now
 from services.ledger.facts import acts_of
+from services.ledger.states import CARRIED_OUT
 from services.policy.requests import cases
 from services.policy.standing import standing
 from services.rights import letters
-from services.rights.answering import ABOUT
-from services.rights.delivering import Delivering, find, standing_of
+from services.rights.answering import ABOUT, cases_of
+from services.rights.delivering import Delivering, find, received, standing_of
 from services.rights.handing import write_new
 from services.rights.keys import RequestKeys
-from services.rights.letters import LANGUAGES, Language
+from services.rights.letters import LANGUAGES, Language, Notice
 from services.rights.package import package
 from services.rights.reporting import report
 
@@ -89,6 +90,34 @@ def letter(subject: str, request: str, language: Language) -> None:
             case = find(connection, subject, request, policy)
             found = report(connection, case, policy, database_now(connection))
     click.echo(letters.letter(found, language))
+
+
+@requests.command()
+@click.argument("kind", type=click.Choice(letters.NOTICES))
+@_SUBJECT
+@click.argument("reference")
+@_LANGUAGE
+def notice(kind: Notice, subject: str, reference: str, language: Language) -> None:
+    """Print what a person is told beside the answer, about a request, objection or complaint.
+
+    REFERENCE is the id of the request, the objection or the complaint.
+    """
+    with bootstrap.root(settings.load()) as opened:
+        policy = opened.policy()
+        with opened.ledger().transaction() as connection:
+            received_at = received(connection, subject, reference, policy)
+            asked = [one for one in cases_of(connection, subject, policy) if one.is_open]
+    limits = {one.request: one.answer_by for one in asked}
+    click.echo(
+        letters.notice(
+            policy,
+            kind,
+            language,
+            reference=reference,
+            received_at=received_at,
+            answer_by=limits.get(reference),
+        )
+    )
 
 
 @requests.command()
@@ -164,7 +193,7 @@ def _too_late_for(connection: Connection, subject: str) -> list[str]:
         .where(
             original.c.subject == subject,
             original.c.action.in_(("erase", "pseudonymise")),
-            original.c.state == "acknowledged",
+            original.c.state.in_(CARRIED_OUT),
             recall.c.action == "recall",
         )
         .distinct()

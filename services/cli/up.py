@@ -20,7 +20,7 @@ from services.embedded import EmbeddedBroker
 from services.ledger import schema
 from services.ledger.database import Ledger, database_now
 from services.ledger.journal import send_again
-from services.ledger.states import OUTSTANDING
+from services.ledger.states import CARRIED_OUT, OUTSTANDING
 from services.policy.model import Policy
 from services.processes import ProcessTree
 from services.publishing import Publisher
@@ -153,6 +153,7 @@ def _screen(
         "restricted",
         "waits",
         "answered",
+        "proven",
         "refused",
         "escalated",
     ):
@@ -166,7 +167,8 @@ def _screen(
             str(store.rows) if held else "-",
             str(store.restricted) if held else "-",
             str(waits),
-            str(status.commands.get((name, "acknowledged"), 0)),
+            str(sum(status.commands.get((name, state), 0) for state in CARRIED_OUT)),
+            str(status.commands.get((name, "erased"), 0)),
             str(status.commands.get((name, "refused"), 0)),
             str(status.escalated.get(name, 0)),
         )
@@ -194,7 +196,7 @@ def _line(status: Status, held: Mapping[str, Held]) -> str:
 
 def _summary(status: Status) -> str:
     told = sum(status.commands.values())
-    answered = sum(n for (_, state), n in status.commands.items() if state == "acknowledged")
+    answered = sum(n for (_, state), n in status.commands.items() if state in CARRIED_OUT)
     parked = sum(status.dead_letters.values())
     return (
         f"events recorded {status.events}; due now {status.due}; commands {told},"

@@ -52,10 +52,6 @@ class Claimed:
     """Whether there may be more that is due by the same instant."""
 
 
-NOTHING = Claimed(commands=(), leased={}, looked_at=0, more=False)
-"""What a claim comes to when nothing is due."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A step that is due for a record, with the epochs of the clocks that say so."""

@@ -15,7 +15,8 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
-from services.deleter.claiming import NOTHING, Claimed, claim
+from services.deleter.claiming import Claimed, claim
+from services.deleter.proving import Proved, prove
 from services.deleter.relaying import (
     LEASE,
     NOTHING_ENCLOSED,
@@ -134,21 +135,23 @@ class Deleter:
             return 0
         handled = 0
         with _uncollected():
-            if state == "running":
+            if state == "running" and self._sees():
                 claimed = self._claim(stops)
-                handled += claimed.looked_at
                 self._send(claimed.leased, claimed.leased)
+                handled += claimed.looked_at + self._prove().looked_at
             leased = self._lease(stops)
             self._send(leased)
         if self._escalated.is_due(now):
             self._escalate(now)
         return handled + len(leased)
 
-    def _claim(self, stops: Stops) -> Claimed:
+    def _sees(self) -> bool:
+        """Whether nothing that could forbid an erasure may lie unread."""
         spots = self.sight.blind_spots()
         self.observer.blind(spots)
-        if spots:
-            return NOTHING
+        return not spots
+
+    def _claim(self, stops: Stops) -> Claimed:
         room = self._room()
 
         def work(connection: Connection) -> Claimed:
@@ -156,6 +159,16 @@ class Deleter:
             policies.ensure(connection, self.policy, now)
             lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
             return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease)
+
+        return self.ledger.write(work)
+
+    def _prove(self) -> Proved:
+        """In a transaction of its own: a claim takes its clocks before any subject."""
+
+        def work(connection: Connection) -> Proved:
+            now = database_now(connection)
+            policies.ensure(connection, self.policy, now)
+            return prove(connection, self.policy, now, limit=self.limits.relay)
 
         return self.ledger.write(work)
 

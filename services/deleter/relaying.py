@@ -16,18 +16,21 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, func, not_, or_, select
+from sqlalchemy import Connection, Row, and_, func, literal_column, not_, or_, select
 
 from services.deleter.planning import due_steps
 from services.ledger import clocks, journal, tables
 from services.ledger.facts import known, tagged_events
 from services.ledger.rows import fetch, insert
 from services.policy.model import Policy
-from services.policy.reasons import ARTICLES
+from services.policy.reasons import ARTICLES, CHECKS
 from services.policy.tagging import Tagged, business_keys
 
 Told = Mapping[UUID, tuple[Tagged, ...]]
 """By command, the events of its records, in the order of its records."""
+_ABOUT_OTHERS = ("recall", "verify")
+"""Actions that are about the records of another command, and do nothing to them themselves."""
+_CHECKED = {reason: action for action, reason in CHECKS.items()}
 _AT_ONCE = 10_000
 """Records that are put together and sent before the next are."""
 _COUNTED = 100
@@ -236,8 +239,9 @@ def _mark_sent(
 
 
 def first_sent_since(connection: Connection, since: datetime) -> int:
-    """How many commands went out for the first time since an instant."""
-    query = select(func.count()).where(tables.command.c.first_sent_at > since)
+    """How many commands went out for the first time since an instant; checks destroy nothing."""
+    counted = tables.command.c.action != literal_column("'verify'")  # as its index has it
+    query = select(func.count()).where(tables.command.c.first_sent_at > since, counted)
     return int(connection.execute(query).scalar_one())
 
 
@@ -298,8 +302,8 @@ def _parts(
 
 
 def _covers(row: Row[Any]) -> UUID:
-    """The command whose records this one is about: a recall is about those of what it takes back."""
-    covers: UUID = row.supersedes if row.action == "recall" else row.command_id
+    """The command whose records this one is about: those of what it takes back, or checks."""
+    covers: UUID = row.supersedes if row.action in _ABOUT_OTHERS else row.command_id
     return covers
 
 
@@ -341,6 +345,7 @@ def _outgoing(
         "issued_at": now,
         "supersedes": str(row.supersedes) if row.supersedes else None,
         "request": row.request,
+        "verifies": _CHECKED.get(row.reason),
         **enclosed,
     }
     key = row.subject if row.names_subject else tagged[0].id
@@ -390,7 +395,11 @@ def _still_wanted(
     now: datetime,
 ) -> list[Row[Any]]:
     """The commands without those that what was said forbids now; those are taken back."""
-    asked = {row.command_id for row in rows if row.subject in spoken_of and row.action != "recall"}
+    asked = {
+        row.command_id
+        for row in rows
+        if row.subject in spoken_of and row.action not in _ABOUT_OTHERS
+    }
     if not asked:
         return list(rows)
     members = _members(connection, asked)

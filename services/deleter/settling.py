@@ -18,6 +18,7 @@ from services.ledger.rows import change_each, fetch, insert
 from services.ledger.states import FREED, SETTLED, Happening, IllegalTransition, State, after
 from services.policy.calendar import period
 from services.policy.model import Policy
+from services.policy.reasons import CHECKS
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
 
@@ -60,6 +61,8 @@ class Settled:
     """The system says that it held nothing, where the ledger knows records."""
     repeated: bool
     """The same acknowledgement was here before."""
+    reopened: bool = False
+    """What was said to be erased was still there: it is commanded again."""
 
 
 def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime) -> Settled:
@@ -125,6 +128,8 @@ class _Batch:
         happening: Happening = answer.status
         if is_recall and answer.status == "recalled":
             happening = "done"  # the recall itself is done; what it took back is `recalled`
+        if command.action == "verify":
+            happening = _checked(command, answer)
         left = command.happened(happening, self._now, outcome=answer.status)
         if left.state == "refused" and self._policy.systems[answer.system].role != "controller":
             left = replace(left, escalated_at=self._now)
@@ -133,11 +138,18 @@ class _Batch:
             changed += self._recalls_ended(command.command_id)
         if is_recall and left.state in ("acknowledged", "refused") and command.supersedes:
             changed.append(self._recalled(command.supersedes, answer))
+        reopened = False
+        if command.action == "verify" and command.supersedes and left.state == "acknowledged":
+            original = self._proved(command, answer)
+            reopened = original.state == "reopened" != self._commands[original.command_id].state
+            changed.append(original)
+        changed = [self._followed(one) for one in changed]
+        left = changed[0]
         self._commands.update((one.command_id, one) for one in changed)
         self._known.add(answer.acknowledgement_id)
         self._kept.append(_row(answer, self._now))
-        suspicious = answer.status == "nothing_held"
-        return Settled(state=left.state, suspicious=suspicious, repeated=False)
+        suspicious = answer.status == "nothing_held" and command.action != "verify"
+        return Settled(state=left.state, suspicious=suspicious, repeated=False, reopened=reopened)
 
     def write(self) -> None:
         """Write what has changed."""
@@ -164,14 +176,36 @@ class _Batch:
         happening: Status = "already_done" if answer.status == "already_done" else "recalled"
         return self._commands[original].happened(happening, self._now, outcome=happening)
 
+    def _proved(self, check: _Command, answer: Answer) -> _Command:
+        """What a check says about the command that it checks; what it said first stands."""
+        assert check.supersedes is not None
+        original = self._commands[check.supersedes]
+        found = answer.status == "done" and any(answer.counts.values())
+        return original.happened("found" if found else "proven", self._now)
+
+    def _followed(self, left: _Command) -> _Command:
+        """The command with what has to follow on its answer: a check, a repetition, or no more."""
+        if left.action not in CHECKS or left.state == self._commands[left.command_id].state:
+            return left
+        if left.state == "reopened":
+            return replace(left, follow_up_at=self._now)
+        if left.state != "acknowledged":
+            return left
+        system = self._policy.systems[left.system]
+        if system.role != "controller" and system.reread == "attested":
+            return left.happened("attest", self._now)
+        if system.proof_after is None:
+            return left
+        return replace(left, follow_up_at=self._now + system.proof_after)
+
     def _read(self, ids: Collection[UUID]) -> dict[UUID, _Command]:
-        """The commands, with the recalls of those that are being recalled, and what recalls recall."""
+        """The commands, with the recalls of those that are recalled, and what others recall or check."""
         column = tables.command.c
         query = select(*_COLUMNS).order_by(column.command_id).with_for_update()
         found = self._fetched(query, column.command_id, ids)
         recalling = {one.command_id for one in found.values() if one.state == "recalling"}
-        recalled = {one.supersedes for one in found.values() if one.action == "recall"}
-        originals = {one for one in recalled if one and one not in found}
+        about = {one.supersedes for one in found.values() if one.action in ("recall", "verify")}
+        originals = {one for one in about if one and one not in found}
         found |= self._fetched(query, column.command_id, originals)
         recalling |= {one for one in originals if found[one].state == "recalling"}
         recalls = query.where(column.action == "recall")
@@ -197,6 +231,7 @@ class _Command:
     settled_at: datetime | None
     escalated_at: datetime | None
     outcome: str | None
+    follow_up_at: datetime | None
 
     def happened(self, happening: Happening, now: datetime, outcome: str | None = None) -> _Command:
         """The command after something happened to it; what is settled stands.
@@ -215,7 +250,7 @@ class _Command:
         return {name: getattr(self, name) for name in ("command_id", *_CHANGED)}
 
 
-_CHANGED = ("state", "next_attempt_at", "settled_at", "escalated_at", "outcome")
+_CHANGED = ("state", "next_attempt_at", "settled_at", "escalated_at", "outcome", "follow_up_at")
 _COLUMNS = tuple(tables.command.c[one.name] for one in fields(_Command))
 
 
@@ -255,6 +290,17 @@ def close(connection: Connection, command_id: UUID, now: datetime) -> State:
         raise UnknownCommand(command_id)
     [state] = journal.transition(connection, [command], "close", now, outcome="closed")
     return state
+
+
+def _checked(command: _Command, answer: Answer) -> Happening:
+    """What an answer to a check is: one that counts nothing proves nothing, and is asked again.
+
+    Raises:
+        IllegalTransition: it is no answer to a check.
+    """
+    if answer.status in ("recalled", "already_done"):
+        raise IllegalTransition(command.state, answer.status)
+    return "partial" if answer.status == "done" and not answer.counts else answer.status
 
 
 def _escalate(connection: Connection, command_id: UUID, now: datetime) -> None:

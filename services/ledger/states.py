@@ -1,8 +1,10 @@
 """The states of a command, and the one function that changes them.
 
-unsent ── sending ── sent ── acknowledged
-   │         └────────┴───── refused
-cancelled        recalling ── recalled          (closed: an operator gave it up, on record)
+unsent ── sending ── sent ── acknowledged ── erased        (read again: nothing is left)
+   │         └────────┴───── refused   ├──── attested      (cannot be read again)
+cancelled        recalling ── recalled └──── reopened      (something was left: another follows)
+
+closed: an operator gave it up, on record
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ State = Literal[
     "sending",
     "sent",
     "acknowledged",
+    "erased",
+    "attested",
+    "reopened",
     "refused",
     "cancelled",
     "recalling",
@@ -35,11 +40,19 @@ Happening = Literal[
     "refused",
     "recalled",
     "already_done",
+    "proven",
+    "found",
+    "attest",
 ]
 OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling")
 """States in which something that was promised is not done yet, and is still being pursued."""
-SETTLED: tuple[State, ...] = ("acknowledged", "refused", "cancelled", "recalled", "closed")
+SETTLED: tuple[State, ...] = (
+    *("acknowledged", "erased", "attested", "reopened"),
+    *("refused", "cancelled", "recalled", "closed"),
+)
 """States in which nothing more is sent."""
+CARRIED_OUT: tuple[State, ...] = ("acknowledged", "erased", "attested")
+"""States in which the system has said that it did it, and nothing says otherwise."""
 FREED: tuple[State, ...] = ("cancelled", "recalled")
 """States in which the command's records are as if it had never been."""
 
@@ -81,6 +94,7 @@ _AFTER: Mapping[State, Mapping[Happening, State]] = {
         "refused": "recalled",
         "recalled": "recalled",
     },
+    "acknowledged": {"proven": "erased", "found": "reopened", "attest": "attested"},
     "refused": {**_OUT, "stale": "cancelled", "partial": "refused", "failed": "refused"},
 }
 
@@ -91,10 +105,10 @@ def after(state: State, happening: Happening) -> State:
     Raises:
         IllegalTransition: it cannot happen in this state.
     """
-    settled = state in ("acknowledged", "cancelled", "recalled", "closed")
+    following = _AFTER.get(state, {}).get(happening)
+    if following is not None:
+        return following
+    settled = state in SETTLED and state != "refused"
     if settled and happening not in ("sending", "sent", "close"):
         return state  # a late or repeated answer, or a move of the clock: what is settled stands
-    following = _AFTER.get(state, {}).get(happening)
-    if following is None:
-        raise IllegalTransition(state, happening)
-    return following
+    raise IllegalTransition(state, happening)

@@ -208,6 +208,13 @@ command = Table(
     Column("settled_at", Instant),
     Column("escalated_at", Instant),
     Column("outcome", Text),
+    Column("follow_up_at", Instant),
+    Index(
+        "command_follow_up",
+        "follow_up_at",
+        postgresql_where=text("follow_up_at IS NOT NULL"),
+        sqlite_where=text("follow_up_at IS NOT NULL"),
+    ),
     Index(
         "command_next_attempt",
         "next_attempt_at",
@@ -217,8 +224,8 @@ command = Table(
     Index(
         "command_first_sent",
         "first_sent_at",
-        postgresql_where=text("first_sent_at IS NOT NULL"),
-        sqlite_where=text("first_sent_at IS NOT NULL"),
+        postgresql_where=text("first_sent_at IS NOT NULL AND action <> 'verify'"),
+        sqlite_where=text("first_sent_at IS NOT NULL AND action <> 'verify'"),
     ),
     Index("command_created", "created_at"),
     Index(
@@ -230,7 +237,10 @@ command = Table(
     ),
     Index("command_state", "system", "state"),
 )
-"""What a system was told, or is about to be told: the outbox and its history."""
+"""What a system was told, or is about to be told: the outbox and its history.
+
+At `follow_up_at` something has to follow on its answer: a check, or a repetition.
+"""
 
 member = Table(
     "member",

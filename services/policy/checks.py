@@ -29,7 +29,7 @@ def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say: that every name is defined, every period a period, every key there."""
     yield from _check_controller(policy)
     for name, system in policy.systems.items():
-        for key in ("lead_time", "acknowledge_within"):
+        for key in ("lead_time", "acknowledge_within", "verify_after"):
             yield from _check_period(("systems", name, key), getattr(system, key), exact=True)
         if system.outside_eea and not system.safeguard:
             yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"

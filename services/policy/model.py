@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
@@ -147,11 +148,22 @@ class System(Strict):
     """How long it needs to erase: the command leaves this much before `erase_by`. Exact period."""
     acknowledge_within: str = "PT24H"
     """How long after a command it may stay silent before that is escalated. Exact period."""
+    reread: Literal["system", "attested"] = "system"
+    """Whether it reads again what it has erased; `attested`: it cannot, and its word is all there is."""
+    verify_after: str = "PT0S"
+    """How long after it has erased it is asked to read again. Exact period."""
 
     @property
     def lead(self) -> Period:
         """The lead time."""
         return period(self.lead_time)
+
+    @property
+    def proof_after(self) -> timedelta | None:
+        """When what it has carried out is read again; None: never, it attests, or is a controller."""
+        if self.role == "controller" or self.reread == "attested":
+            return None
+        return period(self.verify_after).exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,12 @@ ACCESS_ASKED = "the person asked for access"
 PORTABILITY_ASKED = "the person asked for portability"
 RECTIFICATION_ASKED = "the person asked for rectification"
 CHANGED = "what it waited for has changed"
+FOUND_AGAIN = "it was still there when it was read again"
+CHECKS: Mapping[str, str] = {
+    "erase": "what was erased is read again",
+    "pseudonymise": "what was pseudonymised is read again",
+}
+"""By the action that is checked; other actions are not."""
 
 ARTICLES: Mapping[str, str] = {
     ONE_ENDED: "GDPR 5(1)(e), 17(1)(a)",
@@ -40,4 +46,7 @@ ARTICLES: Mapping[str, str] = {
     PORTABILITY_ASKED: "GDPR 20",
     RECTIFICATION_ASKED: "GDPR 16, 19",
     CHANGED: "GDPR 5(1)(d)",
+    FOUND_AGAIN: "GDPR 5(1)(e), 17(1)",
+    CHECKS["erase"]: "GDPR 5(2), 24(1)",
+    CHECKS["pseudonymise"]: "GDPR 5(2), 24(1)",
 }

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
-from services.ledger import journal
+from services.ledger import journal, tables
 from services.ledger.database import Ledger, database_now
+from services.ledger.facts import tagged_events
 from services.policy.model import Policy
 from services.policy.requests import Case
 from services.rights import concluding
@@ -19,6 +20,10 @@ from services.rights.keys import RequestKeys
 from services.rights.report import Report
 from services.rights.reporting import report
 from services.rights.weighing import weigh
+
+_COME_IN = ("request-received", "objection-raised", "complaint-received")
+"""What the types of events end in that begin a matter."""
+_NAMES = ("request_id", "objection_id", "complaint_id")
 
 
 class NoSuchRequest(TermijnError):
@@ -109,6 +114,29 @@ def find(connection: Connection, subject: str, request: str, policy: Policy) -> 
         if case.request == request:
             return case
     raise NoSuchRequest(subject, request)
+
+
+def received(connection: Connection, subject: str, reference: str, policy: Policy) -> datetime:
+    """When a request, an objection or a complaint came in.
+
+    Raises:
+        NoSuchRequest: none of that name is known of this subject.
+    """
+    types = [name for name in policy.events if name.endswith(_COME_IN)]
+    query = (
+        select(tables.event.c.event_id)
+        .join(tables.record, tables.record.c.event_id == tables.event.c.event_id)
+        .where(tables.record.c.subject == subject, tables.event.c.type.in_(types))
+    )
+    events = tagged_events(connection, list(connection.execute(query).scalars()), policy)
+    times = [
+        one.time
+        for one in events.values()
+        if reference in (one.id, *(one.deciding.get(field) for field in _NAMES))
+    ]
+    if not times:
+        raise NoSuchRequest(subject, reference)
+    return min(times)
 
 
 def standing_of(connection: Connection, case: Case, policy: Policy, now: datetime) -> Case:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Literal, get_args
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from services.policy.model import Policy
 from services.rights.report import Report
 from services.rights.wording import LANGUAGES, Language, Words, done, finalize, kept
 
-__all__ = ["LANGUAGES", "Language", "letter"]
+__all__ = ["LANGUAGES", "NOTICES", "Language", "Notice", "letter", "notice"]
+
+Notice = Literal[
+    "request-received",
+    "request-extended",
+    "restriction-lifted",
+    "objection-upheld",
+    "objection-rejected",
+    "complaint-received",
+    "complaint-answered",
+]
+"""What a data subject is told beside the answer to a request."""
+NOTICES: tuple[Notice, ...] = get_args(Notice)
 
 
 def letter(report: Report, language: Language) -> str:
@@ -21,6 +37,31 @@ def letter(report: Report, language: Language) -> str:
         done=done(report, words),
         kept=kept(report, words),
         pending=[p for p in report.parts if p.outcome in ("under_way", "silent", "given_up")],
+    )
+    return text.strip() + "\n"
+
+
+def notice(
+    policy: Policy,
+    kind: Notice,
+    language: Language,
+    *,
+    reference: str,
+    received_at: datetime,
+    answer_by: datetime | None = None,
+) -> str:
+    """A notice about a request, an objection or a complaint; `answer_by` is for requests."""
+    words = Words(policy=policy, language=language)
+    text = (
+        _templates()
+        .get_template(f"notices.{language}.jinja")
+        .render(
+            kind=kind,
+            reference=reference,
+            controller=policy.controller,
+            date=words.date(received_at),
+            limit=words.date(answer_by),
+        )
     )
     return text.strip() + "\n"
 

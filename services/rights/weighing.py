@@ -18,6 +18,7 @@ from services.ledger import clocks, tables
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.keys import clock_id
 from services.ledger.rows import fetch
+from services.ledger.states import CARRIED_OUT
 from services.policy import rights, steps
 from services.policy.model import Policy, Right
 from services.policy.requests import Case
@@ -274,7 +275,7 @@ def _outcome(told: _Told | None) -> tuple[Outcome, datetime | None]:
 
 
 def _is_done(told: _Told) -> bool:
-    return told.state == "acknowledged"
+    return told.state in CARRIED_OUT
 
 
 def _later(view: Window, now: datetime) -> bool:

@@ -109,7 +109,11 @@ class Store:
             if known:
                 return known.status, int(known.rows)
             which = _which(subject, records)
-            if action in ("disclose", "rectify"):  # what is found is told; nothing here is wrong
+            if action in (
+                "disclose",
+                "rectify",
+                "verify",
+            ):  # what is found is told; nothing is wrong
                 rows = connection.execute(select(func.count()).where(which)).scalar_one()
             else:
                 rows = connection.execute(self._statement(action, which)).rowcount

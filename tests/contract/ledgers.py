@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from services.ledger import schema, tables
 from services.ledger.database import Ledger, open_ledger
 from services.ledger.recording import Recorded, record
 from services.policy import loader
+from services.policy.model import Policy
 from tests.contract.arrivals import Event, arrival
 
 POLICY = loader.load()
@@ -113,7 +115,13 @@ def post(
 
 
 def answer(
-    ledger: Ledger, command: UUID, status: Status, now: datetime | str, name: str | None = None
+    ledger: Ledger,
+    command: UUID,
+    status: Status,
+    now: datetime | str,
+    name: str | None = None,
+    counts: Mapping[str, int] = MappingProxyType({}),
+    policy: Policy = POLICY,
 ) -> Settled:
     """Let the command's system answer."""
     at = instant(now) if isinstance(now, str) else now
@@ -124,11 +132,11 @@ def answer(
         system=row.system,
         attempt=max(row.attempt, 1),
         status=status,
-        counts={},
+        counts=counts,
         ground=None,
         at=at,
     )
-    return ledger.write(lambda connection: settle(connection, one, POLICY, at))
+    return ledger.write(lambda connection: settle(connection, one, policy, at))
 
 
 def rows(ledger: Ledger, table: Any, **values: object) -> list[Row[Any]]:

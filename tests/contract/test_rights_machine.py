@@ -31,7 +31,11 @@ from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease
 from services.deleter.settling import Status
 from services.ledger import tables
 from services.ledger.database import Ledger
+from services.ledger.facts import acts_of
 from services.ledger.recording import record
+from services.policy.requests import cases
+from services.rights.answering import ABOUT
+from services.rights.weighing import weigh
 from services.simulation import next_due
 from tests import oracle
 from tests.contract.arrivals import Event, arrival
@@ -219,6 +223,41 @@ class Exercising(RuleBasedStateMachine):
             by_recall = (recalls.get(row.command_id), "already_done") in self.answered
             recalled = row.action == "recall"
             assert row.command_id in said or by_recall or recalled
+
+    @invariant()
+    def an_answer_names_every_system_rightly(self) -> None:
+        """Done only where it was said to be done; and no system that had data is left out of an erasure."""
+        with self.ledger.transaction() as connection:
+            found = cases(acts_of(connection, ABOUT, POLICY), POLICY)
+            weighed = [
+                (case, weigh(connection, case, POLICY, self.now))
+                for case in found
+                if case.verified_at and not case.joined_to
+            ]
+        said = {command for command, status in self.answered if status in CARRIED_OUT}
+        carried_out = {
+            (row.subject, row.system)
+            for row in rows(self.ledger, tables.command)
+            if row.command_id in said or row.state == "acknowledged"
+        }
+        for case, found_out in weighed:
+            for part in found_out.parts:
+                if part.outcome in ("done", "nothing_held"):
+                    assert (case.subject, part.system) in carried_out
+            if case.right == "erasure" and case.verified_at:
+                named = {one.system for one in found_out.parts}
+                named |= {one.system for one in found_out.kept}
+                assert named == self._holding(case.subject, case.verified_at)
+
+    def _holding(self, subject: str, until: datetime) -> set[str]:
+        """The systems that have data on a subject from until an instant, by the oracle."""
+        return {
+            system
+            for event in self.known
+            for held in oracle.holdings_of(event, self.known)
+            if held["subject"] == subject and held["at"] <= until
+            for system in held["systems"]
+        }
 
     def teardown(self) -> None:
         """In the end everything is known, answered and long due: then nothing is missing."""

@@ -9,12 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message, TopicPartition
 
-from schemas.catalogue import business_topic, commands
+from consumers.messages import as_bytes, headers
+from schemas.catalogue import acknowledgements, business_topic, commands
 from schemas.codec import Codec, load
+from services.bus import Bus, OutMessage
 from services.policy.loader import load as load_policy
 from services.sample.events import sample_events
 from services.servers.kafka import KafkaCluster
+from services.vault.keyfiles import KeyDirectory
+from services.vault.signing import Unverifiable
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
 
 ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}
@@ -53,6 +58,9 @@ EVENTS = [
 ]
 
 
+_TOLD = "SELECT system FROM command WHERE attempt > 0 AND action <> 'verify'"
+
+
 def held(running: Running, system: str) -> set[tuple[str, str]]:
     """The events and subjects whose data a simulated system really holds."""
     with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
@@ -67,8 +75,11 @@ def test_what_is_due_is_gone_and_what_is_not_is_there(running: Running) -> None:
     )
     assert done.returncode == 0, done.stderr
     running.until(
-        "four systems have answered",
-        lambda: running.count("command", "state = 'acknowledged'") == 4,
+        "three systems have proven it, and a controller has answered",
+        lambda: (
+            running.count("command", "state = 'erased'") == 3
+            and running.count("command", "state = 'acknowledged' AND system = 'psp'") == 1
+        ),
     )
     assert held(running, "orders") == {("order-2", "consumer:K2")}
     assert held(running, "psp") == {("order-2", "consumer:K2")}
@@ -78,13 +89,77 @@ def test_what_is_due_is_gone_and_what_is_not_is_there(running: Running) -> None:
     assert ("order-2", "consumer:K2") in research
     assert ("order-1", "consumer:K1") not in research
     assert len(research) == 2  # order-1 is there under a pseudonym
-    actions = running.query("SELECT system, action, rules FROM command ORDER BY system")
+    actions = running.query(
+        "SELECT system, action, rules FROM command WHERE action <> 'verify' ORDER BY system"
+    )
     assert [(system, action, json.loads(rules)) for system, action, rules in actions] == [
         ("orders", "erase", ["D4"]),
         ("procurement", "erase", ["R2"]),
         ("psp", "erase", ["D4"]),
         ("research", "pseudonymise", ["R4"]),
     ]
+
+
+def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaCluster) -> None:
+    """Unsigned, or signed by a system that it does not come from; the real answers still count."""
+    running.start(*ROLES)
+    file = write_events(running.directory / "e.jsonl", EVENTS)
+    assert running.run("publish", "--wait", str(file)).returncode == 0
+    running.until("all are out", lambda: running.count("command", "state = 'sent'") == 4)
+    keys = KeyDirectory(path=running.data / "keys")
+    for system in ("orders", "psp"):
+        keys.trust(system, keys.make(system))
+    bus, codec, topic = Bus(fresh_kafka.bootstrap), Codec(load()), acknowledgements("orders")
+    ((command,),) = running.query("SELECT command_id FROM command WHERE system = 'orders'")
+    answer = {
+        "acknowledgement_id": "forged",
+        "command_id": str(command),
+        "system": "orders",
+        "attempt": 1,
+        "status": "done",
+        "counts": {"rows": 1},
+        "ground": None,
+        "detail": None,
+        "at": datetime.now(UTC),
+    }
+    value = codec.encode(topic, answer, own=True)
+    stolen = keys.signer("psp").sign(topic.name, b"k", value, datetime.now(UTC))
+    bus.sender().send(
+        [
+            OutMessage(topic=topic.name, key=b"k", value=value),
+            OutMessage(topic=topic.name, key=b"k", value=value, headers=stolen),
+        ]
+    )
+    running.until(
+        "both are parked",
+        lambda: running.count("dead_letter", "reason = 'unverifiable' AND state = 'parked'") == 2,
+    )
+    assert running.query("SELECT state FROM command WHERE system = 'orders'") == [("sent",)]
+    running.start("sample-systems")
+    running.until("the real ones count", lambda: running.count("command", "state = 'erased'") == 3)
+    assert running.count("dead_letter") == 2
+
+
+def test_commands_are_signed_for_their_topic(running: Running, fresh_kafka: KafkaCluster) -> None:
+    """What is on the bus verifies by the public keys alone, and as another topic's does not."""
+    running.start(*ROLES)
+    file = write_events(running.directory / "e.jsonl", EVENTS)
+    assert running.run("publish", "--wait", str(file)).returncode == 0
+    running.until("psp was told", lambda: running.count("attempt", "topic LIKE '%psp%'") >= 1)
+    topic = commands("psp")
+    consumer = Bus(fresh_kafka.bootstrap).consumer("a-system")
+    consumer.assign([TopicPartition(topic.name, one, 0) for one in range(topic.partitions)])
+    polled: list[Message] = []
+    while not polled:
+        polled = [one for one in consumer.consume(1, 1.0) if one.error() is None]
+    [message] = polled
+    consumer.close()
+    key, value = as_bytes(message.key()), as_bytes(message.value())
+    verifier = KeyDirectory(path=running.data / "keys").verifier()
+    now = datetime.now(UTC)
+    assert len(verifier.verify(topic.name, key, value, headers(message), now)) == 43
+    with pytest.raises(Unverifiable, match="forged"):
+        verifier.verify(commands("crm").name, key, value, headers(message), now)
 
 
 def test_every_sample_event_is_recorded_once(running: Running) -> None:
@@ -139,8 +214,8 @@ def test_a_client_that_is_not_ours_reads_the_commands(
         "customer_id": "C1",
         "consumer_id": "K1",
     }
-    headers = read(business_topic("suppliers.contact-person-changed").name, "%h").decode()
-    assert dict(one.split("=", 1) for one in headers.split(",")) == {
+    told = read(business_topic("suppliers.contact-person-changed").name, "%h").decode()
+    assert dict(one.split("=", 1) for one in told.split(",")) == {
         "ce_specversion": "1.0",
         "ce_id": "changed",
         "ce_source": "urn:test",
@@ -165,7 +240,7 @@ def test_an_import_waits_for_its_release(running: Running) -> None:
     }
     assert running.count("command") == 0
     assert running.run("release", "history").returncode == 0
-    running.until("all four are out", lambda: running.count("command", "attempt > 0") == 4)
+    running.until("all four are out", lambda: len(running.query(_TOLD)) == 4)
     assert running.query("SELECT operator, action, target FROM operator_action") == [
         ("tester", "release", "history")
     ]

@@ -17,7 +17,10 @@ from services.ledger.states import (
 
 STATES: tuple[State, ...] = get_args(State)
 HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
-SETTLED: tuple[State, ...] = ("acknowledged", "cancelled", "recalled", "closed")
+SETTLED: tuple[State, ...] = (
+    *("acknowledged", "erased", "attested", "reopened"),
+    *("cancelled", "recalled", "closed"),
+)
 
 UNSENT = {"sending": "sending", "stale": "cancelled", "close": "closed"}
 SENDING = {
@@ -59,6 +62,7 @@ TABLE = {
     "sent": SENT,
     "recalling": RECALLING,
     "refused": REFUSED,
+    "acknowledged": {"proven": "erased", "found": "reopened", "attest": "attested"},
 }
 
 
@@ -79,7 +83,10 @@ def test_a_command_goes_where_the_table_says(
 
 @pytest.mark.parametrize(
     "happening",
-    ["done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled", "sent"],
+    [
+        *("done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled"),
+        *("sent", "proven", "found", "attest"),
+    ],
 )
 def test_what_never_left_cannot_be_answered(happening: Happening) -> None:
     """It shows a fault, or a system that answers what it was not asked."""
@@ -96,6 +103,21 @@ def test_what_never_left_cannot_be_answered(happening: Happening) -> None:
 def test_what_is_settled_stands(state: State, happening: Happening) -> None:
     """A late or repeated answer changes nothing, and neither does a clock."""
     assert after(state, happening) == state
+
+
+@pytest.mark.parametrize("state", [one for one in SETTLED if one != "acknowledged"])
+@pytest.mark.parametrize("happening", ["proven", "found", "attest"])
+def test_the_first_word_of_a_check_stands(state: State, happening: Happening) -> None:
+    """What was proven is not reopened by a later word, nor the other way round."""
+    assert after(state, happening) == state
+
+
+@pytest.mark.parametrize("state", ["sending", "sent", "recalling", "refused"])
+@pytest.mark.parametrize("happening", ["proven", "found", "attest"])
+def test_only_what_was_carried_out_is_checked(state: State, happening: Happening) -> None:
+    """A check of what is still under way shows a fault."""
+    with pytest.raises(IllegalTransition):
+        after(state, happening)
 
 
 @pytest.mark.parametrize("state", SETTLED)

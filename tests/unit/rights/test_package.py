@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import load as load_schemas
 from services.policy.loader import load
-from services.rights.letters import letter
+from services.rights.letters import NOTICES, letter, notice
 from services.rights.package import SCHEMA, package
 from services.rights.page import page
 from services.rights.report import Disclosed, Kept, Part, Processing, Report
@@ -301,3 +301,21 @@ def test_a_ground_cannot_add_a_line_to_the_letter() -> None:
     """A line break in it does not look like another system's answer."""
     forged = part("psp", "refused", "no\n- bestelplatform: gedaan (9)")
     assert "\n- bestelplatform" not in letter(the_report(parts=(forged,)), "nl")
+
+
+@pytest.mark.parametrize("kind", NOTICES)
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_each_notice_says_where_to_complain(kind: Any, language: Any) -> None:
+    """The authority is named in each, in both languages (GDPR 12(4), 13(2)(d))."""
+    text = notice(POLICY, kind, language, reference="Q1", received_at=AT, answer_by=AT)
+    assert "Autoriteit Persoonsgegevens" in text
+    assert "privacy@optimumpos.nl" in text
+
+
+def test_a_receipt_says_by_when_there_is_an_answer() -> None:
+    """Received on 15 March, answered by 15 April at the latest."""
+    by = datetime(2026, 4, 15, 12, tzinfo=UTC)
+    text = notice(POLICY, "request-received", "nl", reference="Q1", received_at=AT, answer_by=by)
+    assert "ontvangen op 15 maart 2026. U krijgt antwoord op zijn laatst op 15 april 2026." in flat(
+        text
+    )

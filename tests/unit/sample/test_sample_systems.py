@@ -110,6 +110,15 @@ def test_a_pseudonym_is_erased_by_its_record_alone(systems: Systems) -> None:
     assert systems.held()["research"] == Held(rows=0, restricted=0)
 
 
+def test_a_check_counts_what_is_still_there_and_takes_nothing(systems: Systems) -> None:
+    """Before the erasure one row, after it none; the other person's row is not asked for."""
+    check = {"action": "verify", "supersedes": "c1"}
+    assert answered(systems, command(command_id="v1", **check)) == ("done", 1)
+    answered(systems, command())
+    assert answered(systems, command(command_id="v2", **check)) == ("nothing_held", 0)
+    assert systems.held()["helpdesk"] == Held(rows=1, restricted=0)
+
+
 def test_what_is_not_held_is_said(systems: Systems) -> None:
     """Which the ledger finds suspicious."""
     assert answered(systems, command("crm")) == ("nothing_held", 0)

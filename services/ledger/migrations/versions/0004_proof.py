@@ -1,0 +1,53 @@
+"""Proof: what has to follow on an answer, and a cap that counts only what destroys something."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from services.ledger.tables import Instant
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_FOLLOWED = sa.text("follow_up_at IS NOT NULL")
+_SENT = sa.text("first_sent_at IS NOT NULL")
+_COUNTED = sa.text("first_sent_at IS NOT NULL AND action <> 'verify'")
+
+
+def upgrade() -> None:
+    """What was acknowledged before is not read again: it had no proof, and has none."""
+    op.add_column("command", sa.Column("follow_up_at", Instant(), nullable=True))
+    op.create_index(
+        "command_follow_up",
+        "command",
+        ["follow_up_at"],
+        postgresql_where=_FOLLOWED,
+        sqlite_where=_FOLLOWED,
+    )
+    op.drop_index("command_first_sent", "command")
+    op.create_index(
+        "command_first_sent",
+        "command",
+        ["first_sent_at"],
+        postgresql_where=_COUNTED,
+        sqlite_where=_COUNTED,
+    )
+
+
+def downgrade() -> None:
+    """Acknowledged is the last state again."""
+    op.drop_index("command_first_sent", "command")
+    op.create_index(
+        "command_first_sent",
+        "command",
+        ["first_sent_at"],
+        postgresql_where=_SENT,
+        sqlite_where=_SENT,
+    )
+    op.drop_index("command_follow_up", "command")
+    with op.batch_alter_table("command", schema=None) as batch_op:
+        batch_op.drop_column("follow_up_at")
+    op.execute(
+        "UPDATE command SET state = 'acknowledged' WHERE state IN ('erased', 'attested', 'reopened')"
+    )
