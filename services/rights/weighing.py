@@ -246,8 +246,13 @@ class _Tally:
             spread.until = max(filter(None, (spread.until, ends)), default=None)
             spread.records += 1
 
+    def _is_read_again(self, system: str) -> bool:
+        return self.case.right == "erasure" and self.policy.systems[system].proof_after is not None
+
     def _count(self, system: str, told: _Told | None) -> None:
         outcome, at = _outcome(told)
+        if told and told.state == "acknowledged" and self._is_read_again(system):
+            outcome, at = "under_way", told.sent_at  # said, and not proven yet
         self._parts[
             Part(
                 system=system,

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from schemas.events import CloudEvent
+from services.deleter.proving import prove
 from services.deleter.relaying import Patience, Stops, lease, relay
 from services.deleter.settling import Answer, settle_all
 from services.ledger import tables
@@ -82,11 +83,18 @@ class Systems:
         self.ledger = ledger
         self.bus = Bus()
         self.manners = manners
+        self.left = 0
+        """What is found when systems read again what they said they had erased."""
 
     def work(self, now: str = NOW) -> None:
         """Let what is due go out, and answer it."""
         at = instant(now)
         sweep(self.ledger, at)
+        self._round(at)
+        self.ledger.write(lambda c: prove(c, POLICY, at, limit=1_000))
+        self._round(at)
+
+    def _round(self, at: datetime) -> None:
         enclosures = RequestEnclosures(
             keys=KEYS, key_of=lambda name: public_part(SYSTEM_KEY) if name == "psp" else None
         )
@@ -124,7 +132,7 @@ class Systems:
             system=value["system"],
             attempt=value["attempt"],
             status="refused" if refused else "done",
-            counts={},
+            counts={"rows": self.left if value["action"] == "verify" else 1},
             ground="a duty of its own" if refused else None,
             at=at,
             disclosure=encrypt(content, to, about) if to and not refused else None,
@@ -239,6 +247,17 @@ def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Ledger) -> Non
     """Right after the verification nothing has left."""
     take(ledger, [order(), asked("erasure"), verified()], NOW)
     assert {one.outcome for one in the_report(ledger).parts} == {"under_way"}
+
+
+def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Ledger) -> None:
+    """All systems say done, and all still find a row when they read again: nothing is done."""
+    take(ledger, [order(), asked("erasure"), verified()], NOW)
+    systems = Systems(ledger)
+    systems.left = 1
+    systems.work()
+    found = {one.system: one.outcome for one in the_report(ledger).parts}
+    assert found.pop("psp") == "done"  # a controller's word is all that there is
+    assert set(found.values()) == {"under_way"}
 
 
 def test_a_hold_is_a_ground_of_its_own(ledger: Ledger) -> None:

@@ -27,6 +27,7 @@ from sqlalchemy import select
 
 from services.deleter import claiming
 from services.deleter.claiming import claim
+from services.deleter.proving import prove
 from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
 from services.deleter.settling import Status
 from services.ledger import tables
@@ -51,13 +52,17 @@ FORWARDS = {
     "sent": {"acknowledged", "refused", "recalling", "closed"},
     "recalling": {"recalled", "acknowledged", "closed"},
     "refused": {"acknowledged", "cancelled", "recalling", "closed"},
-    "acknowledged": set(),
+    "acknowledged": {"erased", "attested", "reopened"},
+    "erased": set(),
+    "attested": set(),
+    "reopened": set(),
     "cancelled": set(),
     "recalled": set(),
     "closed": set(),
 }
 """Which state may follow which, by hand."""
 CARRIED_OUT = {"done", "nothing_held", "already_done"}
+CARRIED_OUT_STATES = {"acknowledged", "erased", "attested"}
 
 
 def reachable(state: str) -> set[str]:
@@ -182,6 +187,11 @@ class Exercising(RuleBasedStateMachine):
             self._relay(leased)
         self.bus.fails = False
 
+    @rule()
+    def checks(self) -> None:
+        """What was carried out is read again; what was found is commanded again."""
+        self.ledger.write(lambda connection: prove(connection, POLICY, self.now, limit=3))
+
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
         out = [row for row in rows(self.ledger, tables.command) if row.attempt]
@@ -191,10 +201,13 @@ class Exercising(RuleBasedStateMachine):
         statuses: list[Status]
         if command.action == "recall":
             statuses = ["recalled", "already_done", "done", "nothing_held", "failed"]
+        elif command.action == "verify":
+            statuses = ["done", "nothing_held", "partial", "failed", "refused"]
         else:
             statuses = ["done", "nothing_held", "already_done", "partial", "failed", "refused"]
         status = data.draw(st.sampled_from(statuses))
-        answer(self.ledger, command.command_id, status, self.now)
+        left = data.draw(st.integers(0, 1), label="rows")
+        answer(self.ledger, command.command_id, status, self.now, counts={"rows": left})
         self.answered.add((command.command_id, status))
 
     @invariant()
@@ -219,7 +232,9 @@ class Exercising(RuleBasedStateMachine):
             row.supersedes: row.command_id
             for row in rows(self.ledger, tables.command, action="recall")
         }
-        for row in rows(self.ledger, tables.command, state="acknowledged"):
+        for row in rows(self.ledger, tables.command):
+            if row.state not in CARRIED_OUT_STATES:
+                continue
             by_recall = (recalls.get(row.command_id), "already_done") in self.answered
             recalled = row.action == "recall"
             assert row.command_id in said or by_recall or recalled
@@ -238,7 +253,7 @@ class Exercising(RuleBasedStateMachine):
         carried_out = {
             (row.subject, row.system)
             for row in rows(self.ledger, tables.command)
-            if row.command_id in said or row.state == "acknowledged"
+            if row.command_id in said or row.state in CARRIED_OUT_STATES
         }
         for case, found_out in weighed:
             for part in found_out.parts:
@@ -267,6 +282,7 @@ class Exercising(RuleBasedStateMachine):
         self.now = END
         for _ in range(5):
             self._sweep(500)
+            self.ledger.write(lambda connection: prove(connection, POLICY, self.now, limit=500))
             self.now += timedelta(days=1)
             self._send(500)
             for row in rows(self.ledger, tables.command, action="recall"):
@@ -300,7 +316,7 @@ class Exercising(RuleBasedStateMachine):
     def _check(self, one: Outgoing) -> None:
         """What goes out is due by all that is known now, and no hold is on it."""
         value = one.value
-        if value["action"] == "recall":
+        if value["action"] in ("recall", "verify"):
             return
         [row] = [
             row
@@ -314,7 +330,7 @@ class Exercising(RuleBasedStateMachine):
             erased = mark._replace(action="erase", what="")
             # What was written in its time and lies beside an erasure that is due by now does no harm,
             # nor does a restriction whose end is due as well.
-            harmless = mark.action not in ("erase", "pseudonymise") and (
+            harmless = mark.action != "erase" and (
                 erased in due or erased in done or (mark.action == "restrict" and mark.what)
             )
             assert harmless or mark in due, (value["action"], mark, sorted(due))
@@ -333,7 +349,7 @@ class Exercising(RuleBasedStateMachine):
             select(member.system, member.step, event.source, event.id, kept.subject)
             .join(tables.record, kept.record_id == member.record_id)
             .join(tables.event, event.event_id == kept.event_id)
-            .where(member.live, member.step != "recall")
+            .where(member.live, member.step.not_in(("recall", "verify")))
         )
         if command is not None:
             query = query.where(member.command_id == command)
