@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from services.agent.adapters.ports import Task
 from services.agent.adapters.wire import wire
@@ -27,6 +28,8 @@ class HookAdapter:
     """One executable."""
 
     command: tuple[str, ...]
+    directory: Path
+    """Where it runs."""
     timeout_seconds: float
     environment: Mapping[str, str] = field(repr=False)
     """All that the hook finds in its environment."""
@@ -40,6 +43,7 @@ class HookAdapter:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # it may name people, and a log must not
                 env=dict(self.environment),
+                cwd=self.directory,
                 start_new_session=True,  # what it starts ends with it when its time is over
             )
         except OSError as cause:

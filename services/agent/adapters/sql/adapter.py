@@ -14,6 +14,7 @@ from schemas.events import rfc3339
 from services.agent.adapters.ports import Task
 from services.agent.adapters.sql import statements
 from services.agent.adapters.sql.database import Bound, NoSuchValue
+from services.agent.adapters.sql.declared import Change, Flag
 from services.agent.adapters.sql.statements import Part, Plan
 from services.agent.commands import Command, Record
 from services.agent.results import Disclosed, Result, Status, TryAgain
@@ -113,15 +114,24 @@ class SqlAdapter:
         rereads = command.action in ("verify", "recall")
         dialect = self.engine.dialect.name
         found = statements.plan(command, self.bounds, self.without_rows, dialect, rereads=rereads)
-        needed = {"lift": "restrict"}.get(command.action, command.action)
+        needed = {"lift": "restrict", "verify": command.verifies or "erase"}.get(
+            command.action, command.action
+        )
         silent = [
             part
             for part in found.parts
-            if needed in ("pseudonymise", "restrict", "disclose", "rectify")
+            if needed in ("pseudonymise", "restrict", "disclose")
             and getattr(part.bound.declared, needed) is None
         ]
+        concerned = [
+            part
+            for part in found.parts
+            if part not in silent
+            and (needed != "rectify" or part.bound.declared.rectify)
+            and getattr(part.bound.declared, needed, None) != "nothing"
+        ]
         return Plan(
-            parts=tuple(part for part in found.parts if part not in silent),
+            parts=tuple(concerned),
             problems=(
                 *found.problems,
                 *(f"{part.bound.name}: does not say how to {command.action}" for part in silent),
@@ -152,7 +162,7 @@ class SqlAdapter:
 
     def _pseudonymising(self, connection: Connection, part: Part) -> Iterable[Executable]:
         change = part.bound.declared.pseudonymise
-        if change is None:
+        if not isinstance(change, Change):
             return ()
         return statements.pseudonymising(connection, part, change, self.pseudonym_key)
 
@@ -230,9 +240,11 @@ def _erasing(part: Part) -> Iterable[Executable]:
 
 def _flagging(part: Part, action: str) -> Iterable[Executable]:
     flag = part.bound.declared.restrict
-    if flag is None:
+    if not isinstance(flag, Flag):
         return ()
-    return statements.flagging(part, flag.column, flag.on if action == "restrict" else flag.off)
+    return statements.flagging(
+        part, flag.column, flag.restricted if action == "restrict" else flag.lifted
+    )
 
 
 def _counted(connection: Connection, queries: Iterable[Any]) -> int:

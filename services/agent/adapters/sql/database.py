@@ -24,7 +24,7 @@ from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import NoSuchTableError
 
-from services.agent.adapters.sql.declared import Declared, Path_
+from services.agent.adapters.sql.declared import Change, Declared, Flag, Path_
 
 Problem = tuple[Path_, str]
 DIALECTS = ("postgresql", "sqlite")
@@ -83,7 +83,8 @@ def _misfits(one: Bound) -> Iterator[Problem]:
             if column in where.c and not can_match(where.c[column]):
                 kind = where.c[column].type
                 yield ("match", column), f"is of type {kind!r}, in which no key can be found"
-    for column in declared.pseudonymise.hash if declared.pseudonymise else ():
+    change = declared.pseudonymise
+    for column in change.hash if isinstance(change, Change) else ():
         if column in table.c and not _has_room(table.c[column]):
             why = f"{column!r} has no room for a hash, which takes {PSEUDONYM_LENGTH} characters"
             yield ("pseudonymise", "hash"), why
@@ -185,9 +186,9 @@ def _columns(declared: Declared) -> list[tuple[Path_, str]]:
     found: list[tuple[Path_, str]] = [(("match", name), name) for name in declared.match]
     for action in ("erase", "pseudonymise"):
         change = getattr(declared, action)
-        if change is not None and change != "delete":
+        if isinstance(change, Change):
             found += [((action,), name) for name in change.columns]
-    if declared.restrict:
+    if isinstance(declared.restrict, Flag):
         found.append((("restrict", "column"), declared.restrict.column))
     found += [(("disclose",), name) for name in declared.disclose or ()]
     found += [(("rectify", field), name) for field, name in (declared.rectify or {}).items()]

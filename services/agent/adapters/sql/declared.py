@@ -39,8 +39,8 @@ class Flag(Strict):
     """The column that says whether a row is restricted (GDPR 18)."""
 
     column: str
-    on: Scalar = True
-    off: Scalar = False
+    restricted: Scalar = True
+    lifted: Scalar = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,10 @@ class Declared(Strict):
     whole_subject: bool = False
     """Whether `match` may name all rows of a subject, whichever record is named."""
     erase: Literal["delete"] | Change
-    pseudonymise: Change | None = None
-    restrict: Flag | None = None
+    pseudonymise: Change | Literal["nothing"] | None = None
+    """`nothing` says that no row has to change; left out, such a command fails."""
+    restrict: Flag | Literal["nothing"] | None = None
+    """Likewise, for restrict and lift."""
     disclose: tuple[str, ...] | None = None
     rectify: Mapping[str, str] | None = None
     """The column of each field that may be corrected."""
