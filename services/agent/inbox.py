@@ -36,8 +36,11 @@ from services.agent.answering import Answers
 from services.agent.commands import Command, command_of
 from services.agent.entries import OPEN, Entry, Newest
 from services.agent.results import Result
+from services.ledger import positions
 from services.ledger.database import Ledger
+from services.ledger.positions import Gap
 from services.ledger.rows import insert_or_update
+from services.ledger.tables import dead_letter
 from services.vault.sealing import Seal
 
 _COLUMN = tables.entry.c
@@ -251,6 +254,18 @@ class Inbox:
         with self.ledger.transaction() as connection:
             found: datetime | None = connection.execute(query).scalar_one()
             return found
+
+    def parked(self) -> Mapping[str, int]:
+        """How many messages lie parked, by reason."""
+        column = dead_letter.c
+        query = select(column.reason, func.count().label("number")).group_by(column.reason)
+        with self.ledger.transaction() as connection:
+            return {row.reason: row.number for row in connection.execute(query)}
+
+    def gaps(self) -> Sequence[Gap]:
+        """Stretches of the log that were lost unread, and wait to be accepted."""
+        with self.ledger.transaction() as connection:
+            return positions.gaps(connection)
 
     def forget(self, now: datetime, keep: timedelta) -> int:
         """Forget what was answered and has been invalid for so long; how many commands that were.

@@ -23,7 +23,7 @@ from services.agent.commands import Command
 from services.agent.entries import OPEN, Entry
 from services.agent.inbox import Inbox, Outgoing
 from services.agent.limits import Backoff, TokenBucket
-from services.agent.results import BadResult, Pending, Result, TryAgain
+from services.agent.results import BadResult, Pending, Result, TryAgain, result_of
 from services.vault import disclosures
 
 _REST_SECONDS = 0.1
@@ -48,7 +48,7 @@ class Observer(Protocol):
     def tried(self, action: str, why: str) -> None:
         """The system could not be asked; it will be tried again, or given up."""
 
-    def sent(self, answers: int) -> None:
+    def delivered(self, answers: int) -> None:
         """So many answers went out."""
 
     def unsent(self, why: str) -> None:
@@ -101,7 +101,7 @@ class Obeying:
             if answers:
                 self.outlet.send(answers)
                 self.inbox.delivered(answers)
-                self.observer.sent(len(answers))
+                self.observer.delivered(len(answers))
         except TermijnError as cause:
             self.observer.unsent(str(cause))
             return 0
@@ -140,6 +140,12 @@ class Obeying:
         if entry is None or entry.state not in OPEN:
             return False
         return self._answer(entry, self.inbox.command(entry).command, result)
+
+    def tell(self, command_id: str, document: Any) -> bool:
+        """The system tells by itself, in JSON. Raises `BadResult`; else as `told`."""
+        with self.inbox.ledger.transaction() as connection:
+            entry = self.inbox.entry(connection, command_id)
+        return entry is not None and self.told(command_id, result_of(document, entry.action))
 
     def _result(self, entry: Entry, command: Command, now: datetime) -> Result | Pending:
         task = Task(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 
+import httpx2
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -11,7 +15,14 @@ from services.agent.adapters.hook import HookAdapter
 from services.agent.adapters.ports import Adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.adapters.sql.database import bind
+from services.agent.adapters.webhook import (
+    Later,
+    WebhookAdapter,
+    ed25519_headers,
+    hmac_headers,
+)
 from services.agent.configuration import Loaded, Sql
+from services.vault.signing import Signs
 
 _ALWAYS = ("PATH", "HOME", "LANG")
 
@@ -61,8 +72,42 @@ def hook_adapter(loaded: Loaded) -> HookAdapter:
     )
 
 
-def build(loaded: Loaded, stack: ExitStack) -> Adapter:
-    """The adapter that the file names.
+def webhook_adapter(
+    loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack
+) -> WebhookAdapter:
+    """The webhook; its connections close with the stack.
+
+    Raises:
+        InvalidConfiguration: a secret or a certificate is not there.
+    """
+    webhook = loaded.configuration.adapter.webhook
+    assert webhook is not None
+    where = ("adapter", "webhook")
+    verify: ssl.SSLContext | bool = True
+    if webhook.ca_file:
+        try:
+            verify = ssl.create_default_context(cafile=loaded.path(webhook.ca_file))
+        except OSError as cause:
+            why = f"cannot be used: {type(cause).__name__}"
+            raise loaded.invalid([((*where, "ca_file"), why)]) from cause
+    client = stack.enter_context(
+        httpx2.Client(timeout=webhook.timeout_seconds, verify=verify, trust_env=False)
+    )
+    secret, callback = webhook.hmac, webhook.callback
+    sign = (
+        hmac_headers(loaded.text(secret, *where, "hmac").encode())
+        if secret
+        else ed25519_headers(signer, webhook.url)
+    )
+    if callback is None:
+        return WebhookAdapter(client=client, url=webhook.url, sign=sign)
+    after = timedelta(hours=callback.ask_again_hours)
+    later = Later(url=callback.url, token=token, ask_again_after=after)
+    return WebhookAdapter(client=client, url=webhook.url, sign=sign, later=later)
+
+
+def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack) -> Adapter:
+    """The adapter that the file names; `token` is a command's, for callbacks.
 
     Raises:
         InvalidConfiguration: it cannot work as it is declared.
@@ -70,4 +115,6 @@ def build(loaded: Loaded, stack: ExitStack) -> Adapter:
     named = loaded.configuration.adapter
     if named.sql is not None:
         return sql_adapter(loaded, named.sql, stack)
+    if named.webhook is not None:
+        return webhook_adapter(loaded, token, signer, stack)
     return hook_adapter(loaded)

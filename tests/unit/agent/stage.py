@@ -110,7 +110,7 @@ class Noted:
     def tried(self, action: str, why: str) -> None:
         self.said.append(("tried", action, why))
 
-    def sent(self, answers: int) -> None: ...
+    def delivered(self, answers: int) -> None: ...
 
     def unsent(self, why: str) -> None:
         self.said.append(("unsent", why))
