@@ -9,6 +9,7 @@ from typing import cast
 from confluent_kafka import Message
 
 from schemas.errors import MalformedEvent, Undecodable
+from services.agent.commands import Misaddressed
 from services.deleter.settling import UnknownCommand
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
@@ -25,7 +26,13 @@ _LAST_MILLISECOND = 253_402_300_799_999
 """The last that a `datetime` can hold, in the year 9999."""
 
 Unprocessable = (
-    Undecodable | MalformedEvent | Untaggable | Unverifiable | UnknownCommand | IllegalTransition
+    Undecodable
+    | MalformedEvent
+    | Untaggable
+    | Unverifiable
+    | Misaddressed
+    | UnknownCommand
+    | IllegalTransition
 )
 
 
@@ -48,6 +55,8 @@ def dead_letter(
             reason, detail = cause.reason, str(cause)
         case Unverifiable():
             reason, detail = "unverifiable", str(cause)
+        case Misaddressed():
+            reason, detail = "misaddressed", str(cause)
         case UnknownCommand():
             reason, detail = "unknown-command", str(cause)
         case IllegalTransition():

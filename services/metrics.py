@@ -17,6 +17,7 @@ PORTS: Mapping[str, int] = {
     "deleter": 9503,
     "acknowledgements": 9504,
     "rights": 9505,
+    "agent": 9510,
 }
 """The port of each role's `/metrics`, unless a setting says another."""
 
@@ -194,6 +195,42 @@ CATALOGUE: tuple[Metric, ...] = (
         name="termijn_clock_disagreement_seconds",
         kind="gauge",
         meaning="This machine's clock minus the database's.",
+    ),
+    Metric(
+        name="termijn_agent_commands_total",
+        kind="counter",
+        meaning="Commands that reached an agent, by what became of them.",
+        labels=("judgement",),
+    ),
+    Metric(
+        name="termijn_agent_answers_total",
+        kind="counter",
+        meaning="Commands that a system carried out, or did not, by action and status.",
+        labels=("action", "status"),
+    ),
+    Metric(
+        name="termijn_agent_answer_seconds",
+        kind="histogram",
+        meaning="Time from the issue of a command's last attempt to its answer.",
+        labels=("action",),
+        buckets=_LATENESS,
+    ),
+    Metric(
+        name="termijn_agent_tries_failed_total",
+        kind="counter",
+        meaning="Tries at which the system could not be asked, or gave no result, by action.",
+        labels=("action",),
+    ),
+    Metric(
+        name="termijn_agent_commands_open",
+        kind="gauge",
+        meaning="Commands in the inbox that wait to be carried out, or for the system to tell.",
+        labels=("state",),
+    ),
+    Metric(
+        name="termijn_agent_oldest_open_seconds",
+        kind="gauge",
+        meaning="How long ago the oldest of those was issued.",
     ),
     Metric(
         name="termijn_role_info",

@@ -8,7 +8,18 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import TermijnError
-from services.cli import benching, keys, looking, operating, policies, publishing, rights, roles, up
+from services.cli import (
+    agent,
+    benching,
+    keys,
+    looking,
+    operating,
+    policies,
+    publishing,
+    rights,
+    roles,
+    up,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,6 +39,7 @@ for command in (
     roles.deleter,
     roles.acknowledgements,
     roles.rights,
+    agent.agent,
     roles.sample_systems,
     up.up,
     operating.status,

@@ -11,7 +11,8 @@ import click
 from services import bootstrap, settings
 
 
-def _until_stopped(run: Callable[[Event], None]) -> None:
+def until_stopped(run: Callable[[Event], None]) -> None:
+    """Run a role until SIGTERM or Ctrl-C."""
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -20,7 +21,7 @@ def _until_stopped(run: Callable[[Event], None]) -> None:
 
 def _consumer(role: str, meaning: str) -> click.Command:
     def run() -> None:
-        _until_stopped(lambda stop: bootstrap.run_consumer(settings.load(), role, stop))
+        until_stopped(lambda stop: bootstrap.run_consumer(settings.load(), role, stop))
 
     return click.Command(role, callback=run, help=meaning)
 
@@ -45,7 +46,7 @@ def deleter() -> None:
 
     Any number may run on PostgreSQL; on SQLite one.
     """
-    _until_stopped(lambda stop: bootstrap.run_deleter(settings.load(), stop))
+    until_stopped(lambda stop: bootstrap.run_deleter(settings.load(), stop))
 
 
 @click.command()
@@ -54,11 +55,11 @@ def rights() -> None:
 
     Any number may run on PostgreSQL.
     """
-    _until_stopped(lambda stop: bootstrap.run_rights(settings.load(), stop))
+    until_stopped(lambda stop: bootstrap.run_rights(settings.load(), stop))
 
 
 @click.command("sample-systems", hidden=True)
 @click.option("--silent", multiple=True, help="A system that never answers.")
 def sample_systems(silent: tuple[str, ...]) -> None:
     """The simulated systems of `termijn up --sample`."""
-    _until_stopped(lambda stop: bootstrap.run_sample_systems(settings.load(), stop, silent))
+    until_stopped(lambda stop: bootstrap.run_sample_systems(settings.load(), stop, silent))

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import TermijnError
-from services.policy.checks import Path_, check
+from services.policy.checks import check
+from services.policy.document import NotYaml, Problem, place, read
 from services.policy.model import Policy
 
 SHIPPED = "optimum_pos.yaml"
 _ADAPTER = TypeAdapter(Policy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One thing that is wrong in a policy file: where, and what."""
-
-    file: str
-    line: int
-    key: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}: {self.why}"
 
 
 class InvalidPolicy(TermijnError):
@@ -65,19 +51,13 @@ def loads(text: str, name: str) -> Policy:
         InvalidPolicy: naming every problem that was found.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        document = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as cause:
-        mark = getattr(cause, "problem_mark", None)
-        line = mark.line + 1 if mark else 0
-        raise _invalid(
-            name, line, "", f"is not YAML: {getattr(cause, 'problem', cause)}"
-        ) from cause
-    lines = _Lines(name, node)
+        document, lines = read(text, name)
+    except NotYaml as cause:
+        raise InvalidPolicy((cause.problem,)) from cause
     try:
         policy = _ADAPTER.validate_python(document)
     except ValidationError as cause:
-        found = (lines.problem(_place(e["loc"]), e["msg"]) for e in cause.errors())
+        found = (lines.problem(place(e["loc"]), e["msg"]) for e in cause.errors())
         raise InvalidPolicy(tuple(found)) from cause
     problems = tuple(lines.problem(path, why) for path, why in check(policy))
     if problems:
@@ -125,54 +105,3 @@ def json_schema() -> dict[str, Any]:
 
 def _invalid(file: str, line: int, key: str, why: str) -> InvalidPolicy:
     return InvalidPolicy((Problem(file=file, line=line, key=key, why=why),))
-
-
-def _place(loc: tuple[int | str, ...]) -> Path_:
-    return tuple(part for part in loc if part != "[key]")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without surprises: a key that stands twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key is a list or a map", key.start_mark
-                )
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-class _Lines:
-    """Where each key of a YAML file stands."""
-
-    def __init__(self, file: str, root: yaml.Node | None) -> None:
-        self._file = file
-        self._root = root
-
-    def problem(self, path: Path_, why: str) -> Problem:
-        """A problem at the deepest part of the path that is in the file."""
-        node, line = self._root, 1
-        for part in path:
-            step = self._child(node, part)
-            if step is None:
-                break
-            node, line = step
-        return Problem(file=self._file, line=line, key=".".join(map(str, path)), why=why)
-
-    @staticmethod
-    def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, int] | None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    return value, key.start_mark.line + 1
-        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            value = node.value[part]
-            return value, value.start_mark.line + 1
-        return None

@@ -32,6 +32,8 @@ def commands(
         if command.hidden:
             continue
         if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield (*name, word), command
             yield from commands(command, (*name, word))
         else:
             yield (*name, word), command

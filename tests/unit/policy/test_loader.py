@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.policy.loader import InvalidPolicy, Problem, load, loads
+from services.policy.document import Problem
+from services.policy.loader import InvalidPolicy, load, loads
 from tests.unit.policy.small import SMALL, line_of, replaced
 
 HOLDING = "{purpose: care, basis: contract, rule: year, systems: [app]}"

@@ -1,0 +1,1 @@
+"""Adapters: how a command reaches the system itself."""

@@ -1,0 +1,120 @@
+"""Building the adapter that a file names. Only the composition root calls it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+
+import httpx2
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+
+from services.agent.adapters.hook import HookAdapter
+from services.agent.adapters.ports import Adapter
+from services.agent.adapters.sql.adapter import SqlAdapter
+from services.agent.adapters.sql.database import bind
+from services.agent.adapters.webhook import (
+    Later,
+    WebhookAdapter,
+    ed25519_headers,
+    hmac_headers,
+)
+from services.agent.configuration import Loaded, Sql
+from services.vault.signing import Signs
+
+_ALWAYS = ("PATH", "HOME", "LANG")
+
+
+def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
+    """The SQL adapter, bound to the tables that are there; its connections close with the stack.
+
+    Raises:
+        InvalidConfiguration: the database cannot be reached, or is not as it is declared.
+    """
+    where = ("adapter", "sql")
+    engine = create_engine(
+        loaded.text(sql.url, *where, "url"),
+        pool_size=loaded.configuration.limits.at_once,
+        pool_pre_ping=True,
+    )
+    stack.callback(engine.dispose)
+    try:
+        bounds, problems = bind(engine, sql.tables)
+    except DBAPIError as cause:
+        why = f"the database cannot be read ({type(cause.orig).__name__})"
+        raise loaded.invalid([((*where, "url"), why)]) from cause
+    if problems:
+        raise loaded.invalid(((*where, "tables", *path), why) for path, why in problems)
+    key = sql.pseudonym_key
+    return SqlAdapter(
+        engine=engine,
+        bounds=tuple(bounds),
+        without_rows=frozenset(sql.without_rows),
+        pseudonym_key=loaded.text(key, *where, "pseudonym_key").encode() if key else b"",
+    )
+
+
+def hook_adapter(loaded: Loaded) -> HookAdapter:
+    """The hook, with no more of the agent's environment than it is given."""
+    hook = loaded.configuration.adapter.hook
+    assert hook is not None
+    return HookAdapter(
+        command=hook.command,
+        directory=loaded.base,
+        timeout_seconds=hook.timeout_seconds,
+        environment={
+            name: loaded.environment[name]
+            for name in (*_ALWAYS, *hook.environment)
+            if name in loaded.environment
+        },
+    )
+
+
+def webhook_adapter(
+    loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack
+) -> WebhookAdapter:
+    """The webhook; its connections close with the stack.
+
+    Raises:
+        InvalidConfiguration: a secret or a certificate is not there.
+    """
+    webhook = loaded.configuration.adapter.webhook
+    assert webhook is not None
+    where = ("adapter", "webhook")
+    verify: ssl.SSLContext | bool = True
+    if webhook.ca_file:
+        try:
+            verify = ssl.create_default_context(cafile=loaded.path(webhook.ca_file))
+        except OSError as cause:
+            why = f"cannot be used: {type(cause).__name__}"
+            raise loaded.invalid([((*where, "ca_file"), why)]) from cause
+    client = stack.enter_context(
+        httpx2.Client(timeout=webhook.timeout_seconds, verify=verify, trust_env=False)
+    )
+    secret, callback = webhook.hmac, webhook.callback
+    sign = (
+        hmac_headers(loaded.text(secret, *where, "hmac").encode())
+        if secret
+        else ed25519_headers(signer, webhook.url)
+    )
+    if callback is None:
+        return WebhookAdapter(client=client, url=webhook.url, sign=sign)
+    after = timedelta(hours=callback.ask_again_hours)
+    later = Later(url=callback.url, token=token, ask_again_after=after)
+    return WebhookAdapter(client=client, url=webhook.url, sign=sign, later=later)
+
+
+def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack) -> Adapter:
+    """The adapter that the file names; `token` is a command's, for callbacks.
+
+    Raises:
+        InvalidConfiguration: it cannot work as it is declared.
+    """
+    named = loaded.configuration.adapter
+    if named.sql is not None:
+        return sql_adapter(loaded, named.sql, stack)
+    if named.webhook is not None:
+        return webhook_adapter(loaded, token, signer, stack)
+    return hook_adapter(loaded)

@@ -1,0 +1,284 @@
+"""The SQL adapter: carries commands out in the system's own database, each in one transaction."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
+
+from schemas.events import rfc3339
+from services.agent.adapters.ports import Task
+from services.agent.adapters.sql import statements
+from services.agent.adapters.sql.database import Bound, NoSuchValue
+from services.agent.adapters.sql.declared import Change, Flag
+from services.agent.adapters.sql.statements import Part, Plan
+from services.agent.commands import Command, Record
+from services.agent.results import Disclosed, Result, Status, TryAgain
+
+_TRY_AGAIN = ("40P01", "40001", "55P03", "57")
+"""Deadlock, serialisation failure, lock not available, and what an operator cut short."""
+
+
+class _Left(Exception):
+    """Rows were still there after they were erased: nothing of it counts."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlAdapter:
+    """One database of one system."""
+
+    engine: Engine
+    bounds: tuple[Bound, ...]
+    """The declared tables, in the order in which they are changed."""
+    without_rows: frozenset[str] = frozenset()
+    """Event types of which this system holds nothing, as the team declares."""
+    pseudonym_key: bytes = field(default=b"", repr=False)
+
+    def carry_out(self, task: Task) -> Result:
+        """Carry a command out. Raises `TryAgain` when the database cannot be asked."""
+        act = self._acts()[task.command.action]
+        try:
+            return act(task)
+        except _Left as left:
+            return _failed(f"{left.table}: rows were still there after they were erased")
+        except NoSuchValue:
+            return _failed("a corrected value does not fit its column")
+        except DBAPIError as cause:
+            code = str(getattr(cause.orig, "sqlstate", None) or "")
+            if (
+                cause.connection_invalidated
+                or code.startswith(_TRY_AGAIN)
+                or isinstance(cause, OperationalError)
+            ):
+                raise TryAgain(f"the database: {_words(cause)}") from cause
+            return _failed(_words(cause))
+        except StatementError as cause:
+            return _failed(f"a value does not fit its column ({type(cause.orig).__name__})")
+
+    def steps(self, command: Command) -> list[Executable]:
+        """The statements that a command would lead to, in order, as far as no row decides them."""
+        planned = self._plan(command)
+        match command.action:
+            case "erase":
+                return [one for part in planned.parts for one in _erasing(part)]
+            case "restrict" | "lift":
+                return [one for part in planned.parts for one in _flagging(part, command.action)]
+            case "verify":
+                return [
+                    one
+                    for part in planned.parts
+                    for one in statements.rereading(part, command.verifies or "erase")
+                ]
+            case "pseudonymise":
+                with self.engine.connect() as connection:
+                    return [
+                        one
+                        for part in planned.parts
+                        for one in self._pseudonymising(connection, part)
+                    ]
+            case "disclose":
+                return [
+                    one
+                    for part in planned.parts
+                    for one in statements.disclosing(part, part.bound.declared.disclose or ())
+                ]
+        return []
+
+    def problems(self, command: Command) -> tuple[str, ...]:
+        """What of a command could not be carried out, in words without personal data."""
+        return self._plan(command).problems
+
+    def _acts(self) -> Mapping[str, Callable[[Task], Result]]:
+        return {
+            "erase": lambda task: self._change(task, lambda _, part: _erasing(part)),
+            "pseudonymise": lambda task: self._change(task, self._pseudonymising),
+            "restrict": lambda task: self._change(
+                task, lambda _, part: _flagging(part, "restrict")
+            ),
+            "lift": lambda task: self._change(task, lambda _, part: _flagging(part, "lift")),
+            "rectify": self._rectify,
+            "disclose": self._disclose,
+            "verify": self._verify,
+            "recall": self._recall,
+        }
+
+    def _plan(self, command: Command) -> Plan:
+        """Where the records are, without the tables that do not say what the action means there."""
+        rereads = command.action in ("verify", "recall")
+        dialect = self.engine.dialect.name
+        found = statements.plan(command, self.bounds, self.without_rows, dialect, rereads=rereads)
+        needed = {"lift": "restrict", "verify": command.verifies or "erase"}.get(
+            command.action, command.action
+        )
+        silent = [
+            part
+            for part in found.parts
+            if needed in ("pseudonymise", "restrict", "disclose")
+            and getattr(part.bound.declared, needed) is None
+        ]
+        concerned = [
+            part
+            for part in found.parts
+            if part not in silent
+            and (needed != "rectify" or part.bound.declared.rectify)
+            and getattr(part.bound.declared, needed, None) != "nothing"
+        ]
+        return Plan(
+            parts=tuple(concerned),
+            problems=(
+                *found.problems,
+                *(f"{part.bound.name}: does not say how to {command.action}" for part in silent),
+            ),
+        )
+
+    def _change(
+        self, task: Task, changing: Callable[[Connection, Part], Iterable[Executable]]
+    ) -> Result:
+        planned = self._plan(task.command)
+        with self.engine.begin() as connection:
+            counts = {
+                part.bound.name: _counted(connection, statements.counting(part))
+                for part in planned.parts
+            }
+            if any(counts.values()):
+                task.note(counts)  # before anything is done: a run that is cut short leaves it
+            for part in planned.parts:
+                for statement in changing(connection, part):
+                    connection.execute(statement)
+            for part in planned.parts:
+                deletes = task.command.action == "erase" and part.bound.declared.erase == "delete"
+                if deletes and _counted(connection, statements.counting(part)):
+                    raise _Left(part.bound.name)
+        if not any(counts.values()) and any((task.noted or {}).values()):
+            counts = dict(task.noted or {})  # an earlier run did it, and could not say so any more
+        return _result(planned, counts)
+
+    def _pseudonymising(self, connection: Connection, part: Part) -> Iterable[Executable]:
+        change = part.bound.declared.pseudonymise
+        if not isinstance(change, Change):
+            return ()
+        return statements.pseudonymising(connection, part, change, self.pseudonym_key)
+
+    def _rectify(self, task: Task) -> Result:
+        corrections = task.corrections or {}
+        types = {one.type for one in task.command.records}
+        known = {
+            name
+            for bound in self.bounds
+            if types & set(bound.declared.events)
+            for name in bound.declared.rectify or {}
+        }
+        missing = sorted(corrections.keys() - known)
+        dialect = self.engine.dialect.name
+        result = self._change(
+            task, lambda _, part: statements.correcting(part, corrections, dialect)
+        )
+        if not missing:
+            return result
+        held = any(result.counts.values())
+        why = f"no column is declared for {', '.join(missing)}"
+        return replace(result, status="partial" if held else "failed", detail=why[:300])
+
+    def _disclose(self, task: Task) -> Result:
+        planned = self._plan(task.command)
+        counts = {part.bound.name: 0 for part in planned.parts}
+        records: list[Disclosed] = []
+        seen: set[tuple[str, tuple[Any, ...]]] = set()
+        with self.engine.connect() as connection:
+            for record in task.command.records:
+                for bound, data in self._rows(connection, replace(task.command, records=(record,))):
+                    place = (bound.name, tuple(data.items()))
+                    if bound.declared.whole_subject and place in seen:
+                        continue  # told with another record already
+                    seen.add(place)
+                    counts[bound.name] += 1
+                    records.append(_disclosed(record, data))
+        return replace(_result(planned, counts), records=tuple(records))
+
+    def _rows(
+        self, connection: Connection, command: Command
+    ) -> Iterable[tuple[Bound, dict[str, Any]]]:
+        for part in self._plan(command).parts:
+            for query in statements.disclosing(part, part.bound.declared.disclose or ()):
+                for row in connection.execute(query).mappings():
+                    yield part.bound, {name: _told(value) for name, value in row.items()}
+
+    def _verify(self, task: Task) -> Result:
+        planned = self._plan(task.command)
+        with self.engine.connect() as connection:  # not the one that erased
+            counts = self._reread(connection, planned, task.command.verifies or "erase")
+        if planned.problems:
+            return _failed("; ".join(planned.problems))
+        return Result(status="done", counts=counts or {"rows": 0})
+
+    def _recall(self, task: Task) -> Result:
+        planned = self._plan(task.command)
+        if task.recalls in ("erase", "pseudonymise") and not planned.problems:
+            with self.engine.connect() as connection:
+                there = any(self._reread(connection, planned, task.recalls).values())
+            return Result(status="recalled" if there or task.noted is None else "already_done")
+        return Result(status="recalled" if task.noted is None else "already_done")
+
+    @staticmethod
+    def _reread(connection: Connection, planned: Plan, verifies: str) -> dict[str, int]:
+        return {
+            part.bound.name: _counted(connection, statements.rereading(part, verifies))
+            for part in planned.parts
+        }
+
+
+def _erasing(part: Part) -> Iterable[Executable]:
+    return statements.erasing(part)
+
+
+def _flagging(part: Part, action: str) -> Iterable[Executable]:
+    flag = part.bound.declared.restrict
+    if not isinstance(flag, Flag):
+        return ()
+    return statements.flagging(
+        part, flag.column, flag.restricted if action == "restrict" else flag.lifted
+    )
+
+
+def _counted(connection: Connection, queries: Iterable[Any]) -> int:
+    return sum(int(connection.execute(query).scalar_one()) for query in queries)
+
+
+def _result(planned: Plan, counts: Mapping[str, int]) -> Result:
+    held = any(counts.values())
+    if planned.problems:
+        status: Status = "partial" if held else "failed"
+        return Result(status=status, counts=counts, detail="; ".join(planned.problems)[:300])
+    return Result(status="done" if held else "nothing_held", counts=counts)
+
+
+def _disclosed(record: Record, data: Mapping[str, Any]) -> Disclosed:
+    time = rfc3339(record.time) if record.time else None
+    return Disclosed(type=record.type, id=record.id, time=time, data=data)
+
+
+def _told(value: Any) -> Any:
+    """A column's value as JSON has it."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, bytes | memoryview):
+        return base64.b64encode(bytes(value)).decode()
+    return str(value)
+
+
+def _failed(why: str) -> Result:
+    return Result(status="failed", detail=why[:300])
+
+
+def _words(cause: DBAPIError) -> str:
+    """What went wrong, without the row that it went wrong with."""
+    code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
+    constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)
+    return f"{type(cause).__name__} {code}" + (f" by {constraint}" if constraint else "")

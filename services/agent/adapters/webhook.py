@@ -1,0 +1,121 @@
+"""The webhook: a service of the team's own, or of a processor, that is called over HTTP.
+
+It gets what a hook gets, in a POST, signed. 200: the result is in the body. 202: it will tell later, at
+the callback that the request names. 408, 425, 429 and 5xx: the same comes again. Anything else: failed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+import httpx2
+
+from schemas.errors import TermijnError
+from services.agent.adapters.ports import Task
+from services.agent.adapters.wire import wire
+from services.agent.results import BadResult, Pending, Result, TryAgain, result_of
+from services.vault.signing import KEY_ID, SIGNATURE, Signs
+
+TIMESTAMP = "termijn-timestamp"
+_TRY_AGAIN = (408, 425, 429)
+_LARGEST = 16 * 1024 * 1024
+
+SignsBody = Callable[[bytes, datetime], Mapping[str, str]]
+"""The headers that prove where a body comes from, and when."""
+
+
+def hmac_headers(secret: bytes) -> SignsBody:
+    """`termijn-signature: sha256=<hex>`, HMAC-SHA256 over timestamp, a full stop and the body."""
+
+    def sign(body: bytes, now: datetime) -> Mapping[str, str]:
+        at = str(int(now.timestamp()))
+        found = hmac.digest(secret, at.encode() + b"." + body, "sha256").hex()
+        return {TIMESTAMP: at, SIGNATURE: f"sha256={found}"}
+
+    return sign
+
+
+def ed25519_headers(signer: Signs, url: str) -> SignsBody:
+    """`termijn-signature: ed25519=<hex>`: a signature as on the bus, over url, timestamp and body."""
+
+    def sign(body: bytes, now: datetime) -> Mapping[str, str]:
+        at = str(int(now.timestamp()))
+        found = dict(signer.sign(url, at.encode(), body, now))
+        signature = f"ed25519={found[SIGNATURE].hex()}"
+        return {TIMESTAMP: at, KEY_ID: found[KEY_ID].decode(), SIGNATURE: signature}
+
+    return sign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """Where and how a service tells later what became of a command."""
+
+    url: str
+    token: Callable[[str], str]
+    """The token of a command, by its id: who has it may answer for that command, and no other."""
+    ask_again_after: timedelta
+
+    def of(self, command_id: str) -> dict[str, str]:
+        """What a request says about it."""
+        place = f"{self.url.rstrip('/')}/{quote(command_id, safe='')}"
+        return {"url": place, "token": self.token(command_id)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookAdapter:
+    """One service. Redirects are not followed: they would carry the command elsewhere."""
+
+    client: httpx2.Client
+    url: str
+    sign: SignsBody
+    later: Later | None = None
+
+    def carry_out(self, task: Task) -> Result | Pending:
+        """Call the service. Raises `TryAgain` and `BadResult`."""
+        further = {"callback": self.later.of(task.command.command_id)} if self.later else {}
+        body = wire(task, **further)
+        try:
+            headers = {"content-type": "application/json", **self.sign(body, task.now)}
+            with self.client.stream(
+                "POST", self.url, content=body, headers=headers, follow_redirects=False
+            ) as answer:
+                return self._read(task, answer)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as cause:
+            raise TryAgain(f"the service cannot be reached ({type(cause).__name__})") from cause
+        except (TryAgain, BadResult):
+            raise
+        except TermijnError as cause:  # no key to sign with just now
+            raise TryAgain(str(cause)) from cause
+
+    def _read(self, task: Task, answer: httpx2.Response) -> Result | Pending:
+        code = answer.status_code
+        if code == httpx2.codes.ACCEPTED:
+            if self.later is None:
+                raise BadResult("it promises to tell later, and no callback is declared")
+            return Pending(ask_again_at=task.now + self.later.ask_again_after)
+        if code in _TRY_AGAIN or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
+            raise TryAgain(f"the service answered {code}", _seconds(answer))
+        if code != httpx2.codes.OK:
+            return Result(status="failed", detail=f"the service answered {code}")
+        body = b""
+        for part in answer.iter_bytes():
+            body += part
+            if len(body) > _LARGEST:
+                raise BadResult(f"it has more than {_LARGEST} bytes")
+        try:
+            document = json.loads(body)
+        except ValueError as cause:
+            raise BadResult("it is no JSON") from cause
+        return result_of(document, task.command.action)
+
+
+def _seconds(answer: httpx2.Response) -> float | None:
+    """How long the service wants to be left alone, where it says so in seconds."""
+    said = answer.headers.get("retry-after", "")
+    return float(said) if said.isascii() and said.isdigit() else None

@@ -1,0 +1,304 @@
+"""The agent's file: read and checked as a whole; every problem is one line with file, line and key.
+
+Secrets stand elsewhere: in a variable of the environment, or in a file of their own, which it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from schemas.errors import TermijnError
+from services.agent.adapters.sql.declared import Change, Declared, Strict, problems
+from services.policy.document import Lines, NotYaml, Path_, Problem, place, read
+
+_HIDDEN = "holds a password: name it by `env` or `file` instead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference(Strict):
+    """Where a secret stands."""
+
+    env: str | None = None
+    """A variable of the environment."""
+    file: str | None = None
+    """A file that holds nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusPart(Strict):
+    """The bus."""
+
+    bootstrap_servers: str
+    schema_registry_url: str = ""
+    cluster_id: str = ""
+    """For brokers that tell none."""
+    group: str = "termijn-agent"
+    """The consumer group is this and the system's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxPart(Strict):
+    """Where the agent keeps what it was told: nobody else writes there."""
+
+    url: str | Reference
+    """SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`."""
+    key_file: str
+    """The key that seals what lies there; it is made at first use."""
+    keep_days: int = 30
+    """How long an answered command is remembered after it has expired."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(Strict):
+    """How hard the system may be asked."""
+
+    at_once: int = 4
+    """Commands under way at once; those of one subject follow each other."""
+    per_second: float = 50.0
+    burst: int = 50
+    tries: int = 5
+    """Tries of one attempt before it is answered `failed`; the controller then repeats it."""
+    retry_seconds: float = 1.0
+    """Wait before the second try; it doubles."""
+    retry_cap_seconds: float = 60.0
+    answer_bytes: int = 900_000
+    """Largest answer that the bus takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook(Strict):
+    """An executable of the team's own."""
+
+    command: tuple[str, ...]
+    """Program and arguments; relative paths are relative to this file."""
+    timeout_seconds: float = 60.0
+    environment: tuple[str, ...] = ()
+    """Variables that the hook gets from the agent's environment, besides PATH, HOME and LANG."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback(Strict):
+    """Where the service tells later what became of a command that it answered with 202."""
+
+    host: str = "127.0.0.1"
+    port: int
+    url: str
+    """How the service reaches it."""
+    ask_again_hours: float = 24.0
+    """After so much silence the command is posted once more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook(Strict):
+    """A service that is called."""
+
+    url: str
+    hmac: Reference | None = None
+    """The secret that both know; without one the agent's own Ed25519 key signs."""
+    timeout_seconds: float = 30.0
+    ca_file: str | None = None
+    """Certificates to trust, instead of the usual ones."""
+    callback: Callback | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sql(Strict):
+    """The system's own database."""
+
+    url: str | Reference
+    tables: Mapping[str, Declared]
+    """In the order in which they are changed: what refers to others first."""
+    without_rows: tuple[str, ...] = ()
+    """Event types of which this database holds nothing."""
+    pseudonym_key: Reference | None = None
+    """The key of the hashes that stand for what was pseudonymised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterPart(Strict):
+    """One of the three ways to the system."""
+
+    hook: Hook | None = None
+    webhook: Webhook | None = None
+    sql: Sql | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration(Strict):
+    """The agent of one system."""
+
+    system: str
+    bus: BusPart
+    keys: str
+    """Directory with `<system>.private.jwks`, the system's own, and `deleter.jwks`, the controller's."""
+    inbox: InboxPart
+    limits: Limits = field(default_factory=Limits)
+    adapter: AdapterPart
+    metrics_port: int = 0
+    """Port of /metrics on 127.0.0.1; 0 takes the agent's own."""
+
+
+class InvalidConfiguration(TermijnError):
+    """The agent's file cannot be used; nothing was started.
+
+    The team mends the lines that it names.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A checked file, with what is needed to follow its references."""
+
+    configuration: Configuration
+    base: Path
+    """The file's directory, to which paths in it are relative."""
+    environment: Mapping[str, str] = field(repr=False)
+    lines: Lines = field(repr=False)
+
+    def path(self, written: str) -> Path:
+        """A path in the file."""
+        return self.base / written
+
+    def text(self, written: str | Reference, *where: str | int) -> str:
+        """A setting, or the secret that it refers to.
+
+        Raises:
+            InvalidConfiguration: there is no such variable or file.
+        """
+        if isinstance(written, str):
+            return written
+        if written.env is not None:
+            found = self.environment.get(written.env)
+            if not found:
+                raise self.invalid([((*where, "env"), f"{written.env} is not set")])
+            return found
+        try:
+            return self.path(written.file or "").read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as cause:
+            why = f"cannot be read: {type(cause).__name__}"
+            raise self.invalid([((*where, "file"), why)]) from cause
+
+    def invalid(self, found: Iterable[tuple[Path_, str]]) -> InvalidConfiguration:
+        """The error that names these problems, in place."""
+        return InvalidConfiguration(tuple(self.lines.problem(path, why) for path, why in found))
+
+
+_ADAPTER = TypeAdapter(Configuration)
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Loaded:
+    """The agent's file.
+
+    Raises:
+        InvalidConfiguration: naming every problem that was found.
+    """
+    try:
+        document, lines = read(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as cause:
+        problem = Problem(file=str(path), line=0, key="", why=f"cannot be read: {cause}")
+        raise InvalidConfiguration((problem,)) from cause
+    except NotYaml as cause:
+        raise InvalidConfiguration((cause.problem,)) from cause
+    try:
+        configuration = _ADAPTER.validate_python(document)
+    except ValidationError as cause:
+        wrong = (lines.problem(_place(e["loc"]), e["msg"]) for e in cause.errors())
+        raise InvalidConfiguration(tuple(wrong)) from cause
+    loaded = Loaded(
+        configuration=configuration,
+        base=path.resolve().parent,
+        environment=environment,
+        lines=lines,
+    )
+    if found := list(_check(configuration)):
+        raise loaded.invalid(found)
+    return loaded
+
+
+def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
+    """What a schema cannot say."""
+    adapter = one.adapter
+    given = [name for name in ("hook", "webhook", "sql") if getattr(adapter, name) is not None]
+    if len(given) != 1:
+        yield ("adapter",), "names not exactly one of hook, webhook and sql"
+    yield from _check_url(("inbox", "url"), one.inbox.url)
+    positive: tuple[tuple[Path_, float], ...] = (
+        (("limits", "at_once"), one.limits.at_once),
+        (("limits", "per_second"), one.limits.per_second),
+        (("limits", "burst"), one.limits.burst),
+        (("limits", "tries"), one.limits.tries),
+        (("limits", "retry_seconds"), one.limits.retry_seconds),
+        (("limits", "retry_cap_seconds"), one.limits.retry_cap_seconds),
+        (("limits", "answer_bytes"), one.limits.answer_bytes),
+        (("inbox", "keep_days"), one.inbox.keep_days),
+    )
+    for path, value in positive:
+        if not 0 < value < float("inf"):
+            yield path, "is not above 0"
+    if adapter.webhook:
+        yield from _check_reference(("adapter", "webhook", "hmac"), adapter.webhook.hmac)
+    if adapter.hook and not adapter.hook.command:
+        yield ("adapter", "hook", "command"), "names no program"
+    if adapter.webhook and not adapter.webhook.url.startswith(("https://", "http://")):
+        yield ("adapter", "webhook", "url"), "is no http or https address"
+    if adapter.sql:
+        yield from _check_sql(adapter.sql)
+
+
+def _check_sql(sql: Sql) -> Iterator[tuple[Path_, str]]:
+    yield from _check_url(("adapter", "sql", "url"), sql.url)
+    yield from _check_reference(("adapter", "sql", "pseudonym_key"), sql.pseudonym_key)
+    if not sql.tables:
+        yield ("adapter", "sql", "tables"), "declares no table"
+    for name, declared in sql.tables.items():
+        for path, why in problems(name, declared):
+            yield ("adapter", "sql", "tables", *path), why
+        if (
+            isinstance(declared.pseudonymise, Change)
+            and declared.pseudonymise.hash
+            and sql.pseudonym_key is None
+        ):
+            yield (
+                ("adapter", "sql", "tables", name, "pseudonymise", "hash"),
+                "needs adapter.sql.pseudonym_key",
+            )
+        for kind in set(declared.events) & set(sql.without_rows):
+            where = ("adapter", "sql", "tables", name, "events")
+            yield where, f"{kind} is said to have no rows here"
+
+
+def _check_url(path: Path_, url: str | Reference) -> Iterator[tuple[Path_, str]]:
+    if isinstance(url, Reference):
+        yield from _check_reference(path, url)
+        return
+    try:
+        parts = make_url(url)
+    except ArgumentError:
+        yield path, "is no SQLAlchemy URL"
+        return
+    if parts.password:
+        yield path, _HIDDEN
+    if parts.get_backend_name() not in ("postgresql", "sqlite"):
+        yield path, f"{parts.get_backend_name()} is neither postgresql nor sqlite"
+
+
+def _check_reference(path: Path_, reference: Reference | None) -> Iterator[tuple[Path_, str]]:
+    if reference is not None and (reference.env is None) == (reference.file is None):
+        yield path, "names not exactly one of env and file"
+
+
+def _place(loc: tuple[int | str, ...]) -> Path_:
+    """Where it is in the file: what pydantic says about which alternative it tried is left out."""
+    return tuple(
+        part for part in place(loc) if str(part) not in ("str", "Reference", "Change", "Flag")
+    )

@@ -1,0 +1,1 @@
+"""Worked examples of agents, one for each adapter; the tests run them."""

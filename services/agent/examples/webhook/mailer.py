@@ -1,0 +1,81 @@
+"""A webhook service: a mailer with a list of recipients, which erases at once or, if asked, days later.
+
+It needs nothing of Termijn: it checks the signature, does what the command says, and answers in JSON.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+LONGEST_AGO_SECONDS = 300
+
+
+class Mailer:
+    """The list, and what waits for the nightly run."""
+
+    def __init__(self, secret: bytes, *, slow: bool, now: Callable[[], float] = time.time) -> None:
+        self.recipients: dict[str, str] = {}
+        """Addresses by order number."""
+        self.waiting: list[dict[str, Any]] = []
+        """Requests that were answered 202."""
+        self._secret = secret
+        self._slow = slow
+        self._now = now
+
+    def take(self, timestamp: str, signature: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """The answer to a request: a status code and a result."""
+        expected = hmac.digest(self._secret, timestamp.encode() + b"." + body, "sha256").hex()
+        if not hmac.compare_digest(signature, f"sha256={expected}"):
+            return 403, {}
+        if abs(self._now() - int(timestamp)) > LONGEST_AGO_SECONDS:
+            return 403, {}  # an old request, sent again by somebody else
+        request = json.loads(body)
+        if self._slow and request["command"]["action"] == "erase":
+            self.waiting.append(request)
+            return 202, {}
+        return 200, self.carry_out(request["command"])
+
+    def carry_out(self, command: dict[str, Any]) -> dict[str, Any]:
+        """What became of a command. Doing it again does no harm."""
+        numbers = [one["keys"].get("order_id") for one in command["records"]]
+        if None in numbers:
+            return {"status": "failed", "detail": "a record came without order_id"}
+        held = [number for number in numbers if number in self.recipients]
+        counts = {"recipients": len(held)}
+        if command["action"] == "verify":
+            return {"status": "done", "counts": counts}
+        if command["action"] == "recall":
+            wanted = command["supersedes"]
+            self.waiting = [r for r in self.waiting if r["command"]["command_id"] != wanted]
+            return {"status": "recalled" if held else "already_done"}
+        if command["action"] != "erase":
+            return {"status": "failed", "detail": f"a mailer knows no {command['action']}"}
+        for number in held:
+            del self.recipients[number]
+        return {"status": "done" if held else "nothing_held", "counts": counts}
+
+
+def server(mailer: Mailer, port: int) -> ThreadingHTTPServer:
+    """The service on this machine; port 0 takes any."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            timestamp = self.headers.get("termijn-timestamp", "0")
+            signature = self.headers.get("termijn-signature", "")
+            code, result = mailer.take(timestamp, signature, body)
+            answer = json.dumps(result).encode()
+            self.send_response(code)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Nothing: a log is no place for what passes here."""
+
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)

@@ -1,0 +1,302 @@
+"""The inbox: what has been taken in, carried out and answered; it outlives every crash.
+
+A command is taken in with its position on the bus in one transaction, so it is neither lost nor taken
+twice. Whom it is about lies sealed, and goes when the answer is out. One process works on an inbox.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from schemas import catalogue
+from schemas.codec import Codec
+from schemas.errors import TermijnError
+from services.agent import tables
+from services.agent.answering import Answers
+from services.agent.commands import Command, command_of
+from services.agent.entries import OPEN, Entry, Newest
+from services.agent.results import Result
+from services.ledger import positions
+from services.ledger.database import Ledger
+from services.ledger.positions import Gap
+from services.ledger.rows import insert_or_update
+from services.ledger.tables import dead_letter
+from services.vault.sealing import Seal
+
+_COLUMN = tables.entry.c
+
+
+class AnothersInbox(TermijnError):
+    """The inbox belongs to another system, or its key is gone; the agent has not started.
+
+    The operator names the right inbox and its key file: they belong together.
+    """
+
+    def __init__(self, system: str, found: str) -> None:
+        super().__init__(f"the inbox is not {system}'s to open: {found}")
+        self.system = system
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A command that has arrived and is proven to come from the controller."""
+
+    command: Command
+    key: bytes | None
+    """The message's key; the answer has it too."""
+    value: bytes
+    """As it came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """An answer that is to be sent."""
+
+    command_id: str
+    key: bytes | None
+    value: bytes
+
+
+class Inbox:
+    """The inbox of one system."""
+
+    def __init__(self, ledger: Ledger, seal: Seal, answers: Answers) -> None:
+        self.ledger = ledger
+        self.answers = answers
+        self._seal = seal
+        self._secret = b""
+
+    @property
+    def system(self) -> str:
+        """Whose inbox it is."""
+        return self.answers.system
+
+    @property
+    def _codec(self) -> Codec:
+        return self.answers.codec
+
+    def open(self) -> None:
+        """Make the tables that are not there, and make sure that this is the system's own inbox.
+
+        Raises:
+            AnothersInbox: it is not, or was sealed with another key.
+        """
+        with self.ledger.transaction() as connection:
+            for table in (*tables.OF_THE_LOOP, *tables.metadata.sorted_tables):
+                table.create(connection, checkfirst=True)
+            known = connection.execute(select(tables.owner)).one_or_none()
+            if known is None:
+                self._secret = os.urandom(32)
+                row = {
+                    "system": self.system,
+                    "key_id": self._seal.key_id,
+                    "secret": self._seal.wrap(self._secret, self.system),
+                }
+                connection.execute(tables.owner.insert(), [row])
+                return
+        if known.system != self.system:
+            raise AnothersInbox(self.system, f"it is {known.system}'s")
+        if known.key_id != self._seal.key_id:
+            raise AnothersInbox(self.system, f"it was sealed with the key {known.key_id}")
+        self._secret = self._seal.unwrap(known.secret, self.system, known.key_id)
+
+    def keyed(self, purpose: str, data: bytes) -> str:
+        """A hash that only this inbox can make, for one purpose."""
+        return hmac.digest(self._secret, purpose.encode() + b"\0" + data, "sha256").hex()
+
+    def group(self, key: bytes | None) -> str:
+        """Whose commands keep their order: those of one message key."""
+        return self.keyed("group", key or b"")
+
+    def sealed(self, arrival: Arrival) -> bytes:
+        """A message's key and value as they lie in the inbox."""
+        content = {"key": _text(arrival.key), "value": _text(arrival.value)}
+        return self._seal.wrap(json.dumps(content).encode(), arrival.command.command_id)
+
+    def command(self, entry: Entry) -> Arrival:
+        """The command of an entry that is not answered."""
+        content = self._unsealed(entry)
+        value = _bytes(content["value"]) or b""
+        decoded = self._codec.decode(catalogue.commands(self.system), value)
+        return Arrival(command=command_of(decoded), key=_bytes(content["key"]), value=value)
+
+    def answered(self, entry: Entry, command: Command, result: Result, now: datetime) -> Entry:
+        """The entry with that result as its answer."""
+        told, answer = self.answers.compose(command, result, now)
+        return entry.answered(told.status, answer)
+
+    # What is in it
+
+    def entry(self, connection: Connection, command_id: str) -> Entry | None:
+        """What is known of a command; nobody else changes it until the transaction ends."""
+        query = select(tables.entry).where(_COLUMN.command_id == command_id).with_for_update()
+        row = connection.execute(query).one_or_none()
+        return None if row is None else _entry(row)
+
+    def put(self, connection: Connection, *entries: Entry) -> None:
+        """Keep entries as they are now."""
+        rows = [asdict(one) for one in entries]
+        changing = {column.name for column in _COLUMN} - {"command_id"}
+        insert_or_update(connection, tables.entry, rows, changing)
+
+    def newest(self, connection: Connection, group: str) -> Newest | None:
+        """The newest command of a group that was taken in."""
+        query = select(tables.newest).where(tables.newest.c.grp == group)
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Newest(seq=row.seq, issued_at=row.issued_at, valid_until=row.valid_until)
+
+    def put_newest(self, connection: Connection, group: str, newest: Newest) -> None:
+        """Keep which command of a group is the newest."""
+        row = {"grp": group, **asdict(newest)}
+        insert_or_update(connection, tables.newest, [row], ("seq", "issued_at", "valid_until"))
+
+    def not_begun(self, connection: Connection, group: str, before: int) -> list[Entry]:
+        """The commands of a group with a lower `seq` that nobody has begun to carry out."""
+        query = select(tables.entry).where(
+            _COLUMN.grp == group,
+            _COLUMN.seq < before,
+            _COLUMN.state == "waiting",
+            _COLUMN.runs == 0,
+        )
+        return [_entry(row) for row in connection.execute(query.with_for_update())]
+
+    def ready(self, now: datetime, busy: Collection[str], limit: int) -> list[Entry]:
+        """What may be carried out now, the oldest first, one of each group that is not busy.
+
+        What has been tried holds back the later ones of its group until it is answered; what waits for
+        its `not_before`, or for the system itself, does not. A recall waits for nobody.
+        """
+        earlier = tables.entry.alias()
+        held_back = exists().where(
+            earlier.c.grp == _COLUMN.grp,
+            earlier.c.seq < _COLUMN.seq,
+            earlier.c.state == "waiting",
+            or_(earlier.c.due_at <= now, earlier.c.tries > 0),
+        )
+        query = (
+            select(tables.entry)
+            .where(_due(now), _COLUMN.grp.not_in(busy))
+            .where(or_(_COLUMN.action == "recall", ~held_back))
+            .order_by(_COLUMN.due_at, _COLUMN.seq, _COLUMN.command_id)
+            .limit(limit)
+        )
+        with self.ledger.transaction() as connection:
+            found = [_entry(row) for row in connection.execute(query)]
+        return list({one.grp: one for one in reversed(found)}.values())[::-1]
+
+    def change(self, command_id: str, changed: Callable[[Entry], Entry]) -> Entry | None:
+        """Change what is known of a command that is open, in one transaction; nothing if it is not."""
+
+        def work(connection: Connection) -> Entry | None:
+            entry = self.entry(connection, command_id)
+            if entry is None or entry.state not in OPEN:
+                return None
+            after = changed(entry)
+            self.put(connection, after)
+            return after
+
+        return self.ledger.write(work)
+
+    def outgoing(self, limit: int) -> list[Outgoing]:
+        """Answers that are not out yet."""
+        query = select(tables.entry).where(_COLUMN.delivered.is_(False)).limit(limit)
+        with self.ledger.transaction() as connection:
+            entries = [_entry(row) for row in connection.execute(query)]
+        return [
+            Outgoing(
+                command_id=one.command_id,
+                key=_bytes(self._unsealed(one)["key"]),
+                value=one.answer,
+            )
+            for one in entries
+            if one.answer is not None
+        ]
+
+    def delivered(self, answers: Sequence[Outgoing]) -> None:
+        """These answers are out: whom they were about is forgotten."""
+        statement = update(tables.entry).values(delivered=True, sealed=None)
+        with self.ledger.transaction() as connection:
+            for one in answers:
+                same = and_(_COLUMN.command_id == one.command_id, _COLUMN.answer == one.value)
+                connection.execute(statement.where(same, _COLUMN.state.not_in(OPEN)))
+
+    def counted(self) -> Mapping[str, int]:
+        """How many commands are in each state."""
+        query = select(_COLUMN.state, func.count().label("number")).group_by(_COLUMN.state)
+        with self.ledger.transaction() as connection:
+            return {row.state: row.number for row in connection.execute(query)}
+
+    def oldest(self) -> datetime | None:
+        """When the oldest command that is not answered was issued, UTC."""
+        query = select(func.min(_COLUMN.issued_at)).where(_COLUMN.state.in_(OPEN))
+        with self.ledger.transaction() as connection:
+            found: datetime | None = connection.execute(query).scalar_one()
+            return found
+
+    def parked(self) -> Mapping[str, int]:
+        """How many messages lie parked, by reason."""
+        column = dead_letter.c
+        query = select(column.reason, func.count().label("number")).group_by(column.reason)
+        with self.ledger.transaction() as connection:
+            return {row.reason: row.number for row in connection.execute(query)}
+
+    def gaps(self) -> Sequence[Gap]:
+        """Stretches of the log that were lost unread, and wait to be accepted."""
+        with self.ledger.transaction() as connection:
+            return positions.gaps(connection)
+
+    def forget(self, now: datetime, keep: timedelta) -> int:
+        """Forget what was answered and has been invalid for so long; how many commands that were.
+
+        Before that a replayed command must find that it was answered; after it it has expired.
+        """
+        ended = and_(_COLUMN.valid_until < now - keep, _COLUMN.state.not_in(OPEN))
+        with self.ledger.transaction() as connection:
+            gone = connection.execute(delete(tables.entry).where(ended, _COLUMN.delivered))
+            connection.execute(
+                delete(tables.newest).where(tables.newest.c.valid_until < now - keep)
+            )
+        return int(gone.rowcount)
+
+    def _unsealed(self, entry: Entry) -> dict[str, str | None]:
+        opened = self._seal.unwrap(entry.sealed or b"", entry.command_id, self._seal.key_id)
+        content: dict[str, str | None] = json.loads(opened)
+        return content
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return and_(_COLUMN.state.in_(OPEN), _COLUMN.due_at <= now)
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(**row._mapping)
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)

@@ -1,0 +1,134 @@
+"""Results: what became of a command in the system, as adapters tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from schemas.errors import TermijnError
+
+Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
+FINAL: tuple[Status, ...] = ("done", "nothing_held", "refused", "recalled", "already_done")
+"""After these the command is not carried out again; after the others each new attempt is."""
+_OF_RECALLS: tuple[Status, ...] = ("recalled", "already_done", "failed")
+_OF_OTHERS: tuple[Status, ...] = ("done", "nothing_held", "partial", "refused", "failed")
+_LONGEST = 300
+_FIELDS = frozenset({"status", "counts", "records", "ground", "detail"})
+
+
+class BadResult(TermijnError):
+    """What a hook or a webhook gave back is no result; the command counts as not carried out.
+
+    The team that wrote the hook mends it: the README shows what a result looks like.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"what came back is no result: {why}")
+        self.why = why
+
+
+class TryAgain(TermijnError):
+    """The system could not be asked just now; the agent tries again by itself.
+
+    The text names no person: it goes into logs and, when the agent gives up, into the answer.
+    """
+
+    def __init__(self, why: str, after_seconds: float | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.after_seconds = after_seconds
+        """When the system asked to be left alone for so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosed:
+    """One record as the system holds it: personal data, which leaves encrypted only."""
+
+    type: str
+    id: str
+    time: str | None
+    data: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a command."""
+
+    status: Status
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Rows concerned, by table or kind."""
+    records: tuple[Disclosed, ...] = ()
+    """For disclose."""
+    ground: str | None = None
+    """For a refusal."""
+    detail: str | None = None
+    """For the operator; never personal data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """The system has taken the command and will tell later."""
+
+    ask_again_at: datetime
+    """When it is asked again if it has said nothing, UTC."""
+
+
+def result_of(document: Any, action: str) -> Result:
+    """The result that JSON tells, for a command of that action.
+
+    Raises:
+        BadResult: it tells none; the error holds nothing of what it said.
+    """
+    if not isinstance(document, dict):
+        raise BadResult("it is no JSON object")
+    if unknown := document.keys() - _FIELDS:
+        raise BadResult(f"it has {len(unknown)} fields that are not known")
+    status = document.get("status")
+    if status not in get_args(Status):
+        raise BadResult("its status is not known")
+    if status not in (_OF_RECALLS if action == "recall" else _OF_OTHERS):
+        raise BadResult(f"{status} is no answer to {action}")
+    return Result(
+        status=status,
+        counts=_counts(document.get("counts", {})),
+        records=_records(document.get("records", []), action),
+        ground=_text(document, "ground"),
+        detail=_text(document, "detail"),
+    )
+
+
+def _counts(found: Any) -> dict[str, int]:
+    good = isinstance(found, dict) and all(
+        isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in found.values()
+    )
+    if not good:
+        raise BadResult("its counts are no map of names to whole numbers")
+    return dict(found)
+
+
+def _records(found: Any, action: str) -> tuple[Disclosed, ...]:
+    if not isinstance(found, list):
+        raise BadResult("its records are no list")
+    if found and action != "disclose":
+        raise BadResult(f"{action} asks for no records")
+    return tuple(_record(one) for one in found)
+
+
+def _record(one: Any) -> Disclosed:
+    if not isinstance(one, dict) or not isinstance(one.get("data"), dict):
+        raise BadResult("a record has no data")
+    kind, id, time = one.get("type"), one.get("id"), one.get("time")
+    if not isinstance(kind, str) or not isinstance(id, str) or not isinstance(time, str | None):
+        raise BadResult("a record lacks its type, id or time")
+    return Disclosed(type=kind, id=id, time=time, data=one["data"])
+
+
+def _text(document: Mapping[str, Any], name: str) -> str | None:
+    found = document.get(name)
+    if found is None:
+        return None
+    if not isinstance(found, str) or len(found) > _LONGEST or not found.isprintable():
+        raise BadResult(f"its {name} is no line of at most {_LONGEST} characters")
+    return found

@@ -1,0 +1,73 @@
+"""The inbox's tables, beside those of the ledger that the one loop needs wherever it runs.
+
+Instants are UTC. Nothing here names a person in clear.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+from services.ledger import tables as ledger_tables
+from services.ledger.tables import Instant
+
+metadata = MetaData()
+
+entry = Table(
+    "agent_command",
+    metadata,
+    Column("command_id", Text, primary_key=True),
+    Column("grp", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("supersedes", Text),
+    Column("seq", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("issued_at", Instant, nullable=False),
+    Column("valid_until", Instant, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", Instant),
+    Column("runs", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("noted", Text),
+    Column("sealed", LargeBinary),
+    Column("status", Text),
+    Column("answer", LargeBinary),
+    Column("delivered", Boolean, nullable=False),
+    Index("agent_command_due", "due_at"),
+    Index("agent_command_group", "grp", "seq"),
+    Index("agent_command_delivered", "delivered"),
+)
+newest = Table(
+    "agent_newest",
+    metadata,
+    Column("grp", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("issued_at", Instant, nullable=False),
+    Column("valid_until", Instant, nullable=False),
+)
+owner = Table(
+    "agent_owner",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("key_id", Text, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+)
+"""One row: whose inbox this is, and its secret, sealed."""
+
+OF_THE_LOOP = (
+    ledger_tables.position,
+    ledger_tables.gap,
+    ledger_tables.control,
+    ledger_tables.operator_action,
+    ledger_tables.dead_letter,
+)

@@ -1,0 +1,203 @@
+"""The agent's composition root: a program of its own, without Termijn's ledger, policy or settings.
+
+Everything opens on one `ExitStack` and closes in reverse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from consumers.agent import ROLE, Receiving
+from consumers.pipeline import Pipeline
+from schemas import catalogue
+from schemas.codec import Codec
+from schemas.codec import load as load_schemas
+from schemas.registry import Registry
+from services import logs
+from services.agent.adapters.building import build
+from services.agent.adapters.ports import Adapter
+from services.agent.alone import alone
+from services.agent.answering import Answers
+from services.agent.callbacks import serving
+from services.agent.configuration import Loaded
+from services.agent.inbox import Inbox
+from services.agent.limits import Backoff, TokenBucket
+from services.agent.obeying import Obeying
+from services.agent.observing import AgentObserver
+from services.agent.outlet import BusAnswers
+from services.agent.together import run_together
+from services.bus import Bus
+from services.ledger.database import Ledger, open_ledger
+from services.metrics import PORTS, Metrics
+from services.vault.keyfiles import DELETER, KeyDirectory, KeyFile
+from services.vault.sealing import Seal, read_or_make_key
+
+_LOOK_SECONDS = 5.0
+_BATCH = 200
+_BATCH_SECONDS = 0.2
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """What the file of an agent leads to, opened as it is asked for."""
+
+    loaded: Loaded
+    stack: ExitStack
+
+    def codec(self) -> Codec:
+        """The codec, with the registry if one is named."""
+        url = self.loaded.configuration.bus.schema_registry_url
+        return Codec(load_schemas(), Registry(SchemaRegistryClient({"url": url})) if url else None)
+
+    def seal(self) -> Seal:
+        """The seal of what lies in the inbox; its key is made at first use."""
+        return read_or_make_key(self.loaded.path(self.loaded.configuration.inbox.key_file))
+
+    def database(self) -> Ledger:
+        """The inbox's database; on SQLite what is deleted there is overwritten."""
+        database = open_ledger(
+            self.loaded.text(self.loaded.configuration.inbox.url, "inbox", "url")
+        )
+        if database.is_sqlite:
+            event.listen(
+                database.engine,
+                "connect",
+                lambda one, _: one.execute("PRAGMA secure_delete=ON").close(),
+            )
+        self.stack.callback(database.close)
+        return database
+
+    def inbox(self, database: Ledger, codec: Codec, seal: Seal) -> Inbox:
+        """The inbox, opened."""
+        configuration = self.loaded.configuration
+        answers = Answers(
+            system=configuration.system, codec=codec, largest=configuration.limits.answer_bytes
+        )
+        found = Inbox(database, seal, answers)
+        found.open()
+        return found
+
+    def keys(self) -> KeyDirectory:
+        """The system's own keys, and the controller's public ones."""
+        return KeyDirectory(path=self.loaded.path(self.loaded.configuration.keys))
+
+    def adapter(self, inbox: Inbox) -> Adapter:
+        """The way to the system."""
+        signer = self.keys().signer(self.loaded.configuration.system)
+        return build(self.loaded, _tokens(inbox), signer, self.stack)
+
+
+@contextmanager
+def agent(loaded: Loaded) -> Iterator[Agent]:
+    """What the file leads to; everything that was opened closes at the end, in reverse."""
+    with ExitStack() as stack:
+        yield Agent(loaded=loaded, stack=stack)
+
+
+def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None:
+    """Run the agent until `stop` is set; `now` is this machine's clock, UTC."""
+    configuration = loaded.configuration
+    limits, system = configuration.limits, configuration.system
+    with agent(loaded) as opened:
+        database = opened.database()
+        check = opened.stack.enter_context(alone(database))
+        codec, seal, keys = opened.codec(), opened.seal(), opened.keys()
+        inbox = opened.inbox(database, codec, seal)
+        signer, verifier = keys.signer(system), keys.verifier(DELETER)
+        adapter = opened.adapter(inbox)
+        observer = _observer(opened, log_form)
+        bus = Bus(configuration.bus.bootstrap_servers, configuration.bus.cluster_id)
+        topic = catalogue.commands(system)
+        bus.ensure([topic, catalogue.acknowledgements(system)])
+        obeying = Obeying(
+            inbox=inbox,
+            adapter=adapter,
+            outlet=BusAnswers(system=system, sender=bus.sender(), signer=signer, now=now),
+            observer=observer,
+            bucket=TokenBucket(per_second=limits.per_second, burst=limits.burst),
+            backoff=Backoff(
+                tries=limits.tries,
+                base=timedelta(seconds=limits.retry_seconds),
+                cap=timedelta(seconds=limits.retry_cap_seconds),
+            ),
+            own_keys=_own_keys(keys.private(system)),
+            now=now,
+            at_once=limits.at_once,
+        )
+        webhook = configuration.adapter.webhook
+        if webhook and webhook.callback:
+            callback = webhook.callback
+            opened.stack.enter_context(
+                serving(callback.host, callback.port, _tokens(inbox), obeying.tell)
+            )
+        pipeline = Pipeline(
+            role=ROLE,
+            bus=bus,
+            ledger=database,
+            topics=[topic.name],
+            group=f"{configuration.bus.group}-{system}",
+            work=Receiving(
+                inbox=inbox, codec=codec, verifier=verifier, seal=seal, observer=observer, now=now
+            ),
+            observer=observer,
+            now=now,
+            batch=_BATCH,
+            batch_seconds=_BATCH_SECONDS,
+        )
+        keep = timedelta(days=configuration.inbox.keep_days)
+
+        def look(stopped: Event) -> None:
+            while not stopped.is_set():
+                check()
+                _look(inbox, observer, keep, now())
+                stopped.wait(_LOOK_SECONDS)
+
+        run_together(stop, pipeline.run, obeying.run, look)
+
+
+def _look(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime) -> None:
+    try:
+        observer.looked_at(inbox.counted(), inbox.oldest(), inbox.parked(), len(inbox.gaps()), now)
+        observer.forgot(inbox.forget(now, keep))
+    except DBAPIError as cause:
+        observer.tried_again(f"{type(cause).__name__} in the inbox")
+
+
+def _tokens(inbox: Inbox) -> Callable[[str], str]:
+    return lambda command_id: inbox.keyed("callback", command_id.encode())
+
+
+def _own_keys(file: KeyFile) -> Callable[[datetime], Sequence[str]]:
+    """The private keys that receive corrections; one that was replaced may still be written to."""
+    return lambda at: [json.dumps(key.jwk()) for key in file() if key.use == "enc"]
+
+
+def _observer(opened: Agent, log_form: str) -> AgentObserver:
+    logs.configure(log_form)
+    metrics = Metrics()
+    asked = opened.loaded.configuration.metrics_port
+    try:
+        port = opened.stack.enter_context(metrics.served(asked or PORTS[ROLE]))
+    except OSError:
+        if asked:
+            raise
+        port = opened.stack.enter_context(metrics.served(0))
+    log = logs.logger(ROLE)
+    log.info(
+        "started",
+        metrics=f"http://127.0.0.1:{port}/metrics",
+        system=opened.loaded.configuration.system,
+    )
+    opened.stack.callback(log.info, "stopped")
+    return AgentObserver(role=ROLE, metrics=metrics, log=log)

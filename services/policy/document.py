@@ -1,0 +1,103 @@
+"""A YAML file and where everything in it stands, so that what is wrong can be shown in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from schemas.errors import TermijnError
+
+Path_ = tuple[str | int, ...]
+"""Where something stands in a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in a policy file: where, and what."""
+
+    file: str
+    line: int
+    key: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}: {self.why}"
+
+
+class NotYaml(TermijnError):
+    """A file is not YAML, or one of its keys stands twice; the operator mends the line that it names."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def read(text: str, name: str) -> tuple[Any, Lines]:
+    """What a text says, and where; `name` is what errors call the file.
+
+    Raises:
+        NotYaml: it is not YAML.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        document = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as cause:
+        mark = getattr(cause, "problem_mark", None)
+        line = mark.line + 1 if mark else 0
+        why = f"is not YAML: {getattr(cause, 'problem', cause)}"
+        raise NotYaml(Problem(file=name, line=line, key="", why=why)) from cause
+    return document, Lines(name, node)
+
+
+def place(loc: tuple[int | str, ...]) -> Path_:
+    """The path of what a validation found, as the file has it."""
+    return tuple(part for part in loc if part != "[key]")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without surprises: a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a list or a map", key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class Lines:
+    """Where each key of a YAML file stands."""
+
+    def __init__(self, file: str, root: yaml.Node | None) -> None:
+        self._file = file
+        self._root = root
+
+    def problem(self, path: Path_, why: str) -> Problem:
+        """A problem at the deepest part of the path that is in the file."""
+        node, line = self._root, 1
+        for part in path:
+            step = self._child(node, part)
+            if step is None:
+                break
+            node, line = step
+        return Problem(file=self._file, line=line, key=".".join(map(str, path)), why=why)
+
+    @staticmethod
+    def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, int] | None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    return value, key.start_mark.line + 1
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            value = node.value[part]
+            return value, value.start_mark.line + 1
+        return None

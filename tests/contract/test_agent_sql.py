@@ -1,0 +1,456 @@
+"""The SQL adapter in the CRM of the examples, on each database that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.event import listen
+
+from services.agent import configuration
+from services.agent.adapters.building import sql_adapter
+from services.agent.adapters.ports import Task
+from services.agent.adapters.sql.adapter import SqlAdapter
+from services.agent.commands import Command, Record
+from services.agent.configuration import InvalidConfiguration
+from services.agent.results import Result
+from tests.unit.agent.stage import T0, command
+
+EXAMPLE = Path(configuration.__file__).parent / "examples" / "crm"
+TABLES = ("customers", "orders", "order_lines", "tickets")
+
+
+@dataclass(slots=True, kw_only=True)
+class Crm:
+    """The example's database, with the adapter that its file declares."""
+
+    engine: Engine
+    adapter: SqlAdapter
+    noted: list[dict[str, int]]
+
+    def fill(self, **tables: Sequence[dict[str, Any]]) -> None:
+        """Put rows in, and nothing else."""
+        with self.engine.begin() as connection:
+            for table in ("order_lines", "orders", "tickets", "customers"):
+                connection.execute(text(f"DELETE FROM {table}"))
+            for table in ("customers", "orders", "order_lines", "tickets"):
+                for number, row in enumerate(tables.get(table, ()), 1):
+                    names = ", ".join(row)
+                    values = ", ".join(f":{name}" for name in row)
+                    statement = f"INSERT INTO {table} (id, {names}) VALUES (:id, {values})"
+                    connection.execute(text(statement), {"id": number, **row})
+
+    def column(self, table: str, name: str) -> list[Any]:
+        """The values of a column, in the order in which the rows went in."""
+        with self.engine.connect() as connection:
+            query = text(f"SELECT {name} FROM {table} ORDER BY id")
+            return list(connection.execute(query).scalars())
+
+    def tell(self, action: str, *records: Record, **further: Any) -> Result:
+        """Have the adapter carry a command out."""
+        task_fields = {
+            name: further.pop(name)
+            for name in ("noted", "recalls", "corrections")
+            if name in further
+        }
+        told = command(action=action, records=records, **further)
+        return self.adapter.carry_out(self.task(told, **task_fields))
+
+    def task(self, told: Command, **further: Any) -> Task:
+        fields = {"run": 1, "noted": None, "note": lambda found: self.noted.append(dict(found))}
+        return Task(command=told, now=T0, **{**fields, **further})
+
+
+def order(number: str, event: str | None = None) -> Record:
+    """The record of an order."""
+    return Record(
+        source="/shop",
+        id=f"e-{number}" if event is None else event,
+        type="orders.order-placed",
+        keys={"order_id": number, "customer_id": "C1"},
+    )
+
+
+def signed_up(customer: str) -> Record:
+    return Record(
+        source="/crm",
+        id=f"s-{customer}",
+        type="customers.customer-signed-up",
+        keys={"customer_id": customer},
+    )
+
+
+def ticket(number: str) -> Record:
+    keys = {"ticket_id": number}
+    return Record(source="/desk", id=f"t-{number}", type="helpdesk.ticket-opened", keys=keys)
+
+
+def order_row(number: str, customer: str = "C1") -> dict[str, Any]:
+    """An order as the CRM holds it."""
+    return {
+        "order_no": number,
+        "customer_no": customer,
+        "event_id": f"e-{number}",
+        "recipient": f"Sanne {number}",
+        "street": "Dam 1",
+        "amount": 10,
+    }
+
+
+def customer_row(number: str) -> dict[str, Any]:
+    return {"customer_no": number, "name": f"name {number}", "email": f"{number}@example.org"}
+
+
+def ticket_row(number: str) -> dict[str, Any]:
+    return {
+        "ticket_no": number,
+        "customer_no": "C1",
+        "event_id": f"t-{number}",
+        "question": "where is it",
+        "answer": "at the neighbours",
+        "minutes": 7,
+    }
+
+
+def opened(url: str, file: Path, stack: ExitStack) -> SqlAdapter:
+    environment = {"CRM_DATABASE_URL": url, "CRM_PSEUDONYM_KEY": "a key"}
+    loaded = configuration.load(file, environment)
+    sql = loaded.configuration.adapter.sql
+    assert sql is not None
+    return sql_adapter(loaded, sql, stack)
+
+
+def built(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in (EXAMPLE / "schema.sql").read_text("utf-8").split(";"):
+            if statement.strip():
+                connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
+def crm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm]:
+    """The example's CRM, once on each database."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('crm')}/crm.sqlite"
+    if request.param == "postgres":
+        fresh: Callable[[], str] = request.getfixturevalue("postgres")
+        url = fresh()
+    built(url)
+    with ExitStack() as stack:
+        adapter = opened(url, EXAMPLE / "agent.yaml", stack)
+        if adapter.engine.dialect.name == "sqlite":  # which checks references only when asked to
+            listen(adapter.engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON"))
+            adapter.engine.dispose()
+        yield Crm(engine=adapter.engine, adapter=adapter, noted=[])
+
+
+def test_erasing_named_orders_takes_their_lines_along(crm: Crm) -> None:
+    """What refers to them goes first; the other orders stay."""
+    crm.fill(
+        orders=[order_row("O1"), order_row("O2"), order_row("O3")],
+        order_lines=[{"order_no": one, "product": "ring"} for one in ("O1", "O1", "O2")],
+    )
+    result = crm.tell("erase", order("O1"), order("O3"))
+    assert (result.status, result.counts) == ("done", {"order_lines": 2, "orders": 2})
+    assert crm.column("orders", "order_no") == ["O2"]
+    assert crm.column("order_lines", "order_no") == ["O2"]
+
+
+def test_what_is_found_is_noted_before_it_is_erased(crm: Crm) -> None:
+    """A run that could not say what it did is answered for by the next."""
+    crm.fill(orders=[order_row("O1")])
+    crm.noted.clear()
+    crm.tell("erase", order("O1"))
+    assert crm.noted == [{"order_lines": 0, "orders": 1}]
+    again = crm.tell("erase", order("O1"), noted=crm.noted[0])
+    assert (again.status, again.counts) == ("done", {"order_lines": 0, "orders": 1})
+    assert crm.tell("erase", order("O1")).status == "nothing_held"
+
+
+def test_an_order_whose_keys_do_not_all_agree_stays(crm: Crm) -> None:
+    """The number of one and the event of another name no row."""
+    crm.fill(orders=[order_row("O1"), order_row("O2")])
+    assert crm.tell("erase", order("O1", event="e-O2")).status == "nothing_held"
+    assert crm.column("orders", "order_no") == ["O1", "O2"]
+
+
+def test_erasing_may_leave_a_row_without_whom_it_is_about(crm: Crm) -> None:
+    """Minutes stay, for planning."""
+    crm.fill(tickets=[ticket_row("T1"), ticket_row("T2")])
+    assert crm.tell("erase", ticket("T1")).counts == {"tickets": 1}
+    assert crm.column("tickets", "customer_no") == [None, "C1"]
+    assert crm.column("tickets", "question") == [None, "where is it"]
+    assert crm.column("tickets", "minutes") == [7, 7]
+
+
+def test_the_row_of_a_whole_subject_is_found_by_the_subject(crm: Crm) -> None:
+    """Of that kind only."""
+    crm.fill(customers=[customer_row("C1"), customer_row("C2")])
+    other = crm.tell("erase", signed_up("C1"), subject="supplier:C1")
+    assert (other.status, other.detail) == (
+        "failed",
+        "customers: a customers.customer-signed-up came without a key to find its rows",
+    )
+    assert crm.tell("erase", signed_up("C1"), subject="customer:C1").status == "done"
+    assert crm.column("customers", "customer_no") == ["C2"]
+
+
+def test_a_record_that_no_table_is_declared_for_is_never_done(crm: Crm) -> None:
+    """Nor where another record of the command could be erased."""
+    crm.fill(orders=[order_row("O1")])
+    stray = replace(order("O9"), type="billing.invoice-issued")
+    result = crm.tell("erase", order("O1"), stray)
+    assert (result.status, result.detail) == (
+        "partial",
+        "no table is declared for billing.invoice-issued",
+    )
+    assert crm.tell("erase", stray).status == "failed"
+
+
+def test_a_type_that_is_said_to_have_no_rows_is_not_held(crm: Crm) -> None:
+    """Because the team says so, in so many words."""
+    crm.fill()
+    feedback = replace(order("F1"), type="website.feedback-given")
+    assert crm.tell("erase", feedback).status == "nothing_held"
+    assert crm.tell("verify", feedback, verifies="erase").counts == {"rows": 0}
+
+
+def test_a_record_without_its_key_is_never_done(crm: Crm) -> None:
+    """Half a way to a row is no way."""
+    crm.fill(orders=[order_row("O1")])
+    bare = replace(order("O1"), keys={})
+    assert crm.tell("erase", bare).status == "failed"
+    assert crm.column("orders", "order_no") == ["O1"]
+
+
+def test_verify_reads_by_the_other_way(crm: Crm) -> None:
+    """What the search still shows is told, table by table."""
+    crm.fill(orders=[order_row("O1"), order_row("O2")], tickets=[ticket_row("T1")])
+    before = crm.tell("verify", order("O1"), ticket("T1"), verifies="erase")
+    assert before.counts == {"order_lines": 0, "orders": 1, "tickets": 1}
+    crm.tell("erase", order("O1"), ticket("T1"))
+    after = crm.tell("verify", order("O1"), ticket("T1"), verifies="erase")
+    assert (after.status, after.counts) == (
+        "done",
+        {"order_lines": 0, "orders": 0, "tickets": 0},
+    )
+
+
+def test_verify_finds_rows_whose_keys_were_changed_underneath(crm: Crm) -> None:
+    """The erasure misses them; that is what the other way is for."""
+    crm.fill(orders=[{**order_row("O1"), "order_no": "renumbered"}])
+    assert crm.tell("erase", order("O1")).status == "nothing_held"
+    assert crm.tell("verify", order("O1"), verifies="erase").counts["orders"] == 1
+
+
+def test_pseudonyms_keep_equals_equal_and_name_nobody(crm: Crm) -> None:
+    """Doing it twice changes nothing more."""
+    crm.fill(orders=[order_row("O1"), order_row("O2"), order_row("O3", "C2"), order_row("O4")])
+    records = [order("O1"), order("O2"), order("O3")]
+    assert crm.tell("pseudonymise", *records).counts["orders"] == 3
+    first, second, third, fourth = crm.column("orders", "customer_no")
+    assert first == second != third
+    assert (first[:10], len(first), fourth) == ("pseudonym:", 42, "C1")
+    assert crm.column("orders", "recipient") == [None, None, None, "Sanne O4"]
+    crm.tell("pseudonymise", *records)
+    assert crm.column("orders", "customer_no")[0] == first
+    assert crm.tell("verify", *records, verifies="pseudonymise").counts["orders"] == 0
+
+
+def test_restriction_is_put_on_and_lifted(crm: Crm) -> None:
+    """On the named rows."""
+    crm.fill(orders=[order_row("O1"), order_row("O2")])
+    assert crm.tell("restrict", order("O1")).counts == {"orders": 1}
+    assert crm.column("orders", "restricted") == [True, False]
+    assert crm.tell("lift", order("O1")).status == "done"
+    assert crm.column("orders", "restricted") == [False, False]
+
+
+def test_what_a_table_does_not_say_is_not_done(crm: Crm) -> None:
+    """A customer's row has no pseudonyms declared."""
+    crm.fill(customers=[customer_row("C1")])
+    result = crm.tell("pseudonymise", signed_up("C1"))
+    assert (result.status, result.detail) == (
+        "failed",
+        "customers: does not say how to pseudonymise",
+    )
+
+
+def test_what_is_held_is_told_record_by_record(crm: Crm) -> None:
+    """A row of the whole subject once, whoever names it."""
+    crm.fill(
+        customers=[customer_row("C1")],
+        orders=[order_row("O1")],
+        order_lines=[{"order_no": "O1", "product": "ring", "engraving": "S+P"}] * 2,
+    )
+    again = replace(signed_up("C1"), id="s-again")
+    result = crm.tell("disclose", order("O1"), signed_up("C1"), again)
+    assert result.counts == {"order_lines": 2, "orders": 1, "customers": 1}
+    assert [(one.id, dict(one.data)) for one in result.records] == [
+        ("e-O1", {"product": "ring", "engraving": "S+P"}),
+        ("e-O1", {"product": "ring", "engraving": "S+P"}),
+        ("e-O1", {"order_no": "O1", "recipient": "Sanne O1", "street": "Dam 1", "amount": 10}),
+        (
+            "s-C1",
+            {
+                "customer_no": "C1",
+                "name": "name C1",
+                "email": "C1@example.org",
+                "phone": None,
+                "segment": None,
+            },
+        ),
+    ]
+
+
+def test_a_correction_goes_to_its_column(crm: Crm) -> None:
+    """A field that has none is told: the rest is done."""
+    crm.fill(customers=[customer_row("C1"), customer_row("C2")])
+    right = {"name": "S. de Vries'; DROP TABLE customers", "email": None}
+    assert crm.tell("rectify", signed_up("C1"), corrections=right).status == "done"
+    assert crm.column("customers", "name") == [right["name"], "name C2"]
+    assert crm.column("customers", "email") == [None, "C2@example.org"]
+    result = crm.tell("rectify", signed_up("C1"), corrections={"name": "S", "shoe": "38"})
+    assert (result.status, result.detail) == ("partial", "no column is declared for shoe")
+
+
+@pytest.mark.parametrize(("noted", "left", "status"), [
+    (None, True, "recalled"),
+    ({"orders": 1}, True, "recalled"),
+    ({"orders": 1}, False, "already_done"),
+])  # fmt: skip
+def test_a_recall_looks_whether_the_rows_are_there(
+    crm: Crm, noted: dict[str, int] | None, left: bool, status: str
+) -> None:
+    """A run that was cut short has done all of it or nothing."""
+    crm.fill(orders=[order_row("O1")] if left else [])
+    found = crm.tell("recall", order("O1"), recalls="erase", noted=noted)
+    assert found.status == status
+
+
+def test_what_the_database_refuses_is_told_without_the_row(crm: Crm) -> None:
+    """All of the command is undone; the reason names no value of it."""
+    crm.fill(
+        orders=[order_row("O1")], order_lines=[{"order_no": "O1", "product": "ring"}],
+        customers=[customer_row("C1")],
+    )  # fmt: skip
+    bounds = tuple(one for one in crm.adapter.bounds if one.name == "orders")
+    result = replace(crm.adapter, bounds=bounds).carry_out(
+        crm.task(command(records=(order("O1"),)))
+    )
+    assert result.status == "failed"
+    assert result.detail in (
+        "IntegrityError 23503 by order_lines_order_no_fkey",
+        "IntegrityError IntegrityError",
+    )
+    assert crm.column("orders", "order_no") == ["O1"]
+
+
+HOSTILE = [
+    "O1' OR '1'='1",
+    'O1"; DROP TABLE orders; --',
+    "O1\\",
+    "%",
+    "O_",
+    "o1",
+    "O1 ",
+    "\N{LATIN SMALL LETTER E WITH ACUTE}",
+    "e\N{COMBINING ACUTE ACCENT}",
+    "\N{PILE OF POO}",
+    ":order_no",
+    "%(order_no)s",
+]
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_a_hostile_key_names_itself_and_nothing_else(crm: Crm, key: str) -> None:
+    """Whatever it looks like."""
+    crm.fill(orders=[order_row("O1"), order_row(key), order_row("O2")])
+    assert crm.tell("erase", order(key)).counts["orders"] == 1
+    assert crm.column("orders", "order_no") == ["O1", "O2"]
+
+
+def test_a_key_that_no_row_can_have_finds_none(crm: Crm) -> None:
+    """NUL, where text cannot hold it."""
+    crm.fill(orders=[order_row("O1")])
+    assert crm.tell("erase", order("O1\0"), order("\0")).status == "nothing_held"
+    assert crm.column("orders", "order_no") == ["O1"]
+
+
+NAMES = ["O1", "o1", "O1 ", "O_1", "O%", "'", '"', "\\", "1", "01", "é", "e\u0301", "x" * 200]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    held=st.lists(
+        st.sampled_from(NAMES) | st.text(min_size=1, max_size=4), unique=True, max_size=8
+    ),
+    asked=st.lists(st.sampled_from(NAMES) | st.text(min_size=1, max_size=4), max_size=8),
+)
+def test_exactly_the_named_rows_are_erased(crm: Crm, held: list[str], asked: list[str]) -> None:
+    """Whatever is held, and whatever is asked for."""
+    usable = [one for one in held if "\0" not in one]
+    crm.fill(orders=[order_row(one) for one in usable])
+    records = [order(one) for one in asked] or [order("nobody's")]
+    crm.tell("erase", *records)
+    assert crm.column("orders", "order_no") == [one for one in usable if one not in asked]
+
+
+def test_five_hundred_records_are_erased_at_once(crm: Crm) -> None:
+    """As many as a command may name."""
+    crm.fill(orders=[order_row(f"O{n}") for n in range(600)])
+    assert crm.tell("erase", *(order(f"O{n}") for n in range(500))).counts["orders"] == 500
+    assert len(crm.column("orders", "order_no")) == 100
+
+
+def test_a_dry_run_shows_the_statements_and_does_nothing(crm: Crm) -> None:
+    """In their order."""
+    crm.fill(orders=[order_row("O1")])
+    steps = [str(one) for one in crm.adapter.steps(command(records=(order("O1"),)))]
+    assert [one.split(" WHERE")[0].split("\n")[0] for one in steps] == [
+        "DELETE FROM order_lines",
+        "DELETE FROM orders",
+    ]
+    assert crm.column("orders", "order_no") == ["O1"]
+
+
+def declared(tmp_path: Path, before: str, after: str) -> Path:
+    """The example's file with one thing changed."""
+    text = (EXAMPLE / "agent.yaml").read_text("utf-8")
+    assert before in text
+    file = tmp_path / "agent.yaml"
+    file.write_text(text.replace(before, after), "utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("      order_lines:\n", "      order_liens:\n", "adapter.sql.tables.order_liens"),
+        ("{order_no: keys.order_id, event_id", "{order_nr: keys.order_id, event_id", "match"),
+        ("disclose: [product", "disclose: [produce", "disclose"),
+        ("table: order_search", "table: order_sarch", "verify.table"),
+    ],
+)
+def test_tables_that_are_not_as_declared_are_named(
+    crm: Crm, tmp_path: Path, before: str, after: str, key: str
+) -> None:
+    """Before anything is obeyed, in their place in the file."""
+    url = crm.engine.url.render_as_string(hide_password=False)
+    with ExitStack() as stack, pytest.raises(InvalidConfiguration) as raised:
+        opened(url, declared(tmp_path, before, after), stack)
+    [problem] = raised.value.problems
+    assert key in problem.key
+    assert problem.line > 10

@@ -1,0 +1,141 @@
+"""The hook: what it gets, what it may answer, and what its silence means."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.agent import configuration
+from services.agent.adapters.hook import HookAdapter
+from services.agent.adapters.ports import Task
+from services.agent.results import BadResult, Result, TryAgain
+from tests.unit.agent.stage import T0, command, record
+
+EXAMPLE = Path(configuration.__file__).parent / "examples" / "hook"
+
+
+def hook(tmp_path: Path, body: str, timeout_seconds: float = 20.0) -> HookAdapter:
+    """A hook in Python, with the command in `told` and nothing of our environment."""
+    script = tmp_path / "hook.py"
+    script.write_text(f"import json, os, sys, time\ntold = json.load(sys.stdin)\n{body}\n", "utf-8")
+    return HookAdapter(
+        command=(sys.executable, "hook.py"),
+        directory=tmp_path,
+        timeout_seconds=timeout_seconds,
+        environment={"GIVEN": "yes"},
+    )
+
+
+def task(**further: Any) -> Task:
+    fields: dict[str, Any] = {"command": command(), "run": 1, "noted": None, "now": T0}
+    return Task(note=lambda _: None, **{**fields, **further})
+
+
+def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
+    """As JSON, in the directory of the file that names it."""
+    adapter = hook(
+        tmp_path,
+        "(open('told.json', 'w')).write(json.dumps(told))\n"
+        "print(json.dumps({'status': 'done', 'counts': {'files': 2}, 'detail': 'moved'}))",
+    )
+    assert adapter.carry_out(task(run=2)) == Result(
+        status="done", counts={"files": 2}, detail="moved"
+    )
+    told = json.loads((tmp_path / "told.json").read_text("utf-8"))
+    assert (told["run"], told["command"]["subject"]) == (2, "customer:C1")
+    assert told["command"]["valid_until"] == "2026-03-22T13:00:00Z"
+    assert told["command"]["records"][0]["keys"] == {"order_id": "O1"}
+
+
+def test_a_hook_finds_only_what_it_is_given_in_its_environment(tmp_path: Path) -> None:
+    """The agent's own secrets are not among that."""
+    adapter = hook(
+        tmp_path,
+        "counts = {name: 1 for name in os.environ if not name.startswith(('LC_', '__'))}\n"
+        "print(json.dumps({'status': 'done', 'counts': counts}))",
+    )
+    result = adapter.carry_out(task())
+    assert result.counts == {"GIVEN": 1}
+
+
+@pytest.mark.parametrize("code", [75, 1, 127])
+def test_an_exit_code_that_is_not_0_means_another_try(tmp_path: Path, code: int) -> None:
+    """Whatever it wrote before."""
+    adapter = hook(tmp_path, f'print(\'{{"status": "done"}}\'); sys.exit({code})')
+    with pytest.raises(TryAgain):
+        adapter.carry_out(task())
+
+
+def test_a_hook_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    """Its child does not outlive it either."""
+    adapter = hook(
+        tmp_path,
+        "import subprocess\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3);"
+        ' open("late", "w")\'])\n'
+        "time.sleep(60)",
+        timeout_seconds=1.0,
+    )
+    with pytest.raises(TryAgain, match="no answer in 1 s"):
+        adapter.carry_out(task())
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+    """It may be being installed."""
+    adapter = HookAdapter(
+        command=("./nothing",), directory=tmp_path, timeout_seconds=1, environment={}
+    )
+    with pytest.raises(TryAgain, match="FileNotFoundError"):
+        adapter.carry_out(task())
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "done",
+        "[]",
+        '{"status": "erased"}',
+        '{"status": "done", "rows": 1}',
+        '{"status": "done", "counts": {"rows": -1}}',
+        '{"status": "done", "counts": {"rows": true}}',
+        '{"status": "recalled"}',
+        '{"status": "done", "records": [{"type": "t", "id": "1", "data": {}}]}',
+        '{"status": "done", "detail": "two\\nlines"}',
+    ],
+)
+def test_what_is_no_result_is_refused_without_a_word_of_it(tmp_path: Path, output: str) -> None:
+    """Nothing is guessed, and nothing of it is told on."""
+    adapter = hook(tmp_path, f"sys.stdout.write({output!r})")
+    with pytest.raises(BadResult) as raised:
+        adapter.carry_out(task())
+    assert "two" not in str(raised.value)
+
+
+def test_the_example_erases_files_and_reads_again(tmp_path: Path) -> None:
+    """A file for each order, under its number; what it does not know it refuses to guess."""
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    for name in ("O1.txt", "O2.txt", "passwd"):
+        (letters / name).write_text("Sanne", "utf-8")
+    adapter = HookAdapter(
+        command=(sys.executable, str(EXAMPLE / "letters.py")),
+        directory=tmp_path,
+        timeout_seconds=20,
+        environment={"LETTERS": str(letters)},
+    )
+    verify = command("v", action="verify", verifies="erase")
+    assert adapter.carry_out(task(command=verify)).counts == {"letters": 1}
+    told = adapter.carry_out(task(command=command(action="disclose")))
+    assert [dict(one.data) for one in told.records] == [{"letter": "Sanne"}]
+    assert adapter.carry_out(task()).status == "done"
+    assert adapter.carry_out(task()).status == "nothing_held"
+    assert adapter.carry_out(task(command=verify)).counts == {"letters": 0}
+    escaping = command(records=(record("../letters/O2"), record("/etc/passwd")))
+    assert adapter.carry_out(task(command=escaping)).status == "failed"
+    assert sorted(one.name for one in letters.iterdir()) == ["O2.txt", "passwd"]

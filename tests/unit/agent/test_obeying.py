@@ -1,0 +1,390 @@
+"""What an agent does with the commands that reach it, whatever order, repetition or crash."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from services.agent import tables
+from services.agent.adapters.ports import Task
+from services.agent.commands import Command
+from services.agent.limits import TokenBucket
+from services.agent.results import BadResult, Pending, Result, TryAgain
+from services.bus import Undelivered
+from tests.unit.agent.stage import T0, Playing, Stage, command, command_id, record
+
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+
+
+class Killed(BaseException):
+    """The end of the process, as far as a test can play it."""
+
+
+def once(error: BaseException, result: Result | None = None) -> Playing:
+    """An adapter that fails at its first call, and then does it."""
+    left = [error]
+
+    def play(task: Task) -> Result:
+        if left:
+            raise left.pop()
+        return result or Result(status="done", counts={"orders": 1})
+
+    return Playing(play)
+
+
+def always(error: Exception) -> Playing:
+    """An adapter that fails at every call."""
+
+    def play(task: Task) -> Result:
+        raise error
+
+    return Playing(play)
+
+
+def test_a_command_is_carried_out_and_answered() -> None:
+    """With the counts that the system tells, on the message key of the command."""
+    stage = Stage(adapter=Playing())
+    assert stage.tell(command()) == ["done"]
+    [answer] = stage.answers()
+    assert (answer["command_id"], answer["attempt"]) == (command_id("c1"), 1)
+    assert (answer["counts"], answer["at"]) == ({"orders": 1}, T0)
+    assert stage.noted.sent_[0].key == b"customer:C1"
+
+
+def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
+    """With the same bytes, and so with the same acknowledgement id."""
+    stage = Stage(adapter=(adapter := Playing()))
+    stage.tell(command())
+    again = replace(command(), attempt=2, issued_at=T0 + HOUR)
+    assert stage.tell(again, again) == ["done"]
+    first, second = stage.noted.sent_
+    assert first.value == second.value
+    assert len(adapter.done) == 1
+
+
+def test_a_crash_between_doing_and_answering_repeats_the_doing() -> None:
+    """The second run knows that there was a first, and what that noted."""
+
+    def play(task: Task) -> Result:
+        if task.run == 1:
+            task.note({"orders": 3})
+            raise Killed
+        return Result(status="done", counts=task.noted or {})
+
+    stage = Stage(adapter=Playing(play))
+    stage.arrive(command())
+    with pytest.raises(Killed):
+        stage.obeying.step()
+    stage.start()
+    assert stage.obey() == ["done"]
+    assert stage.answers()[0]["counts"] == {"orders": 3}
+
+
+def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
+    """What was kept is sent; nothing is done twice."""
+    stage = Stage(adapter=(adapter := Playing()))
+    stage.arrive(command())
+    stage.obeying.step()
+    stage.start()
+    assert stage.obey() == ["done"]
+    assert len(adapter.done) == 1
+
+
+def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
+    """And meanwhile nothing is lost."""
+    stage = Stage(adapter=Playing())
+    stage.noted.broken.append(Undelivered("retention.acks.crm.v1", "no leader"))
+    assert stage.tell(command()) == []
+    assert stage.obey() == ["done"]
+
+
+def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
+    """What stays names nobody, and is enough to answer again."""
+    stage = Stage(adapter=Playing())
+    stage.tell(command())
+    with stage.ledger.transaction() as connection:
+        [row] = connection.execute(select(tables.entry)).all()
+    assert row.sealed is None
+    assert row.answer is not None
+
+
+def test_what_waits_names_nobody_in_clear() -> None:
+    """The inbox is a database like any other: it has backups, and readers."""
+    stage = Stage(adapter=Playing())
+    stage.arrive(command(records=(record("O-canary"),), subject="customer:C-canary"))
+    with stage.ledger.transaction() as connection:
+        for table in tables.metadata.sorted_tables:
+            for row in connection.execute(select(table)):
+                assert "canary" not in repr(row)
+
+
+def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> None:
+    """One second, then two; other subjects do not wait."""
+    down = TryAgain("connection refused")
+
+    def play(task: Task) -> Result:
+        if task.command.subject == "customer:C1" and task.run < 3:
+            raise down
+        return Result(status="done")
+
+    stage = Stage(adapter=Playing(play))
+    stage.arrive(command(), command("c2", subject="customer:C2"))
+    assert stage.obey() == ["done"]
+    assert stage.obey(0.9) == []
+    assert stage.obey(0.1) == []
+    assert stage.obey(1.9) == []
+    assert stage.obey(0.1) == ["done"]
+
+
+def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attempt() -> None:
+    """The controller repeats it: nothing is given up in silence."""
+    adapter = Playing()
+    stage = Stage(adapter=adapter, tries=1)
+    adapter.play = always(TryAgain("connection refused")).play
+    assert stage.tell(command()) == ["failed"]
+    assert stage.answers()[0]["detail"] == "connection refused"
+    assert stage.tell(command()) == ["failed"]
+    assert len(adapter.done) == 1
+    adapter.play = Playing().play
+    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["done"]
+    assert len({one["acknowledgement_id"] for one in stage.answers()}) == 2
+
+
+def test_what_is_no_result_is_answered_failed_at_once() -> None:
+    """Asking again would bring the same."""
+    stage = Stage(adapter=always(BadResult("it is no JSON")))
+    assert stage.tell(command()) == ["failed"]
+
+
+def test_a_fault_of_an_adapter_costs_no_other_command() -> None:
+    """It is tried again like anything else, and told by its kind only: its text may name somebody."""
+    stage = Stage(adapter=always(ValueError("customer C1")), tries=1)
+    assert stage.tell(command(), command("c2", subject="customer:C2")) == ["failed", "failed"]
+    assert stage.answers()[0]["detail"] == "the adapter failed (ValueError)"
+
+
+def test_partial_is_told_and_tried_anew() -> None:
+    """It is no end."""
+    stage = Stage(adapter=Playing(lambda task: Result(status="partial", counts={"orders": 1})))
+    assert stage.tell(command()) == ["partial"]
+    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["partial"]
+
+
+def test_an_expired_command_is_not_obeyed() -> None:
+    """On arrival, or when its time comes only later."""
+    stage = Stage(adapter=(adapter := Playing()))
+    late = command(valid_until=T0)
+    assert stage.tell(late) == ["failed"]
+    assert stage.answers()[0]["detail"] == "it had expired when it arrived"
+    stage.arrive(command("c2", valid_until=T0 + SECOND))
+    assert stage.obey(1) == ["failed"]
+    assert adapter.done == []
+
+
+def test_nothing_is_carried_out_before_its_time() -> None:
+    """And what waits for its time holds back no other."""
+    stage = Stage(adapter=Playing())
+    early = command(not_before=T0 + HOUR)
+    assert stage.tell(early, command("c2", seq=2)) == ["done"]
+    assert stage.answers()[0]["command_id"] == command_id("c2")
+    assert stage.obey(3599) == []
+    assert stage.obey(1) == ["done"]
+
+
+def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
+    """Also when the first has to be tried again."""
+    adapter = once(TryAgain("connection refused"))
+    stage = Stage(adapter=adapter)
+    assert stage.tell(command("c1"), command("c2", seq=2)) == []
+    assert stage.obey(1) == ["done", "done"]
+    assert adapter.done == [command_id(one) for one in ("c1", "c1", "c2")]
+
+
+def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
+    """A restriction that was lifted since must not come back; what is still wanted comes again."""
+    stage = Stage(adapter=(adapter := Playing()))
+    lift = command("lift", action="lift", seq=7, issued_at=T0 + HOUR)
+    restrict = command("restrict", action="restrict", seq=5)
+    assert stage.tell(lift, restrict) == ["done", "failed"]
+    assert adapter.done == [command_id("lift")]
+    anew = replace(restrict, attempt=2, issued_at=T0 + 2 * HOUR)
+    assert stage.tell(anew) == ["done"]
+
+
+def test_an_older_disclosure_is_no_danger() -> None:
+    """It changes nothing, and a check has its own time."""
+    stage = Stage(adapter=(adapter := Playing()))
+    newer = command("c7", seq=7, issued_at=T0 + HOUR)
+    assert stage.tell(newer, command("v5", action="verify", seq=5)) == ["done", "done"]
+    assert len(adapter.done) == 2
+
+
+def test_a_later_setting_of_the_clock_overrules_what_was_not_begun() -> None:
+    """On the same records only."""
+    stage = Stage(adapter=(adapter := Playing()))
+    old = command("old", epoch=1, seq=1, not_before=T0 + HOUR)
+    other = command("other", epoch=1, seq=2, not_before=T0 + HOUR, records=(record("O2"),))
+    new = command("new", epoch=2, seq=3)
+    assert sorted(stage.tell(old, other, new)) == ["done", "failed"]
+    assert stage.obey(3600) == ["done"]
+    assert adapter.done == [command_id("new"), command_id("other")]
+
+
+def test_what_supersedes_a_command_takes_its_place() -> None:
+    """The one that it names is not carried out any more."""
+    stage = Stage(adapter=(adapter := Playing()))
+    stage.arrive(command("old", not_before=T0 + HOUR))
+    assert sorted(stage.tell(command("new", seq=2, supersedes="old"))) == ["done", "failed"]
+    stage.obey(7200)
+    assert adapter.done == [command_id("new")]
+
+
+def recall() -> Command:
+    """What takes the first command back."""
+    return command("r1", action="recall", supersedes="c1", seq=2)
+
+
+def test_a_recall_stops_what_nobody_has_begun() -> None:
+    """It is answered at once, and the command is never carried out."""
+    stage = Stage(adapter=(adapter := Playing()))
+    stage.arrive(command(not_before=T0 + HOUR))
+    assert stage.tell(recall()) == ["recalled"]
+    assert stage.obey(7200) == []
+    assert adapter.done == []
+
+
+def test_a_recall_that_comes_before_its_command_stops_it_too() -> None:
+    """The command is then answered `recalled`, each time that it comes."""
+    stage = Stage(adapter=(adapter := Playing()))
+    assert stage.tell(recall()) == ["recalled"]
+    assert stage.tell(command()) == ["recalled"]
+    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    assert adapter.done == []
+
+
+def test_a_recall_of_what_is_done_comes_too_late() -> None:
+    """And says so."""
+    stage = Stage(adapter=Playing())
+    assert stage.tell(command(), recall()) == ["recalled"]
+    stage = Stage(adapter=Playing())
+    stage.tell(command())
+    assert stage.tell(recall()) == ["already_done"]
+
+
+def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
+    """What is left stays, and the answer says that something is gone."""
+    stage = Stage(adapter=(adapter := Playing(lambda task: Result(status="partial"))))
+    stage.tell(command())
+    assert stage.tell(recall()) == ["recalled"]
+    assert stage.answers()[-1]["detail"] == "it had been carried out in part"
+    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    assert len(adapter.done) == 1
+
+
+@pytest.mark.parametrize("status", ["recalled", "already_done"])
+def test_a_recall_of_what_was_begun_asks_the_system(status: str) -> None:
+    """Nobody else knows how far it came; the answer ends the command as well."""
+
+    def play(task: Task) -> Result:
+        if task.command.action == "recall":
+            assert task.recalls == "erase"
+            return Result(status=status)  # type: ignore[arg-type]  # one of the two above
+        raise TryAgain("no answer in time")
+
+    stage = Stage(adapter=(adapter := Playing(play)))
+    stage.tell(command())
+    assert stage.tell(recall()) == [status]
+    assert stage.obey(3600) == []
+    assert len(adapter.done) == 2
+
+
+def test_a_processor_that_takes_days_outlives_the_process() -> None:
+    """Its answer counts once; until then it is not asked again before its time."""
+    day = timedelta(days=1)
+    stage = Stage(adapter=(adapter := Playing(lambda task: Pending(ask_again_at=task.now + day))))
+    assert stage.tell(command()) == []
+    stage.start()
+    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == []
+    assert stage.obeying.told(command_id("c1"), Result(status="done", counts={"rows": 2}))
+    assert not stage.obeying.told(command_id("c1"), Result(status="failed"))
+    assert stage.obey() == ["done"]
+    assert stage.answers()[0]["attempt"] == 2
+    assert len(adapter.done) == 1
+
+
+def test_a_processor_that_stays_silent_is_asked_again() -> None:
+    """As long as an attempt is valid; each tells how often it was asked."""
+    day = timedelta(days=1)
+    stage = Stage(adapter=(adapter := Playing(lambda task: Pending(ask_again_at=task.now + day))))
+    stage.tell(command())
+    stage.obey(24 * 3600)
+    assert [task.run for task in adapter.tasks] == [1, 2]
+    stage.obey(7 * 24 * 3600)
+    assert len(adapter.tasks) == 2
+
+
+def test_what_a_processor_has_holds_back_no_other() -> None:
+    """Days are long."""
+    plays: dict[str, Result | Pending] = {
+        command_id("c1"): Pending(ask_again_at=T0 + HOUR),
+        command_id("c2"): Result(status="done"),
+    }
+    stage = Stage(adapter=Playing(lambda task: plays[task.command.command_id]))
+    assert stage.tell(command("c1"), command("c2", seq=2)) == ["done"]
+
+
+def test_a_system_is_not_asked_faster_than_it_may_be() -> None:
+    """Two at once, then one a second."""
+    bucket = TokenBucket(per_second=1, burst=2)
+    stage = Stage(adapter=Playing(), bucket=bucket)
+    subjects = [f"customer:C{n}" for n in range(5)]
+    stage.arrive(*(command(one, subject=one) for one in subjects))
+    assert [len(stage.obey(seconds)) for seconds in (0, 0.5, 0.5, 1, 1)] == [2, 0, 1, 1, 1]
+
+
+def test_what_was_answered_is_forgotten_once_it_can_no_longer_be_replayed() -> None:
+    """Before that a replay finds that it was done; after it, that it has expired."""
+    stage = Stage(adapter=(adapter := Playing()))
+    stage.tell(command())
+    keep = timedelta(days=30)
+    assert stage.inbox.forget(T0 + timedelta(days=37), keep) == 0
+    assert stage.inbox.forget(T0 + timedelta(days=37) + SECOND, keep) == 1
+    stage.now = T0 + timedelta(days=38)
+    assert stage.tell(command()) == ["failed"]
+    assert len(adapter.done) == 1
+
+
+def test_the_answer_counts_what_is_open() -> None:
+    """For whoever looks on."""
+    stage = Stage(adapter=Playing(lambda task: Pending(ask_again_at=T0 + HOUR)))
+    stage.arrive(command("c1"), command("c2", not_before=T0 + HOUR, seq=2))
+    assert stage.inbox.counted() == {"waiting": 2}
+    stage.obey()
+    assert stage.inbox.counted() == {"waiting": 1, "pending": 1}
+    assert stage.inbox.oldest() == T0
+
+
+def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
+    """Of many commands with a kill at each, all are answered done."""
+    kills = {command_id(f"c{n}") for n in range(20)}
+
+    def play(task: Task) -> Result:
+        if task.command.command_id in kills:
+            kills.discard(task.command.command_id)
+            raise Killed
+        return Result(status="done")
+
+    stage = Stage(adapter=(adapter := Playing(play)))
+    stage.arrive(*(command(f"c{n}", subject=f"customer:C{n}") for n in range(20)))
+    while kills:
+        with suppress(Killed):
+            stage.obeying.step()
+        stage.start()
+    stage.obey()
+    assert sorted({one["command_id"] for one in stage.answers()}) == sorted(set(adapter.done))
+    assert len(stage.answers()) == 20

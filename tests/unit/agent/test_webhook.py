@@ -1,0 +1,225 @@
+"""The webhook: signed requests, what each status code means, and answers that come days later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from threading import Thread
+from typing import Any
+
+import httpx2
+import pytest
+
+from services.agent.adapters.ports import Task
+from services.agent.adapters.webhook import (
+    Later,
+    WebhookAdapter,
+    ed25519_headers,
+    hmac_headers,
+)
+from services.agent.callbacks import serving
+from services.agent.examples.webhook.mailer import Mailer, server
+from services.agent.results import BadResult, Pending, Result, TryAgain
+from services.vault.keyring import Keyring, new_key
+from services.vault.signing import Signer, Unverifiable, Verifier
+from tests.unit.agent.stage import T0, Stage, command, command_id
+
+SECRET = b"a secret that both know"
+Answering = Callable[[httpx2.Request], httpx2.Response]
+
+
+def task() -> Task:
+    return Task(command=command(), run=1, noted=None, note=lambda _: None, now=T0)
+
+
+def webhook(answering: Answering, later: Later | None = None) -> WebhookAdapter:
+    """An adapter whose service answers so."""
+    return WebhookAdapter(
+        client=httpx2.Client(transport=httpx2.MockTransport(answering)),
+        url="https://mailer.example/commands",
+        sign=hmac_headers(SECRET),
+        later=later,
+    )
+
+
+def with_code(code: int, **headers: str) -> Answering:
+    return lambda _: httpx2.Response(code, headers=headers, content=b'{"status": "done"}')
+
+
+def test_200_is_the_result() -> None:
+    """In the body."""
+    assert webhook(with_code(200)).carry_out(task()) == Result(status="done")
+
+
+def test_a_request_is_signed_with_the_shared_secret() -> None:
+    """As the example checks it: a changed body or an old request is refused."""
+    seen: list[httpx2.Request] = []
+
+    def answering(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json={"status": "done"})
+
+    webhook(answering).carry_out(task())
+    [request] = seen
+    timestamp, signature = (
+        request.headers["termijn-timestamp"],
+        request.headers["termijn-signature"],
+    )
+    mailer = Mailer(SECRET, slow=False, now=T0.timestamp)
+    assert mailer.take(timestamp, signature, request.content)[0] == 200
+    assert mailer.take(timestamp, signature, request.content + b" ")[0] == 403
+    assert mailer.take(str(int(timestamp) + 1), signature, request.content)[0] == 403
+    late = Mailer(SECRET, slow=False, now=lambda: T0.timestamp() + 301)
+    assert late.take(timestamp, signature, request.content)[0] == 403
+
+
+def test_a_request_can_be_signed_with_the_systems_own_key() -> None:
+    """Over url, timestamp and body, as messages on the bus are over topic, key and value."""
+    key = new_key()
+    headers = ed25519_headers(Signer(lambda: Keyring((key,))), "https://m")(b"body", T0)
+    verifier = Verifier(lambda: Keyring((key.public(),)))
+    signature = bytes.fromhex(headers["termijn-signature"].removeprefix("ed25519="))
+    given = [
+        ("termijn-key-id", headers["termijn-key-id"].encode()),
+        ("termijn-signature", signature),
+    ]
+    at = headers["termijn-timestamp"].encode()
+    assert verifier.verify("https://m", at, b"body", given, T0) == key.key_id
+    with pytest.raises(Unverifiable):
+        verifier.verify("https://other", at, b"body", given, T0)
+
+
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])
+def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
+    """After as long as it says."""
+    with pytest.raises(TryAgain) as raised:
+        webhook(with_code(code, **{"retry-after": "7"})).carry_out(task())
+    assert raised.value.after_seconds == 7
+
+
+@pytest.mark.parametrize("code", [204, 301, 307, 400, 401, 403, 404, 410])
+def test_anything_else_has_failed(code: int) -> None:
+    """And is told; a redirect is not followed."""
+    result = webhook(with_code(code, location="https://elsewhere.example")).carry_out(task())
+    assert result == Result(status="failed", detail=f"the service answered {code}")
+
+
+def test_a_service_that_cannot_be_reached_is_asked_again() -> None:
+    """The reason names no address."""
+
+    def answering(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("customer C1")
+
+    with pytest.raises(TryAgain, match=r"cannot be reached \(ConnectError\)"):
+        webhook(answering).carry_out(task())
+
+
+def test_202_needs_a_callback() -> None:
+    """Else nobody would ever hear of it."""
+    with pytest.raises(BadResult):
+        webhook(with_code(202)).carry_out(task())
+
+
+def test_202_waits_for_the_callback() -> None:
+    """The request says where to, and with which token."""
+    seen: list[Any] = []
+
+    def answering(request: httpx2.Request) -> httpx2.Response:
+        seen.append(json.loads(request.content))
+        return httpx2.Response(202)
+
+    hours = timedelta(hours=24)
+    later = Later(url="https://agent/cb/", token=lambda id: f"t-{id}", ask_again_after=hours)
+    assert webhook(answering, later).carry_out(task()) == Pending(ask_again_at=T0 + hours)
+    id = command_id("c1")
+    assert seen[0]["callback"] == {"url": f"https://agent/cb/{id}", "token": f"t-{id}"}
+
+
+@contextmanager
+def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, Stage, int]]:
+    """The example's service and an agent beside it, over real sockets."""
+    mailer = Mailer(SECRET, slow=slow, now=T0.timestamp)
+    service = server(mailer, 0)
+    thread = Thread(target=service.serve_forever)
+    thread.start()
+    stages: list[Stage] = []
+
+    def token(id: str) -> str:
+        return stages[0].inbox.keyed("callback", id.encode())
+
+    def tell(command_id: str, document: Any) -> bool:
+        return stages[0].obeying.tell(command_id, document)
+
+    try:
+        with (
+            httpx2.Client(trust_env=False) as client,
+            serving("127.0.0.1", 0, token, tell) as port,
+        ):
+            adapter = WebhookAdapter(
+                client=client,
+                url=f"http://127.0.0.1:{service.server_port}/commands",
+                sign=hmac_headers(SECRET),
+                later=Later(
+                    url=f"http://127.0.0.1:{port}/callbacks",
+                    token=token,
+                    ask_again_after=timedelta(hours=24),
+                ),
+            )
+            stages.append(Stage(adapter=adapter))
+            yield mailer, stages[0], port
+    finally:
+        service.shutdown()
+        service.server_close()
+        thread.join()
+
+
+def test_the_example_erases_at_once() -> None:
+    """And what is read again is gone."""
+    with mailer_stage(slow=False) as (mailer, stage, _):
+        mailer.recipients.update({"O1": "sanne@example.org", "O2": "piet@example.org"})
+        assert stage.tell(command()) == ["done"]
+        assert mailer.recipients == {"O2": "piet@example.org"}
+        verify = command("v", action="verify", verifies="erase", seq=2)
+        assert stage.tell(verify) == ["done"]
+        assert stage.answers()[-1]["counts"] == {"recipients": 0}
+
+
+def post(request: dict[str, Any], result: Any, token: str | None = None) -> int:
+    """What the service does when it has done what it was asked."""
+    headers = {"authorization": f"Bearer {token or request['callback']['token']}"}
+    return httpx2.post(
+        request["callback"]["url"], json=result, headers=headers, trust_env=False
+    ).status_code
+
+
+def test_the_example_erases_days_later() -> None:
+    """The agent was started anew meanwhile; the token still fits, and only that command's."""
+    with mailer_stage(slow=True) as (mailer, stage, _):
+        mailer.recipients["O1"] = "sanne@example.org"
+        assert stage.tell(command(), command("c2", subject="customer:C2")) == []
+        first, second = sorted(mailer.waiting, key=lambda one: str(one["command"]["subject"]))
+        stage.start()
+        result = mailer.carry_out(first["command"])
+        assert post(first, result, token=second["callback"]["token"]) == 401
+        assert post(first, result, token="x") == 401
+        assert post(first, {"status": "erased"}) == 400
+        assert post(first, result) == 200
+        assert post(first, result) == 409
+        assert stage.obey() == ["done"]
+        assert stage.answers()[0]["counts"] == {"recipients": 1}
+
+
+def test_the_example_takes_back_what_waits_for_its_night() -> None:
+    """The recall reaches it, although the command is with it already."""
+    with mailer_stage(slow=True) as (mailer, stage, _):
+        mailer.recipients["O1"] = "sanne@example.org"
+        stage.tell(command())
+        recall = command("r", action="recall", supersedes="c1", seq=2)
+        assert stage.tell(recall) == ["recalled"]
+        assert mailer.waiting == []
+        assert stage.tell(replace(command(), attempt=2, issued_at=T0 + timedelta(hours=1))) == [
+            "recalled"
+        ]
