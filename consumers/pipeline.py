@@ -65,6 +65,12 @@ class Work(Protocol):
 class Observer(Protocol):
     """Who wants to know how the loop fares: metrics and logs."""
 
+    def went_round(self) -> None:
+        """The loop went round."""
+
+    def able(self) -> None:
+        """The role has joined its group, and reaches the bus and the ledger."""
+
     def applied(self, messages: int, seconds: float) -> None:
         """A batch was applied."""
 
@@ -96,6 +102,7 @@ class Pipeline:
     _next: dict[Partition, int] = field(default_factory=dict)
     _known: dict[Partition, int | None] = field(default_factory=dict)
     _gaps: list[Gap] = field(default_factory=list)
+    _joined: bool = False
     _paused: bool = False
 
     def run(self, stop: Event) -> None:
@@ -128,6 +135,7 @@ class Pipeline:
                 self._look(consumer)
                 looked = monotonic()
             self._batch(consumer)
+            self.observer.went_round()
 
     def _batch(self, consumer: Consumer) -> None:
         started = monotonic()
@@ -183,6 +191,7 @@ class Pipeline:
             self.observer.tried_again(error.str())
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined = True
         ids = self.bus.topic_ids({one.topic for one in partitions})
         for one in partitions:
             log = Log(
@@ -226,6 +235,7 @@ class Pipeline:
     def _forget(self) -> None:
         for state in (self._logs, self._known, self._next):
             state.clear()
+        self._joined = False
         self._gaps.clear()  # one that is not noted yet is found again, as the ledger then sees it
 
     def _look(self, consumer: Consumer) -> None:
@@ -244,6 +254,8 @@ class Pipeline:
         except (BusUnavailable, DBAPIError) as cause:
             self.observer.tried_again(f"{type(cause).__name__}: {cause}")
             return
+        if self._joined:
+            self.observer.able()
         if paused:
             consumer.pause(consumer.assignment())
         elif self._paused:

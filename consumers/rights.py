@@ -29,7 +29,13 @@ _REST_SECONDS = 1.0
 
 
 class Observer(Protocol):
-    """Who wants to know that a round is done again."""
+    """Who wants to know how the rounds fare."""
+
+    def went_round(self) -> None:
+        """A round was tried."""
+
+    def able(self) -> None:
+        """A round was done."""
 
     def tried_again(self, why: str) -> None:
         """A round was not done and is done again."""
@@ -71,15 +77,24 @@ class Corrections:
         return data if data["right"] == "rectification" else None
 
 
-def answer(answering: Answering, observer: Observer, stop: Event, seconds: float) -> None:
-    """Answer requests, round after round, until `stop` is set."""
+def answer(
+    answering: Answering,
+    measure: Callable[[], None],
+    observer: Observer,
+    stop: Event,
+    seconds: float,
+) -> None:
+    """Answer requests, and measure what is owed, round after round, until `stop` is set."""
     while not stop.is_set():
         try:
             answering.round()
+            measure()
         except (BusUnavailable, Undelivered, DBAPIError) as cause:
             observer.tried_again(f"{type(cause).__name__}: {cause}")
             stop.wait(_REST_SECONDS)
         else:
+            observer.went_round()
+            observer.able()
             stop.wait(seconds)
 
 

@@ -36,7 +36,7 @@ ROLE = "tagger"
 class Observer(Protocol):
     """Who wants to know what was tagged and what was parked."""
 
-    def tagged(self, event_type: str, events: int) -> None:
+    def tagged(self, event_type: str, events: int, at: datetime) -> None:
         """Events of that type were tagged."""
 
     def parked(self, letter: DeadLetter) -> None:
@@ -86,7 +86,7 @@ class Tagger:
 
         self.ledger.write(write)
         for event_type, events in tagged.items():
-            self.observer.tagged(event_type, events)
+            self.observer.tagged(event_type, events, now)
         for letter in parked:
             self.observer.parked(letter)
 

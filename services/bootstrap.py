@@ -6,11 +6,13 @@ Everything opens on one `ExitStack` and closes in reverse; importing opens nothi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from platform import python_version
 from threading import Event
-from time import monotonic, sleep
+from time import sleep
 
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from sqlalchemy.exc import DBAPIError
@@ -27,8 +29,9 @@ from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.events import CloudEvent
 from schemas.registry import Registry
-from services import logs
+from services import logs, serving
 from services.bus import Bus, BusUnavailable, Undelivered
+from services.census import Census
 from services.deleter import loop
 from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.outlet import BusOutlet
@@ -37,15 +40,18 @@ from services.deleter.sight import BusSight
 from services.forwarding import Forwarder
 from services.ledger import policies, schema
 from services.ledger.database import Ledger, database_now, open_ledger
+from services.measuring import Measuring
 from services.metrics import PORTS, Metrics
 from services.observing import Observer
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
 from services.publishing import Publisher
 from services.rights.answering import Answering
+from services.rights.counting import count as count_rights
 from services.rights.enclosing import RequestEnclosures
 from services.rights.keys import RequestKeys
 from services.sample.systems import SHOWN, Behaviour, Systems
+from services.serving import Health
 from services.settings import Settings
 from services.status import look
 from services.tags import Tags
@@ -252,14 +258,20 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 validity=timedelta(seconds=deleting.validity_seconds),
             ),
         )
-        looked = float("-inf")
+        census = Census(policy=policy)
+
+        def measure() -> None:
+            with ledger.transaction() as connection:
+                at = database_now(connection)
+                observer.disagreed((now() - at).total_seconds())
+                observer.looked(look(connection, policy, at, history=False))
+                observer.counted(census.step(connection, at))
+
+        measuring = Measuring(measure=measure, seconds=_LOOK_SECONDS)
         while not stop.is_set():
             try:
+                measuring.now_and_then()
                 handled = deleter.round()
-                if monotonic() - looked > _LOOK_SECONDS:
-                    with ledger.transaction() as connection:
-                        observer.looked(look(connection, policy, database_now(connection)))
-                    looked = monotonic()
             except ClockDisagreement as cause:
                 observer.disagreed(cause.seconds)
                 observer.tried_again(str(cause))
@@ -268,6 +280,8 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.tried_again(f"{type(cause).__name__}: {cause}")
                 stop.wait(_WAIT_SECONDS)
             else:
+                observer.went_round()
+                observer.able()
                 if not handled:
                     stop.wait(deleting.rest_seconds)
 
@@ -278,7 +292,8 @@ def run_rights(settings: Settings, stop: Event) -> None:
         ledger = opened.ledger()
         policy = opened.agreed(ledger)
         bus, codec = opened.bus(), opened.codec()
-        observer = _observer(opened, rights.ROLE, policy)
+        seconds = settings.answering.round_seconds
+        observer = _observer(opened, rights.ROLE, policy, rest_seconds=seconds)
         needed = topics(policy)
         bus.ensure(needed.all)
         publisher = Publisher(policy=policy, codec=codec, sender=bus.sender())
@@ -300,6 +315,12 @@ def run_rights(settings: Settings, stop: Event) -> None:
             for topic in needed.business.values()
             if policy.events[topic.schema].act == "request-received"
         }
+
+        def measure() -> None:
+            with ledger.transaction() as connection:
+                observer.owed(count_rights(connection, policy, database_now(connection)))
+
+        measuring = Measuring(measure=measure, seconds=_LOOK_SECONDS)
         corrections = Pipeline(
             role=rights.ROLE,
             bus=bus,
@@ -309,14 +330,13 @@ def run_rights(settings: Settings, stop: Event) -> None:
             work=rights.Corrections(
                 codec=codec, topics=asked, ledger=ledger, keys=RequestKeys(seal=opened.seal())
             ),
-            observer=observer,
+            observer=observer.beside("reading") if asked else observer,
             now=now,
             batch=settings.kafka.batch,
             batch_seconds=settings.kafka.batch_seconds,
         )
-        seconds = settings.answering.round_seconds
         rights.beside(
-            lambda: rights.answer(answering, observer, stop, seconds),
+            lambda: rights.answer(answering, measuring.now_and_then, observer, stop, seconds),
             lambda: corrections.run(stop) if asked else _wait(stop),
             stop,
         )
@@ -358,26 +378,23 @@ def sample_systems(settings: Settings, policy: Policy, silent: Sequence[str] = (
     return Systems(policy=policy, directory=directory, behaviours=behaviours)
 
 
-def _observer(opened: Root, role: str, policy: Policy) -> Observer:
+def _observer(opened: Root, role: str, policy: Policy, *, rest_seconds: float = 0.0) -> Observer:
     settings = opened.settings.operating
     logs.configure(settings.log_form)
     metrics = Metrics()
     metrics.set("termijn_role_info", 1, role=role, policy=policy.policy, version=policy.version)
-    port = opened.stack.enter_context(_served(metrics, settings.metrics_port, PORTS[role]))
+    metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
+    if role == tagger.ROLE:  # it has been silent since now
+        metrics.set("termijn_last_tagged_timestamp_seconds", now().timestamp())
+    health = Health(bound_seconds=settings.hang_seconds + rest_seconds)
+    loop = health.loop(role)
+    port = opened.stack.enter_context(
+        serving.served_near(metrics.registry, health, settings.metrics_port, PORTS[role])
+    )
     log = logs.logger(role)
     log.info("started", metrics=f"http://127.0.0.1:{port}/metrics", policy=policy.version)
     opened.stack.callback(log.info, "stopped")
-    return Observer(role=role, metrics=metrics, log=log)
-
-
-def _served(metrics: Metrics, asked: int, usual: int) -> AbstractContextManager[int]:
-    """Serve metrics on the port asked for; else on the role's own, or any where that is taken."""
-    try:
-        return metrics.served(asked or usual)
-    except OSError:
-        if asked:
-            raise
-        return metrics.served(0)
+    return Observer(role=role, metrics=metrics, log=log, loop=loop)
 
 
 def sight(bus: Bus, ledger: Ledger, needed: Topics, patience: timedelta) -> BusSight:

@@ -38,10 +38,13 @@ from services.agent.together import run_together
 from services.bus import Bus
 from services.ledger.database import Ledger, open_ledger
 from services.metrics import PORTS, Metrics
+from services.serving import Health, served_near
 from services.vault.keyfiles import DELETER, KeyDirectory, KeyFile
 from services.vault.sealing import Seal, read_or_make_key
 
 _LOOK_SECONDS = 5.0
+_HANGS_AFTER = timedelta(minutes=2)
+"""A loop that has not gone round for longer is not alive."""
 _BATCH = 200
 _BATCH_SECONDS = 0.2
 
@@ -186,13 +189,10 @@ def _own_keys(file: KeyFile) -> Callable[[datetime], Sequence[str]]:
 def _observer(opened: Agent, log_form: str) -> AgentObserver:
     logs.configure(log_form)
     metrics = Metrics()
+    health = Health(bound_seconds=_HANGS_AFTER.total_seconds())
+    loop = health.loop(ROLE)
     asked = opened.loaded.configuration.metrics_port
-    try:
-        port = opened.stack.enter_context(metrics.served(asked or PORTS[ROLE]))
-    except OSError:
-        if asked:
-            raise
-        port = opened.stack.enter_context(metrics.served(0))
+    port = opened.stack.enter_context(served_near(metrics.registry, health, asked, PORTS[ROLE]))
     log = logs.logger(ROLE)
     log.info(
         "started",
@@ -200,4 +200,4 @@ def _observer(opened: Agent, log_form: str) -> AgentObserver:
         system=opened.loaded.configuration.system,
     )
     opened.stack.callback(log.info, "stopped")
-    return AgentObserver(role=ROLE, metrics=metrics, log=log)
+    return AgentObserver(role=ROLE, metrics=metrics, log=log, loop=loop)

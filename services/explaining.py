@@ -47,7 +47,7 @@ def explain(
                     event=event,
                     holding=view.holding,
                     window=view,
-                    state=_state(view, event.id, own, now),
+                    state=state_of(view, event.id, own, now),
                 )
             )
     return sorted(
@@ -94,7 +94,8 @@ class Known:
         return rank[0] if rank and move == "end" else None
 
 
-def _state(view: Window, event: str, own: Standing, now: datetime) -> State:
+def state_of(view: Window, event: str, own: Standing, now: datetime) -> State:
+    """What a holding is at an instant, UTC: `event` is its event's id, `own` its subject's standing."""
     ends_at = view.ends_at
     held = rights.under_hold(now, event, own)
     if held and (ends_at is None or ends_at > now or rights.free_at(ends_at, event, own) is None):

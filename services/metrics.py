@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client import start_http_server as _serve
 
-HOST = "127.0.0.1"
 PORTS: Mapping[str, int] = {
     "tagger": 9501,
     "recorder": 9502,
@@ -22,6 +19,8 @@ PORTS: Mapping[str, int] = {
 """The port of each role's `/metrics`, unless a setting says another."""
 
 _LATENESS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
+_ANSWER = (1.0, 15.0, 60.0, 300.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 259_200.0, 604_800.0)
+_PROOF = (60.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 604_800.0, 1_209_600.0, 2_592_000.0)
 _BATCH = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
@@ -38,16 +37,54 @@ class Metric:
 
 CATALOGUE: tuple[Metric, ...] = (
     Metric(
+        name="termijn_requests_open",
+        kind="gauge",
+        meaning="Requests of data subjects that are not answered, by right and state.",
+        labels=("right", "state"),
+    ),
+    Metric(
+        name="termijn_request_left_seconds",
+        kind="gauge",
+        meaning="Time to the statutory limit of the open request that has least left, by right.",
+        labels=("right",),
+    ),
+    Metric(
+        name="termijn_requests_late",
+        kind="gauge",
+        meaning="Open requests past their statutory limit.",
+    ),
+    Metric(
         name="termijn_requests_concluded_total",
         kind="counter",
         meaning="Requests of data subjects that were answered or refused, by right and outcome.",
         labels=("right", "outcome"),
     ),
     Metric(
+        name="termijn_holds_open",
+        kind="gauge",
+        meaning="Holds that keep data from being erased until they are released.",
+    ),
+    Metric(
+        name="termijn_holdings",
+        kind="gauge",
+        meaning="Holdings by rule, system and state; estimated until all are counted.",
+        labels=("rule", "system", "state"),
+    ),
+    Metric(
+        name="termijn_holdings_counted_ratio",
+        kind="gauge",
+        meaning="How much of the ledger the count of holdings is based on; 1 once all is counted.",
+    ),
+    Metric(
         name="termijn_events_tagged_total",
         kind="counter",
         meaning="Business events tagged, by type.",
         labels=("type",),
+    ),
+    Metric(
+        name="termijn_last_tagged_timestamp_seconds",
+        kind="gauge",
+        meaning="When business events were tagged last, or the tagger started.",
     ),
     Metric(
         name="termijn_dead_letters_total",
@@ -108,7 +145,8 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         name="termijn_oldest_overdue_seconds",
         kind="gauge",
-        meaning="How far past its erase_by the oldest command is that is not carried out.",
+        meaning="How far past its erase_by the oldest command is that is not carried out, by system.",
+        labels=("system",),
     ),
     Metric(
         name="termijn_lateness_seconds",
@@ -140,6 +178,20 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="counter",
         meaning="Answers of systems, by status.",
         labels=("system", "status"),
+    ),
+    Metric(
+        name="termijn_acknowledgement_seconds",
+        kind="histogram",
+        meaning="Time from the first sending of a command to the answer that settled it, by system.",
+        labels=("system",),
+        buckets=_ANSWER,
+    ),
+    Metric(
+        name="termijn_proof_seconds",
+        kind="histogram",
+        meaning="Time from the due instant to the proof that nothing is left, by system.",
+        labels=("system",),
+        buckets=_PROOF,
     ),
     Metric(
         name="termijn_acknowledgements_suspicious_total",
@@ -238,6 +290,12 @@ CATALOGUE: tuple[Metric, ...] = (
         meaning="Always 1; the labels tell which role runs under which policy version.",
         labels=("role", "policy", "version"),
     ),
+    Metric(
+        name="termijn_build_info",
+        kind="gauge",
+        meaning="Always 1; the labels tell the version of Termijn and of Python.",
+        labels=("version", "python"),
+    ),
 )
 
 
@@ -261,7 +319,11 @@ class Metrics:
         self._labelled(name, labels).observe(max(0.0, value))
 
     def replace(
-        self, name: str, values: Mapping[tuple[str, str], float] | Mapping[tuple[str], float]
+        self,
+        name: str,
+        values: Mapping[tuple[str], float]
+        | Mapping[tuple[str, str], float]
+        | Mapping[tuple[str, str, str], float],
     ) -> None:
         """Set a labelled gauge to exactly these values; what is not among them is gone."""
         gauge = self._known[name]
@@ -272,25 +334,6 @@ class Metrics:
     def text(self) -> str:
         """The metrics as Prometheus reads them."""
         return generate_latest(self.registry).decode()
-
-    def served(self, port: int) -> AbstractContextManager[int]:
-        """Serve `/metrics` on loopback from now until the context ends, which gives the port.
-
-        Raises:
-            OSError: the port is taken; port 0 takes any.
-        """
-        server, thread = _serve(port, HOST, self.registry)
-
-        @contextmanager
-        def serving() -> Iterator[int]:
-            try:
-                yield server.server_port
-            finally:
-                server.shutdown()
-                server.server_close()
-                thread.join()
-
-        return serving()
 
     def _labelled(self, name: str, labels: Mapping[str, str]) -> Any:
         metric = self._known[name]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 
+from services.census import Counted as Holdings
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
 from services.ledger.dead_letters import DeadLetter
@@ -16,6 +17,8 @@ from services.ledger.positions import Gap
 from services.ledger.recording import Recorded
 from services.ledger.states import OUTSTANDING
 from services.metrics import Metrics
+from services.rights.counting import Counted as Rights
+from services.serving import Loop
 from services.status import Status
 
 
@@ -26,7 +29,21 @@ class Observer:
     role: str
     metrics: Metrics
     log: structlog.typing.FilteringBoundLogger
+    loop: Loop
+    """How it fares, for `/livez` and `/readyz`."""
     _blind: bool = field(default=False)
+
+    def beside(self, name: str) -> Observer:
+        """The same for another loop of the role."""
+        return replace(self, loop=self.loop.beside(name))
+
+    def went_round(self) -> None:
+        """The role's loop went round."""
+        self.loop.went_round()
+
+    def able(self) -> None:
+        """The role does its work."""
+        self.loop.able()
 
     def applied(self, messages: int, seconds: float) -> None:
         """A batch was applied."""
@@ -41,6 +58,7 @@ class Observer:
     def tried_again(self, why: str) -> None:
         """A batch was not applied and is read again."""
         self.metrics.count("termijn_batches_tried_again_total", role=self.role)
+        self.loop.hindered("tries again; its log says why")
         self.log.warning("read a batch again", why=why.partition("\n")[0])
 
     def gap(self, gap: Gap) -> None:
@@ -60,9 +78,10 @@ class Observer:
         self.metrics.count("termijn_requests_concluded_total", right=right, outcome=outcome)
         self.log.info("concluded a request", right=right, outcome=outcome)
 
-    def tagged(self, event_type: str, events: int) -> None:
-        """Events of that type were tagged."""
+    def tagged(self, event_type: str, events: int, at: datetime) -> None:
+        """Events of that type were tagged at an instant, UTC."""
         self.metrics.count("termijn_events_tagged_total", events, type=event_type)
+        self.metrics.set("termijn_last_tagged_timestamp_seconds", at.timestamp())
 
     def parked(self, letter: DeadLetter) -> None:
         """A message was parked."""
@@ -97,6 +116,9 @@ class Observer:
                 system=answer.system,
                 command=str(answer.command_id),
             )
+        if settled.took is not None:
+            took = settled.took.total_seconds()
+            self.metrics.observe("termijn_acknowledgement_seconds", took, system=answer.system)
         if settled.suspicious:
             self.metrics.count("termijn_acknowledgements_suspicious_total", system=answer.system)
         self.log.debug(
@@ -131,13 +153,17 @@ class Observer:
             self.log.warning("waited for unread events", partitions=len(spots), first=spots[0])
         self._blind = bool(spots)
 
-    def sent(self, commands: Sequence[Sent]) -> None:
-        """These commands went out."""
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None = None) -> None:
+        """These commands went out; what was due by `nothing_due_at` became known only after it.
+
+        That was overdue on arrival, which is counted apart and is nobody's lateness here.
+        """
         for one in commands:
             system, action = one.system, one.action
             self.metrics.count("termijn_commands_sent_total", system=system, action=action)
             if one.attempt == 1:
-                late = (one.at - one.due_at).total_seconds()
+                since = max(one.due_at, nothing_due_at or one.due_at)
+                late = (one.at - since).total_seconds()
                 self.metrics.observe("termijn_lateness_seconds", late, system=system, action=action)
         if commands:
             self.log.info("sent commands", commands=len(commands))
@@ -161,9 +187,11 @@ class Observer:
         metrics.set("termijn_due_backlog", status.due)
         zero = timedelta()
         due = status.at - status.oldest_due_at if status.oldest_due_at else zero
-        overdue = status.at - status.oldest_overdue_by if status.oldest_overdue_by else zero
         metrics.set("termijn_oldest_due_seconds", due.total_seconds())
-        metrics.set("termijn_oldest_overdue_seconds", overdue.total_seconds())
+        metrics.replace(
+            "termijn_oldest_overdue_seconds",
+            {(k,): (status.at - by).total_seconds() for k, by in status.overdue_by.items()},
+        )
         metrics.set("termijn_gaps", len(status.gaps))
         metrics.set("termijn_stops", len(status.stops))
         metrics.replace(
@@ -179,3 +207,19 @@ class Observer:
         metrics.replace(
             "termijn_clocks_open_too_long", {(k,): v for k, v in status.open_too_long.items()}
         )
+
+    def counted(self, holdings: Holdings) -> None:
+        """The census of the holdings went a step further."""
+        self.metrics.replace("termijn_holdings", holdings.holdings)
+        self.metrics.set("termijn_holdings_counted_ratio", holdings.share)
+
+    def owed(self, rights: Rights) -> None:
+        """The open requests and holds were counted."""
+        metrics = self.metrics
+        metrics.replace("termijn_requests_open", rights.requests)
+        metrics.replace(
+            "termijn_request_left_seconds",
+            {(right,): left.total_seconds() for right, left in rights.left.items()},
+        )
+        metrics.set("termijn_requests_late", rights.late)
+        metrics.set("termijn_holds_open", rights.holds)

@@ -222,6 +222,12 @@ class Operating:
         "Port of /metrics on 127.0.0.1; 0 takes the role's own.",
         _port,
     )
+    hang_seconds: float = _setting(
+        "TERMIJN_HANG_SECONDS",
+        120.0,
+        "A loop that has not gone round for longer hangs: /livez says so.",
+        _some_seconds,
+    )
     log_form: str = _setting("TERMIJN_LOG", "console", "Log form: console or json.", _form)
     operator: str = _setting(
         "TERMIJN_OPERATOR", "", "Who answers for an operator's command, unless --operator says."

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, true
 
 from services.ledger import backfills, tables
 from services.ledger.states import OUTSTANDING
 from services.policy.calendar import period
 from services.policy.model import Policy
+
+MOST = 100_000
+"""Of what is due no more records, and no more clocks, are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +47,20 @@ class Status:
     at: datetime
     policy: str
     events: int
+    """Events recorded; not counted where only what is open is looked at."""
     due: int
-    """Records and clocks that are due and not yet claimed."""
+    """Records and clocks that are due and not yet claimed; of each no more than `MOST` are counted."""
     oldest_due_at: datetime | None
     overdue: int
     """Commands past their `erase_by` that no system has carried out yet."""
-    oldest_overdue_by: datetime | None
+    overdue_by: Mapping[str, datetime]
+    """The earliest `erase_by` among those, by system."""
     commands: Mapping[tuple[str, str], int]
     """How many commands, by system and state."""
     escalated: Mapping[str, int]
     """Commands that a system has left unanswered for too long, or refused, by system."""
     suspicious: int
-    """Commands whose system says it held nothing, where the ledger knows records."""
+    """Commands whose system says it held nothing, where the ledger knows records; as `events`."""
     dead_letters: Mapping[str, int]
     """Parked dead letters, by reason."""
     gaps: Sequence[Gap]
@@ -65,27 +70,38 @@ class Status:
     """Clocks that no event has stopped within their `max_open`, by kind."""
 
 
-def look(connection: Connection, policy: Policy, now: datetime) -> Status:
-    """Look at the ledger as it is at `now` (UTC)."""
+def look(connection: Connection, policy: Policy, now: datetime, *, history: bool = True) -> Status:
+    """Look at the ledger as it is at `now` (UTC).
+
+    Without `history` only what is open is counted, by indexes that do not grow with what is done: cheap
+    enough to be done every few seconds.
+    """
     command = tables.command.c
+    of_systems = command.system.in_(policy.systems)  # with the state, the index's columns
     due, oldest_due = 0, []
     for table in (tables.record, tables.clock):
-        row = connection.execute(
-            select(func.count(), func.min(table.c.next_due)).where(
-                table.c.next_due <= now, table.c.next_due.is_not(None), table.c.backfill.is_(None)
-            )
-        ).one()
-        due += row[0]
-        oldest_due += [row[1]] if row[1] else []
+        is_due = and_(
+            table.c.next_due <= now, table.c.next_due.is_not(None), table.c.backfill.is_(None)
+        )
+        some = select(table.c.next_due).where(is_due).limit(MOST).subquery()
+        due += connection.execute(select(func.count()).select_from(some)).scalar_one()
+        first = connection.execute(select(func.min(table.c.next_due)).where(is_due)).scalar_one()
+        oldest_due += [first] if first else []
     overdue = connection.execute(
-        select(func.count(), func.min(command.erase_by)).where(_pursued(), command.erase_by < now)
-    ).one()
+        select(command.system, func.count(), func.min(command.erase_by))
+        .where(of_systems, _pursued(), command.erase_by < now)
+        .group_by(command.system)
+    ).all()
     by_state = connection.execute(
-        select(command.system, command.state, func.count()).group_by(command.system, command.state)
+        select(command.system, command.state, func.count())
+        .where(
+            true() if history else and_(of_systems, command.state.in_((*OUTSTANDING, "refused")))
+        )
+        .group_by(command.system, command.state)
     )
     escalated = connection.execute(
         select(command.system, func.count())
-        .where(command.escalated_at.is_not(None), _pursued())
+        .where(of_systems, command.escalated_at.is_not(None), _pursued())
         .group_by(command.system)
     )
     dead = tables.dead_letter.c
@@ -98,18 +114,21 @@ def look(connection: Connection, policy: Policy, now: datetime) -> Status:
     return Status(
         at=now,
         policy=f"{active.policy} {active.version}" if active else "none yet",
-        events=connection.execute(select(func.count(tables.event.c.event_id))).scalar_one(),
+        events=_count(connection, tables.event) if history else 0,
         due=due,
         oldest_due_at=min(oldest_due, default=None),
-        overdue=overdue[0],
-        oldest_overdue_by=overdue[1],
+        overdue=sum(row[1] for row in overdue),
+        overdue_by={row[0]: row[2] for row in overdue},
         commands={(row[0], row[1]): row[2] for row in by_state},
         escalated={row[0]: row[1] for row in escalated},
-        suspicious=connection.execute(
-            select(func.count()).where(
-                command.outcome == "nothing_held", command.action != "verify"
-            )
-        ).scalar_one(),
+        suspicious=_count(
+            connection,
+            tables.command,
+            command.outcome == "nothing_held",
+            command.action != "verify",
+        )
+        if history
+        else 0,
         dead_letters={row[0]: row[1] for row in parked},
         gaps=[
             Gap(
@@ -176,6 +195,11 @@ def latest(connection: Connection, limit: int) -> Sequence[Recent]:
         )
         for row in rows
     ]
+
+
+def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(table).where(*where)
+    return int(connection.execute(query).scalar_one())
 
 
 def _pursued() -> ColumnElement[bool]:

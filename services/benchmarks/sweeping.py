@@ -42,7 +42,7 @@ class Seen:
         if spots:
             raise RuntimeError(f"the deleter is blind: {spots}")
 
-    def sent(self, commands: Sequence[Sent]) -> None:
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None = None) -> None:
         """Note them."""
         at = this_now()
         self.commands += len(commands)

@@ -65,7 +65,7 @@ def status(as_json: bool) -> None:
         {"what": "due and not claimed", "which": _since(seen.oldest_due_at), "value": seen.due},
         {
             "what": "past erase_by and not carried out",
-            "which": _since(seen.oldest_overdue_by),
+            "which": _since(min(seen.overdue_by.values(), default=None)),
             "value": seen.overdue,
         },
         {"what": "answered that nothing was held", "which": "", "value": seen.suspicious},

@@ -68,8 +68,8 @@ class Observer(Protocol):
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing was claimed, since these partitions are not recorded yet."""
 
-    def sent(self, commands: Sequence[Sent]) -> None:
-        """These commands went out."""
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+        """These commands went out; what was due by `nothing_due_at` became known only after it."""
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """These commands' systems have been silent for too long."""
@@ -104,6 +104,13 @@ class _Pace:
         return True
 
 
+@dataclass(slots=True, kw_only=True)
+class _Sweep:
+    """When a claim saw everything and found nothing due, by the database's clock."""
+
+    nothing_due_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleter:
     """The deleter of one process; `now` is this machine's clock, UTC."""
@@ -119,6 +126,7 @@ class Deleter:
     enclosures: Enclosures = NOTHING_ENCLOSED
     """What goes along with commands that serve a request."""
     _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
+    _sweep: _Sweep = field(default_factory=_Sweep, init=False)
 
     def round(self) -> int:
         """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
@@ -136,8 +144,9 @@ class Deleter:
         handled = 0
         with _uncollected():
             if state == "running" and self._sees():
+                nothing_due_at = self._sweep.nothing_due_at
                 claimed = self._claim(stops)
-                self._send(claimed.leased, claimed.leased)
+                self._send(claimed.leased, claimed.leased, nothing_due_at)
                 handled += claimed.looked_at + self._prove().looked_at
             leased = self._lease(stops)
             self._send(leased)
@@ -154,13 +163,16 @@ class Deleter:
     def _claim(self, stops: Stops) -> Claimed:
         room = self._room()
 
-        def work(connection: Connection) -> Claimed:
+        def work(connection: Connection) -> tuple[Claimed, datetime]:
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
             lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
-            return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease)
+            return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease), now
 
-        return self.ledger.write(work)
+        claimed, at = self.ledger.write(work)
+        if not claimed.looked_at:
+            self._sweep.nothing_due_at = at
+        return claimed
 
     def _prove(self) -> Proved:
         """In a transaction of its own: a claim takes its clocks before any subject."""
@@ -183,7 +195,12 @@ class Deleter:
             )
         )
 
-    def _send(self, leased: Collection[UUID], told: Told = MappingProxyType({})) -> None:
+    def _send(
+        self,
+        leased: Collection[UUID],
+        told: Told = MappingProxyType({}),
+        nothing_due_at: datetime | None = None,
+    ) -> None:
         if not leased:
             return
         sent = self.ledger.write(
@@ -198,7 +215,7 @@ class Deleter:
                 self.enclosures,
             )
         )
-        self.observer.sent(sent)
+        self.observer.sent(sent, nothing_due_at)
 
     def _room(self) -> int:
         """How many commands may go out now; at the cap the deleter stops until it is resumed."""

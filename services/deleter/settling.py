@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -63,6 +63,8 @@ class Settled:
     """The same acknowledgement was here before."""
     reopened: bool = False
     """What was said to be erased was still there: it is commanded again."""
+    took: timedelta | None = None
+    """For the answer that settled the command: the time since it first went out."""
 
 
 def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime) -> Settled:
@@ -149,7 +151,15 @@ class _Batch:
         self._known.add(answer.acknowledgement_id)
         self._kept.append(_row(answer, self._now))
         suspicious = answer.status == "nothing_held" and command.action != "verify"
-        return Settled(state=left.state, suspicious=suspicious, repeated=False, reopened=reopened)
+        settled = left.settled_at is not None and command.settled_at is None
+        took = self._now - left.first_sent_at if settled and left.first_sent_at else None
+        return Settled(
+            state=left.state,
+            suspicious=suspicious,
+            repeated=False,
+            reopened=reopened,
+            took=took,
+        )
 
     def write(self) -> None:
         """Write what has changed."""
@@ -227,6 +237,7 @@ class _Command:
     action: str
     supersedes: UUID | None
     state: State
+    first_sent_at: datetime | None
     next_attempt_at: datetime | None
     settled_at: datetime | None
     escalated_at: datetime | None

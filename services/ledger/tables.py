@@ -126,6 +126,13 @@ clock = Table(
         postgresql_where=text("next_due IS NOT NULL AND backfill IS NULL"),
         sqlite_where=text("next_due IS NOT NULL AND backfill IS NULL"),
     ),
+    Index(
+        "clock_open",
+        "clock",
+        "opened_at",
+        postgresql_where=text("anchor_at IS NULL"),
+        sqlite_where=text("anchor_at IS NULL"),
+    ),
 )
 """A shared anchor: the last writer's move, and the walk over its records when they come due.
 

@@ -139,7 +139,12 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Ledger) -> None:
     assert isinstance(first, IllegalTransition)
     assert isinstance(second, UnknownCommand)
     assert rest == [
-        Settled(state="acknowledged", suspicious=False, repeated=False),
+        Settled(
+            state="acknowledged",
+            suspicious=False,
+            repeated=False,
+            took=instant(FAR) - instant(DUE),
+        ),
         Settled(state="acknowledged", suspicious=False, repeated=True),
         Settled(state="acknowledged", suspicious=False, repeated=False),
     ]

@@ -75,6 +75,14 @@ class TestAnswers:
         (row,) = rows(ledger, tables.command)
         assert (row.state, row.outcome) == (state, status)
 
+    def test_the_answer_that_settles_says_how_long_it_took(
+        self, ledger: Ledger, erasure: UUID
+    ) -> None:
+        """From the first sending; one that settles nothing, or comes after, says nothing."""
+        assert answer(ledger, erasure, "partial", later(FAR, seconds=30)).took is None
+        assert answer(ledger, erasure, "done", later(FAR, seconds=90)).took == timedelta(seconds=90)
+        assert answer(ledger, erasure, "done", later(FAR, seconds=95)).took is None
+
     def test_a_repeated_answer_changes_nothing(self, ledger: Ledger, erasure: UUID) -> None:
         """It is known by its id."""
         answer(ledger, erasure, "done", FAR, name="a")

@@ -266,7 +266,7 @@ class Seeing:
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing is claimed."""
 
-    def sent(self, commands: Sequence[Sent]) -> None:
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
         self.actions += [one.action for one in commands]
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:

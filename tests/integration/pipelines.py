@@ -84,6 +84,12 @@ class Watching:
     gaps: list[Gap] = field(default_factory=list)
     lags: dict[tuple[str, int], int] = field(default_factory=dict)
 
+    def went_round(self) -> None:
+        pass
+
+    def able(self) -> None:
+        pass
+
     def applied(self, messages: int, seconds: float) -> None:
         pass
 

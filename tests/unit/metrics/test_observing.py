@@ -12,6 +12,7 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from services.census import Counted
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
 from services.ledger.dead_letters import DeadLetter
@@ -19,6 +20,8 @@ from services.ledger.positions import Gap, Log
 from services.ledger.recording import Recorded
 from services.metrics import Metrics
 from services.observing import Observer
+from services.rights.counting import Counted as Rights
+from services.serving import Health
 from services.status import Status
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -31,7 +34,7 @@ EMPTY = Status(
     due=0,
     oldest_due_at=None,
     overdue=0,
-    oldest_overdue_by=None,
+    overdue_by={},
     commands={},
     escalated={},
     suspicious=0,
@@ -53,7 +56,8 @@ def said() -> LogCapture:
 def observer(said: LogCapture) -> Observer:
     """An observer whose logs are caught."""
     log: Any = structlog.wrap_logger(None, processors=[said])
-    return Observer(role="deleter", metrics=Metrics(), log=log)
+    loop = Health(bound_seconds=60).loop("deleter")
+    return Observer(role="deleter", metrics=Metrics(), log=log, loop=loop)
 
 
 def value(observer: Observer, sample: str, **labels: str) -> float | None:
@@ -109,6 +113,63 @@ def test_systems_without_keys_are_counted(observer: Observer, said: LogCapture) 
     assert [line["system"] for line in facts(said)] == ["crm", "psp"]
 
 
+def test_what_arrived_overdue_is_not_late(observer: Observer) -> None:
+    """Nothing was due two seconds before it went out: a year of lateness is its publisher's."""
+    observer.sent([sent(1, 31_536_000.0)], NOW + timedelta(seconds=31_535_998))
+    assert value(observer, "termijn_lateness_seconds_sum", system="crm", action="erase") == 2.0
+
+
+def test_what_was_due_after_the_last_look_is_late_from_its_own_instant(observer: Observer) -> None:
+    """The later of the two counts."""
+    observer.sent([sent(1, 3.0)], NOW - timedelta(seconds=9))
+    assert value(observer, "termijn_lateness_seconds_sum", system="crm", action="erase") == 3.0
+
+
+def test_tagging_says_when(observer: Observer) -> None:
+    """So that silence can be measured: 15 March 2026, 13:00 UTC."""
+    observer.tagged("orders.order-placed", 2, NOW)
+    assert value(observer, "termijn_events_tagged_total", type="orders.order-placed") == 2
+    assert value(observer, "termijn_last_tagged_timestamp_seconds") == 1_773_579_600
+
+
+def test_what_is_owed_becomes_gauges_and_goes_with_its_answer(observer: Observer) -> None:
+    """Requests by right and state, the least time left in seconds, the late ones, and holds."""
+    observer.owed(
+        Rights(
+            requests={("access", "ready"): 2, ("erasure", "received"): 1},
+            left={"access": timedelta(days=-1), "erasure": timedelta(days=3)},
+            late=1,
+            holds=4,
+        )
+    )
+    assert value(observer, "termijn_requests_open", right="access", state="ready") == 2
+    assert value(observer, "termijn_request_left_seconds", right="access") == -86_400
+    assert value(observer, "termijn_request_left_seconds", right="erasure") == 259_200
+    assert value(observer, "termijn_requests_late") == 1
+    assert value(observer, "termijn_holds_open") == 4
+    observer.owed(Rights(requests={}, left={}, late=0, holds=0))
+    assert value(observer, "termijn_requests_open", right="access", state="ready") is None
+    assert value(observer, "termijn_request_left_seconds", right="access") is None
+
+
+def test_the_census_is_shown_with_its_share(observer: Observer) -> None:
+    """An estimate says what it is based on."""
+    observer.counted(Counted(holdings={("D4", "orders", "open"): 40.0}, share=0.25))
+    assert value(observer, "termijn_holdings", rule="D4", system="orders", state="open") == 40
+    assert value(observer, "termijn_holdings_counted_ratio") == 0.25
+
+
+def test_a_role_is_ready_once_it_is_able_and_until_it_tries_again(observer: Observer) -> None:
+    """What it tries again for is in the log, not on a page."""
+    health = observer.loop.health
+    assert health.ready() == {"deleter": "has not begun"}
+    observer.able()
+    assert health.ready() == {}
+    observer.tried_again("OperationalError: connection to host db.example lost")
+    assert health.ready() == {"deleter": "tries again; its log says why"}
+    assert health.alive() == {}
+
+
 def test_recording_tells_new_from_known(observer: Observer) -> None:
     """And what is strange about it."""
     observer.recorded(Recorded(new=5, duplicates=2, conflicts=(), after_end=1, overdue=3))
@@ -140,7 +201,11 @@ def test_an_answer_is_counted_and_a_strange_one_apart(observer: Observer) -> Non
         ground=None,
         at=NOW,
     )
-    observer.answered(answer, Settled(state="acknowledged", suspicious=True, repeated=False))
+    observer.answered(
+        answer,
+        Settled(state="acknowledged", suspicious=True, repeated=False, took=timedelta(seconds=40)),
+    )
+    assert value(observer, "termijn_acknowledgement_seconds_sum", system="crm") == 40
     assert (
         value(observer, "termijn_acknowledgements_total", system="crm", status="nothing_held") == 1
     )
@@ -197,7 +262,7 @@ def test_a_look_at_the_ledger_becomes_gauges(observer: Observer) -> None:
             due=4,
             oldest_due_at=NOW - timedelta(minutes=2),
             overdue=1,
-            oldest_overdue_by=NOW - timedelta(hours=1),
+            overdue_by={"crm": NOW - timedelta(hours=1)},
             commands={("crm", "sent"): 3, ("crm", "acknowledged"): 9, ("psp", "refused"): 2},
             escalated={"psp": 2},
             dead_letters={"undecodable": 1},
@@ -206,7 +271,7 @@ def test_a_look_at_the_ledger_becomes_gauges(observer: Observer) -> None:
     )
     assert value(observer, "termijn_due_backlog") == 4
     assert value(observer, "termijn_oldest_due_seconds") == 120
-    assert value(observer, "termijn_oldest_overdue_seconds") == 3600
+    assert value(observer, "termijn_oldest_overdue_seconds", system="crm") == 3600
     assert value(observer, "termijn_commands_outstanding", system="crm", state="sent") == 3
     assert (
         value(observer, "termijn_commands_outstanding", system="crm", state="acknowledged") is None
@@ -226,4 +291,4 @@ def test_with_nothing_due_the_oldest_is_zero(observer: Observer) -> None:
     """Not what it was before."""
     observer.looked(EMPTY)
     assert value(observer, "termijn_oldest_due_seconds") == 0
-    assert value(observer, "termijn_oldest_overdue_seconds") == 0
+    assert value(observer, "termijn_oldest_overdue_seconds", system="crm") is None

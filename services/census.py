@@ -1,0 +1,121 @@
+"""A census of the holdings: how many there are by rule, system and state, a little at a time.
+
+Holdings have no rows of their own: what they are follows from a record's event and the active policy, so
+counting all of them at once would read the whole ledger. A step reads a bounded number of records, in
+the order of their ids, and the next goes on behind them. Those ids are hashes: the part that was walked
+is a fair sample of all, and its count divided by its share estimates the whole until a round is over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select
+
+from services.explaining import state_of
+from services.ledger import clocks, tables
+from services.ledger.facts import Known, known, tagged_events
+from services.ledger.keys import clock_id
+from services.ledger.rows import fetch
+from services.policy import steps
+from services.policy.model import Policy
+from services.policy.tagging import Tagged
+from services.policy.windows import after_holds, window
+
+State = Literal["open", "scheduled", "held", "ended", "erased"]
+Key = tuple[str, str, str]
+"""Rule, system, state."""
+
+_START = UUID(int=0)
+_IDS = 1 << 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What is known of the holdings so far."""
+
+    holdings: Mapping[Key, float]
+    share: float
+    """How much of the ledger that is based on: 1 once all of it was counted."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Census:
+    """One walk after the other over all records."""
+
+    policy: Policy
+    chunk: int = 500
+    """Records that one step reads."""
+    _cursor: UUID = _START
+    _tally: Counter[Key] = field(default_factory=Counter)
+    _whole: Mapping[Key, float] | None = None
+
+    def step(self, connection: Connection, now: datetime) -> Counted:
+        """Go a step further, and say what is known by then; states are as they are at `now`, UTC.
+
+        After the first round it is what the last whole round has counted.
+        """
+        column = tables.record.c.record_id
+        rows = connection.execute(
+            select(tables.record).where(column > self._cursor).order_by(column).limit(self.chunk)
+        ).all()
+        self._tally.update(_keys(connection, rows, self.policy, now))
+        if len(rows) < self.chunk:
+            self._whole = dict(self._tally)
+            self._tally = Counter()
+            self._cursor = _START
+        else:
+            self._cursor = rows[-1].record_id
+        if self._whole is not None:
+            return Counted(holdings=self._whole, share=1.0)
+        share = self._cursor.int / _IDS
+        return Counted(holdings={k: n / share for k, n in self._tally.items()}, share=share)
+
+
+def _keys(
+    connection: Connection, rows: Sequence[Row[Any]], policy: Policy, now: datetime
+) -> Iterator[Key]:
+    events = tagged_events(connection, {row.event_id for row in rows}, policy)
+    facts = _facts(connection, rows, events, policy)
+    erased = _erased(connection, {row.record_id for row in rows})
+    for row in rows:
+        tagged = events[row.event_id]
+        own = facts.standing(row.subject)
+        for holding in tagged.holdings:
+            if holding.subject != row.subject:
+                continue
+            view = window(holding, tagged.time, facts, policy)
+            if own.holds:
+                view = after_holds(view, tagged.id, own, policy)
+            state = state_of(view, tagged.id, own, now)
+            for system in view.holding.systems:
+                gone = system in erased.get(row.record_id, ())
+                yield view.holding.rule, system, "erased" if gone else state
+
+
+def _facts(
+    connection: Connection, rows: Sequence[Row[Any]], events: Mapping[UUID, Tagged], policy: Policy
+) -> Known:
+    keys = {key for row in rows for key in steps.clocks(events[row.event_id], row.subject, policy)}
+    found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
+    anchors = {identity: clock.anchor for identity, clock in found.items()}
+    return known(connection, anchors, {row.subject for row in rows}, policy)
+
+
+def _erased(connection: Connection, records: Collection[UUID]) -> Mapping[UUID, set[str]]:
+    """The systems that have said that they erased a record."""
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.record_id, member.system)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live, member.step == "erase", command.state == "acknowledged")
+    )
+    found: defaultdict[UUID, set[str]] = defaultdict(set)
+    for row in fetch(connection, query, member.record_id, records):
+        found[row.record_id].add(row.system)
+    return found

@@ -1,0 +1,155 @@
+"""The census: holdings by rule, system and state, a bounded number of records at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.census import Census, Counted
+from services.ledger.database import Ledger
+from services.policy.model import Policy
+from services.rights import counting
+from services.status import look
+from tests.contract.arrivals import event, order, signed_up, ticket
+from tests.contract.ledgers import Bus, answer, command, instant, post, sweep, take
+
+NOW = instant("2026-03-15T13:00:00Z")
+
+
+def stepped(ledger: Ledger, census: Census) -> Counted:
+    with ledger.transaction() as connection:
+        return census.step(connection, NOW)
+
+
+def test_every_holding_is_counted_by_what_it_is(ledger: Ledger, policy: Policy) -> None:
+    """An open customer, an order of this year, and one whose consumer's term is over."""
+    events = [
+        signed_up("S", "2020-01-01T00:00:00Z"),
+        order("new", "2026-02-01T00:00:00Z", "2"),
+        order("old", "2022-02-01T00:00:00Z", "3"),
+    ]
+    take(ledger, events, NOW)
+    counted = stepped(ledger, Census(policy=policy))
+    assert counted.share == 1.0
+    found = {key: n for key, n in counted.holdings.items() if key[0] in ("D4", "R5", "R1")}
+    assert found == {
+        ("D4", "orders", "ended"): 1,
+        ("D4", "orders", "scheduled"): 1,
+        ("D4", "psp", "ended"): 1,
+        ("D4", "psp", "scheduled"): 1,
+        ("R1", "crm", "open"): 1,
+        ("R1", "lease", "open"): 1,
+        ("R1", "orders", "open"): 1,
+        ("R1", "printer", "open"): 1,
+        ("R1", "psp", "open"): 1,
+        ("R1", "website", "open"): 1,
+        ("R5", "accounting", "scheduled"): 2,
+    }
+
+
+def test_what_a_system_has_erased_is_counted_as_that(ledger: Ledger, policy: Policy) -> None:
+    """Once it has answered; the other system has only been told."""
+    take(ledger, [order("old", "2022-02-01T00:00:00Z", "3")], NOW)
+    sweep(ledger, NOW)
+    post(ledger, Bus(), NOW)
+    answer(ledger, command(ledger, system="orders"), "done", NOW)
+    holdings = stepped(ledger, Census(policy=policy)).holdings
+    assert {key: n for key, n in holdings.items() if key[0] == "D4"} == {
+        ("D4", "orders", "erased"): 1,
+        ("D4", "psp", "ended"): 1,
+    }
+
+
+def test_steps_are_bounded_and_add_up(ledger: Ledger, policy: Policy) -> None:
+    """Fifty orders in steps of eight: an estimate after the first, the truth after the seventh."""
+    take(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(50)], NOW)
+    census = Census(policy=policy, chunk=8)
+    first = stepped(ledger, census)
+    assert 0 < first.share < 0.5
+    assert 20 < first.holdings["D4", "orders", "scheduled"] < 125  # 8 of the ids, over their share
+    for _ in range(5):
+        assert stepped(ledger, census).share < 1
+    last = stepped(ledger, census)
+    assert (last.share, last.holdings["D4", "orders", "scheduled"]) == (1.0, 50)
+
+
+def test_a_whole_round_stands_until_the_next_is_over(ledger: Ledger, policy: Policy) -> None:
+    """A gauge that fell back to an estimate every so often would be no use."""
+    take(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(10)], NOW)
+    census = Census(policy=policy, chunk=6)
+    stepped(ledger, census)
+    whole = stepped(ledger, census)
+    assert whole.holdings["D4", "psp", "scheduled"] == 10
+    take(ledger, [order("11", "2026-02-01T00:00:00Z", "11")], NOW)
+    assert stepped(ledger, census) == whole
+    assert stepped(ledger, census).holdings["D4", "psp", "scheduled"] == 11
+
+
+def test_requests_are_counted_with_the_least_time_left(ledger: Ledger, policy: Policy) -> None:
+    """One of 1 March, one of 1 February that is two weeks late, one answered, and a hold."""
+
+    def said(id_: str, what: str, time: str, **data: str) -> dict[str, object]:
+        return event(id_, f"privacy.{what}", time, **data)
+
+    asked = {"subject": "consumer:1", "request_id": "Q1", "right": "erasure"}
+    take(
+        ledger,
+        [
+            said("a", "request-received", "2026-03-01T11:00:00Z", **asked),
+            said(
+                "b",
+                "request-received",
+                "2026-02-01T11:00:00Z",
+                subject="consumer:2",
+                request_id="Q2",
+                right="access",
+            ),
+            said(
+                "c",
+                "request-received",
+                "2026-02-02T11:00:00Z",
+                subject="consumer:3",
+                request_id="Q3",
+                right="access",
+            ),
+            said(
+                "d",
+                "request-answered",
+                "2026-02-03T11:00:00Z",
+                subject="consumer:3",
+                request_id="Q3",
+            ),
+            said(
+                "e",
+                "hold-placed",
+                "2026-03-02T11:00:00Z",
+                subject="consumer:1",
+                hold_id="H",
+                ground="legal_claim",
+            ),
+        ],
+        NOW,
+    )
+    with ledger.transaction() as connection:
+        counted = counting.count(connection, policy, NOW)
+    assert counted.requests == {("erasure", "received"): 1, ("access", "received"): 1}
+    # 1 April is in summer time, an hour earlier; 1 March is not.
+    assert counted.left == {
+        "erasure": timedelta(days=16, hours=21),
+        "access": -timedelta(days=14, hours=2),
+    }
+    assert (counted.late, counted.holds) == (1, 1)
+
+
+def test_a_look_without_history_sees_all_that_is_open(ledger: Ledger, policy: Policy) -> None:
+    """The ticket of 2025 is open too long; what is due is due, and nothing settled is counted."""
+    take(
+        ledger,
+        [ticket("T", "2025-03-01T00:00:00Z", ["9"]), order("O", "2022-02-01T00:00:00Z")],
+        NOW,
+    )
+    with ledger.transaction() as connection:
+        seen = look(connection, policy, NOW, history=False)
+        whole = look(connection, policy, NOW)
+    assert seen.open_too_long["ticket"] == 1
+    assert (seen.due, seen.oldest_due_at) == (whole.due, whole.oldest_due_at)
+    assert (seen.events, whole.events) == (0, 2)

@@ -1,0 +1,38 @@
+"""Measuring: now and then, and never for long."""
+
+from __future__ import annotations
+
+from services.measuring import Measuring
+
+
+class Slow:
+    """A measurement that takes so many seconds of its own clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self.at = 0.0
+        self.seconds = seconds
+        self.begun: list[float] = []
+
+    def __call__(self) -> None:
+        self.begun.append(self.at)
+        self.at += self.seconds
+
+
+def begun(took: float, until: float) -> list[float]:
+    """When measurements begin, if it is tried every second."""
+    slow = Slow(took)
+    measuring = Measuring(measure=slow, seconds=5, clock=lambda: slow.at)
+    while slow.at < until:
+        measuring.now_and_then()
+        slow.at += 1
+    return slow.begun
+
+
+def test_a_quick_measurement_is_done_every_five_seconds() -> None:
+    """The first at once."""
+    assert begun(took=0, until=12) == [0, 5, 10]
+
+
+def test_a_slow_measurement_takes_a_twentieth_of_the_time() -> None:
+    """One of a second is done every twenty."""
+    assert begun(took=1, until=50) == [0, 20, 40]

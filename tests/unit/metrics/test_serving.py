@@ -1,0 +1,124 @@
+"""Serving: metrics, and whether a role is alive and ready, on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from services.metrics import Metrics
+from services.serving import Health, served
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def health(clock: Clock) -> Health:
+    """Of a role whose loops hang after a minute."""
+    return Health(bound_seconds=60, clock=clock)
+
+
+@pytest.fixture
+def page(health: Health) -> Iterator[str]:
+    """Where it is served."""
+    metrics = Metrics()
+    metrics.set("termijn_gaps", 1)
+    with served(metrics.registry, health, 0) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def get(address: str) -> tuple[int, str]:
+    """Status and text."""
+    try:
+        with urlopen(address) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode()
+
+
+def test_a_loop_that_goes_round_is_alive(health: Health, clock: Clock, page: str) -> None:
+    """However long the role runs."""
+    loop = health.loop("deleter")
+    for minute in range(5):
+        clock.at = 60.0 * minute
+        assert get(f"{page}/livez") == (200, "ok\n")
+        loop.went_round()
+
+
+def test_a_loop_that_hangs_is_neither_alive_nor_ready(
+    health: Health, clock: Clock, page: str
+) -> None:
+    """And says since when."""
+    loop = health.loop("deleter")
+    loop.able()
+    clock.at = 61.0
+    said = (503, "deleter: has not gone round for 61 s\n")
+    assert get(f"{page}/livez") == said
+    assert get(f"{page}/readyz") == said
+
+
+def test_one_loop_that_hangs_is_enough(health: Health, clock: Clock, page: str) -> None:
+    """The rights role has two."""
+    first = health.loop("rights")
+    first.beside("reading")
+    clock.at = 61.0
+    first.went_round()
+    assert get(f"{page}/livez") == (503, "reading: has not gone round for 61 s\n")
+
+
+def test_a_role_that_waits_for_another_is_alive_and_not_ready(health: Health, page: str) -> None:
+    """To start it anew would help nobody."""
+    loop = health.loop("tagger")
+    assert get(f"{page}/readyz") == (503, "tagger: has not begun\n")
+    loop.able()
+    assert get(f"{page}/readyz") == (200, "ok\n")
+    loop.hindered("tries again")
+    assert get(f"{page}/readyz") == (503, "tagger: tries again\n")
+    assert get(f"{page}/livez") == (200, "ok\n")
+
+
+def test_metrics_are_beside_them_and_nothing_else_is(page: str) -> None:
+    """Whoever mistypes a path is told what there is."""
+    status, text = get(f"{page}/metrics")
+    assert status == 200
+    assert "termijn_gaps 1.0" in text
+    assert get(f"{page}/") == (404, "there are /metrics, /livez and /readyz\n")
+
+
+def test_they_are_served_on_loopback_while_the_block_lasts(health: Health) -> None:
+    """And nowhere else; afterwards the port is free again."""
+    metrics = Metrics()
+    with served(metrics.registry, health, 0) as port:
+        listening = Path("/proc/net/tcp").read_text("ascii")
+    addresses = [line.split()[1] for line in listening.splitlines() if f":{port:04X} " in line]
+    assert {address.split(":")[0] for address in addresses} == {"0100007F"}
+    with served(metrics.registry, health, port) as again:
+        assert again == port
+
+
+def test_a_port_that_is_taken_is_told(health: Health) -> None:
+    """The caller decides what then."""
+    registry = Metrics().registry
+    with (
+        served(registry, health, 0) as port,
+        pytest.raises(OSError, match="in use"),
+        served(registry, health, port),
+    ):
+        pass
