@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from schemas.catalogue import TAGGED
+from schemas.events import CloudEvent
 from services.benchmarks.figures import Figure, at_least
+from services.benchmarks.peers import streams
 from services.benchmarks.peers.environments import PEERS, Peer, PeerMissing
 from services.benchmarks.roles import Program
 from services.benchmarks.stage import Stage
@@ -18,6 +21,8 @@ from services.benchmarks.traffic import Traffic
 _QUICK = 150
 """Companies; each makes about thirty events."""
 _FULL = 1_000
+_QUICK_FEEDBACK = 5_000
+_FULL_FEEDBACK = 60_000
 _SETTLE_SECONDS = 1.0
 
 
@@ -52,6 +57,35 @@ def rivals(stage: Stage) -> Iterator[Figure]:
         )
 
 
+def kafka_streams(stage: Stage) -> Iterator[Figure]:
+    """The tagger and Kafka Streams in Java, on events of one type; no bar."""
+    try:
+        streams.install()
+    except PeerMissing as cause:
+        print(f"tagger.{streams.NAME} is left out: {cause}", file=sys.stderr)
+        return
+    events = list(_feedback(_QUICK_FEEDBACK if stage.quick else _FULL_FEEDBACK))
+    traffic = Traffic.of(stage, events[:30], events[30:], partitions=1)
+    ours, theirs = [], []
+    for run in range(stage.runs):
+        traffic.begin()
+        traffic.go_on()
+        ours.append(traffic.events / by_tagger(stage, traffic, run, group="streams").cpu_seconds)
+        expected = traffic.read(TAGGED.name)
+        sink = f"benchmark.{streams.NAME}.{run}"
+        state = stage.directory / sink
+        command = streams.command(stage.policy, state, traffic.broker.bootstrap, sink, sink)
+        theirs.append(_passed_on(stage, traffic, command, {}, sink))
+        same(expected, traffic.read(sink), streams.NAME)
+    yield Figure(
+        name=f"tagger.{streams.NAME}",
+        value=median(ours),
+        unit=f"events a CPU second; against Kafka Streams in Java, {streams.TYPE} only, its JIT included",
+        baseline=median(theirs),
+        runs=stage.runs,
+    )
+
+
 def same(
     ours: frozenset[tuple[bytes, bytes]], theirs: frozenset[tuple[bytes, bytes]], name: str
 ) -> None:
@@ -78,11 +112,17 @@ def _installed() -> Iterator[Peer]:
 
 
 def _by_peer(stage: Stage, traffic: Traffic, peer: Peer, sink: str) -> float:
-    """How many events a CPU second a peer passes on, once it has started."""
+    command = peer.command(traffic.broker.bootstrap, sink, sink)
+    return _passed_on(stage, traffic, command, peer.settings, sink)
+
+
+def _passed_on(
+    stage: Stage, traffic: Traffic, command: Sequence[str], settings: Mapping[str, str], sink: str
+) -> float:
+    """How many events a CPU second a program passes on, once it has started."""
     traffic.begin()
     traffic.broker.create_topics({sink: TAGGED.partitions})
-    command = peer.command(traffic.broker.bootstrap, sink, sink)
-    with Program(command, peer.settings, stage.directory / f"{sink}.log") as program:
+    with Program(command, settings, stage.directory / f"{sink}.log") as program:
         wait_for(traffic, program, sink, {}, len(traffic.first))
         time.sleep(_SETTLE_SECONDS)
         before = program.used()
@@ -90,3 +130,16 @@ def _by_peer(stage: Stage, traffic: Traffic, peer: Peer, sink: str) -> float:
         wait_for(traffic, program, sink, {}, traffic.events)
         spent = program.used().cpu_seconds - before.cpu_seconds
     return len(traffic.rest) / spent
+
+
+def _feedback(events: int) -> Iterator[CloudEvent]:
+    """Events of the one type, a second apart, the last of them a minute ago."""
+    last = datetime.now(UTC) - timedelta(minutes=1)
+    for number in range(events):
+        yield CloudEvent(
+            id=f"feedback-{number}",
+            source="urn:termijn:sample",
+            type=streams.TYPE,
+            time=last - timedelta(seconds=number),
+            data={"feedback_id": f"W{number}", "visitor_id": f"SAMPLE-V{number}"},
+        )

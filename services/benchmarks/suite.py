@@ -12,7 +12,7 @@ from services.benchmarks.memory import memory
 from services.benchmarks.parts import parts
 from services.benchmarks.punctual import punctuality
 from services.benchmarks.recording import recording
-from services.benchmarks.rivals import rivals
+from services.benchmarks.rivals import kafka_streams, rivals
 from services.benchmarks.scale import scale
 from services.benchmarks.signing import signing
 from services.benchmarks.tagging import tagging
@@ -22,6 +22,7 @@ SUITE = (
     Benchmark(name="parts", title="Tagging and recording in one process", measure=parts),
     Benchmark(name="tagger", title="The tagger against a copier of bytes", measure=tagging),
     Benchmark(name="rivals", title="The tagger against other frameworks", measure=rivals),
+    Benchmark(name="streams", title="The tagger against Kafka Streams", measure=kafka_streams),
     Benchmark(name="growth", title="Cost while the ledger grows", measure=growth),
     Benchmark(name="memory", title="Memory while events go by", measure=memory),
     Benchmark(name="scale", title="More processes of a role", measure=scale),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -11,6 +11,7 @@ from typing import Self
 from confluent_kafka import TopicPartition
 
 from schemas.catalogue import business_topic
+from schemas.events import CloudEvent
 from services.benchmarks.stage import Stage
 from services.bus import Bus, OutMessage
 from services.publishing import Publisher
@@ -44,22 +45,30 @@ class Traffic:
 
         A business topic gets as many partitions as the catalogue says, unless it is told.
         """
+        at = datetime.now(UTC) - timedelta(minutes=1)
+        first = sample_events(stage.policy, at, seed=1, companies=1)
+        rest = sample_events(stage.policy, at, seed=2, companies=companies - 1)
+        return cls.of(stage, first, rest, partitions)
+
+    @classmethod
+    def of(
+        cls,
+        stage: Stage,
+        first: Iterable[CloudEvent],
+        rest: Iterable[CloudEvent],
+        partitions: int | None = None,
+    ) -> Self:
+        """These events, likewise."""
         broker = stage.kafka()
         bus = Bus(broker.bootstrap)
         topics = [business_topic(event_type) for event_type in stage.policy.events]
-        at = datetime.now(UTC) - timedelta(minutes=1)
         publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
-
-        def messages(seed: int, companies: int) -> Sequence[OutMessage]:
-            events = sample_events(stage.policy, at, seed=seed, companies=companies)
-            return [publisher.message(event) for event in events]
-
         return cls(
             broker=broker,
             bus=bus,
             topics={one.name: partitions or one.partitions for one in topics},
-            first=messages(1, 1),
-            rest=messages(2, companies - 1),
+            first=[publisher.message(event) for event in first],
+            rest=[publisher.message(event) for event in rest],
         )
 
     @property

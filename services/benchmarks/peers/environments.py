@@ -11,8 +11,8 @@ from pathlib import Path
 
 from schemas.errors import TermijnError
 
-_PROJECT = Path(__file__).resolve().parents[3]
-DIRECTORY = _PROJECT / ".cache" / "peers"
+PROJECT = Path(__file__).resolve().parents[3]
+DIRECTORY = PROJECT / ".cache" / "peers"
 _OURS = ("fastavro==1.13.1", "pyyaml==6.0.3")
 """What the shared function needs, as `requirements.lock` has it."""
 
@@ -51,9 +51,9 @@ class Peer:
             return
         shutil.rmtree(self._home, ignore_errors=True)
         self._home.mkdir(parents=True)
-        _run([sys.executable, "-m", "venv", str(self._home / "venv")], self.name)
+        run([sys.executable, "-m", "venv", str(self._home / "venv")], self.name)
         pip = [*self._python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, *self.requirements, *_OURS], self.name)
+        run([*pip, *self.requirements, *_OURS], self.name)
         (self._home / "requirements.txt").write_text(self._wanted)
 
     def command(self, *told: str) -> Sequence[str]:
@@ -75,7 +75,7 @@ class Peer:
     @property
     def settings(self) -> dict[str, str]:
         """Where it finds the shared function."""
-        return {"PYTHONPATH": str(_PROJECT)}
+        return {"PYTHONPATH": str(PROJECT)}
 
 
 PEERS = (
@@ -99,8 +99,13 @@ PEERS = (
 )
 
 
-def _run(command: Sequence[str], name: str) -> None:
+def run(command: Sequence[str], name: str) -> None:
+    """Do one step of an installation.
+
+    Raises:
+        PeerMissing: it failed; with the last that it said.
+    """
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        last = ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
         raise PeerMissing(f"{name}: cannot be installed: {last}")
