@@ -69,9 +69,8 @@ class Agent:
 
     def database(self) -> Ledger:
         """The inbox's database; on SQLite what is deleted there is overwritten."""
-        database = open_ledger(
-            self.loaded.text(self.loaded.configuration.inbox.url, "inbox", "url")
-        )
+        url = self.loaded.database_url(self.loaded.configuration.inbox.url, "inbox", "url")
+        database = open_ledger(url.render_as_string(hide_password=False))
         if database.is_sqlite:
             event.listen(
                 database.engine,

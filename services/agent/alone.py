@@ -35,6 +35,7 @@ def alone(inbox: Ledger) -> Iterator[Callable[[], None]]:
     """
     if not inbox.is_sqlite:
         with inbox.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.detach()  # closed at the end, not kept for the next: the lock is the session's
             got = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})
             if not got.scalar_one():
                 raise NotAlone

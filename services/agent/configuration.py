@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from schemas.errors import TermijnError
@@ -169,6 +169,20 @@ class Loaded:
         """A path in the file."""
         return self.base / written
 
+    def database_url(self, written: str | Reference, *where: str | int) -> URL:
+        """The URL of a database; SQLite's file is relative to this one, as other paths are.
+
+        Raises:
+            InvalidConfiguration: as `text`, or it is no URL that can be used.
+        """
+        text = self.text(written, *where)
+        if found := list(_check_url(where, text, secret=isinstance(written, Reference))):
+            raise self.invalid(found)
+        url = make_url(text)
+        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+            return url.set(database=str(self.base / str(url.database)))
+        return url
+
     def text(self, written: str | Reference, *where: str | int) -> str:
         """A setting, or the secret that it refers to.
 
@@ -277,7 +291,9 @@ def _check_sql(sql: Sql) -> Iterator[tuple[Path_, str]]:
             yield where, f"{kind} is said to have no rows here"
 
 
-def _check_url(path: Path_, url: str | Reference) -> Iterator[tuple[Path_, str]]:
+def _check_url(
+    path: Path_, url: str | Reference, *, secret: bool = False
+) -> Iterator[tuple[Path_, str]]:
     if isinstance(url, Reference):
         yield from _check_reference(path, url)
         return
@@ -286,7 +302,7 @@ def _check_url(path: Path_, url: str | Reference) -> Iterator[tuple[Path_, str]]
     except ArgumentError:
         yield path, "is no SQLAlchemy URL"
         return
-    if parts.password:
+    if parts.password and not secret:
         yield path, _HIDDEN
     if parts.get_backend_name() not in ("postgresql", "sqlite"):
         yield path, f"{parts.get_backend_name()} is neither postgresql nor sqlite"

@@ -35,7 +35,7 @@ def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
     """
     where = ("adapter", "sql")
     engine = create_engine(
-        loaded.text(sql.url, *where, "url"),
+        loaded.database_url(sql.url, *where, "url"),
         pool_size=loaded.configuration.limits.at_once,
         pool_pre_ping=True,
     )

@@ -14,6 +14,7 @@ from services.metrics import CATALOGUE, PORTS, Metrics
 BASE_UNITS = ("_seconds", "_ratio", "_total", "_info")
 # Counts of things that are there now have no unit; each is named here, so that a new one is a choice.
 UNITLESS = {
+    "termijn_agent_commands_open",
     "termijn_clocks_open_too_long",
     "termijn_commands_escalated",
     "termijn_commands_outstanding",
@@ -79,6 +80,7 @@ def test_no_label_can_hold_a_subject_or_an_id() -> None:
     assert {label for one in CATALOGUE for label in one.labels} == {
         "action",
         "clock",
+        "judgement",
         "outcome",
         "partition",
         "policy",
@@ -159,4 +161,5 @@ def test_no_two_roles_have_one_port() -> None:
         "deleter": 9503,
         "acknowledgements": 9504,
         "rights": 9505,
+        "agent": 9510,
     }

@@ -1,0 +1,181 @@
+"""The agent's inbox on each database: whatever comes in whatever order, each command is done once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.agent import tables
+from services.agent.adapters.ports import Task
+from services.agent.alone import NotAlone, alone
+from services.agent.inbox import AnothersInbox, Inbox
+from services.agent.results import Pending, Result, TryAgain
+from services.ledger.database import Ledger, open_ledger
+from services.vault.sealing import Seal
+from tests.unit.agent.stage import SEAL, T0, Playing, Stage, command, command_id
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ledger]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('inbox')}/inbox.sqlite"
+    if request.param == "postgres":
+        fresh: Callable[[], str] = request.getfixturevalue("postgres")
+        url = fresh()
+    with closing(open_ledger(url)) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def database(shared: Ledger) -> Ledger:
+    """An empty database, once of each kind."""
+    with shared.transaction() as connection:
+        for table in (*tables.OF_THE_LOOP, *tables.metadata.sorted_tables):
+            table.drop(connection, checkfirst=True)
+    return shared
+
+
+def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Ledger) -> None:
+    """Done, waiting, pending, recalled, failed and forgotten."""
+    plays: dict[str, Result | Pending] = {
+        command_id("done"): Result(status="done", counts={"orders": 1}),
+        command_id("pending"): Pending(ask_again_at=T0 + HOUR),
+        command_id("failed"): Result(status="failed", detail="no room"),
+    }
+    stage = Stage(adapter=Playing(lambda task: plays[task.command.command_id]), ledger=database)
+    stage.arrive(
+        command("done"),
+        command("pending", subject="customer:C2"),
+        command("failed", subject="customer:C3"),
+        command("waiting", subject="customer:C4", not_before=T0 + HOUR),
+        command("taken back", subject="customer:C5", not_before=T0 + HOUR),
+        command("r", subject="customer:C5", seq=2, action="recall", supersedes="taken back"),
+    )
+    assert sorted(stage.obey()) == ["done", "failed", "recalled"]
+    assert stage.inbox.counted() == {"settled": 3, "pending": 1, "failed": 1, "waiting": 1}
+    assert stage.inbox.oldest() == T0
+    assert (stage.inbox.parked(), list(stage.inbox.gaps())) == ({}, [])
+    assert stage.obeying.told(command_id("pending"), Result(status="done"))
+    assert stage.obey() == ["done"]
+    assert stage.inbox.forget(T0 + timedelta(days=8), timedelta(days=0)) == 5
+
+
+def test_only_one_agent_works_on_an_inbox(database: Ledger) -> None:
+    """Until it has ended."""
+    with alone(database) as check:
+        check()
+        with pytest.raises(NotAlone), alone(database):
+            pass
+    with alone(database):
+        pass
+
+
+def test_an_inbox_opens_for_its_own_system_and_key_only(database: Ledger) -> None:
+    """Whoever mixes two up hears of it before anything is obeyed."""
+    stage = Stage(adapter=Playing(), ledger=database)
+    with pytest.raises(AnothersInbox, match="sealed with the key"):
+        Inbox(database, Seal(b"1" * 32), stage.inbox.answers).open()
+    with pytest.raises(AnothersInbox, match="it is crm's"):
+        Inbox(database, SEAL, replace(stage.inbox.answers, system="psp")).open()
+
+
+class Killed(BaseException):
+    """The end of the process."""
+
+
+STEPS = st.lists(
+    st.tuples(st.just("arrive"), st.integers(0, 5), st.integers(1, 3))
+    | st.tuples(st.just("obey"), st.sampled_from([0, 1, 60]), st.just(0))
+    | st.tuples(st.just("kill"), st.sampled_from(["before", "after"]), st.just(0))
+    | st.tuples(st.just("away"), st.just(0), st.just(0)),
+    max_size=25,
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=STEPS)
+def test_each_command_is_done_once_whatever_comes_between(
+    shared: Ledger, steps: list[tuple[str, int | str, int]]
+) -> None:
+    """Repeated, disordered, killed before or after doing it: in the end each is done and answered."""
+    with shared.transaction() as connection:
+        for table in (*tables.OF_THE_LOOP, *tables.metadata.sorted_tables):
+            table.drop(connection, checkfirst=True)
+    held = {command_id(f"c{n}") for n in range(6)}
+    done: defaultdict[str, int] = defaultdict(int)
+    next_: list[str] = []
+
+    def play(task: Task) -> Result:
+        fate = next_.pop() if next_ else ""
+        if fate == "before":
+            raise Killed
+        if fate == "away":
+            raise TryAgain("away")
+        id = task.command.command_id
+        found = len(held & {id})
+        if found:
+            task.note({"rows": found})
+            held.discard(id)
+            done[id] += 1
+        if fate == "after":
+            raise Killed
+        counts = {"rows": found or (task.noted or {}).get("rows", 0)}
+        return Result(status="done" if counts["rows"] else "nothing_held", counts=counts)
+
+    stage = Stage(adapter=Playing(play), ledger=shared, tries=2)
+    commands = [command(f"c{n}", subject=f"customer:C{n % 2}", seq=n + 1) for n in range(6)]
+
+    def attempt(number: int, attempt: int) -> None:
+        at = T0 + HOUR * (attempt - 1)
+        stage.arrive(replace(commands[number], attempt=attempt, issued_at=at))
+
+    for step, what, which in steps:
+        if step == "arrive":
+            attempt(int(what), which)
+            continue
+        if step != "obey":
+            next_.append(str(what) if step == "kill" else "away")
+        with suppress(Killed):
+            stage.obey(float(what) if step == "obey" else 60)
+            continue
+        stage.start()
+    next_.clear()
+    for last in range(4, 7):  # the controller repeats what is not answered for good
+        stage.obey(60)
+        final = {a["command_id"] for a in stage.answers() if a["status"] != "failed"}
+        for number, one in enumerate(commands):
+            if one.command_id not in final:
+                attempt(number, last)
+    stage.obey(60)
+    answers = {(a["command_id"], a["status"], a["counts"].get("rows")) for a in stage.answers()}
+    finals = sorted(one for one in answers if one[1] != "failed")
+    assert finals == sorted((one.command_id, "done", 1) for one in commands)
+    assert set(done.values()) == {1}
+
+
+def test_a_process_that_holds_an_inbox_keeps_another_process_away(tmp_path: Path) -> None:
+    """Two connections to the same file, as two processes have them."""
+    url = f"sqlite:///{tmp_path}/inbox.sqlite"
+    with (
+        closing(open_ledger(url)) as one,
+        closing(open_ledger(url)) as other,
+        alone(one),
+        pytest.raises(NotAlone),
+        alone(other),
+    ):
+        pass

@@ -1,0 +1,273 @@
+"""`termijn agent` as a process, on a real Kafka and beside a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from confluent_kafka import Consumer, TopicPartition
+from sqlalchemy import Engine, create_engine, text
+
+from schemas import catalogue
+from services.agent import configuration
+from services.agent.commands import Command, Record
+from services.bus import Bus, OutMessage, Sender
+from services.servers.kafka import KafkaCluster
+from services.vault import disclosures
+from services.vault.keyfiles import DELETER, KeyDirectory
+from services.vault.keyring import Keyring, new_key
+from services.vault.signing import Signer, Signs
+from tests.unit.agent.stage import CODEC, command, command_id, encoded
+
+EXAMPLE = Path(configuration.__file__).parent / "examples" / "crm"
+TOPIC = catalogue.commands("crm")
+ANSWERS = catalogue.acknowledgements("crm")
+CANARY = "canary7f3a"
+SUBJECTS = 40
+ORDERS = 4
+KILLS = (10, 40, 70)
+"""After so many answers the agent is killed."""
+TERMIJN = (sys.executable, "-m", "services.cli")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Crm:
+    """The CRM of the example, with an agent beside it and a controller that commands it."""
+
+    def __init__(self, directory: Path, kafka: KafkaCluster, url: str) -> None:
+        self.directory = directory
+        self.bus = Bus(kafka.bootstrap)
+        self.bus.ensure([TOPIC, ANSWERS])
+        self.controller = KeyDirectory(path=directory / "controller")
+        self.controller.make(DELETER)
+        self.keys = KeyDirectory(path=directory / "keys")
+        self.keys.make("crm")
+        self.keys.add_encryption("crm")
+        self.controller.trust("crm", self.keys.public("crm")())
+        shutil.copy(self.controller.public(DELETER).path, self.keys.path)
+        self.sender: Sender = self.bus.sender()
+        self.signer = self.controller.signer(DELETER)
+        self.engine: Engine = create_engine(url)
+        file = yaml.safe_load((EXAMPLE / "agent.yaml").read_text("utf-8"))
+        file["bus"]["bootstrap_servers"] = kafka.bootstrap
+        file["inbox"]["url"] = f"sqlite:///{directory}/inbox.sqlite"
+        file["limits"] = {"at_once": 4, "per_second": 30, "burst": 10}
+        (directory / "agent.yaml").write_text(yaml.safe_dump(file, sort_keys=False), "utf-8")
+        self._environment = {**os.environ, "CRM_DATABASE_URL": url, "CRM_PSEUDONYM_KEY": "k"}
+        self.process: subprocess.Popen[bytes] | None = None
+        kafka_reader = {"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "log_level": 0}
+        self._reader = Consumer(kafka_reader)
+        self._reader.assign([TopicPartition(ANSWERS.name, n, 0) for n in range(ANSWERS.partitions)])
+        self.answers: list[dict[str, Any]] = []
+
+    def start(self) -> None:
+        with (self.directory / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*TERMIJN, "agent", "--config", str(self.directory / "agent.yaml")],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def end(self, *, kill: bool = False) -> int:
+        assert self.process is not None
+        (self.process.kill if kill else self.process.terminate)()
+        return self.process.wait(30)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.end(kill=True)
+        self._reader.close()
+        self.engine.dispose()
+
+    def send(self, *commands: Command, signer: Signs | None = None) -> None:
+        self.put(*(self.message(one, signer or self.signer) for one in commands))
+
+    def message(self, one: Command, signer: Signs, topic: str = TOPIC.name) -> OutMessage:
+        key, value = (one.subject or "").encode(), encoded(one)
+        headers = signer.sign(topic, key, value, now())
+        return OutMessage(topic=TOPIC.name, key=key, value=value, headers=headers)
+
+    def put(self, *messages: OutMessage) -> None:
+        self.sender.send(messages)
+
+    def read(self) -> None:
+        """Take in what was answered; each is the CRM's own, by its signature."""
+        verifier = self.controller.system_verifier("crm")
+        for message in self._reader.consume(500, 0.2):
+            if message.error() is None:
+                key, value = message.key(), message.value()
+                assert isinstance(key, bytes)
+                assert isinstance(value, bytes)
+                headers: Any = message.headers()
+                verifier.verify(ANSWERS.name, key, value, headers, now())
+                self.answers.append(CODEC.decode(ANSWERS, value))
+
+    def until(self, commands: set[str], seconds: float = 90) -> dict[str, dict[str, Any]]:
+        """Wait for the answers of these commands; the last of each."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.read()
+            found = {one["command_id"]: one for one in self.answers}
+            if commands <= found.keys():
+                return found
+            assert time.monotonic() < deadline, self.log()
+            assert self.process is None or self.process.poll() is None, self.log()
+
+    def until_answered(self, commands: int) -> None:
+        """Wait until so many commands are answered."""
+        while len({one["command_id"] for one in self.answers}) < commands:
+            self.read()
+            assert self.process is not None
+            assert self.process.poll() is None, self.log()
+
+    def log(self) -> str:
+        return (self.directory / "agent.log").read_text("utf-8", "replace")[-3000:]
+
+    def status(self) -> dict[str, Any]:
+        done = subprocess.run(
+            [*TERMIJN, "agent", "status", "--json", "--config", self.directory / "agent.yaml"],
+            env=self._environment,
+            capture_output=True,
+            check=True,
+        )
+        found: dict[str, Any] = yaml.safe_load(done.stdout)
+        return found
+
+
+@pytest.fixture
+def crm(fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path) -> Iterator[Crm]:
+    made = Crm(tmp_path, fresh_kafka, postgres())
+    with made.engine.begin() as connection:
+        for statement in (EXAMPLE / "schema.sql").read_text("utf-8").split(";"):
+            if statement.strip():
+                connection.execute(text(statement))
+        number = 0
+        for subject in range(SUBJECTS):
+            for order in range(ORDERS):
+                number += 1
+                row = {
+                    "id": number,
+                    "no": f"{CANARY}-{subject}-{order}",
+                    "customer": f"C{subject}",
+                    "event": f"e-{CANARY}-{subject}-{order}",
+                }
+                connection.execute(
+                    text(
+                        "INSERT INTO orders (id, order_no, customer_no, event_id, amount)"
+                        " VALUES (:id, :no, :customer, :event, 1)"
+                    ),
+                    row,
+                )
+    yield made
+    made.close()
+
+
+def order(subject: int, number: int) -> Record:
+    name = f"{CANARY}-{subject}-{number}"
+    return Record(
+        source="/shop", id=f"e-{name}", type="orders.order-placed", keys={"order_id": name}
+    )
+
+
+def erase(subject: int, number: int, **further: Any) -> Command:
+    """A command to erase one order."""
+    at = now()
+    fields = {
+        "records": (order(subject, number),),
+        "seq": number + 1,
+        "issued_at": at,
+        "valid_until": at + timedelta(days=7),
+        "subject": f"customer:{CANARY}-{subject}",
+    }
+    return command(f"{subject}/{number}", **{**fields, **further})
+
+
+def left(crm: Crm) -> set[str]:
+    with crm.engine.connect() as connection:
+        return set(connection.execute(text("SELECT order_no FROM orders")).scalars())
+
+
+def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm) -> None:
+    """The last order of each customer stays, whoever asks for it without the right to."""
+    wanted = [erase(s, n) for n in range(ORDERS - 1) for s in range(SUBJECTS)]
+    stranger = Signer(lambda: Keyring((mine,)))
+    mine = new_key()
+    last = [erase(s, ORDERS - 1) for s in range(6)]
+    honest = [crm.message(one, crm.signer) for one in last]
+    expired = erase(7, ORDERS - 1, valid_until=now() - timedelta(seconds=1))
+    crm.start()
+    crm.send(*wanted)
+    crm.put(
+        replace(honest[0], headers=()),
+        replace(honest[1], value=encoded(erase(1, ORDERS - 1, seq=99))),
+        crm.message(last[2], stranger),
+        crm.message(last[3], crm.signer, topic=catalogue.commands("psp").name),
+        crm.message(replace(last[4], system="psp"), crm.signer),
+        replace(honest[5], key=b"customer:another"),
+    )
+    crm.send(expired)
+    for answers in KILLS:
+        crm.until_answered(answers)
+        crm.end(kill=True)
+        crm.start()
+    crm.send(*wanted[:50])  # replayed
+    found = crm.until({one.command_id for one in (*wanted, expired)})
+    assert {found[one.command_id]["status"] for one in wanted} == {"done"}
+    assert {found[one.command_id]["counts"]["orders"] for one in wanted} == {1}
+    assert found[expired.command_id]["status"] == "failed"
+    assert left(crm) == {f"{CANARY}-{s}-{ORDERS - 1}" for s in range(SUBJECTS)}
+    ids = {(one["command_id"], one["acknowledgement_id"]) for one in crm.answers}
+    assert len(ids) == len({one["command_id"] for one in crm.answers})
+    assert crm.end() == 0, crm.log()
+    assert crm.status()["parked"] == {"misaddressed": 1, "unverifiable": 5}
+    assert CANARY not in crm.log()
+    kept = b"".join(one.read_bytes() for one in crm.directory.glob("inbox.sqlite*"))
+    assert kept
+    assert CANARY.encode() not in kept
+
+
+def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
+    """What is disclosed, and what is corrected, is read by whom it is for only."""
+    crm.start()
+    request = disclosures.new_key()
+    tell = erase(1, 0, action="disclose", disclose_to=disclosures.public_part(request), seq=1)
+    tell = replace(tell, command_id=command_id("tell"), request="R1")
+    to = crm.controller.system("crm")().encrypts_to(now())
+    assert to is not None
+    right = replace(erase(1, 0, action="rectify", seq=2), command_id=command_id("right"))
+    right = replace(
+        right,
+        corrections=disclosures.encrypt({"delivery_name": "S. de Vries"}, to, right.command_id),
+    )
+    again = replace(tell, command_id=command_id("again"), seq=3)
+    gone = erase(1, 0, seq=4)
+    check = replace(
+        erase(1, 0, seq=5, action="verify", verifies="erase"), command_id=command_id("check")
+    )
+    crm.send(tell, right, again, gone, check)
+    found = crm.until({one.command_id for one in (tell, right, again, gone, check)})
+    told = [
+        disclosures.decrypt(found[one.command_id]["disclosure"], request, one.command_id)
+        for one in (tell, again)
+    ]
+    assert [one["system"] for one in told] == ["crm", "crm"]
+    assert [one["records"][0]["data"]["recipient"] for one in told] == [None, "S. de Vries"]
+    assert told[0]["records"][0]["id"] == f"e-{CANARY}-1-0"
+    assert found[check.command_id]["counts"] == {"order_lines": 0, "orders": 0}
+    assert crm.end() == 0
+    assert "S. de Vries" not in crm.log()

@@ -1,0 +1,192 @@
+"""The agent's file: right as a whole, or every problem is named in its place and nothing starts."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from services.agent import configuration
+from services.agent.adapters.building import sql_adapter
+from services.agent.configuration import InvalidConfiguration, load
+
+EXAMPLES = Path(configuration.__file__).parent / "examples"
+FILE = """\
+system: crm
+bus:
+  bootstrap_servers: kafka:9092
+keys: keys
+inbox:
+  url: sqlite:///inbox.sqlite
+  key_file: inbox.key
+adapter:
+  sql:
+    url: {env: CRM_URL}
+    tables:
+      orders:
+        events: [orders.order-placed]
+        match: {order_no: keys.order_id}
+        erase: delete
+        verify:
+          match: {event_id: record.id}
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "agent.yaml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    """What is wrong with a file: line, key and reason."""
+    with pytest.raises(InvalidConfiguration) as raised:
+        load(written(tmp_path, text), {})
+    return [f"{one.line}: {one.key}: {one.why}" for one in raised.value.problems]
+
+
+@pytest.mark.parametrize("name", ["crm", "hook", "webhook"])
+def test_the_examples_are_right(name: str) -> None:
+    """Each names one adapter."""
+    assert load(EXAMPLES / name / "agent.yaml", {}).configuration.system
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    """Limits that spare the system."""
+    limits = load(written(tmp_path, FILE), {}).configuration.limits
+    assert (limits.at_once, limits.per_second, limits.tries) == (4, 50.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("system: crm\n", "", "1: system: Field required"),
+        ("keys: keys", "keyes: keys", "4: keyes: Unexpected keyword argument"),
+        ("inbox:\n", "limits: {at_once: 0}\ninbox:\n", "5: limits.at_once: is not above 0"),
+        (
+            "  sql:\n",
+            "  hook: {command: [true]}\n  sql:\n",
+            "9: adapter.hook.command.0: Input should be a valid string",
+        ),
+        (
+            "  sql:\n",
+            '  hook: {command: ["true"]}\n  sql:\n',
+            "8: adapter: names not exactly one of hook, webhook and sql",
+        ),
+        (
+            "{env: CRM_URL}",
+            "postgresql+psycopg://crm:secret@db/crm",
+            "10: adapter.sql.url: holds a password: name it by `env` or `file` instead",
+        ),
+        (
+            "{env: CRM_URL}",
+            "mysql://db/crm",
+            "10: adapter.sql.url: mysql is neither postgresql nor sqlite",
+        ),
+        (
+            "{env: CRM_URL}",
+            "{env: CRM_URL, file: url}",
+            "10: adapter.sql.url: names not exactly one of env and file",
+        ),
+        (
+            "{order_no: keys.order_id}",
+            "{}",
+            "14: adapter.sql.tables.orders.match:"
+            " names no column: without a way to find its rows nothing would ever be erased",
+        ),
+        (
+            "{order_no: keys.order_id}",
+            "{customer_no: subject.customer}",
+            "14: adapter.sql.tables.orders.match: names nothing of the record, so all rows of a"
+            " subject would go with each record; say `whole_subject: true` where that is meant",
+        ),
+        (
+            "{order_no: keys.order_id}",
+            "{order_no: order_id}",
+            "14: adapter.sql.tables.orders.match.order_no: 'order_id' is none of"
+            " record.id, record.source, subject, subject.KIND, keys.NAME",
+        ),
+        (
+            "{event_id: record.id}",
+            "{order_no: keys.order_id}",
+            "16: adapter.sql.tables.orders.verify: reads by the way of the erasure, which proves"
+            " nothing: name another table or view, or other columns",
+        ),
+        (
+            "erase: delete",
+            "erase: {set: {name: null}}",
+            "16: adapter.sql.tables.orders.verify.holds:"
+            " is empty, so a row that erase has changed would count as not erased",
+        ),
+        (
+            "events: [orders.order-placed]",
+            "events: []",
+            "13: adapter.sql.tables.orders.events:"
+            " names no event: no command would ever find the table",
+        ),
+        ("    tables:\n", "    tables: {}\n    tables:\n", "12: : the key 'tables' stands twice"),
+    ],
+)
+def test_a_problem_is_named_in_its_place(
+    tmp_path: Path, before: str, after: str, problem: str
+) -> None:
+    """Line, key and reason; nothing of a secret."""
+    assert before in FILE
+    found = problems(tmp_path, FILE.replace(before, after, 1))
+    assert problem in [one.replace("is not YAML: ", "") for one in found]
+    assert "secret" not in "".join(found)
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    """Whoever mends one need not wait for the next."""
+    text = FILE.replace("erase: delete", "erase: {set: {name: null}}").replace(
+        "keys.order_id", "order_id"
+    )
+    assert len(problems(tmp_path, text)) == 3
+
+
+def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    """Relative to the file that names it."""
+    (tmp_path / "url").write_text("sqlite:///crm.sqlite\n", "utf-8")
+    loaded = load(written(tmp_path, FILE), {"CRM_URL": "sqlite://"})
+    sql = loaded.configuration.adapter.sql
+    assert sql is not None
+    assert loaded.text(sql.url, "adapter", "sql", "url") == "sqlite://"
+    loaded = load(written(tmp_path, FILE.replace("env: CRM_URL", "file: url")), {})
+    sql = loaded.configuration.adapter.sql
+    assert sql is not None
+    where = ("adapter", "sql", "url")
+    assert loaded.text(sql.url, *where) == "sqlite:///crm.sqlite"
+    assert loaded.database_url(sql.url, *where).database == str(tmp_path / "crm.sqlite")
+
+
+def test_a_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """By the key that refers to it."""
+    loaded = load(written(tmp_path, FILE), {})
+    sql = loaded.configuration.adapter.sql
+    assert sql is not None
+    with ExitStack() as stack, pytest.raises(InvalidConfiguration) as raised:
+        sql_adapter(loaded, sql, stack)
+    assert str(raised.value).endswith("agent.yaml:10: adapter.sql.url.env: CRM_URL is not set")
+
+
+def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Without the address, which may hold a password."""
+    loaded = load(
+        written(tmp_path, FILE),
+        {"CRM_URL": "postgresql+psycopg://crm:secret@127.0.0.1:1/crm?connect_timeout=2"},
+    )
+    sql = loaded.configuration.adapter.sql
+    assert sql is not None
+    with ExitStack() as stack, pytest.raises(InvalidConfiguration) as raised:
+        sql_adapter(loaded, sql, stack)
+    assert "the database cannot be read" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
+    """With the line."""
+    [problem] = problems(tmp_path, dedent("system: crm\nbus: [\n"))
+    assert problem.startswith("3: : is not YAML")
