@@ -8,7 +8,18 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import TermijnError
-from services.cli import benching, keys, looking, operating, policies, publishing, rights, roles, up
+from services.cli import (
+    benching,
+    keys,
+    looking,
+    monitoring,
+    operating,
+    policies,
+    publishing,
+    rights,
+    roles,
+    up,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -45,6 +56,7 @@ for command in (
     operating.forecast,
     operating.release,
     keys.keys,
+    monitoring.monitoring,
     benching.bench,
 ):
     termijn.add_command(command)
