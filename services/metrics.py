@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+HOST = "127.0.0.1"
+"""Where metrics are served."""
 PORTS: Mapping[str, int] = {
     "tagger": 9501,
     "recorder": 9502,
@@ -18,7 +20,8 @@ PORTS: Mapping[str, int] = {
 }
 """The port of each role's `/metrics`, unless a setting says another."""
 
-_LATENESS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
+LATENESS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
+"""The bounds of how late a command leaves, in seconds."""
 _ANSWER = (1.0, 15.0, 60.0, 300.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 259_200.0, 604_800.0)
 _PROOF = (60.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 604_800.0, 1_209_600.0, 2_592_000.0)
 _BATCH = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -153,7 +156,7 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="histogram",
         meaning="Time from the due instant to the broker's word that the command is out.",
         labels=("system", "action"),
-        buckets=_LATENESS,
+        buckets=LATENESS,
     ),
     Metric(
         name="termijn_commands_sent_total",
@@ -265,7 +268,7 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="histogram",
         meaning="Time from the issue of a command's last attempt to its answer.",
         labels=("action",),
-        buckets=_LATENESS,
+        buckets=LATENESS,
     ),
     Metric(
         name="termijn_agent_tries_failed_total",

@@ -13,10 +13,10 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from services.metrics import HOST
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
-
-HOST = "127.0.0.1"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from services.cli import (
     benching,
     keys,
     looking,
+    monitoring,
     operating,
     policies,
     publishing,
@@ -57,6 +58,7 @@ for command in (
     operating.forecast,
     operating.release,
     keys.keys,
+    monitoring.monitoring,
     benching.bench,
 ):
     termijn.add_command(command)

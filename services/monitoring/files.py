@@ -1,0 +1,63 @@
+"""The files that Prometheus and Grafana read, from the typed descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from services.metrics import HOST, PORTS
+from services.monitoring import alerts, recordings
+from services.monitoring.board_flow import FLOW
+from services.monitoring.board_promises import PROMISES
+from services.monitoring.board_systems import SYSTEMS
+from services.monitoring.dashboards import document
+from services.monitoring.pace import PRODUCTION, Pace
+from services.monitoring.rules import alert_file, recording_file
+
+BOARDS = (PROMISES, SYSTEMS, FLOW)
+RUNBOOKS = "runbooks.md"
+_SCRAPE_SECONDS = 15
+
+
+def files(
+    pace: Pace = PRODUCTION, *, lag: int = alerts.LAG_MESSAGES, runbooks: str = RUNBOOKS
+) -> Mapping[Path, str]:
+    """Every file, by its path below the directory that they are written to."""
+    prometheus = Path("prometheus")
+    return {
+        prometheus / "prometheus.yml": _configuration(),
+        prometheus / "recordings.yml": recording_file(recordings.groups(pace)),
+        prometheus / "alerts.yml": alert_file(alerts.groups(pace, lag), runbooks),
+        **{Path("grafana") / f"{board.uid}.json": document(board) for board in BOARDS},
+    }
+
+
+def write(directory: Path, found: Mapping[Path, str]) -> None:
+    """Write the files below a directory, over those that are there."""
+    for path, text in found.items():
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+
+
+def _configuration() -> str:
+    document = {
+        "global": {
+            "scrape_interval": f"{_SCRAPE_SECONDS}s",
+            "evaluation_interval": f"{_SCRAPE_SECONDS}s",
+        },
+        "rule_files": ["recordings.yml", "alerts.yml"],
+        "scrape_configs": [
+            {
+                "job_name": f"termijn-{role}",
+                "static_configs": [{"targets": [f"{HOST}:{port}"]}],
+            }
+            for role, port in PORTS.items()
+        ],
+    }
+    return (
+        "# Written by `termijn monitoring write`. One job a role: alerts go by these names.\n"
+        + str(yaml.safe_dump(document, sort_keys=False))
+    )

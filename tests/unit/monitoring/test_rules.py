@@ -1,0 +1,256 @@
+"""Rules and dashboards: every alert fires when it should, and every expression asks for what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from services.cli.main import termijn
+from services.metrics import CATALOGUE, PORTS
+from services.monitoring import alerts, punctuality, recordings
+from services.monitoring.dashboards import Board, Panel
+from services.monitoring.files import BOARDS, files
+from services.monitoring.pace import PRODUCTION, Pace
+from services.monitoring.rules import Alert, Recording, metrics_of, recorded_of
+
+ROOT = Path(__file__).parents[3]
+DEPLOY = ROOT / "deploy"
+CASES = sorted(Path(__file__).parent.glob("alerts*.yml"))
+ALERTS = [one for group in alerts.groups(PRODUCTION).values() for one in group]
+RECORDINGS = [one for group in recordings.groups(PRODUCTION).values() for one in group]
+PANELS = [(board, panel) for board in BOARDS for panel in board.panels]
+METRICS = {one.name: one for one in CATALOGUE}
+GROUPED = re.compile(r"\bby \(([^)]*)\)")
+
+
+def expressions() -> Iterator[str]:
+    """All that Prometheus is asked."""
+    yield from (one.expr for one in ALERTS)
+    yield from (one.expr for one in RECORDINGS)
+    yield from (query.expr for _, panel in PANELS for query in panel.queries)
+
+
+def run(program: Path, *arguments: str | Path, text: str | None = None) -> str:
+    """What promtool says; it must find nothing wrong."""
+    done = subprocess.run(
+        [program, *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=DEPLOY / "prometheus",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_files_are_what_is_written_from_the_description() -> None:
+    """`termijn monitoring write deploy` brings them up to date."""
+    assert {path: (DEPLOY / path).read_text("utf-8") for path in files()} == files()
+    there = {*(DEPLOY / "prometheus").iterdir(), *(DEPLOY / "grafana").iterdir()}
+    assert there == {DEPLOY / path for path in files()}
+
+
+def test_promtool_reads_the_files(promtool: Path) -> None:
+    """The configuration, and with it the rules that it names."""
+    assert "SUCCESS: 26 rules" in run(promtool, "check", "config", "prometheus.yml")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_each_alert_fires_and_does_not_fire(promtool: Path, case: Path) -> None:
+    """On series written by hand."""
+    run(promtool, "test", "rules", case)
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_no_alert_is_without_both_cases(alert: Alert) -> None:
+    """One in which it fires, and one in which it does not."""
+    checks: list[dict[str, Any]] = [
+        check
+        for case in CASES
+        for test in yaml.safe_load(case.read_text("utf-8"))["tests"]
+        for check in test["promql_expr_test"]
+        if f'alertname="{alert.name}",alertstate="firing"' in check["expr"]
+    ]
+    assert any(check["exp_samples"] for check in checks)
+    assert any(not check["exp_samples"] for check in checks)
+
+
+def test_every_name_is_a_metric_of_the_catalogue() -> None:
+    """Or recorded, or awaited; what has come is awaited no more."""
+    asked = {name for expr in expressions() for name in metrics_of(expr)}
+    assert asked - METRICS.keys() == set(alerts.AWAITED)
+    recorded = {one.record for one in RECORDINGS}
+    assert {name for expr in expressions() for name in recorded_of(expr)} <= recorded
+
+
+def test_every_metric_is_on_a_dashboard_or_has_an_alert() -> None:
+    """Or nobody would ever see it."""
+    asked = {name for expr in expressions() for name in metrics_of(expr)}
+    assert METRICS.keys() - asked == set()
+
+
+@pytest.mark.parametrize("expr", sorted(set(expressions())))
+def test_what_is_grouped_by_is_a_label(expr: str) -> None:
+    """Of one of the metrics in it; Prometheus would group by nothing without a word."""
+    known = {"le", "job"} | {
+        label for name in metrics_of(expr) & METRICS.keys() for label in METRICS[name].labels
+    }
+    if recorded_of(expr):
+        known |= {"system", "state", "role", "topic", "type"}
+    for found in GROUPED.findall(expr):
+        assert {label.strip() for label in found.split(",")} <= known
+
+
+def test_every_expression_is_one(promtool: Path, tmp_path: Path) -> None:
+    """Also those of the dashboards, which no rule file has."""
+    rules = [
+        {"record": f"a:{number}", "expr": expr} for number, expr in enumerate(set(expressions()))
+    ]
+    file = tmp_path / "all.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}), "utf-8")
+    run(promtool, "check", "rules", file)
+
+
+def test_a_bucket_that_is_asked_for_is_one() -> None:
+    """`le` is a text to Prometheus: one that no histogram has finds nothing."""
+    asked = {found for expr in expressions() for found in re.findall(r'le="([^"]*)"', expr)}
+    assert asked == {"300.0"}
+    assert 300.0 in METRICS["termijn_lateness_seconds"].buckets
+
+
+def test_every_role_is_scraped_under_its_name() -> None:
+    """At its own port."""
+    configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
+    assert {
+        one["job_name"]: one["static_configs"][0]["targets"]
+        for one in configuration["scrape_configs"]
+    } == {f"termijn-{role}": [f"127.0.0.1:{port}"] for role, port in PORTS.items()}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_says_what_is_the_matter(alert: Alert) -> None:
+    """In labels that its expression leaves, and nothing that could be a person."""
+    labels = {"job"} if "up{" in alert.expr else set()
+    labels |= {one.strip() for found in GROUPED.findall(alert.expr) for one in found.split(",")}
+    said = set(re.findall(r"\$labels\.(\w+)", alert.summary + alert.description))
+    assert said <= labels
+    assert "subject" not in labels
+
+
+def sections() -> dict[str, str]:
+    """The runbooks, by title."""
+    parts = (DEPLOY / "runbooks.md").read_text("utf-8").split("\n## ")[1:]
+    return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+
+
+def commands_of(text: str) -> list[str]:
+    """The commands in the blocks of a section."""
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_every_alert_has_its_runbook_and_the_other_way_round() -> None:
+    """Under the anchor that it links to."""
+    assert set(sections()) == {one.name for one in ALERTS}
+    written = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
+    links = {
+        rule["annotations"]["runbook_url"] for group in written["groups"] for rule in group["rules"]
+    }
+    assert links == {f"runbooks.md#{title.lower()}" for title in sections()}
+
+
+@pytest.mark.parametrize("title", sections())
+def test_a_runbook_says_what_to_do(title: str) -> None:
+    """Where to look, what mends it, and when the alert clears."""
+    text = sections()[title]
+    assert [word for word in ("\nLook: ", "\nMend: ", "\nClears: ") if word not in text] == []
+    assert text.strip().split("\n")[0]
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for text in sections().values() for line in commands_of(text)})
+)
+def test_a_runbooks_command_can_be_given(line: str) -> None:
+    """Its name, its options, and whatever it cannot do without but the operator's name."""
+    words = shlex.split(line)[1:]
+    if words == ["ROLE"]:
+        assert set(PORTS) <= termijn.commands.keys()
+        return
+    command: click.Command = termijn
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    given, rest, _ = command.make_parser(click.Context(command)).parse_args(words)
+    assert not rest
+    assert [
+        one.name for one in command.params if one.required and given.get(str(one.name)) is None
+    ] == []
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
+def test_a_dashboard_has_room_for_its_panels(board: Board) -> None:
+    """Side by side, none over another, and each title once."""
+    document = yaml.safe_load((DEPLOY / "grafana" / f"{board.uid}.json").read_text("utf-8"))
+    places = [panel["gridPos"] for panel in document["panels"]]
+    taken = {
+        (x, place["y"]) for place in places for x in range(place["x"], place["x"] + place["w"])
+    }
+    assert len(taken) == sum(place["w"] for place in places)
+    assert max(place["x"] + place["w"] for place in places) <= 24
+    assert len({panel.title for panel in board.panels}) == len(board.panels)
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=lambda one: getattr(one, "title", ""))
+def test_a_legend_names_labels_that_its_query_leaves(board: Board, panel: Panel) -> None:
+    """Several series without a name of their own cannot be told apart."""
+    for query in panel.queries:
+        found = GROUPED.search(query.expr)
+        labels = {one.strip() for one in found[1].split(",")} - {"le"} if found else set()
+        named = set(re.findall(r"{{(\w+)}}", query.legend))
+        if not recorded_of(query.expr):
+            assert named == labels, board.title
+
+
+def test_a_hastened_rule_is_the_same_but_for_its_durations() -> None:
+    """With windows that still hold several scrapes, and the nearest bucket that there is."""
+    fast = Pace(hasten=600)
+    [overdue, due, *_] = alerts.groups(fast)["promises"]
+    assert (overdue.lasts, due.lasts) == ("500ms", "500ms")
+    assert due.expr == "max(termijn_oldest_due_seconds) > 6"
+    [first, *_] = punctuality.recordings(fast)
+    assert first == Recording(
+        record="termijn:commands_late:ratio_rate5m",
+        expr='1 - sum(rate(termijn_lateness_seconds_bucket{le="0.5"}[5s]))'
+        " / sum(rate(termijn_lateness_seconds_count[5s]))",
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(90, "90s"), (300, "5m"), (3600, "1h"), (259_200, "3d"), (0.5, "500ms")]
+)
+def test_a_duration_is_written_as_prometheus_reads_it(seconds: float, text: str) -> None:
+    """In the largest unit that it is a multiple of."""
+    assert PRODUCTION.lasting(seconds) == text
+
+
+def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:
+    """And, if asked, with the address of the runbooks elsewhere."""
+    page = "https://wiki.example/termijn"
+    done = CliRunner().invoke(
+        termijn, ["monitoring", "write", str(tmp_path), "--runbooks", page], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    text = (tmp_path / "prometheus" / "alerts.yml").read_text("utf-8")
+    assert f"runbook_url: {page}#termijngap" in text
+    assert text.replace(page, "runbooks.md") == (DEPLOY / "prometheus" / "alerts.yml").read_text(
+        "utf-8"
+    )
