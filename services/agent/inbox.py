@@ -240,7 +240,7 @@ class Inbox:
         with self.ledger.transaction() as connection:
             for one in answers:
                 same = and_(_COLUMN.command_id == one.command_id, _COLUMN.answer == one.value)
-                connection.execute(statement.where(same, _COLUMN.state.not_in(OPEN)))
+                connection.execute(statement.where(same))
 
     def counted(self) -> Mapping[str, int]:
         """How many commands are in each state."""

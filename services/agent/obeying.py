@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from schemas.errors import TermijnError
+from schemas.errors import RegistryUnavailable, TermijnError
 from services.agent.adapters.ports import Adapter, Task
 from services.agent.commands import Command
 from services.agent.entries import OPEN, Entry
@@ -77,8 +77,8 @@ class Obeying:
             while not stop.is_set():
                 try:
                     moved = self._start(pool) + self.send()
-                except DBAPIError as cause:
-                    self.observer.unsent(f"{type(cause).__name__} in the inbox")
+                except (DBAPIError, RegistryUnavailable) as cause:
+                    self.observer.unsent(f"the inbox cannot be read ({type(cause).__name__})")
                     stop.wait(_AFTER_TROUBLE_SECONDS)
                     continue
                 if self._busy:

@@ -216,6 +216,67 @@ def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
     assert stage.tell(anew) == ["done"]
 
 
+def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:
+    """The one before it was repeated meanwhile: its number tells the order, not its last attempt."""
+    stage = Stage(adapter=Playing())
+    repeated = command("c7", seq=7, attempt=2, issued_at=T0 + HOUR)
+    assert stage.tell(repeated, command("c8", seq=8)) == ["done", "done"]
+
+
+def test_what_has_waited_is_carried_out_in_order_too() -> None:
+    """Also when the later one might have gone first."""
+    adapter = Playing()
+    stage = Stage(adapter=adapter)
+    stage.arrive(
+        command("c1", not_before=T0 + 2 * HOUR), command("c2", seq=2, not_before=T0 + HOUR)
+    )
+    stage.obey(3 * 3600)
+    assert adapter.done == [command_id("c1"), command_id("c2")]
+
+
+def test_a_processor_that_is_away_when_it_is_asked_again_holds_back_no_other() -> None:
+    """It has the command already."""
+
+    def play(task: Task) -> Result | Pending:
+        if task.command.command_id == command_id("c2"):
+            return Result(status="done")
+        if task.run == 1:
+            return Pending(ask_again_at=T0 + HOUR)
+        raise TryAgain("away")
+
+    stage = Stage(adapter=Playing(play))
+    stage.tell(command())
+    stage.obey(3600)
+    assert stage.tell(command("c2", seq=2)) == ["done"]
+
+
+def test_an_answer_that_is_no_longer_true_is_not_sent() -> None:
+    """The command was repeated before the bus took it, and has its answer by now."""
+    adapter = once(BadResult("it is no JSON"))
+    stage = Stage(adapter=adapter)
+    stage.arrive(command())
+    stage.obeying.step()
+    [stale] = stage.inbox.outgoing(10)
+    stage.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
+    assert stage.inbox.outgoing(10) == []
+    stage.obeying.step()
+    stage.inbox.delivered([stale])
+    assert stage.obey() == ["done"]
+
+
+def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -> None:
+    """For its latest attempt."""
+    stage = Stage(adapter=Playing())
+
+    def play(task: Task) -> Result:
+        stage.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
+        return Result(status="done")
+
+    stage.obeying.adapter = Playing(play)
+    assert stage.tell(command()) == ["done"]
+    assert stage.answers()[0]["attempt"] == 2
+
+
 def test_an_older_disclosure_is_no_danger() -> None:
     """It changes nothing, and a check has its own time."""
     stage = Stage(adapter=(adapter := Playing()))

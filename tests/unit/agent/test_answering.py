@@ -1,0 +1,86 @@
+"""Answers: what is disclosed leaves encrypted, or not at all."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.agent.adapters.ports import Task
+from services.agent.limits import Backoff, TokenBucket
+from services.agent.results import Disclosed, Result
+from services.vault import disclosures
+from tests.unit.agent.stage import T0, Playing, Stage, command, command_id
+
+TOLD = Result(
+    status="done",
+    counts={"orders": 1},
+    records=(Disclosed(type="orders.order-placed", id="e-O1", time=None, data={"to": "Sanne"}),),
+)
+
+
+def telling(task: Task) -> Result:
+    return TOLD
+
+
+def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
+    """It says which command and system it is about."""
+    key = disclosures.new_key()
+    stage = Stage(adapter=Playing(telling))
+    public = disclosures.public_part(key)
+    assert stage.tell(command(action="disclose", disclose_to=public)) == ["done"]
+    [answer] = stage.answers()
+    assert b"Sanne" not in stage.noted.sent_[0].value
+    assert disclosures.decrypt(answer["disclosure"], key, command_id("c1")) == {
+        "command_id": command_id("c1"),
+        "system": "crm",
+        "records": [
+            {"type": "orders.order-placed", "id": "e-O1", "time": None, "data": {"to": "Sanne"}}
+        ],
+    }
+
+
+def test_without_a_key_nothing_is_read() -> None:
+    """Nor with one that is none."""
+    stage = Stage(adapter=(adapter := Playing(telling)))
+    assert stage.tell(command(action="disclose")) == ["failed"]
+    assert adapter.done == []
+    assert stage.tell(command("c2", seq=2, action="disclose", disclose_to="{}")) == ["failed"]
+    assert stage.answers()[1]["disclosure"] is None
+
+
+def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
+    """Else it would be sent for ever."""
+    key = disclosures.public_part(disclosures.new_key())
+    stage = Stage(adapter=Playing(telling), largest=300)
+    assert stage.tell(command(action="disclose", disclose_to=key)) == ["failed"]
+    assert "an answer has 300" in str(stage.answers()[0]["detail"])
+
+
+def test_corrections_open_with_any_of_the_systems_keys() -> None:
+    """One that was replaced may still be written to; nobody else's opens."""
+    old, new = disclosures.new_key(), disclosures.new_key()
+    stage = Stage(adapter=(adapter := Playing()), keys=(new, old))
+    text = disclosures.encrypt(
+        {"name": "S. de Vries"}, disclosures.public_part(old), command_id("c1")
+    )
+    assert stage.tell(command(action="rectify", corrections=text)) == ["done"]
+    assert adapter.tasks[0].corrections == {"name": "S. de Vries"}
+    elsewhere = command("c2", seq=2, action="rectify", corrections=text)
+    assert stage.tell(elsewhere) == ["failed"]
+    assert stage.tell(command("c3", seq=3, action="rectify")) == ["failed"]
+    assert len(adapter.done) == 1
+
+
+def test_a_clock_that_is_set_back_gives_no_tokens() -> None:
+    """Time that has not passed pays for nothing."""
+    bucket = TokenBucket(per_second=1, burst=1)
+    assert bucket.take(T0)
+    assert not bucket.take(T0 - timedelta(hours=1))
+    assert not bucket.take(T0 - timedelta(hours=1) + timedelta(seconds=0.5))
+    assert bucket.take(T0 - timedelta(hours=1) + timedelta(seconds=1))
+
+
+def test_pauses_double_up_to_the_cap_and_end() -> None:
+    """One, two, four, five seconds; then it is the controller's turn."""
+    backoff = Backoff(tries=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
+    waits = [backoff.wait(tries) for tries in (1, 2, 3, 4, 5)]
+    assert [wait and wait.total_seconds() for wait in waits] == [1, 2, 4, 5, None]

@@ -1,0 +1,153 @@
+"""The SQL adapter on tables as they also are: numbers for keys, columns that know no case, triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from services.agent import configuration
+from services.agent.adapters.building import sql_adapter
+from services.agent.adapters.ports import Task
+from services.agent.adapters.sql.adapter import SqlAdapter
+from services.agent.configuration import InvalidConfiguration
+from services.agent.results import Result, TryAgain
+from tests.unit.agent.stage import T0, command, record
+
+FILE = """\
+system: crm
+bus: {bootstrap_servers: "kafka:9092"}
+keys: keys
+inbox: {url: "sqlite:///inbox.sqlite", key_file: inbox.key}
+adapter:
+  sql:
+    url: sqlite:///crm.sqlite
+    tables:
+      orders:
+        events: [orders.order-placed]
+        match: {number: keys.order_id}
+        erase: ERASE
+        verify: {match: {event: record.id}, holds: [HOLDS]}
+"""
+Made = Callable[..., tuple[SqlAdapter, Engine]]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Made]:
+    """Makes an adapter on an `orders` table with these columns and rows."""
+    with ExitStack() as stack:
+
+        def make(
+            columns: str, *rows: dict[str, Any], erase: str = "delete", holds: str = ""
+        ) -> tuple[SqlAdapter, Engine]:
+            file = tmp_path / "agent.yaml"
+            file.write_text(FILE.replace("ERASE", erase).replace("HOLDS", holds), "utf-8")
+            loaded = configuration.load(file, {})
+            sql = loaded.configuration.adapter.sql
+            assert sql is not None
+            engine = engine_of(loaded)
+            with engine.begin() as connection:
+                connection.execute(text(f"CREATE TABLE orders ({columns})"))
+                for row in rows:
+                    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+                    connection.execute(text(f"INSERT INTO orders ({names}) VALUES ({values})"), row)
+            stack.callback(engine.dispose)
+            return sql_adapter(loaded, sql, stack), engine
+
+        yield make
+
+
+def engine_of(loaded: configuration.Loaded) -> Engine:
+    sql = loaded.configuration.adapter.sql
+    assert sql is not None
+    return create_engine(loaded.database_url(sql.url, "adapter", "sql", "url"))
+
+
+def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
+    told = command(action=action, records=tuple(map(record, orders)), **further)
+    return adapter.carry_out(Task(command=told, run=1, noted=None, note=lambda _: None, now=T0))
+
+
+def numbers(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT number FROM orders ORDER BY rowid")).scalars())
+
+
+@pytest.mark.parametrize(
+    "key", ["042", " 42", "4_2", "42.0", "+42", "٤٢", "42 OR 1=1", "", "9" * 40]
+)
+def test_a_number_is_found_by_the_way_it_is_written_only(made: Made, key: str) -> None:
+    """What Python would read as 42 is another key."""
+    adapter, engine = made("number integer, event text", {"number": 42, "event": "e-42"})
+    tell(adapter, "erase", key)
+    assert numbers(engine) == [42]
+    assert tell(adapter, "erase", "42").counts == {"orders": 1}
+
+
+def test_a_column_that_knows_no_case_does_not_take_others_along(made: Made) -> None:
+    """`o1` and `O1` are two orders."""
+    adapter, engine = made(
+        "number text COLLATE NOCASE, event text",
+        {"number": "o1", "event": "e-o1"},
+        {"number": "O1", "event": "e-O1"},
+    )
+    assert tell(adapter, "erase", "O1").counts == {"orders": 1}
+    assert numbers(engine) == ["o1"]
+
+
+def test_rows_that_a_trigger_keeps_are_not_called_erased(made: Made) -> None:
+    """All of the command is undone."""
+    adapter, engine = made(
+        "number text, event text",
+        {"number": "O1", "event": "e-O1"},
+        {"number": "O2", "event": "e-O2"},
+    )
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE TRIGGER keep BEFORE DELETE ON orders WHEN old.number = 'O1'"
+                " BEGIN SELECT RAISE(IGNORE); END"
+            )
+        )
+    result = tell(adapter, "erase", "O1", "O2")
+    assert (result.status, result.detail) == (
+        "failed",
+        "orders: rows were still there after they were erased",
+    )
+    assert numbers(engine) == ["O1", "O2"]
+
+
+def test_what_was_put_in_the_place_of_a_value_is_no_personal_data(made: Made) -> None:
+    """A row whose columns hold only replacements counts as erased; any other as found."""
+    adapter, engine = made(
+        "number text, event text, who text",
+        {"number": "O1", "event": "e-O1", "who": "Sanne"},
+        erase="{set: {who: (erased)}}",
+        holds="who",
+    )
+    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+    assert tell(adapter, "erase", "O1").status == "done"
+    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE orders SET who = 'Piet'"))
+    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+
+
+def test_a_column_in_which_no_key_can_be_found_starts_nothing(made: Made) -> None:
+    """It would find nothing for ever, and call that erased."""
+    with pytest.raises(InvalidConfiguration, match="in which no key can be found"):
+        made("number blob, event text")
+
+
+def test_a_database_that_cannot_be_asked_is_asked_again(made: Made) -> None:
+    """The reason names no row."""
+    adapter, engine = made("number text, event text", {"number": "O1", "event": "e-O1"})
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE orders"))
+    with pytest.raises(TryAgain) as raised:
+        tell(adapter, "erase", "O1")
+    assert "O1" not in raised.value.why
