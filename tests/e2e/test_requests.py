@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from schemas.events import rfc3339
@@ -88,6 +89,16 @@ def answered(running: Running) -> dict[str, dict[str, Any]]:
     }
 
 
+def deliver(running: Running, subject: str, name: str, *options: str) -> Path:
+    """The directory to which a package was handed over."""
+    directory = running.directory / name
+    done = running.run(
+        *("requests", "deliver", subject, f"Q-{subject}", "--to", str(directory), *options)
+    )
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
 def in_ledger(running: Running, text: str) -> list[str]:
     """The tables in which a text stands in clear."""
     tables = [
@@ -119,6 +130,17 @@ def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> Non
         request("consumer:K5", "erasure", NOW - timedelta(days=60)),
         request("customer:C1", "access"),
         identity("customer:C1"),
+        business_event(
+            "applied",
+            "recruitment.application-received",
+            rfc3339(ORDERED),
+            application_id="A1",
+            applicant_id="P1",
+            keep_consent=False,
+            name="CANARY P1",
+        ),
+        request("applicant:P1", "portability"),
+        identity("applicant:P1"),
     ]
     done = running.run(
         "publish", "--wait", str(write_events(running.directory / "all.jsonl", events))
@@ -152,11 +174,7 @@ def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> Non
         "K1's data is there", lambda: requests(running)["consumer:K1"]["state"] == "ready", 60
     )
     assert in_ledger(running, "CANARY") == []
-    package = running.directory / "package"
-    delivered = running.run(
-        *("requests", "deliver", "consumer:K1", "Q-consumer:K1", "--to", str(package))
-    )
-    assert delivered.returncode == 0, delivered.stderr
+    package = deliver(running, "consumer:K1", "package")
     data = json.loads((package / "data.json").read_text("utf-8"))
     held = {one["system"] for one in data["records"] if one["type"] == "orders.order-placed"}
     assert held == {"accounting", "orders", "psp", "research"}
@@ -164,6 +182,37 @@ def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> Non
     assert running.count("disclosure") > 0  # C1's
     assert running.count("request_key", "subject = 'consumer:K1' AND sealed IS NOT NULL") == 0
     running.until("K1 is answered", lambda: "consumer:K1" in answered(running))
+
+    running.until(
+        "P1's data is there", lambda: requests(running)["applicant:P1"]["state"] == "ready", 60
+    )
+    taken = deliver(running, "applicant:P1", "taken")
+    records = json.loads((taken / "data.json").read_text("utf-8"))["records"]
+    assert {(one["system"], one["type"], one["data"]["name"]) for one in records} == {
+        ("recruitment", "recruitment.application-received", "CANARY P1"),
+        ("mail", "recruitment.application-received", "CANARY P1"),
+    }
+
+    free = business_event(
+        "free",
+        "privacy.restriction-lifted",
+        rfc3339(NOW),
+        subject="consumer:K4",
+        request_id="Q-consumer:K4",
+    )
+    lifted = running.run("publish", str(write_events(running.directory / "free.jsonl", [free])))
+    assert lifted.returncode == 0, lifted.stderr
+    restricted = running.count("command", "subject = 'consumer:K4' AND action = 'restrict'")
+    running.until(
+        "each restriction of K4 is lifted",
+        lambda: (
+            running.count(
+                "command", "subject = 'consumer:K4' AND action = 'lift' AND state = 'acknowledged'"
+            )
+            == restricted
+            > 0
+        ),
+    )
 
     running.until(
         "the credit agency has refused and the lease partner was told again",
@@ -184,9 +233,8 @@ def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> Non
     early = running.run(*asked, str(running.directory / "early"))
     assert (early.returncode, "printer" in early.stderr) == (1, True)
     assert not (running.directory / "early").exists()
-    late = running.run(*asked, str(running.directory / "late"), "--incomplete")
-    assert late.returncode == 0, late.stderr
-    letter = (running.directory / "late" / "letter.txt").read_text("utf-8")
+    late = deliver(running, "customer:C1", "late", "--language", "en", "--incomplete")
+    letter = (late / "letter.txt").read_text("utf-8")
     assert "- Printers of menus and other print: told to, not confirmed yet" in letter
     assert "- External credit agency: refused: own legal obligation" in letter
     for role in (*ROLES, "sample-systems"):
