@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, select
 
+from services.deleter.planning import unmet
 from services.ledger import clocks, tables
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.keys import clock_id
@@ -143,8 +144,12 @@ class _Tally:
             self._erasure(tagged, windows, planned, facts, told)
             return
         asked = f"{_ACTIONS[self.case.right]} request {self.case.request}"
-        for system in sorted({step.system for step in planned if step.key == asked}):
-            if system not in erased:
+        due = [step for step in planned if step.due <= self.now]
+        owed = {step.system for step in unmet(due, told) if step.key == asked}
+        for system in sorted(owed | {system for system, step in told if step == asked}):
+            if (
+                system not in erased
+            ):  # what was lifted or erased before it was told needs no telling
                 self._count(system, told.get((system, asked)))
 
     def weighed(self) -> Weighed:

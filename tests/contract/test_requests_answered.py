@@ -363,6 +363,47 @@ def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
     ]
 
 
+def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """Both come in late and together: no system is told of either, and nothing is waited for."""
+    lifted = event(
+        "lifted",
+        "privacy.restriction-lifted",
+        "2026-04-03T12:00:00Z",
+        subject="consumer:K1",
+        request_id="Q1",
+    )
+    take(ledger, [order(), asked("restriction"), verified(), lifted], NOW)
+    Systems(ledger).work()
+    published = Published()
+    answering(ledger, published).round()
+    assert [one.data["outcome"] for one in published.events] == ["granted"]
+
+
+def test_access_beside_erasure_waits_for_no_system_that_only_erases(
+    ledger: Ledger, database_clock: list[datetime]
+) -> None:
+    """Asked for at one instant, what is erased is not disclosed as well; books and dossier are."""
+    take(
+        ledger,
+        [
+            order(),
+            asked("access"),
+            verified(),
+            asked("erasure", request="Q2"),
+            verified(request="Q2"),
+        ],
+        NOW,
+    )
+    Systems(ledger).work()
+    handed: list[Report] = []
+    Delivering(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
+        "consumer:K1", "Q1", handed.append, incomplete=False
+    )
+    assert {one.system for one in handed[0].parts} == {"accounting", "crm"}
+
+
 def test_those_who_asked_twice_are_answered_together(
     ledger: Ledger, database_clock: list[datetime]
 ) -> None:
