@@ -35,6 +35,8 @@ _SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an
 _PAUSE_SECONDS = 0.2
 _LEADER_MOVES = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 _CALL_SECONDS = 15.0
+_PREFETCHED_KIB = 16_384
+"""What waits in a consumer for its role to come: a backlog must not fill memory."""
 _DELIVERY_SECONDS = 60.0
 
 
@@ -116,6 +118,7 @@ class Bus:
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": 10_000,
                 "fetch.wait.max.ms": 50,
+                "queued.max.messages.kbytes": _PREFETCHED_KIB,
                 "log_level": _SILENT,
             }
         )

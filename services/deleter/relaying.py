@@ -394,11 +394,15 @@ def _still_wanted(
     policy: Policy,
     now: datetime,
 ) -> list[Row[Any]]:
-    """The commands without those that what was said forbids now; those are taken back."""
+    """The commands without those that what was said forbids now; those are taken back.
+
+    Pseudonymisation waits for everybody whom an event names, so that it is always looked at.
+    """
     asked = {
         row.command_id
         for row in rows
-        if row.subject in spoken_of and row.action not in _ABOUT_OTHERS
+        if (row.subject in spoken_of or row.action == "pseudonymise")
+        and row.action not in _ABOUT_OTHERS
     }
     if not asked:
         return list(rows)

@@ -1,0 +1,50 @@
+"""A hold on one person keeps the event from being pseudonymised for others: research waits for all."""
+
+from __future__ import annotations
+
+from services.ledger.database import Ledger
+from tests.contract.arrivals import event, terminated, ticket, ticket_resolved
+from tests.contract.ledgers import Bus, post, sweep, take
+
+OPENED = "2012-01-01T09:00:00Z"
+ENDED = "2012-02-01T09:00:00Z"
+LATER = "2015-01-01T09:00:00Z"
+HOLD = event(
+    "hold",
+    "privacy.hold-placed",
+    "2012-03-01T09:00:00Z",
+    subject="consumer:K1",
+    hold_id="H1",
+    ground="legal_claim",
+)
+STORY = [
+    ticket("ticket", OPENED, consumers=["K1"]),
+    ticket_resolved("resolved", ENDED),
+    terminated("ended", ENDED),
+]
+
+
+def actions(bus: Bus) -> set[tuple[str, str]]:
+    return {(one.system, one.value["action"]) for one in bus.sent}
+
+
+def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
+    ledger: Ledger,
+) -> None:
+    """The customer's ticket names K1: its pseudonymisation is written, and does not go out."""
+    take(ledger, STORY, LATER)
+    sweep(ledger, LATER)
+    take(ledger, [HOLD], LATER)
+    bus = Bus()
+    post(ledger, bus, LATER)
+    assert ("research", "pseudonymise") not in actions(bus)
+    assert ("helpdesk", "erase") in actions(bus)
+
+
+def test_without_a_hold_it_goes_out(ledger: Ledger) -> None:
+    """So that the test above is about the hold."""
+    take(ledger, STORY, LATER)
+    sweep(ledger, LATER)
+    bus = Bus()
+    post(ledger, bus, LATER)
+    assert ("research", "pseudonymise") in actions(bus)
