@@ -42,6 +42,12 @@ class Outlet(Protocol):
 class Observer(Protocol):
     """Who wants to know how the system fares."""
 
+    def went_round(self) -> None:
+        """The loop went round."""
+
+    def able(self) -> None:
+        """Commands are carried out, and answers go out."""
+
     def carried_out(self, action: str, status: str, after: timedelta) -> None:
         """A command has its answer, so long after its last attempt was issued."""
 
@@ -75,6 +81,7 @@ class Obeying:
         """Run until `stop` is set; what is under way then is finished and answered."""
         with ThreadPoolExecutor(self.at_once, thread_name_prefix="obeying") as pool:
             while not stop.is_set():
+                self.observer.went_round()
                 try:
                     moved = self._start(pool) + self.send()
                 except (DBAPIError, RegistryUnavailable) as cause:
@@ -102,6 +109,7 @@ class Obeying:
                 self.outlet.send(answers)
                 self.inbox.delivered(answers)
                 self.observer.delivered(len(answers))
+            self.observer.able()
         except TermijnError as cause:
             self.observer.unsent(str(cause))
             return 0

@@ -139,7 +139,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    """And what is read again is gone; /metrics tells of it."""
+    """And what is read again is gone; /metrics tells of it, and /readyz knows both loops."""
     letters = tmp_path / "letters"
     letters.mkdir()
     for name in ("O1", "O2"):
@@ -151,7 +151,9 @@ def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Pa
     with running(file, {"LETTERS": str(letters)}):
         controller.send(fresh("erase"), fresh("check", action="verify", verifies="erase", seq=2))
         first, second = controller.answers(2)
-        metrics = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        at = f"http://127.0.0.1:{port}"
+        metrics = httpx2.get(f"{at}/metrics", trust_env=False).text
+        until(lambda: httpx2.get(f"{at}/readyz", trust_env=False).text == "ok\n")
     assert (first["status"], first["counts"]) == ("done", {"letters": 1})
     assert (second["status"], second["counts"]) == ("done", {"letters": 0})
     assert [one.name for one in letters.iterdir()] == ["O2.txt"]
