@@ -215,8 +215,7 @@ class Obeying:
             if command.action == "recall" and result.status in _RECALLED:
                 original = self.inbox.entry(connection, command.supersedes or "")
                 if original is not None and original.state in OPEN:
-                    ended = replace(original.answered(result.status, None), sealed=None)
-                    self.inbox.put(connection, ended)
+                    self.inbox.put(connection, self._ended(original, result, now))
             return True
 
         now = self.now()
@@ -224,6 +223,14 @@ class Obeying:
         if kept:
             self.observer.carried_out(command.action, result.status, now - entry.issued_at)
         return kept
+
+    def _ended(self, original: Entry, recall: Result, now: datetime) -> Entry:
+        """What was recalled, once the system has said whether that came in time."""
+        if recall.status == "recalled":
+            return replace(original.answered("recalled", None, now), sealed=None)
+        counts = json.loads(original.noted) if original.noted else {}
+        done = Result(status="done", counts=counts)
+        return self.inbox.answered(original, self.inbox.command(original).command, done, now)
 
     def _start(self, pool: ThreadPoolExecutor) -> int:
         self._collect()

@@ -117,6 +117,14 @@ def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> Non
     assert json.loads(run("status", "--config", crm, "--json").stdout)["gaps"] == []
 
 
+def test_a_replay_is_somebodys_and_says_how_much(crm: Path) -> None:
+    """Nothing, where nothing was carried out."""
+    since = ("--since", "2026-03-15T13:00:00Z", "--reason", "restored")
+    assert run("replay", "--config", crm, *since).exit_code == 1
+    done = run("replay", "--config", crm, *since, "--operator", "Anna")
+    assert done.stdout == "0 commands are carried out anew when they are repeated\n"
+
+
 def test_an_agent_without_keys_does_not_start(crm: Path) -> None:
     """It names the file that is missing."""
     done = run("--config", crm)
