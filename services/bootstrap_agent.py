@@ -126,7 +126,7 @@ def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None
             inbox=inbox,
             adapter=adapter,
             outlet=BusAnswers(system=system, sender=bus.sender(), signer=signer, now=now),
-            observer=observer,
+            observer=observer.beside("obeying"),
             bucket=TokenBucket(per_second=limits.per_second, burst=limits.burst),
             backoff=Backoff(
                 tries=limits.tries,

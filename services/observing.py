@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Self
 from uuid import UUID
 
 import structlog
@@ -33,7 +34,7 @@ class Observer:
     """How it fares, for `/livez` and `/readyz`."""
     _blind: bool = field(default=False)
 
-    def beside(self, name: str) -> Observer:
+    def beside(self, name: str) -> Self:
         """The same for another loop of the role."""
         return replace(self, loop=self.loop.beside(name))
 

@@ -99,12 +99,12 @@ def _recall(
     if known is None:
         # Its command may still come, from another place in the log: it must not be carried out then.
         tombstone = replace(recall, command_id=original, supersedes=None, sealed=None, action="")
-        inbox.put(connection, tombstone.answered("recalled", None))
+        inbox.put(connection, tombstone.answered("recalled", None, now))
         known = tombstone
     elif known.state in OPEN and known.runs > 0:
         return recall
     elif known.state != "settled":
-        inbox.put(connection, replace(known.answered("recalled", None), sealed=None))
+        inbox.put(connection, replace(known.answered("recalled", None, now), sealed=None))
     partly = known.status == "partial"
     result = Result(
         status=_RECALLED_AFTER.get(known.status, "recalled"),

@@ -50,6 +50,8 @@ class Entry:
     status: Status | None = None
     answer: bytes | None = None
     """The answer as it is on the bus; it names nobody in clear."""
+    answered_at: datetime | None = None
+    """When it was answered last, UTC."""
     delivered: bool = True
     """Whether the answer is out, if there is one."""
 
@@ -71,7 +73,7 @@ class Entry:
         """The entry, with the system itself under way."""
         return replace(self, state="pending", due_at=ask_again_at, tries=0)
 
-    def answered(self, status: Status, answer: bytes | None) -> Entry:
+    def answered(self, status: Status, answer: bytes | None, at: datetime) -> Entry:
         """The entry with its answer, which is to be sent; without one there is nobody to tell."""
         return replace(
             self,
@@ -80,6 +82,7 @@ class Entry:
             answer=answer,
             delivered=answer is None,
             due_at=None,
+            answered_at=at,
             tries=0,
             noted=None if status in FINAL else self.noted,
         )

@@ -33,7 +33,7 @@ from schemas.codec import Codec
 from schemas.errors import TermijnError
 from services.agent import tables
 from services.agent.answering import Answers
-from services.agent.commands import Command, command_of
+from services.agent.commands import CHANGING, Command, command_of
 from services.agent.entries import OPEN, Entry, Newest
 from services.agent.results import Result
 from services.ledger import positions
@@ -143,7 +143,7 @@ class Inbox:
     def answered(self, entry: Entry, command: Command, result: Result, now: datetime) -> Entry:
         """The entry with that result as its answer."""
         told, answer = self.answers.compose(command, result, now)
-        return entry.answered(told.status, answer)
+        return entry.answered(told.status, answer, now)
 
     # What is in it
 
@@ -266,6 +266,23 @@ class Inbox:
         """Stretches of the log that were lost unread, and wait to be accepted."""
         with self.ledger.transaction() as connection:
             return positions.gaps(connection)
+
+    def reopen(self, connection: Connection, since: datetime) -> int:
+        """Let what was carried out since an instant be carried out anew when it is repeated; how much.
+
+        For a system that was restored from a backup of that instant. What was recalled stays recalled.
+        """
+        changed = connection.execute(
+            update(tables.entry)
+            .values(state="failed")
+            .where(
+                _COLUMN.state == "settled",
+                _COLUMN.status.in_(("done", "nothing_held")),
+                _COLUMN.action.in_(CHANGING),
+                _COLUMN.answered_at >= since,
+            )
+        )
+        return int(changed.rowcount)
 
     def forget(self, now: datetime, keep: timedelta) -> int:
         """Forget what was answered and has been invalid for so long; how many commands that were.

@@ -42,6 +42,12 @@ class Outlet(Protocol):
 class Observer(Protocol):
     """Who wants to know how the system fares."""
 
+    def went_round(self) -> None:
+        """The loop went round."""
+
+    def able(self) -> None:
+        """Commands are carried out, and answers go out."""
+
     def carried_out(self, action: str, status: str, after: timedelta) -> None:
         """A command has its answer, so long after its last attempt was issued."""
 
@@ -75,6 +81,7 @@ class Obeying:
         """Run until `stop` is set; what is under way then is finished and answered."""
         with ThreadPoolExecutor(self.at_once, thread_name_prefix="obeying") as pool:
             while not stop.is_set():
+                self.observer.went_round()
                 try:
                     moved = self._start(pool) + self.send()
                 except (DBAPIError, RegistryUnavailable) as cause:
@@ -102,6 +109,7 @@ class Obeying:
                 self.outlet.send(answers)
                 self.inbox.delivered(answers)
                 self.observer.delivered(len(answers))
+            self.observer.able()
         except TermijnError as cause:
             self.observer.unsent(str(cause))
             return 0
@@ -207,8 +215,7 @@ class Obeying:
             if command.action == "recall" and result.status in _RECALLED:
                 original = self.inbox.entry(connection, command.supersedes or "")
                 if original is not None and original.state in OPEN:
-                    ended = replace(original.answered(result.status, None), sealed=None)
-                    self.inbox.put(connection, ended)
+                    self.inbox.put(connection, self._ended(original, result, now))
             return True
 
         now = self.now()
@@ -216,6 +223,14 @@ class Obeying:
         if kept:
             self.observer.carried_out(command.action, result.status, now - entry.issued_at)
         return kept
+
+    def _ended(self, original: Entry, recall: Result, now: datetime) -> Entry:
+        """What was recalled, once the system has said whether that came in time."""
+        if recall.status == "recalled":
+            return replace(original.answered("recalled", None, now), sealed=None)
+        counts = json.loads(original.noted) if original.noted else {}
+        done = Result(status="done", counts=counts)
+        return self.inbox.answered(original, self.inbox.command(original).command, done, now)
 
     def _start(self, pool: ThreadPoolExecutor) -> int:
         self._collect()

@@ -37,6 +37,7 @@ class AgentObserver(Observer):
     def unsent(self, why: str) -> None:
         """Answers did not go out; they are sent again."""
         self.metrics.count("termijn_batches_tried_again_total", role=self.role)
+        self.loop.hindered("answers do not go out; its log says why")
         self.log.warning("could not send answers", why=why.partition("\n")[0])
 
     def forgot(self, commands: int) -> None:

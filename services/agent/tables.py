@@ -42,6 +42,7 @@ entry = Table(
     Column("sealed", LargeBinary),
     Column("status", Text),
     Column("answer", LargeBinary),
+    Column("answered_at", Instant),
     Column("delivered", Boolean, nullable=False),
     Index("agent_command_due", "due_at"),
     Index("agent_command_group", "grp", "seq"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.adapters.wire import wire
 from services.agent.commands import Command, command_of
 from services.agent.configuration import Loaded
-from services.cli.forms import as_text, show
+from services.cli.forms import as_text, instant, show
 from services.cli.roles import until_stopped
 from services.ledger import positions
+from services.ledger.operators import note
 
 _CONFIG = click.option(
     "--config",
@@ -30,6 +32,13 @@ _CONFIG = click.option(
     required=True,
     help="The agent's file.",
 )
+
+_OPERATOR = click.option(
+    "--operator",
+    default=lambda: settings.load().operating.operator,
+    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+)
+_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
 
 
 @click.group(invoke_without_command=True)
@@ -106,12 +115,8 @@ def status(config: Path, as_json: bool) -> None:
 @agent.command("accept-gap")
 @_CONFIG
 @click.argument("partition", type=int)
-@click.option(
-    "--operator",
-    default=lambda: settings.load().operating.operator,
-    help="Who answers for it; TERMIJN_OPERATOR unless given.",
-)
-@click.option("--reason", required=True, help="Why; it stays on record.")
+@_OPERATOR
+@_REASON
 def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None:
     """Let the agent go on past a gap in its commands: those in it will never be read.
 
@@ -125,6 +130,26 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
                 connection, place, operator=operator, reason=reason, now=bootstrap.now()
             )
     click.echo(f"goes on at offset {offset}")
+
+
+@agent.command()
+@_CONFIG
+@click.option("--since", type=instant, required=True, help="The instant of the backup.")
+@_OPERATOR
+@_REASON
+def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
+    """After the system was restored: let commands since its backup be carried out anew.
+
+    What the agent carried out since then, it carries out again as soon as the controller repeats it,
+    instead of answering as before.
+    """
+    with bootstrap_agent.agent(_load(config)) as opened:
+        inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
+        with inbox.ledger.transaction() as connection:
+            reopened = inbox.reopen(connection, since)
+            now, target = bootstrap.now(), f"{inbox.system} since {as_text(since)}"
+            note(connection, "agent replay", target, operator=operator, reason=reason, now=now)
+    click.echo(f"{reopened} commands are carried out anew when they are repeated")
 
 
 def _load(config: Path) -> Loaded:

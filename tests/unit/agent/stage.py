@@ -104,6 +104,10 @@ class Noted:
             raise self.broken.pop()
         self.sent_ += answers
 
+    def went_round(self) -> None: ...
+
+    def able(self) -> None: ...
+
     def carried_out(self, action: str, status: str, after: timedelta) -> None:
         self.said.append((action, status))
 

@@ -347,8 +347,10 @@ def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
     assert len(adapter.done) == 1
 
 
-@pytest.mark.parametrize("status", ["recalled", "already_done"])
-def test_a_recall_of_what_was_begun_asks_the_system(status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "answers"), [("recalled", ["recalled"]), ("already_done", ["already_done", "done"])]
+)
+def test_a_recall_of_what_was_begun_asks_the_system(status: str, answers: list[str]) -> None:
     """Nobody else knows how far it came; the answer ends the command as well."""
 
     def play(task: Task) -> Result:
@@ -359,7 +361,7 @@ def test_a_recall_of_what_was_begun_asks_the_system(status: str) -> None:
 
     stage = Stage(adapter=(adapter := Playing(play)))
     stage.tell(command())
-    assert stage.tell(recall()) == [status]
+    assert sorted(stage.tell(recall())) == answers
     assert stage.obey(3600) == []
     assert len(adapter.done) == 2
 
@@ -418,6 +420,21 @@ def test_what_was_answered_is_forgotten_once_it_can_no_longer_be_replayed() -> N
     stage.now = T0 + timedelta(days=38)
     assert stage.tell(command()) == ["failed"]
     assert len(adapter.done) == 1
+
+
+def test_a_restored_system_is_told_everything_since_its_backup_anew() -> None:
+    """When the controller repeats it; what was done before then, or taken back, stays as it is."""
+    stage = Stage(adapter=(adapter := Playing()))
+    stage.tell(command("before"))
+    stage.now += HOUR
+    stage.tell(command("after", seq=2), command("not", seq=3, not_before=T0 + 9 * HOUR))
+    stage.tell(command("r", seq=4, action="recall", supersedes="not"))
+    with stage.ledger.transaction() as connection:
+        assert stage.inbox.reopen(connection, T0 + HOUR) == 1
+    later = {"attempt": 2, "issued_at": T0 + 2 * HOUR}
+    repeated = [command("before", **later), command("after", seq=2, **later)]
+    assert stage.tell(*repeated, command("not", seq=3, **later)) == ["done", "done", "recalled"]
+    assert adapter.done == [command_id(one) for one in ("before", "after", "after")]
 
 
 def test_the_answer_counts_what_is_open() -> None:

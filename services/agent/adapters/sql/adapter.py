@@ -64,32 +64,28 @@ class SqlAdapter:
 
     def steps(self, command: Command) -> list[Executable]:
         """The statements that a command would lead to, in order, as far as no row decides them."""
-        planned = self._plan(command)
+        with self.engine.connect() as connection:
+            return [
+                statement
+                for part in self._plan(command).parts
+                for statement in self._shown(connection, part, command)
+            ]
+
+    def _shown(self, connection: Connection, part: Part, command: Command) -> Iterable[Executable]:
         match command.action:
             case "erase":
-                return [one for part in planned.parts for one in _erasing(part)]
+                yield from _erasing(part)
             case "restrict" | "lift":
-                return [one for part in planned.parts for one in _flagging(part, command.action)]
-            case "verify":
-                return [
-                    one
-                    for part in planned.parts
-                    for one in statements.rereading(part, command.verifies or "erase")
-                ]
+                yield from _flagging(part, command.action)
             case "pseudonymise":
-                with self.engine.connect() as connection:
-                    return [
-                        one
-                        for part in planned.parts
-                        for one in self._pseudonymising(connection, part)
-                    ]
+                yield from self._pseudonymising(connection, part)
             case "disclose":
-                return [
-                    one
-                    for part in planned.parts
-                    for one in statements.disclosing(part, part.bound.declared.disclose or ())
-                ]
-        return []
+                yield from statements.disclosing(part, part.bound.declared.disclose or ())
+            case "rectify":  # what is right is encrypted: it stands as nothing here
+                fields = dict.fromkeys(command.corrected_fields or ())
+                yield from statements.correcting(part, fields, self.engine.dialect.name)
+            case "verify":
+                yield from statements.rereading(part, command.verifies or "erase")
 
     def problems(self, command: Command) -> tuple[str, ...]:
         """What of a command could not be carried out, in words without personal data."""

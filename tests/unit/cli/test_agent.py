@@ -1,0 +1,132 @@
+"""`termijn agent`: what its commands show, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from services.agent import configuration
+from services.cli.main import termijn
+from services.ledger import positions
+from services.ledger.database import open_ledger
+from services.ledger.positions import Gap, Log
+from tests.unit.agent.stage import T0, command, record
+
+FIELDS = {"corrected_fields": ("delivery_name",)}
+EXAMPLES = Path(configuration.__file__).parent / "examples"
+
+
+@pytest.fixture
+def crm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the example, with its database beside it."""
+    with closing(sqlite3.connect(tmp_path / "crm.sqlite")) as database:
+        database.executescript((EXAMPLES / "crm" / "schema.sql").read_text("utf-8"))
+    file = tmp_path / "agent.yaml"
+    file.write_text((EXAMPLES / "crm" / "agent.yaml").read_text("utf-8"), "utf-8")
+    monkeypatch.setenv("CRM_DATABASE_URL", "sqlite:///crm.sqlite")
+    monkeypatch.setenv("CRM_PSEUDONYM_KEY", "a key")
+    return file
+
+
+def told(tmp_path: Path, **further: Any) -> str:
+    file = tmp_path / "command.json"
+    file.write_text(json.dumps(command(**further).as_json()), "utf-8")
+    return str(file)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(termijn, ["agent", *map(str, arguments)], catch_exceptions=True)
+
+
+def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path) -> None:
+    """Bound, whatever they look like."""
+    file = told(tmp_path, records=(record("O1' OR 1=1"),))
+    done = run("plan", "--config", crm, "--json", file)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["statement"].split()[:3] for line in lines] == [
+        ["DELETE", "FROM", "order_lines"],
+        ["DELETE", "FROM", "orders"],
+    ]
+    assert lines[0]["parameters"] == {"param_1": "O1' OR 1=1"}
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("action", "first"),
+    [
+        ("erase", "DELETE FROM order_lines"),
+        ("pseudonymise", "UPDATE order_lines SET engraving=?"),
+        ("restrict", "UPDATE orders SET restricted=?"),
+        ("rectify", "UPDATE orders SET recipient=?"),
+        ("disclose", "SELECT order_lines.product"),
+        ("verify", "SELECT count(*) AS count_1"),
+    ],
+)
+def test_each_action_has_its_plan(crm: Path, tmp_path: Path, action: str, first: str) -> None:
+    """As SQL that can be read."""
+    done = run("plan", "--config", crm, told(tmp_path, action=action, **FIELDS))
+    assert done.stdout.startswith(first)
+
+
+def test_a_plan_says_what_could_not_be_carried_out(crm: Path, tmp_path: Path) -> None:
+    """And that is no success."""
+    done = run("plan", "--config", crm, told(tmp_path, records=(record(""),)))
+    assert done.exit_code == 1
+    assert "came without a key to find its rows" in done.output
+
+
+def test_a_plan_for_a_hook_is_what_the_hook_would_get(tmp_path: Path) -> None:
+    """One JSON object."""
+    done = run("plan", "--config", EXAMPLES / "hook" / "agent.yaml", told(tmp_path))
+    assert json.loads(done.stdout)["command"]["action"] == "erase"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"command_id": 1}'])
+def test_a_file_that_is_no_command_is_named(crm: Path, tmp_path: Path, text: str) -> None:
+    """With what is wrong with it."""
+    file = tmp_path / "wrong.json"
+    file.write_text(text, "utf-8")
+    done = run("plan", "--config", crm, file)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: {file}: ")
+
+
+def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> None:
+    """With a name and a reason, on record."""
+    assert run("status", "--config", crm).exit_code == 0
+    topic = "retention.commands.crm.v1"
+    log = Log(cluster_id="c", topic=topic, topic_id="t", partition=1)
+    gap = Gap(role="agent", log=log, expected=3, low=7, high=9)
+    with (
+        closing(open_ledger(f"sqlite:///{tmp_path}/inbox.sqlite")) as inbox,
+        inbox.transaction() as connection,
+    ):
+        positions.found_gap(connection, gap, T0)
+    status = json.loads(run("status", "--config", crm, "--json").stdout)
+    assert status["gaps"] == [f"{topic} 1"]
+    nameless = run("accept-gap", "--config", crm, "1", "--reason", "restored")
+    assert nameless.exit_code == 1
+    done = run("accept-gap", "--config", crm, "1", "--operator", "Anna", "--reason", "restored")
+    assert done.stdout == "goes on at offset 7\n"
+    assert json.loads(run("status", "--config", crm, "--json").stdout)["gaps"] == []
+
+
+def test_a_replay_is_somebodys_and_says_how_much(crm: Path) -> None:
+    """Nothing, where nothing was carried out."""
+    since = ("--since", "2026-03-15T13:00:00Z", "--reason", "restored")
+    assert run("replay", "--config", crm, *since).exit_code == 1
+    done = run("replay", "--config", crm, *since, "--operator", "Anna")
+    assert done.stdout == "0 commands are carried out anew when they are repeated\n"
+
+
+def test_an_agent_without_keys_does_not_start(crm: Path) -> None:
+    """It names the file that is missing."""
+    done = run("--config", crm)
+    assert done.exit_code == 1
+    assert "crm.private.jwks: is not there" in str(done.exception)
