@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from services import bootstrap, settings
 from services.bus import OutMessage
 from services.cli.forms import as_text, instant, show
-from services.deleter import settling
+from services.deleter import proving, settling
 from services.deleter.claiming import claim
 from services.deleter.forecasting import forecast as forecast_backfill
 from services.ledger import backfills, control, dead_letters, policies, positions, schema, tables
@@ -245,6 +245,22 @@ def close_command(command: UUID, operator: str, reason: str) -> None:
 
     _write(work)
     click.echo(f"closed {command}")
+
+
+@commands.command("repeat")
+@click.option("--system", required=True, help="The system that was restored.")
+@click.option("--since", type=instant, required=True, help="The time of its backup.")
+@_OPERATOR
+@_REASON
+def repeat_commands(system: str, since: datetime, operator: str, reason: str) -> None:
+    """Have a system that was restored from a backup do again what it has done since."""
+
+    def work(connection: Connection, now: datetime) -> int:
+        repeated = proving.restored(connection, system, since, now)
+        note(connection, "commands repeat", system, operator=operator, reason=reason, now=now)
+        return repeated
+
+    click.echo(f"{system}: {_write(work)} commands are repeated")
 
 
 @click.group("dead-letters")

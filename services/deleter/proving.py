@@ -19,10 +19,14 @@ from sqlalchemy import Connection, Row, select, update
 from services.ledger import journal, tables
 from services.ledger.journal import Draft
 from services.ledger.rows import change, fetch
+from services.ledger.states import CARRIED_OUT
 from services.policy.model import Policy
-from services.policy.reasons import CHECKS, FOUND_AGAIN
+from services.policy.reasons import CHECKS, FOUND_AGAIN, RESTORED
 from services.policy.tagging import ClockKey
 
+_RESTORED = "restored"
+_AGAIN = ("erase", "pseudonymise", "restrict", "lift", "rectify")
+"""What a system that was restored has to do anew."""
 _Epochs = Mapping[UUID, Sequence[tuple[str, UUID, int]]]
 
 
@@ -72,6 +76,25 @@ def prove(connection: Connection, policy: Policy, now: datetime, *, limit: int) 
     )
 
 
+def restored(connection: Connection, system: str, since: datetime, now: datetime) -> int:
+    """Have everything commanded again that a system has carried out since a backup; how many commands.
+
+    `since` is the time of the backup, UTC; what was carried out before and proven after it is repeated as
+    well, which does no harm. `prove` writes the repetitions, each under an id of its own.
+    """
+    column = tables.command.c
+    query = (
+        select(column.command_id, column.state)
+        .where(column.system == system, column.action.in_(_AGAIN))
+        .where(column.state.in_(CARRIED_OUT), column.settled_at >= since)
+        .order_by(column.command_id)
+        .with_for_update()
+    )
+    rows = connection.execute(query).all()
+    journal.transition(connection, rows, "restored", now, outcome=_RESTORED, follow_up_at=now)
+    return len(rows)
+
+
 def _followed(connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
     """The commands on whose answers something has to follow; they and their subjects are locked."""
     column = tables.command.c
@@ -85,7 +108,8 @@ def _followed(connection: Connection, now: datetime, limit: int) -> list[Row[Any
     if not seen:
         return []
     journal.lock_subjects(connection, {row.subject for row in seen})
-    query = select(tables.command).where(*due).order_by(column.command_id).with_for_update()
+    query = select(tables.command).where(*due).order_by(column.subject, column.seq)
+    query = query.with_for_update()
     return list(fetch(connection, query, column.command_id, {row.command_id for row in seen}))
 
 
@@ -142,7 +166,7 @@ def _repetition(
         step=members[0].step,
         rules=tuple(json.loads(row.rules)),
         purposes=tuple(json.loads(row.purposes)),
-        reason=FOUND_AGAIN,
+        reason=RESTORED if row.outcome == _RESTORED else FOUND_AGAIN,
         due_at=now,
         not_before=row.not_before,
         erase_by=row.erase_by,

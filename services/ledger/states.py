@@ -2,7 +2,8 @@
 
 unsent ── sending ── sent ── acknowledged ── erased        (read again: nothing is left)
    │         └────────┴───── refused   ├──── attested      (cannot be read again)
-cancelled        recalling ── recalled └──── reopened      (something was left: another follows)
+cancelled        recalling ── recalled └──── reopened      (something was left, or the system was
+                                                            restored from a backup: another follows)
 
 closed: an operator gave it up, on record
 """
@@ -43,6 +44,7 @@ Happening = Literal[
     "proven",
     "found",
     "attest",
+    "restored",
 ]
 OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling")
 """States in which something that was promised is not done yet, and is still being pursued."""
@@ -94,7 +96,14 @@ _AFTER: Mapping[State, Mapping[Happening, State]] = {
         "refused": "recalled",
         "recalled": "recalled",
     },
-    "acknowledged": {"proven": "erased", "found": "reopened", "attest": "attested"},
+    "acknowledged": {
+        "proven": "erased",
+        "found": "reopened",
+        "attest": "attested",
+        "restored": "reopened",
+    },
+    "erased": {"restored": "reopened"},
+    "attested": {"restored": "reopened"},
     "refused": {**_OUT, "stale": "cancelled", "partial": "refused", "failed": "refused"},
 }
 

@@ -22,6 +22,7 @@ PORTABILITY_ASKED = "the person asked for portability"
 RECTIFICATION_ASKED = "the person asked for rectification"
 CHANGED = "what it waited for has changed"
 FOUND_AGAIN = "it was still there when it was read again"
+RESTORED = "the system was restored from a backup"
 CHECKS: Mapping[str, str] = {
     "erase": "what was erased is read again",
     "pseudonymise": "what was pseudonymised is read again",
@@ -47,6 +48,7 @@ ARTICLES: Mapping[str, str] = {
     RECTIFICATION_ASKED: "GDPR 16, 19",
     CHANGED: "GDPR 5(1)(d)",
     FOUND_AGAIN: "GDPR 5(1)(e), 17(1)",
+    RESTORED: "GDPR 5(1)(e), 17(1)",
     CHECKS["erase"]: "GDPR 5(2), 24(1)",
     CHECKS["pseudonymise"]: "GDPR 5(2), 24(1)",
 }

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from services.deleter.loop import Deleter
-from services.deleter.proving import NOTHING, Proved, prove
+from services.deleter.proving import NOTHING, Proved, prove, restored
 from services.deleter.relaying import Sent, first_sent_since
 from services.deleter.settling import close
 from services.ledger import tables
@@ -573,3 +573,84 @@ def test_however_checks_are_answered_one_command_has_the_record(
     clean = rows(ledger, tables.command, state="erased")
     assert len(clean) <= 1
     assert not clean or rows(ledger, tables.command, state="sent") == []
+
+
+class TestRestored:
+    """A system that was restored from a backup does again what it has done since."""
+
+    def test_what_was_proven_since_the_backup_is_commanded_under_another_id(
+        self, ledger: Ledger
+    ) -> None:
+        """The same records, naming what it supersedes, and the reason."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (first,) = sweep(ledger, FAR)
+        post(ledger, Bus(), FAR)
+        answer(ledger, first, "done", FAR)
+        (check,) = proved(ledger).verifies
+        post(ledger, Bus(), FAR)
+        answer(ledger, check, "done", FAR, counts={"rows": 0})
+        assert ledger.write(lambda c: restored(c, "website", instant(FAR), instant(FAR))) == 1
+        (again,) = proved(ledger).repeated
+        (row,) = rows(ledger, tables.command, command_id=again)
+        assert (row.supersedes, row.action, row.reason, row.state) == (
+            first,
+            "erase",
+            "the system was restored from a backup",
+            "unsent",
+        )
+        live = rows(ledger, tables.member, live=True, step="erase")
+        assert [one.command_id for one in live] == [again]
+
+    def test_what_was_done_before_the_backup_and_by_others_is_left(self, ledger: Ledger) -> None:
+        """It is in the backup as it should be."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (first,) = sweep(ledger, FAR)
+        post(ledger, Bus(), FAR)
+        answer(ledger, first, "done", FAR)
+        after = later(FAR, seconds=1)
+        assert ledger.write(lambda c: restored(c, "website", after, after)) == 0
+        assert ledger.write(lambda c: restored(c, "crm", instant(JOINED), after)) == 0
+
+    def test_restrictions_and_lifts_come_in_the_order_they_had(self, ledger: Ledger) -> None:
+        """Restricted and freed since the backup: free in the end."""
+        acts = [
+            event(
+                "no",
+                "privacy.objection-raised",
+                JOINED,
+                subject="consumer:1",
+                purpose="internal_research",
+                objection_id="O1",
+            )
+        ]
+        take(ledger, [order("e1", JOINED), *acts], JOINED)
+        (restrict,) = [
+            one for one in sweep(ledger, JOINED) if the_action(ledger, one) == "restrict"
+        ]
+        post(ledger, Bus(), JOINED)
+        answer(ledger, restrict, "done", JOINED)
+        decided = event(
+            "decided",
+            "privacy.objection-decided",
+            "2020-01-02T12:00:00Z",
+            subject="consumer:1",
+            purpose="internal_research",
+            objection_id="O1",
+            outcome="rejected",
+        )
+        take(ledger, [decided], "2020-01-02T12:00:00Z")
+        (lift,) = sweep(ledger, "2020-01-02T12:00:00Z")
+        post(ledger, Bus(), "2020-01-02T12:00:00Z")
+        answer(ledger, lift, "done", "2020-01-02T12:00:00Z")
+        at = instant("2020-01-03T12:00:00Z")
+        assert ledger.write(lambda c: restored(c, "research", instant(JOINED), at)) == 2
+        again = proved(ledger, "2020-01-03T12:00:00Z").repeated
+        by_seq = sorted(
+            (row.seq, row.action) for row in rows(ledger, tables.command) if row.command_id in again
+        )
+        assert [action for _, action in by_seq] == ["restrict", "lift"]
+
+
+def the_action(ledger: Ledger, identity: UUID) -> str:
+    (row,) = rows(ledger, tables.command, command_id=identity)
+    return str(row.action)

@@ -24,6 +24,7 @@ class Running:
     def __init__(self, directory: Path, bootstrap: str, ledger_url: str, **more: str) -> None:
         self.directory = directory
         self.data = directory / "data"
+        self.bootstrap = bootstrap
         self._url = ledger_url.replace("+psycopg", "")
         self._environment = {
             **os.environ,
@@ -35,6 +36,10 @@ class Running:
             **more,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def setting(self, name: str, value: str) -> None:
+        """Set a variable of what is started from now on."""
+        self._environment[name] = value
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""

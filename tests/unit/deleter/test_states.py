@@ -62,7 +62,14 @@ TABLE = {
     "sent": SENT,
     "recalling": RECALLING,
     "refused": REFUSED,
-    "acknowledged": {"proven": "erased", "found": "reopened", "attest": "attested"},
+    "acknowledged": {
+        "proven": "erased",
+        "found": "reopened",
+        "attest": "attested",
+        "restored": "reopened",
+    },
+    "erased": {"restored": "reopened"},
+    "attested": {"restored": "reopened"},
 }
 
 
@@ -85,7 +92,7 @@ def test_a_command_goes_where_the_table_says(
     "happening",
     [
         *("done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled"),
-        *("sent", "proven", "found", "attest"),
+        *("sent", "proven", "found", "attest", "restored"),
     ],
 )
 def test_what_never_left_cannot_be_answered(happening: Happening) -> None:

@@ -1,0 +1,87 @@
+"""An agent beside a system, obeying the real deleter: what it erases is proven by what it reads again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+from services.agent import configuration
+from tests.e2e.running import Running, business_event, write_events
+
+EXAMPLE = Path(configuration.__file__).parent / "examples" / "hook"
+
+
+def order(name: str, time: str) -> dict[str, object]:
+    return business_event(
+        f"order-{name}",
+        "orders.order-placed",
+        time,
+        order_id=name,
+        customer_id="C1",
+        consumer_id=f"K-{name}",
+        amount="12.50",
+        payment={"method": "ideal"},
+    )
+
+
+def agent_of_orders(running: Running, letters: Path) -> str:
+    """The file of the example's agent, for the order platform; its keys are trusted."""
+    keys = running.data / "keys"
+    for arguments in (("make", "orders"), ("trust", "orders", str(keys / "orders.jwks"))):
+        done = running.run("keys", *arguments)
+        assert done.returncode == 0, done.stderr
+    shutil.copytree(EXAMPLE, running.directory / "agent")
+    document = yaml.safe_load((EXAMPLE / "agent.yaml").read_text("utf-8"))
+    document["system"] = "orders"
+    document["keys"] = str(keys)
+    document["bus"]["bootstrap_servers"] = running.bootstrap
+    document["adapter"]["hook"]["command"][0] = sys.executable
+    path = running.directory / "agent" / "agent.yaml"
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    letters.mkdir()
+    return str(path)
+
+
+def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
+    """Placed in 2020, due since 2022: its letter is gone, and the one of an order of 2026 is not."""
+    letters = running.directory / "letters"
+    running.setting("LETTERS", str(letters))
+    running.start("tagger", "recorder", "deleter", "acknowledgements")
+    running.until("the deleter has keys", (running.data / "keys" / "deleter.jwks").exists)
+    path = agent_of_orders(running, letters)
+    for name in ("O1", "O2"):
+        (letters / f"{name}.txt").write_text(f"CANARY {name}", "utf-8")
+    running.start("agent", options=("--config", path))
+    events = [order("O1", "2020-03-15T13:00:00Z"), order("O2", "2026-03-15T13:00:00Z")]
+    done = running.run(
+        "publish", "--wait", str(write_events(running.directory / "orders.jsonl", events))
+    )
+    assert done.returncode == 0, done.stderr
+    running.until(
+        "the erasure is proven",
+        lambda: running.count("command", "system = 'orders' AND state = 'erased'") == 1,
+        90,
+    )
+    assert sorted(one.name for one in letters.iterdir()) == ["O2.txt"]
+
+    (letters / "O1.txt").write_text("CANARY O1", "utf-8")  # the system comes back from a backup
+    repeated = running.run(
+        *("commands", "repeat", "--system", "orders", "--since", "2026-01-01T00:00:00Z"),
+        *("--reason", "restored"),
+    )
+    assert repeated.returncode == 0, repeated.stderr
+    running.until(
+        "it is erased and proven again",
+        lambda: (
+            running.query(
+                "SELECT state FROM command WHERE system = 'orders' AND action = 'erase' ORDER BY seq"
+            )
+            == [("reopened",), ("erased",)]
+        ),
+        90,
+    )
+    assert sorted(one.name for one in letters.iterdir()) == ["O2.txt"]
+    assert "CANARY" not in running.log("agent")
