@@ -19,7 +19,7 @@ from services.policy.requests import cases
 from services.policy.standing import standing
 from services.rights import letters
 from services.rights.answering import ABOUT, cases_of
-from services.rights.delivering import Delivering, find, received, standing_of
+from services.rights.delivering import Delivering, NotReady, find, received, standing_of
 from services.rights.handing import write_new
 from services.rights.keys import RequestKeys
 from services.rights.letters import LANGUAGES, Language, Notice
@@ -88,6 +88,8 @@ def letter(subject: str, request: str, language: Language) -> None:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             case = find(connection, subject, request, policy)
+            if case.verified_at is None and case.state != "refused":
+                raise NotReady(request, "nobody is verified for it: there is no answer to print")
             found = report(connection, case, policy, database_now(connection))
     click.echo(letters.letter(found, language))
 

@@ -310,6 +310,33 @@ def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Ledger
     ]
 
 
+def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: Ledger) -> None:
+    """Nobody is refused by a letter that was printed too soon; its receipt can be told."""
+    recorded(
+        ledger,
+        said("q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="access"),
+    )
+    early = termijn("requests", "letter", "customer:1", "Q1")
+    assert (early.code, early.out) == (1, "")
+    assert "nobody is verified" in early.err
+    receipt = termijn("requests", "notice", "request-received", "customer:1", "Q1")
+    assert "ontvangen op 31 januari 2024" in receipt.out
+    unknown = termijn("requests", "letter", "customer:1", "Q2")
+    assert (unknown.code, "no such request" in unknown.err) == (1, True)
+
+
+def test_the_letter_of_an_erasure_says_what_the_ledger_says(termijn: Call, ledger: Ledger) -> None:
+    """Verified, and nothing commanded yet: the dossier is kept, and nothing is said to be done."""
+    recorded(
+        ledger,
+        said("q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="erasure"),
+        said("v1", "identity-verified", "2024-02-01T09:00:00Z", request_id="Q1"),
+    )
+    letter = termijn("requests", "letter", "customer:1", "Q1", "--language", "en")
+    assert "Customer relations, Meeting legal duties and preventing fraud" in letter.out
+    assert ": done" not in letter.out
+
+
 def test_open_holds_are_listed(termijn: Call, ledger: Ledger) -> None:
     """A released one is not; one on some records names them."""
     recorded(
