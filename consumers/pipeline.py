@@ -227,6 +227,7 @@ class Pipeline:
         return position or 0
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined = False  # until it is assigned what is its part now, if only nothing
         for one in partitions:
             self.observer.lag(one.topic, one.partition, 0)  # whoever reads it now tells
             for state in (self._logs, self._known, self._next):
@@ -244,9 +245,14 @@ class Pipeline:
             ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
             with self.ledger.transaction() as connection:
                 paused = control.state(connection, self.role) == "paused"
+            # What is paused is not fetched, and then its cached end stays where it was.
+            ends = (
+                self.bus.ends(sorted({log.topic for log in self._logs.values()})) if paused else {}
+            )
             for place, log in self._logs.items():
                 _, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
-                self.observer.lag(*place, max(0, high - self._next[place]))
+                end = ends.get(place, high)
+                self.observer.lag(*place, max(0, end - self._next[place]))
                 if ids.get(log.topic, log.topic_id) != log.topic_id:
                     anew = replace(log, topic_id=ids[log.topic])
                     self._found(anew, self._known[place], *self._watermarks(consumer, *place))

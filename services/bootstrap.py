@@ -59,7 +59,6 @@ from services.vault.keyfiles import KeyDirectory
 from services.vault.sealing import Seal, read_key, read_or_make_key
 from services.vault.signatures import Signatures
 
-_LOOK_SECONDS = 5.0
 _WAIT_SECONDS = 1.0
 _PATIENCE = timedelta(seconds=2)
 
@@ -193,7 +192,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
             read = list(answers)
             signatures = opened.signatures()
             observer.unsigned(not signatures.required)
-            observer.keyless(signatures.keyless(needed.acknowledgements, now()))
+            observer.keyless(lambda: signatures.keyless(needed.acknowledgements, now()))
             work = Acknowledgements(
                 policy=policy,
                 codec=codec,
@@ -267,7 +266,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.looked(look(connection, policy, at, history=False))
                 observer.counted(census.step(connection, at))
 
-        measuring = Measuring(measure=measure, seconds=_LOOK_SECONDS)
+        measuring = Measuring(measure=measure, seconds=settings.operating.measure_seconds)
         while not stop.is_set():
             try:
                 measuring.now_and_then()
@@ -320,7 +319,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
             with ledger.transaction() as connection:
                 observer.owed(count_rights(connection, policy, database_now(connection)))
 
-        measuring = Measuring(measure=measure, seconds=_LOOK_SECONDS)
+        measuring = Measuring(measure=measure, seconds=settings.operating.measure_seconds)
         corrections = Pipeline(
             role=rights.ROLE,
             bus=bus,
@@ -388,13 +387,16 @@ def _observer(opened: Root, role: str, policy: Policy, *, rest_seconds: float = 
         metrics.set("termijn_last_tagged_timestamp_seconds", now().timestamp())
     health = Health(bound_seconds=settings.hang_seconds + rest_seconds)
     loop = health.loop(role)
+    metrics.follow("termijn_role_ready", lambda: not health.ready(), role=role)
     port = opened.stack.enter_context(
         serving.served_near(metrics.registry, health, settings.metrics_port, PORTS[role])
     )
     log = logs.logger(role)
     log.info("started", metrics=f"http://127.0.0.1:{port}/metrics", policy=policy.version)
     opened.stack.callback(log.info, "stopped")
-    return Observer(role=role, metrics=metrics, log=log, loop=loop)
+    observer = Observer(role=role, metrics=metrics, log=log, loop=loop)
+    observer.began(policy.systems)
+    return observer
 
 
 def sight(bus: Bus, ledger: Ledger, needed: Topics, patience: timedelta) -> BusSight:

@@ -8,7 +8,7 @@ is a fair sample of all, and its count divided by its share estimates the whole 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,12 +22,13 @@ from services.ledger import clocks, tables
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.keys import clock_id
 from services.ledger.rows import fetch
+from services.ledger.states import CARRIED_OUT
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
 from services.policy.windows import after_holds, window
 
-State = Literal["open", "scheduled", "held", "ended", "erased"]
+State = Literal["open", "scheduled", "held", "ended", "acknowledged", "attested", "erased"]
 Key = tuple[str, str, str]
 """Rule, system, state."""
 
@@ -82,7 +83,7 @@ def _keys(
 ) -> Iterator[Key]:
     events = tagged_events(connection, {row.event_id for row in rows}, policy)
     facts = _facts(connection, rows, events, policy)
-    erased = _erased(connection, {row.record_id for row in rows})
+    done = _done(connection, {row.record_id for row in rows})
     for row in rows:
         tagged = events[row.event_id]
         own = facts.standing(row.subject)
@@ -94,8 +95,7 @@ def _keys(
                 view = after_holds(view, tagged.id, own, policy)
             state = state_of(view, tagged.id, own, now)
             for system in view.holding.systems:
-                gone = system in erased.get(row.record_id, ())
-                yield view.holding.rule, system, "erased" if gone else state
+                yield view.holding.rule, system, done.get((row.record_id, system), state)
 
 
 def _facts(
@@ -107,15 +107,13 @@ def _facts(
     return known(connection, anchors, {row.subject for row in rows}, policy)
 
 
-def _erased(connection: Connection, records: Collection[UUID]) -> Mapping[UUID, set[str]]:
-    """The systems that have said that they erased a record."""
+def _done(connection: Connection, records: Collection[UUID]) -> Mapping[tuple[UUID, str], str]:
+    """By record and system, how far its erasure is that the system says it has carried out."""
     member, command = tables.member.c, tables.command.c
     query = (
-        select(member.record_id, member.system)
+        select(member.record_id, member.system, command.state)
         .join(tables.command, command.command_id == member.command_id)
-        .where(member.live, member.step == "erase", command.state == "acknowledged")
+        .where(member.live, member.step == "erase", command.state.in_(CARRIED_OUT))
     )
-    found: defaultdict[UUID, set[str]] = defaultdict(set)
-    for row in fetch(connection, query, member.record_id, records):
-        found[row.record_id].add(row.system)
-    return found
+    found = fetch(connection, query, member.record_id, records)
+    return {(row.record_id, row.system): row.state for row in found}

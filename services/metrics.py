@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -155,7 +155,7 @@ CATALOGUE: tuple[Metric, ...] = (
         name="termijn_lateness_seconds",
         kind="histogram",
         meaning="Time from the due instant to the broker's word that the command is out.",
-        labels=("system", "action"),
+        labels=("system",),
         buckets=LATENESS,
     ),
     Metric(
@@ -192,7 +192,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         name="termijn_proof_seconds",
         kind="histogram",
-        meaning="Time from the due instant to the proof that nothing is left, by system.",
+        meaning="Time from the command to the proof that nothing is left, by system.",
         labels=("system",),
         buckets=_PROOF,
     ),
@@ -222,7 +222,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         name="termijn_systems_without_keys",
         kind="gauge",
-        meaning="Systems that had no valid key when the role started: no answer of theirs counts.",
+        meaning="Systems without a valid key: no answer of theirs counts.",
     ),
     Metric(
         name="termijn_dead_letters_parked",
@@ -294,6 +294,12 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("role", "policy", "version"),
     ),
     Metric(
+        name="termijn_role_ready",
+        kind="gauge",
+        meaning="1 while the role does its work, as /readyz says; 0 while it cannot.",
+        labels=("role",),
+    ),
+    Metric(
         name="termijn_build_info",
         kind="gauge",
         meaning="Always 1; the labels tell the version of Termijn and of Python.",
@@ -309,6 +315,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._known: dict[str, Any] = {one.name: self._made(one) for one in CATALOGUE}
 
+    def begin(self, name: str, **labels: str) -> None:
+        """Show a counter or histogram at zero: of one that begins later the first step is not seen."""
+        self._labelled(name, labels)
+
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Raise a counter."""
         self._labelled(name, labels).inc(amount)
@@ -316,6 +326,10 @@ class Metrics:
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
         self._labelled(name, labels).set(value)
+
+    def follow(self, name: str, value: Callable[[], float], **labels: str) -> None:
+        """Have a gauge say what a function says at each scrape."""
+        self._labelled(name, labels).set_function(value)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add to a histogram; a time below zero counts as zero."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
@@ -22,6 +22,17 @@ from services.rights.counting import Counted as Rights
 from services.serving import Loop
 from services.status import Status
 
+_ABOUT_SYSTEMS: Mapping[str, Sequence[str]] = {
+    "deleter": ("termijn_lateness_seconds",),
+    "acknowledgements": (
+        "termijn_acknowledgement_seconds",
+        "termijn_acknowledgements_suspicious_total",
+        "termijn_erasures_reopened_total",
+        "termijn_proof_seconds",
+    ),
+}
+"""What a role counts by system and by nothing else."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Observer:
@@ -37,6 +48,13 @@ class Observer:
     def beside(self, name: str) -> Self:
         """The same for another loop of the role."""
         return replace(self, loop=self.loop.beside(name))
+
+    def began(self, systems: Collection[str]) -> None:
+        """The role has started: what it will count about these systems is zero until then."""
+        self.metrics.begin("termijn_batches_tried_again_total", role=self.role)
+        for name in _ABOUT_SYSTEMS.get(self.role, ()):
+            for system in systems:
+                self.metrics.begin(name, system=system)
 
     def went_round(self) -> None:
         """The role's loop went round."""
@@ -120,6 +138,9 @@ class Observer:
         if settled.took is not None:
             took = settled.took.total_seconds()
             self.metrics.observe("termijn_acknowledgement_seconds", took, system=answer.system)
+        if settled.proof is not None:
+            proof = settled.proof.total_seconds()
+            self.metrics.observe("termijn_proof_seconds", proof, system=answer.system)
         if settled.suspicious:
             self.metrics.count("termijn_acknowledgements_suspicious_total", system=answer.system)
         self.log.debug(
@@ -141,10 +162,10 @@ class Observer:
         if off:
             self.log.error("runs unsigned: whoever reaches the bus can command an erasure")
 
-    def keyless(self, systems: Sequence[str]) -> None:
-        """These systems have no key: none of their answers will count."""
-        self.metrics.set("termijn_systems_without_keys", len(systems))
-        for system in systems:
+    def keyless(self, systems: Callable[[], Sequence[str]]) -> None:
+        """Which systems have no key now: none of their answers counts until they have."""
+        self.metrics.follow("termijn_systems_without_keys", lambda: len(systems()))
+        for system in systems():
             self.log.warning("has no valid key of a system", system=system)
 
     def blind(self, spots: Sequence[str]) -> None:
@@ -165,7 +186,7 @@ class Observer:
             if one.attempt == 1:
                 since = max(one.due_at, nothing_due_at or one.due_at)
                 late = (one.at - since).total_seconds()
-                self.metrics.observe("termijn_lateness_seconds", late, system=system, action=action)
+                self.metrics.observe("termijn_lateness_seconds", late, system=system)
         if commands:
             self.log.info("sent commands", commands=len(commands))
 

@@ -222,6 +222,12 @@ class Operating:
         "Port of /metrics on 127.0.0.1; 0 takes the role's own.",
         _port,
     )
+    measure_seconds: float = _setting(
+        "TERMIJN_MEASURE_SECONDS",
+        5.0,
+        "Time between looks at the ledger for the metrics, in seconds.",
+        _some_seconds,
+    )
     hang_seconds: float = _setting(
         "TERMIJN_HANG_SECONDS",
         120.0,

@@ -16,10 +16,12 @@ import pytest
 from services.servers.kafka import KafkaBroker, KafkaCluster
 from services.servers.postgres import PostgresServer
 from services.servers.processes import ServerMissing, executable
+from services.servers.prometheus import PrometheusServer
 
 _MARKERS = {
     "kafka": "kafka",
     "kafka_broker": "kafka",
+    "modules_broker": "kafka",
     "postgres": "postgres",
     "postgres_server": "postgres",
 }
@@ -78,6 +80,16 @@ def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
     broker.kill()
 
 
+@pytest.fixture(scope="module")
+def modules_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A broker for the tests of one module alone, which may do the same."""
+    with _skips_without_server():
+        broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
 @pytest.fixture(scope="session")
 def _shared_postgres() -> Iterator[PostgresServer]:
     with _skips_without_server():
@@ -105,6 +117,15 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """A Prometheus for the tests of one module, which start it with their configuration."""
+    with _skips_without_server():
+        server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,8 @@ class Settled:
     """What was said to be erased was still there: it is commanded again."""
     took: timedelta | None = None
     """For the answer that settled the command: the time since it first went out."""
+    proof: timedelta | None = None
+    """For the answer that proves an erasure: the time since that was commanded."""
 
 
 def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime) -> Settled:
@@ -140,11 +142,13 @@ class _Batch:
             changed += self._recalls_ended(command.command_id)
         if is_recall and left.state in ("acknowledged", "refused") and command.supersedes:
             changed.append(self._recalled(command.supersedes, answer))
-        reopened = False
+        reopened, proof = False, None
         if command.action == "verify" and command.supersedes and left.state == "acknowledged":
             original = self._proved(command, answer)
             reopened = original.state == "reopened" != self._commands[original.command_id].state
             changed.append(original)
+            if original.state == "erased" != self._commands[original.command_id].state:
+                proof = self._now - original.created_at
         changed = [self._followed(one) for one in changed]
         left = changed[0]
         self._commands.update((one.command_id, one) for one in changed)
@@ -159,6 +163,7 @@ class _Batch:
             repeated=False,
             reopened=reopened,
             took=took,
+            proof=proof,
         )
 
     def write(self) -> None:
@@ -237,6 +242,7 @@ class _Command:
     action: str
     supersedes: UUID | None
     state: State
+    created_at: datetime
     first_sent_at: datetime | None
     next_attempt_at: datetime | None
     settled_at: datetime | None

@@ -196,7 +196,6 @@ def _bus(pace: Pace, lag: int) -> list[Alert]:
 
 
 def _roles(pace: Pace) -> list[Alert]:
-    window = pace.window(5 * MINUTE)
     return [
         Alert(
             name="TermijnRoleDown",
@@ -207,11 +206,11 @@ def _roles(pace: Pace) -> list[Alert]:
             description="Its part of the work stands still, and what it measures is not seen.",
         ),
         Alert(
-            name="TermijnTriesAgain",
-            expr=f"sum by (role) (increase(termijn_batches_tried_again_total[{window}])) > 3",
+            name="TermijnRoleNotReady",
+            expr="max by (role) (termijn_role_ready) == 0",
             lasts=pace.lasting(5 * MINUTE),
             severity="critical",
-            summary="The {{ $labels.role }} tries the same again and again",
+            summary="The {{ $labels.role }} runs and does nothing",
             description="The bus or the database is away, or refuses it.",
         ),
         Alert(

@@ -14,6 +14,11 @@ FLOW = Board(
             queries=(Query(expr='sum by (job) (up{job=~"termijn-.+"})', legend="{{job}}"),),
         ),
         Panel(
+            title="Roles that do their work",
+            means="Processes that are ready, by role.",
+            queries=(Query(expr="sum by (role) (termijn_role_ready)", legend="{{role}}"),),
+        ),
+        Panel(
             title="Events tagged",
             means="A second, by type.",
             queries=(Query(expr="termijn:events_tagged:rate5m", legend="{{type}}"),),

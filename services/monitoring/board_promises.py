@@ -64,7 +64,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Proof",
-            means="From the instant due to the proof that nothing is left.",
+            means="From the command to the proof that nothing is left.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95, sum by (system, le)"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.vault.keyfiles import DELETER, KeyDirectory
+from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.signing import Signs, Unsigned, Verifies
 
 
@@ -67,7 +67,13 @@ class Signatures:
         """The systems none of whose answers can be verified: no key of theirs holds now."""
         if not self.required:
             return []
-        return [one for one in systems if self.keys.system(one)().newest("sig", now) is None]
+        return [one for one in systems if not self._has_key(one, now)]
+
+    def _has_key(self, system: str, now: datetime) -> bool:
+        try:
+            return self.keys.system(system)().newest("sig", now) is not None
+        except UnusableKeys:
+            return False
 
     def simulated(self, systems: Iterable[str]) -> Mapping[str, Signs]:
         """What signs for simulated systems; where keys are made, theirs are made and trusted.

@@ -46,7 +46,7 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Ledger, policy: Policy) 
     }
 
 
-def test_what_a_system_has_erased_is_counted_as_that(ledger: Ledger, policy: Policy) -> None:
+def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Ledger, policy: Policy) -> None:
     """Once it has answered; the other system has only been told."""
     take(ledger, [order("old", "2022-02-01T00:00:00Z", "3")], NOW)
     sweep(ledger, NOW)
@@ -54,7 +54,7 @@ def test_what_a_system_has_erased_is_counted_as_that(ledger: Ledger, policy: Pol
     answer(ledger, command(ledger, system="orders"), "done", NOW)
     holdings = stepped(ledger, Census(policy=policy)).holdings
     assert {key: n for key, n in holdings.items() if key[0] == "D4"} == {
-        ("D4", "orders", "erased"): 1,
+        ("D4", "orders", "acknowledged"): 1,
         ("D4", "psp", "ended"): 1,
     }
 

@@ -316,6 +316,7 @@ class TestProof:
         erasure, check = checked(ledger, Bus())
         found = answer(ledger, check, status, FAR, counts=counts)  # type: ignore[arg-type]
         assert (found.state, found.suspicious, found.reopened) == ("acknowledged", False, False)
+        assert found.proof == timedelta()  # commanded, carried out and checked at one instant
         assert (state(ledger, erasure), state(ledger, check)) == ("erased", "acknowledged")
         assert proved(ledger) == NOTHING
         assert sweep(ledger, FAR) == []

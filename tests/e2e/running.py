@@ -36,6 +36,8 @@ class Running:
             **more,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
+        """Where a role serves its metrics, if a test has to know."""
 
     def setting(self, name: str, value: str) -> None:
         """Set a variable of what is started from now on."""
@@ -64,7 +66,10 @@ class Running:
             with (self.directory / f"{role}.log").open("ab") as log:
                 self.processes[role] = subprocess.Popen(
                     [sys.executable, "-m", "services.cli", role, *options],
-                    env=self._environment,
+                    env={
+                        **self._environment,
+                        "TERMIJN_METRICS_PORT": str(self.ports.get(role, 0)),
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from consumers.pipeline import LostLog, Pipeline
 from services.bus import Bus, BusRefused
-from services.ledger import positions
+from services.ledger import control, positions
 from services.ledger.database import Ledger
 from services.ledger.positions import Advance, Gap, Log
 from tests.contract.ledgers import new_ledger
@@ -56,6 +56,8 @@ class FakeConsumer:
         found: list[Message] = batch(self) if callable(batch) else batch
         return found
 
+    def pause(self, _: list[TopicPartition]) -> None: ...
+
     def assignment(self) -> list[TopicPartition]:
         return [TopicPartition(TOPIC, 0)]
 
@@ -75,6 +77,9 @@ class FakeBus:
     def topic_ids(self, topics: Any) -> dict[str, str]:
         return dict.fromkeys(topics, "id")
 
+    def ends(self, topics: Any) -> dict[tuple[str, int], int]:
+        return dict.fromkeys(((topic, 0) for topic in topics), 107)
+
 
 @dataclass(slots=True)
 class Played:
@@ -82,6 +87,8 @@ class Played:
 
     applied: list[list[int]] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
+    lags: list[int] = field(default_factory=list)
+    able: int = 0
     gaps: list[Gap] = field(default_factory=list)
     ended: BaseException | None = None
 
@@ -105,9 +112,13 @@ def play(ledger: Ledger, *consumers: FakeConsumer) -> Played:
 
     class Observer:
         def went_round(self) -> None: ...
-        def able(self) -> None: ...
+        def able(self) -> None:
+            played.able += 1
+
         def applied(self, messages: int, seconds: float) -> None: ...
-        def lag(self, topic: str, partition: int, messages: int) -> None: ...
+        def lag(self, topic: str, partition: int, messages: int) -> None:
+            played.lags.append(messages)
+
         def tried_again(self, why: str) -> None:
             played.again.append(why)
 
@@ -241,3 +252,32 @@ def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Ledger) 
     played = play(ledger, FakeConsumer([[missing], messages(0)]))
     assert played.again == []
     assert played.applied == [[0]]
+
+
+def test_a_paused_role_says_how_far_the_log_has_gone(ledger: Ledger) -> None:
+    """107 messages, though nothing is fetched and the end that it knows stays at 100."""
+    with ledger.transaction() as connection:
+        now = datetime(2026, 3, 15, 13, tzinfo=UTC)
+        control.put(connection, "recorder", "paused", operator="o", reason="r", now=now)
+    assert play(ledger, FakeConsumer([[]])).lags[0] == 107
+
+
+def test_a_running_role_asks_nobody_for_its_lag(ledger: Ledger) -> None:
+    """The end that came with what was fetched will do."""
+    assert play(ledger, FakeConsumer([[]])).lags[0] == 100
+
+
+def test_who_has_joined_is_able(ledger: Ledger) -> None:
+    """Bus, group and ledger are there."""
+    assert play(ledger, FakeConsumer([[]])).able == 1
+
+
+def test_who_was_put_out_of_the_group_is_not_able(ledger: Ledger) -> None:
+    """With no partition left there is nothing to ask the bus about, and that proves nothing."""
+
+    class PutOut(FakeConsumer):
+        def subscribe(self, topics: list[str], *, on_assign: Any, on_revoke: Any) -> None:
+            FakeConsumer.subscribe(self, topics, on_assign=on_assign, on_revoke=on_revoke)
+            on_revoke(self, self.assignment())
+
+    assert play(ledger, PutOut([[]])).able == 0

@@ -27,6 +27,7 @@ UNITLESS = {
     "termijn_lag_messages",
     "termijn_requests_late",
     "termijn_requests_open",
+    "termijn_role_ready",
     "termijn_signing_off",
     "termijn_stops",
     "termijn_systems_without_keys",
@@ -118,6 +119,14 @@ def test_a_counter_counts_by_its_labels() -> None:
     metrics.count("termijn_commands_sent_total", system="psp", action="erase")
     assert value(metrics, "termijn_commands_sent_total", system="crm", action="erase") == 3
     assert value(metrics, "termijn_commands_sent_total", system="psp", action="erase") == 1
+
+
+def test_a_gauge_may_follow_what_is_so_at_each_scrape() -> None:
+    """Not what was so when somebody last said it."""
+    metrics, ready = Metrics(), [1.0, 0.0]
+    metrics.follow("termijn_role_ready", lambda: ready.pop(0), role="tagger")
+    assert value(metrics, "termijn_role_ready", role="tagger") == 1
+    assert value(metrics, "termijn_role_ready", role="tagger") == 0
 
 
 def test_a_time_below_zero_counts_as_zero() -> None:

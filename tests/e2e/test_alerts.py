@@ -1,0 +1,270 @@
+"""Real faults on real Kafka and PostgreSQL: a real Prometheus sees them, the runbooks mend them.
+
+All on one running system; each fault is mended before the next. The rules are those of the repository,
+600 times faster.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.catalogue import TAGGED, acknowledgements, business_topic
+from schemas.events import rfc3339
+from services.monitoring.files import BOARDS
+from services.servers.kafka import KafkaBroker
+from services.servers.prometheus import PrometheusServer
+from tests.e2e.running import ROLES, Running, business_event, write_events
+from tests.e2e.watched import Labels, Watched
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+POLICY = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
+NO_DATA = dict.fromkeys(
+    ("Agents: answers", "Agents: commands", "Agents: open commands", "Agents: time to answer"),
+    "no system has an agent here",
+)
+"""Panels that have nothing to show here, and why."""
+NAMES = re.compile(r"\b(consumer|customer|subject):|\b[CKOT]\d|[0-9a-f]{8}-[0-9a-f]{4}")
+"""What the persons, records and ids of these tests look like."""
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
+    """An order of a consumer of its own."""
+    return business_event(
+        f"order-{number}",
+        "orders.order-placed",
+        at if isinstance(at, str) else rfc3339(at),
+        order_id=f"O{number}",
+        customer_id="C1",
+        consumer_id=f"K{number}",
+        amount=more.pop("amount", "12.50"),
+        payment={"method": "ideal"},
+    )
+
+
+def asked(consumer: str, days: int, right: str = "access") -> list[dict[str, Any]]:
+    """A request of so many days ago, of somebody whose identity was verified at once."""
+    at = NOW - timedelta(days=days)
+    about = {"subject": f"consumer:{consumer}", "request_id": f"Q-{consumer}"}
+    return [
+        business_event(
+            f"asked-{consumer}", "privacy.request-received", rfc3339(at), right=right, **about
+        ),
+        business_event(
+            f"known-{consumer}",
+            "privacy.identity-verified",
+            rfc3339(at + timedelta(minutes=1)),
+            **about,
+        ),
+    ]
+
+
+def customer(name: str) -> list[dict[str, Any]]:
+    """A customer who left so long ago that all of R1 is over."""
+    return [
+        business_event(f"{what}-{name}", f"customers.customer-{what}", at, customer_id=name)
+        for what, at in (
+            ("signed-up", "2019-01-01T00:00:00Z"),
+            ("terminated", "2021-01-01T00:00:00Z"),
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def watched(
+    tmp_path_factory: pytest.TempPathFactory,
+    modules_broker: KafkaBroker,
+    prometheus: PrometheusServer,
+    postgres: Callable[[], str],
+) -> Iterator[Watched]:
+    """Everything runs, and a printer has to answer within two seconds."""
+    directory = tmp_path_factory.mktemp("watched")
+    policy = directory / "policy.yaml"
+    text = POLICY.read_text("utf-8")
+    printer = "owner: printer, role: processor, acknowledge_within: PT72H"
+    assert printer in text
+    policy.write_text(text.replace(printer, printer.replace("PT72H", "PT2S")), "utf-8")
+    running = Running(
+        directory,
+        modules_broker.bootstrap,
+        postgres(),
+        TERMIJN_POLICY=str(policy),
+        TERMIJN_RETRY_SECONDS="1",
+        TERMIJN_RETRY_CAP_SECONDS="2",
+        TERMIJN_ANSWER_SECONDS="1",
+        TERMIJN_MEASURE_SECONDS="1",
+    )
+    found = Watched(running=running, broker=modules_broker, prometheus=prometheus)
+    try:
+        assert running.run("ledger", "migrate").returncode == 0
+        found.begin()
+        yield found
+    finally:
+        running.end_all()
+
+
+@pytest.fixture(scope="module")
+def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
+    """A silent printer, requests near and past their limits, an open ticket, and messages that no one
+    can read or that contradict each other; with the alerts that have to tell of them.
+    """
+    watched.running.start("sample-systems", options=("--silent", "printer"))
+    ticket = {"ticket_id": "T1", "customer_id": "C1", "consumer_ids": ["K9"]}
+    watched.publish(
+        order(1, "2022-02-01T00:00:00Z"),
+        order(2, NOW - timedelta(days=3)),
+        *customer("C2"),
+        *asked("K2", 1, "erasure"),
+        *asked("K3", 27),
+        *asked("K4", 40, "portability"),
+        business_event("opened", "helpdesk.ticket-opened", "2025-01-01T00:00:00Z", **ticket),
+    )
+    watched.publish(order(2, NOW - timedelta(days=3), amount="99.00"))
+    junk(watched.broker, business_topic("orders.order-placed").name, acknowledgements("crm").name)
+    watched.sees(("TermijnUnverifiable", {"system": "crm"}))  # it passes by itself
+    return [
+        ("TermijnSystemSilent", {"system": "printer"}),
+        ("TermijnOverdue", {"system": "printer"}),
+        ("TermijnRequestNearLimit", {"right": "access"}),
+        ("TermijnRequestNearLimit", {"right": "portability"}),
+        ("TermijnRequestLate", {}),
+        ("TermijnClockOpenTooLong", {"clock": "ticket"}),
+        ("TermijnDeadLetters", {"reason": "undecodable"}),
+        ("TermijnIdentityConflict", {}),
+    ]
+
+
+def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Labels]]) -> None:
+    """Or it is named with the reason; and no rule fails."""
+    watched.sees(*wrong)
+
+    def empty() -> set[str]:
+        return {
+            panel.title
+            for board in BOARDS
+            for panel in board.panels
+            for query in panel.queries
+            if not watched.prometheus.query(query.expr)
+        }
+
+    watched.running.until("proofs are among it", lambda: empty() <= NO_DATA.keys(), 30)
+    assert empty() == NO_DATA.keys()
+    assert watched.prometheus.rule_errors() == []
+
+
+def test_what_a_role_serves_is_well_formed_and_names_nobody(
+    watched: Watched, wrong: Sequence[tuple[str, Labels]], promtool: Path
+) -> None:
+    """The real text of every role, by Prometheus' own check; no label has a person, a record or an id."""
+    for role in ROLES:
+        text = watched.metrics(role)
+        checked = subprocess.run(
+            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, ""), role
+        labels = {
+            value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            for value in sample.labels.values()
+        }
+        assert not [one for one in labels if NAMES.search(one)], role
+
+
+def test_what_is_wrong_with_data_is_seen_and_mended(
+    watched: Watched, wrong: Sequence[tuple[str, Labels]]
+) -> None:
+    """The printer answers, requests are handed over, the ticket ends, dead letters are discarded."""
+    running = watched.running
+    watched.sees(*wrong)
+
+    running.end("sample-systems")
+    running.start("sample-systems")
+    ticket = {"ticket_id": "T1", "customer_id": "C1"}
+    resolved = business_event(
+        "resolved", "helpdesk.ticket-resolved", "2025-02-01T00:00:00Z", **ticket
+    )
+    file = write_events(running.directory / "resolved.jsonl", [resolved])
+    watched.mend("TermijnClockOpenTooLong", EVENTS=str(file.with_suffix("")))
+    for who, alert in (("K3", "TermijnRequestNearLimit"), ("K4", "TermijnRequestLate")):
+        words = {"SUBJECT": f"consumer:{who}", "REQUEST": f"Q-{who}"}
+        watched.mend(alert, DIRECTORY=str(running.directory / who), **words)
+    for letter in running.told("dead-letters", "list"):
+        watched.mend("TermijnDeadLetters", ID=letter["id"], TEXT="nothing of it counts")
+    watched.sees_cleared(("TermijnUnverifiable", {}), *wrong)
+
+
+def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
+    """A recorder that is away, and whose unread messages are lost meanwhile."""
+    running = watched.running
+    running.end("recorder", kill=True)
+    watched.publish(*(order(number, NOW) for number in range(100, 140)), wait=False)
+    down = ("TermijnRoleDown", {"job": "termijn-recorder"})
+    watched.sees(down, ("TermijnDeleterBlind", {}))
+    for partition in range(TAGGED.partitions):
+        watched.broker.delete_records(TAGGED.name, partition, -1)
+    watched.mend("TermijnRoleDown", ROLE="recorder")
+    assert running.processes.pop("recorder").wait(60) != 0
+    watched.sees(("TermijnGap", {}))
+
+    for gap in running.told("gaps", "list"):
+        watched.mend(
+            "TermijnGap",
+            ROLE=gap["role"],
+            TOPIC=gap["topic"],
+            PARTITION=str(gap["partition"]),
+            TEXT="published again",
+        )
+    watched.mend("TermijnRoleDown", ROLE="recorder")
+    watched.sees_cleared(down, ("TermijnDeleterBlind", {}), ("TermijnGap", {}))
+
+
+def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
+    """A paused tagger lags and blinds the deleter; a paused deleter leaves unclaimed what is due."""
+    running = watched.running
+    assert running.run("pause", "tagger", "--reason", "a look at it").returncode == 0
+    watched.sees(("TermijnStopped", {}))
+    watched.publish(order(200, "2022-02-01T00:00:00Z"), wait=False)
+    watched.sees(("TermijnLag", {"role": "tagger"}), ("TermijnDeleterBlind", {}))
+    assert running.run("pause", "deleter", "--reason", "a look at it").returncode == 0
+    watched.mend("TermijnLag", ROLE="tagger", TEXT="looked at")
+    watched.sees(("TermijnDueUnclaimed", {}))
+    watched.mend("TermijnDueUnclaimed", TEXT="looked at")
+    watched.sees(("TermijnPunctualityBurnsFast", {}), ("TermijnPunctualityBurnsSlowly", {}))
+    watched.sees_cleared(
+        ("TermijnStopped", {}),
+        ("TermijnLag", {}),
+        ("TermijnDeleterBlind", {}),
+        ("TermijnDueUnclaimed", {}),
+        ("TermijnPunctualityBurnsFast", {}),
+    )
+
+
+def test_a_killed_broker_is_seen_and_silence_is_too(watched: Watched) -> None:
+    """Every role runs and does nothing; then, for as long as nobody publishes, nothing is tagged."""
+    watched.broker.kill()
+    away = [("TermijnRoleNotReady", {"role": role}) for role in ROLES]
+    watched.sees(*away, seconds=90)
+    watched.broker.start()
+    watched.sees_cleared(*away, seconds=90)
+    watched.sees(("TermijnNothingTagged", {}))
+    watched.publish(order(300, NOW))
+    watched.sees_cleared(("TermijnNothingTagged", {}))
+
+
+def junk(broker: KafkaBroker, *topics: str) -> None:
+    """Messages that nobody can read."""
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    for topic in topics:
+        producer.produce(topic, key=b"somebody", value=b"junk")
+    assert producer.flush(30) == 0

@@ -1,0 +1,127 @@
+"""A running Termijn with a Prometheus that scrapes it, and the runbooks that mend it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import yaml
+
+from services.monitoring.files import files, write
+from services.monitoring.pace import Pace
+from services.servers.kafka import KafkaBroker
+from services.servers.processes import free_ports
+from services.servers.prometheus import PrometheusServer
+from tests.e2e.running import ROLES, Running, write_events
+
+HASTEN = 600
+"""An hour of the rules is six seconds here."""
+RUNBOOKS = Path(__file__).parents[2] / "deploy" / "runbooks.md"
+
+Labels = Mapping[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Watched:
+    """The roles on one Kafka and one PostgreSQL, seen by one Prometheus."""
+
+    running: Running
+    broker: KafkaBroker
+    prometheus: PrometheusServer
+    _published: int = field(default=0)
+
+    def begin(self) -> None:
+        """Start all roles, and Prometheus with the rules, hastened."""
+        self.running.ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
+        self.prometheus.start(configuration(self.running.directory, self.running.ports))
+        self.running.start(*ROLES)
+
+    def publish(self, *events: Mapping[str, Any], wait: bool = True) -> None:
+        """Publish events, and wait until they are recorded unless told not to."""
+        self._published += 1
+        path = self.running.directory / f"{self._published}.jsonl"
+        options = ["--wait"] if wait else []
+        done = self.running.run("publish", *options, str(write_events(path, events)))
+        assert done.returncode == 0, done.stderr
+
+    def fires(self, name: str, **labels: str) -> bool:
+        """Whether an alert fires, with these labels among its own."""
+        wanted = {"alertname": name, **labels}
+        return any(wanted.items() <= one.items() for one in self.prometheus.firing())
+
+    def sees(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
+        """Wait until all of these fire."""
+        missing = lambda: [one for one in alerts if not self.fires(one[0], **one[1])]  # noqa: E731
+        self._until("fires", missing, seconds)
+
+    def sees_cleared(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
+        """Wait until none of these fires."""
+        still = lambda: [one for one in alerts if self.fires(one[0], **one[1])]  # noqa: E731
+        self._until("clears", still, seconds)
+
+    def mend(self, alert: str, **words: str) -> None:
+        """Do what the alert's runbook says, with its words in capitals filled in."""
+        for line in commands(alert):
+            filled = re.sub(
+                r"\b[A-Z]+\b", lambda word: shlex.quote(words.get(word[0], word[0])), line
+            )
+            _, *arguments = shlex.split(filled)
+            if arguments[0] in ROLES:
+                self.running.start(arguments[0])
+                continue
+            done = self.running.run(*arguments)
+            assert done.returncode == 0, f"{filled}: {done.stderr}"
+
+    def metrics(self, role: str) -> str:
+        """What a role serves, as Prometheus gets it."""
+        with urlopen(f"http://127.0.0.1:{self.running.ports[role]}/metrics") as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def _until(
+        self, what: str, left: Callable[[], Sequence[tuple[str, Labels]]], seconds: float
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        while missing := left():
+            if time.monotonic() > deadline:
+                firing = sorted(one["alertname"] for one in self.prometheus.firing())
+                last = {role: self.running.log(role)[-300:] for role in self.running.processes}
+                raise AssertionError(f"not within {seconds} s: {what} {missing}; {firing}\n{last}")
+            time.sleep(0.3)
+
+
+def commands(alert: str) -> list[str]:
+    """The commands of a runbook section."""
+    section = RUNBOOKS.read_text("utf-8").split(f"\n## {alert}\n", 1)[1].split("\n## ", 1)[0]
+    found = [
+        line
+        for block in re.findall(r"```\n(.*?)```", section, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    assert found, f"{alert} has no command"
+    return found
+
+
+def configuration(directory: Path, ports: Mapping[str, int]) -> Path:
+    """What the repository has for Prometheus, hastened, and scraping these ports every second."""
+    write(directory, files(Pace(hasten=HASTEN), lag=0))
+    path = directory / "prometheus" / "prometheus.yml"
+    document = yaml.safe_load(path.read_text("utf-8"))
+    document["global"] = {
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "evaluation_interval": "1s",
+    }
+    jobs = {job["job_name"]: job for job in document["scrape_configs"]}
+    document["scrape_configs"] = [
+        jobs[f"termijn-{role}"] | {"static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        for role, port in ports.items()
+    ]
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    return path
