@@ -250,6 +250,7 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
     )
 
 
+@pytest.mark.chaos
 def test_a_killed_broker_is_seen_and_silence_is_too(watched: Watched) -> None:
     """Every role runs and does nothing; then, for as long as nobody publishes, nothing is tagged."""
     watched.broker.kill()

@@ -1,0 +1,144 @@
+"""Punctuality: from when on a command is late. What nobody could know of before it came is not late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from services.deleter.loop import Deleter, Limits
+from services.deleter.relaying import Sent
+from services.ledger import control
+from services.ledger.database import Ledger
+from tests.contract.arrivals import order
+from tests.contract.ledgers import POLICY, Bus, take
+
+LONG_AGO = "2022-02-01T00:00:00Z"
+
+
+class Seeing:
+    """A deleter's sight and observer: it may be made blind, and keeps since when commands count."""
+
+    def __init__(self) -> None:
+        self.spots: list[str] = []
+        self.since: list[datetime | None] = []
+
+    def blind_spots(self) -> Sequence[str]:
+        return self.spots
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing is claimed."""
+
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+        self.since += [nothing_due_at] if commands else []
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """A system was silent."""
+
+    def capped(self, cap: int) -> None:
+        """The cap was reached."""
+
+
+@pytest.fixture
+def seeing() -> Seeing:
+    return Seeing()
+
+
+@pytest.fixture
+def deleter(ledger: Ledger, seeing: Seeing) -> Deleter:
+    """One that has just started."""
+    return Deleter(
+        ledger=ledger,
+        outlet=Bus(),
+        sight=seeing,
+        policy=POLICY,
+        observer=seeing,
+        now=this_now,
+    )
+
+
+def this_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def stop(ledger: Ledger, scope: str, state: control.State) -> None:
+    with ledger.transaction() as connection:
+        control.put(connection, scope, state, operator="o", reason="r", now=this_now())
+
+
+def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
+    ledger: Ledger, deleter: Deleter, seeing: Seeing
+) -> None:
+    """It may have been away for a year."""
+    take(ledger, [order("old", LONG_AGO)], this_now())
+    deleter.round()
+    assert seeing.since == [None]
+
+
+def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
+    ledger: Ledger, deleter: Deleter, seeing: Seeing
+) -> None:
+    """The round before it: an import of history is nobody's lateness."""
+    before = this_now()
+    deleter.round()
+    after = this_now()
+    take(ledger, [order("old", LONG_AGO)], this_now())
+    deleter.round()
+    [since] = seeing.since
+    assert since is not None
+    assert before <= since <= after
+
+
+def test_a_round_that_leaves_some_behind_excuses_nothing(ledger: Ledger, seeing: Seeing) -> None:
+    """A backlog that takes two rounds was due before the first."""
+    deleter = Deleter(
+        ledger=ledger,
+        outlet=Bus(),
+        sight=seeing,
+        policy=POLICY,
+        observer=seeing,
+        now=this_now,
+        limits=Limits(claim=1),
+    )
+    take(ledger, [order("one", LONG_AGO, "1"), order("two", LONG_AGO, "2")], this_now())
+    deleter.round()
+    deleter.round()
+    assert seeing.since == [None, None]
+
+
+@pytest.mark.parametrize("hindered", ["paused", "blind"])
+def test_a_round_that_does_not_look_excuses_nothing(
+    ledger: Ledger, deleter: Deleter, seeing: Seeing, hindered: str
+) -> None:
+    """Whatever became due meanwhile is late from its own instant, or the last look before."""
+    deleter.round()
+    looked = this_now()
+    if hindered == "paused":
+        stop(ledger, "deleter", "paused")
+    else:
+        seeing.spots = ["orders.order-placed.v1[0]"]
+    deleter.round()
+    take(ledger, [order("old", LONG_AGO)], this_now())
+    deleter.round()
+    stop(ledger, "deleter", "running")
+    seeing.spots = []
+    deleter.round()
+    [since] = seeing.since
+    assert since is not None
+    assert since <= looked
+
+
+def test_what_waits_in_the_outbox_counts_from_its_own_instant(
+    ledger: Ledger, deleter: Deleter, seeing: Seeing
+) -> None:
+    """A system was paused: its commands are written, looks find nothing due, and yet they are late."""
+    for system in ("orders", "psp", "research"):
+        stop(ledger, f"system:{system}", "paused")
+    take(ledger, [order("old", LONG_AGO)], this_now())
+    deleter.round()
+    deleter.round()
+    stop(ledger, "system:psp", "running")
+    deleter.round()
+    assert seeing.since == [None]
