@@ -95,6 +95,12 @@ class Running:
         with psycopg.connect(self._url) as connection:
             return connection.execute(text).fetchall()
 
+    def execute(self, *statements: str) -> None:
+        """Do something to the ledger's database that no role would."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
     def count(self, table: str, where: str = "true") -> int:
         """How many rows."""
         return int(self.query(f"SELECT count(*) FROM {table} WHERE {where}")[0][0])

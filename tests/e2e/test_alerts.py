@@ -32,6 +32,11 @@ NO_DATA = dict.fromkeys(
     "no system has an agent here",
 )
 """Panels that have nothing to show here, and why."""
+DISCONNECTED = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+"""So that everybody connects anew, and sees how the database is set by then."""
 NAMES = re.compile(r"\b(consumer|customer|subject):|\b[CKOT]\d|[0-9a-f]{8}-[0-9a-f]{4}")
 """What the persons, records and ids of these tests look like."""
 
@@ -248,6 +253,22 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
         ("TermijnDueUnclaimed", {}),
         ("TermijnPunctualityBurnsFast", {}),
     )
+
+
+def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
+    """The database's goes back five seconds: nothing is commanded until it is right again."""
+    database = watched.running.query("SELECT current_database()")[0][0]
+    watched.running.execute(
+        "CREATE SCHEMA wrong",
+        "CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE"
+        " AS $$ SELECT pg_catalog.clock_timestamp() - interval '5 s' $$",
+        f"ALTER DATABASE {database} SET search_path = wrong, pg_catalog, public",
+        DISCONNECTED,
+    )
+    watched.sees(("TermijnClockDisagreement", {"job": "termijn-deleter"}))
+    watched.sees(("TermijnRoleNotReady", {"role": "deleter"}))
+    watched.running.execute(f"ALTER DATABASE {database} RESET search_path", DISCONNECTED)
+    watched.sees_cleared(("TermijnClockDisagreement", {}), ("TermijnRoleNotReady", {}))
 
 
 @pytest.mark.chaos
