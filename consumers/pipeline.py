@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schemas.errors import RegistryUnavailable, TermijnError
 from services.bus import Bus, BusRefused, BusUnavailable, Undelivered
+from services.garbage import uncollected
 from services.ledger import control, positions
 from services.ledger.database import Ledger
 from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
@@ -134,7 +135,8 @@ class Pipeline:
             if monotonic() - looked > _LOOK_SECONDS:
                 self._look(consumer)
                 looked = monotonic()
-            self._batch(consumer)
+            with uncollected():
+                self._batch(consumer)
             self.observer.went_round()
 
     def _batch(self, consumer: Consumer) -> None:

@@ -35,8 +35,10 @@ _SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an
 _PAUSE_SECONDS = 0.2
 _LEADER_MOVES = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 _CALL_SECONDS = 15.0
-_PREFETCHED_KIB = 16_384
-"""What waits in a consumer for its role to come: a backlog must not fill memory."""
+_PREFETCHED_KIB = 1_024
+"""What waits in a consumer for its role to come: a backlog must not fill memory. More is no faster."""
+_FETCHED_BYTES = 262_144
+"""What one fetch asks of a partition; a larger message comes alone."""
 _DELIVERY_SECONDS = 60.0
 
 
@@ -119,6 +121,7 @@ class Bus:
                 "session.timeout.ms": 10_000,
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": _PREFETCHED_KIB,
+                "fetch.message.max.bytes": _FETCHED_BYTES,
                 "log_level": _SILENT,
             }
         )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -31,6 +29,7 @@ from services.deleter.relaying import (
     relay,
 )
 from services.deleter.settling import escalate
+from services.garbage import uncollected
 from services.ledger import control, policies, tables
 from services.ledger.database import Ledger, database_now
 from services.ledger.journal import Lease
@@ -142,7 +141,7 @@ class Deleter:
         if state == "paused":
             return 0
         handled = 0
-        with _uncollected():
+        with uncollected():
             if state == "running" and self._sees():
                 nothing_due_at = self._sweep.nothing_due_at
                 claimed = self._claim(stops)
@@ -250,19 +249,6 @@ class Deleter:
         if abs(off) > self.limits.clock_tolerance:
             raise ClockDisagreement(off.total_seconds())
         return now
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the cycle collector, which would go through every value of a claim and find no cycles."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _system_stops(connection: Connection) -> Stops:

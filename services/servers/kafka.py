@@ -133,9 +133,10 @@ class KafkaBroker(KafkaCluster):
         broker, controller = free_ports(2)
         super().__init__(f"127.0.0.1:{broker}")
         self.log = directory / "broker.log"
+        self.data = directory / "data"
         self._configuration = directory / "broker.properties"
         self._configuration.write_text(
-            _CONFIGURATION.format(broker=broker, controller=controller, data=directory / "data")
+            _CONFIGURATION.format(broker=broker, controller=controller, data=self.data)
         )
         self._java = [
             java,

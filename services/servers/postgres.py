@@ -49,7 +49,7 @@ class PostgresServer:
         (self._port,) = free_ports(1)
         self._numbers = itertools.count(1)
         self._process: ServerProcess | None = None
-        self._data = self._directory / "data"
+        self.data = self._directory / "data"
         self.log = self._directory / "server.log"
         self._initialise()
 
@@ -58,7 +58,7 @@ class PostgresServer:
             [
                 *self._prefix,
                 str(self._programs / "initdb"),
-                f"--pgdata={self._data}",
+                f"--pgdata={self.data}",
                 f"--username={_ROLE}",
                 "--auth=trust",
                 "--encoding=UTF8",
@@ -83,7 +83,7 @@ class PostgresServer:
             [
                 *self._prefix,
                 str(self._programs / "postgres"),
-                f"-D{self._data}",
+                f"-D{self.data}",
                 f"-p{self._port}",
                 "-clisten_addresses=127.0.0.1",
                 "-cunix_socket_directories=",

@@ -63,17 +63,18 @@ class Running:
     def start(self, *roles: str, options: Sequence[str] = ()) -> None:
         """Start roles, each with the options."""
         for role in roles:
-            with (self.directory / f"{role}.log").open("ab") as log:
-                self.processes[role] = subprocess.Popen(
-                    [sys.executable, "-m", "services.cli", role, *options],
-                    env={
-                        **self._environment,
-                        "TERMIJN_METRICS_PORT": str(self.ports.get(role, 0)),
-                    },
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
+            self.start_as(role, role, *options)
+
+    def start_as(self, name: str, *arguments: str) -> None:
+        """Start a process under a name of its own."""
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "services.cli", *arguments],
+                env={**self._environment, "TERMIJN_METRICS_PORT": str(self.ports.get(name, 0))},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def log(self, role: str) -> str:
         """What a role has said."""

@@ -1,0 +1,178 @@
+"""Somebody who can write to every topic and has no key that counts: replays, alters and invents."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from schemas import catalogue
+from schemas.catalogue import Topic
+from schemas.codec import Codec, load
+from services.bus import Bus, Headers, OutMessage
+from services.vault.keyfiles import DELETER, KeyDirectory
+from services.vault.keyring import Keyring, new_key
+from services.vault.signing import Signer, Signs
+from tests.chaos.erasures.orders import Order
+
+SEED = 11
+_CODEC = Codec(load())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A command that is on the bus."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class Forger(threading.Thread):
+    """Reads every command, and for some of them sends what nobody may obey or believe."""
+
+    def __init__(
+        self, bootstrap: str, keys: KeyDirectory, systems: tuple[str, ...], stands: list[Order]
+    ) -> None:
+        super().__init__(daemon=True)
+        self._bus = Bus(bootstrap)
+        self._sender = self._bus.sender()
+        self._keys = keys
+        self._systems = systems
+        self._stands = stands
+        self._random = random.Random(SEED)
+        mine = new_key()
+        self._stranger: Signs = Signer(lambda: Keyring((mine,)))
+        self._enough = threading.Event()
+        self._reader = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": "forger", "log_level": 0}
+        )
+        self._reader.assign(
+            [
+                TopicPartition(topic.name, partition, 0)
+                for topic in map(catalogue.commands, systems)
+                for partition in range(topic.partitions)
+            ]
+        )
+        self.sent: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """Forge until told that it is enough."""
+        while not self._enough.is_set():
+            for seen in self.look():
+                if self._random.random() < 0.05:
+                    self.send([self._random.choice(self.commands(seen))])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self.join()
+        self._reader.close()
+
+    def look(self) -> list[Seen]:
+        """The commands that have come since."""
+        return [
+            _seen(message) for message in self._reader.consume(500, 0.2) if message.error() is None
+        ]
+
+    def commands(self, seen: Seen) -> list[tuple[str, OutMessage]]:
+        """What can be made of a command: the same again, and what would erase an order that stands."""
+        topic = catalogue.commands(_system(seen))
+        value = _CODEC.decode(topic, seen.value)
+        aimed = self._aimed(value)
+        forged = _CODEC.encode(topic, aimed, own=True)
+        key = str(aimed["subject"]).encode()
+        other = catalogue.commands(
+            self._random.choice([one for one in self._systems if one != value["system"]])
+        )
+        return [
+            ("replayed", _message(topic, seen.key, seen.value, seen.headers)),
+            ("unsigned", _message(topic, key, forged, ())),
+            ("altered", _message(topic, key, forged, seen.headers)),
+            ("a stranger's", self._signed(topic, key, forged, self._stranger)),
+            ("a system's", self._signed(topic, key, forged, self._keys.signer(value["system"]))),
+            ("for another", _message(other, seen.key, seen.value, seen.headers)),
+        ]
+
+    def answers(self, seen: Seen) -> list[tuple[str, OutMessage]]:
+        """Answers to a command that say `done`, and are not the system's."""
+        system = _system(seen)
+        command = _CODEC.decode(catalogue.commands(system), seen.value)
+        topic = catalogue.acknowledgements(system)
+        value = _CODEC.encode(topic, _done(command), own=True)
+        other = self._random.choice([one for one in self._systems if one != system])
+        return [
+            ("unsigned answer", _message(topic, seen.key, value, ())),
+            ("a stranger's answer", self._signed(topic, seen.key, value, self._stranger)),
+            ("another's answer", self._signed(topic, seen.key, value, self._keys.signer(other))),
+            ("deleter's answer", self._signed(topic, seen.key, value, self._keys.signer(DELETER))),
+        ]
+
+    def _aimed(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The command under another id, for an order that stands."""
+        victim = self._random.choice(self._stands)
+        record = {
+            **command["records"][0],
+            "id": victim.event_id,
+            "keys": {"order_id": victim.name, "customer_id": "C1", "consumer_id": victim.person},
+        }
+        return {
+            **command,
+            "command_id": str(uuid4()),
+            "subject": f"consumer:{victim.person}",
+            "action": "erase",
+            "records": [record],
+            "verifies": None,
+            "seq": command["seq"] + 1000,
+        }
+
+    @staticmethod
+    def _signed(topic: Topic, key: bytes, value: bytes, signer: Signs) -> OutMessage:
+        headers = signer.sign(topic.name, key, value, datetime.now(UTC))
+        return _message(topic, key, value, headers)
+
+    def send(self, messages: list[tuple[str, OutMessage]]) -> None:
+        """Send them."""
+        self._sender.send([message for _, message in messages])
+        self.sent.update(kind for kind, _ in messages)
+
+
+def _seen(message: Message) -> Seen:
+    key, value = message.key(), message.value()
+    assert isinstance(key, bytes)
+    assert isinstance(value, bytes)
+    headers: Any = message.headers() or ()  # one of the forger's own has none
+    return Seen(topic=str(message.topic()), key=key, value=value, headers=headers)
+
+
+def _message(topic: Topic, key: bytes, value: bytes, headers: Headers) -> OutMessage:
+    return OutMessage(topic=topic.name, key=key, value=value, headers=headers)
+
+
+def _system(seen: Seen) -> str:
+    return seen.topic.removeprefix("retention.commands.").removesuffix(".v1")
+
+
+def _done(command: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "acknowledgement_id": str(uuid4()),
+        "command_id": command["command_id"],
+        "system": command["system"],
+        "attempt": command["attempt"],
+        "status": "done",
+        "counts": {"orders": len(command["records"])},
+        "ground": None,
+        "detail": None,
+        "at": datetime.now(UTC),
+        "disclosure": None,
+    }

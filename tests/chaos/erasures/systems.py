@@ -1,0 +1,155 @@
+"""Three real systems of a shop, each with an agent beside it that may be killed at any time."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+from psycopg import sql
+
+from services.agent import configuration
+from services.agent.examples.webhook.mailer import Mailer, server
+from tests.chaos.erasures.orders import Order
+from tests.e2e.running import Running
+
+SYSTEMS = ("crm", "mailer", "letters")
+_EXAMPLES = Path(configuration.__file__).parent / "examples"
+_SECRET = "between the agent and the mailer"
+_FAST = {"at_once": 4, "per_second": 2000, "burst": 2000, "retry_seconds": 0.2}
+
+
+class Systems:
+    """A CRM in PostgreSQL, a mailer behind a webhook and a directory of letters behind an executable."""
+
+    def __init__(self, running: Running, administration: str, all_orders: Sequence[Order]) -> None:
+        """`administration` is the URL of a database of the server in which the CRM is made."""
+        self._running = running
+        self._administration = administration.replace("+psycopg", "")
+        self._crm = self._administration.rsplit("/", 1)[0] + "/crm"
+        self.letters = running.directory / "letters"
+        self._make_crm(all_orders)
+        self._mailer = Mailer(_SECRET.encode(), slow=False)
+        self._mailer.recipients = {one.name: one.canary("address") for one in all_orders}
+        self._service = server(self._mailer, 0)
+        self._service.handle_error = _unheard  # type: ignore[assignment]  # who asked was killed
+        threading.Thread(target=self._service.serve_forever, daemon=True).start()
+        self.letters.mkdir()
+        for one in all_orders:
+            (self.letters / f"{one.name}.txt").write_text(one.canary("letter"), "utf-8")
+        running.setting("CRM_DATABASE_URL", self._crm.replace("postgresql:", "postgresql+psycopg:"))
+        running.setting("CRM_PSEUDONYM_KEY", "pseudonyms")
+        running.setting("MAILER_SECRET", _SECRET)
+        running.setting("LETTERS", str(self.letters))
+        self._files = {
+            "crm": self._file("crm", "crm", {}),
+            "letters": self._file(
+                "letters", "hook", {"command": [sys.executable, "-I", "letters.py"]}
+            ),
+            "mailer": self._file(
+                "mailer",
+                "webhook",
+                {
+                    "url": f"http://127.0.0.1:{self._service.server_port}/",
+                    "hmac": {"env": "MAILER_SECRET"},
+                },
+            ),
+        }
+
+    def start(self, system: str) -> None:
+        """Start the agent of a system."""
+        self._running.start_as(system, "agent", "--config", str(self._files[system]))
+
+    def close(self) -> None:
+        """End the service."""
+        self._service.shutdown()
+        self._service.server_close()
+
+    def left(self) -> dict[str, set[str]]:
+        """The names of the orders that each system still holds."""
+        with psycopg.connect(self._crm) as connection:
+            rows = connection.execute(
+                "SELECT order_no FROM orders UNION SELECT order_no FROM order_lines"
+            ).fetchall()
+        return {
+            "crm": {name for (name,) in rows},
+            "mailer": set(self._mailer.recipients),
+            "letters": {one.stem for one in self.letters.iterdir()},
+        }
+
+    def back_up_crm(self) -> None:
+        """Make a copy of the CRM as it is now."""
+        self._administer("CREATE DATABASE crm_backup TEMPLATE crm")
+
+    def restore_crm(self) -> None:
+        """Put the copy in place of the CRM, under the feet of its agent."""
+        self._administer("DROP DATABASE crm WITH (FORCE)")
+        self._administer("ALTER DATABASE crm_backup RENAME TO crm")
+
+    def settle_files(self) -> None:
+        """Have the server write what is, and let go of what was: pages, and its log.
+
+        A row that is deleted stays in its page until that is written anew, and in the log until its
+        segment is removed and not used again.
+        """
+        with psycopg.connect(self._crm, autocommit=True) as connection:
+            connection.execute("VACUUM FULL")
+        self._administer(
+            "ALTER SYSTEM SET wal_recycle = off",
+            "ALTER SYSTEM SET min_wal_size = '32MB'",
+            "SELECT pg_reload_conf()",
+        )
+        for _ in range(3):
+            self._administer("SELECT pg_switch_wal()", "CHECKPOINT")
+
+    def _administer(self, *statements: str) -> None:
+        with psycopg.connect(self._administration, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(sql.SQL(statement))
+
+    def _make_crm(self, all_orders: Iterable[Order]) -> None:
+        self._administer("CREATE DATABASE crm")
+        with psycopg.connect(self._crm) as connection:
+            connection.execute((_EXAMPLES / "crm" / "schema.sql").read_bytes())
+            with connection.cursor().copy(
+                "COPY orders (id, order_no, customer_no, event_id, recipient, street, amount)"
+                " FROM STDIN"
+            ) as copy:
+                for one in all_orders:
+                    personal = one.canary("recipient"), one.canary("crm-street")
+                    copy.write_row((one.number, one.name, "C1", one.event_id, *personal, 1250))
+            with connection.cursor().copy(
+                "COPY order_lines (id, order_no, product, engraving) FROM STDIN"
+            ) as copy:
+                for one in all_orders:
+                    copy.write_row((one.number, one.name, "pan", one.canary("engraving")))
+
+    def _file(self, system: str, example: str, adapter: dict[str, Any]) -> Path:
+        keys = self._running.data / "keys"
+        for arguments in (
+            ("make", system, "--encryption"),
+            ("trust", system, str(keys / f"{system}.jwks")),
+        ):
+            done = self._running.run("keys", *arguments)
+            assert done.returncode == 0, done.stderr
+        directory = self._running.directory / "agents" / system
+        shutil.copytree(_EXAMPLES / example, directory)
+        document = yaml.safe_load((directory / "agent.yaml").read_text("utf-8"))
+        document["system"] = system
+        document["keys"] = str(keys)
+        document["bus"]["bootstrap_servers"] = self._running.bootstrap
+        document["limits"] = _FAST
+        [kind] = document["adapter"]
+        document["adapter"][kind] |= adapter
+        path = directory / "agent.yaml"
+        path.write_text(yaml.safe_dump(document), "utf-8")
+        return path
+
+
+def _unheard(request: object, address: object) -> None:
+    """Say nothing of who went away before the answer."""
