@@ -97,6 +97,15 @@ DEAD_LETTERS = Topic(
     retention_ms=28 * _DAY_MS,
 )
 
+SIGHTINGS = Topic(
+    name="retention.sightings.v1",
+    schema="sighting",
+    key="the command's id",
+    partitions=6,
+    retention_ms=1 * _DAY_MS,
+)
+"""What the watch has seen of commands, split so that all about one command is in one place."""
+
 
 def commands(system: str) -> Topic:
     """The topic on which one system is told what to do."""

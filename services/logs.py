@@ -28,6 +28,33 @@ def configure(form: Literal["console", "json"] | str) -> None:
     )
 
 
+def take_over(level: int, *names: str) -> None:
+    """Have what libraries say by these loggers, from a level on, come out in the same form.
+
+    Only what was said and by whom, never the values that went with it: they may hold a message.
+    """
+    for name in names:
+        library = logging.getLogger(name)
+        library.setLevel(level)
+        library.handlers = [_Handler()]
+        library.propagate = False
+
+
+class _Handler(logging.Handler):
+    """Hands a library's words over."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say what a library says, without its arguments."""
+        cause = record.exc_info[0] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno,
+            "a library said",
+            library=record.name,
+            words=str(record.msg).partition("\n")[0],
+            **({"error": cause.__name__} if cause else {}),
+        )
+
+
 def logger(role: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of a role."""
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(role=role)

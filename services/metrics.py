@@ -16,6 +16,7 @@ PORTS: Mapping[str, int] = {
     "deleter": 9503,
     "acknowledgements": 9504,
     "rights": 9505,
+    "watch": 9506,
     "agent": 9510,
 }
 """The port of each role's `/metrics`, unless a setting says another."""
@@ -286,6 +287,54 @@ CATALOGUE: tuple[Metric, ...] = (
         name="termijn_agent_oldest_open_seconds",
         kind="gauge",
         meaning="How long ago the oldest of those was issued.",
+    ),
+    Metric(
+        name="termijn_watch_outstanding",
+        kind="gauge",
+        meaning="Commands that the watch has seen leave, and no answer to, in this process's part.",
+        labels=("system",),
+    ),
+    Metric(
+        name="termijn_watch_failing",
+        kind="gauge",
+        meaning="Those of them of which the system has said that they failed so far.",
+        labels=("system",),
+    ),
+    Metric(
+        name="termijn_watch_oldest_outstanding_seconds",
+        kind="gauge",
+        meaning="How long ago the oldest of them left; 0 where there is none.",
+        labels=("system",),
+    ),
+    Metric(
+        name="termijn_watch_commands_total",
+        kind="counter",
+        meaning="Commands that the watch has seen leave, each once.",
+        labels=("system",),
+    ),
+    Metric(
+        name="termijn_watch_answers_total",
+        kind="counter",
+        meaning="Commands of which the watch has seen the answer, each once, by what it said.",
+        labels=("system", "status"),
+    ),
+    Metric(
+        name="termijn_watch_answer_seconds",
+        kind="histogram",
+        meaning="Time from a command's first leaving to its answer, as the watch sees it.",
+        labels=("system",),
+        buckets=_ANSWER,
+    ),
+    Metric(
+        name="termijn_watch_unreadable_total",
+        kind="counter",
+        meaning="Messages that the watch left out: undecodable, or not proven to be their sender's.",
+        labels=("system", "reason"),
+    ),
+    Metric(
+        name="termijn_watch_partitions",
+        kind="gauge",
+        meaning="Parts of the watch that this process has; all processes together have all.",
     ),
     Metric(
         name="termijn_role_info",

@@ -1,7 +1,8 @@
-"""Serving: what a role says over HTTP, on loopback: `/metrics`, `/livez` and `/readyz`."""
+"""Serving: what a role says over HTTP, on loopback: `/metrics`, `/livez`, `/readyz`, and its own views."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -89,14 +90,24 @@ class Loop:
         return self.health.loop(name)
 
 
+View = Callable[[str], object | None]
+"""What a role shows at a path, as JSON; None where there is nothing."""
+
+
+def no_view(path: str) -> None:
+    """A role that shows nothing but how it fares."""
+
+
 @contextmanager
-def served(registry: CollectorRegistry, health: Health, port: int) -> Iterator[int]:
+def served(
+    registry: CollectorRegistry, health: Health, port: int, view: View = no_view
+) -> Iterator[int]:
     """Serve until the block ends, which is given the port.
 
     Raises:
         OSError: the port is taken; port 0 takes any.
     """
-    server = make_server(HOST, port, _answers(registry, health), ThreadingWSGIServer, _Silent)
+    server = make_server(HOST, port, _answers(registry, health, view), ThreadingWSGIServer, _Silent)
     thread = Thread(target=server.serve_forever, name="serving", daemon=True)
     thread.start()
     try:
@@ -107,7 +118,7 @@ def served(registry: CollectorRegistry, health: Health, port: int) -> Iterator[i
         thread.join()
 
 
-def _answers(registry: CollectorRegistry, health: Health) -> WSGIApplication:
+def _answers(registry: CollectorRegistry, health: Health, view: View) -> WSGIApplication:
     metrics = make_wsgi_app(registry)
     looks = {"/livez": health.alive, "/readyz": health.ready}
 
@@ -117,6 +128,8 @@ def _answers(registry: CollectorRegistry, health: Health) -> WSGIApplication:
             found: Iterable[bytes] = metrics(environ, start)
             return found
         if path not in looks:
+            if (shown := view(path)) is not None:
+                return _shown(start, shown)
             return _said(start, "404 Not Found", "there are /metrics, /livez and /readyz")
         wrong = looks[path]()
         if not wrong:
@@ -133,6 +146,11 @@ def _said(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
     return [f"{text}\n".encode()]
 
 
+def _shown(start: StartResponse, value: object) -> Iterable[bytes]:
+    start("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+    return [json.dumps(value).encode()]
+
+
 class _Silent(WSGIRequestHandler):
     """Does not log requests: a scrape every few seconds is no event."""
 
@@ -142,14 +160,14 @@ class _Silent(WSGIRequestHandler):
 
 @contextmanager
 def served_near(
-    registry: CollectorRegistry, health: Health, asked: int, usual: int
+    registry: CollectorRegistry, health: Health, asked: int, usual: int, view: View = no_view
 ) -> Iterator[int]:
     """Serve on the port asked for; else on the role's own, or any where that is taken; the port."""
     with ExitStack() as stack:
         try:
-            port = stack.enter_context(served(registry, health, asked or usual))
+            port = stack.enter_context(served(registry, health, asked or usual, view))
         except OSError:
             if asked:
                 raise
-            port = stack.enter_context(served(registry, health, 0))
+            port = stack.enter_context(served(registry, health, 0, view))
         yield port

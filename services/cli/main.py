@@ -40,6 +40,7 @@ for command in (
     roles.deleter,
     roles.acknowledgements,
     roles.rights,
+    roles.watch,
     agent.agent,
     roles.sample_systems,
     up.up,

@@ -8,7 +8,7 @@ from threading import Event
 
 import click
 
-from services import bootstrap, settings
+from services import bootstrap, bootstrap_watch, settings
 
 
 def until_stopped(run: Callable[[Event], None]) -> None:
@@ -56,6 +56,15 @@ def rights() -> None:
     Any number may run on PostgreSQL.
     """
     until_stopped(lambda stop: bootstrap.run_rights(settings.load(), stop))
+
+
+@click.command()
+def watch() -> None:
+    """Show how each system fares with its commands, live: tables, metrics and a page on loopback.
+
+    Any number may run; each watches a part. Nothing else depends on it.
+    """
+    until_stopped(lambda stop: bootstrap_watch.run_watch(settings.load(), stop))
 
 
 @click.command("sample-systems", hidden=True)

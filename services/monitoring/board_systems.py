@@ -131,6 +131,63 @@ SYSTEMS = Board(
                 Query(expr="max(termijn_agent_oldest_open_seconds)", legend="oldest, seconds"),
             ),
         ),
+        Panel(
+            title="Watch: outstanding",
+            means="Live, from the bus alone; and those that failed so far.",
+            queries=(
+                Query(expr="sum by (system) (termijn_watch_outstanding)", legend="{{system}}"),
+                Query(expr="sum by (system) (termijn_watch_failing)", legend="{{system}}: failing"),
+            ),
+        ),
+        Panel(
+            title="Watch: oldest outstanding",
+            means="Since it left for the first time.",
+            queries=(
+                Query(
+                    expr="max by (system) (termijn_watch_oldest_outstanding_seconds)",
+                    legend="{{system}}",
+                ),
+            ),
+            unit="s",
+        ),
+        Panel(
+            title="Watch: commands and answers",
+            means="Each counted once.",
+            queries=(
+                Query(
+                    expr="sum by (system) (rate(termijn_watch_commands_total[5m]))",
+                    legend="{{system}}",
+                ),
+                Query(
+                    expr="sum by (status) (rate(termijn_watch_answers_total[5m]))",
+                    legend="{{status}}",
+                ),
+            ),
+            unit="ops",
+        ),
+        Panel(
+            title="Watch: time to answer",
+            means="95 % are quicker, from the first leaving.",
+            queries=(
+                Query(
+                    expr="histogram_quantile(0.95,"
+                    " sum by (le, system) (rate(termijn_watch_answer_seconds_bucket[1h])))",
+                    legend="{{system}}",
+                ),
+            ),
+            unit="s",
+        ),
+        Panel(
+            title="Watch: left out",
+            means="Not proven to be their sender's, or undecodable.",
+            queries=(
+                Query(
+                    expr="sum by (system, reason) (termijn_watch_unreadable_total)",
+                    legend="{{system}}, {{reason}}",
+                ),
+            ),
+        ),
+        number("Watch: parts", "All that there are: 6.", "sum(termijn_watch_partitions)"),
         number(
             "Systems without keys",
             "None of their answers counts.",

@@ -37,10 +37,11 @@ class Watched:
     _published: int = field(default=0)
 
     def begin(self) -> None:
-        """Start all roles, and Prometheus with the rules, hastened."""
-        self.running.ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
+        """Start all roles and the watch, and Prometheus with the rules, hastened."""
+        started = (*ROLES, "watch")
+        self.running.ports = dict(zip(started, free_ports(len(started)), strict=True))
         self.prometheus.start(configuration(self.running.directory, self.running.ports))
-        self.running.start(*ROLES)
+        self.running.start(*started)
 
     def publish(self, *events: Mapping[str, Any], wait: bool = True) -> None:
         """Publish events, and wait until they are recorded unless told not to."""

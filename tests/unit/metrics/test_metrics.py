@@ -31,6 +31,9 @@ UNITLESS = {
     "termijn_signing_off",
     "termijn_stops",
     "termijn_systems_without_keys",
+    "termijn_watch_failing",
+    "termijn_watch_outstanding",
+    "termijn_watch_partitions",
 }
 
 
@@ -170,5 +173,6 @@ def test_no_two_roles_have_one_port() -> None:
         "deleter": 9503,
         "acknowledgements": 9504,
         "rights": 9505,
+        "watch": 9506,
         "agent": 9510,
     }

@@ -1,0 +1,274 @@
+"""The watch: a Faust app that keeps, in windowed tables, how each system fares with its commands.
+
+Nothing that decides reads what it keeps: the deleter is safe without it. What it counts is counted once a
+command, however often Kafka delivers. All about one command comes to one place by a topic of its own, since
+systems may split their answers otherwise than commands are split; each of its workers watches a part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any, Protocol, cast
+
+from faust import App
+from faust.tables.wrappers import WindowWrapper
+from faust.types import EventT, StreamT
+
+from schemas.catalogue import SIGHTINGS, Topic
+from schemas.codec import Codec
+from schemas.errors import TermijnError, Undecodable
+from services.vault.signing import Unverifiable, Verifies
+from services.watching.keeping import Kept, kept, place_of, sighting_of, watched_of
+from services.watching.outlook import WINDOW, Outlook, Recent, forgotten, systems
+from services.watching.sightings import COUNTED, Met, Sighting, met, of_answer, of_command
+
+ROLE = "watch"
+_TABLES = ("watched", "counted")
+_STEP = timedelta(minutes=1)
+_KEPT = timedelta(hours=1)
+_LOOK_SECONDS = 1.0
+_SWEEP = timedelta(minutes=10)
+
+
+class WatchFailed(TermijnError):
+    """The stream processor has given up; the role ended, and nothing else is touched by it.
+
+    The operator looks at what it said last, and starts it again: its tables come back from their logs.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"watch: {why}")
+
+
+class Observer(Protocol):
+    """Who wants to know what was seen: metrics and logs."""
+
+    def unreadable(self, system: str, reason: str) -> None:
+        """A message that cannot be decoded, or that is not its sender's, was left out."""
+
+    def seen(self, system: str, met: Met) -> None:
+        """Something was seen for the first time."""
+
+    def looked(self, outlook: Outlook) -> None:
+        """How the systems fare now."""
+
+    def hindered(self, why: str) -> None:
+        """It does not watch at the moment."""
+
+    def able(self) -> None:
+        """It watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A topic that is watched."""
+
+    topic: Topic
+    system: str
+    verifier: Verifies
+    sighting: Callable[[Mapping[str, Any]], Sighting]
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """The app of one process. `now` is this machine's clock, UTC."""
+
+    group: str
+    bootstrap: str
+    data: Path
+    """Where Faust keeps its files."""
+    commands: Mapping[str, Topic]
+    answers: Mapping[str, Topic]
+    commander: Verifies
+    verifiers: Mapping[str, Verifies]
+    codec: Codec
+    observer: Observer
+    now: Callable[[], datetime]
+    _swept: dict[int, datetime] = field(default_factory=dict)
+
+    def sources(self) -> dict[str, Source]:
+        """What is watched, by the topic's name."""
+        told = [
+            Source(topic=topic, system=system, verifier=self.commander, sighting=of_command)
+            for system, topic in self.commands.items()
+        ]
+        answered = [
+            Source(topic=topic, system=system, verifier=self.verifiers[system], sighting=of_answer)
+            for system, topic in self.answers.items()
+        ]
+        return {one.topic.name: one for one in (*told, *answered)}
+
+    def topics(self) -> list[Topic]:
+        """What it writes, made before Faust would: with as many replicas as the brokers are told."""
+        changelogs = [
+            Topic(
+                name=f"{self.group}-{table}-changelog",
+                schema="",
+                key="as Faust writes it",
+                partitions=SIGHTINGS.partitions,
+                retention_ms=SIGHTINGS.retention_ms,
+                cleanup="compact",
+            )
+            for table in _TABLES
+        ]
+        return [SIGHTINGS, *changelogs]
+
+    def app(self) -> App:
+        """The Faust app; made anew at each start, and nothing of it at import."""
+        app = App(
+            self.group,
+            broker=[f"kafka://{one}" for one in self.bootstrap.split(",")],
+            store="memory://",
+            datadir=self.data,
+            web_enabled=False,
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=10.0,
+            broker_heartbeat_interval=3.0,
+            topic_allow_declare=True,
+            topic_disable_leader=True,
+            topic_partitions=SIGHTINGS.partitions,
+        )
+        sources = self.sources()
+        watched_topics = app.topic(*sources, key_serializer="raw", value_serializer="raw")
+        sightings = app.topic(SIGHTINGS.name, key_serializer="raw", value_serializer="raw")
+        table = app.Table(_TABLES[0], partitions=SIGHTINGS.partitions)
+        watched = cast(MutableMapping[str, Kept], table)
+        counts = app.Table(_TABLES[1], default=float, partitions=SIGHTINGS.partitions)
+        counted = cast(WindowWrapper, counts.tumbling(_STEP, expires=_KEPT))
+
+        async def send(sighting: Sighting) -> None:
+            await sightings.send(
+                key=sighting.command_id.encode(),
+                value=self.codec.encode(SIGHTINGS, asdict(sighting), own=True),
+                timestamp=sighting.at.timestamp(),
+            )
+
+        @app.agent(watched_topics, name=f"{self.group}-see")
+        async def see(stream: StreamT[bytes]) -> None:
+            async for event in stream.events():
+                sighting = self._seen(sources[event.message.topic], event)
+                if sighting is not None:
+                    await send(sighting)
+
+        @app.agent(sightings, name=f"{self.group}-fold")
+        async def fold(stream: StreamT[bytes]) -> None:
+            async for event in stream.events():
+                sighting = sighting_of(self.codec.decode(SIGHTINGS, event.message.value))
+                partition = event.message.partition
+                self._sweep(watched, partition)
+                known = watched.get(sighting.command_id)
+                before = watched_of(known) if known else None
+                found = met(before, sighting)
+                if found.watched != before:
+                    watched[sighting.command_id] = kept(found.watched, partition)
+                for what in found.counted:
+                    counted[f"{sighting.system}|{what}|{partition}"] += 1
+                if found.took_seconds is not None:
+                    counted[f"{sighting.system}|took|{partition}"] += found.took_seconds
+                if found.further is not None:
+                    await send(found.further)
+                self.observer.seen(sighting.system, found)
+
+        @app.timer(_LOOK_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
+        async def look() -> None:
+            if app.rebalancing or app.in_recovery:
+                self.observer.hindered("its tables are being recovered")
+                return
+            parts = _parts(app)
+            self.observer.able()
+            self.observer.looked(self._outlook(watched, counted, parts))
+
+        return app
+
+    async def run(self, stop: Event) -> None:
+        """Run until `stop` is set.
+
+        Raises:
+            WatchFailed: the stream processor has given up.
+        """
+        app = self.app()
+        app.finalize()
+        await app.start()
+        try:
+            while not stop.is_set():
+                if app.crashed:
+                    raise WatchFailed(f"{type(app.crash_reason).__name__} in the stream processor")
+                await asyncio.sleep(_LOOK_SECONDS / 5)
+        finally:
+            await app.stop()
+
+    def _seen(self, source: Source, event: EventT[bytes]) -> Sighting | None:
+        message = event.message
+        headers = message.headers or ()
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        at = min(self.now(), datetime.fromtimestamp(message.timestamp, UTC))
+        try:
+            source.verifier.verify(message.topic, message.key, message.value, pairs, at)
+            value = self.codec.decode(source.topic, message.value)
+        except Unverifiable as cause:
+            self.observer.unreadable(source.system, cause.reason)
+            return None
+        except Undecodable:
+            self.observer.unreadable(source.system, "undecodable")
+            return None
+        if value["system"] != source.system:
+            self.observer.unreadable(source.system, "misaddressed")
+            return None
+        return source.sighting(value)
+
+    def _sweep(self, watched: MutableMapping[str, Kept], partition: int) -> None:
+        """Forget what is over, now and then; a table only changes while a stream is read."""
+        now = self.now()
+        if now - self._swept.setdefault(partition, now) < _SWEEP:
+            return
+        self._swept[partition] = now
+        over = [
+            key
+            for key, value in watched.items()
+            if place_of(value) == partition and forgotten(watched_of(value), now)
+        ]
+        for key in over:
+            del watched[key]
+
+    def _outlook(
+        self,
+        watched: MutableMapping[str, Kept],
+        counted: WindowWrapper,
+        parts: Sequence[int],
+    ) -> Outlook:
+        now = self.now()
+        mine = [watched_of(one) for one in watched.values() if place_of(one) in parts]
+        return Outlook(
+            at=now,
+            parts=tuple(parts),
+            of=SIGHTINGS.partitions,
+            systems=systems(
+                self.commands,
+                mine,
+                {system: _recent(counted, system, parts, now) for system in self.commands},
+                now,
+            ),
+        )
+
+
+def _parts(app: App) -> list[int]:
+    """The partitions of the sightings that this process reads."""
+    assigned = app.consumer.assignment()
+    return sorted(one.partition for one in assigned if one.topic == SIGHTINGS.name)
+
+
+def _recent(counted: WindowWrapper, system: str, parts: Sequence[int], now: datetime) -> Recent:
+    sums: defaultdict[str, float] = defaultdict(float)
+    for step in range(WINDOW // _STEP):
+        then = counted.relative_to((now - step * _STEP).timestamp())
+        for what in (*COUNTED, "took"):
+            for partition in parts:
+                sums[what] += then[f"{system}|{what}|{partition}"].value()
+    took = sums.pop("took")
+    return Recent(**sums, took_seconds=took)

@@ -1,0 +1,1 @@
+"""The watch: what is out at each system right now, how fast it answers, and what it refuses. Pure."""

@@ -1,0 +1,151 @@
+"""What the watch knows of one command: a fold of what it has seen of it, in any order, however often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+Counted = Literal["sent", "answered", "refused", "failed"]
+COUNTED: tuple[Counted, ...] = ("sent", "answered", "refused", "failed")
+
+_SETTLES = ("done", "nothing_held", "refused", "recalled", "already_done")
+_TAKEN_BACK = ("recalled", "already_done")
+_TROUBLES = ("failed", "partial")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A command or an answer that was seen. It never says whom it is about."""
+
+    command_id: str
+    system: str
+    what: Literal["sent", "answered"]
+    at: datetime
+    """When it was issued or answered, UTC."""
+    action: str | None = None
+    status: str | None = None
+    takes_back: str | None = None
+    """The command that a recall takes back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One command, as far as it was seen. Instants are UTC."""
+
+    system: str
+    action: str | None = None
+    takes_back: str | None = None
+    sent_at: datetime | None = None
+    """When it left for the first time."""
+    answered_at: datetime | None = None
+    """When its first answer that settles it was given."""
+    status: str | None = None
+    """What that answer said."""
+    failed_at: datetime | None = None
+    """When the system said last that it had failed so far."""
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether it is out, and its system has still to answer."""
+        return self.sent_at is not None and self.answered_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """What a sighting comes to."""
+
+    watched: Watched
+    counted: tuple[Counted, ...] = ()
+    """What is counted for the first time."""
+    took_seconds: float | None = None
+    """From leaving to answer, once both are known."""
+    further: Sighting | None = None
+    """What follows for another command: a recall that was answered settles what it takes back."""
+
+
+def of_command(command: Mapping[str, Any]) -> Sighting:
+    """The sighting of a command, from the fields of its schema."""
+    recalls = command["action"] == "recall"
+    return Sighting(
+        command_id=command["command_id"],
+        system=command["system"],
+        what="sent",
+        at=command["issued_at"],
+        action=command["action"],
+        takes_back=command["supersedes"] if recalls else None,
+    )
+
+
+def of_answer(answer: Mapping[str, Any]) -> Sighting:
+    """The sighting of an answer, from the fields of its schema."""
+    return Sighting(
+        command_id=answer["command_id"],
+        system=answer["system"],
+        what="answered",
+        at=answer["at"],
+        status=answer["status"],
+    )
+
+
+def met(known: Watched | None, sighting: Sighting) -> Met:
+    """What is known of a command after one more sighting.
+
+    What is known does not depend on the order of sightings, and a sighting that comes again changes and
+    counts nothing.
+    """
+    before = known or Watched(system=sighting.system)
+    after = (_sent if sighting.what == "sent" else _answered)(before, sighting)
+    counted: list[Counted] = []
+    if before.sent_at is None and after.sent_at is not None:
+        counted.append("sent")
+    if before.answered_at is None and after.answered_at is not None:
+        counted.append("answered")
+    if after.status == "refused" != before.status:
+        counted.append("refused")
+    if after.failed_at != before.failed_at:
+        counted.append("failed")
+    return Met(
+        watched=after,
+        counted=tuple(counted),
+        took_seconds=_took(after) if _took(before) is None else None,
+        further=_further(after) if _further(before) is None else None,
+    )
+
+
+def _sent(known: Watched, sighting: Sighting) -> Watched:
+    first = min(known.sent_at or sighting.at, sighting.at)
+    return replace(known, action=sighting.action, takes_back=sighting.takes_back, sent_at=first)
+
+
+def _answered(known: Watched, sighting: Sighting) -> Watched:
+    if sighting.status in _TROUBLES:
+        return replace(known, failed_at=max(known.failed_at or sighting.at, sighting.at))
+    if sighting.status not in _SETTLES:
+        return known
+    settled = (known.answered_at, known.status)
+    if known.answered_at is None or (sighting.at, sighting.status) < settled:
+        return replace(known, answered_at=sighting.at, status=sighting.status)
+    return known
+
+
+def _took(watched: Watched) -> float | None:
+    if watched.sent_at is None or watched.answered_at is None:
+        return None
+    return max(0.0, (watched.answered_at - watched.sent_at).total_seconds())
+
+
+def _further(watched: Watched) -> Sighting | None:
+    """What an answered recall says of the command that it takes back."""
+    if watched.takes_back is None or watched.answered_at is None:
+        return None
+    if watched.status not in _TAKEN_BACK:
+        return None
+    return Sighting(
+        command_id=watched.takes_back,
+        system=watched.system,
+        what="answered",
+        at=watched.answered_at,
+        status=watched.status,
+    )

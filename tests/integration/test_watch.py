@@ -1,0 +1,261 @@
+"""`termijn watch` as processes, on a real Kafka: what is out at each system, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from schemas import catalogue
+from services.agent.commands import Command
+from services.bus import Bus, OutMessage
+from services.servers.kafka import KafkaCluster
+from services.vault.keyfiles import DELETER, KeyDirectory
+from services.vault.keyring import Keyring, new_key
+from services.vault.signing import Signer, Signs
+from tests.unit.agent.stage import CODEC, command, encoded
+
+CANARY = "canary5d1e"
+PATIENCE_SECONDS = 90.0
+LOOPBACK = "0100007F"
+
+
+class Watching:
+    """A controller, systems that answer, and watches."""
+
+    def __init__(self, directory: Path, kafka: KafkaCluster) -> None:
+        self.directory = directory
+        self.bus = Bus(kafka.bootstrap)
+        self.keys = KeyDirectory(path=directory / "keys")
+        self.keys.make(DELETER)
+        for system in ("crm", "psp"):
+            self.keys.make(system)
+            self.keys.trust(system, self.keys.public(system)())
+            self.bus.ensure([catalogue.commands(system), catalogue.acknowledgements(system)])
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
+            "TERMIJN_KEYS": str(self.keys.path),
+            "TERMIJN_DATA": str(directory / "data"),
+        }
+        self._sender = self.bus.sender()
+        self.ports: dict[str, int] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> None:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            self.ports[name] = one.getsockname()[1]
+        environment = {**self._environment, "TERMIJN_METRICS_PORT": str(self.ports[name])}
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "services.cli", "watch"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def end(self, name: str, *, kill: bool = False) -> int:
+        process = self.processes.pop(name)
+        (process.kill if kill else process.terminate)()
+        return process.wait(30)
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text("utf-8", "replace")
+
+    def put(self, *commands: Command, signer: Signs | None = None) -> None:
+        by = signer or self.keys.signer(DELETER)
+        self._send(*((catalogue.commands(one.system), one, encoded(one), by) for one in commands))
+
+    def answer(self, *commands: Command, status: str = "done", signer: Signs | None = None) -> None:
+        self._send(
+            *(
+                (
+                    catalogue.acknowledgements(one.system),
+                    one,
+                    _answer(one, status),
+                    signer or self.keys.signer(one.system),
+                )
+                for one in commands
+            )
+        )
+
+    def _send(self, *what: tuple[catalogue.Topic, Command, bytes, Signs]) -> None:
+        messages = []
+        for topic, one, value, signer in what:
+            key = str(one.subject).encode()
+            headers = signer.sign(topic.name, key, value, now())
+            messages.append(OutMessage(topic=topic.name, key=key, value=value, headers=headers))
+        self._sender.send(messages)
+
+    def told(self, name: str, path: str = "/systems") -> Any:
+        url = f"http://127.0.0.1:{self.ports[name]}{path}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            body: bytes = answer.read()
+        return json.loads(body) if path.startswith("/systems") else body.decode()
+
+    def all(self, system: str, what: str) -> float:
+        """The sum over all watches: each has its part."""
+        return sum(self.told(name)["systems"][system][what] or 0 for name in self.processes)
+
+    def until(self, what: str, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                if true():
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError, KeyError):
+                pass
+            ended = any(one.poll() is not None for one in self.processes.values())
+            if ended or time.monotonic() > deadline:
+                logs = {name: self.log(name)[-2000:] for name in self.processes}
+                raise AssertionError(f"not in time: {what}\n{logs}")
+            time.sleep(0.2)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def erase(number: int, system: str = "crm") -> Command:
+    at = now()
+    return replace(
+        command(f"{system}/{number}"),
+        system=system,
+        subject=f"customer:{CANARY}-{number}",
+        issued_at=at,
+        valid_until=at + timedelta(days=7),
+    )
+
+
+def _answer(one: Command, status: str) -> bytes:
+    value = {
+        "acknowledgement_id": str(uuid4()),
+        "command_id": one.command_id,
+        "system": one.system,
+        "attempt": one.attempt,
+        "status": status,
+        "counts": {},
+        "ground": None,
+        "detail": None,
+        "at": one.issued_at + timedelta(seconds=2),
+        "disclosure": None,
+    }
+    return CODEC.encode(catalogue.acknowledgements(one.system), value, own=True)
+
+
+def listening(pid: int) -> set[str]:
+    """The addresses, in hexadecimal, at which a process listens."""
+    inodes = {
+        os.readlink(one).removeprefix("socket:[").removesuffix("]")
+        for one in Path(f"/proc/{pid}/fd").iterdir()
+        if os.readlink(one).startswith("socket:[")
+    }
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text("ascii").splitlines()[1:]
+    ]
+    return {one[1].partition(":")[0] for one in lines if one[3] == "0A" and one[9] in inodes}
+
+
+@pytest.fixture
+def watching(fresh_kafka: KafkaCluster, tmp_path: Path) -> Iterator[Watching]:
+    made = Watching(tmp_path, fresh_kafka)
+    yield made
+    for name in list(made.processes):
+        made.end(name, kill=True)
+
+
+def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> None:
+    """Ten commands: six done, one refused, one failed so far; answers of others settle nothing."""
+    watching.start("one")
+    commands = [erase(number) for number in range(10)]
+    watching.put(*commands, erase(1, "psp"))
+    watching.put(commands[0])  # repeated
+    watching.answer(*commands[:6])
+    watching.answer(commands[6], status="refused")
+    watching.answer(commands[7], status="failed")
+    mine = new_key()
+    watching.answer(commands[8], signer=Signer(lambda: Keyring((mine,))))
+    watching.answer(commands[9], signer=watching.keys.signer("psp"))
+    watching.until(
+        "all is seen",
+        lambda: (
+            watching.told("one")["systems"]["crm"]["outstanding"] == 3
+            and 'unreadable_total{reason="unknown-key",system="crm"} 2'
+            in watching.told("one", "/metrics")
+        ),
+    )
+    assert watching.told("one", "/readyz") == "ok\n"
+    found = watching.told("one", "/systems/crm")["systems"]["crm"]
+    found.pop("oldest_outstanding_seconds")
+    assert found == {
+        "outstanding": 3,
+        "outstanding_by_action": {"erase": 3},
+        "failing": 1,
+        "commands_per_second": round(10 / 300, 6),
+        "answers_per_second": round(7 / 300, 6),
+        "mean_answer_seconds": 2.0,
+        "refused": 1,
+        "failed": 1,
+    }
+    assert watching.told("one")["systems"]["psp"]["outstanding"] == 1
+    with pytest.raises(urllib.error.HTTPError):
+        watching.told("one", "/systems/nobody")
+    assert listening(watching.processes["one"].pid) == {LOOPBACK}
+    assert watching.end("one") == 0, watching.log("one")
+    assert CANARY not in watching.log("one")
+
+
+def test_one_that_is_killed_is_stood_in_for_and_counts_nothing_twice(watching: Watching) -> None:
+    """Two watches share the parts; whoever is left, or comes back, knows all that was seen."""
+    commands = [erase(number) for number in range(60)]
+    watching.start("one")
+    watching.start("two")
+    watching.until(
+        "they share the parts",
+        lambda: all(0 < len(watching.told(name)["partitions"]) < 6 for name in ("one", "two")),
+    )
+    watching.put(*commands[:40])
+    watching.answer(*commands[:30])
+    watching.until(
+        "all is seen",
+        lambda: (
+            watching.all("crm", "outstanding") == 10
+            and watching.all("crm", "answers_per_second") >= round(30 / 300, 6) - 2e-6
+        ),
+    )
+    watching.end("two", kill=True)
+    watching.put(*commands[40:])
+    watching.answer(*commands[30:50])
+    watching.until(
+        "the other stands in",
+        lambda: (
+            watching.told("one")["partitions"] == [0, 1, 2, 3, 4, 5]
+            and watching.all("crm", "outstanding") == 10
+        ),
+    )
+    assert watching.end("one") == 0, watching.log("one")
+    watching.start("one")
+    watching.until("it is back", lambda: watching.told("one")["partitions"] == [0, 1, 2, 3, 4, 5])
+    watching.answer(*commands[50:])
+    watching.until("all is answered", lambda: watching.all("crm", "outstanding") == 0)
+    found = watching.told("one")["systems"]["crm"]
+    assert found["commands_per_second"] == round(60 / 300, 6)
+    assert found["answers_per_second"] == round(60 / 300, 6)
+    assert found["mean_answer_seconds"] == 2.0

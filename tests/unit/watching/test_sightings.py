@@ -1,0 +1,150 @@
+"""What the watch knows of a command: whatever order its sightings come in, and however often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.watching.keeping import kept, place_of, watched_of
+from services.watching.sightings import Sighting, Watched, met, of_answer, of_command
+
+T0 = datetime(2026, 3, 15, 13, tzinfo=UTC)
+
+
+def at(seconds: int) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def sent(seconds: int, action: str = "erase", takes_back: str | None = None) -> Sighting:
+    return Sighting(
+        command_id="c1",
+        system="crm",
+        what="sent",
+        at=at(seconds),
+        action=action,
+        takes_back=takes_back,
+    )
+
+
+def answered(seconds: int, status: str = "done") -> Sighting:
+    return Sighting(command_id="c1", system="crm", what="answered", at=at(seconds), status=status)
+
+
+def after(*sightings: Sighting) -> Watched:
+    known: Watched | None = None
+    for one in sightings:
+        known = met(known, one).watched
+    assert known is not None
+    return known
+
+
+def test_a_command_is_out_until_it_is_answered() -> None:
+    """And then it is no more."""
+    assert after(sent(0)).outstanding
+    assert not after(sent(0), answered(5)).outstanding
+
+
+@pytest.mark.parametrize("status", ["done", "nothing_held", "refused", "recalled", "already_done"])
+def test_these_answers_settle_a_command(status: str) -> None:
+    """Whatever it did, the system has said its last word."""
+    assert after(sent(0), answered(5, status)).status == status
+
+
+@pytest.mark.parametrize("status", ["failed", "partial"])
+def test_these_answers_leave_it_out(status: str) -> None:
+    """The controller will ask again."""
+    found = after(sent(0), answered(5, status))
+    assert found.outstanding
+    assert found.failed_at == at(5)
+
+
+def test_it_leaves_once_however_often_it_is_sent() -> None:
+    """A repetition has the same id; the first time counts."""
+    again = met(after(sent(0)), sent(60))
+    assert again.counted == ()
+    assert again.watched.sent_at == at(0)
+
+
+def test_the_time_to_answer_is_told_once_both_ends_are_known() -> None:
+    """Also when the answer is seen before the command."""
+    early = met(None, answered(5))
+    assert early.took_seconds is None
+    late = met(early.watched, sent(0))
+    assert late.took_seconds == 5.0
+    assert met(late.watched, answered(5)).took_seconds is None
+
+
+def test_an_answer_of_a_clock_that_is_behind_takes_no_time() -> None:
+    """Never less than none."""
+    assert met(after(sent(10)), answered(5)).took_seconds == 0.0
+
+
+@pytest.mark.parametrize("status", ["recalled", "already_done"])
+def test_an_answered_recall_settles_what_it_takes_back(status: str) -> None:
+    """In whichever order command and answer of the recall are seen."""
+    expected = Sighting(command_id="c0", system="crm", what="answered", at=at(5), status=status)
+    recall, answer = sent(0, "recall", "c0"), answered(5, status)
+    assert met(after(recall), answer).further == expected
+    assert met(after(answer), recall).further == expected
+    assert met(after(recall, answer), answer).further is None
+
+
+def test_a_recall_that_failed_settles_nothing() -> None:
+    """What it should take back may still be carried out."""
+    assert met(after(sent(0, "recall", "c0")), answered(5, "failed")).further is None
+
+
+def test_a_command_and_an_answer_become_sightings_without_their_subject() -> None:
+    """Only what is needed is taken over."""
+    fields = {"command_id": "c1", "system": "crm", "subject": "customer:C1", "supersedes": "c0"}
+    told = of_command({**fields, "action": "recall", "issued_at": at(0)})
+    assert told == sent(0, "recall", "c0")
+    assert of_command({**fields, "action": "verify", "issued_at": at(0)}).takes_back is None
+    answer = {"command_id": "c1", "system": "crm", "status": "done", "at": at(5), "ground": "x"}
+    assert of_answer(answer) == answered(5)
+
+
+STATUSES = ("done", "nothing_held", "refused", "failed", "partial", "recalled")
+SIGHTINGS = st.lists(
+    st.one_of(
+        st.builds(sent, st.integers(0, 9)),
+        st.builds(answered, st.integers(0, 9), st.sampled_from(STATUSES)),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(SIGHTINGS, st.randoms())
+def test_order_and_repetition_change_nothing(sightings: list[Sighting], random: object) -> None:
+    """The same set of sightings gives the same knowledge, and each is counted at most once."""
+    shuffled = [*sightings, *sightings]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a Random
+    assert after(*shuffled) == after(*sightings)
+
+
+@given(SIGHTINGS)
+def test_a_command_and_its_answer_count_once(sightings: list[Sighting]) -> None:
+    """As often as one looks through all that was seen of it."""
+    counted: Counter[str] = Counter()
+    known: Watched | None = None
+    for one in (*sightings, *sightings):
+        found = met(known, one)
+        known = found.watched
+        counted.update(found.counted)
+    settling = {"done", "nothing_held", "refused", "recalled"}
+    assert counted["sent"] == any(one.what == "sent" for one in sightings)
+    assert counted["answered"] == any(one.status in settling for one in sightings)
+
+
+@given(SIGHTINGS, st.integers(0, 5))
+def test_what_is_kept_is_what_was_known(sightings: list[Sighting], partition: int) -> None:
+    """To the microsecond, and with its place."""
+    known = after(*sightings)
+    value = kept(known, partition)
+    assert watched_of(value) == known
+    assert place_of(value) == partition
