@@ -55,6 +55,7 @@ from services.serving import Health
 from services.settings import Settings
 from services.status import look
 from services.tags import Tags
+from services.topics.promises import in_clear
 from services.vault.keyfiles import KeyDirectory
 from services.vault.sealing import Seal, read_key, read_or_make_key
 from services.vault.signatures import Signatures
@@ -114,6 +115,15 @@ class Root:
         url = self.settings.kafka.schema_registry_url
         schemas = load_schemas(*self.settings.storage.schemas)
         return Codec(schemas, Registry(SchemaRegistryClient({"url": url})) if url else None)
+
+    def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:
+        """The fields of each event type that the log shows whole, the deciding ones left out."""
+        schemas = load_schemas(*self.settings.storage.schemas)
+        return {
+            name: in_clear(event, schemas.newest(name).definition)
+            for name, event in policy.events.items()
+            if name in schemas.names
+        }
 
     def ledger(self, *, checked: bool = True) -> Ledger:
         """The ledger; `checked` makes sure that its schema is this version's."""

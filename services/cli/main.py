@@ -19,6 +19,7 @@ from services.cli import (
     publishing,
     rights,
     roles,
+    topics,
     up,
 )
 
@@ -58,6 +59,7 @@ for command in (
     operating.forecast,
     operating.release,
     keys.keys,
+    topics.topics,
     monitoring.monitoring,
     benching.bench,
 ):
