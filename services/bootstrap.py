@@ -37,6 +37,8 @@ from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Patience
 from services.deleter.sight import BusSight
+from services.fields.encrypting import FieldEncryption
+from services.fields.encrypting import check as check_fields
 from services.forwarding import Forwarder
 from services.ledger import policies, schema
 from services.ledger.database import Ledger, database_now, open_ledger
@@ -56,7 +58,9 @@ from services.settings import Settings
 from services.status import look
 from services.tags import Tags
 from services.topics.promises import in_clear
+from services.vault.data_keys import DataKeys, open_vault
 from services.vault.keyfiles import KeyDirectory
+from services.vault.masters import MasterFiles
 from services.vault.sealing import Seal, read_key, read_or_make_key
 from services.vault.signatures import Signatures
 
@@ -152,6 +156,27 @@ class Root:
         if self.settings.storage.key_file:
             return read_key(self.settings.storage.key_file)
         return read_or_make_key(self.settings.key_file)
+
+    def masters(self) -> MasterFiles:
+        """The master keys; on embedded defaults the first is made at first use."""
+        makes = self.settings.encrypting.master_keys is None
+        return MasterFiles(directory=self.settings.master_keys, makes=makes)
+
+    def vault(self) -> DataKeys:
+        """The keys of encrypted fields."""
+        if not self.settings.encrypting.vault_url:
+            self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        vault = DataKeys(open_vault(self.settings.vault_url), self.masters())
+        self.stack.callback(vault.database.close)
+        vault.open()
+        return vault
+
+    def encryption(self, policy: Policy) -> FieldEncryption | None:
+        """What encrypts fields on their way to the bus, if the policy names any."""
+        if not any(event.encrypted for event in policy.events.values()):
+            return None
+        check_fields(policy, load_schemas(*self.settings.storage.schemas))
+        return FieldEncryption(policy=policy, keys=self.vault(), now=now)
 
     def signatures(self) -> Signatures:
         """What signs and verifies; on embedded defaults the keys are made at first use."""
@@ -305,7 +330,9 @@ def run_rights(settings: Settings, stop: Event) -> None:
         observer = _observer(opened, rights.ROLE, policy, rest_seconds=seconds)
         needed = topics(policy)
         bus.ensure(needed.all)
-        publisher = Publisher(policy=policy, codec=codec, sender=bus.sender())
+        publisher = Publisher(
+            policy=policy, codec=codec, sender=bus.sender(), encryption=opened.encryption(policy)
+        )
 
         def publish(events: Sequence[CloudEvent]) -> None:
             for _ in publisher.send(publisher.message(event) for event in events):
@@ -370,7 +397,11 @@ def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = 
             bus=bus,
             codec=opened.codec(),
             business=needed.business,
-            commands={topic.name: topic for topic in needed.commands.values()},
+            commands={
+                topic.name: topic
+                for system, topic in needed.commands.items()
+                if policy.systems[system].holds == "data"
+            },
             acknowledgements=needed.acknowledgements,
             systems=systems,
             sender=bus.sender(),

@@ -21,6 +21,7 @@ from services.cli import (
     roles,
     topics,
     up,
+    vault,
 )
 
 
@@ -60,6 +61,7 @@ for command in (
     operating.release,
     keys.keys,
     topics.topics,
+    vault.vault,
     monitoring.monitoring,
     benching.bench,
 ):

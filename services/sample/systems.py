@@ -74,7 +74,8 @@ class Systems:
                     body=event.data,
                 )
                 for system in holding.systems:
-                    rows[system].append(row)
+                    if self.policy.systems[system].holds == "data":  # the log has its own agent
+                        rows[system].append(row)
         for system, its in rows.items():
             self._store(system).hold(its)
 

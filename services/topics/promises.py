@@ -7,7 +7,7 @@ term of none or by what a person says, is in time only where the fields are encr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from schemas.catalogue import Topic
 from schemas.leaves import leaves
 from services.policy.calendar import Period
+from services.policy.encryption import covers
 from services.policy.model import EventType, HoldingRule, Policy
 
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -40,7 +41,7 @@ class Promise:
 
 
 def promises(
-    policy: Policy, topics: Sequence[Topic], fields: dict[str, tuple[str, ...]]
+    policy: Policy, topics: Sequence[Topic], fields: Mapping[str, tuple[str, ...]]
 ) -> tuple[Promise, ...]:
     """What is promised of each topic; `fields` are those in clear by event type."""
     found = [
@@ -49,18 +50,25 @@ def promises(
         else Promise(topic=topic, kind="own")
         for topic in topics
     ]
-    shortest = min(
-        (one for one in found if one.window_ms is not None),
-        key=lambda one: one.window_ms or 0,
-        default=None,
-    )
-    return tuple(_with_all(one, shortest) for one in found)
+    rules = {
+        name: rule
+        for topic in topics
+        if topic.schema in policy.events
+        for name, rule in _lasting(policy.events[topic.schema], policy).items()
+    }
+    return tuple(_with_all(one, rules) for one in found)
 
 
 def in_clear(event: EventType, definition: Any) -> tuple[str, ...]:
-    """The fields of an event, by its schema (Avro, as JSON), that decide nothing and lie open."""
+    """The fields of an event, by its schema (Avro, as JSON), that decide nothing and lie open.
+
+    Neither encrypted fields nor those that the policy says name nobody without them are among these.
+    """
+    known = (*event.fields, *event.encrypted, *event.plain)
     return tuple(
-        leaf.path for leaf in leaves(definition) if leaf.path.partition("[")[0] not in event.fields
+        leaf.path
+        for leaf in leaves(definition)
+        if not any(covers(name, leaf.path) for name in known)
     )
 
 
@@ -74,18 +82,30 @@ def shortest_ms(term: Period) -> int:
 def _of_business(
     topic: Topic, event: EventType, policy: Policy, in_clear: tuple[str, ...]
 ) -> Promise:
-    terms = {name: shortest_ms(policy.rules[name].period) for name in _rules(event.holdings)}
-    lasting = {name: ms for name, ms in terms.items() if ms}
-    rule = min(lasting, key=lambda name: (lasting[name], name), default=None)
-    at_once = [f"{name} ({policy.rules[name].term})" for name, ms in terms.items() if not ms]
+    if event.encrypted and not in_clear:
+        return Promise(topic=topic, kind="business")  # its keys are destroyed instead
+    lasting = _lasting(event, policy)
+    rule = _shortest(lasting)
+    none = sorted(set(_rules(event.holdings)) - lasting.keys())
+    at_once = [f"{name} ({policy.rules[name].term})" for name in none]
     return Promise(
         topic=topic,
         kind="business",
         window_ms=lasting[rule] if rule else None,
         rule=rule,
-        at_once=(*sorted(at_once), *_rights(event, policy)),
+        at_once=(*at_once, *_rights(event, policy)),
         in_clear=in_clear if event.holdings else (),
     )
+
+
+def _lasting(event: EventType, policy: Policy) -> dict[str, int]:
+    """The rules of an event that last at all, each with its shortest time."""
+    terms = {name: shortest_ms(policy.rules[name].period) for name in _rules(event.holdings)}
+    return {name: ms for name, ms in terms.items() if ms}
+
+
+def _shortest(lasting: Mapping[str, int]) -> str | None:
+    return min(lasting, key=lambda name: (lasting[name], name), default=None)
 
 
 def _rules(holdings: Iterable[HoldingRule]) -> Iterator[str]:
@@ -107,11 +127,12 @@ def _rights(event: EventType, policy: Policy) -> Iterator[str]:
         yield "erasure request"
 
 
-def _with_all(one: Promise, shortest: Promise | None) -> Promise:
+def _with_all(one: Promise, lasting: Mapping[str, int]) -> Promise:
     """Tags and dead letters are of every event: the shortest term of all is theirs."""
-    if one.kind == "business" or shortest is None or one.topic.schema in _OF_ONE_SYSTEM:
+    rule = _shortest(lasting)
+    if one.kind == "business" or rule is None or one.topic.schema in _OF_ONE_SYSTEM:
         return one
-    return Promise(topic=one.topic, kind="own", window_ms=shortest.window_ms, rule=shortest.rule)
+    return Promise(topic=one.topic, kind="own", window_ms=lasting[rule], rule=rule)
 
 
 _OF_ONE_SYSTEM = ("command", "acknowledgement")

@@ -73,7 +73,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         (
             "  sql:\n",
             '  hook: {command: ["true"]}\n  sql:\n',
-            "8: adapter: names not exactly one of hook, webhook and sql",
+            "8: adapter: names not exactly one of hook, webhook, sql and vault",
         ),
         (
             "{env: CRM_URL}",
