@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from services import bootstrap, settings
 from services.bootstrap import now
-from services.cli.forms import as_text, show
+from services.cli.forms import as_text, length, show
+from services.ledger.database import database_now
+from services.ledger.operators import note
 from services.vault import rotating
 from services.vault.data_keys import DataKeys
 from services.vault.masters import MasterFiles
+from services.vault.shredding import Shredder
+from services.vault.strays import strays
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
+_OPERATOR = click.option(
+    "--operator",
+    default=lambda: settings.load().operating.operator,
+    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+)
 
 
 @click.group()
@@ -68,6 +79,66 @@ def destroy(master: str) -> None:
     with bootstrap.root(settings.load()) as opened:
         rotating.destroy(opened.vault(), opened.masters(), master, now())
     click.echo(f"destroyed {master}; destroy every copy of it as well")
+
+
+@vault.command()
+@click.option(
+    "--older-than",
+    default="P1D",
+    show_default=True,
+    callback=length,
+    help="Younger keys are passed over: their events may be on their way.",
+)
+@_JSON
+def check(older_than: timedelta, as_json: bool) -> None:
+    """List living keys that no command will destroy: data in the log without a term. Fails on one.
+
+    `unrecorded`: the ledger does not know the event: replay its dead letter, or shred the key.
+    `unheld`: the policy has no holding of the event in that system. `outlived`: its erasure is proven and
+    the key came back with a backup: `termijn commands repeat`.
+    """
+    with bootstrap.root(settings.load()) as opened:
+        ledger = opened.ledger()
+        policy = opened.agreed(ledger)
+        found = list(strays(opened.vault(), ledger, policy, now() - older_than))
+    rows = [
+        {
+            "key": one.key.key_id,
+            "system": one.key.system,
+            "made_at": as_text(one.key.made_at.replace(microsecond=0)),
+            "why": one.why,
+        }
+        for one in found
+    ]
+    columns = ("key", "system", "made_at", "why")
+    show(rows, as_json=as_json, title="Keys that nobody will destroy", columns=columns)
+    if found:
+        raise click.ClickException(f"{len(found)} keys have no term")
+
+
+@vault.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@_OPERATOR
+@_REASON
+def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
+    """Destroy the keys KEY, for ever: what they encrypt is gone from every copy of the log."""
+    with bootstrap.root(settings.load()) as opened:
+        ledger, data_keys = opened.ledger(), opened.vault()
+        shredder = Shredder(data_keys.database)
+        found = shredder.named(keys)
+        if missing := sorted(set(keys) - {one.key_id for one in found}):
+            raise click.ClickException(f"{missing[0]}: no living key has this id; nothing was done")
+
+        def noted(connection: Connection) -> None:
+            for one in found:
+                target = f"{one.system} {one.key_id}"
+                at = database_now(connection)
+                note(connection, "shred", target, operator=operator, reason=reason, now=at)
+
+        ledger.write(noted)  # first: what is gone without a word cannot be accounted for
+        for one in found:
+            shredder.destroy([one.event_id], one.system, now())
+    click.echo(f"destroyed {len(found)} keys")
 
 
 def _of_masters(keys: DataKeys, masters: MasterFiles, at: datetime) -> Iterator[dict[str, Any]]:

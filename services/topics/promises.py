@@ -8,7 +8,7 @@ term of none or by what a person says, is in time only where the fields are encr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -83,7 +83,9 @@ def _of_business(
     topic: Topic, event: EventType, policy: Policy, in_clear: tuple[str, ...]
 ) -> Promise:
     if event.encrypted and not in_clear:
-        return Promise(topic=topic, kind="business")  # its keys are destroyed instead
+        # Keys are destroyed instead, but those are its own subject's: data of others stays readable.
+        others = tuple(one for one in event.holdings if one.subject)
+        event, in_clear = replace(event, holdings=others), tuple(event.encrypted)
     lasting = _lasting(event, policy)
     rule = _shortest(lasting)
     none = sorted(set(_rules(event.holdings)) - lasting.keys())

@@ -72,6 +72,16 @@ class DataKey:
     """32 bytes; nothing once it is destroyed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Living:
+    """A key that is not destroyed."""
+
+    key_id: str
+    event_id: UUID
+    system: str
+    made_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
     """Keys of one system under one master key, or the destroyed ones of it."""
@@ -142,6 +152,18 @@ class DataKeys:
         done = self.database.write(work)
         settle(self.database)
         return done
+
+    def living(self, after: Living | None, before: datetime, limit: int) -> list[Living]:
+        """Keys that are not destroyed and were made before an instant, UTC, by id from after one on."""
+        query = (
+            select(_COLUMN.key_id, _COLUMN.event_id, _COLUMN.system, _COLUMN.made_at)
+            .where(_COLUMN.wrapped.is_not(None), _COLUMN.made_at < before)
+            .where(_COLUMN.key_id > (after.key_id if after else ""))
+            .order_by(_COLUMN.key_id)
+            .limit(limit)
+        )
+        with self.database.transaction() as connection:
+            return [Living(**row) for row in connection.execute(query).mappings()]
 
     def counted(self) -> list[Counted]:
         """How many keys there are, by system and master key; those without one are destroyed."""

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, update
 
 from services.ledger.database import Ledger
-from services.vault.data_keys import data_key, insert, metadata, new_id, parts, rows, settle
+from services.vault.data_keys import Living, data_key, insert, metadata, new_id, parts, rows, settle
 
 _COLUMN = data_key.c
 
@@ -71,6 +71,20 @@ class Shredder:
         done = self.database.write(work)
         settle(self.database)
         return done
+
+    def named(self, key_ids: Collection[str]) -> list[Living]:
+        """Those of these keys that are not destroyed."""
+        with self.database.transaction() as connection:
+            return [
+                Living(
+                    key_id=row.key_id,
+                    event_id=row.event_id,
+                    system=row.system,
+                    made_at=row.made_at,
+                )
+                for row in rows(connection, _COLUMN.key_id, key_ids)
+                if row.wrapped is not None
+            ]
 
     def living(self, events: Collection[UUID], system: str) -> int:
         """How many of these events still have their key in the system."""

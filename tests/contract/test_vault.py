@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from services.fields.revealing import ERASED
 from services.ledger.keys import event_id
-from services.vault.masters import MasterFiles, NoMaster, NoSuchMaster
+from services.vault.data_keys import DataKeys
+from services.vault.masters import MasterFiles, NoMaster, NoSuchMaster, Wrapped
 from services.vault.rotating import NotDestroyed, destroy, rotate, standings
 from services.vault.sealing import UnusableKey
 from services.vault.shredding import Destroyed
@@ -213,3 +214,33 @@ def test_a_key_whose_master_is_destroyed_is_an_error_of_its_own(vault: Vault) ->
     assert not generation.path.exists() or generation.path.read_bytes()
     with pytest.raises(NoSuchMaster, match=generation.master):
         vault.reveal(sealed)
+
+
+class Kms:
+    """A key management service: it wraps and opens, and never gives the master key away."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, tuple[bytes, str]] = {}
+
+    def current(self) -> str:
+        return "arn:kms/1"
+
+    def wrap(self, secret: bytes, place: str) -> Wrapped:
+        sealed = len(self._kept).to_bytes(4, "big")
+        self._kept[sealed] = (secret, place)
+        return Wrapped(master="arn:kms/1", sealed=sealed)
+
+    def unwrap(self, wrapped: Wrapped, place: str) -> bytes:
+        secret, bound = self._kept[wrapped.sealed]
+        assert (wrapped.master, place) == ("arn:kms/1", bound)
+        return secret
+
+
+def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
+    """The vault asks it for nothing but to wrap and to open."""
+    keys = DataKeys(vault.keys.database, Kms())
+    made = keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    assert keys.keys([made.key_id])[made.key_id] == ("bus", made)
+    assert keys.rewrap() == 0
+    vault.shredder.destroy([FIRST], "bus", NOW)
+    assert keys.keys([made.key_id])[made.key_id][1].secret is None

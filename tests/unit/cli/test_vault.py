@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -95,3 +98,32 @@ def test_a_directory_without_a_master_key_is_told(
     monkeypatch.setenv("TERMIJN_MASTER_KEYS", str(tmp_path / "mounted"))
     assert termijn("vault", "status", "--json").rows == []
     assert "0001.key" in termijn("vault", "rotate").out
+
+
+@pytest.mark.usefixtures("encrypting")
+def test_a_key_that_nobody_will_destroy_is_shown_and_shredded_by_somebody_with_a_name(
+    termijn: Call, events: Write
+) -> None:
+    """Its event was never recorded; what was done stays on record."""
+    termijn("ledger", "migrate")
+    messages(events([structured(order())]))
+    assert termijn("vault", "check", "--json").rows == []
+    shown = termijn("vault", "check", "--older-than", "PT0S", "--json")
+    assert (shown.code, shown.err) == (1, "termijn: 2 keys have no term\n")
+    rows = [json.loads(line) for line in shown.out.splitlines()]
+    assert {(row["system"], row["why"]) for row in rows} == {
+        ("bus", "unrecorded"),
+        ("bus-books", "unrecorded"),
+    }
+    keys = [row["key"] for row in rows]
+    assert termijn("vault", "shred", *keys, "--reason", "test").code == 1
+    wrong = termijn("vault", "shred", keys[0], "x", "--operator", "Ada", "--reason", "test")
+    assert wrong.err == "termijn: x: no living key has this id; nothing was done\n"
+    done = termijn("vault", "shred", *keys, "--operator", "Ada", "--reason", "never published")
+    assert done.out == "destroyed 2 keys\n"
+    assert termijn("vault", "check", "--older-than", "PT0S").code == 0
+    with closing(sqlite3.connect(".termijn/ledger.sqlite")) as ledger:
+        noted = ledger.execute("SELECT operator, action, target FROM operator_action").fetchall()
+    assert sorted(noted) == sorted(
+        ("Ada", "shred", f"{row['system']} {row['key']}") for row in rows
+    )

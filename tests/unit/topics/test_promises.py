@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 
 from schemas import catalogue
 from schemas.catalogue import business_topic
+from schemas.codec import load as load_schemas
+from schemas.leaves import leaves
+from schemas.versions import Schemas
 from services.policy.calendar import period
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.topics.promises import Promise, in_clear, promises, shortest_ms
+from tests.unit.fields.stage import document, policy_of
 
 DAY = 86_400_000
 
@@ -20,6 +25,12 @@ DAY = 86_400_000
 def policy() -> Policy:
     """The shipped policy."""
     return load()
+
+
+@cache
+def schemas() -> Schemas:
+    """The schemas that ship."""
+    return load_schemas()
 
 
 def promised(event_type: str) -> Promise:
@@ -93,3 +104,50 @@ def test_deciding_fields_are_not_among_those_in_clear() -> None:
     ]
     record = {"type": "record", "name": "R", "fields": fields}
     assert in_clear(policy().events["orders.order-placed"], record) == ("remarks",)
+
+
+def encrypted(written: dict[str, Any]) -> Promise:
+    """Of the topic of orders under a policy that encrypts them."""
+    found = policy_of(written)
+    kind = found.events["orders.order-placed"]
+    clear = in_clear(kind, schemas().newest("orders.order-placed").definition)
+    topic = business_topic("orders.order-placed")
+    [promise] = promises(found, [topic], {"orders.order-placed": clear})
+    return promise
+
+
+def test_what_is_encrypted_is_kept_by_its_keys() -> None:
+    """The topic itself has no term left to keep."""
+    assert encrypted(document()) == Promise(
+        topic=business_topic("orders.order-placed"), kind="business"
+    )
+
+
+def test_one_field_in_clear_keeps_the_whole_topic_to_its_term() -> None:
+    """It is named."""
+    found = encrypted(document(plain=["payment.method", "received_at", "placed_through"]))
+    assert (found.in_clear, found.rule) == (("lines[].quantity",), "D4")
+    assert found.at_once == ("erasure request",)
+
+
+def test_data_of_others_in_an_event_has_no_key() -> None:
+    """A ticket's consumers keep its topic to their term, whatever of it is encrypted."""
+    written = document()
+    ticket = written["events"]["helpdesk.ticket-opened"]
+    ticket["holdings"] = [
+        one
+        if one.get("subject") or one["rule"] == "R4"
+        else {**one, "systems": ["helpdesk", "bus"]}
+        for one in ticket["holdings"]
+    ]
+    definition = schemas().newest("helpdesk.ticket-opened").definition
+    deciding = set(ticket["fields"])
+    paths = [leaf for leaf in leaves(definition) if leaf.path.partition("[")[0] not in deciding]
+    ticket["encrypted"] = {leaf.path: ["bus"] for leaf in paths if leaf.is_text}
+    ticket["plain"] = [leaf.path for leaf in paths if not leaf.is_text]
+    found = policy_of(written)
+    clear = in_clear(found.events["helpdesk.ticket-opened"], definition)
+    topic = business_topic("helpdesk.ticket-opened")
+    [promise] = promises(found, [topic], {"helpdesk.ticket-opened": clear})
+    assert (promise.rule, promise.window_ms) == ("D7", 181 * DAY)
+    assert promise.in_clear == tuple(ticket["encrypted"])
