@@ -45,6 +45,7 @@ from services.ledger.database import Ledger, database_now, open_ledger
 from services.measuring import Measuring
 from services.metrics import PORTS, Metrics
 from services.observing import Observer
+from services.policy.encryption import key_systems
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
 from services.publishing import Publisher
@@ -62,6 +63,7 @@ from services.vault.data_keys import DataKeys, open_vault
 from services.vault.keyfiles import KeyDirectory
 from services.vault.masters import MasterFiles
 from services.vault.sealing import Seal, read_key, read_or_make_key
+from services.vault.shredding import Shredder
 from services.vault.signatures import Signatures
 
 _WAIT_SECONDS = 1.0
@@ -393,15 +395,13 @@ def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = 
         signers = signatures.simulated(needed.acknowledgements)
         systems = sample_systems(settings, policy, silent)
         systems.reads = lambda system: signatures.simulated_reads(system, now())
+        if key_systems(policy):
+            systems.shredder = Shredder(opened.vault().database)
         SampleSystems(
             bus=bus,
             codec=opened.codec(),
             business=needed.business,
-            commands={
-                topic.name: topic
-                for system, topic in needed.commands.items()
-                if policy.systems[system].holds == "data"
-            },
+            commands={topic.name: topic for topic in needed.commands.values()},
             acknowledgements=needed.acknowledgements,
             systems=systems,
             sender=bus.sender(),
