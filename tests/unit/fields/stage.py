@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -22,7 +22,7 @@ from services.vault.masters import MasterFiles
 from services.vault.shredding import Shredder
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
-ENCRYPTED: Mapping[str, list[str]] = {
+ENCRYPTED: Mapping[str, Sequence[str]] = {
     "consumer_name": ["bus"],
     "consumer_email": ["bus"],
     "consumer_phone": ["bus"],
@@ -39,7 +39,7 @@ ENCRYPTED: Mapping[str, list[str]] = {
     "lines[].discount": ["bus-books"],
     "remarks": ["bus"],
 }
-PLAIN = ["payment.method", "received_at", "lines[].quantity", "placed_through"]
+PLAIN = ("payment.method", "received_at", "lines[].quantity", "placed_through")
 
 
 def document(**changed: Any) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def document(**changed: Any) -> dict[str, Any]:
         {**statutory, "systems": [*statutory["systems"], "bus-books"]},
         research,
     ]
-    order.update({"encrypted": dict(ENCRYPTED), "plain": PLAIN, **changed})
+    encrypted = {path: list(systems) for path, systems in ENCRYPTED.items()}
+    order.update({"encrypted": encrypted, "plain": list(PLAIN), **changed})
     return found
 
 
