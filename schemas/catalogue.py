@@ -69,6 +69,11 @@ class Topic:
     """How long the log keeps a message, in milliseconds; None is for ever."""
     cleanup: Literal["delete", "compact"] = "delete"
 
+    @property
+    def segment_ms(self) -> int:
+        """How long a segment is written to: it must be closed long before its first message is to go."""
+        return (self.retention_ms or 7 * _DAY_MS) // 7
+
 
 def business_topic(event_type: str) -> Topic:
     """The topic of a business event type, shipped or a company's own."""
@@ -88,13 +93,14 @@ TAGGED = Topic(
     partitions=6,
     retention_ms=7 * _DAY_MS,
 )
-# Shorter than the shortest term but one, a month: what is parked must not outlive what it is about.
+# With the segment's own time shorter than the shortest term but one, a month: what is parked must not
+# outlive what it is about.
 DEAD_LETTERS = Topic(
     name="retention.dead-letters.v1",
     schema="dead-letter",
     key="topic, partition and offset of the original",
     partitions=1,
-    retention_ms=28 * _DAY_MS,
+    retention_ms=24 * _DAY_MS,
 )
 
 SIGHTINGS = Topic(

@@ -37,12 +37,15 @@ from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Patience
 from services.deleter.sight import BusSight
+from services.fields.encrypting import FieldEncryption
+from services.fields.encrypting import check as check_fields
 from services.forwarding import Forwarder
 from services.ledger import policies, schema
 from services.ledger.database import Ledger, database_now, open_ledger
 from services.measuring import Measuring
 from services.metrics import PORTS, Metrics
 from services.observing import Observer
+from services.policy.encryption import key_systems
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
 from services.publishing import Publisher
@@ -55,8 +58,12 @@ from services.serving import Health
 from services.settings import Settings
 from services.status import look
 from services.tags import Tags
+from services.topics.promises import in_clear
+from services.vault.data_keys import DataKeys, open_vault
 from services.vault.keyfiles import KeyDirectory
+from services.vault.masters import MasterFiles
 from services.vault.sealing import Seal, read_key, read_or_make_key
+from services.vault.shredding import Shredder
 from services.vault.signatures import Signatures
 
 _WAIT_SECONDS = 1.0
@@ -115,6 +122,15 @@ class Root:
         schemas = load_schemas(*self.settings.storage.schemas)
         return Codec(schemas, Registry(SchemaRegistryClient({"url": url})) if url else None)
 
+    def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:
+        """The fields of each event type that the log shows whole, the deciding ones left out."""
+        schemas = load_schemas(*self.settings.storage.schemas)
+        return {
+            name: in_clear(event, schemas.newest(name).definition)
+            for name, event in policy.events.items()
+            if name in schemas.names
+        }
+
     def ledger(self, *, checked: bool = True) -> Ledger:
         """The ledger; `checked` makes sure that its schema is this version's."""
         self.settings.storage.data.mkdir(parents=True, exist_ok=True)
@@ -142,6 +158,27 @@ class Root:
         if self.settings.storage.key_file:
             return read_key(self.settings.storage.key_file)
         return read_or_make_key(self.settings.key_file)
+
+    def masters(self) -> MasterFiles:
+        """The master keys; on embedded defaults the first is made at first use."""
+        makes = self.settings.encrypting.master_keys is None
+        return MasterFiles(directory=self.settings.master_keys, makes=makes)
+
+    def vault(self) -> DataKeys:
+        """The keys of encrypted fields."""
+        if not self.settings.encrypting.vault_url:
+            self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        vault = DataKeys(open_vault(self.settings.vault_url), self.masters())
+        self.stack.callback(vault.database.close)
+        vault.open()
+        return vault
+
+    def encryption(self, policy: Policy) -> FieldEncryption | None:
+        """What encrypts fields on their way to the bus, if the policy names any."""
+        if not any(event.encrypted for event in policy.events.values()):
+            return None
+        check_fields(policy, load_schemas(*self.settings.storage.schemas))
+        return FieldEncryption(policy=policy, keys=self.vault(), now=now)
 
     def signatures(self) -> Signatures:
         """What signs and verifies; on embedded defaults the keys are made at first use."""
@@ -295,7 +332,9 @@ def run_rights(settings: Settings, stop: Event) -> None:
         observer = _observer(opened, rights.ROLE, policy, rest_seconds=seconds)
         needed = topics(policy)
         bus.ensure(needed.all)
-        publisher = Publisher(policy=policy, codec=codec, sender=bus.sender())
+        publisher = Publisher(
+            policy=policy, codec=codec, sender=bus.sender(), encryption=opened.encryption(policy)
+        )
 
         def publish(events: Sequence[CloudEvent]) -> None:
             for _ in publisher.send(publisher.message(event) for event in events):
@@ -356,6 +395,8 @@ def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = 
         signers = signatures.simulated(needed.acknowledgements)
         systems = sample_systems(settings, policy, silent)
         systems.reads = lambda system: signatures.simulated_reads(system, now())
+        if key_systems(policy):
+            systems.shredder = Shredder(opened.vault().database)
         SampleSystems(
             bus=bus,
             codec=opened.codec(),

@@ -30,7 +30,6 @@ from schemas.errors import TermijnError
 from services.ledger.positions import EMBEDDED
 
 Headers = Sequence[tuple[str, bytes]]
-_WEEK_MS = 7 * 24 * 60 * 60 * 1000
 _SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
 _PAUSE_SECONDS = 0.2
 _LEADER_MOVES = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
@@ -102,6 +101,11 @@ class Bus:
         self.cluster_id = cluster_id or self._told_cluster_id()
 
     @property
+    def admin(self) -> AdminClient:
+        """The cluster's admin interface, for what is not offered here by name."""
+        return self._admin
+
+    @property
     def is_embedded(self) -> bool:
         """Whether it is librdkafka's own, in memory, which lacks most of what admins ask for."""
         return self.cluster_id.startswith(EMBEDDED)
@@ -162,7 +166,7 @@ class Bus:
                 topic.partitions,
                 config={
                     "retention.ms": str(topic.retention_ms or -1),
-                    "segment.ms": str(_segment_ms(topic)),
+                    "segment.ms": str(topic.segment_ms),
                     "cleanup.policy": topic.cleanup,
                 },
             )
@@ -324,8 +328,3 @@ class Sender:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._producer = self._open()  # the old one will never send anything again
         return Undelivered(topic, error.str())
-
-
-def _segment_ms(topic: Topic) -> int:
-    """Kafka erases whole segments: one must be closed long before its first message is to go."""
-    return (topic.retention_ms or _WEEK_MS) // 7

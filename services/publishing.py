@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from schemas.catalogue import business_topic
@@ -12,6 +14,8 @@ from schemas.errors import Unencodable, UnknownSchema
 from schemas.events import CloudEvent, to_headers
 from services.bus import OutMessage, Sender
 from services.eventfile import BadLine, read_events
+from services.fields.encrypting import FieldEncryption, NobodyHolds
+from services.fields.places import NotText
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable, tag
 
@@ -26,6 +30,8 @@ class Publisher:
     policy: Policy
     codec: Codec
     sender: Sender
+    encryption: FieldEncryption | None = None
+    """What encrypts the fields that the policy names; nothing where it names none."""
     hold_back: Callable[[], None] | None = None
     """Called after every `_WINDOW_BYTES`: waits until what was sent is recorded."""
 
@@ -36,7 +42,13 @@ class Publisher:
             Untaggable: the policy could not tag it: it would only become a dead letter.
             Unencodable: its data does not fit its schema.
             UnknownSchema: its type has no schema.
+            NotText, NobodyHolds: a field of it cannot be encrypted.
         """
+        if self.encryption is not None:
+            [event] = self.encryption.encrypted([event])
+        return self._message(event)
+
+    def _message(self, event: CloudEvent) -> OutMessage:
         topic = business_topic(event.type)
         return OutMessage(
             topic=topic.name,
@@ -67,10 +79,26 @@ class Publisher:
         Raises:
             BadLine: naming the first line that cannot be published.
         """
-        for number, event in read_events(path):
-            try:
-                yield self.message(replace(event, backfill=backfill))
-            except (Untaggable, Unencodable) as cause:
-                raise BadLine(str(path), number, cause.key, cause.why) from cause
-            except UnknownSchema as cause:
-                raise BadLine(str(path), number, "type", str(cause)) from cause
+        lines = read_events(path)
+        while part := list(islice(lines, _AT_ONCE)):
+            for number, event in part:
+                with _at(path, number):
+                    if self.encryption is not None:
+                        self.encryption.plan(event)
+            events = [replace(event, backfill=backfill) for _, event in part]
+            if self.encryption is not None:
+                events = self.encryption.encrypted(events)
+            for (number, _), event in zip(part, events, strict=True):
+                with _at(path, number):
+                    message = self._message(event)
+                yield message
+
+
+@contextmanager
+def _at(path: Path, number: int) -> Iterator[None]:
+    try:
+        yield
+    except (Untaggable, Unencodable, NotText, NobodyHolds) as cause:
+        raise BadLine(str(path), number, cause.key, cause.why) from cause
+    except UnknownSchema as cause:
+        raise BadLine(str(path), number, "type", str(cause)) from cause

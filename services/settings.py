@@ -213,6 +213,24 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Encrypting:
+    """Where the keys of encrypted fields are, for publishers and `termijn vault`."""
+
+    vault_url: str = _setting(
+        "TERMIJN_VAULT_URL",
+        "",
+        "SQLAlchemy URL of the vault; SQLite in the data directory unless given.",
+        secret=True,
+    )
+    master_keys: Path | None = _setting(
+        "TERMIJN_MASTER_KEYS",
+        None,
+        "Directory with the master keys; the first is made in the data directory unless given.",
+        Path,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operating:
     """What ops sees."""
 
@@ -249,6 +267,7 @@ class Settings:
     deleting: Deleting
     answering: Answering
     signing: Signing
+    encrypting: Encrypting
     operating: Operating
 
     @property
@@ -260,6 +279,16 @@ class Settings:
     def key_file(self) -> Path:
         """Where the key that seals dead letters is."""
         return self.storage.key_file or self.storage.data / "dead-letters.key"
+
+    @property
+    def vault_url(self) -> str:
+        """Where the keys of encrypted fields are."""
+        return self.encrypting.vault_url or f"sqlite:///{self.storage.data / 'vault.sqlite'}"
+
+    @property
+    def master_keys(self) -> Path:
+        """Where the keys are that wrap those."""
+        return self.encrypting.master_keys or self.storage.data / "master-keys"
 
     @property
     def keys(self) -> Path:
@@ -284,6 +313,7 @@ _GROUPS: Mapping[str, type[Any]] = {
     "deleting": Deleting,
     "answering": Answering,
     "signing": Signing,
+    "encrypting": Encrypting,
     "operating": Operating,
 }
 

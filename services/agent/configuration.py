@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -121,12 +122,23 @@ class Sql(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vault(Strict):
+    """The keys of encrypted fields: the system is the log itself."""
+
+    url: str | Reference
+    """The vault's database; no master key is needed to destroy what is in it."""
+    encrypted_since: datetime | None = None
+    """Events before it went onto the bus in clear, and are gone by the topics' retention."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterPart(Strict):
-    """One of the three ways to the system."""
+    """One of the ways to the system."""
 
     hook: Hook | None = None
     webhook: Webhook | None = None
     sql: Sql | None = None
+    vault: Vault | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,9 +254,10 @@ def load(path: Path, environment: Mapping[str, str]) -> Loaded:
 def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say."""
     adapter = one.adapter
-    given = [name for name in ("hook", "webhook", "sql") if getattr(adapter, name) is not None]
+    kinds = ("hook", "webhook", "sql", "vault")
+    given = [name for name in kinds if getattr(adapter, name) is not None]
     if len(given) != 1:
-        yield ("adapter",), "names not exactly one of hook, webhook and sql"
+        yield ("adapter",), "names not exactly one of hook, webhook, sql and vault"
     yield from _check_url(("inbox", "url"), one.inbox.url)
     positive: tuple[tuple[Path_, float], ...] = (
         (("limits", "at_once"), one.limits.at_once),
@@ -267,6 +280,8 @@ def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
         yield ("adapter", "webhook", "url"), "is no http or https address"
     if adapter.sql:
         yield from _check_sql(adapter.sql)
+    if adapter.vault:
+        yield from _check_vault(adapter.vault)
 
 
 def _check_sql(sql: Sql) -> Iterator[tuple[Path_, str]]:
@@ -289,6 +304,14 @@ def _check_sql(sql: Sql) -> Iterator[tuple[Path_, str]]:
         for kind in set(declared.events) & set(sql.without_rows):
             where = ("adapter", "sql", "tables", name, "events")
             yield where, f"{kind} is said to have no rows here"
+
+
+def _check_vault(vault: Vault) -> Iterator[tuple[Path_, str]]:
+    yield from _check_url(("adapter", "vault", "url"), vault.url)
+    since = vault.encrypted_since
+    if since is not None and since.tzinfo is None:
+        where = ("adapter", "vault", "encrypted_since")
+        yield where, "is no instant with its offset such as 2026-01-01T00:00:00Z"
 
 
 def _check_url(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from rich.table import Table
 from schemas import events
 from schemas.errors import MalformedEvent
 from schemas.events import rfc3339
+from services.policy.calendar import period
 
 _PLAIN_WIDTH = 160
 
@@ -25,6 +26,17 @@ def instant(text: str) -> datetime:
     except MalformedEvent as cause:
         why = f"{text!r} is not an instant such as 2026-03-15T13:00:00Z: {cause.why}"
         raise click.BadParameter(why) from cause
+
+
+def length(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+    """An option's value as a length of time such as P7D or PT24H."""
+    try:
+        found = period(text)
+    except ValueError as cause:
+        raise click.BadParameter(str(cause)) from cause
+    if found.months:
+        raise click.BadParameter(f"{text!r}: months have no fixed length")
+    return timedelta(days=found.days) + found.exact
 
 
 def as_text(at: datetime | None) -> str | None:

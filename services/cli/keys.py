@@ -12,8 +12,7 @@ import click
 
 from services import bootstrap, settings
 from services.bootstrap import now
-from services.cli.forms import as_text, show
-from services.policy.calendar import period
+from services.cli.forms import as_text, length, show
 from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.keyring import Key, Keyring, NotAKey, parse
 
@@ -25,16 +24,6 @@ def _owner(_: click.Context, __: click.Parameter, text: str) -> str:
     if not _NAME.fullmatch(text):
         raise click.BadParameter(f"{text!r} is no name of small letters, digits, - and .")
     return text
-
-
-def _length(_: click.Context, __: click.Parameter, text: str) -> timedelta:
-    try:
-        found = period(text)
-    except ValueError as cause:
-        raise click.BadParameter(str(cause)) from cause
-    if found.months:
-        raise click.BadParameter(f"{text!r}: months have no fixed length")
-    return timedelta(days=found.days) + found.exact
 
 
 _OWNER = click.argument("owner", default=DELETER, callback=_owner)
@@ -85,14 +74,14 @@ def make(owner: str, encryption: bool) -> None:
     "--after",
     default="P1D",
     show_default=True,
-    callback=_length,
+    callback=length,
     help="When the new key begins to sign: time to hand it out.",
 )
 @click.option(
     "--overlap",
     default="P7D",
     show_default=True,
-    callback=_length,
+    callback=length,
     help="How long the older keys hold after that.",
 )
 def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:

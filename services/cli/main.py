@@ -19,7 +19,9 @@ from services.cli import (
     publishing,
     rights,
     roles,
+    topics,
     up,
+    vault,
 )
 
 
@@ -59,6 +61,8 @@ for command in (
     operating.forecast,
     operating.release,
     keys.keys,
+    topics.topics,
+    vault.vault,
     monitoring.monitoring,
     benching.bench,
 ):

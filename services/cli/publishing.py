@@ -34,7 +34,8 @@ class _NotRecorded(click.ClickException):
 def publish(events: Path, wait: bool, backfill: bool, name: str | None) -> None:
     """Publish the events of a file: CloudEvents 1.0 in structured mode, one JSON object a line.
 
-    The whole file is checked first; nothing is sent if a line of it cannot be.
+    The whole file is checked first; nothing is sent if a line of it cannot be. Fields that the policy
+    names go out encrypted, each under the keys of its record.
     """
     if name and not backfill:
         raise click.UsageError("--name goes with --backfill")
@@ -62,6 +63,7 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
         policy=policy,
         codec=opened.codec(),
         sender=bus.sender(),
+        encryption=opened.encryption(policy),
         hold_back=hold_back if bus.is_embedded else None,
     )
     total = sum(1 for _ in publisher.of_file(events, backfill))

@@ -120,7 +120,11 @@ def _feed(opened: Root, ledger: Ledger, policy: Policy) -> Iterator[int]:
         sight.blind_spots()  # waits; what is still unread then is far below what the broker keeps
 
     publisher = Publisher(
-        policy=policy, codec=opened.codec(), sender=bus.sender(), hold_back=hold_back
+        policy=policy,
+        codec=opened.codec(),
+        sender=bus.sender(),
+        encryption=opened.encryption(policy),
+        hold_back=hold_back,
     )
     with ledger.transaction() as connection:
         started = look(connection, policy, database_now(connection)).events > 0

@@ -7,6 +7,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 from services.policy.calendar import period
+from services.policy.encryption import check_encryption
 from services.policy.model import (
     ActKind,
     Alternative,
@@ -38,6 +39,7 @@ def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
     for name, event in policy.events.items():
         for path, why in _check_event(event, policy):
             yield ("events", name, *path), why
+    yield from check_encryption(policy)
     yield from _check_titles(policy)
 
 

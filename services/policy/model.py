@@ -152,6 +152,8 @@ class System(Strict):
     """Whether it reads again what it has erased; `attested`: it cannot, and its word is all there is."""
     verify_after: str = "PT0S"
     """How long after it has erased it is asked to read again. Exact period."""
+    holds: Literal["data", "keys"] = "data"
+    """`keys`: the log itself. It holds the keys of encrypted fields, and erases by destroying them."""
 
     @property
     def lead(self) -> Period:
@@ -306,6 +308,11 @@ class EventType(Strict):
     moves: tuple[MoveRule, ...] = ()
     act: ActKind | None = None
     """What it does to where its data subject stands."""
+    encrypted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Fields that go onto the bus encrypted, such as `lines[].product`, each with the systems that hold
+    its keys: it can be read while one of them has its own."""
+    plain: tuple[str, ...] = ()
+    """Fields beside them that name nobody once the encrypted ones are gone, and stay in clear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,14 @@ from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from schemas.events import CloudEvent
+from services.agent.adapters.ports import Task
+from services.agent.adapters.vault import VaultAdapter
+from services.agent.commands import command_of
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.sample.stores import Held, Row, Store
 from services.vault.disclosures import decrypt, encrypt
+from services.vault.shredding import Shredder
 
 Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
 """How a system answers: at once, late, with a refusal, never, or only when it is told again."""
@@ -59,6 +63,8 @@ class Systems:
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     reads: Callable[[str], str | None] = field(default=lambda _: None)
     """The private key with which a system reads corrections, as JWK text."""
+    shredder: Shredder | None = None
+    """What destroys the keys of the log, where the policy has fields encrypted."""
     _stores: dict[str, Store] = field(default_factory=dict)
 
     def happened(self, *events: CloudEvent) -> None:
@@ -74,7 +80,8 @@ class Systems:
                     body=event.data,
                 )
                 for system in holding.systems:
-                    rows[system].append(row)
+                    if self.policy.systems[system].holds == "data":  # the log has its own agent
+                        rows[system].append(row)
         for system, its in rows.items():
             self._store(system).hold(its)
 
@@ -85,7 +92,10 @@ class Systems:
         again = command["attempt"] > 1
         if behaviour.manner == "silent" or (behaviour.manner == "deaf-once" and not again):
             return None
-        status, rows, ground = self._carry_out(system, behaviour, command)
+        if self.policy.systems[system].holds == "keys":
+            status, rows, ground = self._shred(system, command, now)
+        else:
+            status, rows, ground = self._carry_out(system, behaviour, command)
         return Reply(
             system=system,
             key=key,
@@ -132,6 +142,22 @@ class Systems:
             command["records"],
         )
         return status, rows, None
+
+    def _shred(
+        self, system: str, command: Mapping[str, Any], now: datetime
+    ) -> tuple[str, int, str | None]:
+        if self.shredder is None:
+            return "failed", 0, None
+        task = Task(
+            command=command_of(command),
+            run=1,
+            noted=None,
+            note=lambda _: None,
+            now=now,
+            recalls="erase",
+        )
+        result = VaultAdapter(shredder=self.shredder, system=system).carry_out(task)
+        return result.status, result.counts.get("keys", 0), None
 
     def _correct(self, system: str, command: Mapping[str, Any]) -> None:
         """Put the corrections in; without a key of its own a system would ask the controller for them."""

@@ -43,6 +43,10 @@ class Running:
         """Set a variable of what is started from now on."""
         self._environment[name] = value
 
+    def environment(self, name: str) -> str:
+        """A variable of what is started."""
+        return self._environment[name]
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(

@@ -15,6 +15,7 @@ from services.agent.adapters.hook import HookAdapter
 from services.agent.adapters.ports import Adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.adapters.sql.database import bind
+from services.agent.adapters.vault import VaultAdapter
 from services.agent.adapters.webhook import (
     Later,
     WebhookAdapter,
@@ -22,6 +23,8 @@ from services.agent.adapters.webhook import (
     hmac_headers,
 )
 from services.agent.configuration import Loaded, Sql
+from services.vault.data_keys import open_vault
+from services.vault.shredding import Shredder
 from services.vault.signing import Signs
 
 _ALWAYS = ("PATH", "HOME", "LANG")
@@ -106,6 +109,30 @@ def webhook_adapter(
     return WebhookAdapter(client=client, url=webhook.url, sign=sign, later=later)
 
 
+def vault_adapter(loaded: Loaded, stack: ExitStack) -> VaultAdapter:
+    """The vault's keys of this system; its connections close with the stack.
+
+    Raises:
+        InvalidConfiguration: the database cannot be reached.
+    """
+    vault = loaded.configuration.adapter.vault
+    assert vault is not None
+    where = ("adapter", "vault", "url")
+    url = loaded.database_url(vault.url, *where)
+    shredder = Shredder(open_vault(url.render_as_string(hide_password=False)))
+    stack.callback(shredder.database.close)
+    try:
+        shredder.open()
+    except DBAPIError as cause:
+        why = f"the database cannot be used ({type(cause.orig).__name__})"
+        raise loaded.invalid([(where, why)]) from cause
+    return VaultAdapter(
+        shredder=shredder,
+        system=loaded.configuration.system,
+        encrypted_since=vault.encrypted_since,
+    )
+
+
 def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack) -> Adapter:
     """The adapter that the file names; `token` is a command's, for callbacks.
 
@@ -117,4 +144,6 @@ def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: Exi
         return sql_adapter(loaded, named.sql, stack)
     if named.webhook is not None:
         return webhook_adapter(loaded, token, signer, stack)
+    if named.vault is not None:
+        return vault_adapter(loaded, stack)
     return hook_adapter(loaded)

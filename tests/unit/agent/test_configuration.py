@@ -47,7 +47,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     return [f"{one.line}: {one.key}: {one.why}" for one in raised.value.problems]
 
 
-@pytest.mark.parametrize("name", ["crm", "hook", "webhook"])
+@pytest.mark.parametrize("name", ["crm", "hook", "vault", "webhook"])
 def test_the_examples_are_right(name: str) -> None:
     """Each names one adapter."""
     assert load(EXAMPLES / name / "agent.yaml", {}).configuration.system
@@ -73,7 +73,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         (
             "  sql:\n",
             '  hook: {command: ["true"]}\n  sql:\n',
-            "8: adapter: names not exactly one of hook, webhook and sql",
+            "8: adapter: names not exactly one of hook, webhook, sql and vault",
         ),
         (
             "{env: CRM_URL}",

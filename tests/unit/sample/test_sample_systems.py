@@ -14,6 +14,7 @@ from schemas.events import CloudEvent
 from services.policy import loader
 from services.sample.stores import Held
 from services.sample.systems import SHOWN, Behaviour, Systems
+from tests.unit.fields.stage import a_vault, order, policy
 
 POLICY = loader.load()
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -154,3 +155,17 @@ def test_what_they_hold_outlives_them(systems: Systems, tmp_path: Path) -> None:
     with closing(Systems(policy=POLICY, directory=tmp_path)) as next_start:
         assert next_start.held()["helpdesk"] == Held(rows=1, restricted=0)
         assert answered(next_start, command(attempt=2)) == ("done", 1)
+
+
+def test_the_logs_keys_are_destroyed_for_real(tmp_path: Path) -> None:
+    """Without a vault nothing is said to be done."""
+    told = command("bus", valid_until=NOW, epoch=0, seq=1, issued_at=NOW, subject="consumer:K1")
+    told["records"] = [
+        {"source": "/orders", "id": "order-O1", "type": "orders.order-placed", "keys": {}}
+    ]
+    with a_vault(tmp_path) as vault, closing(Systems(policy=policy(), directory=tmp_path)) as found:
+        sealed = vault.encrypted(order())
+        assert answered(found, told) == ("failed", 0)
+        found.shredder = vault.shredder
+        assert answered(found, told) == ("done", 1)
+        assert not vault.reveal(sealed)["consumer_name"]

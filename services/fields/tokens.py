@@ -1,0 +1,130 @@
+"""Tokens: an encrypted text as it stands in a field.
+
+    enc:v1:<key id>:<sealed>[,<key id>:<sealed>...]
+
+Each part is the whole text under one key (AES-256-GCM): any of them opens it. `<sealed>` is base64url,
+without padding, of the nonce (12 bytes), the ciphertext and the tag (16 bytes). The additional data is the
+text "termijn field 1", a zero byte, and then schema name, place, subject, system and key id, each as its
+length (4 bytes, big-endian) and its bytes in UTF-8. The nonce follows from key, additional data and text,
+so that an event that is published again is the same event.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from schemas.errors import TermijnError
+
+_DOMAIN = b"termijn field 1\x00"
+_NONCES = b"termijn nonce 1"
+_NONCE_BYTES = 12
+_PREFIX = "enc:v1:"
+_PART = r"[A-Za-z0-9_-]{22}:[A-Za-z0-9_-]+"
+_TOKEN = re.compile(rf"{_PREFIX}{_PART}(,{_PART})*")
+
+
+class Tampered(TermijnError):
+    """A token does not open under its own key: it was altered, or moved from where it was written.
+
+    Nothing of it is shown. The operator looks who writes to that topic beside its publisher.
+    """
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+        self.where = where
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a text stands; it opens nowhere else."""
+
+    schema: str
+    path: str
+    """With the index of each list: `lines[0].product`."""
+    subject: str
+    """Whose data it is, `kind:id`."""
+
+    def bound(self, system: str, key_id: str) -> bytes:
+        """The additional data of a part."""
+        texts = (self.schema, self.path, self.subject, system, key_id)
+        return _DOMAIN + b"".join(map(_counted, texts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealer:
+    """A key with what it is bound to."""
+
+    system: str
+    key_id: str
+    secret: bytes = field(repr=False)
+
+
+def seal(text: str, place: Place, sealers: Sequence[Sealer]) -> str:
+    """The token of a text, once under each key."""
+    parts = (f"{one.key_id}:{_sealed(text.encode(), place, one)}" for one in sealers)
+    return _PREFIX + ",".join(parts)
+
+
+def is_token(value: object) -> bool:
+    """Whether a value claims to be a token."""
+    return isinstance(value, str) and value.startswith(_PREFIX)
+
+
+def key_ids(token: str, path: str) -> tuple[str, ...]:
+    """The ids of the keys that a token names.
+
+    Raises:
+        Tampered: it is none.
+    """
+    return tuple(key_id for key_id, _ in _parts(token, path))
+
+
+def unseal(token: str, place: Place, sealers: Iterable[Sealer]) -> str:
+    """The text of a token by the first of these keys that it names.
+
+    Raises:
+        Tampered: it was altered, or stood elsewhere.
+    """
+    known = {one.key_id: one for one in sealers}
+    for key_id, sealed in _parts(token, place.path):
+        if key_id in known:
+            return _opened(sealed, place, known[key_id])
+    raise Tampered(place.path, "the token names none of the keys at hand")
+
+
+def _parts(token: str, path: str) -> list[tuple[str, str]]:
+    if not _TOKEN.fullmatch(token):
+        raise Tampered(path, "is no whole token")
+    pairs = (part.split(":") for part in token.removeprefix(_PREFIX).split(","))
+    return [(key_id, sealed) for key_id, sealed in pairs]
+
+
+def _sealed(text: bytes, place: Place, one: Sealer) -> str:
+    bound = place.bound(one.system, one.key_id)
+    own = hmac.digest(one.secret, _NONCES, "sha256")
+    nonce = hmac.digest(own, bound + text, "sha256")[:_NONCE_BYTES]
+    sealed = nonce + AESGCM(one.secret).encrypt(nonce, text, bound)
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def _opened(sealed: str, place: Place, one: Sealer) -> str:
+    try:
+        whole = base64.b64decode(sealed + "=" * (-len(sealed) % 4), b"-_", validate=True)
+        nonce, rest = whole[:_NONCE_BYTES], whole[_NONCE_BYTES:]
+        bound = place.bound(one.system, one.key_id)
+        return AESGCM(one.secret).decrypt(nonce, rest, bound).decode()
+    except (InvalidTag, ValueError) as cause:
+        raise Tampered(place.path, "does not open: it was altered, or stood elsewhere") from cause
+
+
+def _counted(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(4, "big") + data

@@ -1,0 +1,95 @@
+"""What a policy says of encrypted fields, checked: no key that nobody destroys, none that is needed longer.
+
+A system that holds keys stands for the log itself, or for that part of it whose terms end together. A
+record's key in it is destroyed by the erasure that any system gets, so when the last of the record's
+holdings there has ended, and never before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from services.policy.model import EventType, HoldingRule, Policy
+
+_PATH = re.compile(r"\w+(\[\]|\{\})*(\.\w+(\[\]|\{\})*)*", re.ASCII)
+Found = tuple[tuple[str | int, ...], str]
+
+
+def key_systems(policy: Policy) -> frozenset[str]:
+    """The systems that hold keys instead of data."""
+    return frozenset(name for name, system in policy.systems.items() if system.holds == "keys")
+
+
+def covers(field: str, path: str) -> bool:
+    """Whether a place in an event is that field, or lies within it."""
+    return path == field or path.startswith((f"{field}.", f"{field}[", f"{field}{{"))
+
+
+def check_encryption(policy: Policy) -> Iterator[Found]:
+    """What would lose a key too early, too late or for ever."""
+    keys = key_systems(policy)
+    for name in sorted(keys):
+        system = policy.systems[name]
+        if system.role != "own" or system.reread != "system":
+            yield ("systems", name, "holds"), "keys are held by ourselves, and read again"
+    for name, event in policy.events.items():
+        for path, why in _check_event(event, keys, policy):
+            yield ("events", name, *path), why
+
+
+def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iterator[Found]:
+    served: set[str] = set()
+    for index, holding in enumerate(event.holdings):
+        held = set(keys).intersection(holding.systems)
+        served |= held
+        for why in _forbidden(holding, held, keys, policy):
+            yield ("holdings", index, "systems"), why
+    used = {system for systems in event.encrypted.values() for system in systems}
+    for system in sorted(served - used):
+        yield ("encrypted",), f"has no field whose key {system} would hold"
+    for path, systems in event.encrypted.items():
+        for why in _wrong(path, systems, event, served, keys):
+            yield ("encrypted", path), why
+    for index, path in enumerate(event.plain):
+        if not _PATH.fullmatch(path):
+            yield ("plain", index), f"{path!r} is no field such as lines[].product"
+        if path in event.encrypted:
+            yield ("plain", index), f"{path} is encrypted"
+
+
+def _forbidden(
+    holding: HoldingRule, held: set[str], keys: frozenset[str], policy: Policy
+) -> Iterator[str]:
+    later = {one for by in holding.systems_when.values() for those in by.values() for one in those}
+    if keys & later:
+        yield "a system that holds keys is named outright, not by a field's value"
+    if not held:
+        return
+    rule = policy.rules.get(holding.rule)
+    if rule and rule.pseudonymise:
+        yield f"what {holding.rule} keeps is pseudonymised, and a log cannot be"
+    if holding.subject:
+        yield "the log's keys are the event's own subject's: others' data has no key of its own"
+
+
+def _wrong(
+    path: str,
+    systems: tuple[str, ...],
+    event: EventType,
+    served: set[str],
+    keys: frozenset[str],
+) -> Iterator[str]:
+    if not _PATH.fullmatch(path):
+        yield f"{path!r} is no field such as lines[].product"
+    if deciding := [name for name in event.fields if covers(name, path) or covers(path, name)]:
+        yield f"{deciding[0]} decides, and has to be read"
+    if event.act:
+        yield "what is said about a person is read by Termijn itself"
+    if not systems:
+        yield "names no system that holds its key"
+    for system in systems:
+        if system not in keys:
+            yield f"{system!r} is no system that holds keys"
+        elif system not in served:
+            yield f"no holding is in {system}: nobody would destroy the key"

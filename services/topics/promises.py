@@ -1,0 +1,141 @@
+"""Promises: how long the log may keep what a topic carries. A pure function of policy and schema.
+
+A term counts from the earliest instant at which it can start, the event itself: what hangs on a clock may
+see it stop right after. The log cannot be told to erase one person's records, so what ends at once, by a
+term of none or by what a person says, is in time only where the fields are encrypted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from schemas.catalogue import Topic
+from schemas.leaves import leaves
+from services.policy.calendar import Period
+from services.policy.encryption import covers
+from services.policy.model import EventType, HoldingRule, Policy
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_SHORTEST_YEAR = 365
+_SHORTEST_MONTHS = (0, 28, 59, 89, 120, 150, 181, 212, 242, 273, 303, 334)
+"""So many days has the shortest stretch of so many months."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What is promised of a topic."""
+
+    topic: Topic
+    kind: Literal["business", "own"]
+    window_ms: int | None = None
+    """The shortest term of what it carries, in milliseconds; None: no term ends there by itself."""
+    rule: str | None = None
+    """The rule of that term."""
+    at_once: tuple[str, ...] = ()
+    """What ends what it carries at its own instant: rules with a term of none, and rights."""
+    in_clear: tuple[str, ...] = ()
+    """Fields that the log shows whole to whoever has a copy; deciding fields are not among them."""
+
+
+def promises(
+    policy: Policy, topics: Sequence[Topic], fields: Mapping[str, tuple[str, ...]]
+) -> tuple[Promise, ...]:
+    """What is promised of each topic; `fields` are those in clear by event type."""
+    found = [
+        _of_business(topic, policy.events[topic.schema], policy, fields.get(topic.schema, ()))
+        if topic.schema in policy.events
+        else Promise(topic=topic, kind="own")
+        for topic in topics
+    ]
+    rules = {
+        name: rule
+        for topic in topics
+        if topic.schema in policy.events
+        for name, rule in _lasting(policy.events[topic.schema], policy).items()
+    }
+    return tuple(_with_all(one, rules) for one in found)
+
+
+def in_clear(event: EventType, definition: Any) -> tuple[str, ...]:
+    """The fields of an event, by its schema (Avro, as JSON), that decide nothing and lie open.
+
+    Neither encrypted fields nor those that the policy says name nobody without them are among these.
+    """
+    known = (*event.fields, *event.encrypted, *event.plain)
+    return tuple(
+        leaf.path
+        for leaf in leaves(definition)
+        if not any(covers(name, leaf.path) for name in known)
+    )
+
+
+def shortest_ms(term: Period) -> int:
+    """The shortest time that a period can last, in milliseconds."""
+    years, months = divmod(term.months, 12)
+    days = years * _SHORTEST_YEAR + _SHORTEST_MONTHS[months] + term.days
+    return days * _DAY_MS + int(term.exact / timedelta(milliseconds=1))
+
+
+def _of_business(
+    topic: Topic, event: EventType, policy: Policy, in_clear: tuple[str, ...]
+) -> Promise:
+    if event.encrypted and not in_clear:
+        # Keys are destroyed instead, but those are its own subject's: data of others stays readable.
+        others = tuple(one for one in event.holdings if one.subject)
+        event, in_clear = replace(event, holdings=others), tuple(event.encrypted)
+    lasting = _lasting(event, policy)
+    rule = _shortest(lasting)
+    none = sorted(set(_rules(event.holdings)) - lasting.keys())
+    at_once = [f"{name} ({policy.rules[name].term})" for name in none]
+    return Promise(
+        topic=topic,
+        kind="business",
+        window_ms=lasting[rule] if rule else None,
+        rule=rule,
+        at_once=(*at_once, *_rights(event, policy)),
+        in_clear=in_clear if event.holdings else (),
+    )
+
+
+def _lasting(event: EventType, policy: Policy) -> dict[str, int]:
+    """The rules of an event that last at all, each with its shortest time."""
+    terms = {name: shortest_ms(policy.rules[name].period) for name in _rules(event.holdings)}
+    return {name: ms for name, ms in terms.items() if ms}
+
+
+def _shortest(lasting: Mapping[str, int]) -> str | None:
+    return min(lasting, key=lambda name: (lasting[name], name), default=None)
+
+
+def _rules(holdings: Iterable[HoldingRule]) -> Iterator[str]:
+    for one in holdings:
+        yield one.rule
+        for other in (one.on_withdrawal, one.on_consent):
+            if other:
+                yield other.rule
+
+
+def _rights(event: EventType, policy: Policy) -> Iterator[str]:
+    """What a person can say that ends a holding at once (GDPR 7(3), 17(1), 21(2))."""
+    free = [one for one in event.holdings if policy.rules[one.rule].kind == "at_most"]
+    if any(policy.bases[one.basis].ground == "consent" for one in free):
+        yield "consent withdrawn"
+    if any(policy.purposes[one.purpose].objection != "restrict" for one in free):
+        yield "objection"
+    if any(not policy.bases[one.basis].statutory for one in free):
+        yield "erasure request"
+
+
+def _with_all(one: Promise, lasting: Mapping[str, int]) -> Promise:
+    """Tags and dead letters are of every event: the shortest term of all is theirs."""
+    rule = _shortest(lasting)
+    if one.kind == "business" or rule is None or one.topic.schema in _OF_ONE_SYSTEM:
+        return one
+    return Promise(topic=one.topic, kind="own", window_ms=lasting[rule], rule=rule)
+
+
+_OF_ONE_SYSTEM = ("command", "acknowledgement")
+"""They leave when a term has run out, and carry identifiers only: the catalogue's own term is theirs."""

@@ -1,0 +1,87 @@
+"""Strays: living keys that no command will destroy. Each is data in the log without a term.
+
+A key is made before its event is published. An event that then never gets into the ledger, a policy that no
+longer has a holding in the key's system, or a vault that was restored from a backup leave such keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.facts import tagged_events
+from services.ledger.keys import record_id
+from services.ledger.rows import fetch
+from services.policy.model import Policy
+from services.policy.tagging import Tagged
+from services.vault.data_keys import DataKeys, Living
+
+_AT_ONCE = 500
+Why = Literal["unrecorded", "unheld", "outlived"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """One such key."""
+
+    key: Living
+    why: Why
+    """`unrecorded`: the ledger does not know the event; replay its dead letter, or destroy the key.
+    `unheld`: the policy has no holding of the event in that system; bring it back, or destroy the key.
+    `outlived`: its erasure is proven, and it came back; `termijn commands repeat` destroys it again."""
+
+
+def strays(keys: DataKeys, ledger: Ledger, policy: Policy, before: datetime) -> Iterator[Stray]:
+    """The strays among the keys made before an instant, UTC: younger events may be on their way."""
+    after = None
+    while part := keys.living(after, before, _AT_ONCE):
+        after = part[-1]
+        with ledger.transaction() as connection:
+            found = _strays(connection, part, policy)
+        yield from found
+
+
+def _strays(connection: Connection, part: Sequence[Living], policy: Policy) -> list[Stray]:
+    events = tagged_events(connection, {one.event_id for one in part}, policy)
+    erased = _erased(connection, events.values())
+    found = []
+    for one in part:
+        tagged = events.get(one.event_id)
+        why: Why | None = None
+        if tagged is None:
+            why = "unrecorded"
+        elif one.system not in _systems(tagged):
+            why = "unheld"
+        elif (tagged.source, tagged.id, one.system) in erased:
+            why = "outlived"
+        if why:
+            found.append(Stray(key=one, why=why))
+    return found
+
+
+def _systems(tagged: Tagged) -> set[str]:
+    own = (one for one in tagged.holdings if one.subject == tagged.subject)
+    return {system for holding in own for system in holding.systems}
+
+
+def _erased(connection: Connection, events: Iterable[Tagged]) -> set[tuple[str, str, str]]:
+    """The events whose erasure from a system is proven."""
+    records = {
+        record_id(one.source, one.id, one.subject): (one.source, one.id)
+        for one in events
+        if one.subject
+    }
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.record_id, member.system)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live, member.step == "erase", command.state == "erased")
+    )
+    rows = fetch(connection, query, member.record_id, records)
+    return {(*records[row.record_id], row.system) for row in rows}

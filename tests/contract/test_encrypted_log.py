@@ -1,0 +1,143 @@
+"""The log as systems of its own: all else is commanded as before, and keys go with their terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from services.deleter.proving import prove
+from services.ledger.database import Ledger
+from services.ledger.keys import event_id
+from services.policy.model import Policy
+from services.simulation import simulate
+from services.vault.data_keys import Living
+from services.vault.strays import strays
+from tests import oracle
+from tests.contract import ledgers
+from tests.contract.arrivals import Event, once_each, order
+from tests.contract.ledgers import Bus, answer, command, emptied, new_ledger, post, sweep, take
+from tests.contract.said import lines
+from tests.oracle.strategies import event_sets
+from tests.oracle.strategies_rights import event_sets_with_rights
+from tests.unit.fields.stage import Vault, a_vault, policy
+
+FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
+LEDGER = new_ledger("sqlite://")
+LIKE = {"orders": "bus", "accounting": "bus-books"}
+"""Of an order these two hold for the same purposes as the two systems of the log."""
+calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def as_it_should_be(events: list[Event]) -> list[dict[str, Any]]:
+    """What the oracle has for the shipped policy, and the same for the log's systems for orders."""
+    found = oracle.simulate(events, FAR)
+    placed = {one["id"] for one in events if one["type"] == "orders.order-placed"}
+    found += [
+        {**line, "system": LIKE[line["system"]]}
+        for line in found
+        if line["system"] in LIKE and line["record"] in placed
+    ]
+    return sorted(found, key=str)
+
+
+def said(events: list[Event]) -> list[dict[str, Any]]:
+    """What is commanded under the policy that encrypts orders."""
+    made = simulate(emptied(LEDGER), once_each(events, policy()), policy(), FAR)
+    return sorted(lines(list(made)), key=str)
+
+
+@settings(calm, max_examples=40)
+@given(event_sets())
+def test_the_log_is_commanded_as_its_terms_are_and_nothing_else_changes(
+    events: list[Event],
+) -> None:
+    """By an oracle that knows nothing of keys."""
+    assert said(events) == as_it_should_be(events)
+
+
+@settings(calm, max_examples=40)
+@given(event_sets_with_rights())
+def test_with_rights_and_holds_as_well(events: list[Event]) -> None:
+    """A request ends the two-year data at once; the books' key stays until its minimum is over."""
+    assert said(events) == as_it_should_be(events)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[Vault]:
+    """A vault with the keys of an order of 2020."""
+    with a_vault(tmp_path) as found:
+        key = event_id("/crm", "o1")
+        found.keys.of([(key, "bus"), (key, "bus-books")], datetime(2020, 3, 15, tzinfo=UTC))
+        yield found
+
+
+@pytest.fixture
+def encrypting(monkeypatch: pytest.MonkeyPatch) -> Policy:
+    """What records and sweeps does so under the policy that encrypts."""
+    monkeypatch.setattr(ledgers, "POLICY", policy())
+    return policy()
+
+
+def found(vault: Vault, ledger: Ledger, by: Policy, before: str = "2026-01-01") -> dict[str, str]:
+    """The strays, by system."""
+    at = datetime.fromisoformat(before).replace(tzinfo=UTC)
+    return {one.key.system: one.why for one in strays(vault.keys, ledger, by, at)}
+
+
+def test_keys_of_events_that_were_never_recorded_are_found(
+    vault: Vault, ledger: Ledger, encrypting: Policy
+) -> None:
+    """Once their event has had its time to arrive."""
+    assert found(vault, ledger, encrypting) == {"bus": "unrecorded", "bus-books": "unrecorded"}
+    assert found(vault, ledger, encrypting, before="2020-03-15") == {}
+    take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    assert found(vault, ledger, encrypting) == {}
+
+
+def test_keys_that_the_policy_has_forgotten_are_found(
+    vault: Vault, ledger: Ledger, encrypting: Policy
+) -> None:
+    """No command would ever come for them."""
+    take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    kind = encrypting.events["orders.order-placed"]
+    first, *rest = kind.holdings
+    without = replace(kind, holdings=(replace(first, systems=("orders", "psp")), *rest))
+    forgot = replace(encrypting, events={**encrypting.events, "orders.order-placed": without})
+    assert found(vault, ledger, forgot) == {"bus": "unheld"}
+
+
+def test_keys_that_came_back_with_a_backup_are_found(
+    vault: Vault, ledger: Ledger, encrypting: Policy
+) -> None:
+    """Their erasure is proven, and yet they live."""
+    take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    now = "2022-03-16T13:00:00Z"
+    sweep(ledger, now)
+    post(ledger, Bus(), now)
+    erasure = command(ledger, system="bus", action="erase")
+    answer(ledger, erasure, "done", now, counts={"keys": 1}, policy=encrypting)
+    assert found(vault, ledger, encrypting) == {}  # not read again yet
+    at = datetime.fromisoformat("2022-03-16T13:00:01Z")
+    ledger.write(lambda connection: prove(connection, encrypting, at, limit=10))
+    post(ledger, Bus(), at)
+    check = command(ledger, system="bus", action="verify")
+    answer(ledger, check, "done", at, counts={"keys": 0}, policy=encrypting)
+    assert found(vault, ledger, encrypting) == {"bus": "outlived"}
+    vault.shredder.destroy([event_id("/crm", "o1")], "bus", datetime.now(UTC))
+    assert found(vault, ledger, encrypting) == {}
+
+
+def test_keys_are_walked_through_in_parts(vault: Vault) -> None:
+    """From one to the next, each once."""
+    seen: list[Living] = []
+    while part := vault.keys.living(seen[-1] if seen else None, datetime.now(UTC), 1):
+        seen += part
+        assert len(seen) < 3
+    assert sorted(one.system for one in seen) == ["bus", "bus-books"]
+    assert timedelta(0) < datetime.now(UTC) - seen[0].made_at

@@ -1,0 +1,246 @@
+"""The vault's keys, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.fields.revealing import ERASED
+from services.ledger.keys import event_id
+from services.vault.data_keys import DataKeys
+from services.vault.masters import MasterFiles, NoMaster, NoSuchMaster, Wrapped
+from services.vault.rotating import NotDestroyed, destroy, rotate, standings
+from services.vault.sealing import UnusableKey
+from services.vault.shredding import Destroyed
+from tests.unit.fields.stage import NOW, Vault, a_vault, order
+
+FIRST, SECOND = UUID(int=1), UUID(int=2)
+ORDER = event_id("/orders", "order-O1")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
+    """An empty vault, once on each database."""
+    url = f"sqlite:///{tmp_path / 'vault.sqlite'}"
+    if request.param == "postgres":
+        fresh: Callable[[], str] = request.getfixturevalue("postgres")
+        url = fresh()
+    with a_vault(tmp_path, url) as found:
+        yield found
+
+
+def secret(vault: Vault, event: UUID, system: str = "bus") -> bytes | None:
+    """The key of an event in a system, made where there is none."""
+    return vault.keys.of([(event, system)], NOW)[event, system].secret
+
+
+def test_a_key_is_made_once_and_stays(vault: Vault) -> None:
+    """For each event and system another."""
+    wanted = [(FIRST, "bus"), (FIRST, "bus-books"), (SECOND, "bus")]
+    made = vault.keys.of(wanted, NOW)
+    assert vault.keys.of(wanted[:1], NOW) == {wanted[0]: made[wanted[0]]}
+    assert len({one.secret for one in made.values()}) == 3
+    assert all(len(one.secret or b"") == 32 for one in made.values())
+    key = made[wanted[0]]
+    assert vault.keys.keys([key.key_id, "never"]) == {key.key_id: ("bus", key)}
+
+
+def test_a_destroyed_key_is_gone_and_the_others_are_not(vault: Vault) -> None:
+    """Destroying twice comes to the same."""
+    other, books = secret(vault, SECOND), secret(vault, FIRST, "bus-books")
+    key = vault.keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    first = vault.shredder.destroy([FIRST], "bus", NOW)
+    assert first == Destroyed(now=1, before=0, never=0)
+    assert vault.shredder.destroy([FIRST], "bus", NOW) == Destroyed(now=0, before=1, never=0)
+    assert vault.keys.keys([key.key_id])[key.key_id][1].secret is None
+    assert secret(vault, FIRST) is None
+    assert (secret(vault, SECOND), secret(vault, FIRST, "bus-books")) == (other, books)
+    assert [vault.shredder.living([FIRST, SECOND], one) for one in ("bus", "bus-books")] == [1, 1]
+
+
+def test_what_was_destroyed_before_it_was_made_is_never_made(vault: Vault) -> None:
+    """A publisher may be late."""
+    assert vault.shredder.destroy([FIRST], "bus", NOW) == Destroyed(now=0, before=0, never=1)
+    assert secret(vault, FIRST) is None
+
+
+def test_publishers_and_the_shredder_at_once_leave_no_key(vault: Vault) -> None:
+    """Whoever is first: afterwards the keys are destroyed, for everybody."""
+    events = [UUID(int=n) for n in range(1, 40)]
+    with ThreadPoolExecutor(4) as pool:
+        making = [pool.submit(vault.keys.of, [(one, "bus")], NOW) for one in events]
+        destroying = [pool.submit(vault.shredder.destroy, [one], "bus", NOW) for one in events]
+        assert sum(one.result().before for one in destroying) == 0
+        for each in making:
+            each.result()
+    assert vault.shredder.living(events, "bus") == 0
+
+
+def test_two_publishers_of_one_event_get_one_key(vault: Vault) -> None:
+    """What one wrote the other's readers can read."""
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: secret(vault, FIRST), range(8)))
+    assert len(set(found)) == 1
+
+
+def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> None:
+    """What is published before and after it stays readable; what is gone stays gone."""
+    before = vault.encrypted(order("O1")), vault.encrypted(order("O2"))
+    vault.shredder.destroy([ORDER], "bus", NOW)
+    old = vault.masters.current()
+    made, wrapped = rotate(vault.keys, vault.masters)
+    assert (made.number, wrapped) == (2, 3)
+    assert [one.keys for one in standings(vault.keys, vault.masters)] == [0, 3]
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert [one.generation.master for one in destroy(vault.keys, vault.masters, old, later)] == [
+        made.master
+    ]
+    assert vault.reveal(before[0])["consumer_name"] is ERASED
+    assert vault.reveal(before[0])["amount"] == "12.50 canary-amount-O1"
+    assert vault.reveal(before[1]) == order("O2").data
+    assert vault.reveal(vault.encrypted(order("O3"))) == order("O3").data
+
+
+def test_a_master_key_that_may_still_wrap_is_not_destroyed(vault: Vault) -> None:
+    """Nor the current one, nor one that is not here."""
+    secret(vault, FIRST)
+    old = vault.masters.current()
+    now = datetime.now(UTC)
+    with pytest.raises(NotDestroyed, match="is the one that wraps"):
+        destroy(vault.keys, vault.masters, old, now)
+    rotate(vault.keys, vault.masters)
+    with pytest.raises(NotDestroyed, match="publishers may use it for ten minutes"):
+        destroy(vault.keys, vault.masters, old, datetime.now(UTC))
+    with pytest.raises(NotDestroyed, match="is not here"):
+        destroy(vault.keys, vault.masters, "0" * 16, now)
+    assert len(vault.masters.generations()) == 2
+
+
+def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -> None:
+    """A publisher that had not looked again wraps under the old one, after all others are wrapped anew."""
+    old = vault.masters.generations() or [vault.masters.add()]
+    late = MasterFiles(directory=vault.masters.directory)
+    rotate(vault.keys, vault.masters)
+    newest = vault.masters.generations()[-1]
+    newest.path.rename(newest.path.with_suffix(".away"))
+    kept = vault.keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    assert late.current() == old[0].master
+    newest.path.with_suffix(".away").rename(newest.path)
+    destroy(vault.keys, vault.masters, old[0].master, datetime.now(UTC) + timedelta(hours=1))
+    assert secret(vault, FIRST) == kept.secret
+
+
+def test_a_key_moved_to_another_row_does_not_open(vault: Vault) -> None:
+    """Whoever writes in the vault cannot put a living key in a destroyed one's place."""
+    keys = vault.keys.of([(FIRST, "bus"), (SECOND, "bus")], NOW)
+    with vault.keys.database.transaction() as connection:
+        connection.exec_driver_sql(
+            "UPDATE data_key SET wrapped = (SELECT wrapped FROM data_key WHERE key_id ="
+            f" '{keys[FIRST, 'bus'].key_id}') WHERE key_id = '{keys[SECOND, 'bus'].key_id}'"
+        )
+    with pytest.raises(Exception, match="it does not open"):
+        secret(vault, SECOND)
+
+
+def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> None:
+    """Neither its free pages nor its write-ahead log."""
+    path = tmp_path / "vault.sqlite"
+    with a_vault(tmp_path, f"sqlite:///{path}") as vault:
+        secret(vault, FIRST)
+        with sqlite3.connect(path) as connection:
+            [(wrapped,)] = connection.execute("SELECT wrapped FROM data_key").fetchall()
+        connection.close()
+        vault.shredder.destroy([FIRST], "bus", NOW)
+        held = b"".join(one.read_bytes() for one in tmp_path.glob("vault.sqlite*"))
+    assert wrapped not in held
+
+
+@given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(["bus", "bus-books"]))))
+def test_destroying_takes_exactly_what_it_names(gone: list[tuple[str, str]]) -> None:
+    """Whatever the order: every other key opens as before."""
+    with a_vault(FIXED) as vault:
+        sealed = {name: vault.encrypted(order(name)) for name in "ABC"}
+        for name, system in gone:
+            vault.shredder.destroy([event_id("/orders", f"order-{name}")], system, NOW)
+        for name, event in sealed.items():
+            seen, clear = vault.reveal(event), order(name).data
+            bus, books = (name, "bus") in gone, (name, "bus-books") in gone
+            assert seen["consumer_name"] == (ERASED if bus else clear["consumer_name"])
+            assert seen["amount"] == (ERASED if books else clear["amount"])
+            shared = seen["payment"]["transaction_id"]
+            both = bus and books
+            assert shared == (ERASED if both else clear["payment"]["transaction_id"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fixed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global FIXED  # noqa: PLW0603  # hypothesis runs many examples, all with the same master key
+    FIXED = tmp_path_factory.mktemp("masters")
+
+
+FIXED = Path()
+
+
+def test_without_a_master_key_nothing_is_encrypted(tmp_path: Path) -> None:
+    """In production a directory that is not mounted must not lead to a key of its own."""
+    bare = MasterFiles(directory=tmp_path)
+    with pytest.raises(NoMaster, match="holds no master key"):
+        bare.wrap(b"", "place")
+
+
+def test_a_master_key_that_is_open_to_everybody_is_refused(tmp_path: Path) -> None:
+    """Its file's mode says so."""
+    made = MasterFiles(directory=tmp_path).add()
+    assert made.path.stat().st_mode & 0o777 == 0o600
+    made.path.chmod(0o644)
+    with pytest.raises(UnusableKey, match="is open to everybody"):
+        MasterFiles(directory=tmp_path).current()
+
+
+def test_a_key_whose_master_is_destroyed_is_an_error_of_its_own(vault: Vault) -> None:
+    """An old backup of the vault: not `erased`, since what is in it was never shredded there."""
+    sealed = vault.encrypted(order())
+    [generation] = vault.masters.generations()
+    vault.masters.destroy(generation)
+    vault.masters.add()
+    assert not generation.path.exists() or generation.path.read_bytes()
+    with pytest.raises(NoSuchMaster, match=generation.master):
+        vault.reveal(sealed)
+
+
+class Kms:
+    """A key management service: it wraps and opens, and never gives the master key away."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, tuple[bytes, str]] = {}
+
+    def current(self) -> str:
+        return "arn:kms/1"
+
+    def wrap(self, secret: bytes, place: str) -> Wrapped:
+        sealed = len(self._kept).to_bytes(4, "big")
+        self._kept[sealed] = (secret, place)
+        return Wrapped(master="arn:kms/1", sealed=sealed)
+
+    def unwrap(self, wrapped: Wrapped, place: str) -> bytes:
+        secret, bound = self._kept[wrapped.sealed]
+        assert (wrapped.master, place) == ("arn:kms/1", bound)
+        return secret
+
+
+def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
+    """The vault asks it for nothing but to wrap and to open."""
+    keys = DataKeys(vault.keys.database, Kms())
+    made = keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    assert keys.keys([made.key_id])[made.key_id] == ("bus", made)
+    assert keys.rewrap() == 0
+    vault.shredder.destroy([FIRST], "bus", NOW)
+    assert keys.keys([made.key_id])[made.key_id][1].secret is None

@@ -1,0 +1,55 @@
+"""`termijn topics` against a real Kafka: what it says is read back from the broker."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from services.cli.main import termijn
+from services.servers.kafka import KafkaCluster
+from services.topics.brokers import Brokers
+from services.topics.judging import Found
+
+ORDERS = "orders.order-placed.v1"
+DAY = 86_400_000
+
+
+@pytest.fixture
+def cluster(fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> KafkaCluster:
+    """A cluster that has one topic, with the broker's own week for a segment, kept for ever."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", fresh_kafka.bootstrap)
+    fresh_kafka.create_topics({ORDERS: 6}, {"retention.ms": "-1"})
+    return fresh_kafka
+
+
+def told(*words: str) -> Result:
+    """What `termijn topics` says."""
+    return CliRunner().invoke(termijn, ["topics", *words])
+
+
+def orders(cluster: KafkaCluster) -> Found:
+    """The topic of orders as the broker has it."""
+    return Brokers(admin=cluster.admin).found([ORDERS])[ORDERS]
+
+
+def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> None:
+    """Missing topics are made, settings set, and then there is nothing to do."""
+    before = told("check", "--json")
+    rows = {row["topic"]: row for row in map(json.loads, before.stdout.splitlines())}
+    assert before.exit_code == 1
+    assert rows[ORDERS]["findings"] == ["a record lives for ever, and D4 ends after 730.0 days"]
+    assert rows[ORDERS]["settings"]["segment.ms"] == str(7 * DAY)
+    assert "consumer_name" in rows[ORDERS]["needs_encryption"]
+    assert rows["retention.dead-letters.v1"]["findings"] == ["is not there"]
+
+    assert told("apply", "--dry-run").exit_code == 0
+    assert orders(cluster).settings["retention.ms"] == "-1"
+
+    done = told("apply")
+    assert f"{ORDERS} has retention.ms={7 * DAY}, segment.ms={DAY}" in done.stdout.splitlines()
+    assert orders(cluster).settings["retention.ms"] == str(7 * DAY)
+    assert told("check").exit_code == 0
+    assert told("check", "--strict").exit_code == 1
+    assert told("apply").stdout == "nothing to do\n"

@@ -1,0 +1,131 @@
+"""The vault adapter: erasing the log by its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.agent.adapters.building import vault_adapter
+from services.agent.adapters.ports import Task
+from services.agent.adapters.vault import VaultAdapter
+from services.agent.configuration import InvalidConfiguration, load
+from services.agent.results import Result, TryAgain
+from services.ledger.keys import event_id
+from tests.unit.agent.stage import T0, command, record
+from tests.unit.fields.stage import Vault, a_vault
+
+O1, O2 = event_id("/shop", "e-O1"), event_id("/shop", "e-O2")
+FILE = """\
+system: bus
+bus: {bootstrap_servers: "kafka:9092"}
+keys: keys
+inbox: {url: "sqlite:///inbox.sqlite", key_file: inbox.key}
+adapter:
+  vault: {url: "sqlite:///vault.sqlite", encrypted_since: 2026-01-01T00:00:00Z}
+"""
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[Vault]:
+    """A vault with the keys of two orders, in both systems."""
+    with a_vault(tmp_path) as found:
+        found.keys.of([(one, name) for one in (O1, O2) for name in ("bus", "bus-books")], T0)
+        yield found
+
+
+def told(vault: Vault, action: str = "erase", *, recalls: str | None = None, **more: Any) -> Result:
+    """What the adapter of `bus` makes of a command."""
+    adapter = VaultAdapter(shredder=vault.shredder, system="bus", **more.pop("adapter", {}))
+    one = command(system="bus", action=action, **more)
+    task = Task(command=one, run=1, noted=None, note=lambda _: None, now=T0, recalls=recalls)
+    return adapter.carry_out(task)
+
+
+def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> None:
+    """Twice comes to the same."""
+    assert told(vault) == told(vault) == Result(status="done", counts={"keys": 1})
+    assert vault.shredder.living([O1, O2], "bus") == 1
+    assert vault.shredder.living([O1, O2], "bus-books") == 2
+
+
+def test_a_check_counts_what_is_still_there(vault: Vault) -> None:
+    """Of the records that it names."""
+    both = (record("O1"), record("O2"))
+    told(vault)
+    assert told(vault, "verify").counts == {"keys": 0}
+    assert told(vault, "verify", records=both) == Result(status="done", counts={"keys": 1})
+
+
+def test_an_event_that_went_in_clear_is_an_alarm(vault: Vault) -> None:
+    """Its publisher does not encrypt, and the log still has it."""
+    never = told(vault, records=(record("O3"),))
+    assert never == Result(status="nothing_held", counts={"keys": 0, "published in clear": 1})
+    some = told(vault, records=(record("O1"), record("O4")))
+    assert some == Result(status="done", counts={"keys": 1, "published in clear": 1})
+
+
+def test_events_from_before_encryption_are_none(vault: Vault) -> None:
+    """They are gone from the topics by their retention."""
+    before = {"encrypted_since": T0 - timedelta(days=29)}
+    after = {"encrypted_since": T0 - timedelta(days=31)}
+    old = (record("O5"),)
+    assert told(vault, records=old, adapter=before).status == "done"
+    timeless = (replace(record("O6"), time=None),)
+    assert told(vault, records=timeless, adapter=before).status == "nothing_held"
+    assert told(vault, records=(record("O7"),), adapter=after).status == "nothing_held"
+
+
+@pytest.mark.parametrize("action", ["restrict", "lift", "disclose", "rectify"])
+def test_what_only_stores_is_asked_for_nothing_else(vault: Vault, action: str) -> None:
+    """Whoever reads the log is told by itself; no key is touched."""
+    answer = told(vault, action)
+    assert (answer.status, answer.counts, answer.records) == ("done", {"keys": 0}, ())
+    assert vault.shredder.living([O1], "bus") == 1
+
+
+def test_a_log_is_never_pseudonymised(vault: Vault) -> None:
+    """The policy's check refuses to ask for it."""
+    assert told(vault, "pseudonymise").status == "failed"
+
+
+def test_a_key_that_is_destroyed_is_not_called_back(vault: Vault) -> None:
+    """One that stands is; what was no erasure has done nothing."""
+    assert told(vault, "recall", recalls="erase").status == "recalled"
+    told(vault)
+    assert told(vault, "recall", recalls="erase").status == "already_done"
+    assert told(vault, "recall", recalls="restrict").status == "recalled"
+
+
+def test_a_vault_that_is_away_is_asked_again(vault: Vault) -> None:
+    """Nothing is known of the outcome."""
+    with vault.keys.database.transaction() as connection:
+        connection.exec_driver_sql("DROP TABLE data_key")
+    with pytest.raises(TryAgain, match=r"the vault cannot be asked \(OperationalError\)"):
+        told(vault)
+
+
+def test_the_agents_file_leads_to_the_vault(tmp_path: Path) -> None:
+    """The table is made where there is none; no master key is needed."""
+    file = tmp_path / "agent.yaml"
+    file.write_text(FILE)
+    with ExitStack() as stack:
+        adapter = vault_adapter(load(file, {}), stack)
+        assert adapter.system == "bus"
+        assert adapter.shredder.living([O1], "bus") == 0
+    assert (tmp_path / "vault.sqlite").exists()
+
+
+def test_an_instant_without_its_offset_is_refused(tmp_path: Path) -> None:
+    """Whose midnight would it be?"""
+    file = tmp_path / "agent.yaml"
+    file.write_text(FILE.replace("2026-01-01T00:00:00Z", '"2026-01-01T00:00:00"'))
+    with pytest.raises(
+        InvalidConfiguration, match=r"6: adapter\.vault\.encrypted_since: is no inst"
+    ):
+        load(file, {})

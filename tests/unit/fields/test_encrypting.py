@@ -1,0 +1,204 @@
+"""Fields on their way to the bus and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.catalogue import business_topic
+from schemas.codec import Codec, load
+from schemas.events import content_hash
+from services.fields.encrypting import NobodyHolds, Unencryptable, check
+from services.fields.places import NotText
+from services.fields.revealing import ERASED
+from services.fields.tokens import Tampered
+from services.ledger.keys import event_id
+from tests.unit.fields.stage import NOW, Vault, a_vault, document, order, policy, policy_of
+
+ORDER = event_id("/orders", "order-O1")
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[Vault]:
+    """A vault in memory."""
+    with a_vault(tmp_path) as found:
+        yield found
+
+
+def test_no_canary_is_left_and_all_come_back(vault: Vault) -> None:
+    """What decides, and what is plain by the policy, stays readable for everybody."""
+    event = order()
+    sealed = vault.encrypted(event)
+    assert "canary" not in json.dumps(sealed.data)
+    assert (sealed.data["order_id"], sealed.data["consumer_id"]) == ("O1", "K1")
+    assert [line["quantity"] for line in sealed.data["lines"]] == [2, 1]
+    assert vault.reveal(sealed) == event.data
+
+
+def test_what_is_encrypted_fits_its_schema(vault: Vault) -> None:
+    """A token is text where text was."""
+    codec, topic = Codec(load()), business_topic("orders.order-placed")
+    payload = codec.encode(topic, vault.encrypted(order()).data)
+    assert b"canary" not in payload
+    read = replace(order(), data=codec.decode(topic, payload))
+    assert vault.reveal(read)["payment"]["iban"] == "canary-iban-O1"
+
+
+def test_two_year_data_goes_and_seven_year_data_of_the_same_event_stays(vault: Vault) -> None:
+    """A field that both terms share is readable while one of its keys lives."""
+    sealed = vault.encrypted(order())
+    vault.shredder.destroy([ORDER], "bus", NOW)
+    seen = vault.reveal(sealed)
+    assert seen["consumer_name"] is ERASED
+    assert seen["delivery_address"]["street"] is ERASED
+    assert [line["product"] for line in seen["lines"]] == [ERASED, ERASED]
+    assert seen["amount"] == "12.50 canary-amount-O1"
+    assert seen["payment"]["iban"] is ERASED
+    assert seen["payment"]["transaction_id"] == "canary-transaction-O1"
+    vault.shredder.destroy([ORDER], "bus-books", NOW)
+    assert vault.reveal(sealed)["payment"]["transaction_id"] is ERASED
+
+
+def test_another_event_of_the_same_person_keeps_its_own(vault: Vault) -> None:
+    """Each has its own term."""
+    first, second = vault.encrypted(order("O1")), vault.encrypted(order("O2"))
+    vault.shredder.destroy([ORDER], "bus", NOW)
+    assert vault.reveal(first)["consumer_name"] is ERASED
+    assert vault.reveal(second)["consumer_name"] == "canary-name-O2"
+
+
+def test_an_event_that_is_published_again_is_the_same(vault: Vault) -> None:
+    """Other content under its identity would be a dead letter."""
+    assert content_hash(vault.encrypted(order())) == content_hash(vault.encrypted(order()))
+
+
+def test_what_was_shredded_stays_so_when_it_is_published_again(vault: Vault) -> None:
+    """Nobody would destroy a second key: it has been commanded already."""
+    vault.shredder.destroy([ORDER], "bus", NOW)
+    sealed = vault.encrypted(order())
+    assert vault.reveal(sealed)["consumer_name"] is ERASED
+    assert vault.reveal(sealed)["amount"] == "12.50 canary-amount-O1"
+    assert vault.shredder.living([ORDER], "bus") == 0
+
+
+def test_what_is_absent_or_null_stays_so(vault: Vault) -> None:
+    """There is nothing to encrypt."""
+    event = order(consumer_name=None, lines=None, remarks="")
+    del event.data["delivery_address"]  # type: ignore[attr-defined]  # the stage's own dict
+    sealed = vault.encrypted(event)
+    assert sealed.data["consumer_name"] is None
+    assert sealed.data["lines"] is None
+    assert "delivery_address" not in sealed.data
+    assert sealed.data["remarks"].startswith("enc:v1:")
+    assert vault.reveal(sealed)["remarks"] == ""
+
+
+def test_an_event_type_that_encrypts_nothing_makes_no_key(vault: Vault) -> None:
+    """It goes as it is."""
+    event = replace(order(), type="customers.customer-terminated", data={"customer_id": "C1"})
+    assert vault.encrypted(event) is event
+    assert vault.keys.counted() == []
+
+
+@pytest.mark.parametrize(
+    ("moved", "subject"),
+    [
+        (("consumer_name", "consumer_email"), "consumer:K1"),
+        (("consumer_name", "consumer_name"), "consumer:K2"),
+        (("amount", "remarks"), "consumer:K1"),
+    ],
+)
+def test_a_token_opens_only_where_it_was_written(
+    vault: Vault, moved: tuple[str, str], subject: str
+) -> None:
+    """For that field and that person."""
+    sealed = vault.encrypted(order())
+    source, to = moved
+    wrong = replace(sealed, data={**sealed.data, to: sealed.data[source]})
+    with pytest.raises(Tampered):
+        vault.reveal(wrong, subject)
+
+
+def test_a_line_moved_to_another_place_does_not_open(vault: Vault) -> None:
+    """The index is bound as well."""
+    sealed = vault.encrypted(order())
+    wrong = replace(sealed, data={**sealed.data, "lines": sealed.data["lines"][::-1]})
+    with pytest.raises(Tampered, match=r"lines\[0\]"):
+        vault.reveal(wrong)
+
+
+def test_a_token_of_another_event_type_does_not_open(vault: Vault) -> None:
+    """The schema is bound."""
+    sealed = vault.encrypted(order())
+    with pytest.raises(Tampered):
+        vault.reveal(replace(sealed, type="billing.invoice-issued"))
+
+
+@pytest.mark.parametrize(
+    "token", ["enc:v1:", "enc:v1:short:AAAA", f"enc:v1:{'A' * 22}:AAAA", "enc:v1:ä"]
+)
+def test_what_claims_to_be_a_token_and_is_none_is_an_error(vault: Vault, token: str) -> None:
+    """It names the place, and nothing of what stood there."""
+    with pytest.raises(Tampered) as refused:
+        vault.reveal(replace(order(), data={"remarks": token}))
+    assert refused.value.where == "remarks"
+    assert token not in str(refused.value)
+
+
+def test_an_older_event_in_clear_is_read_as_it_is(vault: Vault) -> None:
+    """It was published before the policy encrypted."""
+    assert vault.reveal(order()) == order().data
+
+
+def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
+    """A holding that does not apply to this event destroys no key."""
+    written = document()
+    found = written["events"]["orders.order-placed"]
+    found["fields"]["placed_through"] = {"required": False}
+    found["plain"].remove("placed_through")
+    found["holdings"][0]["when"] = {"placed_through": ["app"]}
+    encryption = replace(vault.encryption, policy=policy_of(written))
+    with pytest.raises(NobodyHolds) as refused:
+        encryption.encrypted([order()])
+    assert refused.value.key == "consumer_name"
+    assert vault.keys.counted() == []
+    bare = order(payment={"method": "ideal"}, consumer_name=None, consumer_email=None)
+    bare = replace(
+        bare,
+        data={
+            name: bare.data[name] for name in ("order_id", "customer_id", "consumer_id", "amount")
+        },
+    )
+    [sealed] = encryption.encrypted([bare])
+    assert [(one.system, one.keys) for one in vault.keys.counted()] == [("bus-books", 1)]
+    assert vault.reveal(sealed)["amount"] == "12.50 canary-amount-O1"
+
+
+@pytest.mark.parametrize("value", [12, {"first": "x"}, ["x"], True])
+def test_only_text_is_encrypted(vault: Vault, value: Any) -> None:
+    """The error names the field and not its value."""
+    with pytest.raises(
+        NotText, match=r"^consumer_name: is no text, and only text can be encrypted$"
+    ):
+        vault.encrypted(order(consumer_name=value))
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("consumer_title", "the schema has no such field"), ("received_at", "is no plain text")],
+)
+def test_a_field_that_its_schema_cannot_hold_is_refused(path: str, why: str) -> None:
+    """Before anything is published."""
+    wrong = policy_of(document(encrypted={path: ["bus"], "amount": ["bus-books"]}, plain=[]))
+    with pytest.raises(Unencryptable, match=why):
+        check(wrong, load())
+
+
+def test_the_stages_policy_fits_its_schemas() -> None:
+    """Each field is there and text."""
+    check(policy(), load())

@@ -1,0 +1,120 @@
+"""A policy that encrypts is refused where a key would be lost too early, too late or for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.policy.encryption import covers
+from services.policy.loader import InvalidPolicy, load
+from tests.unit.fields.stage import document, policy, policy_of
+
+ORDER = "orders.order-placed"
+
+
+def refused(written: dict[str, Any]) -> str:
+    """What the loader says."""
+    with pytest.raises(InvalidPolicy) as cause:
+        policy_of(written)
+    return str(cause.value)
+
+
+def test_the_shipped_policy_encrypts_nothing() -> None:
+    """It is opted into."""
+    shipped = load()
+    assert {system.holds for system in shipped.systems.values()} == {"data"}
+    assert not any(event.encrypted for event in shipped.events.values())
+
+
+def test_the_stages_policy_is_sound() -> None:
+    """Two groups of an order's fields, and one field in both."""
+    encrypted = policy().events[ORDER].encrypted
+    assert encrypted["payment.transaction_id"] == ("bus", "bus-books")
+
+
+@pytest.mark.parametrize(
+    ("path", "systems", "why"),
+    [
+        ("consumer_id", ["bus"], "consumer_id decides, and has to be read"),
+        ("consumer_id[]", ["bus"], "consumer_id decides, and has to be read"),
+        ("remarks", [], "names no system that holds its key"),
+        ("remarks", ["orders"], "'orders' is no system that holds keys"),
+        ("remarks", ["nowhere"], "'nowhere' is no system that holds keys"),
+        ("lines[0].product", ["bus"], "'lines[0].product' is no field such as lines[].product"),
+        ("payment.method", ["bus"], "payment.method is encrypted"),
+    ],
+)
+def test_a_field_that_cannot_be_encrypted_is_named(path: str, systems: list[str], why: str) -> None:
+    """With its line and key."""
+    written = document()
+    written["events"][ORDER]["encrypted"][path] = systems
+    assert why in refused(written)
+
+
+def test_a_deciding_field_inside_an_encrypted_one_is_found() -> None:
+    """The whole would not be readable either."""
+    assert covers("payment", "payment.iban")
+    assert covers("lines", "lines[].product")
+    assert not covers("pay", "payment.iban")
+
+
+def test_a_system_whose_key_no_holding_ends_is_refused() -> None:
+    """Nobody would ever destroy it."""
+    written = document()
+    written["events"][ORDER]["holdings"][1]["systems"] = ["accounting"]
+    assert "no holding is in bus-books: nobody would destroy the key" in refused(written)
+
+
+def test_a_system_that_would_hold_no_key_is_refused() -> None:
+    """Each of its commands would find nothing."""
+    written = document()
+    encrypted = written["events"][ORDER]["encrypted"]
+    written["events"][ORDER]["encrypted"] = {
+        path: ["bus"] for path, systems in encrypted.items() if "bus" in systems
+    }
+    assert "has no field whose key bus-books would hold" in refused(written)
+
+
+def test_a_log_is_not_pseudonymised() -> None:
+    """Twenty years of it would tie everything to the person."""
+    written = document()
+    written["events"][ORDER]["holdings"][2] = {
+        **written["events"][ORDER]["holdings"][2],
+        "systems": ["research", "bus"],
+    }
+    assert "what R4 keeps is pseudonymised, and a log cannot be" in refused(written)
+
+
+def test_data_of_others_in_an_event_has_no_key_of_its_own() -> None:
+    """A ticket's consumers are not its customer."""
+    written = document()
+    ticket = written["events"]["helpdesk.ticket-opened"]
+    for holding in ticket["holdings"]:
+        if holding.get("subject"):
+            holding["systems"] = [*holding["systems"], "bus"]
+    ticket["encrypted"] = {"question": ["bus"]}
+    assert "the log's keys are the event's own subject's" in refused(written)
+
+
+def test_what_a_person_says_is_not_encrypted() -> None:
+    """Termijn reads it."""
+    written = document()
+    written["events"]["privacy.objection-raised"]["encrypted"] = {"reason": ["bus"]}
+    assert "what is said about a person is read by Termijn itself" in refused(written)
+
+
+def test_keys_are_in_a_system_of_our_own() -> None:
+    """A controller's word, or one that is only attested, would not prove that a key is gone."""
+    for change in ({"role": "controller"}, {"reread": "attested"}):
+        written = document()
+        written["systems"]["bus"] = {**written["systems"]["bus"], **change}
+        assert "keys are held by ourselves, and read again" in refused(written)
+
+
+def test_a_system_of_keys_is_not_chosen_by_a_value() -> None:
+    """Whether an event has a key may not hang on what it says."""
+    written = document()
+    written["events"][ORDER]["fields"]["placed_through"] = {"required": False}
+    written["events"][ORDER]["holdings"][0]["systems_when"] = {"placed_through": {"app": ["bus"]}}
+    assert "a system that holds keys is named outright" in refused(written)

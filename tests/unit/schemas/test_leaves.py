@@ -1,0 +1,66 @@
+"""The leaves of a schema: every place of an event that holds a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.codec import load
+from schemas.leaves import leaves
+
+
+def test_an_orders_leaves_are_those_of_its_file() -> None:
+    """Records and lists are walked into; what may be absent is there as well."""
+    found = {
+        leaf.path: leaf.is_text for leaf in leaves(load().newest("orders.order-placed").definition)
+    }
+    assert found == {
+        "order_id": True,
+        "customer_id": True,
+        "consumer_id": True,
+        "amount": True,
+        "payment.method": True,
+        "payment.transaction_id": True,
+        "payment.iban": True,
+        "payment.account_holder": True,
+        "consumer_name": True,
+        "consumer_email": True,
+        "consumer_phone": True,
+        "delivery_address.street": True,
+        "delivery_address.postcode": True,
+        "delivery_address.city": True,
+        "delivery_address.country": True,
+        "received_at": False,
+        "lines[].product": True,
+        "lines[].quantity": False,
+        "lines[].amount": True,
+        "lines[].discount": True,
+        "remarks": True,
+        "placed_through": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "is_text"),
+    [
+        ({"type": "string", "logicalType": "uuid"}, "f", False),
+        ({"type": "enum", "name": "E", "symbols": ["a"]}, "f", False),
+        (["null", "string", "int"], "f", False),
+        ({"type": "map", "values": "string"}, "f{}", True),
+        ({"type": "array", "items": {"type": "array", "items": "string"}}, "f[][]", True),
+        ("R", "f", False),
+    ],
+)
+def test_only_plain_text_is_text(kind: Any, path: str, is_text: bool) -> None:
+    """A token is text: elsewhere it would not fit."""
+    record = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
+    assert [(leaf.path, leaf.is_text) for leaf in leaves(record)] == [(path, is_text)]
+
+
+def test_a_named_type_is_walked_into_wherever_it_is_named() -> None:
+    """Avro defines a record once and names it after that."""
+    inner = {"type": "record", "name": "I", "fields": [{"name": "x", "type": "string"}]}
+    fields = [{"name": "a", "type": inner}, {"name": "b", "type": ["null", "I"]}]
+    record = {"type": "record", "name": "R", "fields": fields}
+    assert [leaf.path for leaf in leaves(record)] == ["a.x", "b.x"]

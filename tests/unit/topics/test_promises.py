@@ -1,0 +1,153 @@
+"""What is promised of a topic, by the shipped policy."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from schemas import catalogue
+from schemas.catalogue import business_topic
+from schemas.codec import load as load_schemas
+from schemas.leaves import leaves
+from schemas.versions import Schemas
+from services.policy.calendar import period
+from services.policy.loader import load
+from services.policy.model import Policy
+from services.topics.promises import Promise, in_clear, promises, shortest_ms
+from tests.unit.fields.stage import document, policy_of
+
+DAY = 86_400_000
+
+
+@cache
+def policy() -> Policy:
+    """The shipped policy."""
+    return load()
+
+
+@cache
+def schemas() -> Schemas:
+    """The schemas that ship."""
+    return load_schemas()
+
+
+def promised(event_type: str) -> Promise:
+    """Of the topic of an event type, as if one field of it were in clear."""
+    [found] = promises(policy(), [business_topic(event_type)], {event_type: ("name",)})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("term", "days"),
+    [("P1M", 28), ("P2M", 59), ("P6M", 181), ("P1Y", 365), ("P7Y", 2555), ("P1Y1M2D", 395)],
+)
+def test_a_term_is_as_short_as_it_can_be(term: str, days: int) -> None:
+    """A month may be a February."""
+    assert shortest_ms(period(term)) == days * DAY
+
+
+@pytest.mark.parametrize(
+    ("event_type", "rule", "days"),
+    [
+        ("orders.order-placed", "D4", 730),
+        ("customers.customer-signed-up", "R1", 730),
+        ("recruitment.application-received", "R3a", 28),
+        ("credit.check-performed", "D3", 365),
+        ("billing.purchase-invoice-received", "R5", 2555),
+    ],
+)
+def test_the_shortest_term_counts_from_the_event(event_type: str, rule: str, days: int) -> None:
+    """Also where the clock is another's: it may stop right after."""
+    found = promised(event_type)
+    assert (found.rule, found.window_ms) == (rule, days * DAY)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "at_once"),
+    [
+        ("orders.order-placed", ("erasure request",)),
+        ("billing.purchase-invoice-received", ("R2 (P0D)", "erasure request")),
+        ("privacy.identity-verified", ("D9 (P0D)",)),
+        ("acquisition.lead-acquired", ("objection", "erasure request")),
+        ("research.survey-answered", ("consent withdrawn", "objection", "erasure request")),
+        ("customers.customer-terminated", ()),
+    ],
+)
+def test_what_ends_at_once_is_named(event_type: str, at_once: tuple[str, ...]) -> None:
+    """No topic's retention can follow these."""
+    found = promised(event_type).at_once
+    assert [one for one in at_once if one not in found] == []
+    assert bool(found) == bool(at_once)
+
+
+def test_tags_and_dead_letters_have_the_shortest_term_of_all() -> None:
+    """They are of every event; a command leaves when a term is over, and has the catalogue's own."""
+    topics = [
+        business_topic("orders.order-placed"),
+        business_topic("recruitment.application-received"),
+        catalogue.TAGGED,
+        catalogue.DEAD_LETTERS,
+        catalogue.commands("crm"),
+    ]
+    found = promises(policy(), topics, {})
+    assert [one.rule for one in found[2:]] == ["R3a", "R3a", None]
+    assert found[2].window_ms == 28 * DAY
+
+
+def test_deciding_fields_are_not_among_those_in_clear() -> None:
+    """Termijn works with them."""
+    fields = [
+        {"name": "order_id", "type": "string"},
+        {"name": "remarks", "type": "string"},
+    ]
+    record = {"type": "record", "name": "R", "fields": fields}
+    assert in_clear(policy().events["orders.order-placed"], record) == ("remarks",)
+
+
+def encrypted(written: dict[str, Any]) -> Promise:
+    """Of the topic of orders under a policy that encrypts them."""
+    found = policy_of(written)
+    kind = found.events["orders.order-placed"]
+    clear = in_clear(kind, schemas().newest("orders.order-placed").definition)
+    topic = business_topic("orders.order-placed")
+    [promise] = promises(found, [topic], {"orders.order-placed": clear})
+    return promise
+
+
+def test_what_is_encrypted_is_kept_by_its_keys() -> None:
+    """The topic itself has no term left to keep."""
+    assert encrypted(document()) == Promise(
+        topic=business_topic("orders.order-placed"), kind="business"
+    )
+
+
+def test_one_field_in_clear_keeps_the_whole_topic_to_its_term() -> None:
+    """It is named."""
+    found = encrypted(document(plain=["payment.method", "received_at", "placed_through"]))
+    assert (found.in_clear, found.rule) == (("lines[].quantity",), "D4")
+    assert found.at_once == ("erasure request",)
+
+
+def test_data_of_others_in_an_event_has_no_key() -> None:
+    """A ticket's consumers keep its topic to their term, whatever of it is encrypted."""
+    written = document()
+    ticket = written["events"]["helpdesk.ticket-opened"]
+    ticket["holdings"] = [
+        one
+        if one.get("subject") or one["rule"] == "R4"
+        else {**one, "systems": ["helpdesk", "bus"]}
+        for one in ticket["holdings"]
+    ]
+    definition = schemas().newest("helpdesk.ticket-opened").definition
+    deciding = set(ticket["fields"])
+    paths = [leaf for leaf in leaves(definition) if leaf.path.partition("[")[0] not in deciding]
+    ticket["encrypted"] = {leaf.path: ["bus"] for leaf in paths if leaf.is_text}
+    ticket["plain"] = [leaf.path for leaf in paths if not leaf.is_text]
+    found = policy_of(written)
+    clear = in_clear(found.events["helpdesk.ticket-opened"], definition)
+    topic = business_topic("helpdesk.ticket-opened")
+    [promise] = promises(found, [topic], {"helpdesk.ticket-opened": clear})
+    assert (promise.rule, promise.window_ms) == ("D7", 181 * DAY)
+    assert promise.in_clear == tuple(ticket["encrypted"])
