@@ -1,4 +1,4 @@
-"""Three real systems of a shop, each with an agent beside it that may be killed at any time."""
+"""Three real systems of a shop and its log, each with an agent beside it that may be killed at any time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,28 @@ from psycopg import sql
 
 from services.agent import configuration
 from services.agent.examples.webhook.mailer import Mailer, server
+from services.ledger.keys import event_id
 from tests.chaos.erasures.orders import Order
 from tests.e2e.running import Running
 
-SYSTEMS = ("crm", "mailer", "letters")
+SYSTEMS = ("crm", "mailer", "letters", "bus")
 _EXAMPLES = Path(configuration.__file__).parent / "examples"
 _SECRET = "between the agent and the mailer"
+_INBOX = {"url": "sqlite:///inbox.sqlite", "key_file": "inbox.key"}
 _FAST = {"at_once": 4, "per_second": 2000, "burst": 2000, "retry_seconds": 0.2}
 
 
 class Systems:
-    """A CRM in PostgreSQL, a mailer behind a webhook and a directory of letters behind an executable."""
+    """A CRM in PostgreSQL, a mailer behind a webhook, a directory of letters behind an executable, and the
+    vault with the keys of what is encrypted in the log.
+    """
 
-    def __init__(self, running: Running, administration: str, all_orders: Sequence[Order]) -> None:
+    def __init__(
+        self, running: Running, administration: str, vault: str, all_orders: Sequence[Order]
+    ) -> None:
         """`administration` is the URL of a database of the server in which the CRM is made."""
+        self._names = {event_id("urn:test", one.event_id): one.name for one in all_orders}
+        self._vault = vault.replace("+psycopg", "")
         self._running = running
         self._administration = administration.replace("+psycopg", "")
         self._crm = self._administration.rsplit("/", 1)[0] + "/crm"
@@ -47,16 +55,19 @@ class Systems:
         running.setting("MAILER_SECRET", _SECRET)
         running.setting("LETTERS", str(self.letters))
         self._files = {
-            "crm": self._file("crm", "crm", {}),
+            "crm": self._file("crm", "crm", {"sql": {}}),
             "letters": self._file(
-                "letters", "hook", {"command": [sys.executable, "-I", "letters.py"]}
+                "letters", "hook", {"hook": {"command": [sys.executable, "-I", "letters.py"]}}
             ),
+            "bus": self._file("bus", None, {"vault": {"url": vault}}),
             "mailer": self._file(
                 "mailer",
                 "webhook",
                 {
-                    "url": f"http://127.0.0.1:{self._service.server_port}/",
-                    "hmac": {"env": "MAILER_SECRET"},
+                    "webhook": {
+                        "url": f"http://127.0.0.1:{self._service.server_port}/",
+                        "hmac": {"env": "MAILER_SECRET"},
+                    }
                 },
             ),
         }
@@ -76,7 +87,11 @@ class Systems:
             rows = connection.execute(
                 "SELECT order_no FROM orders UNION SELECT order_no FROM order_lines"
             ).fetchall()
+        with psycopg.connect(self._vault) as connection:
+            keys = connection.execute("SELECT event_id FROM data_key WHERE wrapped IS NOT NULL")
+            living = {self._names[id] for (id,) in keys.fetchall()}
         return {
+            "bus": living,
             "crm": {name for (name,) in rows},
             "mailer": set(self._mailer.recipients),
             "letters": {one.stem for one in self.letters.iterdir()},
@@ -129,7 +144,7 @@ class Systems:
                 for one in all_orders:
                     copy.write_row((one.number, one.name, "pan", one.canary("engraving")))
 
-    def _file(self, system: str, example: str, adapter: dict[str, Any]) -> Path:
+    def _file(self, system: str, example: str | None, adapter: dict[str, dict[str, Any]]) -> Path:
         keys = self._running.data / "keys"
         for arguments in (
             ("make", system, "--encryption"),
@@ -138,14 +153,17 @@ class Systems:
             done = self._running.run("keys", *arguments)
             assert done.returncode == 0, done.stderr
         directory = self._running.directory / "agents" / system
-        shutil.copytree(_EXAMPLES / example, directory)
-        document = yaml.safe_load((directory / "agent.yaml").read_text("utf-8"))
+        document: dict[str, Any] = {"bus": {}, "inbox": _INBOX, "adapter": {}}
+        if example:
+            shutil.copytree(_EXAMPLES / example, directory)
+            document = yaml.safe_load((directory / "agent.yaml").read_text("utf-8"))
+        directory.mkdir(exist_ok=True)
         document["system"] = system
         document["keys"] = str(keys)
         document["bus"]["bootstrap_servers"] = self._running.bootstrap
         document["limits"] = _FAST
-        [kind] = document["adapter"]
-        document["adapter"][kind] |= adapter
+        [kind] = adapter
+        document["adapter"] = {kind: {**document["adapter"].get(kind, {}), **adapter[kind]}}
         path = directory / "agent.yaml"
         path.write_text(yaml.safe_dump(document), "utf-8")
         return path
