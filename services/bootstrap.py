@@ -160,8 +160,12 @@ class Root:
         return read_or_make_key(self.settings.key_file)
 
     def masters(self) -> MasterFiles:
-        """The master keys; on embedded defaults the first is made at first use."""
-        makes = self.settings.encrypting.master_keys is None
+        """The master keys; on embedded defaults the first is made at first use.
+
+        A vault that others share gets none of this machine's own: they could not open what it wraps.
+        """
+        encrypting = self.settings.encrypting
+        makes = encrypting.master_keys is None and not encrypting.vault_url
         return MasterFiles(directory=self.settings.master_keys, makes=makes)
 
     def vault(self) -> DataKeys:

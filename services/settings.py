@@ -225,7 +225,7 @@ class Encrypting:
     master_keys: Path | None = _setting(
         "TERMIJN_MASTER_KEYS",
         None,
-        "Directory with the master keys; the first is made in the data directory unless given.",
+        "Directory with the master keys; with the embedded vault made in the data directory.",
         Path,
     )
 

@@ -122,13 +122,11 @@ class FieldEncryption:
         if not fields:
             return tagged, ()
         keys = key_systems(self.policy)
-        own = (one for one in tagged.holdings if one.subject == tagged.subject)
-        systems = {system for holding in own for system in holding.systems if system in keys}
+        systems = {name for one in tagged.holdings for name in one.systems if name in keys}
         for path, named in fields.items():
             if texts_at(event.data, path) and systems.isdisjoint(named):
                 raise NobodyHolds(path)
-        used = {system for named in fields.values() for system in named}
-        return tagged, tuple(sorted(systems & used))
+        return tagged, tuple(sorted(systems))
 
     def _one(self, event: CloudEvent, tagged: Tagged, keys: Mapping[str, DataKey]) -> CloudEvent:
         if not keys:

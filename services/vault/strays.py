@@ -56,18 +56,13 @@ def _strays(connection: Connection, part: Sequence[Living], policy: Policy) -> l
         why: Why | None = None
         if tagged is None:
             why = "unrecorded"
-        elif one.system not in _systems(tagged):
+        elif not any(one.system in holding.systems for holding in tagged.holdings):
             why = "unheld"
         elif (tagged.source, tagged.id, one.system) in erased:
             why = "outlived"
         if why:
             found.append(Stray(key=one, why=why))
     return found
-
-
-def _systems(tagged: Tagged) -> set[str]:
-    own = (one for one in tagged.holdings if one.subject == tagged.subject)
-    return {system for holding in own for system in holding.systems}
 
 
 def _erased(connection: Connection, events: Iterable[Tagged]) -> set[tuple[str, str, str]]:

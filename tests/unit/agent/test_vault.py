@@ -78,6 +78,8 @@ def test_events_from_before_encryption_are_none(vault: Vault) -> None:
     assert told(vault, records=old, adapter=before).status == "done"
     timeless = (replace(record("O6"), time=None),)
     assert told(vault, records=timeless, adapter=before).status == "nothing_held"
+    mixed = (replace(record("O8"), time=T0), record("O9"))
+    assert told(vault, records=mixed, adapter=before).status == "nothing_held"
     assert told(vault, records=(record("O7"),), adapter=after).status == "nothing_held"
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from services import bootstrap, settings
 from services.publishing import Publisher
+from services.vault.masters import NoMaster
 from tests.e2e.running import structured
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.fields.stage import document, order
@@ -91,13 +92,22 @@ def test_a_master_key_is_rotated_and_then_destroyed(termijn: Call, events: Write
     assert termijn("vault", "status").code == 0
 
 
-def test_a_directory_without_a_master_key_is_told(
-    termijn: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("TERMIJN_MASTER_KEYS", "mounted"), ("TERMIJN_VAULT_URL", "sqlite:///shared.sqlite")],
+)
+@pytest.mark.usefixtures("encrypting")
+def test_a_master_key_is_only_made_by_name_where_others_need_it_too(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch, events: Write, variable: str, value: str
 ) -> None:
-    """Rotating makes the first; publishing never does where a directory is named."""
-    monkeypatch.setenv("TERMIJN_MASTER_KEYS", str(tmp_path / "mounted"))
+    """Rotating makes the first; publishing never does, since nobody else could open what it wraps."""
+    monkeypatch.setenv(variable, value)
+    file = events([structured(order())])
     assert termijn("vault", "status", "--json").rows == []
+    with pytest.raises(NoMaster, match="`termijn vault rotate` makes the first one"):
+        messages(file)
     assert "0001.key" in termijn("vault", "rotate").out
+    assert len(messages(file)) == 1
 
 
 @pytest.mark.usefixtures("encrypting")

@@ -84,6 +84,9 @@ def test_what_was_shredded_stays_so_when_it_is_published_again(vault: Vault) -> 
     assert vault.reveal(sealed)["consumer_name"] is ERASED
     assert vault.reveal(sealed)["amount"] == "12.50 canary-amount-O1"
     assert vault.shredder.living([ORDER], "bus") == 0
+    again = vault.encrypted(order())
+    assert sealed.data["consumer_name"] != again.data["consumer_name"]  # under a key of no one's
+    assert sealed.data["amount"] == again.data["amount"]
 
 
 def test_what_is_absent_or_null_stays_so(vault: Vault) -> None:

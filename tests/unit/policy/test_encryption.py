@@ -57,6 +57,9 @@ def test_a_deciding_field_inside_an_encrypted_one_is_found() -> None:
     assert covers("payment", "payment.iban")
     assert covers("lines", "lines[].product")
     assert not covers("pay", "payment.iban")
+    written = document(encrypted={"payment": ["bus"], "amount": ["bus-books"]}, plain=[])
+    written["events"][ORDER]["fields"]["payment.method"] = {"required": False}
+    assert "payment.method decides, and has to be read" in refused(written)
 
 
 def test_a_system_whose_key_no_holding_ends_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_the_shortest_term_counts_from_the_event(event_type: str, rule: str, day
     """Also where the clock is another's: it may stop right after."""
     found = promised(event_type)
     assert (found.rule, found.window_ms) == (rule, days * DAY)
+
+
+def test_what_a_withdrawal_leaves_counts_too() -> None:
+    """Kept for a year by consent, and for a month without."""
+    name = "recruitment.application-received"
+    kind = policy().events[name]
+    kept = tuple(one for one in kind.holdings if one.on_withdrawal)
+    consented = replace(policy(), events={name: replace(kind, holdings=kept)})
+    [found] = promises(consented, [business_topic(name)], {})
+    assert ([one.rule for one in kept], found.rule) == (["R3b"], "R3a")
 
 
 @pytest.mark.parametrize(
