@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from schemas.errors import TermijnError
-from services.ledger import tables
+from services.ledger import evidence, tables
+from services.ledger.evidence import Entry
 from services.ledger.rows import insert
 
 
@@ -38,3 +39,5 @@ def note(
         raise Nameless("a reason: --reason TEXT")
     row = {"at": now, "operator": operator, "action": action, "target": target, "reason": reason}
     insert(connection, tables.operator_action, [row])
+    body = {"operator": operator, "action": action, "target": target, "because": reason}
+    evidence.append(connection, [Entry(now, "operator", None, body)])
