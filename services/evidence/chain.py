@@ -18,12 +18,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
+from schemas.catalogue import EVIDENCE_HEADS
 from schemas.events import instant, rfc3339
 from services.vault.keyring import Key
 from services.vault.signing import NoSigningKey, Rings, signed_bytes
 
-TOPIC: Final = "retention.evidence-heads.v1"
-"""The topic that heads are signed for, and published on."""
 GENESIS: Final = bytes(32)
 """The hash before the first entry."""
 _DOMAIN = b"termijn evidence 1\x00"
@@ -133,4 +132,4 @@ def from_base64url(text: str) -> bytes:
 
 
 def _signed(text: str) -> bytes:
-    return signed_bytes(TOPIC, None, text.encode("ascii"))
+    return signed_bytes(EVIDENCE_HEADS.name, None, text.encode("ascii"))
