@@ -11,6 +11,7 @@ from schemas.errors import TermijnError
 from services.cli import (
     agent,
     benching,
+    evidence,
     keys,
     looking,
     monitoring,
@@ -59,6 +60,7 @@ for command in (
     operating.forecast,
     operating.release,
     keys.keys,
+    evidence.evidence,
     monitoring.monitoring,
     benching.bench,
 ):

@@ -8,7 +8,7 @@ one comes with the next export.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, or_, select
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, and_, or_, select
 from schemas.errors import TermijnError
 from services.evidence.chain import Head, SignedHead, base64url, canonical
 from services.ledger import tables
+from services.ledger.database import Ledger
 
 FORMAT = 1
 _CHUNK = 5_000
@@ -57,23 +58,26 @@ def signed_head(row: Row[Any]) -> SignedHead:
     )
 
 
-def lines(connection: Connection) -> Iterator[str]:
+def lines(ledger: Ledger) -> Iterator[str]:
     """The log as far as its last signed head, line by line, without their ends.
+
+    Entries do not change, so that no transaction is held open meanwhile.
 
     Raises:
         NoHead: there is none.
     """
-    last = newest_head(connection).head.number
-    yield canonical({"evidence": FORMAT, "last": last})
     column = tables.evidence_head.c
-    keys = select(column.key_id, column.x).distinct().order_by(column.key_id, column.x)
-    for key in connection.execute(keys.where(column.number <= last)):
-        yield canonical(
-            {"key": {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}}
-        )
-    heads = _heads(connection, last)
+    with ledger.transaction() as connection:
+        last = newest_head(connection).head.number
+        keys = select(column.key_id, column.x).where(column.number <= last).distinct()
+        known = connection.execute(keys.order_by(column.key_id, column.x)).all()
+    yield canonical({"evidence": FORMAT, "last": last})
+    for key in known:
+        jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
+        yield canonical({"key": jwk})
+    heads = _heads(ledger, last)
     head = next(heads, None)
-    for row in _entries(connection, last):
+    for row in _entries(ledger, last):
         yield f'{{"entry":{row.entry},"hash":"{row.hash.hex()}"}}'
         while head is not None and head.number == row.number:
             yield _head_line(head)
@@ -86,26 +90,32 @@ def _head_line(row: Row[Any]) -> str:
     return f'{{"head":{row.head},{rest[1:]}'
 
 
-def _entries(connection: Connection, last: int) -> Iterator[Row[Any]]:
+def _entries(ledger: Ledger, last: int) -> Iterator[Row[Any]]:
     column = tables.evidence.c
     query = select(tables.evidence).order_by(column.number).limit(_CHUNK)
     after = 0
-    while True:
-        found = query.where(column.number > after, column.number <= last)
-        rows = connection.execute(found).all()
-        yield from rows
-        if len(rows) < _CHUNK:
+    while after < last:
+        with ledger.transaction() as connection:
+            found = query.where(column.number > after, column.number <= last)
+            rows = connection.execute(found).all()
+        if not rows:
             return
+        yield from rows
         after = rows[-1].number
 
 
-def _heads(connection: Connection, last: int) -> Iterator[Row[Any]]:
+def _heads(ledger: Ledger, last: int) -> Iterator[Row[Any]]:
     column = tables.evidence_head.c
-    ordered = select(tables.evidence_head).order_by(column.number, column.at).limit(_CHUNK)
-    query = ordered.where(column.number <= last)
-    rows: Sequence[Row[Any]] = connection.execute(query).all()
-    while rows:
+    query = select(tables.evidence_head).order_by(column.number, column.at).limit(_CHUNK)
+    query = query.where(column.number <= last)
+    found = query
+    while True:
+        with ledger.transaction() as connection:
+            rows = connection.execute(found).all()
+        if not rows:
+            return
         yield from rows
         number, at = rows[-1].number, rows[-1].at
-        later = or_(column.number > number, and_(column.number == number, column.at > at))
-        rows = connection.execute(query.where(later)).all()
+        found = query.where(
+            or_(column.number > number, and_(column.number == number, column.at > at))
+        )

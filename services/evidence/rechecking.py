@@ -16,9 +16,11 @@ from sqlalchemy import Connection, Row, func, select
 
 from schemas.errors import TermijnError
 from services.evidence.chain import GENESIS, canonical, link, verify
-from services.evidence.exporting import signed_head
+from services.evidence.exporting import lines, signed_head
+from services.evidence.verifying import Broken, Kept, Verified, check
 from services.ledger import tables
-from services.vault.keyring import parse
+from services.ledger.database import Ledger
+from services.vault.keyring import Keyring, parse
 
 PIECE = 500
 """Entries that a look reads of the end, and of the rest."""
@@ -32,6 +34,23 @@ class Rechecked:
     """What does not hold, and at which entry; nothing where all that was read does."""
     sealed_at: datetime | None
     """When the last head was signed, UTC."""
+
+
+def check_ledger(ledger: Ledger, trusted: Keyring | None, elsewhere: Kept | None) -> Verified:
+    """Verify a ledger's own log from its first entry on, with what no signed head stands behind yet.
+
+    Raises:
+        Broken: the first line of its export that does not hold, or what is behind its last.
+        NoHead: no head was ever signed.
+    """
+    found = check((f"{line}\n".encode() for line in lines(ledger)), trusted, elsewhere)
+    with ledger.transaction() as connection:
+        number = connection.execute(select(tables.evidence_chain.c.number)).scalar_one_or_none()
+        behind = max(0, (number or 0) - found.entries)
+        broken = Recheck(piece=behind + 1).step(connection).broken
+    if broken:
+        raise Broken(found.lines + 1, found.entries, broken)
+    return found
 
 
 class _Wrong(Exception):

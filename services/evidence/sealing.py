@@ -41,7 +41,9 @@ _KEYED: Mapping[str, Kind] = {
     "ground": "text",
 }
 """What may name a person, or was written by hand."""
-_SAFE_TARGETS = frozenset({"pause", "drain", "resume", "gaps accept", "policy activate"})
+_SAFE_TARGETS = frozenset(
+    {"pause", "drain", "resume", "gaps accept", "policy activate", "commands repeat"}
+)
 """Actions of operators whose target is a role, a system, a topic or a policy."""
 _PLAIN = re.compile(r"[a-z][a-z_]{0,39}")
 """What the name of a table looks like, and an id mostly does not."""

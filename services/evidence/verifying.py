@@ -58,6 +58,7 @@ class Kept:
 class Verified:
     """A log that holds."""
 
+    lines: int
     entries: int
     heads: int
     last: Head
@@ -154,7 +155,13 @@ class _Reader:
                 raise ValueError(f"its last head is signed by the stranger {_short(last.key_id)}")
             if not key.holds(last.head.at):
                 raise ValueError(f"the key {_short(last.key_id)} did not hold when it signed")
-        return Verified(entries=self.number, heads=self._heads, last=last.head, key_id=last.key_id)
+        return Verified(
+            lines=self.line,
+            entries=self.number,
+            heads=self._heads,
+            last=last.head,
+            key_id=last.key_id,
+        )
 
     def _first(self, fields: dict[str, Any]) -> int:
         announced = fields.get("last")
