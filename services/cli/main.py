@@ -11,6 +11,7 @@ from schemas.errors import TermijnError
 from services.cli import (
     agent,
     benching,
+    certificate,
     evidence,
     keys,
     looking,
@@ -61,6 +62,7 @@ for command in (
     operating.release,
     keys.keys,
     evidence.evidence,
+    certificate.certificate,
     monitoring.monitoring,
     benching.bench,
 ):

@@ -12,9 +12,11 @@ import pytest
 from services.evidence.sealing import seal
 from services.ledger import policies
 from services.ledger.database import Ledger, open_ledger
+from services.ledger.recording import record
 from services.policy import loader
 from services.vault import references
 from services.vault.keyfiles import KeyDirectory
+from tests.contract.arrivals import arrival, event, feedback
 from tests.unit.cli.conftest import Call
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -116,3 +118,29 @@ def test_a_lost_key(termijn: Call, ledger: Ledger) -> None:
     assert termijn("evidence", "rekey", *BY_ME).code == 0
     sealed(ledger)
     assert termijn("evidence", "verify").code == 0
+
+
+def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Ledger) -> None:
+    """A new directory with JSON and PDF; what is not proven is said."""
+    said = {"subject": "visitor:1", "request_id": "Q1"}
+    at = "2026-02-01T12:00:00Z"
+    arrivals = [
+        arrival(one, loader.load())
+        for one in (
+            feedback("e1", "2026-01-01T12:00:00Z"),
+            event("r1", "privacy.request-received", at, right="erasure", **said),
+            event("r2", "privacy.identity-verified", at, **said),
+        )
+    ]
+    ledger.write(lambda connection: record(connection, arrivals, loader.load(), NOW))
+    sealed(ledger)
+    for number, about in enumerate(("visitor:1", "Q1")):
+        found = termijn("certificate", about, "--to", f"c{number}")
+        assert (found.code, "are outstanding, and not certified" in found.err) == (0, True)
+        assert sorted(one.name for one in Path(f"c{number}").iterdir()) == [
+            "certificate.json",
+            "certificate.pdf",
+        ]
+    found = termijn("certificate", "visitor:2", "--to", "c9")
+    assert found.err == "termijn: visitor:2: no data of such a subject or request is known\n"
+    assert not Path("c9").exists()
