@@ -102,6 +102,14 @@ DEAD_LETTERS = Topic(
     partitions=1,
     retention_ms=24 * _DAY_MS,
 )
+# For ever: a head that is gone from here proves nothing to who reads it first.
+EVIDENCE_HEADS = Topic(
+    name="retention.evidence-heads.v1",
+    schema="evidence-head",
+    key="none",
+    partitions=1,
+    retention_ms=None,
+)
 
 SIGHTINGS = Topic(
     name="retention.sightings.v1",

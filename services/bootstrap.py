@@ -37,6 +37,8 @@ from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Patience
 from services.deleter.sight import BusSight
+from services.evidence.keeping import BusHeads, Keeping
+from services.evidence.rechecking import Recheck
 from services.fields.encrypting import FieldEncryption
 from services.fields.encrypting import check as check_fields
 from services.forwarding import Forwarder
@@ -59,15 +61,19 @@ from services.settings import Settings
 from services.status import look
 from services.tags import Tags
 from services.topics.promises import in_clear
+from services.vault import references
 from services.vault.data_keys import DataKeys, open_vault
 from services.vault.keyfiles import KeyDirectory
 from services.vault.masters import MasterFiles
+from services.vault.references import References
 from services.vault.sealing import Seal, read_key, read_or_make_key
 from services.vault.shredding import Shredder
 from services.vault.signatures import Signatures
 
 _WAIT_SECONDS = 1.0
 _PATIENCE = timedelta(seconds=2)
+_SEAL_SECONDS = 1.0
+"""Between two looks at what is to be sealed, while there is erasing to do."""
 
 
 def now() -> datetime:
@@ -86,7 +92,7 @@ class Topics:
     @property
     def all(self) -> Sequence[Topic]:
         """Every topic."""
-        mine = (catalogue.TAGGED, catalogue.DEAD_LETTERS)
+        mine = (catalogue.TAGGED, catalogue.DEAD_LETTERS, catalogue.EVIDENCE_HEADS)
         return [
             *self.business.values(),
             *mine,
@@ -183,6 +189,10 @@ class Root:
             return None
         check_fields(policy, load_schemas(*self.settings.storage.schemas))
         return FieldEncryption(policy=policy, keys=self.vault(), now=now)
+
+    def references(self) -> References:
+        """The keyed hashes of the evidence; their key is made at first use."""
+        return references.read_or_make(self.settings.keys)
 
     def signatures(self) -> Signatures:
         """What signs and verifies; on embedded defaults the keys are made at first use."""
@@ -298,7 +308,13 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 validity=timedelta(seconds=deleting.validity_seconds),
             ),
         )
-        census = Census(policy=policy)
+        keeping = Keeping(
+            ledger=ledger,
+            references=opened.references(),
+            ring=signatures.keys.private() if signatures.required else None,
+            outlet=BusHeads(sender=bus.sender(), codec=codec),
+        )
+        census, recheck = Census(policy=policy), Recheck()
 
         def measure() -> None:
             with ledger.transaction() as connection:
@@ -306,11 +322,18 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.disagreed((now() - at).total_seconds())
                 observer.looked(look(connection, policy, at, history=False))
                 observer.counted(census.step(connection, at))
+                observer.rechecked(recheck.step(connection))
 
         measuring = Measuring(measure=measure, seconds=settings.operating.measure_seconds)
+        sealing = Measuring(measure=keeping.round, seconds=_SEAL_SECONDS)
+        handled = sealed = 0
         while not stop.is_set():
             try:
                 measuring.now_and_then()
+                if handled:
+                    sealing.now_and_then()  # erasing comes first: what waits is in no hurry
+                else:
+                    sealed = keeping.round()
                 handled = deleter.round()
             except ClockDisagreement as cause:
                 observer.disagreed(cause.seconds)
@@ -322,7 +345,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             else:
                 observer.went_round()
                 observer.able()
-                if not handled:
+                if not handled and not sealed:
                     stop.wait(deleting.rest_seconds)
 
 

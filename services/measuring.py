@@ -14,7 +14,7 @@ _SHARE = 20
 class Measuring:
     """A measurement that a role's loop does beside its work."""
 
-    measure: Callable[[], None]
+    measure: Callable[[], object]
     seconds: float
     """Not sooner again than after these; after a slow one, later."""
     clock: Callable[[], float] = monotonic

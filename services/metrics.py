@@ -253,6 +253,16 @@ CATALOGUE: tuple[Metric, ...] = (
         meaning="This machine's clock minus the database's.",
     ),
     Metric(
+        name="termijn_evidence_broken",
+        kind="gauge",
+        meaning="1 where the chain of evidence does not hold: it was altered, cut, or lost.",
+    ),
+    Metric(
+        name="termijn_evidence_sealed_timestamp_seconds",
+        kind="gauge",
+        meaning="When the log of evidence got its last signed head.",
+    ),
+    Metric(
         name="termijn_agent_commands_total",
         kind="counter",
         meaning="Commands that reached an agent, by what became of them.",

@@ -13,6 +13,7 @@ import structlog
 from services.census import Counted as Holdings
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
+from services.evidence.rechecking import Rechecked
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Gap
 from services.ledger.recording import Recorded
@@ -234,6 +235,15 @@ class Observer:
         """The census of the holdings went a step further."""
         self.metrics.replace("termijn_holdings", holdings.holdings)
         self.metrics.set("termijn_holdings_counted_ratio", holdings.share)
+
+    def rechecked(self, found: Rechecked) -> None:
+        """The log of evidence was looked at once more."""
+        self.metrics.set("termijn_evidence_broken", found.broken is not None)
+        if found.sealed_at is not None:
+            sealed = found.sealed_at.timestamp()
+            self.metrics.set("termijn_evidence_sealed_timestamp_seconds", sealed)
+        if found.broken is not None:
+            self.log.error("found the evidence broken", what=found.broken)
 
     def owed(self, rights: Rights) -> None:
         """The open requests and holds were counted."""

@@ -127,7 +127,12 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
         place = ("agent", catalogue.commands(inbox.system).name, partition)
         with inbox.ledger.transaction() as connection:
             offset = positions.accept(
-                connection, place, operator=operator, reason=reason, now=bootstrap.now()
+                connection,
+                place,
+                operator=operator,
+                reason=reason,
+                now=bootstrap.now(),
+                sealed=False,
             )
     click.echo(f"goes on at offset {offset}")
 
@@ -148,7 +153,15 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
         with inbox.ledger.transaction() as connection:
             reopened = inbox.reopen(connection, since)
             now, target = bootstrap.now(), f"{inbox.system} since {as_text(since)}"
-            note(connection, "agent replay", target, operator=operator, reason=reason, now=now)
+            note(
+                connection,
+                "agent replay",
+                target,
+                operator=operator,
+                reason=reason,
+                now=now,
+                sealed=False,
+            )
     click.echo(f"{reopened} commands are carried out anew when they are repeated")
 
 

@@ -13,6 +13,7 @@ import click
 from services import bootstrap, settings
 from services.bootstrap import now
 from services.cli.forms import as_text, length, show
+from services.vault import references
 from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.keyring import Key, Keyring, NotAKey, parse
 
@@ -56,6 +57,7 @@ def list_(as_json: bool) -> None:
 def make(owner: str, encryption: bool) -> None:
     """Make the keys of OWNER (the deleter unless named) where there are none.
 
+    The deleter's come with evidence.key, under which the evidence is kept: every deleter needs the same.
     OWNER.private.jwks stays here; OWNER.jwks is what the others get. A system's team makes its own so,
     with the system's name.
     """
@@ -63,6 +65,8 @@ def make(owner: str, encryption: bool) -> None:
     ring = directory.make(owner)
     if encryption and not any(key.use == "enc" for key in ring):
         ring = directory.add_encryption(owner)
+    if owner == DELETER:
+        references.read_or_make(directory.path)
     for key in ring:
         click.echo(f"{owner}: {key.key_id} ({key.use})")
     click.echo(f"hand out {directory.public(owner).path}")

@@ -11,6 +11,8 @@ from schemas.errors import TermijnError
 from services.cli import (
     agent,
     benching,
+    certificate,
+    evidence,
     keys,
     looking,
     monitoring,
@@ -63,6 +65,8 @@ for command in (
     keys.keys,
     topics.topics,
     vault.vault,
+    evidence.evidence,
+    certificate.certificate,
     monitoring.monitoring,
     benching.bench,
 ):

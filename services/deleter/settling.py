@@ -13,7 +13,9 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, Select, and_, or_, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import journal, tables
+from schemas.events import rfc3339
+from services.ledger import evidence, journal, tables
+from services.ledger.evidence import Entry
 from services.ledger.rows import change_each, fetch, insert
 from services.ledger.states import FREED, SETTLED, Happening, IllegalTransition, State, after
 from services.policy.calendar import period
@@ -120,6 +122,7 @@ class _Batch:
         names = {answer.acknowledgement_id for answer in answers}
         self._known = {row[0] for row in fetch(connection, select(column), column, names)}
         self._kept: list[dict[str, object]] = []
+        self._happened: list[Entry] = []
 
     def settle(self, answer: Answer) -> Settled:
         """What one answer comes to; raises, and then leaves everything as it was."""
@@ -150,7 +153,13 @@ class _Batch:
             if original.state == "erased" != self._commands[original.command_id].state:
                 proof = self._now - original.created_at
         changed = [self._followed(one) for one in changed]
-        left = changed[0]
+        left, *others = changed
+        self._happened.append(_said(answer, left.state, self._now))
+        self._happened += [
+            Entry(self._now, "state", one.command_id, {"state": one.state})
+            for one in others
+            if one.state != self._commands[one.command_id].state
+        ]
         self._commands.update((one.command_id, one) for one in changed)
         self._known.add(answer.acknowledgement_id)
         self._kept.append(_row(answer, self._now))
@@ -169,6 +178,7 @@ class _Batch:
     def write(self) -> None:
         """Write what has changed."""
         insert(self._connection, tables.acknowledgement, self._kept)
+        evidence.append(self._connection, self._happened)
         pairs = [(one, self._commands[id]) for id, one in sorted(self._before.items())]
         written = [left.changes() for before, left in pairs if left != before]
         change_each(self._connection, tables.command, written)
@@ -340,3 +350,15 @@ def _row(answer: Answer, now: datetime) -> dict[str, object]:
         "at": answer.at,
         "received_at": now,
     }
+
+
+def _said(answer: Answer, state: State, now: datetime) -> Entry:
+    body = {
+        "status": answer.status,
+        "counts": dict(answer.counts),
+        "ground": answer.ground,
+        "attempt": answer.attempt,
+        "answered_at": rfc3339(answer.at),
+        "state": state,
+    }
+    return Entry(now, "answered", answer.command_id, body)

@@ -12,7 +12,8 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, Row, select, update
 
-from services.ledger import tables
+from services.ledger import evidence, tables
+from services.ledger.evidence import Entry
 from services.ledger.rows import change, fetch, insert, insert_missing, insert_or_update
 from services.ledger.states import FREED, SETTLED, Happening, State, after
 from services.policy.model import Policy
@@ -131,6 +132,13 @@ def write(
             }
         )
     insert(connection, tables.command, commands)
+    evidence.append(
+        connection,
+        [
+            Entry(now, "commanded", identity, {"records": len(draft.records)})
+            for identity, draft in zip(ids, drafts, strict=True)
+        ],
+    )
     insert(
         connection,
         tables.member,
@@ -239,7 +247,13 @@ def transition(
     states = [after(command.state, happening) for command in commands]
     by_state: defaultdict[State, list[UUID]] = defaultdict(list)
     freed = []
+    happened = []
     for command, state in zip(commands, states, strict=True):
+        if happening == "sent":
+            body = {"attempt": changes["attempt"]}
+            happened.append(Entry(now, "sent", command.command_id, body))
+        elif state != command.state and happening != "sending":
+            happened.append(Entry(now, "state", command.command_id, {"state": state}))
         if state != command.state or (changes and state not in SETTLED):
             by_state[state].append(command.command_id)
         if state in FREED and command.state not in FREED:
@@ -248,6 +262,7 @@ def transition(
         values = {**entered(state, now), **changes}
         change(connection, update(tables.command).values(values), tables.command.c.command_id, ids)
     free(connection, freed)
+    evidence.append(connection, happened)
     return states
 
 

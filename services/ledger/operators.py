@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from schemas.errors import TermijnError
-from services.ledger import tables
+from services.ledger import evidence, tables
+from services.ledger.evidence import Entry
 from services.ledger.rows import insert
 
 
@@ -26,8 +27,11 @@ def note(
     operator: str,
     reason: str,
     now: datetime,
+    sealed: bool = True,
 ) -> None:
     """Put an operator's action on record, in the transaction that does it.
+
+    With `sealed` it goes into the evidence too, which an agent's inbox does not have.
 
     Raises:
         Nameless: the operator or the reason is empty.
@@ -38,3 +42,7 @@ def note(
         raise Nameless("a reason: --reason TEXT")
     row = {"at": now, "operator": operator, "action": action, "target": target, "reason": reason}
     insert(connection, tables.operator_action, [row])
+    if not sealed:
+        return
+    body = {"operator": operator, "action": action, "target": target, "because": reason}
+    evidence.append(connection, [Entry(now, "operator", None, body)])

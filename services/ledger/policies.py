@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import clocks, tables
+from services.ledger import clocks, evidence, tables
+from services.ledger.evidence import Entry
 from services.ledger.rows import insert
 from services.policy.loader import digest, shapes
 from services.policy.model import Policy
@@ -107,3 +108,5 @@ def _write(connection: Connection, policy: Policy, now: datetime) -> None:
         "activated_at": now,
     }
     insert(connection, tables.active_policy, [row])
+    body = {name: row[name] for name in ("policy", "version", "digest")}
+    evidence.append(connection, [Entry(now, "policy", None, body)])

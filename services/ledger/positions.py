@@ -173,10 +173,11 @@ def accept(
     operator: str,
     reason: str,
     now: datetime,
+    sealed: bool = True,
 ) -> int:
     """Accept that a role (`place`: role, topic, partition) has missed what is gone, on record.
 
-    The role goes on from the first offset that is left. Returns that offset.
+    The role goes on from the first offset that is left. Returns that offset. `sealed` is as of `note`.
 
     Raises:
         NoSuchGap: none waits there.
@@ -203,7 +204,15 @@ def accept(
         )
     )
     target = f"{gap.role} {gap.log.topic}[{gap.log.partition}] {gap.expected}->{gap.low}"
-    note(connection, "gaps accept", target, operator=operator, reason=reason, now=now)
+    note(
+        connection,
+        "gaps accept",
+        target,
+        operator=operator,
+        reason=reason,
+        now=now,
+        sealed=sealed,
+    )
     return gap.low
 
 

@@ -100,6 +100,15 @@ def change(
         connection.execute(statement.where(_is_one_of(connection, column)), {"of": part})
 
 
+def remove(
+    connection: Connection, table: Table, column: Column[Any], values: Collection[Any]
+) -> None:
+    """Delete the rows whose column has one of the values, however many those are."""
+    for part in _parts(values):
+        statement = table.delete().where(_is_one_of(connection, column))
+        connection.execute(statement, {"of": part})
+
+
 def change_each(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
     """Give each row, found by its key, its own values of the other columns that are named."""
     if not rows:

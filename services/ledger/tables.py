@@ -451,3 +451,74 @@ backfill = Table(
     Column("operator", Text),
 )
 """An import of history; what it brought is not acted upon until it is released."""
+
+evidence_pending = Table(
+    "evidence_pending",
+    metadata,
+    Column(
+        "pending_id",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("at", Instant, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("command_id", Uuid),
+    Column("body", Text, nullable=False),
+)
+"""What has to go into the evidence, written by the transaction that did it; gone once it is sealed."""
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("command", LargeBinary),
+    Column("subject", LargeBinary),
+    Index(
+        "evidence_command",
+        "command",
+        postgresql_where=text("command IS NOT NULL"),
+        sqlite_where=text("command IS NOT NULL"),
+    ),
+    Index(
+        "evidence_subject",
+        "subject",
+        postgresql_where=text("subject IS NOT NULL"),
+        sqlite_where=text("subject IS NOT NULL"),
+    ),
+)
+"""The evidence: canonical JSON without personal data, each entry's hash over it and the hash before.
+
+`command` and `subject` are keyed hashes, by which whoever has the key finds the entries again.
+"""
+
+evidence_chain = Table(
+    "evidence_chain",
+    metadata,
+    Column("chain", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("key_id", Text),
+)
+"""Where the chain ends: one row, which every sealer locks. `key_id` is the key of its hashes."""
+
+evidence_head = Table(
+    "evidence_head",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, primary_key=True),
+    Column("head", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("x", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("published_at", Instant),
+    Index(
+        "evidence_head_unpublished",
+        "number",
+        postgresql_where=text("published_at IS NULL"),
+        sqlite_where=text("published_at IS NULL"),
+    ),
+)
+"""Signed heads: where the chain ended at an instant, with the public key that verifies it."""

@@ -8,11 +8,6 @@ from services.monitoring import punctuality
 from services.monitoring.pace import DAY, HOUR, MINUTE, Pace
 from services.monitoring.rules import Alert
 
-AWAITED = frozenset(
-    {"termijn_evidence_broken", "termijn_evidence_sealed_timestamp_seconds"},
-)
-"""Metrics that alerts name and the catalogue has not got yet: a test fails once it has them."""
-
 LAG_MESSAGES = 10_000
 """A role that is further behind, and stays so, does not keep up."""
 

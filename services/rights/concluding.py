@@ -9,9 +9,10 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.events import CloudEvent
-from services.ledger import journal, tables
+from services.ledger import evidence, journal, tables
+from services.ledger.evidence import Entry
 from services.ledger.keys import request_id
-from services.ledger.rows import insert_missing
+from services.ledger.rows import fetch, insert
 from services.ledger.states import OUTSTANDING
 from services.policy.model import Policy
 from services.policy.requests import Case
@@ -36,12 +37,16 @@ def conclude(connection: Connection, cases: Sequence[Case], report: Report, now:
     refused = report.refusal
     event_type = _REFUSED if refused else _ANSWERED
     said: dict[str, object] = {"reasons": _REASONS[refused]} if refused else _said(report)
-    insert_missing(
+    ids = {request_id(case.subject, case.request): case for case in cases}
+    column = tables.answer.c.request_id
+    decided = {row.request_id for row in fetch(connection, select(column), column, ids)}
+    fresh = {identity: case for identity, case in sorted(ids.items()) if identity not in decided}
+    insert(
         connection,
         tables.answer,
         [
             {
-                "request_id": request_id(case.subject, case.request),
+                "request_id": identity,
                 "subject": case.subject,
                 "request": case.request,
                 "event_type": event_type,
@@ -49,7 +54,19 @@ def conclude(connection: Connection, cases: Sequence[Case], report: Report, now:
                 "decided_at": now,
                 "published_at": None,
             }
-            for case in sorted(cases, key=lambda one: one.request)
+            for identity, case in fresh.items()
+        ],
+    )
+    evidence.append(
+        connection,
+        [
+            Entry(
+                now,
+                "concluded",
+                None,
+                {"subject": case.subject, "request": case.request, "answer": event_type, **said},
+            )
+            for case in fresh.values()
         ],
     )
 

@@ -72,19 +72,22 @@ def weigh(connection: Connection, case: Case, policy: Policy, now: datetime) -> 
     if case.verified_at is None:
         raise ValueError("a request is weighed from its verification on")
     tally = _Tally(case=case, verified_at=case.verified_at, policy=policy, now=now)
-    for rows in _chunks(connection, case.subject):
+    for rows in chunks(connection, case.subject):
         events = tagged_events(connection, {row.event_id for row in rows}, policy)
         asked = [row for row in rows if events[row.event_id].time <= case.verified_at]
-        facts = _facts(connection, case.subject, [events[row.event_id] for row in asked], policy)
-        told = _told(connection, {row.record_id for row in asked})
+        facts = facts_of(connection, case.subject, [events[row.event_id] for row in asked], policy)
+        told = told_of(connection, {row.record_id for row in asked})
         for row in asked:
             tally.add(events[row.event_id], facts, told.get(row.record_id, {}))
     return tally.weighed()
 
 
-class _Told(NamedTuple):
+class Told(NamedTuple):
     """The live command that does a step to a record."""
 
+    command_id: UUID
+    created_at: datetime
+    reason: str
     state: str
     outcome: str | None
     settled_at: datetime | None
@@ -127,7 +130,7 @@ class _Tally:
     _ways: defaultdict[_Way, _Spread] = field(default_factory=lambda: defaultdict(_Spread))
     _keeps_more: bool = False
 
-    def add(self, tagged: Tagged, facts: Known, told: Mapping[tuple[str, str], _Told]) -> None:
+    def add(self, tagged: Tagged, facts: Known, told: Mapping[tuple[str, str], Told]) -> None:
         """Add one record with what commands did to it."""
         windows = [
             window(holding, tagged.time, facts, self.policy)
@@ -183,7 +186,7 @@ class _Tally:
         windows: Sequence[Window],
         planned: Sequence[Step],
         facts: Known,
-        told: Mapping[tuple[str, str], _Told],
+        told: Mapping[tuple[str, str], Told],
     ) -> None:
         due = {step.system: step for step in planned if step.action == "erase"}
         standing = facts.standing(self.case.subject)
@@ -254,7 +257,7 @@ class _Tally:
     def _is_read_again(self, system: str) -> bool:
         return self.case.right == "erasure" and self.policy.systems[system].proof_after is not None
 
-    def _count(self, system: str, told: _Told | None) -> None:
+    def _count(self, system: str, told: Told | None) -> None:
         outcome, at = _outcome(told)
         if told and told.state == "acknowledged" and self._is_read_again(system):
             outcome, at = "under_way", told.sent_at  # said, and not proven yet
@@ -270,7 +273,7 @@ class _Tally:
         ] += 1
 
 
-def _outcome(told: _Told | None) -> tuple[Outcome, datetime | None]:
+def _outcome(told: Told | None) -> tuple[Outcome, datetime | None]:
     """How far a system is with a record, and since when."""
     if told is None:
         return "under_way", None
@@ -284,7 +287,7 @@ def _outcome(told: _Told | None) -> tuple[Outcome, datetime | None]:
     return ("silent" if told.escalated else "under_way"), told.sent_at
 
 
-def _is_done(told: _Told) -> bool:
+def _is_done(told: Told) -> bool:
     return told.state in CARRIED_OUT
 
 
@@ -296,7 +299,8 @@ def _by(pair: tuple[Any, int]) -> str:
     return repr(pair[0])
 
 
-def _chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
+def chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
+    """The records of a subject, by id, a bounded number at a time."""
     record = tables.record.c
     query = (
         select(record.record_id, record.event_id)
@@ -310,7 +314,10 @@ def _chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]
         rows = connection.execute(query.where(record.record_id > rows[-1].record_id)).all()
 
 
-def _facts(connection: Connection, subject: str, events: Sequence[Tagged], policy: Policy) -> Known:
+def facts_of(
+    connection: Connection, subject: str, events: Sequence[Tagged], policy: Policy
+) -> Known:
+    """What decides over a subject's share of these events."""
     keys = {key for one in events for key in steps.clocks(one, subject, policy)}
     found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}
@@ -318,23 +325,27 @@ def _facts(connection: Connection, subject: str, events: Sequence[Tagged], polic
     return known(connection, anchors, subjects, policy)
 
 
-def _told(
+def told_of(
     connection: Connection, records: Collection[UUID]
-) -> Mapping[UUID, Mapping[tuple[str, str], _Told]]:
+) -> Mapping[UUID, Mapping[tuple[str, str], Told]]:
     """The live commands of records, by system and step."""
     member, command = tables.member.c, tables.command.c
     query = (
         select(member.record_id, member.system, member.step, member.command_id)
-        .add_columns(command.state, command.outcome, command.settled_at)
+        .add_columns(command.created_at, command.reason, command.state)
+        .add_columns(command.outcome, command.settled_at)
         .add_columns(command.escalated_at, command.first_sent_at)
         .join(tables.command, command.command_id == member.command_id)
         .where(member.live)
     )
     rows = list(fetch(connection, query, member.record_id, records))
     grounds = _grounds(connection, {row.command_id for row in rows if row.state == "refused"})
-    found: defaultdict[UUID, dict[tuple[str, str], _Told]] = defaultdict(dict)
+    found: defaultdict[UUID, dict[tuple[str, str], Told]] = defaultdict(dict)
     for row in rows:
-        found[row.record_id][row.system, row.step] = _Told(
+        found[row.record_id][row.system, row.step] = Told(
+            command_id=row.command_id,
+            created_at=row.created_at,
+            reason=row.reason,
             state=row.state,
             outcome=row.outcome,
             settled_at=row.settled_at,

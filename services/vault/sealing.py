@@ -102,20 +102,20 @@ def read_key(path: Path) -> Seal:
     Raises:
         UnusableKey: there is none, it holds no key, or everybody on this machine may use it.
     """
-    try:
-        mode = path.stat().st_mode
-        key = base64.b64decode(path.read_text("ascii").strip(), validate=True)
-    except (OSError, ValueError) as cause:
-        raise UnusableKey(path, f"cannot be read: {cause}") from cause
-    if len(key) != _KEY_BYTES:
-        raise UnusableKey(path, f"holds no key of {_KEY_BYTES} bytes in base64")
-    if mode & _EVERYBODY:
-        raise UnusableKey(path, "is open to everybody on this machine; give it mode 0600")
-    return Seal(key)
+    return Seal(_read_secret(path))
 
 
 def read_or_make_key(path: Path) -> Seal:
     """The seal of a key file, which is made, for its owner only, where there is none.
+
+    Raises:
+        UnusableKey: it cannot be made, or what is there cannot be used.
+    """
+    return Seal(read_or_make_secret(path))
+
+
+def read_or_make_secret(path: Path) -> bytes:
+    """The 32 bytes of a key file, which is made, for its owner only, where there is none.
 
     It is there whole or not at all; of several processes that make it at once, all use the first one's.
 
@@ -128,7 +128,20 @@ def read_or_make_key(path: Path) -> Seal:
             _make_key(path)
     except OSError as cause:
         raise UnusableKey(path, f"cannot be made: {cause}") from cause
-    return read_key(path)
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        key = base64.b64decode(path.read_text("ascii").strip(), validate=True)
+    except (OSError, ValueError) as cause:
+        raise UnusableKey(path, f"cannot be read: {cause}") from cause
+    if len(key) != _KEY_BYTES:
+        raise UnusableKey(path, f"holds no key of {_KEY_BYTES} bytes in base64")
+    if mode & _EVERYBODY:
+        raise UnusableKey(path, "is open to everybody on this machine; give it mode 0600")
+    return key
 
 
 def _make_key(path: Path) -> None:

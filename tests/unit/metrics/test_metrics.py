@@ -21,6 +21,7 @@ UNITLESS = {
     "termijn_dead_letters_parked",
     "termijn_deleter_blind",
     "termijn_due_backlog",
+    "termijn_evidence_broken",
     "termijn_gaps",
     "termijn_holdings",
     "termijn_holds_open",

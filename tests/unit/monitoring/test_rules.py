@@ -86,9 +86,9 @@ def test_no_alert_is_without_both_cases(alert: Alert) -> None:
 
 
 def test_every_name_is_a_metric_of_the_catalogue() -> None:
-    """Or recorded, or awaited; what has come is awaited no more."""
+    """Or recorded."""
     asked = {name for expr in expressions() for name in metrics_of(expr)}
-    assert asked - METRICS.keys() == set(alerts.AWAITED)
+    assert asked - METRICS.keys() == set()
     recorded = {one.record for one in RECORDINGS}
     assert {name for expr in expressions() for name in recorded_of(expr)} <= recorded
 

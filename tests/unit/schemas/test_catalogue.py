@@ -7,6 +7,7 @@ import pytest
 from schemas.catalogue import (
     BUSINESS_TYPES,
     DEAD_LETTERS,
+    EVIDENCE_HEADS,
     TAGGED,
     Topic,
     acknowledgements,
@@ -32,6 +33,7 @@ def test_the_business_types_are_those_that_ship_a_schema() -> None:
         (business_topic("orders.order-placed"), "orders.order-placed.v1", "orders.order-placed", 6),
         (TAGGED, "retention.tagged.v1", "tagged", 6),
         (DEAD_LETTERS, "retention.dead-letters.v1", "dead-letter", 1),
+        (EVIDENCE_HEADS, "retention.evidence-heads.v1", "evidence-head", 1),
         (commands("crm"), "retention.commands.crm.v1", "command", 3),
         (acknowledgements("psp"), "retention.acks.psp.v1", "acknowledgement", 3),
     ],

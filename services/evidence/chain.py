@@ -1,0 +1,135 @@
+"""The chain: canonical entries, each hashed over the hash before it, and what a signed head says.
+
+An entry is one JSON object in ASCII: keys sorted by code point, no white space, other characters as
+`\\uXXXX`, whole numbers only. Its hash is
+
+    SHA-256( "termijn evidence 1" 0x00, the hash before it (32 bytes), the entry's bytes )
+
+and the hash before the first is 32 zero bytes. A head is such an object too: `at`, `hash`, `number`. It is
+signed as a message on the topic `retention.evidence-heads.v1` without a key (`services.vault.signing`).
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+
+from schemas.catalogue import EVIDENCE_HEADS
+from schemas.events import instant, rfc3339
+from services.vault.keyring import Key
+from services.vault.signing import NoSigningKey, Rings, signed_bytes
+
+GENESIS: Final = bytes(32)
+"""The hash before the first entry."""
+_DOMAIN = b"termijn evidence 1\x00"
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def canonical(value: Any) -> str:
+    """The one way in which a value of the log is written."""
+    return _JSON.encode(value)
+
+
+def link(before: bytes, entry: str) -> bytes:
+    """The hash of an entry that follows on that hash."""
+    return sha256(_DOMAIN + before + entry.encode("ascii")).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where a chain ended at an instant, UTC."""
+
+    number: int
+    """Of its last entry; 0 where there is none."""
+    hash: bytes
+    at: datetime
+
+    def text(self) -> str:
+        """What is signed."""
+        return canonical({"at": rfc3339(self.at), "hash": self.hash.hex(), "number": self.number})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedHead:
+    """A head with its signature, and the public key (Ed25519, base64url) that verifies it."""
+
+    head: Head
+    key_id: str
+    x: str
+    signature: bytes
+
+    def line(self) -> str:
+        """The head as one line of JSON, without its public key: for an export, or to keep elsewhere."""
+        return canonical(
+            {
+                "head": json.loads(self.head.text()),
+                "key_id": self.key_id,
+                "signature": base64url(self.signature),
+            }
+        )
+
+
+def sign(head: Head, ring: Rings) -> SignedHead:
+    """Sign a head with the newest key that holds at its instant.
+
+    Raises:
+        NoSigningKey: there is none.
+    """
+    key = ring().newest("sig", head.at)
+    if key is None or key.signs is None:
+        raise NoSigningKey
+    signature = key.signs.sign(_signed(head.text()))
+    return SignedHead(head=head, key_id=key.key_id, x=key.x, signature=signature)
+
+
+def verify(head: Head, signature: bytes, key: Key) -> None:
+    """Make sure that a key has signed exactly this head.
+
+    Raises:
+        InvalidSignature: it has not.
+    """
+    if key.verifies is None:
+        raise ValueError("an encryption key signs nothing")
+    key.verifies.verify(signature, _signed(head.text()))
+
+
+def head_of(fields: Any) -> Head:
+    """The head that such an object describes.
+
+    Raises:
+        ValueError, MalformedEvent: it describes none.
+    """
+    if not isinstance(fields, dict) or fields.keys() != {"at", "hash", "number"}:
+        raise ValueError("its head is not one")
+    number, text, at = fields["number"], fields["hash"], fields["at"]
+    if type(number) is not int or number < 0 or type(text) is not str or type(at) is not str:
+        raise ValueError("its head is not one")
+    head = Head(number=number, hash=bytes.fromhex(text), at=instant(at))
+    if canonical(fields) != head.text():
+        raise ValueError("its head is not written as it should be")
+    return head
+
+
+def base64url(data: bytes) -> str:
+    """Bytes as base64url without padding."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def from_base64url(text: str) -> bytes:
+    """The bytes of such text.
+
+    Raises:
+        ValueError: it is not exactly what `base64url` writes.
+    """
+    data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if base64url(data) != text:
+        raise ValueError("is no base64url")
+    return data
+
+
+def _signed(text: str) -> bytes:
+    return signed_bytes(EVIDENCE_HEADS.name, None, text.encode("ascii"))

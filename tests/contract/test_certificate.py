@@ -1,0 +1,260 @@
+"""Certificates: what is proven is certified, with the entries that back it; all else is outstanding.
+
+Each on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.deleter.proving import prove
+from services.evidence.accounting import NoErasure, NothingKnown, account
+from services.evidence.certificate import Certificate, as_json
+from services.evidence.exporting import NoHead
+from services.evidence.paper import files, page
+from services.evidence.sealing import seal
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.policy.model import Policy
+from services.policy.requests import Case
+from services.rights.answering import cases_of
+from services.vault.keyring import Keyring, new_key
+from services.vault.references import References
+from tests.contract.arrivals import event, feedback, invoice, order, signed_up, terminated
+from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep, take
+
+REFERENCES = References(bytes(32))
+RING = Keyring((new_key(),))
+JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-06-01T00:00:00Z"
+THEN = instant(DUE)
+
+
+def sealed(ledger: Ledger) -> None:
+    """With a head over all of it."""
+    with ledger.transaction() as connection:
+        seal(connection, REFERENCES, lambda: RING, THEN, head_every=timedelta(microseconds=1))
+
+
+def carried_out(ledger: Ledger, proven: Sequence[str], policy: Policy = POLICY) -> None:
+    """Sweep at `DUE` and let every system answer; these prove it as well."""
+    bus = Bus()
+    for identity in sweep(ledger, DUE):
+        post(ledger, bus, DUE)
+        answer(ledger, identity, "done", DUE, counts={"rows": 1}, policy=policy)
+    checks = ledger.write(lambda connection: prove(connection, policy, THEN, limit=99)).verifies
+    post(ledger, bus, DUE)
+    for check in checks:
+        [row] = rows(ledger, tables.command, command_id=check)
+        if row.system in proven:
+            answer(ledger, check, "done", DUE, counts={"rows": 0}, policy=policy)
+
+
+def certified(
+    ledger: Ledger, subject: str, case: Case | None = None, policy: Policy = POLICY
+) -> Certificate:
+    """The certificate at `DUE`."""
+    with ledger.transaction() as connection:
+        return account(connection, subject, policy, REFERENCES, THEN, case)
+
+
+def test_what_was_read_again_is_certified(ledger: Ledger) -> None:
+    """With the entry that says so, and the head behind it."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    carried_out(ledger, ["website"])
+    sealed(ledger)
+    found = certified(ledger, "visitor:1")
+    [line] = found.erased
+    assert (line.system, line.type, line.records) == ("website", "website.feedback-given", 1)
+    assert (line.proof, line.articles) == ("read_again", ("GDPR 5(1)(e), 17(1)(a)",))
+    assert (found.kept, found.outstanding, found.recipients) == ((), (), ("website",))
+    [backing] = line.evidence
+    [entry] = rows(ledger, tables.evidence, number=backing.number)
+    assert json.loads(entry.entry)["state"] == "erased"
+    assert backing.hash == entry.hash.hex()
+    assert found.head.head.number >= backing.number
+    assert found.reference == REFERENCES.of("subject", "visitor:1").hex()
+
+
+def test_what_is_not_proven_is_outstanding(ledger: Ledger) -> None:
+    """Said and not read again is not enough; what is not due is kept."""
+    take(ledger, [order("e1", JOINED)], JOINED)
+    carried_out(ledger, [])
+    sealed(ledger)
+    found = certified(ledger, "consumer:1")
+    assert [(one.system, one.proof) for one in found.erased] == [("psp", "notified")]
+    assert [(one.system, one.action, one.why) for one in found.outstanding] == [
+        ("orders", "erase", "not_proven"),
+        ("research", "pseudonymise", "not_proven"),
+    ]
+    assert {(one.system, one.why) for one in found.kept} == {
+        ("accounting", "basis"),
+        ("research", "basis"),
+    }
+
+
+def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Ledger) -> None:
+    """The payment provider answers for itself (GDPR 17(2), 19)."""
+    take(ledger, [order("e1", JOINED), order("e2", JOINED, consumer="2")], JOINED)
+    found = [
+        (row.subject, row.command_id)
+        for identity in sweep(ledger, DUE)
+        for row in rows(ledger, tables.command, command_id=identity)
+        if row.system == "psp"
+    ]
+    post(ledger, Bus(), DUE)
+    for subject, identity in found:
+        answer(ledger, identity, "done" if subject == "consumer:1" else "refused", DUE)
+    sealed(ledger)
+    [told] = [one for one in certified(ledger, "consumer:1").erased if one.system == "psp"]
+    assert told.proof == "notified"
+    other = certified(ledger, "consumer:2")
+    assert [one.system for one in other.erased] == []
+    assert ("psp", "refused") in {(one.system, one.why) for one in other.kept}
+
+
+def test_a_system_that_cannot_read_again_attests(ledger: Ledger) -> None:
+    """And is shown so."""
+    systems = {**POLICY.systems, "website": replace(POLICY.systems["website"], reread="attested")}
+    policy = replace(POLICY, systems=systems)
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    carried_out(ledger, [], policy)
+    sealed(ledger)
+    [line] = certified(ledger, "visitor:1", policy=policy).erased
+    assert line.proof == "attested"
+
+
+def test_what_is_not_sealed_yet_is_not_certified(ledger: Ledger) -> None:
+    """Nothing would prove it."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    sealed(ledger)
+    carried_out(ledger, ["website"])
+    found = certified(ledger, "visitor:1")
+    assert found.erased == ()
+    assert [(one.system, one.why) for one in found.outstanding] == [("website", "unsealed")]
+
+
+def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Ledger) -> None:
+    """The invoice of a customer who has left stays for the tax authority."""
+    take(ledger, [signed_up("e0", JOINED), invoice("e1", JOINED), terminated("e2", ENDED)], JOINED)
+    systems = list(POLICY.systems)
+    carried_out(ledger, systems)
+    sealed(ledger)
+    found = certified(ledger, "customer:1")
+    kept = [one for one in found.kept if one.system == "accounting"]
+    assert [(one.type, one.purpose, one.until) for one in kept] == [
+        ("billing.invoice-issued", "legal_compliance", instant("2027-12-31T23:00:00Z"))
+    ]
+    assert ("crm", "billing.invoice-issued") in {(one.system, one.type) for one in found.erased}
+    assert found.outstanding == ()
+
+
+def test_what_is_under_a_hold_is_kept_for_it(ledger: Ledger) -> None:
+    """Also what is due."""
+    fields = {"subject": "visitor:1", "hold_id": "H", "ground": "legal_claim"}
+    hold = event("h1", "privacy.hold-placed", JOINED, **fields)
+    take(ledger, [feedback("e1", JOINED), hold], JOINED)
+    sealed(ledger)
+    found = certified(ledger, "visitor:1")
+    assert {(one.system, one.why, one.article) for one in found.kept if one.type[0] == "w"} == {
+        ("website", "hold", "GDPR 17(3)(e)")
+    }
+
+
+def test_due_and_not_commanded_is_outstanding(ledger: Ledger) -> None:
+    """Nobody was told yet."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    sealed(ledger)
+    assert [one.why for one in certified(ledger, "visitor:1").outstanding] == ["not_told"]
+
+
+class TestRequests:
+    """A certificate of one request for erasure is about what it could ask for."""
+
+    def asked(self, ledger: Ledger, right: str = "erasure") -> Case:
+        """A request that is verified."""
+        about = {"subject": "visitor:1", "request_id": "Q1"}
+        take(
+            ledger,
+            [
+                feedback("e1", "2022-05-01T12:00:00Z"),
+                event(
+                    "r1", "privacy.request-received", "2022-05-02T12:00:00Z", right=right, **about
+                ),
+                event("r2", "privacy.identity-verified", "2022-05-03T12:00:00Z", **about),
+                feedback("e2", "2022-05-04T12:00:00Z"),
+            ],
+            DUE,
+        )
+        with ledger.transaction() as connection:
+            [case] = cases_of(connection, "visitor:1", POLICY)
+        return case
+
+    def test_what_is_later_is_not_part_of_it(self, ledger: Ledger) -> None:
+        """One record of feedback was there when it was verified."""
+        case = self.asked(ledger)
+        carried_out(ledger, ["website"])
+        sealed(ledger)
+        found = certified(ledger, "visitor:1", case)
+        lines = [one for one in found.erased if one.type == "website.feedback-given"]
+        assert [(one.system, one.records, one.articles) for one in lines] == [
+            ("website", 1, ("GDPR 17(1), 19",))
+        ]
+        assert found.request == "Q1"
+
+    def test_another_right_erases_nothing(self, ledger: Ledger) -> None:
+        """There is nothing to certify."""
+        case = self.asked(ledger, "access")
+        sealed(ledger)
+        with pytest.raises(NoErasure, match="asks for access"):
+            certified(ledger, "visitor:1", case)
+
+
+def test_nobody_that_is_known(ledger: Ledger) -> None:
+    """A name that was written wrongly certifies nothing."""
+    sealed(ledger)
+    with pytest.raises(NothingKnown):
+        certified(ledger, "visitor:2")
+
+
+def test_without_a_head_there_is_none(ledger: Ledger) -> None:
+    """Nothing would back it."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    with pytest.raises(NoHead):
+        certified(ledger, "visitor:1")
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_the_files(ledger: Ledger, language: Any) -> None:
+    """JSON with everything, a PDF, and no markup from what systems say."""
+    take(ledger, [order("e1", JOINED, consumer="<b>K1</b>")], JOINED)
+    carried_out(ledger, list(POLICY.systems))
+    sealed(ledger)
+    found = certified(ledger, "consumer:<b>K1</b>")
+    made = files(found, language)
+    content = json.loads(as_json(found))
+    assert content["complete"] is True
+    assert {one["system"] for one in content["recipients"]} == set(found.recipients)
+    assert content["recipients"][0]["owner"]
+    assert content["head"]["head"]["number"] == found.head.head.number
+    assert made["certificate.pdf"].startswith(b"%PDF")
+    assert "<b>K1" not in page(found, language)
+
+
+def test_a_long_list_of_entries_fits_on_paper(ledger: Ledger) -> None:
+    """Hundreds of commands: the page names some, the JSON all."""
+    at: datetime = THEN
+    take(ledger, [feedback(f"e{n}", JOINED) for n in range(3)], JOINED)
+    carried_out(ledger, ["website"])
+    sealed(ledger)
+    found = certified(ledger, "visitor:1")
+    [line] = found.erased
+    many = replace(line, evidence=line.evidence * 200)
+    long = replace(found, erased=(many,), at=at)
+    assert "and 192 others" in page(long, "en")
+    assert files(long, "en")["certificate.pdf"].startswith(b"%PDF")

@@ -1,0 +1,466 @@
+"""Evidence: what the journal does is in the log once, chained, without personal data.
+
+Each on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete, insert, select, update
+
+from services.deleter.proving import prove, restored
+from services.deleter.settling import close
+from services.evidence.chain import GENESIS, link
+from services.evidence.exporting import NoHead, lines
+from services.evidence.rechecking import Recheck
+from services.evidence.sealing import NOTHING, OtherReferences, Sealed, rekey, seal
+from services.evidence.verifying import Verified, check
+from services.ledger import evidence, journal, operators, policies, tables
+from services.ledger.database import Ledger
+from services.vault.keyring import Keyring, new_key
+from services.vault.references import References
+from tests.contract.arrivals import feedback, invoice, reinstated, signed_up, terminated
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    answer,
+    crash,
+    instant,
+    later,
+    post,
+    rows,
+    sweep,
+    take,
+)
+
+REFERENCES = References(bytes(32))
+RING = Keyring((new_key(),))
+JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
+FAR = "2060-01-01T00:00:00Z"
+THEN = instant(FAR)
+
+
+def sealed(ledger: Ledger, now: datetime = THEN, limit: int = 5_000) -> Sealed:
+    """What one look comes to."""
+    return ledger.write(
+        lambda connection: seal(
+            connection,
+            REFERENCES,
+            lambda: RING,
+            now,
+            limit=limit,
+            head_every=timedelta(microseconds=1),
+        )
+    )
+
+
+def entries(ledger: Ledger) -> list[dict[str, Any]]:
+    """The log, in order."""
+    return [json.loads(row.entry) for row in rows(ledger, tables.evidence)]
+
+
+def told(ledger: Ledger) -> list[tuple[str, str | None]]:
+    """What the log tells of commands: kinds and states, in order."""
+    return [
+        (one["kind"], one.get("state", one.get("action")))
+        for one in entries(ledger)
+        if "command" in one
+    ]
+
+
+def verified(ledger: Ledger) -> Verified:
+    """The log as it would be exported."""
+    return check([f"{line}\n".encode() for line in lines(ledger)])
+
+
+def erased(ledger: Ledger, bus: Bus) -> UUID:
+    """An erasure of one record that is proven."""
+    take(ledger, [feedback("e1", JOINED)], JOINED)
+    (identity,) = sweep(ledger, FAR)
+    post(ledger, bus, FAR)
+    answer(ledger, identity, "done", FAR, counts={"rows": 1, "Jan Jansen": 2})
+    [verify] = ledger.write(
+        lambda connection: prove(connection, POLICY, instant(FAR), limit=9)
+    ).verifies
+    post(ledger, bus, FAR)
+    answer(ledger, verify, "done", FAR, counts={"rows": 0})
+    return identity
+
+
+class TestEntries:
+    """Each change of the journal has one entry."""
+
+    def test_an_erasure_from_decision_to_proof(self, ledger: Ledger) -> None:
+        """Decided, sent, answered, and the same for its check, whose answer proves it."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        assert told(ledger) == [
+            ("commanded", "erase"),
+            ("sent", None),
+            ("answered", "acknowledged"),
+            ("commanded", "verify"),
+            ("sent", None),
+            ("answered", "acknowledged"),
+            ("state", "erased"),
+        ]
+
+    def test_a_decision_says_why(self, ledger: Ledger) -> None:
+        """System, purposes, rules, article and policy in clear; whose data it is as a keyed hash."""
+        identity = erased(ledger, Bus())
+        sealed(ledger)
+        [decision] = [one for one in entries(ledger) if one.get("action") == "erase"]
+        assert decision["command"] == REFERENCES.of("command", str(identity)).hex()
+        assert decision["subject"] == REFERENCES.of("subject", "visitor:1").hex()
+        assert (decision["system"], decision["records"]) == ("website", 1)
+        assert decision["rules"] == ["D5"]
+        assert decision["purposes"] == ["website_experience"]
+        assert decision["article"] == "GDPR 5(1)(e), 17(1)(a)"
+        assert decision["policy_version"] == POLICY.version
+
+    def test_what_a_system_wrote_names_nobody(self, ledger: Ledger) -> None:
+        """Counts under a name that is no table's are added up; nothing of a subject is in the log."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        [done] = [one for one in entries(ledger) if one.get("counts", {}).get("rows") == 1]
+        assert done["counts"] == {"rows": 1, "other": 2}
+        everything = json.dumps(entries(ledger))
+        assert "visitor" not in everything
+        assert "Jan" not in everything
+
+    def test_an_operator_and_the_reason_are_keyed(self, ledger: Ledger) -> None:
+        """The action is in clear, and what it was done to where that is no person's."""
+        at = instant(FAR)
+        for action, target in (("pause", "system:crm"), ("dead-letters discard", "a7")):
+            with ledger.transaction() as connection:
+                reason = "customer:K1 asked"
+                operators.note(connection, action, target, operator="Jan", reason=reason, now=at)
+        sealed(ledger)
+        first, second = (one for one in entries(ledger) if one["kind"] == "operator")
+        assert (first["action"], first["target"]) == ("pause", "system:crm")
+        assert first["operator"] == REFERENCES.of("text", "Jan").hex()
+        assert second["target"] == REFERENCES.of("text", "a7").hex()
+        assert "K1" not in json.dumps([first, second])
+
+    def test_the_active_policy(self, ledger: Ledger) -> None:
+        """Its first use is on record, and no later one."""
+        for _ in range(2):
+            ledger.write(lambda connection: policies.ensure(connection, POLICY, instant(FAR)))
+        sealed(ledger)
+        [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
+        assert (one["policy"], one["version"]) == (POLICY.policy, POLICY.version)
+
+    def test_a_customer_who_comes_back(self, ledger: Ledger) -> None:
+        """What was out is recalled by another command; what was not is cancelled."""
+        take(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], JOINED)
+        found = sweep(ledger, FAR)
+        post(ledger, Bus(), FAR, limit=1)
+        take(ledger, [reinstated("e3", BACK)], FAR)
+        sealed(ledger)
+        kinds = Counter(told(ledger))
+        assert kinds["commanded", "erase"] == len(found)
+        assert kinds["state", "recalling"] == kinds["commanded", "recall"] == 1
+        assert kinds["state", "cancelled"] == len(found) - 1
+
+    def test_given_up_and_repeated_after_a_restore(self, ledger: Ledger) -> None:
+        """Both are changes of the journal."""
+        proven = erased(ledger, Bus())
+        ledger.write(
+            lambda connection: restored(connection, "website", instant(JOINED), instant(FAR))
+        )
+        again = ledger.write(
+            lambda connection: prove(connection, POLICY, instant(FAR), limit=9)
+        ).repeated
+        ledger.write(lambda connection: close(connection, again[0], instant(FAR)))
+        sealed(ledger)
+        changes = [
+            (one["command"], one["state"]) for one in entries(ledger) if one["kind"] == "state"
+        ]
+        assert changes[-2:] == [
+            (REFERENCES.of("command", str(proven)).hex(), "reopened"),
+            (REFERENCES.of("command", str(again[0])).hex(), "closed"),
+        ]
+
+    def test_each_attempt_is_one(self, ledger: Ledger) -> None:
+        """A repetition is not a change of state, and is on record."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        sweep(ledger, FAR)
+        post(ledger, Bus(), FAR)
+        post(ledger, Bus(), later(FAR, minutes=2))
+        sealed(ledger)
+        assert [one["attempt"] for one in entries(ledger) if one["kind"] == "sent"] == [1, 2]
+
+    def test_an_answer_that_is_repeated_is_not(self, ledger: Ledger) -> None:
+        """It counts once."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = sweep(ledger, FAR)
+        post(ledger, Bus(), FAR)
+        for _ in range(2):
+            answer(ledger, identity, "failed", FAR, name="same")
+        sealed(ledger)
+        assert [one["kind"] for one in entries(ledger)].count("answered") == 1
+
+    def test_a_transaction_that_is_rolled_back_leaves_nothing(self, ledger: Ledger) -> None:
+        """Neither a command nor a word of it."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = sweep(ledger, FAR)
+        [row] = rows(ledger, tables.command, command_id=identity)
+        before = len(rows(ledger, tables.evidence_pending))
+        crash(
+            ledger,
+            lambda connection: journal.transition(connection, [row], "close", instant(FAR)),
+        )
+        assert len(rows(ledger, tables.evidence_pending)) == before
+
+
+class TestSealing:
+    """Entries get consecutive numbers and hashes that follow on each other."""
+
+    def test_the_chain(self, ledger: Ledger) -> None:
+        """The first entry names the key of the references; each hash is over the one before."""
+        erased(ledger, Bus())
+        assert sealed(ledger).entries == 8
+        before = GENESIS
+        for expected, row in enumerate(rows(ledger, tables.evidence), start=1):
+            assert row.number == expected == json.loads(row.entry)["n"]
+            assert row.hash == link(before, row.entry)
+            before = row.hash
+        assert entries(ledger)[0]["key"] == REFERENCES.key_id
+        assert rows(ledger, tables.evidence_pending) == []
+
+    def test_in_parts_it_is_the_same_chain(self, ledger: Ledger) -> None:
+        """However little one transaction seals."""
+        erased(ledger, Bus())
+        counts = [sealed(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
+        assert counts == [4, 3, 1, 0]
+        assert verified(ledger).entries == 8
+
+    def test_a_crash_changes_nothing(self, ledger: Ledger) -> None:
+        """What was not sealed waits."""
+        erased(ledger, Bus())
+        crash(
+            ledger,
+            lambda connection: seal(connection, REFERENCES, lambda: RING, instant(FAR)),
+        )
+        assert (len(rows(ledger, tables.evidence)), sealed(ledger).entries) == (0, 8)
+
+    def test_a_head_is_signed_once_it_is_time(self, ledger: Ledger) -> None:
+        """At once, then after ten seconds if anything came, and every hour if nothing did."""
+        erased(ledger, Bus())
+
+        def look(at: Any) -> bool:
+            with ledger.transaction() as connection:
+                return seal(connection, REFERENCES, lambda: RING, at).head is not None
+
+        assert look(instant(FAR))
+        assert not look(later(FAR, minutes=59))
+        assert look(later(FAR, minutes=60))
+        take(ledger, [feedback("e2", JOINED)], FAR)
+        sweep(ledger, later(FAR, minutes=61))
+        assert look(later(FAR, minutes=61))
+        assert not look(later(FAR, minutes=61, seconds=9))
+
+    def test_an_empty_log_has_no_head(self, ledger: Ledger) -> None:
+        """Nothing was sealed yet, and there is nothing to export."""
+        with pytest.raises(NoHead):
+            list(lines(ledger))
+
+    def test_without_a_key_the_log_goes_on_unsigned(self, ledger: Ledger) -> None:
+        """Signing is off, or no key holds: nothing is lost, and there is no head."""
+        erased(ledger, Bus())
+        for ring in (None, Keyring):
+            with ledger.transaction() as connection:
+                found = seal(connection, REFERENCES, ring, instant(FAR))
+            assert found.head is None
+        assert len(entries(ledger)) == 8
+
+    def test_another_key_of_references_is_refused(self, ledger: Ledger) -> None:
+        """Else nobody would find a subject again; a rekeyed log says so and goes on."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        other = References(b"\1" * 32)
+        with ledger.transaction() as connection, pytest.raises(OtherReferences, match="rekey"):
+            seal(connection, other, None, instant(FAR))
+        ledger.write(rekey)
+        ledger.write(lambda connection: policies.ensure(connection, POLICY, instant(FAR)))
+        with ledger.transaction() as connection:
+            seal(connection, other, lambda: RING, later(FAR, hours=1))
+        assert [one["key"] for one in entries(ledger) if one["kind"] == "key"] == [
+            REFERENCES.key_id,
+            other.key_id,
+        ]
+        assert verified(ledger).entries == 10
+
+
+def _nothing(_: Ledger) -> None:
+    pass
+
+
+def _altered(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        row = connection.execute(select(tables.evidence).where(tables.evidence.c.number == 3)).one()
+        other = row.entry.replace('"attempt":1', '"attempt":2')
+        assert other != row.entry
+        connection.execute(
+            update(tables.evidence).where(tables.evidence.c.number == 3).values(entry=other)
+        )
+
+
+def _taken_out(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        connection.execute(delete(tables.evidence).where(tables.evidence.c.number == 3))
+
+
+def _cut(ledger: Ledger) -> None:
+    """The last entry is gone, and the chain says so too."""
+    with ledger.transaction() as connection:
+        connection.execute(delete(tables.evidence).where(tables.evidence.c.number == 8))
+        row = connection.execute(select(tables.evidence).where(tables.evidence.c.number == 7)).one()
+        connection.execute(update(tables.evidence_chain).values(number=7, hash=row.hash))
+
+
+def _cut_with_its_head(ledger: Ledger) -> None:
+    _cut(ledger)
+    with ledger.transaction() as connection:
+        connection.execute(delete(tables.evidence_head))
+
+
+def _rewritten(ledger: Ledger) -> None:
+    """Everything from an entry on is hashed anew, and nothing is signed."""
+    _altered(ledger)
+    with ledger.transaction() as connection:
+        before = GENESIS
+        column = tables.evidence.c
+        for row in connection.execute(select(tables.evidence).order_by(column.number)).all():
+            before = link(before, row.entry)
+            connection.execute(
+                update(tables.evidence).where(column.number == row.number).values(hash=before)
+            )
+        connection.execute(update(tables.evidence_chain).values(hash=before))
+
+
+class TestTampering:
+    """Whatever is done to the tables, the next look finds it."""
+
+    @pytest.mark.parametrize("tamper", [_altered, _taken_out, _cut, _rewritten])
+    def test_it_is_found(self, ledger: Ledger, tamper: Callable[[Ledger], None]) -> None:
+        """By a deleter that starts after it as well, and by an export."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        tamper(ledger)
+        with ledger.transaction() as connection:
+            assert Recheck().step(connection).broken
+
+    def test_a_tail_cut_with_its_heads_is_found_by_who_saw_it(self, ledger: Ledger) -> None:
+        """A deleter that runs remembers where the chain was."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        recheck = Recheck()
+        with ledger.transaction() as connection:
+            assert recheck.step(connection).broken is None
+        _cut_with_its_head(ledger)
+        with ledger.transaction() as connection:
+            assert Recheck().step(connection).broken is None
+            assert (
+                recheck.step(connection).broken == "entry 8 and those before it are gone, back to 7"
+            )
+
+    def test_a_log_that_was_not_tampered_with_holds(self, ledger: Ledger) -> None:
+        """Look after look, in pieces, while it grows."""
+        recheck = Recheck(piece=3)
+        erased(ledger, Bus())
+        for number in range(8):
+            take(ledger, [invoice(f"i{number}", JOINED, customer=str(number))], FAR)
+            sealed(ledger, limit=2)
+            with ledger.transaction() as connection:
+                assert recheck.step(connection).broken is None
+
+    def test_what_is_far_from_the_end_is_found_in_time(self, ledger: Ledger) -> None:
+        """Each look takes the next piece, and stays with the one that does not hold."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        recheck = Recheck(piece=2)
+        _altered(ledger)
+        found = []
+        for _ in range(3):
+            with ledger.transaction() as connection:
+                found.append(recheck.step(connection).broken)
+        assert found == [None, "entry 3 was altered", "entry 3 was altered"]
+
+
+def test_many_sealers_make_one_chain(postgres_ledger: Ledger) -> None:
+    """While others write: consecutive numbers, each entry once, whatever commits when."""
+    ledger = postgres_ledger
+    at = instant(FAR)
+
+    def write(writer: int) -> None:
+        for number in range(20):
+            body = {
+                "operator": "x",
+                "action": "pause",
+                "target": f"{writer}-{number}",
+                "because": "y",
+            }
+            entry = evidence.Entry(at, "operator", None, body)
+            with ledger.transaction() as connection:
+                evidence.append(connection, [entry])
+
+    def keep_sealing(_: int) -> int:
+        return sum(
+            ledger.write(
+                lambda connection: seal(
+                    connection, REFERENCES, lambda: RING, at, limit=7, head_every=timedelta(days=1)
+                )
+            ).entries
+            for _ in range(60)
+        )
+
+    with ThreadPoolExecutor(6) as pool:
+        writing = [pool.submit(write, one) for one in range(3)]
+        sealing = [pool.submit(keep_sealing, one) for one in range(3)]
+        for task in writing + sealing:
+            task.result()
+    while sealed(ledger).entries:
+        pass
+    targets = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
+    assert sorted(targets) == sorted(f"{w}-{n}" for w in range(3) for n in range(20))
+    with ledger.transaction() as connection:
+        assert Recheck().step(connection).broken is None
+
+
+def test_what_commits_later_gets_a_later_number(postgres_ledger: Ledger) -> None:
+    """Although its place in the queue was taken first."""
+    ledger = postgres_ledger
+    rows_of = [
+        {"at": instant(FAR), "kind": "operator", "command_id": None, "body": json.dumps(body)}
+        for body in (
+            {"operator": "x", "action": "pause", "target": "slow", "because": "y"},
+            {"operator": "x", "action": "pause", "target": "fast", "because": "y"},
+        )
+    ]
+    slow = ledger.engine.connect()
+    transaction = slow.begin()
+    slow.execute(insert(tables.evidence_pending), rows_of[:1])
+    with ledger.transaction() as connection:
+        connection.execute(insert(tables.evidence_pending), rows_of[1:])
+    sealed(ledger)
+    transaction.commit()
+    slow.close()
+    sealed(ledger)
+    found = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
+    assert found == ["fast", "slow"]
+
+
+def test_a_second_sealer_does_not_wait(postgres_ledger: Ledger) -> None:
+    """While one is at it there is nothing to do for another."""
+    sealed(postgres_ledger)
+    with postgres_ledger.transaction() as connection:
+        seal(connection, REFERENCES, None, instant(FAR))
+        assert sealed(postgres_ledger) == NOTHING

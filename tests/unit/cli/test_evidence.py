@@ -1,0 +1,146 @@
+"""`termijn evidence`: what an operator and an auditor do with the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.evidence.sealing import seal
+from services.ledger import policies
+from services.ledger.database import Ledger, open_ledger
+from services.ledger.recording import record
+from services.policy import loader
+from services.vault import references
+from services.vault.keyfiles import KeyDirectory
+from tests.contract.arrivals import arrival, event, feedback
+from tests.unit.cli.conftest import Call
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BY_ME = ("--operator", "night-shift", "--reason", "a test")
+
+
+@pytest.fixture
+def ledger(termijn: Call) -> Iterator[Ledger]:
+    """A ledger where the commands look for it, with keys."""
+    assert termijn("ledger", "migrate").code == 0
+    assert termijn("keys", "make").code == 0
+    with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
+        yield opened
+
+
+def sealed(ledger: Ledger, at: datetime = NOW) -> None:
+    """What a deleter does."""
+    keys = Path(".termijn", "keys")
+    ring = KeyDirectory(path=keys).private()
+    ledger.write(
+        lambda connection: policies.ensure(connection, loader.load(), at),
+    )
+    ledger.write(
+        lambda connection: seal(connection, references.read_or_make(keys), ring, at),
+    )
+
+
+def test_an_export_verifies_without_a_ledger(termijn: Call, ledger: Ledger, tmp_path: Path) -> None:
+    """By the keys that were handed out and a head that was kept; nothing else is needed."""
+    sealed(ledger)
+    Path("head.json").write_text(termijn("evidence", "head").out)
+    assert termijn("evidence", "export", "log.jsonl").out == "log.jsonl: 5 lines\n"
+    Path(".termijn", "ledger.sqlite").unlink()
+    found = termijn(
+        "evidence", "verify", "log.jsonl", "--keys", ".termijn/keys", "--head", "head.json"
+    )
+    assert (found.code, found.err) == (0, "")
+    assert found.out.startswith("2 entries hold, up to 2026-03-01T12:00:00Z: 1 heads are signed")
+
+
+def test_keys_that_came_along_are_called_that(termijn: Call, ledger: Ledger) -> None:
+    """It holds, and by itself proves nothing against who wrote it."""
+    sealed(ledger)
+    termijn("evidence", "export", "log.jsonl")
+    assert "the keys came with the log" in termijn("evidence", "verify", "log.jsonl").err
+
+
+def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Ledger) -> None:
+    """With the line, and the last entry that holds."""
+    sealed(ledger)
+    termijn("evidence", "export", "log.jsonl")
+    text = Path("log.jsonl").read_text()
+    Path("log.jsonl").write_text(text.replace("optimum-pos", "optimum-sop"))
+    found = termijn("evidence", "verify", "log.jsonl")
+    assert (found.code, found.out) == (1, "")
+    assert found.err == (
+        "termijn: line 4, after entry 1: its hash does not follow from it and what stands before it\n"
+    )
+
+
+def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Ledger) -> None:
+    """It may be all that proves something."""
+    sealed(ledger)
+    Path("log.jsonl").write_text("older")
+    assert termijn("evidence", "export", "log.jsonl").code == 1
+    assert Path("log.jsonl").read_text() == "older"
+
+
+def test_the_ledgers_own_log(termijn: Call, ledger: Ledger) -> None:
+    """Without a file; what no head stands behind yet counts too."""
+    sealed(ledger)
+    ledger.write(lambda connection: None)
+    assert termijn("evidence", "verify").out.startswith("2 entries hold")
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql("UPDATE evidence_chain SET number = 1")
+    found = termijn("evidence", "verify")
+    assert (found.code, found.err) == (
+        1,
+        "termijn: line 6, after entry 2: a head was signed over entry 2, and the last is 1\n",
+    )
+
+
+@pytest.mark.parametrize("command", [("head",), ("export", "log.jsonl"), ("verify",)])
+def test_before_anything_was_sealed(
+    termijn: Call, ledger: Ledger, command: tuple[str, ...]
+) -> None:
+    """One line says what is missing, and no file is begun."""
+    found = termijn("evidence", *command)
+    assert found.err == "termijn: the log has no signed head yet; a running deleter signs one\n"
+    assert not Path("log.jsonl").exists()
+
+
+def test_a_lost_key(termijn: Call, ledger: Ledger) -> None:
+    """The log goes on under another, once somebody with a name says so."""
+    sealed(ledger)
+    Path(".termijn", "keys", "evidence.key").unlink()
+    with pytest.raises(Exception, match="termijn evidence rekey"):
+        sealed(ledger)
+    assert termijn("evidence", "rekey", *BY_ME).code == 0
+    sealed(ledger)
+    assert termijn("evidence", "verify").code == 0
+
+
+def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Ledger) -> None:
+    """A new directory with JSON and PDF; what is not proven is said."""
+    said = {"subject": "visitor:1", "request_id": "Q1"}
+    at = "2026-02-01T12:00:00Z"
+    arrivals = [
+        arrival(one, loader.load())
+        for one in (
+            feedback("e1", "2026-01-01T12:00:00Z"),
+            event("r1", "privacy.request-received", at, right="erasure", **said),
+            event("r2", "privacy.identity-verified", at, **said),
+        )
+    ]
+    ledger.write(lambda connection: record(connection, arrivals, loader.load(), NOW))
+    sealed(ledger)
+    for number, about in enumerate(("visitor:1", "Q1")):
+        found = termijn("certificate", about, "--to", f"c{number}")
+        assert (found.code, "are outstanding, and not certified" in found.err) == (0, True)
+        assert sorted(one.name for one in Path(f"c{number}").iterdir()) == [
+            "certificate.json",
+            "certificate.pdf",
+        ]
+    found = termijn("certificate", "visitor:2", "--to", "c9")
+    assert found.err == "termijn: visitor:2: no data of such a subject or request is known\n"
+    assert not Path("c9").exists()

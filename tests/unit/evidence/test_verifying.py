@@ -1,0 +1,214 @@
+"""An export of evidence proves itself: each altered byte and each cut is found, by its line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.evidence.chain import GENESIS, Head, canonical, head_of, link, sign
+from services.evidence.verifying import Broken, check, kept
+from services.vault.keyring import Key, Keyring, new_key
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KEY = new_key()
+
+
+def log(entries: int, heads_at: Sequence[int], key: Key = KEY, word: str = "sent") -> list[bytes]:
+    """An export of so many entries, with heads over some of them."""
+    ring = Keyring((key,))
+    jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
+    lines = [canonical({"evidence": 1, "last": entries}), canonical({"key": jwk})]
+    before = GENESIS
+    for number in range(1, entries + 1):
+        entry = canonical({"at": "2026-03-01T12:00:00Z", "kind": word, "n": number})
+        before = link(before, entry)
+        lines.append(f'{{"entry":{entry},"hash":"{before.hex()}"}}')
+        if number in heads_at:
+            lines.append(sign(Head(number=number, hash=before, at=AT), lambda: ring).line())
+    return [f"{line}\n".encode() for line in lines]
+
+
+WHOLE = log(6, (3, 6))
+BYTES = b"".join(WHOLE)
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """As a file gives them."""
+    return data.splitlines(keepends=True)
+
+
+def broken(lines: Sequence[bytes]) -> Broken:
+    """What is said of a log that does not hold."""
+    with pytest.raises(Broken) as raised:
+        check(lines)
+    return raised.value
+
+
+def test_a_whole_log_holds() -> None:
+    """It says how many entries, and until when."""
+    found = check(WHOLE)
+    assert (found.entries, found.heads, found.last.at) == (6, 2, AT)
+    assert found.key_id == KEY.key_id
+
+
+@given(at=st.integers(0, len(BYTES) - 1), mask=st.integers(1, 255))
+def test_any_altered_byte_is_found(at: int, mask: int) -> None:
+    """Wherever it is and whatever it becomes."""
+    altered = bytearray(BYTES)
+    altered[at] ^= mask
+    broken(lines_of(bytes(altered)))
+
+
+def test_each_byte_with_its_lowest_bit_turned_is_found() -> None:
+    """Every one of them, on its own line or the next."""
+    starts = [0]
+    for line in WHOLE:
+        starts.append(starts[-1] + len(line))
+    for at in range(len(BYTES)):
+        altered = bytearray(BYTES)
+        altered[at] ^= 1
+        number = sum(start <= at for start in starts)
+        # What comes before an entry is only asked for later: its key by the first head, its length last.
+        assert broken(lines_of(bytes(altered))).line >= number
+
+
+@given(cut=st.integers(0, len(BYTES) - 1))
+def test_any_cut_tail_is_found(cut: int) -> None:
+    """Whether in a line or between two."""
+    broken(lines_of(BYTES[:cut]))
+
+
+def test_a_tail_cut_behind_a_head_is_found_by_the_first_line() -> None:
+    """It says how far the log goes."""
+    assert broken(WHOLE[:6]).why == "it should go on to entry 6"
+
+
+def test_a_tail_cut_behind_a_head_with_a_new_first_line_is_found_by_a_head_kept_elsewhere() -> None:
+    """Who cuts can write a first line that fits, and cannot take back what was handed out."""
+    shorter = [canonical({"evidence": 1, "last": 3}).encode() + b"\n", *WHOLE[1:6]]
+    check(shorter)
+    with pytest.raises(Broken, match="a head kept elsewhere knows of entry 6"):
+        check(shorter, elsewhere=kept(WHOLE[-1].decode()))
+
+
+def test_a_log_written_anew_with_the_right_key_is_found_by_a_head_kept_elsewhere() -> None:
+    """Even who has the key cannot say something else about the past."""
+    anew = log(8, (8,), word="lies")
+    check(anew, Keyring((KEY.public(),)))
+    with pytest.raises(Broken, match="written anew"):
+        check(anew, elsewhere=kept(WHOLE[5].decode()))
+
+
+def test_a_log_that_went_on_holds_with_an_older_head() -> None:
+    """As it should."""
+    assert check(log(9, (9,)), elsewhere=kept(WHOLE[-1].decode())).entries == 9
+
+
+def test_a_log_signed_by_a_stranger_is_found_by_the_keys_that_are_trusted() -> None:
+    """It agrees with itself, and with the key that it brings."""
+    forged = log(6, (6,), key=new_key())
+    check(forged)
+    with pytest.raises(Broken, match="signed by the stranger"):
+        check(forged, Keyring((KEY.public(),)))
+
+
+def test_a_key_that_did_not_hold_yet_is_not_trusted() -> None:
+    """When the head was signed."""
+    late = Keyring((new_key(not_before=AT + timedelta(days=1)),))
+    [key] = late
+    lines = log(6, (), key=key)
+    hash = bytes.fromhex(json.loads(lines[-1])["hash"])
+    bare = Keyring((Key(key_id=key.key_id, use="sig", x=key.x, signs=key.signs),))
+    lines.append(sign(Head(number=6, hash=hash, at=AT), lambda: bare).line().encode() + b"\n")
+    with pytest.raises(Broken, match="did not hold"):
+        check(lines, late.public())
+
+
+def test_an_entry_that_is_missing_is_found() -> None:
+    """And one that stands twice, or in another's place."""
+    assert broken([*WHOLE[:3], *WHOLE[4:]]).line == 4
+    assert broken([*WHOLE[:4], WHOLE[3], *WHOLE[4:]]).why == "it is not entry 3"
+    assert broken([*WHOLE[:2], WHOLE[3], WHOLE[2], *WHOLE[4:]]).number == 0
+
+
+def test_nothing_at_all_is_no_log() -> None:
+    """An empty file proves nothing."""
+    assert broken([]).why == "it is empty"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\n",
+        b"[]\n",
+        b"null\n",
+        b'{"evidence":1,"last":NaN}\n',
+        b'{"evidence":1,"last":-1}\n',
+        b'{"evidence":2,"last":1}\n',
+        b'{"evidence":true,"last":0}\n',
+        b'{"last":1}\n',
+        b"[" * 100_000 + b"\n",
+        b"1" * 10_000 + b"\n",
+    ],
+    ids=range(10),
+)
+def test_what_is_no_export_is_one_error(line: bytes) -> None:
+    """Whatever it is."""
+    assert broken([line]).line == 1
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"head":1,"key_id":2,"signature":3}'])
+def test_what_is_no_head_is_one_error(text: str) -> None:
+    """A file that was kept may be any file."""
+    with pytest.raises(Broken):
+        kept(text)
+
+
+def test_the_canonical_form() -> None:
+    """Sorted keys, no white space, ASCII."""
+    assert canonical({"b": [1, None, True], "a": "é"}) == '{"a":"\\u00e9","b":[1,null,true]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical(float("nan"))
+
+
+def test_the_hash_is_what_the_documentation_says() -> None:
+    """By hand, as an auditor would."""
+    first = hashlib.sha256(b"termijn evidence 1\0" + bytes(32) + b'{"n":1}').digest()
+    second = hashlib.sha256(b"termijn evidence 1\0" + first + b'{"n":2}').digest()
+    assert link(link(GENESIS, '{"n":1}'), '{"n":2}') == second
+
+
+def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
+    """So that ten lines in any language verify it."""
+    private = KEY.signs
+    assert isinstance(private, Ed25519PrivateKey)
+    signed = sign(Head(number=1, hash=bytes(32), at=AT), lambda: Keyring((KEY,)))
+    text = b'{"at":"2026-03-01T12:00:00Z","hash":"' + b"00" * 32 + b'","number":1}'
+    topic = b"retention.evidence-heads.v1"
+    parts = len(topic).to_bytes(4, "big") + topic + b"\xff" * 4
+    parts += len(text).to_bytes(4, "big") + text
+    assert signed.signature == private.sign(b"termijn signature 1\0" + parts)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": True},
+        {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": -1},
+        {"at": "2026-03-01T12:00:00+00:00", "hash": "00", "number": 1},
+        {"at": "2026-03-01T12:00:00Z", "hash": "AA", "number": 1},
+        {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": 1, "more": 1},
+        None,
+    ],
+)
+def test_a_head_has_one_way_to_be_written(fields: object) -> None:
+    """Else two texts would say the same."""
+    with pytest.raises(ValueError, match="head is not"):
+        head_of(fields)
