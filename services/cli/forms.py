@@ -17,6 +17,8 @@ from schemas.events import rfc3339
 from services.policy.calendar import period
 
 _PLAIN_WIDTH = 160
+TAKES_KEY_IDS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""The settings of a command that takes ids of keys: one in 64 begins with a hyphen and is no option."""
 
 
 def instant(text: str) -> datetime:

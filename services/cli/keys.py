@@ -12,7 +12,7 @@ import click
 
 from services import bootstrap, settings
 from services.bootstrap import now
-from services.cli.forms import as_text, length, show
+from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
 from services.vault import references
 from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.keyring import Key, Keyring, NotAKey, parse
@@ -119,7 +119,7 @@ def trust(system: str, file: Path) -> None:
         click.echo(f"{system}: {key.key_id} ({key.use})")
 
 
-@keys.command()
+@keys.command(context_settings=TAKES_KEY_IDS)
 @click.argument("key_id")
 def retire(key_id: str) -> None:
     """Take the key KEY_ID out of every ring: from now on it signs and proves nothing."""

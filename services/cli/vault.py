@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from services import bootstrap, settings
 from services.bootstrap import now
-from services.cli.forms import as_text, length, show
+from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
 from services.ledger.database import database_now
 from services.ledger.operators import note
 from services.vault import rotating
@@ -116,7 +116,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
         raise click.ClickException(f"{len(found)} keys have no term")
 
 
-@vault.command()
+@vault.command(context_settings=TAKES_KEY_IDS)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_OPERATOR
 @_REASON
