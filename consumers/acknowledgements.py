@@ -10,7 +10,7 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.messages import as_bytes, dead_letter, headers
+from consumers.messages import as_bytes, dead_letter, headers, trace_of
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
@@ -22,6 +22,8 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.model import Policy
 from services.rights import collecting
+from services.tracing.context import Trace, of_command
+from services.tracing.spans import NO_SPANS, Spans
 from services.vault.sealing import Seal
 from services.vault.signing import Unverifiable, Verifies
 
@@ -55,10 +57,12 @@ class Acknowledgements:
     seal: Seal
     observer: Observer
     now: Callable[[], datetime]
+    spans: Spans = NO_SPANS
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Settle a batch of answers: each is kept, or parked, and the positions move with them."""
 
+        started = self.now()
         answers: list[Answer] = []
         origins: list[Message] = []
         unusable: list[DeadLetter] = []
@@ -91,10 +95,35 @@ class Acknowledgements:
         settled, parked = self.ledger.write(write)
         for answer, result in settled:
             self.observer.answered(answer, result)
+        if self.spans is not NO_SPANS:
+            traces = {
+                one.acknowledgement_id: trace_of(message)
+                for one, message in zip(answers, origins, strict=True)
+            }
+            for answer, result in settled:
+                self._settled(traces[answer.acknowledgement_id], answer, result, started)
         for system, reason in forged:
             self.observer.unverifiable(system, reason)
         for letter in parked:
             self.observer.parked(letter)
+
+    def _settled(
+        self, trace: Trace | None, answer: Answer, settled: Settled, started: datetime
+    ) -> None:
+        """An answer that brings no trace belongs to its command's."""
+        self.spans.happened(
+            "settle",
+            trace or of_command(str(answer.command_id)),
+            "consumer",
+            started,
+            self.now(),
+            {
+                "termijn.system": answer.system,
+                "termijn.command_id": str(answer.command_id),
+                "termijn.status": answer.status,
+                "termijn.state": settled.state,
+            },
+        )
 
     def _answer(self, message: Message) -> Answer:
         topic, system = self.topics[str(message.topic())]

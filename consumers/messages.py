@@ -14,6 +14,7 @@ from services.deleter.settling import UnknownCommand
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
+from services.tracing.context import Trace, carried
 from services.vault.sealing import Original, Seal
 from services.vault.signing import Unverifiable
 
@@ -97,6 +98,11 @@ def headers(message: Message) -> list[tuple[str, bytes | None]]:
         message.set_headers([])
         raise MalformedEvent(key="headers", why="a name is not UTF-8; none was kept") from cause
     return cast(list[tuple[str, bytes | None]], found or [])
+
+
+def trace_of(message: Message) -> Trace | None:
+    """The trace that a message is in, if its headers can be read and say so."""
+    return carried(_readable(message))
 
 
 def _readable(message: Message) -> list[tuple[str, bytes | None]]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.messages import as_bytes, dead_letter
+from consumers.messages import as_bytes, dead_letter, trace_of
 from schemas.catalogue import DEAD_LETTERS, TAGGED
 from schemas.codec import Codec
 from schemas.errors import Undecodable
@@ -23,6 +23,8 @@ from services.ledger.positions import Advance
 from services.ledger.recording import Recorded, record_plans
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
+from services.tracing.context import Trace
+from services.tracing.spans import NO_SPANS, Spans
 from services.vault.sealing import Seal
 
 ROLE = "recorder"
@@ -49,6 +51,7 @@ class Recorder:
     seal: Seal
     observer: Observer
     now: Callable[[], datetime]
+    spans: Spans = NO_SPANS
     _arrivals: Arrivals = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +65,8 @@ class Recorder:
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
         own: list[DeadLetter] = []
+        traced: list[tuple[Trace, str]] = []
+        started = self.now()
         for message in messages:
             try:
                 if message.topic() == DEAD_LETTERS.name:
@@ -69,6 +74,8 @@ class Recorder:
                 else:
                     plans.append(self._arrivals.of(as_bytes(message.value())))
                     origin[id(plans[-1].arrival)] = message
+                    if (trace := trace_of(message)) is not None:
+                        traced.append((trace, plans[-1].arrival.type))
             except (Undecodable, Untaggable) as cause:
                 own.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
 
@@ -83,6 +90,15 @@ class Recorder:
 
         recorded, conflicts = self.ledger.write(write)
         self.observer.recorded(recorded)
+        for trace, event_type in traced:
+            self.spans.happened(
+                "record",
+                trace,
+                "consumer",
+                started,
+                self.now(),
+                {"termijn.event_type": event_type},
+            )
         for letter in [*own, *conflicts]:
             self.observer.parked(letter)
 

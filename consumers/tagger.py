@@ -26,8 +26,10 @@ from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.tagging import Untaggable
-from services.tagged import LARGEST, Place
+from services.tagged import LARGEST, Passed, Place
 from services.tags import Tags
+from services.tracing.context import Trace, carried
+from services.tracing.spans import NO_SPANS, Spans
 from services.vault.sealing import Seal
 
 ROLE = "tagger"
@@ -51,32 +53,39 @@ class Tagger:
     codec: Codec
     forwarder: Forwarder
     sender: Sender
-    """For what is parked."""
+    """For what is parked, and for what is traced: only its messages have headers."""
     seal: Seal
     ledger: Ledger
     observer: Observer
     now: Callable[[], datetime]
+    spans: Spans = NO_SPANS
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
         now = self.now()
         tagged: Counter[str] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
+        traced: list[tuple[Trace, Passed]] = []
         parked: list[DeadLetter] = []
         for message in messages:
             place = Place(
                 str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             )
             try:
+                found = headers(message)
                 passed = self.tags.of(
-                    place, headers(message), as_bytes(message.value()), arrival(message, now)
+                    place, found, as_bytes(message.value()), arrival(message, now)
                 )
             except (Undecodable, MalformedEvent, Untaggable) as cause:
                 parked.append(dead_letter(ROLE, message, cause, self.seal, now))
             else:
-                forwarded.append((passed.key, passed.value))
+                if (trace := carried(found)) is None:
+                    forwarded.append((passed.key, passed.value))
+                else:
+                    traced.append((trace, passed))
                 tagged[passed.type] += 1
         self.forwarder.send(TAGGED.name, forwarded)
+        self.sender.send([self._traced(trace, passed, now) for trace, passed in traced])
         large = [letter for letter in parked if len(letter.sealed) > LARGEST]
         self.sender.send([self._parking(letter) for letter in parked if letter not in large])
 
@@ -89,6 +98,15 @@ class Tagger:
             self.observer.tagged(event_type, events, now)
         for letter in parked:
             self.observer.parked(letter)
+
+    def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
+        """The tagged event of an event that is traced: it goes on in that trace."""
+        after = self.spans.happened(
+            "tag", trace, "consumer", started, self.now(), {"termijn.event_type": passed.type}
+        )
+        return OutMessage(
+            topic=TAGGED.name, key=passed.key, value=passed.value, headers=after.headers
+        )
 
     def _parking(self, letter: DeadLetter) -> OutMessage:
         value = {

@@ -48,6 +48,9 @@ class CloudEvent:
     data: Mapping[str, Any]
     backfill: str | None = None
     """The import that brings it, if it is history."""
+    traceparent: str | None = None
+    """The trace that it is in (CloudEvents' distributed tracing extension); it decides nothing."""
+    tracestate: str | None = None
 
     def __post_init__(self) -> None:
         if self.time.utcoffset() is None:
@@ -90,6 +93,9 @@ def to_headers(event: CloudEvent) -> list[tuple[str, bytes]]:
     ]
     if event.backfill is not None:
         headers.append(("ce_termijnbackfill", event.backfill.encode()))
+    for name, value in (("traceparent", event.traceparent), ("tracestate", event.tracestate)):
+        if value is not None:
+            headers.append((f"ce_{name}", value.encode()))
     return headers
 
 
@@ -179,7 +185,15 @@ def _event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> CloudEvent
         time=instant(_attribute(attributes, "time")),
         data=data,
         backfill=_attribute(attributes, "termijnbackfill") if imported else None,
+        traceparent=_harmless(attributes, "traceparent"),
+        tracestate=_harmless(attributes, "tracestate"),
     )
+
+
+def _harmless(event: Mapping[str, Any], key: str) -> str | None:
+    """An attribute that decides nothing; one that is no text is none."""
+    value = event.get(key)
+    return value if isinstance(value, str) and value and not _FORBIDDEN.search(value) else None
 
 
 def _refused(constant: str) -> None:

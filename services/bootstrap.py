@@ -61,6 +61,8 @@ from services.settings import Settings
 from services.status import look
 from services.tags import Tags
 from services.topics.promises import in_clear
+from services.tracing.opening import open_spans
+from services.tracing.spans import Spans
 from services.vault import references
 from services.vault.data_keys import DataKeys, open_vault
 from services.vault.keyfiles import KeyDirectory
@@ -194,6 +196,10 @@ class Root:
         """The keyed hashes of the evidence; their key is made at first use."""
         return references.read_or_make(self.settings.keys)
 
+    def spans(self, role: str) -> Spans:
+        """Where spans go, if anywhere."""
+        return open_spans(self.settings.operating.tracing, role, self.stack)
+
     def signatures(self) -> Signatures:
         """What signs and verifies; on embedded defaults the keys are made at first use."""
         signing = self.settings.signing
@@ -217,7 +223,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
         ledger = opened.ledger()
         policy = opened.agreed(ledger)
         bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
-        observer = _observer(opened, role, policy)
+        observer, spans = _observer(opened, role, policy), opened.spans(role)
         needed = topics(policy)
         bus.ensure(needed.all)
         work: Work
@@ -232,11 +238,18 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
                 ledger=ledger,
                 observer=observer,
                 now=now,
+                spans=spans,
             )
         elif role == recorder.ROLE:
             read = [topic.name for topic in recorder.TOPICS]
             work = Recorder(
-                policy=policy, codec=codec, ledger=ledger, seal=seal, observer=observer, now=now
+                policy=policy,
+                codec=codec,
+                ledger=ledger,
+                seal=seal,
+                observer=observer,
+                now=now,
+                spans=spans,
             )
         else:
             answers = {t.name: (t, system) for system, t in needed.acknowledgements.items()}
@@ -253,6 +266,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
                 seal=seal,
                 observer=observer,
                 now=now,
+                spans=spans,
             )
         Pipeline(
             role=role,
@@ -287,6 +301,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 codec=codec,
                 topics=needed.commands,
                 signer=signatures.signer(),
+                spans=opened.spans(loop.ROLE),
             ),
             sight=sight(bus, ledger, needed, _PATIENCE),
             policy=policy,

@@ -39,6 +39,7 @@ from services.bus import Bus
 from services.ledger.database import Ledger, open_ledger
 from services.metrics import PORTS, Metrics
 from services.serving import Health, served_near
+from services.tracing.opening import open_spans
 from services.vault.keyfiles import DELETER, KeyDirectory, KeyFile
 from services.vault.sealing import Seal, read_or_make_key
 
@@ -136,6 +137,7 @@ def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None
             own_keys=_own_keys(keys.private(system)),
             now=now,
             at_once=limits.at_once,
+            spans=open_spans(configuration.tracing, ROLE, opened.stack),
         )
         webhook = configuration.adapter.webhook
         if webhook and webhook.callback:

@@ -252,6 +252,11 @@ class Operating:
         "A loop that has not gone round for longer hangs: /livez says so.",
         _some_seconds,
     )
+    tracing: str = _setting(
+        "TERMIJN_TRACING",
+        "",
+        "Where spans go, OTLP over HTTP; none: traces are passed on, and no spans are made.",
+    )
     log_form: str = _setting("TERMIJN_LOG", "console", "Log form: console or json.", _form)
     operator: str = _setting(
         "TERMIJN_OPERATOR", "", "Who answers for an operator's command, unless --operator says."

@@ -154,6 +154,8 @@ class Configuration(Strict):
     adapter: AdapterPart
     metrics_port: int = 0
     """Port of /metrics on 127.0.0.1; 0 takes the agent's own."""
+    tracing: str = ""
+    """Where spans go, OTLP over HTTP; none: none are made."""
 
 
 class InvalidConfiguration(TermijnError):

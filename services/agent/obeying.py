@@ -24,6 +24,8 @@ from services.agent.entries import OPEN, Entry
 from services.agent.inbox import Inbox, Outgoing
 from services.agent.limits import Backoff, TokenBucket
 from services.agent.results import BadResult, Pending, Result, TryAgain, result_of
+from services.tracing.context import of_command
+from services.tracing.spans import NO_SPANS, Spans
 from services.vault import disclosures
 
 _REST_SECONDS = 0.1
@@ -75,6 +77,7 @@ class Obeying:
     """The system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
     now: Callable[[], datetime]
     at_once: int
+    spans: Spans = NO_SPANS
     _busy: dict[str, Future[None]] = field(default_factory=dict)
 
     def run(self, stop: Event) -> None:
@@ -132,14 +135,34 @@ class Obeying:
         try:
             result = self._result(begun, command, now)
         except (TryAgain, BadResult) as cause:
+            self._tell(command, begun, "no answer", now)
             self.observer.tried(command.action, cause.why)
             self._put_off(begun, command, cause)
         else:
+            outcome = "pending" if isinstance(result, Pending) else result.status
+            self._tell(command, begun, outcome, now)
             if isinstance(result, Pending):
                 at = result.ask_again_at
                 self.inbox.change(entry.command_id, lambda one: one.taken_over(at))
             else:
                 self._answer(begun, command, result)
+
+    def _tell(self, command: Command, begun: Entry, outcome: str, started: datetime) -> None:
+        """What was done for a command, as a span of its trace."""
+        self.spans.happened(
+            "obey",
+            of_command(command.command_id),
+            "client",
+            started,
+            self.now(),
+            {
+                "termijn.system": command.system,
+                "termijn.action": command.action,
+                "termijn.command_id": command.command_id,
+                "termijn.run": begun.runs,
+                "termijn.outcome": outcome,
+            },
+        )
 
     def told(self, command_id: str, result: Result) -> bool:
         """The system tells by itself what became of a command; false if nobody waits for that."""

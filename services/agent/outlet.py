@@ -9,6 +9,7 @@ from datetime import datetime
 from schemas import catalogue
 from services.agent.inbox import Outgoing
 from services.bus import OutMessage, Sender
+from services.tracing.context import of_command
 from services.vault.signing import Signs
 
 
@@ -30,7 +31,10 @@ class BusAnswers:
                     topic=topic,
                     key=one.key,
                     value=one.value,
-                    headers=self.signer.sign(topic, one.key, one.value, self.now()),
+                    headers=(
+                        *self.signer.sign(topic, one.key, one.value, self.now()),
+                        *of_command(one.command_id).headers,
+                    ),
                 )
                 for one in answers
             ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from services.bus import OutMessage, Sender
 from services.deleter.relaying import Delivery, Outgoing
+from services.tracing.context import Trace, of_command
+from services.tracing.spans import NO_SPANS, Spans
 from services.vault.signing import Signs
 
 
@@ -20,6 +23,7 @@ class BusOutlet:
     codec: Codec
     topics: Mapping[str, Topic]
     signer: Signs
+    spans: Spans = NO_SPANS
 
     def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
         """Send all, and return once each has its delivery report; each is signed as it is issued.
@@ -32,9 +36,25 @@ class BusOutlet:
             topic = self.topics[command.system]
             value = self.codec.encode(topic, command.value, own=True)
             key = command.key.encode()
-            headers = self.signer.sign(topic.name, key, value, command.value["issued_at"])
+            issued_at = command.value["issued_at"]
+            signed = self.signer.sign(topic.name, key, value, issued_at)
+            headers = (*signed, *self._trace(command, issued_at).headers)
             messages.append(OutMessage(topic=topic.name, key=key, value=value, headers=headers))
         return [
             Delivery(topic=one.topic, partition=one.partition, offset=one.offset)
             for one in self.sender.send(messages)
         ]
+
+    def _trace(self, command: Outgoing, issued_at: datetime) -> Trace:
+        value = command.value
+        attributes: dict[str, str | int] = {
+            "termijn.system": command.system,
+            "termijn.action": value["action"],
+            "termijn.command_id": value["command_id"],
+            "termijn.attempt": value["attempt"],
+            "termijn.records": len(value["records"]),
+        }
+        if value["supersedes"]:
+            attributes["termijn.supersedes"] = value["supersedes"]
+        trace = of_command(value["command_id"])
+        return self.spans.happened("command", trace, "producer", issued_at, issued_at, attributes)

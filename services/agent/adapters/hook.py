@@ -42,7 +42,7 @@ class HookAdapter:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # it may name people, and a log must not
-                env=dict(self.environment),
+                env={**self.environment, "TRACEPARENT": task.trace.parent},
                 cwd=self.directory,
                 start_new_session=True,  # what it starts ends with it when its time is over
             )

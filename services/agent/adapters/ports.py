@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from services.agent.commands import Command
 from services.agent.results import Pending, Result
+from services.tracing.context import Trace, of_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,11 @@ class Task:
     """For a recall: the action of the command that it takes back."""
     corrections: Mapping[str, Any] | None = field(default=None, repr=False)
     """For rectify: the right values by field, if the controller sent them."""
+
+    @property
+    def trace(self) -> Trace:
+        """Where what the system does for it stands."""
+        return of_command(self.command.command_id)
 
 
 class Adapter(Protocol):

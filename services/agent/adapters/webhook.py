@@ -19,6 +19,7 @@ from schemas.errors import TermijnError
 from services.agent.adapters.ports import Task
 from services.agent.adapters.wire import wire
 from services.agent.results import BadResult, Pending, Result, TryAgain, result_of
+from services.tracing.context import TRACEPARENT
 from services.vault.signing import KEY_ID, SIGNATURE, Signs
 
 TIMESTAMP = "termijn-timestamp"
@@ -81,7 +82,11 @@ class WebhookAdapter:
         further = {"callback": self.later.of(task.command.command_id)} if self.later else {}
         body = wire(task, **further)
         try:
-            headers = {"content-type": "application/json", **self.sign(body, task.now)}
+            headers = {
+                "content-type": "application/json",
+                TRACEPARENT: task.trace.parent,
+                **self.sign(body, task.now),
+            }
             with self.client.stream(
                 "POST", self.url, content=body, headers=headers, follow_redirects=False
             ) as answer:

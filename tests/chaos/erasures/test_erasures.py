@@ -210,6 +210,44 @@ def restored(running: Running, shop: Systems, since: datetime) -> None:
     assert repeated.returncode == 0, repeated.stderr
 
 
+def evidence_is_sealed(running: Running) -> None:
+    """All that happened is in the log of evidence, up to its signed head."""
+    running.until(
+        "the evidence is sealed",
+        lambda: (
+            not running.count("evidence_pending")
+            and running.query("SELECT max(number) FROM evidence")
+            == running.query("SELECT max(number) FROM evidence_head")
+        ),
+        PATIENCE_SECONDS,
+    )
+
+
+def evidence_proves_itself(running: Running, commanded: int) -> None:
+    """An export verifies without ledger or bus; an altered byte and a cut tail are found in it."""
+    file = running.directory / "evidence.jsonl"
+    exported = running.run("evidence", "export", str(file))
+    assert exported.returncode == 0, exported.stderr
+    trusted = ("--keys", str(running.data / "keys"))
+    verified = running.run("evidence", "verify", str(file), *trusted)
+    assert verified.returncode == 0, verified.stderr
+    content = file.read_bytes()
+    assert content.count(b'"kind":"commanded"') == commanded
+    altered = running.directory / "altered.jsonl"
+    place = random.Random(SEED).randrange(len(content))
+    flipped = bytes([content[place] ^ 1])
+    altered.write_bytes(content[:place] + flipped + content[place + 1 :])
+    assert running.run("evidence", "verify", str(altered), *trusted).returncode == 1
+    head = running.directory / "head.json"
+    head.write_text(running.run("evidence", "head").stdout, "utf-8")
+    kept = ("--head", str(head))
+    assert running.run("evidence", "verify", str(file), *trusted, *kept).returncode == 0
+    lines = content.splitlines(keepends=True)
+    cut = running.directory / "cut.jsonl"
+    cut.write_bytes(b"".join(lines[: len(lines) // 2]))
+    assert running.run("evidence", "verify", str(cut), *trusted, *kept).returncode == 1
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(600 + DUE)
 def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
@@ -237,9 +275,11 @@ def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
     assert shop.left() == dict.fromkeys(SYSTEMS, standing)
     assert killer.kills >= KILLS
     assert set(forger.sent) == FORGERIES
+    evidence_is_sealed(running)
     for name in list(running.processes):
         running.end(name)
 
+    evidence_proves_itself(running, running.count("command"))
     shop.settle_files()  # the broker's segments stand as they are
     numbers = {one.number for one in stands}
     assert canaries_in(postgres_server.data).keys() == numbers

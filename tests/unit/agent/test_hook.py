@@ -53,14 +53,14 @@ def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
 
 
 def test_a_hook_finds_only_what_it_is_given_in_its_environment(tmp_path: Path) -> None:
-    """The agent's own secrets are not among that."""
+    """The agent's own secrets are not among that; the command's trace is."""
     adapter = hook(
         tmp_path,
         "counts = {name: 1 for name in os.environ if not name.startswith(('LC_', '__'))}\n"
         "print(json.dumps({'status': 'done', 'counts': counts}))",
     )
     result = adapter.carry_out(task())
-    assert result.counts == {"GIVEN": 1}
+    assert result.counts == {"GIVEN": 1, "TRACEPARENT": 1}
 
 
 @pytest.mark.parametrize("code", [75, 1, 127])

@@ -23,6 +23,7 @@ from services.agent.adapters.webhook import (
 from services.agent.callbacks import serving
 from services.agent.examples.webhook.mailer import Mailer, server
 from services.agent.results import BadResult, Pending, Result, TryAgain
+from services.tracing.context import of_command
 from services.vault.keyring import Keyring, new_key
 from services.vault.signing import Signer, Unverifiable, Verifier
 from tests.unit.agent.stage import T0, Stage, command, command_id
@@ -74,6 +75,7 @@ def test_a_request_is_signed_with_the_shared_secret() -> None:
     assert mailer.take(str(int(timestamp) + 1), signature, request.content)[0] == 403
     late = Mailer(SECRET, slow=False, now=lambda: T0.timestamp() + 301)
     assert late.take(timestamp, signature, request.content)[0] == 403
+    assert request.headers["traceparent"] == of_command(command_id("c1")).parent
 
 
 def test_a_request_can_be_signed_with_the_systems_own_key() -> None:

@@ -1,0 +1,80 @@
+"""Trace context in the headers of messages (W3C Trace Context; CloudEvents' distributed tracing extension).
+
+There are two ways. The way in is the publisher's trace: event, tag, record. The way out is a trace of each
+command's own, through agent and answer: it begins years later, when nobody keeps the first one any more.
+What a command's is follows from its id, so that every repetition, and whoever obeys, is in the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+_PREFIX = "ce_"
+_LONGEST_STATE = 512
+_SAMPLED = "01"
+_form = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_DOMAIN = b"termijn trace 1\x00"
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Where something stands in a trace."""
+
+    parent: str
+    """`traceparent`: version, trace id, id of the span that it comes from, flags."""
+    state: str | None = None
+    """`tracestate`: what tracing systems pass on of their own."""
+
+    @property
+    def trace_id(self) -> str:
+        """The trace's id, 32 hexadecimal digits."""
+        return self.parent[3:35]
+
+    @property
+    def span_id(self) -> str:
+        """The id of the span that it comes from, 16 hexadecimal digits."""
+        return self.parent[36:52]
+
+    @property
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """As a message carries it."""
+        found = [(TRACEPARENT, self.parent.encode())]
+        if self.state:
+            found.append((TRACESTATE, self.state.encode()))
+        return tuple(found)
+
+
+def carried(headers: Headers) -> Trace | None:
+    """The trace that a message carries; what is not well-formed is none, and harms nothing.
+
+    The plain headers go before those of CloudEvents (`ce_traceparent`), which may be older.
+    """
+    found = {name: value for name, value in headers if name.endswith((TRACEPARENT, TRACESTATE))}
+    for prefix in ("", _PREFIX):
+        parent = _text(found.get(prefix + TRACEPARENT))
+        if parent is not None and _form(parent):
+            state = _text(found.get(prefix + TRACESTATE))
+            fits = state is not None and len(state) <= _LONGEST_STATE
+            return Trace(parent=parent, state=state if fits else None)
+    return None
+
+
+def of_command(command_id: str) -> Trace:
+    """The trace of a command: the same wherever it is computed, and sampled."""
+    digest = hashlib.sha256(_DOMAIN + command_id.encode()).hexdigest()
+    return Trace(parent=f"00-{digest[:32]}-{digest[32:48]}-{_SAMPLED}")
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode("ascii")
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,77 @@
+"""Trace context: what messages carry, and what a command's is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from schemas.events import from_headers, parse_structured, to_headers
+from services.tracing.context import Trace, carried, of_command
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+"""The example of W3C Trace Context."""
+OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-00"
+
+
+def test_a_message_carries_its_trace() -> None:
+    """In the headers of the W3C."""
+    found = carried([("ce_id", b"1"), ("traceparent", PARENT.encode()), ("tracestate", b"a=1")])
+    assert found == Trace(parent=PARENT, state="a=1")
+    assert found.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert found.span_id == "00f067aa0ba902b7"
+    assert found.headers == (("traceparent", PARENT.encode()), ("tracestate", b"a=1"))
+
+
+def test_cloudevents_name_it_too_and_the_plain_header_goes_before() -> None:
+    """It is newer: whoever passed the message on has put it there."""
+    events = ("ce_traceparent", OTHER.encode())
+    assert carried([events]) == Trace(parent=OTHER)
+    assert carried([events, ("traceparent", PARENT.encode())]) == Trace(parent=PARENT)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        None,
+        b"\xff\xfe",
+        b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        b"00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n",
+    ],
+)
+def test_what_is_not_well_formed_is_no_trace(value: bytes | None) -> None:
+    """And harms nothing."""
+    assert carried([("traceparent", value)]) is None
+
+
+def test_a_state_that_is_too_long_is_left_behind() -> None:
+    """512 characters may be."""
+    headers = [("traceparent", PARENT.encode()), ("tracestate", b"a" * 513)]
+    assert carried(headers) == Trace(parent=PARENT)
+
+
+def test_the_trace_of_a_command_follows_from_its_id() -> None:
+    """SHA-256 of "termijn trace 1", a zero byte and the id, written by hand; others have another."""
+    found = of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", found.parent)
+    assert found == of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
+    assert found.trace_id != of_command("1d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11").trace_id
+
+
+def test_an_event_of_a_file_brings_its_trace_onto_the_bus() -> None:
+    """As CloudEvents' binding to Kafka has it; one that is no text is left out."""
+    line = (
+        '{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-03-15T13:00:00Z",'
+        f'"traceparent":"{PARENT}","tracestate":7,"data":{{}}}}'
+    )
+    event = parse_structured(line)
+    assert event.traceparent == PARENT
+    assert event.tracestate is None
+    headers = to_headers(event)
+    assert ("ce_traceparent", PARENT.encode()) in headers
+    assert carried(headers) == Trace(parent=PARENT)
+    assert from_headers(headers, {}) == event
