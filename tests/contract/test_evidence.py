@@ -207,6 +207,15 @@ class TestEntries:
         sealed(ledger)
         assert [one["kind"] for one in entries(ledger)].count("answered") == 1
 
+    def test_what_was_proven_is_not_proven_again(self, ledger: Ledger) -> None:
+        """A second answer to the check is on record, and changes nothing of what it checked."""
+        bus = Bus()
+        erased(ledger, bus)
+        [check] = [one.value["command_id"] for one in bus.sent if one.value["action"] == "verify"]
+        answer(ledger, UUID(check), "done", FAR, counts={"rows": 0})
+        sealed(ledger)
+        assert told(ledger)[-2:] == [("state", "erased"), ("answered", "acknowledged")]
+
     def test_a_transaction_that_is_rolled_back_leaves_nothing(self, ledger: Ledger) -> None:
         """Neither a command nor a word of it."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
