@@ -102,11 +102,14 @@ def seal(
     Raises:
         OtherReferences: the log's references have another key.
     """
+    seen = connection.execute(select(tables.evidence_chain)).one_or_none()
+    _check(seen, references)
+    if seen is not None and not _is_needed(connection, seen.number, now, head_every):
+        return NOTHING
     end = _locked(connection)
     if end is None:
         return NOTHING
-    if end.key_id is not None and end.key_id != references.key_id:
-        raise OtherReferences(end.key_id, references.key_id)
+    _check(end, references)
     column = tables.evidence_pending.c
     query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
     waiting = connection.execute(query).all()
@@ -133,6 +136,19 @@ def seal(
 def rekey(connection: Connection) -> None:
     """Let the log go on with whatever key the next sealer has; it says so in an entry of its own."""
     connection.execute(update(tables.evidence_chain).values(key_id=None))
+
+
+def _check(end: Row[Any] | None, references: References) -> None:
+    if end is not None and end.key_id not in (None, references.key_id):
+        raise OtherReferences(end.key_id, references.key_id)
+
+
+def _is_needed(connection: Connection, number: int, now: datetime, head_every: timedelta) -> bool:
+    """Whether there is anything to do: else a deleter at rest writes nothing."""
+    waiting = select(tables.evidence_pending.c.pending_id).limit(1)
+    if connection.execute(waiting).first() is not None:
+        return True
+    return _head_is_due(connection, number, now, head_every)
 
 
 def _locked(connection: Connection) -> Row[Any] | None:
@@ -223,19 +239,22 @@ def _counted(counts: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
+def _head_is_due(connection: Connection, number: int, now: datetime, every: timedelta) -> bool:
+    column = tables.evidence_head.c
+    query = select(column.number, column.at).order_by(column.number.desc(), column.at.desc())
+    last = connection.execute(query.limit(1)).one_or_none()
+    if last is None:
+        return True
+    wait = every if number > last.number else HEAD_AT_LEAST
+    return bool(now - last.at >= wait)
+
+
 def _head(
     connection: Connection, head: Head, ring: Rings | None, every: timedelta
 ) -> SignedHead | None:
     """Sign where the chain ends, if it is time for that and there is a key."""
-    column = tables.evidence_head.c
-    query = select(column.number, column.at).order_by(column.number.desc(), column.at.desc())
-    last = connection.execute(query.limit(1)).one_or_none()
-    if ring is None:
+    if ring is None or not _head_is_due(connection, head.number, head.at, every):
         return None
-    if last is not None:
-        wait = every if head.number > last.number else HEAD_AT_LEAST
-        if head.at - last.at < wait:
-            return None
     try:
         signed = chain.sign(head, ring)
     except NoSigningKey:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, event, insert, select, update
 
 from services.deleter.proving import prove, restored
 from services.deleter.settling import close
@@ -250,6 +250,21 @@ class TestSealing:
         counts = [sealed(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
         assert counts == [4, 3, 1, 0]
         assert verified(ledger).entries == 8
+
+    def test_at_rest_nothing_is_written(self, ledger: Ledger) -> None:
+        """Not even a lock is taken: a deleter looks several times a second."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        said: list[str] = []
+
+        def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+            said.append(statement)
+
+        event.listen(ledger.engine, "before_cursor_execute", note)
+        sealed(ledger)
+        event.remove(ledger.engine, "before_cursor_execute", note)
+        assert {one.split()[0] for one in said} <= {"SELECT", "BEGIN"}
+        assert not any("FOR UPDATE" in one for one in said)
 
     def test_a_crash_changes_nothing(self, ledger: Ledger) -> None:
         """What was not sealed waits."""
