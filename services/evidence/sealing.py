@@ -33,14 +33,16 @@ HEAD_EVERY = timedelta(seconds=10)
 HEAD_AT_LEAST = timedelta(hours=1)
 """How often a head is signed although nothing was added: so much the log was, and no less."""
 _CHAIN = 1
-_KEYED: Mapping[str, Kind] = {
-    "subject": "subject",
-    "request": "request",
-    "operator": "text",
-    "because": "text",
-    "ground": "text",
-}
-"""What may name a person, or was written by hand."""
+_CLEAR = frozenset(
+    (
+        *("action", "answer", "answered_at", "article", "attempt", "digest", "done", "due_at"),
+        *("epoch", "erase_by", "kept", "not_before", "outcome", "pending", "policy"),
+        *("policy_version", "purposes", "reason", "records", "rules", "seq", "state", "status"),
+        *("system", "version", "written_later"),
+    )
+)
+"""What is ours, and names nobody; all else, known or not, stands in the log as a reference."""
+_KINDS: Mapping[str, Kind] = {"subject": "subject", "request": "request", "supersedes": "command"}
 _SAFE_TARGETS = frozenset(
     {"pause", "drain", "resume", "gaps accept", "policy activate", "commands repeat"}
 )
@@ -182,14 +184,17 @@ def _entries(
         body = json.loads(row.body)
         if row.kind == "commanded":
             body |= _decision(decisions[row.command_id])
+        subject = body.get("subject")
+        entry = {
+            name: value if value is None or name in _CLEAR else _written(name, value, references)
+            for name, value in body.items()
+        }
+        if row.kind == "operator" and body["action"] in _SAFE_TARGETS:
+            entry["target"] = body["target"]
         command = None
         if row.command_id is not None:
             command = references.of("command", str(row.command_id))
-            body["command"] = command.hex()
-        subject = body.get("subject")
-        entry = {name: _written(name, value, references) for name, value in body.items()}
-        if row.kind == "operator" and body["action"] not in _SAFE_TARGETS:
-            entry["target"] = references.of("text", body["target"]).hex()
+            entry["command"] = command.hex()
         yield (
             {**entry, "at": rfc3339(row.at), "kind": row.kind},
             command,
@@ -219,15 +224,12 @@ def _decision(row: Row[Any]) -> dict[str, Any]:
 
 
 def _written(name: str, value: Any, references: References) -> Any:
-    """A field as it stands in the log: what may identify somebody is a reference."""
-    if value is None:
-        return None
-    if name == "supersedes":
-        return references.of("command", value).hex()
+    """What may identify somebody, or was written by hand, as it stands in the log."""
     if name == "counts":
         return _counted(value)
-    kind = _KEYED.get(name)
-    return references.of(kind, value).hex() if kind else value
+    return references.of(
+        _KINDS.get(name, "text"), value if type(value) is str else json.dumps(value)
+    ).hex()
 
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:

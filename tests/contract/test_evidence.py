@@ -25,8 +25,12 @@ from services.evidence.sealing import NOTHING, OtherReferences, Sealed, rekey, s
 from services.evidence.verifying import Verified, check
 from services.ledger import evidence, journal, operators, policies, tables
 from services.ledger.database import Ledger
+from services.rights.answering import cases_of
+from services.rights.concluding import conclude
+from services.rights.reporting import report
 from services.vault.keyring import Keyring, new_key
 from services.vault.references import References
+from tests.contract.arrivals import event as event_of
 from tests.contract.arrivals import feedback, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import (
     POLICY,
@@ -148,6 +152,36 @@ class TestEntries:
         assert first["operator"] == REFERENCES.of("text", "Jan").hex()
         assert second["target"] == REFERENCES.of("text", "a7").hex()
         assert "K1" not in json.dumps([first, second])
+
+    def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Ledger) -> None:
+        """Only what is known to name nobody stands in the log in clear."""
+        entry = evidence.Entry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
+        with ledger.transaction() as connection:
+            evidence.append(connection, [entry])
+        sealed(ledger)
+        [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
+        assert one["name"] == REFERENCES.of("text", "Jan").hex()
+        assert one["names"] == REFERENCES.of("text", '["Jan"]').hex()
+
+    def test_a_request_that_was_answered(self, ledger: Ledger) -> None:
+        """Who asked and under which name is keyed; what it came to is in clear, once."""
+        said = {"subject": "visitor:1", "request_id": "Q1"}
+        asked = [
+            event_of("r1", "privacy.request-received", JOINED, right="erasure", **said),
+            event_of("r2", "privacy.identity-verified", JOINED, **said),
+        ]
+        take(ledger, [feedback("e1", JOINED), *asked], JOINED)
+        with ledger.transaction() as connection:
+            [case] = cases_of(connection, "visitor:1", POLICY)
+            found = report(connection, case, POLICY, THEN)
+            for _ in range(2):
+                conclude(connection, [case], found, THEN)
+        sealed(ledger)
+        [one] = [one for one in entries(ledger) if one["kind"] == "concluded"]
+        assert one["answer"] == "privacy.request-answered"
+        assert one["subject"] == REFERENCES.of("subject", "visitor:1").hex()
+        assert one["request"] == REFERENCES.of("request", "Q1").hex()
+        assert one["pending"] == ["crm", "mail", "website"]
 
     def test_the_active_policy(self, ledger: Ledger) -> None:
         """Its first use is on record, and no later one."""
