@@ -468,8 +468,10 @@ def _observer(opened: Root, role: str, policy: Policy, *, rest_seconds: float = 
     metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
     if role == tagger.ROLE:  # it has been silent since now
         metrics.set("termijn_last_tagged_timestamp_seconds", now().timestamp())
+    if role == loop.ROLE:  # nothing was signed since it stood still: it has a day from now
+        metrics.set("termijn_evidence_sealed_timestamp_seconds", now().timestamp())
     health = Health(bound_seconds=settings.hang_seconds + rest_seconds)
-    loop = health.loop(role)
+    fares = health.loop(role)
     metrics.follow("termijn_role_ready", lambda: not health.ready(), role=role)
     port = opened.stack.enter_context(
         serving.served_near(metrics.registry, health, settings.metrics_port, PORTS[role])
@@ -477,7 +479,7 @@ def _observer(opened: Root, role: str, policy: Policy, *, rest_seconds: float = 
     log = logs.logger(role)
     log.info("started", metrics=f"http://127.0.0.1:{port}/metrics", policy=policy.version)
     opened.stack.callback(log.info, "stopped")
-    observer = Observer(role=role, metrics=metrics, log=log, loop=loop)
+    observer = Observer(role=role, metrics=metrics, log=log, loop=fares)
     observer.began(policy.systems)
     return observer
 

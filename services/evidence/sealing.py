@@ -33,14 +33,16 @@ HEAD_EVERY = timedelta(seconds=10)
 HEAD_AT_LEAST = timedelta(hours=1)
 """How often a head is signed although nothing was added: so much the log was, and no less."""
 _CHAIN = 1
-_KEYED: Mapping[str, Kind] = {
-    "subject": "subject",
-    "request": "request",
-    "operator": "text",
-    "because": "text",
-    "ground": "text",
-}
-"""What may name a person, or was written by hand."""
+_CLEAR = frozenset(
+    (
+        *("action", "answer", "answered_at", "article", "attempt", "digest", "done", "due_at"),
+        *("epoch", "erase_by", "kept", "not_before", "outcome", "pending", "policy"),
+        *("policy_version", "purposes", "reason", "records", "rules", "seq", "state", "status"),
+        *("system", "version", "written_later"),
+    )
+)
+"""What is ours, and names nobody; all else, known or not, stands in the log as a reference."""
+_KINDS: Mapping[str, Kind] = {"subject": "subject", "request": "request", "supersedes": "command"}
 _SAFE_TARGETS = frozenset(
     {"pause", "drain", "resume", "gaps accept", "policy activate", "commands repeat"}
 )
@@ -102,11 +104,14 @@ def seal(
     Raises:
         OtherReferences: the log's references have another key.
     """
+    seen = connection.execute(select(tables.evidence_chain)).one_or_none()
+    _check(seen, references)
+    if seen is not None and not _is_needed(connection, seen.number, now, head_every):
+        return NOTHING
     end = _locked(connection)
     if end is None:
         return NOTHING
-    if end.key_id is not None and end.key_id != references.key_id:
-        raise OtherReferences(end.key_id, references.key_id)
+    _check(end, references)
     column = tables.evidence_pending.c
     query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
     waiting = connection.execute(query).all()
@@ -133,6 +138,19 @@ def seal(
 def rekey(connection: Connection) -> None:
     """Let the log go on with whatever key the next sealer has; it says so in an entry of its own."""
     connection.execute(update(tables.evidence_chain).values(key_id=None))
+
+
+def _check(end: Row[Any] | None, references: References) -> None:
+    if end is not None and end.key_id not in (None, references.key_id):
+        raise OtherReferences(end.key_id, references.key_id)
+
+
+def _is_needed(connection: Connection, number: int, now: datetime, head_every: timedelta) -> bool:
+    """Whether there is anything to do: else a deleter at rest writes nothing."""
+    waiting = select(tables.evidence_pending.c.pending_id).limit(1)
+    if connection.execute(waiting).first() is not None:
+        return True
+    return _head_is_due(connection, number, now, head_every)
 
 
 def _locked(connection: Connection) -> Row[Any] | None:
@@ -166,14 +184,17 @@ def _entries(
         body = json.loads(row.body)
         if row.kind == "commanded":
             body |= _decision(decisions[row.command_id])
+        subject = body.get("subject")
+        entry = {
+            name: value if value is None or name in _CLEAR else _written(name, value, references)
+            for name, value in body.items()
+        }
+        if row.kind == "operator" and body["action"] in _SAFE_TARGETS:
+            entry["target"] = body["target"]
         command = None
         if row.command_id is not None:
             command = references.of("command", str(row.command_id))
-            body["command"] = command.hex()
-        subject = body.get("subject")
-        entry = {name: _written(name, value, references) for name, value in body.items()}
-        if row.kind == "operator" and body["action"] not in _SAFE_TARGETS:
-            entry["target"] = references.of("text", body["target"]).hex()
+            entry["command"] = command.hex()
         yield (
             {**entry, "at": rfc3339(row.at), "kind": row.kind},
             command,
@@ -203,15 +224,12 @@ def _decision(row: Row[Any]) -> dict[str, Any]:
 
 
 def _written(name: str, value: Any, references: References) -> Any:
-    """A field as it stands in the log: what may identify somebody is a reference."""
-    if value is None:
-        return None
-    if name == "supersedes":
-        return references.of("command", value).hex()
+    """What may identify somebody, or was written by hand, as it stands in the log."""
     if name == "counts":
         return _counted(value)
-    kind = _KEYED.get(name)
-    return references.of(kind, value).hex() if kind else value
+    return references.of(
+        _KINDS.get(name, "text"), value if type(value) is str else json.dumps(value)
+    ).hex()
 
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:
@@ -223,19 +241,22 @@ def _counted(counts: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
+def _head_is_due(connection: Connection, number: int, now: datetime, every: timedelta) -> bool:
+    column = tables.evidence_head.c
+    query = select(column.number, column.at).order_by(column.number.desc(), column.at.desc())
+    last = connection.execute(query.limit(1)).one_or_none()
+    if last is None:
+        return True
+    wait = every if number > last.number else HEAD_AT_LEAST
+    return bool(now - last.at >= wait)
+
+
 def _head(
     connection: Connection, head: Head, ring: Rings | None, every: timedelta
 ) -> SignedHead | None:
     """Sign where the chain ends, if it is time for that and there is a key."""
-    column = tables.evidence_head.c
-    query = select(column.number, column.at).order_by(column.number.desc(), column.at.desc())
-    last = connection.execute(query.limit(1)).one_or_none()
-    if ring is None:
+    if ring is None or not _head_is_due(connection, head.number, head.at, every):
         return None
-    if last is not None:
-        wait = every if head.number > last.number else HEAD_AT_LEAST
-        if head.at - last.at < wait:
-            return None
     try:
         signed = chain.sign(head, ring)
     except NoSigningKey:

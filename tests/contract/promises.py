@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import select
 
@@ -88,6 +91,41 @@ def missing(ledger: Ledger, known: Sequence[Event], now: datetime) -> list[tuple
         for action, purpose in _wanted(key[3], serving, known, now)
         if ("erase", "") not in have[key] and (action, purpose) not in have[key]
     ]
+
+
+def off_the_record(ledger: Ledger) -> list[tuple[str, str]]:
+    """What the journal has and what waits to be sealed has not, or has more than once, by command."""
+    pending, command = tables.evidence_pending, tables.command
+    said: defaultdict[UUID, list[tuple[str, str | None]]] = defaultdict(list)
+    journal: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
+    with ledger.transaction() as connection:
+        for row in connection.execute(select(pending).order_by(pending.c.pending_id)):
+            if row.command_id is not None:
+                said[row.command_id].append((row.kind, json.loads(row.body).get("state")))
+        for table, kind in ((tables.attempt, "sent"), (tables.acknowledgement, "answered")):
+            for identity in connection.execute(select(table.c.command_id)).scalars():
+                journal[identity][kind] += 1
+        states = {row.command_id: row.state for row in connection.execute(select(command))}
+    found = [("commanded", str(one)) for one in said.keys() ^ states.keys()]
+    for identity, entries in said.items():
+        kinds = Counter(kind for kind, _ in entries)
+        found += [
+            (kind, str(identity))
+            for kind, times in (("commanded", 1), *journal[identity].items())
+            if kinds[kind] != times
+        ]
+        last = [state for _, state in entries if state]
+        moving = ("unsent", "sending", "sent")
+        if states[identity] not in moving and last[-1:] != [states[identity]]:
+            found.append((states[identity], str(identity)))
+        if states[identity] in moving and last and last[-1] not in moving:
+            found.append((states[identity], str(identity)))
+        found += [
+            ("twice", str(identity))
+            for (_, before), (kind, state) in pairwise(entries)
+            if kind == "state" and state == before
+        ]
+    return found
 
 
 def _served(known: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:

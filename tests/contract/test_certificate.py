@@ -35,10 +35,16 @@ JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-06-01
 THEN = instant(DUE)
 
 
-def sealed(ledger: Ledger) -> None:
-    """With a head over all of it."""
+def sealed(ledger: Ledger, ring: Keyring | None = RING) -> None:
+    """With a head over all of it, if there are keys."""
     with ledger.transaction() as connection:
-        seal(connection, REFERENCES, lambda: RING, THEN, head_every=timedelta(microseconds=1))
+        seal(
+            connection,
+            REFERENCES,
+            (lambda: ring) if ring else None,
+            THEN,
+            head_every=timedelta(microseconds=1),
+        )
 
 
 def carried_out(ledger: Ledger, proven: Sequence[str], policy: Policy = POLICY) -> None:
@@ -129,11 +135,14 @@ def test_a_system_that_cannot_read_again_attests(ledger: Ledger) -> None:
     assert line.proof == "attested"
 
 
-def test_what_is_not_sealed_yet_is_not_certified(ledger: Ledger) -> None:
-    """Nothing would prove it."""
+@pytest.mark.parametrize("entered", [True, False])
+def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Ledger, entered: bool) -> None:
+    """Nothing would prove it, be it an entry already."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     sealed(ledger)
     carried_out(ledger, ["website"])
+    if entered:
+        sealed(ledger, None)
     found = certified(ledger, "visitor:1")
     assert found.erased == ()
     assert [(one.system, one.why) for one in found.outstanding] == [("website", "unsealed")]
@@ -205,6 +214,7 @@ class TestRequests:
         assert [(one.system, one.records, one.articles) for one in lines] == [
             ("website", 1, ("GDPR 17(1), 19",))
         ]
+        assert [one for one in found.kept if one.type == "website.feedback-given"] == []
         assert found.request == "Q1"
 
     def test_another_right_erases_nothing(self, ledger: Ledger) -> None:

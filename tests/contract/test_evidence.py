@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, event, insert, select, update
 
 from services.deleter.proving import prove, restored
 from services.deleter.settling import close
@@ -25,8 +25,12 @@ from services.evidence.sealing import NOTHING, OtherReferences, Sealed, rekey, s
 from services.evidence.verifying import Verified, check
 from services.ledger import evidence, journal, operators, policies, tables
 from services.ledger.database import Ledger
+from services.rights.answering import cases_of
+from services.rights.concluding import conclude
+from services.rights.reporting import report
 from services.vault.keyring import Keyring, new_key
 from services.vault.references import References
+from tests.contract.arrivals import event as event_of
 from tests.contract.arrivals import feedback, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import (
     POLICY,
@@ -149,6 +153,36 @@ class TestEntries:
         assert second["target"] == REFERENCES.of("text", "a7").hex()
         assert "K1" not in json.dumps([first, second])
 
+    def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Ledger) -> None:
+        """Only what is known to name nobody stands in the log in clear."""
+        entry = evidence.Entry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
+        with ledger.transaction() as connection:
+            evidence.append(connection, [entry])
+        sealed(ledger)
+        [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
+        assert one["name"] == REFERENCES.of("text", "Jan").hex()
+        assert one["names"] == REFERENCES.of("text", '["Jan"]').hex()
+
+    def test_a_request_that_was_answered(self, ledger: Ledger) -> None:
+        """Who asked and under which name is keyed; what it came to is in clear, once."""
+        said = {"subject": "visitor:1", "request_id": "Q1"}
+        asked = [
+            event_of("r1", "privacy.request-received", JOINED, right="erasure", **said),
+            event_of("r2", "privacy.identity-verified", JOINED, **said),
+        ]
+        take(ledger, [feedback("e1", JOINED), *asked], JOINED)
+        with ledger.transaction() as connection:
+            [case] = cases_of(connection, "visitor:1", POLICY)
+            found = report(connection, case, POLICY, THEN)
+            for _ in range(2):
+                conclude(connection, [case], found, THEN)
+        sealed(ledger)
+        [one] = [one for one in entries(ledger) if one["kind"] == "concluded"]
+        assert one["answer"] == "privacy.request-answered"
+        assert one["subject"] == REFERENCES.of("subject", "visitor:1").hex()
+        assert one["request"] == REFERENCES.of("request", "Q1").hex()
+        assert one["pending"] == ["crm", "mail", "website"]
+
     def test_the_active_policy(self, ledger: Ledger) -> None:
         """Its first use is on record, and no later one."""
         for _ in range(2):
@@ -207,6 +241,15 @@ class TestEntries:
         sealed(ledger)
         assert [one["kind"] for one in entries(ledger)].count("answered") == 1
 
+    def test_what_was_proven_is_not_proven_again(self, ledger: Ledger) -> None:
+        """A second answer to the check is on record, and changes nothing of what it checked."""
+        bus = Bus()
+        erased(ledger, bus)
+        [check] = [one.value["command_id"] for one in bus.sent if one.value["action"] == "verify"]
+        answer(ledger, UUID(check), "done", FAR, counts={"rows": 0})
+        sealed(ledger)
+        assert told(ledger)[-2:] == [("state", "erased"), ("answered", "acknowledged")]
+
     def test_a_transaction_that_is_rolled_back_leaves_nothing(self, ledger: Ledger) -> None:
         """Neither a command nor a word of it."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
@@ -241,6 +284,21 @@ class TestSealing:
         counts = [sealed(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
         assert counts == [4, 3, 1, 0]
         assert verified(ledger).entries == 8
+
+    def test_at_rest_nothing_is_written(self, ledger: Ledger) -> None:
+        """Not even a lock is taken: a deleter looks several times a second."""
+        erased(ledger, Bus())
+        sealed(ledger)
+        said: list[str] = []
+
+        def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+            said.append(statement)
+
+        event.listen(ledger.engine, "before_cursor_execute", note)
+        sealed(ledger)
+        event.remove(ledger.engine, "before_cursor_execute", note)
+        assert {one.split()[0] for one in said} <= {"SELECT", "BEGIN"}
+        assert not any("FOR UPDATE" in one for one in said)
 
     def test_a_crash_changes_nothing(self, ledger: Ledger) -> None:
         """What was not sealed waits."""

@@ -35,7 +35,7 @@ from services.ledger.recording import record
 from services.simulation import next_due
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
-from tests.contract.promises import missing, too_early
+from tests.contract.promises import missing, off_the_record, too_early
 from tests.oracle.strategies import event_sets
 
 SHARED = ("repair", "research")
@@ -175,6 +175,7 @@ class Deleting(RuleBasedStateMachine):
         assert [
             row.action for row in rows(self.ledger, tables.command) if row.state == "recalling"
         ] == []
+        assert off_the_record(self.ledger) == []
 
     def _recalls(self) -> list[UUID]:
         return [

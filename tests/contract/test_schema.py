@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from alembic import command as alembic
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import select
 
 from services.ledger import schema
 from services.ledger.database import Ledger, open_ledger
-from services.ledger.tables import metadata
+from services.ledger.tables import command, evidence_pending, metadata
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -45,3 +52,34 @@ def test_a_ledger_without_tables_is_refused(bare: Ledger) -> None:
     """A role that starts before `migrate` says what to run."""
     with pytest.raises(schema.OutdatedLedger, match="termijn ledger migrate"):
         schema.check(bare)
+
+
+def test_what_was_done_before_the_log_is_in_it(bare: Ledger) -> None:
+    """A ledger that is brought to this version has its commands on record, marked as written later."""
+    configuration = schema._configuration()
+    with bare.transaction() as connection:
+        configuration.attributes["connection"] = connection
+        alembic.upgrade(configuration, "0005")
+        for number, state, settled in ((1, "erased", NOW), (2, "sent", None)):
+            connection.execute(
+                command.insert(),
+                {
+                    **dict.fromkeys(("system", "subject", "action", "reason", "cause"), "x"),
+                    **dict.fromkeys(("rules", "purposes"), "[]"),
+                    **dict.fromkeys(("due_at", "created_at"), NOW),
+                    **dict.fromkeys(("epoch", "seq", "attempt"), 1),
+                    "command_id": UUID(int=number),
+                    "names_subject": True,
+                    "policy_version": "1",
+                    "state": state,
+                    "settled_at": settled,
+                },
+            )
+    schema.migrate(bare)
+    with bare.transaction() as connection:
+        found = connection.execute(select(evidence_pending).order_by("pending_id")).all()
+    assert [(one.command_id.int, one.kind, json.loads(one.body), one.at) for one in found] == [
+        (1, "commanded", {"written_later": True}, NOW),
+        (2, "commanded", {"written_later": True}, NOW),
+        (1, "state", {"state": "erased", "written_later": True}, NOW),
+    ]

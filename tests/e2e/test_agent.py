@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -85,3 +86,33 @@ def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
     )
     assert sorted(one.name for one in letters.iterdir()) == ["O2.txt"]
     assert "CANARY" not in running.log("agent")
+    the_evidence_proves_it(running)
+
+
+def the_evidence_proves_it(running: Running) -> None:
+    """The running deleter has sealed, signed and published it; certificate and export say so offline."""
+    running.until(
+        "it is sealed and signed",
+        lambda: (
+            running.count("evidence_pending") == 0
+            and running.query("SELECT max(number) FROM evidence")
+            == running.query("SELECT max(number) FROM evidence_head WHERE published_at IS NOT NULL")
+        ),
+        60,
+    )
+    export, certificate = running.directory / "log.jsonl", running.directory / "certificate"
+    for arguments in (
+        ("evidence", "export", str(export)),
+        ("evidence", "verify", str(export), "--keys", str(running.data / "keys")),
+        ("certificate", "consumer:K-O1", "--to", str(certificate)),
+    ):
+        done = running.run(*arguments)
+        assert done.returncode == 0, done.stderr
+    text = export.read_text("utf-8")
+    assert "K-O1" not in text
+    content = json.loads((certificate / "certificate.json").read_text("utf-8"))
+    [line] = [one for one in content["erased"] if one["system"] == "orders"]
+    assert (line["proof"], line["records"]) == ("read_again", 1)
+    assert all(one["hash"] in text for one in line["evidence"])
+    export.write_text(text.replace('"state":"erased"', '"state":"reopened"', 1), "utf-8")
+    assert running.run("evidence", "verify", str(export)).returncode == 1

@@ -131,6 +131,30 @@ def test_a_key_that_did_not_hold_yet_is_not_trusted() -> None:
         check(lines, late.public())
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"kind":', b'"kind": '),
+        (b"sent", rb"\u0073ent"),
+        (b'"kind":"sent","n":2', b'"n":2,"kind":"sent"'),
+        (b'"kind":"sent","n":2', b'"kind":"x","kind":"sent","n":2'),
+        (b"\n", b"\r\n"),
+    ],
+)
+def test_there_is_one_way_to_write_it(old: bytes, new: bytes) -> None:
+    """What reads the same is another text, and an altered one."""
+    assert old in BYTES
+    broken(lines_of(BYTES.replace(old, new)))
+
+
+def test_a_head_that_nobody_signed_is_not_believed() -> None:
+    """Who keeps one keeps it with its signature, and that is looked at."""
+    head = json.loads(WHOLE[-1])
+    other = json.loads(WHOLE[5])["signature"]
+    with pytest.raises(Broken, match="was not signed by"):
+        check(WHOLE, elsewhere=kept(json.dumps({**head, "signature": other})))
+
+
 def test_an_entry_that_is_missing_is_found() -> None:
     """And one that stands twice, or in another's place."""
     assert broken([*WHOLE[:3], *WHOLE[4:]]).line == 4

@@ -15,6 +15,7 @@ from structlog.testing import LogCapture
 from services.census import Counted
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
+from services.evidence.rechecking import Rechecked
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Gap, Log
 from services.ledger.recording import Recorded
@@ -87,6 +88,16 @@ def test_lateness_is_of_the_first_attempt_only(observer: Observer) -> None:
     observer.sent([sent(1, 3.0), sent(2, 3_600.0)])
     assert value(observer, "termijn_lateness_seconds_sum", system="crm") == 3.0
     assert value(observer, "termijn_commands_sent_total", system="crm", action="erase") == 2
+
+
+def test_broken_evidence_is_an_error(observer: Observer, said: LogCapture) -> None:
+    """And 1 where Prometheus sees it, until it holds again; when it was sealed last is a time."""
+    observer.rechecked(Rechecked(broken="entry 3 was altered", sealed_at=None))
+    assert value(observer, "termijn_evidence_broken") == 1
+    assert [line["log_level"] for line in facts(said)] == ["error"]
+    observer.rechecked(Rechecked(broken=None, sealed_at=NOW))
+    assert value(observer, "termijn_evidence_broken") == 0
+    assert value(observer, "termijn_evidence_sealed_timestamp_seconds") == NOW.timestamp()
 
 
 def test_running_unsigned_is_said_loudly(observer: Observer, said: LogCapture) -> None:

@@ -1,0 +1,96 @@
+"""Keeping the log: what a deleter does for it at each turn, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.catalogue import EVIDENCE_HEADS
+from schemas.codec import Codec, load
+from services.bus import OutMessage, Placed
+from services.evidence.chain import Head, SignedHead, sign, verify
+from services.evidence.keeping import BusHeads, Keeping
+from services.ledger import policies, tables
+from services.ledger.database import Ledger, database_now
+from services.vault.keyring import Keyring, new_key
+from services.vault.references import References
+from tests.contract.ledgers import POLICY, instant, rows
+
+KEY = new_key()
+
+
+class Away(Exception):
+    """The bus is not there."""
+
+
+class Outlet:
+    """Keeps what was published, unless it is away."""
+
+    def __init__(self) -> None:
+        self.sent: list[SignedHead] = []
+        self.away = False
+
+    def send(self, heads: Sequence[SignedHead]) -> None:
+        """Send all."""
+        if self.away:
+            raise Away
+        self.sent.extend(heads)
+
+
+def keeping(ledger: Ledger, outlet: Outlet) -> Keeping:
+    """As the deleter has it."""
+    return Keeping(
+        ledger=ledger,
+        references=References(bytes(32)),
+        ring=lambda: Keyring((KEY,)),
+        outlet=outlet,
+    )
+
+
+def test_a_signed_head_is_published_once(ledger: Ledger) -> None:
+    """After it is committed; the next turn has nothing to do."""
+    outlet = Outlet()
+    kept = keeping(ledger, outlet)
+    ledger.write(lambda connection: policies.ensure(connection, POLICY, database_now(connection)))
+    assert (kept.round(), kept.round()) == (2, 0)
+    [head] = outlet.sent
+    [row] = rows(ledger, tables.evidence_head)
+    assert (head.head.number, head.head.text()) == (2, row.head)
+    assert row.published_at is not None
+    verify(head.head, head.signature, KEY.public())
+
+
+def test_while_the_bus_is_away_it_stays_to_be_published(ledger: Ledger) -> None:
+    """What is sealed is sealed; the head goes out with the next one."""
+    outlet = Outlet()
+    outlet.away = True
+    with pytest.raises(Away):
+        keeping(ledger, outlet).round()
+    assert len(rows(ledger, tables.evidence)) == 1
+    [row] = rows(ledger, tables.evidence_head)
+    assert row.published_at is None
+
+
+def test_heads_are_on_their_topic_in_avro() -> None:
+    """Whoever reads them needs nothing else to verify one."""
+    codec = Codec(load(), None)
+    sent: list[OutMessage] = []
+
+    class Sending:
+        def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+            sent.extend(messages)
+            return []
+
+    head = Head(number=7, hash=bytes(32), at=instant("2026-03-01T12:00:00Z"))
+    signed = sign(head, lambda: Keyring((KEY,)))
+    BusHeads(sender=Sending(), codec=codec).send([signed])  # type: ignore[arg-type]
+    [message] = sent
+    assert (message.topic, message.key) == ("retention.evidence-heads.v1", None)
+    assert message.value is not None
+    assert codec.decode(EVIDENCE_HEADS, message.value) == {
+        "head": head.text(),
+        "key_id": KEY.key_id,
+        "x": KEY.x,
+        "signature": signed.signature,
+    }
