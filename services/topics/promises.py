@@ -132,10 +132,11 @@ def _rights(event: EventType, policy: Policy) -> Iterator[str]:
 def _with_all(one: Promise, lasting: Mapping[str, int]) -> Promise:
     """Tags and dead letters are of every event: the shortest term of all is theirs."""
     rule = _shortest(lasting)
-    if one.kind == "business" or rule is None or one.topic.schema in _OF_ONE_SYSTEM:
+    if one.kind == "business" or rule is None or one.topic.schema in _OF_OTHERS:
         return one
     return Promise(topic=one.topic, kind="own", window_ms=lasting[rule], rule=rule)
 
 
-_OF_ONE_SYSTEM = ("command", "acknowledgement")
+_OF_OTHERS = ("command", "acknowledgement", "evidence-head")
+"""What goes between Termijn and systems, and what names nobody."""
 """They leave when a term has run out, and carry identifiers only: the catalogue's own term is theirs."""
