@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.servers.kafka import KafkaCluster
+from services.servers.kafka import KafkaBroker, KafkaCluster
+from services.servers.prometheus import PrometheusServer
 from tests.e2e.running import Running
+from tests.e2e.watched import Watched
+
+POLICY = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
 
 
 @pytest.fixture
@@ -21,3 +25,36 @@ def running(
     assert migrated.returncode == 0, migrated.stderr
     yield made
     made.end_all()
+
+
+@pytest.fixture(scope="module")
+def watched(
+    tmp_path_factory: pytest.TempPathFactory,
+    modules_broker: KafkaBroker,
+    prometheus: PrometheusServer,
+    postgres: Callable[[], str],
+) -> Iterator[Watched]:
+    """Everything runs, and a printer has to answer within two seconds."""
+    directory = tmp_path_factory.mktemp("watched")
+    policy = directory / "policy.yaml"
+    text = POLICY.read_text("utf-8")
+    printer = "owner: printer, role: processor, acknowledge_within: PT72H"
+    assert printer in text
+    policy.write_text(text.replace(printer, printer.replace("PT72H", "PT2S")), "utf-8")
+    running = Running(
+        directory,
+        modules_broker.bootstrap,
+        postgres(),
+        TERMIJN_POLICY=str(policy),
+        TERMIJN_RETRY_SECONDS="1",
+        TERMIJN_RETRY_CAP_SECONDS="2",
+        TERMIJN_ANSWER_SECONDS="1",
+        TERMIJN_MEASURE_SECONDS="1",
+    )
+    found = Watched(running=running, broker=modules_broker, prometheus=prometheus)
+    try:
+        assert running.run("ledger", "migrate").returncode == 0
+        found.begin()
+        yield found
+    finally:
+        running.end_all()

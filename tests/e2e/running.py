@@ -95,6 +95,10 @@ class Running:
         for role in list(self.processes):
             self.end(role, kill=True)
 
+    def connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection to the ledger's database."""
+        return psycopg.connect(self._url)
+
     def query(self, text: str) -> list[tuple[Any, ...]]:
         """The rows of a query on the ledger."""
         with psycopg.connect(self._url) as connection:

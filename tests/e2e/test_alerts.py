@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,10 @@ from schemas.catalogue import TAGGED, acknowledgements, business_topic
 from schemas.events import rfc3339
 from services.monitoring.files import BOARDS
 from services.servers.kafka import KafkaBroker
-from services.servers.prometheus import PrometheusServer
-from tests.e2e.running import ROLES, Running, business_event, write_events
+from tests.e2e.running import ROLES, business_event, write_events
 from tests.e2e.watched import Labels, Watched
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-POLICY = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
 NO_DATA = dict.fromkeys(
     ("Agents: answers", "Agents: commands", "Agents: open commands", "Agents: time to answer"),
     "no system has an agent here",
@@ -83,39 +81,6 @@ def customer(name: str) -> list[dict[str, Any]]:
             ("terminated", "2021-01-01T00:00:00Z"),
         )
     ]
-
-
-@pytest.fixture(scope="module")
-def watched(
-    tmp_path_factory: pytest.TempPathFactory,
-    modules_broker: KafkaBroker,
-    prometheus: PrometheusServer,
-    postgres: Callable[[], str],
-) -> Iterator[Watched]:
-    """Everything runs, and a printer has to answer within two seconds."""
-    directory = tmp_path_factory.mktemp("watched")
-    policy = directory / "policy.yaml"
-    text = POLICY.read_text("utf-8")
-    printer = "owner: printer, role: processor, acknowledge_within: PT72H"
-    assert printer in text
-    policy.write_text(text.replace(printer, printer.replace("PT72H", "PT2S")), "utf-8")
-    running = Running(
-        directory,
-        modules_broker.bootstrap,
-        postgres(),
-        TERMIJN_POLICY=str(policy),
-        TERMIJN_RETRY_SECONDS="1",
-        TERMIJN_RETRY_CAP_SECONDS="2",
-        TERMIJN_ANSWER_SECONDS="1",
-        TERMIJN_MEASURE_SECONDS="1",
-    )
-    found = Watched(running=running, broker=modules_broker, prometheus=prometheus)
-    try:
-        assert running.run("ledger", "migrate").returncode == 0
-        found.begin()
-        yield found
-    finally:
-        running.end_all()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,173 @@
+"""Faults in what is proven: answers that cannot be right, keys, policies and the evidence itself.
+
+As in `test_alerts`: a real Prometheus sees each, the runbook mends it, and it is seen to clear.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from schemas.catalogue import acknowledgements
+from schemas.codec import Codec, load
+from services.bus import Bus, OutMessage
+from services.vault.keyfiles import KeyDirectory
+from tests.e2e.running import Running, business_event
+from tests.e2e.watched import Watched
+
+SYSTEM = "printer"
+CODEC = Codec(load())
+
+pytestmark = pytest.mark.timeout(360)
+
+
+def left(name: str) -> list[dict[str, object]]:
+    """A customer who left so long ago that all of R1 is over."""
+    return [
+        business_event(f"{what}-{name}", f"customers.customer-{what}", at, customer_id=name)
+        for what, at in (
+            ("signed-up", "2019-01-01T00:00:00Z"),
+            ("terminated", "2021-01-01T00:00:00Z"),
+        )
+    ]
+
+
+def answer(running: Running, action: str, status: str, **counts: int) -> None:
+    """The printer's own answer, by hand, to the command of this action that it has got."""
+    query = f"system = '{SYSTEM}' AND action = '{action}' AND state = 'sent'"
+    running.until(f"the {action} is out", lambda: running.count("command", query) > 0)
+    rows = running.query(f"SELECT command_id, attempt FROM command WHERE {query} LIMIT 1")
+    [(command_id, attempt)] = rows
+    topic = acknowledgements(SYSTEM)
+    value = CODEC.encode(topic, _answer(command_id, attempt, status, counts), own=True)
+    signer = KeyDirectory(path=running.data / "keys").signer(SYSTEM)
+    headers = signer.sign(topic.name, b"", value, datetime.now(UTC))
+    message = OutMessage(topic=topic.name, key=b"", value=value, headers=headers)
+    Bus(running.bootstrap).sender().send([message])
+
+
+def _answer(
+    command_id: UUID, attempt: int, status: str, counts: dict[str, int]
+) -> dict[str, object]:
+    return {
+        "acknowledgement_id": str(uuid4()),
+        "command_id": str(command_id),
+        "system": SYSTEM,
+        "attempt": attempt,
+        "status": status,
+        "counts": counts,
+        "ground": None,
+        "detail": None,
+        "at": datetime.now(UTC),
+        "disclosure": None,
+    }
+
+
+@contextmanager
+def nothing_sealed(running: Running) -> Iterator[threading.Event]:
+    """Somebody else holds the end of the chain until the event is set, or the block ends."""
+    enough, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with running.connected() as connection:
+            connection.execute("SELECT * FROM evidence_chain FOR UPDATE")
+            held.set()
+            enough.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    try:
+        yield enough
+    finally:
+        enough.set()
+        thread.join()
+
+
+def test_faults_in_what_is_proven_are_seen_and_mended(watched: Watched) -> None:
+    """One after the other, while nothing is sealed: that alone takes longer to be seen."""
+    running = watched.running
+    running.start("sample-systems", options=("--silent", SYSTEM))
+    watched.publish(*left("C9"))
+    running.until("something is sealed", lambda: running.count("evidence") > 0)
+    with nothing_sealed(running) as enough:
+        answers_that_cannot_be_right(watched)
+        a_system_without_keys(watched)
+        a_role_that_does_not_verify(watched)
+        a_policy_that_not_all_roles_have(watched)
+        watched.sees(("TermijnEvidenceUnsealed", {}), seconds=240)
+        enough.set()
+        watched.sees_cleared(("TermijnEvidenceUnsealed", {}))
+    a_changed_link(watched)
+
+
+def answers_that_cannot_be_right(watched: Watched) -> None:
+    """The printer holds nothing of what the ledger knows, and then it does."""
+    answer(watched.running, "erase", "nothing_held")
+    watched.sees(("TermijnSuspiciousAnswer", {"system": SYSTEM}))
+    answer(watched.running, "verify", "done", rows=1)
+    watched.sees(("TermijnErasureReopened", {"system": SYSTEM}))
+    watched.running.end("sample-systems")
+    watched.running.start("sample-systems")  # the system is mended, and answers what is repeated
+    watched.sees_cleared(("TermijnSuspiciousAnswer", {}), ("TermijnErasureReopened", {}))
+
+
+def a_system_without_keys(watched: Watched) -> None:
+    """Its public keys are lost; it sends them once more."""
+    keys = KeyDirectory(path=watched.running.data / "keys")
+    lost = keys.system(SYSTEM).path
+    kept = watched.running.directory / "printer.jwks"
+    shutil.move(lost, kept)
+    watched.sees(("TermijnSystemsWithoutKeys", {}))
+    watched.mend("TermijnSystemsWithoutKeys", SYSTEM=SYSTEM, FILE=str(kept))
+    watched.sees_cleared(("TermijnSystemsWithoutKeys", {}))
+
+
+def a_role_that_does_not_verify(watched: Watched) -> None:
+    """Somebody has set TERMIJN_SIGNING to off."""
+    watched.running.setting("TERMIJN_SIGNING", "off")
+    watched.running.end("acknowledgements")
+    watched.running.start("acknowledgements")
+    watched.sees(("TermijnUnsigned", {}))
+    watched.running.setting("TERMIJN_SIGNING", "required")
+    watched.running.end("acknowledgements")
+    watched.running.start("acknowledgements")
+    watched.sees_cleared(("TermijnUnsigned", {}))
+
+
+def a_policy_that_not_all_roles_have(watched: Watched) -> None:
+    """A new version reaches the tagger first; it is activated, and the others are started with it."""
+    running = watched.running
+    file = running.directory / "policy.yaml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace('version: "2021-05-19.4"', 'version: "2021-05-19.5"'), "utf-8")
+    watched.mend("TermijnPoliciesDiffer", TEXT="a new version")
+    running.end("tagger")
+    running.start("tagger")
+    watched.sees(("TermijnPoliciesDiffer", {}))
+    for role in ("recorder", "deleter", "acknowledgements", "rights", "watch"):
+        running.processes[role].terminate()
+        running.processes.pop(role).wait(60)
+        running.start(role)
+    watched.sees_cleared(("TermijnPoliciesDiffer", {}))
+
+
+def a_changed_link(watched: Watched) -> None:
+    """Somebody changes an entry in the database, and puts it back."""
+    running = watched.running
+    [(number, entry)] = running.query(
+        "SELECT number, entry FROM evidence ORDER BY number DESC LIMIT 1"
+    )
+    changed = "UPDATE evidence SET entry = entry || ' ' WHERE number = "
+    running.execute(f"{changed}{number}")
+    watched.sees(("TermijnEvidenceBroken", {}), seconds=90)
+    assert running.run("evidence", "verify").returncode == 1
+    running.execute(f"UPDATE evidence SET entry = rtrim(entry) WHERE number = {number}")
+    assert running.query(f"SELECT entry FROM evidence WHERE number = {number}") == [(entry,)]
+    watched.sees_cleared(("TermijnEvidenceBroken", {}), seconds=90)
