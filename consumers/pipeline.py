@@ -21,7 +21,7 @@ from schemas.errors import RegistryUnavailable, TermijnError
 from services.bus import Bus, BusRefused, BusUnavailable, Undelivered
 from services.garbage import uncollected
 from services.ledger import control, positions
-from services.ledger.database import Ledger
+from services.ledger.database import Ledger, in_words
 from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
 
 _LOOK_SECONDS = 2.0
@@ -123,7 +123,7 @@ class Pipeline:
                 )
                 self._read(consumer, stop)
             except _TRY_AGAIN as cause:
-                self.observer.tried_again(f"{type(cause).__name__}: {cause}")
+                self.observer.tried_again(in_words(cause))
             finally:
                 consumer.close()
                 self._forget()
@@ -260,7 +260,7 @@ class Pipeline:
                     self._found(anew, self._known[place], *self._watermarks(consumer, *place))
             self._stop_at_gaps()
         except (BusUnavailable, DBAPIError) as cause:
-            self.observer.tried_again(f"{type(cause).__name__}: {cause}")
+            self.observer.tried_again(in_words(cause))
             return
         if self._joined:
             self.observer.able()

@@ -18,7 +18,7 @@ from schemas.codec import Codec
 from schemas.errors import Undecodable
 from services.bus import BusUnavailable, Undelivered
 from services.ledger import positions
-from services.ledger.database import Ledger, database_now
+from services.ledger.database import Ledger, database_now, in_words
 from services.ledger.positions import Advance
 from services.rights.answering import Answering
 from services.rights.collecting import note_corrections
@@ -90,7 +90,7 @@ def answer(
             answering.round()
             measure()
         except (BusUnavailable, Undelivered, DBAPIError) as cause:
-            observer.tried_again(f"{type(cause).__name__}: {cause}")
+            observer.tried_again(in_words(cause))
             stop.wait(_REST_SECONDS)
         else:
             observer.went_round()

@@ -43,7 +43,7 @@ from services.fields.encrypting import FieldEncryption
 from services.fields.encrypting import check as check_fields
 from services.forwarding import Forwarder
 from services.ledger import policies, schema
-from services.ledger.database import Ledger, database_now, open_ledger
+from services.ledger.database import Ledger, database_now, in_words, open_ledger
 from services.measuring import Measuring
 from services.metrics import PORTS, Metrics
 from services.observing import Observer
@@ -355,7 +355,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.tried_again(str(cause))
                 stop.wait(_WAIT_SECONDS)
             except (BusUnavailable, Undelivered, DBAPIError) as cause:
-                observer.tried_again(f"{type(cause).__name__}: {cause}")
+                observer.tried_again(in_words(cause))
                 stop.wait(_WAIT_SECONDS)
             else:
                 observer.went_round()

@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from services.tracing.context import of_command
+
 
 def configure(form: Literal["console", "json"] | str) -> None:
     """Send this process's logs to stderr, in one of the two forms."""
@@ -19,6 +21,7 @@ def configure(form: Literal["console", "json"] | str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _with_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
@@ -53,6 +56,13 @@ class _Handler(logging.Handler):
             words=str(record.msg).partition("\n")[0],
             **({"error": cause.__name__} if cause else {}),
         )
+
+
+def _with_trace(_: object, __: str, said: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What is said of a command leads to its trace, in whatever role."""
+    if "command" in said:
+        said["trace"] = of_command(said["command"]).trace_id
+    return said
 
 
 def logger(role: str) -> structlog.typing.FilteringBoundLogger:

@@ -53,7 +53,7 @@ class Observer(Protocol):
     def carried_out(self, action: str, status: str, after: timedelta) -> None:
         """A command has its answer, so long after its last attempt was issued."""
 
-    def tried(self, action: str, why: str) -> None:
+    def tried(self, command_id: str, action: str, why: str) -> None:
         """The system could not be asked; it will be tried again, or given up."""
 
     def delivered(self, answers: int) -> None:
@@ -136,7 +136,7 @@ class Obeying:
             result = self._result(begun, command, now)
         except (TryAgain, BadResult) as cause:
             self._tell(command, begun, "no answer", now)
-            self.observer.tried(command.action, cause.why)
+            self.observer.tried(command.command_id, command.action, cause.why)
             self._put_off(begun, command, cause)
         else:
             outcome = "pending" if isinstance(result, Pending) else result.status

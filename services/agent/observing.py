@@ -25,10 +25,12 @@ class AgentObserver(Observer):
         self.metrics.observe("termijn_agent_answer_seconds", seconds, action=action)
         self.log.debug("answered a command", action=action, status=status)
 
-    def tried(self, action: str, why: str) -> None:
+    def tried(self, command_id: str, action: str, why: str) -> None:
         """The system could not be asked; it will be tried again, or given up."""
         self.metrics.count("termijn_agent_tries_failed_total", action=action)
-        self.log.warning("could not carry out a command", action=action, why=why)
+        self.log.warning(
+            "could not carry out a command", command=command_id, action=action, why=why
+        )
 
     def delivered(self, answers: int) -> None:
         """So many answers went out."""

@@ -25,6 +25,7 @@ from services.cli import (
     up,
     vault,
 )
+from services.ledger.database import in_words
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -87,7 +88,7 @@ def main() -> None:
     except TermijnError as cause:
         why = str(cause)
     except SQLAlchemyError as cause:
-        why = f"ledger: {getattr(cause, 'orig', None) or cause}".partition("\n")[0]
+        why = f"ledger: {in_words(cause)}"
     except BrokenPipeError:
         sys.stderr.close()  # whoever read has enough; nothing is wrong
         sys.exit(1)

@@ -11,7 +11,7 @@ from time import sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
 from schemas.errors import TermijnError
@@ -99,6 +99,7 @@ def open_ledger(url: str) -> Ledger:
         engine = create_engine(
             url,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error ends up in a log, and they name people
             connect_args={
                 "options": "-c timezone=UTC"
                 f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
@@ -111,12 +112,28 @@ def open_ledger(url: str) -> Ledger:
     options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
     engine = create_engine(
         url,
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": _SQLITE_BUSY_SECONDS},
         **options,
     )
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
     return Ledger(engine)
+
+
+def in_words(cause: Exception) -> str:
+    """What went wrong, one line for a log: of a database's refusal never the value that it refused.
+
+    What it says of itself or of a statement holds no row; what it says of a row may quote it.
+    """
+    name = type(cause).__name__
+    if not isinstance(cause, DBAPIError):
+        return f"{name}: {cause}".partition("\n")[0]
+    if isinstance(cause, InterfaceError | OperationalError | ProgrammingError):
+        return f"{name}: {cause.orig}".partition("\n")[0]
+    code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
+    constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)
+    return f"{name} {code}" + (f" by {constraint}" if constraint else "")
 
 
 def database_now(connection: Connection) -> datetime:

@@ -16,6 +16,7 @@ from typing import Final
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 _PREFIX = "ce_"
+_NAMES = frozenset(prefix + name for prefix in ("", _PREFIX) for name in (TRACEPARENT, TRACESTATE))
 _LONGEST_STATE = 512
 _SAMPLED = "01"
 _form = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
@@ -57,7 +58,15 @@ def carried(headers: Headers) -> Trace | None:
 
     The plain headers go before those of CloudEvents (`ce_traceparent`), which may be older.
     """
-    found = {name: value for name, value in headers if name.endswith((TRACEPARENT, TRACESTATE))}
+    found: dict[str, bytes | None] = {}
+    for (
+        name,
+        value,
+    ) in headers:  # of every event: a comprehension over the ends of names takes thrice as long
+        if name in _NAMES:
+            found[name] = value
+    if not found:
+        return None
     for prefix in ("", _PREFIX):
         parent = _text(found.get(prefix + TRACEPARENT))
         if parent is not None and _form(parent):

@@ -111,7 +111,7 @@ class Noted:
     def carried_out(self, action: str, status: str, after: timedelta) -> None:
         self.said.append((action, status))
 
-    def tried(self, action: str, why: str) -> None:
+    def tried(self, command_id: str, action: str, why: str) -> None:
         self.said.append(("tried", action, why))
 
     def delivered(self, answers: int) -> None: ...

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from services import logs
+from services.tracing.context import of_command
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,12 @@ def test_what_is_below_info_is_not_said(capsys: pytest.CaptureFixture[str]) -> N
     logs.configure("json")
     logs.logger("acknowledgements").debug("took an answer")
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_said_of_a_command_leads_to_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    """The trace of a command follows from its id, so each role's line has the same."""
+    command = "6f1c2a34-0000-5000-8000-000000000001"
+    logs.configure("json")
+    logs.logger("deleter").error("escalated a command", system="crm", command=command)
+    said = json.loads(capsys.readouterr().err)
+    assert (said["command"], said["trace"]) == (command, of_command(command).trace_id)
