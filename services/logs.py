@@ -11,8 +11,10 @@ import structlog
 from services.tracing.context import of_command
 
 
-def configure(form: Literal["console", "json"] | str) -> None:
-    """Send this process's logs to stderr, in one of the two forms."""
+def configure(form: Literal["auto", "console", "json"] | str) -> None:
+    """Send this process's logs to stderr, in one of the two forms; `auto` is what stderr is for."""
+    if form == "auto":
+        form = "console" if sys.stderr.isatty() else "json"
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"

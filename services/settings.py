@@ -72,8 +72,8 @@ def _seconds(text: str) -> float:
 
 
 def _form(text: str) -> str:
-    if text not in ("console", "json"):
-        raise ValueError("is neither console nor json")
+    if text not in ("auto", "console", "json"):
+        raise ValueError("is not one of auto, console and json")
     return text
 
 
@@ -257,7 +257,12 @@ class Operating:
         "",
         "Where spans go, OTLP over HTTP; none: traces are passed on, and no spans are made.",
     )
-    log_form: str = _setting("TERMIJN_LOG", "console", "Log form: console or json.", _form)
+    log_form: str = _setting(
+        "TERMIJN_LOG",
+        "auto",
+        "Log form: console or json; auto is console on a terminal, json elsewhere.",
+        _form,
+    )
     operator: str = _setting(
         "TERMIJN_OPERATOR", "", "Who answers for an operator's command, unless --operator says."
     )

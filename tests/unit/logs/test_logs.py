@@ -43,6 +43,14 @@ def test_a_line_break_in_a_field_makes_no_second_line(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_what_is_no_terminal_gets_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless a form is named: whoever collects logs is a machine."""
+    logs.configure("auto")
+    logs.logger("tagger").info("applied a batch", messages=1)
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["messages"] == 1
+
+
 def test_the_console_form_has_no_colours_where_no_terminal_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
