@@ -12,6 +12,7 @@ from services.cli import (
     agent,
     benching,
     certificate,
+    deploying,
     doctor,
     evidence,
     keys,
@@ -72,6 +73,7 @@ for command in (
     certificate.certificate,
     doctor.doctor,
     registering.schemas,
+    deploying.deploy,
     monitoring.monitoring,
     benching.bench,
 ):
