@@ -126,9 +126,12 @@ class Root:
 
     def codec(self) -> Codec:
         """The codec, with the registry if one is configured."""
+        return Codec(load_schemas(*self.settings.storage.schemas), self.registry())
+
+    def registry(self) -> Registry | None:
+        """The schema registry, if one is configured."""
         url = self.settings.kafka.schema_registry_url
-        schemas = load_schemas(*self.settings.storage.schemas)
-        return Codec(schemas, Registry(SchemaRegistryClient({"url": url})) if url else None)
+        return Registry(SchemaRegistryClient({"url": url})) if url else None
 
     def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:
         """The fields of each event type that the log shows whole, the deciding ones left out."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests' servers need and this machine lacks; at once when nothing is missing.
-# Debian packages by apt, Apache Kafka's jars by Maven into .cache/kafka.
+# Debian packages by apt, Apache Kafka's jars and Strimzi's CRD by Maven into .cache/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 jars=$here/../../.cache/kafka
@@ -32,4 +32,17 @@ if ! cmp -s "$here/kafka-pom.xml" "$jars/pom.xml"; then
   mvn -q -B -f "$here/kafka-pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$jars"
   cp "$here/kafka-pom.xml" "$jars/pom.xml"
+fi
+
+# Strimzi's CRDs, by which the files of deploy/kafka are validated; the jars are not kept.
+crds=$here/../../.cache/strimzi
+if ! cmp -s "$here/strimzi-pom.xml" "$crds/pom.xml"; then
+  rm -rf "$crds"
+  mkdir -p "$crds"
+  mvn -q -B -f "$here/strimzi-pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$crds/jars"
+  java -cp "$crds/jars/*" io.strimzi.crdgenerator.CrdGenerator --yaml \
+    io.strimzi.api.kafka.model.topic.KafkaTopic="$crds/kafkatopic.yaml" 2>/dev/null
+  rm -rf "$crds/jars"
+  cp "$here/strimzi-pom.xml" "$crds/pom.xml"
 fi

@@ -55,11 +55,22 @@ def ensure(connection: Connection, policy: Policy, now: datetime) -> None:
     Raises:
         OtherPolicy: another policy, or another version of it, is active.
     """
+    if not is_active(connection, policy):
+        _write(connection, policy, now)
+
+
+def is_active(connection: Connection, policy: Policy) -> bool:
+    """Whether the policy is the active one; not so where none is.
+
+    Raises:
+        OtherPolicy: another policy, or another version of it, is active.
+    """
     active = _active(connection)
     if active is None:
-        _write(connection, policy, now)
-    elif active.digest != digest(policy):
+        return False
+    if active.digest != digest(policy):
         raise OtherPolicy(f"{active.policy} {active.version}", f"{policy.policy} {policy.version}")
+    return True
 
 
 def activate(connection: Connection, policy: Policy, now: datetime) -> None:

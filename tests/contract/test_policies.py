@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from services.ledger import policies, schema
-from services.ledger.database import Ledger, open_ledger
+from services.ledger import policies, tables
+from services.ledger.database import Ledger
 from services.policy.loader import load
 from services.policy.model import Policy
+from tests.contract.ledgers import rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SHIPPED = load()
-
-
-@pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    """An empty ledger in memory."""
-    with closing(open_ledger("sqlite://")) as opened:
-        schema.create(opened)
-        yield opened
 
 
 def with_term(term: str) -> Policy:
@@ -64,3 +56,52 @@ def test_a_policy_that_moves_records_to_other_clocks_is_refused(ledger: Ledger) 
         policies.ensure(connection, SHIPPED, NOW)
         with pytest.raises(policies.OtherShape, match=r"orders\.order-placed"):
             policies.activate(connection, replace(SHIPPED, rules=rules), NOW)
+
+
+ORDER = "orders.order-placed"
+PLACED = SHIPPED.events[ORDER]
+
+
+def with_order(**changes: Any) -> Policy:
+    """The shipped policy with another reading of orders."""
+    return replace(SHIPPED, events={**SHIPPED.events, ORDER: replace(PLACED, **changes)})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(with_order(subject=None), id="another subject"),
+        pytest.param(with_order(holdings=PLACED.holdings[1:]), id="a holding less"),
+        pytest.param(
+            replace(
+                SHIPPED, events={name: one for name, one in SHIPPED.events.items() if name != ORDER}
+            ),
+            id="no longer known",
+        ),
+    ],
+)
+def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
+    ledger: Ledger, given: Policy
+) -> None:
+    """It is refused with the type's name, and nothing has changed."""
+    with ledger.transaction() as connection:
+        policies.ensure(connection, SHIPPED, NOW)
+    with (
+        pytest.raises(policies.OtherShape) as refused,
+        ledger.transaction() as connection,
+    ):
+        policies.activate(connection, replace(given, version="next"), NOW)
+    assert refused.value.event_types == (ORDER,)
+    with ledger.transaction() as connection:
+        policies.ensure(connection, SHIPPED, NOW)
+    assert len(rows(ledger, tables.active_policy)) == 1
+
+
+def test_other_systems_and_lead_times_are_welcome(ledger: Ledger) -> None:
+    """What is recorded hangs where it hung."""
+    slower = replace(SHIPPED.systems["crm"], lead_time="P9D")
+    given = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
+    with ledger.transaction() as connection:
+        policies.ensure(connection, SHIPPED, NOW)
+        policies.activate(connection, given, NOW)
+        policies.ensure(connection, given, NOW)

@@ -1,0 +1,128 @@
+"""`termijn doctor`: everything that a role needs, looked at before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+
+import click
+from confluent_kafka import KafkaException
+
+from schemas.codec import load as load_schemas
+from schemas.errors import TermijnError
+from services import bootstrap, settings
+from services.bootstrap import Root, now
+from services.bus import BusUnavailable
+from services.cli.forms import show
+from services.doctor.cluster import check_registry, check_rights, check_topics, rights
+from services.doctor.findings import Finding, fault, sound, unchecked
+from services.doctor.keys import check_keys, check_seal
+from services.doctor.ledger import check_ledger
+from services.ledger.database import open_ledger
+from services.policy.loader import InvalidPolicy
+from services.policy.model import Policy
+from services.topics.brokers import Brokers
+from services.topics.promises import promises
+from services.vault.keyfiles import KeyDirectory
+
+_COLUMNS = ("check", "target", "state", "what", "mend")
+
+
+class _Unwell(click.ClickException):
+    """Something is wrong: no role should start yet."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--faults", is_flag=True, help="Only what is wrong or should be looked at.")
+def doctor(as_json: bool, faults: bool) -> None:
+    """Look at broker, topics, access rules, registry, database, clock, keys and policy.
+
+    For each: what is wrong, and the command that mends it. Nothing is changed. Fails on a fault.
+    """
+    with bootstrap.root(settings.load()) as opened:
+        found = list(_examine(opened))
+    shown = [one for one in found if not faults or one.state in ("fault", "warning")]
+    show(map(asdict, shown), as_json=as_json, title="The doctor", columns=_COLUMNS)
+    wrong = sum(1 for one in found if one.state == "fault")
+    if wrong:
+        raise _Unwell(f"{wrong} faults")
+
+
+def _examine(opened: Root) -> Iterator[Finding]:
+    policy: Policy | None = None
+    try:
+        policy = opened.policy()
+    except (InvalidPolicy, OSError) as cause:
+        first, *others = str(cause).splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        yield fault("policy", f"{first}{more}", "mend the lines that `termijn policy lint` names")
+    else:
+        yield sound("policy", f"{policy.policy} {policy.version}")
+    yield from _cluster(opened, policy)
+    yield from _registry(opened, policy)
+    yield from _ledger(opened, policy)
+    yield from _keys(opened, policy)
+
+
+def _cluster(opened: Root, policy: Policy | None) -> Iterator[Finding]:
+    servers = opened.settings.kafka.bootstrap_servers
+    try:
+        bus = opened.bus()
+        if bus.is_embedded:
+            yield sound("broker", "the embedded one answers", servers)
+            yield unchecked("topics", "the embedded broker keeps no settings of topics")
+            return
+        yield sound("broker", f"answers as cluster {bus.cluster_id}", servers)
+        if policy is None:
+            yield unchecked("topics", "which there should be, only a policy says")
+        else:
+            needed = bootstrap.topics(policy).all
+            there = Brokers(admin=bus.admin).found([topic.name for topic in needed])
+            promised = promises(policy, needed, opened.fields_in_clear(policy))
+            yield from check_topics(promised, there)
+        yield check_rights(rights(bus.admin))
+    except (BusUnavailable, KafkaException, TimeoutError) as cause:
+        yield fault(
+            "broker",
+            f"does not answer: {cause}",
+            "start the brokers, or point KAFKA_BOOTSTRAP_SERVERS at them",
+            servers,
+        )
+
+
+def _registry(opened: Root, policy: Policy | None) -> Iterator[Finding]:
+    registry = opened.registry()
+    if registry is None:
+        yield sound("registry", "none is used: values are in single-object encoding")
+        return
+    if policy is None:
+        yield unchecked("registry", "which schemas there should be, only a policy says")
+        return
+    try:
+        schemas = load_schemas(*opened.settings.storage.schemas)
+        needed = bootstrap.topics(policy).all
+        texts = [(topic, schemas.newest(topic.schema).text) for topic in needed]
+    except TermijnError as cause:
+        yield fault("registry", str(cause), "mend the file below TERMIJN_SCHEMAS that it names")
+        return
+    yield from check_registry(registry, texts)
+
+
+def _ledger(opened: Root, policy: Policy | None) -> Iterator[Finding]:
+    ledger = open_ledger(opened.settings.ledger_url)  # not `Root.ledger`: nothing is made here
+    opened.stack.callback(ledger.close)
+    tolerance = timedelta(seconds=opened.settings.deleting.clock_tolerance_seconds)
+    yield from check_ledger(ledger, policy, now, tolerance)
+
+
+def _keys(opened: Root, policy: Policy | None) -> Iterator[Finding]:
+    chosen = opened.settings
+    yield from check_keys(
+        KeyDirectory(path=chosen.keys),
+        list(policy.systems) if policy else [],
+        now(),
+        required=chosen.signing.mode == "required",
+    )
+    yield check_seal(chosen.key_file, made_at_first_use=chosen.storage.key_file is None)

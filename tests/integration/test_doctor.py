@@ -1,0 +1,150 @@
+"""`termijn doctor` on real Kafka and PostgreSQL: all is well, and then one thing at a time is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from services import bus
+from services.cli.main import termijn
+from services.ledger import schema
+from services.ledger.database import open_ledger
+from services.policy.loader import load
+from services.servers.kafka import KafkaCluster
+from services.topics.brokers import Brokers
+from services.vault.keyfiles import KeyDirectory
+
+SHIPPED = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
+ORDERS = "orders.order-placed.v1"
+
+
+@pytest.fixture(scope="module")
+def whole(
+    kafka: KafkaCluster, postgres: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The settings of a deployment in which nothing is wrong."""
+    kafka.clear()
+    data = tmp_path_factory.mktemp("doctor")
+    keys = KeyDirectory(path=data / "keys")
+    keys.make()
+    for system in load().systems:
+        keys.trust(system, keys.make(system))
+    url = postgres()
+    with closing(open_ledger(url)) as ledger:
+        schema.migrate(ledger)
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
+        "TERMIJN_LEDGER_URL": url,
+        "TERMIJN_DATA": str(data),
+        "TERMIJN_KEYS": str(keys.path),
+    }
+    applied = CliRunner().invoke(termijn, ["topics", "apply"], env=settings)
+    assert applied.exit_code == 0
+    yield settings
+    kafka.clear()
+
+
+def examined(settings: dict[str, str], exit_code: int) -> list[dict[str, Any]]:
+    """What the doctor finds wrong, or worth a look."""
+    done = CliRunner().invoke(termijn, ["doctor", "--json", "--faults"], env=settings)
+    assert done.exit_code == exit_code, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def planted(settings: dict[str, str]) -> list[dict[str, Any]]:
+    """The faults, as they are told."""
+    return [one for one in examined(settings, 1) if one["state"] == "fault"]
+
+
+def faults(settings: dict[str, str]) -> dict[str, str]:
+    """The mend of each planted fault, by its check."""
+    return {one["check"]: one["mend"] for one in planted(settings)}
+
+
+def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
+    """But that this broker lets everybody do everything, and that no role has started yet."""
+    said = examined(whole, 0)
+    assert [(one["check"], one["state"]) for one in said] == [
+        ("acls", "warning"),
+        ("active policy", "warning"),
+    ]
+
+
+def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
+    whole: dict[str, str], kafka: KafkaCluster
+) -> None:
+    """Both by name; `termijn topics apply` mends both."""
+    kafka.delete_topics(["retention.dead-letters.v1"])
+    Brokers(admin=kafka.admin).change(ORDERS, {"retention.ms": "-1"})
+    said = planted(whole)
+    assert sorted((one["target"], one["mend"]) for one in said) == [
+        (ORDERS, "`termijn topics apply`"),
+        ("retention.dead-letters.v1", "`termijn topics apply`"),
+    ]
+    CliRunner().invoke(termijn, ["topics", "apply"], env=whole)
+    assert [one["check"] for one in examined(whole, 0)] == ["acls", "active policy"]
+
+
+def test_a_database_without_its_schema(whole: dict[str, str], postgres: Callable[[], str]) -> None:
+    """It answers, and lacks the tables."""
+    found = faults({**whole, "TERMIJN_LEDGER_URL": postgres()})
+    assert found == {"migrations": "`termijn ledger migrate`"}
+
+
+def test_a_database_that_does_not_answer(whole: dict[str, str]) -> None:
+    """One line; its password is not in it."""
+    url = "postgresql+psycopg://termijn:hidden@127.0.0.1:1/ledger"
+    [said] = planted({**whole, "TERMIJN_LEDGER_URL": url})
+    assert said["check"] == "database"
+    assert "TERMIJN_LEDGER_URL" in said["mend"]
+    assert "hidden" not in json.dumps(said)
+
+
+def test_a_sqlite_ledger_is_not_made_by_looking(whole: dict[str, str], tmp_path: Path) -> None:
+    """There is none; afterwards there is still none."""
+    file = tmp_path / "ledger.sqlite"
+    assert faults({**whole, "TERMIJN_LEDGER_URL": f"sqlite:///{file}"}) == {
+        "database": "`termijn ledger migrate`"
+    }
+    assert not file.exists()
+
+
+def test_a_broker_that_does_not_answer(
+    whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is looked at all the same."""
+    monkeypatch.setattr(bus, "_CALL_SECONDS", 0.5)
+    found = faults({**whole, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    assert list(found) == ["broker"]
+    assert "KAFKA_BOOTSTRAP_SERVERS" in found["broker"]
+
+
+def test_a_policy_that_cannot_be_used(whole: dict[str, str], tmp_path: Path) -> None:
+    """The first of its lines is shown, and where the others are."""
+    broken = tmp_path / "policy.yaml"
+    broken.write_text(SHIPPED.read_text("utf-8").replace("controller:", "controler:", 1), "utf-8")
+    found = faults({**whole, "TERMIJN_POLICY": str(broken)})
+    assert found == {"policy": "mend the lines that `termijn policy lint` names"}
+
+
+def test_another_policy_than_the_active_one(whole: dict[str, str], tmp_path: Path) -> None:
+    """The roles would refuse to start."""
+    ledger = {**whole, "TERMIJN_LEDGER_URL": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
+    call = CliRunner().invoke
+    assert call(termijn, ["ledger", "migrate"], env=ledger).exit_code == 0
+    words = ["policy", "activate", "--operator", "eve", "--reason", "first"]
+    assert call(termijn, words, env=ledger).exit_code == 0
+    document = yaml.safe_load(SHIPPED.read_text("utf-8"))
+    document["version"] = "other"
+    other = tmp_path / "policy.yaml"
+    other.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+    found = faults({**ledger, "TERMIJN_POLICY": str(other)})
+    assert list(found) == ["active policy"]
+    assert "termijn policy activate" in found["active policy"]

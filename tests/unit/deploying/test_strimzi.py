@@ -1,0 +1,117 @@
+"""Strimzi's topics: as the catalogue has them, and as Strimzi's own CRD wants them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from confluent_kafka.cimpl import NewTopic
+from jsonschema import Draft202012Validator
+
+from schemas import catalogue
+from services.bootstrap import topics
+from services.cli.main import termijn
+from services.deploying import strimzi
+from services.policy.loader import load
+from services.servers.kafka import KafkaCluster
+
+ROOT = Path(__file__).parents[3]
+CRD = ROOT / ".cache" / "strimzi" / "kafkatopic.yaml"
+WRITTEN = (ROOT / "deploy" / strimzi.TOPICS).read_text("utf-8")
+DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all(WRITTEN))
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    """What Strimzi's CRD says of version v1beta2, unknown fields refused as by `kubectl --validate`."""
+    if not CRD.exists():
+        why = "Strimzi's CRDs are not in .cache/strimzi; run `make servers`"
+        if os.environ.get("TERMIJN_REQUIRE_ALL") == "1":
+            pytest.fail(why)
+        pytest.skip(why)
+    [version] = [
+        one
+        for one in yaml.safe_load(CRD.read_text("utf-8"))["spec"]["versions"]
+        if one["name"] == "v1beta2"
+    ]
+    return Draft202012Validator(closed(version["schema"]["openAPIV3Schema"]))
+
+
+def closed(schema: Any) -> Any:
+    """The schema without room for fields that it does not name."""
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: closed(one) for name, one in schema.items()}
+    if "properties" in schema:
+        found["properties"] = {name: closed(one) for name, one in schema["properties"].items()}
+        found["additionalProperties"] = False
+    return found
+
+
+def test_the_file_is_what_is_written_from_the_catalogue(tmp_path: Path) -> None:
+    """`termijn deploy write deploy` brings it up to date."""
+    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert done.exit_code == 0
+    assert (tmp_path / strimzi.TOPICS).read_text("utf-8") == WRITTEN
+
+
+def test_a_topic_that_is_renamed_in_code_only_is_caught(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The file of the new code is another one."""
+    renamed = replace(catalogue.TAGGED, name="retention.tagged.v2")
+    monkeypatch.setattr(catalogue, "TAGGED", renamed)
+    CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert (tmp_path / strimzi.TOPICS).read_text("utf-8") != WRITTEN
+
+
+def test_every_topic_that_a_role_needs_is_there() -> None:
+    """39 business topics, three of our own, two a system, and the watch's."""
+    named = [one["metadata"]["name"] for one in DOCUMENTS]
+    assert len(named) == len(set(named)) == 39 + 3 + 2 * 16 + 1
+    assert {topic.name for topic in topics(load()).all} < set(named)
+
+
+def test_the_heads_of_the_evidence_are_kept_for_ever() -> None:
+    """What is gone from there proves nothing; tags go after a week."""
+    kept = {one["metadata"]["name"]: one["spec"]["config"]["retention.ms"] for one in DOCUMENTS}
+    assert kept["retention.evidence-heads.v1"] == -1
+    assert kept["retention.tagged.v1"] == 604_800_000
+
+
+def test_strimzis_crd_accepts_each_topic(validator: Draft202012Validator) -> None:
+    """The schema that Strimzi 0.45.0 makes from its own model."""
+    bare = [{**one, "metadata": {}} for one in DOCUMENTS]
+    assert [error.message for one in bare for error in validator.iter_errors(one)] == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"partitions": "six"}, {"partitions": 0}, {"replica": 3}], ids=str
+)
+def test_strimzis_crd_refuses_what_is_wrong(
+    validator: Draft202012Validator, wrong: dict[str, Any]
+) -> None:
+    """So that accepting says something."""
+    document = {**DOCUMENTS[0], "metadata": {}}
+    assert not validator.is_valid({**document, "spec": {**document["spec"], **wrong}})
+
+
+def test_kafka_accepts_each_topic(fresh_kafka: KafkaCluster) -> None:
+    """Names and settings, which the CRD leaves open; nothing is made, and one broker has one replica."""
+    new = [
+        NewTopic(
+            one["metadata"]["name"],
+            one["spec"]["partitions"],
+            1,
+            config={name: str(value) for name, value in one["spec"]["config"].items()},
+        )
+        for one in DOCUMENTS
+    ]
+    for judged in fresh_kafka.admin.create_topics(new, validate_only=True).values():
+        assert judged.result(20) is None
+    assert fresh_kafka.topics() == frozenset()

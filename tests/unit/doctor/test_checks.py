@@ -1,0 +1,196 @@
+"""The doctor's judgements, without servers: what is planted is found, with the command that mends it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schemas.catalogue import DEAD_LETTERS, TAGGED, Topic
+from schemas.errors import RegistryUnavailable, UnknownSchema
+from services.doctor.cluster import Rights, check_registry, check_rights, check_topics
+from services.doctor.findings import Finding
+from services.doctor.keys import check_keys, check_seal
+from services.doctor.ledger import check_clock
+from services.topics.judging import Found
+from services.topics.promises import Promise
+from services.vault.keyfiles import KeyDirectory
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+WEEK_MS = "604800000"
+DAY_MS = "86400000"
+SOUND_TAGS = {
+    "cleanup.policy": "delete",
+    "retention.ms": WEEK_MS,
+    "retention.bytes": "-1",
+    "segment.ms": DAY_MS,
+}
+
+
+class OneSchema:
+    """A registry that knows the schema of tags only."""
+
+    def id_of(self, topic: str, text: str) -> int:
+        """Its id."""
+        if topic != "retention.tagged.v1":
+            raise UnknownSchema(schema=topic, why="is not registered")
+        return 7
+
+
+class Silent:
+    """A registry that is down."""
+
+    def id_of(self, topic: str, text: str) -> int:
+        """Nothing."""
+        raise RegistryUnavailable(asked=topic, why="connection refused")
+
+
+def tags(found: Found | None) -> list[Finding]:
+    """What is said of the one topic of tags."""
+    there = {} if found is None else {TAGGED.name: found}
+    return list(check_topics([Promise(topic=TAGGED, kind="own")], there))
+
+
+def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
+    """What is said of keys, by owner."""
+    said = check_keys(KeyDirectory(path=path), systems, at, required=True)
+    return {one.target: one for one in said}
+
+
+def trusted(path: Path, *systems: str) -> KeyDirectory:
+    """Keys of the deleter, and of systems that are trusted."""
+    directory = KeyDirectory(path=path)
+    directory.make()
+    for system in systems:
+        directory.trust(system, directory.make(system))
+    return directory
+
+
+def test_a_topic_as_in_the_catalogue_is_sound() -> None:
+    """The catalogue's six partitions and its week."""
+    [said] = tags(Found(partitions=6, settings=SOUND_TAGS))
+    assert (said.state, said.what) == ("sound", "1 are there, as the catalogue has them")
+
+
+def test_a_missing_topic_is_a_fault() -> None:
+    """It is named, and made by `apply`."""
+    [said] = tags(None)
+    assert (said.state, said.target, said.what) == ("fault", "retention.tagged.v1", "is not there")
+    assert said.mend == "`termijn topics apply`"
+
+
+def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
+    """For ever is longer than a week."""
+    [said] = tags(Found(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
+    assert (said.state, said.mend) == ("fault", "`termijn topics apply`")
+    assert said.what == "a record lives for ever, and its term is 8.0 days"
+
+
+def test_other_partitions_are_a_warning() -> None:
+    """They cannot be changed under data, so nothing is ordered."""
+    [said] = tags(Found(partitions=4, settings=SOUND_TAGS))
+    assert (said.state, said.what) == ("warning", "has 4 partitions, the catalogue says 6")
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "words"),
+    [
+        (Rights(enforced=False, bindings=None), "warning", "no authorizer"),
+        (Rights(enforced=True, bindings=None), "not checked", "do not show"),
+        (Rights(enforced=True, bindings=0), "fault", "not one rule"),
+        (Rights(enforced=True, bindings=12), "sound", "12 rules"),
+    ],
+)
+def test_what_is_said_of_access_rules(found: Rights, state: str, words: str) -> None:
+    """Without an authorizer everybody may command an erasure; without rules nobody may do anything."""
+    said = check_rights(found)
+    assert said.state == state
+    assert words in said.what
+
+
+def test_an_unregistered_schema_is_a_fault() -> None:
+    """Each by its topic."""
+    texts: list[tuple[Topic, str]] = [(TAGGED, "{}"), (DEAD_LETTERS, "{}")]
+    [said] = check_registry(OneSchema(), texts)
+    assert (said.state, said.target) == ("fault", "retention.dead-letters.v1")
+    assert said.mend == "`termijn schemas register`"
+
+
+def test_a_silent_registry_is_told_once() -> None:
+    """Not once a topic."""
+    [said] = check_registry(Silent(), [(TAGGED, "{}"), (DEAD_LETTERS, "{}")])
+    assert said.state == "fault"
+    assert "SCHEMA_REGISTRY_URL" in said.mend
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(0.0, "sound"), (1.0, "sound"), (1.1, "fault"), (-1.1, "fault")]
+)
+def test_a_clock_may_be_a_second_off(seconds: float, state: str) -> None:
+    """To either side; beyond it nothing would be commanded."""
+    said = check_clock(timedelta(seconds=seconds), timedelta(seconds=1))
+    assert said.state == state
+    assert ("timedatectl" in said.mend) == (state == "fault")
+
+
+def test_keys_that_hold_are_sound(tmp_path: Path) -> None:
+    """The deleter's own, and a system's."""
+    trusted(tmp_path, "crm")
+    assert {name: one.state for name, one in keys(tmp_path, "crm").items()} == {
+        "deleter": "sound",
+        "crm": "sound",
+    }
+
+
+def test_a_deleter_without_keys_is_a_fault(tmp_path: Path) -> None:
+    """It could sign no command."""
+    said = keys(tmp_path)["deleter"]
+    assert said.state == "fault"
+    assert "`termijn keys make`" in said.mend
+
+
+def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> None:
+    """Whoever reads it can command an erasure."""
+    directory = trusted(tmp_path)
+    directory.private().path.chmod(0o644)
+    said = keys(tmp_path)["deleter"]
+    assert said.state == "fault"
+    assert "0600" in said.what
+
+
+def test_a_system_without_trusted_keys_is_a_fault(tmp_path: Path) -> None:
+    """None of its answers would count."""
+    trusted(tmp_path, "crm")
+    said = keys(tmp_path, "crm", "psp")["psp"]
+    assert said.state == "fault"
+    assert "`termijn keys trust psp psp.jwks`" in said.mend
+
+
+@pytest.mark.parametrize(
+    ("days_left", "state"), [(-1, "fault"), (0, "fault"), (13, "warning"), (15, "sound")]
+)
+def test_a_last_key_that_ends_is_told_a_fortnight_before(
+    tmp_path: Path, days_left: int, state: str
+) -> None:
+    """Its successor has to be handed out before; at the instant itself it holds no longer."""
+    directory = trusted(tmp_path)
+    ring = directory.make("crm")
+    [key] = ring
+    directory.trust("crm", type(ring)((key.expiring(NOW + timedelta(days=days_left)),)))
+    assert keys(tmp_path, "crm")["crm"].state == state
+
+
+def test_no_signatures_are_a_warning(tmp_path: Path) -> None:
+    """They are off for trying out only."""
+    [said] = check_keys(KeyDirectory(path=tmp_path), ["crm"], NOW, required=False)
+    assert (said.state, said.mend) == ("warning", "set TERMIJN_SIGNING=required")
+
+
+def test_a_missing_seal_is_a_fault_where_one_was_named(tmp_path: Path) -> None:
+    """A new one would not open what the old one sealed."""
+    path = tmp_path / "seal.key"
+    assert check_seal(path, made_at_first_use=True).state == "sound"
+    said = check_seal(path, made_at_first_use=False)
+    assert said.state == "fault"
+    assert "TERMIJN_KEY_FILE" in said.mend
