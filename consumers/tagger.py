@@ -38,8 +38,8 @@ ROLE = "tagger"
 class Observer(Protocol):
     """Who wants to know what was tagged and what was parked."""
 
-    def tagged(self, event_type: str, events: int, at: datetime) -> None:
-        """Events of that type were tagged."""
+    def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None:
+        """Events of that type were tagged, each with a holding for each of the rules."""
 
     def parked(self, letter: DeadLetter) -> None:
         """A message was parked."""
@@ -63,7 +63,7 @@ class Tagger:
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
         now = self.now()
-        tagged: Counter[str] = Counter()
+        tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
         traced: list[tuple[Trace, Passed]] = []
         parked: list[DeadLetter] = []
@@ -83,7 +83,7 @@ class Tagger:
                     forwarded.append((passed.key, passed.value))
                 else:
                     traced.append((trace, passed))
-                tagged[passed.type] += 1
+                tagged[passed.type, passed.rules] += 1
         self.forwarder.send(TAGGED.name, forwarded)
         self.sender.send([self._traced(trace, passed, now) for trace, passed in traced])
         large = [letter for letter in parked if len(letter.sealed) > LARGEST]
@@ -94,8 +94,8 @@ class Tagger:
             dead_letters.park(connection, large)  # the bus would refuse them, at every attempt
 
         self.ledger.write(write)
-        for event_type, events in tagged.items():
-            self.observer.tagged(event_type, events, now)
+        for (event_type, rules), events in tagged.items():
+            self.observer.tagged(event_type, rules, events, now)
         for letter in parked:
             self.observer.parked(letter)
 

@@ -86,6 +86,12 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("type",),
     ),
     Metric(
+        name="termijn_holdings_tagged_total",
+        kind="counter",
+        meaning="Holdings that tagging has made, by rule.",
+        labels=("rule",),
+    ),
+    Metric(
         name="termijn_last_tagged_timestamp_seconds",
         kind="gauge",
         meaning="When business events were tagged last, or the tagger started.",

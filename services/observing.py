@@ -98,9 +98,11 @@ class Observer:
         self.metrics.count("termijn_requests_concluded_total", right=right, outcome=outcome)
         self.log.info("concluded a request", right=right, outcome=outcome)
 
-    def tagged(self, event_type: str, events: int, at: datetime) -> None:
-        """Events of that type were tagged at an instant, UTC."""
+    def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None:
+        """Events of that type were tagged at an instant, UTC, each with holdings by these rules."""
         self.metrics.count("termijn_events_tagged_total", events, type=event_type)
+        for rule in rules:
+            self.metrics.count("termijn_holdings_tagged_total", events, rule=rule)
         self.metrics.set("termijn_last_tagged_timestamp_seconds", at.timestamp())
 
     def parked(self, letter: DeadLetter) -> None:

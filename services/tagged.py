@@ -43,6 +43,8 @@ class Passed(NamedTuple):
     type: str
     key: bytes
     value: bytes
+    rules: tuple[str, ...]
+    """The rules of its holdings, one each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,8 @@ class Passing:
             raise MalformedEvent(
                 key="data", why="its deciding fields are too large for one message"
             )
-        return Passed(event.type, tagged.key.encode(), encoded)
+        rules = tuple(holding.rule for holding in tagged.holdings)
+        return Passed(event.type, tagged.key.encode(), encoded, rules)
 
     def view(self, time: datetime) -> View:
         """The windows of an event of that time."""

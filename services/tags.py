@@ -36,6 +36,7 @@ class _Known:
 
     template: Template
     fixed: Sequence[Holding]
+    rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,7 @@ class _Plan:
             place.offset,
             instants,
         )
-        return Passed(self._type, key, value)
+        return Passed(self._type, key, value, known.rules)
 
     def learn(self, usual: Usual, event: CloudEvent, place: Place, passed: Passed) -> None:
         """Keep the template of a shape, if it gives for this event what the plain way gave."""
@@ -179,7 +180,8 @@ class _Plan:
             deciding=deciding_json(tagged),
             texts=[*tagged.subjects, *(move.clock.key for move in tagged.moves)],
         )
-        return _Known(template, [holding for holding, _ in fixed.values()])
+        rules = tuple(holding.rule for holding in tagged.holdings)
+        return _Known(template, [holding for holding, _ in fixed.values()], rules)
 
     def _year(self, time: datetime) -> datetime:
         """The end of the book year of an instant.

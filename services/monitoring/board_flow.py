@@ -25,6 +25,17 @@ FLOW = Board(
             unit="ops",
         ),
         Panel(
+            title="Holdings tagged",
+            means="A second, by the rule that ends them.",
+            queries=(
+                Query(
+                    expr="sum by (rule) (rate(termijn_holdings_tagged_total[5m]))",
+                    legend="{{rule}}",
+                ),
+            ),
+            unit="ops",
+        ),
+        Panel(
             title="Since the last event",
             means="Long silence is a publisher that publishes elsewhere.",
             queries=(

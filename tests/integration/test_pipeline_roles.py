@@ -58,7 +58,7 @@ class Noted:
     parked_: list[DeadLetter] = field(default_factory=list)
     recorded_: list[Recorded] = field(default_factory=list)
 
-    def tagged(self, event_type: str, events: int, at: datetime) -> None: ...
+    def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
 
     def parked(self, letter: DeadLetter) -> None:
         self.parked_.append(letter)

@@ -20,10 +20,10 @@ def main() -> None:
     """Run the dataflow with one worker until it is ended."""
     job = Job.told()
 
-    def passed(message: KafkaSourceMessage) -> KafkaSinkMessage:
+    def pass_on(message: KafkaSourceMessage) -> KafkaSinkMessage:
         place = Place(message.topic, message.partition, message.offset)
-        key, value = job.passed(place, message.headers, message.value)[1:]
-        return KafkaSinkMessage(key, value)
+        passed = job.passed(place, message.headers, message.value)
+        return KafkaSinkMessage(passed.key, passed.value)
 
     flow = Dataflow("tagger")
     source = KafkaSource([job.bootstrap], job.sources, batch_size=2_000)
@@ -37,7 +37,7 @@ def main() -> None:
             "compression.type": "lz4",
         },
     )
-    op.output("sink", op.map("passed", op.input("source", flow, source), passed), sink)
+    op.output("sink", op.map("passed", op.input("source", flow, source), pass_on), sink)
     cluster_main(flow, [], 0)
 
 

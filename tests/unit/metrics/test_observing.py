@@ -141,8 +141,10 @@ def test_what_was_due_after_the_last_look_is_late_from_its_own_instant(observer:
 
 def test_tagging_says_when(observer: Observer) -> None:
     """So that silence can be measured: 15 March 2026, 13:00 UTC."""
-    observer.tagged("orders.order-placed", 2, NOW)
+    observer.tagged("orders.order-placed", ("D4", "R5", "D4"), 2, NOW)
     assert value(observer, "termijn_events_tagged_total", type="orders.order-placed") == 2
+    assert value(observer, "termijn_holdings_tagged_total", rule="D4") == 4
+    assert value(observer, "termijn_holdings_tagged_total", rule="R5") == 2
     assert value(observer, "termijn_last_tagged_timestamp_seconds") == 1_773_579_600
 
 
