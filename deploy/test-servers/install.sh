@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests' servers need and this machine lacks; at once when nothing is missing.
-# Debian packages by apt, Apache Kafka's jars and Strimzi's CRD by Maven into .cache/.
+# Debian packages by apt; into .cache/ Apache Kafka's jars and Strimzi's CRD by Maven, AsyncAPI's schema by npm.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 jars=$here/../../.cache/kafka
@@ -10,6 +10,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 packages=()
 have java || packages+=(openjdk-17-jre-headless)
 have mvn || packages+=(maven)
+have npm || packages+=(npm)
 have kcat || packages+=(kcat)
 have promtool || packages+=(prometheus)
 have chromium || have google-chrome || packages+=(chromium)
@@ -45,4 +46,18 @@ if ! cmp -s "$here/strimzi-pom.xml" "$crds/pom.xml"; then
     io.strimzi.api.kafka.model.topic.KafkaTopic="$crds/kafkatopic.yaml" 2>/dev/null
   rm -rf "$crds/jars"
   cp "$here/strimzi-pom.xml" "$crds/pom.xml"
+fi
+
+# AsyncAPI's own JSON schema, by which deploy/asyncapi.yaml is validated.
+specs=6.11.1
+schema=$here/../../.cache/asyncapi/$specs
+if [ ! -f "$schema/3.0.0.json" ]; then
+  rm -rf "$schema"
+  mkdir -p "$schema"
+  (
+    cd "$schema"
+    npm pack --silent "@asyncapi/specs@$specs" >/dev/null
+    tar xzf asyncapi-specs-$specs.tgz --strip-components=2 package/schemas/3.0.0.json
+    rm asyncapi-specs-$specs.tgz
+  )
 fi

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from schemas import catalogue
 from schemas.catalogue import SIGHTINGS
+from schemas.codec import load as load_schemas
 from services import bootstrap, settings
-from services.deploying import strimzi
+from services.bootstrap import Topics
+from services.deploying import asyncapi, strimzi
+from services.deploying.asyncapi import Channel
 from services.monitoring.files import write as write_files
+
+_OWN_EVENTS = ("privacy.request-answered", "privacy.request-refused")
 
 
 @click.group()
@@ -20,9 +28,61 @@ def deploy() -> None:
 @deploy.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 def write(directory: Path) -> None:
-    """Write the topics that the policy at hand needs, as Strimzi's KafkaTopic, below a directory."""
-    with bootstrap.root(settings.load()) as opened:
-        needed = bootstrap.topics(opened.policy()).all
-    found = strimzi.files([*needed, SIGHTINGS])
+    """Write the topics that the policy at hand needs below a directory.
+
+    As Strimzi's KafkaTopic, and, with their schemas, as an AsyncAPI document.
+    """
+    chosen = settings.load()
+    with bootstrap.root(chosen) as opened:
+        needed = bootstrap.topics(opened.policy())
+    schemas = load_schemas(*chosen.storage.schemas)
+    found = {
+        **strimzi.files([*needed.all, SIGHTINGS]),
+        **asyncapi.files(_channels(needed), schemas, version("termijn")),
+    }
     write_files(directory, found)
-    click.echo(f"{directory}: {len(found)} files, {len(needed) + 1} topics")
+    click.echo(f"{directory}: {len(found)} files, {len(needed.all) + 1} topics")
+
+
+def _channels(needed: Topics) -> Iterator[Channel]:
+    for topic in needed.business.values():
+        both = topic.schema in _OWN_EVENTS
+        yield Channel(
+            topic=topic,
+            actions=("receive", "send") if both else ("receive",),
+            about="Termijn tells, and records." if both else "A service tells what has happened.",
+            headers="event",
+        )
+    systems = tuple(needed.commands)
+    for make, action, about in (
+        (catalogue.commands, "send", "A system is told what to do."),
+        (catalogue.acknowledgements, "receive", "A system answers."),
+    ):
+        yield Channel(
+            topic=make("{system}"),
+            actions=("send",) if action == "send" else ("receive",),
+            about=about,
+            systems=systems,
+            headers="signed",
+        )
+    yield Channel(
+        topic=catalogue.TAGGED,
+        actions=("send", "receive"),
+        about="Events without their bodies, with what follows from them.",
+    )
+    yield Channel(
+        topic=catalogue.DEAD_LETTERS,
+        actions=("send", "receive"),
+        about="What could not be processed, sealed.",
+    )
+    yield Channel(
+        topic=catalogue.EVIDENCE_HEADS,
+        actions=("send",),
+        about="Where the log of evidence ends, for whoever keeps that elsewhere.",
+        headers="signed",
+    )
+    yield Channel(
+        topic=SIGHTINGS,
+        actions=("send", "receive"),
+        about="What the watch has seen of commands.",
+    )

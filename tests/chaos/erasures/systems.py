@@ -107,20 +107,14 @@ class Systems:
         self._administer("ALTER DATABASE crm_backup RENAME TO crm")
 
     def settle_files(self) -> None:
-        """Have the server write what is, and let go of what was: pages, and its log.
+        """Have the server write what is, and let go of what was: pages, and segments of its log.
 
         A row that is deleted stays in its page until that is written anew, and in the log until its
-        segment is removed and not used again.
+        segment is removed.
         """
         with psycopg.connect(self._crm, autocommit=True) as connection:
             connection.execute("VACUUM FULL")
-        self._administer(
-            "ALTER SYSTEM SET wal_recycle = off",
-            "ALTER SYSTEM SET min_wal_size = '32MB'",
-            "SELECT pg_reload_conf()",
-        )
-        for _ in range(3):
-            self._administer("SELECT pg_switch_wal()", "CHECKPOINT")
+        self._administer("SELECT pg_switch_wal()", "CHECKPOINT")
 
     def _administer(self, *statements: str) -> None:
         with psycopg.connect(self._administration, autocommit=True) as connection:
@@ -128,7 +122,11 @@ class Systems:
                 connection.execute(sql.SQL(statement))
 
     def _make_crm(self, all_orders: Iterable[Order]) -> None:
-        self._administer("CREATE DATABASE crm")
+        self._administer(
+            "ALTER SYSTEM SET wal_recycle = off",  # a segment that is used again keeps what it held
+            "SELECT pg_reload_conf()",
+            "CREATE DATABASE crm",
+        )
         with psycopg.connect(self._crm) as connection:
             connection.execute((_EXAMPLES / "crm" / "schema.sql").read_bytes())
             with connection.cursor().copy(

@@ -1,0 +1,91 @@
+"""The AsyncAPI document: as the catalogue and the schemas have it, and as AsyncAPI's schema wants it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from jsonschema import Draft7Validator
+
+from schemas import catalogue
+from services.bootstrap import topics
+from services.cli.main import termijn
+from services.deploying import asyncapi
+from services.policy.loader import load
+
+ROOT = Path(__file__).parents[3]
+SPECS = "6.11.1"
+SCHEMA = ROOT / ".cache" / "asyncapi" / SPECS / "3.0.0.json"
+WRITTEN = (ROOT / "deploy" / asyncapi.DOCUMENT).read_text("utf-8")
+DOCUMENT: dict[str, Any] = yaml.safe_load(WRITTEN)
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft7Validator:
+    """AsyncAPI's own JSON schema of version 3.0.0, from the npm package @asyncapi/specs."""
+    if not SCHEMA.exists():
+        why = f"AsyncAPI's schema is not in .cache/asyncapi/{SPECS}; run `make servers`"
+        if os.environ.get("TERMIJN_REQUIRE_ALL") == "1":
+            pytest.fail(why)
+        pytest.skip(why)
+    return Draft7Validator(json.loads(SCHEMA.read_text("utf-8")))
+
+
+def test_the_file_is_what_is_written_from_the_catalogue(tmp_path: Path) -> None:
+    """`termijn deploy write deploy` brings it up to date."""
+    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert done.exit_code == 0
+    assert (tmp_path / asyncapi.DOCUMENT).read_text("utf-8") == WRITTEN
+
+
+def test_it_is_valid(validator: Draft7Validator) -> None:
+    """By AsyncAPI's own schema, with all that it says of channels, messages and Kafka's bindings."""
+    assert [error.json_path for error in validator.iter_errors(DOCUMENT)] == []
+
+
+def test_what_is_no_channel_is_not_valid(validator: Draft7Validator) -> None:
+    """So that the schema judges anything at all."""
+    name = catalogue.TAGGED.name
+    broken = {**DOCUMENT, "channels": {**DOCUMENT["channels"], name: {"adress": name}}}
+    assert not validator.is_valid(broken)
+
+
+def test_every_topic_is_a_channel() -> None:
+    """One each; those of the systems by the system's name."""
+    addresses = [one["address"] for one in DOCUMENT["channels"].values()]
+    needed = topics(load())
+    expected = {one.name for one in (*needed.all, catalogue.SIGHTINGS)}
+    each = {
+        address.replace("{system}", system)
+        for address in addresses
+        if "{system}" in address
+        for system in DOCUMENT["channels"][address]["parameters"]["system"]["enum"]
+    }
+    assert each | {one for one in addresses if "{system}" not in one} == expected
+
+
+def test_references_lead_somewhere() -> None:
+    """From operations to channels, and from channels to messages."""
+    messages = DOCUMENT["components"]["messages"]
+    for channel in DOCUMENT["channels"].values():
+        for reference in channel["messages"].values():
+            assert reference["$ref"].removeprefix("#/components/messages/") in messages
+    for operation in DOCUMENT["operations"].values():
+        assert operation["channel"]["$ref"].removeprefix("#/channels/") in DOCUMENT["channels"]
+
+
+def test_an_event_comes_in_and_a_command_goes_out() -> None:
+    """From Termijn's side; what it answers to requests goes both ways."""
+    actions = {name: one["action"] for name, one in DOCUMENT["operations"].items()}
+    assert actions["receive.orders.order-placed.v1"] == "receive"
+    assert "send.orders.order-placed.v1" not in actions
+    assert actions["send.retention.commands.system.v1"] == "send"
+    assert actions["receive.retention.acks.system.v1"] == "receive"
+    assert actions["send.privacy.request-answered.v1"] == "send"
+    required = DOCUMENT["components"]["messages"]["orders.order-placed"]["headers"]["required"]
+    assert required == ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"]
