@@ -39,9 +39,30 @@ class Watched:
     def begin(self) -> None:
         """Start all roles and the watch, and Prometheus with the rules, hastened."""
         started = (*ROLES, "watch")
-        self.running.ports = dict(zip(started, free_ports(len(started)), strict=True))
+        scraped = (*started, "agent")
+        self.running.ports = dict(zip(scraped, free_ports(len(scraped)), strict=True))
         self.prometheus.start(configuration(self.running.directory, self.running.ports))
         self.running.start(*started)
+
+    def begin_agent(self, system: str) -> None:
+        """Start the agent of a system that cannot be asked: its hook ends with an error."""
+        keys = self.running.data / "keys"
+        self.running.until("the deleter has keys", (keys / "deleter.jwks").exists)
+        for arguments in (("make", system), ("trust", system, str(keys / f"{system}.jwks"))):
+            done = self.running.run("keys", *arguments)
+            assert done.returncode == 0, done.stderr
+        file = {
+            "system": system,
+            "bus": {"bootstrap_servers": self.running.bootstrap},
+            "keys": str(keys),
+            "inbox": {"url": "sqlite:///inbox.sqlite", "key_file": "inbox.key"},
+            "limits": {"tries": 2, "retry_seconds": 0.2},
+            "adapter": {"hook": {"command": ["false"]}},
+            "metrics_port": self.running.ports["agent"],
+        }
+        path = self.running.directory / "agent.yaml"
+        path.write_text(yaml.safe_dump(file), "utf-8")
+        self.running.start("agent", options=("--config", str(path)))
 
     def publish(self, *events: Mapping[str, Any], wait: bool = True) -> None:
         """Publish events, and wait until they are recorded unless told not to."""
