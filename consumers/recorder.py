@@ -21,10 +21,12 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.plans import Arrival, Plan, Plans
 from services.ledger.positions import Advance
 from services.ledger.recording import Recorded, record_plans
+from services.ledger.remembering import recall
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
 from services.tracing.context import Trace
 from services.tracing.spans import NO_SPANS, Spans
+from services.vault.remains import Remains
 from services.vault.sealing import Seal
 
 ROLE = "recorder"
@@ -49,6 +51,7 @@ class Recorder:
     codec: Codec
     ledger: Ledger
     seal: Seal
+    remains: Remains
     observer: Observer
     now: Callable[[], datetime]
     spans: Spans = NO_SPANS
@@ -83,7 +86,10 @@ class Recorder:
             positions.advance(connection, ROLE, advances)
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
-            recorded = record_plans(connection, plans, self.policy, now)
+            recalled = recall(connection, plans, self.remains, self.policy)
+            recorded = recalled.with_these(
+                record_plans(connection, recalled.plans, self.policy, now)
+            )
             conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
             dead_letters.park(connection, [*from_tagger, *own, *conflicts])
             return recorded, conflicts

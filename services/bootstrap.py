@@ -41,6 +41,7 @@ from services.evidence.keeping import BusHeads, Keeping
 from services.evidence.rechecking import Recheck
 from services.fields.encrypting import FieldEncryption
 from services.fields.encrypting import check as check_fields
+from services.forgetting.loop import Forgetting
 from services.forwarding import Forwarder
 from services.ledger import policies, schema
 from services.ledger.database import Ledger, database_now, in_words, open_ledger
@@ -63,11 +64,12 @@ from services.tags import Tags
 from services.topics.promises import in_clear
 from services.tracing.opening import open_spans
 from services.tracing.spans import Spans
-from services.vault import references
+from services.vault import references, remains
 from services.vault.data_keys import DataKeys, open_vault
 from services.vault.keyfiles import KeyDirectory
 from services.vault.masters import MasterFiles
 from services.vault.references import References
+from services.vault.remains import Remains
 from services.vault.sealing import Seal, read_key, read_or_make_key
 from services.vault.shredding import Shredder
 from services.vault.signatures import Signatures
@@ -76,6 +78,8 @@ _WAIT_SECONDS = 1.0
 _PATIENCE = timedelta(seconds=2)
 _SEAL_SECONDS = 1.0
 """Between two looks at what is to be sealed, while there is erasing to do."""
+_FORGET_SECONDS = 1.0
+"""Between two looks at what may be forgotten."""
 
 
 def now() -> datetime:
@@ -199,6 +203,10 @@ class Root:
         """The keyed hashes of the evidence; their key is made at first use."""
         return references.read_or_make(self.settings.keys)
 
+    def remains(self) -> Remains:
+        """What opens what remains of the forgotten; its key is made at first use."""
+        return remains.read_or_make(self.settings.keys)
+
     def spans(self, role: str) -> Spans:
         """Where spans go, if anywhere."""
         return open_spans(self.settings.operating.tracing, role, self.stack)
@@ -250,6 +258,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
                 codec=codec,
                 ledger=ledger,
                 seal=seal,
+                remains=opened.remains(),
                 observer=observer,
                 now=now,
                 spans=spans,
@@ -332,6 +341,13 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             ring=signatures.keys.private() if signatures.required else None,
             outlet=BusHeads(sender=bus.sender(), codec=codec),
         )
+        forgetting = Forgetting(
+            ledger=ledger,
+            policy=policy,
+            remains=opened.remains(),
+            sight=sight(bus, ledger, needed, _PATIENCE),
+            observer=observer,
+        )
         census, recheck = Census(policy=policy), Recheck()
 
         def measure() -> None:
@@ -344,6 +360,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
 
         measuring = Measuring(measure=measure, seconds=settings.operating.measure_seconds)
         sealing = Measuring(measure=keeping.round, seconds=_SEAL_SECONDS)
+        forgetful = Measuring(measure=forgetting.round, seconds=_FORGET_SECONDS)
         handled = sealed = 0
         while not stop.is_set():
             try:
@@ -352,6 +369,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                     sealing.now_and_then()  # erasing comes first: what waits is in no hurry
                 else:
                     sealed = keeping.round()
+                    forgetful.now_and_then()
                 handled = deleter.round()
             except ClockDisagreement as cause:
                 observer.disagreed(cause.seconds)

@@ -269,6 +269,12 @@ CATALOGUE: tuple[Metric, ...] = (
         meaning="When the log of evidence got its last signed head.",
     ),
     Metric(
+        name="termijn_ledger_forgotten_total",
+        kind="counter",
+        meaning="What is gone from the ledger since its proof's term was over, by kind.",
+        labels=("kind",),
+    ),
+    Metric(
         name="termijn_agent_commands_total",
         kind="counter",
         meaning="Commands that reached an agent, by what became of them.",

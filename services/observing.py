@@ -14,6 +14,7 @@ from services.census import Counted as Holdings
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
 from services.evidence.rechecking import Rechecked
+from services.forgetting.looking import KINDS
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Gap
 from services.ledger.recording import Recorded
@@ -56,6 +57,8 @@ class Observer:
         for name in _ABOUT_SYSTEMS.get(self.role, ()):
             for system in systems:
                 self.metrics.begin(name, system=system)
+        for kind in KINDS if self.role == "deleter" else ():
+            self.metrics.begin("termijn_ledger_forgotten_total", kind=kind)
 
     def went_round(self) -> None:
         """The role's loop went round."""
@@ -246,6 +249,12 @@ class Observer:
             self.metrics.set("termijn_evidence_sealed_timestamp_seconds", sealed)
         if found.broken is not None:
             self.log.error("found the evidence broken", what=found.broken)
+
+    def forgotten(self, counts: Mapping[str, int]) -> None:
+        """So much is gone from the ledger: its proof's term was over."""
+        for kind, count in counts.items():
+            self.metrics.count("termijn_ledger_forgotten_total", count, kind=kind)
+        self.log.info("forgot", **counts)
 
     def owed(self, rights: Rights) -> None:
         """The open requests and holds were counted."""

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, update
 
+from schemas.errors import TermijnError
 from services.ledger import journal, tables
 from services.ledger.journal import Draft
 from services.ledger.rows import change, fetch
@@ -43,6 +44,22 @@ class Proved:
 
 NOTHING = Proved(verifies=(), repeated=(), looked_at=0)
 """What a look comes to when nothing has to follow."""
+
+
+class TooOld(TermijnError):
+    """A backup is older than what the ledger still knows by name; nothing was commanded again.
+
+    Whoever runs the system restores a younger backup, or erases by hand what its erasures since should
+    have: the ledger has forgotten whom they were about, the term of their proof being over.
+    """
+
+    def __init__(self, system: str, forgotten: datetime) -> None:
+        super().__init__(
+            f"{system}: what was erased until {forgotten.isoformat()} is forgotten,"
+            " and cannot be commanded again: restore a younger backup"
+        )
+        self.system = system
+        self.forgotten = forgotten
 
 
 def prove(connection: Connection, policy: Policy, now: datetime, *, limit: int) -> Proved:
@@ -81,7 +98,14 @@ def restored(connection: Connection, system: str, since: datetime, now: datetime
 
     `since` is the time of the backup, UTC; what was carried out before and proven after it is repeated as
     well, which does no harm. `prove` writes the repetitions, each under an id of its own.
+
+    Raises:
+        TooOld: some of what was carried out since is forgotten; nothing is commanded.
     """
+    through = tables.forgetting.c.through
+    forgotten = connection.execute(select(through).with_for_update(read=True)).scalar_one_or_none()
+    if forgotten is not None and since <= forgotten:
+        raise TooOld(system, forgotten)
     column = tables.command.c
     query = (
         select(column.command_id, column.state)

@@ -162,7 +162,7 @@ def merge(
             after[identity] = clock.anchored(parent, policy)
     fresh = [clock for identity, clock in after.items() if identity not in before]
     for level in (False, True):
-        _insert(connection, [one for one in fresh if bool(one.parent_id) is level])
+        add(connection, [one for one in fresh if bool(one.parent_id) is level])
     save(connection, [after[one] for one, clock in before.items() if after[one] != clock])
     return Moved(
         clocks=after,
@@ -194,6 +194,12 @@ def save(connection: Connection, clocks: Collection[Clock]) -> None:
     )
 
 
+def add(connection: Connection, clocks: Collection[Clock]) -> None:
+    """Write clocks that are not there yet."""
+    ordered = sorted(clocks, key=lambda one: one.clock_id.int)
+    insert_in_order(connection, tables.clock, _COLUMNS, [_values(one) for one in ordered])
+
+
 def clock(row: Row[Any]) -> Clock:
     """The value of a clock row."""
     return Clock(**row._mapping)
@@ -207,11 +213,6 @@ def _fresh(identity: UUID, key: ClockKey, opened_at: datetime | None) -> Clock:
         parent_id=clock_id(key.parent) if key.parent else None,
         opened_at=opened_at,
     )
-
-
-def _insert(connection: Connection, clocks: Collection[Clock]) -> None:
-    ordered = sorted(clocks, key=lambda one: one.clock_id.int)
-    insert_in_order(connection, tables.clock, _COLUMNS, [_values(one) for one in ordered])
 
 
 def _locked(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Clock]:

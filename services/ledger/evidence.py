@@ -17,10 +17,21 @@ from sqlalchemy import Connection
 from services.ledger import tables
 from services.ledger.rows import insert_in_order
 
-Kind = Literal["commanded", "sent", "answered", "state", "operator", "policy", "concluded", "key"]
+Kind = Literal[
+    "commanded",
+    "sent",
+    "answered",
+    "state",
+    "operator",
+    "policy",
+    "concluded",
+    "forgotten",
+    "key",
+]
 """`commanded`: a command was decided on; `sent`: an attempt went out; `answered`: a system said something;
 `state`: a command got into another state without that; `operator`: somebody with a name did something;
-`policy`: another one is active; `concluded`: a request was answered; `key`: hashes have another key."""
+`policy`: another one is active; `concluded`: a request was answered; `forgotten`: so much is gone from
+the ledger, its proof's term over; `key`: hashes have another key."""
 _COLUMNS = ("at", "kind", "command_id", "body")
 _JSON = json.JSONEncoder(separators=(",", ":"))
 

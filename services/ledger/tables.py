@@ -522,3 +522,44 @@ evidence_head = Table(
     ),
 )
 """Signed heads: where the chain ended at an instant, with the public key that verifies it."""
+
+forgetting = Table(
+    "forgetting",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key_id", Text),
+    Column("through", Instant),
+)
+"""One row: whoever forgets locks it, and whoever records shares it, so that nothing is forgotten meanwhile.
+
+`key_id` is the key of all that remains, once anything was forgotten; `through` the latest instant at which
+a command that is forgotten was settled.
+"""
+
+forgetting_cursor = Table(
+    "forgetting_cursor",
+    metadata,
+    Column("sweep", Text, primary_key=True),
+    Column("cursor", Text),
+    Column("done", Boolean, nullable=False),
+)
+"""How far each look for what can be forgotten has come; those that are done wait for the others.
+
+It never names anybody who was forgotten.
+"""
+
+forgotten_event = Table(
+    "forgotten_event",
+    metadata,
+    Column("reference", LargeBinary, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+"""Events that were seen and are forgotten: keyed hashes of their identity and of their content."""
+
+remains = Table(
+    "remains",
+    metadata,
+    Column("reference", LargeBinary, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""What must stay of a subject or a clock, for whoever brings its name again (`vault.remains`)."""

@@ -121,6 +121,16 @@ PROMISES = Board(
             width=12,
         ),
         Panel(
+            title="Forgotten by the ledger itself",
+            means="In the last day, by kind: the term of their proof was over.",
+            queries=(
+                Query(
+                    expr="sum by (kind) (increase(termijn_ledger_forgotten_total[1d]))",
+                    legend="{{kind}}",
+                ),
+            ),
+        ),
+        Panel(
             title="Share of the holdings that was counted",
             means="Since the deleter started.",
             queries=(Query(expr="max(termijn_holdings_counted_ratio)", legend="counted"),),

@@ -36,6 +36,7 @@ def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
             yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"
     yield from _check_rules(policy)
     yield from _check_clocks(policy)
+    yield from _check_proof(policy)
     for name, event in policy.events.items():
         for path, why in _check_event(event, policy):
             yield ("events", name, *path), why
@@ -59,6 +60,14 @@ def _check_rules(policy: Policy) -> Iterator[tuple[Path_, str]]:
         yield from _known(("rules", name, "anchor", "clock"), rule.anchor.clock, policy.clocks)
         if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
             yield ("rules", name), "what is derived needs a rationale"
+
+
+def _check_proof(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    if policy.proof is None:
+        return
+    yield from _check_period(("proof", "term"), policy.proof.term)
+    if policy.proof.term_from == "derived" and not policy.proof.rationale:
+        yield ("proof",), "what is derived needs a rationale"
 
 
 def _check_clocks(policy: Policy) -> Iterator[tuple[Path_, str]]:

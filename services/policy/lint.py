@@ -27,6 +27,9 @@ def lint(policy: Policy) -> Iterator[Remark]:
         if derived:
             what = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
             yield Remark(key=f"rules.{name}", what=what)
+    if policy.proof and policy.proof.term_from == "derived":
+        what = f"term derived, to be confirmed: {policy.proof.rationale}"
+        yield Remark(key="proof", what=what)
     for section, name in _unused(policy):
         yield Remark(key=f"{section}.{name}", what="is defined and never used")
     for name, clock in policy.clocks.items():

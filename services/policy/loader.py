@@ -66,8 +66,12 @@ def loads(text: str, name: str) -> Policy:
 
 
 def digest(policy: Policy) -> str:
-    """What tells one policy from another: a hash of all that it says."""
-    return sha256(_ADAPTER.dump_json(policy)).hexdigest()
+    """What tells one policy from another: a hash of all that it says.
+
+    What came later and is absent stays out: a policy that did not change has the hash that it had.
+    """
+    later = None if policy.proof else {"proof"}
+    return sha256(_ADAPTER.dump_json(policy, exclude=later)).hexdigest()
 
 
 def shapes(policy: Policy) -> dict[str, str]:

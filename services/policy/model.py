@@ -316,6 +316,27 @@ class EventType(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proof(Strict):
+    """How long the ledger itself keeps who it was about, after the last of a person's data is proven gone.
+
+    Past it the ledger forgets the person (GDPR 5(1)(e)); the evidence, which names nobody, stays.
+    """
+
+    term: str
+    """ISO 8601 period, from the instant at which a record's last erasure was proven."""
+    term_from: Provenance
+    source: str
+    """The heading of the statement, or the article of the law."""
+    rationale: str | None = None
+    """Why, where the term is derived; the privacy officer confirms it."""
+
+    @property
+    def period(self) -> Period:
+        """The term as a period."""
+        return period(self.term)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy(Strict):
     """A whole policy file."""
 
@@ -336,6 +357,8 @@ class Policy(Strict):
     events: Mapping[str, EventType]
     titles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Titles in other languages for what people read: by language, then by `section.name`."""
+    proof: Proof | None = None
+    """How long the ledger keeps the proof under a person's name; without it, for ever."""
 
     def title(self, section: str, name: str, language: str) -> str:
         """The title of something in a language; the policy's own where it has none in that language."""

@@ -32,6 +32,7 @@ from services.ledger.recording import Recorded
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
 from services.tags import Tags
+from services.vault.remains import Remains
 from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
@@ -110,6 +111,7 @@ class Stage:
             codec=CODEC,
             ledger=self.ledger,
             seal=Seal(KEY),
+            remains=Remains(KEY),
             observer=self.noted,
             now=now,
         )

@@ -88,6 +88,7 @@ def test_no_label_can_hold_a_subject_or_an_id() -> None:
         "judgement",
         "outcome",
         "partition",
+        "kind",
         "policy",
         "python",
         "reason",

@@ -1,0 +1,1 @@
+"""Forgetting: the ledger is a system with a retention of its own."""

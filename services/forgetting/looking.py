@@ -1,0 +1,89 @@
+"""Looking: which things of the ledger may be forgotten, a page of each kind at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, select, update
+
+from services.forgetting.clocks import Clocks
+from services.forgetting.commands import Commands
+from services.forgetting.events import Events
+from services.forgetting.subjects import Subjects
+from services.forgetting.sweep import Sweep, Terms
+from services.ledger import evidence, positions, tables
+from services.ledger.evidence import Entry
+from services.ledger.remembering import ONE, check
+from services.ledger.rows import insert_missing, insert_or_update
+from services.vault.remains import Remains
+
+SWEEPS: Sequence[Sweep] = (Events(), Clocks(), Subjects(), Commands())
+KINDS = tuple(one.name for one in SWEEPS)
+"""What is forgotten, each kind by itself."""
+
+Pages = Mapping[str, Sequence[str]]
+"""Of each kind, the keys of a page in which something may be forgotten."""
+
+
+def is_safe(connection: Connection, terms: Terms) -> bool:
+    """Whether nothing is missing that could still speak: a gap in the log, or proof not yet sealed."""
+    if positions.gaps(connection):
+        return False
+    column = tables.evidence_pending.c
+    query = select(column.at).order_by(column.pending_id).limit(1)
+    oldest = connection.execute(query).scalar_one_or_none()
+    return oldest is None or not terms.are_over(oldest)
+
+
+def look(connection: Connection, terms: Terms, limit: int) -> tuple[Pages, bool]:
+    """The next page of each kind with something that may be forgotten, and whether there was any page.
+
+    A page without goes by; one with stays until that is forgotten. A kind that was gone through waits for
+    the others, and all begin anew after the last.
+    """
+    cursors = {row.sweep: row for row in connection.execute(select(tables.forgetting_cursor))}
+    found: dict[str, Sequence[str]] = {}
+    done = []
+    for sweep in SWEEPS:
+        known = cursors.get(sweep.name)
+        if known and known.done:
+            done.append(sweep.name)
+            continue
+        keys = sweep.page(connection, known.cursor if known else None, limit)
+        if keys and sweep.forgettable(connection, keys, terms):
+            found[sweep.name] = keys
+            continue
+        row = {"sweep": sweep.name, "cursor": keys[-1] if keys else None, "done": not keys}
+        insert_or_update(connection, tables.forgetting_cursor, [row], ("cursor", "done"))
+        done += [sweep.name] if not keys else []
+    if len(done) == len(SWEEPS):
+        connection.execute(update(tables.forgetting_cursor).values(cursor=None, done=False))
+        return {}, False
+    return found, True
+
+
+def forget(
+    connection: Connection, pages: Pages, terms: Terms, remains: Remains
+) -> Mapping[str, int]:
+    """Forget what may still be forgotten of these pages, in the caller's transaction; how many a kind.
+
+    Whoever records waits until it ends. It is on record in the evidence, without a name.
+
+    Raises:
+        OtherRemains: what remains has another key.
+    """
+    insert_missing(connection, tables.forgetting, [{"number": ONE}])
+    column = tables.forgetting.c
+    query = select(column.key_id).where(column.number == ONE).with_for_update()
+    check(connection.execute(query).scalar_one(), remains)
+    counts: Counter[str] = Counter()
+    for sweep in SWEEPS:
+        things = sweep.forgettable(connection, pages.get(sweep.name, ()), terms)
+        if things:
+            sweep.forget(connection, things, terms, remains)
+            counts[sweep.name] = len(things)
+    if counts:
+        connection.execute(update(tables.forgetting).values(key_id=remains.key_id))
+        evidence.append(connection, [Entry(terms.now, "forgotten", None, {"counts": dict(counts)})])
+    return counts

@@ -1,0 +1,46 @@
+"""What a sweep is: one kind of thing in the ledger, looked through a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from services.policy.calendar import at_most
+from services.policy.model import Policy, Proof
+from services.vault.remains import Remains
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What decides whether something may be forgotten: the policy, and the instant, UTC."""
+
+    policy: Policy
+    proof: Proof
+    now: datetime
+
+    def are_over(self, since: datetime) -> bool:
+        """Whether the proof of what was settled at an instant need not be kept by name any more."""
+        return at_most(since, self.proof.period, self.policy.controller.zone) <= self.now
+
+
+class Sweep(Protocol):
+    """One kind of thing. Keys are texts, in whose order it is looked through."""
+
+    name: str
+
+    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+        """The next keys."""
+
+    def forgettable(
+        self, connection: Connection, keys: Sequence[str], terms: Terms
+    ) -> Sequence[Any]:
+        """Those of them that may be forgotten now, as `forget` takes them."""
+
+    def forget(
+        self, connection: Connection, things: Sequence[Any], terms: Terms, remains: Remains
+    ) -> None:
+        """Forget them; whoever calls has made sure that nothing is recorded meanwhile."""

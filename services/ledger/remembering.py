@@ -1,0 +1,242 @@
+"""Remembering: events that name whom the ledger has forgotten find it as if it had forgotten nobody.
+
+An event that was seen and is forgotten is a duplicate; a clock, and what was said of a person, is put back
+before anything is recorded under it. So a hold, an objection or an end still counts, and nothing that was
+forgotten begins anew as something that never ends.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, LargeBinary, Row, Uuid, select
+
+from schemas.errors import TermijnError
+from services.ledger import clocks, journal, tables
+from services.ledger.clocks import Clock
+from services.ledger.keys import Named
+from services.ledger.plans import Arrival, Plan
+from services.ledger.recording import Recorded
+from services.ledger.rows import change_each, fetch, insert, insert_missing, remove
+from services.ledger.tables import Instant
+from services.policy.model import Policy
+from services.policy.tagging import ClockKey
+from services.vault.remains import Kind, Remains
+
+ONE = 1
+"""The key of the one row that forgetting locks."""
+_ABOUT_SUBJECT = ("event", "act", "sequence", "answer", "request_key", "correction")
+"""The tables of which rows remain of a subject; the subject's own row is merged."""
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Rows by table."""
+
+
+class OtherRemains(TermijnError):
+    """What remains of the forgotten was sealed with another key than the one at hand; nothing was recorded.
+
+    The operator puts the right `remains.key` among the keys of every recorder and deleter. Without it
+    nobody can tell whom a hold, an objection or an end was about.
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(
+            f"the ledger's remains are under the key {expected}, not {found}:"
+            " put that remains.key among the keys"
+        )
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """A batch once what it names is remembered."""
+
+    plans: Sequence[Plan]
+    """What is to be recorded."""
+    duplicates: int = 0
+    """Events that were seen before, and forgotten."""
+    conflicts: tuple[Arrival, ...] = ()
+    """Likewise, but with other content."""
+
+    def with_these(self, recorded: Recorded) -> Recorded:
+        """What the whole batch came to."""
+        return replace(
+            recorded,
+            duplicates=recorded.duplicates + self.duplicates,
+            conflicts=(*recorded.conflicts, *self.conflicts),
+        )
+
+
+def recall(
+    connection: Connection, plans: Sequence[Plan], remains: Remains, policy: Policy
+) -> Recalled:
+    """Remember whatever a batch names; nothing is forgotten until the transaction ends.
+
+    Raises:
+        OtherRemains: what remains has another key.
+    """
+    key_id = _shared(connection)
+    if key_id is None:
+        return Recalled(plans=plans)
+    check(key_id, remains)
+    recalled = _sifted(connection, plans, remains)
+    keys, subjects = _named(recalled.plans)
+    for rows in _taken(connection, remains, "clock", set(map(clock_name, keys))):
+        _restore_clock(connection, rows, policy)
+    for rows in _taken(connection, remains, "subject", subjects):
+        _restore_subject(connection, rows)
+    return recalled
+
+
+def check(key_id: str | None, remains: Remains) -> None:
+    """Make sure that what remains, if anything does, has this key.
+
+    Raises:
+        OtherRemains: it has another.
+    """
+    if key_id not in (None, remains.key_id):
+        raise OtherRemains(key_id or "", remains.key_id)
+
+
+def clock_name(clock: ClockKey | Clock) -> str:
+    """What a clock's remains are found by."""
+    return f"{clock.clock}\0{clock.key}"
+
+
+def event_references(event_id: UUID, content: bytes, remains: Remains) -> tuple[bytes, bytes]:
+    """What stays of a forgotten event: references of its identity, and of it with its content."""
+    identity = str(event_id)
+    return (
+        remains.reference("event", identity),
+        remains.reference("content", f"{identity}\0{content.hex()}"),
+    )
+
+
+def as_text(rows: Rows) -> str:
+    """Rows as text, to be sealed."""
+    return json.dumps(
+        {
+            name: [
+                {
+                    key: _plain(tables.metadata.tables[name].c[key], value)
+                    for key, value in row.items()
+                }
+                for row in those
+            ]
+            for name, those in rows.items()
+        }
+    )
+
+
+def _shared(connection: Connection) -> str | None:
+    """The key of what remains, if anything does; forgetting waits until the transaction ends."""
+    column = tables.forgetting.c
+    query = select(column.key_id).where(column.number == ONE).with_for_update(read=True)
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        insert_missing(connection, tables.forgetting, [{"number": ONE}])
+        found = connection.execute(query).one()
+    key_id: str | None = found.key_id
+    return key_id
+
+
+def _sifted(connection: Connection, plans: Sequence[Plan], remains: Remains) -> Recalled:
+    of = [event_references(one.event_id, one.arrival.content_hash, remains) for one in plans]
+    column = tables.forgotten_event.c
+    query = select(tables.forgotten_event)
+    seen = {
+        bytes(row.reference): bytes(row.content)
+        for row in fetch(connection, query, column.reference, {identity for identity, _ in of})
+    }
+    if not seen:
+        return Recalled(plans=plans)
+    pairs = list(zip(plans, of, strict=True))
+    again = [
+        (one.arrival, seen[identity] == content)
+        for one, (identity, content) in pairs
+        if identity in seen
+    ]
+    return Recalled(
+        plans=[one for one, (identity, _) in pairs if identity not in seen],
+        duplicates=sum(same for _, same in again),
+        conflicts=tuple(arrival for arrival, same in again if not same),
+    )
+
+
+def _named(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:
+    """The clocks, with their parents, and the subjects that a batch names."""
+    named: set[Named] = {move.clock for one in plans for move in one.moves}
+    named |= {clock for one in plans for record in one.records for clock in record.hangs_on}
+    keys = {one.clock for one in named}
+    keys |= {one.parent for one in keys if one.parent}
+    subjects = {record.subject for one in plans for record in one.records}
+    subjects |= {one.act.subject for one in plans if one.act}
+    return keys, subjects
+
+
+def _taken(
+    connection: Connection, remains: Remains, kind: Kind, names: Collection[str]
+) -> Iterator[Rows]:
+    """What remains of those names; it is taken out, and belongs to this transaction alone."""
+    named = {remains.reference(kind, name): name for name in names}
+    column = tables.remains.c
+    query = select(tables.remains).order_by(column.reference).with_for_update()
+    rows = list(fetch(connection, query, column.reference, named))
+    remove(connection, tables.remains, column.reference, [row.reference for row in rows])
+    for row in rows:
+        yield _rows(remains.unwrap(kind, named[bytes(row.reference)], bytes(row.sealed)))
+
+
+def _restore_clock(connection: Connection, rows: Rows, policy: Policy) -> None:
+    """Under the active policy its walk begins anew: what hangs on it from now on must be seen."""
+    [row] = rows["clock"]
+    clocks.add(connection, [Clock(**row).rewound(policy)])
+
+
+def _restore_subject(connection: Connection, rows: Rows) -> None:
+    for name in _ABOUT_SUBJECT:
+        insert(connection, tables.metadata.tables[name], rows[name])
+    [row] = rows["subject"]
+    [known] = journal.lock_subjects(connection, [row["subject"]]).values()
+    acts = {"subject": row["subject"], "acts": known.acts + row["acts"]}
+    change_each(connection, tables.subject, [acts])
+
+
+def _rows(text: str) -> Rows:
+    return {
+        name: [
+            {key: _value(tables.metadata.tables[name].c[key], value) for key, value in row.items()}
+            for row in those
+        ]
+        for name, those in json.loads(text).items()
+    }
+
+
+def _plain(column: Column[Any], value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(column.type, LargeBinary) and value is not None:
+        return b64encode(value).decode()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _value(column: Column[Any], plain: Any) -> Any:
+    if plain is None:
+        return None
+    if isinstance(column.type, Instant):
+        return datetime.fromisoformat(plain)
+    if isinstance(column.type, LargeBinary):
+        return b64decode(plain)
+    return UUID(plain) if isinstance(column.type, Uuid) else plain
+
+
+def plain_rows(rows: Collection[Row[Any]]) -> list[Mapping[str, Any]]:
+    """Rows as they were read, by column."""
+    return [dict(row._mapping) for row in rows]

@@ -1,0 +1,108 @@
+"""A ledger's whole life on a clock of the test: what arrives, is commanded, proven and forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from services.deleter.proving import prove
+from services.deleter.settling import Status
+from services.evidence.sealing import seal
+from services.forgetting.looking import forget, is_safe, look
+from services.forgetting.sweep import Terms
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.plans import plan
+from services.ledger.recording import Recorded, record_plans
+from services.ledger.remembering import recall
+from services.policy.model import Policy, Proof
+from services.vault.references import References
+from services.vault.remains import Remains
+from tests.contract.arrivals import Event, arrival
+from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep
+
+MONTH = Proof(term="P1M", term_from="derived", source="a test", rationale="short")
+REFERENCES = References(bytes(32))
+FORGETFUL = replace(POLICY, proof=MONTH)
+
+
+@dataclass(slots=True, kw_only=True)
+class Life:
+    """One ledger, the bus that its commands leave by, and systems that do and prove all at once."""
+
+    ledger: Ledger
+    policy: Policy = FORGETFUL
+    remains: Remains = field(default_factory=lambda: Remains(bytes(32)))
+    bus: Bus = field(default_factory=Bus)
+    forgotten: int = 0
+
+    def take(self, events: Iterable[Event], now: datetime | str) -> Recorded:
+        """Record one batch, as the recorder does."""
+        plans = [plan(arrival(one, POLICY), POLICY) for one in events]
+        at = instant(now) if isinstance(now, str) else now
+
+        def work(connection: Any) -> Recorded:
+            recalled = recall(connection, plans, self.remains, POLICY)
+            return recalled.with_these(record_plans(connection, recalled.plans, POLICY, at))
+
+        return self.ledger.write(work)
+
+    def work(self, now: datetime | str) -> None:
+        """Sweep, send, and let every system do it and prove it, until nothing is left to do."""
+        at = instant(now) if isinstance(now, str) else now
+        while True:
+            sweep(self.ledger, at)
+            checks = self.ledger.write(lambda c: prove(c, POLICY, at, limit=999))
+            if not post(self.ledger, self.bus, at) and not checks.looked_at:
+                self.seal(at)
+                return
+            for row in rows(self.ledger, tables.command, state="sent"):
+                left = {"rows": 0 if row.action == "verify" else 1}
+                status: Status = "recalled" if row.action == "recall" else "done"
+                answer(self.ledger, row.command_id, status, at, counts=left)
+
+    def forget(self, now: datetime | str, page: int = 3) -> dict[str, int]:
+        """Forget all that may be by now, a page at a time; how many of each kind."""
+        at = instant(now) if isinstance(now, str) else now
+        assert self.policy.proof
+        terms = Terms(policy=self.policy, proof=self.policy.proof, now=at)
+        counts: Counter[str] = Counter()
+        while found := self._pass(terms, page):
+            counts += found
+        return dict(counts)
+
+    def _pass(self, terms: Terms, page: int) -> Counter[str]:
+        """Once through the whole ledger."""
+        counts: Counter[str] = Counter()
+        more = True
+        while more:
+            with self.ledger.transaction() as connection:
+                assert is_safe(connection, terms)
+            pages, more = self.ledger.write(lambda c: look(c, terms, page))
+            if pages:
+                done = partial(forget, pages=pages, terms=terms, remains=self.remains)
+                counts.update(self.ledger.write(done))
+        return counts
+
+    def seal(self, now: datetime | str) -> None:
+        """Seal all that waits into the evidence."""
+        at = instant(now) if isinstance(now, str) else now
+        with self.ledger.transaction() as connection:
+            seal(connection, REFERENCES, None, at)
+
+    def texts(self) -> str:
+        """Everything that the ledger holds, as text."""
+        found: list[str] = []
+        with self.ledger.transaction() as connection:
+            for table in tables.metadata.sorted_tables:
+                found += [repr(tuple(row)) for row in connection.execute(table.select())]
+        return "\n".join(found)
+
+
+def steps(first: datetime, last: datetime, every: timedelta) -> Sequence[datetime]:
+    """Instants from the first to the last, so far apart."""
+    return [first + every * n for n in range((last - first) // every + 1)]

@@ -1,0 +1,304 @@
+"""The ledger's own retention: whom it was about is gone from it once the proof's term is over.
+
+And nothing else changes: whatever comes later is judged as if nobody had been forgotten. Each on SQLite
+and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.deleter.proving import TooOld, restored
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.plans import plan
+from services.ledger.recording import record_plans
+from services.ledger.remembering import OtherRemains, recall
+from services.vault.remains import Remains
+from tests.contract.arrivals import (
+    Event,
+    arrival,
+    event,
+    invoice,
+    reinstated,
+    signed_up,
+    terminated,
+)
+from tests.contract.forgetful import Life
+from tests.contract.ledgers import POLICY, answer, emptied, instant, post, rows, sweep
+from tests.oracle.strategies_rights import event_sets_with_rights
+
+JOINED, ENDED = "2010-01-01T12:00:00Z", "2010-06-01T12:00:00Z"
+GONE = "2012-06-01T12:00:00Z"
+"""R1: two years after the end; the commands have left a day earlier."""
+LATER = "2012-08-01T12:00:00Z"
+MUCH_LATER = "2015-01-01T12:00:00Z"
+SIX = ("crm", "lease", "orders", "printer", "psp", "website")
+"""The systems of a sign-up."""
+
+
+@pytest.fixture
+def life(ledger: Ledger) -> Life:
+    return Life(ledger=ledger)
+
+
+def ended(life: Life) -> None:
+    """A customer `K-77` who ended, and of whom everything is erased and proven."""
+    life.take([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
+    life.work(GONE)
+
+
+def lead(id_: str, time: str) -> Event:
+    """A prospect `P-9`, met at a fair."""
+    made = event(id_, "acquisition.lead-acquired", time, prospect_id="P-9")
+    made["data"]["source"] = "a fair"
+    return made
+
+
+def sent(life: Life, action: str = "erase") -> list[tuple[str, str]]:
+    """System and subject of each command of a kind that has left, sorted."""
+    return sorted((one.system, one.key) for one in life.bus.sent if one.value["action"] == action)
+
+
+def test_nothing_is_forgotten_before_the_term_of_the_proof_is_over(life: Life) -> None:
+    """A month after the proof, to the second."""
+    ended(life)
+    assert life.forget("2012-07-01T11:59:59Z") == {}
+    assert life.forget("2012-07-01T12:00:00Z")["events"] == 2
+
+
+def test_the_names_of_the_forgotten_are_nowhere_in_the_ledger(life: Life) -> None:
+    """Only counts of what went, and keyed hashes; what waits for the evidence's seal is left aside."""
+    ended(life)
+    assert "K-77" in life.texts()
+    counts = life.forget(LATER)
+    life.seal(LATER)
+    assert "K-77" not in life.texts()
+    assert rows(life.ledger, tables.command) == rows(life.ledger, tables.member) == []
+    assert counts == {"events": 2, "clocks": 1, "subjects": 1, "commands": 11}
+
+
+def test_an_event_that_is_delivered_again_is_a_duplicate(life: Life) -> None:
+    """Were it new, the customer's clock would be one that never ends."""
+    ended(life)
+    life.forget(LATER)
+    recorded = life.take(
+        [terminated("e2", ENDED, "K-77"), signed_up("e1", JOINED, "K-77")], MUCH_LATER
+    )
+    assert (recorded.new, recorded.duplicates, recorded.conflicts) == (0, 2, ())
+    assert "K-77" not in life.texts()
+
+
+def test_an_event_with_a_forgotten_identity_and_other_content_is_no_duplicate(life: Life) -> None:
+    """It is parked, as if the first were still there."""
+    ended(life)
+    life.forget(LATER)
+    recorded = life.take([signed_up("e1", JOINED, "K-78")], MUCH_LATER)
+    assert (recorded.new, recorded.duplicates) == (0, 0)
+    assert [one.id for one in recorded.conflicts] == ["e1"]
+
+
+def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: Life) -> None:
+    """An invoice of before the end is due at once where R1 had it, and kept for seven years by law."""
+    ended(life)
+    life.forget(LATER)
+    before = len(life.bus.sent)
+    recorded = life.take([invoice("e3", "2010-03-01T12:00:00Z", "K-77")], MUCH_LATER)
+    life.work(MUCH_LATER)
+    assert (recorded.after_end, recorded.overdue) == (0, 1)
+    late = [one for one in life.bus.sent[before:] if one.value["action"] == "erase"]
+    assert [(one.system, one.key) for one in late] == [("crm", "customer:K-77")]
+    assert late[0].value["seq"] == 3
+    assert rows(life.ledger, tables.record)
+
+
+def test_a_customer_who_comes_back_is_a_customer_again(life: Life) -> None:
+    """The start moves the clock that was forgotten, and nothing of what comes after it is due."""
+    ended(life)
+    life.forget(LATER)
+    life.take(
+        [
+            reinstated("e3", "2014-01-01T12:00:00Z", "K-77"),
+            invoice("e4", "2014-02-01T12:00:00Z", "K-77"),
+        ],
+        MUCH_LATER,
+    )
+    life.work(MUCH_LATER)
+    assert sent(life) == [(system, "customer:K-77") for system in SIX]
+    assert [row.anchor_at for row in rows(life.ledger, tables.clock, clock="relationship")] == [
+        None
+    ]
+
+
+def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: Life) -> None:
+    """A term that became longer wakes what hangs on it a second time: ten years after, less a day."""
+    ended(life)
+    life.forget(LATER)
+    rules = {**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P10Y")}
+    longer = replace(POLICY, rules=rules)
+    plans = [plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
+    with life.ledger.transaction() as connection:
+        recall(connection, plans, life.remains, longer)
+    [clock] = rows(life.ledger, tables.clock)
+    assert clock.next_due == instant("2020-05-31T12:00:00Z")
+
+
+def test_nothing_unproven_is_forgotten(life: Life) -> None:
+    """Everybody has answered, and one system has not been read again."""
+    life.take([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
+    sweep(life.ledger, GONE)
+    post(life.ledger, life.bus, GONE)
+    for row in rows(life.ledger, tables.command):
+        answer(life.ledger, row.command_id, "done", GONE, counts={"rows": 1})
+    life.seal(GONE)
+    assert life.forget(MUCH_LATER) == {}
+
+
+def test_nobody_under_a_hold_is_forgotten(life: Life) -> None:
+    """Placed after everything was erased: until its release, and from then on no longer."""
+    ended(life)
+    hold = {"subject": "customer:K-77", "hold_id": "h1"}
+    life.take(
+        [event("p1", "privacy.hold-placed", LATER, ground="legal_claim", **hold)],
+        LATER,
+    )
+    life.work(LATER)
+    assert life.forget(MUCH_LATER) == {"commands": 5}
+    life.take([event("p2", "privacy.hold-released", MUCH_LATER, **hold)], MUCH_LATER)
+    life.work(MUCH_LATER)
+    assert life.forget("2016-01-01T12:00:00Z")["events"] == 2
+
+
+def test_an_objection_outlives_whom_it_was_about(life: Life) -> None:
+    """Acquisition is refused for good: a lead bought years later is erased at once (GDPR 21(3))."""
+    life.take([lead("l1", JOINED)], JOINED)
+    objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
+    life.take(
+        [
+            event("o1", "privacy.objection-raised", ENDED, **objection),
+            event("o2", "privacy.objection-decided", ENDED, **objection, outcome="upheld"),
+        ],
+        ENDED,
+    )
+    life.work("2010-06-02T12:00:00Z")
+    for year in range(2011, 2023):
+        life.work(f"{year}-01-01T12:00:00Z")
+    life.forget("2023-01-01T12:00:00Z")
+    assert "P-9" not in life.texts()
+    before = len(life.bus.sent)
+    life.take(
+        [lead("l2", "2023-02-01T12:00:00Z")],
+        "2023-02-01T12:00:00Z",
+    )
+    life.work("2023-02-01T12:00:00Z")
+    late = {one.system for one in life.bus.sent[before:] if one.value["action"] == "erase"}
+    assert late == {"crm", "mail", "post"}
+
+
+def test_without_its_key_nothing_more_is_recorded(life: Life) -> None:
+    """Nobody could tell whom a hold or an end was about."""
+    ended(life)
+    life.forget(LATER)
+    life.remains = Remains(bytes(31) + b"1")
+    with pytest.raises(OtherRemains, match=r"remains\.key"):
+        life.take([signed_up("e9", LATER, "K-1")], LATER)
+    assert rows(life.ledger, tables.event) == []
+
+
+def test_a_backup_from_before_what_is_forgotten_is_refused(life: Life) -> None:
+    """What its system would have to erase again is known to nobody any more."""
+    ended(life)
+    life.forget(LATER)
+    with life.ledger.transaction() as connection:
+        with pytest.raises(TooOld, match="restore a younger backup"):
+            restored(connection, "crm", instant(GONE), instant(MUCH_LATER))
+        after = instant(GONE) + timedelta(seconds=1)
+        assert restored(connection, "crm", after, instant(MUCH_LATER)) == 0
+
+
+def test_what_was_forgotten_is_on_record_without_a_name(life: Life) -> None:
+    """How many of each kind, chained with all the rest."""
+    ended(life)
+    life.forget(LATER)
+    life.seal(LATER)
+    entries = [json.loads(row.entry) for row in rows(life.ledger, tables.evidence)]
+    found = [one["counts"] for one in entries if one["kind"] == "forgotten"]
+    assert sum(one.get("events", 0) for one in found) == 2
+    assert "K-77" not in json.dumps(entries)
+
+
+@pytest.mark.postgres
+def test_who_forgets_waits_for_who_records(postgres_ledger: Ledger) -> None:
+    """And sees the record that came meanwhile: what was said of that person stays where it is."""
+    life = Life(ledger=postgres_ledger)
+    ended(life)
+    life.forget("2012-06-15T12:00:00Z")  # nothing: but the row that is locked is there from now on
+    plans = [plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
+    with ThreadPoolExecutor() as threads:
+        with postgres_ledger.transaction() as connection:
+            recalled = recall(connection, plans, life.remains, POLICY)
+            forgetting = threads.submit(life.forget, LATER)
+            with pytest.raises(TimeoutError):
+                forgetting.result(timeout=0.5)
+            record_plans(connection, recalled.plans, POLICY, instant(LATER))
+        forgotten = forgetting.result(timeout=30)
+    assert "subjects" not in forgotten
+    assert "clocks" not in forgotten
+    assert [row.key for row in rows(postgres_ledger, tables.clock)] == ["K-77"]
+
+
+LATE = (0, 0, 0, 40, 1_200, 4_000, 9_000)
+"""So many days an event may come late."""
+
+
+@pytest.mark.timeout(600)
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(events=event_sets_with_rights(duplicates=False), data=st.data())
+def test_forgetting_changes_nothing_that_is_commanded(
+    ledger: Ledger, events: list[Event], data: st.DataObject
+) -> None:
+    """Late, twice, under rights and holds: with and without it the same commands leave."""
+    arriving = [
+        (instant(one["time"]) + timedelta(days=data.draw(st.sampled_from(LATE))), one)
+        for one in events
+    ]
+    arriving += [
+        (at + timedelta(days=data.draw(st.sampled_from(LATE[3:]))), one)
+        for at, one in arriving
+        if data.draw(st.booleans())
+    ]
+    kept = lived(Life(ledger=emptied(ledger)), arriving, forgets=False)
+    assert lived(Life(ledger=emptied(ledger)), arriving, forgets=True) == kept
+
+
+def lived(
+    life: Life, arriving: list[tuple[datetime, Event]], *, forgets: bool
+) -> dict[str, dict[str, Any]]:
+    """What is commanded until all is over, by command id."""
+    moments = sorted({at for at, _ in arriving})
+    looks = {
+        at + timedelta(days=days) for at in moments for days in (0, 45, 400, 800, 2_700, 7_400)
+    }
+    for now in sorted(looks):
+        life.take([one for at, one in arriving if at == now], now)
+        life.work(now)
+        if forgets:
+            life.forget(now, page=100)
+    told = {}
+    for one in life.bus.sent:
+        value = dict(one.value)
+        del value["issued_at"], value["attempt"], value["valid_until"]
+        told[value["command_id"]] = value
+    return told

@@ -1,0 +1,74 @@
+"""The ledger forgets, with every role a process of its own on real Kafka and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from services.ledger import tables
+from services.servers.kafka import KafkaCluster
+from tests.e2e.running import ROLES, Running, business_event, write_events
+
+GONE = [
+    business_event(
+        "e1", "customers.customer-signed-up", "2019-01-01T00:00:00Z", customer_id="K-77"
+    ),
+    business_event(
+        "e2", "customers.customer-terminated", "2021-01-01T00:00:00Z", customer_id="K-77"
+    ),
+]
+STAYS = business_event(
+    "e3", "customers.customer-signed-up", "2019-01-01T00:00:00Z", customer_id="K-78"
+)
+LATE = business_event(
+    "e4", "billing.invoice-issued", "2020-06-01T00:00:00Z", invoice_id="i1", customer_id="K-77"
+)
+
+
+@pytest.fixture
+def running(
+    fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
+) -> Iterator[Running]:
+    """All roles under the shipped policy, with a term of proof of a second."""
+    made = Running(tmp_path, fresh_kafka.bootstrap, postgres())
+    policy = files("services.policy").joinpath("optimum_pos.yaml").read_text("utf-8")
+    shortened = policy.replace("proof:\n  term: P5Y", "proof:\n  term: PT1S")
+    assert shortened != policy
+    (tmp_path / "policy.yaml").write_text(shortened, "utf-8")
+    made.setting("TERMIJN_POLICY", str(tmp_path / "policy.yaml"))
+    assert made.run("ledger", "migrate").returncode == 0
+    made.start(*ROLES, "sample-systems")
+    yield made
+    made.end_all()
+
+
+def test_the_ledger_forgets_and_still_judges_as_before(running: Running) -> None:
+    """Nothing in any of its tables names the customer; an event again, and a late one, find what they must."""
+    publish(running, *GONE, STAYS)
+    running.until("all is forgotten", lambda: not named(running, "K-77"))
+    assert named(running, "K-78")
+    publish(running, GONE[1], LATE)
+    running.until(
+        "the late invoice is erased where R1 had it",
+        lambda: running.count("command", "system = 'crm' AND state = 'erased'") == 1,
+    )
+    [(seq, subject)] = running.query("SELECT seq, subject FROM command WHERE action = 'erase'")
+    assert (seq, subject) == (3, "customer:K-77")
+    assert running.count("event", "id = 'e2'") == 0
+    assert running.count("dead_letter") == 0
+
+
+def publish(running: Running, *events: dict[str, object]) -> None:
+    file = write_events(running.directory / "events.jsonl", events)
+    assert running.run("publish", "--wait", str(file)).returncode == 0
+
+
+def named(running: Running, name: str) -> bool:
+    """Whether any row of any table names somebody."""
+    return any(
+        running.count(table.name, f"\"{table.name}\"::text LIKE '%{name}%'")
+        for table in tables.metadata.sorted_tables
+    )
