@@ -43,7 +43,7 @@ from services.fields.encrypting import FieldEncryption
 from services.fields.encrypting import check as check_fields
 from services.forgetting.loop import Forgetting
 from services.forwarding import Forwarder
-from services.ledger import policies, schema
+from services.ledger import policies, remembering, schema
 from services.ledger.database import Ledger, database_now, in_words, open_ledger
 from services.measuring import Measuring
 from services.metrics import PORTS, Metrics
@@ -203,9 +203,12 @@ class Root:
         """The keyed hashes of the evidence; their key is made at first use."""
         return references.read_or_make(self.settings.keys)
 
-    def remains(self) -> Remains:
-        """What opens what remains of the forgotten; its key is made at first use."""
-        return remains.read_or_make(self.settings.keys)
+    def remains(self, ledger: Ledger, policy: Policy) -> Remains:
+        """What opens what remains of the forgotten; its key, made at first use, is the ledger's then."""
+        found = remains.read_or_make(self.settings.keys)
+        if policy.proof is not None:
+            ledger.write(lambda connection: remembering.pin(connection, found))
+        return found
 
     def spans(self, role: str) -> Spans:
         """Where spans go, if anywhere."""
@@ -258,7 +261,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
                 codec=codec,
                 ledger=ledger,
                 seal=seal,
-                remains=opened.remains(),
+                remains=opened.remains(ledger, policy),
                 observer=observer,
                 now=now,
                 spans=spans,
@@ -344,7 +347,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         forgetting = Forgetting(
             ledger=ledger,
             policy=policy,
-            remains=opened.remains(),
+            remains=opened.remains(ledger, policy),
             sight=sight(bus, ledger, needed, _PATIENCE),
             observer=observer,
         )

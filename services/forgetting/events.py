@@ -14,7 +14,7 @@ from services.forgetting.sweep import Terms
 from services.ledger import tables
 from services.ledger.facts import tagged_events
 from services.ledger.keys import clock_id, record_id
-from services.ledger.remembering import ONE, event_references
+from services.ledger.remembering import ONE, content_reference, event_reference
 from services.ledger.rows import fetch, insert_missing, remove
 from services.policy import steps
 from services.policy.tagging import Tagged
@@ -82,12 +82,16 @@ class Events:
         ids = [one.event_id for one in things]
         rows = fetch(connection, select(column.event_id, column.content_hash), column.event_id, ids)
         references = (
-            event_references(row.event_id, bytes(row.content_hash), remains) for row in rows
+            {
+                "reference": event_reference(row.event_id, remains),
+                "content": content_reference(row.event_id, bytes(row.content_hash), remains),
+            }
+            for row in rows
         )
         insert_missing(
             connection,
             tables.forgotten_event,
-            [{"reference": one, "content": content} for one, content in sorted(references)],
+            sorted(references, key=lambda row: row["reference"]),
         )
         drop_records(connection, [one.tagged for one in things], terms)
         no_older_backup(connection, (one.since for one in things))

@@ -14,8 +14,8 @@ from services.forgetting.subjects import Subjects
 from services.forgetting.sweep import Sweep, Terms
 from services.ledger import evidence, positions, tables
 from services.ledger.evidence import Entry
-from services.ledger.remembering import ONE, check
-from services.ledger.rows import insert_missing, insert_or_update
+from services.ledger.remembering import pin
+from services.ledger.rows import insert_or_update
 from services.vault.remains import Remains
 
 SWEEPS: Sequence[Sweep] = (Events(), Clocks(), Subjects(), Commands())
@@ -73,10 +73,7 @@ def forget(
     Raises:
         OtherRemains: what remains has another key.
     """
-    insert_missing(connection, tables.forgetting, [{"number": ONE}])
-    column = tables.forgetting.c
-    query = select(column.key_id).where(column.number == ONE).with_for_update()
-    check(connection.execute(query).scalar_one(), remains)
+    pin(connection, remains)
     counts: Counter[str] = Counter()
     for sweep in SWEEPS:
         things = sweep.forgettable(connection, pages.get(sweep.name, ()), terms)
@@ -84,6 +81,8 @@ def forget(
             sweep.forget(connection, things, terms, remains)
             counts[sweep.name] = len(things)
     if counts:
-        connection.execute(update(tables.forgetting).values(key_id=remains.key_id))
+        column = tables.forgetting.c
+        began = update(tables.forgetting).where(column.began_at.is_(None))
+        connection.execute(began.values(began_at=terms.now))
         evidence.append(connection, [Entry(terms.now, "forgotten", None, {"counts": dict(counts)})])
     return counts

@@ -36,7 +36,7 @@ class Observer(Protocol):
 class _Rest:
     until: datetime | None = None
     earned: bool = True
-    """Whether nothing was forgotten since it was gone through last: one thing lets the next be forgotten."""
+    """Whether nothing was forgotten since it was gone through last: one thing frees the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

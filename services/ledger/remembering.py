@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, LargeBinary, Row, Uuid, select
+from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import clocks, journal, tables
@@ -82,10 +82,12 @@ def recall(
     Raises:
         OtherRemains: what remains has another key.
     """
-    key_id = _shared(connection)
-    if key_id is None:
+    column = tables.forgetting.c
+    query = select(column.key_id, column.began_at).where(column.number == ONE)
+    row = _row(connection, query.with_for_update(read=True))
+    if row.began_at is None:
         return Recalled(plans=plans)
-    check(key_id, remains)
+    check(row.key_id, remains)
     recalled = _sifted(connection, plans, remains)
     keys, subjects = _named(recalled.plans)
     for rows in _taken(connection, remains, "clock", set(map(clock_name, keys))):
@@ -95,8 +97,20 @@ def recall(
     return recalled
 
 
+def pin(connection: Connection, remains: Remains) -> None:
+    """Make this key the one of all that will remain, or make sure that it is.
+
+    Raises:
+        OtherRemains: the key is another.
+    """
+    column = tables.forgetting.c
+    query = select(column.key_id).where(column.number == ONE)
+    check(_row(connection, query.with_for_update()).key_id, remains)
+    connection.execute(update(tables.forgetting).values(key_id=remains.key_id))
+
+
 def check(key_id: str | None, remains: Remains) -> None:
-    """Make sure that what remains, if anything does, has this key.
+    """Make sure that what remains, if a key is known for it, has this one.
 
     Raises:
         OtherRemains: it has another.
@@ -110,13 +124,14 @@ def clock_name(clock: ClockKey | Clock) -> str:
     return f"{clock.clock}\0{clock.key}"
 
 
-def event_references(event_id: UUID, content: bytes, remains: Remains) -> tuple[bytes, bytes]:
-    """What stays of a forgotten event: references of its identity, and of it with its content."""
-    identity = str(event_id)
-    return (
-        remains.reference("event", identity),
-        remains.reference("content", f"{identity}\0{content.hex()}"),
-    )
+def event_reference(event_id: UUID, remains: Remains) -> bytes:
+    """What stays of the identity of a forgotten event."""
+    return remains.reference("event", str(event_id))
+
+
+def content_reference(event_id: UUID, content: bytes, remains: Remains) -> bytes:
+    """What stays of the content of a forgotten event: enough to tell another one from it."""
+    return remains.reference("content", f"{event_id}\0{content.hex()}")
 
 
 def as_text(rows: Rows) -> str:
@@ -135,38 +150,34 @@ def as_text(rows: Rows) -> str:
     )
 
 
-def _shared(connection: Connection) -> str | None:
-    """The key of what remains, if anything does; forgetting waits until the transaction ends."""
-    column = tables.forgetting.c
-    query = select(column.key_id).where(column.number == ONE).with_for_update(read=True)
+def _row(connection: Connection, query: Select[Any]) -> Row[Any]:
+    """The one row, which is made where there is none."""
     found = connection.execute(query).one_or_none()
     if found is None:
         insert_missing(connection, tables.forgetting, [{"number": ONE}])
         found = connection.execute(query).one()
-    key_id: str | None = found.key_id
-    return key_id
+    return found
 
 
 def _sifted(connection: Connection, plans: Sequence[Plan], remains: Remains) -> Recalled:
-    of = [event_references(one.event_id, one.arrival.content_hash, remains) for one in plans]
-    column = tables.forgotten_event.c
+    of = {event_reference(one.event_id, remains): one.event_id for one in plans}
     query = select(tables.forgotten_event)
     seen = {
-        bytes(row.reference): bytes(row.content)
-        for row in fetch(connection, query, column.reference, {identity for identity, _ in of})
+        of[bytes(row.reference)]: bytes(row.content)
+        for row in fetch(connection, query, tables.forgotten_event.c.reference, of)
     }
     if not seen:
         return Recalled(plans=plans)
-    pairs = list(zip(plans, of, strict=True))
-    again = [
-        (one.arrival, seen[identity] == content)
-        for one, (identity, content) in pairs
-        if identity in seen
+    again = [one for one in plans if one.event_id in seen]
+    conflicts = [
+        one.arrival
+        for one in again
+        if content_reference(one.event_id, one.arrival.content_hash, remains) != seen[one.event_id]
     ]
     return Recalled(
-        plans=[one for one, (identity, _) in pairs if identity not in seen],
-        duplicates=sum(same for _, same in again),
-        conflicts=tuple(arrival for arrival, same in again if not same),
+        plans=[one for one in plans if one.event_id not in seen],
+        duplicates=len(again) - len(conflicts),
+        conflicts=tuple(conflicts),
     )
 
 

@@ -528,12 +528,13 @@ forgetting = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("key_id", Text),
+    Column("began_at", Instant),
     Column("through", Instant),
 )
 """One row: whoever forgets locks it, and whoever records shares it, so that nothing is forgotten meanwhile.
 
-`key_id` is the key of all that remains, once anything was forgotten; `through` the latest instant at which
-a command that is forgotten was settled.
+`key_id` is the key of all that remains; since `began_at` something may; `through` is the latest instant at
+which a command that is forgotten was settled.
 """
 
 forgetting_cursor = Table(

@@ -21,7 +21,7 @@ from services.ledger import tables
 from services.ledger.database import Ledger
 from services.ledger.plans import plan
 from services.ledger.recording import record_plans
-from services.ledger.remembering import OtherRemains, recall
+from services.ledger.remembering import OtherRemains, pin, recall
 from services.vault.remains import Remains
 from tests.contract.arrivals import (
     Event,
@@ -211,6 +211,15 @@ def test_without_its_key_nothing_more_is_recorded(life: Life) -> None:
     with pytest.raises(OtherRemains, match=r"remains\.key"):
         life.take([signed_up("e9", LATER, "K-1")], LATER)
     assert rows(life.ledger, tables.event) == []
+
+
+def test_the_key_is_pinned_long_before_anything_is_forgotten(life: Life) -> None:
+    """A host with a key of its own is refused on its first day, not after years."""
+    with life.ledger.transaction() as connection:
+        pin(connection, life.remains)
+        pin(connection, life.remains)
+        with pytest.raises(OtherRemains):
+            pin(connection, Remains(bytes(31) + b"1"))
 
 
 def test_a_backup_from_before_what_is_forgotten_is_refused(life: Life) -> None:

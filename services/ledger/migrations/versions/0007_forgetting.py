@@ -17,6 +17,7 @@ def upgrade() -> None:
         "forgetting",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("key_id", sa.Text(), nullable=True),
+        sa.Column("began_at", Instant(), nullable=True),
         sa.Column("through", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("number"),
     )
