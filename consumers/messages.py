@@ -14,6 +14,7 @@ from services.deleter.settling import UnknownCommand
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
+from services.refusals import Refusal, told
 from services.tracing.context import Trace, carried
 from services.vault.sealing import Original, Seal
 from services.vault.signing import Unverifiable
@@ -26,15 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last that a `datetime` can hold, in the year 9999."""
 
-Unprocessable = (
-    Undecodable
-    | MalformedEvent
-    | Untaggable
-    | Unverifiable
-    | Misaddressed
-    | UnknownCommand
-    | IllegalTransition
-)
+Unprocessable = Refusal | Unverifiable | Misaddressed | UnknownCommand | IllegalTransition
 
 
 def dead_letter(
@@ -46,14 +39,8 @@ def dead_letter(
 ) -> DeadLetter:
     """The dead letter of a message, with the reason in a word and in words; sealed with its place."""
     match cause:
-        case Undecodable():
-            reason, detail = "undecodable", cause.why
-        case MalformedEvent(key="ce_time" | "time"):
-            reason, detail = "impossible-time", str(cause)
-        case MalformedEvent():
-            reason, detail = "malformed", str(cause)
-        case Untaggable():
-            reason, detail = cause.reason, str(cause)
+        case Undecodable() | MalformedEvent() | Untaggable():
+            reason, detail = told(cause)
         case Unverifiable():
             reason, detail = "unverifiable", str(cause)
         case Misaddressed():

@@ -30,14 +30,24 @@ def read_events(path: Path) -> Iterator[tuple[int, CloudEvent]]:
     Raises:
         BadLine: a line is not a CloudEvent, or the file cannot be read.
     """
+    for number, line in read_lines(path):
+        try:
+            yield number, parse_structured(line)
+        except MalformedEvent as cause:
+            raise BadLine(str(path), number, cause.key, cause.why) from cause
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their numbers, counted from 1; empty lines are passed over.
+
+    Raises:
+        BadLine: the file cannot be read.
+    """
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    try:
-                        yield number, parse_structured(line)
-                    except MalformedEvent as cause:
-                        raise BadLine(str(path), number, cause.key, cause.why) from cause
+                    yield number, line
     except (OSError, UnicodeDecodeError) as cause:
         raise BadLine(str(path), 0, "file", f"cannot be read: {cause}") from cause
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
+from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.bootstrap import Root
+from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
 from services.deleter.sight import BusSight
 from services.publishing import Publisher
+from services.rehearsing import Rehearsal, Rehearsed
 
 _PATIENCE = timedelta(minutes=10)
 
 
 class _NotRecorded(click.ClickException):
     """What was published is on the bus, and the ledger does not have it in time."""
+
+
+class _WouldNotBe(click.ClickException):
+    """Some of the events would not be recorded."""
 
 
 @click.command()
@@ -31,21 +40,94 @@ class _NotRecorded(click.ClickException):
     help="It is history: record it, show what would leave at once, and wait for `termijn release`.",
 )
 @click.option("--name", help="The backfill's name; made from the time unless given.")
-def publish(events: Path, wait: bool, backfill: bool, name: str | None) -> None:
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would become of each event, and send nothing: no broker is needed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object a line.")
+def publish(
+    events: Path, wait: bool, backfill: bool, name: str | None, dry_run: bool, as_json: bool
+) -> None:
     """Publish the events of a file: CloudEvents 1.0 in structured mode, one JSON object a line.
 
     The whole file is checked first; nothing is sent if a line of it cannot be. Fields that the policy
     names go out encrypted, each under the keys of its record.
+
+    With --dry-run the code of the tagger judges each line, and it fails if one would not be recorded:
+    a check of the contract for a publisher's own tests.
     """
     if name and not backfill:
         raise click.UsageError("--name goes with --backfill")
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run")
+    if wait and dry_run:
+        raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
     called = (name or f"backfill-{bootstrap.now():%Y%m%dT%H%M%SZ}") if backfill else None
     with bootstrap.root(settings.load()) as opened:
+        if dry_run:
+            _rehearse(opened, events, called, as_json=as_json)
+            return
         count = _send(opened, events, called, wait=wait or backfill)
     click.echo(f"published {count} events")
     if called:
         show_forecast(called, as_json=False)
         click.echo(f"held back; let it go with: termijn release {called} --operator NAME")
+
+
+def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool) -> None:
+    schemas = load_schemas(*opened.settings.storage.schemas)
+    rehearsal = Rehearsal(opened.policy(), schemas, bootstrap.now())
+    failed: list[Rehearsed] = []
+    count = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for one in rehearsal.of_file(events, backfill):
+            count += 1
+            if one.fails:
+                failed.append(one)
+            if as_json or not one.fails:
+                yield _as_json(one) if as_json else _shown(one)
+
+    columns = ("line", "event", "type", "subject", "outcome", "purposes")
+    show(rows(), as_json=as_json, title="What would be recorded", columns=columns)
+    for one in failed:
+        click.echo(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})", err=True)
+    if failed:
+        raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
+
+
+def _as_json(one: Rehearsed) -> dict[str, Any]:
+    event = one.event
+    return {
+        "line": one.line,
+        "event": event.id if event else None,
+        "source": event.source if event else None,
+        "type": event.type if event else None,
+        "subject": one.subject,
+        "outcome": one.outcome,
+        "reason": one.reason or None,
+        "key": one.key or None,
+        "why": one.why or None,
+        "holdings": [
+            {
+                **holding,
+                **{at: as_text(holding[at]) for at in ("anchor_at", "not_before", "erase_by")},
+                "due_at": {system: as_text(at) for system, at in holding["due_at"].items()},
+            }
+            for holding in one.holdings
+        ],
+    }
+
+
+def _shown(one: Rehearsed) -> dict[str, Any]:
+    def until(holding: Mapping[str, Any]) -> str:
+        by = holding["erase_by"]
+        return f"gone by {by:%Y-%m-%d}" if by else "open"
+
+    purposes = [f"{held['purpose']} ({held['rule']}, {until(held)})" for held in one.holdings]
+    return {**_as_json(one), "purposes": purposes}
 
 
 def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> int:

@@ -1,0 +1,194 @@
+"""Rehearsing: what would become of each event of a file, without a bus and without a ledger.
+
+Each event is put as it would go onto the bus, and then judged by the very code of the tagger and the
+recorder. What only the ledger knows, an identity that it has seen with other content, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from schemas.catalogue import TAGGED, business_topic
+from schemas.codec import Codec
+from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
+from schemas.events import CloudEvent, parse_structured, to_headers
+from schemas.versions import Schemas
+from services.eventfile import read_lines
+from services.fields.encrypting import FieldEncryption, NobodyHolds, check
+from services.fields.places import NotText
+from services.ledger.arriving import Arrivals
+from services.ledger.plans import Plans
+from services.policy.model import Policy
+from services.policy.tagging import Untaggable
+from services.refusals import REFUSALS, told
+from services.tagged import Place
+from services.tags import Tags
+from services.vault.data_keys import DataKey, Wanted
+
+Outcome = Literal["recorded", "duplicate", "parked", "refused"]
+
+_LARGEST = 1_000_000
+"""Bytes, headers included: what a producer sends unless it is told otherwise."""
+
+_Seen = dict[UUID, tuple[int, bytes]]
+"""The first line of each identity, and its content hash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What would become of one line."""
+
+    line: int
+    """Counted from 1."""
+    outcome: Outcome
+    """`parked` is a dead letter; `refused` cannot go onto the bus as the event that it means to be."""
+    reason: str = ""
+    """In a word: that of the dead letter, or why it cannot go onto the bus."""
+    key: str = ""
+    """Which field or attribute is wrong."""
+    why: str = ""
+    event: CloudEvent | None = None
+    """Nothing where the line is no event."""
+    subject: str | None = None
+    holdings: tuple[Mapping[str, Any], ...] = ()
+    """As the tagger passes them on, each with its `subject`."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether it would not be recorded."""
+        return self.outcome in ("parked", "refused")
+
+
+class _Refused(Exception):
+    """It cannot go onto the bus as the event that it means to be."""
+
+    def __init__(self, reason: str, key: str, why: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.key = key
+        self.why = why
+
+
+class Rehearsal:
+    """Judges events under one policy."""
+
+    def __init__(self, policy: Policy, schemas: Schemas, now: datetime) -> None:
+        """Put the parts together; `now` is when the events would arrive, UTC.
+
+        Raises:
+            Unencryptable: the policy encrypts a field that cannot be.
+        """
+        topics = {topic.name: topic for topic in map(business_topic, policy.events)}
+        self._policy = policy
+        self._now = now
+        self._codec = Codec(schemas)
+        self._tags = Tags(policy=policy, codec=self._codec, topics=topics)
+        self._arrivals = Arrivals(plans=Plans(policy=policy), codec=self._codec)
+        self._encryption: FieldEncryption | None = None
+        if any(event.encrypted for event in policy.events.values()):
+            check(policy, schemas)
+            self._encryption = FieldEncryption(policy=policy, keys=_ThrownAway(), now=lambda: now)
+
+    def of_file(self, path: Path, backfill: str | None = None) -> Iterator[Rehearsed]:
+        """What would become of each line of a file, in its order; `backfill` names the import, if any.
+
+        Raises:
+            BadLine: the file cannot be read.
+        """
+        seen: _Seen = {}
+        for number, text in read_lines(path):
+            yield self._of(number, text, backfill, seen)
+
+    def _of(self, line: int, text: str, backfill: str | None, seen: _Seen) -> Rehearsed:
+        event: CloudEvent | None = None
+        try:
+            event = replace(_event(text), backfill=backfill)
+            return self._judged(line, event, seen)
+        except _Refused as cause:
+            return Rehearsed(
+                line=line,
+                outcome="refused",
+                reason=cause.reason,
+                key=cause.key,
+                why=cause.why,
+                event=event,
+            )
+        except REFUSALS as cause:
+            return Rehearsed(
+                line=line,
+                outcome="parked",
+                reason=told(cause)[0],
+                key="data" if isinstance(cause, Undecodable) else cause.key,
+                why=cause.why,
+                event=event,
+            )
+
+    def _judged(self, line: int, event: CloudEvent, seen: _Seen) -> Rehearsed:
+        place = Place(business_topic(event.type).name, 0, 0)
+        headers = to_headers(event)
+        body = self._body(event)
+        passed = self._tags.of(place, headers, body, self._now)
+        size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
+        if size > _LARGEST:
+            raise _Refused("too-large", "data", f"{size} bytes are too many for one message")
+        plan = self._arrivals.of(passed.value)
+        first, content = seen.setdefault(plan.event_id, (line, plan.arrival.content_hash))
+        if content != plan.arrival.content_hash:
+            why = f"line {first} gave this identity to other content"
+            raise Untaggable("identity-conflict", "id", why)
+        records = self._codec.decode(TAGGED, passed.value)["records"]
+        return Rehearsed(
+            line=line,
+            outcome="recorded" if first == line else "duplicate",
+            event=event,
+            subject=plan.subject,
+            holdings=tuple(
+                {"subject": record["subject"], **holding}
+                for record in records
+                for holding in record["holdings"]
+            ),
+        )
+
+    def _body(self, event: CloudEvent) -> bytes:
+        """The value of its message."""
+        topic = business_topic(event.type)
+        if event.type not in self._policy.events:
+            why = f"the policy knows no event type {event.type!r}: nobody reads {topic.name}"
+            raise _Refused("unknown-type", "type", why)
+        try:
+            if self._encryption is not None:
+                [event] = self._encryption.encrypted([event])
+            return self._codec.encode(topic, event.data)
+        except (NotText, NobodyHolds) as cause:
+            raise _Refused("unencryptable", cause.key, cause.why) from cause
+        except Unencodable as cause:
+            raise _Refused("unencodable", cause.key, cause.why) from cause
+        except UnknownSchema as cause:
+            raise _Refused("unknown-schema", "type", str(cause)) from cause
+
+
+def _event(text: str) -> CloudEvent:
+    try:
+        return parse_structured(text)
+    except MalformedEvent as cause:
+        if cause.key in ("json", "data"):  # no message could say it
+            raise _Refused("no-event", cause.key, cause.why) from cause
+        raise
+
+
+class _ThrownAway:
+    """Keys for a rehearsal only, the same for the same event: nothing is ever read with them."""
+
+    def of(self, wanted: Collection[Wanted], now: datetime) -> Mapping[Wanted, DataKey]:
+        return {
+            (event, system): DataKey(
+                key_id=event.hex, secret=sha256(event.bytes + system.encode()).digest()
+            )
+            for event, system in wanted
+        }

@@ -1,0 +1,117 @@
+"""What a dry run says of an event is what the roles then do with it, on a real Kafka."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from schemas.catalogue import TAGGED, business_topic
+from schemas.codec import Codec, load
+from schemas.errors import TermijnError
+from schemas.events import rfc3339
+from services.bus import OutMessage
+from services.policy import loader
+from services.rehearsing import Rehearsal
+from services.servers.kafka import KafkaCluster
+from tests.integration.whole_way import now, whole_way
+from tests.unit.schemas.values import MINIMAL
+
+POLICY = loader.load()
+SCHEMAS = load()
+CODEC = Codec(SCHEMAS)
+FEEDBACK = "website.feedback-given"
+WRONG = (None, "", 7, True, "x" * 513, "tab\there", ["C1"], {"id": "C1"}, "nonsense")
+
+
+def event(id: str, type: str, data: Any) -> dict[str, Any]:
+    """An event in structured mode, an hour old."""
+    time = rfc3339(now().replace(microsecond=0) - timedelta(hours=1))
+    return {"id": id, "source": "/shop", "type": type, "time": time, "data": data}
+
+
+def examples() -> Iterator[dict[str, Any]]:
+    """Each event type as it should be, and with each of its fields gone or wrong in every way."""
+    for type, data in MINIMAL.items():
+        yield event(type, type, data)
+        for field in data:
+            left = {name: value for name, value in data.items() if name != field}
+            yield event(f"{type} without {field}", type, left)
+            for n, wrong in enumerate(WRONG):
+                yield event(f"{type} {field} {n}", type, {**data, field: wrong})
+    yield from attributes()
+
+
+def attributes() -> Iterator[dict[str, Any]]:
+    """An event whose attributes are wrong in every way."""
+    good = event("good", FEEDBACK, MINIMAL[FEEDBACK])
+    yield good
+    yield good
+    yield {**good, "data": {**good["data"], "page": "/other"}}  # the same identity
+    for n, time in enumerate(
+        ("", "yesterday", "2024-02-30T13:00:00Z", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59Z")
+    ):
+        yield {**good, "id": f"time {n}", "time": time}
+    yield {**good, "id": "ahead", "time": rfc3339(now() + timedelta(days=2))}
+    yield {**good, "id": "nearly ahead", "time": rfc3339(now() + timedelta(hours=23))}
+    yield {**good, "id": "old", "time": "2000-01-01T00:00:00Z"}
+    yield {**good, "id": "a\tb"}
+    yield {**good, "id": "y" * 2000}
+    yield {**good, "id": "z", "specversion": "0.3"}
+    yield {**good, "id": "unknown", "type": "website.feedback-taken"}
+    yield {**good, "id": "no object", "data": []}
+    yield {**good, "id": "named", "source": "ünïcode"}
+    for name in ("id", "source", "time"):
+        yield {key: value for key, value in {**good, "id": "less"}.items() if key != name}
+
+
+def anyhow(line: Mapping[str, Any]) -> OutMessage:
+    """The event as somebody would put it on the bus who checks nothing."""
+    topic = business_topic(line["type"] if line["type"] in MINIMAL else FEEDBACK)
+    headers = [("ce_specversion", str(line.get("specversion", "1.0")).encode())]
+    headers += [
+        (f"ce_{name}", line[name].encode())
+        for name in ("id", "source", "type", "time")
+        if name in line
+    ]
+    try:
+        value = CODEC.encode(topic, line["data"])
+    except (TermijnError, AttributeError):
+        value = json.dumps(line["data"]).encode()
+    return OutMessage(topic=topic.name, key=b"any", value=value, headers=headers)
+
+
+def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path) -> None:
+    """What it refuses is parked, for the reason that it gave; what it accepts is recorded."""
+    lines = list(examples())
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    said = list(Rehearsal(POLICY, SCHEMAS, now()).of_file(file))
+    accepted = {lines[one.line - 1]["id"] for one in said if not one.fails}
+    refused = [one for one in said if one.fails]
+
+    with whole_way(fresh_kafka, tmp_path, POLICY, CODEC, MINIMAL) as way:
+        placed = way.bus.sender().send([anyhow(line) for line in lines])
+        way.pass_through()
+        recorded = way.events()
+        parked = {(one.topic, one.offset): one.reason for one in way.letters()}
+
+    assert recorded == accepted
+    conflicts = [one for one in refused if one.reason == "identity-conflict"]
+    assert [reason for (topic, _), reason in parked.items() if topic == TAGGED.name] == [
+        "identity-conflict" for _ in conflicts
+    ]
+    where = {one.line: (placed[one.line - 1].topic, placed[one.line - 1].offset) for one in said}
+    others = [one for one in refused if one not in conflicts]
+    assert {where[one.line] for one in others} == {
+        place for place in parked if place[0] != TAGGED.name
+    }
+    told = [one for one in others if one.outcome == "parked"]
+    assert [(one.line, parked[where[one.line]]) for one in told] == [
+        (one.line, one.reason) for one in told
+    ]
+    assert (len(said), len(conflicts)) == (879, 1)
+    assert len(accepted) > 100
+    assert len(told) > 250

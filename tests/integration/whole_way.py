@@ -1,0 +1,137 @@
+"""From a business topic into the ledger: tagger and recorder on a real Kafka, over one SQLite ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import select
+
+from consumers.recorder import TOPICS as RECORDED
+from consumers.recorder import Recorder
+from consumers.tagger import Tagger
+from schemas.catalogue import business_topic
+from schemas.codec import Codec
+from services.bus import Bus
+from services.forwarding import Forwarder
+from services.ledger import dead_letters, schema, tables
+from services.ledger.database import Ledger, open_ledger
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.recording import Recorded
+from services.policy.model import Policy
+from services.servers.kafka import KafkaCluster
+from services.tags import Tags
+from services.vault.remains import Remains
+from services.vault.sealing import Seal
+from tests.integration.pipelines import position, running, until
+
+KEY = bytes(range(32))
+SEAL = Seal(KEY)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class WholeWay:
+    """The two roles, and what they have come to."""
+
+    def __init__(
+        self,
+        kafka: KafkaCluster,
+        ledger: Ledger,
+        policy: Policy,
+        codec: Codec,
+        types: Collection[str],
+    ) -> None:
+        self.bus = Bus(kafka.bootstrap)
+        self._kafka = kafka
+        self._ledger = ledger
+        self._policy = policy
+        self._codec = codec
+        self._read = [business_topic(one).name for one in types]
+
+    def pass_through(self) -> None:
+        """Let both roles run until all that is on the bus is in the ledger."""
+        topics = {topic.name: topic for topic in map(business_topic, self._policy.events)}
+        tagger = Tagger(
+            tags=Tags(policy=self._policy, codec=self._codec, topics=topics),
+            codec=self._codec,
+            forwarder=Forwarder.on(self.bus),
+            sender=self.bus.sender(),
+            seal=SEAL,
+            ledger=self._ledger,
+            observer=_Nobody(),
+            now=now,
+        )
+        recorder = Recorder(
+            policy=self._policy,
+            codec=self._codec,
+            ledger=self._ledger,
+            seal=SEAL,
+            remains=Remains(KEY),
+            observer=_Nobody(),
+            now=now,
+        )
+        recorded = [topic.name for topic in RECORDED]
+        with (
+            running(
+                self._kafka, self._ledger, tagger, role="tagger", topics=self._read, group="tagger"
+            ) as first,
+            running(
+                self._kafka,
+                self._ledger,
+                recorder,
+                role="recorder",
+                topics=recorded,
+                group="recorder",
+            ) as second,
+        ):
+
+            def settled() -> bool:
+                assert not first.ended, first.ended
+                assert not second.ended, second.ended
+                return self._is_read("tagger", self._read) and self._is_read("recorder", recorded)
+
+            until(settled, "the roles did not read everything")
+
+    def _is_read(self, role: str, topics: Sequence[str]) -> bool:
+        return all(
+            max(0, position(self._ledger, partition, role, topic)) >= end
+            for (topic, partition), end in self.bus.ends(topics).items()
+            if end
+        )
+
+    def events(self) -> set[str]:
+        """The ids of the events in the ledger."""
+        with self._ledger.transaction() as connection:
+            return set(connection.execute(select(tables.event.c.id)).scalars())
+
+    def letters(self) -> Sequence[DeadLetter]:
+        """What is parked."""
+        with self._ledger.transaction() as connection:
+            return dead_letters.parked(connection)
+
+
+@contextmanager
+def whole_way(
+    kafka: KafkaCluster, directory: Path, policy: Policy, codec: Codec, types: Collection[str]
+) -> Iterator[WholeWay]:
+    """Topics of one partition for these event types, and an empty ledger."""
+    topics = [*(business_topic(one).name for one in types), *(topic.name for topic in RECORDED)]
+    kafka.create_topics(dict.fromkeys(topics, 1))
+    with closing(open_ledger(f"sqlite:///{directory / 'ledger.sqlite'}")) as ledger:
+        schema.migrate(ledger)
+        yield WholeWay(kafka, ledger, policy, codec, types)
+
+
+class _Nobody:
+    """Who is told and does nothing."""
+
+    def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
+
+    def parked(self, letter: DeadLetter) -> None: ...
+
+    def recorded(self, recorded: Recorded) -> None: ...

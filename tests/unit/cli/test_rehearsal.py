@@ -1,0 +1,154 @@
+"""`termijn publish --dry-run`: a check of the contract in a publisher's own tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.arrivals import event, feedback
+from tests.unit.cli.conftest import Call, Outcome, Write
+
+ORDER = event(
+    "o1",
+    "orders.order-placed",
+    "2024-03-15T13:00:00Z",
+    order_id="O1",
+    customer_id="C1",
+    consumer_id="K1",
+    amount="12.50",
+    payment={"method": "ideal"},
+)
+
+
+def rows(said: Outcome) -> Iterator[dict[str, Any]]:
+    """The lines of `--json`, also where something was refused."""
+    yield from map(json.loads, said.out.splitlines())
+
+
+def test_what_would_be_recorded_is_told_with_its_windows(termijn: Call, events: Write) -> None:
+    """Purposes, systems and windows as the tagger passes them on; no broker is there."""
+    [row] = termijn("publish", events([ORDER]), "--dry-run", "--json").rows
+    assert (row["line"], row["event"], row["subject"]) == (1, "o1", "consumer:K1")
+    assert (row["outcome"], row["reason"], row["key"]) == ("recorded", None, None)
+    assert [one["rule"] for one in row["holdings"]] == ["D4", "R5", "R4"]
+    assert row["holdings"][1] == {
+        "subject": "consumer:K1",
+        "purpose": "legal_compliance",
+        "basis": "legal_obligation",
+        "rule": "R5",
+        "systems": ["accounting"],
+        "anchor": "book-year",
+        "anchor_at": "2024-12-31T23:00:00Z",
+        "not_before": "2031-12-31T23:00:00Z",
+        "erase_by": "2032-01-01T23:00:00Z",
+        "due_at": {"accounting": "2031-12-31T23:00:00Z"},
+    }
+
+
+def test_the_table_shows_purposes_and_when_they_end(termijn: Call, events: Write) -> None:
+    """For whoever reads along."""
+    said = termijn("publish", events([ORDER]), "--dry-run")
+    assert (said.code, said.err) == (0, "")
+    assert "service_delivery (D4, gone by 2026-03-15)" in said.out
+
+
+def test_every_line_that_would_not_be_recorded_is_told(termijn: Call, events: Write) -> None:
+    """Each with file, line, key and reason; the others are looked at all the same."""
+    file = events(
+        [
+            feedback("f1", "2024-03-15T13:00:00Z"),
+            "",
+            "{",
+            event("f2", "website.feedback-given", "2024-03-15T13:00:00Z", feedback_id="F"),
+            event(
+                "f3",
+                "website.feedback-given",
+                "2024-03-15T13:00:00Z",
+                feedback_id="F",
+                visitor_id="",
+            ),
+            feedback("f4", "2124-03-15T13:00:00Z"),
+            event("f5", "website.feedback-taken", "2024-03-15T13:00:00Z"),
+        ]
+    )
+    said = termijn("publish", file, "--dry-run", "--json")
+    assert said.code == 1
+    assert [(row["line"], row["outcome"], row["reason"], row["key"]) for row in rows(said)] == [
+        (1, "recorded", None, None),
+        (3, "refused", "no-event", "json"),
+        (4, "refused", "unencodable", "visitor_id"),
+        (5, "parked", "unknown-subject", "visitor_id"),
+        (6, "parked", "impossible-time", "time"),
+        (7, "refused", "unknown-type", "type"),
+    ]
+    *told, summary = said.err.splitlines()
+    assert told[1] == f"{file}:4: visitor_id: is missing (unencodable)"
+    assert summary == "termijn: 5 of 6 events would not be recorded"
+
+
+def test_one_identity_is_one_event(termijn: Call, events: Write) -> None:
+    """The same line again counts once; another content under it is a dead letter."""
+    other = feedback("f1", "2024-03-15T13:00:01Z")
+    file = events([feedback("f1", "2024-03-15T13:00:00Z")] * 2 + [other])
+    said = termijn("publish", file, "--dry-run", "--json")
+    assert [(row["outcome"], row["reason"]) for row in rows(said)] == [
+        ("recorded", None),
+        ("duplicate", None),
+        ("parked", "identity-conflict"),
+    ]
+    assert "line 1 gave this identity to other content" in said.err
+
+
+def test_what_is_too_large_for_a_message_is_refused(termijn: Call, events: Write) -> None:
+    """Its client would refuse it later."""
+    large = {**ORDER, "data": {**ORDER["data"], "remarks": "x" * 1_000_000}}
+    said = termijn("publish", events([large]), "--dry-run", "--json")
+    assert [row["reason"] for row in rows(said)] == ["too-large"]
+
+
+def test_no_value_of_a_field_is_told(termijn: Call, events: Write) -> None:
+    """A log of somebody's tests is no place for it."""
+    wrong = {**ORDER, "data": {**ORDER["data"], "consumer_name": 7, "remarks": "Sanne"}}
+    said = termijn("publish", events([wrong]), "--dry-run")
+    assert said.code == 1
+    assert "Sanne" not in said.out + said.err
+
+
+def test_fields_that_are_encrypted_are_judged_as_such(
+    termijn: Call, events: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With keys that are thrown away: no vault is made, and the same event again is the same."""
+    shipped = Path(__file__).parents[3] / "services" / "policy" / "optimum_pos.yaml"
+    text = shipped.read_text("utf-8")
+    text = text.replace(
+        "\nsystems:\n", "\nsystems:\n  bus: {title: The log, owner: platform, holds: keys}\n", 1
+    ).replace(
+        "rule: D4, systems: [orders, psp]}",
+        "rule: D4, systems: [orders, psp, bus]}",
+    )
+    place = text.index("  orders.order-placed:")
+    text = text[:place] + text[place:].replace(
+        "    holdings:\n", "    encrypted: {consumer_name: [bus]}\n    holdings:\n", 1
+    )
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(text, "utf-8")
+    monkeypatch.setenv("TERMIJN_POLICY", str(policy))
+    named = {**ORDER, "data": {**ORDER["data"], "consumer_name": "Sanne"}}
+    said = termijn("publish", events([named, named]), "--dry-run", "--json")
+    assert [row["outcome"] for row in said.rows] == ["recorded", "duplicate"]
+    assert "bus" in said.rows[0]["holdings"][0]["systems"]
+    assert not (tmp_path / ".termijn").exists()
+
+
+@pytest.mark.parametrize("options", [("--json",), ("--dry-run", "--wait")], ids=" ".join)
+def test_options_that_say_nothing_together_are_refused(
+    termijn: Call, events: Write, options: tuple[str, ...]
+) -> None:
+    """Before anything is opened."""
+    said = termijn("publish", events([ORDER]), *options)
+    assert said.code == 1
+    assert "--dry-run" in said.err
