@@ -79,3 +79,16 @@ class RegistryUnavailable(TermijnError):
         super().__init__(f"schema registry: {asked}: {why}")
         self.asked = asked
         self.why = why
+
+
+class RefusedSchema(TermijnError):
+    """The schema registry does not take a version: readers of what is registered could not read it.
+
+    The operator looks with `termijn schemas check` what is registered, and mends the version, or takes
+    away what somebody else registered there.
+    """
+
+    def __init__(self, *, asked: str, why: str) -> None:
+        super().__init__(f"schema registry: {asked}: refused: {why}")
+        self.asked = asked
+        self.why = why

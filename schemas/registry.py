@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from schemas.errors import RegistryUnavailable, UnknownSchema
+from schemas.errors import RefusedSchema, RegistryUnavailable, UnknownSchema
 
 _NOT_FOUND = 404
+_NOT_TAKEN = (409, 422)  # incompatible; no schema, or no such level
+_PATIENCE: dict[str, str | int] = {"timeout": 15, "max.retries": 1, "retries.wait.ms": 200}
+"""In seconds, times and milliseconds: a role that got no answer tries again by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """One version that a registry keeps for a topic."""
+
+    version: int
+    id: int
+    text: str
+
+
+def client_settings(url: str, login: str | None, ca: Path | None) -> dict[str, str | int]:
+    """How a registry is reached: `login` is `user:password`, `ca` a file of certificates to trust."""
+    found: dict[str, str | int] = {"url": url, **_PATIENCE}
+    if login:
+        found["basic.auth.user.info"] = login
+    if ca:
+        found["ssl.ca.location"] = str(ca)
+    return found
 
 
 class Registry:
@@ -52,18 +78,73 @@ class Registry:
         """Register a schema for a topic; the answer is its id, the same when it was there before.
 
         Raises:
-            RegistryUnavailable: the registry did not answer, or refused it as incompatible.
+            RefusedSchema: it is not compatible with what is registered.
+            RegistryUnavailable: the registry did not answer.
         """
         try:
             return self._client.register_schema(_subject(topic), Schema(text, "AVRO"))
         except Exception as cause:
-            raise RegistryUnavailable(
-                asked=f"register {_subject(topic)}", why=str(cause)
-            ) from cause
+            raise _failed(cause, f"register {_subject(topic)}") from cause
+
+    def versions_of(self, topic: str) -> Sequence[Registered]:
+        """Every version that is registered for a topic, oldest first; none where nothing is.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        subject = _subject(topic)
+        try:
+            return [
+                Registered(
+                    version=version, id=found.schema_id or 0, text=found.schema.schema_str or ""
+                )
+                for version in sorted(self._client.get_versions(subject))
+                for found in (self._client.get_version(subject, version),)
+            ]
+        except Exception as cause:
+            if _is_not_found(cause):
+                return []
+            raise RegistryUnavailable(asked=f"versions of {subject}", why=str(cause)) from cause
+
+    def compatibility_of(self, topic: str) -> str:
+        """What a change of a topic's schema must be: the topic's own level, else the registry's.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        for subject in (_subject(topic), None):
+            try:
+                return self._client.get_compatibility(subject)
+            except Exception as cause:
+                if not _is_not_found(cause):
+                    raise RegistryUnavailable(
+                        asked=f"compatibility of {_subject(topic)}", why=str(cause)
+                    ) from cause
+        return "NONE"
+
+    def demand(self, topic: str, level: str) -> bool:
+        """Set what a change of a topic's schema must be; False where the registry has no such topic yet.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        try:
+            self._client.set_compatibility(_subject(topic), level)
+        except Exception as cause:
+            if _is_not_found(cause):
+                return False
+            raise _failed(cause, f"set the compatibility of {_subject(topic)}") from cause
+        return True
 
 
 def _subject(topic: str) -> str:
     return f"{topic}-value"
+
+
+def _failed(cause: Exception, asked: str) -> RefusedSchema | RegistryUnavailable:
+    if isinstance(cause, SchemaRegistryError) and cause.http_status_code in _NOT_TAKEN:
+        return RefusedSchema(asked=asked, why=str(cause.error_message))
+    return RegistryUnavailable(asked=asked, why=str(cause))
 
 
 def _is_not_found(cause: Exception) -> bool:

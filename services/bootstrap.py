@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from platform import python_version
+from ssl import SSLError
 from threading import Event
 from time import sleep
 
@@ -28,7 +29,8 @@ from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.events import CloudEvent
-from schemas.registry import Registry
+from schemas.registry import Registry, client_settings
+from schemas.versions import Schema
 from services import logs, serving
 from services.bus import Bus, BusUnavailable, Undelivered
 from services.census import Census
@@ -58,7 +60,7 @@ from services.rights.enclosing import RequestEnclosures
 from services.rights.keys import RequestKeys
 from services.sample.systems import SHOWN, Behaviour, Systems
 from services.serving import Health
-from services.settings import Settings
+from services.settings import BadSetting, Settings
 from services.status import look
 from services.tags import Tags
 from services.topics.promises import in_clear
@@ -134,8 +136,16 @@ class Root:
 
     def registry(self) -> Registry | None:
         """The schema registry, if one is configured."""
-        url = self.settings.kafka.schema_registry_url
-        return Registry(SchemaRegistryClient({"url": url})) if url else None
+        kafka = self.settings.kafka
+        if not kafka.schema_registry_url:
+            return None
+        login, ca = kafka.schema_registry_login, kafka.schema_registry_ca
+        told = login.read_text("utf-8").strip() if login else None
+        reached = client_settings(kafka.schema_registry_url, told, ca)
+        try:
+            return Registry(SchemaRegistryClient(reached))
+        except (ValueError, SSLError) as cause:
+            raise BadSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
 
     def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:
         """The fields of each event type that the log shows whole, the deciding ones left out."""
@@ -222,6 +232,18 @@ class Root:
             makes=signing.keys is None,
             required=signing.mode == "required",
         )
+
+
+def schemas_of(opened: Root, policy: Policy) -> Sequence[tuple[Topic, Sequence[Schema]]]:
+    """The versions of the schema of each topic that the policy needs, the watch's own among them.
+
+    Raises:
+        InvalidSchema: a file cannot be used.
+        UnknownSchema: a topic has no schema.
+    """
+    schemas = load_schemas(*opened.settings.storage.schemas)
+    needed = [*topics(policy).all, catalogue.SIGHTINGS]
+    return [(topic, schemas.versions(topic.schema)) for topic in needed]
 
 
 @contextmanager

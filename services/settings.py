@@ -111,6 +111,18 @@ class Kafka:
     schema_registry_url: str = _setting(
         "SCHEMA_REGISTRY_URL", "", "Confluent-compatible registry; none: single-object encoding."
     )
+    schema_registry_login: Path | None = _setting(
+        "SCHEMA_REGISTRY_LOGIN",
+        None,
+        "File with the registry's `user:password`, where it asks for one (basic authentication).",
+        Path,
+    )
+    schema_registry_ca: Path | None = _setting(
+        "SCHEMA_REGISTRY_CA",
+        None,
+        "File with the certificates to trust the registry by; the usual ones unless given.",
+        Path,
+    )
     batch: int = _setting("TERMIJN_BATCH", 2_000, "Most messages a batch.", _positive)
     batch_seconds: float = _setting(
         "TERMIJN_BATCH_SECONDS", 0.2, "Longest wait for a batch, in seconds.", _seconds

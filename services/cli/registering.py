@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
-from services import bootstrap, settings
+from schemas.registry import Registry
+from services import bootstrap, registering, settings
+from services.bootstrap import Root
+from services.cli.forms import show
+from services.doctor.registry import check_registry
+
+
+class _Differs(click.ClickException):
+    """The registry is not as the schemas here are."""
 
 
 @click.group()
 def schemas() -> None:
-    """Register schemas: nothing that runs registers any by itself."""
+    """Register and compare schemas: nothing that runs registers any by itself."""
 
 
 @schemas.command()
 def register() -> None:
     """Register every version of every topic's schema, oldest first, under `<topic>-value`.
 
-    The registry itself refuses what its compatibility does not allow. To register again does no harm.
+    Each gets the compatibility FULL_TRANSITIVE, so that the registry itself refuses a change that some
+    reader could not cope with. To register again does no harm.
     """
     with bootstrap.root(settings.load()) as opened:
-        codec = opened.codec()
-        needed = bootstrap.topics(opened.policy()).all
-        for topic in needed:
-            click.echo(f"{topic.name}: {codec.register(topic)}")
+        registry, codec = _registry(opened), opened.codec()
+        for topic, _ in bootstrap.schemas_of(opened, opened.policy()):
+            click.echo(f"{topic.name}: {registering.register(topic, codec, registry)}")
+
+
+@schemas.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def check(as_json: bool) -> None:
+    """Compare the registry with the schemas here, and say what to do about each difference.
+
+    What is missing there, what is there and not here, and where a change could break a reader. Fails on
+    any of it; changes nothing.
+    """
+    with bootstrap.root(settings.load()) as opened:
+        needed = bootstrap.schemas_of(opened, opened.policy())
+        found = list(check_registry(_registry(opened), needed))
+    columns = ("target", "state", "what", "mend")
+    show(map(asdict, found), as_json=as_json, title="The schema registry", columns=columns)
+    if wrong := [one for one in found if one.state != "sound"]:
+        raise _Differs(f"{len(wrong)} findings")
+
+
+def _registry(opened: Root) -> Registry:
+    registry = opened.registry()
+    if registry is None:
+        raise _Differs("no schema registry is configured: SCHEMA_REGISTRY_URL names it")
+    return registry

@@ -1,10 +1,9 @@
-"""The doctor at the bus: brokers, topics, rights and the registry."""
+"""The doctor at the bus: brokers, topics and rights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -16,8 +15,6 @@ from confluent_kafka.admin._acl import (
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from schemas.catalogue import Topic
-from schemas.errors import RegistryUnavailable, UnknownSchema
 from services.doctor.findings import Finding, fault, sound, unchecked, warning
 from services.topics.judging import Found, judge
 from services.topics.promises import Promise
@@ -25,13 +22,6 @@ from services.topics.promises import Promise
 _CALL_SECONDS = 15.0
 _AUTHORIZER = "authorizer.class.name"
 _APPLY = "`termijn topics apply`"
-
-
-class Schemas(Protocol):
-    """The registry, as far as the doctor asks it."""
-
-    def id_of(self, topic: str, text: str) -> int:
-        """The id of a schema that is registered for a topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,28 +104,3 @@ def check_topics(promised: Sequence[Promise], found: Mapping[str, Found]) -> Ite
             )
     if not wrong:
         yield sound("topics", f"{len(promised)} are there, as the catalogue has them")
-
-
-def check_registry(registry: Schemas, texts: Sequence[tuple[Topic, str]]) -> Iterator[Finding]:
-    """Whether what is written can be written: each topic's newest schema has an id."""
-    missing = 0
-    for topic, text in texts:
-        try:
-            registry.id_of(topic.name, text)
-        except UnknownSchema:
-            missing += 1
-            yield fault(
-                "registry",
-                f"the newest schema {topic.schema} is not registered",
-                "`termijn schemas register`",
-                topic.name,
-            )
-        except RegistryUnavailable as cause:
-            yield fault(
-                "registry",
-                f"does not answer: {cause}",
-                "start it, or point SCHEMA_REGISTRY_URL at it (empty: none is used)",
-            )
-            return
-    if not missing:
-        yield sound("registry", f"{len(texts)} schemas are registered")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.catalogue import DEAD_LETTERS, TAGGED, Topic
-from schemas.errors import RegistryUnavailable, UnknownSchema
-from services.doctor.cluster import Rights, check_registry, check_rights, check_topics
+from schemas.catalogue import TAGGED
+from services.doctor.cluster import Rights, check_rights, check_topics
 from services.doctor.findings import Finding
 from services.doctor.keys import check_keys, check_seal
 from services.doctor.ledger import check_clock
@@ -26,24 +25,6 @@ SOUND_TAGS = {
     "retention.bytes": "-1",
     "segment.ms": DAY_MS,
 }
-
-
-class OneSchema:
-    """A registry that knows the schema of tags only."""
-
-    def id_of(self, topic: str, text: str) -> int:
-        """Its id."""
-        if topic != "retention.tagged.v1":
-            raise UnknownSchema(schema=topic, why="is not registered")
-        return 7
-
-
-class Silent:
-    """A registry that is down."""
-
-    def id_of(self, topic: str, text: str) -> int:
-        """Nothing."""
-        raise RegistryUnavailable(asked=topic, why="connection refused")
 
 
 def tags(found: Found | None) -> list[Finding]:
@@ -107,21 +88,6 @@ def test_what_is_said_of_access_rules(found: Rights, state: str, words: str) -> 
     said = check_rights(found)
     assert said.state == state
     assert words in said.what
-
-
-def test_an_unregistered_schema_is_a_fault() -> None:
-    """Each by its topic."""
-    texts: list[tuple[Topic, str]] = [(TAGGED, "{}"), (DEAD_LETTERS, "{}")]
-    [said] = check_registry(OneSchema(), texts)
-    assert (said.state, said.target) == ("fault", "retention.dead-letters.v1")
-    assert said.mend == "`termijn schemas register`"
-
-
-def test_a_silent_registry_is_told_once() -> None:
-    """Not once a topic."""
-    [said] = check_registry(Silent(), [(TAGGED, "{}"), (DEAD_LETTERS, "{}")])
-    assert said.state == "fault"
-    assert "SCHEMA_REGISTRY_URL" in said.mend
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
-from schemas.errors import RegistryUnavailable, Undecodable, UnknownSchema
+from schemas.errors import RefusedSchema, RegistryUnavailable, Undecodable, UnknownSchema
 from schemas.registry import Registry
 from tests.unit.schemas.values import FILES, MINIMAL, definition, name_of
 
@@ -199,3 +199,10 @@ def test_a_registry_that_fails_never_parks_a_message(cause: Exception) -> None:
         codec.encode(ENDED, {"supplier_id": "L1"})
     with pytest.raises(RegistryUnavailable):
         codec.register(ENDED)
+
+
+def test_what_a_registry_refuses_is_told_as_such() -> None:
+    """It did answer: to try again would be of no use."""
+    cause = SchemaRegistryError(409, 409, "Schema being registered is incompatible")
+    with pytest.raises(RefusedSchema, match=r"v1-value: refused: Schema being"):
+        Codec(SCHEMAS, Registry(Broken(cause))).register(ORDERS)

@@ -1,0 +1,155 @@
+"""A real schema registry: what is registered, what drifts from it, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+
+from schemas.catalogue import business_topic
+from schemas.codec import Codec, load
+from schemas.registry import Registry
+from services.cli.main import termijn
+from services.servers.registry import RegistryServer
+from tests.unit.schemas.values import MINIMAL
+
+SCHEMAS = load()
+ORDERS = business_topic("orders.order-placed")
+FEEDBACK = business_topic("website.feedback-given")
+
+
+@pytest.fixture(scope="module")
+def client(schema_registry: RegistryServer) -> SchemaRegistryClient:
+    """Whoever else reaches the registry."""
+    return SchemaRegistryClient({"url": schema_registry.url})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered(schema_registry: RegistryServer) -> Result:
+    """What `register` says in an empty registry."""
+    return told(schema_registry, "register")
+
+
+def told(registry: RegistryServer, *words: str, **settings: str) -> Result:
+    """What `termijn schemas` says."""
+    environment = {"SCHEMA_REGISTRY_URL": registry.url, **settings}
+    return CliRunner().invoke(termijn, ["schemas", *words], env=environment)
+
+
+def found(registry: RegistryServer, **settings: str) -> list[tuple[str, str]]:
+    """The target and the words of what `check` finds wrong."""
+    said = told(registry, "check", "--json", **settings)
+    rows = [json.loads(line) for line in said.stdout.splitlines()]
+    wrong = [(row["target"], row["what"]) for row in rows if row["state"] != "sound"]
+    assert said.exit_code == (1 if wrong else 0)
+    return wrong
+
+
+def changed(schema: str, **field: Any) -> str:
+    """The newest version of a schema with one field more."""
+    definition = json.loads(SCHEMAS.newest(schema).text)
+    definition["fields"].append(field)
+    return json.dumps(definition)
+
+
+def test_what_was_registered_is_as_it_is_here(
+    schema_registry: RegistryServer, registered: Result
+) -> None:
+    """A line a topic, the watch's own among them; again does no harm."""
+    assert registered.exit_code == 0
+    assert len(registered.stdout.splitlines()) == 75
+    assert found(schema_registry) == []
+    assert told(schema_registry, "register").stdout == registered.stdout
+    assert found(schema_registry) == []
+
+
+def test_a_value_goes_through_the_registry(client: SchemaRegistryClient) -> None:
+    """In the Confluent wire format, written by one codec and read by another."""
+    value = Codec(SCHEMAS, Registry(client)).encode(ORDERS, MINIMAL[ORDERS.schema])
+    assert value[:1] == b"\0"
+    reader = Codec(SCHEMAS, Registry(client))
+    assert reader.decode(ORDERS, value)["order_id"] == "O1"
+
+
+def test_the_registry_refuses_what_readers_could_not_read(client: SchemaRegistryClient) -> None:
+    """A field without a default, by the level that registering has set."""
+    text = changed(ORDERS.schema, name="needed", type="string")
+    with pytest.raises(Exception, match="409") as refused:
+        client.register_schema(f"{ORDERS.name}-value", Schema(text, "AVRO"))
+    assert "ncompatible" in str(refused.value)
+
+
+def test_a_schema_that_was_altered_in_the_registry_is_found(
+    schema_registry: RegistryServer, client: SchemaRegistryClient
+) -> None:
+    """By its version; once it is gone all is well."""
+    subject = f"{FEEDBACK.name}-value"
+    text = changed(FEEDBACK.schema, name="mood", type=["null", "string"], default=None)
+    id = client.register_schema(subject, Schema(text, "AVRO"))
+    assert found(schema_registry) == [
+        (FEEDBACK.name, f"version 2 (id {id}) is none of ours, and can be read")
+    ]
+
+
+def test_a_schema_that_was_altered_in_code_only_is_found(
+    schema_registry: RegistryServer, tmp_path: Path
+) -> None:
+    """A new version that nobody has registered."""
+    text = changed(ORDERS.schema, name="tip", type=["null", "string"], default=None)
+    (tmp_path / f"{ORDERS.schema}.3.avsc").write_text(text, "utf-8")
+    wrong = found(schema_registry, TERMIJN_SCHEMAS=str(tmp_path))
+    assert (ORDERS.name, f"{ORDERS.schema}.3.avsc is not registered") in wrong
+
+
+def test_a_level_that_somebody_lowered_is_found(
+    schema_registry: RegistryServer, client: SchemaRegistryClient
+) -> None:
+    """And raised again by registering."""
+    client.set_compatibility(f"{ORDERS.name}-value", "BACKWARD")
+    [what] = [what for target, what in found(schema_registry) if target == ORDERS.name]
+    assert what.startswith("its compatibility is BACKWARD")
+    told(schema_registry, "register")
+    assert client.get_compatibility(f"{ORDERS.name}-value") == "FULL_TRANSITIVE"
+
+
+def test_what_the_registry_refuses_is_one_line(
+    schema_registry: RegistryServer, client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    """Somebody has registered something else under a name that is new here."""
+    policy = own_type(tmp_path)
+    other = {"type": "record", "name": "Visited", "fields": [{"name": "door", "type": "int"}]}
+    client.register_schema("shop.visited.v1-value", Schema(json.dumps(other), "AVRO"))
+    said = told(schema_registry, "register", **policy)
+    assert said.exit_code == 1
+    assert "shop.visited.v1-value: refused" in str(said.exception)
+
+
+def own_type(directory: Path) -> Mapping[str, str]:
+    """The settings of a company with an event type of its own."""
+    shipped = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
+    text = shipped.read_text("utf-8")
+    start = text.index("  website.feedback-given:")
+    own = text[start : text.index("\n\n", start)].replace("website.feedback-given", "shop.visited")
+    (directory / "policy.yaml").write_text(text[:start] + own + "\n\n" + text[start:], "utf-8")
+    schema = json.loads(SCHEMAS.newest(FEEDBACK.schema).text)
+    schema |= {"name": "Visited", "namespace": "shop"}
+    (directory / "shop.visited.1.avsc").write_text(json.dumps(schema), "utf-8")
+    return {
+        "TERMIJN_POLICY": str(directory / "policy.yaml"),
+        "TERMIJN_SCHEMAS": str(directory),
+    }
+
+
+def test_a_registry_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the address and what to do."""
+    environment = {"SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
+    said = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)
+    [row] = map(json.loads, said.stdout.splitlines())
+    assert said.exit_code == 1
+    assert row["what"].startswith("does not answer: schema registry: ")
+    assert "SCHEMA_REGISTRY_URL" in row["mend"]

@@ -1,0 +1,115 @@
+"""The doctor's judgement of a schema registry, without one: each difference, with what mends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from schemas.catalogue import business_topic
+from schemas.codec import load
+from schemas.errors import RegistryUnavailable, UnknownSchema
+from schemas.registry import Registered
+from services.doctor.findings import Finding
+from services.doctor.registry import check_registry
+
+SCHEMAS = load()
+ORDERS = business_topic("orders.order-placed")
+FIRST, SECOND = SCHEMAS.versions(ORDERS.schema)
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """A registry with some versions of the orders' schema, numbered from 1."""
+
+    texts: Sequence[str]
+    level: str = "FULL_TRANSITIVE"
+    asked: list[str] = field(default_factory=list)
+
+    def id_of(self, topic: str, text: str) -> int:
+        self.asked.append(topic)
+        if text not in self.texts:
+            raise UnknownSchema(schema=topic, why="is not registered")
+        return 70 + self.texts.index(text)
+
+    def versions_of(self, topic: str) -> Sequence[Registered]:
+        return [
+            Registered(version=n + 1, id=70 + n, text=text) for n, text in enumerate(self.texts)
+        ]
+
+    def compatibility_of(self, topic: str) -> str:
+        return self.level
+
+
+class Silent(Kept):
+    """A registry that is down."""
+
+    def id_of(self, topic: str, text: str) -> int:
+        self.asked.append(topic)
+        raise RegistryUnavailable(asked=topic, why="connection refused")
+
+
+def judged(registry: Kept) -> list[Finding]:
+    return list(check_registry(registry, [(ORDERS, (FIRST, SECOND))] * 2))[:1]
+
+
+def changed(name: str, **field: object) -> str:
+    """Our second version with one field more."""
+    definition = json.loads(SECOND.text)
+    definition["fields"].append({"name": name, **field})
+    return json.dumps(definition)
+
+
+def test_what_is_registered_as_it_is_here_is_sound() -> None:
+    """In one line for all topics."""
+    [said] = check_registry(Kept(texts=[FIRST.text, SECOND.text]), [(ORDERS, (FIRST, SECOND))] * 2)
+    assert (said.state, said.what) == (
+        "sound",
+        "2 topics are registered as they are here, FULL_TRANSITIVE",
+    )
+
+
+def test_a_version_that_is_not_registered_is_a_fault() -> None:
+    """By its file: nothing could be written with it."""
+    [said] = judged(Kept(texts=[FIRST.text]))
+    assert (said.state, said.target) == ("fault", "orders.order-placed.v1")
+    assert said.what == "orders.order-placed.2.avsc is not registered"
+    assert said.mend == "`termijn schemas register`"
+
+
+def test_a_version_of_others_that_can_be_read_is_worth_a_look() -> None:
+    """A publisher may be ahead of us."""
+    ahead = changed("more", type=["null", "string"], default=None)
+    [said] = judged(Kept(texts=[FIRST.text, SECOND.text, ahead]))
+    assert said.state == "warning"
+    assert said.what == "version 3 (id 72) is none of ours, and can be read"
+
+
+def test_a_version_of_others_that_cannot_be_read_is_a_fault() -> None:
+    """What is written with it would be parked."""
+    other = SECOND.text.replace('"order_id"', '"number"')
+    [said] = judged(Kept(texts=[FIRST.text, SECOND.text, other]))
+    assert said.state == "fault"
+    assert said.what.endswith("parked: order_id: is not written and has no default")
+
+
+def test_a_version_that_is_no_schema_is_a_fault() -> None:
+    """It is told, and stops nothing."""
+    [said] = judged(Kept(texts=[FIRST.text, SECOND.text, "{"]))
+    assert (said.state, said.what.endswith("and no schema: JSONDecodeError")) == ("fault", True)
+
+
+def test_a_compatibility_that_lets_readers_break_is_worth_a_look() -> None:
+    """Registering sets it."""
+    [said] = judged(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
+    assert said.state == "warning"
+    assert said.what.startswith("its compatibility is BACKWARD and must be FULL_TRANSITIVE")
+
+
+def test_a_silent_registry_is_told_once() -> None:
+    """Not once a topic; it is not asked again."""
+    silent = Silent(texts=[])
+    [said] = check_registry(silent, [(ORDERS, (FIRST, SECOND))] * 2)
+    assert said.state == "fault"
+    assert "SCHEMA_REGISTRY_URL" in said.mend
+    assert silent.asked == [ORDERS.name]

@@ -1,0 +1,116 @@
+"""A registry that asks who is there, behind a certificate of its own."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from schemas.errors import RegistryUnavailable
+from services import bootstrap, settings
+from services.settings import BadSetting
+
+LOGIN = "termijn:secret"
+TOPIC = "orders.order-placed.v1"
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Tells a level to who gives the name and the password, and 401 to all others."""
+
+    def do_GET(self) -> None:
+        expected = "Basic " + base64.b64encode(LOGIN.encode()).decode()
+        known = self.headers["Authorization"] == expected
+        body = b'{"compatibilityLevel": "FULL_TRANSITIVE"}' if known else b"{}"
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed one with its key, for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "registry.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret + made.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.fixture(scope="module")
+def url(certificate: Path) -> Iterator[str]:
+    """Where it listens."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def level(**environment: str) -> str:
+    """What the registry of these settings answers."""
+    with bootstrap.root(settings.load(environment)) as opened:
+        registry = opened.registry()
+        assert registry is not None
+        return registry.compatibility_of(TOPIC)
+
+
+def test_login_and_certificates_are_files(url: str, certificate: Path, tmp_path: Path) -> None:
+    """The login's file may end with a line break."""
+    login = tmp_path / "login"
+    login.write_text(LOGIN + "\n", "utf-8")
+    settings = {"SCHEMA_REGISTRY_LOGIN": str(login), "SCHEMA_REGISTRY_CA": str(certificate)}
+    assert level(SCHEMA_REGISTRY_URL=url, **settings) == "FULL_TRANSITIVE"
+
+
+def test_without_a_login_it_says_no(url: str, certificate: Path) -> None:
+    """It is told as such, and is not taken for a missing schema."""
+    with pytest.raises(RegistryUnavailable, match="401"):
+        level(SCHEMA_REGISTRY_URL=url, SCHEMA_REGISTRY_CA=str(certificate))
+
+
+def test_a_certificate_that_nobody_trusts_is_refused(url: str) -> None:
+    """No password goes to a stranger."""
+    with pytest.raises(RegistryUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        level(SCHEMA_REGISTRY_URL=url)
+
+
+def test_a_login_without_a_password_is_told(tmp_path: Path) -> None:
+    """Without what it holds."""
+    login = tmp_path / "login"
+    login.write_text("hidden", "utf-8")
+    with pytest.raises(BadSetting) as refused:
+        level(SCHEMA_REGISTRY_URL="http://127.0.0.1:1", SCHEMA_REGISTRY_LOGIN=str(login))
+    assert "hidden" not in str(refused.value)
