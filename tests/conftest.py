@@ -18,6 +18,7 @@ from services.servers.postgres import PostgresServer
 from services.servers.processes import ServerMissing, executable
 from services.servers.prometheus import PrometheusServer
 from services.servers.registry import RegistryServer
+from tests.samples import built
 
 _MARKERS = {
     "kafka": "kafka",
@@ -153,3 +154,17 @@ def kcat() -> Path:
     """A Kafka client that is not ours."""
     with _skips_without_server():
         return Path(executable("kcat", package="kcat"))
+
+
+@pytest.fixture(scope="session")
+def java_sample() -> Path:
+    """The sample in Java, compiled."""
+    with _skips_without_server():
+        return built("java")
+
+
+@pytest.fixture(scope="session")
+def node_sample() -> Path:
+    """The sample in Node, with what it needs."""
+    with _skips_without_server():
+        return built("node")

@@ -9,7 +9,8 @@ jars=$here/../../.cache/kafka
 have() { command -v "$1" >/dev/null 2>&1; }
 
 packages=()
-have java || packages+=(openjdk-17-jre-headless)
+have javac || packages+=(openjdk-17-jdk-headless)
+have node || packages+=(nodejs)
 have mvn || packages+=(maven)
 have npm || packages+=(npm)
 have kcat || packages+=(kcat)

@@ -1,0 +1,84 @@
+package example;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+
+/**
+ * The agent's hook for the website's feedback: a file each, {@code <feedback_id>.json}, in the
+ * directory FEEDBACK. A command comes in as JSON, and its result goes out as JSON.
+ *
+ * <p>Whatever goes wrong ends it with an exit code that is not 0: then the command comes again.
+ */
+public final class EraseFeedback {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  public static void main(String[] args) throws IOException {
+    JsonNode asked = JSON.readTree(System.in);
+    Path store = Path.of(System.getenv("FEEDBACK"));
+    JSON.writeValue(System.out, carryOut(asked, store)); // UTF-8, whatever the locale
+  }
+
+  private static Map<String, Object> carryOut(JsonNode asked, Path store) throws IOException {
+    JsonNode command = asked.get("command");
+    Map<String, Path> files = new LinkedHashMap<>(); // by the id of the event
+    for (JsonNode record : command.get("records")) {
+      String feedback = record.get("keys").path("feedback_id").asText();
+      if (!feedback.matches("[A-Za-z0-9-]+")) { // never done: nobody knows where it would lie
+        return Map.of("status", "failed", "detail", "a record has no feedback_id that can be used");
+      }
+      files.put(record.get("id").asText(), store.resolve(feedback + ".json"));
+    }
+    String action = command.get("action").asText();
+    if (action.equals("verify")) {
+      return Map.of("status", "done", "counts", Map.of("feedback", left(store, command)));
+    }
+    files.values().removeIf(Files::notExists);
+    Map<String, Integer> counts = Map.of("feedback", files.size());
+    switch (action) {
+      case "erase":
+        for (Path file : files.values()) {
+          Files.deleteIfExists(file);
+        }
+        // A run before this one may have been cut short after it had erased.
+        boolean done = !files.isEmpty() || asked.get("run").asInt() > 1;
+        return Map.of("status", done ? "done" : "nothing_held", "counts", counts);
+      case "disclose":
+        List<Map<String, Object>> records = new ArrayList<>();
+        for (var one : files.entrySet()) {
+          JsonNode data = JSON.readTree(one.getValue().toFile());
+          records.add(Map.of("type", "feedback", "id", one.getKey(), "data", data));
+        }
+        String status = records.isEmpty() ? "nothing_held" : "done";
+        return Map.of("status", status, "counts", counts, "records", records);
+      case "recall":
+        return Map.of("status", files.isEmpty() ? "already_done" : "recalled");
+      default:
+        return Map.of("status", "failed", "detail", "feedback knows no " + action);
+    }
+  }
+
+  /** Reads again by another way than it was erased by: by what every file says that it is. */
+  private static int left(Path store, JsonNode command) throws IOException {
+    List<String> wanted = new ArrayList<>();
+    command.get("records").forEach(one -> wanted.add(one.get("keys").get("feedback_id").asText()));
+    int found = 0;
+    try (Stream<Path> files = Files.list(store)) {
+      for (Path file : (Iterable<Path>) files::iterator) {
+        if (wanted.contains(JSON.readTree(file.toFile()).path("feedback_id").asText())) {
+          found++;
+        }
+      }
+    }
+    return found;
+  }
+
+  private EraseFeedback() {}
+}

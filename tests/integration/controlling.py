@@ -1,0 +1,127 @@
+"""Who commands one system and reads its answers, and that system's agent."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import yaml
+from confluent_kafka import Consumer, TopicPartition
+
+from schemas import catalogue
+from services import bootstrap_agent
+from services.agent import configuration
+from services.agent.commands import Command
+from services.bus import Bus, OutMessage
+from services.embedded import EmbeddedBroker
+from services.vault.keyfiles import DELETER, KeyDirectory
+from tests.unit.agent.stage import CODEC, command, encoded
+
+PATIENCE_SECONDS = 60.0
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Controller:
+    """Who commands one system, and reads its answers."""
+
+    def __init__(self, broker: EmbeddedBroker, system: str, directory: Path) -> None:
+        self.system = system
+        topics = (catalogue.commands(system), catalogue.acknowledgements(system))
+        broker.create_topics(one.name for one in topics)
+        self.topic, self.answering = topics
+        self.directory = directory
+        self._bootstrap = broker.bootstrap
+        self.bus = Bus(broker.bootstrap, broker.cluster_id)
+        self.keys = KeyDirectory(path=directory / "keys")
+        self.keys.make(DELETER)
+        self.keys.make(system)
+
+    def file(self, example: Path, broker: EmbeddedBroker, **adapter: Any) -> Path:
+        """The file of the example in a directory, with this broker and these settings of its adapter."""
+        shutil.copytree(example, self.directory, dirs_exist_ok=True)
+        document = yaml.safe_load((example / "agent.yaml").read_text("utf-8"))
+        document["bus"] |= {"bootstrap_servers": broker.bootstrap, "cluster_id": broker.cluster_id}
+        [kind] = document["adapter"]
+        document["adapter"][kind] |= adapter
+        path = self.directory / "agent.yaml"
+        path.write_text(yaml.safe_dump(document), "utf-8")
+        return path
+
+    def send(self, *commands: Command) -> None:
+        signer = self.keys.signer(DELETER)
+        messages = []
+        for one in commands:
+            key, value = (one.subject or "").encode(), encoded(replace(one, system=self.system))
+            headers = signer.sign(self.topic.name, key, value, now())
+            messages.append(
+                OutMessage(topic=self.topic.name, key=key, value=value, headers=headers)
+            )
+        self.bus.sender().send(messages)
+
+    def answers(self, count: int) -> Sequence[dict[str, Any]]:
+        """The first answers, in the order of their partitions."""
+        reader = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "r", "log_level": 0})
+        reader.assign([TopicPartition(self.answering.name, n, 0) for n in range(4)])
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(found) < count:
+            assert time.monotonic() < deadline, found
+            for message in reader.consume(100, 0.2):
+                value = message.value()
+                if message.error() is None and isinstance(value, bytes):
+                    found.append(CODEC.decode(self.answering, value))
+        reader.close()
+        return found
+
+
+@contextmanager
+def running(file: Path, environment: dict[str, str]) -> Iterator[None]:
+    """The agent of a file, in a thread of its own; what ends it fails the test."""
+    stop, ended = Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            loaded = configuration.load(file, environment)
+            bootstrap_agent.run_agent(loaded, stop, log_form="json", now=now)
+        except BaseException as cause:
+            ended.append(cause)
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
+    assert ended == []
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def fresh(name: str, **further: Any) -> Command:
+    at = now()
+    return command(name, issued_at=at, valid_until=at + timedelta(days=7), **further)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

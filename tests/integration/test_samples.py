@@ -1,0 +1,196 @@
+"""The samples in Java and Node: what they publish is recorded, and what they are told is erased."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+import yaml
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+from consumers.messages import as_bytes, headers
+from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas.codec import Codec, load
+from schemas.events import CloudEvent, from_headers, to_headers
+from schemas.registry import Registry
+from services import registering
+from services.agent.adapters.hook import HookAdapter
+from services.agent.adapters.ports import Task
+from services.agent.commands import Record
+from services.embedded import EmbeddedBroker
+from services.policy import loader
+from services.servers.kafka import KafkaCluster
+from services.servers.registry import RegistryServer
+from tests.integration.controlling import Controller, fresh, running
+from tests.integration.whole_way import whole_way
+from tests.samples import PUBLISH, SOURCES, Language
+
+FEEDBACK = business_topic("website.feedback-given")
+SCHEMAS = load()
+POLICY = loader.load()
+LANGUAGES: tuple[Language, ...] = ("java", "node")
+TEXT = "Wërkt het? Ja ✓"
+RECORD = Record(
+    source="urn:example:website",
+    id="feedback-given-F1",
+    type=FEEDBACK.schema,
+    keys={"feedback_id": "F1", "visitor_id": "V1"},
+)
+
+
+@pytest.fixture(scope="module")
+def samples(java_sample: Path, node_sample: Path) -> Mapping[Language, Path]:
+    """Both, built."""
+    return {"java": java_sample, "node": node_sample}
+
+
+def publish(language: Language, directory: Path, kafka: KafkaCluster, **settings: str) -> None:
+    """Run a sample's publisher; its feedback has the name of the language."""
+    done = subprocess.run(
+        [*PUBLISH[language], language, "V1", "2026-03-15T13:00:00.5Z"],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, **settings},
+        input=TEXT.encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def on_the_bus(kafka: KafkaCluster, count: int) -> Iterator[Message]:
+    """The messages of the topic, in order."""
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "look"})
+    consumer.assign([TopicPartition(FEEDBACK.name, 0, 0)])
+    try:
+        for _ in range(count):
+            yield cast(Message, consumer.poll(20))
+    finally:
+        consumer.close()
+
+
+def given(language: Language) -> CloudEvent:
+    """The event that a sample's feedback is."""
+    data = {"feedback_id": language, "visitor_id": "V1", "text": TEXT}
+    return CloudEvent(
+        id=f"feedback-given-{language}",
+        source="urn:example:website",
+        type="website.feedback-given",
+        time=datetime(2026, 3, 15, 13, 0, 0, 500_000, tzinfo=UTC),
+        data={"page": None, "score": None, "email": None, **data},
+    )
+
+
+def check_published(kafka: KafkaCluster, codec: Codec) -> None:
+    """What both have published is what Termijn itself would have."""
+    for language, message in zip(LANGUAGES, on_the_bus(kafka, len(LANGUAGES)), strict=True):
+        event, value = given(language), as_bytes(message.value())
+        assert value == codec.encode(FEEDBACK, event.data)
+        assert as_bytes(message.key()) == b"visitor:V1"
+        assert {name for name, _ in headers(message)} == {name for name, _ in to_headers(event)}
+        assert from_headers(headers(message), codec.decode(FEEDBACK, value)) == event
+
+
+def test_what_they_publish_is_recorded(
+    fresh_kafka: KafkaCluster, samples: Mapping[Language, Path], tmp_path: Path
+) -> None:
+    """In single-object encoding, byte for byte as `termijn publish` has it."""
+    codec = Codec(SCHEMAS)
+    schema = str(SOURCES.parents[1] / "schemas" / "business" / f"{FEEDBACK.schema}.1.avsc")
+    with whole_way(fresh_kafka, tmp_path, POLICY, codec, [FEEDBACK.schema]) as way:
+        for language in LANGUAGES:
+            publish(language, samples[language], fresh_kafka, SCHEMA=schema)
+        check_published(fresh_kafka, codec)
+        way.pass_through()
+        assert way.events() == {"feedback-given-java", "feedback-given-node"}
+        assert way.letters() == []
+
+
+def test_what_they_publish_through_a_registry_is_recorded(
+    fresh_kafka: KafkaCluster,
+    schema_registry: RegistryServer,
+    samples: Mapping[Language, Path],
+    tmp_path: Path,
+) -> None:
+    """In the Confluent wire format, with the id that the registry gave."""
+    registry = Registry(SchemaRegistryClient({"url": schema_registry.url}))
+    codec = Codec(SCHEMAS, registry)
+    for topic in (FEEDBACK, TAGGED, DEAD_LETTERS):
+        registering.register(topic, codec, registry)
+    with whole_way(fresh_kafka, tmp_path, POLICY, codec, [FEEDBACK.schema]) as way:
+        for language in LANGUAGES:
+            publish(
+                language, samples[language], fresh_kafka, SCHEMA_REGISTRY_URL=schema_registry.url
+            )
+        check_published(fresh_kafka, codec)
+        way.pass_through()
+        assert way.events() == {"feedback-given-java", "feedback-given-node"}
+        assert way.letters() == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_as_a_hook_they_erase_what_is_named(
+    language: Language, samples: Mapping[Language, Path], tmp_path: Path
+) -> None:
+    """Read again it is gone; what is not named stays; what they do not know fails."""
+    store = tmp_path / "feedback"
+    store.mkdir()
+    for name in ("F1", "F2"):
+        (store / f"{name}.json").write_text(json.dumps({"feedback_id": name, "text": TEXT}))
+    orders = ("verify", "erase", "verify", "erase", "restrict")
+    with EmbeddedBroker() as broker:
+        controller = Controller(broker, "website", tmp_path)
+        file = controller.file(samples[language], broker)
+        with running(file, {"FEEDBACK": str(store), "PATH": os.environ["PATH"]}):
+            controller.send(
+                *(
+                    fresh(
+                        f"{n} {action}",
+                        subject="visitor:V1",
+                        action=action,
+                        verifies="erase" if action == "verify" else None,
+                        records=(RECORD,),
+                        seq=n,
+                    )
+                    for n, action in enumerate(orders)
+                )
+            )
+            answers = controller.answers(len(orders))
+    assert [(one["status"], one["counts"].get("feedback")) for one in answers] == [
+        ("done", 1),
+        ("done", 1),
+        ("done", 0),
+        ("nothing_held", 0),
+        ("failed", None),
+    ]
+    assert [one.name for one in store.iterdir()] == ["F2.json"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_as_a_hook_they_disclose_what_they_hold(
+    language: Language, samples: Mapping[Language, Path], tmp_path: Path
+) -> None:
+    """To the letter, in whatever locale."""
+    held = {"feedback_id": "F1", "text": TEXT}
+    (tmp_path / "F1.json").write_text(json.dumps(held, ensure_ascii=False), "utf-8")
+    document = yaml.safe_load((samples[language] / "agent.yaml").read_text("utf-8"))
+    hook = HookAdapter(
+        command=tuple(document["adapter"]["hook"]["command"]),
+        directory=samples[language],
+        timeout_seconds=30,
+        environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C"},
+    )
+    asked = fresh("d", subject="visitor:V1", action="disclose", records=(RECORD,))
+    task = Task(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
+    result = hook.carry_out(task)
+    assert (result.status, result.counts) == ("done", {"feedback": 1})
+    assert [(one.type, one.id, one.data) for one in result.records] == [
+        ("feedback", "feedback-given-F1", held)
+    ]
