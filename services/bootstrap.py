@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from platform import python_version
-from ssl import SSLError
 from threading import Event
 from time import sleep
 
@@ -139,12 +138,12 @@ class Root:
         kafka = self.settings.kafka
         if not kafka.schema_registry_url:
             return None
-        login, ca = kafka.schema_registry_login, kafka.schema_registry_ca
-        told = login.read_text("utf-8").strip() if login else None
-        reached = client_settings(kafka.schema_registry_url, told, ca)
+        login = kafka.schema_registry_login
         try:
+            told = login.read_text("utf-8").strip() if login else None
+            reached = client_settings(kafka.schema_registry_url, told, kafka.schema_registry_ca)
             return Registry(SchemaRegistryClient(reached))
-        except (ValueError, SSLError) as cause:
+        except (ValueError, OSError) as cause:
             raise BadSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
 
     def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:

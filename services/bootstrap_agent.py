@@ -21,7 +21,7 @@ from consumers.pipeline import Pipeline
 from schemas import catalogue
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
-from schemas.registry import Registry
+from schemas.registry import Registry, client_settings
 from services import logs
 from services.agent.adapters.building import build
 from services.agent.adapters.ports import Adapter
@@ -61,8 +61,22 @@ class Agent:
 
     def codec(self) -> Codec:
         """The codec, with the registry if one is named."""
-        url = self.loaded.configuration.bus.schema_registry_url
-        return Codec(load_schemas(), Registry(SchemaRegistryClient({"url": url})) if url else None)
+        return Codec(load_schemas(), self.registry())
+
+    def registry(self) -> Registry | None:
+        """The schema registry, if one is named."""
+        bus = self.loaded.configuration.bus
+        if not bus.schema_registry_url:
+            return None
+        named = bus.schema_registry_login
+        login = self.loaded.text(named, "bus", "schema_registry_login") if named else None
+        ca = self.loaded.path(bus.schema_registry_ca) if bus.schema_registry_ca else None
+        try:
+            reached = client_settings(bus.schema_registry_url, login, ca)
+            return Registry(SchemaRegistryClient(reached))
+        except (ValueError, OSError) as cause:
+            where = ("bus", "schema_registry_url")
+            raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause
 
     def seal(self) -> Seal:
         """The seal of what lies in the inbox; its key is made at first use."""

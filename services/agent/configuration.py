@@ -37,6 +37,10 @@ class BusPart(Strict):
 
     bootstrap_servers: str
     schema_registry_url: str = ""
+    schema_registry_login: Reference | None = None
+    """The registry's `user:password`, where it asks for one."""
+    schema_registry_ca: str | None = None
+    """File of certificates to trust the registry by, instead of the usual ones."""
     cluster_id: str = ""
     """For brokers that tell none."""
     group: str = "termijn-agent"
@@ -274,6 +278,8 @@ def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
     for path, value in positive:
         if not 0 < value < float("inf"):
             yield path, "is not above 0"
+    where = ("bus", "schema_registry_login")
+    yield from _check_reference(where, one.bus.schema_registry_login)
     if adapter.webhook:
         yield from _check_reference(("adapter", "webhook", "hmac"), adapter.webhook.hmac)
     if adapter.hook and not adapter.hook.command:

@@ -78,7 +78,7 @@ def publish(
 def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
     rehearsal = Rehearsal(opened.policy(), schemas, bootstrap.now())
-    failed: list[Rehearsed] = []
+    failed: list[str] = []
     count = 0
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -86,14 +86,14 @@ def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool
         for one in rehearsal.of_file(events, backfill):
             count += 1
             if one.fails:
-                failed.append(one)
+                failed.append(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})")
             if as_json or not one.fails:
                 yield _as_json(one) if as_json else _shown(one)
 
     columns = ("line", "event", "type", "subject", "outcome", "purposes")
     show(rows(), as_json=as_json, title="What would be recorded", columns=columns)
-    for one in failed:
-        click.echo(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})", err=True)
+    for line in failed:
+        click.echo(line, err=True)
     if failed:
         raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
 

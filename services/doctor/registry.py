@@ -83,6 +83,7 @@ def _stranger(one: Registered, topic: Topic, newest: Schema) -> Finding:
             "registry", f"{named}, and no schema: {type(cause).__name__}", _STRANGER, topic.name
         )
     if unread:
-        why = f"{named}; what is written with it is parked: {unread[0].path}: {unread[0].why}"
-        return fault("registry", why, _STRANGER, topic.name)
+        first = unread[0]
+        what = f"{named}; what is written with it is parked: {first.path or '.'}: {first.why}"
+        return fault("registry", what, _STRANGER, topic.name)
     return warning("registry", f"{named}, and can be read", _STRANGER, topic.name)

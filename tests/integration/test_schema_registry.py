@@ -14,6 +14,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from schemas.registry import Registry
+from services import bus
 from services.cli.main import termijn
 from services.servers.registry import RegistryServer
 from tests.unit.schemas.values import MINIMAL
@@ -145,7 +146,34 @@ def own_type(directory: Path) -> Mapping[str, str]:
     }
 
 
-def test_a_registry_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_judges_it_by_the_same(
+    schema_registry: RegistryServer, client: SchemaRegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version of somebody's that nobody here could read, named with what mends it."""
+    monkeypatch.setattr(bus, "_CALL_SECONDS", 0.2)
+    topic = business_topic("contact.message-resolved")
+    other = {"type": "record", "name": "Other", "fields": []}
+    client.delete_subject(f"{topic.name}-value")
+    id = client.register_schema(f"{topic.name}-value", Schema(json.dumps(other), "AVRO"))
+    environment = {
+        "SCHEMA_REGISTRY_URL": schema_registry.url,
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }
+    said = CliRunner().invoke(termijn, ["doctor", "--json"], env=environment)
+    rows = [json.loads(line) for line in said.stdout.splitlines()]
+    wrong = [one for one in rows if one["check"] == "registry" and one["target"] == topic.name]
+    assert [(one["state"], one["what"]) for one in wrong] == [
+        ("fault", "contact.message-resolved.1.avsc is not registered"),
+        (
+            "fault",
+            f"version 2 (id {id}) is none of ours; what is written with it is parked:"
+            " .: Other became nl.termijn.business.contact.MessageResolved",
+        ),
+    ]
+    assert wrong[0]["mend"] == "`termijn schemas register`"
+
+
+def test_a_registry_that_is_away_is_one_line() -> None:
     """It names the address and what to do."""
     environment = {"SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
     said = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)

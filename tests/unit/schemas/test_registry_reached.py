@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from schemas.errors import RegistryUnavailable
-from services import bootstrap, settings
+from services import bootstrap, bootstrap_agent, settings
+from services.agent import configuration
 from services.settings import BadSetting
 
 LOGIN = "termijn:secret"
@@ -95,6 +97,28 @@ def test_login_and_certificates_are_files(url: str, certificate: Path, tmp_path:
     assert level(SCHEMA_REGISTRY_URL=url, **settings) == "FULL_TRANSITIVE"
 
 
+def test_an_agent_reaches_it_as_well(url: str, certificate: Path, tmp_path: Path) -> None:
+    """Its file names where the login stands."""
+    document = {
+        "system": "crm",
+        "bus": {
+            "bootstrap_servers": "127.0.0.1:1",
+            "schema_registry_url": url,
+            "schema_registry_login": {"env": "LOGIN"},
+            "schema_registry_ca": str(certificate),
+        },
+        "keys": "keys",
+        "inbox": {"url": "sqlite:///inbox.sqlite", "key_file": "inbox.key"},
+        "adapter": {"hook": {"command": ["true"]}},
+    }
+    file = tmp_path / "agent.yaml"
+    file.write_text(json.dumps(document), "utf-8")
+    with bootstrap_agent.agent(configuration.load(file, {"LOGIN": LOGIN})) as opened:
+        registry = opened.registry()
+        assert registry is not None
+        assert registry.compatibility_of(TOPIC) == "FULL_TRANSITIVE"
+
+
 def test_without_a_login_it_says_no(url: str, certificate: Path) -> None:
     """It is told as such, and is not taken for a missing schema."""
     with pytest.raises(RegistryUnavailable, match="401"):
@@ -105,6 +129,15 @@ def test_a_certificate_that_nobody_trusts_is_refused(url: str) -> None:
     """No password goes to a stranger."""
     with pytest.raises(RegistryUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         level(SCHEMA_REGISTRY_URL=url)
+
+
+def test_a_login_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """By its setting, before anything is opened."""
+    with pytest.raises(BadSetting, match="absent"):
+        level(
+            SCHEMA_REGISTRY_URL="http://127.0.0.1:1",
+            SCHEMA_REGISTRY_LOGIN=str(tmp_path / "absent"),
+        )
 
 
 def test_a_login_without_a_password_is_told(tmp_path: Path) -> None:
