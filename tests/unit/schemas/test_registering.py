@@ -1,0 +1,49 @@
+"""What registering asks of a registry, and in which order."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+from schemas.catalogue import business_topic
+from schemas.codec import Codec, load
+from schemas.registry import Registry
+from services import registering
+
+ORDERS = business_topic("orders.order-placed")
+SCHEMAS = load()
+
+
+class Noting(Registry):
+    """A registry that keeps what it was asked; some take a level only for what they know."""
+
+    def __init__(self, *, levels_first: bool) -> None:
+        super().__init__(SchemaRegistryClient.new_client({"url": "mock://x"}))
+        self._levels_first = levels_first
+        self.asked: list[str] = []
+
+    def register(self, topic: str, text: str) -> int:
+        self.asked.append("version 2" if "placed_through" in text else "version 1")
+        return super().register(topic, text)
+
+    def demand(self, topic: str, level: str) -> bool:
+        taken = self._levels_first or bool(self.asked)
+        if taken:
+            self.asked.append(f"{topic} {level}")
+        return taken
+
+
+@pytest.mark.parametrize(
+    ("levels_first", "asked"),
+    [
+        (True, ["orders.order-placed.v1 FULL_TRANSITIVE", "version 1", "version 2"]),
+        (False, ["version 1", "version 2", "orders.order-placed.v1 FULL_TRANSITIVE"]),
+    ],
+)
+def test_the_level_comes_first_where_the_registry_lets_it(
+    levels_first: bool, asked: list[str]
+) -> None:
+    """Then it judges our own versions too; oldest first, and the newest's id is the answer."""
+    registry = Noting(levels_first=levels_first)
+    assert registering.register(ORDERS, Codec(SCHEMAS, registry), registry) == 2
+    assert registry.asked == asked
