@@ -31,7 +31,7 @@ _FULL = (100_000, 500_000)
 _OVERDUE = 10
 """One of so many events is due at once, and is commanded and acknowledged."""
 _AT_ONCE = 5_000
-_SETTLE_SECONDS = 2.0
+_SETTLE_SECONDS = 1.0
 _SYSTEM = "website"
 _FLAT = 1.1
 

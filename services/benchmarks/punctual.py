@@ -59,7 +59,7 @@ class Held:
         return self.p99 < _LATEST and self.earliest >= 0
 
 
-_QUICK = Sizes(first=1_000, step_seconds=4, steps=2, held_seconds=6)
+_QUICK = Sizes(first=1_000, step_seconds=3, steps=1, held_seconds=4)
 _FULL = Sizes(first=2_500, step_seconds=12, steps=5, held_seconds=60)
 
 

@@ -22,14 +22,14 @@ from services.ledger.recording import record
 _QUICK = 50_000
 _FULL = 500_000
 _AGO = timedelta(days=1_000)
-_SOON = timedelta(seconds=10)
+_SOON = timedelta(seconds=7)
 """Time enough for a deleter to start, which is not what is measured."""
 _OTHERS_APART = timedelta(milliseconds=250)
 _WARM, _NEARLY = 0.1, 0.5
 """Of the records: where memory is looked at first, and where the customer comes back."""
 _CUSTOMER = "big-0"
 _WARM_UPS = 3
-_STILL_SECONDS = 3.0
+_STILL_SECONDS = 2.0
 _PATIENCE_SECONDS = 600.0
 _LOOK_SECONDS = 0.02
 
