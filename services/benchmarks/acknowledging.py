@@ -44,7 +44,7 @@ _WRITTEN = {
 
 def acknowledging(stage: Stage) -> Iterator[Figure]:
     """Answers a second, against the same rows written bare."""
-    yield measured(stage, answers=_QUICK if stage.quick else _FULL, batch=_BATCH)
+    yield measured(stage, answers=stage.size(_QUICK, _FULL), batch=_BATCH)
 
 
 def measured(stage: Stage, *, answers: int, batch: int) -> Figure:

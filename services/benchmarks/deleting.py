@@ -37,11 +37,12 @@ class Sizes:
 
 _QUICK = Sizes(chunked=20, singles=5_000, growth=(20_000, 200_000), due=2_000)
 _FULL = Sizes(chunked=200, singles=30_000, growth=(100_000, 3_000_000), due=10_000)
+_WHOLE = Sizes(chunked=2_000, singles=1_000_000, growth=(100_000, 10_000_000), due=10_000)
 
 
 def deleting(stage: Stage) -> Iterator[Figure]:
     """Records a second onto Kafka against the same statements alone; and flat in the ledger's size."""
-    sizes = _QUICK if stage.quick else _FULL
+    sizes = stage.size(_QUICK, _FULL, _WHOLE)
     bus = sweeping.open_bus(stage)
     yield chunks(stage, bus, sizes)
     yield singles(stage, bus, sizes)

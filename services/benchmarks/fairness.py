@@ -23,7 +23,7 @@ _PATIENCE = timedelta(seconds=30)
 
 def fairness(stage: Stage) -> Iterator[Figure]:
     """One due row of another subject among a large backlog."""
-    yield fair(stage, sweeping.open_bus(stage), backlog=_QUICK if stage.quick else _FULL)
+    yield fair(stage, sweeping.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
 
 
 def fair(stage: Stage, bus: Bus, *, backlog: int) -> Figure:

@@ -86,7 +86,7 @@ _FULL = Sizes(customers=2_000, each=40, prospects=1_000, doomed=3_000, operation
 
 def gdprbench(stage: Stage) -> Iterator[Figure]:
     """Operations a second, mix by mix."""
-    yield from mixes(stage, _QUICK if stage.quick else _FULL)
+    yield from mixes(stage, stage.size(_QUICK, _FULL))
 
 
 @dataclass(slots=True, kw_only=True)

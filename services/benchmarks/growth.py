@@ -19,6 +19,7 @@ from services.sample.events import sample_events
 
 _QUICK = {"1k": 1_000, "10k": 10_000}
 _FULL = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
+_WHOLE = {**_FULL, "10M": 10_000_000}
 _FLAT = 1.25
 _BATCH = 2_000
 _COMPANIES = 300
@@ -29,7 +30,7 @@ _DUE = 5_000
 
 def growth(stage: Stage) -> Iterator[Figure]:
     """Recording and claiming while the ledger grows from one size to the next."""
-    sizes = _QUICK if stage.quick else _FULL
+    sizes = stage.size(_QUICK, _FULL, _WHOLE)
     smallest: dict[str, float] = {}
     with backlogs.fresh_ledger(stage) as ledger:
         there = 0

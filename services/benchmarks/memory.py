@@ -28,6 +28,7 @@ from services.vault.signing import Signer
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
 _QUICK = (2_000, 6_000)
 _FULL = (100_000, 500_000)
+_WHOLE = (100_000, 1_000_000)
 _OVERDUE = 10
 """One of so many events is due at once, and is commanded and acknowledged."""
 _AT_ONCE = 5_000
@@ -38,7 +39,7 @@ _FLAT = 1.1
 
 def memory(stage: Stage) -> Iterator[Figure]:
     """Resident memory of each role after some events, and after many more."""
-    first, last = _QUICK if stage.quick else _FULL
+    first, last = stage.size(_QUICK, _FULL, _WHOLE)
     bus = sweeping.open_bus(stage)
     url = stage.postgres().fresh_database()
     keys = KeyDirectory(path=stage.directory / "memory-keys")

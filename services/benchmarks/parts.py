@@ -32,7 +32,7 @@ _FULL = 200
 
 def parts(stage: Stage) -> Iterator[Figure]:
     """Tagging against decoding alone, and recording against bare inserts of the same rows."""
-    companies = _QUICK if stage.quick else _FULL
+    companies = stage.size(_QUICK, _FULL)
     yield from _parts(stage.policy, stage.codec, companies=companies, runs=stage.runs)
 
 

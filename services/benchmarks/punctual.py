@@ -61,11 +61,12 @@ class Held:
 
 _QUICK = Sizes(first=1_000, step_seconds=3, steps=1, held_seconds=4)
 _FULL = Sizes(first=2_500, step_seconds=12, steps=5, held_seconds=60)
+_WHOLE = Sizes(first=2_500, step_seconds=12, steps=5, held_seconds=120)
 
 
 def punctuality(stage: Stage) -> Iterator[Figure]:
     """The highest rate that is held with a 99th percentile below a second."""
-    yield from punctual(stage, sweeping.open_bus(stage), _QUICK if stage.quick else _FULL)
+    yield from punctual(stage, sweeping.open_bus(stage), stage.size(_QUICK, _FULL, _WHOLE))
 
 
 def punctual(stage: Stage, bus: Bus, sizes: Sizes) -> Iterator[Figure]:

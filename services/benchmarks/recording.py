@@ -42,7 +42,7 @@ _LOG = Log(cluster_id="benchmark", topic=TAGGED.name, topic_id="benchmark", part
 
 def recording(stage: Stage) -> Iterator[Figure]:
     """Events a second into the ledger, against its statements alone; bare COPY beside it."""
-    companies = _QUICK if stage.quick else _FULL
+    companies = stage.size(_QUICK, _FULL)
     messages = tagged_messages(stage.policy, stage.codec, companies=companies)
     yield from measured(stage, messages, batch=_BATCH)
     yield recorder_cpu(stage, companies=companies)

@@ -32,7 +32,7 @@ class Unequal(RuntimeError):
 def rivals(stage: Stage) -> Iterator[Figure]:
     """Events a CPU second of the tagger and of each peer that can be installed."""
     # A partition a topic: Bytewax opens a consumer for each, and is to be spared what it need not do.
-    traffic = Traffic.made(stage, companies=_QUICK if stage.quick else _FULL, partitions=1)
+    traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL), partitions=1)
     peers = list(_installed())
     ours: list[float] = []
     theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}

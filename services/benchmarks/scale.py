@@ -26,7 +26,7 @@ _START_SECONDS = 1.5
 
 def scale(stage: Stage) -> Iterator[Figure]:
     """Events a second of one, two and four taggers, and of as many recorders."""
-    traffic = Traffic.made(stage, companies=_QUICK if stage.quick else _FULL)
+    traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL))
     rates: dict[tuple[str, int], float] = {}
     for processes in _PROCESSES[:2] if stage.quick else _PROCESSES:
         traffic.begin()

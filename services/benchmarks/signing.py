@@ -22,7 +22,7 @@ _VALUE = bytes(600)
 
 def signing(stage: Stage) -> Iterator[Figure]:
     """Messages that one core signs and verifies a second, keys in files as in production."""
-    count = _QUICK if stage.quick else _FULL
+    count = stage.size(_QUICK, _FULL)
     keys = KeyDirectory(path=stage.directory / "signing")
     [key] = keys.make()
     assert key.signs is not None

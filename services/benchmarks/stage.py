@@ -7,20 +7,24 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from schemas.codec import Codec
 from services.policy.model import Policy
 from services.servers.kafka import KafkaBroker
 from services.servers.postgres import PostgresServer
 
+Sizes = Literal["quick", "usual", "whole"]
+T = TypeVar("T")
+
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """What a benchmark needs. `quick` asks for small sizes: the shape of the answer, not the answer."""
+    """What a benchmark needs. `sizes`: `quick` gives the shape of an answer, `whole` takes an hour."""
 
     policy: Policy
     codec: Codec
-    quick: bool
+    sizes: Sizes
     directory: Path
     """Scratch space, deleted at the end."""
     _stack: ExitStack
@@ -30,7 +34,18 @@ class Stage:
     @property
     def runs(self) -> int:
         """How often a figure is measured; the median counts."""
-        return 1 if self.quick else 3
+        return 3 if self.sizes == "usual" else 1
+
+    @property
+    def quick(self) -> bool:
+        """Whether only the shape of an answer is asked for."""
+        return self.sizes == "quick"
+
+    def size(self, quick: T, usual: T, whole: T | None = None) -> T:
+        """The size that is asked for; where nothing is said of the whole, it is the usual."""
+        if self.sizes == "quick":
+            return quick
+        return usual if self.sizes == "usual" or whole is None else whole
 
     def kafka(self) -> KafkaBroker:
         """A real Kafka, one node, on loopback.
@@ -60,10 +75,10 @@ class Stage:
 
 
 @contextmanager
-def stage(policy: Policy, codec: Codec, *, quick: bool) -> Iterator[Stage]:
+def stage(policy: Policy, codec: Codec, *, sizes: Sizes) -> Iterator[Stage]:
     """A stage whose servers and files are gone afterwards."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="termijn-bench-"))
         yield Stage(
-            policy=policy, codec=codec, quick=quick, directory=Path(directory), _stack=stack
+            policy=policy, codec=codec, sizes=sizes, directory=Path(directory), _stack=stack
         )

@@ -42,7 +42,7 @@ class Spent:
 
 def tagging(stage: Stage) -> Iterator[Figure]:
     """The tagger's CPU an event against a copier's; its rate and the broker's CPU beside it."""
-    traffic = Traffic.made(stage, companies=_QUICK if stage.quick else _FULL)
+    traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL))
     traffic.begin()
     traffic.go_on()
     traffic.broker.create_topics({_COPIES: TAGGED.partitions})

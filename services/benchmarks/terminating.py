@@ -21,6 +21,7 @@ from services.ledger.recording import record
 
 _QUICK = 50_000
 _FULL = 500_000
+_WHOLE = 1_000_000
 _AGO = timedelta(days=1_000)
 _SOON = timedelta(seconds=7)
 """Time enough for a deleter to start, which is not what is measured."""
@@ -36,7 +37,7 @@ _LOOK_SECONDS = 0.02
 
 def terminating(stage: Stage) -> Iterator[Figure]:
     """Its end, the first command when it is due, the drain, and a reinstatement midway."""
-    yield from terminate(stage, records=_QUICK if stage.quick else _FULL)
+    yield from terminate(stage, records=stage.size(_QUICK, _FULL, _WHOLE))
 
 
 def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:

@@ -12,13 +12,16 @@ import click
 from services import bootstrap, settings
 from services.benchmarks import comparing, plots
 from services.benchmarks.figures import Figure
-from services.benchmarks.stage import stage
+from services.benchmarks.stage import Sizes, stage
 from services.benchmarks.suite import SUITE
 from services.cli.forms import show
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS = ("name", "value", "unit", "baseline", "ratio", "reach", "met", "runs")
 _QUICK = click.option("--quick", is_flag=True, help="Small sizes, one run each: under 3 minutes.")
+_WHOLE = click.option(
+    "--whole", is_flag=True, help="The largest sizes, one run each: an hour and more."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
@@ -32,23 +35,25 @@ def bench() -> None:
 
 @bench.command("all")
 @_QUICK
+@_WHOLE
 @_JSON
-def all_(quick: bool, as_json: bool) -> None:
+def all_(quick: bool, whole: bool, as_json: bool) -> None:
     """Run every benchmark."""
-    _show({one.name for one in SUITE}, quick=quick, as_json=as_json)
+    _show({one.name for one in SUITE}, sizes=_sizes(quick, whole), as_json=as_json)
 
 
 @bench.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @_QUICK
+@_WHOLE
 @_JSON
-def only(names: tuple[str, ...], quick: bool, as_json: bool) -> None:
+def only(names: tuple[str, ...], quick: bool, whole: bool, as_json: bool) -> None:
     """Run the named benchmarks; `termijn bench list` names them."""
     known = {one.name for one in SUITE}
     for name in names:
         if name not in known:
             raise click.BadParameter(f"there is no benchmark {name!r}; see `termijn bench list`")
-    _show(set(names), quick=quick, as_json=as_json)
+    _show(set(names), sizes=_sizes(quick, whole), as_json=as_json)
 
 
 @bench.command("list")
@@ -104,15 +109,21 @@ def plot(figures: Path, directory: Path) -> None:
         click.echo(path)
 
 
-def _show(names: Collection[str], *, quick: bool, as_json: bool) -> None:
-    rows = (one.as_row() for one in _figures(names, quick=quick))
+def _sizes(quick: bool, whole: bool) -> Sizes:
+    if quick and whole:
+        raise click.UsageError("--quick or --whole, not both")
+    return "quick" if quick else "whole" if whole else "usual"
+
+
+def _show(names: Collection[str], *, sizes: Sizes, as_json: bool) -> None:
+    rows = (one.as_row() for one in _figures(names, sizes=sizes))
     show(rows, as_json=as_json, title="Figures", columns=_COLUMNS)
 
 
-def _figures(names: Collection[str], *, quick: bool) -> Iterator[Figure]:
+def _figures(names: Collection[str], *, sizes: Sizes) -> Iterator[Figure]:
     with (
         bootstrap.root(settings.load()) as opened,
-        stage(opened.policy(), opened.codec(), quick=quick) as measured,
+        stage(opened.policy(), opened.codec(), sizes=sizes) as measured,
     ):
         for one in SUITE:
             if one.name in names:

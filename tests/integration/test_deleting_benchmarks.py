@@ -32,7 +32,7 @@ def small(
     given: dict[str, Any] = {"kafka": lambda _: kafka, "postgres": lambda _: _Server(postgres)}
     for name, server in given.items():
         monkeypatch.setattr(Stage, name, server)
-    with stage(load_policy(), Codec(load()), quick=True) as made:
+    with stage(load_policy(), Codec(load()), sizes="quick") as made:
         yield made
 
 

@@ -13,7 +13,7 @@ from services.policy.loader import load as load_policy
 
 def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
     """Two figures, each with what it is measured against."""
-    with stage(load_policy(), Codec(load()), quick=True) as small:
+    with stage(load_policy(), Codec(load()), sizes="quick") as small:
         figures = list(parts(small))
     assert [one.name for one in figures] == ["tagging.cpu", "recording.cpu"]
     assert all(one.baseline and one.ratio == one.value / one.baseline > 0 for one in figures)
