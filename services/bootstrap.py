@@ -30,7 +30,7 @@ from schemas.codec import load as load_schemas
 from schemas.events import CloudEvent
 from schemas.registry import Registry, client_settings
 from schemas.versions import Schema
-from services import logs, serving
+from services import logs
 from services.bus import Bus, BusUnavailable, Undelivered
 from services.census import Census
 from services.deleter import loop
@@ -58,7 +58,7 @@ from services.rights.counting import count as count_rights
 from services.rights.enclosing import RequestEnclosures
 from services.rights.keys import RequestKeys
 from services.sample.systems import SHOWN, Behaviour, Systems
-from services.serving import Health
+from services.serving import Health, Where, served_near
 from services.settings import BadSetting, Settings
 from services.status import look
 from services.tags import Tags
@@ -518,11 +518,10 @@ def _observer(opened: Root, role: str, policy: Policy, *, rest_seconds: float = 
     health = Health(bound_seconds=settings.hang_seconds + rest_seconds)
     fares = health.loop(role)
     metrics.follow("termijn_role_ready", lambda: not health.ready(), role=role)
-    port = opened.stack.enter_context(
-        serving.served_near(metrics.registry, health, settings.metrics_port, PORTS[role])
-    )
+    where = Where(host=settings.metrics_host, port=settings.metrics_port)
+    url = opened.stack.enter_context(served_near(metrics.registry, health, where, PORTS[role]))
     log = logs.logger(role)
-    log.info("started", metrics=f"http://127.0.0.1:{port}/metrics", policy=policy.version)
+    log.info("started", metrics=url, policy=policy.version)
     opened.stack.callback(log.info, "stopped")
     observer = Observer(role=role, metrics=metrics, log=log, loop=fares)
     observer.began(policy.systems)

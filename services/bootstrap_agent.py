@@ -38,7 +38,7 @@ from services.agent.together import run_together
 from services.bus import Bus
 from services.ledger.database import Ledger, open_ledger
 from services.metrics import PORTS, Metrics
-from services.serving import Health, served_near
+from services.serving import Health, Where, served_near
 from services.tracing.opening import open_spans
 from services.vault.keyfiles import DELETER, KeyDirectory, KeyFile
 from services.vault.sealing import Seal, read_or_make_key
@@ -206,13 +206,14 @@ def _observer(opened: Agent, log_form: str) -> AgentObserver:
     metrics = Metrics()
     health = Health(bound_seconds=_HANGS_AFTER.total_seconds())
     loop = health.loop(ROLE)
-    asked = opened.loaded.configuration.metrics_port
-    port = opened.stack.enter_context(served_near(metrics.registry, health, asked, PORTS[ROLE]))
+    asked = opened.loaded.configuration
+    where = Where(host=asked.metrics_host, port=asked.metrics_port)
+    url = opened.stack.enter_context(served_near(metrics.registry, health, where, PORTS[ROLE]))
     log = logs.logger(ROLE)
     log.info(
         "started",
-        metrics=f"http://127.0.0.1:{port}/metrics",
-        system=opened.loaded.configuration.system,
+        metrics=url,
+        system=asked.system,
     )
     opened.stack.callback(log.info, "stopped")
     return AgentObserver(role=ROLE, metrics=metrics, log=log, loop=loop)

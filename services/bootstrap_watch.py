@@ -10,11 +10,11 @@ from threading import Event
 from typing import Final
 
 from consumers.watch import ROLE, Watch
-from services import logs, serving
+from services import logs
 from services.bootstrap import Root, now, root, topics
 from services.metrics import PORTS, Metrics
 from services.policy.model import Policy
-from services.serving import Health
+from services.serving import Health, Where, served_near
 from services.settings import Settings
 from services.watching.observing import WatchObserver
 
@@ -59,11 +59,10 @@ def _observer(opened: Root, policy: Policy) -> WatchObserver:
     log = logs.logger(ROLE)
     observer = WatchObserver(metrics=metrics, log=log, loop=loop)
     observer.began(policy.systems)
-    port = opened.stack.enter_context(
-        serving.served_near(
-            metrics.registry, health, settings.metrics_port, PORTS[ROLE], observer.view
-        )
+    where = Where(host=settings.metrics_host, port=settings.metrics_port)
+    url = opened.stack.enter_context(
+        served_near(metrics.registry, health, where, PORTS[ROLE], observer.view)
     )
-    log.info("started", metrics=f"http://127.0.0.1:{port}/metrics", policy=policy.version)
+    log.info("started", metrics=url, policy=policy.version)
     opened.stack.callback(log.info, "stopped")
     return observer

@@ -1,4 +1,7 @@
-"""Serving: what a role says over HTTP, on loopback: `/metrics`, `/livez`, `/readyz`, and its own views."""
+"""Serving: what a role says over HTTP: `/metrics`, `/livez`, `/readyz`, and its own views.
+
+On loopback, unless a setting names another address of this machine.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,16 @@ from services.metrics import HOST
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where to serve."""
+
+    host: str = HOST
+    """An address of this machine."""
+    port: int = 0
+    """0 is not asked for."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,14 +113,18 @@ def no_view(path: str) -> None:
 
 @contextmanager
 def served(
-    registry: CollectorRegistry, health: Health, port: int, view: View = no_view
+    registry: CollectorRegistry,
+    health: Health,
+    port: int,
+    view: View = no_view,
+    host: str = HOST,
 ) -> Iterator[int]:
     """Serve until the block ends, which is given the port.
 
     Raises:
         OSError: the port is taken; port 0 takes any.
     """
-    server = make_server(HOST, port, _answers(registry, health, view), ThreadingWSGIServer, _Silent)
+    server = make_server(host, port, _answers(registry, health, view), ThreadingWSGIServer, _Silent)
     thread = Thread(target=server.serve_forever, name="serving", daemon=True)
     thread.start()
     try:
@@ -160,14 +177,19 @@ class _Silent(WSGIRequestHandler):
 
 @contextmanager
 def served_near(
-    registry: CollectorRegistry, health: Health, asked: int, usual: int, view: View = no_view
-) -> Iterator[int]:
-    """Serve on the port asked for; else on the role's own, or any where that is taken; the port."""
+    registry: CollectorRegistry,
+    health: Health,
+    where: Where,
+    usual: int,
+    view: View = no_view,
+) -> Iterator[str]:
+    """Serve on the port asked for, else the role's own, or any where that is taken; the metrics' URL."""
     with ExitStack() as stack:
         try:
-            port = stack.enter_context(served(registry, health, asked or usual, view))
+            served_at = served(registry, health, where.port or usual, view, where.host)
+            port = stack.enter_context(served_at)
         except OSError:
-            if asked:
+            if where.port:
                 raise
-            port = stack.enter_context(served(registry, health, 0, view))
-        yield port
+            port = stack.enter_context(served(registry, health, 0, view, where.host))
+        yield f"http://{where.host}:{port}/metrics"

@@ -246,10 +246,15 @@ class Encrypting:
 class Operating:
     """What ops sees."""
 
+    metrics_host: str = _setting(
+        "TERMIJN_METRICS_HOST",
+        "127.0.0.1",
+        "Address on which /metrics is served; in a container 0.0.0.0.",
+    )
     metrics_port: int = _setting(
         "TERMIJN_METRICS_PORT",
         0,
-        "Port of /metrics on 127.0.0.1; 0 takes the role's own.",
+        "Port of /metrics; 0 takes the role's own.",
         _port,
     )
     measure_seconds: float = _setting(

@@ -156,8 +156,10 @@ class Configuration(Strict):
     inbox: InboxPart
     limits: Limits = field(default_factory=Limits)
     adapter: AdapterPart
+    metrics_host: str = "127.0.0.1"
+    """Address on which /metrics is served; in a container 0.0.0.0."""
     metrics_port: int = 0
-    """Port of /metrics on 127.0.0.1; 0 takes the agent's own."""
+    """Port of /metrics; 0 takes the agent's own."""
     tracing: str = ""
     """Where spans go, OTLP over HTTP; none: none are made."""
 
