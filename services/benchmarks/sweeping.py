@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import perf_counter, sleep, time
 from uuid import UUID
 
@@ -14,13 +14,15 @@ from services.benchmarks.stage import Stage
 from services.bus import Bus
 from services.deleter.loop import Deleter, Limits
 from services.deleter.outlet import BusOutlet
-from services.deleter.relaying import Sent
+from services.deleter.relaying import Patience, Sent
 from services.deleter.sight import BusSight
 from services.ledger.database import Ledger
 from services.vault.keyfiles import DELETER, KeyDirectory
 from services.vault.signing import Signer, Verifier
 
 _NO_CAP = Limits(commands_per_hour=0)
+_NO_REPETITION = Patience(base=timedelta(days=1), cap=timedelta(days=1))
+"""Nobody answers here, and nothing is sent a second time for that."""
 REST_SECONDS = 0.02
 """Between rounds with nothing to do."""
 
@@ -97,6 +99,7 @@ def deleter(
         observer=seen,
         now=this_now,
         limits=limits,
+        patience=_NO_REPETITION,
     )
 
 
