@@ -334,7 +334,7 @@ class Shown:
     meaning: str
 
 
-_GROUPS: Mapping[str, type[Any]] = {
+GROUPS: Mapping[str, type[Any]] = {
     "kafka": Kafka,
     "storage": Storage,
     "deleting": Deleting,
@@ -343,6 +343,7 @@ _GROUPS: Mapping[str, type[Any]] = {
     "encrypting": Encrypting,
     "operating": Operating,
 }
+"""The groups of settings, by the name of their section in the file."""
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -352,7 +353,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         BadSetting: a value is not of its kind, or the file has a key that is not known.
     """
     values, _ = _gather(os.environ if environment is None else environment)
-    return Settings(**{name: group(**values[name]) for name, group in _GROUPS.items()})
+    return Settings(**{name: group(**values[name]) for name, group in GROUPS.items()})
 
 
 def shown(environment: Mapping[str, str] | None = None) -> Iterator[Shown]:
@@ -362,7 +363,7 @@ def shown(environment: Mapping[str, str] | None = None) -> Iterator[Shown]:
         BadSetting: as `load`.
     """
     values, sources = _gather(os.environ if environment is None else environment)
-    for name, group in _GROUPS.items():
+    for name, group in GROUPS.items():
         for one in fields(group):
             value = values[name].get(one.name, one.default)
             hidden = one.metadata["secret"] and value
@@ -385,9 +386,9 @@ def _gather(
 ) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, str], str]]:
     file = environment.get(FILE)
     document = _document(Path(file)) if file else {}
-    values: dict[str, dict[str, Any]] = {name: {} for name in _GROUPS}
+    values: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
     sources: dict[tuple[str, str], str] = {}
-    for name, group in _GROUPS.items():
+    for name, group in GROUPS.items():
         section = document.pop(name, {})
         if not isinstance(section, dict):
             raise BadSetting(str(file), name, "is not a section")

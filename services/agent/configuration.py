@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import URL, make_url
@@ -228,6 +229,12 @@ class Loaded:
 
 
 _ADAPTER = TypeAdapter(Configuration)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an agent's file."""
+    schema = _ADAPTER.json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Loaded:

@@ -13,7 +13,7 @@ from schemas.catalogue import SIGHTINGS
 from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.bootstrap import Topics
-from services.deploying import asyncapi, strimzi
+from services.deploying import asyncapi, json_schemas, strimzi
 from services.deploying.asyncapi import Channel
 from services.monitoring.files import write as write_files
 
@@ -30,7 +30,8 @@ def deploy() -> None:
 def write(directory: Path) -> None:
     """Write the topics that the policy at hand needs below a directory.
 
-    As Strimzi's KafkaTopic, and, with their schemas, as an AsyncAPI document.
+    As Strimzi's KafkaTopic, and, with their schemas, as an AsyncAPI document; beside them the JSON Schemas
+    of the files that people write.
     """
     chosen = settings.load()
     with bootstrap.root(chosen) as opened:
@@ -39,6 +40,7 @@ def write(directory: Path) -> None:
     found = {
         **strimzi.files([*needed.all, SIGHTINGS]),
         **asyncapi.files(_channels(needed), schemas, version("termijn")),
+        **json_schemas.files(),
     }
     write_files(directory, found)
     click.echo(f"{directory}: {len(found)} files, {len(needed.all) + 1} topics")

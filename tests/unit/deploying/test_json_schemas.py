@@ -1,0 +1,92 @@
+"""The JSON Schemas: valid themselves, as the code has them, and never stricter than what they describe."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from services.deploying import json_schemas
+
+ROOT = Path(__file__).parents[3]
+SCHEMAS = {
+    path.name.partition(".")[0]: json.loads(text) for path, text in json_schemas.files().items()
+}
+POLICIES = [
+    ROOT / "services" / "policy" / "optimum_pos.yaml",
+    ROOT / "tests" / "chaos" / "erasures" / "shop.yaml",
+]
+AGENTS = sorted(ROOT.glob("services/agent/examples/*/agent.yaml")) + sorted(
+    ROOT.glob("deploy/samples/*/agent.yaml")
+)
+SETTINGS = """
+[kafka]
+bootstrap_servers = "broker:9092"
+[storage]
+schemas = ["/etc/termijn/schemas"]
+[deleting]
+rest_seconds = 0
+claim = 1
+[operating]
+metrics_port = 65535
+"""
+
+
+@pytest.mark.parametrize("path", json_schemas.files())
+def test_the_files_are_what_is_written_from_the_code(path: Path) -> None:
+    """`termijn deploy write deploy` brings them up to date."""
+    assert (ROOT / "deploy" / path).read_text("utf-8") == json_schemas.files()[path]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_is_a_json_schema(name: str) -> None:
+    """By the metaschema of draft 2020-12, as jsonschema carries it."""
+    Draft202012Validator.check_schema(SCHEMAS[name])
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
+def test_policies_that_are_in_use_are_valid(path: Path) -> None:
+    assert found("policy", yaml.safe_load(path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.parent.name)
+def test_the_examples_of_agents_are_valid(path: Path) -> None:
+    assert found("agent", yaml.safe_load(path.read_text("utf-8"))) == []
+
+
+def test_there_are_examples_of_agents() -> None:
+    """One an adapter, and one a language."""
+    assert len(AGENTS) >= 5
+
+
+def test_settings_at_their_bounds_are_valid() -> None:
+    assert found("settings", tomllib.loads(SETTINGS)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "where"),
+    [
+        ("settings", {"kafka": {"bootstrap": "x"}}, "$.kafka"),
+        ("settings", {"deleting": {"claim": 0}}, "$.deleting.claim"),
+        ("settings", {"deleting": {"retry_seconds": 0}}, "$.deleting.retry_seconds"),
+        ("settings", {"operating": {"metrics_port": 65536}}, "$.operating.metrics_port"),
+        ("policy", {"policy": 7}, "$.policy"),
+        ("agent", {"systm": "crm"}, "$"),
+    ],
+)
+def test_what_the_code_would_refuse_is_found(
+    name: str, document: dict[str, Any], where: str
+) -> None:
+    """An unknown key, a value beyond its bounds, another kind of value."""
+    assert where in found(name, document)
+
+
+def found(name: str, document: Any) -> list[str]:
+    """Where a document is not valid; instants, which YAML 1.1 knows as such, as JSON has them."""
+    plain = json.loads(json.dumps(document, default=str))
+    return [one.json_path for one in Draft202012Validator(SCHEMAS[name]).iter_errors(plain)]
