@@ -40,3 +40,6 @@ lock:
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
 		--quiet --output-file requirements.lock
+	$(UV) pip compile pyproject.toml --extra tracing --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
+		--quiet --output-file deploy/image/requirements.lock

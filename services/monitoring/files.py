@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import yaml
@@ -18,6 +18,8 @@ from services.monitoring.rules import alert_file, recording_file
 
 BOARDS = (PROMISES, SYSTEMS, FLOW)
 RUNBOOKS = "runbooks.md"
+CONTAINED = tuple(role for role in PORTS if role != "agent")
+"""The roles that run as containers of the same name; an agent runs beside its system."""
 _SCRAPE_SECONDS = 15
 
 
@@ -27,7 +29,8 @@ def files(
     """Every file, by its path below the directory that they are written to."""
     prometheus = Path("prometheus")
     return {
-        prometheus / "prometheus.yml": _configuration(),
+        prometheus / "prometheus.yml": _configuration(lambda _: HOST),
+        Path("compose") / "prometheus.yml": _configuration(lambda role: role, CONTAINED),
         prometheus / "recordings.yml": recording_file(recordings.groups(pace)),
         prometheus / "alerts.yml": alert_file(alerts.groups(pace, lag), runbooks),
         **{Path("grafana") / f"{board.uid}.json": document(board) for board in BOARDS},
@@ -42,7 +45,7 @@ def write(directory: Path, found: Mapping[Path, str]) -> None:
         target.write_text(text, "utf-8")
 
 
-def _configuration() -> str:
+def _configuration(host: Callable[[str], str], roles: Collection[str] = tuple(PORTS)) -> str:
     document = {
         "global": {
             "scrape_interval": f"{_SCRAPE_SECONDS}s",
@@ -52,9 +55,9 @@ def _configuration() -> str:
         "scrape_configs": [
             {
                 "job_name": f"termijn-{role}",
-                "static_configs": [{"targets": [f"{HOST}:{port}"]}],
+                "static_configs": [{"targets": [f"{host(role)}:{PORTS[role]}"]}],
             }
-            for role, port in PORTS.items()
+            for role in roles
         ],
     }
     return (

@@ -1,0 +1,21 @@
+"""What a validator needs and `make servers` brings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def cached(*parts: str) -> Path:
+    """A file below `.cache`; without it the test skips and says so, or fails where all is required."""
+    found = ROOT.joinpath(".cache", *parts)
+    if not found.exists():
+        why = f".cache/{'/'.join(parts)} is missing; run `make servers`"
+        if os.environ.get("TERMIJN_REQUIRE_ALL") == "1":
+            pytest.fail(why)
+        pytest.skip(why)
+    return found

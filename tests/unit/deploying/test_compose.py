@@ -1,0 +1,105 @@
+"""deploy/compose.yaml: as the Compose Specification wants it, and as the code is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from services.cli.main import termijn
+from services.metrics import PORTS
+from services.monitoring.files import CONTAINED
+from services.settings import FILE, shown
+from tests.unit.deploying.needed import ROOT, cached
+
+DEPLOY = ROOT / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("termijn:")}
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    """The Compose Specification's own schema, from compose-go v2.16.2."""
+    schema = cached("compose-spec", "v2.16.2", "compose-spec.json")
+    return Draft202012Validator(json.loads(schema.read_text("utf-8")))
+
+
+def test_it_is_valid(validator: Draft202012Validator) -> None:
+    assert [one.json_path for one in validator.iter_errors(COMPOSE)] == []
+
+
+def test_what_is_no_service_is_not_valid(validator: Draft202012Validator) -> None:
+    """So that the schema judges anything at all."""
+    broken = {**COMPOSE, "services": {**SERVICES, "tagger": {"imagge": "termijn"}}}
+    assert not validator.is_valid(broken)
+
+
+def test_every_role_is_a_service_and_is_asked_at_its_own_port() -> None:
+    """A role, or a port, that is new in code only is missed here."""
+    assert set(CONTAINED) == set(PORTS) - {"agent"}
+    for role in CONTAINED:
+        assert SERVICES[role]["command"] == [role]
+        assert f"http://127.0.0.1:{PORTS[role]}/readyz" in SERVICES[role]["healthcheck"]["test"][-1]
+
+
+def test_every_command_is_one_of_the_command_line() -> None:
+    for one in OURS.values():
+        command: Any = termijn
+        for word in one["command"]:
+            command = command.commands[word]
+
+
+def test_every_variable_is_a_setting() -> None:
+    """And so a setting that is renamed in code only is found."""
+    known = {one.variable for one in shown({})} | {FILE}
+    for one in OURS.values():
+        assert set(one["environment"]) <= known
+
+
+def test_nothing_is_published_but_on_loopback() -> None:
+    ports = [port for one in SERVICES.values() for port in one.get("ports", ())]
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_our_containers_have_no_more_rights_than_they_need() -> None:
+    """Nothing is written but state, no capability is kept, none can be gained."""
+    for one in OURS.values():
+        assert (one["read_only"], one["cap_drop"]) == (True, ["ALL"])
+        assert one["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_every_image_has_a_version() -> None:
+    for one in SERVICES.values():
+        assert re.search(r":v?\d[\w.]*$", one["image"])
+
+
+def test_every_file_that_is_mounted_is_there_and_every_secret_is_ignored() -> None:
+    mounts = [mount for one in SERVICES.values() for mount in one.get("volumes", ())]
+    files = [mount.partition(":")[0] for mount in mounts if mount.startswith("./")]
+    assert [file for file in files if not (DEPLOY / file).exists()] == []
+    assert files
+    secrets = [Path(one["file"]).parent.as_posix() for one in COMPOSE["secrets"].values()]
+    assert set(secrets) == {"compose/secrets"}
+    assert "deploy/compose/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+
+
+def test_prometheus_reads_what_it_is_given(tmp_path: Path, promtool: Path) -> None:
+    """promtool loads the configuration with the rules beside it, as they lie in the container."""
+    for file in ("compose/prometheus.yml", "prometheus/alerts.yml", "prometheus/recordings.yml"):
+        shutil.copy(DEPLOY / file, tmp_path)
+    checked = subprocess.run(
+        [promtool, "check", "config", str(tmp_path / "prometheus.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -1,0 +1,141 @@
+"""The image: no engine builds it here, so its linter judges it, and its steps are done by hand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.unit.deploying.needed import ROOT, cached
+
+IMAGE = ROOT / "deploy" / "image"
+CONTAINERFILE = IMAGE / "Containerfile"
+_PINNED = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\w.!+-]+)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def hadolint() -> Path:
+    """hadolint 2.15.1."""
+    return cached("hadolint", "2.15.1", "hadolint")
+
+
+def pinned(path: Path) -> dict[str, str]:
+    """Versions by package."""
+    found = _PINNED.findall(path.read_text("utf-8"))
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def test_the_linter_has_no_remark(hadolint: Path) -> None:
+    done = subprocess.run([hadolint, CONTAINERFILE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_linter_has_one_where_there_is_something(hadolint: Path, tmp_path: Path) -> None:
+    """So that it judges anything at all."""
+    bad = tmp_path / "Containerfile"
+    bad.write_text("FROM python\nRUN cd /tmp && pip install termijn\n", "utf-8")
+    done = subprocess.run([hadolint, bad], capture_output=True, text=True, check=False)
+    assert "DL3006" in done.stdout
+
+
+def test_what_is_copied_is_there_and_is_not_ignored() -> None:
+    """The build's context is a list of what it may see."""
+    copied = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE.read_text("utf-8"), re.MULTILINE
+    )
+    sources = {source for one in copied for source in one.split()}
+    assert sources
+    seen = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert any(source.startswith(line[1:]) for line in seen if line.startswith("!"))
+
+
+def test_its_packages_are_those_of_the_lock_and_none_is_for_developers() -> None:
+    """`make lock` writes both."""
+    ours, all_ = pinned(IMAGE / "requirements.lock"), pinned(ROOT / "requirements.lock")
+    assert ours.items() <= all_.items()
+    assert not {"pytest", "mypy", "ruff", "hypothesis", "avro-python3", "psutil"} & ours.keys()
+
+
+def test_nothing_that_it_needs_is_left_out() -> None:
+    """All that Termijn with its extra `tracing` requires, and what those require, on this machine."""
+    ours = pinned(IMAGE / "requirements.lock")
+    waiting = [("termijn", frozenset({"", "tracing"}))]
+    seen = set(waiting)
+    while waiting:
+        name, extras = waiting.pop()
+        for text in requires_of(name):
+            one = Requirement(text)
+            if one.marker and not any(one.marker.evaluate({"extra": extra}) for extra in extras):
+                continue
+            assert canonicalize_name(one.name) in ours, f"{name} requires {one.name}"
+            following = (one.name, frozenset({"", *one.extras}))
+            if following not in seen:
+                seen.add(following)
+                waiting.append(following)
+    assert len(seen) > 30
+
+
+def requires_of(name: str) -> list[str]:
+    """What an installed package requires; nothing of one that this platform does without."""
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return []
+
+
+def test_what_is_built_runs_without_its_sources(tmp_path: Path) -> None:
+    """The wheel alone has the policy, the schemas, the migrations and the templates."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    wheels, installed = tmp_path / "wheels", tmp_path / "installed"
+    source = tmp_path / "source"
+    for part in ("schemas", "services", "consumers", "pyproject.toml", "README.md", "LICENSE"):
+        target = source / part
+        target.parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-r", ROOT / part, target], check=True)
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    subprocess.run([*pip, *build, str(wheels), str(source)], check=True)
+    [wheel] = wheels.iterdir()
+    subprocess.run([*pip, "install", "--no-deps", "--target", installed, wheel], check=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(installed),
+        "TERMIJN_DATA": str(tmp_path / "data"),
+        "TERMIJN_OPERATOR": "tester",
+    }
+    (tmp_path / "none.jsonl").write_text("", "utf-8")
+    for command in (
+        ["policy", "lint"],
+        ["ledger", "migrate"],
+        ["explain", "none.jsonl"],
+        ["deploy", "write", "written"],
+        ["requests", "list"],
+    ):
+        program = "import services; assert services.__file__.startswith({!r}), services.__file__;"
+        program += " from services.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", program.format(str(installed)), *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert sorted(files(source / "services") - files(installed / "services")) == []
+
+
+def files(package: Path) -> set[str]:
+    """What a package is made of; the figures that were measured are of no use in an image."""
+    found = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    return {
+        path.relative_to(package).as_posix() for path in found if path.parent.name != "measured"
+    }
