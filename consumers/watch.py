@@ -23,7 +23,9 @@ from faust.types import EventT, StreamT
 from schemas.catalogue import SIGHTINGS, Topic
 from schemas.codec import Codec
 from schemas.errors import TermijnError, Undecodable
+from services.bus_security import Security
 from services.vault.signing import Unverifiable, Verifies
+from services.watching.credentials import credentials
 from services.watching.keeping import Kept, kept, place_of, sighting_of, watched_of
 from services.watching.outlook import WINDOW, Outlook, Recent, forgotten, systems
 from services.watching.sightings import COUNTED, Met, Sighting, met, of_answer, of_command
@@ -81,6 +83,8 @@ class Watch:
 
     group: str
     bootstrap: str
+    security: Security
+    """How the brokers are reached."""
     data: Path
     """Where Faust keeps its files."""
     commands: Mapping[str, Topic]
@@ -124,6 +128,7 @@ class Watch:
         app = App(
             self.group,
             broker=[f"kafka://{one}" for one in self.bootstrap.split(",")],
+            broker_credentials=credentials(self.security),
             store="memory://",
             datadir=self.data,
             web_enabled=False,

@@ -59,7 +59,7 @@ from services.rights.enclosing import RequestEnclosures
 from services.rights.keys import RequestKeys
 from services.sample.systems import SHOWN, Behaviour, Systems
 from services.serving import Health, Where, served_near
-from services.settings import BadSetting, Settings
+from services.settings import BadSetting, Settings, security
 from services.status import look
 from services.tags import Tags
 from services.topics.promises import in_clear
@@ -173,9 +173,9 @@ class Root:
         return policy
 
     def bus(self) -> Bus:
-        """The cluster."""
+        """The cluster, reached as the settings say."""
         kafka = self.settings.kafka
-        return Bus(kafka.bootstrap_servers, kafka.cluster_id)
+        return Bus(kafka.bootstrap_servers, kafka.cluster_id, security(kafka))
 
     def seal(self) -> Seal:
         """The seal of dead letters; on embedded defaults its key is made at first use."""

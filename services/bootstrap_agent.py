@@ -134,7 +134,8 @@ def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None
         signer, verifier = keys.signer(system), keys.verifier(DELETER)
         adapter = opened.adapter(inbox)
         observer = _observer(opened, log_form)
-        bus = Bus(configuration.bus.bootstrap_servers, configuration.bus.cluster_id)
+        part = configuration.bus
+        bus = Bus(part.bootstrap_servers, part.cluster_id, loaded.security())
         topic = catalogue.commands(system)
         bus.ensure([topic, catalogue.acknowledgements(system)])
         obeying = Obeying(
