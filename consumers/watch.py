@@ -108,23 +108,11 @@ class Watch:
         ]
         return {one.topic.name: one for one in (*told, *answered)}
 
-    def topics(self) -> list[Topic]:
-        """What it writes, made before Faust would: with as many replicas as the brokers are told."""
-        changelogs = [
-            Topic(
-                name=f"{self.group}-{table}-changelog",
-                schema="",
-                key="as Faust writes it",
-                partitions=SIGHTINGS.partitions,
-                retention_ms=SIGHTINGS.retention_ms,
-                cleanup="compact",
-            )
-            for table in _TABLES
-        ]
-        return [SIGHTINGS, *changelogs]
-
     def app(self) -> App:
-        """The Faust app; made anew at each start, and nothing of it at import."""
+        """The Faust app; made anew at each start, and nothing of it at import.
+
+        Its topics are made beforehand, with as many replicas as the brokers are told.
+        """
         app = App(
             self.group,
             broker=[f"kafka://{one}" for one in self.bootstrap.split(",")],
@@ -135,7 +123,7 @@ class Watch:
             consumer_auto_offset_reset="earliest",
             broker_session_timeout=10.0,
             broker_heartbeat_interval=3.0,
-            topic_allow_declare=True,
+            topic_allow_declare=False,
             topic_disable_leader=True,
             topic_partitions=SIGHTINGS.partitions,
         )

@@ -40,9 +40,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
             observer=_observer(opened, policy),
             now=now,
         )
-        opened.bus().ensure(
-            [*needed.commands.values(), *needed.acknowledgements.values(), *watch.topics()]
-        )
+        opened.bus().ensure(opened.use(ROLE, policy).topics)
         watch.data.mkdir(parents=True, exist_ok=True)
         asyncio.run(watch.run(stop))
 

@@ -35,6 +35,10 @@ Headers = Sequence[tuple[str, bytes]]
 _SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
 _PAUSE_SECONDS = 0.2
 _LEADER_MOVES = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_NOT_ALLOWED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
 _CALL_SECONDS = 15.0
 _PREFETCHED_KIB = 1_024
 """What waits in a consumer for its role to come: a backlog must not fill memory. More is no faster."""
@@ -175,6 +179,7 @@ class Bus:
 
         Raises:
             BusUnavailable: the broker did not make one of them.
+            BusRefused: one is not there for this user, who may not make it either.
         """
         if self.is_embedded:
             return  # the embedded broker makes whatever is named
@@ -202,6 +207,9 @@ class Bus:
             except TimeoutError as cause:
                 raise BusUnavailable(f"make topic {name}", "no answer in time") from cause
             except KafkaException as cause:
+                if cause.args[0].code() in _NOT_ALLOWED:
+                    why = "it is not there, or may not be seen, and may not be made by this user"
+                    raise BusRefused(f"find topic {name}", why) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
 

@@ -17,6 +17,16 @@ from schemas.errors import TermijnError
 from services.bus_security import MECHANISMS, PROTOCOLS, Security, named, problems
 
 FILE = "TERMIJN_SETTINGS"
+OF_SECURITY = (
+    "KAFKA_SSL_CA_FILE",
+    "KAFKA_SSL_CERTIFICATE_FILE",
+    "KAFKA_SSL_KEY_FILE",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_SASL_USERNAME",
+    "KAFKA_SASL_PASSWORD_FILE",
+    "KAFKA_SASL_PASSWORD",
+)
+"""What is given in vain to brokers that are reached in the clear."""
 _DATA = Path(".termijn")
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
