@@ -178,6 +178,11 @@ class Root:
         kafka = self.settings.kafka
         return Bus(kafka.bootstrap_servers, kafka.cluster_id, security(kafka))
 
+    @property
+    def watch(self) -> str:
+        """The group of the watch, which names the logs of its tables."""
+        return f"{self.settings.kafka.group}-watch"
+
     def use(self, role: str, policy: Policy) -> Use:
         """What a role does on the bus."""
         return uses(policy, self.settings.kafka.group)[role]

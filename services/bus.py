@@ -181,11 +181,6 @@ class Bus:
             BusUnavailable: the broker did not make one of them.
             BusRefused: one is not there for this user, who may not make it either.
         """
-        if self.is_embedded:
-            return  # the embedded broker makes whatever is named
-        there = self._call(
-            "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
-        ).topics
         missing = [
             NewTopic(
                 topic.name,
@@ -196,8 +191,7 @@ class Bus:
                     "cleanup.policy": topic.cleanup,
                 },
             )
-            for topic in topics
-            if topic.name not in there
+            for topic in self.missing(topics)
         ]
         if not missing:
             return
@@ -212,6 +206,19 @@ class Bus:
                     raise BusRefused(f"find topic {name}", why) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
+
+    def missing(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Those of the topics that are not there, or may not be seen.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        if self.is_embedded:
+            return []  # the embedded broker makes whatever is named
+        there = self._call(
+            "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
+        ).topics
+        return [topic for topic in topics if topic.name not in there]
 
     def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
         """The id of each topic that is there: a topic that is made anew has another.
@@ -293,7 +300,10 @@ class Bus:
                 if why := explained(self._security, self._said):
                     raise BusRefused("reach the bus", why) from cause
                 if monotonic() > deadline:
-                    raise BusUnavailable("find the cluster", str(cause.args[0])) from cause
+                    names, protocol = self._security.names, self._security.protocol
+                    how = f"{names.bootstrap_servers} by {protocol}, {names.protocol}"
+                    why = f"{cause.args[0].str()} ({how})"
+                    raise BusUnavailable("find the cluster", why) from cause
             else:
                 return str(listed.cluster_id)
 

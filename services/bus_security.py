@@ -115,19 +115,17 @@ def explained(one: Security, said: Iterable[str]) -> str | None:
     """
     names = one.names
     for text in reversed(list(said)):
-        if "uthentication" in text:
-            if one.is_named:
-                return f"the brokers refuse {one.who}: mend {names.username} or {names.password}"
-            return f"the brokers want to know who we are: set {names.protocol}, or mend it"
-        if "certificate verify failed" in text or "self-signed certificate" in text:
-            return f"the brokers' certificate is not vouched for: mend {names.ca_file}"
-        if "SSL handshake failed" in text or "ertificate required" in text or "alert" in text:
+        if "nsupported SASL mechanism" in text:
+            return f"the brokers do not offer {one.mechanism}: mend {names.mechanism}"
+        if "uthentication failed" in text:
+            return f"the brokers refuse {one.who}: mend {names.username} or {names.password}"
+        if "certificate verify failed" in text:
             return (
-                f"TLS with the brokers fails: mend {names.protocol}, {names.certificate_file}"
-                f" or {names.bootstrap_servers}"
+                "the brokers' certificate is not vouched for, or is another's: mend"
+                f" {names.ca_file} or {names.bootstrap_servers}"
             )
-        if "security.protocol" in text:
-            return f"the brokers hang up at {one.protocol}: mend {names.protocol}"
+        if "SSL handshake failed" in text:
+            return f"TLS with the brokers fails: mend {names.protocol} or {names.certificate_file}"
     return None
 
 

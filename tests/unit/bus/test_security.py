@@ -120,13 +120,33 @@ def test_a_password_is_never_told(protocol: str, mechanism: str | None, said: li
     assert not [text for text in told if "geheim" in text]
 
 
-def test_a_wrong_password_names_its_settings() -> None:
-    """As librdkafka reports it."""
-    said = "SASL authentication error: Authentication failed during authentication due to invalid"
-    assert explained(SCRAM, [said]) == (
-        "the brokers refuse user 'termijn-tagger' (SCRAM-SHA-512): mend KAFKA_SASL_USERNAME or"
-        " KAFKA_SASL_PASSWORD_FILE"
-    )
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            "SASL authentication error: Authentication failed during authentication due to invalid",
+            "the brokers refuse user 'termijn-tagger' (SCRAM-SHA-512): mend KAFKA_SASL_USERNAME or"
+            " KAFKA_SASL_PASSWORD_FILE",
+        ),
+        (
+            "SASL SCRAM-SHA-512 mechanism handshake failed: Broker: Unsupported SASL mechanism",
+            "the brokers do not offer SCRAM-SHA-512: mend KAFKA_SASL_MECHANISM",
+        ),
+        (
+            "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed",
+            "the brokers' certificate is not vouched for, or is another's: mend KAFKA_SSL_CA_FILE"
+            " or KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        (
+            "SSL handshake failed: error:0A0000F4:SSL routines::unexpected message",
+            "TLS with the brokers fails: mend KAFKA_SECURITY_PROTOCOL or"
+            " KAFKA_SSL_CERTIFICATE_FILE",
+        ),
+    ],
+)
+def test_what_never_will_work_names_its_settings(said: str, why: str) -> None:
+    """As librdkafka reports it, also when it says something else after it."""
+    assert explained(SCRAM, [said, "1/1 brokers are down"]) == why
 
 
 def test_a_silent_broker_is_no_matter_of_ours() -> None:
