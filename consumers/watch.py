@@ -23,7 +23,9 @@ from faust.types import EventT, StreamT
 from schemas.catalogue import SIGHTINGS, Topic
 from schemas.codec import Codec
 from schemas.errors import TermijnError, Undecodable
+from services.bus_security import Security
 from services.vault.signing import Unverifiable, Verifies
+from services.watching.credentials import credentials
 from services.watching.keeping import Kept, kept, place_of, sighting_of, watched_of
 from services.watching.outlook import WINDOW, Outlook, Recent, forgotten, systems
 from services.watching.sightings import COUNTED, Met, Sighting, met, of_answer, of_command
@@ -81,6 +83,8 @@ class Watch:
 
     group: str
     bootstrap: str
+    security: Security
+    """How the brokers are reached."""
     data: Path
     """Where Faust keeps its files."""
     commands: Mapping[str, Topic]
@@ -104,33 +108,22 @@ class Watch:
         ]
         return {one.topic.name: one for one in (*told, *answered)}
 
-    def topics(self) -> list[Topic]:
-        """What it writes, made before Faust would: with as many replicas as the brokers are told."""
-        changelogs = [
-            Topic(
-                name=f"{self.group}-{table}-changelog",
-                schema="",
-                key="as Faust writes it",
-                partitions=SIGHTINGS.partitions,
-                retention_ms=SIGHTINGS.retention_ms,
-                cleanup="compact",
-            )
-            for table in _TABLES
-        ]
-        return [SIGHTINGS, *changelogs]
-
     def app(self) -> App:
-        """The Faust app; made anew at each start, and nothing of it at import."""
+        """The Faust app; made anew at each start, and nothing of it at import.
+
+        Its topics are made beforehand, with as many replicas as the brokers are told.
+        """
         app = App(
             self.group,
             broker=[f"kafka://{one}" for one in self.bootstrap.split(",")],
+            broker_credentials=credentials(self.security),
             store="memory://",
             datadir=self.data,
             web_enabled=False,
             consumer_auto_offset_reset="earliest",
             broker_session_timeout=10.0,
             broker_heartbeat_interval=3.0,
-            topic_allow_declare=True,
+            topic_allow_declare=False,
             topic_disable_leader=True,
             topic_partitions=SIGHTINGS.partitions,
         )

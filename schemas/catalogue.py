@@ -52,6 +52,9 @@ BUSINESS_TYPES: tuple[str, ...] = (
 )
 """The event types that ship a schema; a company's own come with its own files."""
 
+OWN_EVENTS: tuple[str, ...] = ("privacy.request-answered", "privacy.request-refused")
+"""The business events that Termijn tells itself; no publisher does."""
+
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -119,6 +122,27 @@ SIGHTINGS = Topic(
     retention_ms=1 * _DAY_MS,
 )
 """What the watch has seen of commands, split so that all about one command is in one place."""
+
+_TABLES = ("watched", "counted")
+"""What the watch keeps, each in a log of its own."""
+
+
+def watched(app: str) -> list[Topic]:
+    """What the watch writes, whose group is `app`: the sightings, and the logs of its tables."""
+    return [
+        SIGHTINGS,
+        *(
+            Topic(
+                name=f"{app}-{table}-changelog",
+                schema="",
+                key="as Faust writes it",
+                partitions=SIGHTINGS.partitions,
+                retention_ms=SIGHTINGS.retention_ms,
+                cleanup="compact",
+            )
+            for table in _TABLES
+        ),
+    ]
 
 
 def commands(system: str) -> Topic:

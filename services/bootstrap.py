@@ -32,6 +32,7 @@ from schemas.registry import Registry, client_settings
 from schemas.versions import Schema
 from services import logs
 from services.bus import Bus, BusUnavailable, Undelivered
+from services.bus_uses import SAMPLES, Use, uses
 from services.census import Census
 from services.deleter import loop
 from services.deleter.loop import ClockDisagreement, Deleter, Limits
@@ -59,7 +60,7 @@ from services.rights.enclosing import RequestEnclosures
 from services.rights.keys import RequestKeys
 from services.sample.systems import SHOWN, Behaviour, Systems
 from services.serving import Health, Where, served_near
-from services.settings import BadSetting, Settings
+from services.settings import BadSetting, Settings, security
 from services.status import look
 from services.tags import Tags
 from services.topics.promises import in_clear
@@ -173,9 +174,18 @@ class Root:
         return policy
 
     def bus(self) -> Bus:
-        """The cluster."""
+        """The cluster, reached as the settings say."""
         kafka = self.settings.kafka
-        return Bus(kafka.bootstrap_servers, kafka.cluster_id)
+        return Bus(kafka.bootstrap_servers, kafka.cluster_id, security(kafka))
+
+    @property
+    def watch(self) -> str:
+        """The group of the watch, which names the logs of its tables."""
+        return f"{self.settings.kafka.group}-watch"
+
+    def use(self, role: str, policy: Policy) -> Use:
+        """What a role does on the bus."""
+        return uses(policy, self.settings.kafka.group)[role]
 
     def seal(self) -> Seal:
         """The seal of dead letters; on embedded defaults its key is made at first use."""
@@ -260,7 +270,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
         bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
         observer, spans = _observer(opened, role, policy), opened.spans(role)
         needed = topics(policy)
-        bus.ensure(needed.all)
+        bus.ensure(opened.use(role, policy).topics)
         work: Work
         if role == tagger.ROLE:
             read = list(needed.business)
@@ -327,7 +337,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         bus, codec = opened.bus(), opened.codec()
         observer = _observer(opened, loop.ROLE, policy)
         needed = topics(policy)
-        bus.ensure(needed.all)
+        bus.ensure(opened.use(loop.ROLE, policy).topics)
         deleting, signatures = settings.deleting, opened.signatures()
         observer.unsigned(not signatures.required)
         deleter = Deleter(
@@ -418,7 +428,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
         seconds = settings.answering.round_seconds
         observer = _observer(opened, rights.ROLE, policy, rest_seconds=seconds)
         needed = topics(policy)
-        bus.ensure(needed.all)
+        bus.ensure(opened.use(rights.ROLE, policy).topics)
         publisher = Publisher(
             policy=policy, codec=codec, sender=bus.sender(), encryption=opened.encryption(policy)
         )
@@ -477,7 +487,7 @@ def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = 
         logs.configure(settings.operating.log_form)
         policy, bus = opened.policy(), opened.bus()
         needed = topics(policy)
-        bus.ensure(needed.all)
+        bus.ensure(opened.use(SAMPLES, policy).topics)
         signatures = opened.signatures()
         signers = signatures.simulated(needed.acknowledgements)
         systems = sample_systems(settings, policy, silent)

@@ -36,6 +36,7 @@ from services.agent.observing import AgentObserver
 from services.agent.outlet import BusAnswers
 from services.agent.together import run_together
 from services.bus import Bus
+from services.bus_uses import of_agent
 from services.ledger.database import Ledger, open_ledger
 from services.metrics import PORTS, Metrics
 from services.serving import Health, Where, served_near
@@ -134,9 +135,10 @@ def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None
         signer, verifier = keys.signer(system), keys.verifier(DELETER)
         adapter = opened.adapter(inbox)
         observer = _observer(opened, log_form)
-        bus = Bus(configuration.bus.bootstrap_servers, configuration.bus.cluster_id)
+        part = configuration.bus
+        bus = Bus(part.bootstrap_servers, part.cluster_id, loaded.security())
         topic = catalogue.commands(system)
-        bus.ensure([topic, catalogue.acknowledgements(system)])
+        bus.ensure(of_agent(system, part.group).topics)
         obeying = Obeying(
             inbox=inbox,
             adapter=adapter,

@@ -15,7 +15,7 @@ from services.bootstrap import Root, now, root, topics
 from services.metrics import PORTS, Metrics
 from services.policy.model import Policy
 from services.serving import Health, Where, served_near
-from services.settings import Settings
+from services.settings import Settings, security
 from services.watching.observing import WatchObserver
 
 _DIRECTORY: Final = "watch"
@@ -30,6 +30,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
         watch = Watch(
             group=f"{settings.kafka.group}-{ROLE}",
             bootstrap=settings.kafka.bootstrap_servers,
+            security=security(settings.kafka),
             data=settings.storage.data / _DIRECTORY,
             commands=needed.commands,
             answers=needed.acknowledgements,
@@ -39,9 +40,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
             observer=_observer(opened, policy),
             now=now,
         )
-        opened.bus().ensure(
-            [*needed.commands.values(), *needed.acknowledgements.values(), *watch.topics()]
-        )
+        opened.bus().ensure(opened.use(ROLE, policy).topics)
         watch.data.mkdir(parents=True, exist_ok=True)
         asyncio.run(watch.run(stop))
 

@@ -6,6 +6,7 @@ in-sync replica, and what is sent counts only once the broker has said so.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -27,18 +28,26 @@ from confluent_kafka.cimpl import NewTopic
 
 from schemas.catalogue import Topic
 from schemas.errors import TermijnError
+from services.bus_security import NOT_SECURED, Security, explained, librdkafka
 from services.ledger.positions import EMBEDDED
 
 Headers = Sequence[tuple[str, bytes]]
 _SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
 _PAUSE_SECONDS = 0.2
 _LEADER_MOVES = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_NOT_ALLOWED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
 _CALL_SECONDS = 15.0
 _PREFETCHED_KIB = 1_024
 """What waits in a consumer for its role to come: a backlog must not fill memory. More is no faster."""
 _FETCHED_BYTES = 262_144
 """What one fetch asks of a partition; a larger message comes alone."""
 _DELIVERY_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
+_REMEMBERED = 20
+"""So many of librdkafka's last words, to tell why it does not get through."""
 
 
 class BusUnavailable(TermijnError):
@@ -95,9 +104,27 @@ class Placed:
 class Bus:
     """One cluster. `cluster_id` is its own word, or what a setting says for one that tells none."""
 
-    def __init__(self, bootstrap: str, cluster_id: str = "") -> None:
-        self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": _SILENT})
+    def __init__(
+        self, bootstrap: str, cluster_id: str = "", security: Security = NOT_SECURED
+    ) -> None:
+        """Reach the cluster.
+
+        Raises:
+            BusRefused: it does not let us in as we are; the setting to mend is named.
+            BusUnavailable: it does not answer.
+        """
+        self._security = security
+        self._said: deque[str] = deque(maxlen=_REMEMBERED)
+        self._reach: Mapping[str, Any] = {
+            "bootstrap.servers": bootstrap,
+            "log_level": _SILENT,
+            **librdkafka(security),
+        }
+        try:
+            hears: Mapping[str, Any] = {"error_cb": self._hear}
+            self._admin = AdminClient({**self._reach, **hears})
+        except KafkaException as cause:
+            raise BusRefused("reach the bus", self._unusable(cause)) from cause
         self.cluster_id = cluster_id or self._told_cluster_id()
 
     @property
@@ -114,7 +141,7 @@ class Bus:
         """A consumer whose positions are given to it, and stay where they were put."""
         return Consumer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._reach,
                 "group.id": group,
                 "auto.offset.reset": "error",
                 "enable.auto.commit": False,
@@ -126,7 +153,6 @@ class Bus:
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": _PREFETCHED_KIB,
                 "fetch.message.max.bytes": _FETCHED_BYTES,
-                "log_level": _SILENT,
             }
         )
 
@@ -138,13 +164,12 @@ class Bus:
         """A producer that waits for every in-sync replica, with further settings."""
         return Producer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._reach,
                 "acks": "all",
                 "enable.idempotence": True,
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
-                "log_level": _SILENT,
                 **(further or {}),
             }
         )
@@ -154,12 +179,8 @@ class Bus:
 
         Raises:
             BusUnavailable: the broker did not make one of them.
+            BusRefused: one is not there for this user, who may not make it either.
         """
-        if self.is_embedded:
-            return  # the embedded broker makes whatever is named
-        there = self._call(
-            "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
-        ).topics
         missing = [
             NewTopic(
                 topic.name,
@@ -170,8 +191,7 @@ class Bus:
                     "cleanup.policy": topic.cleanup,
                 },
             )
-            for topic in topics
-            if topic.name not in there
+            for topic in self.missing(topics)
         ]
         if not missing:
             return
@@ -181,8 +201,24 @@ class Bus:
             except TimeoutError as cause:
                 raise BusUnavailable(f"make topic {name}", "no answer in time") from cause
             except KafkaException as cause:
+                if cause.args[0].code() in _NOT_ALLOWED:
+                    why = "it is not there, or may not be seen, and may not be made by this user"
+                    raise BusRefused(f"find topic {name}", why) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
+
+    def missing(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Those of the topics that are not there, or may not be seen.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        if self.is_embedded:
+            return []  # the embedded broker makes whatever is named
+        there = self._call(
+            "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
+        ).topics
+        return [topic for topic in topics if topic.name not in there]
 
     def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
         """The id of each topic that is there: a topic that is made anew has another.
@@ -194,6 +230,7 @@ class Bus:
             return {
                 topic: str(uuid5(NAMESPACE_URL, f"{self.cluster_id}/{topic}")) for topic in topics
             }
+        self._admin.poll(0)
         asked = self._admin.describe_topics(
             TopicCollection(list(topics)), request_timeout=_CALL_SECONDS
         )
@@ -254,17 +291,38 @@ class Bus:
                 )  # a topic just made, or a broker just gone: a leader will be found
 
     def _told_cluster_id(self) -> str:
-        listed = self._call(
-            "find the cluster", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
-        )
-        return str(listed.cluster_id)
+        deadline = monotonic() + _CALL_SECONDS
+        while True:  # librdkafka tries again what will never work: what it says meanwhile tells
+            try:
+                listed = self._admin.list_topics(timeout=min(_LOOK_SECONDS, _CALL_SECONDS))
+            except KafkaException as cause:
+                self._admin.poll(0)
+                if why := explained(self._security, self._said):
+                    raise BusRefused("reach the bus", why) from cause
+                if monotonic() > deadline:
+                    names, protocol = self._security.names, self._security.protocol
+                    how = f"{names.bootstrap_servers} by {protocol}, {names.protocol}"
+                    why = f"{cause.args[0].str()} ({how})"
+                    raise BusUnavailable("find the cluster", why) from cause
+            else:
+                return str(listed.cluster_id)
 
-    @staticmethod
-    def _call(what: str, call: Any) -> Any:
+    def _hear(self, error: KafkaError) -> None:
+        self._said.append(error.str())
+
+    def _unusable(self, cause: KafkaException) -> str:
+        names = self._security.names
+        files = f"{names.ca_file}, {names.certificate_file} or {names.key_file}"
+        return f"{cause.args[0].str()}: mend {files}"
+
+    def _call(self, what: str, call: Any) -> Any:
         try:
-            return call()
+            found = call()
         except KafkaException as cause:
             raise BusUnavailable(what, str(cause.args[0])) from cause
+        finally:
+            self._admin.poll(0)  # what it has to say must not pile up
+        return found
 
 
 class Sender:

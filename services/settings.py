@@ -14,8 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import TermijnError
+from services.bus_security import MECHANISMS, PROTOCOLS, Security, named, problems
 
 FILE = "TERMIJN_SETTINGS"
+OF_SECURITY = (
+    "KAFKA_SSL_CA_FILE",
+    "KAFKA_SSL_CERTIFICATE_FILE",
+    "KAFKA_SSL_KEY_FILE",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_SASL_USERNAME",
+    "KAFKA_SASL_PASSWORD_FILE",
+    "KAFKA_SASL_PASSWORD",
+)
+"""What is given in vain to brokers that are reached in the clear."""
 _DATA = Path(".termijn")
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
@@ -83,6 +94,15 @@ def _signing(text: str) -> str:
     return text
 
 
+def _one_of(*known: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"is not one of {', '.join(known)}")
+        return text
+
+    return parse
+
+
 def _setting(  # returns a dataclass field, as `field` itself does
     variable: str,
     default: Any,
@@ -90,9 +110,16 @@ def _setting(  # returns a dataclass field, as `field` itself does
     parse: Callable[[str], Any] = str,
     *,
     secret: bool = False,
+    in_file: bool = True,
 ) -> Any:
-    metadata = {"variable": variable, "meaning": meaning, "parse": parse, "secret": secret}
-    return field(default=default, metadata=metadata)
+    metadata = {
+        "variable": variable,
+        "meaning": meaning,
+        "parse": parse,
+        "secret": secret,
+        "in_file": in_file,
+    }
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +133,44 @@ class Kafka:
         "TERMIJN_KAFKA_CLUSTER_ID",
         "",
         "The cluster's id, for brokers that tell none (the embedded one); else the broker's own.",
+    )
+    security_protocol: str = _setting(
+        "KAFKA_SECURITY_PROTOCOL",
+        "PLAINTEXT",
+        "How brokers are reached: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
+        _one_of(*PROTOCOLS),
+    )
+    ca_file: Path | None = _setting(
+        "KAFKA_SSL_CA_FILE",
+        None,
+        "Who may vouch for the brokers, PEM; the machine's own authorities unless given.",
+        Path,
+    )
+    certificate_file: Path | None = _setting(
+        "KAFKA_SSL_CERTIFICATE_FILE", None, "Our certificate with its chain, PEM.", Path
+    )
+    key_file: Path | None = _setting(
+        "KAFKA_SSL_KEY_FILE", None, "The key of our certificate, PEM, not encrypted.", Path
+    )
+    sasl_mechanism: str = _setting(
+        "KAFKA_SASL_MECHANISM",
+        "",
+        "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
+        _one_of(*MECHANISMS),
+    )
+    sasl_username: str = _setting("KAFKA_SASL_USERNAME", "", "As whom the brokers know us.")
+    sasl_password_file: Path | None = _setting(
+        "KAFKA_SASL_PASSWORD_FILE",
+        None,
+        "The file that holds the password, and nothing else.",
+        Path,
+    )
+    sasl_password: str = _setting(
+        "KAFKA_SASL_PASSWORD",
+        "",
+        "The password itself, where there can be no file; from the environment only.",
+        secret=True,
+        in_file=False,
     )
     group: str = _setting("TERMIJN_KAFKA_GROUP", "termijn", "Prefix of the consumer groups.")
     schema_registry_url: str = _setting(
@@ -376,6 +441,53 @@ def shown(environment: Mapping[str, str] | None = None) -> Iterator[Shown]:
             )
 
 
+def security(kafka: Kafka) -> Security:
+    """How the bus is reached, with the password read from its file.
+
+    Raises:
+        BadSetting: naming what is missing, given in vain, or cannot be read.
+    """
+    if kafka.sasl_password and kafka.sasl_password_file:
+        why = "is given, and KAFKA_SASL_PASSWORD too: which is it?"
+        raise BadSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", why)
+    found = Security(
+        protocol=kafka.security_protocol,  # type: ignore[arg-type]  # parsed to be one of them
+        ca_file=kafka.ca_file,
+        certificate_file=kafka.certificate_file,
+        key_file=kafka.key_file,
+        mechanism=kafka.sasl_mechanism or None,  # type: ignore[arg-type]  # likewise
+        username=kafka.sasl_username,
+        password=kafka.sasl_password or _secret_in(kafka.sasl_password_file),
+    )
+    for name, why in named(found, problems(found)).items():
+        raise BadSetting("kafka", name, why)
+    for name, file in (
+        (found.names.ca_file, found.ca_file),
+        (found.names.certificate_file, found.certificate_file),
+        (found.names.key_file, found.key_file),
+    ):
+        if file is not None:
+            _read(file, name)
+    return found
+
+
+def _secret_in(file: Path | None) -> str:
+    if file is None:
+        return ""
+    secret = _read(file, "KAFKA_SASL_PASSWORD_FILE").strip()
+    if not secret:
+        raise BadSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", f"{file} is empty")
+    return secret
+
+
+def _read(file: Path, name: str) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        why = f"{file} cannot be read: {type(cause).__name__}"
+        raise BadSetting("kafka", name, why) from cause
+
+
 def environment() -> dict[str, str]:
     """The environment of this process, for child processes that get more of it."""
     return dict(os.environ)
@@ -394,6 +506,9 @@ def _gather(
             raise BadSetting(str(file), name, "is not a section")
         for one in fields(group):
             variable = one.metadata["variable"]
+            if one.name in section and not one.metadata["in_file"]:
+                why = f"is no setting of a file: name another one, or set {variable}"
+                raise BadSetting(str(file), f"{name}.{one.name}", why)
             if one.name in section:
                 raw = section.pop(one.name)
                 values[name][one.name] = _parsed(one, raw, str(file), f"{name}.{one.name}")

@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def _skips_without_server() -> Iterator[None]:
+def skips_without_server() -> Iterator[None]:
     try:
         yield
     except ServerMissing as missing:
@@ -58,7 +58,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         yield cluster
         cluster.clear()
         return
-    with _skips_without_server():
+    with skips_without_server():
         broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
     broker.start()
     yield broker
@@ -75,7 +75,7 @@ def fresh_kafka(kafka: KafkaCluster) -> KafkaCluster:
 @pytest.fixture
 def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
     """A broker for this test alone, which may kill, freeze and restart it."""
-    with _skips_without_server():
+    with skips_without_server():
         broker = KafkaBroker(tmp_path)
     broker.start()
     yield broker
@@ -85,7 +85,7 @@ def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
 @pytest.fixture(scope="module")
 def modules_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A broker for the tests of one module alone, which may do the same."""
-    with _skips_without_server():
+    with skips_without_server():
         broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
     broker.start()
     yield broker
@@ -94,7 +94,7 @@ def modules_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBr
 
 @pytest.fixture(scope="session")
 def _shared_postgres() -> Iterator[PostgresServer]:
-    with _skips_without_server():
+    with skips_without_server():
         server = PostgresServer()
     try:
         server.start()
@@ -112,7 +112,7 @@ def postgres(_shared_postgres: PostgresServer) -> Callable[[], str]:
 @pytest.fixture
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL for this test alone, which may kill and restart it."""
-    with _skips_without_server():
+    with skips_without_server():
         server = PostgresServer()
     try:
         server.start()
@@ -124,7 +124,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="module")
 def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     """A schema registry for the tests of one module, empty at first."""
-    with _skips_without_server():
+    with skips_without_server():
         server = RegistryServer(tmp_path_factory.mktemp("registry"))
     try:
         server.start()
@@ -136,7 +136,7 @@ def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regist
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
     """A Prometheus for the tests of one module, which start it with their configuration."""
-    with _skips_without_server():
+    with skips_without_server():
         server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
     yield server
     server.stop()
@@ -145,26 +145,26 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusS
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     """The program that checks Prometheus rules and runs their unit tests."""
-    with _skips_without_server():
+    with skips_without_server():
         return Path(executable("promtool", package="prometheus"))
 
 
 @pytest.fixture(scope="session")
 def kcat() -> Path:
     """A Kafka client that is not ours."""
-    with _skips_without_server():
+    with skips_without_server():
         return Path(executable("kcat", package="kcat"))
 
 
 @pytest.fixture(scope="session")
 def java_sample() -> Path:
     """The sample in Java, compiled."""
-    with _skips_without_server():
+    with skips_without_server():
         return built("java")
 
 
 @pytest.fixture(scope="session")
 def node_sample() -> Path:
     """The sample in Node, with what it needs."""
-    with _skips_without_server():
+    with skips_without_server():
         return built("node")

@@ -63,13 +63,14 @@ fi
 
 # Strimzi's CRDs, by which the files of deploy/kafka are validated; the jars are not kept.
 crds=$here/../../.cache/strimzi
-if ! cmp -s "$here/strimzi-pom.xml" "$crds/pom.xml"; then
+if ! cmp -s "$here/strimzi-pom.xml" "$crds/pom.xml" || [ ! -f "$crds/kafkauser.yaml" ]; then
   rm -rf "$crds"
   mkdir -p "$crds"
   mvn -q -B -f "$here/strimzi-pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$crds/jars"
   java -cp "$crds/jars/*" io.strimzi.crdgenerator.CrdGenerator --yaml \
-    io.strimzi.api.kafka.model.topic.KafkaTopic="$crds/kafkatopic.yaml" 2>/dev/null
+    io.strimzi.api.kafka.model.topic.KafkaTopic="$crds/kafkatopic.yaml" \
+    io.strimzi.api.kafka.model.user.KafkaUser="$crds/kafkauser.yaml" 2>/dev/null
   rm -rf "$crds/jars"
   cp "$here/strimzi-pom.xml" "$crds/pom.xml"
 fi

@@ -17,8 +17,20 @@ from sqlalchemy.exc import ArgumentError
 
 from schemas.errors import TermijnError
 from services.agent.adapters.sql.declared import Change, Declared, Strict, problems
+from services.bus_security import Mechanism, Names, Protocol, Security
+from services.bus_security import problems as problems_of_reaching
 from services.policy.document import Lines, NotYaml, Path_, Problem, place, read
 
+_BUS_NAMES = Names(
+    bootstrap_servers="bus.bootstrap_servers",
+    protocol="bus.security_protocol",
+    ca_file="bus.ca_file",
+    certificate_file="bus.certificate_file",
+    key_file="bus.key_file",
+    mechanism="bus.sasl_mechanism",
+    username="bus.sasl_username",
+    password="bus.sasl_password",
+)
 _HIDDEN = "holds a password: name it by `env` or `file` instead"
 
 
@@ -37,6 +49,15 @@ class BusPart(Strict):
     """The bus."""
 
     bootstrap_servers: str
+    security_protocol: Protocol = "PLAINTEXT"
+    ca_file: str | None = None
+    """Who may vouch for the brokers; the machine's own authorities unless given."""
+    certificate_file: str | None = None
+    key_file: str | None = None
+    """The key of that certificate, not encrypted."""
+    sasl_mechanism: Mechanism | None = None
+    sasl_username: str = ""
+    sasl_password: Reference | None = None
     schema_registry_url: str = ""
     schema_registry_login: Reference | None = None
     """The registry's `user:password`, where it asks for one."""
@@ -223,6 +244,26 @@ class Loaded:
             why = f"cannot be read: {type(cause).__name__}"
             raise self.invalid([((*where, "file"), why)]) from cause
 
+    def security(self) -> Security:
+        """How the bus is reached, with the password that the file refers to.
+
+        Raises:
+            InvalidConfiguration: as `text`, or a file that it names cannot be read.
+        """
+        bus = self.configuration.bus
+        password = self.text(bus.sasl_password, "bus", "sasl_password") if bus.sasl_password else ""
+        found = _security(bus, password, self.base)
+        files = {name: getattr(found, name) for name in ("ca_file", "certificate_file", "key_file")}
+        for name, file in files.items():
+            try:
+                _ = file and file.read_bytes()
+            except OSError as cause:
+                why = f"cannot be read: {type(cause).__name__}"
+                raise self.invalid([(("bus", name), why)]) from cause
+        if bus.sasl_password and not password:
+            raise self.invalid([(("bus", "sasl_password"), "refers to nothing but blanks")])
+        return found
+
     def invalid(self, found: Iterable[tuple[Path_, str]]) -> InvalidConfiguration:
         """The error that names these problems, in place."""
         return InvalidConfiguration(tuple(self.lines.problem(path, why) for path, why in found))
@@ -273,6 +314,7 @@ def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
     given = [name for name in kinds if getattr(adapter, name) is not None]
     if len(given) != 1:
         yield ("adapter",), "names not exactly one of hook, webhook, sql and vault"
+    yield from _check_bus(one.bus)
     yield from _check_url(("inbox", "url"), one.inbox.url)
     positive: tuple[tuple[Path_, float], ...] = (
         (("limits", "at_once"), one.limits.at_once),
@@ -299,6 +341,29 @@ def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
         yield from _check_sql(adapter.sql)
     if adapter.vault:
         yield from _check_vault(adapter.vault)
+
+
+def _check_bus(bus: BusPart) -> Iterator[tuple[Path_, str]]:
+    yield from _check_reference(("bus", "sasl_password"), bus.sasl_password)
+    for name, why in problems_of_reaching(_security(bus, "given" if bus.sasl_password else "")):
+        key: str = getattr(_BUS_NAMES, name)
+        yield tuple(key.split(".")), why
+
+
+def _security(bus: BusPart, password: str, base: Path = Path()) -> Security:
+    def path(written: str | None) -> Path | None:
+        return None if written is None else base / written
+
+    return Security(
+        protocol=bus.security_protocol,
+        ca_file=path(bus.ca_file),
+        certificate_file=path(bus.certificate_file),
+        key_file=path(bus.key_file),
+        mechanism=bus.sasl_mechanism,
+        username=bus.sasl_username,
+        password=password,
+        names=_BUS_NAMES,
+    )
 
 
 def _check_sql(sql: Sql) -> Iterator[tuple[Path_, str]]:

@@ -9,15 +9,14 @@ from pathlib import Path
 import click
 
 from schemas import catalogue
-from schemas.catalogue import SIGHTINGS
+from schemas.catalogue import OWN_EVENTS, SIGHTINGS
 from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.bootstrap import Topics
+from services.bus_uses import deployed
 from services.deploying import asyncapi, json_schemas, strimzi
 from services.deploying.asyncapi import Channel
 from services.monitoring.files import write as write_files
-
-_OWN_EVENTS = ("privacy.request-answered", "privacy.request-refused")
 
 
 @click.group()
@@ -28,27 +27,30 @@ def deploy() -> None:
 @deploy.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 def write(directory: Path) -> None:
-    """Write the topics that the policy at hand needs below a directory.
+    """Write the topics that the policy at hand needs, and their users, below a directory.
 
-    As Strimzi's KafkaTopic, and, with their schemas, as an AsyncAPI document; beside them the JSON Schemas
-    of the files that people write.
+    As Strimzi's KafkaTopic and KafkaUser, and, with their schemas, as an AsyncAPI document; beside them the
+    JSON Schemas of the files that people write.
     """
     chosen = settings.load()
     with bootstrap.root(chosen) as opened:
-        needed = bootstrap.topics(opened.policy())
+        policy = opened.policy()
+    needed, group = bootstrap.topics(policy), chosen.kafka.group
+    log = [*needed.all, *catalogue.watched(f"{group}-watch")]
+    users = deployed(policy, group)
     schemas = load_schemas(*chosen.storage.schemas)
     found = {
-        **strimzi.files([*needed.all, SIGHTINGS]),
+        **strimzi.files(log, users),
         **asyncapi.files(_channels(needed), schemas, version("termijn")),
         **json_schemas.files(),
     }
     write_files(directory, found)
-    click.echo(f"{directory}: {len(found)} files, {len(needed.all) + 1} topics")
+    click.echo(f"{directory}: {len(found)} files, {len(log)} topics, {len(users)} users")
 
 
 def _channels(needed: Topics) -> Iterator[Channel]:
     for topic in needed.business.values():
-        both = topic.schema in _OWN_EVENTS
+        both = topic.schema in OWN_EVENTS
         yield Channel(
             topic=topic,
             actions=("receive", "send") if both else ("receive",),

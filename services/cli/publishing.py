@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -148,8 +149,9 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
         encryption=opened.encryption(policy),
         hold_back=hold_back if bus.is_embedded else None,
     )
-    total = sum(1 for _ in publisher.of_file(events, backfill))
-    bus.ensure(needed.all)
+    written = Counter(message.topic for message in publisher.of_file(events, backfill))
+    total = written.total()
+    bus.ensure(needed.all if wait else [needed.business[name] for name in sorted(written)])
     sent = 0
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from schemas import catalogue
 from services import bootstrap, settings
 from services.bootstrap import Root
+from services.bus import Bus
 from services.cli.forms import show
 from services.topics.brokers import Brokers
 from services.topics.judging import Judgement, in_words, judge
@@ -37,7 +39,7 @@ def check(as_json: bool, strict: bool) -> None:
     Fails when a topic keeps something for longer than is promised, or is not there.
     """
     with bootstrap.root(settings.load()) as opened:
-        judged = _judged(opened, _brokers(opened))
+        judged = _judged(opened, Brokers(admin=_bus(opened).admin))
     columns = ("topic", "promised", "lives", "findings", "remarks", "do")
     show((_row(one) for one in judged), as_json=as_json, title="The log", columns=columns)
     found = sum(1 for one in judged if one.findings)
@@ -54,7 +56,13 @@ def apply(dry_run: bool) -> None:
     """Make the topics that are missing and set what breaks a promise; nothing else is touched."""
     done = "would have" if dry_run else "has"
     with bootstrap.root(settings.load()) as opened:
-        brokers = _brokers(opened)
+        bus = _bus(opened)
+        brokers = Brokers(admin=bus.admin)
+        watched = bus.missing(catalogue.watched(opened.watch))
+        if not dry_run:
+            bus.ensure(watched)
+        for topic in watched:
+            click.echo(f"{topic.name} {done} {topic.partitions} new partitions, for the watch")
         judged = [one for one in _judged(opened, brokers) if one.changes]
         for one in judged:
             topic = one.promise.topic
@@ -65,17 +73,17 @@ def apply(dry_run: bool) -> None:
             made = f"{topic.partitions} new partitions, " if one.found is None else ""
             told = ", ".join(f"{name}={value}" for name, value in one.changes.items())
             click.echo(f"{topic.name} {done} {made}{told}")
-    if not judged:
+    if not judged and not watched:
         click.echo("nothing to do")
 
 
-def _brokers(opened: Root) -> Brokers:
+def _bus(opened: Root) -> Bus:
     bus = opened.bus()
     if bus.is_embedded:
         raise _Unfit(
             "the embedded broker keeps no settings of topics: point KAFKA_BOOTSTRAP_SERVERS at Kafka"
         )
-    return Brokers(admin=bus.admin)
+    return bus
 
 
 def _judged(opened: Root, brokers: Brokers) -> Sequence[Judgement]:

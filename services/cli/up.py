@@ -48,7 +48,10 @@ def up(sample: bool) -> None:
         environment = settings.environment() | {
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
             "TERMIJN_KAFKA_CLUSTER_ID": broker.cluster_id,
+            "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         }
+        for variable in settings.OF_SECURITY:  # the embedded broker knows neither TLS nor users
+            environment.pop(variable, None)
         environment.pop("TERMIJN_METRICS_PORT", None)  # each role has its own
         if sample:
             environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)

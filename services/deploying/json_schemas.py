@@ -47,7 +47,9 @@ def settings_schema() -> dict[str, Any]:
                 "type": "object",
                 "description": (group.__doc__ or "").strip(),
                 "additionalProperties": False,
-                "properties": {one.name: _setting(one) for one in fields(group)},
+                "properties": {
+                    one.name: _setting(one) for one in fields(group) if one.metadata["in_file"]
+                },
             }
             for name, group in GROUPS.items()
         },

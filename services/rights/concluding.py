@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from schemas.catalogue import OWN_EVENTS
 from schemas.events import CloudEvent
 from services.ledger import evidence, journal, tables
 from services.ledger.evidence import Entry
@@ -20,8 +21,7 @@ from services.rights import keys
 from services.rights.report import Refusal, Report
 
 SOURCE = "/termijn/rights"
-_ANSWERED = "privacy.request-answered"
-_REFUSED = "privacy.request-refused"
+_ANSWERED, _REFUSED = OWN_EVENTS
 _AT_ONCE = 500
 _REASONS: dict[Refusal, str] = {
     "never_verified": "the identity of who asked was not verified in time (GDPR 12(6))",

@@ -31,8 +31,8 @@ _CALL_SECONDS = 20.0
 _CONFIGURATION = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker}{listener}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
 log.dirs={data}
@@ -50,7 +50,7 @@ log.cleaner.dedupe.buffer.size=16777216
 log.segment.delete.delay.ms=1000
 num.io.threads=4
 num.network.threads=2
-"""
+{further}"""
 
 
 class KafkaCluster:
@@ -121,8 +121,12 @@ class KafkaCluster:
 class KafkaBroker(KafkaCluster):
     """A broker of our own; it keeps its port and its data over `kill` and `start`."""
 
-    def __init__(self, directory: Path, *, heap: str = "512m") -> None:
+    def __init__(
+        self, directory: Path, *, heap: str = "512m", listener: str = "", further: str = ""
+    ) -> None:
         """Format a data directory with a new cluster id; `start` starts the broker.
+
+        `listener` is one more, as NAME://host:port, and `further` lines are added to its settings.
 
         Raises:
             ServerMissing: no Java, or no jars.
@@ -136,7 +140,13 @@ class KafkaBroker(KafkaCluster):
         self.data = directory / "data"
         self._configuration = directory / "broker.properties"
         self._configuration.write_text(
-            _CONFIGURATION.format(broker=broker, controller=controller, data=self.data)
+            _CONFIGURATION.format(
+                broker=broker,
+                controller=controller,
+                data=self.data,
+                listener=f",{listener}" if listener else "",
+                further=further,
+            )
         )
         self._java = [
             java,

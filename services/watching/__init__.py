@@ -1,1 +1,4 @@
-"""The watch: what is out at each system right now, how fast it answers, and what it refuses. Pure."""
+"""The watch: what is out at each system right now, how fast it answers, and what it refuses.
+
+Pure, but for the files that `credentials` reads.
+"""

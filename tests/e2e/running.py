@@ -38,6 +38,8 @@ class Running:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         """Where a role serves its metrics, if a test has to know."""
+        self.own: dict[str, Mapping[str, str]] = {}
+        """What a process gets in its environment besides, by its name; a command is `run`."""
 
     def setting(self, name: str, value: str) -> None:
         """Set a variable of what is started from now on."""
@@ -51,7 +53,7 @@ class Running:
         """Run one command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "services.cli", *arguments],
-            env=self._environment,
+            env={**self._environment, **self.own.get("run", {})},
             capture_output=True,
             text=True,
             timeout=300,
@@ -74,7 +76,11 @@ class Running:
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "services.cli", *arguments],
-                env={**self._environment, "TERMIJN_METRICS_PORT": str(self.ports.get(name, 0))},
+                env={
+                    **self._environment,
+                    **self.own.get(name, {}),
+                    "TERMIJN_METRICS_PORT": str(self.ports.get(name, 0)),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -190,3 +190,48 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     """With the line."""
     [problem] = problems(tmp_path, dedent("system: crm\nbus: [\n"))
     assert problem.startswith("3: : is not YAML")
+
+
+SCRAM = """\
+  security_protocol: SASL_SSL
+  sasl_mechanism: SCRAM-SHA-512
+  sasl_username: termijn-agent-crm
+"""
+
+
+def test_the_bus_is_reached_as_the_file_says(tmp_path: Path) -> None:
+    """Paths are relative to it; the password stands elsewhere, and is shown nowhere."""
+    (tmp_path / "ca.pem").write_text("-", "utf-8")
+    text = FILE.replace(
+        "kafka:9092\n",
+        f"kafka:9092\n{SCRAM}  sasl_password: {{env: CRM_PASSWORD}}\n  ca_file: ca.pem\n",
+    )
+    found = load(written(tmp_path, text), {"CRM_PASSWORD": "geheim"}).security()
+    assert (found.protocol, found.mechanism) == ("SASL_SSL", "SCRAM-SHA-512")
+    assert (found.username, found.password) == ("termijn-agent-crm", "geheim")
+    assert found.ca_file == tmp_path / "ca.pem"
+    assert "geheim" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (SCRAM, "bus.sasl_password: is missing: SASL_SSL needs it"),
+        (
+            "  sasl_password: {env: A, file: b}\n" + SCRAM,
+            "bus.sasl_password: names not exactly one of env and file",
+        ),
+        (
+            "  ca_file: ca.pem\n",
+            "bus.ca_file: is given, and PLAINTEXT uses none: SSL and SASL_SSL do",
+        ),
+        (
+            "  sasl_password: geheim\n" + SCRAM,
+            "bus.sasl_password: Input should be a dictionary or an instance of Reference",
+        ),
+    ],
+)
+def test_what_the_bus_lacks_is_named_in_place(tmp_path: Path, more: str, problem: str) -> None:
+    """Nothing starts; a password in the file itself is refused and not repeated."""
+    said = problems(tmp_path, FILE.replace("kafka:9092\n", f"kafka:9092\n{more}"))
+    assert [one.partition(": ")[2] for one in said] == [problem]

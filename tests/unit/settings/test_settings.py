@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services import settings
-from services.settings import BadSetting, load, shown
+from services.settings import BadSetting, load, security, shown
 
 
 @pytest.fixture
@@ -158,6 +158,86 @@ def test_a_secret_is_never_shown(file: Path) -> None:
         assert one.value == "(set)"
 
 
+SECURED = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_SASL_USERNAME": "termijn-tagger",
+}
+
+
+def test_a_password_of_the_bus_comes_from_its_file(tmp_path: Path) -> None:
+    """Without the line's end that editors leave; it is shown nowhere."""
+    file = tmp_path / "password"
+    file.write_text("geheim\n", "utf-8")
+    environment = {**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}
+    found = security(load(environment).kafka)
+    assert (found.username, found.password) == ("termijn-tagger", "geheim")
+    assert "geheim" not in repr(found)
+
+
+def test_a_password_of_the_bus_in_the_environment_is_never_shown() -> None:
+    """Not listed, and not in what a debugger prints."""
+    environment = {**SECURED, "KAFKA_SASL_PASSWORD": "geheim"}
+    found = load(environment)
+    assert security(found.kafka).password == "geheim"
+    assert "geheim" not in repr(found)
+    [one] = [one for one in shown(environment) if one.variable == "KAFKA_SASL_PASSWORD"]
+    assert one.value == "(set)"
+
+
+def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> None:
+    """That file is shown to whoever asks what is set; its text is not repeated."""
+    with pytest.raises(
+        BadSetting, match=r"kafka\.sasl_password: is no setting of a file"
+    ) as refused:
+        load(written(file, '[kafka]\nsasl_password = "geheim"\n'))
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        (SECURED, "kafka: KAFKA_SASL_PASSWORD_FILE: is missing: SASL_SSL needs it"),
+        (
+            {**SECURED, "KAFKA_SASL_PASSWORD_FILE": "/none"},
+            "kafka: KAFKA_SASL_PASSWORD_FILE: /none cannot be read: FileNotFoundError",
+        ),
+        (
+            {**SECURED, "KAFKA_SASL_PASSWORD": "x", "KAFKA_SASL_PASSWORD_FILE": "/none"},
+            "kafka: KAFKA_SASL_PASSWORD_FILE: is given, and KAFKA_SASL_PASSWORD too: which is it?",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_FILE": "/none"},
+            "kafka: KAFKA_SSL_CA_FILE: /none cannot be read: FileNotFoundError",
+        ),
+    ],
+    ids=["no password", "no file", "two", "no authority"],
+)
+def test_what_the_bus_lacks_is_named_in_one_line(environment: dict[str, str], said: str) -> None:
+    """The variable, and what is wrong with it."""
+    with pytest.raises(BadSetting) as refused:
+        security(load(environment).kafka)
+    assert str(refused.value) == said
+
+
+def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
+    """A secret that was never written."""
+    file = tmp_path / "password"
+    file.write_text("\n", "utf-8")
+    with pytest.raises(BadSetting, match="is empty"):
+        security(load({**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}).kafka)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("KAFKA_SECURITY_PROTOCOL", "TLS"), ("KAFKA_SASL_MECHANISM", "GSSAPI")],
+)
+def test_a_way_to_the_bus_that_is_not_known_is_refused(variable: str, value: str) -> None:
+    """A slip of the pen does not leave it in the clear."""
+    with pytest.raises(BadSetting, match="is not one of"):
+        load({variable: value})
+
+
 def test_a_setting_tells_where_it_came_from(file: Path) -> None:
     """A variable, the file, or nowhere."""
     environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM="20")
@@ -170,7 +250,7 @@ def test_a_setting_tells_where_it_came_from(file: Path) -> None:
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
     """No two read the same; all are explained."""
     found = list(shown({}))
-    assert len({one.variable for one in found}) == len(found) == 34
+    assert len({one.variable for one in found}) == len(found) == 42
     assert all(one.meaning.endswith(".") for one in found)
 
 

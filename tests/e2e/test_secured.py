@@ -1,0 +1,198 @@
+"""Over TLS, with a user for each process and the rules that Strimzi's users are written from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_urlsafe
+
+import pytest
+import yaml
+
+from schemas.catalogue import commands
+from services.agent import configuration
+from services.bus import Bus, OutMessage, Undelivered
+from services.bus_security import Security
+from services.bus_uses import deployed
+from services.policy.loader import load
+from services.servers.processes import free_ports
+from services.servers.secured import SecuredBroker
+from tests.conftest import skips_without_server
+from tests.e2e.running import Running, business_event, write_events
+
+HOOK = Path(configuration.__file__).parent / "examples" / "hook"
+ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights", "watch")
+AGENT = "termijn-agent-orders"
+ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}
+
+
+class Secured(Running):
+    """A deployment in which nobody reaches the bus without a user of its own."""
+
+    def __init__(self, directory: Path, broker: SecuredBroker, ledger_url: str) -> None:
+        super().__init__(
+            directory,
+            broker.clients,
+            ledger_url,
+            KAFKA_SECURITY_PROTOCOL="SASL_SSL",
+            KAFKA_SSL_CA_FILE=str(broker.ca_file),
+            KAFKA_SASL_MECHANISM="SCRAM-SHA-512",
+        )
+        self.broker = broker
+        users = {f"termijn-{name}" for name in (*ROLES, "publisher", "operator")} | {AGENT}
+        self.users = [one for one in deployed(load(), "termijn") if one.user in users]
+        self.passwords = {one.user: token_urlsafe() for one in self.users}
+        for role in ROLES:
+            self.own[role] = self.login(f"termijn-{role}")
+
+    def login(self, user: str, password: str | None = None) -> dict[str, str]:
+        """The settings of a user, whose password is in a file."""
+        file = self.directory / f"{user}.password"
+        file.write_text(self.passwords[user] if password is None else password, "utf-8")
+        return {"KAFKA_SASL_USERNAME": user, "KAFKA_SASL_PASSWORD_FILE": str(file)}
+
+    def runs_as(self, user: str, password: str | None = None) -> None:
+        """As whom commands are run from now on."""
+        self.own["run"] = self.login(user, password)
+
+    def security(self, user: str) -> Security:
+        """How a user reaches the bus."""
+        return Security(
+            protocol="SASL_SSL",
+            ca_file=self.broker.ca_file,
+            mechanism="SCRAM-SHA-512",
+            username=user,
+            password=self.passwords[user],
+        )
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """A broker for this module alone."""
+    with skips_without_server():
+        made = SecuredBroker(tmp_path_factory.mktemp("kafka"), datetime.now(UTC))
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def secured(
+    broker: SecuredBroker, postgres: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Secured]:
+    """Users with their rules, the topics that the operator made, and no role yet."""
+    made = Secured(tmp_path_factory.mktemp("secured"), broker, postgres())
+    for one in made.users:
+        broker.has_user(one.user, made.passwords[one.user])
+        broker.allows(one.user, one.rights)
+    made.runs_as("termijn-operator")
+    for arguments in (("ledger", "migrate"), ("topics", "apply"), ("keys", "make")):
+        done = made.run(*arguments)
+        assert done.returncode == 0, done.stderr
+    yield made
+    made.end_all()
+
+
+def agent_of_orders(secured: Secured, letters: Path) -> str:
+    """The file of the agent beside the order platform, whose keys are trusted."""
+    keys = secured.data / "keys"
+    for arguments in (("make", "orders"), ("trust", "orders", str(keys / "orders.jwks"))):
+        done = secured.run("keys", *arguments)
+        assert done.returncode == 0, done.stderr
+    shutil.copytree(HOOK, secured.directory / "agent")
+    document = yaml.safe_load((HOOK / "agent.yaml").read_text("utf-8"))
+    document |= {"system": "orders", "keys": str(keys)}
+    document["bus"] = {
+        "bootstrap_servers": secured.bootstrap,
+        "security_protocol": "SASL_SSL",
+        "ca_file": str(secured.broker.ca_file),
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_username": AGENT,
+        "sasl_password": {"file": secured.login(AGENT)["KAFKA_SASL_PASSWORD_FILE"]},
+    }
+    document["adapter"]["hook"]["command"][0] = sys.executable
+    path = secured.directory / "agent" / "agent.yaml"
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    letters.mkdir()
+    (letters / "O1.txt").write_text("CANARY O1", "utf-8")
+    return str(path)
+
+
+def watched(port: int) -> int | None:
+    """How many answers of the order platform the watch has seen."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/systems/orders", timeout=5) as answer:
+            a_second: float = json.loads(answer.read())["systems"]["orders"]["answers_per_second"]
+    except (urllib.error.URLError, ConnectionError, KeyError):
+        return None
+    return round(a_second * 300)
+
+
+def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: Secured) -> None:
+    """Placed in 2020, due since 2022: through every role and an agent, and the watch sees both answers."""
+    letters = secured.directory / "letters"
+    path = agent_of_orders(secured, letters)
+    secured.own["agent"] = {"LETTERS": str(letters)}
+    [secured.ports["watch"]] = free_ports(1)
+    secured.start(*ROLES)
+    secured.start("agent", options=("--config", path))
+    secured.runs_as("termijn-publisher")
+    order = business_event(
+        "order-1",
+        "orders.order-placed",
+        "2020-03-15T13:00:00Z",
+        **ORDER,
+        order_id="O1",
+        consumer_id="K1",
+    )
+    done = secured.run("publish", str(write_events(secured.directory / "e.jsonl", [order])))
+    assert done.returncode == 0, done.stderr
+    secured.until(
+        "the erasure is proven, and watched",
+        lambda: (
+            secured.count("command", "system = 'orders' AND state = 'erased'") == 1
+            and watched(secured.ports["watch"]) == 2
+        ),
+    )
+    assert list(letters.iterdir()) == []
+    assert all(process.poll() is None for process in secured.processes.values())
+    said = "".join(secured.log(name) for name in secured.processes)
+    assert not [one for one in secured.passwords.values() if one in said]
+    secured.end_all()
+
+
+def test_a_publisher_cannot_command(secured: Secured) -> None:
+    """Not even unsigned commands, which agents would park, get onto the bus."""
+    bus = Bus(secured.bootstrap, security=secured.security("termijn-publisher"))
+    message = OutMessage(topic=commands("crm").name, key=b"customer:C1", value=b"erase")
+    with pytest.raises(Undelivered, match="uthorization failed"):
+        bus.sender().send([message])
+
+
+def test_a_wrong_password_is_one_line_that_names_its_setting(secured: Secured) -> None:
+    """Nobody waits for a user that will never be let in, and the password is not repeated."""
+    secured.runs_as("termijn-publisher", "mistaken")
+    done = secured.run("publish", str(write_events(secured.directory / "none.jsonl", [])))
+    assert done.returncode == 1
+    assert done.stderr == (
+        "termijn: reach the bus: the brokers refuse user 'termijn-publisher' (SCRAM-SHA-512):"
+        " mend KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE\n"
+    )
+
+
+def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) -> None:
+    """It ends, and makes nothing."""
+    secured.own["recorder"] = secured.login("termijn-publisher")
+    secured.start("recorder")
+    process = secured.processes.pop("recorder")
+    assert process.wait(30) == 1
+    assert secured.log("recorder").splitlines()[-1] == (
+        "termijn: find topic retention.dead-letters.v1: it is not there, or may not be seen,"
+        " and may not be made by this user"
+    )

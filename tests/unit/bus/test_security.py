@@ -1,0 +1,167 @@
+"""How the bus is reached: in librdkafka's words and in Faust's, and what is missing is named."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+from faust.types.auth import AuthProtocol, SASLMechanism
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.bus_security import (
+    MECHANISMS,
+    PROTOCOLS,
+    Security,
+    explained,
+    in_the_clear,
+    librdkafka,
+    problems,
+)
+from services.watching.credentials import credentials
+
+SCRAM = Security(
+    protocol="SASL_SSL", mechanism="SCRAM-SHA-512", username="termijn-tagger", password="geheim"
+)
+TLS = Security(
+    protocol="SSL",
+    ca_file=Path("/ca.pem"),
+    certificate_file=Path("/me.pem"),
+    key_file=Path("/me.key"),
+)
+
+
+def test_in_the_clear_nothing_is_set() -> None:
+    """As it has always been, and as the embedded broker needs it."""
+    assert librdkafka(Security()) == {}
+    assert credentials(Security()) is None
+
+
+def test_a_user_over_tls_for_librdkafka() -> None:
+    """The broker's certificate and name are verified."""
+    assert librdkafka(SCRAM) == {
+        "security.protocol": "SASL_SSL",
+        "enable.ssl.certificate.verification": True,
+        "ssl.endpoint.identification.algorithm": "https",
+        "sasl.mechanisms": "SCRAM-SHA-512",
+        "sasl.username": "termijn-tagger",
+        "sasl.password": "geheim",
+    }
+
+
+def test_a_certificate_for_librdkafka() -> None:
+    """Its files, and no user."""
+    assert librdkafka(TLS) == {
+        "security.protocol": "SSL",
+        "enable.ssl.certificate.verification": True,
+        "ssl.endpoint.identification.algorithm": "https",
+        "ssl.ca.location": "/ca.pem",
+        "ssl.certificate.location": "/me.pem",
+        "ssl.key.location": "/me.key",
+    }
+
+
+def test_a_user_over_tls_for_faust() -> None:
+    """Who has no certificate of the broker's name is refused."""
+    found = credentials(SCRAM)
+    assert found is not None
+    assert found.protocol is AuthProtocol.SASL_SSL
+    assert found.mechanism is SASLMechanism.SCRAM_SHA_512  # type: ignore[attr-defined]  # its own
+    context: ssl.SSLContext = found.ssl_context  # type: ignore[attr-defined]  # likewise
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert "geheim" not in repr(found)
+
+
+def test_a_user_without_tls_for_faust() -> None:
+    """No context means no TLS to Faust."""
+    bare = Security(
+        protocol="SASL_PLAINTEXT", mechanism="PLAIN", username="termijn-tagger", password="geheim"
+    )
+    found = credentials(bare)
+    assert found is not None
+    assert found.protocol is AuthProtocol.SASL_PLAINTEXT
+
+
+@pytest.mark.parametrize(
+    ("security", "missing"),
+    [
+        (Security(), []),
+        (SCRAM, []),
+        (TLS, []),
+        (Security(protocol="SASL_SSL"), ["mechanism", "username", "password"]),
+        (Security(username="termijn-tagger", password="geheim"), ["username", "password"]),
+        (Security(ca_file=Path("/ca.pem")), ["ca_file"]),
+        (Security(protocol="SSL", certificate_file=Path("/me.pem")), ["key_file"]),
+        (Security(protocol="SSL", key_file=Path("/me.key")), ["certificate_file"]),
+        (Security(protocol="SSL", username="termijn-tagger"), ["username"]),
+    ],
+)
+def test_what_is_missing_or_given_in_vain_is_named(security: Security, missing: list[str]) -> None:
+    """Whoever gives a password to a bus in the clear thinks that it protects something."""
+    assert [name for name, _ in problems(security)] == missing
+
+
+@given(
+    st.sampled_from(PROTOCOLS),
+    st.sampled_from((None, *MECHANISMS)),
+    st.lists(st.sampled_from(["auth", "Authentication failed", "SSL handshake failed", ""])),
+)
+def test_a_password_is_never_told(protocol: str, mechanism: str | None, said: list[str]) -> None:
+    """Neither shown, nor in what is found wrong."""
+    one = Security(
+        protocol=protocol,  # type: ignore[arg-type]  # one of them
+        mechanism=mechanism,  # type: ignore[arg-type]  # likewise
+        username="termijn-tagger",
+        password="geheim",
+    )
+    told = [repr(one), one.who, str(list(problems(one))), str(explained(one, said))]
+    assert not [text for text in told if "geheim" in text]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            "SASL authentication error: Authentication failed during authentication due to invalid",
+            "the brokers refuse user 'termijn-tagger' (SCRAM-SHA-512): mend KAFKA_SASL_USERNAME or"
+            " KAFKA_SASL_PASSWORD_FILE",
+        ),
+        (
+            "SASL SCRAM-SHA-512 mechanism handshake failed: Broker: Unsupported SASL mechanism",
+            "the brokers do not offer SCRAM-SHA-512: mend KAFKA_SASL_MECHANISM",
+        ),
+        (
+            "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed",
+            "the brokers' certificate is not vouched for, or is another's: mend KAFKA_SSL_CA_FILE"
+            " or KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        (
+            "SSL handshake failed: error:0A0000F4:SSL routines::unexpected message",
+            "TLS with the brokers fails: mend KAFKA_SECURITY_PROTOCOL or"
+            " KAFKA_SSL_CERTIFICATE_FILE",
+        ),
+    ],
+)
+def test_what_never_will_work_names_its_settings(said: str, why: str) -> None:
+    """As librdkafka reports it, also when it says something else after it."""
+    assert explained(SCRAM, [said, "1/1 brokers are down"]) == why
+
+
+def test_a_silent_broker_is_no_matter_of_ours() -> None:
+    """It may be away."""
+    assert explained(SCRAM, ["Connect to ipv4#127.0.0.1:1 failed: Connection refused"]) is None
+
+
+@pytest.mark.parametrize(
+    ("servers", "elsewhere"),
+    [
+        ("127.0.0.1:9092,localhost:9093,[::1]:9094", []),
+        ("kafka-1:9092, 127.0.0.1:9092", ["kafka-1:9092"]),
+        ("10.0.0.7:9092", ["10.0.0.7:9092"]),
+    ],
+)
+def test_addresses_of_other_machines_are_told_apart(servers: str, elsewhere: list[str]) -> None:
+    """What goes to them in the clear can be read on the way."""
+    assert in_the_clear(servers) == elsewhere

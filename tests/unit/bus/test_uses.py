@@ -1,0 +1,96 @@
+"""Who does what on the bus: nobody may do more than the way of the data asks of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.bus_uses import Right, Use, deployed, of_agent, uses
+from services.policy.loader import load
+
+POLICY = load()
+USERS = {one.user: one for one in deployed(POLICY, "termijn")}
+
+
+def who(operation: str, topic: str) -> set[str]:
+    """The users that may do this with a topic."""
+    wanted = ("topic", topic, operation)
+    return {
+        user
+        for user, use in USERS.items()
+        if wanted in {(one.kind, one.name, one.operation) for one in use.rights}
+    }
+
+
+def test_only_the_deleter_commands() -> None:
+    """Neither an operator nor a publisher does."""
+    assert who("Write", "retention.commands.crm.v1") == {"termijn-deleter"}
+
+
+def test_a_system_is_told_and_watched_only() -> None:
+    """Other systems do not see whom a system is told about."""
+    assert who("Read", "retention.commands.crm.v1") == {"termijn-agent-crm", "termijn-watch"}
+
+
+def test_a_system_answers_for_itself() -> None:
+    """An operator puts back what was parked, and that is signed."""
+    found = who("Write", "retention.acks.crm.v1")
+    assert found == {"termijn-agent-crm", "termijn-operator"}
+
+
+def test_orders_are_told_by_publishers_and_read_by_the_tagger() -> None:
+    """Bodies go no further."""
+    assert who("Read", "orders.order-placed.v1") == {"termijn-tagger"}
+    assert who("Write", "orders.order-placed.v1") == {"termijn-publisher", "termijn-operator"}
+
+
+def test_termijns_own_events_are_told_by_no_publisher() -> None:
+    """Who is answered is decided by the ledger."""
+    found = who("Write", "privacy.request-answered.v1")
+    assert found == {"termijn-rights", "termijn-operator"}
+
+
+def test_operators_make_topics_and_roles_do_not() -> None:
+    """What is not there is a mistake that a role should tell."""
+    assert who("Create", "retention.tagged.v1") == {"termijn-operator"}
+    assert who("AlterConfigs", "retention.tagged.v1") == {"termijn-operator"}
+
+
+def test_operators_read_no_message() -> None:
+    """They look after the bus, not into it."""
+    assert not [one for one in USERS["termijn-operator"].rights if one.operation == "Read"]
+
+
+def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
+    """The deleter and the rights: whether all is recorded."""
+    assert who("Describe", "orders.order-placed.v1") == {
+        "termijn-tagger",
+        "termijn-deleter",
+        "termijn-rights",
+        "termijn-publisher",
+        "termijn-operator",
+    }
+
+
+@pytest.mark.parametrize("use", USERS.values(), ids=USERS)
+def test_a_group_is_its_users_own(use: Use) -> None:
+    """Nobody takes over the part of another."""
+    groups = {one.name for one in use.rights if one.kind == "group"}
+    assert groups <= {use.user}
+    assert bool(groups) == bool(use.reads)
+
+
+def test_a_prefix_of_groups_is_one_of_users() -> None:
+    """Two Termijns on one cluster are apart."""
+    night = uses(POLICY, "night")["tagger"]
+    assert (night.user, night.groups) == ("night-tagger", ("night-tagger",))
+    assert of_agent("crm", "night-agent").user == "night-agent-crm"
+
+
+def test_what_is_read_and_written_is_allowed_once() -> None:
+    """The watch reads back what it has seen."""
+    found = [one for one in USERS["termijn-watch"].rights if one.name == "retention.sightings.v1"]
+    assert found == [
+        Right(kind="topic", name="retention.sightings.v1", operation="Describe"),
+        Right(kind="topic", name="retention.sightings.v1", operation="Read"),
+        Right(kind="topic", name="retention.sightings.v1", operation="Write"),
+    ]

@@ -1,0 +1,116 @@
+"""Strimzi's users: each may do what the table says, and as Strimzi's own CRD wants them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+
+from schemas import catalogue
+from services.cli.main import termijn
+from services.deploying import strimzi
+from tests.unit.deploying.crds import validator_of
+
+ROOT = Path(__file__).parents[3]
+WRITTEN = (ROOT / "deploy" / strimzi.USERS).read_text("utf-8")
+USERS: dict[str, dict[str, Any]] = {
+    one["metadata"]["name"]: one for one in yaml.safe_load_all(WRITTEN)
+}
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    """What Strimzi's CRD says of a user."""
+    return validator_of("kafkauser")
+
+
+def rules(user: str) -> dict[tuple[str, str], list[str]]:
+    """What a user may do, by thing."""
+    return {
+        (one["resource"]["type"], one["resource"].get("name", "")): one["operations"]
+        for one in USERS[user]["spec"]["authorization"]["acls"]
+    }
+
+
+def test_the_file_is_what_is_written_from_the_table(tmp_path: Path) -> None:
+    """`termijn deploy write deploy` brings it up to date."""
+    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert done.exit_code == 0
+    assert (tmp_path / strimzi.USERS).read_text("utf-8") == WRITTEN
+
+
+def test_a_topic_that_is_renamed_in_code_only_is_caught(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else its users would be refused where it runs."""
+    renamed = replace(catalogue.SIGHTINGS, name="retention.sightings.v2")
+    monkeypatch.setattr(catalogue, "SIGHTINGS", renamed)
+    CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert (tmp_path / strimzi.USERS).read_text("utf-8") != WRITTEN
+
+
+def test_there_is_a_user_for_each_role_and_each_system() -> None:
+    """Six roles, publishers, operators, and the agents of sixteen systems; none for the samples."""
+    agents = [name for name in USERS if name.startswith("termijn-agent-")]
+    assert len(agents) == 16
+    assert USERS.keys() - set(agents) == {
+        "termijn-tagger",
+        "termijn-recorder",
+        "termijn-deleter",
+        "termijn-acknowledgements",
+        "termijn-rights",
+        "termijn-watch",
+        "termijn-publisher",
+        "termijn-operator",
+    }
+
+
+def test_a_recorder_reads_two_topics_and_has_a_group() -> None:
+    """It writes nothing on the bus."""
+    assert rules("termijn-recorder") == {
+        ("group", "termijn-recorder"): ["Describe", "Read"],
+        ("topic", "retention.dead-letters.v1"): ["Describe", "Read"],
+        ("topic", "retention.tagged.v1"): ["Describe", "Read"],
+    }
+
+
+def test_an_agent_reads_its_own_commands_and_answers_them() -> None:
+    """Nobody else's."""
+    assert rules("termijn-agent-crm") == {
+        ("group", "termijn-agent-crm"): ["Describe", "Read"],
+        ("topic", "retention.acks.crm.v1"): ["Describe", "Write"],
+        ("topic", "retention.commands.crm.v1"): ["Describe", "Read"],
+    }
+
+
+def test_strimzis_crd_accepts_each_user(validator: Draft202012Validator) -> None:
+    """The schema that Strimzi 0.45.0 makes from its own model."""
+    bare = [{**one, "metadata": {}} for one in USERS.values()]
+    assert [error.message for one in bare for error in validator.iter_errors(one)] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"operations": ["Peek"]},
+        {"resource": {"type": "table", "name": "x"}},
+        {"resource": {"type": "topic", "name": "x", "patternType": "regex"}},
+        {"operation_s": ["Read"]},
+    ],
+    ids=str,
+)
+def test_strimzis_crd_refuses_what_is_wrong(
+    validator: Draft202012Validator, wrong: dict[str, Any]
+) -> None:
+    """So that accepting says something."""
+    document = {**USERS["termijn-recorder"], "metadata": {}}
+    rule = {**document["spec"]["authorization"]["acls"][0], **wrong}
+    authorization = {"type": "simple", "acls": [rule]}
+    assert not validator.is_valid(
+        {**document, "spec": {**document["spec"], "authorization": authorization}}
+    )
