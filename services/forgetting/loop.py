@@ -82,6 +82,7 @@ class Forgetting:
             return forget(connection, pages, terms, self.remains)
 
         counts = self.ledger.write(work)
-        self._rest.earned = False
-        self.observer.forgotten(counts)
+        if counts:  # else another deleter was faster
+            self._rest.earned = False
+            self.observer.forgotten(counts)
         return sum(counts.values())
