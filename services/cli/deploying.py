@@ -14,7 +14,7 @@ from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.bootstrap import Topics
 from services.bus_uses import deployed
-from services.deploying import asyncapi, json_schemas, strimzi
+from services.deploying import asyncapi, json_schemas, kubernetes, strimzi
 from services.deploying.asyncapi import Channel
 from services.monitoring.files import write as write_files
 
@@ -30,7 +30,7 @@ def write(directory: Path) -> None:
     """Write the topics that the policy at hand needs, and their users, below a directory.
 
     As Strimzi's KafkaTopic and KafkaUser, and, with their schemas, as an AsyncAPI document; beside them the
-    JSON Schemas of the files that people write.
+    JSON Schemas of the files that people write, and manifests for Kubernetes.
     """
     chosen = settings.load()
     with bootstrap.root(chosen) as opened:
@@ -43,6 +43,7 @@ def write(directory: Path) -> None:
         **strimzi.files(log, users),
         **asyncapi.files(_channels(needed), schemas, version("termijn")),
         **json_schemas.files(),
+        **kubernetes.files(version("termijn"), group, policy.systems),
     }
     write_files(directory, found)
     click.echo(f"{directory}: {len(found)} files, {len(log)} topics, {len(users)} users")

@@ -13,7 +13,7 @@ import click
 from services import bootstrap, settings
 from services.bootstrap import now
 from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
-from services.vault import references
+from services.vault import references, remains
 from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.keyring import Key, Keyring, NotAKey, parse
 
@@ -57,7 +57,8 @@ def list_(as_json: bool) -> None:
 def make(owner: str, encryption: bool) -> None:
     """Make the keys of OWNER (the deleter unless named) where there are none.
 
-    The deleter's come with evidence.key, under which the evidence is kept: every deleter needs the same.
+    The deleter's come with evidence.key, under which the evidence is kept, and remains.key, under which lies
+    what remains of the forgotten: every deleter needs the same two, every recorder the second.
     OWNER.private.jwks stays here; OWNER.jwks is what the others get. A system's team makes its own so,
     with the system's name.
     """
@@ -67,6 +68,7 @@ def make(owner: str, encryption: bool) -> None:
         ring = directory.add_encryption(owner)
     if owner == DELETER:
         references.read_or_make(directory.path)
+        remains.read_or_make(directory.path)
     for key in ring:
         click.echo(f"{owner}: {key.key_id} ({key.use})")
     click.echo(f"hand out {directory.public(owner).path}")

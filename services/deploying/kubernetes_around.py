@@ -1,0 +1,128 @@
+"""What stands around the roles in a cluster: disruption, network, scaling, metrics. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.deploying.kubernetes_roles import (
+    BROKERS,
+    DATABASE,
+    MONITORING,
+    NAMES,
+    REGISTRY,
+    Role,
+    labels,
+)
+from services.deploying.strimzi import CLUSTER
+from services.metrics import PORTS
+
+
+def budget(role: Role) -> dict[str, Any]:
+    """Never more than one process of a role is taken away on purpose."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": role.name},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels(role.name)}},
+    }
+
+
+def deny_all() -> dict[str, Any]:
+    """What no other policy allows is not allowed."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "termijn-nothing-else"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "termijn"}},
+            "policyTypes": ["Ingress", "Egress"],
+        },
+    }
+
+
+def reach(role: Role) -> dict[str, Any]:
+    """What a role may reach, and who may ask how it fares."""
+    policy = reach_ports(role.name, [REGISTRY, *([DATABASE] if role.database else [])])
+    brokers = {
+        "to": [{"podSelector": {"matchLabels": {"strimzi.io/cluster": CLUSTER}}}],
+        "ports": [{"protocol": "TCP", "port": BROKERS}],
+    }
+    policy["spec"]["egress"].append(brokers)
+    policy["spec"]["policyTypes"].append("Ingress")
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": MONITORING}}}
+    ports = [{"protocol": "TCP", "port": PORTS[role.name]}]
+    policy["spec"]["ingress"] = [{"from": [prometheus], "ports": ports}]
+    return policy
+
+
+def reach_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
+    """Names are looked up, and these ports reached, wherever they are: an overlay says where."""
+    names = [{"protocol": one, "port": NAMES} for one in ("UDP", "TCP")]
+    reached = [{"protocol": "TCP", "port": port} for port in sorted(ports)]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "podSelector": {"matchLabels": labels(name)},
+            "policyTypes": ["Egress"],
+            "egress": [{"ports": names}, {"ports": reached}],
+        },
+    }
+
+
+def scaling(role: Role) -> dict[str, Any]:
+    """By what Prometheus says is to be done: positions are in the ledger, and not in Kafka."""
+    query, each = role.scaled_by or ("", 1)
+    address = f"http://prometheus-operated.{MONITORING}.svc:9090"
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": role.name},
+        "spec": {
+            "scaleTargetRef": {"name": role.name},
+            "minReplicaCount": 2,
+            "maxReplicaCount": role.most,
+            "cooldownPeriod": 300,
+            "fallback": {"failureThreshold": 3, "replicas": 2},
+            "triggers": [
+                {
+                    "type": "prometheus",
+                    "metadata": {
+                        "serverAddress": address,
+                        "query": query,
+                        "threshold": str(each),
+                    },
+                }
+            ],
+        },
+    }
+
+
+def pod_monitor() -> dict[str, Any]:
+    """Every role, under the job's name by which the alerts go."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": {"name": "termijn"},
+        "spec": {
+            "selector": {"matchLabels": {"app.kubernetes.io/name": "termijn"}},
+            "podMetricsEndpoints": [
+                {
+                    "port": "metrics",
+                    "path": "/metrics",
+                    "interval": "15s",
+                    "relabelings": [
+                        {
+                            "sourceLabels": [
+                                "__meta_kubernetes_pod_label_app_kubernetes_io_component"
+                            ],
+                            "targetLabel": "job",
+                            "replacement": "termijn-$1",
+                        }
+                    ],
+                }
+            ],
+        },
+    }

@@ -1,0 +1,173 @@
+"""deploy/kubernetes: built by Kustomize, valid by Kubernetes' own schemas, and as the code is."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from services.cli.main import termijn
+from services.deploying.kubernetes_roles import ROLES
+from services.metrics import CATALOGUE, PORTS
+from services.settings import shown
+from tests.unit.deploying.crds import strict
+from tests.unit.deploying.needed import ROOT, cached
+
+DEPLOY = ROOT / "deploy"
+EXAMPLE = DEPLOY / "kubernetes" / "overlays" / "example"
+KUBERNETES = "1.37"
+CRDS = "keda-v2.17.2-operator-v0.85.0"
+CUSTOM = {
+    "ScaledObject": ("scaledobjects.yaml", "v1alpha1"),
+    "PodMonitor": ("podmonitors.yaml", "v1"),
+}
+
+
+@pytest.fixture(scope="module")
+def built() -> list[dict[str, Any]]:
+    """What `kubectl apply --kustomize` would send: the example, built by Kustomize 5.8.1."""
+    kustomize = cached("kustomize", "v5.8.1", "kustomize")
+    done = subprocess.run(
+        [kustomize, "build", EXAMPLE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(built: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    """By name."""
+    return {one["metadata"]["name"]: one for one in built if one["kind"] == kind}
+
+
+def container(document: dict[str, Any]) -> dict[str, Any]:
+    """The one container of a Deployment or a Job."""
+    [found] = document["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def test_the_files_are_what_is_written_from_the_code(tmp_path: Path) -> None:
+    """`termijn deploy write deploy` brings them up to date, and no other lies among them."""
+    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert done.exit_code == 0
+    for part in ("base", "components"):
+        assert read(DEPLOY / "kubernetes" / part) == read(tmp_path / "kubernetes" / part)
+
+
+def read(directory: Path) -> dict[Path, str]:
+    """Every file below a directory."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory): path.read_text("utf-8") for path in files}
+
+
+def test_every_manifest_is_valid(built: list[dict[str, Any]]) -> None:
+    """By Kubernetes' schemas in kubernetes-validate, unknown fields refused; the rest by its CRD."""
+    for one in built:
+        if one["kind"] in CUSTOM:
+            file, version = CUSTOM[one["kind"]]
+            errors = strict(cached("crds", CRDS, file), version).iter_errors(one)
+            assert [error.json_path for error in errors] == []
+        else:
+            kubernetes_validate.validate(one, KUBERNETES, strict=True)
+    assert len(built) > 25
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [{"replicaz": 2}, {"replicas": "two"}],
+    ids=["an unknown field", "a value of another kind"],
+)
+def test_what_is_no_manifest_is_not_valid(
+    built: list[dict[str, Any]], spoil: dict[str, Any]
+) -> None:
+    """So that the schemas judge anything at all."""
+    deleter = of_kind(built, "Deployment")["deleter"]
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(
+            {**deleter, "spec": {**deleter["spec"], **spoil}}, KUBERNETES, strict=True
+        )
+
+
+def test_every_role_has_what_it_needs(built: list[dict[str, Any]]) -> None:
+    """A role, or a port, that is new in code only is missed here."""
+    deployments = of_kind(built, "Deployment")
+    assert set(deployments) == set(PORTS) - {"agent"} == {role.name for role in ROLES}
+    assert set(of_kind(built, "PodDisruptionBudget")) == set(deployments)
+    assert set(of_kind(built, "NetworkPolicy")) == {
+        *deployments,
+        "migrate",
+        "termijn-nothing-else",
+    }
+    for name, one in deployments.items():
+        found = container(one)
+        assert found["args"] == [name]
+        assert found["ports"] == [{"name": "metrics", "containerPort": PORTS[name]}]
+        assert found["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}
+        assert found["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+
+
+def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
+    """And so a setting that is renamed in code only is found."""
+    known = {one.variable for one in shown({})}
+    for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
+        assert {variable["name"] for variable in container(one)["env"]} <= known
+    [settings] = of_kind(built, "ConfigMap").values()
+    assert settings["data"].keys() <= known
+
+
+def test_no_user_and_no_secret_of_strimzis_is_misspelt(built: list[dict[str, Any]]) -> None:
+    """Each role is the user that deploy/kafka/users.yaml makes, with the secret of its name."""
+    users = yaml.safe_load_all((DEPLOY / "kafka" / "users.yaml").read_text("utf-8"))
+    known = {one["metadata"]["name"] for one in users}
+    for one in of_kind(built, "Deployment").values():
+        env = {v["name"]: v.get("value") for v in container(one)["env"]}
+        volumes = {v["name"]: v for v in one["spec"]["template"]["spec"]["volumes"]}
+        assert env["KAFKA_SASL_USERNAME"] in known
+        assert volumes["kafka-user"]["secret"]["secretName"] == env["KAFKA_SASL_USERNAME"]
+
+
+def test_only_who_signs_sees_what_signs(built: list[dict[str, Any]]) -> None:
+    """The deleter alone has the key by which a system erases."""
+    for name, one in of_kind(built, "Deployment").items():
+        volumes = {v["name"]: v for v in one["spec"]["template"]["spec"]["volumes"]}
+        items = volumes["keys"]["projected"]["sources"][0]["secret"]["items"]
+        assert ("deleter.private.jwks" in {item["key"] for item in items}) == (name == "deleter")
+
+
+def test_nothing_runs_as_root_or_may_become_it(built: list[dict[str, Any]]) -> None:
+    """As the namespace's `restricted` standard asks."""
+    for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
+        pod = one["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert container(one)["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+
+
+def test_what_a_scaler_scales_has_no_number_of_its_own(built: list[dict[str, Any]]) -> None:
+    """Else each change would set it back."""
+    deployments = of_kind(built, "Deployment")
+    scaled = of_kind(built, "ScaledObject")
+    assert set(scaled) == {"tagger", "recorder", "deleter", "acknowledgements"}
+    for name, one in deployments.items():
+        assert ("replicas" in one["spec"]) == (name not in scaled)
+
+
+def test_a_scaler_asks_prometheus_what_it_knows(promtool: Path, tmp_path: Path) -> None:
+    """Each query is one, over metrics of the catalogue."""
+    queries = {role.name: role.scaled_by[0] for role in ROLES if role.scaled_by}
+    rules = [{"record": f"scaled:{name}", "expr": query} for name, query in queries.items()]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "scaled", "rules": rules}]}), "utf-8")
+    done = subprocess.run([promtool, "check", "rules", file], capture_output=True, check=False)
+    assert done.returncode == 0
+    known = {one.name for one in CATALOGUE}
+    assert all(any(name in query for name in known) for query in queries.values())
