@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,14 @@ from services.servers.postgres import PostgresServer
 from services.servers.processes import ServerMissing, executable
 from services.servers.prometheus import PrometheusServer
 from services.servers.registry import RegistryServer
+from services.servers.secured import SecuredBroker
 from tests.samples import built
 
 _MARKERS = {
     "kafka": "kafka",
     "kafka_broker": "kafka",
     "modules_broker": "kafka",
+    "secured_broker": "kafka",
     "postgres": "postgres",
     "postgres_server": "postgres",
 }
@@ -38,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def skips_without_server() -> Iterator[None]:
+def _skips_without_server() -> Iterator[None]:
     try:
         yield
     except ServerMissing as missing:
@@ -58,7 +61,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         yield cluster
         cluster.clear()
         return
-    with skips_without_server():
+    with _skips_without_server():
         broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
     broker.start()
     yield broker
@@ -75,7 +78,7 @@ def fresh_kafka(kafka: KafkaCluster) -> KafkaCluster:
 @pytest.fixture
 def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
     """A broker for this test alone, which may kill, freeze and restart it."""
-    with skips_without_server():
+    with _skips_without_server():
         broker = KafkaBroker(tmp_path)
     broker.start()
     yield broker
@@ -85,8 +88,18 @@ def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
 @pytest.fixture(scope="module")
 def modules_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A broker for the tests of one module alone, which may do the same."""
-    with skips_without_server():
+    with _skips_without_server():
         broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="module")
+def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """A broker for the tests of one module alone, which clients reach over TLS, as users."""
+    with _skips_without_server():
+        broker = SecuredBroker(tmp_path_factory.mktemp("kafka"), datetime.now(UTC))
     broker.start()
     yield broker
     broker.kill()
@@ -94,7 +107,7 @@ def modules_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBr
 
 @pytest.fixture(scope="session")
 def _shared_postgres() -> Iterator[PostgresServer]:
-    with skips_without_server():
+    with _skips_without_server():
         server = PostgresServer()
     try:
         server.start()
@@ -112,7 +125,7 @@ def postgres(_shared_postgres: PostgresServer) -> Callable[[], str]:
 @pytest.fixture
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL for this test alone, which may kill and restart it."""
-    with skips_without_server():
+    with _skips_without_server():
         server = PostgresServer()
     try:
         server.start()
@@ -124,7 +137,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="module")
 def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     """A schema registry for the tests of one module, empty at first."""
-    with skips_without_server():
+    with _skips_without_server():
         server = RegistryServer(tmp_path_factory.mktemp("registry"))
     try:
         server.start()
@@ -136,7 +149,7 @@ def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regist
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
     """A Prometheus for the tests of one module, which start it with their configuration."""
-    with skips_without_server():
+    with _skips_without_server():
         server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
     yield server
     server.stop()
@@ -145,26 +158,26 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusS
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     """The program that checks Prometheus rules and runs their unit tests."""
-    with skips_without_server():
+    with _skips_without_server():
         return Path(executable("promtool", package="prometheus"))
 
 
 @pytest.fixture(scope="session")
 def kcat() -> Path:
     """A Kafka client that is not ours."""
-    with skips_without_server():
+    with _skips_without_server():
         return Path(executable("kcat", package="kcat"))
 
 
 @pytest.fixture(scope="session")
 def java_sample() -> Path:
     """The sample in Java, compiled."""
-    with skips_without_server():
+    with _skips_without_server():
         return built("java")
 
 
 @pytest.fixture(scope="session")
 def node_sample() -> Path:
     """The sample in Node, with what it needs."""
-    with skips_without_server():
+    with _skips_without_server():
         return built("node")

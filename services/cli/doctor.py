@@ -12,20 +12,27 @@ from confluent_kafka import KafkaException
 from schemas.errors import TermijnError
 from services import bootstrap, settings
 from services.bootstrap import Root, now
-from services.bus import BusUnavailable
+from services.bus import BusRefused, BusUnavailable
+from services.bus_security import Security
+from services.bus_uses import deployed
 from services.cli.forms import show
-from services.doctor.cluster import check_rights, check_topics, rights
+from services.doctor.authorizing import check_own_rights, check_rights
+from services.doctor.cluster import check_topics, own_rights, rights
 from services.doctor.findings import Finding, fault, sound, unchecked
 from services.doctor.keys import check_keys, check_seal
 from services.doctor.ledger import check_ledger
 from services.doctor.registry import check_registry
+from services.doctor.securing import check_security
 from services.ledger.database import open_ledger
 from services.policy.loader import InvalidPolicy
 from services.policy.model import Policy
+from services.settings import BadSetting
 from services.topics.brokers import Brokers
 from services.topics.promises import promises
 from services.vault.keyfiles import KeyDirectory
 
+_ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
+"""Those without which nothing is erased; the others may be named otherwise, or not run."""
 _COLUMNS = ("check", "target", "state", "what", "mend")
 
 
@@ -37,7 +44,7 @@ class _Unwell(click.ClickException):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--faults", is_flag=True, help="Only what is wrong or should be looked at.")
 def doctor(as_json: bool, faults: bool) -> None:
-    """Look at broker, topics, access rules, registry, database, clock, keys and policy.
+    """Look at brokers, certificates, topics, access rules, registry, database, clock, keys and policy.
 
     For each: what is wrong, and the command that mends it. Nothing is changed. Fails on a fault.
     """
@@ -69,20 +76,16 @@ def _examine(opened: Root) -> Iterator[Finding]:
 def _cluster(opened: Root, policy: Policy | None) -> Iterator[Finding]:
     servers = opened.settings.kafka.bootstrap_servers
     try:
-        bus = opened.bus()
-        if bus.is_embedded:
-            yield sound("broker", "the embedded one answers", servers)
-            yield unchecked("topics", "the embedded broker keeps no settings of topics")
-            return
-        yield sound("broker", f"answers as cluster {bus.cluster_id}", servers)
-        if policy is None:
-            yield unchecked("topics", "which there should be, only a policy says")
-        else:
-            needed = bootstrap.topics(policy).all
-            there = Brokers(admin=bus.admin).found([topic.name for topic in needed])
-            promised = promises(policy, needed, opened.fields_in_clear(policy))
-            yield from check_topics(promised, there)
-        yield check_rights(rights(bus.admin))
+        security = settings.security(opened.settings.kafka)
+    except BadSetting as cause:
+        yield fault("settings", str(cause), "mend that setting: see Kafka over TLS in the README")
+        return
+    yield from check_security(security, servers, now())
+    try:
+        yield from _brokers(opened, policy, security)
+    except BusRefused as cause:
+        why, _, mend = cause.why.partition(": mend ")
+        yield fault("credentials", why, f"mend {mend or 'the settings of the bus'}", servers)
     except (BusUnavailable, KafkaException, TimeoutError) as cause:
         yield fault(
             "broker",
@@ -90,6 +93,38 @@ def _cluster(opened: Root, policy: Policy | None) -> Iterator[Finding]:
             "start the brokers, or point KAFKA_BOOTSTRAP_SERVERS at them",
             servers,
         )
+
+
+def _brokers(opened: Root, policy: Policy | None, security: Security) -> Iterator[Finding]:
+    bus, servers = opened.bus(), opened.settings.kafka.bootstrap_servers
+    if bus.is_embedded:
+        yield sound("broker", "the embedded one answers", servers)
+        yield unchecked("topics", "the embedded broker keeps no settings of topics")
+        return
+    yield sound("broker", f"answers as cluster {bus.cluster_id}", servers)
+    if policy is None:
+        yield unchecked("topics", "which there should be, only a policy says")
+        yield unchecked("acls", "who should do what, only a policy says")
+        return
+    found = rights(bus.admin)
+    users = {one.user: one for one in deployed(policy, opened.settings.kafka.group)}
+    if found.rules is None and (use := users.get(security.username)):
+        yield unchecked("topics", f"{use.user} may not see how long they keep what")
+        yield from check_own_rights(own_rights(bus.admin, use), use)
+        return
+    needed = bootstrap.topics(policy).all
+    try:
+        there = Brokers(admin=bus.admin).found([topic.name for topic in needed])
+    except BusUnavailable as cause:
+        if found.rules is not None:
+            raise
+        yield unchecked("topics", str(cause))
+    else:
+        promised = promises(policy, needed, opened.fields_in_clear(policy))
+        yield from check_topics(promised, there)
+    roles = {opened.use(role, policy).user for role in _ROLES}
+    deleter = opened.use("deleter", policy).user
+    yield from check_rights(found, list(users.values()), users.keys() - roles, deleter)
 
 
 def _registry(opened: Root, policy: Policy | None) -> Iterator[Finding]:

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import (
+    AclBinding,
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
 )
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from services.doctor.findings import Finding, fault, sound, unchecked, warning
+from services.bus_uses import Use
+from services.doctor.authorizing import Rights, Rule
+from services.doctor.findings import Finding, fault, sound, warning
 from services.topics.judging import Found, judge
 from services.topics.promises import Promise
 
 _CALL_SECONDS = 15.0
 _AUTHORIZER = "authorizer.class.name"
+_SUPERUSERS = "super.users"
+_HIDDEN = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+_OPEN = "allow.everyone.if.no.acl.found"
 _APPLY = "`termijn topics apply`"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rights:
-    """Who may do what, as the broker tells."""
-
-    enforced: bool
-    """Whether there is an authorizer at all."""
-    bindings: int | None
-    """How many there are; None where we may not see them."""
 
 
 def rights(admin: AdminClient) -> Rights:
@@ -45,9 +46,9 @@ def rights(admin: AdminClient) -> Rights:
     broker = ConfigResource(ResourceType.BROKER, str(min(listed.brokers)))
     asked = admin.describe_configs([broker], request_timeout=_CALL_SECONDS)[broker]
     try:
-        authorizer = asked.result(_CALL_SECONDS).get(_AUTHORIZER)
-        if authorizer is None or not authorizer.value:
-            return Rights(enforced=False, bindings=None)
+        settings = asked.result(_CALL_SECONDS)
+        if not _value(settings, _AUTHORIZER):
+            return Rights(enforced=False)
         every = AclBindingFilter(
             ResourceType.ANY,
             None,  # type: ignore[arg-type]  # any, says its documentation
@@ -57,31 +58,72 @@ def rights(admin: AdminClient) -> Rights:
             AclOperation.ANY,
             AclPermissionType.ANY,
         )
-        rules = admin.describe_acls(every, request_timeout=_CALL_SECONDS)
-        return Rights(enforced=True, bindings=len(rules.result(_CALL_SECONDS)))
+        rules = admin.describe_acls(every, request_timeout=_CALL_SECONDS).result(_CALL_SECONDS)
     except KafkaException as cause:
         if cause.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
-            return Rights(enforced=True, bindings=None)
+            return Rights(enforced=True)
         raise
+    return Rights(
+        enforced=True,
+        rules=[_rule(one) for one in rules],
+        superusers=frozenset(filter(None, _value(settings, _SUPERUSERS).split(";"))),
+        open_by_default=_value(settings, _OPEN) == "true",
+    )
 
 
-def check_rights(found: Rights) -> Finding:
-    """Whether somebody decides who may write a command."""
-    if not found.enforced:
-        return warning(
-            "acls",
-            "the brokers have no authorizer: whoever reaches them may read and write everything",
-            "set `authorizer.class.name` on the brokers, and give each role the rights it needs",
+def own_rights(admin: AdminClient, use: Use) -> Rights:
+    """What the user who asks may do with what its part needs, where the rules themselves are hidden.
+
+    Raises:
+        KafkaException: the brokers did not answer.
+    """
+    topics, groups = [one.name for one in use.topics], list(use.groups)
+    described = admin.describe_topics(
+        TopicCollection(topics), include_authorized_operations=True, request_timeout=_CALL_SECONDS
+    )
+    allowed = [("topic", name, _operations(one)) for name, one in described.items()]
+    if groups:
+        asked = admin.describe_consumer_groups(
+            groups, include_authorized_operations=True, request_timeout=_CALL_SECONDS
         )
-    if found.bindings is None:
-        return unchecked("acls", "the brokers do not show their rules to this user")
-    if not found.bindings:
-        return fault(
-            "acls",
-            "the brokers have an authorizer and not one rule: no role may do anything",
-            "give each role the rights it needs (`kafka-acls --add`)",
-        )
-    return sound("acls", f"{found.bindings} rules")
+        allowed += [("group", name, _operations(one)) for name, one in asked.items()]
+    rules = [
+        Rule(principal=f"User:{use.user}", kind=kind, name=name, operation=operation)
+        for kind, name, operations in allowed
+        for operation in operations
+    ]
+    return Rights(enforced=True, rules=rules)
+
+
+def _operations(asked: Future[Any]) -> list[str]:
+    try:
+        found = asked.result(_CALL_SECONDS).authorized_operations
+    except KafkaException as cause:
+        if cause.args[0].code() in _HIDDEN:
+            return []
+        raise
+    return [_operation(one) for one in found or ()]
+
+
+def _operation(one: AclOperation) -> str:
+    return one.name.title().replace("_", "")
+
+
+def _value(settings: Mapping[str, ConfigEntry], name: str) -> str:
+    return str(settings[name].value or "") if name in settings else ""
+
+
+def _rule(one: AclBinding) -> Rule:
+    kind, operation = ResourceType(one.restype), AclOperation(one.operation)
+    return Rule(
+        principal=one.principal,
+        kind="cluster" if kind is ResourceType.BROKER else kind.name.lower(),
+        name=one.name,
+        operation=_operation(operation),
+        prefixed=one.resource_pattern_type is ResourcePatternType.PREFIXED,
+        allows=one.permission_type is AclPermissionType.ALLOW,
+        host=one.host,
+    )
 
 
 def check_topics(promised: Sequence[Promise], found: Mapping[str, Found]) -> Iterator[Finding]:

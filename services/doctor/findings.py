@@ -13,7 +13,8 @@ class Finding:
     """One thing that was looked at."""
 
     check: str
-    """Which kind of thing: broker, topics, acls, registry, database, migrations, clock, keys, policy."""
+    """Which kind of thing: settings, tls, certificates, broker, credentials, topics, acls, registry,
+    database, migrations, clock, keys, policy."""
     state: State
     what: str
     """What is so; never a secret, never personal data."""

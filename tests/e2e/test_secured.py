@@ -8,7 +8,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -19,11 +18,10 @@ from schemas.catalogue import commands
 from services.agent import configuration
 from services.bus import Bus, OutMessage, Undelivered
 from services.bus_security import Security
-from services.bus_uses import deployed
+from services.bus_uses import Right, deployed
 from services.policy.loader import load
 from services.servers.processes import free_ports
 from services.servers.secured import SecuredBroker
-from tests.conftest import skips_without_server
 from tests.e2e.running import Running, business_event, write_events
 
 HOOK = Path(configuration.__file__).parent / "examples" / "hook"
@@ -73,24 +71,16 @@ class Secured(Running):
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
-    """A broker for this module alone."""
-    with skips_without_server():
-        made = SecuredBroker(tmp_path_factory.mktemp("kafka"), datetime.now(UTC))
-    made.start()
-    yield made
-    made.kill()
-
-
-@pytest.fixture(scope="module")
 def secured(
-    broker: SecuredBroker, postgres: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+    secured_broker: SecuredBroker,
+    postgres: Callable[[], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Secured]:
     """Users with their rules, the topics that the operator made, and no role yet."""
-    made = Secured(tmp_path_factory.mktemp("secured"), broker, postgres())
+    made = Secured(tmp_path_factory.mktemp("secured"), secured_broker, postgres())
     for one in made.users:
-        broker.has_user(one.user, made.passwords[one.user])
-        broker.allows(one.user, one.rights)
+        secured_broker.has_user(one.user, made.passwords[one.user])
+        secured_broker.allows(one.user, one.rights)
     made.runs_as("termijn-operator")
     for arguments in (("ledger", "migrate"), ("topics", "apply"), ("keys", "make")):
         done = made.run(*arguments)
@@ -195,4 +185,56 @@ def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) ->
     assert secured.log("recorder").splitlines()[-1] == (
         "termijn: find topic retention.dead-letters.v1: it is not there, or may not be seen,"
         " and may not be made by this user"
+    )
+
+
+def planted(secured: Secured) -> list[dict[str, str]]:
+    """What the doctor finds wrong with the bus."""
+    done = secured.run("doctor", "--json", "--faults")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    ours = ("settings", "tls", "certificates", "broker", "credentials", "topics", "acls")
+    return [one for one in found if one["check"] in ours and one["state"] == "fault"]
+
+
+def test_the_doctor_finds_no_fault_with_the_rules_as_they_are_written(secured: Secured) -> None:
+    """As the operator, who sees them; users of systems that do not run here are warnings only."""
+    secured.runs_as("termijn-operator")
+    assert planted(secured) == []
+
+
+def test_the_doctor_names_a_missing_right(secured: Secured) -> None:
+    """The operator learns what a role lacks, and the role itself does; with the rule it is well again."""
+    rights = [
+        Right(kind="group", name="termijn-recorder", operation="Read"),
+        Right(kind="topic", name="retention.tagged.v1", operation="Read"),
+    ]
+    lacks = [
+        ("acls", "group termijn-recorder", "termijn-recorder may not Read"),
+        ("acls", "topic retention.tagged.v1", "termijn-recorder may not Read"),
+    ]
+    secured.broker.allows_no_more("termijn-recorder", rights)
+    try:
+        for user in ("termijn-operator", "termijn-recorder"):
+            secured.runs_as(user)
+            found = [(one["check"], one["target"], one["what"]) for one in planted(secured)]
+            assert found == lacks
+    finally:
+        secured.broker.allows("termijn-recorder", rights)
+    assert planted(secured) == []
+
+
+def test_the_doctor_names_wrong_credentials_and_what_is_missing(secured: Secured) -> None:
+    """One fault each, with the setting."""
+    secured.runs_as("termijn-operator", "mistaken")
+    [refused] = planted(secured)
+    assert (refused["check"], refused["what"]) == (
+        "credentials",
+        "the brokers refuse user 'termijn-operator' (SCRAM-SHA-512)",
+    )
+    assert refused["mend"] == "mend KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE"
+    secured.own["run"] = {"KAFKA_SASL_USERNAME": "termijn-operator"}
+    [missing] = planted(secured)
+    assert (missing["check"], missing["what"]) == (
+        "settings",
+        "kafka: KAFKA_SASL_PASSWORD_FILE: is missing: SASL_SSL needs it",
     )

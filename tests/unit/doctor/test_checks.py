@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.catalogue import TAGGED
-from services.doctor.cluster import Rights, check_rights, check_topics
+from services.doctor.cluster import check_topics
 from services.doctor.findings import Finding
 from services.doctor.keys import check_keys, check_seal
 from services.doctor.ledger import check_clock
@@ -72,22 +72,6 @@ def test_other_partitions_are_a_warning() -> None:
     """They cannot be changed under data, so nothing is ordered."""
     [said] = tags(Found(partitions=4, settings=SOUND_TAGS))
     assert (said.state, said.what) == ("warning", "has 4 partitions, the catalogue says 6")
-
-
-@pytest.mark.parametrize(
-    ("found", "state", "words"),
-    [
-        (Rights(enforced=False, bindings=None), "warning", "no authorizer"),
-        (Rights(enforced=True, bindings=None), "not checked", "do not show"),
-        (Rights(enforced=True, bindings=0), "fault", "not one rule"),
-        (Rights(enforced=True, bindings=12), "sound", "12 rules"),
-    ],
-)
-def test_what_is_said_of_access_rules(found: Rights, state: str, words: str) -> None:
-    """Without an authorizer everybody may command an erasure; without rules nobody may do anything."""
-    said = check_rights(found)
-    assert said.state == state
-    assert words in said.what
 
 
 @pytest.mark.parametrize(
