@@ -308,7 +308,8 @@ class Bus:
                 return str(listed.cluster_id)
 
     def _hear(self, error: KafkaError) -> None:
-        self._said.append(error.str())
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it says so after each reason
+            self._said.append(error.str())
 
     def _unusable(self, cause: KafkaException) -> str:
         names = self._security.names

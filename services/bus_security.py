@@ -124,6 +124,11 @@ def explained(one: Security, said: Iterable[str]) -> str | None:
                 "the brokers' certificate is not vouched for, or is another's: mend"
                 f" {names.ca_file} or {names.bootstrap_servers}"
             )
+        if "SSL alert number" in text:
+            what = (
+                "refuse our certificate" if one.certificate_file else "want a certificate of ours"
+            )
+            return f"the brokers {what}: mend {names.certificate_file}"
         if "SSL handshake failed" in text:
             return f"TLS with the brokers fails: mend {names.protocol} or {names.certificate_file}"
     return None

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -31,8 +31,8 @@ _CALL_SECONDS = 20.0
 _CONFIGURATION = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listener}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}{listener}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker}{listeners}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
 log.dirs={data}
@@ -122,11 +122,16 @@ class KafkaBroker(KafkaCluster):
     """A broker of our own; it keeps its port and its data over `kill` and `start`."""
 
     def __init__(
-        self, directory: Path, *, heap: str = "512m", listener: str = "", further: str = ""
+        self,
+        directory: Path,
+        *,
+        heap: str = "512m",
+        listeners: Sequence[str] = (),
+        further: str = "",
     ) -> None:
         """Format a data directory with a new cluster id; `start` starts the broker.
 
-        `listener` is one more, as NAME://host:port, and `further` lines are added to its settings.
+        `listeners` are more of them, as NAME://host:port; `further` lines are added to its settings.
 
         Raises:
             ServerMissing: no Java, or no jars.
@@ -144,7 +149,7 @@ class KafkaBroker(KafkaCluster):
                 broker=broker,
                 controller=controller,
                 data=self.data,
-                listener=f",{listener}" if listener else "",
+                listeners="".join(f",{one}" for one in listeners),
                 further=further,
             )
         )

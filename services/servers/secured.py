@@ -37,24 +37,31 @@ _RESOURCES = {
     "cluster": ResourceType.BROKER,
 }
 _CONFIGURATION = """\
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENTS:SASL_SSL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENTS:SASL_SSL,CERTIFIED:SSL
 listener.name.clients.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.clients.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.clients.ssl.keystore.type=PEM
 listener.name.clients.ssl.keystore.location={keystore}
+listener.name.certified.ssl.keystore.type=PEM
+listener.name.certified.ssl.keystore.location={keystore}
+listener.name.certified.ssl.truststore.type=PEM
+listener.name.certified.ssl.truststore.location={truststore}
+listener.name.certified.ssl.client.auth=required
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 """
 
 
 class SecuredBroker(KafkaBroker):
-    """A broker of our own. `bootstrap` is the tests' own way in, which may do all; `clients` is theirs."""
+    """A broker of our own. `bootstrap` is the tests' own way in, which may do all.
+
+    Its clients come to `clients` with a password, or to `certified` with a certificate of `authority`.
+    """
 
     def __init__(self, directory: Path, now: datetime) -> None:
         """Format it, with an authority of its own that vouches for it; `now` is UTC."""
-        [port] = free_ports(1)
-        self.clients = f"127.0.0.1:{port}"
+        self.clients, self.certified = (f"127.0.0.1:{port}" for port in free_ports(2))
         self.authority = Authority(now)
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_text(self.authority.certificate, "ascii")
@@ -64,8 +71,8 @@ class SecuredBroker(KafkaBroker):
         keystore.write_text(vouched.key + vouched.certificate, "ascii")
         super().__init__(
             directory,
-            listener=f"CLIENTS://{self.clients}",
-            further=_CONFIGURATION.format(keystore=keystore),
+            listeners=(f"CLIENTS://{self.clients}", f"CERTIFIED://{self.certified}"),
+            further=_CONFIGURATION.format(keystore=keystore, truststore=self.ca_file),
         )
 
     def has_user(self, user: str, password: str) -> None:

@@ -8,18 +8,20 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
 
 import pytest
 import yaml
 
-from schemas.catalogue import commands
+from schemas.catalogue import acknowledgements, commands
 from services.agent import configuration
-from services.bus import Bus, OutMessage, Undelivered
+from services.bus import Bus, BusRefused, OutMessage, Undelivered
 from services.bus_security import Security
 from services.bus_uses import Right, deployed
 from services.policy.loader import load
+from services.servers.authority import Authority
 from services.servers.processes import free_ports
 from services.servers.secured import SecuredBroker
 from tests.e2e.running import Running, business_event, write_events
@@ -163,6 +165,30 @@ def test_a_publisher_cannot_command(secured: Secured) -> None:
     message = OutMessage(topic=commands("crm").name, key=b"customer:C1", value=b"erase")
     with pytest.raises(Undelivered, match="uthorization failed"):
         bus.sender().send([message])
+
+
+def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None:
+    """Its name is the user's; one that another authority vouched for is refused, with its setting."""
+    broker, name = secured.broker, "CN=termijn-agent-crm"
+    [use] = [one for one in deployed(load(), "termijn") if f"CN={one.user}" == name]
+    broker.allows(name, use.rights)
+    told = OutMessage(topic=acknowledgements("crm").name, key=b"customer:C1", value=b"-")
+    forbidden = OutMessage(topic=commands("crm").name, key=b"customer:C1", value=b"-")
+
+    def reached(authority: Authority) -> Bus:
+        certificate, key = authority.vouches(use.user).written(tmp_path, "me")
+        security = Security(
+            protocol="SSL", ca_file=broker.ca_file, certificate_file=certificate, key_file=key
+        )
+        return Bus(broker.certified, security=security)
+
+    sender = reached(broker.authority).sender()
+    [placed] = sender.send([told])
+    assert placed.topic == told.topic
+    with pytest.raises(Undelivered, match="uthorization failed"):
+        sender.send([forbidden])
+    with pytest.raises(BusRefused, match="KAFKA_SSL_CERTIFICATE_FILE"):
+        reached(Authority(datetime.now(UTC)))
 
 
 def test_a_wrong_password_is_one_line_that_names_its_setting(secured: Secured) -> None:

@@ -149,6 +149,23 @@ def test_what_never_will_work_names_its_settings(said: str, why: str) -> None:
     assert explained(SCRAM, [said, "1/1 brokers are down"]) == why
 
 
+@pytest.mark.parametrize(
+    ("security", "why"),
+    [
+        (TLS, "the brokers refuse our certificate: mend KAFKA_SSL_CERTIFICATE_FILE"),
+        (
+            Security(protocol="SSL"),
+            "the brokers want a certificate of ours: mend KAFKA_SSL_CERTIFICATE_FILE",
+        ),
+    ],
+    ids=["refused", "none"],
+)
+def test_a_certificate_that_brokers_refuse_is_named(security: Security, why: str) -> None:
+    """They say so after the handshake, as TLS 1.3 has it."""
+    said = "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42"
+    assert explained(security, [said]) == why
+
+
 def test_a_silent_broker_is_no_matter_of_ours() -> None:
     """It may be away."""
     assert explained(SCRAM, ["Connect to ipv4#127.0.0.1:1 failed: Connection refused"]) is None

@@ -49,6 +49,26 @@ def test_termijns_own_events_are_told_by_no_publisher() -> None:
     assert found == {"termijn-rights", "termijn-operator"}
 
 
+def test_the_taggers_write_what_the_recorder_reads() -> None:
+    """Tags, and what could not be tagged; an operator puts back what the recorder parked."""
+    assert who("Write", "retention.tagged.v1") == {"termijn-tagger", "termijn-operator"}
+    assert who("Write", "retention.dead-letters.v1") == {"termijn-tagger"}
+    for topic in ("retention.tagged.v1", "retention.dead-letters.v1"):
+        assert who("Read", topic) == {"termijn-recorder"}
+
+
+def test_requests_are_read_by_the_rights_too() -> None:
+    """Corrections stand in them, which systems get and the ledger does not keep."""
+    found = who("Read", "privacy.request-received.v1")
+    assert found == {"termijn-tagger", "termijn-rights"}
+
+
+def test_the_heads_of_the_evidence_are_the_deleters() -> None:
+    """Whoever keeps them elsewhere is no part of Termijn, and gets a user of its own."""
+    assert who("Write", "retention.evidence-heads.v1") == {"termijn-deleter"}
+    assert who("Read", "retention.evidence-heads.v1") == set()
+
+
 def test_operators_make_topics_and_roles_do_not() -> None:
     """What is not there is a mistake that a role should tell."""
     assert who("Create", "retention.tagged.v1") == {"termijn-operator"}
