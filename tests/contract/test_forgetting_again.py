@@ -1,0 +1,62 @@
+"""Forgetting a second time, and identities of what was said that are used again: findings of a review."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.ledger.database import Ledger
+from tests.contract.arrivals import event
+from tests.contract.forgetful import Life
+from tests.contract.test_forgetting import ENDED, JOINED, lead
+
+
+@pytest.fixture
+def life(ledger: Ledger) -> Life:
+    return Life(ledger=ledger)
+
+
+def objected(life: Life) -> None:
+    """A prospect `P-9` whose objection was upheld, forgotten but for what remains."""
+    life.take([lead("l1", JOINED)], JOINED)
+    objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
+    life.take(
+        [
+            event("o1", "privacy.objection-raised", ENDED, **objection),
+            event("o2", "privacy.objection-decided", ENDED, **objection, outcome="upheld"),
+        ],
+        ENDED,
+    )
+    for year in range(2010, 2023):
+        life.work(f"{year}-12-01T12:00:00Z")
+    life.forget("2023-01-15T12:00:00Z")
+    assert "P-9" not in life.texts()
+
+
+def test_who_was_remembered_is_forgotten_again(life: Life) -> None:
+    """The dossiers of what was said are gone already, and keep nobody's name."""
+    objected(life)
+    life.take([lead("l2", "2023-02-01T12:00:00Z")], "2023-02-01T12:00:00Z")
+    for year in range(2023, 2040):
+        life.work(f"{year}-02-01T12:00:00Z")
+        life.work(f"{year}-12-01T12:00:00Z")
+    life.forget("2040-01-01T12:00:00Z")
+    life.seal("2040-01-01T12:00:00Z")
+    assert "P-9" not in life.texts()
+
+
+def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: Life) -> None:
+    """It is parked, whoever it is about, as the event of a record is."""
+    objected(life)
+    other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
+    at = "2023-02-01T12:00:00Z"
+    recorded = life.take([event("o1", "privacy.objection-raised", ENDED, **other)], at)
+    assert (recorded.new, [one.id for one in recorded.conflicts]) == (0, ["o1"])
+
+
+def test_an_identity_used_again_does_not_stop_who_records(life: Life) -> None:
+    """The first one's name can still be recorded under."""
+    objected(life)
+    other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
+    at = "2023-02-01T12:00:00Z"
+    life.take([event("o1", "privacy.objection-raised", ENDED, **other)], at)
+    assert life.take([lead("l2", at)], at).new == 1
