@@ -80,22 +80,26 @@ class Events:
         """Only references of their identity and content stay."""
         column = tables.event.c
         ids = [one.event_id for one in things]
-        rows = fetch(connection, select(column.event_id, column.content_hash), column.event_id, ids)
-        references = (
-            {
-                "reference": event_reference(row.event_id, remains),
-                "content": content_reference(row.event_id, bytes(row.content_hash), remains),
-            }
-            for row in rows
-        )
-        insert_missing(
-            connection,
-            tables.forgotten_event,
-            sorted(references, key=lambda row: row["reference"]),
-        )
+        leave_references(connection, ids, remains)
         drop_records(connection, [one.tagged for one in things], terms)
         no_older_backup(connection, (one.since for one in things))
         remove(connection, tables.event, column.event_id, ids)
+
+
+def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remains) -> None:
+    """Leave keyed hashes of the identity and content of events: one of them that comes again is told."""
+    column = tables.event.c
+    rows = fetch(connection, select(column.event_id, column.content_hash), column.event_id, ids)
+    references = (
+        {
+            "reference": event_reference(row.event_id, remains),
+            "content": content_reference(row.event_id, bytes(row.content_hash), remains),
+        }
+        for row in rows
+    )
+    insert_missing(
+        connection, tables.forgotten_event, sorted(references, key=lambda row: row["reference"])
+    )
 
 
 def drop_records(connection: Connection, events: Sequence[Tagged], terms: Terms) -> None:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from services.forgetting.events import drop_records, no_older_backup
+from services.forgetting.events import drop_records, fetch_ids, leave_references, no_older_backup
 from services.forgetting.spent import spent
 from services.forgetting.sweep import Terms
 from services.ledger import tables
 from services.ledger.facts import tagged_events
-from services.ledger.keys import request_id
+from services.ledger.keys import record_id, request_id
 from services.ledger.remembering import Rows, as_text, plain_rows
 from services.ledger.rows import fetch, insert, remove
 from services.policy.requests import cases
@@ -74,6 +74,9 @@ class Subjects:
             if one.rows["act"] or one.rows["sequence"]
         ]
         insert(connection, tables.remains, sorted(sealed, key=lambda row: row["reference"]))
+        leave_references(
+            connection, [row["event_id"] for one in things for row in one.rows["event"]], remains
+        )
         drop_records(connection, [tagged for one in things for tagged in one.said], terms)
         no_older_backup(connection, [at for one in things for at in one.since])
         for table in (tables.event, tables.act):
@@ -98,7 +101,13 @@ class Subjects:
             return None
         spoken = [one.act for one in said if one.act]
         since = spent(connection, said, terms.policy, terms.now)
-        left = [one for one in said if one.subjects and (one.source, one.id) not in since]
+        of = {
+            record_id(one.source, one.id, name): (one.source, one.id)
+            for one in said
+            for name in one.subjects
+        }  # of one who was remembered, the records of what was said are gone already
+        there = {of[one] for one in fetch_ids(connection, tables.record.c.record_id, of)}
+        left = there - since.keys()
         if left or not all(map(terms.are_over, since.values())) or _is_pending(spoken, terms):
             return None
         requests = {request_id(subject, one.reference) for one in spoken if one.reference}
