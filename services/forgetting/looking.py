@@ -14,7 +14,7 @@ from services.forgetting.subjects import Subjects
 from services.forgetting.sweep import Sweep, Terms
 from services.ledger import evidence, positions, tables
 from services.ledger.evidence import Entry
-from services.ledger.remembering import pin
+from services.ledger.remembering import hold_off, pin
 from services.ledger.rows import insert_or_update
 from services.vault.remains import Remains
 
@@ -40,8 +40,10 @@ def look(connection: Connection, terms: Terms, limit: int) -> tuple[Pages, bool]
     """The next page of each kind with something that may be forgotten, and whether there was any page.
 
     A page without goes by; one with stays until that is forgotten. A kind that was gone through waits for
-    the others, and all begin anew after the last.
+    the others, and all begin anew after the last. Nobody forgets meanwhile: where a search goes on stands
+    in the ledger too, and would name whom it just forgot.
     """
+    hold_off(connection)
     cursors = {row.sweep: row for row in connection.execute(select(tables.forgetting_cursor))}
     found: dict[str, Sequence[str]] = {}
     done = []

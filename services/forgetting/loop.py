@@ -65,10 +65,8 @@ class Forgetting:
         with self.ledger.transaction() as connection:
             now = database_now(connection)
             resting = self._rest.until is not None and now < self._rest.until
-            if resting or control.state(connection, ROLE) != "running":
-                return 0
             terms = Terms(policy=self.policy, proof=proof, now=now)
-            if not is_safe(connection, terms):
+            if resting or not _may(connection, terms):
                 return 0
             pages, more = look(connection, terms, self.page)
         if not more:
@@ -79,6 +77,8 @@ class Forgetting:
 
         def work(connection: Connection) -> Mapping[str, int]:
             policies.ensure(connection, self.policy, now)
+            if not _may(connection, terms):  # a pause, or a gap, that came since
+                return {}
             return forget(connection, pages, terms, self.remains)
 
         counts = self.ledger.write(work)
@@ -86,3 +86,7 @@ class Forgetting:
             self._rest.earned = False
             self.observer.forgotten(counts)
         return sum(counts.values())
+
+
+def _may(connection: Connection, terms: Terms) -> bool:
+    return control.state(connection, ROLE) == "running" and is_safe(connection, terms)

@@ -82,9 +82,7 @@ def recall(
     Raises:
         OtherRemains: what remains has another key.
     """
-    column = tables.forgetting.c
-    query = select(column.key_id, column.began_at).where(column.number == ONE)
-    row = _row(connection, query.with_for_update(read=True))
+    row = hold_off(connection)
     if row.began_at is None:
         return Recalled(plans=plans)
     check(row.key_id, remains)
@@ -95,6 +93,13 @@ def recall(
     for rows in _taken(connection, remains, "subject", subjects):
         _restore_subject(connection, rows)
     return recalled
+
+
+def hold_off(connection: Connection) -> Row[Any]:
+    """Let nobody forget anything until the transaction ends; what is known of forgetting so far."""
+    column = tables.forgetting.c
+    query = select(column.key_id, column.began_at).where(column.number == ONE)
+    return _row(connection, query.with_for_update(read=True))
 
 
 def pin(connection: Connection, remains: Remains) -> None:

@@ -294,8 +294,11 @@ def test_forgetting_changes_nothing_that_is_commanded(
 
 def lived(
     life: Life, arriving: list[tuple[datetime, Event]], *, forgets: bool
-) -> dict[str, dict[str, Any]]:
-    """What is commanded until all is over, by command id."""
+) -> tuple[dict[str, dict[str, Any]], set[str]]:
+    """What is commanded until all is over, by command id, and of whom something is left long after.
+
+    So whoever was remembered, once or more, is forgotten again.
+    """
     moments = sorted({at for at, _ in arriving})
     looks = {
         at + timedelta(days=days) for at in moments for days in (0, 45, 400, 800, 2_700, 7_400)
@@ -305,9 +308,12 @@ def lived(
         life.work(now)
         if forgets:
             life.forget(now, page=100)
+    long_after = max(looks, default=instant(LATER)) + timedelta(days=7_400)
+    life.work(long_after)
+    life.forget(long_after, page=100)
     told = {}
     for one in life.bus.sent:
         value = dict(one.value)
         del value["issued_at"], value["attempt"], value["valid_until"]
         told[value["command_id"]] = value
-    return told
+    return told, {row.subject for row in rows(life.ledger, tables.subject)}
