@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
 from consumers.messages import as_bytes, headers
 from schemas.catalogue import Topic
@@ -48,7 +48,7 @@ class SampleSystems:
         """Run until `stop` is set."""
         consumer = self.bus.consumer("termijn-sample-systems")
         try:
-            consumer.assign(self._everything(consumer))
+            consumer.assign(self._everything())
             while not stop.is_set():
                 polled = consumer.consume(_AT_ONCE, _POLL_SECONDS)
                 self._take([message for message in polled if message.error() is None])
@@ -57,12 +57,10 @@ class SampleSystems:
             consumer.close()
             self.systems.close()
 
-    def _everything(self, consumer: Consumer) -> list[TopicPartition]:
-        listed = consumer.list_topics(timeout=15).topics
+    def _everything(self) -> list[TopicPartition]:
         return [
             TopicPartition(name, partition, OFFSET_BEGINNING)
-            for name in [*self.business, *self.commands]
-            for partition in listed[name].partitions
+            for name, partition in self.bus.partitions([*self.business, *self.commands])
         ]
 
     def _take(self, messages: Sequence[Message]) -> None:

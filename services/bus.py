@@ -24,6 +24,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.catalogue import Topic
@@ -175,10 +176,12 @@ class Bus:
         )
 
     def ensure(self, topics: Iterable[Topic]) -> None:
-        """Make the topics that are not there.
+        """Make the topics that are not there, and wait until the broker shows them.
+
+        It answers that one is made before it shows it to whoever asks what is there.
 
         Raises:
-            BusUnavailable: the broker did not make one of them.
+            BusUnavailable: the broker did not make one of them, or does not show it.
             BusRefused: one is not there for this user, who may not make it either.
         """
         missing = [
@@ -206,6 +209,25 @@ class Bus:
                     raise BusRefused(f"find topic {name}", why) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
+        self.partitions([topic.topic for topic in missing])
+
+    def partitions(self, topics: Collection[str]) -> Sequence[tuple[str, int]]:
+        """Every partition of the topics, by name and number; waits for what was just made.
+
+        Raises:
+            BusUnavailable: the broker did not answer, or does not show one of the topics.
+        """
+        deadline = monotonic() + _CALL_SECONDS
+        while True:
+            listed = self._call(
+                "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
+            ).topics
+            unseen = sorted(name for name in topics if not _shows(listed.get(name)))
+            if not unseen:
+                return [(name, number) for name in topics for number in listed[name].partitions]
+            if monotonic() > deadline:
+                raise BusUnavailable(f"find topic {unseen[0]}", "the broker does not show it")
+            sleep(_PAUSE_SECONDS)
 
     def missing(self, topics: Iterable[Topic]) -> list[Topic]:
         """Those of the topics that are not there, or may not be seen.
@@ -387,3 +409,13 @@ class Sender:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._producer = self._open()  # the old one will never send anything again
         return Undelivered(topic, error.str())
+
+
+def _shows(topic: TopicMetadata | None) -> bool:
+    """Whether the broker shows a topic with a leader for each of its partitions."""
+    return bool(
+        topic
+        and topic.error is None
+        and topic.partitions
+        and all(one.leader >= 0 for one in topic.partitions.values())
+    )
