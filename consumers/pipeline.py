@@ -17,17 +17,18 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from sqlalchemy.exc import DBAPIError
 
-from schemas.errors import RegistryUnavailable, TermijnError
-from services.bus import Bus, BusRefused, BusUnavailable, Undelivered
+from schemas.errors import TermijnError
+from services.bus import Bus, BusRefused, BusUnavailable
 from services.garbage import uncollected
 from services.ledger import control, positions
 from services.ledger.database import Ledger, in_words
 from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
+from services.transient import TRANSIENT
 
 _LOOK_SECONDS = 2.0
 _REST_SECONDS = 1.0
 _WATERMARK_SECONDS = 15.0
-_TRY_AGAIN = (BusUnavailable, Undelivered, RegistryUnavailable, Fenced, DBAPIError)
+_TRY_AGAIN = (*TRANSIENT, Fenced)
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 _REFUSED = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -196,10 +197,12 @@ class Pipeline:
         self._joined = True
         ids = self.bus.topic_ids({one.topic for one in partitions})
         for one in partitions:
+            if one.topic not in ids:  # another broker has it already: without its id it is no log
+                raise BusUnavailable(f"describe {one.topic}", "the broker does not show it yet")
             log = Log(
                 cluster_id=self.bus.cluster_id,
                 topic=one.topic,
-                topic_id=ids.get(one.topic, ""),
+                topic_id=ids[one.topic],
                 partition=one.partition,
             )
             one.offset = self._start(consumer, log)

@@ -10,19 +10,18 @@ from typing import Any, Protocol
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from consumers.messages import as_bytes
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
-from services.bus import BusUnavailable, Undelivered
 from services.ledger import positions
 from services.ledger.database import Ledger, database_now, in_words
 from services.ledger.positions import Advance
 from services.rights.answering import Answering
 from services.rights.collecting import note_corrections
 from services.rights.keys import RequestKeys
+from services.transient import TRANSIENT
 
 ROLE = "rights"
 _REST_SECONDS = 1.0
@@ -89,7 +88,7 @@ def answer(
         try:
             answering.round()
             measure()
-        except (BusUnavailable, Undelivered, DBAPIError) as cause:
+        except TRANSIENT as cause:
             observer.tried_again(in_words(cause))
             stop.wait(_REST_SECONDS)
         else:

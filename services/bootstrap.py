@@ -15,7 +15,6 @@ from threading import Event
 from time import sleep
 
 from confluent_kafka.schema_registry import SchemaRegistryClient
-from sqlalchemy.exc import DBAPIError
 
 from consumers import recorder, rights, tagger
 from consumers.acknowledgements import Acknowledgements
@@ -31,7 +30,7 @@ from schemas.events import CloudEvent
 from schemas.registry import Registry, client_settings
 from schemas.versions import Schema
 from services import logs
-from services.bus import Bus, BusUnavailable, Undelivered
+from services.bus import Bus
 from services.bus_uses import SAMPLES, Use, uses
 from services.census import Census
 from services.deleter import loop
@@ -66,6 +65,7 @@ from services.tags import Tags
 from services.topics.promises import in_clear
 from services.tracing.opening import open_spans
 from services.tracing.spans import Spans
+from services.transient import TRANSIENT
 from services.vault import references, remains
 from services.vault.data_keys import DataKeys, open_vault
 from services.vault.keyfiles import KeyDirectory
@@ -409,7 +409,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.disagreed(cause.seconds)
                 observer.tried_again(str(cause))
                 stop.wait(_WAIT_SECONDS)
-            except (BusUnavailable, Undelivered, DBAPIError) as cause:
+            except TRANSIENT as cause:
                 observer.tried_again(in_words(cause))
                 stop.wait(_WAIT_SECONDS)
             else:

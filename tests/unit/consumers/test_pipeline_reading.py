@@ -70,11 +70,16 @@ class FakeConsumer:
 class FakeBus:
     consumers: list[FakeConsumer]
     cluster_id: str = "c"
+    unseen: int = 0
+    """So many times the broker does not show the topic."""
 
     def consumer(self, _: str) -> FakeConsumer:
         return self.consumers.pop(0)
 
     def topic_ids(self, topics: Any) -> dict[str, str]:
+        if self.unseen:
+            self.unseen -= 1
+            return {}
         return dict.fromkeys(topics, "id")
 
     def ends(self, topics: Any) -> dict[tuple[str, int], int]:
@@ -100,7 +105,7 @@ def ledger() -> Iterator[Ledger]:
         yield ledger
 
 
-def play(ledger: Ledger, *consumers: FakeConsumer) -> Played:
+def play(ledger: Ledger, *consumers: FakeConsumer, unseen: int = 0) -> Played:
     """Run the loop on consumers, each taken when the one before it was closed."""
     played = Played()
 
@@ -127,7 +132,7 @@ def play(ledger: Ledger, *consumers: FakeConsumer) -> Played:
 
     pipeline = Pipeline(
         role="recorder",
-        bus=cast(Bus, FakeBus(list(consumers))),
+        bus=cast(Bus, FakeBus(list(consumers), unseen=unseen)),
         ledger=ledger,
         topics=[TOPIC],
         group="g",
@@ -252,6 +257,17 @@ def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Ledger) 
     played = play(ledger, FakeConsumer([[missing], messages(0)]))
     assert played.again == []
     assert played.applied == [[0]]
+
+
+def test_a_topic_that_a_broker_does_not_show_yet_is_no_other_log(ledger: Ledger) -> None:
+    """Another broker handed it out already; the role tries again, and reads on where it was."""
+    play(ledger, FakeConsumer([messages(0, 1)]))
+    played = play(ledger, FakeConsumer([]), FakeConsumer([messages(2)]), unseen=1)
+    assert played.again == [
+        "BusUnavailable: describe t.v1: the broker does not show it yet",
+    ]
+    assert played.gaps == []
+    assert (played.applied, position(ledger)) == ([[2]], 3)
 
 
 def test_a_paused_role_says_how_far_the_log_has_gone(ledger: Ledger) -> None:

@@ -1,0 +1,60 @@
+"""The rounds of the rights role, played without bus and ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Event
+from typing import cast
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from consumers import rights
+from schemas.errors import RegistryUnavailable
+from services.bus import BusUnavailable, Undelivered
+from services.rights.answering import Answering
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Raises once, and ends the play with its second round."""
+
+    trouble: Exception
+    stop: Event
+    said: list[str] = field(default_factory=list)
+    rounds: int = 0
+
+    def round(self) -> int:
+        self.rounds += 1
+        if self.rounds == 1:
+            raise self.trouble
+        self.stop.set()
+        return 0
+
+    def went_round(self) -> None: ...
+
+    def able(self) -> None: ...
+
+    def tried_again(self, why: str) -> None:
+        self.said.append(why)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        BusUnavailable("list topics", "no answer in time"),
+        Undelivered("t.v1", "no delivery report in time"),
+        RegistryUnavailable(asked="schema 7", why="connection refused"),
+        OperationalError("SELECT 1", {}, Exception("starting up")),
+    ],
+)
+def test_what_passes_by_itself_is_said_and_tried_again(
+    trouble: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role that ended instead would leave requests unanswered until somebody looks."""
+    monkeypatch.setattr(rights, "_REST_SECONDS", 0)
+    stop = Event()
+    play = Rounds(trouble, stop)
+    rights.answer(cast(Answering, play), lambda: None, play, stop, 0)
+    assert play.rounds == 2
+    assert [one.partition(":")[0] for one in play.said] == [type(trouble).__name__]
