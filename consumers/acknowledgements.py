@@ -16,7 +16,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.deleter.answering import answer_of
 from services.deleter.settling import Answer, Settled, settle_all
-from services.ledger import dead_letters, positions
+from services.ledger import dead_letters, policies, positions
 from services.ledger.database import Ledger, database_now
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
@@ -79,6 +79,7 @@ class Acknowledgements:
         def write(connection: Connection) -> tuple[list[tuple[Answer, Settled]], list[DeadLetter]]:
             positions.advance(connection, ROLE, advances)
             now = database_now(connection)
+            policies.ensure(connection, self.policy, now)
             results = settle_all(connection, answers, self.policy, now)
             settled: list[tuple[Answer, Settled]] = []
             parked = list(unusable)

@@ -99,10 +99,9 @@ def _sweep(ledger: Ledger, policy: Policy, now: datetime) -> Iterator[Issued]:
             if not claimed.commands:
                 continue
             leased = lease(connection, now, Stops(), limit=len(claimed.commands))
-            relay(connection, leased, outlet, policy, now, Patience())
-            for command in leased:
-                settle(connection, outlet.answer(command, now), policy, now)
-                issued.append(_issued(connection, command, now))
+            for sent in relay(connection, leased, outlet, policy, now, Patience()):
+                settle(connection, outlet.answer(sent.command_id, now), policy, now)
+                issued.append(_issued(connection, sent.command_id, now))
     yield from sorted(issued, key=lambda one: (one.system, one.subject, one.action, one.records))
 
 

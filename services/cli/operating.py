@@ -15,10 +15,10 @@ from sqlalchemy import Connection, select
 from services import bootstrap, settings
 from services.bus import OutMessage
 from services.cli.forms import as_text, instant, show
-from services.deleter import proving, settling
+from services.deleter import activation, proving, settling
 from services.deleter.claiming import claim
 from services.deleter.forecasting import forecast as forecast_backfill
-from services.ledger import backfills, control, dead_letters, policies, positions, schema, tables
+from services.ledger import backfills, control, dead_letters, positions, schema, tables
 from services.ledger.database import database_now
 from services.ledger.operators import note
 from services.ledger.states import OUTSTANDING, State
@@ -132,7 +132,7 @@ def activate(operator: str, reason: str) -> None:
         the_policy = opened.policy()
 
     def work(connection: Connection, now: datetime) -> None:
-        policies.activate(connection, the_policy, now)
+        activation.activate(connection, the_policy, now)
         target = f"{the_policy.policy} {the_policy.version}"
         note(connection, "policy activate", target, operator=operator, reason=reason, now=now)
 

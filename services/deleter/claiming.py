@@ -44,8 +44,10 @@ class Claimed:
     """What one claim came to."""
 
     commands: tuple[UUID, ...]
-    leased: Mapping[UUID, tuple[Tagged, ...]]
-    """Of these, the commands that are to be relayed at once, with the events of their records."""
+    leased: tuple[UUID, ...]
+    """Of these, the commands that are to be relayed at once."""
+    events: Mapping[UUID, Tagged]
+    """The events of the records that were looked at, by id."""
     looked_at: int
     """Records and clocks that were due for a look."""
     more: bool
@@ -102,18 +104,13 @@ def claim(
     siblings = subjects.siblings(connection, looks, events)
     members.update((row.record_id, row) for row in siblings)
     wanted, facts = want(connection, list(members.values()), events, policy, now, looks)
-    drafts = draft(wanted)
-    written = journal.write(connection, drafts, policy.version, now, lease)
+    written = journal.write(connection, draft(wanted), policy.version, now, lease)
     _advance(connection, records, events, policy, now)
     subjects.looked(connection, looks, facts, now)
-    leased = set(written.leased)
     return Claimed(
         commands=written.commands,
-        leased={
-            identity: tuple(events[members[record].event_id] for record in one.records)
-            for identity, one in zip(written.commands, drafts, strict=True)
-            if identity in leased
-        },
+        leased=written.leased,
+        events=events,
         looked_at=len(records) + len(walked) + len(looks),
         more=len(records) >= limit or bool(walked) or bool(looks),
     )
@@ -130,12 +127,12 @@ def want(
     """Every step that is due for these records and that no command does yet.
 
     Takes the locks of their clocks and subjects, and holds them until the transaction ends. What
-    commands do although what was said forbids it now is taken back.
+    commands are to do although facts or policy do not ask for it any more is taken back.
     """
     keys = {key for row in rows for key in steps.clocks(events[row.event_id], row.subject, policy)}
     locked = clocks.read(connection, {clock_id(key) for key in keys})
     own = {row.subject for row in rows} | {look.subject for look in looks}
-    journal.lock_subjects(connection, own)
+    journal.lock_subjects(connection, own, "command")
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     others = {one for row in rows for one in events[row.event_id].subjects}
     facts = known(connection, anchors, own | others, policy)
@@ -148,8 +145,7 @@ def want(
         tagged = events[row.event_id]
         due = planner.due(tagged, row.subject)
         acts = sum(facts.acts.get(one, 0) for one in tagged.subjects) if facts.acts else 0
-        if acts:
-            forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
+        forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
         for step in unmet(due, done):
             epochs = tuple(
                 (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks

@@ -1,19 +1,24 @@
-"""The deleter's loop: one round is look, claim, relay, escalate. Any number may run on PostgreSQL."""
+"""The deleter's loop: one round is protect, look, claim, relay, escalate. Any number may run on PostgreSQL.
+
+What protects leaves first, whatever holds up the rest. While something that could forbid an erasure may
+lie unread, nothing leaves that could break a promise.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
 from services.deleter.claiming import Claimed, claim
+from services.deleter.protecting import Passed, protect
 from services.deleter.proving import Proved, prove
 from services.deleter.relaying import (
     LEASE,
@@ -23,7 +28,6 @@ from services.deleter.relaying import (
     Patience,
     Sent,
     Stops,
-    Told,
     first_sent_since,
     lease,
     relay,
@@ -33,12 +37,16 @@ from services.garbage import uncollected
 from services.ledger import control, policies, tables
 from services.ledger.database import Ledger, database_now
 from services.ledger.journal import Lease
+from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
+from services.policy.tagging import Tagged
 
+T = TypeVar("T")
 ROLE = "deleter"
 _CAP_WINDOW = timedelta(hours=1)
 _CAP_OPERATOR = "termijn"
 _ESCALATE = timedelta(seconds=5)
+_NO_STOPS = Stops()
 _RECORDS = 20_000
 """What one relay names at most: it must be out long before its lease is over."""
 
@@ -86,6 +94,8 @@ class Limits:
     commands_per_hour: int = 100_000
     """First sends within an hour; 0 is no cap."""
     clock_tolerance: timedelta = timedelta(seconds=1)
+    protect_every: timedelta = timedelta(seconds=1)
+    """Between two looks, while nothing is claimed, at those of whom something was said."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,6 +120,13 @@ class _Sweep:
     nothing_due_at: datetime | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class _Protection:
+    """How far the looks have come that go on while nothing is claimed."""
+
+    passed: Passed = field(default_factory=Passed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleter:
     """The deleter of one process; `now` is this machine's clock, UTC."""
@@ -126,6 +143,12 @@ class Deleter:
     """What goes along with commands that serve a request."""
     _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
     _sweep: _Sweep = field(default_factory=_Sweep, init=False)
+    _protected: _Pace = field(init=False)
+    _protection: _Protection = field(default_factory=_Protection, init=False)
+
+    def __post_init__(self) -> None:
+        """Pace the looks as the limits say."""
+        object.__setattr__(self, "_protected", _Pace(every=self.limits.protect_every))
 
     def round(self) -> int:
         """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
@@ -138,20 +161,22 @@ class Deleter:
             now = self._agreed_now(connection)
             state = control.state(connection, ROLE)
             stops = _system_stops(connection)
-        if state == "paused":
-            return 0
-        handled = 0
         with uncollected():
-            if state == "running" and self._sees():
+            handled = self._send(self._lease(_NO_STOPS, PROTECTIVE))
+            sees = state != "paused" and self._sees()
+            if state == "running" and sees:
                 nothing_due_at = self._sweep.nothing_due_at
                 claimed = self._claim(stops)
-                self._send(claimed.leased, claimed.leased, nothing_due_at)
+                self._send(claimed.leased, claimed.events, nothing_due_at)
                 handled += claimed.looked_at + self._prove().looked_at
-            leased = self._lease(stops)
-            self._send(leased)
-        if self._escalated.is_due(now):
+            elif self._protected.is_due(now):
+                self._protect()
+                handled += self._send(self._lease(_NO_STOPS, PROTECTIVE))
+            if state != "paused":
+                handled += self._send(self._lease(stops, None if sees else HARMLESS))
+        if state != "paused" and self._escalated.is_due(now):
             self._escalate(now)
-        return handled + len(leased)
+        return handled
 
     def _sees(self) -> bool:
         """Whether nothing that could forbid an erasure may lie unread."""
@@ -162,59 +187,85 @@ class Deleter:
     def _claim(self, stops: Stops) -> Claimed:
         room = self._room()
 
-        def work(connection: Connection) -> tuple[Claimed, datetime]:
-            now = database_now(connection)
-            policies.ensure(connection, self.policy, now)
+        def work(connection: Connection, now: datetime) -> tuple[Claimed, datetime]:
             lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
             return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease), now
 
-        claimed, at = self.ledger.write(work)
+        claimed, at = self._write(work)
         if not claimed.looked_at:
             self._sweep.nothing_due_at = at
         return claimed
 
     def _prove(self) -> Proved:
         """In a transaction of its own: a claim takes its clocks before any subject."""
+        return self._write(
+            lambda connection, now: prove(connection, self.policy, now, limit=self.limits.relay)
+        )
 
-        def work(connection: Connection) -> Proved:
-            now = database_now(connection)
-            policies.ensure(connection, self.policy, now)
-            return prove(connection, self.policy, now, limit=self.limits.relay)
+    def _protect(self) -> None:
+        """Look at some of those of whom something was said, although nothing is claimed."""
+        looked = 0
+        while looked < self.limits.relay:
+            before = self._protection.passed
+            passed = self._write(
+                lambda connection, now, before=before: protect(  # type: ignore[misc]
+                    connection, self.policy, now, before
+                )
+            )
+            self._protection.passed = passed or Passed()
+            if passed is None:
+                return
+            looked += 1 + passed.records
 
-        return self.ledger.write(work)
-
-    def _lease(self, stops: Stops) -> Sequence[UUID]:
+    def _lease(self, stops: Stops, actions: Collection[str] | None) -> Sequence[UUID]:
         """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
-        room = min(self._room(), self.limits.relay)
+        room = self.limits.relay
+        if actions is not PROTECTIVE:
+            room = min(self._room(), room)
         if room == 0:
             return ()
-        return self.ledger.write(
-            lambda connection: lease(
-                connection, database_now(connection), stops, limit=room, records=_RECORDS
+        return self._write(
+            lambda connection, now: lease(
+                connection, now, stops, limit=room, records=_RECORDS, actions=actions
             )
         )
 
     def _send(
         self,
         leased: Collection[UUID],
-        told: Told = MappingProxyType({}),
+        claimed: Mapping[UUID, Tagged] = MappingProxyType({}),
         nothing_due_at: datetime | None = None,
-    ) -> None:
-        if not leased:
-            return
-        sent = self.ledger.write(
-            lambda connection: relay(
-                connection,
-                leased,
-                self.outlet,
-                self.policy,
-                database_now(connection),
-                self.patience,
-                told,
-                self.enclosures,
+    ) -> int:
+        """Send what is leased and still asked for; how many were leased."""
+        if leased:
+            sent = self._write(
+                lambda connection, now: relay(
+                    connection,
+                    leased,
+                    self.outlet,
+                    self.policy,
+                    now,
+                    self.patience,
+                    claimed,
+                    self.enclosures,
+                )
             )
-        )
-        self.observer.sent(sent, nothing_due_at)
+            self.observer.sent(sent, nothing_due_at)
+        return len(leased)
+
+    def _write(self, work: Callable[[Connection, datetime], T]) -> T:
+        """Do `work` in one transaction in which the policy is the active one and stays so.
+
+        Raises:
+            OtherPolicy: another policy has become the active one.
+        """
+
+        def begun(connection: Connection) -> T:
+            now = database_now(connection)
+            policies.ensure(connection, self.policy, now)
+            return work(connection, database_now(connection))
+
+        return self.ledger.write(begun)
 
     def _room(self) -> int:
         """How many commands may go out now; at the cap the deleter stops until it is resumed."""

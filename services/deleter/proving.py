@@ -131,7 +131,7 @@ def _followed(connection: Connection, now: datetime, limit: int) -> list[Row[Any
     ).all()
     if not seen:
         return []
-    journal.lock_subjects(connection, {row.subject for row in seen})
+    journal.lock_subjects(connection, {row.subject for row in seen}, "command")
     query = select(tables.command).where(*due).order_by(column.subject, column.seq)
     query = query.with_for_update()
     return list(fetch(connection, query, column.command_id, {row.command_id for row in seen}))

@@ -25,16 +25,18 @@ class Said:
 
 
 def note(
-    connection: Connection, said: Sequence[Said], mentioned: Collection[str], now: datetime
+    connection: Connection, said: Sequence[Said], recorded: Collection[str], now: datetime
 ) -> None:
     """Note what was said, and make the records of those subjects due for a look.
 
-    Also takes the locks of the `mentioned`: subjects whose acts come another way than these events.
+    Also locks the subjects of all that is `recorded` with it: what another recorder has of them at this
+    moment is either seen from here on, or looks for them itself.
     """
     by_subject: defaultdict[str, list[Said]] = defaultdict(list)
     for one in said:
         by_subject[one.act.subject].append(one)
-    locked = journal.lock_subjects(connection, {*by_subject, *mentioned})
+    purpose: journal.Purpose = "say" if by_subject else "record"
+    locked = journal.lock_subjects(connection, {*by_subject, *recorded}, purpose)
     rows = [
         {"event_id": one.event_id, "subject": one.act.subject, "backfill": one.backfill}
         for one in sorted(said, key=lambda one: one.event_id)
@@ -81,7 +83,7 @@ def release(connection: Connection, backfill: str, now: datetime) -> None:
     column = tables.act.c
     query = select(column.subject).where(column.backfill == backfill).distinct()
     subjects = sorted(connection.execute(query).scalars())
-    journal.lock_subjects(connection, subjects)
+    journal.lock_subjects(connection, subjects, "say")
     connection.execute(update(tables.act).where(column.backfill == backfill).values(backfill=None))
     for subject in subjects:
         look_again(connection, subject, now, 1)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, Row, select, update
@@ -15,11 +15,11 @@ from sqlalchemy import Connection, Row, select, update
 from services.ledger import evidence, tables
 from services.ledger.evidence import Entry
 from services.ledger.rows import change, fetch, insert, insert_missing, insert_or_update
-from services.ledger.states import FREED, SETTLED, Happening, State, after
+from services.ledger.states import FREED, NOT_CARRIED_OUT, SETTLED, Happening, State, after
+from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import CHANGED
 
-_TAKEN_BACK = ("unsent", "sending", "sent", "refused")
 _COMMAND = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
 
 
@@ -54,11 +54,11 @@ class Draft:
         clocks = [f"{name}#{epoch}" for name, _, epoch in sorted(self.epochs)]
         return ",".join([*clocks, *said]) or "event"
 
-    @property
-    def command_id(self) -> UUID:
-        """The same for the same system, action, cause, epochs and records, whoever computes it."""
+    def command_id(self, number: int) -> UUID:
+        """Its id under the number that it gets: what is asked for again has another."""
         parts = [self.system, self.action, self.step, self.cause, str(self.supersedes)]
-        return uuid5(_COMMAND, json.dumps([*parts, *sorted(map(str, self.records))]))
+        records = sorted(map(str, self.records))
+        return uuid5(_COMMAND, json.dumps([number, *parts, *records]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Lease:
     room: int
     """How many may be taken."""
     stopped: frozenset[str] = frozenset()
-    """Systems to which nothing new goes."""
+    """Systems to which nothing new goes but what protects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +82,20 @@ class Written:
     """Those that were taken at once: they are `sending`."""
 
 
-def lock_subjects(connection: Connection, subjects: Collection[str]) -> dict[str, Row[Any]]:
+Purpose = Literal["say", "command", "record"]
+"""What the lock of a subject is for. Saying keeps everybody else away; commanding keeps away who says or
+commands; recording keeps away only who says, so that what is recorded beside it is looked at for it."""
+
+
+def lock_subjects(
+    connection: Connection, subjects: Collection[str], purpose: Purpose
+) -> dict[str, Row[Any]]:
     """Take the one lock of each subject, in order; it is held until the transaction ends."""
     ordered = sorted(set(subjects))
     insert_missing(connection, tables.subject, [{"subject": one} for one in ordered])
-    query = select(tables.subject).order_by(tables.subject.c.subject).with_for_update()
+    query = select(tables.subject).order_by(tables.subject.c.subject)
+    # FOR UPDATE, FOR NO KEY UPDATE or FOR KEY SHARE
+    query = query.with_for_update(key_share=purpose != "say", read=purpose == "record")
     return {row.subject: row for row in fetch(connection, query, tables.subject.c.subject, ordered)}
 
 
@@ -99,11 +108,14 @@ def write(
 ) -> Written:
     """Write commands to the outbox; their subjects are locked by the caller."""
     numbers = _numbers(connection, drafts)
-    ids = [draft.command_id for draft in drafts]
+    ids = [draft.command_id(number) for draft, number in zip(drafts, numbers, strict=True)]
     leased: list[UUID] = []
     commands = []
     for identity, draft, number in zip(ids, drafts, numbers, strict=True):
-        taken = lease and draft.system not in lease.stopped and len(leased) < lease.room
+        taken = lease is not None and (
+            draft.action in PROTECTIVE
+            or (draft.system not in lease.stopped and len(leased) < lease.room)
+        )
         if taken:
             leased.append(identity)
         commands.append(
@@ -193,7 +205,7 @@ def make_stale(
             tables.command_clock,
             tables.command_clock.c.command_id == tables.command.c.command_id,
         )
-        .where(tables.command.c.state.in_(_TAKEN_BACK))
+        .where(tables.command.c.state.in_(NOT_CARRIED_OUT))
         .with_for_update(of=tables.command)
     )
     found = fetch(connection, query, tables.command_clock.c.clock_id, clocks)
@@ -208,7 +220,7 @@ def no_longer_wanted(
     query = (
         select(tables.command, member.record_id, member.step)
         .join(tables.member, member.command_id == tables.command.c.command_id)
-        .where(member.live, tables.command.c.state.in_(_TAKEN_BACK))
+        .where(member.live, tables.command.c.state.in_(NOT_CARRIED_OUT))
         .with_for_update(of=tables.command)
     )
     found = fetch(connection, query, member.record_id, {record for record, _, _ in steps})
@@ -225,7 +237,7 @@ def take_back(
     pairs = list(zip(commands, states, strict=True))
     recalls = [_recall(row) for row, state in pairs if state == "recalling"]
     if recalls:
-        lock_subjects(connection, {draft.subject for draft in recalls})
+        lock_subjects(connection, {draft.subject for draft in recalls}, "command")
         write(connection, recalls, policy.version, now)
     return [row.command_id for row, state in pairs if state == "cancelled"]
 

@@ -1,4 +1,8 @@
-"""The one active policy: every window in the ledger derives from it, and from no other."""
+"""The one active policy: every window in the ledger derives from it, and from no other.
+
+Whoever writes what follows from a policy shares its lock until the transaction ends; whoever activates
+another one takes it alone. So nothing is recorded, claimed or sent under a policy that is active no more.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import clocks, evidence, tables
@@ -17,6 +21,8 @@ from services.policy.loader import digest, shapes
 from services.policy.model import Policy
 
 _AT_ONCE = 1_000
+_LOCK = 0x7E_3A_11_17
+"""The key of PostgreSQL's advisory lock on the active policy; on SQLite whoever writes is alone."""
 
 
 class OtherPolicy(TermijnError):
@@ -50,13 +56,16 @@ class OtherShape(TermijnError):
 
 
 def ensure(connection: Connection, policy: Policy, now: datetime) -> None:
-    """Make sure that the policy is the active one; the first that an empty ledger sees becomes it.
+    """Make sure that the policy is, and stays until the transaction ends, the active one.
+
+    The first that an empty ledger sees becomes it. Call it before clocks, subjects or commands are locked.
 
     Raises:
         OtherPolicy: another policy, or another version of it, is active.
     """
+    _lock(connection, shared=True)
     if not is_active(connection, policy):
-        _write(connection, policy, now)
+        _write_first(connection, policy, now)
 
 
 def is_active(connection: Connection, policy: Policy) -> bool:
@@ -76,11 +85,13 @@ def is_active(connection: Connection, policy: Policy) -> bool:
 def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     """Make another policy the active one: everything that is held is looked at again under it.
 
-    What was carried out stands.
+    It waits for whoever records, claims or sends under the one that was active. What was carried out
+    stands; what is not carried out yet is for `deleter.activation` to take back.
 
     Raises:
         OtherShape: it hangs events of a known type on other subjects or clocks.
     """
+    _lock(connection, shared=False)
     active = _active(connection)
     known = json.loads(active.shapes) if active else {}
     given = shapes(policy)
@@ -108,6 +119,25 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
 def _active(connection: Connection) -> Row[Any] | None:
     query = select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
     return connection.execute(query).one_or_none()
+
+
+def _lock(connection: Connection, *, shared: bool) -> None:
+    if connection.dialect.name == "sqlite":
+        return
+    taken = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    connection.execute(select(taken(_LOCK)))
+
+
+def _write_first(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Make the policy an empty ledger's first, unless another process was faster.
+
+    Raises:
+        OtherPolicy: it was, with another policy.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK + 1)))
+    if not is_active(connection, policy):
+        _write(connection, policy, now)
 
 
 def _write(connection: Connection, policy: Policy, now: datetime) -> None:

@@ -85,9 +85,9 @@ def record_plans(
     records.sort(key=_by_record_id)
     moved = clocks.merge(connection, _moves(fresh, held), _opened(records), policy)
     journal.make_stale(connection, moved.reanchored, policy, now)
-    mentioned = {one.planned.subject for one in records if one.planned.subject != one.plan.subject}
-    acts.note(connection, _said(fresh, held), mentioned, now)
-    spoken_of = acts.spoken_of(connection, {one.planned.subject for one in records})
+    recorded = {one.planned.subject for one in records}
+    acts.note(connection, _said(fresh, held), recorded, now)
+    spoken_of = acts.spoken_of(connection, recorded)
     looked_at = {
         one.event_id for one in fresh if any(of.subject in spoken_of for of in one.records)
     }

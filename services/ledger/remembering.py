@@ -220,7 +220,7 @@ def _restore_subject(connection: Connection, rows: Rows) -> None:
     for name in _ABOUT_SUBJECT:
         insert(connection, tables.metadata.tables[name], rows[name])
     [row] = rows["subject"]
-    [known] = journal.lock_subjects(connection, [row["subject"]]).values()
+    [known] = journal.lock_subjects(connection, [row["subject"]], "say").values()
     acts = {"subject": row["subject"], "acts": known.acts + row["acts"]}
     change_each(connection, tables.subject, [acts])
 

@@ -48,6 +48,8 @@ Happening = Literal[
 ]
 OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling")
 """States in which something that was promised is not done yet, and is still being pursued."""
+NOT_CARRIED_OUT: tuple[State, ...] = ("unsent", "sending", "sent", "refused")
+"""States in which a command has done nothing yet that would have to stand: it can be taken back."""
 SETTLED: tuple[State, ...] = (
     *("acknowledged", "erased", "attested", "reopened"),
     *("refused", "cancelled", "recalled", "closed"),
@@ -55,8 +57,8 @@ SETTLED: tuple[State, ...] = (
 """States in which nothing more is sent."""
 CARRIED_OUT: tuple[State, ...] = ("acknowledged", "erased", "attested")
 """States in which the system has said that it did it, and nothing says otherwise."""
-FREED: tuple[State, ...] = ("cancelled", "recalled")
-"""States in which the command's records are as if it had never been."""
+FREED: tuple[State, ...] = ("cancelled", "recalled", "closed")
+"""States in which the command's records are free for another command."""
 
 
 class IllegalTransition(TermijnError):

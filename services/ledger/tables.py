@@ -229,6 +229,12 @@ command = Table(
         sqlite_where=text("next_attempt_at IS NOT NULL"),
     ),
     Index(
+        "command_protects",
+        "next_attempt_at",
+        postgresql_where=text("next_attempt_at IS NOT NULL AND action IN ('recall', 'restrict')"),
+        sqlite_where=text("next_attempt_at IS NOT NULL AND action IN ('recall', 'restrict')"),
+    ),
+    Index(
         "command_first_sent",
         "first_sent_at",
         postgresql_where=text("first_sent_at IS NOT NULL AND action <> 'verify'"),

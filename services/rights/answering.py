@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from schemas.events import CloudEvent
 from services.deleter.loop import Sight
-from services.ledger import journal, tables
+from services.ledger import journal, policies, tables
 from services.ledger.database import Ledger, database_now
 from services.ledger.facts import acts_of
 from services.ledger.keys import request_id
@@ -83,7 +83,8 @@ class Answering:
 
     def _look_at(self, case: Case, identity: UUID) -> bool:
         def work(connection: Connection) -> tuple[str, timedelta] | timedelta:
-            journal.lock_subjects(connection, [case.subject])
+            policies.ensure(connection, self.policy, database_now(connection))
+            journal.lock_subjects(connection, [case.subject], "say")
             now = database_now(connection)
             those = cases_of(connection, case.subject, self.policy)
             current = next((one for one in those if one.request == case.request), None)
@@ -121,7 +122,7 @@ class Answering:
 
     def _tidy(self, case: Case) -> None:
         def work(connection: Connection) -> None:
-            journal.lock_subjects(connection, [case.subject])
+            journal.lock_subjects(connection, [case.subject], "say")
             concluding.tidy(connection, case, self.policy, database_now(connection))
 
         self.ledger.write(work)

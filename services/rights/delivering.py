@@ -78,7 +78,7 @@ class Delivering:
         hand_over(found)
 
         def close(connection: Connection) -> None:
-            journal.lock_subjects(connection, [subject])
+            journal.lock_subjects(connection, [subject], "say")
             those = cases_of(connection, subject, self.policy)
             joined = [one for one in those if one.joined_to == request and one.is_open]
             at = database_now(connection)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
 from uuid import UUID
 
 import pytest
@@ -46,41 +45,11 @@ from tests.contract.ledgers import (
     sweep,
     take,
 )
+from tests.contract.others import PATIENCE_SECONDS, is_waiting, others, wait_until_it_waits
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
 DUE = "2022-05-31T12:00:00Z"
 FAR = instant("2060-01-01T00:00:00Z")
-PATIENCE_SECONDS = 30.0
-
-
-@contextmanager
-def others(count: int = 4) -> Iterator[ThreadPoolExecutor]:
-    """Other processes, as threads with connections of their own."""
-    with ThreadPoolExecutor(count) as pool:
-        yield pool
-
-
-def is_waiting(ledger: Ledger) -> bool:
-    """Whether some session waits for a lock of another."""
-    with ledger.transaction() as connection:
-        found = connection.execute(
-            text(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        )
-        return bool(found.scalar_one())
-
-
-def wait_until_it_waits(ledger: Ledger, task: Future[object]) -> None:
-    """Until the task stands before a lock; one that has ended never will."""
-    pause = threading.Event()
-    for _ in range(int(PATIENCE_SECONDS / 0.02)):
-        if is_waiting(ledger):
-            return
-        assert not task.done(), task.result()
-        pause.wait(0.02)
-    raise AssertionError("nobody waited")
 
 
 def told(ledger: Ledger, **values: object) -> int:
@@ -119,7 +88,7 @@ def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: L
         with ledger.transaction() as walking:
             claim(walking, POLICY, instant(DUE), limit=1)
             recording = pool.submit(take, ledger, many(20, start=7000), DUE)
-            wait_until_it_waits(ledger, recording)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
     sweep(ledger, DUE)
     assert told(ledger) == 720
@@ -142,7 +111,7 @@ def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commi
             with ledger.transaction() as first:
                 record(first, [arrival(one, POLICY)], POLICY, instant(BACK))
                 second = pool.submit(take, ledger, [other], BACK)
-                wait_until_it_waits(ledger, second)  # type: ignore[arg-type]
+                wait_until_it_waits(ledger, second)
             second.result(PATIENCE_SECONDS)
         found = {row.key: row.anchor_at for row in rows(ledger, tables.clock)}
         assert found[f"{supplier}/9"] == instant(ENDED)
@@ -159,7 +128,7 @@ def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger
         with ledger.transaction() as relaying:
             relay(relaying, leased, bus, POLICY, instant(DUE), Patience())
             recording = pool.submit(take, ledger, [reinstated("r1", BACK)], DUE)
-            wait_until_it_waits(ledger, recording)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
     assert [state for _, action, state in commands(ledger) if action == "erase"] == ["recalling"]
 
@@ -199,7 +168,7 @@ def test_two_recorders_of_one_batch_record_it_once(postgres_ledger: Ledger) -> N
         with ledger.transaction() as first:
             record(first, arrivals, POLICY, instant(DUE))
             second = pool.submit(take, ledger, batch[::-1], DUE)
-            wait_until_it_waits(ledger, second)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, second)
         found = second.result(PATIENCE_SECONDS)
     assert (found.new, found.duplicates, found.conflicts) == (0, 52, ())
 
@@ -397,7 +366,7 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
     """Ruling 3: one lock; whoever has it decides what leaves."""
     ledger = postgres_ledger
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
-    lock = "INSERT INTO subject (subject) VALUES ('customer:1') ON CONFLICT DO NOTHING"
+    lock = "SELECT * FROM subject WHERE subject = 'customer:1' FOR UPDATE"
     _while_locked(ledger, lock, lambda: sweep(ledger, DUE)).result(PATIENCE_SECONDS)
     assert told(ledger) == 1
     identity = command(ledger, system="crm")
@@ -407,8 +376,7 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
     def send() -> None:
         ledger.write(lambda c: relay(c, [identity], bus, POLICY, instant(DUE), Patience()))
 
-    again = "SELECT * FROM subject WHERE subject = 'customer:1' FOR UPDATE"
-    _while_locked(ledger, again, send).result(PATIENCE_SECONDS)
+    _while_locked(ledger, lock, send).result(PATIENCE_SECONDS)
     assert len(bus.sent) == 1
 
 

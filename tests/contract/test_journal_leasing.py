@@ -28,7 +28,7 @@ def _claim(ledger: Ledger, *, room: int, stopped: frozenset[str] = frozenset()) 
 
 def _sent(ledger: Ledger, claimed: Claimed, *, told: bool) -> list[Outgoing]:
     bus = Bus()
-    known = claimed.leased if told else {}
+    known = claimed.events if told else {}
     ledger.write(
         lambda c: relay(c, list(claimed.leased), bus, POLICY, instant(FAR), Patience(), known)
     )

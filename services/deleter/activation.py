@@ -1,0 +1,35 @@
+"""Activation: another policy takes over, and what only the old one asked for is taken back with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from services.deleter.emission import withdraw
+from services.ledger import policies, tables
+from services.ledger.states import NOT_CARRIED_OUT
+from services.policy.model import Policy
+
+_AT_ONCE = 500
+"""Commands that are looked at together."""
+
+
+def activate(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Make another policy the active one, and take back every command that it does not ask for.
+
+    What has not left is cancelled, what has left and is not carried out is recalled. What it asks for
+    besides follows as all that is held is looked at again. `now` is UTC.
+
+    Raises:
+        OtherShape: it hangs events of a known type on other subjects or clocks.
+    """
+    policies.activate(connection, policy, now)
+    column = tables.command.c
+    query = select(column.command_id).order_by(column.command_id).limit(_AT_ONCE)
+    query = query.where(column.state.in_(NOT_CARRIED_OUT))
+    after = UUID(int=0)
+    while found := connection.execute(query.where(column.command_id > after)).scalars().all():
+        withdraw(connection, found, policy, now)
+        after = found[-1]

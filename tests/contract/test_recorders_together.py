@@ -1,0 +1,273 @@
+"""What runs beside a recorder on PostgreSQL: another recorder on the same person, and an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Event as Signal
+from time import monotonic, sleep
+
+import pytest
+from sqlalchemy import Connection
+
+from services.deleter import activation
+from services.ledger import policies, tables
+from services.ledger.database import Ledger
+from services.ledger.policies import OtherPolicy
+from services.ledger.recording import record
+from services.policy.model import Policy
+from tests.contract.arrivals import Event, arrival, event, feedback, invoice, order, terminated
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    commands,
+    instant,
+    new_ledger,
+    post,
+    rows,
+    sweep,
+    take,
+)
+from tests.contract.others import PATIENCE_SECONDS, is_waiting, others, wait_until_it_waits
+
+PLACED, SAID, LATER = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", "2024-02-11T12:00:00Z"
+NOW = instant(LATER)
+FAR = "2060-01-01T00:00:00Z"
+LONGER = replace(
+    POLICY, version="next", rules={**POLICY.rules, "D5": replace(POLICY.rules["D5"], term="P3Y")}
+)
+SHORTER = replace(
+    POLICY, version="next", rules={**POLICY.rules, "D5": replace(POLICY.rules["D5"], term="P1M")}
+)
+
+
+@pytest.fixture(scope="module")
+def shared_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
+    with closing(new_ledger(postgres())) as ledger:
+        yield ledger
+
+
+def recorded(connection: Connection, events: Sequence[Event], policy: Policy = POLICY) -> None:
+    """Record as the role does."""
+    policies.ensure(connection, policy, NOW)
+    record(connection, [arrival(one, policy) for one in events], policy, NOW)
+
+
+@dataclass
+class Recorder:
+    """A recorder in a thread of its own, which commits when it is told to."""
+
+    ledger: Ledger
+    events: Sequence[Event]
+    pool: ThreadPoolExecutor
+    recorded: Signal = field(default_factory=Signal)
+    may_commit: Signal = field(default_factory=Signal)
+    task: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Record, until it is done or waits for somebody's lock."""
+        self.task = self.pool.submit(self.ledger.write, self._work)
+        end = monotonic() + PATIENCE_SECONDS
+        while not self.recorded.is_set() and not is_waiting(self.ledger):
+            assert not self.task.done(), self.task.result()
+            assert monotonic() < end
+            sleep(0.01)
+
+    def commit(self) -> None:
+        """Commit, at once or as soon as whoever is waited for has."""
+        self.may_commit.set()
+        assert self.task is not None
+        if self.recorded.is_set():
+            self.task.result(PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        assert self.task is not None
+        self.task.result(PATIENCE_SECONDS)
+
+    def _work(self, connection: Connection) -> None:
+        recorded(connection, self.events)
+        self.recorded.set()
+        assert self.may_commit.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def two(ledger: Ledger, one: Sequence[Event], other: Sequence[Event]) -> Iterator[list[Recorder]]:
+    with others(2) as pool:
+        yield [Recorder(ledger, one, pool), Recorder(ledger, other, pool)]
+
+
+def asked_for_erasure() -> list[Event]:
+    fields = {"subject": "consumer:7", "request_id": "q1"}
+    return [
+        event("q1", "privacy.request-received", SAID, right="erasure", **fields),
+        event("v1", "privacy.identity-verified", SAID, **fields),
+    ]
+
+
+def objected() -> list[Event]:
+    fields = {"subject": "prospect:7", "purpose": "acquisition", "objection_id": "x1"}
+    return [event("x1", "privacy.objection-raised", SAID, **fields)]
+
+
+def withdrew() -> list[Event]:
+    fields = {"subject": "visitor:1", "purpose": "website_experience"}
+    return [event("w1", "privacy.consent-withdrawn", SAID, **fields)]
+
+
+SAYINGS = {
+    "erasure": (
+        order("o1", PLACED, "7"),
+        asked_for_erasure(),
+        # crm and mail have the copy of the identity document, which is erased once it is checked.
+        {"orders", "psp", "research", "crm", "mail"},
+    ),
+    "objection": (
+        {
+            **event("l1", "acquisition.lead-acquired", PLACED),
+            "data": {"prospect_id": "7", "source": "fair"},
+        },
+        objected(),
+        {"crm", "mail", "post"},
+    ),
+    "withdrawal": (feedback("f1", PLACED), withdrew(), {"website"}),
+}
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(
+    ("begins", "overlap", "commits"),
+    [
+        ("record", True, "record"),
+        ("record", True, "said"),
+        ("said", True, "record"),
+        ("said", True, "said"),
+        ("record", False, "record"),
+        ("said", False, "said"),
+    ],
+)
+@pytest.mark.parametrize("what", sorted(SAYINGS))
+def test_what_is_said_finds_a_record_that_another_recorder_has(
+    ledger: Ledger, what: str, begins: str, overlap: bool, commits: str
+) -> None:
+    """In every order of begin, commit and look the systems are told to erase."""
+    made, said, systems = SAYINGS[what]
+    with ledger.transaction() as connection:
+        policies.ensure(connection, POLICY, NOW)
+    with two(ledger, [made], said) as pair:
+        first, second = pair if begins == "record" else pair[::-1]
+        first.begin()
+        if not overlap:
+            first.commit()
+        second.begin()
+        order_of_commits = pair if commits == "record" else pair[::-1]
+        for one in order_of_commits:
+            one.commit()
+            sweep(ledger, NOW)  # a look that passes what is not committed yet
+        for one in pair:
+            one.end()
+    sweep(ledger, NOW)
+    erased = {system for system, action, _ in commands(ledger) if action == "erase"}
+    assert erased == systems
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("commits", ["record", "said"])
+def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Ledger, commits: str) -> None:
+    """The record is long due; nothing of it leaves."""
+    fields = {"subject": "visitor:1", "hold_id": "h1", "ground": "legal_claim"}
+    hold = event("h1", "privacy.hold-placed", SAID, **fields)
+    with ledger.transaction() as connection:
+        policies.ensure(connection, POLICY, NOW)
+    with two(ledger, [feedback("f1", PLACED)], [hold]) as pair:
+        for one in pair:
+            one.begin()
+        for one in pair if commits == "record" else pair[::-1]:
+            one.commit()
+        for one in pair:
+            one.end()
+    bus = Bus()
+    sweep(ledger, FAR)
+    post(ledger, bus, FAR)
+    assert bus.sent == []
+
+
+def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Ledger) -> None:
+    """Only who says something is alone with a person."""
+    take(ledger, [feedback("f0", PLACED)], NOW)
+    with others(1) as pool, ledger.transaction() as open_transaction:
+        record(open_transaction, [arrival(feedback("f1", PLACED), POLICY)], POLICY, NOW)
+        other = pool.submit(take, ledger, [feedback("f2", PLACED)], NOW)
+        assert other.result(PATIENCE_SECONDS).new == 1
+
+
+@pytest.mark.timeout(100)
+def test_an_activation_waits_for_a_batch_that_is_open(ledger: Ledger) -> None:
+    """What it records is dated anew with all others: the shortened term counts for it."""
+    with ledger.transaction() as connection:
+        policies.ensure(connection, POLICY, NOW)
+    with others(1) as pool:
+        with ledger.transaction() as open_transaction:
+            recorded(open_transaction, [feedback("f1", PLACED)])
+            activating = pool.submit(
+                ledger.write, lambda connection: activation.activate(connection, SHORTER, NOW)
+            )
+            wait_until_it_waits(ledger, activating)
+        activating.result(PATIENCE_SECONDS)
+    assert [row.next_due for row in rows(ledger, tables.record)] == [NOW]
+
+
+@pytest.mark.timeout(100)
+def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Ledger) -> None:
+    """Its walk is begun anew under the new policy, although nobody could see it before."""
+    shorter = replace(
+        POLICY,
+        version="next",
+        rules={**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P1D")},
+    )
+    with ledger.transaction() as connection:
+        policies.ensure(connection, POLICY, NOW)
+    with others(1) as pool:
+        with ledger.transaction() as open_transaction:
+            recorded(open_transaction, [invoice("i1", PLACED), terminated("t1", PLACED)])
+            activating = pool.submit(
+                ledger.write, lambda connection: activation.activate(connection, shorter, NOW)
+            )
+            wait_until_it_waits(ledger, activating)
+        activating.result(PATIENCE_SECONDS)
+    (clock,) = rows(ledger, tables.clock)
+    # R1 is P1D here, and crm is told a lead time of a day before.
+    assert clock.next_due == instant(PLACED)
+
+
+@pytest.mark.timeout(100)
+def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Ledger) -> None:
+    """Its plans are the old policy's: the role starts again with the new one."""
+    with ledger.transaction() as connection:
+        policies.ensure(connection, POLICY, NOW)
+    with others(1) as pool:
+        with ledger.transaction() as open_transaction:
+            activation.activate(open_transaction, LONGER, NOW)
+            recording = pool.submit(
+                ledger.write, lambda connection: recorded(connection, [feedback("f1", PLACED)])
+            )
+            wait_until_it_waits(ledger, recording)
+        with pytest.raises(OtherPolicy):
+            recording.result(PATIENCE_SECONDS)
+    assert rows(ledger, tables.record) == []
+
+
+@pytest.mark.timeout(100)
+def test_of_two_first_policies_one_becomes_active(ledger: Ledger) -> None:
+    """Two roles that start on an empty ledger with different policies: the slower one is refused."""
+    with others(1) as pool:
+        with ledger.transaction() as open_transaction:
+            policies.ensure(open_transaction, POLICY, NOW)
+            other = pool.submit(
+                ledger.write, lambda connection: policies.ensure(connection, LONGER, NOW)
+            )
+            wait_until_it_waits(ledger, other)
+        with pytest.raises(OtherPolicy):
+            other.result(PATIENCE_SECONDS)
+    assert len(rows(ledger, tables.active_policy)) == 1
