@@ -240,7 +240,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         name="termijn_deleter_blind",
         kind="gauge",
-        meaning="Partitions not recorded up to their end: nothing is claimed while above 0.",
+        meaning="Partitions not recorded up to their end: above 0 nothing that destroys leaves.",
     ),
     Metric(
         name="termijn_stops",
