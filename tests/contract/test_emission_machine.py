@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -207,6 +208,16 @@ class Emitting(RuleBasedStateMachine):
 
     # What happens.
 
+    @initialize(years=st.lists(st.integers(2, 9), min_size=2, max_size=4))
+    def history(self, years: list[int]) -> None:
+        """Some of it is due at once, some under one policy only."""
+        for number, back in enumerate(years):
+            at = _years_after(START, -back).isoformat()
+            make = feedback if number % 2 else invoice
+            self.unread.append(make(f"h{number}", at))
+        self.unread.append(terminated("h-end", _years_after(START, -3).isoformat()))
+        self.recorded(list(self.unread))
+
     @rule(
         what=st.sampled_from(
             ["feedback", "invoice", "end", "back", "withdrawal", "hold", "release"]
@@ -246,6 +257,15 @@ class Emitting(RuleBasedStateMachine):
                 hold = data.draw(st.sampled_from(holds), label="hold")
                 fields = {"subject": hold["subject"], "hold_id": hold["hold_id"]}
                 self.unread.append(event(id_, "privacy.hold-released", time, **fields))
+
+    @rule(subject=st.sampled_from([VISITOR, CUSTOMER]))
+    def hold_at_once(self, subject: str) -> None:
+        """Published, and recorded before anything else happens."""
+        self.number += 1
+        fields = {"subject": subject, "hold_id": f"e{self.number}", "ground": "legal_claim"}
+        one = event(f"e{self.number}", "privacy.hold-placed", self.clock.isoformat(), **fields)
+        self.unread.append(one)
+        self.recorded([one])
 
     @precondition(lambda self: self.unread)
     @rule(data=st.data())
@@ -317,11 +337,12 @@ class Emitting(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def lease_for_later(self, which: int) -> None:
         """Sight is looked at before the lease; a stop counts for who leases after it."""
-        if self.state == "paused" or self.blind_spots():
+        if self.state != "running" or self.blind_spots():
             return
         try:
             stops = Stops(paused=frozenset(self.stopped))
-            leased = self.deleters[which]._lease(stops, None)
+            claimed = self.deleters[which]._claim(stops).leased
+            leased = [*claimed, *self.deleters[which]._lease(stops, None)]
         except OtherPolicy:
             self.deleters[which] = self.started()
         else:
@@ -444,7 +465,7 @@ def test_what_leaves_is_asked_for_whatever_happens(
     run_state_machine_as_test(
         lambda: Emitting(shared_ledger),  # type: ignore[arg-type]  # a factory is as good as a class
         settings=settings(
-            max_examples=80 if shared_ledger.is_sqlite else 20,
+            max_examples=50 if shared_ledger.is_sqlite else 12,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from services.deleter.claiming import claim
+from services.deleter.relaying import Patience, Stops, lease, relay
 from services.ledger import policies, positions, tables
 from services.ledger.database import Ledger, open_ledger
 from services.ledger.positions import Gap, Log
 from services.ledger.recording import record
 from services.policy import loader
-from tests.contract.arrivals import arrival, feedback, signed_up, terminated
+from tests.contract.arrivals import arrival, feedback, invoice, signed_up, terminated
+from tests.contract.ledgers import Bus
 from tests.unit.cli.conftest import Call, Write
 
 POLICY = loader.load()
@@ -211,6 +214,35 @@ def test_another_policy_is_activated_on_record(
     assert termijn("policy", "activate", *BY_ME).out == "active: optimum-pos 2\n"
     assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2"
     assert actions(ledger) == [("night-shift", "policy activate", "optimum-pos 2", "a test")]
+
+
+def test_what_only_the_old_policy_asked_for_is_taken_back(
+    termijn: Call, ledger: Ledger, tmp_path: Path
+) -> None:
+    """R5 was one year by mistake: what lies in the outbox is cancelled, what is out is recalled."""
+    text = (Path(loader.__file__).parent / loader.SHIPPED).read_text("utf-8")
+    file = tmp_path / "wrong.yaml"
+    text = text.replace("term: P7Y", "term: P1Y").replace(f'"{POLICY.version}"', '"wrong"')
+    file.write_text(text, "utf-8")
+    wrong = loader.load(file)
+    at = datetime(2026, 2, 1, tzinfo=UTC)
+    ledger.write(lambda connection: policies.ensure(connection, wrong, at))
+    for day, sent in ((1, True), (2, False)):
+        one = arrival(invoice(f"i{day}", f"2024-03-0{day}T12:00:00Z", f"{day}"), wrong)
+        ledger.write(lambda connection, one=one: record(connection, [one], wrong, at))  # type: ignore[misc]
+        ledger.write(lambda connection: claim(connection, wrong, at, limit=9))
+        if sent:
+            leased = ledger.write(lambda connection: lease(connection, at, Stops(), limit=9))
+            ledger.write(lambda c, those=leased: relay(c, those, Bus(), wrong, at, Patience()))  # type: ignore[misc]
+    assert states(termijn) == [("erase", "sent"), ("erase", "unsent")]
+    assert termijn("policy", "activate", *BY_ME).code == 0
+    assert states(termijn) == [("erase", "recalling"), ("recall", "unsent")]
+
+
+def states(termijn: Call) -> list[tuple[str, str]]:
+    """Action and state of each of accounting's commands that still mean something, sorted."""
+    found = termijn("commands", "list", "--system", "accounting", "--json").rows
+    return sorted((row["action"], row["state"]) for row in found)
 
 
 def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
