@@ -156,11 +156,12 @@ class Bus:
             }
         )
 
-    def sender(self) -> Sender:
-        """Something that sends and waits for the broker's word."""
-        return Sender(self.producer)
+    def sender(self, patience: float = _DELIVERY_SECONDS) -> Sender:
+        """Something that sends and waits for the broker's word, so many seconds for each message."""
+        timeout = {"message.timeout.ms": int(patience * 1000)}
+        return Sender(lambda: self.producer(timeout), patience)
 
-    def producer(self, further: Mapping[str, bool] | None = None) -> Producer:
+    def producer(self, further: Mapping[str, bool | int] | None = None) -> Producer:
         """A producer that waits for every in-sync replica, with further settings."""
         return Producer(
             {
@@ -360,8 +361,11 @@ class Bus:
 class Sender:
     """Sends messages, and knows where each stands when it returns."""
 
-    def __init__(self, open_producer: Callable[[], Producer]) -> None:
+    def __init__(
+        self, open_producer: Callable[[], Producer], patience: float = _DELIVERY_SECONDS
+    ) -> None:
         self._open = open_producer
+        self._patience = patience
         self._producer = open_producer()
 
     def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
@@ -388,7 +392,7 @@ class Sender:
 
         for index, message in enumerate(messages):
             self._produce(message, reporter(index))
-        self._producer.flush(_DELIVERY_SECONDS * 2)
+        self._producer.flush(self._patience * 2)
         for topic, error in failed:
             raise self._undelivered(topic, error)
         done = [one for one in placed if one is not None]
