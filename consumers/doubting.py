@@ -34,14 +34,14 @@ def read_again(consumer: Consumer, passed_over: Mapping[Partition, Sequence[rang
     deadline = monotonic() + _SECONDS
     while ends:
         if monotonic() > deadline:
-            topic, partition = next(iter(ends))
-            raise BusUnavailable(f"read {topic}[{partition}] again", "no answer in time")
+            topic, number = next(iter(ends))
+            raise BusUnavailable(f"read {topic}[{number}] again", "no answer in time")
         for message in consumer.consume(_AT_ONCE, _POLL_SECONDS):
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
             if place not in ends or offset is None:
                 continue
-            name = f"{place[0]}[{partition}]"
+            name = f"{place[0]}[{place[1]}]"
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise BusUnavailable(f"read {name} again", error.str())
             if error is None and any(offset in one for one in passed_over[place]):

@@ -24,7 +24,7 @@ from services.bus_topics import Partition
 from services.garbage import uncollected
 from services.ledger import control, positions
 from services.ledger.database import Ledger, in_words
-from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
+from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log, Read
 from services.transient import TRANSIENT
 
 _LOOK_SECONDS = 2.0
@@ -267,6 +267,7 @@ class Pipeline:
             ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
             with self.ledger.transaction() as connection:
                 paused = control.state(connection, self.role) == "paused"
+                read = positions.read(connection, self.role, sorted(ids))
             # What is paused is not fetched, and then its cached end stays where it was.
             ends = (
                 self.bus.ends(sorted({log.topic for log in self._logs.values()})) if paused else {}
@@ -278,6 +279,7 @@ class Pipeline:
                 if ids.get(log.topic, log.topic_id) != log.topic_id:
                     anew = replace(log, topic_id=ids[log.topic])
                     self._found(anew, self._known[place], *self._watermarks(consumer, *place))
+            self._find_gone(ids, read)
             self._stop_at_gaps()
         except (BusUnavailable, DBAPIError) as cause:
             self.observer.tried_again(in_words(cause))
@@ -289,6 +291,32 @@ class Pipeline:
         elif self._paused:
             consumer.resume(consumer.assignment())
         self._paused = paused
+
+    def _find_gone(self, ids: Mapping[str, str], read: Sequence[Read]) -> None:
+        """Find the partitions that were read and that a topic which was made anew has no more.
+
+        Nobody is assigned those, so nobody else would find what was lost with them.
+        """
+        here = {(one.topic, one.partition) for one in read if self._is_here(one, ids)}
+        gone = [
+            one
+            for one in read
+            if one.is_kept and (one.topic, one.partition) not in {*here, *self._logs}
+        ]
+        shown = self.bus.shown({one.topic for one in gone}) if gone else {}
+        for one in gone:
+            there = shown.get(one.topic)
+            if there and there.topic_id == ids[one.topic] and one.partition not in there.ends:
+                log = Log(
+                    cluster_id=self.bus.cluster_id,
+                    topic=one.topic,
+                    topic_id=there.topic_id,
+                    partition=one.partition,
+                )
+                self._found(log, one.next, 0, 0)
+
+    def _is_here(self, read: Read, ids: Mapping[str, str]) -> bool:
+        return (read.cluster_id, read.topic_id) == (self.bus.cluster_id, ids[read.topic])
 
     def _watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         try:

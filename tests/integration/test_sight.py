@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
+from consumers.pipeline import LostLog
 from services.bus import Bus
 from services.cli import publishing
 from services.cli.main import termijn
@@ -23,7 +24,7 @@ from services.ledger.database import Ledger
 from services.servers.kafka import KafkaBroker, KafkaCluster
 from tests.contract.ledgers import new_ledger
 from tests.e2e.running import business_event, write_events
-from tests.integration.pipelines import Keeping, publish, running, seen, until
+from tests.integration.pipelines import Keeping, accept, publish, running, seen, until
 
 EVENTS, TAGGED = "orders.order-placed.v1", "retention.tagged.v1"
 HOLD = business_event(
@@ -127,3 +128,29 @@ def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
         publish(fresh_kafka, 3, partition=1, topic=TAGGED)
         assert looking.blind_spots() == [f"recorder: {TAGGED}[1]"]
         until(lambda: looking.blind_spots() == [], "the role did not read what was added")
+
+
+def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
+    fresh_kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """Made anew with fewer, nobody is assigned it; what was lost with it is found all the same."""
+    fresh_kafka.create_topics({EVENTS: 1, TAGGED: 2})
+    publish(fresh_kafka, 2, topic=TAGGED)
+    publish(fresh_kafka, 3, partition=1, topic=TAGGED)
+    looking = sight(fresh_kafka, ledger)
+    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)):
+        until(lambda: looking.blind_spots() == [])
+    fresh_kafka.delete_topics([TAGGED])
+    fresh_kafka.create_topics({TAGGED: 1})
+    odd = "it is not the log that was read before"
+    assert looking.blind_spots() == [
+        f"recorder: {TAGGED}[0]: {odd}",
+        f"recorder: {TAGGED}[1]: {odd}",
+    ]
+    for partition in (0, 1):
+        with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
+            assert isinstance(loop.end(), LostLog)
+        assert accept(ledger, partition) == 0
+    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
+        until(lambda: looking.blind_spots() == [] and bool(loop.observer.lags))
+    assert loop.end() is None
