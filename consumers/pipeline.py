@@ -7,7 +7,7 @@ was not read stops the role.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
@@ -17,12 +17,14 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from sqlalchemy.exc import DBAPIError
 
+from consumers.doubting import read_again
 from schemas.errors import TermijnError
 from services.bus import Bus, BusRefused, BusUnavailable
+from services.bus_topics import Partition
 from services.garbage import uncollected
 from services.ledger import control, positions
 from services.ledger.database import Ledger, in_words
-from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log
+from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log, Read
 from services.transient import TRANSIENT
 
 _LOOK_SECONDS = 2.0
@@ -36,8 +38,6 @@ _REFUSED = (
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.SASL_AUTHENTICATION_FAILED,
 )
-
-Partition = tuple[str, int]
 
 
 class LostLog(TermijnError):
@@ -104,6 +104,8 @@ class Pipeline:
     _next: dict[Partition, int] = field(default_factory=dict)
     _known: dict[Partition, int | None] = field(default_factory=dict)
     _gaps: list[Gap] = field(default_factory=list)
+    _second: Consumer | None = None
+    """Reads again what the first has passed over."""
     _joined: bool = False
     _paused: bool = False
 
@@ -127,6 +129,8 @@ class Pipeline:
                 self.observer.tried_again(in_words(cause))
             finally:
                 consumer.close()
+                if self._second is not None:
+                    self._second.close()
                 self._forget()
             stop.wait(_REST_SECONDS)
 
@@ -157,6 +161,7 @@ class Pipeline:
     def _fresh(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
         """The messages that are ours and next; whatever a rebalance left behind is dropped."""
         fresh = []
+        passed_over: dict[Partition, list[range]] = {}
         for message in polled:
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
@@ -167,12 +172,23 @@ class Pipeline:
                 continue
             if place not in self._next or offset is None or offset < self._next[place]:
                 continue
+            if offset > self._next[place]:
+                passed_over.setdefault(place, []).append(range(self._next[place], offset))
             if error is None:
                 fresh.append(message)
                 self._next[place] = offset + 1
             else:
                 self._next[place] = offset  # past the markers of transactions
+        if passed_over:
+            self._doubt(passed_over)
         return fresh
+
+    def _doubt(self, passed_over: Mapping[Partition, Sequence[range]]) -> None:
+        if self._second is None:
+            self._second = self.bus.consumer(
+                self.group
+            )  # it joins no group: it is told what to read
+        read_again(self._second, passed_over)
 
     def _advances(self) -> list[Advance]:
         return [
@@ -242,6 +258,7 @@ class Pipeline:
         for state in (self._logs, self._known, self._next):
             state.clear()
         self._joined = False
+        self._second = None
         self._gaps.clear()  # one that is not noted yet is found again, as the ledger then sees it
 
     def _look(self, consumer: Consumer) -> None:
@@ -250,6 +267,7 @@ class Pipeline:
             ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
             with self.ledger.transaction() as connection:
                 paused = control.state(connection, self.role) == "paused"
+                read = positions.read(connection, self.role, sorted(ids))
             # What is paused is not fetched, and then its cached end stays where it was.
             ends = (
                 self.bus.ends(sorted({log.topic for log in self._logs.values()})) if paused else {}
@@ -261,6 +279,7 @@ class Pipeline:
                 if ids.get(log.topic, log.topic_id) != log.topic_id:
                     anew = replace(log, topic_id=ids[log.topic])
                     self._found(anew, self._known[place], *self._watermarks(consumer, *place))
+            self._find_gone(ids, read)
             self._stop_at_gaps()
         except (BusUnavailable, DBAPIError) as cause:
             self.observer.tried_again(in_words(cause))
@@ -272,6 +291,32 @@ class Pipeline:
         elif self._paused:
             consumer.resume(consumer.assignment())
         self._paused = paused
+
+    def _find_gone(self, ids: Mapping[str, str], read: Sequence[Read]) -> None:
+        """Find the partitions that were read and that a topic which was made anew has no more.
+
+        Nobody is assigned those, so nobody else would find what was lost with them.
+        """
+        here = {(one.topic, one.partition) for one in read if self._is_here(one, ids)}
+        gone = [
+            one
+            for one in read
+            if one.is_kept and (one.topic, one.partition) not in {*here, *self._logs}
+        ]
+        shown = self.bus.shown({one.topic for one in gone}) if gone else {}
+        for one in gone:
+            there = shown.get(one.topic)
+            if there and there.topic_id == ids[one.topic] and one.partition not in there.ends:
+                log = Log(
+                    cluster_id=self.bus.cluster_id,
+                    topic=one.topic,
+                    topic_id=there.topic_id,
+                    partition=one.partition,
+                )
+                self._found(log, one.next, 0, 0)
+
+    def _is_here(self, read: Read, ids: Mapping[str, str]) -> bool:
+        return (read.cluster_id, read.topic_id) == (self.bus.cluster_id, ids[read.topic])
 
     def _watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         try:

@@ -38,7 +38,7 @@ from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Patience
 from services.deleter.sight import BusSight
-from services.evidence.keeping import BusHeads, Keeping
+from services.evidence.keeping import PATIENCE_SECONDS, BusHeads, Keeping
 from services.evidence.rechecking import Recheck
 from services.fields.encrypting import FieldEncryption
 from services.fields.encrypting import check as check_fields
@@ -373,7 +373,8 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             ledger=ledger,
             references=opened.references(),
             ring=signatures.keys.private() if signatures.required else None,
-            outlet=BusHeads(sender=bus.sender(), codec=codec),
+            outlet=BusHeads(sender=bus.sender(PATIENCE_SECONDS), codec=codec),
+            unpublished=observer.unpublished,
         )
         forgetting = Forgetting(
             ledger=ledger,

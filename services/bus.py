@@ -15,27 +15,23 @@ from uuid import NAMESPACE_URL, uuid5
 
 from confluent_kafka import (
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Producer,
     TopicCollection,
-    TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
-from confluent_kafka.admin._metadata import TopicMetadata
-from confluent_kafka.cimpl import NewTopic
 
 from schemas.catalogue import Topic
 from schemas.errors import TermijnError
 from services.bus_security import NOT_SECURED, Security, explained, librdkafka
+from services.bus_topics import Making, Shown, look, silent_about
 from services.ledger.positions import EMBEDDED
 
 Headers = Sequence[tuple[str, bytes]]
 _SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
 _PAUSE_SECONDS = 0.2
-_LEADER_MOVES = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_NOT_SHOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _NOT_ALLOWED = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -45,6 +41,8 @@ _PREFETCHED_KIB = 1_024
 """What waits in a consumer for its role to come: a backlog must not fill memory. More is no faster."""
 _FETCHED_BYTES = 262_144
 """What one fetch asks of a partition; a larger message comes alone."""
+_REFRESH_MS = 5_000
+"""How soon a role learns of partitions that were added; until it has read them the deleter is blind."""
 _DELIVERY_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _REMEMBERED = 20
@@ -151,17 +149,19 @@ class Bus:
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": 10_000,
+                "topic.metadata.refresh.interval.ms": _REFRESH_MS,
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": _PREFETCHED_KIB,
                 "fetch.message.max.bytes": _FETCHED_BYTES,
             }
         )
 
-    def sender(self) -> Sender:
-        """Something that sends and waits for the broker's word."""
-        return Sender(self.producer)
+    def sender(self, patience: float = _DELIVERY_SECONDS) -> Sender:
+        """Something that sends and waits for the broker's word, so many seconds for each message."""
+        timeout = {"message.timeout.ms": int(patience * 1000)}
+        return Sender(lambda: self.producer(timeout), patience)
 
-    def producer(self, further: Mapping[str, bool] | None = None) -> Producer:
+    def producer(self, further: Mapping[str, bool | int] | None = None) -> Producer:
         """A producer that waits for every in-sync replica, with further settings."""
         return Producer(
             {
@@ -176,29 +176,39 @@ class Bus:
         )
 
     def ensure(self, topics: Iterable[Topic]) -> None:
-        """Make the topics that are not there, and wait until the broker shows them.
-
-        It answers that one is made before it shows it to whoever asks what is there.
+        """Make the topics that are not there, as the catalogue has them; see `make`.
 
         Raises:
-            BusUnavailable: the broker did not make one of them, or does not show it.
+            BusUnavailable: the brokers did not make one of them, or do not show it.
             BusRefused: one is not there for this user, who may not make it either.
         """
-        missing = [
-            NewTopic(
-                topic.name,
-                topic.partitions,
-                config={
+        self.make(
+            Making(
+                name=topic.name,
+                partitions=topic.partitions,
+                settings={
                     "retention.ms": str(topic.retention_ms or -1),
                     "segment.ms": str(topic.segment_ms),
                     "cleanup.policy": topic.cleanup,
                 },
             )
             for topic in self.missing(topics)
-        ]
-        if not missing:
+        )
+
+    def make(self, topics: Iterable[Making]) -> None:
+        """Make topics, and return once every broker shows them all, with leaders that answer.
+
+        Brokers answer that a topic is made before they show it. One that another has made meanwhile
+        stays as that one made it.
+
+        Raises:
+            BusUnavailable: the brokers did not make one of them, or do not show it.
+            BusRefused: one is not there for this user, who may not make it either.
+        """
+        new = [topic.as_new() for topic in topics]
+        if not new:
             return
-        for name, made in self._admin.create_topics(missing).items():
+        for name, made in self._admin.create_topics(new).items():
             try:
                 made.result(_CALL_SECONDS)
             except TimeoutError as cause:
@@ -209,25 +219,32 @@ class Bus:
                     raise BusRefused(f"find topic {name}", why) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
-        self.partitions([topic.topic for topic in missing])
+        names = [topic.topic for topic in new]
+        self._until_every_broker_shows(names)
+        self.ends(names)
+
+    def _until_every_broker_shows(self, names: Sequence[str]) -> None:
+        clients: dict[str, AdminClient] = {}
+
+        def reach(address: str) -> AdminClient:
+            if address not in clients:
+                clients[address] = AdminClient({**self._reach, "bootstrap.servers": address})
+            return clients[address]
+
+        deadline = monotonic() + _CALL_SECONDS
+        while silent := self._call("look", lambda: silent_about(self._admin, names, reach)):
+            if monotonic() > deadline:
+                why = f"the broker {silent} does not show it, or others made with it"
+                raise BusUnavailable(f"find topic {names[0]}", why)
+            sleep(_PAUSE_SECONDS)
 
     def partitions(self, topics: Collection[str]) -> Sequence[tuple[str, int]]:
         """Every partition of the topics, by name and number; waits for what was just made.
 
         Raises:
-            BusUnavailable: the broker did not answer, or does not show one of the topics.
+            BusUnavailable: the brokers did not answer, or do not show one of the topics.
         """
-        deadline = monotonic() + _CALL_SECONDS
-        while True:
-            listed = self._call(
-                "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
-            ).topics
-            unseen = sorted(name for name in topics if not _shows(listed.get(name)))
-            if not unseen:
-                return [(name, number) for name in topics for number in listed[name].partitions]
-            if monotonic() > deadline:
-                raise BusUnavailable(f"find topic {unseen[0]}", "the broker does not show it")
-            sleep(_PAUSE_SECONDS)
+        return list(self.ends(topics))
 
     def missing(self, topics: Iterable[Topic]) -> list[Topic]:
         """Those of the topics that are not there, or may not be seen.
@@ -243,7 +260,7 @@ class Bus:
         return [topic for topic in topics if topic.name not in there]
 
     def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        """The id of each topic that is there: a topic that is made anew has another.
+        """The id of each topic that is there and may be seen: one that is made anew has another.
 
         Raises:
             BusUnavailable: the broker did not answer.
@@ -252,6 +269,8 @@ class Bus:
             return {
                 topic: str(uuid5(NAMESPACE_URL, f"{self.cluster_id}/{topic}")) for topic in topics
             }
+        if not topics:
+            return {}
         self._admin.poll(0)
         asked = self._admin.describe_topics(
             TopicCollection(list(topics)), request_timeout=_CALL_SECONDS
@@ -263,54 +282,45 @@ class Bus:
             except TimeoutError as cause:
                 raise BusUnavailable(f"describe {name}", "no answer in time") from cause
             except KafkaException as cause:
-                if cause.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                if cause.args[0].code() not in _NOT_SHOWN:
                     raise BusUnavailable(f"describe {name}", str(cause.args[0])) from cause
         return found
 
-    def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
-        """The end offset of every partition of the topics, as it is now.
+    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+        """Those of the topics that are there, with what the brokers tell of them; waits for nothing.
 
         Raises:
-            BusUnavailable: the broker did not answer, or shows one of the topics not at all: who
-                passed over it would take what is on it for read.
+            BusUnavailable: the brokers did not answer.
         """
-        listed = self._call("list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS))
-        for topic in topics:
-            shown = listed.topics.get(topic)
-            if shown is None or not shown.partitions:
-                why = "it is not there, or may not be seen" if shown is None else str(shown.error)
-                raise BusUnavailable(f"find the ends of {topic}", why)
-        wanted = {
-            TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # it has no types
-            for topic in topics
-            for partition in listed.topics[topic].partitions
-        }
-        if not wanted:
-            return {}
-        found: dict[tuple[str, int], int] = self._call(
-            "list offsets", lambda: self._list_offsets(wanted)
+        found: Mapping[str, Shown] = self._call(
+            "look at topics", lambda: look(self._admin, topics, self.topic_ids)
         )
         return found
 
-    def _list_offsets(self, wanted: Mapping[TopicPartition, Any]) -> dict[tuple[str, int], int]:
+    def ends(self, topics: Collection[str]) -> Mapping[tuple[str, int], int]:
+        """The end offset of every partition of the topics; waits for leaders that are being found.
+
+        Raises:
+            BusUnavailable: the brokers did not answer, or do not show one of the topics, or no leader
+                tells the end of one of its partitions: who passed over it would take what is on it
+                for read.
+        """
         deadline = monotonic() + _CALL_SECONDS
         while True:
-            asked = self._admin.list_offsets(
-                dict(wanted),
-                isolation_level=IsolationLevel.READ_UNCOMMITTED,
-                request_timeout=_CALL_SECONDS,
-            )
-            try:
-                return {
-                    (one.topic, one.partition): answer.result().offset
-                    for one, answer in asked.items()
-                }
-            except KafkaException as cause:
-                if cause.args[0].code() not in _LEADER_MOVES or monotonic() > deadline:
-                    raise
-                sleep(
-                    _PAUSE_SECONDS
-                )  # a topic just made, or a broker just gone: a leader will be found
+            shown = self.shown(topics)
+            unseen = [name for name in topics if not (name in shown and shown[name].ends)]
+            ends = {
+                (name, number): end for name in shown for number, end in shown[name].ends.items()
+            }
+            silent = [place for place, end in ends.items() if end is None]
+            if not unseen and not silent:
+                return {place: end for place, end in ends.items() if end is not None}
+            if monotonic() > deadline:
+                if unseen:
+                    raise BusUnavailable(f"find topic {unseen[0]}", "the broker does not show it")
+                topic, number = silent[0]
+                raise BusUnavailable(f"find the end of {topic}[{number}]", "no leader tells it")
+            sleep(_PAUSE_SECONDS)
 
     def _told_cluster_id(self) -> str:
         deadline = monotonic() + _CALL_SECONDS
@@ -351,8 +361,11 @@ class Bus:
 class Sender:
     """Sends messages, and knows where each stands when it returns."""
 
-    def __init__(self, open_producer: Callable[[], Producer]) -> None:
+    def __init__(
+        self, open_producer: Callable[[], Producer], patience: float = _DELIVERY_SECONDS
+    ) -> None:
         self._open = open_producer
+        self._patience = patience
         self._producer = open_producer()
 
     def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
@@ -379,7 +392,7 @@ class Sender:
 
         for index, message in enumerate(messages):
             self._produce(message, reporter(index))
-        self._producer.flush(_DELIVERY_SECONDS * 2)
+        self._producer.flush(self._patience * 2)
         for topic, error in failed:
             raise self._undelivered(topic, error)
         done = [one for one in placed if one is not None]
@@ -409,13 +422,3 @@ class Sender:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._producer = self._open()  # the old one will never send anything again
         return Undelivered(topic, error.str())
-
-
-def _shows(topic: TopicMetadata | None) -> bool:
-    """Whether the broker shows a topic with a leader for each of its partitions."""
-    return bool(
-        topic
-        and topic.error is None
-        and topic.partitions
-        and all(one.leader >= 0 for one in topic.partitions.values())
-    )

@@ -250,6 +250,11 @@ class Observer:
         if found.broken is not None:
             self.log.error("found the evidence broken", what=found.broken)
 
+    def unpublished(self, why: str) -> None:
+        """Heads of the evidence could not be published; they are kept, and sent again."""
+        self.metrics.count("termijn_batches_tried_again_total", role=self.role)
+        self.log.warning("could not publish heads", why=why.partition("\n")[0])
+
     def forgotten(self, counts: Mapping[str, int]) -> None:
         """So much is gone from the ledger: its proof's term was over."""
         for kind, count in counts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,7 +12,7 @@ from schemas.catalogue import business_topic
 from schemas.codec import Codec
 from schemas.errors import Unencodable, UnknownSchema
 from schemas.events import CloudEvent, to_headers
-from services.bus import OutMessage, Sender
+from services.bus import OutMessage, Placed, Sender
 from services.eventfile import BadLine, read_events
 from services.fields.encrypting import FieldEncryption, NobodyHolds
 from services.fields.places import NotText
@@ -57,8 +57,8 @@ class Publisher:
             headers=to_headers(event),
         )
 
-    def send(self, messages: Iterator[OutMessage]) -> Iterator[int]:
-        """Send messages, and say after each batch how many the broker has taken."""
+    def send(self, messages: Iterator[OutMessage]) -> Iterator[Sequence[Placed]]:
+        """Send messages, and say after each batch where the brokers have put them."""
         batch: list[OutMessage] = []
         size = held = 0
         for message in messages:
@@ -66,12 +66,12 @@ class Publisher:
             size += len(message.value or b"")
             full = self.hold_back is not None and size - held >= _WINDOW_BYTES
             if len(batch) >= _AT_ONCE or full:
-                yield len(self.sender.send(batch))
+                yield self.sender.send(batch)
                 batch = []
             if full and self.hold_back is not None:
                 self.hold_back()
                 held = size
-        yield len(self.sender.send(batch))
+        yield self.sender.send(batch)
 
     def of_file(self, path: Path, backfill: str | None) -> Iterator[OutMessage]:
         """The messages of a file's events, in its order.

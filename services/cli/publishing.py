@@ -15,6 +15,7 @@ from rich.progress import Progress
 from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.bootstrap import Root
+from services.bus_topics import Partition
 from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
 from services.deleter.sight import BusSight
@@ -137,9 +138,10 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
     sight: BusSight | None = None
     if wait or bus.is_embedded:
         sight = bootstrap.sight(bus, opened.ledger(), needed, _PATIENCE)
+    ends: dict[Partition, int] = {}
 
     def hold_back() -> None:
-        if sight is not None and (spots := sight.blind_spots()):
+        if sight is not None and (spots := sight.blind_spots(ends)):
             raise _NotRecorded(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
 
     publisher = Publisher(
@@ -157,8 +159,11 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("publishing", total=total)
         for taken in publisher.send(publisher.of_file(events, backfill)):
-            sent += taken
-            progress.update(task, advance=taken)
+            for one in taken:
+                place = (one.topic, one.partition)
+                ends[place] = max(ends.get(place, 0), one.offset + 1)
+            sent += len(taken)
+            progress.update(task, advance=len(taken))
     if wait:
         hold_back()
     return sent

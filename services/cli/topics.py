@@ -11,6 +11,7 @@ from schemas import catalogue
 from services import bootstrap, settings
 from services.bootstrap import Root
 from services.bus import Bus
+from services.bus_topics import Making
 from services.cli.forms import show
 from services.topics.brokers import Brokers
 from services.topics.judging import Judgement, in_words, judge
@@ -53,7 +54,10 @@ def check(as_json: bool, strict: bool) -> None:
 @topics.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def apply(dry_run: bool) -> None:
-    """Make the topics that are missing and set what breaks a promise; nothing else is touched."""
+    """Make the topics that are missing and set what breaks a promise; nothing else is touched.
+
+    It ends when every broker shows what was made.
+    """
     done = "would have" if dry_run else "has"
     with bootstrap.root(settings.load()) as opened:
         bus = _bus(opened)
@@ -63,18 +67,30 @@ def apply(dry_run: bool) -> None:
             bus.ensure(watched)
         for topic in watched:
             click.echo(f"{topic.name} {done} {topic.partitions} new partitions, for the watch")
-        judged = [one for one in _judged(opened, brokers) if one.changes]
-        for one in judged:
-            topic = one.promise.topic
-            if not dry_run and one.found is None:
-                brokers.make(topic.name, topic.partitions, one.changes)
-            elif not dry_run:
-                brokers.change(topic.name, one.changes)
-            made = f"{topic.partitions} new partitions, " if one.found is None else ""
-            told = ", ".join(f"{name}={value}" for name, value in one.changes.items())
-            click.echo(f"{topic.name} {done} {made}{told}")
-    if not judged and not watched:
+        judged = _judged(opened, brokers)
+        missing = [one for one in judged if one.found is None]
+        if missing and not dry_run:
+            bus.make(_making(one) for one in missing)
+            judged = _judged(opened, brokers)  # a role may have made one of them its own way
+        changed = [one for one in judged if one.found is not None and one.changes]
+        for one in missing:
+            made = f"{one.promise.topic.partitions} new partitions"
+            click.echo(f"{one.promise.topic.name} {done} {made}, {_told(one)}")
+        for one in changed:
+            if not dry_run:
+                brokers.change(one.promise.topic.name, one.changes)
+            click.echo(f"{one.promise.topic.name} {done} {_told(one)}")
+    if not missing and not changed and not watched:
         click.echo("nothing to do")
+
+
+def _making(judged: Judgement) -> Making:
+    topic = judged.promise.topic
+    return Making(name=topic.name, partitions=topic.partitions, settings=judged.changes)
+
+
+def _told(judged: Judgement) -> str:
+    return ", ".join(f"{name}={value}" for name, value in judged.changes.items())
 
 
 def _bus(opened: Root) -> Bus:

@@ -146,7 +146,8 @@ def _published(
 ) -> Iterator[int]:
     seed = int(now.timestamp())
     events = sample_events(policy, now, seed=seed, companies=companies)
-    return publisher.send(publisher.message(event) for event in events)
+    for taken in publisher.send(publisher.message(event) for event in events):
+        yield len(taken)
 
 
 def _screen(

@@ -1,33 +1,36 @@
 """Sight: nothing is claimed while a hold or a reinstatement could lie unread on the bus.
 
-The ends of the business topics are read first; the tagger must have passed them; then the ends of what
-it wrote are read, and the recorder must have passed those. What is published after the first reading was
-not known when the round began, and is judged by the next.
+How far the business topics go is read first; the tagger must have passed that; then how far it has
+written, and the recorder must have passed that. What is published later was not known when the round
+began, and is judged by the next.
+
+What there is to see is known beforehand: every topic that the policy names, and of each the partitions
+that brokers show, that a role has ever read, and that were just written to. Whatever the brokers do not
+show or tell is a blind spot, and never an empty log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from time import monotonic
+from types import MappingProxyType
+from typing import Final, Protocol
 
-from sqlalchemy import Connection, select
-
-from services.ledger import positions, tables
+from services.bus_topics import Partition, Shown
+from services.ledger import positions
 from services.ledger.database import Ledger
+from services.ledger.positions import Read
 
-Partition = tuple[str, int]
+_NOTHING: Final[Mapping[Partition, int]] = MappingProxyType({})
 
 
-class Ends(Protocol):
+class Bus(Protocol):
     """The bus, as far as sight looks at it."""
 
-    def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
-        """The end offset of every partition of the topics, as it is now."""
-
-    def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        """The id of each topic: one that is made anew has another."""
+    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+        """Those of the topics that are there, with what the brokers tell of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class BusSight:
     """Compares what is on the bus with what the ledger has recorded."""
 
     ledger: Ledger
-    bus: Ends
+    bus: Bus
     cluster_id: str
     business: Sequence[str]
     """The topics that the tagger reads."""
@@ -45,49 +48,118 @@ class BusSight:
     patience: timedelta = timedelta(seconds=2)
     """How long a round waits for the other roles to catch up before it gives up."""
     pause: timedelta = timedelta(milliseconds=20)
+    _shown: dict[tuple[str, str], set[int]] = field(default_factory=dict, init=False)
+    """The partitions that any broker has ever shown, by topic and its id: another may lag behind it."""
 
-    def blind_spots(self) -> Sequence[str]:
-        """The partitions not recorded up to the end that they had when this was called.
+    def blind_spots(self, sent: Mapping[Partition, int] = _NOTHING) -> Sequence[str]:
+        """What may not be recorded of all that was on the bus when this was called; nothing: all is.
 
-        A gap that waits to be accepted is one, and so is a log that is shorter than what was read of it:
-        what it holds now may never have been read.
+        Each names the role that has not read it, the topic and partition, and what is odd about it, if
+        it is not only unread. A gap that waits to be accepted is one, and so is a log that is shorter
+        than what was read of it: what it holds now may never have been read. `sent` is how far, by the
+        brokers' own word, the caller has written to business topics: less than that is no end.
         """
-        for role, topics in (("tagger", self.business), ("recorder", self.tagged)):
-            spots = self._unread(role, topics)
+        for role, topics, least in (
+            ("tagger", self.business, sent),
+            ("recorder", self.tagged, _NOTHING),
+        ):
+            spots = self._unread(role, topics, least)
             if spots:
-                return [f"{role}: {topic}[{partition}]" for topic, partition in spots]
+                return [f"{role}: {spot}" for spot in spots]
         return []
 
-    def _unread(self, role: str, topics: Sequence[str]) -> Sequence[Partition]:
-        ends = self.bus.ends(topics)
-        ids = self.bus.topic_ids(topics)
-        for _ in range(max(1, self.patience // self.pause)):
+    def _unread(
+        self, role: str, topics: Sequence[str], least: Mapping[Partition, int]
+    ) -> list[str]:
+        deadline = monotonic() + self.patience.total_seconds()
+        shown = self.bus.shown(topics)
+        while True:
             with self.ledger.transaction() as connection:
-                gaps = [
-                    (gap.log.topic, gap.log.partition)
-                    for gap in positions.gaps(connection)
-                    if gap.role == role
-                ]
-                read = self._positions(connection, role, ids)
+                gaps = [gap.log for gap in positions.gaps(connection) if gap.role == role]
+                read = positions.read(connection, role, topics)
             if gaps:
-                return gaps
-            behind = [one for one, end in sorted(ends.items()) if read.get(one, 0) < end]
-            if not behind:
-                now = self.bus.ends(topics)
-                return [one for one, end in sorted(now.items()) if read.get(one, 0) > end]
+                return [f"{log.topic}[{log.partition}]" for log in gaps]
+            logs = list(self._logs(topics, shown, read, least))
+            if not any(log.is_blind for log in logs):
+                return self._cut_short(topics, logs)
+            if monotonic() > deadline:
+                return [log.name for log in logs if log.is_blind]
             self.sleep(self.pause.total_seconds())
-        return behind
+            if any(log.odd for log in logs):
+                shown = self.bus.shown(topics)
 
-    def _positions(
-        self, connection: Connection, role: str, ids: Mapping[str, str]
-    ) -> Mapping[Partition, int]:
-        """How far the role has read each partition of the topics as they are, and of no earlier ones."""
-        column = tables.position.c
-        query = select(column.topic, column.topic_id, column.partition, column.next).where(
-            column.role == role, column.cluster_id == self.cluster_id
-        )
-        return {
-            (row.topic, row.partition): row.next
-            for row in connection.execute(query)
-            if ids.get(row.topic) == row.topic_id
-        }
+    def _logs(
+        self,
+        topics: Sequence[str],
+        shown: Mapping[str, Shown],
+        read: Sequence[Read],
+        least: Mapping[Partition, int],
+    ) -> Iterator[_Log]:
+        """Every log that there has to be, as it is seen."""
+        for topic in topics:
+            there = shown.get(topic)
+            if there is None:
+                yield _Log(topic=topic, odd="it is not there, or may not be seen")
+                continue
+            here = {
+                one.partition: one.next
+                for one in read
+                if (one.cluster_id, one.topic_id, one.topic)
+                == (self.cluster_id, there.topic_id, topic)
+            }
+            known = self._shown.setdefault((topic, there.topic_id), set())
+            known |= {*there.ends, *(number for number, next in here.items() if next > 0)}
+            others = {one.partition for one in read if one.topic == topic and one.is_kept} - {*here}
+            written = {number for name, number in least if name == topic}
+            for number in sorted({*known, *others, *written}):
+                end = there.ends.get(number)
+                yield _Log(
+                    topic=topic,
+                    partition=number,
+                    end=max(end or 0, least.get((topic, number), 0)),
+                    next=here.get(number, 0),
+                    odd="it is not the log that was read before"
+                    if number in others
+                    else "the brokers do not show it"
+                    if number not in there.ends
+                    else "no leader tells how far it goes"
+                    if end is None
+                    else "",
+                )
+
+    def _cut_short(self, topics: Sequence[str], logs: Sequence[_Log]) -> list[str]:
+        """What was read further than it goes; it may have grown since its end was told."""
+        beyond = [log for log in logs if log.next > log.end]
+        if not beyond:
+            return []
+        now = self.bus.shown(topics)
+        return [log.name for log in beyond if log.next > _end(now, log)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Log:
+    """One partition, or a whole topic that is not shown."""
+
+    topic: str
+    partition: int | None = None
+    end: int = 0
+    next: int = 0
+    odd: str = ""
+    """Why it cannot be known how far it goes, or whether that was read."""
+
+    @property
+    def is_blind(self) -> bool:
+        return bool(self.odd) or self.next < self.end
+
+    @property
+    def name(self) -> str:
+        place = self.topic if self.partition is None else f"{self.topic}[{self.partition}]"
+        return f"{place}: {self.odd}" if self.odd else place
+
+
+def _end(shown: Mapping[str, Shown], log: _Log) -> int:
+    topic = shown.get(log.topic)
+    if topic is None or log.partition is None:
+        return -1
+    end = topic.ends.get(log.partition)
+    return -1 if end is None else end

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from schemas.catalogue import EVIDENCE_HEADS
 from schemas.codec import Codec
-from services.bus import OutMessage, Sender
+from services.bus import BusUnavailable, OutMessage, Sender, Undelivered
 from services.evidence.chain import SignedHead
 from services.evidence.exporting import signed_head
-from services.evidence.sealing import seal
+from services.evidence.sealing import Sealed, seal
 from services.ledger import tables
 from services.ledger.database import Ledger, database_now
 from services.vault.references import References
 from services.vault.signing import Rings
 
 _AT_ONCE = 500
+PATIENCE_SECONDS = 2.0
+"""How long an attempt to publish heads may take."""
+_REST = timedelta(minutes=1)
 
 
 class Outlet(Protocol):
@@ -63,6 +67,13 @@ class BusHeads:
         self.sender.send(messages)
 
 
+@dataclass(slots=True, kw_only=True)
+class _Rest:
+    """Until when nothing is published: the topic of the heads did not take the last ones."""
+
+    until: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeping:
     """Keeps the log of one ledger; any number of processes may."""
@@ -72,33 +83,45 @@ class Keeping:
     ring: Rings | None
     """The keys that sign heads; none where signing is off."""
     outlet: Outlet
+    unpublished: Callable[[str], None]
+    """Is told why heads could not be published."""
+    _rest: _Rest = field(default_factory=_Rest, init=False)
 
     def round(self) -> int:
         """Seal what waits and publish what was signed; how many entries were sealed.
 
+        Erasing never waits for heads: while their topic takes none, one attempt a minute is made, with
+        all that waits, and what is sealed is sealed all the same.
+
         Raises:
             OtherReferences: the log is kept under another key.
-            Undelivered: a head could not be published; it is with the next.
         """
-        sealed = self.ledger.write(
-            lambda connection: seal(
-                connection, self.references, self.ring, database_now(connection)
-            )
-        )
-        if sealed.head is not None:
-            self._publish()
+
+        def work(connection: Connection) -> tuple[Sealed, datetime]:
+            now = database_now(connection)
+            return seal(connection, self.references, self.ring, now), now
+
+        sealed, now = self.ledger.write(work)
+        until = self._rest.until
+        if (until is None and sealed.head is not None) or (until is not None and now >= until):
+            self._publish(now)
         return sealed.entries
 
-    def _publish(self) -> None:
+    def _publish(self, now: datetime) -> None:
         """Only committed heads: one that was rolled back would speak of a log that there never was."""
         column = tables.evidence_head.c
         query = select(tables.evidence_head).where(column.published_at.is_(None))
         with self.ledger.transaction() as connection:
-            now = database_now(connection)
             rows = connection.execute(
                 query.order_by(column.number, column.at).limit(_AT_ONCE)
             ).all()
-        self.outlet.send([signed_head(row) for row in rows])
+        try:
+            self.outlet.send([signed_head(row) for row in rows])
+        except (BusUnavailable, Undelivered) as cause:
+            self._rest.until = now + _REST
+            self.unpublished(str(cause))
+            return
+        self._rest.until = None
         with self.ledger.transaction() as connection:
             for row in rows:
                 connection.execute(

@@ -6,7 +6,7 @@ name, is never mistaken for the log that was read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,22 @@ class Advance:
     log: Log
     expected: int | None
     next: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """How far a role has read a log, of whichever cluster and life of the topic."""
+
+    cluster_id: str
+    topic: str
+    topic_id: str
+    partition: int
+    next: int
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the log should still be there: one in memory is gone with its broker."""
+        return not self.cluster_id.startswith(EMBEDDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +122,24 @@ def position(connection: Connection, role: str, log: Log) -> int | None:
     if any(not cluster.startswith(EMBEDDED) for cluster, _ in known):
         raise ChangedLog(role, log)
     return None
+
+
+def read(connection: Connection, role: str, topics: Collection[str]) -> Sequence[Read]:
+    """All that the role has ever read under the names of these topics."""
+    column = tables.position.c
+    query = select(
+        column.cluster_id, column.topic, column.topic_id, column.partition, column.next
+    ).where(column.role == role, column.topic.in_(topics))
+    return [
+        Read(
+            cluster_id=row.cluster_id,
+            topic=row.topic,
+            topic_id=row.topic_id,
+            partition=row.partition,
+            next=row.next,
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def advance(connection: Connection, role: str, advances: Iterable[Advance]) -> None:

@@ -11,7 +11,6 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
-from confluent_kafka.cimpl import NewTopic
 
 from services.bus import BusUnavailable
 from services.topics.judging import SETTINGS, Found
@@ -43,15 +42,6 @@ class Brokers:
                 settings={name: str(entries[name].value) for name in SETTINGS if name in entries},
             )
         return found
-
-    def make(self, name: str, partitions: int, settings: Mapping[str, str]) -> None:
-        """Make a topic, with the brokers' own replication factor.
-
-        Raises:
-            BusUnavailable: the brokers did not make it.
-        """
-        made = self.admin.create_topics([NewTopic(name, partitions, config=dict(settings))])
-        _answer(f"make {name}", made[name])
 
     def change(self, name: str, settings: Mapping[str, str]) -> None:
         """Set these settings of a topic; its others stay.

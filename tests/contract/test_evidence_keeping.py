@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
 from schemas.catalogue import EVIDENCE_HEADS
 from schemas.codec import Codec, load
-from services.bus import OutMessage, Placed
+from services.bus import OutMessage, Placed, Undelivered
 from services.evidence.chain import Head, SignedHead, sign, verify
 from services.evidence.keeping import BusHeads, Keeping
 from services.ledger import policies, tables
@@ -20,31 +21,32 @@ from tests.contract.ledgers import POLICY, instant, rows
 KEY = new_key()
 
 
-class Away(Exception):
-    """The bus is not there."""
-
-
 class Outlet:
     """Keeps what was published, unless it is away."""
 
     def __init__(self) -> None:
         self.sent: list[SignedHead] = []
         self.away = False
+        self.attempts = 0
 
     def send(self, heads: Sequence[SignedHead]) -> None:
         """Send all."""
+        self.attempts += 1
         if self.away:
-            raise Away
+            raise Undelivered("heads", "no leader")
         self.sent.extend(heads)
 
 
-def keeping(ledger: Ledger, outlet: Outlet) -> Keeping:
+def keeping(
+    ledger: Ledger, outlet: Outlet, unpublished: Callable[[str], None] = lambda _: None
+) -> Keeping:
     """As the deleter has it."""
     return Keeping(
         ledger=ledger,
         references=References(bytes(32)),
         ring=lambda: Keyring((KEY,)),
         outlet=outlet,
+        unpublished=unpublished,
     )
 
 
@@ -61,15 +63,33 @@ def test_a_signed_head_is_published_once(ledger: Ledger) -> None:
     verify(head.head, head.signature, KEY.public())
 
 
-def test_while_the_bus_is_away_it_stays_to_be_published(ledger: Ledger) -> None:
-    """What is sealed is sealed; the head goes out with the next one."""
-    outlet = Outlet()
+def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Ledger) -> None:
+    """What is sealed is sealed; the deleter is told, and does not try again at each of its rounds."""
+    outlet, told = Outlet(), list[str]()
     outlet.away = True
-    with pytest.raises(Away):
-        keeping(ledger, outlet).round()
-    assert len(rows(ledger, tables.evidence)) == 1
+    kept = keeping(ledger, outlet, told.append)
+    ledger.write(lambda connection: policies.ensure(connection, POLICY, database_now(connection)))
+    assert (kept.round(), kept.round(), kept.round()) == (2, 0, 0)
+    assert (outlet.attempts, told) == (1, ["heads: not delivered: no leader"])
     [row] = rows(ledger, tables.evidence_head)
     assert row.published_at is None
+
+
+def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself: it does not wait for a next one, which may be long in coming."""
+    monkeypatch.setattr("services.evidence.keeping._REST", timedelta(0))
+    outlet = Outlet()
+    outlet.away = True
+    kept = keeping(ledger, outlet)
+    ledger.write(lambda connection: policies.ensure(connection, POLICY, database_now(connection)))
+    kept.round()
+    outlet.away = False
+    assert (kept.round(), len(outlet.sent)) == (0, 1)
+    assert (kept.round(), len(outlet.sent)) == (0, 1)
+    [row] = rows(ledger, tables.evidence_head)
+    assert row.published_at is not None
 
 
 def test_heads_are_on_their_topic_in_avro() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
+from services.bus_topics import Shown
 from services.deleter.sight import BusSight
 from services.ledger import positions
 from services.ledger.database import Ledger
@@ -17,34 +20,55 @@ EVENTS, TAGGED = "events.v1", "tagged.v1"
 
 
 class Bus:
-    """A bus of two topics with one partition each."""
+    """A bus of two topics with one partition each, unless said otherwise."""
 
-    def __init__(self, *, events: int, tagged: int = 0, events_id: str = "id") -> None:
-        self._ends = {(EVENTS, 0): events, (TAGGED, 0): tagged}
-        self._ids = {EVENTS: events_id, TAGGED: "id"}
+    def __init__(
+        self,
+        *,
+        events: int,
+        tagged: int = 0,
+        events_id: str = "id",
+        more: Mapping[int, int | None] = MappingProxyType({}),
+        unseen: Collection[str] = (),
+    ) -> None:
+        self.topics = {
+            EVENTS: Shown(topic_id=events_id, ends={0: events, **more}),
+            TAGGED: Shown(topic_id="id", ends={0: tagged}),
+        }
+        for topic in unseen:
+            del self.topics[topic]
 
-    def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
-        """The ends of the topics."""
-        return {one: end for one, end in self._ends.items() if one[0] in topics}
-
-    def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        """The ids of the topics."""
-        return {topic: self._ids[topic] for topic in topics}
+    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+        """The topics that it shows."""
+        return {topic: self.topics[topic] for topic in topics if topic in self.topics}
 
 
-def log(topic: str) -> Log:
-    """The only partition of a topic."""
-    return Log(cluster_id="cluster", topic=topic, topic_id="id", partition=0)
+class Changing:
+    """A bus that shows one thing after the other, and stays with the last."""
+
+    def __init__(self, *buses: Bus) -> None:
+        self._left = list(buses)
+
+    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+        """What the next of them shows."""
+        bus = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        return bus.shown(topics)
 
 
-def has_read(ledger: Ledger, role: str, topic: str, next: int) -> None:
-    """The role has read the topic up to an offset."""
+def log(topic: str, partition: int = 0, cluster: str = "cluster") -> Log:
+    """A partition of a topic, as it was when it was read."""
+    return Log(cluster_id=cluster, topic=topic, topic_id="id", partition=partition)
+
+
+def has_read(ledger: Ledger, role: str, topic: str, next: int, **more: Any) -> None:
+    """The role has read a partition of the topic up to an offset."""
+    advance = Advance(log=log(topic, **more), expected=None, next=next)
     with ledger.transaction() as connection:
-        positions.advance(connection, role, [Advance(log=log(topic), expected=None, next=next)])
+        positions.advance(connection, role, [advance])
 
 
-def spots(ledger: Ledger, bus: Bus) -> Sequence[str]:
-    """What the deleter does not see."""
+def sight(ledger: Ledger, bus: Bus | Changing) -> BusSight:
+    """As the deleter has it."""
     return BusSight(
         ledger=ledger,
         bus=bus,
@@ -53,7 +77,14 @@ def spots(ledger: Ledger, bus: Bus) -> Sequence[str]:
         tagged=[TAGGED],
         sleep=lambda _: None,
         patience=timedelta(milliseconds=60),
-    ).blind_spots()
+    )
+
+
+def spots(
+    ledger: Ledger, bus: Bus | Changing, sent: Mapping[tuple[str, int], int] = MappingProxyType({})
+) -> Sequence[str]:
+    """What the deleter does not see."""
+    return sight(ledger, bus).blind_spots(sent)
 
 
 def test_an_empty_bus_hides_nothing(ledger: Ledger) -> None:
@@ -83,10 +114,96 @@ def test_a_log_that_was_cut_short_is_not_read(ledger: Ledger) -> None:
     assert spots(ledger, Bus(events=10)) == ["tagger: events.v1[0]"]
 
 
-def test_a_topic_made_anew_is_not_read(ledger: Ledger) -> None:
-    """The position of the topic that was deleted says nothing of the new one."""
+@pytest.mark.parametrize("events", [0, 5, 12])
+def test_a_topic_made_anew_is_not_read(ledger: Ledger, events: int) -> None:
+    """The position of the topic that was deleted says nothing of the new one, nor of what it lost."""
     has_read(ledger, "tagger", EVENTS, 12)
-    assert spots(ledger, Bus(events=5, events_id="anew")) == ["tagger: events.v1[0]"]
+    odd = ["tagger: events.v1[0]: it is not the log that was read before"]
+    assert spots(ledger, Bus(events=events, events_id="anew")) == odd
+
+
+def test_another_cluster_is_not_read(ledger: Ledger) -> None:
+    """Whoever looks at the wrong cluster, which is empty, must not take the right one for read."""
+    has_read(ledger, "tagger", EVENTS, 12, cluster="another")
+    odd = ["tagger: events.v1[0]: it is not the log that was read before"]
+    assert spots(ledger, Bus(events=0)) == odd
+
+
+def test_a_broker_in_memory_leaves_nothing_behind(ledger: Ledger) -> None:
+    """Each start of the embedded broker is a cluster of its own, and the earlier ones are gone."""
+    has_read(ledger, "tagger", EVENTS, 12, cluster="embedded-1")
+    assert spots(ledger, Bus(events=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "odd"),
+    [
+        (EVENTS, "tagger: events.v1: it is not there, or may not be seen"),
+        (TAGGED, "recorder: tagged.v1: it is not there, or may not be seen"),
+    ],
+)
+def test_a_topic_that_is_not_shown_is_not_empty(ledger: Ledger, topic: str, odd: str) -> None:
+    """The policy names it, so there are events of it to be had."""
+    assert spots(ledger, Bus(events=0, unseen=[topic])) == [odd]
+
+
+def test_a_partition_without_a_leader_is_not_empty(ledger: Ledger) -> None:
+    """Nobody can tell how far it goes, nor read it; what was read of it is no answer."""
+    has_read(ledger, "tagger", EVENTS, 7, partition=1)
+    odd = ["tagger: events.v1[1]: no leader tells how far it goes"]
+    assert spots(ledger, Bus(events=0, more={1: None})) == odd
+
+
+def test_a_partition_that_was_read_and_is_not_shown_is_a_blind_spot(ledger: Ledger) -> None:
+    """A topic loses none: the broker that was asked does not know of it, or not yet."""
+    has_read(ledger, "tagger", EVENTS, 7, partition=1)
+    odd = ["tagger: events.v1[1]: the brokers do not show it"]
+    assert spots(ledger, Bus(events=0)) == odd
+
+
+def test_a_partition_that_was_ever_shown_has_to_be_shown(ledger: Ledger) -> None:
+    """Two brokers, and one of them does not know yet of the partitions that were added."""
+    looking = sight(ledger, Changing(Bus(events=0, more={1: 0}), Bus(events=0), Bus(events=0)))
+    assert looking.blind_spots() == []
+    assert looking.blind_spots() == ["tagger: events.v1[1]: the brokers do not show it"]
+
+
+def test_a_partition_that_is_added_is_seen_at_once(ledger: Ledger) -> None:
+    """Nobody has read it yet, and a hold may be the first thing on it."""
+    has_read(ledger, "tagger", EVENTS, 12)
+    bus = Bus(events=12, more={1: 0})
+    assert spots(ledger, bus) == []
+    assert spots(ledger, Bus(events=12, more={1: 1})) == ["tagger: events.v1[1]"]
+
+
+def test_a_leader_that_is_found_meanwhile_ends_the_waiting(ledger: Ledger) -> None:
+    """What is odd is looked at again for as long as a round waits."""
+    has_read(ledger, "tagger", EVENTS, 7, partition=1)
+    leaderless, unseen = Bus(events=0, more={1: None}), Bus(events=0, unseen=[EVENTS])
+    assert spots(ledger, Changing(leaderless, unseen, Bus(events=0, more={1: 7}))) == []
+
+
+@pytest.mark.parametrize(
+    ("bus", "odd"),
+    [
+        (Bus(events=0), "tagger: events.v1[0]"),
+        (Bus(events=12), "tagger: events.v1[0]"),
+        (Bus(events=0, unseen=[EVENTS]), "tagger: events.v1: it is not there, or may not be seen"),
+    ],
+    ids=["an end of before it", "the end of it", "no topic"],
+)
+def test_what_was_just_sent_has_to_be_read(ledger: Ledger, bus: Bus, odd: str) -> None:
+    """The brokers said where it stands; whatever else they show, it goes at least so far."""
+    has_read(ledger, "tagger", EVENTS, 11)
+    assert spots(ledger, bus, {(EVENTS, 0): 12}) == [odd]
+
+
+def test_what_was_just_sent_to_a_partition_that_is_not_shown_is_a_blind_spot(
+    ledger: Ledger,
+) -> None:
+    """The producer knew of it, and the broker that was asked does not."""
+    odd = ["tagger: events.v1[1]: the brokers do not show it"]
+    assert spots(ledger, Bus(events=0), {(EVENTS, 1): 1}) == odd
 
 
 def test_a_gap_that_waits_blinds(ledger: Ledger) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from confluent_kafka.admin import AdminClient
 
 from services.bootstrap import topics
-from services.bus import Bus, BusUnavailable
+from services.bus import Bus, BusUnavailable, OutMessage, Undelivered
+from services.cli.main import termijn
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
 
@@ -23,6 +29,57 @@ def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaClu
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(start, range(4))) == [{one.name for one in commands}] * 4
+
+
+def test_who_has_little_patience_gets_its_answer_soon(fresh_kafka: KafkaCluster) -> None:
+    """A topic without a leader, or that is not there, takes nothing: heads must not wait for it long."""
+    sender = Bus(fresh_kafka.bootstrap).sender(2.0)
+    begun = monotonic()
+    with pytest.raises(Undelivered, match=r"retention\.evidence-heads\.v1: not delivered"):
+        sender.send([OutMessage(topic="retention.evidence-heads.v1", key=None, value=b"x")])
+    assert monotonic() - begun < 15
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker shows what is made only from its fourth look on."""
+    make, show = AdminClient.create_topics, AdminClient.list_topics
+    looks: dict[str, int] = {}
+
+    def create_topics(self: AdminClient, new: Any, **more: Any) -> Any:
+        looks.update({one.topic: 3 for one in new})
+        return make(self, new, **more)
+
+    def list_topics(self: AdminClient, *given: Any, **more: Any) -> Any:
+        listed = show(self, *given, **more)
+        for name, left in list(looks.items()):
+            looks[name] = left - 1
+            if left > 0:
+                listed.topics.pop(name, None)
+        return listed
+
+    monkeypatch.setattr(AdminClient, "create_topics", create_topics)
+    monkeypatch.setattr(AdminClient, "list_topics", list_topics)
+
+
+@pytest.mark.usefixtures("late")
+def test_what_was_applied_is_there_for_whoever_looks_next(
+    fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`termijn topics apply` ends when the brokers show what it made, and not when they say so."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", fresh_kafka.bootstrap)
+    run = CliRunner().invoke
+    done = run(termijn, ["topics", "apply"])
+    assert done.exit_code == 0, done.output
+    assert "retention.tagged.v1 has 6 new partitions, " in done.output
+    found = run(termijn, ["doctor", "--json"])
+    missing = [
+        one for one in map(json.loads, found.stdout.splitlines()) if one["what"] == "is not there"
+    ]
+    assert missing == []
+    checked = run(termijn, ["topics", "check", "--json"])
+    assert [one for one in map(json.loads, checked.stdout.splitlines()) if not one["there"]] == []
+    assert checked.exit_code == 0, checked.output
 
 
 def test_a_topic_that_nobody_makes_is_named(

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy.exc import OperationalError
 
 from consumers.pipeline import LostLog
@@ -315,6 +315,33 @@ def test_one_gap_is_found_with_all_others(kafka: KafkaCluster, ledger: Ledger) -
         kafka.delete_records(TOPIC, partition, before=3)
     assert {gap.log.partition for gap in lost(kafka, ledger).gaps} == {0, 1}
     assert waiting(ledger) == [(0, None, 3, 10), (1, None, 3, 10)]
+
+
+class Forgetful(Consumer):
+    """Says that partition 0 is at its end, and once does not hand out what stands before it."""
+
+    left: ClassVar[int] = 10
+
+    def consume(self, *given: Any, **more: Any) -> list[Message]:
+        kept = []
+        for message in super().consume(*given, **more):
+            if message.error() is None and message.partition() == 0 and Forgetful.left:
+                Forgetful.left -= 1
+            else:
+                kept.append(message)
+        return kept
+
+
+def test_what_a_consumer_keeps_back_is_read_all_the_same(
+    kafka: KafkaCluster, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As was seen of librdkafka under load: the position went past events that nobody had read."""
+    monkeypatch.setattr(Forgetful, "left", 10)
+    monkeypatch.setattr("services.bus.Consumer", Forgetful)
+    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+        until(lambda: position(ledger) == 10)
+    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert [why.partition(":")[0] for why in loop.observer.again] == ["BusUnavailable"]
 
 
 @pytest.mark.parametrize("end", ["commit_transaction", "abort_transaction"])

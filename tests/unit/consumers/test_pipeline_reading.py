@@ -46,6 +46,8 @@ class FakeConsumer:
     def assign(self, partitions: list[TopicPartition]) -> None:
         self.assigned.append([one.offset for one in partitions])
 
+    def unassign(self) -> None: ...
+
     def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
         return self.low, self.high
 
@@ -158,6 +160,11 @@ def failure(code: int, offset: int = -1001, *, partition: int = 0, **how: bool) 
     return Message(topic=TOPIC, partition=partition, offset=offset, error=error)
 
 
+def end(offset: int) -> Message:
+    """What says that the partition ends there."""
+    return failure(KafkaError._PARTITION_EOF, offset)
+
+
 def position(ledger: Ledger) -> int | None:
     with ledger.transaction() as connection:
         return positions.position(connection, "recorder", LOG)
@@ -175,15 +182,56 @@ def test_what_was_read_before_a_gap_counts(ledger: Ledger) -> None:
 
 def test_the_end_of_a_partition_moves_the_position_past_markers(ledger: Ledger) -> None:
     """Those of transactions have offsets, and are no messages."""
-    end = failure(KafkaError._PARTITION_EOF, 4)
-    play(ledger, FakeConsumer([[*messages(0, 1), end]]))
+    second = FakeConsumer([[end(4)]])
+    play(ledger, FakeConsumer([[*messages(0, 1), end(4)]]), second)
     assert position(ledger) == 4
+    assert second.assigned == [[2]]
 
 
 def test_an_end_alone_moves_it_too(ledger: Ledger) -> None:
     """Else a log that ends in markers would look unread for ever."""
-    play(ledger, FakeConsumer([messages(0), [failure(KafkaError._PARTITION_EOF, 3)]]))
+    play(ledger, FakeConsumer([messages(0), [end(3)]]), FakeConsumer([[], [end(3)]]))
     assert position(ledger) == 3
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([end(3)], [*messages(0, 1, 2), end(3)]),
+        ([*messages(0, 2), end(3)], messages(1)),
+        (messages(0, 1, 3), messages(2, 3)),
+    ],
+    ids=["all of a partition", "in the middle", "before a message"],
+)
+def test_what_a_consumer_did_not_hand_out_is_read_again(
+    ledger: Ledger, first: list[Message], second: list[Message]
+) -> None:
+    """librdkafka says that a partition ends, and has kept back what stands before: none of it is lost."""
+    again = FakeConsumer([messages(0, 1, 2, 3)])
+    played = play(ledger, FakeConsumer([first]), FakeConsumer([second]), again)
+    assert played.applied == [[0, 1, 2, 3]]
+    assert again.assigned == [[0]]
+    assert position(ledger) == 4
+    [why] = played.again
+    assert "was passed over" in why
+
+
+def test_what_cannot_be_read_again_is_not_passed_over(ledger: Ledger) -> None:
+    """Whatever stands in the way of the second reading: the first alone proves nothing."""
+    broken = FakeConsumer([[failure(KafkaError._BAD_MSG, 1)]])
+    again = FakeConsumer([messages(0, 1, 2)])
+    played = play(ledger, FakeConsumer([[*messages(0), end(3)]]), broken, again)
+    assert played.applied == [[0, 1, 2]]
+    assert played.again == ["BusUnavailable: read t.v1[0] again: it said"]
+
+
+def test_what_is_passed_over_in_many_places_is_read_again_at_once(ledger: Ledger) -> None:
+    """A log of transactions has a marker behind each; one more reading is enough for all."""
+    second = FakeConsumer([messages(2, 4), [end(6)]])
+    played = play(ledger, FakeConsumer([[*messages(0, 2, 4), end(6)]]), second)
+    assert played.applied == [[0, 2, 4]]
+    assert position(ledger) == 6
+    assert second.assigned == [[1]]
 
 
 def test_what_cannot_be_unpacked_is_read_again_and_not_passed_over(ledger: Ledger) -> None:
@@ -217,7 +265,7 @@ def test_what_comes_twice_counts_once(ledger: Ledger) -> None:
 
 def test_a_jump_inside_the_log_is_no_gap(ledger: Ledger) -> None:
     """Compaction and transactions make them."""
-    played = play(ledger, FakeConsumer([messages(0, 5, 9)]))
+    played = play(ledger, FakeConsumer([messages(0, 5, 9)]), FakeConsumer([messages(5, 9)]))
     assert played.applied == [[0, 5, 9]]
     assert position(ledger) == 10
 

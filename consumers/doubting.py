@@ -1,0 +1,51 @@
+"""Doubting: where a consumer hands out nothing for some offsets, another one reads them again.
+
+Offsets without a message are normal: markers of transactions, what was aborted, what compaction took. But
+librdkafka has been seen to say that a partition is at its end without having handed out what stands
+before it, while topics were being made and groups joined. No offset is passed over on the word of one
+consumer: what is passed over is lost, and may be a hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from services.bus import BusUnavailable
+from services.bus_topics import Partition
+
+_SECONDS = 15.0
+_POLL_SECONDS = 0.2
+_AT_ONCE = 1_000
+
+
+def read_again(consumer: Consumer, passed_over: Mapping[Partition, Sequence[range]]) -> None:
+    """Read what was passed over, in ascending ranges of offsets, with a consumer of its own.
+
+    Raises:
+        BusUnavailable: there are messages; or it could not be read again.
+    """
+    consumer.assign(
+        [TopicPartition(*place, ranges[0].start) for place, ranges in passed_over.items()]
+    )
+    ends = {place: ranges[-1].stop for place, ranges in passed_over.items()}
+    deadline = monotonic() + _SECONDS
+    while ends:
+        if monotonic() > deadline:
+            topic, number = next(iter(ends))
+            raise BusUnavailable(f"read {topic}[{number}] again", "no answer in time")
+        for message in consumer.consume(_AT_ONCE, _POLL_SECONDS):
+            partition, offset, error = message.partition(), message.offset(), message.error()
+            place = (str(message.topic()), -1 if partition is None else partition)
+            if place not in ends or offset is None:
+                continue
+            name = f"{place[0]}[{place[1]}]"
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise BusUnavailable(f"read {name} again", error.str())
+            if error is None and any(offset in one for one in passed_over[place]):
+                raise BusUnavailable(f"read {name}", f"offset {offset} was passed over")
+            if offset >= ends[place]:
+                del ends[place]
+    consumer.unassign()  # else it would read on, for nobody

@@ -1,0 +1,156 @@
+"""Sight on a real Kafka: what a broker does not tell is never taken for read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import wait
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+
+from consumers.pipeline import LostLog
+from services.bus import Bus
+from services.cli import publishing
+from services.cli.main import termijn
+from services.deleter.sight import BusSight
+from services.ledger.database import Ledger
+from services.servers.kafka import KafkaBroker, KafkaCluster
+from tests.contract.ledgers import new_ledger
+from tests.e2e.running import business_event, write_events
+from tests.integration.pipelines import Keeping, accept, publish, running, seen, until
+
+EVENTS, TAGGED = "orders.order-placed.v1", "retention.tagged.v1"
+HOLD = business_event(
+    "h",
+    "privacy.hold-placed",
+    "2026-01-01T09:00:00Z",
+    hold_id="H1",
+    subject="customer:C1",
+    ground="legal_claim",
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger."""
+    with closing(new_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")) as ledger:
+        seen.metadata.create_all(ledger.engine)
+        yield ledger
+
+
+def sight(kafka: KafkaCluster, ledger: Ledger, patience: float = 0.1) -> BusSight:
+    """As the deleter has it, of one topic of each kind; `patience` in seconds."""
+    bus = Bus(kafka.bootstrap)
+    return BusSight(
+        ledger=ledger,
+        bus=bus,
+        cluster_id=bus.cluster_id,
+        business=[EVENTS],
+        tagged=[TAGGED],
+        sleep=time.sleep,
+        patience=timedelta(seconds=patience),
+    )
+
+
+@pytest.fixture
+def stalls(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets the broker stand still when it is next asked for ends, for longer than the question waits.
+
+    librdkafka then answers -1001 for each partition, and no error.
+    """
+    left: list[KafkaBroker] = []
+    ask = AdminClient.list_offsets
+
+    def list_offsets(self: AdminClient, wanted: Any, **more: Any) -> Mapping[Any, Any]:
+        if not left:
+            return ask(self, wanted, **more)
+        left.pop().freeze()
+        try:
+            answers = ask(self, wanted, **{**more, "request_timeout": 0.4})
+            wait(answers.values())
+        finally:
+            kafka_broker.thaw()
+        return answers
+
+    monkeypatch.setattr(AdminClient, "list_offsets", list_offsets)
+    return lambda: left.append(kafka_broker)
+
+
+def test_an_end_that_no_broker_told_is_not_read(
+    kafka_broker: KafkaBroker, ledger: Ledger, stalls: Callable[[], None]
+) -> None:
+    """The three events may be holds; that nobody said how far the log goes does not make them known."""
+    kafka_broker.create_topics({EVENTS: 2, TAGGED: 1})
+    publish(kafka_broker, 3, partition=1, topic=EVENTS)
+    looking = sight(kafka_broker, ledger, patience=5)
+    stalls()
+    assert looking.blind_spots() == [f"tagger: {EVENTS}[1]"]
+
+
+def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
+    kafka_broker: KafkaBroker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stalls: Callable[[], None],
+) -> None:
+    """No role runs, so nothing is recorded, and `publish --wait` must not say that it is."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_broker.bootstrap)
+    monkeypatch.setenv("TERMIJN_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(publishing, "_PATIENCE", timedelta(seconds=3))
+    run = CliRunner().invoke
+    assert run(termijn, ["ledger", "migrate"]).exit_code == 0
+    events = write_events(tmp_path / "e.jsonl", [HOLD])
+    stalls()
+    done = run(termijn, ["publish", "--wait", str(events)])
+    assert done.exit_code == 1
+    assert "not recorded in time: tagger: privacy.hold-placed.v1[" in done.output
+
+
+def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
+    fresh_kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """A hold may lie there from the first moment; the roles that run need no restart to read it."""
+    fresh_kafka.create_topics({EVENTS: 1, TAGGED: 1})
+    publish(fresh_kafka, 2, topic=TAGGED)
+    looking = sight(fresh_kafka, ledger)
+    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)):
+        until(lambda: looking.blind_spots() == [])
+        added = fresh_kafka.admin.create_partitions([NewPartitions(TAGGED, 2)])
+        added[TAGGED].result(10)
+        until(lambda: len(fresh_kafka.admin.list_topics(timeout=5).topics[TAGGED].partitions) == 2)
+        publish(fresh_kafka, 3, partition=1, topic=TAGGED)
+        assert looking.blind_spots() == [f"recorder: {TAGGED}[1]"]
+        until(lambda: looking.blind_spots() == [], "the role did not read what was added")
+
+
+def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
+    fresh_kafka: KafkaCluster, ledger: Ledger
+) -> None:
+    """Made anew with fewer, nobody is assigned it; what was lost with it is found all the same."""
+    fresh_kafka.create_topics({EVENTS: 1, TAGGED: 2})
+    publish(fresh_kafka, 2, topic=TAGGED)
+    publish(fresh_kafka, 3, partition=1, topic=TAGGED)
+    looking = sight(fresh_kafka, ledger)
+    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)):
+        until(lambda: looking.blind_spots() == [])
+    fresh_kafka.delete_topics([TAGGED])
+    fresh_kafka.create_topics({TAGGED: 1})
+    odd = "it is not the log that was read before"
+    assert looking.blind_spots() == [
+        f"recorder: {TAGGED}[0]: {odd}",
+        f"recorder: {TAGGED}[1]: {odd}",
+    ]
+    for partition in (0, 1):
+        with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
+            assert isinstance(loop.end(), LostLog)
+        assert accept(ledger, partition) == 0
+    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
+        until(lambda: looking.blind_spots() == [] and bool(loop.observer.lags))
+    assert loop.end() is None
