@@ -8,6 +8,7 @@ from pathlib import Path
 from schemas.errors import TermijnError
 from schemas.events import CloudEvent, MalformedEvent, content_hash, parse_structured
 from services.policy.model import Policy
+from services.policy.sources import check_source
 from services.policy.tagging import Tagged, Untaggable, tag
 
 
@@ -69,6 +70,7 @@ def read_tagged(path: Path, policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
                 raise BadLine(str(path), number, "id", why)
             continue
         try:
+            check_source(event, policy)
             found[identity] = (event, tag(event, policy))
         except Untaggable as cause:
             raise BadLine(str(path), number, cause.key, cause.why) from cause

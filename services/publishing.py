@@ -17,6 +17,7 @@ from services.eventfile import BadLine, read_events
 from services.fields.encrypting import FieldEncryption, NobodyHolds
 from services.fields.places import NotText
 from services.policy.model import Policy
+from services.policy.sources import check_source
 from services.policy.tagging import Untaggable, tag
 
 _AT_ONCE = 1_000
@@ -50,6 +51,7 @@ class Publisher:
 
     def _message(self, event: CloudEvent) -> OutMessage:
         topic = business_topic(event.type)
+        check_source(event, self.policy)
         return OutMessage(
             topic=topic.name,
             key=tag(event, self.policy).key.encode(),

@@ -11,6 +11,7 @@ from schemas.catalogue import TAGGED, Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from services.ledger.plans import Arrival, Plan, Plans
+from services.policy.sources import check_source
 from services.policy.tagging import Value
 
 # What stands behind it in a tagged event is informative: windows follow from the active policy alone.
@@ -29,24 +30,24 @@ class Arrivals:
 
         Raises:
             Undecodable: it is no tagged event, or holds what no database keeps.
-            Untaggable: its deciding fields do not fit the policy; the tagger's may be another.
+            Untaggable: its source or deciding fields do not fit the policy; the tagger's may be another.
         """
         value = self.codec.decode_head(TAGGED, payload, _LAST)
         _check_texts(value, TAGGED)
-        return self.plans.of(
-            Arrival(
-                source=value["source"],
-                id=value["id"],
-                type=value["type"],
-                time=value["time"],
-                content_hash=value["content_hash"],
-                deciding=_deciding(value["deciding"]),
-                topic=value["topic"],
-                partition=value["partition"],
-                offset=value["offset"],
-                backfill=value["backfill"],
-            )
+        arrival = Arrival(
+            source=value["source"],
+            id=value["id"],
+            type=value["type"],
+            time=value["time"],
+            content_hash=value["content_hash"],
+            deciding=_deciding(value["deciding"]),
+            topic=value["topic"],
+            partition=value["partition"],
+            offset=value["offset"],
+            backfill=value["backfill"],
         )
+        check_source(arrival, self.plans.policy)
+        return self.plans.of(arrival)
 
 
 def decoded(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, Any]:

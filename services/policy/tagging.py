@@ -27,6 +27,7 @@ LONGEST = 512
 
 Reason = Literal[
     "unknown-type",
+    "unknown-source",
     "unknown-subject",
     "missing-field",
     "invalid-field",
