@@ -32,9 +32,19 @@ class Arrivals:
             Undecodable: it is no tagged event, or holds what no database keeps.
             Untaggable: its source or deciding fields do not fit the policy; the tagger's may be another.
         """
+        arrival = self.read(payload)
+        check_source(arrival, self.plans.policy)
+        return self.plans.of(arrival)
+
+    def read(self, payload: bytes | None) -> Arrival:
+        """The tagged event of a message's value, whatever the policy makes of it.
+
+        Raises:
+            Undecodable: it is none, or holds what no database keeps.
+        """
         value = self.codec.decode_head(TAGGED, payload, _LAST)
         _check_texts(value, TAGGED)
-        arrival = Arrival(
+        return Arrival(
             source=value["source"],
             id=value["id"],
             type=value["type"],
@@ -46,8 +56,6 @@ class Arrivals:
             offset=value["offset"],
             backfill=value["backfill"],
         )
-        check_source(arrival, self.plans.policy)
-        return self.plans.of(arrival)
 
 
 def decoded(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, Any]:
