@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from schemas.catalogue import business_topic
 from schemas.codec import Codec
 from schemas.errors import Unencodable, UnknownSchema
 from schemas.events import CloudEvent, to_headers
-from services.bus import OutMessage, Sender
+from services.bus import OutMessage, Placed
 from services.eventfile import BadLine, read_events
 from services.fields.encrypting import FieldEncryption, NobodyHolds
 from services.fields.places import NotText
@@ -24,13 +25,20 @@ _AT_ONCE = 1_000
 _WINDOW_BYTES = 512 * 1024
 
 
+class Sends(Protocol):
+    """Where events go."""
+
+    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        """Send all, and return where each stands once the broker has taken every one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
     """Puts events on the bus."""
 
     policy: Policy
     codec: Codec
-    sender: Sender
+    sender: Sends
     encryption: FieldEncryption | None = None
     """What encrypts the fields that the policy names; nothing where it names none."""
     hold_back: Callable[[], None] | None = None

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Column, Connection, Row, func, or_, select, update
 
 from services.ledger import tables
 from services.ledger.rows import change, fetch, insert_missing
@@ -116,14 +116,19 @@ def read(connection: Connection, policy: Policy, remains: Remains | None) -> Bli
     return replace(found, kinds=found.kinds | under)
 
 
-def reach(connection: Connection, policy: Policy) -> Mapping[Reach, int]:
+def reach(connection: Connection, policy: Policy) -> Mapping[str, int]:
     """How many parked events stand in the way, by how much they keep back."""
-    found: Counter[Reach] = Counter()
+    found: Counter[str] = Counter()
     for row in _forbidding(connection, policy):
-        one = _blindness(row, policy, None, trusted=True)
-        width: Reach = "everything" if one.everything else "clocks" if one.kinds else "narrow"
-        found[width] += row.letters
+        found[_reach(row, policy)] += row.letters
     return found
+
+
+def reach_of_each(connection: Connection, policy: Policy) -> Mapping[UUID, Reach]:
+    """Which dead letters stand in the way, and by how much they keep back."""
+    column = tables.parked_event.c
+    rows = _forbidding(connection, policy, column.dead_letter_id)
+    return {row.dead_letter_id: _reach(row, policy) for row in rows}
 
 
 def look_again(connection: Connection, records: Collection[UUID], now: datetime) -> None:
@@ -138,14 +143,12 @@ def look_again(connection: Connection, records: Collection[UUID], now: datetime)
     )
 
 
-def parked_at(
-    connection: Connection, topics: Collection[str], places: Collection[tuple[str, int, int]]
-) -> int:
-    """How many of the events that stand at these places (topic, partition, offset) are parked."""
+def parked_on(connection: Connection, topics: Collection[str]) -> Iterator[tuple[str, int, int]]:
+    """Where the events of these topics stand that are parked: topic, partition and offset."""
     column = tables.parked_event.c
     query = select(column.topic, column.partition, column.offset)
-    rows = fetch(connection, query, column.topic, topics)
-    return sum((row.topic, row.partition, row.offset) in places for row in rows)
+    for row in fetch(connection, query, column.topic, topics):
+        yield row.topic, row.partition, row.offset
 
 
 def _row(one: Parked, remains: Remains | None) -> dict[str, Any]:
@@ -167,13 +170,18 @@ def _row(one: Parked, remains: Remains | None) -> dict[str, Any]:
     }
 
 
-def _forbidding(connection: Connection, policy: Policy) -> list[Row[Any]]:
-    """Those of a type that could forbid an erasure, or of none that is known."""
+def _reach(row: Row[Any], policy: Policy) -> Reach:
+    one = _blindness(row, policy, None, trusted=True)
+    return "everything" if one.everything else "clocks" if one.kinds else "narrow"
+
+
+def _forbidding(connection: Connection, policy: Policy, *apart: Column[Any]) -> list[Row[Any]]:
+    """Those of a type that could forbid an erasure, or of none that is known; like ones are one row."""
     column = tables.parked_event.c
     types = [name for name, event in policy.events.items() if forbids(event)]
     if not types:
         return []
-    alike = (column.event_type, column.key_id, column.subject, column.clocks)
+    alike = (column.event_type, column.key_id, column.subject, column.clocks, *apart)
     query = select(*alike, func.count().label("letters")).group_by(*alike)
     of_these = or_(column.event_type.is_(None), column.event_type.in_(types))
     return list(connection.execute(query.where(of_these)))

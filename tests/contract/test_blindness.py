@@ -22,7 +22,7 @@ from services.bus import OutMessage, Placed
 from services.deleter.loop import Deleter
 from services.deleter.relaying import Sent
 from services.ledger import blindness, dead_letters, tables
-from services.ledger.blindness import Blindness, Reach
+from services.ledger.blindness import Blindness
 from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import Recorded
@@ -188,7 +188,7 @@ class Stage:
                     connection, one, state, operator="Anna", reason="looked at", now=now()
                 )
 
-    def reach(self) -> dict[Reach, int]:
+    def reach(self) -> dict[str, int]:
         with self.ledger.transaction() as connection:
             return dict(blindness.reach(connection, self.policy))
 
@@ -475,3 +475,35 @@ def test_nobody_is_named_by_what_is_kept(stage: Stage) -> None:
     ]
     assert len(kept) == 4
     assert "Sanne" not in str([tuple(row) for row in kept])
+
+
+def test_the_list_says_which_letter_keeps_what_back(stage: Stage) -> None:
+    """So that an operator sees which to look at first."""
+    stage.publish(ORDER, GARBAGE)
+    stage.publish(HOLD, BAD_HOLD)
+    stage.publish(GONE, GARBAGE)
+    stage.publish(RELEASE, GARBAGE)
+    with stage.ledger.transaction() as connection:
+        letters = {one.dead_letter_id: one.topic for one in dead_letters.parked(connection)}
+        found = blindness.reach_of_each(connection, POLICY)
+    assert len(letters) == 4
+    assert {letters[one]: width for one, width in found.items()} == {
+        "privacy.hold-placed.v1": "narrow",
+        "customers.customer-terminated.v1": "clocks",
+        "privacy.hold-released.v1": "everything",
+    }
+    assert stage.reach() == {"narrow": 1, "clocks": 1, "everything": 1}
+
+
+def test_what_was_parked_is_told_from_what_was_recorded(stage: Stage) -> None:
+    """By where it stood on its own topic, whoever parked it."""
+    stage.publish(ORDER, GARBAGE)
+    stage.publish(HOLD, hold("visitor:9"), id_="h1")
+    stage.publish(HOLD, hold("visitor:8"), id_="h1")
+    with stage.ledger.transaction() as connection:
+        orders, holds = "orders.order-placed.v1", "privacy.hold-placed.v1"
+        assert set(blindness.parked_on(connection, {orders, holds})) == {
+            (orders, 0, 1),
+            (holds, 0, 3),
+        }
+        assert list(blindness.parked_on(connection, {"x.v1"})) == []
