@@ -21,6 +21,7 @@ from schemas.events import CloudEvent, to_headers
 from services.bus import OutMessage, Placed
 from services.deleter.loop import Deleter
 from services.deleter.relaying import Sent
+from services.doctor.ledger import check_parked
 from services.ledger import blindness, dead_letters, tables
 from services.ledger.blindness import Blindness
 from services.ledger.database import Ledger
@@ -507,3 +508,17 @@ def test_what_was_parked_is_told_from_what_was_recorded(stage: Stage) -> None:
             (holds, 0, 3),
         }
         assert list(blindness.parked_on(connection, {"x.v1"})) == []
+
+
+def test_the_doctor_tells_what_is_kept_back(stage: Stage) -> None:
+    """As a fault, until it is settled."""
+    assert check_parked(stage.ledger, POLICY).state == "sound"
+    stage.publish(HOLD, GARBAGE)
+    stage.publish(HOLD, BAD_HOLD)
+    found = check_parked(stage.ledger, POLICY)
+    assert (found.state, found.what) == (
+        "fault",
+        "they keep erasures back (1 everything, 1 narrow)",
+    )
+    stage.settle()
+    assert check_parked(stage.ledger, POLICY).state == "sound"
