@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.messages import as_bytes, dead_letter, trace_of
-from schemas.catalogue import DEAD_LETTERS, TAGGED
+from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic, event_type_of
 from schemas.codec import Codec
-from schemas.errors import Undecodable
-from services.ledger import dead_letters, policies, positions
+from schemas.errors import Undecodable, UnknownSchema
+from services.ledger import blindness, dead_letters, policies, positions
 from services.ledger.arriving import Arrivals, decoded
+from services.ledger.blindness import Parked
 from services.ledger.database import Ledger, database_now
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.plans import Arrival, Plan, Plans
 from services.ledger.positions import Advance
 from services.ledger.recording import Recorded, record_plans
 from services.ledger.remembering import recall
+from services.policy.glimpses import Glimpse, glimpse
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
 from services.tracing.context import Trace
 from services.tracing.spans import NO_SPANS, Spans
 from services.vault.remains import Remains
-from services.vault.sealing import Seal
+from services.vault.sealing import Seal, Unopenable
 
 ROLE = "recorder"
 TOPICS = (TAGGED, DEAD_LETTERS)
@@ -68,12 +71,14 @@ class Recorder:
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
         own: list[DeadLetter] = []
+        parked: list[Parked] = []
         traced: list[tuple[Trace, str]] = []
         started = self.now()
         for message in messages:
             try:
                 if message.topic() == DEAD_LETTERS.name:
                     from_tagger.append(self._letter(message))
+                    parked.append(self._seen(from_tagger[-1]))
                 else:
                     plans.append(self._arrivals.of(as_bytes(message.value())))
                     origin[id(plans[-1].arrival)] = message
@@ -81,6 +86,7 @@ class Recorder:
                         traced.append((trace, plans[-1].arrival.type))
             except (Undecodable, Untaggable) as cause:
                 own.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+                parked.append(self._seen_of_tagged(own[-1], message))
 
         def write(connection: Connection) -> tuple[Recorded, list[DeadLetter]]:
             positions.advance(connection, ROLE, advances)
@@ -92,6 +98,8 @@ class Recorder:
             )
             conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
             dead_letters.park(connection, [*from_tagger, *own, *conflicts])
+            also = map(self._seen_of_conflict, conflicts, recorded.conflicts)
+            blindness.note(connection, [*parked, *also], self.remains)
             return recorded, conflicts
 
         recorded, conflicts = self.ledger.write(write)
@@ -111,7 +119,37 @@ class Recorder:
     def _letter(self, message: Message) -> DeadLetter:
         return DeadLetter(**decoded(self.codec, DEAD_LETTERS, as_bytes(message.value())))
 
+    def _seen(self, letter: DeadLetter) -> Parked:
+        """What can be seen of an event that the tagger parked."""
+        topic = business_topic(event_type_of(letter.topic))
+        data: Mapping[str, Any] = {}
+        with suppress(Undecodable, Unopenable, UnknownSchema):
+            original = self.seal.open(letter.sealed, letter.place, letter.key_id)
+            data = self.codec.decode(topic, original.value)
+        return _parked(letter, letter, glimpse(topic.schema, data, self.policy))
+
+    def _seen_of_tagged(self, letter: DeadLetter, message: Message) -> Parked:
+        """What can be seen of a tagged event that cannot be recorded."""
+        with suppress(Undecodable):
+            arrival = self._arrivals.read(as_bytes(message.value()))
+            return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
+        return _parked(letter, letter, Glimpse(event_type=None))
+
+    def _seen_of_conflict(self, letter: DeadLetter, arrival: Arrival) -> Parked:
+        """What can be seen of an event whose identity was taken."""
+        return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
+
     def _conflict(self, arrival: Arrival, message: Message) -> DeadLetter:
         why = f"another event of {arrival.topic} has this identity and other content"
         cause = Untaggable("identity-conflict", "id", why)
         return dead_letter(ROLE, message, cause, self.seal, self.now())
+
+
+def _parked(letter: DeadLetter, stood: DeadLetter | Arrival, seen: Glimpse) -> Parked:
+    return Parked(
+        dead_letter_id=letter.dead_letter_id,
+        topic=stood.topic,
+        partition=stood.partition,
+        offset=stood.offset,
+        glimpse=seen,
+    )

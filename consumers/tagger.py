@@ -16,15 +16,17 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.messages import arrival, as_bytes, dead_letter, headers
-from schemas.catalogue import DEAD_LETTERS, TAGGED
+from schemas.catalogue import DEAD_LETTERS, TAGGED, event_type_of
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.bus import OutMessage, Sender
 from services.forwarding import Forwarder
-from services.ledger import dead_letters, positions
+from services.ledger import blindness, dead_letters, positions
+from services.ledger.blindness import Parked
 from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
+from services.policy.glimpses import Glimpse
 from services.policy.tagging import Untaggable
 from services.tagged import LARGEST, Passed, Place
 from services.tags import Tags
@@ -92,6 +94,7 @@ class Tagger:
         def write(connection: Connection) -> None:
             positions.advance(connection, ROLE, advances)
             dead_letters.park(connection, large)  # the bus would refuse them, at every attempt
+            blindness.note(connection, list(map(_seen, large)), None)
 
         self.ledger.write(write)
         for (event_type, rules), events in tagged.items():
@@ -126,3 +129,14 @@ class Tagger:
             key=letter.place.encode(),
             value=self.codec.encode(DEAD_LETTERS, value, own=True),
         )
+
+
+def _seen(letter: DeadLetter) -> Parked:
+    """Of an event that is parked past the recorder, which has the key, nothing is told but its type."""
+    return Parked(
+        dead_letter_id=letter.dead_letter_id,
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        glimpse=Glimpse(event_type=event_type_of(letter.topic)),
+    )

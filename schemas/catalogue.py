@@ -89,6 +89,11 @@ def business_topic(event_type: str) -> Topic:
     )
 
 
+def event_type_of(topic: str) -> str:
+    """The event type of a business topic's name."""
+    return topic.removesuffix(".v1")
+
+
 TAGGED = Topic(
     name="retention.tagged.v1",
     schema="tagged",

@@ -340,6 +340,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         bus.ensure(opened.use(loop.ROLE, policy).topics)
         deleting, signatures = settings.deleting, opened.signatures()
         observer.unsigned(not signatures.required)
+        kept = opened.remains(ledger, policy)
         deleter = Deleter(
             ledger=ledger,
             outlet=BusOutlet(
@@ -363,6 +364,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 keys=RequestKeys(seal=opened.seal()),
                 key_of=lambda system: signatures.encrypts_to(system, now()),
             ),
+            remains=kept,
             patience=Patience(
                 base=timedelta(seconds=deleting.retry_seconds),
                 cap=timedelta(seconds=deleting.retry_cap_seconds),
@@ -379,7 +381,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         forgetting = Forgetting(
             ledger=ledger,
             policy=policy,
-            remains=opened.remains(ledger, policy),
+            remains=kept,
             sight=sight(bus, ledger, needed, _PATIENCE),
             observer=observer,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from schemas.errors import TermijnError
 from schemas.events import CloudEvent, MalformedEvent, content_hash, parse_structured
 from services.policy.model import Policy
+from services.policy.sources import check_source
 from services.policy.tagging import Tagged, Untaggable, tag
 
 
@@ -59,15 +60,18 @@ def read_tagged(path: Path, policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
         BadLine: a line is not a CloudEvent, cannot be tagged, or has an identity that another line
             gave to other content.
     """
-    found: dict[tuple[str, str], tuple[CloudEvent, Tagged]] = {}
+    found: dict[tuple[str, str, str], tuple[CloudEvent, Tagged]] = {}
     for number, event in read_events(path):
-        known = found.get((event.source, event.id))
+        identity = (event.type, event.source, event.id)
+        known = found.get(identity)
         if known is not None:
             if content_hash(known[0]) != content_hash(event):
-                raise BadLine(str(path), number, "id", "was given to another event of this source")
+                why = "was given to another event of this type and source"
+                raise BadLine(str(path), number, "id", why)
             continue
         try:
-            found[event.source, event.id] = (event, tag(event, policy))
+            check_source(event, policy)
+            found[identity] = (event, tag(event, policy))
         except Untaggable as cause:
             raise BadLine(str(path), number, cause.key, cause.why) from cause
     return list(found.values())

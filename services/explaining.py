@@ -66,11 +66,11 @@ class Known:
     """Where clocks and data subjects stand when a set of events is all that is known."""
 
     def __init__(self, events: Iterable[Tagged], policy: Policy) -> None:
-        self._last: dict[ClockKey, tuple[tuple[datetime, str, str], str]] = {}
+        self._last: dict[ClockKey, tuple[tuple[datetime, str, str, bool], str]] = {}
         acts: defaultdict[str, list[Act]] = defaultdict(list)
         for event in events:
-            rank = (event.time, event.source, event.id)
             for move in event.moves:
+                rank = (event.time, event.source, event.id, move.move == "start")
                 last = self._last.get(move.clock)
                 if last is None or rank >= last[0]:
                     self._last[move.clock] = (rank, move.move)

@@ -238,6 +238,12 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("reason",),
     ),
     Metric(
+        name="termijn_blind_spots",
+        kind="gauge",
+        meaning="Parked events that keep erasures back: everything, those on some clocks, or narrow ones.",
+        labels=("reach",),
+    ),
+    Metric(
         name="termijn_deleter_blind",
         kind="gauge",
         meaning="Partitions not recorded up to their end: above 0 nothing that destroys leaves.",

@@ -232,6 +232,7 @@ class Observer:
         metrics.replace(
             "termijn_dead_letters_parked", {(k,): v for k, v in status.dead_letters.items()}
         )
+        metrics.replace("termijn_blind_spots", {(k,): v for k, v in status.kept_back.items()})
         metrics.replace(
             "termijn_clocks_open_too_long", {(k,): v for k, v in status.open_too_long.items()}
         )

@@ -7,20 +7,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from schemas.catalogue import business_topic
 from schemas.codec import Codec
 from schemas.errors import Unencodable, UnknownSchema
 from schemas.events import CloudEvent, to_headers
-from services.bus import OutMessage, Placed, Sender
+from services.bus import OutMessage, Placed
 from services.eventfile import BadLine, read_events
 from services.fields.encrypting import FieldEncryption, NobodyHolds
 from services.fields.places import NotText
 from services.policy.model import Policy
+from services.policy.sources import check_source
 from services.policy.tagging import Untaggable, tag
 
 _AT_ONCE = 1_000
 _WINDOW_BYTES = 512 * 1024
+
+
+class Sends(Protocol):
+    """Where events go."""
+
+    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        """Send all, and return where each stands once the broker has taken every one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class Publisher:
 
     policy: Policy
     codec: Codec
-    sender: Sender
+    sender: Sends
     encryption: FieldEncryption | None = None
     """What encrypts the fields that the policy names; nothing where it names none."""
     hold_back: Callable[[], None] | None = None
@@ -50,6 +59,7 @@ class Publisher:
 
     def _message(self, event: CloudEvent) -> OutMessage:
         topic = business_topic(event.type)
+        check_source(event, self.policy)
         return OutMessage(
             topic=topic.name,
             key=tag(event, self.policy).key.encode(),

@@ -6,7 +6,9 @@ recorder. What only the ledger knows, an identity that it has seen with other co
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -23,11 +25,12 @@ from services.eventfile import read_lines
 from services.fields.encrypting import FieldEncryption, NobodyHolds, check
 from services.fields.places import NotText
 from services.ledger.arriving import Arrivals
-from services.ledger.plans import Plans
+from services.ledger.keys import event_id
+from services.ledger.plans import Plan, Plans
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
 from services.refusals import REFUSALS, told
-from services.tagged import Place
+from services.tagged import Passed, Place
 from services.tags import Tags
 from services.vault.data_keys import DataKey, Wanted
 
@@ -36,8 +39,8 @@ Outcome = Literal["recorded", "duplicate", "parked", "refused"]
 _LARGEST = 1_000_000
 """Bytes, headers included: what a producer sends unless it is told otherwise."""
 
-_Seen = dict[UUID, tuple[int, bytes]]
-"""The first line of each identity, and its content hash."""
+_Firsts = Mapping[UUID, tuple[int, bytes]]
+"""Of each identity that stands in several lines the one that is the event, and its content hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +104,35 @@ class Rehearsal:
         Raises:
             BadLine: the file cannot be read.
         """
-        seen: _Seen = {}
+        firsts = self._firsts(path, backfill)
         for number, text in read_lines(path):
-            yield self._of(number, text, backfill, seen)
+            yield self._of(number, text, backfill, firsts)
 
-    def _of(self, line: int, text: str, backfill: str | None, seen: _Seen) -> Rehearsed:
+    def _firsts(self, path: Path, backfill: str | None) -> _Firsts:
+        """As the recorder has it: the first by event time, and then by its place."""
+        lines: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for number, text in read_lines(path):
+            with suppress(MalformedEvent):
+                event = parse_structured(text)
+                lines[event.type, event.source, event.id].append(number)
+        repeated = {number for those in lines.values() if len(those) > 1 for number in those}
+        found: dict[UUID, tuple[datetime, int, bytes]] = {}
+        for number, text in read_lines(path) if repeated else ():
+            if number not in repeated:
+                continue
+            with suppress(_Refused, *REFUSALS):
+                event = replace(parse_structured(text), backfill=backfill)
+                arrival = self._planned(event)[1].arrival
+                one = (event.time, number, arrival.content_hash)
+                identity = event_id(event.type, event.source, event.id)
+                found[identity] = min(one, found.get(identity, one))
+        return {identity: (number, content) for identity, (_, number, content) in found.items()}
+
+    def _of(self, line: int, text: str, backfill: str | None, firsts: _Firsts) -> Rehearsed:
         event: CloudEvent | None = None
         try:
             event = replace(_event(text), backfill=backfill)
-            return self._judged(line, event, seen)
+            return self._judged(line, event, firsts)
         except _Refused as cause:
             return Rehearsed(
                 line=line,
@@ -129,7 +152,8 @@ class Rehearsal:
                 event=event,
             )
 
-    def _judged(self, line: int, event: CloudEvent, seen: _Seen) -> Rehearsed:
+    def _planned(self, event: CloudEvent) -> tuple[Passed, Plan]:
+        """What the tagger would pass on of an event, and what the recorder would make of it."""
         place = Place(business_topic(event.type).name, 0, 0)
         headers = to_headers(event)
         body = self._body(event)
@@ -137,8 +161,11 @@ class Rehearsal:
         size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
         if size > _LARGEST:
             raise _Refused("too-large", "data", f"{size} bytes are too many for one message")
-        plan = self._arrivals.of(passed.value)
-        first, content = seen.setdefault(plan.event_id, (line, plan.arrival.content_hash))
+        return passed, self._arrivals.of(passed.value)
+
+    def _judged(self, line: int, event: CloudEvent, firsts: _Firsts) -> Rehearsed:
+        passed, plan = self._planned(event)
+        first, content = firsts.get(plan.event_id, (line, plan.arrival.content_hash))
         if content != plan.arrival.content_hash:
             why = f"line {first} gave this identity to other content"
             raise Untaggable("identity-conflict", "id", why)
@@ -184,6 +211,9 @@ def _event(text: str) -> CloudEvent:
 
 class _ThrownAway:
     """Keys for a rehearsal only, the same for the same event: nothing is ever read with them."""
+
+    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        return {event: event for event in events}
 
     def of(self, wanted: Collection[Wanted], now: datetime) -> Mapping[Wanted, DataKey]:
         return {

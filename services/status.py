@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, true
 
-from services.ledger import backfills, tables
+from services.ledger import backfills, blindness, tables
 from services.ledger.states import OUTSTANDING
 from services.policy.calendar import period
 from services.policy.model import Policy
@@ -63,6 +63,8 @@ class Status:
     """Commands whose system says it held nothing, where the ledger knows records; as `events`."""
     dead_letters: Mapping[str, int]
     """Parked dead letters, by reason."""
+    kept_back: Mapping[str, int]
+    """Of these, the events that keep erasures back, by how much."""
     gaps: Sequence[Gap]
     stops: Sequence[Stop]
     backfills: Sequence[backfills.Waiting]
@@ -130,6 +132,7 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
         if history
         else 0,
         dead_letters={row[0]: row[1] for row in parked},
+        kept_back=blindness.reach(connection, policy),
         gaps=[
             Gap(
                 role=row.role,

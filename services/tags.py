@@ -18,6 +18,7 @@ from schemas.errors import MalformedEvent
 from schemas.events import CloudEvent, from_headers, hash_of
 from services import templates
 from services.policy.model import Policy
+from services.policy.sources import admits, check_source
 from services.policy.tagging import EARLIEST, LATEST, Holding, Untaggable, tag
 from services.policy.windows import Window, fixed_anchor
 from services.tagged import Headers, Passed, Passing, Place, Unsaid, deciding_json
@@ -55,7 +56,7 @@ class Tags:
         Raises:
             Undecodable: its body is no value of its topic's schema.
             MalformedEvent: its headers are no event's, or not of this topic's type.
-            Untaggable: the policy cannot tag it, or it is from the future.
+            Untaggable: the policy cannot tag it, its source may not publish it, or it is from the future.
         """
         topic = self.topics[place.topic]
         data = self.codec.decode(topic, body)
@@ -66,6 +67,7 @@ class Tags:
         event = from_headers(headers, data)
         if event.type != topic.schema:
             raise MalformedEvent(key="ce_type", why=f"is not the type of {topic.name}")
+        check_source(event, self.policy)
         if event.time > arrived + _AHEAD:
             why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
             raise Untaggable("impossible-time", "time", why)
@@ -93,6 +95,7 @@ class _Plan:
         policy = passing.policy
         kind = policy.events.get(type)
         self._shapes = Shapes.of(kind, policy) if kind else None
+        self._named = kind if kind and kind.sources else None
         rules = [policy.rules[one.rule] for one in kind.holdings] if kind else []
         self._book_year = next((one for one in rules if one.anchor.kind == "book-year"), None)
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
@@ -107,6 +110,7 @@ class _Plan:
             or given.get("ce_specversion") != b"1.0"
             or not (id and source and at)
             or not (_visible(id) and _visible(source) and _usual_time(at))
+            or (self._named and not admits(self._named, source.decode()))
         ):
             return None
         found = self._shapes.find(data)

@@ -122,12 +122,12 @@ def _overrule(
     """
     if command.action not in CHANGING:
         return
-    records = {(one.source, one.id) for one in command.records}
+    records = {(one.type, one.source, one.id) for one in command.records}
     for earlier in inbox.not_begun(connection, entry.grp, command.seq):
         if earlier.action not in CHANGING:
             continue
         its = inbox.command(earlier).command
-        shared = any((one.source, one.id) in records for one in its.records)
+        shared = any((one.type, one.source, one.id) in records for one in its.records)
         if command.supersedes == earlier.command_id or (earlier.epoch < command.epoch and shared):
             why = Result(status="failed", detail="a later command stands in its place")
             inbox.put(connection, inbox.answered(earlier, its, why, now))

@@ -18,7 +18,15 @@ from services.cli.forms import as_text, instant, show
 from services.deleter import activation, proving, settling
 from services.deleter.claiming import claim
 from services.deleter.forecasting import forecast as forecast_backfill
-from services.ledger import backfills, control, dead_letters, positions, schema, tables
+from services.ledger import (
+    backfills,
+    blindness,
+    control,
+    dead_letters,
+    positions,
+    schema,
+    tables,
+)
 from services.ledger.database import database_now
 from services.ledger.operators import note
 from services.ledger.states import OUTSTANDING, State
@@ -76,6 +84,9 @@ def status(as_json: bool) -> None:
         rows.append({"what": "commands escalated", "which": system, "value": count})
     for reason, count in sorted(seen.dead_letters.items()):
         rows.append({"what": "dead letters parked", "which": reason, "value": count})
+    for reach, count in sorted(seen.kept_back.items()):
+        what = "parked events that keep erasures back"
+        rows.append({"what": what, "which": reach, "value": count})
     for gap in seen.gaps:
         place = f"{gap.topic}[{gap.partition}]"
         rows.append({"what": f"gap of the {gap.role}", "which": place, "value": gap.expected})
@@ -272,8 +283,13 @@ def dead_letters_() -> None:
 @click.option("--reason", help="Only of this reason.")
 @_JSON
 def list_dead_letters(reason: str | None, as_json: bool) -> None:
-    """List the parked dead letters, oldest first."""
-    found = _write(lambda connection, _: dead_letters.parked(connection, reason=reason))
+    """List the parked dead letters, oldest first, each with what it keeps back until it is settled:
+    everything, what hangs on some kind of clock (`clocks`), or one subject's or clock's (`narrow`)."""
+    with _opened() as opened:
+        the_ledger, policy = opened.ledger(), opened.policy()
+        with the_ledger.transaction() as connection:
+            found = dead_letters.parked(connection, reason=reason)
+            keeps = blindness.reach_of_each(connection, policy)
     rows = (
         {
             "id": str(letter.dead_letter_id),
@@ -284,10 +300,11 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
             "partition": letter.partition,
             "offset": letter.offset,
             "at": as_text(letter.at),
+            "keeps_back": keeps.get(letter.dead_letter_id),
         }
         for letter in found
     )
-    columns = ("id", "reason", "detail", "topic", "partition", "offset", "at")
+    columns = ("id", "reason", "detail", "topic", "partition", "offset", "at", "keeps_back")
     show(rows, as_json=as_json, title="Parked dead letters", columns=columns)
 
 

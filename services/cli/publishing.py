@@ -19,14 +19,17 @@ from services.bus_topics import Partition
 from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
 from services.deleter.sight import BusSight
+from services.ledger.blindness import parked_on
+from services.ledger.database import Ledger
 from services.publishing import Publisher
 from services.rehearsing import Rehearsal, Rehearsed
+from services.sent import Remembering
 
 _PATIENCE = timedelta(minutes=10)
 
 
 class _NotRecorded(click.ClickException):
-    """What was published is on the bus, and the ledger does not have it in time."""
+    """What was published is on the bus, and the ledger has not recorded it in time, or not all of it."""
 
 
 class _WouldNotBe(click.ClickException):
@@ -35,7 +38,11 @@ class _WouldNotBe(click.ClickException):
 
 @click.command()
 @click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
-@click.option("--wait", is_flag=True, help="Return only when all of it is recorded.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Return only when all of it is recorded; fail where some of it was parked instead.",
+)
 @click.option(
     "--backfill",
     is_flag=True,
@@ -144,10 +151,11 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
         if sight is not None and (spots := sight.blind_spots(ends)):
             raise _NotRecorded(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
 
+    sender = Remembering(sender=bus.sender())
     publisher = Publisher(
         policy=policy,
         codec=opened.codec(),
-        sender=bus.sender(),
+        sender=sender,
         encryption=opened.encryption(policy),
         hold_back=hold_back if bus.is_embedded else None,
     )
@@ -166,4 +174,15 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
             progress.update(task, advance=len(taken))
     if wait:
         hold_back()
+        _check_parked(opened.ledger(), sender, sent)
     return sent
+
+
+def _check_parked(ledger: Ledger, sender: Remembering, sent: int) -> None:
+    """What was read is not all recorded: some of it may be parked."""
+    with ledger.transaction() as connection:
+        parked = sum(sender.has(*one) for one in parked_on(connection, sender.topics))
+    if parked:
+        raise _NotRecorded(
+            f"{parked} of {sent} events were parked, not recorded: see `termijn dead-letters list`"
+        )

@@ -20,7 +20,9 @@ from services.deleter import subjects
 from services.deleter.likeness import Planner
 from services.deleter.planning import unmet, unwanted
 from services.deleter.subjects import Look
+from services.deleter.withholding import is_withheld
 from services.ledger import clocks, journal, tables
+from services.ledger.blindness import CLEAR, Blindness, look_again
 from services.ledger.clocks import Clock
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.journal import Draft, Lease
@@ -74,12 +76,13 @@ def claim(
     *,
     limit: int,
     lease: Lease | None = None,
+    blindness: Blindness = CLEAR,
 ) -> Claimed:
     """Claim up to `limit` records that are due by themselves, and one chunk of each of some clocks.
 
     Records of subjects of whom something was said come in chunks too. `now` is UTC, by the database's
     clock. Other deleters' claims are skipped, not waited for. With a `lease` the commands are at once
-    taken for relaying.
+    taken for relaying. What `blindness` withholds is looked at again soon.
     """
     records = _due_records(connection, now, limit)
     members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
@@ -104,8 +107,10 @@ def claim(
     siblings = subjects.siblings(connection, looks, events)
     members.update((row.record_id, row) for row in siblings)
     wanted, facts = want(connection, list(members.values()), events, policy, now, looks)
-    written = journal.write(connection, draft(wanted), policy.version, now, lease)
+    may, withheld = _divided(wanted, members, events, policy, blindness)
+    written = journal.write(connection, draft(may), policy.version, now, lease)
     _advance(connection, records, events, policy, now)
+    look_again(connection, withheld, now)
     subjects.looked(connection, looks, facts, now)
     return Claimed(
         commands=written.commands,
@@ -114,6 +119,25 @@ def claim(
         looked_at=len(records) + len(walked) + len(looks),
         more=len(records) >= limit or bool(walked) or bool(looks),
     )
+
+
+def _divided(
+    wanted: Sequence[Wanted],
+    members: Mapping[UUID, Row[Any]],
+    events: Mapping[UUID, Tagged],
+    policy: Policy,
+    blindness: Blindness,
+) -> tuple[Sequence[Wanted], Collection[UUID]]:
+    """What may be commanded now, and the records of which something has to wait."""
+    may: list[Wanted] = []
+    withheld: set[UUID] = set()
+    for one in wanted if blindness else ():
+        tagged = events[members[one.record_id].event_id]
+        if is_withheld(blindness, one.step.action, one.subject, tagged, policy):
+            withheld.add(one.record_id)
+        else:
+            may.append(one)
+    return (may, withheld) if blindness else (wanted, withheld)
 
 
 def want(

@@ -34,12 +34,14 @@ from services.deleter.relaying import (
 )
 from services.deleter.settling import escalate
 from services.garbage import uncollected
-from services.ledger import control, policies, tables
+from services.ledger import blindness, control, policies, tables
+from services.ledger.blindness import CLEAR, Blindness
 from services.ledger.database import Ledger, database_now
 from services.ledger.journal import Lease
 from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
+from services.vault.remains import Remains
 
 T = TypeVar("T")
 ROLE = "deleter"
@@ -141,6 +143,8 @@ class Deleter:
     patience: Patience = field(default_factory=Patience)
     enclosures: Enclosures = NOTHING_ENCLOSED
     """What goes along with commands that serve a request."""
+    remains: Remains | None = None
+    """What compares parked events with whom they are about; without it all that they could forbid waits."""
     _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
     _sweep: _Sweep = field(default_factory=_Sweep, init=False)
     _protected: _Pace = field(init=False)
@@ -159,6 +163,8 @@ class Deleter:
         """
         with self.ledger.transaction() as connection:
             now = self._agreed_now(connection)
+            # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
+            parked = blindness.read(connection, self.policy, self.remains)
             state = control.state(connection, ROLE)
             stops = _system_stops(connection)
         with uncollected():
@@ -166,14 +172,14 @@ class Deleter:
             sees = state != "paused" and self._sees()
             if state == "running" and sees:
                 nothing_due_at = self._sweep.nothing_due_at
-                claimed = self._claim(stops)
-                self._send(claimed.leased, claimed.events, nothing_due_at)
+                claimed = self._claim(stops, parked)
+                self._send(claimed.leased, parked, claimed.events, nothing_due_at)
                 handled += claimed.looked_at + self._prove().looked_at
             elif self._protected.is_due(now):
                 self._protect()
                 handled += self._send(self._lease(_NO_STOPS, PROTECTIVE))
             if state != "paused":
-                handled += self._send(self._lease(stops, None if sees else HARMLESS))
+                handled += self._send(self._lease(stops, None if sees else HARMLESS), parked)
         if state != "paused" and self._escalated.is_due(now):
             self._escalate(now)
         return handled
@@ -184,12 +190,20 @@ class Deleter:
         self.observer.blind(spots)
         return not spots
 
-    def _claim(self, stops: Stops) -> Claimed:
+    def _claim(self, stops: Stops, parked: Blindness) -> Claimed:
         room = self._room()
 
         def work(connection: Connection, now: datetime) -> tuple[Claimed, datetime]:
             lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
-            return claim(connection, self.policy, now, limit=self.limits.claim, lease=lease), now
+            claimed = claim(
+                connection,
+                self.policy,
+                now,
+                limit=self.limits.claim,
+                lease=lease,
+                blindness=self._blindness(connection, parked),
+            )
+            return claimed, now
 
         claimed, at = self._write(work)
         if not claimed.looked_at:
@@ -233,6 +247,7 @@ class Deleter:
     def _send(
         self,
         leased: Collection[UUID],
+        parked: Blindness = CLEAR,
         claimed: Mapping[UUID, Tagged] = MappingProxyType({}),
         nothing_due_at: datetime | None = None,
     ) -> int:
@@ -248,6 +263,7 @@ class Deleter:
                     self.patience,
                     claimed,
                     self.enclosures,
+                    self._blindness(connection, parked),
                 )
             )
             self.observer.sent(sent, nothing_due_at)
@@ -266,6 +282,10 @@ class Deleter:
             return work(connection, database_now(connection))
 
         return self.ledger.write(begun)
+
+    def _blindness(self, connection: Connection, parked: Blindness) -> Blindness:
+        """What was parked when the round began, and what is now."""
+        return parked.with_also(blindness.read(connection, self.policy, self.remains))
 
     def _room(self) -> int:
         """How many commands may go out now; at the cap the deleter stops until it is resumed."""

@@ -19,7 +19,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, and_, func, literal_column, not_, select
 
 from services.deleter.emission import Asked, asked_for, covers
+from services.deleter.withholding import is_withheld
 from services.ledger import journal, tables
+from services.ledger.blindness import CLEAR, Blindness
 from services.ledger.rows import fetch, insert
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
@@ -159,14 +161,22 @@ def relay(
     patience: Patience,
     claimed: Mapping[UUID, Tagged] = MappingProxyType({}),
     enclosures: Enclosures = NOTHING_ENCLOSED,
+    blindness: Blindness = CLEAR,
 ) -> list[Sent]:
     """Send leased commands that are still asked for, and mark them sent once they are delivered.
 
     `claimed` are the events of what is claimed just now, by id; the others are read. What has to wait
-    for its enclosure is tried again after its lease.
+    for its enclosure, or is withheld by `blindness`, is tried again after its lease.
     """
     asked = asked_for(connection, leased, policy, now, claimed)
-    rows = asked.commands
+    rows = [
+        row
+        for row in asked.commands
+        if not any(
+            is_withheld(blindness, row.action, row.subject, one, policy)
+            for one in (asked.events_of(row) if blindness else ())
+        )
+    ]
     enclosed = enclosures.of(connection, [row for row in rows if row.request is not None])
     rows = [row for row in rows if enclosed.get(row.command_id, {}) is not None]
     if not rows:

@@ -61,7 +61,7 @@ def siblings(
 ) -> list[Row[Any]]:
     """The records that the same events make for other subjects: pseudonymisation waits for all."""
     ids = {
-        record_id(tagged.source, tagged.id, subject)
+        record_id(row.event_id, tagged.source, tagged.id, subject)
         for look in looks
         for row in look.records
         if len((tagged := events[row.event_id]).subjects) > 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.doctor.findings import Finding, fault, sound, unchecked, warning
-from services.ledger import policies, schema
+from services.ledger import blindness, policies, schema
 from services.ledger.database import Ledger, database_now
 from services.policy.model import Policy
 
@@ -48,6 +48,7 @@ def check_ledger(
         yield unchecked("active policy", "there is no policy to compare with")
     else:
         yield check_active(ledger, policy)
+        yield check_parked(ledger, policy)
 
 
 def check_clock(off: timedelta, tolerance: timedelta) -> Finding:
@@ -81,6 +82,20 @@ def check_active(ledger: Ledger, policy: Policy) -> Finding:
             "the first role that starts makes its own the active one",
         )
     return sound("active policy", f"{policy.policy} {policy.version}")
+
+
+def check_parked(ledger: Ledger, policy: Policy) -> Finding:
+    """Whether erasures wait for parked events that could forbid them: what is parked is not recorded."""
+    with ledger.transaction() as connection:
+        kept_back = blindness.reach(connection, policy)
+    if kept_back:
+        found = ", ".join(f"{count} {reach}" for reach, count in sorted(kept_back.items()))
+        return fault(
+            "parked events",
+            f"they keep erasures back ({found})",
+            "`termijn dead-letters list`, then replay or discard them",
+        )
+    return sound("parked events", "none keeps an erasure back")
 
 
 def _is_there(ledger: Ledger) -> bool:

@@ -20,7 +20,7 @@ from schemas.versions import Schemas
 from services.fields import tokens
 from services.fields.places import changed, texts_at
 from services.fields.tokens import Place, Sealer
-from services.ledger.keys import event_id
+from services.ledger.keys import event_id, old_event_id
 from services.policy.encryption import key_systems
 from services.policy.model import Policy
 from services.policy.tagging import Tagged, tag
@@ -56,6 +56,9 @@ class Unencryptable(TermijnError):
 
 class MakesKeys(Protocol):
     """The vault, as a publisher needs it."""
+
+    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """Under which id the vault has the keys of each event: its identity, or the one given with it."""
 
     def of(self, wanted: Collection[Wanted], now: datetime) -> Mapping[Wanted, DataKey]:
         """The keys of these events and systems, made where there are none."""
@@ -100,14 +103,16 @@ class FieldEncryption:
             TermijnError: the vault cannot be used.
         """
         held = [self.plan(event) for event in events]
+        keyed = [event for event, (_, systems) in zip(events, held, strict=True) if systems]
+        ids = self.keys.under({_id(one): old_event_id(one.source, one.id) for one in keyed})
         wanted = {
-            (_id(event), system)
+            (ids[_id(event)], system)
             for event, (_, systems) in zip(events, held, strict=True)
             for system in systems
         }
         found = self.keys.of(wanted, self.now()) if wanted else {}
         return [
-            self._one(event, tagged, {system: found[_id(event), system] for system in systems})
+            self._one(event, tagged, {system: found[ids[_id(event)], system] for system in systems})
             for event, (tagged, systems) in zip(events, held, strict=True)
         ]
 
@@ -153,4 +158,4 @@ def _sealers(named: Iterable[str], keys: Mapping[str, DataKey]) -> Iterable[Seal
 
 
 def _id(event: CloudEvent) -> UUID:
-    return event_id(event.source, event.id)
+    return event_id(event.type, event.source, event.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -58,7 +58,7 @@ class Events:
         ]
         tagged = tagged_events(connection, old, terms.policy)
         plain = {identity: one for identity, one in tagged.items() if one.act is None}
-        since = spent(connection, plain.values(), terms.policy, terms.now)
+        since = spent(connection, plain, terms.policy, terms.now)
         moving = {
             clock_id(move.clock) for one in plain.values() if not one.subjects for move in one.moves
         }
@@ -66,7 +66,7 @@ class Events:
         standing = set(fetch_ids(connection, clock, moving))
         found = []
         for identity, one in plain.items():
-            settled = since.get((one.source, one.id)) if one.subjects else one.time
+            settled = since.get(identity) if one.subjects else one.time
             moves = () if one.subjects else one.moves
             if settled is None or not terms.are_over(settled):
                 continue
@@ -81,7 +81,7 @@ class Events:
         column = tables.event.c
         ids = [one.event_id for one in things]
         leave_references(connection, ids, remains)
-        drop_records(connection, [one.tagged for one in things], terms)
+        drop_records(connection, {one.event_id: one.tagged for one in things}, terms)
         no_older_backup(connection, (one.since for one in things))
         remove(connection, tables.event, column.event_id, ids)
 
@@ -102,14 +102,15 @@ def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remai
     )
 
 
-def drop_records(connection: Connection, events: Sequence[Tagged], terms: Terms) -> None:
+def drop_records(connection: Connection, events: Mapping[UUID, Tagged], terms: Terms) -> None:
     """Delete the records of events, and what hangs them on clocks; not what commands did to them."""
-    records = [record_id(one.source, one.id, subject) for one in events for subject in one.subjects]
+    records = []
     hanging = tables.hanging
-    for one in events:
+    for event, one in events.items():
         for subject in one.subjects:
+            records.append(record_id(event, one.source, one.id, subject))
             pairs = [clock_id(key) for key in steps.clocks(one, subject, terms.policy)]
-            own = hanging.c.record_id == record_id(one.source, one.id, subject)
+            own = hanging.c.record_id == records[-1]
             connection.execute(hanging.delete().where(hanging.c.clock_id.in_(pairs), own))
     remove(connection, tables.record, tables.record.c.record_id, records)
 

@@ -5,9 +5,10 @@ It is what a certificate would be about without a line that is kept or outstandi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
@@ -29,15 +30,15 @@ _FINAL_OF_CONTROLLERS = ("acknowledged", "refused")
 
 
 def spent(
-    connection: Connection, events: Collection[Tagged], policy: Policy, now: datetime
-) -> dict[tuple[str, str], datetime]:
-    """Of these events, by source and id, those of which every record is spent, and since when, UTC.
+    connection: Connection, events: Mapping[UUID, Tagged], policy: Policy, now: datetime
+) -> dict[UUID, datetime]:
+    """Of these events, by id, those of which every record is spent, and since when, UTC.
 
     One without records is not among them.
     """
     of = {
-        record_id(one.source, one.id, subject): (one, subject)
-        for one in events
+        record_id(event, one.source, one.id, subject): (event, one, subject)
+        for event, one in events.items()
         for subject in one.subjects
     }
     if not of:
@@ -46,17 +47,16 @@ def spent(
         row.record_id: row
         for row in fetch(connection, select(tables.record), tables.record.c.record_id, of)
     }
-    facts = _facts(connection, of.values(), policy)
+    facts = _facts(connection, [(one, subject) for _, one, subject in of.values()], policy)
     busy = {one for one in facts.acts if any(c.is_open for c in cases_of(connection, one, policy))}
     told = told_of(connection, rows)
-    found: dict[tuple[str, str], datetime] = {}
-    unspent: set[tuple[str, str]] = set()
-    for identity, (tagged, subject) in of.items():
+    found: dict[UUID, datetime] = {}
+    unspent: set[UUID] = set()
+    for identity, (event, tagged, subject) in of.items():
         row = rows.get(identity)
         since = None
         if row is not None and _is_at_rest(row) and subject not in busy:
             since = _since(tagged, subject, facts, told.get(identity, {}), policy, now)
-        event = (tagged.source, tagged.id)
         if since is None:
             unspent.add(event)
         else:
@@ -64,8 +64,7 @@ def spent(
     return {event: since for event, since in found.items() if event not in unspent}
 
 
-def _facts(connection: Connection, of: Iterable[tuple[Tagged, str]], policy: Policy) -> Known:
-    pairs = list(of)
+def _facts(connection: Connection, pairs: Collection[tuple[Tagged, str]], policy: Policy) -> Known:
     keys = {key for tagged, subject in pairs for key in steps.clocks(tagged, subject, policy)}
     found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}

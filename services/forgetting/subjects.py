@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Connection, select
 
@@ -26,8 +27,8 @@ class Quiet(NamedTuple):
     """A subject that may be forgotten."""
 
     subject: str
-    said: Sequence[Tagged]
-    """The events that say something of the subject."""
+    said: Mapping[UUID, Tagged]
+    """The events that say something of the subject, by id."""
     since: Sequence[datetime]
     """When the last things of those were settled, UTC."""
     rows: Rows
@@ -77,7 +78,9 @@ class Subjects:
         leave_references(
             connection, [row["event_id"] for one in things for row in one.rows["event"]], remains
         )
-        drop_records(connection, [tagged for one in things for tagged in one.said], terms)
+        drop_records(
+            connection, {k: tagged for one in things for k, tagged in one.said.items()}, terms
+        )
         no_older_backup(connection, [at for one in things for at in one.since])
         for table in (tables.event, tables.act):
             ids = [row["event_id"] for one in things for row in one.rows["act"]]
@@ -93,17 +96,16 @@ class Subjects:
         subject: str = row["subject"]
         acts = _rows(connection, tables.act, "subject", [subject])
         ids = [act["event_id"] for act in acts]
-        events = tagged_events(connection, ids, terms.policy)
-        said = list(events.values())
+        said = tagged_events(connection, ids, terms.policy)
         if any(act["backfill"] for act in acts) or not all(
-            terms.are_over(one.time) for one in said
+            terms.are_over(one.time) for one in said.values()
         ):
             return None
-        spoken = [one.act for one in said if one.act]
+        spoken = [one.act for one in said.values() if one.act]
         since = spent(connection, said, terms.policy, terms.now)
         of = {
-            record_id(one.source, one.id, name): (one.source, one.id)
-            for one in said
+            record_id(event, one.source, one.id, name): event
+            for event, one in said.items()
             for name in one.subjects
         }  # of one who was remembered, the records of what was said are gone already
         there = {of[one] for one in fetch_ids(connection, tables.record.c.record_id, of)}

@@ -11,6 +11,7 @@ from schemas.catalogue import TAGGED, Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from services.ledger.plans import Arrival, Plan, Plans
+from services.policy.sources import check_source
 from services.policy.tagging import Value
 
 # What stands behind it in a tagged event is informative: windows follow from the active policy alone.
@@ -29,23 +30,31 @@ class Arrivals:
 
         Raises:
             Undecodable: it is no tagged event, or holds what no database keeps.
-            Untaggable: its deciding fields do not fit the policy; the tagger's may be another.
+            Untaggable: its source or deciding fields do not fit the policy; the tagger's may be another.
+        """
+        arrival = self.read(payload)
+        check_source(arrival, self.plans.policy)
+        return self.plans.of(arrival)
+
+    def read(self, payload: bytes | None) -> Arrival:
+        """The tagged event of a message's value, whatever the policy makes of it.
+
+        Raises:
+            Undecodable: it is none, or holds what no database keeps.
         """
         value = self.codec.decode_head(TAGGED, payload, _LAST)
         _check_texts(value, TAGGED)
-        return self.plans.of(
-            Arrival(
-                source=value["source"],
-                id=value["id"],
-                type=value["type"],
-                time=value["time"],
-                content_hash=value["content_hash"],
-                deciding=_deciding(value["deciding"]),
-                topic=value["topic"],
-                partition=value["partition"],
-                offset=value["offset"],
-                backfill=value["backfill"],
-            )
+        return Arrival(
+            source=value["source"],
+            id=value["id"],
+            type=value["type"],
+            time=value["time"],
+            content_hash=value["content_hash"],
+            deciding=_deciding(value["deciding"]),
+            topic=value["topic"],
+            partition=value["partition"],
+            offset=value["offset"],
+            backfill=value["backfill"],
         )
 
 

@@ -31,9 +31,9 @@ class Move:
     backfill: str | None
 
     @property
-    def rank(self) -> tuple[datetime, str, str]:
-        """What decides which of two moves is the last: event time, source, id."""
-        return (self.time, self.source, self.id)
+    def rank(self) -> tuple[datetime, str, str, bool]:
+        """What decides which of two moves is the last: event time, source, id, and then what keeps data."""
+        return (self.time, self.source, self.id, self.move == "start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,10 @@ class Clock:
 
     def moved(self, move: Move) -> Clock:
         """The clock after a move: the last writer's, in whatever order the moves arrive."""
-        if self.moved_at and move.rank < (self.moved_at, self.moved_source, self.moved_id):
-            return self
+        if self.moved_at:
+            last = (self.moved_at, self.moved_source, self.moved_id, not self.ended)
+            if move.rank < last:
+                return self
         return replace(
             self,
             ended=move.move == "end",

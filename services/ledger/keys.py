@@ -12,17 +12,29 @@ from services.policy.tagging import ClockKey
 _EVENT = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c01").bytes
 _RECORD = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c02").bytes
 _CLOCK = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c03").bytes
+_OLD = 5
+"""The version of identities that count over all topics."""
 _REQUEST = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05").bytes
 
 
-def event_id(source: str, id: str) -> UUID:
-    """The identity of an event: CloudEvents `source` and `id`."""
+def event_id(type: str, source: str, id: str) -> UUID:
+    """The identity of an event: the one type of its topic, and CloudEvents `source` and `id`.
+
+    It counts per topic: who may publish on one takes no identity from another.
+    """
+    return _version_8(_EVENT, f"{type}\0{source}\0{id}")
+
+
+def old_event_id(source: str, id: str) -> UUID:
+    """The identity that an event had while it counted over all topics; what has it keeps it."""
     return _uuid5(_EVENT, f"{source}\0{id}")
 
 
-def record_id(source: str, id: str, subject: str) -> UUID:
-    """The identity of a record: an event's data on one subject."""
-    return _uuid5(_RECORD, f"{source}\0{id}\0{subject}")
+def record_id(event: UUID, source: str, id: str, subject: str) -> UUID:
+    """The identity of a record: an event's data on one subject; also of an event with an old identity."""
+    if event.version == _OLD:
+        return _uuid5(_RECORD, f"{source}\0{id}\0{subject}")
+    return _uuid5(event.bytes, subject)
 
 
 def request_id(subject: str, request: str) -> UUID:
@@ -49,6 +61,14 @@ def named(clock: str, key: str, parent: str | None, parent_key: str) -> Named:
     above = ClockKey(clock=parent, key=parent_key) if parent else None
     found = ClockKey(clock=clock, key=key, parent=above)
     return Named(clock_id(found), found)
+
+
+def _version_8(namespace: bytes, name: str) -> UUID:
+    """Likewise, with the version that is everybody's own: it tells new identities from old."""
+    digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
 
 
 def _uuid5(namespace: bytes, name: str) -> UUID:

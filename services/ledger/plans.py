@@ -137,14 +137,16 @@ def plan(arrival: Arrival, policy: Policy) -> Plan:
         Untaggable: its deciding fields do not fit the policy.
     """
     tagged = tag(arrival, policy)
+    source, id = arrival.source, arrival.id
+    event = event_id(arrival.type, source, id)
     return Plan(
         arrival=arrival,
-        event_id=event_id(arrival.source, arrival.id),
+        event_id=event,
         deciding=deciding_json(tagged.deciding),
         subject=tagged.subject,
         records=[
             PlannedRecord(
-                record_id(arrival.source, arrival.id, subject),
+                record_id(event, source, id, subject),
                 subject,
                 [_named(clock) for clock in steps.clocks(tagged, subject, policy)],
                 min(steps.own_wakes(tagged, subject, policy), default=None),
@@ -204,6 +206,7 @@ class _Template:
     def filled(self, arrival: Arrival, values: Sequence[str]) -> Plan:
         """The plan of one event."""
         source, id = arrival.source, arrival.id
+        event = event_id(arrival.type, source, id)
         clocks = [
             named(kind, key.written(values), parent, above.written(values) if above else "")
             for kind, key, parent, above in self._clocks
@@ -213,7 +216,7 @@ class _Template:
             subject = text.written(values)
             records.append(
                 PlannedRecord(
-                    record_id(source, id, subject),
+                    record_id(event, source, id, subject),
                     subject,
                     [clocks[one] for one in hangs_on],
                     min([one.runs_out(arrival.time, self._policy) for one in terms], default=None),
@@ -221,7 +224,7 @@ class _Template:
             )
         return Plan(
             arrival,
-            event_id(source, id),
+            event,
             self._deciding.written(values),
             self._subject.written(values) if self._subject else None,
             records,

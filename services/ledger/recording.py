@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from services.ledger import acts, backfills, clocks, journal, tables
-from services.ledger.keys import Named, clock_id
+from services.ledger.keys import Named, clock_id, event_id, old_event_id
 from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
 from services.ledger.rows import fetch, insert_in_order
 from services.policy import steps
@@ -121,21 +121,37 @@ def record_plans(
 
 
 def _sift(connection: Connection, plans: Sequence[Plan]) -> tuple[list[Plan], int, list[Arrival]]:
-    """Tell new events from duplicates and from conflicts."""
+    """Tell new events from duplicates and from conflicts: of one identity the first is the event."""
     first: dict[UUID, Plan] = {}
     for one in plans:
-        first.setdefault(one.event_id, one)
-    query = select(tables.event.c.event_id, tables.event.c.content_hash)
-    known = {
-        row.event_id: bytes(row.content_hash)
-        for row in fetch(connection, query, tables.event.c.event_id, first)
-    }
+        if first.setdefault(one.event_id, one) is not one:
+            first[one.event_id] = min(first[one.event_id], one, key=_place)
+    known = _known(connection, first)
     if not known and len(first) == len(plans):
         return list(plans), 0, []
     fresh = [one for identity, one in first.items() if identity not in known]
     hashes = known | {one.event_id: one.arrival.content_hash for one in fresh}
     conflicts = [one.arrival for one in plans if one.arrival.content_hash != hashes[one.event_id]]
     return fresh, len(plans) - len(fresh) - len(conflicts), conflicts
+
+
+def _place(one: Plan) -> tuple[datetime, str, int, int]:
+    """What says which of two events of one identity came first, in whatever order they are read."""
+    arrival = one.arrival
+    return (arrival.time, arrival.source, arrival.offset, arrival.partition)
+
+
+def _known(connection: Connection, plans: Mapping[UUID, Plan]) -> dict[UUID, bytes]:
+    """The contents of those that are recorded: under their identity, or the one that they had before."""
+    arrivals = [one.arrival for one in plans.values()]
+    ids = {*plans, *(old_event_id(one.source, one.id) for one in arrivals)}
+    column = tables.event.c
+    query = select(column.type, column.source, column.id, column.content_hash)
+    found = {
+        event_id(row.type, row.source, row.id): bytes(row.content_hash)
+        for row in fetch(connection, query, column.event_id, ids)
+    }
+    return {identity: content for identity, content in found.items() if identity in plans}
 
 
 def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, selec
 from schemas.errors import TermijnError
 from services.ledger import clocks, journal, tables
 from services.ledger.clocks import Clock
-from services.ledger.keys import Named
+from services.ledger.keys import Named, old_event_id
 from services.ledger.plans import Arrival, Plan
 from services.ledger.recording import Recorded
 from services.ledger.rows import change_each, fetch, insert, insert_missing, remove
@@ -165,7 +165,9 @@ def _row(connection: Connection, query: Select[Any]) -> Row[Any]:
 
 
 def _sifted(connection: Connection, plans: Sequence[Plan], remains: Remains) -> Recalled:
-    of = {event_reference(one.event_id, remains): one.event_id for one in plans}
+    ids = {one.event_id for one in plans}
+    old = {id(one): old_event_id(one.arrival.source, one.arrival.id) for one in plans}
+    of = {event_reference(one, remains): one for one in ids.union(old.values())}
     query = select(tables.forgotten_event)
     seen = {
         of[bytes(row.reference)]: bytes(row.content)
@@ -173,17 +175,21 @@ def _sifted(connection: Connection, plans: Sequence[Plan], remains: Remains) -> 
     }
     if not seen:
         return Recalled(plans=plans)
-    again = [one for one in plans if one.event_id in seen]
-    conflicts = [
-        one.arrival
-        for one in again
-        if content_reference(one.event_id, one.arrival.content_hash, remains) != seen[one.event_id]
-    ]
-    return Recalled(
-        plans=[one for one in plans if one.event_id not in seen],
-        duplicates=len(again) - len(conflicts),
-        conflicts=tuple(conflicts),
-    )
+
+    def is_seen(one: Plan, identity: UUID) -> bool:
+        content = one.arrival.content_hash
+        return seen.get(identity) == content_reference(identity, content, remains)
+
+    duplicates, conflicts, fresh = 0, [], []
+    for one in plans:
+        # What was forgotten while an identity counted over all topics is told by its content alone.
+        if is_seen(one, one.event_id) or is_seen(one, old[id(one)]):
+            duplicates += 1
+        elif one.event_id in seen:
+            conflicts.append(one.arrival)
+        else:
+            fresh.append(one)
+    return Recalled(plans=fresh, duplicates=duplicates, conflicts=tuple(conflicts))
 
 
 def _named(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:

@@ -413,6 +413,25 @@ dead_letter = Table(
 )
 """A message that could not be processed, sealed; `parked` until it is replayed or discarded."""
 
+parked_event = Table(
+    "parked_event",
+    metadata,
+    Column("dead_letter_id", Uuid, primary_key=True),
+    Column("event_type", Text),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("key_id", Text),
+    Column("subject", LargeBinary),
+    Column("clocks", Text, nullable=False),
+    Index("parked_event_type", "event_type"),
+    Index("parked_event_topic", "topic"),
+)
+"""What can be seen of an event while its dead letter is parked, and where it stood on its own topic.
+
+`subject` and `clocks` (JSON, by kind) are references (`vault.remains`) made with the key `key_id`.
+"""
+
 control = Table(
     "control",
     metadata,

@@ -164,6 +164,14 @@ def _bus(pace: Pace, lag: int) -> list[Alert]:
             description="A publisher gives ids twice: only the first of each counts.",
         ),
         Alert(
+            name="TermijnBlindSpot",
+            expr="max by (reach) (termijn_blind_spots) > 0",
+            lasts="0s",
+            severity="critical",
+            summary="{{ $value }} parked events keep erasures back: {{ $labels.reach }}",
+            description="A hold, or the move of a clock, may be among them: what they could forbid waits.",
+        ),
+        Alert(
             name="TermijnGap",
             expr="max(termijn_gaps) > 0",
             lasts="0s",

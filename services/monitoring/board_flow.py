@@ -106,6 +106,11 @@ FLOW = Board(
                 ),
             ),
         ),
+        Panel(
+            title="Parked events that keep erasures back",
+            means="By how much: everything, what hangs on some clocks, or one subject or clock each.",
+            queries=(Query(expr="max by (reach) (termijn_blind_spots)", legend="{{reach}}"),),
+        ),
         number("Gaps", "Lost unread, and not accepted.", "max(termijn_gaps)"),
         number("Blind", "Partitions that keep the deleter waiting.", "max(termijn_deleter_blind)"),
         number("Stops", "Paused or drained.", "max(termijn_stops)"),

@@ -19,6 +19,8 @@ from services.policy.model import (
     Right,
     SubjectField,
 )
+from services.policy.sources import OWN, admits
+from services.policy.standing import CLOSING
 
 _TITLED = ("purposes", "bases", "categories", "subjects", "systems", "rules")
 """The sections whose titles people read in answers."""
@@ -103,6 +105,7 @@ def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]
         yield from _check_act(event, policy)
     if event.holdings and not event.subject:
         yield ("holdings",), "an event that makes holdings names its subject"
+    yield from _check_sources(event)
     for index, category in enumerate(event.categories):
         yield from _known(("categories", index), category, policy.categories)
     for index, subject in enumerate(event.subject):
@@ -111,6 +114,14 @@ def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]
         yield from _check_holding(("holdings", index), holding, event, policy)
     for index, move in enumerate(event.moves):
         yield from _check_move(("moves", index), move, event, policy)
+
+
+def _check_sources(event: EventType) -> Iterator[tuple[Path_, str]]:
+    for index, source in enumerate(event.sources):
+        if not source.removesuffix("*") or "*" in source[:-1]:
+            yield ("sources", index), "is a source, or the beginning of some with `*` after it"
+    if event.act in CLOSING and not admits(event, OWN):
+        yield ("sources",), f"leaves out {OWN}, from where Termijn itself publishes it"
 
 
 def _check_subject(

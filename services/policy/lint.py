@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.policy.model import Policy
+from services.policy.sources import wants_sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,7 @@ class Remark:
 
 
 def lint(policy: Policy) -> Iterator[Remark]:
-    """What is derived and wants confirmation, and what is defined and never used."""
+    """What is derived and wants confirmation, what is defined and never used, and who is not named."""
     for name, rule in policy.rules.items():
         derived = [
             part
@@ -35,6 +36,10 @@ def lint(policy: Policy) -> Iterator[Remark]:
     for name, clock in policy.clocks.items():
         if clock.max_open is None and not _may_stay_open(name, policy):
             yield Remark(key=f"clocks.{name}", what="may stay open for ever without an alarm")
+    for name, event in policy.events.items():
+        if wants_sources(event):
+            what = "can forbid or cause an erasure, and names no `sources`: whoever publishes it counts"
+            yield Remark(key=f"events.{name}", what=what)
 
 
 def _unused(policy: Policy) -> Iterator[tuple[str, str]]:

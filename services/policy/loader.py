@@ -70,7 +70,8 @@ def digest(policy: Policy) -> str:
 
     What came later and is absent stays out: a policy that did not change has the hash that it had.
     """
-    later = None if policy.proof else {"proof"}
+    later: dict[str, Any] = {} if policy.proof else {"proof": True}
+    later["events"] = {name: {"sources"} for name, one in policy.events.items() if not one.sources}
     return sha256(_ADAPTER.dump_json(policy, exclude=later)).hexdigest()
 
 

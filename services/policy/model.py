@@ -308,6 +308,9 @@ class EventType(Strict):
     moves: tuple[MoveRule, ...] = ()
     act: ActKind | None = None
     """What it does to where its data subject stands."""
+    sources: tuple[str, ...] = ()
+    """The CloudEvents sources that may publish it, each whole, or with `*` at its end as a prefix.
+    Another's events are parked; where none is named, every source may."""
     encrypted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Fields that go onto the bus encrypted, such as `lines[].product`, each with the systems that hold
     its keys: it can be read while one of them has its own."""

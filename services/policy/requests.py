@@ -80,7 +80,7 @@ class Case:
 def cases(acts: Iterable[Act], policy: Policy) -> list[Case]:
     """Every request among the acts, the one that must be answered first coming first."""
     about: defaultdict[str, list[Act]] = defaultdict(list)
-    for act in sorted(acts, key=lambda act: act.rank):
+    for act in sorted(acts, key=lambda act: (act.rank, act.kind)):
         about[act.subject].append(act)
     found = (case for those in about.values() for case in _of_subject(those, policy))
     return sorted(
@@ -100,10 +100,10 @@ def _of_subject(acts: list[Act], policy: Policy) -> Iterator[Case]:
         about[leader] += [act for act in about[name] if act.kind == "identity-verified"]
     for name, those in about.items():
         if name not in leaders:
-            yield from _case(sorted(those, key=lambda act: act.rank), policy)
+            yield from _case(sorted(those, key=lambda act: (act.rank, act.kind)), policy)
     for name, leader in leaders.items():
         for own in _case(about[name], policy):
-            for first in _case(sorted(about[leader], key=lambda act: act.rank), policy):
+            for first in _case(sorted(about[leader], key=lambda act: (act.rank, act.kind)), policy):
                 yield _joining(own, first)
 
 

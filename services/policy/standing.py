@@ -120,7 +120,7 @@ def standing(acts: Collection[Act], policy: Policy) -> Standing:
     """The standing of the one subject that all these acts are about."""
     if not acts:
         return NOTHING
-    ordered = sorted(acts, key=lambda act: act.rank)
+    ordered = sorted(acts, key=lambda act: (act.rank, act.kind))  # of topics apart, of one identity
     return Standing(
         consents=_consents(ordered, policy),
         refusals=_refusals(ordered, policy),
@@ -161,15 +161,15 @@ def _objections(acts: Collection[Act], policy: Policy) -> dict[str, tuple[Object
         for act in acts
         if act.kind == "objection-raised" and _mode(act.purpose, policy) == "restrict"
     ]
-    decisions: dict[tuple[str, str], Act] = {}
+    decisions: dict[Act, Act] = {}
     for act in acts:
         if act.kind != "objection-decided":
             continue
         for about in _decided(act, raised):
-            decisions.setdefault((about.source, about.id), act)
+            decisions.setdefault(about, act)
     found: defaultdict[str, list[Objection]] = defaultdict(list)
     for act in raised:
-        decision = decisions.get((act.source, act.id))
+        decision = decisions.get(act)
         found[act.purpose or ""].append(
             Objection(
                 at=act.time,

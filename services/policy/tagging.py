@@ -27,6 +27,7 @@ LONGEST = 512
 
 Reason = Literal[
     "unknown-type",
+    "unknown-source",
     "unknown-subject",
     "missing-field",
     "invalid-field",
@@ -151,7 +152,7 @@ def tag(event: Event, policy: Policy) -> Tagged:
     if not EARLIEST <= event.time < LATEST:
         raise Untaggable("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
     deciding = dict(_deciding(kind, event.data))
-    subject = _subject(kind, deciding, policy)
+    subject = subject_of(kind, deciding, policy)
     for name, field in kind.fields.items():
         if field.required and name not in deciding:
             raise Untaggable("missing-field", name, "is missing")
@@ -208,12 +209,21 @@ def business_keys(tagged: Tagged, policy: Policy, *, naming_subject: bool) -> di
 
 def _deciding(kind: EventType, data: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
     for name, field in kind.fields.items():
-        value = data.get(name)
-        if value is None or value == "":
-            if field.default is not None:
-                yield name, field.default
-        else:
-            yield name, _value(name, field, value)
+        value = read_field(name, field, data)
+        if value is not None:
+            yield name, value
+
+
+def read_field(name: str, field: Field, data: Mapping[str, Any]) -> Value | None:
+    """What an event's data says in a deciding field, or its default.
+
+    Raises:
+        Untaggable: that is no value of the field.
+    """
+    value = data.get(name)
+    if value is None or value == "":
+        return field.default
+    return _value(name, field, value)
 
 
 def _value(name: str, field: Field, value: Any) -> Value:
@@ -244,7 +254,12 @@ def _unprintable(value: Any) -> bool:
     return any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
 
 
-def _subject(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -> str | None:
+def subject_of(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -> str | None:
+    """The data subject that an event names, if its type names any.
+
+    Raises:
+        Untaggable: it names none.
+    """
     if not kind.subject:
         return None
     for candidate in kind.subject:

@@ -17,10 +17,10 @@ from services.ledger.rows import fetch, insert
 from services.ledger.states import OUTSTANDING
 from services.policy.model import Policy
 from services.policy.requests import Case
+from services.policy.sources import OWN
 from services.rights import keys
 from services.rights.report import Refusal, Report
 
-SOURCE = "/termijn/rights"
 _ANSWERED, _REFUSED = OWN_EVENTS
 _AT_ONCE = 500
 _REASONS: dict[Refusal, str] = {
@@ -131,7 +131,7 @@ def _said(report: Report) -> dict[str, object]:
 def _event(row: Row[tuple[object, ...]]) -> CloudEvent:
     return CloudEvent(
         id=str(row.request_id),
-        source=SOURCE,
+        source=OWN,
         type=row.event_type,
         time=row.decided_at,
         data=json.loads(row.data),

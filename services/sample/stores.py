@@ -36,7 +36,7 @@ _held = Table(
     Column("source", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("subject", Text, primary_key=True),
-    Column("type", Text, nullable=False),
+    Column("type", Text, primary_key=True),
     Column("body", Text, nullable=False),
     Column("restricted", Boolean, nullable=False),
 )
@@ -150,6 +150,7 @@ class Store:
                     _held.c.source == row.source,
                     _held.c.id == row.id,
                     _held.c.subject == row.subject,
+                    _held.c.type == row.type,
                 )
                 connection.execute(
                     update(_held).where(key).values(body=json.dumps({**body, **right}))
@@ -196,7 +197,11 @@ def _fast(connection: Any, _: object) -> None:
 
 def _which(subject: str | None, records: Sequence[Mapping[str, Any]]) -> ColumnElement[bool]:
     """The rows of the named events, and of the subject where the command names one."""
+    held = _held.c
     events = or_(
-        *(and_(_held.c.source == one["source"], _held.c.id == one["id"]) for one in records)
+        *(
+            and_(held.type == one["type"], held.source == one["source"], held.id == one["id"])
+            for one in records
+        )
     )
     return events if subject is None else and_(events, _held.c.subject == subject)

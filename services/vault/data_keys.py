@@ -111,6 +111,10 @@ class DataKeys:
         """
         return self.database.write(lambda connection: self._of(connection, wanted, now))
 
+    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """As `under` says of this vault."""
+        return under(self.database, events)
+
     def keys(self, key_ids: Collection[str]) -> Mapping[str, tuple[str, DataKey]]:
         """The keys of these ids, each with its system; what never was is not among them.
 
@@ -223,6 +227,16 @@ def open_vault(url: str) -> Ledger:
             lambda one, _: one.execute("PRAGMA secure_delete=ON").close(),
         )
     return database
+
+
+def under(database: Ledger, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+    """Under which id the vault has each event's keys: its identity, or the one given with it, if only
+    that has any: the identity that it had while identities counted over all topics."""
+    with database.transaction() as connection:
+        known = {
+            row.event_id for row in rows(connection, _COLUMN.event_id, {*events, *events.values()})
+        }
+    return {one: old if old in known and one not in known else one for one, old in events.items()}
 
 
 def settle(database: Ledger) -> None:

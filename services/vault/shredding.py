@@ -5,7 +5,7 @@ Instants are UTC.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,17 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, update
 
 from services.ledger.database import Ledger
-from services.vault.data_keys import Living, data_key, insert, metadata, new_id, parts, rows, settle
+from services.vault.data_keys import (
+    Living,
+    data_key,
+    insert,
+    metadata,
+    new_id,
+    parts,
+    rows,
+    settle,
+    under,
+)
 
 _COLUMN = data_key.c
 
@@ -71,6 +81,10 @@ class Shredder:
         done = self.database.write(work)
         settle(self.database)
         return done
+
+    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """As `data_keys.under` says of this vault."""
+        return under(self.database, events)
 
     def named(self, key_ids: Collection[str]) -> list[Living]:
         """Those of these keys that are not destroyed."""

@@ -6,10 +6,11 @@ longer has a holding in the key's system, or a vault that was restored from a ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from sqlalchemy import Connection, select
 
@@ -49,7 +50,7 @@ def strays(keys: DataKeys, ledger: Ledger, policy: Policy, before: datetime) -> 
 
 def _strays(connection: Connection, part: Sequence[Living], policy: Policy) -> list[Stray]:
     events = tagged_events(connection, {one.event_id for one in part}, policy)
-    erased = _erased(connection, events.values())
+    erased = _erased(connection, events)
     found = []
     for one in part:
         tagged = events.get(one.event_id)
@@ -58,18 +59,18 @@ def _strays(connection: Connection, part: Sequence[Living], policy: Policy) -> l
             why = "unrecorded"
         elif not any(one.system in holding.systems for holding in tagged.holdings):
             why = "unheld"
-        elif (tagged.source, tagged.id, one.system) in erased:
+        elif (one.event_id, one.system) in erased:
             why = "outlived"
         if why:
             found.append(Stray(key=one, why=why))
     return found
 
 
-def _erased(connection: Connection, events: Iterable[Tagged]) -> set[tuple[str, str, str]]:
+def _erased(connection: Connection, events: Mapping[UUID, Tagged]) -> set[tuple[UUID, str]]:
     """The events whose erasure from a system is proven."""
     records = {
-        record_id(one.source, one.id, one.subject): (one.source, one.id)
-        for one in events
+        record_id(event, one.source, one.id, one.subject): event
+        for event, one in events.items()
         if one.subject
     }
     member, command = tables.member.c, tables.command.c
@@ -79,4 +80,4 @@ def _erased(connection: Connection, events: Iterable[Tagged]) -> set[tuple[str, 
         .where(member.live, member.step == "erase", command.state == "erased")
     )
     rows = fetch(connection, query, member.record_id, records)
-    return {(*records[row.record_id], row.system) for row in rows}
+    return {(records[row.record_id], row.system) for row in rows}

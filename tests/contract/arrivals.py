@@ -98,11 +98,12 @@ def parsed(one: Mapping[str, Any]) -> CloudEvent:
 
 def once_each(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
     """The events, tagged, in the order given and without repetitions."""
-    found: dict[tuple[str, str], tuple[CloudEvent, Tagged]] = {}
+    found: dict[tuple[str, str, str], tuple[CloudEvent, Tagged]] = {}
     for one in events:
         cloud_event = parsed(one)
         found.setdefault(
-            (cloud_event.source, cloud_event.id), (cloud_event, tag(cloud_event, policy))
+            (cloud_event.type, cloud_event.source, cloud_event.id),
+            (cloud_event, tag(cloud_event, policy)),
         )
     return list(found.values())
 

@@ -3,7 +3,8 @@
 Events lie unread and are recorded later; policies are activated; deleters are paused, drained, stopped for
 one system, blinded by a gap; they crash before and after the broker has a command; what was leased is sent
 much later; systems answer, refuse or are silent; operators close commands; holds come and go, also ahead of
-their time. The world is small enough to be judged by hand-written rules, which know nothing of the code.
+their time; what lies unread is parked, and replayed or discarded. The world is small enough to be judged by
+hand-written rules, which know nothing of the code.
 """
 
 from __future__ import annotations
@@ -32,12 +33,17 @@ from services.deleter import activation, claiming, loop
 from services.deleter.loop import Deleter, Limits
 from services.deleter.relaying import Delivery, Outgoing, Patience, Sent, Stops
 from services.deleter.settling import Status, close
-from services.ledger import control, policies, tables
+from services.ledger import blindness as ledger_blindness
+from services.ledger import control, dead_letters, policies, tables
+from services.ledger.blindness import Parked
 from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter
 from services.ledger.policies import OtherPolicy
 from services.ledger.recording import record
 from services.ledger.states import IllegalTransition
+from services.policy.glimpses import glimpse
 from services.policy.model import Policy
+from services.vault.remains import Remains
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, reinstated, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, emptied, rows
 
@@ -55,6 +61,7 @@ YEARS = {SEVEN.version: 7, ONE.version: 1}
 VISITOR, CUSTOMER = "visitor:1", "customer:1"
 DESTROYS = ("erase", "pseudonymise", "lift")
 SYSTEMS = ("website", "accounting", "crm")
+REMAINS = Remains(bytes(32))
 
 
 class Crash(Exception):
@@ -142,6 +149,7 @@ class Emitting(RuleBasedStateMachine):
         type(self).clock = START
         self.oracle = Oracle()
         self.unread: list[Event] = []
+        self.parked: list[tuple[DeadLetter, Event, bool]] = []
         self.gap = False
         self.number = 0
         self.crash: str | None = None
@@ -166,6 +174,7 @@ class Emitting(RuleBasedStateMachine):
             now=lambda: self.clock,
             limits=Limits(claim=4, relay=3, protect_every=timedelta()),
             patience=Patience(base=timedelta(hours=1), cap=timedelta(days=1)),
+            remains=REMAINS,
         )
 
     # What the deleter is given.
@@ -202,6 +211,7 @@ class Emitting(RuleBasedStateMachine):
         for named in one.value["records"]:
             [made] = [m for m, _ in self.oracle.records if m["id"] == named["id"]][:1]
             assert self.oracle.asks(made, one.system, self.clock), (one.system, made)
+        assert not self.could_forbid(one), (one.system, self.parked)
         assert self.state != "paused"
         assert one.system not in self.stopped
         assert self.allowed is None or one.value["action"] in self.allowed
@@ -289,6 +299,58 @@ class Emitting(RuleBasedStateMachine):
         self.ledger.write(lambda connection: record(connection, arrivals, policy, self.clock))
         self.unread = [one for one in self.unread if one not in some]
         self.oracle.events += [one for one in some if one not in self.oracle.events]
+
+    @precondition(lambda self: self.unread)
+    @rule(data=st.data(), readable=st.booleans())
+    def park(self, data: st.DataObject, readable: bool) -> None:
+        """What lies unread is parked instead; whom it is about can be seen, or cannot."""
+        one = data.draw(st.sampled_from(self.unread), label="parked")
+        self.number += 1
+        letter = DeadLetter(
+            role="tagger",
+            reason="x",
+            detail="",
+            topic=f"{one['type']}.v1",
+            partition=0,
+            offset=self.number,
+            timestamp=self.clock,
+            at=self.clock,
+            key_id="k",
+            sealed=b"x",
+        )
+        seen = Parked(
+            dead_letter_id=letter.dead_letter_id,
+            topic=letter.topic,
+            partition=0,
+            offset=self.number,
+            glimpse=glimpse(one["type"], one["data"] if readable else {}, self.oracle.policy),
+        )
+        with self.ledger.transaction() as connection:
+            dead_letters.park(connection, [letter])
+            ledger_blindness.note(connection, [seen], REMAINS)
+        self.unread.remove(one)
+        self.parked.append((letter, one, readable))
+
+    @precondition(lambda self: self.parked)
+    @rule(replayed=st.booleans())
+    def settle(self, replayed: bool) -> None:
+        """Replayed it lies unread once more; discarded it never was."""
+        letter, one, _ = self.parked.pop()
+        with self.ledger.transaction() as connection:
+            state = "replayed" if replayed else "discarded"
+            dead_letters.settle(connection, letter, state, operator="o", reason="r", now=self.clock)
+        if replayed:
+            self.unread.append(one)
+
+    def could_forbid(self, command: Outgoing) -> bool:
+        """Whether what is parked could, by hand: holds of a subject, moves of the one relationship."""
+        for _, one, readable in self.parked:
+            if one["type"] in ("privacy.hold-placed", "privacy.hold-released"):
+                if not readable or one["data"]["subject"] == command.value["subject"]:
+                    return True
+            elif one["type"].startswith("customers.") and command.system == "crm":
+                return True
+        return False
 
     @rule(by=st.sampled_from([timedelta(minutes=2), DAY, 200 * DAY, 3 * YEAR]))
     def wait(self, by: timedelta) -> None:
@@ -408,6 +470,8 @@ class Emitting(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end all is read, resumed and answered, and everything that is due is done."""
+        while self.parked:
+            self.settle(True)
         if self.unread:
             self.recorded(list(self.unread))
         self.gap = False

@@ -72,7 +72,7 @@ def test_with_rights_and_holds_as_well(events: list[Event]) -> None:
 def vault(tmp_path: Path) -> Iterator[Vault]:
     """A vault with the keys of an order of 2020."""
     with a_vault(tmp_path) as found:
-        key = event_id("/crm", "o1")
+        key = event_id("orders.order-placed", "/crm", "o1")
         found.keys.of([(key, "bus"), (key, "bus-books")], datetime(2020, 3, 15, tzinfo=UTC))
         yield found
 
@@ -129,7 +129,9 @@ def test_keys_that_came_back_with_a_backup_are_found(
     check = command(ledger, system="bus", action="verify")
     answer(ledger, check, "done", at, counts={"keys": 0}, policy=encrypting)
     assert found(vault, ledger, encrypting) == {"bus": "outlived"}
-    vault.shredder.destroy([event_id("/crm", "o1")], "bus", datetime.now(UTC))
+    vault.shredder.destroy(
+        [event_id("orders.order-placed", "/crm", "o1")], "bus", datetime.now(UTC)
+    )
     assert found(vault, ledger, encrypting) == {}
 
 

@@ -17,7 +17,13 @@ from sqlalchemy import select
 
 from services.ledger import schema
 from services.ledger.database import Ledger, open_ledger
-from services.ledger.tables import command, evidence_pending, metadata
+from services.ledger.tables import (
+    command,
+    dead_letter,
+    evidence_pending,
+    metadata,
+    parked_event,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -83,3 +89,49 @@ def test_what_was_done_before_the_log_is_in_it(bare: Ledger) -> None:
         (2, "commanded", {"written_later": True}, NOW),
         (1, "state", {"state": "erased", "written_later": True}, NOW),
     ]
+
+
+def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Ledger) -> None:
+    """Until somebody settles it; of what the recorder parked, by what it said of it, else everything."""
+    letters = [
+        ("tagger", "privacy.hold-placed.v1", "", "parked"),
+        ("tagger", "orders.order-placed.v1", "", "parked"),
+        ("tagger", "privacy.hold-placed.v1", "", "discarded"),
+        ("acknowledgements", "retention.acks.crm.v1", "", "parked"),
+        ("recorder", "retention.tagged.v1", "ends too early", "parked"),
+        (
+            "recorder",
+            "retention.tagged.v1",
+            "id: another event of privacy.hold-placed.v1 has this identity and other content",
+            "parked",
+        ),
+    ]
+    configuration = schema._configuration()
+    with bare.transaction() as connection:
+        configuration.attributes["connection"] = connection
+        alembic.upgrade(configuration, "0007")
+        for number, (role, topic, detail, state) in enumerate(letters):
+            connection.execute(
+                dead_letter.insert(),
+                {
+                    **dict.fromkeys(("partition", "offset"), number),
+                    **dict.fromkeys(("timestamp", "at"), NOW),
+                    **{"role": role, "topic": topic, "detail": detail, "state": state},
+                    **{"reason": "x", "key_id": "k", "sealed": b"x"},
+                    "dead_letter_id": UUID(int=number),
+                },
+            )
+    schema.migrate(bare)
+    with bare.transaction() as connection:
+        found = connection.execute(select(parked_event).order_by("dead_letter_id")).all()
+    assert [(row.dead_letter_id.int, row.event_type, row.subject, row.clocks) for row in found] == [
+        (0, "privacy.hold-placed", None, "{}"),
+        (1, "orders.order-placed", None, "{}"),
+        (4, None, None, "{}"),
+        (5, "privacy.hold-placed", None, "{}"),
+    ]
+    assert [(row.topic, row.partition, row.offset) for row in found][1] == (
+        "orders.order-placed.v1",
+        1,
+        1,
+    )

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fields.revealing import ERASED
-from services.ledger.keys import event_id
+from services.ledger.keys import event_id, old_event_id
 from services.vault.data_keys import DataKeys
 from services.vault.masters import MasterFiles, NoMaster, NoSuchMaster, Wrapped
 from services.vault.rotating import NotDestroyed, destroy, rotate, standings
@@ -24,7 +24,7 @@ from services.vault.shredding import Destroyed
 from tests.unit.fields.stage import NOW, Vault, a_vault, order
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
-ORDER = event_id("/orders", "order-O1")
+ORDER = event_id("orders.order-placed", "/orders", "order-O1")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -171,7 +171,9 @@ def test_destroying_takes_exactly_what_it_names(gone: list[tuple[str, str]]) -> 
     with a_vault(FIXED) as vault:
         sealed = {name: vault.encrypted(order(name)) for name in "ABC"}
         for name, system in gone:
-            vault.shredder.destroy([event_id("/orders", f"order-{name}")], system, NOW)
+            vault.shredder.destroy(
+                [event_id("orders.order-placed", "/orders", f"order-{name}")], system, NOW
+            )
         for name, event in sealed.items():
             seen, clear = vault.reveal(event), order(name).data
             bus, books = (name, "bus") in gone, (name, "bus-books") in gone
@@ -246,3 +248,20 @@ def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
     assert keys.rewrap() == 0
     vault.shredder.destroy([FIRST], "bus", NOW)
     assert keys.keys([made.key_id])[made.key_id][1].secret is None
+
+
+def test_a_key_of_before_is_found_under_the_identity_that_it_has(vault: Vault) -> None:
+    """An event published before identities counted per topic has its tokens again, and is shredded."""
+    old = old_event_id("/orders", "order-O1")
+    kept = vault.keys.of([(old, "bus"), (old, "bus-books")], NOW)
+    vault.encrypted(order("O1"))
+    assert vault.keys.of([(old, "bus")], NOW) == {(old, "bus"): kept[old, "bus"]}
+    assert len(vault.keys.living(None, NOW + timedelta(days=1), 9)) == 2
+
+
+def test_another_topic_of_one_identity_has_a_key_of_its_own(vault: Vault) -> None:
+    """Whoever shreds the one does not shred the other."""
+    vault.encrypted(order("O1"))
+    other = event_id("website.feedback-given", "/orders", "order-O1")
+    assert vault.shredder.destroy([other], "bus", NOW) == Destroyed(now=0, before=0, never=1)
+    assert vault.shredder.living([ORDER], "bus") == 1

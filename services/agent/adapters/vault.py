@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from services.agent.adapters.ports import Task
 from services.agent.commands import Command
 from services.agent.results import Result, TryAgain
-from services.ledger.keys import event_id
+from services.ledger.keys import event_id, old_event_id
 from services.vault.shredding import Shredder
 
 _ONLY_STORED = "the log only stores; whoever reads it is told by itself"
@@ -48,14 +48,16 @@ class VaultAdapter:
             case "verify":
                 return Result(status="done", counts={"keys": self._living(command)})
             case "recall":
-                stands = task.recalls != "erase" or self._living(command) == len(_events(command))
+                stands = task.recalls != "erase" or self._living(command) == len(
+                    self._events(command)
+                )
                 return Result(status="recalled" if stands else "already_done")
             case "pseudonymise":
                 return Result(status="failed", detail="a log cannot be pseudonymised")
         return Result(status="done", counts={"keys": 0}, detail=_ONLY_STORED)
 
     def _destroy(self, command: Command, now: datetime) -> Result:
-        done = self.shredder.destroy(_events(command), self.system, now)
+        done = self.shredder.destroy(self._events(command), self.system, now)
         counts = {"keys": done.now + done.before}
         if done.never and not self._went_in_clear(command):
             # Without a key it went onto the bus in clear: its publisher has to be looked at.
@@ -68,8 +70,11 @@ class VaultAdapter:
         return since is not None and all(one.time and one.time < since for one in command.records)
 
     def _living(self, command: Command) -> int:
-        return self.shredder.living(_events(command), self.system)
+        return self.shredder.living(self._events(command), self.system)
 
-
-def _events(command: Command) -> Collection[UUID]:
-    return {event_id(one.source, one.id) for one in command.records}
+    def _events(self, command: Command) -> Collection[UUID]:
+        ids = {
+            event_id(one.type, one.source, one.id): old_event_id(one.source, one.id)
+            for one in command.records
+        }
+        return set(self.shredder.under(ids).values())

@@ -35,7 +35,10 @@ class Systems:
         self, running: Running, administration: str, vault: str, all_orders: Sequence[Order]
     ) -> None:
         """`administration` is the URL of a database of the server in which the CRM is made."""
-        self._names = {event_id("urn:test", one.event_id): one.name for one in all_orders}
+        self._names = {
+            event_id("orders.order-placed", "urn:test", one.event_id): one.name
+            for one in all_orders
+        }
         self._vault = vault.replace("+psycopg", "")
         self._running = running
         self._administration = administration.replace("+psycopg", "")

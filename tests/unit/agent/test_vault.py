@@ -16,11 +16,11 @@ from services.agent.adapters.ports import Task
 from services.agent.adapters.vault import VaultAdapter
 from services.agent.configuration import InvalidConfiguration, load
 from services.agent.results import Result, TryAgain
-from services.ledger.keys import event_id
+from services.ledger.keys import event_id, old_event_id
 from tests.unit.agent.stage import T0, command, record
 from tests.unit.fields.stage import Vault, a_vault
 
-O1, O2 = event_id("/shop", "e-O1"), event_id("/shop", "e-O2")
+O1, O2 = (event_id("orders.order-placed", "/shop", f"e-{name}") for name in ("O1", "O2"))
 FILE = """\
 system: bus
 bus: {bootstrap_servers: "kafka:9092"}
@@ -131,3 +131,15 @@ def test_an_instant_without_its_offset_is_refused(tmp_path: Path) -> None:
         InvalidConfiguration, match=r"6: adapter\.vault\.encrypted_since: is no inst"
     ):
         load(file, {})
+
+
+def test_a_key_of_before_is_destroyed_and_another_topics_is_not(tmp_path: Path) -> None:
+    """Keys made while an identity counted over all topics are found by it; newer ones by their own."""
+    old = old_event_id("/shop", "e-O1")
+    other = event_id("website.feedback-given", "/shop", "e-O2")
+    with a_vault(tmp_path) as vault:
+        vault.keys.of([(old, "bus"), (O2, "bus"), (other, "bus")], T0)
+        records = (record("O1"), record("O2"))
+        assert told(vault, records=records) == Result(status="done", counts={"keys": 2})
+        assert told(vault, "verify", records=records).counts == {"keys": 0}
+        assert vault.shredder.living([old, O2, other], "bus") == 1

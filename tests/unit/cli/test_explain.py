@@ -6,11 +6,14 @@ Amsterdam is an hour ahead of UTC in winter and two in summer; each system needs
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.policy import loader
 from tests.contract.arrivals import (
     contact_changed,
     engaged,
@@ -311,3 +314,19 @@ def test_the_policy_of_the_settings_file_is_taken(
     said = termijn(command[0], file, "--json", *command[1:])
     assert said.code == 1
     assert "absent.yaml" in said.err
+
+
+def test_what_its_source_may_not_publish_is_no_event(
+    termijn: Call, events: Write, tmp_path: Path
+) -> None:
+    """Nor is it for `simulate` and the dry run: production would park it."""
+    text = files("services.policy").joinpath(loader.SHIPPED).read_text("utf-8")
+    policy = tmp_path / "policy.yaml"
+    head, tail = text.split("  website.feedback-given:\n", 1)
+    policy.write_text(f"{head}  website.feedback-given:\n    sources: [/website]\n{tail}", "utf-8")
+    good, bad = feedback("f1", "2024-03-15T13:00:00Z"), feedback("f2", "2024-03-15T13:00:00Z")
+    file = events([{**good, "source": "/website"}, bad])
+    for command in (("explain",), ("simulate", "--until", "2030-01-01T00:00:00Z")):
+        said = termijn(*command, file, "--policy", policy)
+        assert (said.code, said.out) == (1, "")
+        assert f"{file}:2: source: is none that the policy lets publish" in said.err

@@ -103,6 +103,20 @@ def test_one_identity_is_one_event(termijn: Call, events: Write) -> None:
     assert "line 1 gave this identity to other content" in said.err
 
 
+def test_of_one_identity_the_first_by_time_is_the_event(termijn: Call, events: Write) -> None:
+    """As the recorder has it, wherever its line stands; a line that is parked for itself takes none."""
+    later, first = feedback("f1", "2024-03-15T13:00:01Z"), feedback("f1", "2024-03-15T13:00:00Z")
+    never = feedback("f1", "1999-03-15T13:00:00Z")
+    said = termijn("publish", events([later, first, first, never]), "--dry-run", "--json")
+    assert [(row["outcome"], row["reason"]) for row in rows(said)] == [
+        ("parked", "identity-conflict"),
+        ("recorded", None),
+        ("duplicate", None),
+        ("parked", "impossible-time"),
+    ]
+    assert "line 2 gave this identity to other content" in said.err
+
+
 def test_what_is_too_large_for_a_message_is_refused(termijn: Call, events: Write) -> None:
     """Its client would refuse it later."""
     large = {**ORDER, "data": {**ORDER["data"], "remarks": "x" * 1_000_000}}

@@ -20,7 +20,7 @@ from services.fields.tokens import Tampered
 from services.ledger.keys import event_id
 from tests.unit.fields.stage import NOW, Vault, a_vault, document, order, policy, policy_of
 
-ORDER = event_id("/orders", "order-O1")
+ORDER = event_id("orders.order-placed", "/orders", "order-O1")
 
 
 @pytest.fixture

@@ -1,18 +1,23 @@
-"""Keys are version 5 UUIDs, the same wherever they are computed."""
+"""Keys are UUIDs made of names, the same wherever they are computed."""
 
 from __future__ import annotations
 
 from uuid import UUID, uuid5
 
-from services.ledger.keys import clock_id, event_id, named, record_id
+from services.ledger.keys import clock_id, event_id, named, old_event_id, record_id
 from services.policy.tagging import ClockKey
 
 
 def test_ids_are_what_the_standard_says() -> None:
     """Of a namespace each, with the parts kept apart by a null."""
     space = "5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c0"
-    assert event_id("/crm", "é1") == uuid5(UUID(space + "1"), "/crm\0é1")
-    assert record_id("/crm", "1", "customer:2") == uuid5(UUID(space + "2"), "/crm\x001\0customer:2")
+    old = old_event_id("/crm", "é1")
+    assert old == uuid5(UUID(space + "1"), "/crm\0é1")
+    of_old = uuid5(UUID(space + "2"), "/crm\0é1\0customer:2")
+    assert record_id(old, "/crm", "é1", "customer:2") == of_old
+    new = event_id("website.feedback-given", "/crm", "e1")
+    assert new == UUID("abf95636-b0f6-8835-9822-ca8d78f3dab9")
+    assert record_id(new, "/crm", "e1", "visitor:1") == uuid5(new, "visitor:1")
     clock = ClockKey(clock="ticket", key="7")
     assert clock_id(clock) == uuid5(UUID(space + "3"), "ticket\x007")
 

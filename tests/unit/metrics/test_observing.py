@@ -40,6 +40,7 @@ EMPTY = Status(
     escalated={},
     suspicious=0,
     dead_letters={},
+    kept_back={},
     gaps=(),
     stops=(),
     backfills=(),

@@ -45,7 +45,7 @@ def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dic
         "system": system,
         "action": action,
         "subject": "consumer:a",
-        "records": [{"source": "/helpdesk", "id": "k1"}],
+        "records": [{"type": "helpdesk.ticket-opened", "source": "/helpdesk", "id": "k1"}],
         "attempt": 1,
         "supersedes": None,
         **more,
@@ -169,3 +169,10 @@ def test_the_logs_keys_are_destroyed_for_real(tmp_path: Path) -> None:
         found.shredder = vault.shredder
         assert answered(found, told) == ("done", 1)
         assert not vault.reveal(sealed)["consumer_name"]
+
+
+def test_another_types_event_of_the_same_identity_is_another(systems: Systems) -> None:
+    """An identity counts in its topic, so that a command names the type as well."""
+    other = [{"type": "helpdesk.remote-access-granted", "source": "/helpdesk", "id": "k1"}]
+    assert answered(systems, command(records=other)) == ("nothing_held", 0)
+    assert answered(systems, command(command_id="c2")) == ("done", 1)

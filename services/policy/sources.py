@@ -1,0 +1,46 @@
+"""Sources: who may publish an event type, by the CloudEvents `source` that its events carry."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.policy.model import ActKind, EventType, Policy
+from services.policy.tagging import Event, Untaggable
+
+OWN: Final = "/termijn/rights"
+"""Where Termijn's own answers to requests come from."""
+FORBIDDING: tuple[ActKind, ...] = ("hold-placed", "hold-released")
+"""Acts that keep a subject's data, or decide until when it is kept."""
+_CAUSING: tuple[ActKind, ...] = (
+    "consent-withdrawn",
+    "objection-raised",
+    "objection-decided",
+    "request-received",
+    "identity-verified",
+)
+
+
+def check_source(event: Event, policy: Policy) -> None:
+    """Make sure that an event's source may publish its type; it counts where an event comes in.
+
+    Raises:
+        Untaggable: it may not.
+    """
+    kind = policy.events.get(event.type)
+    if kind is not None and not admits(kind, event.source):
+        why = f"is none that the policy lets publish {event.type}"
+        raise Untaggable("unknown-source", "source", why)
+
+
+def admits(event: EventType, source: str) -> bool:
+    """Whether a source may publish an event type; where none is named, every source may."""
+    return not event.sources or any(_is(named, source) for named in event.sources)
+
+
+def wants_sources(event: EventType) -> bool:
+    """Whether its events can forbid an erasure or cause one, whoever publishes them."""
+    return not event.sources and bool(event.moves or event.act in (*FORBIDDING, *_CAUSING))
+
+
+def _is(named: str, source: str) -> bool:
+    return source.startswith(named[:-1]) if named.endswith("*") else source == named

@@ -1,0 +1,43 @@
+"""Where what was sent stands on the bus, in runs of offsets: a file of millions takes a few of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from services.bus import OutMessage, Placed, Sender
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembering:
+    """Sends, and remembers where everything came to stand."""
+
+    sender: Sender
+    _runs: defaultdict[tuple[str, int], list[tuple[int, int]]] = field(
+        default_factory=lambda: defaultdict(list), init=False
+    )
+    """By topic and partition: the first offset of each run, and the one after its last."""
+
+    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        """Send all, as the sender does."""
+        placed = self.sender.send(messages)
+        for one in sorted(placed, key=lambda one: one.offset):
+            runs = self._runs[one.topic, one.partition]
+            if runs and runs[-1][1] == one.offset:
+                runs[-1] = (runs[-1][0], one.offset + 1)
+            else:
+                runs.append((one.offset, one.offset + 1))
+        return placed
+
+    @property
+    def topics(self) -> set[str]:
+        """The topics that something was sent to."""
+        return {topic for topic, _ in self._runs}
+
+    def has(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether something that was sent stands there."""
+        runs = self._runs.get((topic, partition), [])
+        at = bisect_right(runs, offset, key=lambda run: run[0]) - 1
+        return at >= 0 and offset < runs[at][1]

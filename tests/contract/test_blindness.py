@@ -1,0 +1,524 @@
+"""A parked event that could forbid an erasure keeps it back until it is settled, as narrowly as can be.
+
+Bytes come in as on a topic, through tagger and recorder; the deleter's own rounds say what leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Message
+
+from consumers.recorder import Recorder
+from consumers.tagger import Tagger
+from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas.codec import Codec, load
+from schemas.events import CloudEvent, to_headers
+from services.bus import OutMessage, Placed
+from services.deleter.loop import Deleter
+from services.deleter.relaying import Sent
+from services.doctor.ledger import check_parked
+from services.ledger import blindness, dead_letters, tables
+from services.ledger.blindness import Blindness
+from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.recording import Recorded
+from services.policy.model import Policy
+from services.tags import Tags
+from services.vault.remains import Remains
+from services.vault.sealing import Seal
+from tests.contract.arrivals import event, feedback, signed_up, terminated
+from tests.contract.ledgers import POLICY, Bus, crash, rows, take
+
+OLD = "2020-03-15T13:00:00Z"
+HOLD, RELEASE = "privacy.hold-placed", "privacy.hold-released"
+BACK, GONE = "customers.customer-reinstated", "customers.customer-terminated"
+FEEDBACK, ORDER = "website.feedback-given", "orders.order-placed"
+TYPES = (HOLD, RELEASE, BACK, GONE, FEEDBACK, ORDER)
+CODEC = Codec(load())
+KEY = bytes(range(32))
+GARBAGE = b"\xff no Avro"
+RESTRICT = "privacy.objection-raised"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def hold(subject: str = "visitor:1", **said: Any) -> dict[str, Any]:
+    return {"subject": subject, "hold_id": "H1", "ground": "legal_claim", **said}
+
+
+BAD_HOLD = hold(ground="because")
+"""Avro takes its ground, and the policy does not."""
+
+
+class Nobody:
+    """Who is told of everything."""
+
+    def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
+    def recorded(self, recorded: Recorded) -> None: ...
+    def parked(self, letter: DeadLetter) -> None: ...
+    def blind(self, spots: Sequence[str]) -> None: ...
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None: ...
+    def escalated(self, commands: Sequence[Any]) -> None: ...
+    def capped(self, cap: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Topics:
+    """What the tagger puts on the bus; forwarder and sender in one."""
+
+    out: list[OutMessage] = field(default_factory=list)
+
+    def send(self, *sent: Any) -> Sequence[Placed]:
+        if isinstance(sent[0], str):
+            self.out += [OutMessage(topic=sent[0], key=key, value=value) for key, value in sent[1]]
+        else:
+            self.out += sent[0]
+        return []
+
+
+@dataclass(slots=True)
+class Seeing:
+    """A look at the bus that sees all, and during which something may happen."""
+
+    meanwhile: Callable[[], object] = lambda: None
+
+    def blind_spots(self) -> Sequence[str]:
+        self.meanwhile()
+        return []
+
+
+@dataclass(slots=True)
+class Stage:
+    """A tagger, recorders and a deleter on one ledger."""
+
+    ledger: Ledger
+    policy: Policy = POLICY
+    seal: Seal = field(default_factory=lambda: Seal(KEY))
+    remains: Remains = field(default_factory=lambda: Remains(KEY))
+    bus: Bus = field(default_factory=Bus)
+    offset: int = 0
+
+    def publish(self, type_: str, body: Any, time: datetime | None = None, **more: Any) -> None:
+        """Put an event on its topic, and let tagger and recorder work on it."""
+        self.record(self.tag(type_, body, time, **more))
+
+    def tag(
+        self, type_: str, body: Any, time: datetime | None = None, id_: str = "", source: str = "/x"
+    ) -> list[OutMessage]:
+        """What the tagger makes of it."""
+        self.offset += 1
+        topic = business_topic(type_)
+        value = body if isinstance(body, bytes) else CODEC.encode(topic, body)
+        at = time or now() - timedelta(minutes=1)
+        one = CloudEvent(id=id_ or f"x{self.offset}", source=source, type=type_, time=at, data={})
+        out = Topics()
+        topics = {one.name: one for one in map(business_topic, self.policy.events)}
+        Tagger(
+            tags=Tags(policy=self.policy, codec=CODEC, topics=topics),
+            codec=CODEC,
+            forwarder=out,  # type: ignore[arg-type]  # as much of it as the tagger uses
+            sender=out,  # type: ignore[arg-type]
+            seal=self.seal,
+            ledger=self.ledger,
+            observer=Nobody(),
+            now=now,
+        ).apply([self.message(topic.name, value, to_headers(one))], [])
+        return out.out
+
+    def message(self, topic: str, value: bytes | None, headers: Any = ()) -> Message:
+        at = int(now().timestamp() * 1000)
+        return Message(
+            topic=topic,
+            partition=0,
+            offset=self.offset,
+            timestamp=(1, at),
+            key=b"k",
+            value=value,
+            headers=list(headers),
+        )
+
+    def record(self, out: Sequence[OutMessage], **other: Any) -> None:
+        """Let a recorder read these."""
+        self.recorder(**other).apply([self.message(one.topic, one.value) for one in out], [])
+
+    def recorder(self, **other: Any) -> Recorder:
+        parts: dict[str, Any] = {
+            "policy": self.policy,
+            "codec": CODEC,
+            "ledger": self.ledger,
+            "seal": self.seal,
+            "remains": self.remains,
+            "observer": Nobody(),
+            "now": now,
+        }
+        return Recorder(**{**parts, **other})
+
+    def leaves(self, seeing: Seeing | None = None, rounds: int = 3, **other: Any) -> set[Any]:
+        """What a deleter lets go in some rounds: system and action."""
+        before = len(self.bus.sent)
+        parts: dict[str, Any] = {
+            "ledger": self.ledger,
+            "outlet": self.bus,
+            "sight": seeing or Seeing(),
+            "policy": self.policy,
+            "observer": Nobody(),
+            "now": now,
+            "remains": self.remains,
+        }
+        deleter = Deleter(**{**parts, **other})
+        for _ in range(rounds):
+            deleter.round()
+        return {(one.system, one.value["action"]) for one in self.bus.sent[before:]}
+
+    def subjects(self) -> set[str]:
+        """Whose erasures have left."""
+        return {one.key for one in self.bus.sent if one.value["action"] == "erase"}
+
+    def settle(self, state: str = "discarded") -> None:
+        """Settle all that is parked, as `termijn dead-letters` does."""
+        with self.ledger.transaction() as connection:
+            for one in dead_letters.parked(connection):
+                dead_letters.settle(
+                    connection, one, state, operator="Anna", reason="looked at", now=now()
+                )
+
+    def reach(self) -> dict[str, int]:
+        with self.ledger.transaction() as connection:
+            return dict(blindness.reach(connection, self.policy))
+
+    def read(self) -> Blindness:
+        with self.ledger.transaction() as connection:
+            return blindness.read(connection, self.policy, self.remains)
+
+
+@pytest.fixture
+def stage(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Feedback of two visitors that is due, and a customer who left."""
+    monkeypatch.setattr(blindness, "AGAIN", timedelta(0))
+    take(ledger, [feedback("f1", OLD), two(feedback("f2", OLD))], now())
+    take(ledger, [signed_up("c1", OLD), terminated("c2", OLD)], now())
+    return Stage(ledger=ledger)
+
+
+def two(one: dict[str, Any]) -> dict[str, Any]:
+    return {**one, "data": {**one["data"], "visitor_id": "2"}}
+
+
+ALL = {"visitor:1", "visitor:2", "customer:1"}
+
+
+def test_where_nothing_is_parked_all_leaves(stage: Stage) -> None:
+    """What the other tests begin with."""
+    stage.leaves()
+    assert stage.subjects() == ALL
+    assert stage.reach() == {}
+
+
+@pytest.mark.parametrize("settled", ["replayed", "discarded"])
+@pytest.mark.parametrize("type_", [HOLD, RELEASE])
+def test_a_hold_that_nobody_can_read_stops_everything_until_it_is_settled(
+    stage: Stage, type_: str, settled: str
+) -> None:
+    """It may be about anybody. A release's topic is of the same desk: what came there may be a hold."""
+    stage.publish(type_, GARBAGE)
+    assert stage.leaves() == set()
+    assert stage.reach() == {"everything": 1}
+    stage.settle(settled)
+    stage.leaves()
+    assert stage.subjects() == ALL
+    assert stage.reach() == {}
+
+
+def test_a_bad_hold_of_a_known_subject_stops_that_subject(stage: Stage) -> None:
+    """The others leave at once; the subject's once somebody has looked."""
+    stage.publish(HOLD, BAD_HOLD)
+    stage.leaves()
+    assert stage.subjects() == ALL - {"visitor:1"}
+    assert stage.reach() == {"narrow": 1}
+    stage.leaves()
+    stage.settle()
+    stage.leaves()
+    assert stage.subjects() == ALL
+
+
+@pytest.mark.parametrize(
+    "said", [hold("nobody:1"), hold("visitor:"), hold(""), hold("x" * 600)], ids=str
+)
+def test_a_subject_that_is_none_is_anybody(stage: Stage, said: dict[str, Any]) -> None:
+    """A hold with a slip in its subject is somebody's."""
+    stage.publish(HOLD, said)
+    assert stage.leaves() == set()
+
+
+def test_a_hold_whose_identity_was_taken_on_its_own_topic_stops_its_subject(stage: Stage) -> None:
+    """The recorder parks it."""
+    stage.publish(HOLD, hold("visitor:9"), id_="h1")
+    stage.publish(HOLD, hold("visitor:1"), id_="h1")
+    stage.leaves()
+    assert stage.subjects() == ALL - {"visitor:1"}
+
+
+def test_a_hold_whose_identity_another_topic_took_holds(stage: Stage) -> None:
+    """Nothing is parked, and nothing is blind."""
+    stage.publish(FEEDBACK, {"feedback_id": "f9", "visitor_id": "9"}, id_="h1")
+    stage.publish(HOLD, hold("visitor:1"), id_="h1")
+    stage.leaves()
+    assert stage.subjects() == ALL - {"visitor:1"}
+    assert stage.reach() == {}
+
+
+def test_a_hold_of_a_source_that_may_not_is_looked_at_first(stage: Stage) -> None:
+    """Its subject waits."""
+    named = replace(POLICY.events[HOLD], sources=("/legal",))
+    stage.policy = replace(POLICY, events={**POLICY.events, HOLD: named})
+    out = stage.tag(HOLD, hold("visitor:2"))
+    stage.policy = POLICY
+    stage.record(out)
+    stage.leaves()
+    assert stage.subjects() == ALL - {"visitor:2"}
+
+
+def test_a_parked_reinstatement_stops_what_hangs_on_that_relationship(stage: Stage) -> None:
+    """Of another customer it stops nothing."""
+    future = now() + timedelta(days=9)
+    stage.publish(BACK, {"customer_id": "2"}, future)
+    stage.publish(BACK, {"customer_id": "1"}, future)
+    stage.leaves()
+    assert stage.subjects() == ALL - {"customer:1"}
+    assert stage.reach() == {"narrow": 2}
+    stage.settle()
+    stage.leaves()
+    assert stage.subjects() == ALL
+
+
+@pytest.mark.parametrize("type_", [BACK, GONE])
+def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(stage: Stage, type_: str) -> None:
+    """Visitors hang on none. A later end moves what is due to later, as a start does."""
+    stage.publish(type_, GARBAGE)
+    stage.leaves()
+    assert stage.subjects() == {"visitor:1", "visitor:2"}
+    assert stage.reach() == {"clocks": 1}
+
+
+def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Ledger) -> None:
+    """A supplier's contact goes with the supplier: by kind, and by key."""
+    policy, kinds = POLICY, frozenset({"supplier"})
+    engaged, ended = "suppliers.supplier-engaged", "suppliers.supplier-ended"
+    stage = Stage(ledger=ledger)
+    data = {"supplier_id": "1", "contact_id": "7"}
+    at = "2024-01-01T00:00:00Z"
+    take(ledger, [event("s1", engaged, at, **data), event("s2", ended, at, supplier_id="1")], now())
+    stage.publish(ended, {"supplier_id": "1"}, now() + timedelta(days=9))
+    assert stage.leaves() == set()
+    stage.settle()
+    stage.publish(ended, GARBAGE)
+    assert stage.leaves() == set()
+    assert stage.read().kinds >= kinds | {"supplier-contact"}
+    assert policy.clocks["supplier-contact"].parent == "supplier"
+
+
+@pytest.mark.parametrize("type_", [ORDER, FEEDBACK])
+def test_what_could_forbid_nothing_stops_nothing(stage: Stage, type_: str) -> None:
+    """An order that nobody can read is only a dead letter."""
+    stage.publish(type_, GARBAGE)
+    stage.leaves()
+    assert stage.subjects() == ALL
+
+
+def test_a_tagged_event_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None:
+    """It stands on the recorder's own topic."""
+    stage.record([OutMessage(topic=TAGGED.name, key=b"k", value=GARBAGE)])
+    assert stage.leaves() == set()
+
+
+def test_a_letter_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None:
+    """Likewise."""
+    stage.record([OutMessage(topic=DEAD_LETTERS.name, key=b"k", value=GARBAGE)])
+    assert stage.leaves() == set()
+
+
+def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(stage: Stage) -> None:
+    """It comes past the recorder, which alone can say whom it is about."""
+    assert stage.tag(HOLD, hold(records=[f"{number:0500}" for number in range(2_000)])) == []
+    assert stage.leaves() == set()
+
+
+@pytest.mark.parametrize("other", [{"remains": Remains(bytes(32))}, {"remains": None}], ids=str)
+def test_a_deleter_with_another_key_lets_nothing_go(stage: Stage, other: dict[str, Any]) -> None:
+    """It cannot tell whom the hold is about."""
+    stage.publish(HOLD, BAD_HOLD)
+    assert stage.leaves(**other) == set()
+
+
+def test_a_recorder_with_another_key_than_the_taggers_knows_only_the_type(stage: Stage) -> None:
+    """What it cannot open may be about anybody."""
+    stage.record(stage.tag(HOLD, BAD_HOLD), seal=Seal(bytes(32)))
+    assert stage.leaves() == set()
+
+
+def test_what_lies_in_the_outbox_waits_as_well(stage: Stage) -> None:
+    """At its first attempt, after a drain; what leaves then is what is due."""
+
+    class Away(Bus):
+        def send(self, commands: Any) -> Any:
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        stage.leaves(outlet=Away())
+    with stage.ledger.transaction() as connection:
+        connection.execute(tables.command.update().values(next_attempt_at=now()))
+    stage.publish(HOLD, BAD_HOLD)
+    stage.leaves()
+    assert stage.subjects() == ALL - {"visitor:1"}
+    stage.settle()
+    with stage.ledger.transaction() as connection:
+        connection.execute(tables.command.update().values(next_attempt_at=now()))
+    stage.leaves()
+    assert stage.subjects() == ALL
+
+
+def test_a_repetition_waits_as_well(stage: Stage) -> None:
+    """What is out is not sent once more."""
+    stage.leaves()
+    stage.publish(HOLD, GARBAGE)
+    with stage.ledger.transaction() as connection:
+        connection.execute(tables.command.update().values(next_attempt_at=now()))
+    assert stage.leaves() == set()
+
+
+def test_what_is_replayed_during_a_round_is_not_overtaken_by_it(stage: Stage) -> None:
+    """The deleter looked at the bus before the hold came back to it, and claims after its letter went."""
+    stage.publish(HOLD, BAD_HOLD)
+    seeing = Seeing(lambda: stage.settle("replayed"))
+    stage.leaves(seeing, rounds=1)
+    assert stage.subjects() == ALL - {"visitor:1"}
+
+
+def test_what_is_parked_during_a_round_counts_in_it(stage: Stage) -> None:
+    """Between the look at the bus and the claim."""
+    seeing = Seeing(lambda: stage.publish(HOLD, GARBAGE))
+    assert stage.leaves(seeing, rounds=1) == set()
+
+
+def test_parking_that_crashes_leaves_nothing_and_comes_again(stage: Stage) -> None:
+    """Letter and blindness are one transaction; the position was not moved either."""
+    out = stage.tag(HOLD, GARBAGE)
+    whole = stage.ledger
+
+    class Crashing:
+        def write(self, work: Any) -> None:
+            crash(whole, work)
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        stage.record(out, ledger=Crashing())
+    assert (rows(whole, tables.dead_letter), stage.reach()) == ([], {})
+    stage.record(out)
+    assert stage.leaves() == set()
+
+
+def test_two_recorders_park_it_once_and_settling_ends_it(stage: Stage) -> None:
+    """A rebalance has both read it; one that was settled does not blind again."""
+    out = stage.tag(HOLD, BAD_HOLD)
+    stage.record(out)
+    stage.record(out)
+    assert stage.reach() == {"narrow": 1}
+    stage.settle()
+    stage.record(out)
+    assert stage.reach() == {}
+    stage.leaves()
+    assert stage.subjects() == ALL
+
+
+def test_what_it_could_forbid_follows_from_the_active_policy(stage: Stage) -> None:
+    """A type that the next one reads in another way keeps back what it could forbid there."""
+    stage.publish(FEEDBACK, GARBAGE)
+    stage.publish(BACK, {"customer_id": "1"}, now() + timedelta(days=9))
+    kind = replace(POLICY.events[FEEDBACK], act="hold-placed")
+    stage.policy = replace(POLICY, events={**POLICY.events, FEEDBACK: kind})
+    assert stage.reach() == {"everything": 1, "narrow": 1}
+    still = replace(POLICY.events[BACK], moves=(), holdings=POLICY.events[GONE].holdings)
+    stage.policy = replace(POLICY, events={**POLICY.events, BACK: still})
+    assert stage.reach() == {}
+    less = {name: one for name, one in POLICY.events.items() if name != BACK}
+    stage.policy = replace(POLICY, events=less)
+    assert stage.reach() == {}
+
+
+def test_what_protects_leaves_meanwhile(stage: Stage) -> None:
+    """An objection restricts although nothing may be erased."""
+    checked, raised = now() - timedelta(days=1), now() - timedelta(minutes=1)
+    check = {"check_id": "1", "customer_id": "1"}
+    said = {"subject": "customer:1", "purpose": "credit_check", "objection_id": "B1"}
+    stage.publish(HOLD, GARBAGE)
+    events = [
+        event("e1", "credit.check-performed", checked.isoformat(), **check),
+        event("o1", RESTRICT, raised.isoformat(), **said),
+    ]
+    take(stage.ledger, events, now())
+    assert stage.leaves() == {("crm", "restrict"), ("credit-bureau", "restrict")}
+
+
+def test_nobody_is_named_by_what_is_kept(stage: Stage) -> None:
+    """Neither the letter's row nor what is seen of it says whose it is."""
+    stage.publish(HOLD, hold("visitor:Sanne", ground="because"))
+    stage.publish(BACK, {"customer_id": "Sanne"}, now() + timedelta(days=9))
+    kept: Collection[Any] = [
+        *rows(stage.ledger, tables.dead_letter),
+        *rows(stage.ledger, tables.parked_event),
+    ]
+    assert len(kept) == 4
+    assert "Sanne" not in str([tuple(row) for row in kept])
+
+
+def test_the_list_says_which_letter_keeps_what_back(stage: Stage) -> None:
+    """So that an operator sees which to look at first."""
+    stage.publish(ORDER, GARBAGE)
+    stage.publish(HOLD, BAD_HOLD)
+    stage.publish(GONE, GARBAGE)
+    stage.publish(RELEASE, GARBAGE)
+    with stage.ledger.transaction() as connection:
+        letters = {one.dead_letter_id: one.topic for one in dead_letters.parked(connection)}
+        found = blindness.reach_of_each(connection, POLICY)
+    assert len(letters) == 4
+    assert {letters[one]: width for one, width in found.items()} == {
+        "privacy.hold-placed.v1": "narrow",
+        "customers.customer-terminated.v1": "clocks",
+        "privacy.hold-released.v1": "everything",
+    }
+    assert stage.reach() == {"narrow": 1, "clocks": 1, "everything": 1}
+
+
+def test_what_was_parked_is_told_from_what_was_recorded(stage: Stage) -> None:
+    """By where it stood on its own topic, whoever parked it."""
+    stage.publish(ORDER, GARBAGE)
+    stage.publish(HOLD, hold("visitor:9"), id_="h1")
+    stage.publish(HOLD, hold("visitor:8"), id_="h1")
+    with stage.ledger.transaction() as connection:
+        orders, holds = "orders.order-placed.v1", "privacy.hold-placed.v1"
+        assert set(blindness.parked_on(connection, {orders, holds})) == {
+            (orders, 0, 1),
+            (holds, 0, 3),
+        }
+        assert list(blindness.parked_on(connection, {"x.v1"})) == []
+
+
+def test_the_doctor_tells_what_is_kept_back(stage: Stage) -> None:
+    """As a fault, until it is settled."""
+    assert check_parked(stage.ledger, POLICY).state == "sound"
+    stage.publish(HOLD, GARBAGE)
+    stage.publish(HOLD, BAD_HOLD)
+    found = check_parked(stage.ledger, POLICY)
+    assert (found.state, found.what) == (
+        "fault",
+        "they keep erasures back (1 everything, 1 narrow)",
+    )
+    stage.settle()
+    assert check_parked(stage.ledger, POLICY).state == "sound"

@@ -1,0 +1,180 @@
+"""An event's identity counts in its topic: who may publish on one takes no identity from another.
+
+Also in a ledger, and among keys, from before: there an identity counted over all topics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+
+from services.ledger import tables
+from services.ledger.database import Ledger
+from tests.contract.arrivals import (
+    Event,
+    event,
+    feedback,
+    invoice,
+    order,
+    reinstated,
+    signed_up,
+    terminated,
+    ticket,
+    ticket_resolved,
+)
+from tests.contract.forgetful import Life
+from tests.contract.ledgers import Bus, emptied, post, rows, sweep, take
+from tests.contract.test_forgetting import ENDED, JOINED, lead
+
+SPACE = "5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c0"
+T0 = "2024-01-01T12:00:00Z"
+DUE = "2026-06-01T12:00:00Z"
+
+
+def hold(id_: str, subject: str = "visitor:1", time: str = T0) -> Event:
+    said = {"subject": subject, "hold_id": "H1", "ground": "legal_claim"}
+    return event(id_, "privacy.hold-placed", time, **said)
+
+
+def sent(ledger: Ledger, now: str = DUE) -> list[tuple[str, str]]:
+    """What leaves by now."""
+    bus = Bus()
+    sweep(ledger, now)
+    post(ledger, bus, now)
+    return sorted((one.system, one.value["action"]) for one in bus.sent)
+
+
+def aged(ledger: Ledger) -> None:
+    """Give everything the ids that a ledger of before has."""
+    with ledger.transaction() as connection:
+        was = {row.event_id: row for row in connection.execute(tables.event.select())}
+        records = list(connection.execute(tables.record.select()))
+    ids = {one: uuid5(UUID(SPACE + "1"), f"{row.source}\0{row.id}") for one, row in was.items()}
+    of = {
+        row.record_id: uuid5(
+            UUID(SPACE + "2"), f"{was[row.event_id].source}\0{was[row.event_id].id}\0{row.subject}"
+        )
+        for row in records
+    }
+    with ledger.transaction() as connection:
+        for table, name, found in (
+            (tables.event, "event_id", ids),
+            (tables.act, "event_id", ids),
+            (tables.record, "event_id", ids),
+            (tables.record, "record_id", of),
+            (tables.hanging, "record_id", of),
+            (tables.member, "record_id", of),
+        ):
+            for old, new in found.items():
+                column = table.c[name]
+                connection.execute(table.update().where(column == old).values({name: new}))
+
+
+def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Ledger) -> None:
+    """Whoever publishes orders cannot keep a hold out; before, after and with it."""
+    taken, data = order("h1", T0, "9"), feedback("f1", T0)
+    for batches in ([[taken], [hold("h1")]], [[hold("h1")], [taken]], [[taken, hold("h1")]]):
+        emptied(ledger)
+        take(ledger, [data], T0)
+        found = [take(ledger, batch, T0) for batch in batches]
+        assert sum(one.new for one in found) == 2
+        assert all(one.conflicts == () for one in found)
+        assert "website" not in {system for system, _ in sent(ledger)}
+
+
+def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Ledger) -> None:
+    """Of one instant, source and id the start counts: what keeps data, whoever comes first."""
+    for batch in ([terminated("e1", T0), reinstated("e1", T0)], [reinstated("e1", T0)]):
+        for moves in (batch, batch[::-1]):
+            emptied(ledger)
+            for one in [*moves, terminated("e1", T0)]:
+                take(ledger, [one], T0)
+            (clock,) = rows(ledger, tables.clock)
+            assert (clock.ended, clock.anchor_at) == (False, None)
+
+
+def test_what_a_ledger_of_before_has_comes_again_and_is_a_duplicate(ledger: Ledger) -> None:
+    """With other content a conflict, and on another topic an event of its own."""
+    take(ledger, [feedback("e1", T0)], T0)
+    aged(ledger)
+    again = take(ledger, [feedback("e1", T0)], T0)
+    assert (again.new, again.duplicates, again.conflicts) == (0, 1, ())
+    other = take(ledger, [feedback("e1", "2024-01-01T12:00:01Z")], T0)
+    assert (other.new, [one.id for one in other.conflicts]) == (0, ["e1"])
+    assert take(ledger, [hold("e1")], T0).new == 1
+    assert "website" not in {system for system, _ in sent(ledger)}
+
+
+EVENTS: Sequence[Event] = [
+    signed_up("e1", T0),
+    ticket("e2", T0, ["8", "9"], share_with=["research"]),
+    ticket_resolved("e3", "2024-02-01T12:00:00Z"),
+    invoice("e4", "2024-02-01T12:00:00Z"),
+    terminated("e5", "2024-03-01T12:00:00Z"),
+    hold("e6", "consumer:8", "2024-01-15T12:00:00Z"),
+]
+
+
+def test_a_ledger_of_before_commands_what_it_would_have(ledger: Ledger) -> None:
+    """Aged between recording and sweeping, and once more between two sweeps."""
+    told: list[list[Any]] = []
+    for old in (False, True):
+        emptied(ledger)
+        bus = Bus()
+        for now in (T0, "2024-02-02T12:00:00Z", "2026-03-02T12:00:00Z", "2033-06-01T12:00:00Z"):
+            take(ledger, [one for one in EVENTS if one["time"] <= now], now)
+            if old:
+                aged(ledger)
+            sweep(ledger, now)
+            post(ledger, bus, now)
+        told.append(
+            sorted(
+                (one.system, one.value["action"], sorted(r["id"] for r in one.value["records"]))
+                for one in bus.sent
+            )
+        )
+    assert told[0] == told[1]
+    assert len(told[0]) > 5
+
+
+@pytest.fixture
+def life(ledger: Ledger) -> Life:
+    return Life(ledger=ledger)
+
+
+def test_what_was_forgotten_before_is_still_known(life: Life) -> None:
+    """By its content; another topic's event under its identity is new."""
+    life.take([feedback("e1", T0)], T0)
+    aged(life.ledger)
+    life.work("2025-06-01T12:00:00Z")
+    life.forget("2026-06-01T12:00:00Z")
+    assert rows(life.ledger, tables.event) == []
+    at = "2026-06-02T12:00:00Z"
+    found = life.take([feedback("e1", T0), hold("e1", time=at)], at)
+    assert (found.new, found.duplicates, found.conflicts) == (1, 1, ())
+
+
+def test_what_is_remembered_from_before_is_forgotten_again(life: Life) -> None:
+    """Old ids and all."""
+    objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
+    raised = event("o1", "privacy.objection-raised", ENDED, **objection)
+    decided = event("o2", "privacy.objection-decided", ENDED, **objection, outcome="upheld")
+    life.take([lead("l1", JOINED)], JOINED)
+    life.take([raised, decided], ENDED)
+    aged(life.ledger)
+    for year in range(2010, 2023):
+        life.work(f"{year}-12-01T12:00:00Z")
+    life.forget("2023-01-15T12:00:00Z")
+    assert "P-9" not in life.texts()
+    at = "2023-02-01T12:00:00Z"
+    found = life.take([lead("l1", JOINED), raised, lead("l2", at)], at)
+    assert (found.new, found.duplicates) == (1, 2)
+    for year in range(2023, 2040):
+        life.work(f"{year}-02-01T12:00:00Z")
+        life.work(f"{year}-12-01T12:00:00Z")
+    life.forget("2040-01-01T12:00:00Z")
+    life.seal("2040-01-01T12:00:00Z")
+    assert "P-9" not in life.texts()

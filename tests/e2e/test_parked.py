@@ -1,0 +1,72 @@
+"""Parked events on real Kafka and PostgreSQL: what they could forbid waits, and none counts as recorded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from services.bus import Bus, OutMessage
+from tests.e2e.running import ROLES, Running, business_event, write_events
+
+HOLDS = "privacy.hold-placed.v1"
+OLD = "2020-03-15T13:00:00Z"
+FEEDBACK = "website.feedback-given"
+
+
+def garbage(running: Running) -> None:
+    """Put what nobody can read on the topic of holds."""
+    message = OutMessage(topic=HOLDS, key=b"k", value=b"\xff no Avro")
+    Bus(running.bootstrap).sender().send([message])
+
+
+def kept_back(running: Running) -> list[tuple[str, int]]:
+    """What the status says of it."""
+    what = "parked events that keep erasures back"
+    return [(row["which"], row["value"]) for row in running.told("status") if row["what"] == what]
+
+
+@pytest.mark.timeout(360)
+def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_it(
+    running: Running,
+) -> None:
+    """It lies there before what is due comes; a named operator discards it, and all leaves."""
+    running.start(*ROLES, "sample-systems")
+    events = [
+        business_event("f1", FEEDBACK, OLD, feedback_id="f1", visitor_id="1"),
+        business_event("f2", FEEDBACK, OLD, feedback_id="f2", visitor_id="2"),
+    ]
+    file = write_events(running.directory / "e.jsonl", events)
+    done = running.run("publish", "--backfill", "--name", "history", str(file))
+    assert done.returncode == 0, done.stderr
+    garbage(running)
+    running.until("it is parked", lambda: running.count("parked_event") == 1)
+    assert running.run("release", "history").returncode == 0
+    looked = "SELECT count(*) FROM record WHERE next_due > now() AND backfill IS NULL"
+    running.until("both were looked at", lambda: running.query(looked) == [(2,)])
+    assert running.count("command") == 0
+    assert kept_back(running) == [("everything", 1)]
+    [letter] = running.told("dead-letters", "list")
+    assert (letter["topic"], letter["keeps_back"]) == (HOLDS, "everything")
+    done = running.run("dead-letters", "discard", letter["id"], "--reason", "nobody's")
+    assert done.returncode == 0, done.stderr
+    assert kept_back(running) == []
+    erased = "action = 'erase' AND state = 'erased'"
+    running.until("both are gone", lambda: running.count("command", erased) == 2, 150)
+
+
+@pytest.mark.timeout(240)
+def test_publishing_fails_where_something_was_parked_instead(running: Running) -> None:
+    """All of it was read, and one of the two is not recorded."""
+    running.start("tagger", "recorder")
+    first = business_event("f1", FEEDBACK, "2026-03-15T13:00:00Z", feedback_id="f1", visitor_id="1")
+    good = write_events(running.directory / "good.jsonl", [first])
+    assert running.run("publish", "--wait", str(good)).returncode == 0
+    other = {**json.loads(good.read_text("utf-8")), "time": "2026-03-15T13:00:01Z"}
+    second = {**other, "id": "f2"}
+    bad = write_events(running.directory / "bad.jsonl", [other, second])
+    done = running.run("publish", "--wait", str(bad))
+    assert done.returncode == 1
+    assert "1 of 2 events were parked, not recorded: see `termijn dead-letters list`" in done.stderr
+    assert running.count("event") == 2
+    assert running.run("publish", "--wait", str(good)).returncode == 0

@@ -1,0 +1,39 @@
+"""Where what was sent stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.bus import OutMessage, Placed
+from services.sent import Remembering
+
+PLACES = st.lists(st.sets(st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 12))))
+
+
+class Broker:
+    """It puts each batch where the test says."""
+
+    def __init__(self, *batches: set[tuple[str, int, int]]) -> None:
+        self.batches = list(batches)
+
+    def send(self, _: Any) -> list[Placed]:
+        return [Placed(topic=t, partition=p, offset=o) for t, p, o in self.batches.pop(0)]
+
+
+@given(PLACES)
+def test_it_knows_what_was_sent_and_nothing_else(batches: list[set[tuple[str, int, int]]]) -> None:
+    """Between others' messages, over partitions; a partition's offsets only rise."""
+    risen = [
+        {(topic, part, offset + 20 * number) for topic, part, offset in batch}
+        for number, batch in enumerate(batches)
+    ]
+    sender = Remembering(sender=Broker(*risen))  # type: ignore[arg-type]  # as much as it needs
+    for _ in risen:
+        sender.send([OutMessage(topic="a", key=None, value=None)])
+    sent = set().union(*risen)
+    every = {(t, p, o) for t in "abc" for p in range(2) for o in range(20 * len(batches) + 1)}
+    assert {one for one in every if sender.has(*one)} == sent
+    assert sender.topics == {topic for topic, _, _ in sent}

@@ -1,0 +1,125 @@
+"""Who may publish an event type: the CloudEvents sources that its policy names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.resources import files
+from types import MappingProxyType
+
+import pytest
+import yaml
+
+from schemas.catalogue import TAGGED, business_topic
+from schemas.codec import Codec, load
+from schemas.events import CloudEvent, to_headers
+from services.ledger.arriving import Arrivals
+from services.ledger.plans import Plans
+from services.policy.lint import lint
+from services.policy.loader import SHIPPED, InvalidPolicy, digest, loads
+from services.policy.model import Policy
+from services.policy.tagging import Untaggable
+from services.tagged import Place
+from services.tags import Tags
+
+FEEDBACK, HOLD = "website.feedback-given", "privacy.hold-placed"
+ANSWERED = "privacy.request-answered"
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+CODEC = Codec(load())
+TEXT = files("services.policy").joinpath(SHIPPED).read_text("utf-8")
+
+
+def policy(sources: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Policy:
+    """The shipped policy with these sources, by event type."""
+    document = yaml.safe_load(TEXT)
+    for name, found in sources.items():
+        document["events"][name]["sources"] = list(found)
+    return loads(json.dumps(document), "policy")
+
+
+def tagger(by: Policy) -> Callable[[str], bytes]:
+    """What passes feedback of a source on."""
+    topic = business_topic(FEEDBACK)
+    tags = Tags(policy=by, codec=CODEC, topics={topic.name: topic})
+    body = CODEC.encode(topic, {"feedback_id": "f1", "visitor_id": "V1"})
+
+    def passed(source: str) -> bytes:
+        event = CloudEvent(id="e1", source=source, type=FEEDBACK, time=NOW, data={})
+        return tags.of(Place(topic.name, 0, 0), to_headers(event), body, NOW).value
+
+    return passed
+
+
+@pytest.mark.parametrize(
+    ("named", "source", "admitted"),
+    [
+        (["/website"], "/website", True),
+        (["/website"], "/website/", False),
+        (["/website"], "/web", False),
+        (["/shop", "/website*"], "/website/nl", True),
+        (["/website/*"], "/website", False),
+        (["/website/*"], "/Website/nl", False),
+        ([], "/anybody", True),
+    ],
+)
+def test_only_those_that_are_named_may_publish(
+    named: list[str], source: str, admitted: bool
+) -> None:
+    """Whole, or by a beginning with `*` after it; where none is named, everybody. Also of a known shape."""
+    passed = tagger(policy({FEEDBACK: named}))
+    for first in ("/website", "/website/nl"):
+        with suppress(Untaggable):
+            passed(first)
+    for _ in range(2):
+        if admitted:
+            assert passed(source)
+            continue
+        with pytest.raises(Untaggable) as refused:
+            passed(source)
+        assert (refused.value.reason, refused.value.key) == ("unknown-source", "source")
+        assert "is none that the policy lets publish website.feedback-given" in str(refused.value)
+
+
+def test_the_recorder_refuses_what_a_tagger_of_before_let_through() -> None:
+    """What lies between the two when the policy names its sources."""
+    value = tagger(policy())("/attacker")
+    arrivals = Arrivals(plans=Plans(policy=policy({FEEDBACK: ["/website"]})), codec=CODEC)
+    with pytest.raises(Untaggable) as refused:
+        arrivals.of(value)
+    assert refused.value.reason == "unknown-source"
+    assert Arrivals(plans=Plans(policy=policy()), codec=CODEC).of(value).arrival.id == "e1"
+    assert CODEC.decode(TAGGED, value)["source"] == "/attacker"
+
+
+@pytest.mark.parametrize("wrong", ["", "*", "a*b", "/shop**"])
+def test_what_names_nobody_is_a_problem(wrong: str) -> None:
+    """A star is only an end, and everybody is named by naming nobody."""
+    with pytest.raises(InvalidPolicy) as refused:
+        policy({FEEDBACK: ["/website", wrong]})
+    (problem,) = refused.value.problems
+    assert problem.key == f"events.{FEEDBACK}.sources.1"
+
+
+def test_termijn_may_publish_its_own_answers() -> None:
+    """Else it would decide a request, and park its own answer."""
+    with pytest.raises(InvalidPolicy) as refused:
+        policy({ANSWERED: ["/desk"], "privacy.request-refused": ["/termijn/*"]})
+    assert {one.key for one in refused.value.problems} == {f"events.{ANSWERED}.sources"}
+
+
+def test_lint_names_the_types_that_forbid_or_cause_an_erasure() -> None:
+    """Until their sources are named."""
+    names = {one.key for one in lint(policy()) if "`sources`" in one.what}
+    assert {f"events.{HOLD}", "events.customers.customer-terminated"} <= names
+    assert f"events.{FEEDBACK}" not in names
+    assert f"events.{HOLD}" not in {one.key for one in lint(policy({HOLD: ["/legal"]}))}
+
+
+def test_a_policy_that_names_none_is_the_policy_that_it_was() -> None:
+    """A ledger of before goes on under it: the digest is written down."""
+    assert digest(loads(TEXT, SHIPPED)) == (
+        "3ace0ef3b35e998cde692523d770dddeb11c0fc00934bceb07b58ec616a999b1"
+    )
+    assert digest(policy({FEEDBACK: ["/website"]})) != digest(policy({FEEDBACK: ["/shop"]}))
