@@ -15,18 +15,18 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.messages import arrival, as_bytes, dead_letter, headers
+from consumers.messages import arrival, as_bytes, dead_letter, headers, is_dated, taken
 from schemas.catalogue import DEAD_LETTERS, TAGGED
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.bus import OutMessage, Sender
 from services.forwarding import Forwarder
 from services.ledger import dead_letters, positions
-from services.ledger.database import Ledger
+from services.ledger.database import Ledger, database_now
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.tagging import Untaggable
-from services.tagged import LARGEST, Passed, Place
+from services.tagged import LARGEST, Headers, Passed, Place
 from services.tags import Tags
 from services.tracing.context import Trace, carried
 from services.tracing.spans import NO_SPANS, Spans
@@ -62,7 +62,7 @@ class Tagger:
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
-        now = self.now()
+        now, read = self.now(), self._read(messages)
         tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
         traced: list[tuple[Trace, Passed]] = []
@@ -71,13 +71,16 @@ class Tagger:
             place = Place(
                 str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             )
+            found: Headers = []
             try:
                 found = headers(message)
+                at = taken(message, found, read, self.seal)
                 passed = self.tags.of(
-                    place, found, as_bytes(message.value()), arrival(message, now)
+                    place, found, as_bytes(message.value()), arrival(message, now), at
                 )
             except (Undecodable, MalformedEvent, Untaggable) as cause:
-                parked.append(dead_letter(ROLE, message, cause, self.seal, now))
+                at = taken(message, found, read, self.seal)
+                parked.append(dead_letter(ROLE, message, cause, self.seal, now, at))
             else:
                 if (trace := carried(found)) is None:
                     forwarded.append((passed.key, passed.value))
@@ -98,6 +101,13 @@ class Tagger:
             self.observer.tagged(event_type, rules, events, now)
         for letter in parked:
             self.observer.parked(letter)
+
+    def _read(self, messages: Sequence[Message]) -> datetime:
+        """When these were read, by the database's clock: this machine's may be wrong."""
+        if all(map(is_dated, messages)):
+            return self.now()  # the broker has dated them all
+        with self.ledger.transaction() as connection:
+            return database_now(connection)
 
     def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""

@@ -275,7 +275,12 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
         if role == tagger.ROLE:
             read = list(needed.business)
             work = Tagger(
-                tags=Tags(policy=policy, codec=codec, topics=needed.business),
+                tags=Tags(
+                    policy=policy,
+                    codec=codec,
+                    topics=needed.business,
+                    bound=settings.tagging.bound,
+                ),
                 codec=codec,
                 forwarder=Forwarder.on(bus),
                 sender=bus.sender(),

@@ -45,6 +45,7 @@ class Arrivals:
                 partition=value["partition"],
                 offset=value["offset"],
                 backfill=value["backfill"],
+                history=value["history"],
             )
         )
 

@@ -338,8 +338,8 @@ def _poisons() -> Mapping[str, tuple[OutMessage, str, str]]:
             "impossible-time",
             "is more than a day ahead of its arrival",
         ),
-        "a time before 2000": (
-            with_headers(event, ce_time=b"1999-12-31T23:59:59Z"),
+        "a time before 1900": (
+            with_headers(event, ce_time=b"1899-12-31T23:59:59Z"),
             "impossible-time",
             "cannot be true",
         ),
