@@ -20,6 +20,7 @@ UNITLESS = {
     "termijn_commands_outstanding",
     "termijn_dead_letters_parked",
     "termijn_deleter_blind",
+    "termijn_history_held_back",
     "termijn_due_backlog",
     "termijn_evidence_broken",
     "termijn_gaps",
