@@ -22,7 +22,7 @@ from schemas.errors import MalformedEvent, Undecodable
 from services.bus import OutMessage, Sender
 from services.forwarding import Forwarder
 from services.ledger import dead_letters, positions
-from services.ledger.database import Ledger, database_now
+from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.tagging import Untaggable
@@ -58,11 +58,13 @@ class Tagger:
     ledger: Ledger
     observer: Observer
     now: Callable[[], datetime]
+    read: Callable[[], datetime] | None = None
+    """The database's clock, by which is told when a message came that no broker dates; else `now`."""
     spans: Spans = NO_SPANS
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
-        now, read = self.now(), self._read(messages)
+        now, read = self.now(), self._read_at(messages)
         tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
         traced: list[tuple[Trace, Passed]] = []
@@ -102,12 +104,11 @@ class Tagger:
         for letter in parked:
             self.observer.parked(letter)
 
-    def _read(self, messages: Sequence[Message]) -> datetime:
-        """When these were read, by the database's clock: this machine's may be wrong."""
+    def _read_at(self, messages: Sequence[Message]) -> datetime:
+        """When these were read."""
         if all(map(is_dated, messages)):
             return self.now()  # the broker has dated them all
-        with self.ledger.transaction() as connection:
-            return database_now(connection)
+        return (self.read or self.now)()
 
     def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""

@@ -32,8 +32,7 @@ GROUP = "live-history/2022-05-31/any"
 
 def old(ledger: Ledger, *events: Event, backfill: str | None = None) -> Recorded:
     """Record live events of which the tagger said that they are too old."""
-    arrivals = [arrival(one, POLICY, backfill, history=GROUP) for one in events]
-    return ledger.write(lambda connection: record(connection, arrivals, POLICY, instant(DUE)))
+    return take(ledger, events, DUE, backfill, history=GROUP)
 
 
 def release(ledger: Ledger, group: str = GROUP, now: str = FAR) -> None:
