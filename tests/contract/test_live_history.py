@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from services.ledger import backfills, tables
 from services.ledger.backfills import NoSuchBackfill
@@ -22,12 +24,14 @@ from tests.contract.arrivals import (
     supplier_ended,
     terminated,
 )
-from tests.contract.ledgers import POLICY, commands, crash, instant, rows, sweep, take
-from tests.contract.promises import missing
+from tests.contract.ledgers import POLICY, commands, crash, emptied, instant, rows, sweep, take
+from tests.contract.promises import missing, too_early
+from tests.oracle.strategies import event_sets
 
 JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
 GROUP = "live-history/2022-05-31/any"
+STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "acquisition", "shop")
 
 
 def old(ledger: Ledger, *events: Event, backfill: str | None = None) -> Recorded:
@@ -195,3 +199,25 @@ def test_a_release_waits_for_what_is_being_recorded(ledger: Ledger) -> None:
     operator.join(20)
     assert waiting(ledger) == []
     assert {row.backfill for row in rows(ledger, tables.record)} == {None}
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    events=event_sets(max_events=10, stories=STORIES, duplicates=False),
+    old_ones=st.sets(st.integers(0, 9), min_size=1),
+)
+def test_nothing_is_commanded_that_only_an_old_event_makes_due(
+    shared_ledger: Ledger, events: list[Event], old_ones: set[int]
+) -> None:
+    """As the oracle has it, to whom the old ones were never told; after the release nothing is missing."""
+    ledger = emptied(shared_ledger)
+    for number, one in enumerate(events):
+        take(ledger, [one], DUE, history=GROUP if number in old_ones else None)
+    sweep(ledger, FAR)
+    believed = [one for number, one in enumerate(events) if number not in old_ones]
+    assert too_early(ledger, believed, instant(FAR)) == []
+    for group, _, _ in waiting(ledger):
+        release(ledger, group)
+    sweep(ledger, FAR)
+    assert missing(ledger, events, instant(FAR)) == []
