@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from operator import methodcaller
 from typing import cast
 
-from confluent_kafka import Message
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from schemas.errors import MalformedEvent, Undecodable
 from services.agent.commands import Misaddressed
@@ -15,6 +15,8 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
 from services.refusals import Refusal, told
+from services.replaying import arrived_first
+from services.tagged import Headers
 from services.tracing.context import Trace, carried
 from services.vault.sealing import Original, Seal
 from services.vault.signing import Unverifiable
@@ -36,8 +38,12 @@ def dead_letter(
     cause: Unprocessable,
     seal: Seal,
     now: datetime,
+    taken: datetime | None = None,
 ) -> DeadLetter:
-    """The dead letter of a message, with the reason in a word and in words; sealed with its place."""
+    """The dead letter of a message, with the reason in a word and in words; sealed with its place.
+
+    `taken` is when the message arrived, where it has to be known once it is replayed.
+    """
     match cause:
         case Undecodable() | MalformedEvent() | Untaggable():
             reason, detail = told(cause)
@@ -62,7 +68,10 @@ def dead_letter(
         sealed=b"",
     )
     original = Original(
-        key=as_bytes(message.key()), value=as_bytes(message.value()), headers=_readable(message)
+        key=as_bytes(message.key()),
+        value=as_bytes(message.value()),
+        headers=_readable(message),
+        arrived=taken,
     )
     return letter.holding(seal.seal(original, letter.place))
 
@@ -70,6 +79,28 @@ def dead_letter(
 def arrival(message: Message, now: datetime) -> datetime:
     """When a message arrived: at its Kafka timestamp, which a publisher may set, but not after now."""
     return min(_timestamp(message) or now, now)
+
+
+def is_dated(message: Message) -> bool:
+    """Whether its timestamp is the broker's own word, which no publisher can write."""
+    return message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME and _timestamp(message) is not None
+
+
+def taken(message: Message, headers: Headers, read: datetime, seal: Seal) -> datetime:
+    """When a message arrived, by nobody's claim: by the broker's word, or else when it was `read`.
+
+    One that was replayed from the dead letters arrived when it first did.
+    """
+    stamp = _timestamp(message)
+    at = stamp if stamp and is_dated(message) else read
+    first = arrived_first(
+        str(message.topic()),
+        as_bytes(message.key()),
+        as_bytes(message.value()),
+        headers,
+        seal,
+    )
+    return at if first is None else min(first, at)
 
 
 def headers(message: Message) -> list[tuple[str, bytes | None]]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.messages import arrival, as_bytes, dead_letter, headers
+from consumers.messages import arrival, as_bytes, dead_letter, headers, is_dated, taken
 from schemas.catalogue import DEAD_LETTERS, TAGGED, event_type_of
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
@@ -28,7 +28,7 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.glimpses import Glimpse
 from services.policy.tagging import Untaggable
-from services.tagged import LARGEST, Passed, Place
+from services.tagged import LARGEST, Headers, Passed, Place
 from services.tags import Tags
 from services.tracing.context import Trace, carried
 from services.tracing.spans import NO_SPANS, Spans
@@ -60,11 +60,13 @@ class Tagger:
     ledger: Ledger
     observer: Observer
     now: Callable[[], datetime]
+    read: Callable[[], datetime] | None = None
+    """The database's clock, by which is told when a message came that no broker dates; else `now`."""
     spans: Spans = NO_SPANS
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
-        now = self.now()
+        now, read = self.now(), self._read_at(messages)
         tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
         traced: list[tuple[Trace, Passed]] = []
@@ -73,13 +75,16 @@ class Tagger:
             place = Place(
                 str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             )
+            found: Headers = []
             try:
                 found = headers(message)
+                at = taken(message, found, read, self.seal)
                 passed = self.tags.of(
-                    place, found, as_bytes(message.value()), arrival(message, now)
+                    place, found, as_bytes(message.value()), arrival(message, now), at
                 )
             except (Undecodable, MalformedEvent, Untaggable) as cause:
-                parked.append(dead_letter(ROLE, message, cause, self.seal, now))
+                at = taken(message, found, read, self.seal)
+                parked.append(dead_letter(ROLE, message, cause, self.seal, now, at))
             else:
                 if (trace := carried(found)) is None:
                     forwarded.append((passed.key, passed.value))
@@ -101,6 +106,12 @@ class Tagger:
             self.observer.tagged(event_type, rules, events, now)
         for letter in parked:
             self.observer.parked(letter)
+
+    def _read_at(self, messages: Sequence[Message]) -> datetime:
+        """When these were read."""
+        if all(map(is_dated, messages)):
+            return self.now()  # the broker has dated them all
+        return (self.read or self.now)()
 
     def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""

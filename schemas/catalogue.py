@@ -6,6 +6,7 @@ whole segments: a topic's segments must be much shorter than its retention.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,11 +72,18 @@ class Topic:
     retention_ms: int | None
     """How long the log keeps a message, in milliseconds; None is for ever."""
     cleanup: Literal["delete", "compact"] = "delete"
+    dated_by_broker: bool = False
+    """Whether a message's timestamp must be when the broker took it, and not what its sender says."""
 
     @property
     def segment_ms(self) -> int:
         """How long a segment is written to: it must be closed long before its first message is to go."""
         return (self.retention_ms or 7 * _DAY_MS) // 7
+
+    @property
+    def timestamps(self) -> Mapping[str, str]:
+        """The setting that says whose timestamps its messages have, by Kafka's name, if that matters."""
+        return {"message.timestamp.type": "LogAppendTime"} if self.dated_by_broker else {}
 
 
 def business_topic(event_type: str) -> Topic:
@@ -86,6 +94,7 @@ def business_topic(event_type: str) -> Topic:
         key="the data subject, as kind:id",
         partitions=6,
         retention_ms=7 * _DAY_MS,
+        dated_by_broker=True,
     )
 
 

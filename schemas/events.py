@@ -14,6 +14,7 @@ from schemas.errors import MalformedEvent
 
 __all__ = [
     "CONTENT_TYPE",
+    "RESERVED",
     "CloudEvent",
     "MalformedEvent",
     "content_hash",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 CONTENT_TYPE = b"application/avro"
+RESERVED = "live-history/"
+"""How the names begin under which Termijn itself holds events back; no import may be called so."""
 _SPECVERSION = "1.0"
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,6})\d*)?"
@@ -178,13 +181,17 @@ _JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":
 
 def _event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> CloudEvent:
     imported = attributes.get("termijnbackfill") is not None
+    backfill = _attribute(attributes, "termijnbackfill") if imported else None
+    if backfill is not None and backfill.startswith(RESERVED):
+        why = f"begins with {RESERVED}, which is for what Termijn itself holds back"
+        raise MalformedEvent(key="termijnbackfill", why=why)
     return CloudEvent(
         id=_attribute(attributes, "id"),
         source=_attribute(attributes, "source"),
         type=_attribute(attributes, "type"),
         time=instant(_attribute(attributes, "time")),
         data=data,
-        backfill=_attribute(attributes, "termijnbackfill") if imported else None,
+        backfill=backfill,
         traceparent=_harmless(attributes, "traceparent"),
         tracestate=_harmless(attributes, "tracestate"),
     )

@@ -275,7 +275,12 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
         if role == tagger.ROLE:
             read = list(needed.business)
             work = Tagger(
-                tags=Tags(policy=policy, codec=codec, topics=needed.business),
+                tags=Tags(
+                    policy=policy,
+                    codec=codec,
+                    topics=needed.business,
+                    bound=settings.tagging.bound,
+                ),
                 codec=codec,
                 forwarder=Forwarder.on(bus),
                 sender=bus.sender(),
@@ -283,6 +288,7 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
                 ledger=ledger,
                 observer=observer,
                 now=now,
+                read=lambda: _database_now(ledger),
                 spans=spans,
             )
         elif role == recorder.ROLE:
@@ -326,6 +332,11 @@ def run_consumer(settings: Settings, role: str, stop: Event) -> None:
             batch=settings.kafka.batch,
             batch_seconds=settings.kafka.batch_seconds,
         ).run(stop)
+
+
+def _database_now(ledger: Ledger) -> datetime:
+    with ledger.transaction() as connection:
+        return database_now(connection)
 
 
 def run_deleter(settings: Settings, stop: Event) -> None:

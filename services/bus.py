@@ -190,6 +190,7 @@ class Bus:
                     "retention.ms": str(topic.retention_ms or -1),
                     "segment.ms": str(topic.segment_ms),
                     "cleanup.policy": topic.cleanup,
+                    **topic.timestamps,
                 },
             )
             for topic in self.missing(topics)

@@ -244,6 +244,12 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("reach",),
     ),
     Metric(
+        name="termijn_history_held_back",
+        kind="gauge",
+        meaning="Records and clocks that live events with an old time brought, until released, by type.",
+        labels=("type",),
+    ),
+    Metric(
         name="termijn_deleter_blind",
         kind="gauge",
         meaning="Partitions not recorded up to their end: above 0 nothing that destroys leaves.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
 from services.evidence.rechecking import Rechecked
 from services.forgetting.looking import KINDS
+from services.history import type_of
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Gap
 from services.ledger.recording import Recorded
@@ -233,6 +235,11 @@ class Observer:
             "termijn_dead_letters_parked", {(k,): v for k, v in status.dead_letters.items()}
         )
         metrics.replace("termijn_blind_spots", {(k,): v for k, v in status.kept_back.items()})
+        held: Counter[tuple[str]] = Counter()
+        for one in status.backfills:
+            if one.is_history:
+                held[type_of(one.backfill),] += one.records + one.clocks
+        metrics.replace("termijn_history_held_back", held)
         metrics.replace(
             "termijn_clocks_open_too_long", {(k,): v for k, v in status.open_too_long.items()}
         )

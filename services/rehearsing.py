@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from schemas.versions import Schemas
 from services.eventfile import read_lines
 from services.fields.encrypting import FieldEncryption, NobodyHolds, check
 from services.fields.places import NotText
+from services.history import BOUND
 from services.ledger.arriving import Arrivals
 from services.ledger.keys import event_id
 from services.ledger.plans import Plan, Plans
@@ -59,6 +60,8 @@ class Rehearsed:
     event: CloudEvent | None = None
     """Nothing where the line is no event."""
     subject: str | None = None
+    held_back: str | None = None
+    """The import, or the group of live history, that would hold it back until it is released."""
     holdings: tuple[Mapping[str, Any], ...] = ()
     """As the tagger passes them on, each with its `subject`."""
 
@@ -81,8 +84,12 @@ class _Refused(Exception):
 class Rehearsal:
     """Judges events under one policy."""
 
-    def __init__(self, policy: Policy, schemas: Schemas, now: datetime) -> None:
+    def __init__(
+        self, policy: Policy, schemas: Schemas, now: datetime, bound: timedelta = BOUND
+    ) -> None:
         """Put the parts together; `now` is when the events would arrive, UTC.
+
+        What is older by more than `bound` would be held back.
 
         Raises:
             Unencryptable: the policy encrypts a field that cannot be.
@@ -91,7 +98,7 @@ class Rehearsal:
         self._policy = policy
         self._now = now
         self._codec = Codec(schemas)
-        self._tags = Tags(policy=policy, codec=self._codec, topics=topics)
+        self._tags = Tags(policy=policy, codec=self._codec, topics=topics, bound=bound)
         self._arrivals = Arrivals(plans=Plans(policy=policy), codec=self._codec)
         self._encryption: FieldEncryption | None = None
         if any(event.encrypted for event in policy.events.values()):
@@ -175,6 +182,7 @@ class Rehearsal:
             outcome="recorded" if first == line else "duplicate",
             event=event,
             subject=plan.subject,
+            held_back=event.backfill or plan.history,
             holdings=tuple(
                 {"subject": record["subject"], **holding}
                 for record in records

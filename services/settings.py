@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ OF_SECURITY = (
 )
 """What is given in vain to brokers that are reached in the clear."""
 _DATA = Path(".termijn")
+_LIFETIME = 100 * 365.25 * 86_400
+"""Seconds in a hundred years."""
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
@@ -79,6 +82,13 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise ValueError("is no length of time")
+    return value
+
+
+def _bound(text: str) -> float:
+    value = _some_seconds(text)
+    if value > _LIFETIME:
+        raise ValueError("is more than a hundred years")
     return value
 
 
@@ -222,6 +232,23 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tagging:
+    """What is believed of an event."""
+
+    history_seconds: float = _setting(
+        "TERMIJN_HISTORY_SECONDS",
+        604_800.0,
+        "A live event that is older than its arrival by more is held back until it is released.",
+        _bound,
+    )
+
+    @property
+    def bound(self) -> timedelta:
+        """The same as a length of time."""
+        return timedelta(seconds=self.history_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deleting:
     """How the deleter works."""
 
@@ -356,6 +383,7 @@ class Settings:
 
     kafka: Kafka
     storage: Storage
+    tagging: Tagging
     deleting: Deleting
     answering: Answering
     signing: Signing
@@ -402,6 +430,7 @@ class Shown:
 GROUPS: Mapping[str, type[Any]] = {
     "kafka": Kafka,
     "storage": Storage,
+    "tagging": Tagging,
     "deleting": Deleting,
     "answering": Answering,
     "signing": Signing,

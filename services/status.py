@@ -68,6 +68,7 @@ class Status:
     gaps: Sequence[Gap]
     stops: Sequence[Stop]
     backfills: Sequence[backfills.Waiting]
+    """Imports, and live events with an old time, that wait for their release."""
     open_too_long: Mapping[str, int]
     """Clocks that no event has stopped within their `max_open`, by kind."""
 

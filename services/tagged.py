@@ -63,8 +63,8 @@ class Passing:
     policy: Policy
     codec: Codec
 
-    def passed(self, event: CloudEvent, place: Place) -> Passed:
-        """The tagged event of the event that stands there.
+    def passed(self, event: CloudEvent, place: Place, history: str | None = None) -> Passed:
+        """The tagged event of the event that stands there; `history` is the group it is held in.
 
         Raises:
             MalformedEvent: it is too large.
@@ -74,7 +74,7 @@ class Passing:
         unsaid = Unsaid(
             time=event.time, content_hash=content_hash(event), deciding=deciding_json(tagged)
         )
-        value = self.value(event, place, tagged, unsaid, self.view(event.time))
+        value = self.value(event, place, tagged, unsaid, self.view(event.time), history)
         encoded = self.codec.encode(TAGGED, value, own=True)
         if len(encoded) > LARGEST:  # of very many subjects; what is informative can be left out
             encoded = self.codec.encode(TAGGED, {**value, "records": []}, own=True)
@@ -90,7 +90,13 @@ class Passing:
         return lambda holding: window(holding, time, EVENT_ALONE, self.policy)
 
     def value(
-        self, event: CloudEvent, place: Place, tagged: Tagged, unsaid: Unsaid, view: View
+        self,
+        event: CloudEvent,
+        place: Place,
+        tagged: Tagged,
+        unsaid: Unsaid,
+        view: View,
+        history: str | None,
     ) -> dict[str, Any]:
         """The tagged event as a value of its schema."""
         return {
@@ -105,6 +111,7 @@ class Passing:
             "policy": self.policy.policy,
             "policy_version": self.policy.version,
             "backfill": event.backfill,
+            "history": history,
             "deciding": unsaid.deciding,
             "records": self._records(tagged, view),
             "moves": [

@@ -17,6 +17,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.events import CloudEvent, from_headers, hash_of
 from services import templates
+from services.history import BOUND, group
 from services.policy.model import Policy
 from services.policy.sources import admits, check_source
 from services.policy.tagging import EARLIEST, LATEST, Holding, Untaggable, tag
@@ -48,10 +49,21 @@ class Tags:
     codec: Codec
     topics: Mapping[str, Topic]
     """The business topics by name; the event type is the topic's schema."""
+    bound: timedelta = BOUND
+    """What is older than its arrival by more than this is history."""
     _plans: dict[str, _Plan] = field(default_factory=dict, init=False)
 
-    def of(self, place: Place, headers: Headers, body: bytes | None, arrived: datetime) -> Passed:
+    def of(
+        self,
+        place: Place,
+        headers: Headers,
+        body: bytes | None,
+        arrived: datetime,
+        taken: datetime | None = None,
+    ) -> Passed:
         """The tagged event of a message that arrived at an instant, UTC.
+
+        A publisher may have a say in `arrived`, but not in `taken`, by which it is told what is history.
 
         Raises:
             Undecodable: its body is no value of its topic's schema.
@@ -61,7 +73,8 @@ class Tags:
         topic = self.topics[place.topic]
         data = self.codec.decode(topic, body)
         plan = self._plans.get(place.topic) or self._plan(topic)
-        usual = plan.usual(headers, data, arrived)
+        taken = taken or arrived
+        usual = plan.usual(headers, data, arrived, taken, self.bound)
         if usual is not None and (known := plan.templates.get(usual.key)) is not None:
             return plan.filled(known, usual, place, data)
         event = from_headers(headers, data)
@@ -71,9 +84,10 @@ class Tags:
         if event.time > arrived + _AHEAD:
             why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
             raise Untaggable("impossible-time", "time", why)
-        passed = plan.passing.passed(event, place)
+        history = group(event.type, event.time, taken, self.bound)
+        passed = plan.passing.passed(event, place, history)
         if usual is not None and usual.key not in plan.templates:
-            plan.learn(usual, event, place, passed)
+            plan.learn(usual, event, place, passed, history)
         return passed
 
     def _plan(self, topic: Topic) -> _Plan:
@@ -100,7 +114,14 @@ class _Plan:
         self._book_year = next((one for one in rules if one.anchor.kind == "book-year"), None)
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
 
-    def usual(self, headers: Headers, data: Mapping[str, Any], arrived: datetime) -> Usual | None:
+    def usual(
+        self,
+        headers: Headers,
+        data: Mapping[str, Any],
+        arrived: datetime,
+        taken: datetime,
+        bound: timedelta,
+    ) -> Usual | None:
         """The message, if there is nothing about it that only the plain way could judge."""
         given = dict(headers)
         id, source, at = given.get("ce_id"), given.get("ce_source"), given.get("ce_time")
@@ -125,7 +146,8 @@ class _Plan:
             return None
         shape, values = found
         year = self._year(time) if self._book_year else None
-        key = (shape, given.get("ce_termijnbackfill"), year)
+        history = group(self._type, time, taken, bound)
+        key = (shape, given.get("ce_termijnbackfill"), year, history)
         return Usual(source, id, written, time, key, values)
 
     def filled(self, known: _Known, usual: Usual, place: Place, data: Mapping[str, Any]) -> Passed:
@@ -142,15 +164,17 @@ class _Plan:
         )
         return Passed(self._type, key, value, known.rules)
 
-    def learn(self, usual: Usual, event: CloudEvent, place: Place, passed: Passed) -> None:
+    def learn(
+        self, usual: Usual, event: CloudEvent, place: Place, passed: Passed, history: str | None
+    ) -> None:
         """Keep the template of a shape, if it gives for this event what the plain way gave."""
         if len(self.templates) >= _MOST_TEMPLATES:
             self.templates.clear()
-        known = self._made(event, place.topic)
+        known = self._made(event, place.topic, history)
         fits = self.filled(known, usual, place, event.data) == passed
         self.templates[usual.key] = known if fits else None
 
-    def _made(self, event: CloudEvent, topic: str) -> _Known:
+    def _made(self, event: CloudEvent, topic: str, history: str | None) -> _Known:
         """The template of an event's shape: its tagged event with stand-ins for what will differ."""
         assert self._shapes is not None
         stood = replace(
@@ -177,7 +201,7 @@ class _Plan:
                 fixed[like] = holding, _stood_in(plain(holding), free)
             return fixed[like][1]
 
-        value = self.passing.value(stood, place, tagged, unsaid, view)
+        value = self.passing.value(stood, place, tagged, unsaid, view, history)
         template = Template(
             self.passing.codec.encode(TAGGED, value, own=True),
             key=tagged.key,

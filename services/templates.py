@@ -161,8 +161,8 @@ def string(text: bytes) -> bytes:
 
 
 def long(number: int) -> bytes:
-    """Avro's long, or int, of a number that is not negative: twice it, seven bits at a time."""
-    left = number << 1
+    """Avro's long, or int, of a number: zigzag, then seven bits at a time."""
+    left = number << 1 if number >= 0 else ~(number << 1)
     groups = b""
     while left > 0x3FFF:
         groups += _PAIRS[left & 0x3FFF]
@@ -213,7 +213,7 @@ class Usual(NamedTuple):
     """Its time, as its header has it and its content hash wants it."""
     time: datetime
     key: object
-    """Its shape, its import, and the end of its book year where that decides something."""
+    """Its shape, its import, the end of its book year where that decides something, and its group."""
     values: Sequence[str]
 
 

@@ -15,10 +15,12 @@ from services.cli.forms import as_text, instant, show
 from services.eventfile import read_tagged
 from services.explaining import Explained
 from services.explaining import explain as explain_events
+from services.history import in_words
 from services.ledger import schema
 from services.ledger.database import open_ledger
 from services.policy.loader import load
 from services.policy.model import Policy
+from services.settings import Settings
 from services.simulation import Issued
 from services.simulation import simulate as simulate_events
 
@@ -46,11 +48,13 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     The file is all that is known; the order of its lines makes no difference. Only the deciding fields
     of an event are needed.
     """
-    the_policy = load(policy or settings.load().storage.policy)
+    the_settings = settings.load()
+    the_policy = load(policy or the_settings.storage.policy)
     tagged = [one for _, one in read_tagged(events, the_policy)]
     rows = (_holding(one, the_policy) for one in explain_events(tagged, the_policy, now))
     columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
     show(rows, as_json=as_json, title="Holdings", columns=columns)
+    _say_what_is_held_back(the_settings, as_json=as_json)
 
 
 @click.command()
@@ -64,7 +68,8 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
     Events become known at their own time; every system acknowledges at once. The order of the lines
     makes no difference. Only the deciding fields of an event are needed.
     """
-    the_policy = load(policy or settings.load().storage.policy)
+    the_settings = settings.load()
+    the_policy = load(policy or the_settings.storage.policy)
     tagged = read_tagged(events, the_policy)
     columns = ("issued_at", "system", "subject", "action", "records", "rules", "erase_by", "reason")
 
@@ -75,6 +80,18 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
                 yield _command(one)
 
     show(rows(), as_json=as_json, title="Commands", columns=columns)
+    _say_what_is_held_back(the_settings, as_json=as_json)
+
+
+def _say_what_is_held_back(the_settings: Settings, *, as_json: bool) -> None:
+    """A file tells no arrivals, so that nothing of it is history here."""
+    if not as_json:
+        bound = in_words(the_settings.tagging.bound)
+        click.echo(
+            f"in production, live events older than their arrival by more than {bound} are held back"
+            " until `termijn release`",
+            err=True,
+        )
 
 
 def _holding(one: Explained, policy: Policy) -> dict[str, Any]:

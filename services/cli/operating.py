@@ -32,6 +32,7 @@ from services.ledger.operators import note
 from services.ledger.states import OUTSTANDING, State
 from services.metrics import PORTS
 from services.policy.model import Policy
+from services.replaying import headers_again
 from services.status import look
 
 T = TypeVar("T")
@@ -96,7 +97,11 @@ def status(as_json: bool) -> None:
             {"what": f"{stop.state} since {as_text(stop.at)}", "which": stop.scope, "value": who}
         )
     for one in seen.backfills:
-        rows.append({"what": "backfill waits", "which": one.backfill, "value": one.records})
+        if one.is_history:
+            held = one.records + one.clocks  # most ends of clocks make no record
+            rows.append({"what": "history waits", "which": one.backfill, "value": held})
+        else:
+            rows.append({"what": "backfill waits", "which": one.backfill, "value": one.records})
     for clock, count in sorted(seen.open_too_long.items()):
         if count:
             rows.append({"what": "clocks open too long", "which": clock, "value": count})
@@ -314,7 +319,7 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
 @_OPERATOR
 @click.option("--reason", default="replayed", help="Why; it stays on record.")
 def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> None:
-    """Put the originals back on their topics, as they came."""
+    """Put the originals back on their topics, as they came; they count as arrived when they first did."""
     _ids_or_all(ids, all_)
     with _opened() as opened:
         the_ledger, seal, sender = opened.ledger(), opened.seal(), opened.bus().sender()
@@ -325,10 +330,12 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
             messages = []
             for letter in letters:
                 original = seal.open(letter.sealed, letter.place, letter.key_id)
-                headers = [(name, value or b"") for name, value in original.headers]
                 messages.append(
                     OutMessage(
-                        topic=letter.topic, key=original.key, value=original.value, headers=headers
+                        topic=letter.topic,
+                        key=original.key,
+                        value=original.value,
+                        headers=headers_again(letter, original, seal),
                     )
                 )
                 dead_letters.settle(

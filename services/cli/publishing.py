@@ -19,6 +19,7 @@ from services.bus_topics import Partition
 from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
 from services.deleter.sight import BusSight
+from services.history import is_group
 from services.ledger.blindness import parked_on
 from services.ledger.database import Ledger
 from services.publishing import Publisher
@@ -60,14 +61,17 @@ def publish(
 ) -> None:
     """Publish the events of a file: CloudEvents 1.0 in structured mode, one JSON object a line.
 
-    The whole file is checked first; nothing is sent if a line of it cannot be. Fields that the policy
-    names go out encrypted, each under the keys of its record.
+    Events older than TERMIJN_HISTORY_SECONDS are held back until somebody releases them, also without
+    --backfill. The whole file is checked first; nothing is sent if a line of it cannot be. Fields that
+    the policy names go out encrypted, each under the keys of its record.
 
     With --dry-run the code of the tagger judges each line, and it fails if one would not be recorded:
     a check of the contract for a publisher's own tests.
     """
     if name and not backfill:
         raise click.UsageError("--name goes with --backfill")
+    if name and is_group(name):
+        raise click.UsageError("--name: what begins so is for what Termijn itself holds back")
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
     if wait and dry_run:
@@ -86,7 +90,8 @@ def publish(
 
 def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
-    rehearsal = Rehearsal(opened.policy(), schemas, bootstrap.now())
+    bound = opened.settings.tagging.bound
+    rehearsal = Rehearsal(opened.policy(), schemas, bootstrap.now(), bound)
     failed: list[str] = []
     count = 0
 
@@ -99,7 +104,7 @@ def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool
             if as_json or not one.fails:
                 yield _as_json(one) if as_json else _shown(one)
 
-    columns = ("line", "event", "type", "subject", "outcome", "purposes")
+    columns = ("line", "event", "type", "subject", "outcome", "held_back", "purposes")
     show(rows(), as_json=as_json, title="What would be recorded", columns=columns)
     for line in failed:
         click.echo(line, err=True)
@@ -116,6 +121,7 @@ def _as_json(one: Rehearsed) -> dict[str, Any]:
         "type": event.type if event else None,
         "subject": one.subject,
         "outcome": one.outcome,
+        "held_back": one.held_back,
         "reason": one.reason or None,
         "key": one.key or None,
         "why": one.why or None,

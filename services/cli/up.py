@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event
 from time import monotonic
@@ -13,13 +14,15 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import Connection
 
 from services import bootstrap, settings
 from services.bootstrap import Root
 from services.embedded import EmbeddedBroker
-from services.ledger import schema
+from services.ledger import backfills, schema
 from services.ledger.database import Ledger, database_now
 from services.ledger.journal import send_again
+from services.ledger.operators import note
 from services.ledger.states import CARRIED_OUT, OUTSTANDING
 from services.policy.model import Policy
 from services.processes import ProcessTree
@@ -34,7 +37,11 @@ _PLAIN_SECONDS = 10.0
 _LATEST = 8
 _TRICKLE_SECONDS = 5.0
 _PATIENCE = timedelta(minutes=2)
+_GLANCE = timedelta(seconds=1)
 _SAMPLE_RETRY_SECONDS = "5"
+_SAMPLE = "sample-"
+"""How the imports are called that bring samples."""
+_WHO = "termijn up --sample"
 
 
 @click.command()
@@ -133,12 +140,28 @@ def _feed(opened: Root, ledger: Ledger, policy: Policy) -> Iterator[int]:
         started = look(connection, policy, database_now(connection)).events > 0
     if not started:
         yield from _published(publisher, policy, bootstrap.now(), companies=12)
+    waits = True  # what the last run did not come to release
     last = monotonic()
+    seen = bootstrap.sight(bus, ledger, bootstrap.topics(policy), _GLANCE)
     while True:
+        if waits and not seen.blind_spots():
+            ledger.write(_release)
+            waits = False
         if monotonic() - last >= _TRICKLE_SECONDS:
             yield from _published(publisher, policy, bootstrap.now(), companies=1)
-            last = monotonic()
+            waits, last = True, monotonic()
         yield 0
+
+
+def _release(connection: Connection) -> None:
+    """Let go the samples that are recorded: each is an import, since most of it is years old."""
+    now = database_now(connection)
+    for one in backfills.waiting(connection):
+        if one.backfill.startswith(_SAMPLE):
+            backfills.release(connection, one.backfill, _WHO, now)
+            note(
+                connection, "release", one.backfill, operator=_WHO, reason="it is a sample", now=now
+            )
 
 
 def _published(
@@ -146,7 +169,10 @@ def _published(
 ) -> Iterator[int]:
     seed = int(now.timestamp())
     events = sample_events(policy, now, seed=seed, companies=companies)
-    for taken in publisher.send(publisher.message(event) for event in events):
+    name = f"{_SAMPLE}{seed}"
+    for taken in publisher.send(
+        publisher.message(replace(event, backfill=name)) for event in events
+    ):
         yield len(taken)
 
 

@@ -56,6 +56,7 @@ def topic_document(topic: Topic) -> dict[str, Any]:
                 "retention.bytes": _FOR_EVER,
                 "segment.ms": topic.segment_ms,
                 "min.insync.replicas": IN_SYNC,
+                **topic.timestamps,
             },
         },
     }

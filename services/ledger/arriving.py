@@ -55,6 +55,7 @@ class Arrivals:
             partition=value["partition"],
             offset=value["offset"],
             backfill=value["backfill"],
+            history=value["history"],
         )
 
 

@@ -1,19 +1,23 @@
 """Backfills: years of history come in, and nothing is erased on the spot.
 
 What an import brought is recorded and held back: its records, and the clocks whose anchor it decided. The
-forecast says what would leave at once; a named operator releases it.
+forecast says what would leave at once; a named operator releases it. Live events that are too old
+(`services.history`) are held back likewise, in groups; but what they say of a person, and what starts a
+clock, counts at once: it can only protect, or is that person's own word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from schemas.errors import TermijnError
+from services import history
 from services.ledger import acts, tables
+from services.ledger.plans import Plan
 from services.ledger.rows import fetch, insert_missing
 
 
@@ -27,16 +31,60 @@ class NoSuchBackfill(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """An import that waits for its release."""
+    """An import, or a group of live history, that waits for its release."""
 
     backfill: str
     started_at: datetime
     records: int
     clocks: int
 
+    @property
+    def is_history(self) -> bool:
+        """Whether it is a group of live events that were too old, and no import."""
+        return history.is_group(self.backfill)
 
-def held(connection: Connection, backfills: Collection[str], now: datetime) -> set[str]:
-    """Those of the imports that are not released; one that is new is noted as begun."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """What holds the events of a batch back; nothing of these is released before the batch is recorded."""
+
+    imports: Set[str]
+    """Those of its imports that are not released."""
+    groups: Mapping[str, str]
+    """By the group that the tagger named: the one that is open for it."""
+
+    def of(self, plan: Plan) -> str | None:
+        """What holds back the records of an event, and the ends of clocks that it brings."""
+        return self.of_said(plan) or self.groups.get(plan.history or "")
+
+    def of_said(self, plan: Plan) -> str | None:
+        """What holds back what an event says of a person, and the starts of clocks: only an import."""
+        brought_by = plan.arrival.backfill
+        return brought_by if brought_by in self.imports else None
+
+
+def held_back(connection: Connection, plans: Sequence[Plan], now: datetime) -> HeldBack:
+    """What holds these events back; what begins with them is noted."""
+    names = {one.arrival.backfill for one in plans if one.arrival.backfill}
+    imports = _unreleased(connection, names, now)
+    old = {one.history for one in plans if one.history and one.arrival.backfill not in imports}
+    return HeldBack(imports=imports, groups=_open(connection, old, now))
+
+
+def _open(connection: Connection, groups: Set[str], now: datetime) -> Mapping[str, str]:
+    """By each group the one that takes its place now: what was released takes nothing in any more."""
+    found: dict[str, str] = {}
+    number = 1
+    while left := groups - found.keys():
+        named = {group: history.anew(group, number) for group in left}
+        unreleased = _unreleased(connection, named.values(), now)
+        found |= {group: name for group, name in named.items() if name in unreleased}
+        number += 1
+    return found
+
+
+def _unreleased(connection: Connection, backfills: Collection[str], now: datetime) -> set[str]:
+    """Those of the names that are not released; one that is new is noted as begun."""
     rows = [
         {"backfill": one, "started_at": now, "released_at": None, "operator": None}
         for one in sorted(backfills)
@@ -52,18 +100,20 @@ def held(connection: Connection, backfills: Collection[str], now: datetime) -> s
 
 
 def waiting(connection: Connection) -> list[Waiting]:
-    """The imports that wait for release, oldest first."""
+    """What waits for release, oldest first."""
+    records = _counts(connection, tables.record)
+    clocks = _counts(connection, tables.clock)
     query = (
         select(tables.backfill)
         .where(tables.backfill.c.released_at.is_(None))
-        .order_by(tables.backfill.c.started_at)
+        .order_by(tables.backfill.c.started_at, tables.backfill.c.backfill)
     )
     return [
         Waiting(
             backfill=row.backfill,
             started_at=row.started_at,
-            records=_count(connection, tables.record, tables.record.c.backfill == row.backfill),
-            clocks=_count(connection, tables.clock, tables.clock.c.backfill == row.backfill),
+            records=records.get(row.backfill, 0),
+            clocks=clocks.get(row.backfill, 0),
         )
         for row in connection.execute(query).all()
     ]
@@ -104,6 +154,8 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
     acts.release(connection, backfill, now)
 
 
-def _count(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:
-    query = select(func.count()).select_from(table).where(condition)
-    return int(connection.execute(query).scalar_one())
+def _counts(connection: Connection, table: Table) -> dict[str, int]:
+    """How many rows of a table each import holds back."""
+    column = table.c.backfill
+    query = select(column, func.count()).where(column.is_not(None)).group_by(column)
+    return {row[0]: row[1] for row in connection.execute(query)}

@@ -7,7 +7,7 @@ the others of that shape only fill theirs in. What has no shape is planned by it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -39,6 +39,9 @@ class Arrival:
     partition: int
     offset: int
     backfill: str | None = None
+    """The import that brings it."""
+    history: str | None = None
+    """The group of live history that it is of, by the tagger's word."""
 
     @property
     def data(self) -> Mapping[str, Value]:
@@ -76,10 +79,14 @@ class Plan(NamedTuple):
     moves: Sequence[PlannedMove]
     act: Act | None = None
 
-    def backfill(self, held: Set[str]) -> str | None:
-        """The import that brings it, if that is one of those held back."""
-        brought_by = self.arrival.backfill
-        return brought_by if brought_by in held else None
+    @property
+    def history(self) -> str | None:
+        """The group of live history that it is of, if there is anything of it to be held back.
+
+        What is said of a person, and the start of a clock, counts whatever its time.
+        """
+        makes_due = self.records or any(one.move == "end" for one in self.moves)
+        return self.arrival.history if makes_due else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from services.ledger import acts, backfills, clocks, journal, tables
+from services.ledger.backfills import HeldBack
 from services.ledger.keys import Named, clock_id, event_id, old_event_id
 from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
 from services.ledger.rows import fetch, insert_in_order
@@ -77,8 +78,7 @@ def record_plans(
 ) -> Recorded:
     """Record a batch of planned events inside the caller's transaction."""
     fresh, duplicates, conflicts = _sift(connection, plans)
-    imports = {one.arrival.backfill for one in fresh if one.arrival.backfill}
-    held = backfills.held(connection, imports, now)
+    held = backfills.held_back(connection, fresh, now)
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
     records = [_Record(planned, one) for one in fresh for planned in one.records]
@@ -101,7 +101,7 @@ def record_plans(
                 one.plan.event_id,
                 one.planned.subject,
                 _next_due(one, moved.clocks, looked_at, now),
-                one.plan.backfill(held),
+                held.of(one.plan),
             )
             for one in records
         ],
@@ -174,7 +174,7 @@ def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
     insert_in_order(connection, tables.event, _EVENT, rows)
 
 
-def _moves(fresh: Sequence[Plan], held: Set[str]) -> list[clocks.Move]:
+def _moves(fresh: Sequence[Plan], held: HeldBack) -> list[clocks.Move]:
     return [
         clocks.Move(
             clock=move.clock,
@@ -182,7 +182,7 @@ def _moves(fresh: Sequence[Plan], held: Set[str]) -> list[clocks.Move]:
             time=one.arrival.time,
             source=one.arrival.source,
             id=one.arrival.id,
-            backfill=one.backfill(held),
+            backfill=held.of(one) if move.move == "end" else held.of_said(one),
         )
         for one in fresh
         for move in one.moves
@@ -201,9 +201,9 @@ def _opened(records: Sequence[_Record]) -> list[tuple[Named, datetime]]:
     return list(opened.values())
 
 
-def _said(fresh: Sequence[Plan], held: Set[str]) -> list[acts.Said]:
+def _said(fresh: Sequence[Plan], held: HeldBack) -> list[acts.Said]:
     return [
-        acts.Said(event_id=one.event_id, act=one.act, backfill=one.backfill(held))
+        acts.Said(event_id=one.event_id, act=one.act, backfill=held.of_said(one))
         for one in fresh
         if one.act
     ]

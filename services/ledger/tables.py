@@ -127,6 +127,12 @@ clock = Table(
         sqlite_where=text("next_due IS NOT NULL AND backfill IS NULL"),
     ),
     Index(
+        "clock_backfill",
+        "backfill",
+        postgresql_where=text("backfill IS NOT NULL"),
+        sqlite_where=text("backfill IS NOT NULL"),
+    ),
+    Index(
         "clock_open",
         "clock",
         "opened_at",

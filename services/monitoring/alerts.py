@@ -51,6 +51,14 @@ def _promises(pace: Pace) -> list[Alert]:
             description="No event has ended them: what hangs on them is kept for ever.",
         ),
         Alert(
+            name="TermijnHistoryWaits",
+            expr="max by (type) (termijn_history_held_back) > 0",
+            lasts=pace.lasting(5 * MINUTE),
+            severity="warning",
+            summary="Live events of {{ $labels.type }} with an old time are held back",
+            description="Nothing of them is erased until a named operator has looked and releases them.",
+        ),
+        Alert(
             name="TermijnNothingTagged",
             expr="time() - max(termijn_last_tagged_timestamp_seconds)"
             f" > {pace.threshold(6 * HOUR)}",

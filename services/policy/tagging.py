@@ -17,7 +17,7 @@ from schemas.errors import TermijnError
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
 from services.policy.standing import Act
 
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""
 LATEST = datetime(9900, 1, 1, tzinfo=UTC)
 """No event is later: its windows could not be computed."""

@@ -20,8 +20,9 @@ SETTINGS = (
     "segment.ms",
     "delete.retention.ms",
     "max.compaction.lag.ms",
+    "message.timestamp.type",
 )
-"""What decides how long a record lives, as Kafka calls it."""
+"""What decides how long a record lives, and who says when it came, as Kafka calls it."""
 LOOKS_MS = 6 * 60 * 1000
 """The broker looks every five minutes, and removes the files a minute later (its own defaults)."""
 MONTH_MS = 28 * 24 * 60 * 60 * 1000
@@ -103,6 +104,7 @@ def wanted(promise: Promise) -> dict[str, str]:
         "retention.ms": str(_FOR_EVER if retention is None else retention),
         "retention.bytes": str(_FOR_EVER),
         "segment.ms": str(segment),
+        **topic.timestamps,
     }
 
 
@@ -146,6 +148,9 @@ def _findings(
         yield "is kept shorter than its term: what is not read yet would be lost", times
     if found.number("retention.bytes") != _FOR_EVER:
         yield "is cut by size: what is not read yet would be lost", ("retention.bytes",)
+    dated = promise.topic.timestamps
+    if any(found.settings.get(name) != value for name, value in dated.items()):
+        yield "its senders say when a message came: an old event passes for a new one", tuple(dated)
 
 
 def _remarks(promise: Promise, found: Found, life: int | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -48,6 +49,8 @@ class Original:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    arrived: datetime | None = None
+    """When it did, UTC; where that decides something."""
 
 
 class Seal:
@@ -63,6 +66,7 @@ class Seal:
             "key": _text(original.key),
             "value": _text(original.value),
             "headers": [[name, _text(value)] for name, value in original.headers],
+            "arrived": original.arrived.isoformat() if original.arrived else None,
         }
         return self.wrap(json.dumps(content).encode(), place)
 
@@ -76,10 +80,12 @@ class Seal:
             content = json.loads(self.unwrap(sealed, place, key_id))
         except ValueError as cause:
             raise Unopenable(key_id) from cause
+        arrived = content.get("arrived")  # what was sealed before it was noted has none
         return Original(
             key=_bytes(content["key"]),
             value=_bytes(content["value"]),
             headers=[(name, _bytes(value)) for name, value in content["headers"]],
+            arrived=datetime.fromisoformat(arrived) if arrived else None,
         )
 
     def wrap(self, secret: bytes, place: str) -> bytes:

@@ -108,7 +108,13 @@ def once_each(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent,
     return list(found.values())
 
 
-def arrival(one: Mapping[str, Any], policy: Policy, backfill: str | None = None) -> Arrival:
+def arrival(
+    one: Mapping[str, Any],
+    policy: Policy,
+    backfill: str | None = None,
+    *,
+    history: str | None = None,
+) -> Arrival:
     """The event as the recorder takes it off the bus."""
     cloud_event = parsed(one)
     return Arrival(
@@ -122,4 +128,5 @@ def arrival(one: Mapping[str, Any], policy: Policy, backfill: str | None = None)
         partition=0,
         offset=0,
         backfill=backfill,
+        history=history,
     )

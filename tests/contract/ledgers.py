@@ -51,10 +51,15 @@ def instant(written: str) -> datetime:
 
 
 def take(
-    ledger: Ledger, events: Iterable[Event], now: datetime | str, backfill: str | None = None
+    ledger: Ledger,
+    events: Iterable[Event],
+    now: datetime | str,
+    backfill: str | None = None,
+    *,
+    history: str | None = None,
 ) -> Recorded:
-    """Record one batch."""
-    arrivals = [arrival(one, POLICY, backfill) for one in events]
+    """Record one batch; with `history` the tagger said of all of it that it is too old to be live."""
+    arrivals = [arrival(one, POLICY, backfill, history=history) for one in events]
     at = instant(now) if isinstance(now, str) else now
     return ledger.write(lambda connection: record(connection, arrivals, POLICY, at))
 

@@ -38,6 +38,7 @@ class Running:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         """Where a role serves its metrics, if a test has to know."""
+        self._imports = 0
         self.own: dict[str, Mapping[str, str]] = {}
         """What a process gets in its environment besides, by its name; a command is `run`."""
 
@@ -59,6 +60,13 @@ class Running:
             timeout=300,
             check=False,
         )
+
+    def history(self, file: Path) -> subprocess.CompletedProcess[str]:
+        """Publish the events of a file as an import, have them recorded, and let them go."""
+        self._imports += 1
+        name = f"import-{self._imports}"
+        done = self.run("publish", "--backfill", "--name", name, str(file))
+        return done if done.returncode else self.run("release", name)
 
     def told(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command says with --json."""

@@ -57,9 +57,7 @@ def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
         (letters / f"{name}.txt").write_text(f"CANARY {name}", "utf-8")
     running.start("agent", options=("--config", path))
     events = [order("O1", "2020-03-15T13:00:00Z"), order("O2", "2026-03-15T13:00:00Z")]
-    done = running.run(
-        "publish", "--wait", str(write_events(running.directory / "orders.jsonl", events))
-    )
+    done = running.history(write_events(running.directory / "orders.jsonl", events))
     assert done.returncode == 0, done.stderr
     running.until(
         "the erasure is proven",

@@ -196,7 +196,9 @@ def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
 
 
 def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
-    """A paused tagger lags and blinds the deleter; a paused deleter leaves unclaimed what is due."""
+    """A paused tagger lags and blinds the deleter; an order of 2022 comes live, and waits until it is
+    released; a paused deleter leaves unclaimed what is due.
+    """
     running = watched.running
     assert running.run("pause", "tagger", "--reason", "a look at it").returncode == 0
     watched.sees(("TermijnStopped", {}))
@@ -204,6 +206,12 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
     watched.sees(("TermijnLag", {"role": "tagger"}), ("TermijnDeleterBlind", {}))
     assert running.run("pause", "deleter", "--reason", "a look at it").returncode == 0
     watched.mend("TermijnLag", ROLE="tagger", TEXT="looked at")
+    old = ("TermijnHistoryWaits", {"type": "orders.order-placed"})
+    watched.sees(old)
+    groups = {one["which"] for one in running.told("status") if one["what"] == "history waits"}
+    [group] = [one for one in groups if one.endswith("/orders.order-placed")]
+    watched.mend("TermijnHistoryWaits", GROUP=group, TEXT="looked at")
+    watched.sees_cleared(old)
     watched.sees(("TermijnDueUnclaimed", {}))
     watched.mend("TermijnDueUnclaimed", TEXT="looked at")
     watched.sees(("TermijnPunctualityBurnsFast", {}), ("TermijnPunctualityBurnsSlowly", {}))

@@ -30,9 +30,7 @@ def said(id: str, what: str, time: str, **data: Any) -> Event:
 
 
 def published(running: Running, name: str, *events: Event) -> None:
-    done = running.run(
-        "publish", "--wait", str(write_events(running.directory / f"{name}.jsonl", list(events)))
-    )
+    done = running.history(write_events(running.directory / f"{name}.jsonl", list(events)))
     assert done.returncode == 0, done.stderr
 
 

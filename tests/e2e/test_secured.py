@@ -145,6 +145,9 @@ def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: S
     )
     done = secured.run("publish", str(write_events(secured.directory / "e.jsonl", [order])))
     assert done.returncode == 0, done.stderr
+    secured.until("it waits, since it is old", lambda: secured.count("backfill") == 1)
+    [(group,)] = secured.query("SELECT backfill FROM backfill")
+    assert secured.run("release", group).returncode == 0
     secured.until(
         "the erasure is proven, and watched",
         lambda: (

@@ -119,7 +119,7 @@ def published(running: Running) -> None:
         order("O2", time=YOUNG, placed_through=SEEN),
     ]
     file = write_events(running.directory / "orders.jsonl", map(structured, events))
-    done = running.run("publish", "--wait", str(file))
+    done = running.history(file)
     assert done.returncode == 0, done.stderr
 
 

@@ -88,7 +88,7 @@ def test_an_event_and_a_command_can_be_followed(
     running.start("agent", options=("--config", str(path)))
     event = {**order(CANARY, "2020-03-15T13:00:00Z"), "traceparent": PARENT}
     file = write_events(running.directory / "orders.jsonl", [event])
-    done = running.run("publish", "--wait", str(file))
+    done = running.history(file)
     assert done.returncode == 0, done.stderr
     running.until(
         "the erasure is proven",

@@ -65,11 +65,11 @@ class Watched:
         self.running.start("agent", options=("--config", str(path)))
 
     def publish(self, *events: Mapping[str, Any], wait: bool = True) -> None:
-        """Publish events, and wait until they are recorded unless told not to."""
+        """Publish events as history, recorded and released; or live, and wait for nothing."""
         self._published += 1
         path = self.running.directory / f"{self._published}.jsonl"
-        options = ["--wait"] if wait else []
-        done = self.running.run("publish", *options, str(write_events(path, events)))
+        file = write_events(path, events)
+        done = self.running.history(file) if wait else self.running.run("publish", str(file))
         assert done.returncode == 0, done.stderr
 
     def fires(self, name: str, **labels: str) -> bool:

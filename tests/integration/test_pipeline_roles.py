@@ -32,6 +32,7 @@ from services.ledger.recording import Recorded
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
 from services.tags import Tags
+from services.topics.brokers import Brokers
 from services.vault.remains import Remains
 from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
@@ -96,6 +97,7 @@ class Stage:
             ledger=ledger or self.ledger,
             observer=self.noted,
             now=clock,
+            read=now,
         )
         read = [f"{one}.v1" for one in READ]
         with running(
@@ -150,6 +152,14 @@ class Stage:
         """The ids of the events in the ledger."""
         with self.ledger.transaction() as connection:
             return sorted(connection.execute(select(tables.event.c.id)).scalars())
+
+    def groups(self) -> list[str | None]:
+        """What holds back the record of each event, by the event's id."""
+        query = select(tables.record.c.backfill).join(
+            tables.event, tables.event.c.event_id == tables.record.c.event_id
+        )
+        with self.ledger.transaction() as connection:
+            return list(connection.execute(query.order_by(tables.event.c.id)).scalars())
 
     def letters(self) -> Sequence[DeadLetter]:
         """What is parked."""
@@ -338,8 +348,8 @@ def _poisons() -> Mapping[str, tuple[OutMessage, str, str]]:
             "impossible-time",
             "is more than a day ahead of its arrival",
         ),
-        "a time before 2000": (
-            with_headers(event, ce_time=b"1999-12-31T23:59:59Z"),
+        "a time before 1900": (
+            with_headers(event, ce_time=b"1899-12-31T23:59:59Z"),
             "impossible-time",
             "cannot be true",
         ),
@@ -498,6 +508,61 @@ def test_a_message_whose_parking_fails_is_read_again(stage: Stage) -> None:
     assert refusing.tried == 3
     assert len(stage.letters()) == 1
     assert stage.events() == ["e1"]
+
+
+def today() -> str:
+    """The group of orders that arrive now."""
+    return f"live-history/{now():%Y-%m-%d}/{ORDERS}"
+
+
+@pytest.mark.parametrize("dated_by", ["LogAppendTime", "CreateTime"])
+def test_no_publisher_makes_an_old_event_one_of_its_time(stage: Stage, dated_by: str) -> None:
+    """It writes the timestamp of its message as it likes; an order of six days ago is live."""
+    topic = f"{ORDERS}.v1"
+    Brokers(admin=stage.bus.admin).change(topic, {"message.timestamp.type": dated_by})
+    producer = Producer({"bootstrap.servers": stage.kafka.bootstrap, "log_level": 0})
+    for id_, days in (("e1", 8), ("e2", 6), ("e3", 9_000)):
+        event = replace(order(id_), time=now() - timedelta(days=days))
+        sent = message(event)
+        written = int(event.time.timestamp() * 1000)
+        producer.produce(topic, sent.value, sent.key, headers=list(sent.headers), timestamp=written)
+    assert producer.flush(20) == 0
+    stage.pass_through()
+    assert stage.groups() == [today(), None, today()]
+
+
+def test_a_wrong_clock_of_the_tagger_lets_no_old_event_in(stage: Stage) -> None:
+    """By this machine's own clock it would be of today: the database's counts."""
+    stage.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
+    stage.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    assert stage.groups() == [today()]
+
+
+def test_what_is_tagged_again_after_a_crash_stays_held_back(stage: Stage) -> None:
+    """It is tagged and on the bus, and the tagger's position is not written."""
+
+    class Ending:
+        def write(self, _: object) -> None:
+            raise Crash
+
+    stage.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
+    with stage.tagging(ledger=cast(Ledger, Ending())) as tagger:
+        assert isinstance(tagger.end(), Crash)
+    stage.pass_through()
+    assert stage.groups() == [today()]
+    assert len(on_the_bus(stage.kafka, TAGGED.name)) == 2
+
+
+def test_no_import_is_called_as_live_history_is(stage: Stage) -> None:
+    """A publisher that names its own so is told."""
+    stage.send(
+        with_headers(order("e1"), ce_termijnbackfill=today().encode()),
+        with_headers(order("e2"), ce_termijnbackfill=b"live-history"),
+    )
+    stage.pass_through()
+    assert stage.events() == ["e2"]
+    [letter] = stage.letters()
+    assert (letter.reason, letter.detail.split(":")[0]) == ("malformed", "termijnbackfill")
 
 
 def replay(stage: Stage, tmp_path: Path, *arguments: str) -> str:

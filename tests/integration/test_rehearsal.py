@@ -51,12 +51,12 @@ def attributes() -> Iterator[dict[str, Any]]:
     yield good
     yield {**good, "data": {**good["data"], "page": "/other"}}  # the same identity
     for n, time in enumerate(
-        ("", "yesterday", "2024-02-30T13:00:00Z", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59Z")
+        ("", "yesterday", "2024-02-30T13:00:00Z", "1899-12-31T23:59:59Z", "9999-12-31T23:59:59Z")
     ):
         yield {**good, "id": f"time {n}", "time": time}
     yield {**good, "id": "ahead", "time": rfc3339(now() + timedelta(days=2))}
     yield {**good, "id": "nearly ahead", "time": rfc3339(now() + timedelta(hours=23))}
-    yield {**good, "id": "old", "time": "2000-01-01T00:00:00Z"}
+    yield {**good, "id": "old", "time": "1900-01-01T00:00:00Z"}
     yield {**good, "id": "a\tb"}
     yield {**good, "id": "y" * 2000}
     yield {**good, "id": "z", "specversion": "0.3"}

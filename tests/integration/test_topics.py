@@ -39,7 +39,10 @@ def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> Non
     before = told("check", "--json")
     rows = {row["topic"]: row for row in map(json.loads, before.stdout.splitlines())}
     assert before.exit_code == 1
-    assert rows[ORDERS]["findings"] == ["a record lives for ever, and D4 ends after 730.0 days"]
+    assert rows[ORDERS]["findings"] == [
+        "a record lives for ever, and D4 ends after 730.0 days",
+        "its senders say when a message came: an old event passes for a new one",
+    ]
     assert rows[ORDERS]["settings"]["segment.ms"] == str(7 * DAY)
     assert "consumer_name" in rows[ORDERS]["needs_encryption"]
     assert rows["retention.dead-letters.v1"]["findings"] == ["is not there"]
@@ -48,8 +51,12 @@ def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> Non
     assert orders(cluster).settings["retention.ms"] == "-1"
 
     done = told("apply")
-    assert f"{ORDERS} has retention.ms={7 * DAY}, segment.ms={DAY}" in done.stdout.splitlines()
+    assert (
+        f"{ORDERS} has retention.ms={7 * DAY}, segment.ms={DAY},"
+        " message.timestamp.type=LogAppendTime"
+    ) in done.stdout.splitlines()
     assert orders(cluster).settings["retention.ms"] == str(7 * DAY)
+    assert orders(cluster).settings["message.timestamp.type"] == "LogAppendTime"
     assert told("check").exit_code == 0
     assert told("check", "--strict").exit_code == 1
     assert told("apply").stdout == "nothing to do\n"

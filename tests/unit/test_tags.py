@@ -80,12 +80,17 @@ TIMES = st.one_of(
             "2026-03-29T01:30:00.000000Z",
             "2026-03-15T14:00:00+01:00",
             "2026-03-15T24:00:00Z",
-            "1999-12-31T23:59:59Z",
+            "1899-12-31T23:59:59Z",
+            "1900-01-01T00:00:00Z",
+            "1937-06-30T23:59:59Z",
+            "1970-01-01T00:00:00Z",
+            "2026-06-24T11:59:59.999999Z",
+            "2026-06-24T12:00:00Z",
             "2026-07-02T12:00:00Z",
             "2026-07-02T12:00:01Z",
         ]
     ),
-    st.datetimes(datetime(2000, 1, 1), datetime(2026, 7, 1)).map(lambda at: f"{at.isoformat()}Z"),
+    st.datetimes(datetime(1900, 1, 1), datetime(2026, 7, 1)).map(lambda at: f"{at.isoformat()}Z"),
 )
 
 
@@ -105,7 +110,9 @@ def plainly(type: str, headers: Headers, data: Mapping[str, Any], place: Place) 
     if event.time > NOW + timedelta(days=1):
         why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
         raise Untaggable("impossible-time", "time", why)
-    return Passing(policy=POLICY, codec=CODEC).passed(event, place)
+    old = event.time < datetime(2026, 6, 24, 12, tzinfo=UTC)
+    history = f"live-history/2026-07-01/{type}" if old else None
+    return Passing(policy=POLICY, codec=CODEC).passed(event, place, history)
 
 
 @given(
@@ -113,10 +120,18 @@ def plainly(type: str, headers: Headers, data: Mapping[str, Any], place: Place) 
     TIMES,
     st.sampled_from([b"e1", b"0c1f-\xc3\xa9", b"a b", b"", None]),
     st.sampled_from([b"/shop", b"urn:x%s"]),
-    st.sampled_from([None, b"B1", b"B 2", b"\x00"]),
+    st.sampled_from([None, b"B1", b"B 2", b"\x00", b"live-history/x"]),
     st.integers(0, 2**40),
 )
 @example(("orders.order-placed", {}), "2026-03-15T13:00:00Z", b"e1", b"/shop", None, 0)
+@example(
+    ("orders.order-placed", {"order_id": "C1", "customer_id": "D-2", "consumer_id": "E_3"}),
+    "1955-03-15T13:00:00Z",
+    b"e1",
+    b"/shop",
+    None,
+    0,
+)
 def test_the_two_ways_agree(
     typed: tuple[str, dict[str, Any]],
     time: str,
@@ -182,10 +197,14 @@ def test_a_template_says_what_the_event_says() -> None:
         (8_191, "fe7f"),
         (8_192, "808001"),
         (2**51, "80808080808080" + "08"),
+        (-1, "01"),
+        (-64, "7f"),
+        (-65, "8101"),
+        (-(2**51), "ffffffffffffff" + "07"),
     ],
 )
 def test_numbers_are_avros(number: int, encoded: str) -> None:
-    """Doubled, then seven bits at a time, the low ones first."""
+    """Doubled, and one less below 0; then seven bits at a time, the low ones first."""
     assert long(number).hex() == encoded
 
 

@@ -174,7 +174,7 @@ def published(running: Running, all_orders: Sequence[Order]) -> None:
     """The holds and then the orders are on the bus, and recorded; nothing of them lies elsewhere."""
     for events in (holds(all_orders), (one.event() for one in all_orders)):
         file = write_events(running.directory / "events.jsonl", events)
-        done = running.run("publish", "--wait", str(file))
+        done = running.history(file)
         assert done.returncode == 0, done.stderr
         file.unlink()
 

@@ -81,7 +81,7 @@ def test_events_count_once_whatever_is_killed(running: Running) -> None:
     killer.start()
     for part in range(PARTS):
         file = write_events(running.directory / f"{part}.jsonl", lines[part::PARTS])
-        published = running.run("publish", str(file))
+        published = running.history(file)
         assert published.returncode == 0, published.stderr
     killer.stop()
     assert killer.kills >= KILLS

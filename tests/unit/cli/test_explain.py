@@ -330,3 +330,27 @@ def test_what_its_source_may_not_publish_is_no_event(
         said = termijn(*command, file, "--policy", policy)
         assert (said.code, said.out) == (1, "")
         assert f"{file}:2: source: is none that the policy lets publish" in said.err
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"), [("604800", "7 days"), ("90000", "90000 seconds")], ids=str
+)
+@pytest.mark.parametrize("command", [("explain",), ("simulate", "--until", "2030-01-01T00:00:00Z")])
+def test_a_line_says_what_production_holds_back(
+    termijn: Call,
+    events: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    bound: str,
+    words: str,
+) -> None:
+    """A file tells no arrivals; and no line of it gets among those of `--json`."""
+    name, *options = command
+    file = events([feedback("f1", "2024-03-15T13:00:00Z")])
+    monkeypatch.setenv("TERMIJN_HISTORY_SECONDS", bound)
+    said = termijn(name, file, *options)
+    assert said.err == (
+        f"in production, live events older than their arrival by more than {words} are held back"
+        " until `termijn release`\n"
+    )
+    assert termijn(name, file, *options, "--json").err == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ ORDER = event(
     amount="12.50",
     payment={"method": "ideal"},
 )
+
+OLD = "1955-03-15T13:00:00Z"
 
 
 def rows(said: Outcome) -> Iterator[dict[str, Any]]:
@@ -54,6 +57,47 @@ def test_the_table_shows_purposes_and_when_they_end(termijn: Call, events: Write
     said = termijn("publish", events([ORDER]), "--dry-run")
     assert (said.code, said.err) == (0, "")
     assert "service_delivery (D4, gone by 2026-03-15)" in said.out
+
+
+def test_it_says_of_each_event_whether_it_would_be_held_back(termijn: Call, events: Write) -> None:
+    """What is old until somebody releases its group; a hold counts at once, whatever its time."""
+    hold = event(
+        "h1",
+        "privacy.hold-placed",
+        "2024-03-15T13:00:00Z",
+        subject="consumer:K1",
+        hold_id="H1",
+        ground="legal_claim",
+    )
+    today = datetime.now(UTC)
+    file = events([ORDER, feedback("f1", f"{today:%Y-%m-%dT%H:%M:%SZ}"), hold])
+    told = [row["held_back"] for row in termijn("publish", file, "--dry-run", "--json").rows]
+    assert told == [f"live-history/{today:%Y-%m-%d}/orders.order-placed", None, None]
+    named = termijn("publish", file, "--dry-run", "--json", "--backfill", "--name", "2024").rows
+    assert [row["held_back"] for row in named] == ["2024", "2024", "2024"]
+
+
+def test_history_begins_in_1900(termijn: Call, events: Write) -> None:
+    """Before the epoch of computers too; each twice, by the plain way and by its template."""
+    old = [feedback(f"f{n}", at) for n, at in enumerate(("1900-01-01T00:00:00Z", *(OLD,) * 2))]
+    told = termijn("publish", events(old), "--dry-run", "--json").rows
+    assert [row["outcome"] for row in told] == ["recorded"] * 3
+    assert [row["holdings"][0]["anchor_at"] for row in told] == [
+        "1900-01-01T00:00:00Z",
+        "1955-03-15T13:00:00Z",
+        "1955-03-15T13:00:00Z",
+    ]
+    [row] = rows(
+        termijn("publish", events([feedback("f", "1899-12-31T23:59:59Z")]), "--dry-run", "--json")
+    )
+    assert (row["outcome"], row["reason"]) == ("parked", "impossible-time")
+
+
+def test_no_import_is_called_as_termijns_own_groups_are(termijn: Call, events: Write) -> None:
+    """It could not be told from live history."""
+    said = termijn("publish", events([ORDER]), "--backfill", "--name", "live-history/2024")
+    assert said.code == 1
+    assert "--name" in said.err
 
 
 def test_every_line_that_would_not_be_recorded_is_told(termijn: Call, events: Write) -> None:

@@ -8,22 +8,30 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from consumers.messages import arrival, dead_letter, headers
+from consumers.messages import arrival, dead_letter, headers, is_dated, taken
 from schemas.errors import MalformedEvent, Undecodable
+from services.replaying import HEADER, headers_again
 from services.vault.sealing import Original, Seal
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 SEAL = Seal(bytes(32))
-CREATED = 1
+CREATED, APPENDED = 1, 2
+EARLIER = datetime(2026, 3, 15, 12, tzinfo=UTC)
+MONTHS_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def message(timestamp: int = 1_773_576_000_000, **values: Any) -> Message:
+def message(
+    timestamp: int = 1_773_576_000_000,
+    kind: int = CREATED,
+    topic: str = "orders.order-placed.v1",
+    **values: Any,
+) -> Message:
     """A message at orders.order-placed.v1[3]@17; its timestamp is 2026-03-15T12:00:00Z."""
     return Message(
-        topic="orders.order-placed.v1",
+        topic=topic,
         partition=3,
         offset=17,
-        timestamp=(CREATED, timestamp),
+        timestamp=(kind, timestamp),
         **values,
     )
 
@@ -95,3 +103,82 @@ def test_a_message_whose_headers_cannot_be_read_is_parked_without_them() -> None
     )
     opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
     assert (opened.value, opened.headers) == (b"v", [])
+
+
+def test_a_message_is_taken_when_its_broker_says_so() -> None:
+    """Whatever it was read, and though the broker's clock be ahead."""
+    assert taken(message(kind=APPENDED), [], NOW, SEAL) == EARLIER
+    assert taken(message(kind=APPENDED), [], MONTHS_AGO, SEAL) == EARLIER
+    assert is_dated(message(kind=APPENDED))
+
+
+@pytest.mark.parametrize(
+    "one",
+    [message(), message(0, APPENDED), message(253_402_300_800_000, APPENDED)],
+    ids=["its sender's", "none", "impossible"],
+)
+def test_a_message_that_no_broker_dates_is_taken_when_it_is_read(one: Message) -> None:
+    """Its sender's word is none."""
+    assert taken(one, [], NOW, SEAL) == NOW
+    assert not is_dated(one)
+
+
+def replayed() -> list[tuple[str, bytes]]:
+    """The headers with which a message goes back that was parked two and a half months ago."""
+    original = message(key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)])
+    cause = Undecodable(why="is empty")
+    letter = dead_letter("tagger", original, cause, SEAL, NOW, MONTHS_AGO)
+    opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
+    return list(headers_again(letter, opened, SEAL))
+
+
+def test_what_is_replayed_was_taken_when_it_came_first() -> None:
+    """Also where the broker dates what comes back; and once more, however often it is parked."""
+    again = message(kind=APPENDED, key=b"k", value=b"v", headers=replayed())
+    assert taken(again, replayed(), NOW, SEAL) == MONTHS_AGO
+    at = taken(again, replayed(), NOW, SEAL)
+    letter = dead_letter("tagger", again, Undecodable(why="is empty"), SEAL, NOW, at)
+    opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
+    third = headers_again(letter, opened, SEAL)
+    assert [name for name, _ in third].count(HEADER) == 1
+    assert taken(message(key=b"k", value=b"v"), third, NOW, SEAL) == MONTHS_AGO
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        message(key=b"k", value=b"w"),
+        message(key=b"l", value=b"v"),
+        message(key=b"k", value=b"v", topic="website.feedback-given.v1"),
+    ],
+    ids=["another value", "another key", "another topic"],
+)
+def test_the_word_on_one_message_is_worth_nothing_on_another(forged: Message) -> None:
+    """Nobody can pass off an event by the header of one that was replayed."""
+    assert taken(forged, replayed(), NOW, SEAL) == NOW
+
+
+@pytest.mark.parametrize("word", [b"", b"2020-01-01T00:00:00+00:00", b"\xff", b"0:AAAA", b"x:%%"])
+def test_a_forged_word_is_worth_nothing(word: bytes) -> None:
+    """Nor does it stop the tagger."""
+    told = [("ce_id", b"e1"), ("x", b""), (HEADER, word)]
+    assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
+
+
+def test_other_headers_make_it_another_message() -> None:
+    """An older `ce_time` under the same word."""
+    told = [("ce_id", b"e2") if name == "ce_id" else (name, at) for name, at in replayed()]
+    assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
+
+
+def test_nobody_else_gives_the_word() -> None:
+    """It takes the key of the dead letters."""
+    assert taken(message(key=b"k", value=b"v"), replayed(), NOW, Seal(bytes([1] * 32))) == NOW
+
+
+def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() -> None:
+    """Never later than it comes back."""
+    original = message(key=b"k", value=b"v")
+    letter = dead_letter("tagger", original, Undecodable(why="is empty"), SEAL, MONTHS_AGO)
+    told = headers_again(letter, SEAL.open(letter.sealed, letter.place, SEAL.key_id), SEAL)
+    assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == MONTHS_AGO

@@ -21,6 +21,7 @@ UNITLESS = {
     "termijn_dead_letters_parked",
     "termijn_blind_spots",
     "termijn_deleter_blind",
+    "termijn_history_held_back",
     "termijn_due_backlog",
     "termijn_evidence_broken",
     "termijn_gaps",

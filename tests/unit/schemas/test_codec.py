@@ -281,6 +281,7 @@ def test_a_tag_comes_back_as_it_was(own: bool) -> None:
         "policy": "optimum-pos",
         "policy_version": "2021-05-19.2",
         "backfill": None,
+        "history": None,
         "deciding": '{"customer_id":"C1","purchase_id":"P1"}',
         "records": [{"subject": "customer:C1", "holdings": [holding]}],
         "moves": [{"clock": "relationship", "key": "C1", "move": "end"}],

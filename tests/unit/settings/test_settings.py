@@ -101,6 +101,13 @@ def test_a_bad_variable_is_named(variable: str, value: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e300", "3155760001", "a week"])
+def test_the_bound_of_history_is_a_length_of_time(text: str) -> None:
+    """At most a hundred years: everything there is would pass for live."""
+    with pytest.raises(BadSetting, match="TERMIJN_HISTORY_SECONDS"):
+        load({"TERMIJN_HISTORY_SECONDS": text})
+
+
 @pytest.mark.parametrize("variable", ["TERMIJN_BATCH", "TERMIJN_CLAIM", "TERMIJN_RELAY"])
 def test_a_size_of_nothing_is_refused(variable: str) -> None:
     """A role that takes nothing at a time would run for ever and erase nothing, without a word."""
@@ -250,7 +257,7 @@ def test_a_setting_tells_where_it_came_from(file: Path) -> None:
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
     """No two read the same; all are explained."""
     found = list(shown({}))
-    assert len({one.variable for one in found}) == len(found) == 42
+    assert len({one.variable for one in found}) == len(found) == 43
     assert all(one.meaning.endswith(".") for one in found)
 
 

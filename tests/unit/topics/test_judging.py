@@ -29,6 +29,7 @@ SOUND = {
     "segment.ms": str(DAY),
     "delete.retention.ms": str(DAY),
     "max.compaction.lag.ms": str(2**63 - 1),
+    "message.timestamp.type": "LogAppendTime",
 }
 
 
@@ -128,6 +129,21 @@ def test_a_missing_topic_is_made_with_all_its_settings() -> None:
         "retention.bytes": "-1",
         "segment.ms": str(2 * DAY),
     }
+
+
+def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
+    """Whoever writes the timestamp could pass off an old event as one of its time."""
+    judged = judge(APPLICATIONS, found(message_timestamp_type="CreateTime"))
+    assert judged.findings == (
+        "its senders say when a message came: an old event passes for a new one",
+    )
+    assert judged.changes == {"message.timestamp.type": "LogAppendTime"}
+
+
+def test_our_own_topics_may_be_dated_by_whoever_sends() -> None:
+    """Nothing is decided by it there."""
+    sent = found(3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime")
+    assert judge(COMMANDS, sent).findings == ()
 
 
 def test_a_term_shorter_than_the_catalogues_decides() -> None:

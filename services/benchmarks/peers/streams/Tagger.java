@@ -34,7 +34,7 @@ import org.apache.kafka.streams.processor.api.RecordMetadata;
 public final class Tagger extends ContextualProcessor<byte[], byte[], byte[], byte[]> {
   private static final String TYPE = "website.feedback-given";
   private static final ZoneId ZONE = ZoneId.of("Europe/Amsterdam");
-  private static final Instant EARLIEST = Instant.parse("2000-01-01T00:00:00Z");
+  private static final Instant EARLIEST = Instant.parse("1900-01-01T00:00:00Z");
   private static final DateTimeFormatter WHOLE =
       DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ss'Z'").withZone(ZoneOffset.UTC);
   private static final DateTimeFormatter PARTS =

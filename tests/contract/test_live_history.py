@@ -1,0 +1,223 @@
+"""Live events with an old time: what could erase waits for a person, what can only protect does not."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.ledger import backfills, tables
+from services.ledger.backfills import NoSuchBackfill
+from services.ledger.database import Ledger
+from services.ledger.recording import Recorded, record
+from tests.contract.arrivals import (
+    Event,
+    arrival,
+    engaged,
+    event,
+    feedback,
+    invoice,
+    reinstated,
+    signed_up,
+    supplier_ended,
+    terminated,
+)
+from tests.contract.ledgers import POLICY, commands, crash, emptied, instant, rows, sweep, take
+from tests.contract.promises import missing, too_early
+from tests.oracle.strategies import event_sets
+
+JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"
+FAR = "2060-01-01T00:00:00Z"
+GROUP = "live-history/2022-05-31/any"
+STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "acquisition", "shop")
+
+
+def old(ledger: Ledger, *events: Event, backfill: str | None = None) -> Recorded:
+    """Record live events of which the tagger said that they are too old."""
+    return take(ledger, events, DUE, backfill, history=GROUP)
+
+
+def release(ledger: Ledger, group: str = GROUP, now: str = FAR) -> None:
+    ledger.write(lambda c: backfills.release(c, group, "operator", instant(now)))
+
+
+def waiting(ledger: Ledger) -> list[tuple[str, int, int]]:
+    """The groups that wait, with their records and clocks."""
+    with ledger.transaction() as connection:
+        return [(one.backfill, one.records, one.clocks) for one in backfills.waiting(connection)]
+
+
+def held(id: str, time: str) -> Event:
+    return event(
+        id,
+        "privacy.hold-placed",
+        time,
+        subject="customer:1",
+        hold_id="H1",
+        ground="legal_claim",
+    )
+
+
+def test_old_records_lead_to_nothing_until_they_are_released(ledger: Ledger) -> None:
+    """And to everything after it."""
+    old(ledger, feedback("e1", JOINED))
+    assert sweep(ledger, FAR) == []
+    assert waiting(ledger) == [(GROUP, 1, 0)]
+    release(ledger)
+    assert len(sweep(ledger, FAR)) > 0
+    assert missing(ledger, [feedback("e1", JOINED)], instant(FAR)) == []
+    assert waiting(ledger) == []
+
+
+def test_an_old_end_is_held_back(ledger: Ledger) -> None:
+    """What lives under it waits; the end itself is shown."""
+    take(ledger, [invoice("e1", JOINED)], DUE)
+    old(ledger, terminated("e2", ENDED))
+    assert sweep(ledger, DUE) == []
+    assert waiting(ledger) == [(GROUP, 0, 1)]
+    release(ledger, now=DUE)
+    assert len(sweep(ledger, DUE)) == 1
+
+
+def test_an_old_end_of_a_supplier_holds_back_its_contacts(ledger: Ledger) -> None:
+    """The parent's end decides the child's anchor."""
+    take(ledger, [engaged("e1", JOINED, "1")], JOINED)
+    old(ledger, supplier_ended("e2", ENDED))
+    assert sweep(ledger, FAR) == []
+    release(ledger)
+    sweep(ledger, FAR)
+    assert commands(ledger) == [("procurement", "erase", "unsent")]
+
+
+def test_an_old_reinstatement_counts_at_once(ledger: Ledger) -> None:
+    """It starts the clock again: nothing is there to be released."""
+    take(ledger, [invoice("e1", JOINED), terminated("e2", ENDED)], ENDED)
+    old(ledger, reinstated("e3", "2021-01-01T12:00:00Z"))
+    assert sweep(ledger, DUE) == []
+    assert waiting(ledger) == []
+
+
+def test_an_old_event_that_makes_a_record_and_starts_a_clock_does_both_in_its_own_way(
+    ledger: Ledger,
+) -> None:
+    """A sign-up opens the relationship again at once, and its own record waits."""
+    old(ledger, signed_up("e1", JOINED))
+    take(ledger, [terminated("e2", ENDED)], ENDED)
+    assert sweep(ledger, FAR) == []
+    assert waiting(ledger) == [(GROUP, 1, 0)]
+
+
+def test_an_old_hold_counts_at_once(ledger: Ledger) -> None:
+    """Whatever it says of when it was placed."""
+    take(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], DUE)
+    old(ledger, held("e3", JOINED))
+    sweep(ledger, FAR)
+    assert [action for _, action, _ in commands(ledger) if action == "erase"] == []
+    assert waiting(ledger) == []
+
+
+def test_an_old_objection_counts_at_once(ledger: Ledger) -> None:
+    """What a person says of own data is never held back; the record in the dossier of it waits."""
+    lead = event("e1", "acquisition.lead-acquired", "2022-03-01T12:00:00Z", prospect_id="P1")
+    lead["data"]["source"] = "fair"
+    objection = event(
+        "e2",
+        "privacy.objection-raised",
+        "2022-04-01T12:00:00Z",
+        subject="prospect:P1",
+        purpose="acquisition",
+        objection_id="B1",
+    )
+    take(ledger, [lead], "2022-03-01T12:00:00Z")
+    assert sweep(ledger, DUE) == []
+    old(ledger, objection)
+    sweep(ledger, DUE)
+    assert {system for system, action, _ in commands(ledger) if action == "erase"} == {
+        "crm",
+        "mail",
+        "post",
+    }
+    assert waiting(ledger) == [(GROUP, 1, 0)]
+
+
+def test_what_comes_after_a_release_waits_anew(ledger: Ledger) -> None:
+    """Nothing slips into a group that somebody has looked at, however often."""
+    old(ledger, feedback("e1", JOINED))
+    release(ledger)
+    old(ledger, feedback("e2", JOINED))
+    assert waiting(ledger) == [(f"{GROUP}/2", 1, 0)]
+    release(ledger, f"{GROUP}/2")
+    old(ledger, feedback("e3", JOINED), feedback("e4", JOINED))
+    assert waiting(ledger) == [(f"{GROUP}/3", 2, 0)]
+    with pytest.raises(NoSuchBackfill):
+        release(ledger)
+
+
+def test_a_released_import_lets_no_old_event_in(ledger: Ledger) -> None:
+    """Whoever names an import that is released gets what an old live event gets."""
+    take(ledger, [feedback("e1", JOINED)], DUE, backfill="import")
+    release(ledger, "import", DUE)
+    old(ledger, feedback("e2", JOINED), backfill="import")
+    assert waiting(ledger) == [(GROUP, 1, 0)]
+
+
+def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Ledger) -> None:
+    """With all that they say; its release lets go of it, and nothing else waits."""
+    old(ledger, feedback("e1", JOINED), held("e2", JOINED), backfill="import")
+    assert waiting(ledger) == [("import", 1, 0)]
+    release(ledger, "import", DUE)
+    assert waiting(ledger) == []
+
+
+def test_the_first_that_is_recorded_counts(ledger: Ledger) -> None:
+    """A second copy neither releases nor holds back; a batch that was rolled back leaves nothing."""
+    arrivals = [arrival(feedback("e1", JOINED), POLICY, history=GROUP)]
+    crash(ledger, lambda connection: record(connection, arrivals, POLICY, instant(DUE)))
+    assert waiting(ledger) == []
+    old(ledger, feedback("e1", JOINED))
+    assert take(ledger, [feedback("e1", JOINED)], DUE).duplicates == 1
+    assert take(ledger, [feedback("e1", JOINED)], DUE, backfill="import").duplicates == 1
+    assert old(ledger, feedback("e1", JOINED)).duplicates == 1
+    assert (GROUP, 1, 0) in waiting(ledger)
+    assert sweep(ledger, FAR) == []
+
+
+def test_a_release_waits_for_what_is_being_recorded(ledger: Ledger) -> None:
+    """Two transactions at once: what came first is let go with it, and nothing stays behind."""
+    if ledger.is_sqlite:
+        pytest.skip("writes exclude each other there")
+    old(ledger, feedback("e1", JOINED))
+    arrivals = [arrival(feedback("e2", JOINED), POLICY, history=GROUP)]
+    operator = threading.Thread(target=release, args=(ledger,))
+    with ledger.transaction() as connection:
+        record(connection, arrivals, POLICY, instant(DUE))
+        operator.start()
+        operator.join(0.5)
+        assert operator.is_alive()
+    operator.join(20)
+    assert waiting(ledger) == []
+    assert {row.backfill for row in rows(ledger, tables.record)} == {None}
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    events=event_sets(max_events=10, stories=STORIES, duplicates=False),
+    old_ones=st.sets(st.integers(0, 9), min_size=1),
+)
+def test_nothing_is_commanded_that_only_an_old_event_makes_due(
+    shared_ledger: Ledger, events: list[Event], old_ones: set[int]
+) -> None:
+    """As the oracle has it, to whom the old ones were never told; after the release nothing is missing."""
+    ledger = emptied(shared_ledger)
+    for number, one in enumerate(events):
+        take(ledger, [one], DUE, history=GROUP if number in old_ones else None)
+    sweep(ledger, FAR)
+    believed = [one for number, one in enumerate(events) if number not in old_ones]
+    assert too_early(ledger, believed, instant(FAR)) == []
+    for group, _, _ in waiting(ledger):
+        release(ledger, group)
+    sweep(ledger, FAR)
+    assert missing(ledger, events, instant(FAR)) == []

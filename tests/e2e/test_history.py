@@ -1,0 +1,79 @@
+"""A live event with an old time erases nothing before a person has looked, whoever published it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from schemas.events import rfc3339
+from tests.e2e.running import ROLES, Running, business_event, write_events
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+FORGED = business_event(
+    "forged",
+    "orders.order-placed",
+    "2000-01-01T00:00:00Z",
+    customer_id="C1",
+    order_id="O1",
+    consumer_id="nobody",
+    amount="12.50",
+    payment={"method": "ideal"},
+)
+"""It carries the order id of somebody else, whose order is of today."""
+
+
+def today(id: str, type: str, **data: str) -> dict[str, object]:
+    return business_event(id, type, rfc3339(NOW - timedelta(minutes=1)), **data)
+
+
+def published(running: Running, name: str, *events: dict[str, object]) -> None:
+    file = write_events(running.directory / f"{name}.jsonl", events)
+    done = running.run("publish", "--wait", str(file))
+    assert done.returncode == 0, done.stderr
+
+
+def told(running: Running, subject: str) -> set[tuple[str, str]]:
+    """What left about somebody: the systems with what they were told."""
+    query = f"SELECT system, action FROM command WHERE attempt > 0 AND subject = '{subject}'"
+    return {(system, action) for system, action in running.query(query)}
+
+
+def waits(running: Running) -> dict[str, int]:
+    rows = running.told("status")
+    return {one["which"]: one["value"] for one in rows if one["what"] == "history waits"}
+
+
+def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
+    running: Running,
+) -> None:
+    """The prospect's objection leaves after it, so that the old order had its turn."""
+    running.start(*ROLES)
+    published(running, "forged", FORGED)
+    published(
+        running,
+        "later",
+        today("lead", "acquisition.lead-acquired", prospect_id="P1", source="fair"),
+        today(
+            "objection",
+            "privacy.objection-raised",
+            subject="prospect:P1",
+            purpose="acquisition",
+            objection_id="B1",
+        ),
+    )
+    running.until(
+        "the objection is carried out", lambda: ("crm", "erase") in told(running, "prospect:P1")
+    )
+    assert told(running, "consumer:nobody") == set()
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    [(group, records)] = waits(running).items()
+    assert (group, records) == (f"live-history/{day}/orders.order-placed", 1)
+    forecast = running.told("forecast", group)
+    assert {(one["system"], one["action"]) for one in forecast} == {
+        ("orders", "erase"),
+        ("psp", "erase"),
+        ("accounting", "erase"),
+        ("research", "erase"),
+    }
+    assert running.run("release", group).returncode == 0
+    running.until("it leaves now", lambda: len(told(running, "consumer:nobody")) == len(forecast))
+    assert waits(running) == {}
