@@ -291,7 +291,7 @@ def _outgoing(
                 "id": one.id,
                 "type": one.type,
                 "time": one.time,
-                "keys": business_keys(one, policy, naming_subject=row.names_subject),
+                "keys": business_keys(one, policy, row.subject, named=row.names_subject),
             }
             for one in tagged
         ],

@@ -70,7 +70,15 @@ def digest(policy: Policy) -> str:
 
     What came later and is absent stays out: a policy that did not change has the hash that it had.
     """
-    later = None if policy.proof else {"proof"}
+    said_no = {
+        event: {
+            "fields": {
+                name: {"identifies"} for name, one in kind.fields.items() if not one.identifies
+            }
+        }
+        for event, kind in policy.events.items()
+    }
+    later: dict[str, Any] = {"events": said_no} | ({} if policy.proof else {"proof": True})
     return sha256(_ADAPTER.dump_json(policy, exclude=later)).hexdigest()
 
 
