@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, and_, func, literal_column, not_, select
 
 from services.deleter.emission import Asked, asked_for, covers
 from services.ledger import journal, tables
+from services.ledger.conflicts import Event
 from services.ledger.rows import fetch, insert
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
@@ -239,6 +240,7 @@ def compose(
         _outgoing(
             row,
             asked.events_of(row),
+            asked.without,
             policy,
             now,
             patience,
@@ -275,6 +277,7 @@ def _parts(
 def _outgoing(
     row: Row[Any],
     tagged: Sequence[Tagged],
+    without: Mapping[Event, Collection[str]],
     policy: Policy,
     now: datetime,
     patience: Patience,
@@ -291,7 +294,13 @@ def _outgoing(
                 "id": one.id,
                 "type": one.type,
                 "time": one.time,
-                "keys": business_keys(one, policy, row.subject, named=row.names_subject),
+                "keys": business_keys(
+                    one,
+                    policy,
+                    row.subject,
+                    named=row.names_subject,
+                    without=without.get((one.source, one.id), ()),
+                ),
             }
             for one in tagged
         ],

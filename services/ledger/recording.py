@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.ledger import acts, backfills, clocks, journal, tables
+from services.ledger import acts, backfills, clocks, conflicts, journal, tables
 from services.ledger.keys import Named, clock_id
 from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
 from services.ledger.rows import fetch, insert_in_order
@@ -76,17 +76,21 @@ def record_plans(
     connection: Connection, plans: Sequence[Plan], policy: Policy, now: datetime
 ) -> Recorded:
     """Record a batch of planned events inside the caller's transaction."""
-    fresh, duplicates, conflicts = _sift(connection, plans)
+    fresh, duplicates, clashing = _sift(connection, plans)
     imports = {one.arrival.backfill for one in fresh if one.arrival.backfill}
     held = backfills.held(connection, imports, now)
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
+    contested = conflicts.note(connection, fresh, policy, now)
     records = [_Record(planned, one) for one in fresh for planned in one.records]
     records.sort(key=_by_record_id)
     moved = clocks.merge(connection, _moves(fresh, held), _opened(records), policy)
     journal.make_stale(connection, moved.reanchored, policy, now)
     recorded = {one.planned.subject for one in records}
-    acts.note(connection, _said(fresh, held), recorded, now)
+    said = _said(fresh, held)
+    beside = {*recorded, *(one.act.subject for one in said)}
+    conflicts.look_again(connection, contested, now, beside)
+    acts.note(connection, said, recorded, now)
     spoken_of = acts.spoken_of(connection, recorded)
     looked_at = {
         one.event_id for one in fresh if any(of.subject in spoken_of for of in one.records)
@@ -114,7 +118,7 @@ def record_plans(
     return Recorded(
         new=len(fresh),
         duplicates=duplicates,
-        conflicts=tuple(conflicts),
+        conflicts=tuple(clashing),
         after_end=sum(_is_after_end(one, moved.clocks) for one in records),
         overdue=sum(_is_overdue(one, moved.clocks, policy, now) for one in records),
     )

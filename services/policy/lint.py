@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from services.policy.model import Policy
 
-
 _NOT_CARRIED = (
     "is carried by no command, since it neither names the subject nor identifies;"
     " `identifies: true` where its value names one person's rows"

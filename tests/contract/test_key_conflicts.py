@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from services.ledger import tables
+from collections.abc import Sequence
+
+import pytest
+
+from services.ledger import conflicts, tables
+from services.ledger.conflicts import AlreadyDecided, NoSuchConflict
 from services.ledger.database import Ledger
-from tests.contract.arrivals import Event, event
-from tests.contract.ledgers import Bus, commands, post, rows, sweep, take
+from tests.contract.arrivals import Event, event, ticket, ticket_resolved
+from tests.contract.ledgers import Bus, answer, commands, instant, later, post, rows, sweep, take
 
 PLACED = "2024-03-01T09:00:00Z"
 LONG_AGO = "2010-01-01T00:00:00Z"
 NOW = "2024-03-02T09:00:00Z"
+OVER = "2040-03-02T09:00:00Z"
+"""When every term of an order of `PLACED` is over but research's."""
 
 
 def order(id_: str, time: str, consumer: str, number: str = "o1", source: str = "/crm") -> Event:
@@ -25,13 +32,280 @@ def order(id_: str, time: str, consumer: str, number: str = "o1", source: str = 
     )
 
 
-def test_an_order_of_nobody_with_anothers_number_erases_nothing(ledger: Ledger) -> None:
-    """Its own terms are long over; the number is the victim's, whose are not."""
+VICTIM = order("e1", PLACED, "victim")
+NOBODY = order("e2", LONG_AGO, "nobody", source="/anywhere")
+
+
+def decide(ledger: Ledger, owner: str, now: str = NOW, value: str = "o1") -> None:
+    """Say whose an order's number is."""
+    ledger.write(lambda c: conflicts.decide(c, "order_id", value, owner, instant(now)))
+
+
+def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
+    """System, action, subject and keys of the first record of each command, sorted by the first three."""
+    return sorted(
+        (
+            (
+                one.system,
+                one.value["action"],
+                one.value["subject"],
+                dict(one.value["records"][0]["keys"]),
+            )
+            for one in bus.sent
+        ),
+        key=lambda one: (one[0], one[1], str(one[2])),
+    )
+
+
+def go(ledger: Ledger, now: str) -> Bus:
+    """Claim and send what is due; what was sent."""
     bus = Bus()
-    take(ledger, [order("e1", PLACED, "victim")], PLACED)
-    take(ledger, [order("e2", LONG_AGO, "nobody", source="/anywhere")], NOW)
-    sweep(ledger, NOW)
-    post(ledger, bus, NOW)
-    assert [(one.system, one.value["action"]) for one in bus.sent] == []
-    assert commands(ledger) == []
-    assert len(rows(ledger, tables.event)) == 2
+    sweep(ledger, now)
+    post(ledger, bus, now)
+    return bus
+
+
+class TestUndecided:
+    """Nobody has said yet whose the key is."""
+
+    def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Ledger) -> None:
+        """Its own terms are long over; the number is the victim's, whose are not."""
+        take(ledger, [VICTIM], PLACED)
+        take(ledger, [NOBODY], NOW)
+        assert told(go(ledger, NOW)) == []
+        assert commands(ledger) == []
+        assert len(rows(ledger, tables.event)) == 2
+
+    @pytest.mark.parametrize("batches", [[[VICTIM, NOBODY]], [[NOBODY], [VICTIM]]])
+    def test_the_order_of_arrival_does_not_matter(
+        self, ledger: Ledger, batches: Sequence[list[Event]]
+    ) -> None:
+        """Together, or the other first."""
+        for batch in batches:
+            take(ledger, batch, NOW)
+        assert told(go(ledger, NOW)) == []
+        assert commands(ledger) == []
+        [found] = ledger.write(conflicts.conflicts)
+        assert (found.key, found.owner) == ("order_id=o1", None)
+        assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
+
+    def test_what_has_not_left_is_cancelled_and_what_has_is_recalled(self, ledger: Ledger) -> None:
+        """The second event comes while commands about the first are on their way."""
+        take(ledger, [NOBODY], NOW)
+        sweep(ledger, NOW)
+        post(ledger, bus := Bus(), NOW, limit=2)
+        out = sorted(one.system for one in bus.sent)
+        assert len(out) == 2
+        take(ledger, [VICTIM], NOW)
+        recalls = go(ledger, later(NOW, minutes=1).isoformat())
+        assert sorted((one.system, one.value["action"]) for one in recalls.sent) == [
+            (system, "recall") for system in out
+        ]
+        states = [state for _, action, state in commands(ledger) if action != "recall"]
+        assert sorted(states) == ["cancelled", "cancelled", "recalling", "recalling"]
+        assert go(ledger, later(NOW, days=1).isoformat()).sent != []  # the recalls again
+        assert not [
+            one
+            for one in go(ledger, later(NOW, days=2).isoformat()).sent
+            if one.value["action"] != "recall"
+        ]
+
+    def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Ledger) -> None:
+        """The relay looks again, also where no look has come by in between."""
+        take(ledger, [NOBODY], NOW)
+        sweep(ledger, NOW)
+        take(ledger, [VICTIM], NOW)
+        post(ledger, bus := Bus(), NOW)
+        assert bus.sent == []
+        left = {state for _, action, state in commands(ledger) if action != "recall"}
+        assert left <= {"cancelled", "recalling"}
+
+    def test_a_check_waits_too(self, ledger: Ledger) -> None:
+        """It would find the victim's rows, and call for another erasure."""
+        take(ledger, [NOBODY], NOW)
+        go(ledger, NOW)
+        for row in rows(ledger, tables.command, action="erase", system="orders"):
+            answer(ledger, row.command_id, "done", NOW)
+        take(ledger, [VICTIM], NOW)
+        bus = go(ledger, later(NOW, minutes=2).isoformat())
+        assert "verify" not in {one.value["action"] for one in bus.sent}
+
+    def test_others_orders_go_their_way(self, ledger: Ledger) -> None:
+        """One number stops nobody else, nor the same people's other orders."""
+        other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
+        take(ledger, [VICTIM, NOBODY, other], NOW)
+        bus = go(ledger, NOW)
+        assert {one.value["records"][0]["id"] for one in bus.sent} == {"e3"}
+        assert told(bus)[0] == (
+            "accounting",
+            "erase",
+            "consumer:nobody",
+            {"order_id": "o2", "consumer_id": "nobody"},
+        )
+
+
+class TestNoConflict:
+    """One key, and still nobody's but one person's."""
+
+    @pytest.mark.parametrize(
+        "events",
+        [
+            [order("e1", PLACED, "1"), order("e2", PLACED, "1")],
+            [ticket("t1", PLACED, ["1", "2"]), ticket_resolved("t2", NOW)],
+            [ticket("t1", PLACED, ["1"]), ticket("t2", PLACED, ["2"])],
+            [
+                event("s1", "research.survey-answered", PLACED, survey_id="1", visitor_id="1"),
+                event("s2", "research.survey-answered", PLACED, survey_id="1", visitor_id="2"),
+            ],
+            [
+                event("i1", "billing.invoice-issued", PLACED, invoice_id="1", customer_id="1"),
+                event(
+                    "i2",
+                    "billing.purchase-invoice-received",
+                    PLACED,
+                    invoice_id="1",
+                    supplier_id="1",
+                    contact_id="1",
+                ),
+            ],
+            [
+                event(
+                    f"r{one}",
+                    "privacy.request-received",
+                    PLACED,
+                    subject=f"consumer:{one}",
+                    request_id="Q1",
+                    right="access",
+                )
+                for one in (1, 2)
+            ],
+            [
+                order("e1", PLACED, "1", number="1"),
+                event("p1", "purchases.purchase-made", PLACED, purchase_id="1", customer_id="2"),
+            ],
+        ],
+        ids=["twice", "ticket", "reopened", "survey", "suppliers", "requests", "fields"],
+    )
+    def test_nothing_waits_for_anybody(self, ledger: Ledger, events: list[Event]) -> None:
+        """A ticket has a customer and consumers; a survey has many; fields have names."""
+        take(ledger, events, NOW)
+        assert ledger.write(lambda c: conflicts.conflicts(c, decided=True)) == []
+        assert rows(ledger, tables.claimant) == []
+
+
+class TestClocks:
+    """Who moves a clock by a key that is another's stops too what hangs on it."""
+
+    def test_anothers_end_of_an_application_erases_nothing(self, ledger: Ledger) -> None:
+        """The event makes no record: it only ends the victim's procedure."""
+        received = event(
+            "a1",
+            "recruitment.application-received",
+            PLACED,
+            application_id="a",
+            applicant_id="victim",
+            keep_consent=False,
+        )
+        closed = event(
+            "a2",
+            "recruitment.application-closed",
+            PLACED,
+            source="/anywhere",
+            application_id="a",
+            applicant_id="nobody",
+        )
+        take(ledger, [received], PLACED)
+        take(ledger, [closed], PLACED)
+        assert told(go(ledger, "2024-06-01T00:00:00Z")) == []
+        take(ledger, [{**closed, "id": "a3", "data": received["data"]}], NOW)
+        ledger.write(
+            lambda c: conflicts.decide(c, "application_id", "a", "applicant:victim", instant(NOW))
+        )
+        assert {one.value["subject"] for one in go(ledger, "2024-06-01T00:00:00Z").sent} == {
+            "applicant:victim"
+        }
+
+
+class TestDecided:
+    """A named operator has said whose the key is."""
+
+    def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Ledger) -> None:
+        """Either way round; nothing is forgotten."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        go(ledger, NOW)
+        decide(ledger, "consumer:victim")
+        assert told(go(ledger, NOW)) == [
+            (system, action, "consumer:nobody", {"consumer_id": "nobody"})
+            for system, action in (
+                ("accounting", "erase"),
+                ("orders", "erase"),
+                ("psp", "erase"),
+                ("research", "pseudonymise"),
+            )
+        ]
+        for row in rows(ledger, tables.command):
+            answer(ledger, row.command_id, "done", NOW)
+        mine = [one for one in told(go(ledger, OVER)) if one[2] == "consumer:victim"]
+        assert {(system, tuple(sorted(keys))) for system, _, _, keys in mine} == {
+            (system, ("consumer_id", "order_id"))
+            for system in ("accounting", "orders", "psp", "research")
+        }
+
+    def test_it_may_be_the_newcomers(self, ledger: Ledger) -> None:
+        """The first to come need not be right."""
+        take(ledger, [VICTIM], PLACED)
+        take(ledger, [NOBODY], NOW)
+        decide(ledger, "consumer:nobody")
+        bus = go(ledger, NOW)
+        assert {keys.get("order_id") for _, _, _, keys in told(bus)} == {"o1"}
+        assert {subject for _, _, subject, _ in told(bus)} == {"consumer:nobody"}
+
+    def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Ledger) -> None:
+        """What was decided stands."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        take(ledger, [order("e3", LONG_AGO, "third", source="/anywhere")], NOW)
+        third = [one for one in told(go(ledger, NOW)) if one[2] == "consumer:third"]
+        assert len(third) == 4
+        assert all("order_id" not in keys for _, _, _, keys in third)
+
+    def test_what_was_recalled_is_commanded_again(self, ledger: Ledger) -> None:
+        """Under other ids: the recalled ones count no more."""
+        take(ledger, [NOBODY], NOW)
+        first = {one.value["command_id"] for one in go(ledger, NOW).sent}
+        take(ledger, [VICTIM], NOW)
+        go(ledger, NOW)
+        for row in rows(ledger, tables.command, action="recall"):
+            answer(ledger, row.command_id, "recalled", NOW)
+        assert told(go(ledger, later(NOW, minutes=1).isoformat())) == []
+        decide(ledger, "consumer:nobody", later(NOW, minutes=2).isoformat())
+        bus = go(ledger, later(NOW, minutes=3).isoformat())
+        assert len(bus.sent) == 4
+        assert not first & {one.value["command_id"] for one in bus.sent}
+
+    def test_opened_again_it_stops_everything_again(self, ledger: Ledger) -> None:
+        """An operator may have been wrong: what is out is recalled, and the other is named."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:nobody")
+        assert len(go(ledger, NOW).sent) == 4
+        with pytest.raises(AlreadyDecided, match="order_id=o1: it is decided already"):
+            decide(ledger, "consumer:victim")
+        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", instant(NOW)))
+        assert {one.value["action"] for one in go(ledger, NOW).sent} == {"recall"}
+        decide(ledger, "consumer:victim")
+
+    @pytest.mark.parametrize(
+        ("value", "owner", "why"),
+        [
+            ("o2", "consumer:victim", "order_id=o2: no two subjects claim it"),
+            ("o1", "consumer:third", "order_id=o1: not claimed by consumer:third"),
+        ],
+    )
+    def test_only_who_claims_a_key_can_be_its_owner(
+        self, ledger: Ledger, value: str, owner: str, why: str
+    ) -> None:
+        """A slip of the pen decides nothing."""
+        take(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
+        with pytest.raises(NoSuchConflict, match=why):
+            decide(ledger, owner, value=value)
+        assert [one.owner for one in ledger.write(conflicts.conflicts)] == [None]
