@@ -15,7 +15,7 @@ from services.cli.forms import as_text, instant, show
 from services.eventfile import read_tagged
 from services.explaining import Explained
 from services.explaining import explain as explain_events
-from services.ledger import schema
+from services.ledger import conflicts, schema
 from services.ledger.database import open_ledger
 from services.policy.loader import load
 from services.policy.model import Policy
@@ -73,6 +73,11 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
             schema.create(ledger)
             for one in simulate_events(ledger, tagged, the_policy, until):
                 yield _command(one)
+            with ledger.transaction() as connection:
+                waiting = conflicts.undecided(connection)
+        if waiting:
+            what = "nothing about them leaves until `termijn conflicts resolve` says whose each is"
+            click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)
 
     show(rows(), as_json=as_json, title="Commands", columns=columns)
 

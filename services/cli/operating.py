@@ -86,6 +86,8 @@ def status(as_json: bool) -> None:
         )
     for one in seen.backfills:
         rows.append({"what": "backfill waits", "which": one.backfill, "value": one.records})
+    if seen.key_conflicts:
+        rows.append({"what": "key-conflict", "which": "", "value": seen.key_conflicts})
     for clock, count in sorted(seen.open_too_long.items()):
         if count:
             rows.append({"what": "clocks open too long", "which": clock, "value": count})
