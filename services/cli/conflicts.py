@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 import click
 from sqlalchemy import Connection
@@ -16,6 +17,7 @@ from services.ledger.database import database_now
 from services.ledger.keys import key_id
 from services.ledger.operators import note
 
+T = TypeVar("T")
 _REASON = click.option("--reason", required=True, help="Why; it stays on record.")
 _OPERATOR = click.option(
     "--operator",
@@ -59,10 +61,14 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
 def resolve(key: str, subject: str, operator: str, reason: str) -> None:
     """Say whose KEY is (order_id=O1): that subject's commands go, the others' no longer carry it."""
 
-    def work(connection: Connection, name: str, value: str, now: datetime) -> None:
-        keys.decide(connection, name, value, subject, now)
+    with bootstrap.root(settings.load()) as opened:
+        policy = opened.policy()
 
-    _decided("resolve", key, work, operator=operator, reason=reason)
+    def work(connection: Connection, name: str, value: str, now: datetime) -> list[str]:
+        return keys.decide(connection, name, value, subject, policy, now)
+
+    for clock in _decided("resolve", key, work, operator=operator, reason=reason):
+        click.echo(f"open again: {clock}, which another's event had moved")
     click.echo("decided: what is due about all of them leaves")
 
 
@@ -79,23 +85,24 @@ def reopen(key: str, operator: str, reason: str) -> None:
 def _decided(
     what: str,
     key: str,
-    decide: Callable[[Connection, str, str, datetime], None],
+    decide: Callable[[Connection, str, str, datetime], T],
     *,
     operator: str,
     reason: str,
-) -> None:
+) -> T:
     name, separator, value = key.partition("=")
     if not separator:
         raise click.UsageError("a key is written NAME=VALUE, as `termijn conflicts list` has it")
 
-    def work(connection: Connection) -> None:
+    def work(connection: Connection) -> T:
         now = database_now(connection)
-        decide(connection, name, value, now)
+        done = decide(connection, name, value, now)
         target = str(key_id(name, value))  # which names nobody
         note(connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now)
+        return done
 
     with bootstrap.root(settings.load()) as opened:
-        opened.ledger().write(work)
+        return opened.ledger().write(work)
 
 
 def _state(one: Conflict, subject: str) -> str:

@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import journal, tables
+from services.ledger import journal, strangers, tables
 from services.ledger.facts import tagged_events
 from services.ledger.keys import key_id
 from services.ledger.plans import Plan
@@ -181,8 +181,12 @@ def undecided(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def decide(connection: Connection, name: str, value: str, owner: str, now: datetime) -> None:
+def decide(
+    connection: Connection, name: str, value: str, owner: str, policy: Policy, now: datetime
+) -> list[str]:
     """Say whose a key is: its owner's commands go, the others' no longer carry it.
+
+    The clocks that somebody else has moved by it are open again; which they are.
 
     Raises:
         NoSuchConflict: nobody else claims the key, or this subject does not.
@@ -194,7 +198,9 @@ def decide(connection: Connection, name: str, value: str, owner: str, now: datet
     if row.owner is not None:
         raise AlreadyDecided(f"{name}={value}")
     _say(connection, row, owner)
+    opened = strangers.expel(connection, name, value, owner, policy, now)
     look_again(connection, claimants, now)
+    return opened
 
 
 def reopen(connection: Connection, name: str, value: str, now: datetime) -> None:

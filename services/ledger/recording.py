@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.ledger import acts, backfills, clocks, conflicts, journal, tables
+from services.ledger import acts, backfills, clocks, conflicts, journal, strangers, tables
 from services.ledger.keys import Named, clock_id
 from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
 from services.ledger.rows import fetch, insert_in_order
@@ -84,7 +84,8 @@ def record_plans(
     contested = conflicts.note(connection, fresh, policy, now)
     records = [_Record(planned, one) for one in fresh for planned in one.records]
     records.sort(key=_by_record_id)
-    moved = clocks.merge(connection, _moves(fresh, held), _opened(records), policy)
+    owners = strangers.owners(connection, fresh, policy)
+    moved = clocks.merge(connection, _moves(fresh, held, owners), _opened(records), policy)
     journal.make_stale(connection, moved.reanchored, policy, now)
     recorded = {one.planned.subject for one in records}
     said = _said(fresh, held)
@@ -162,7 +163,8 @@ def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
     insert_in_order(connection, tables.event, _EVENT, rows)
 
 
-def _moves(fresh: Sequence[Plan], held: Set[str]) -> list[clocks.Move]:
+def _moves(fresh: Sequence[Plan], held: Set[str], owners: Mapping[UUID, str]) -> list[clocks.Move]:
+    """The moves that count: where it was decided whose a clock is, no stranger moves it."""
     return [
         clocks.Move(
             clock=move.clock,
@@ -174,6 +176,7 @@ def _moves(fresh: Sequence[Plan], held: Set[str]) -> list[clocks.Move]:
         )
         for one in fresh
         for move in one.moves
+        if owners.get(move.clock.id, one.subject) == one.subject
     ]
 
 

@@ -10,7 +10,18 @@ from services.ledger import conflicts, tables
 from services.ledger.conflicts import AlreadyDecided, NoSuchConflict
 from services.ledger.database import Ledger
 from tests.contract.arrivals import Event, event, ticket, ticket_resolved
-from tests.contract.ledgers import Bus, answer, commands, instant, later, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    answer,
+    commands,
+    instant,
+    later,
+    post,
+    rows,
+    sweep,
+    take,
+)
 
 PLACED = "2024-03-01T09:00:00Z"
 LONG_AGO = "2010-01-01T00:00:00Z"
@@ -38,7 +49,7 @@ NOBODY = order("e2", LONG_AGO, "nobody", source="/anywhere")
 
 def decide(ledger: Ledger, owner: str, now: str = NOW, value: str = "o1") -> None:
     """Say whose an order's number is."""
-    ledger.write(lambda c: conflicts.decide(c, "order_id", value, owner, instant(now)))
+    ledger.write(lambda c: conflicts.decide(c, "order_id", value, owner, POLICY, instant(now)))
 
 
 def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
@@ -193,37 +204,62 @@ class TestNoConflict:
         assert rows(ledger, tables.claimant) == []
 
 
+def application(id_: str, what: str, applicant: str, time: str = PLACED, **more: object) -> Event:
+    """An event of the procedure that is called `a`."""
+    return event(
+        id_,
+        f"recruitment.application-{what}",
+        time,
+        source=f"/{applicant}",
+        application_id="a",
+        applicant_id=applicant,
+        **more,
+    )
+
+
 class TestClocks:
     """Who moves a clock by a key that is another's stops too what hangs on it."""
 
-    def test_anothers_end_of_an_application_erases_nothing(self, ledger: Ledger) -> None:
+    RECEIVED = application("a1", "received", "victim", keep_consent=False)
+    CLOSED = application("a2", "closed", "nobody")
+    LATER = "2024-06-01T00:00:00Z"
+
+    @staticmethod
+    def decide(ledger: Ledger, owner: str) -> list[str]:
+        return ledger.write(
+            lambda c: conflicts.decide(c, "application_id", "a", owner, POLICY, instant(NOW))
+        )
+
+    def test_anothers_end_erases_nothing(self, ledger: Ledger) -> None:
         """The event makes no record: it only ends the victim's procedure."""
-        received = event(
-            "a1",
-            "recruitment.application-received",
-            PLACED,
-            application_id="a",
-            applicant_id="victim",
-            keep_consent=False,
-        )
-        closed = event(
-            "a2",
-            "recruitment.application-closed",
-            PLACED,
-            source="/anywhere",
-            application_id="a",
-            applicant_id="nobody",
-        )
-        take(ledger, [received], PLACED)
-        take(ledger, [closed], PLACED)
-        assert told(go(ledger, "2024-06-01T00:00:00Z")) == []
-        take(ledger, [{**closed, "id": "a3", "data": received["data"]}], NOW)
-        ledger.write(
-            lambda c: conflicts.decide(c, "application_id", "a", "applicant:victim", instant(NOW))
-        )
-        assert {one.value["subject"] for one in go(ledger, "2024-06-01T00:00:00Z").sent} == {
-            "applicant:victim"
+        take(ledger, [self.RECEIVED], PLACED)
+        take(ledger, [self.CLOSED], PLACED)
+        assert told(go(ledger, self.LATER)) == []
+
+    def test_once_it_is_decided_it_counts_no_more(self, ledger: Ledger) -> None:
+        """The procedure goes on; what another says later of it is passed over."""
+        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        assert self.decide(ledger, "applicant:victim") == ["application:a"]
+        assert told(go(ledger, self.LATER)) == []
+        take(ledger, [application("a3", "closed", "nobody", self.LATER)], self.LATER)
+        assert told(go(ledger, "2030-01-01T00:00:00Z")) == []
+
+    def test_the_owners_own_end_counts(self, ledger: Ledger) -> None:
+        """Also one from before the other's."""
+        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        self.decide(ledger, "applicant:victim")
+        take(ledger, [application("a4", "closed", "victim", "2024-02-01T00:00:00Z")], NOW)
+        bus = go(ledger, self.LATER)
+        assert {(one.system, one.value["subject"]) for one in bus.sent} == {
+            ("mail", "applicant:victim"),
+            ("recruitment", "applicant:victim"),
         }
+
+    def test_whoever_ended_it_rightly_has(self, ledger: Ledger) -> None:
+        """Its owner's move stands."""
+        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        assert self.decide(ledger, "applicant:nobody") == []
+        assert len(go(ledger, self.LATER).sent) == 2
 
 
 class TestDecided:
