@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from services import bootstrap, settings
 from services.cli.forms import as_text, show
 from services.ledger import conflicts as keys
+from services.ledger import policies
 from services.ledger.conflicts import Conflict
 from services.ledger.database import database_now
 from services.ledger.keys import key_id
@@ -65,6 +66,7 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
         policy = opened.policy()
 
     def work(connection: Connection, name: str, value: str, now: datetime) -> list[str]:
+        policies.ensure(connection, policy, now)
         return keys.decide(connection, name, value, subject, policy, now)
 
     for clock in _decided("resolve", key, work, operator=operator, reason=reason):

@@ -10,7 +10,7 @@ from services.ledger.database import Ledger
 from services.ledger.recording import record
 from tests.contract.arrivals import arrival
 from tests.contract.ledgers import POLICY, Bus, commands, instant, later, sweep, take
-from tests.contract.test_deleters_together import PATIENCE_SECONDS, others, wait_until_it_waits
+from tests.contract.others import PATIENCE_SECONDS, others, wait_until_it_waits
 from tests.contract.test_key_conflicts import (
     LONG_AGO,
     NOBODY,
@@ -37,7 +37,7 @@ def test_of_two_recorders_at_once_the_second_sees_the_first(
         with ledger.transaction() as recording:
             record(recording, [arrival(first, POLICY)], POLICY, instant(NOW))
             waiting = pool.submit(take, ledger, [second], NOW)
-            wait_until_it_waits(ledger, waiting)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
     assert [one.key for one in ledger.write(conflicts.conflicts)] == ["order_id=o1"]
     assert told(go(ledger, NOW)) == []
@@ -63,7 +63,7 @@ def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Ledger) -> 
         with ledger.transaction() as recording:
             record(recording, [arrival(VICTIM, POLICY)], POLICY, instant(NOW))
             claiming = pool.submit(sweep, ledger, NOW)
-            wait_until_it_waits(ledger, claiming)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, claiming)
         claiming.result(PATIENCE_SECONDS)
     assert commands(ledger) == []
 
@@ -78,7 +78,7 @@ def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Ledger) -> No
         with ledger.transaction() as relaying:
             relay(relaying, leased, bus, POLICY, instant(NOW), Patience())
             recording = pool.submit(take, ledger, [VICTIM], NOW)
-            wait_until_it_waits(ledger, recording)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
     assert len(bus.sent) == 4
     assert sorted(one.value["action"] for one in go(ledger, SECOND).sent) == ["recall"] * 4
@@ -94,13 +94,13 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
         with ledger.transaction() as deciding:
             conflicts.decide(deciding, "order_id", "o1", "consumer:victim", POLICY, instant(NOW))
             recording = pool.submit(take, ledger, [third], NOW)
-            wait_until_it_waits(ledger, recording)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
         ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", instant(NOW)))
         with ledger.transaction() as recording_fourth:
             record(recording_fourth, [arrival(fourth, POLICY)], POLICY, instant(NOW))
             waiting = pool.submit(decide, ledger, "consumer:victim")
-            wait_until_it_waits(ledger, waiting)  # type: ignore[arg-type]
+            wait_until_it_waits(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
     found = told(go(ledger, NOW))
     assert {subject for _, _, subject, _ in found} == {
