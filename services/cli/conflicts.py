@@ -17,6 +17,7 @@ from services.ledger.conflicts import Conflict
 from services.ledger.database import database_now
 from services.ledger.keys import key_id
 from services.ledger.operators import note
+from services.policy.model import Policy
 
 T = TypeVar("T")
 _REASON = click.option("--reason", required=True, help="Why; it stays on record.")
@@ -62,11 +63,9 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
 def resolve(key: str, subject: str, operator: str, reason: str) -> None:
     """Say whose KEY is (order_id=O1): that subject's commands go, the others' no longer carry it."""
 
-    with bootstrap.root(settings.load()) as opened:
-        policy = opened.policy()
-
-    def work(connection: Connection, name: str, value: str, now: datetime) -> list[str]:
-        policies.ensure(connection, policy, now)
+    def work(
+        connection: Connection, name: str, value: str, policy: Policy, now: datetime
+    ) -> list[str]:
         return keys.decide(connection, name, value, subject, policy, now)
 
     for clock in _decided("resolve", key, work, operator=operator, reason=reason):
@@ -87,7 +86,7 @@ def reopen(key: str, operator: str, reason: str) -> None:
 def _decided(
     what: str,
     key: str,
-    decide: Callable[[Connection, str, str, datetime], T],
+    decide: Callable[[Connection, str, str, Policy, datetime], T],
     *,
     operator: str,
     reason: str,
@@ -96,15 +95,18 @@ def _decided(
     if not separator:
         raise click.UsageError("a key is written NAME=VALUE, as `termijn conflicts list` has it")
 
-    def work(connection: Connection) -> T:
-        now = database_now(connection)
-        done = decide(connection, name, value, now)
-        target = str(key_id(name, value))  # which names nobody
-        note(connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now)
-        return done
-
     with bootstrap.root(settings.load()) as opened:
-        return opened.ledger().write(work)
+        policy, ledger = opened.policy(), opened.ledger()
+
+        def work(connection: Connection) -> T:
+            now = database_now(connection)
+            policies.ensure(connection, policy, now)
+            done = decide(connection, name, value, policy, now)
+            target = str(key_id(name, value))  # which names nobody
+            note(connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now)
+            return done
+
+        return ledger.write(work)
 
 
 def _state(one: Conflict, subject: str) -> str:

@@ -22,8 +22,8 @@ from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 from schemas.errors import TermijnError
 from services.ledger import journal, strangers, tables
 from services.ledger.facts import tagged_events
-from services.ledger.keys import key_id
-from services.ledger.plans import Plan
+from services.ledger.keys import key_id, record_id
+from services.ledger.plans import Plan, deciding_json
 from services.ledger.rows import (
     change,
     change_each,
@@ -199,11 +199,11 @@ def decide(
         raise AlreadyDecided(f"{name}={value}")
     _say(connection, row, owner)
     opened = strangers.expel(connection, name, value, owner, policy, now)
-    look_again(connection, claimants, now)
+    _look_at_all(connection, row, claimants, policy, now)
     return opened
 
 
-def reopen(connection: Connection, name: str, value: str, now: datetime) -> None:
+def reopen(connection: Connection, name: str, value: str, policy: Policy, now: datetime) -> None:
     """Take back what was decided: nothing about any of them leaves, and what is out is recalled.
 
     Raises:
@@ -211,7 +211,7 @@ def reopen(connection: Connection, name: str, value: str, now: datetime) -> None
     """
     row, claimants = _locked(connection, name, value)
     _say(connection, row, None)
-    look_again(connection, claimants, now)
+    _look_at_all(connection, row, claimants, policy, now)
 
 
 def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
@@ -354,6 +354,39 @@ def _locked(connection: Connection, name: str, value: str) -> tuple[Row[Any], di
     if row is None:
         raise NoSuchConflict(f"{name}={value}: no two subjects claim it")
     return row, _claimants(connection, {key})[key]
+
+
+def _look_at_all(
+    connection: Connection,
+    conflict: Row[Any],
+    claimants: Collection[str],
+    policy: Policy,
+    now: datetime,
+) -> None:
+    """Look at the records of who claims a key, and of whom events that have it only mention.
+
+    These are searched for, by the event types that mention somebody: nothing else leads to them.
+    """
+    look_again(connection, claimants, now)
+    event, record = tables.event, tables.record
+    mentioning = [
+        type
+        for type, kind in policy.events.items()
+        if conflict.name in kind.fields
+        and kind.fields[conflict.name].identifies
+        and any(holding.subject for holding in kind.holdings)
+    ]
+    has_key = deciding_json({conflict.name: conflict.value})[1:-1]
+    query = select(event.c.event_id).where(
+        event.c.type.in_(mentioning), event.c.deciding.contains(has_key, autoescape=True)
+    )
+    ids = connection.execute(query).scalars().all() if mentioning else ()
+    records = sorted(
+        record_id(one.source, one.id, subject)
+        for one in tagged_events(connection, ids, policy).values()
+        for subject in one.subjects
+    )
+    change(connection, update(record).values(next_due=now), record.c.record_id, records)
 
 
 def _say(connection: Connection, row: Row[Any], owner: str | None) -> None:

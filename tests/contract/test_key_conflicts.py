@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 
 import pytest
 
-from services.ledger import conflicts, tables
+from services import policy as policy_package
+from services.deleter.activation import activate
+from services.deleter.claiming import claim
+from services.deleter.relaying import Patience, Stops, lease, relay
+from services.ledger import conflicts, policies, tables
 from services.ledger.conflicts import AlreadyDecided, NoSuchConflict
 from services.ledger.database import Ledger
-from tests.contract.arrivals import Event, event, ticket, ticket_resolved
+from services.ledger.recording import record
+from services.policy import loader
+from services.policy.model import Policy
+from services.policy.tagging import tag
+from tests.contract.arrivals import Event, arrival, event, parsed, ticket, ticket_resolved
 from tests.contract.ledgers import (
     POLICY,
     Bus,
@@ -28,6 +37,7 @@ LONG_AGO = "2010-01-01T00:00:00Z"
 NOW = "2024-03-02T09:00:00Z"
 OVER = "2040-03-02T09:00:00Z"
 """When every term of an order of `PLACED` is over but research's."""
+KEYS = (tables.identifier, tables.claimant, tables.key_conflict)
 
 
 def order(id_: str, time: str, consumer: str, number: str = "o1", source: str = "/crm") -> Event:
@@ -326,7 +336,7 @@ class TestDecided:
         assert len(go(ledger, NOW).sent) == 4
         with pytest.raises(AlreadyDecided, match="order_id=o1: it is decided already"):
             decide(ledger, "consumer:victim")
-        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", instant(NOW)))
+        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
         assert {one.value["action"] for one in go(ledger, NOW).sent} == {"recall"}
         decide(ledger, "consumer:victim")
 
@@ -345,3 +355,107 @@ class TestDecided:
         with pytest.raises(NoSuchConflict, match=why):
             decide(ledger, owner, value=value)
         assert [one.owner for one in ledger.write(conflicts.conflicts)] == [None]
+
+
+class TestMentioned:
+    """Who is only mentioned by an event has no part in its keys, and is not forgotten either."""
+
+    OPENED, RESOLVED = "2020-01-01T12:00:00Z", "2020-01-02T12:00:00Z"
+
+    @staticmethod
+    def without_a_customers_holdings() -> Policy:
+        """A policy under which only the consumers of a ticket hold data of it."""
+        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
+        own = "      - {purpose: service_delivery, basis: contract, rule: R1, systems: [helpdesk]"
+        start = text.index(own)
+        rest = text[start:].partition("\n")[2]
+        consumers, research, after = rest.partition("      - *research\n")
+        assert research
+        return loader.loads(text[:start] + consumers + after, "without.yaml")
+
+    def test_a_decision_looks_at_them_too(self, ledger: Ledger) -> None:
+        """Also where nothing else would lead from the key to their records."""
+        policy, bus = self.without_a_customers_holdings(), Bus()
+        opened = ticket("t1", self.OPENED, ["k"])
+        another = {
+            **ticket_resolved("t2", self.RESOLVED),
+            "source": "/anywhere",
+            "data": {"ticket_id": "1", "customer_id": "2"},
+        }
+        resolved = ticket_resolved("t3", self.RESOLVED)
+
+        def work(*events: Event) -> None:
+            arrivals = [arrival(one, policy) for one in events]
+            ledger.write(lambda c: record(c, arrivals, policy, instant(NOW)))
+
+        def leave() -> list[tuple[str, str | None]]:
+            ledger.write(lambda c: claim(c, policy, instant(NOW), limit=99))
+            leased = ledger.write(lambda c: lease(c, instant(NOW), Stops(), limit=99))
+            ledger.write(lambda c: relay(c, leased, bus, policy, instant(NOW), Patience()))
+            return [(one.value["action"], one.value["subject"]) for one in bus.sent]
+
+        work(opened, resolved, another)
+        assert leave() == leave() == []
+        ledger.write(
+            lambda c: conflicts.decide(c, "ticket_id", "1", "customer:1", policy, instant(NOW))
+        )
+        work({**resolved, "id": "t4"})
+        assert leave() == [("erase", "consumer:k")]
+
+
+class TestPolicies:
+    """Another policy may say that other fields identify."""
+
+    def test_activating_it_finds_the_conflicts_of_what_is_recorded(self, ledger: Ledger) -> None:
+        """And takes back what is on its way."""
+        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
+        before = loader.loads(text.replace(", identifies: true", ""), "before.yaml")
+        arrivals = [arrival(one, before) for one in (VICTIM, NOBODY)]
+        ledger.write(lambda c: policies.ensure(c, before, instant(NOW)))
+        ledger.write(lambda c: record(c, arrivals, before, instant(NOW)))
+        ledger.write(lambda c: claim(c, before, instant(NOW), limit=99))
+        assert len(commands(ledger)) == 4
+        assert rows(ledger, tables.identifier) == []
+        ledger.write(lambda c: activate(c, POLICY, instant(NOW)))
+        assert [one.key for one in ledger.write(conflicts.conflicts)] == ["order_id=o1"]
+        assert {state for _, _, state in commands(ledger)} == {"cancelled"}
+        assert told(go(ledger, NOW)) == []
+
+    def test_what_was_decided_stands(self, ledger: Ledger) -> None:
+        """A new version asks nobody again; without keys nothing waits."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        known = [rows(ledger, one) for one in KEYS]
+        ledger.write(lambda c: conflicts.rebuild(c, POLICY, instant(NOW)))
+        assert [rows(ledger, one) for one in KEYS] == known
+
+
+class TestForgetting:
+    """The last event of a key takes it along; so does the last of a subject that subject's claim."""
+
+    def test_a_key_goes_with_its_last_event(self, ledger: Ledger) -> None:
+        """Until then it is known whose it is."""
+        again = order("e9", PLACED, "victim")
+        take(ledger, [VICTIM, again], NOW)
+        self.forget(ledger, VICTIM)
+        assert [(row.subject, row.events) for row in rows(ledger, tables.identifier)] == [
+            ("consumer:victim", 1)
+        ]
+        self.forget(ledger, again)
+        assert rows(ledger, tables.identifier) == []
+
+    def test_a_forgotten_owner_is_named_no_more(self, ledger: Ledger) -> None:
+        """The key is nobody's then: the other gets it back from no one."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        self.forget(ledger, VICTIM)
+        [left] = ledger.write(lambda c: conflicts.conflicts(c, decided=True))
+        assert (left.owner, dict(left.claimants)) == ("", {"consumer:nobody": 1})
+        assert all("order_id" not in keys for _, _, _, keys in told(go(ledger, NOW)))
+        self.forget(ledger, NOBODY)
+        assert [rows(ledger, one) for one in KEYS] == [[], [], []]
+
+    @staticmethod
+    def forget(ledger: Ledger, one: Event) -> None:
+        tagged = tag(parsed(one), POLICY)
+        ledger.write(lambda c: conflicts.forget(c, [tagged], POLICY))

@@ -96,7 +96,7 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
             recording = pool.submit(take, ledger, [third], NOW)
             wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
-        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", instant(NOW)))
+        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
         with ledger.transaction() as recording_fourth:
             record(recording_fourth, [arrival(fourth, POLICY)], POLICY, instant(NOW))
             waiting = pool.submit(decide, ledger, "consumer:victim")
