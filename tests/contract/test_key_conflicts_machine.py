@@ -170,7 +170,7 @@ class Contesting(RuleBasedStateMachine):
 def test_no_command_goes_by_anothers_key(shared_ledger: Ledger) -> None:
     """Nor is anything left out that nobody contests."""
     run_state_machine_as_test(
-        lambda: Contesting(shared_ledger),
+        lambda: Contesting(shared_ledger),  # type: ignore[arg-type]  # it makes one, as a class does
         settings=settings(
             max_examples=40,
             stateful_step_count=30,
