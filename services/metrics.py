@@ -143,6 +143,11 @@ CATALOGUE: tuple[Metric, ...] = (
         meaning="Stretches of the log that were lost unread and wait to be accepted.",
     ),
     Metric(
+        name="termijn_key_conflicts",
+        kind="gauge",
+        meaning="Identifying keys that several subjects claim: nothing about those leaves.",
+    ),
+    Metric(
         name="termijn_due_backlog",
         kind="gauge",
         meaning="Records and clocks that are due and not yet claimed.",

@@ -224,6 +224,7 @@ class Observer:
         )
         metrics.set("termijn_gaps", len(status.gaps))
         metrics.set("termijn_stops", len(status.stops))
+        metrics.set("termijn_key_conflicts", status.key_conflicts)
         metrics.replace(
             "termijn_commands_outstanding",
             {k: v for k, v in status.commands.items() if k[1] in (*OUTSTANDING, "refused")},

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, true
 
-from services.ledger import backfills, blindness, tables
+from services.ledger import backfills, blindness, conflicts, tables
 from services.ledger.states import OUTSTANDING
 from services.policy.calendar import period
 from services.policy.model import Policy
@@ -69,6 +69,8 @@ class Status:
     stops: Sequence[Stop]
     backfills: Sequence[backfills.Waiting]
     """Imports, and live events with an old time, that wait for their release."""
+    key_conflicts: int
+    """Keys that several subjects claim, and of which nobody has said yet whose they are."""
     open_too_long: Mapping[str, int]
     """Clocks that no event has stopped within their `max_open`, by kind."""
 
@@ -157,6 +159,7 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
             )
         ],
         backfills=backfills.waiting(connection),
+        key_conflicts=conflicts.undecided(connection),
         open_too_long=_open_too_long(connection, policy, now),
     )
 

@@ -16,7 +16,7 @@ from services.eventfile import read_tagged
 from services.explaining import Explained
 from services.explaining import explain as explain_events
 from services.history import in_words
-from services.ledger import schema
+from services.ledger import conflicts, schema
 from services.ledger.database import open_ledger
 from services.policy.loader import load
 from services.policy.model import Policy
@@ -78,6 +78,11 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
             schema.create(ledger)
             for one in simulate_events(ledger, tagged, the_policy, until):
                 yield _command(one)
+            with ledger.transaction() as connection:
+                waiting = conflicts.undecided(connection)
+        if waiting:
+            what = "nothing about them leaves until `termijn conflicts resolve` says whose each is"
+            click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)
 
     show(rows(), as_json=as_json, title="Commands", columns=columns)
     _say_what_is_held_back(the_settings, as_json=as_json)

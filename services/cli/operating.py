@@ -102,6 +102,8 @@ def status(as_json: bool) -> None:
             rows.append({"what": "history waits", "which": one.backfill, "value": held})
         else:
             rows.append({"what": "backfill waits", "which": one.backfill, "value": one.records})
+    if seen.key_conflicts:
+        rows.append({"what": "key-conflict", "which": "", "value": seen.key_conflicts})
     for clock, count in sorted(seen.open_too_long.items()):
         if count:
             rows.append({"what": "clocks open too long", "which": clock, "value": count})

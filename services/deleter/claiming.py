@@ -21,7 +21,7 @@ from services.deleter.likeness import Planner
 from services.deleter.planning import unmet, unwanted
 from services.deleter.subjects import Look
 from services.deleter.withholding import is_withheld
-from services.ledger import clocks, journal, tables
+from services.ledger import clocks, conflicts, journal, tables
 from services.ledger.blindness import CLEAR, Blindness, look_again
 from services.ledger.clocks import Clock
 from services.ledger.facts import Known, known, tagged_events
@@ -161,13 +161,14 @@ def want(
     others = {one for row in rows for one in events[row.event_id].subjects}
     facts = known(connection, anchors, own | others, policy)
     live = journal.live_steps(connection, {row.record_id for row in rows})
+    judged = conflicts.judge(connection, events.values(), policy)
     planner = Planner(facts, policy, now)
     found: list[Wanted] = []
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
         done = live.get(row.record_id, frozenset())
         tagged = events[row.event_id]
-        due = planner.due(tagged, row.subject)
+        due = [] if judged.blocks(tagged) else planner.due(tagged, row.subject)
         acts = sum(facts.acts.get(one, 0) for one in tagged.subjects) if facts.acts else 0
         forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
         for step in unmet(due, done):

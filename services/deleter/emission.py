@@ -18,7 +18,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, or_, select
 
 from services.deleter.likeness import Planner
-from services.ledger import clocks, journal, tables
+from services.ledger import clocks, conflicts, journal, tables
+from services.ledger.conflicts import Event
 from services.ledger.facts import known, tagged_events
 from services.ledger.keys import clock_id
 from services.ledger.rows import fetch
@@ -47,6 +48,9 @@ class Asked:
     commands: Sequence[Row[Any]]
     events: Mapping[UUID, Sequence[Tagged]]
     """By the command whose records they are, the events of these, in the order of the records."""
+
+    without: Mapping[Event, Collection[str]]
+    """The keys of events that are another's: no command carries them."""
 
     def events_of(self, command: Row[Any]) -> Sequence[Tagged]:
         """The events of the records that a command is about."""
@@ -117,10 +121,13 @@ def _judged(
     ]
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     planner = Planner(known(connection, anchors, subjects, policy), policy, now)
+    judged = conflicts.judge(connection, events.values(), policy)
+    contested = {one for one in ids if judged.blocks(events[one])}
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for one in done_to:
         if one.record_id not in planned:
-            due = planner.due(events[one.event_id], one.subject) if one.backfill is None else ()
+            is_held = one.backfill is not None or one.event_id in contested
+            due = () if is_held else planner.due(events[one.event_id], one.subject)
             planned[one.record_id] = frozenset((step.system, step.key) for step in due)
     moved = _of_moved_clocks(connection, {row.command_id for row in rows})
     not_asked = [
@@ -137,17 +144,22 @@ def _judged(
     ]
     for command in journal.take_back(connection, not_asked, policy, now):
         journal.look_again(connection, command, now)
-    taken_back = {row.command_id for row in not_asked}
+    left_out = {row.command_id for row in not_asked}
+    left_out |= {  # a check would count another's rows: it waits until it is decided whose they are
+        row.command_id
+        for row in rows
+        if row.action == "verify" and any(one.event_id in contested for one in members[covers(row)])
+    }
     return Asked(
         commands=[
             row
             for row in rows
-            if row.command_id not in taken_back
-            and (row.not_before is None or row.not_before <= now)
+            if row.command_id not in left_out and (row.not_before is None or row.not_before <= now)
         ],
         events={
             command: [events[one.event_id] for one in those] for command, those in members.items()
         },
+        without=judged.without,
     )
 
 

@@ -22,6 +22,7 @@ from services.deleter.emission import Asked, asked_for, covers
 from services.deleter.withholding import is_withheld
 from services.ledger import journal, tables
 from services.ledger.blindness import CLEAR, Blindness
+from services.ledger.conflicts import Event
 from services.ledger.rows import fetch, insert
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
@@ -249,6 +250,7 @@ def compose(
         _outgoing(
             row,
             asked.events_of(row),
+            asked.without,
             policy,
             now,
             patience,
@@ -285,6 +287,7 @@ def _parts(
 def _outgoing(
     row: Row[Any],
     tagged: Sequence[Tagged],
+    without: Mapping[Event, Collection[str]],
     policy: Policy,
     now: datetime,
     patience: Patience,
@@ -301,7 +304,13 @@ def _outgoing(
                 "id": one.id,
                 "type": one.type,
                 "time": one.time,
-                "keys": business_keys(one, policy, naming_subject=row.names_subject),
+                "keys": business_keys(
+                    one,
+                    policy,
+                    row.subject,
+                    named=row.names_subject,
+                    without=without.get((one.source, one.id), ()),
+                ),
             }
             for one in tagged
         ],

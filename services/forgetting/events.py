@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from services.forgetting.spent import spent
 from services.forgetting.sweep import Terms
-from services.ledger import tables
+from services.ledger import conflicts, tables
 from services.ledger.facts import tagged_events
 from services.ledger.keys import clock_id, record_id
 from services.ledger.remembering import ONE, content_reference, event_reference
@@ -103,7 +103,8 @@ def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remai
 
 
 def drop_records(connection: Connection, events: Mapping[UUID, Tagged], terms: Terms) -> None:
-    """Delete the records of events, and what hangs them on clocks; not what commands did to them."""
+    """Delete the records and keys of events, and what hangs them on clocks; not what commands did."""
+    conflicts.forget(connection, events.values(), terms.policy)
     records = []
     hanging = tables.hanging
     for event, one in events.items():

@@ -15,6 +15,7 @@ _CLOCK = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c03").bytes
 _OLD = 5
 """The version of identities that count over all topics."""
 _REQUEST = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05").bytes
+_KEY = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c06").bytes
 
 
 def event_id(type: str, source: str, id: str) -> UUID:
@@ -40,6 +41,11 @@ def record_id(event: UUID, source: str, id: str, subject: str) -> UUID:
 def request_id(subject: str, request: str) -> UUID:
     """The identity of a request: whose it is, and the name that it was given."""
     return _uuid5(_REQUEST, f"{subject}\0{request}")
+
+
+def key_id(name: str, value: str) -> UUID:
+    """The identity of an identifying key: the field that has it, whatever the event type, and its value."""
+    return _uuid5(_KEY, f"{name}\0{value}")
 
 
 @lru_cache(maxsize=16_384)

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import clocks, evidence, tables
+from services.ledger import clocks, conflicts, evidence, tables
 from services.ledger.evidence import Entry
 from services.ledger.rows import insert
 from services.policy.loader import digest, shapes
@@ -99,6 +99,7 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     if changed:
         raise OtherShape(changed)
     _write(connection, policy, now)
+    conflicts.rebuild(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
     after = UUID(int=0)
     while True:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.ledger import acts, backfills, clocks, journal, tables
+from services.ledger import acts, backfills, clocks, conflicts, journal, strangers, tables
 from services.ledger.backfills import HeldBack
 from services.ledger.keys import Named, clock_id, event_id, old_event_id
 from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
@@ -77,16 +77,21 @@ def record_plans(
     connection: Connection, plans: Sequence[Plan], policy: Policy, now: datetime
 ) -> Recorded:
     """Record a batch of planned events inside the caller's transaction."""
-    fresh, duplicates, conflicts = _sift(connection, plans)
+    fresh, duplicates, clashing = _sift(connection, plans)
     held = backfills.held_back(connection, fresh, now)
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
+    contested = conflicts.note(connection, fresh, policy, now)
     records = [_Record(planned, one) for one in fresh for planned in one.records]
     records.sort(key=_by_record_id)
-    moved = clocks.merge(connection, _moves(fresh, held), _opened(records), policy)
+    owners = strangers.owners(connection, fresh, policy)
+    moved = clocks.merge(connection, _moves(fresh, held, owners), _opened(records), policy)
     journal.make_stale(connection, moved.reanchored, policy, now)
     recorded = {one.planned.subject for one in records}
-    acts.note(connection, _said(fresh, held), recorded, now)
+    said = _said(fresh, held)
+    beside = {*recorded, *(one.act.subject for one in said)}
+    conflicts.look_again(connection, contested, now, beside)
+    acts.note(connection, said, recorded, now)
     spoken_of = acts.spoken_of(connection, recorded)
     looked_at = {
         one.event_id for one in fresh if any(of.subject in spoken_of for of in one.records)
@@ -114,7 +119,7 @@ def record_plans(
     return Recorded(
         new=len(fresh),
         duplicates=duplicates,
-        conflicts=tuple(conflicts),
+        conflicts=tuple(clashing),
         after_end=sum(_is_after_end(one, moved.clocks) for one in records),
         overdue=sum(_is_overdue(one, moved.clocks, policy, now) for one in records),
     )
@@ -174,7 +179,8 @@ def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
     insert_in_order(connection, tables.event, _EVENT, rows)
 
 
-def _moves(fresh: Sequence[Plan], held: HeldBack) -> list[clocks.Move]:
+def _moves(fresh: Sequence[Plan], held: HeldBack, owners: Mapping[UUID, str]) -> list[clocks.Move]:
+    """The moves that count: where it was decided whose a clock is, no stranger moves it."""
     return [
         clocks.Move(
             clock=move.clock,
@@ -186,6 +192,7 @@ def _moves(fresh: Sequence[Plan], held: HeldBack) -> list[clocks.Move]:
         )
         for one in fresh
         for move in one.moves
+        if owners.get(move.clock.id, one.subject) == one.subject
     ]
 
 

@@ -84,6 +84,24 @@ def insert_or_update(
     connection.execute(statement, list(rows) if on_sqlite else _arrays(rows))
 
 
+def insert_or_add(
+    connection: Connection, table: Table, rows: Sequence[Values], adding: str
+) -> None:
+    """Insert the rows; where the key is there already, add to the named column what the row has of it.
+
+    A row that another transaction is inserting is waited for, and is locked as an update locks it.
+    """
+    if not rows:
+        return
+    on_sqlite = _is_sqlite(connection)
+    statement = sqlite.insert(table) if on_sqlite else _insert_arrays(table, rows)
+    statement = statement.on_conflict_do_update(
+        index_elements=[column.name for column in table.primary_key],
+        set_={adding: table.c[adding] + statement.excluded[adding]},
+    )
+    connection.execute(statement, list(rows) if on_sqlite else _arrays(rows))
+
+
 def fetch(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[Any]
 ) -> Iterator[Row[Any]]:

@@ -184,6 +184,47 @@ act = Table(
 )
 """The events that say where a subject stands: consent, objection, request, hold."""
 
+identifier = Table(
+    "identifier",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("subject", Text),
+    Column("events", BigInteger, nullable=False),
+)
+"""Every identifying key that an event had: whose it is, and how many events have it.
+
+Without a `subject` several claim it: who, and with how many events, is in `claimant`.
+"""
+
+claimant = Table(
+    "claimant",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+"""The subjects of the events that have a key which several claim."""
+
+key_conflict = Table(
+    "key_conflict",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("found_at", Instant, nullable=False),
+    Column("owner", Text),
+    Index(
+        "key_conflict_undecided",
+        "found_at",
+        postgresql_where=text("owner IS NULL"),
+        sqlite_where=text("owner IS NULL"),
+    ),
+)
+"""A key that several subjects claim; nothing about any of them leaves until an operator names the `owner`.
+
+It is empty once that person is forgotten: then the key is nobody's.
+"""
+
 sequence = Table(
     "sequence",
     metadata,

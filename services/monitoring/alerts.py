@@ -43,6 +43,14 @@ def _promises(pace: Pace) -> list[Alert]:
             description="The deleter claims nothing, or cannot keep up; in a day erase_by is past.",
         ),
         Alert(
+            name="TermijnKeyConflict",
+            expr="max(termijn_key_conflicts) > 0",
+            lasts="0s",
+            severity="warning",
+            summary="{{ $value }} keys are claimed by several subjects",
+            description="Nothing about any of them leaves until somebody says whose each key is.",
+        ),
+        Alert(
             name="TermijnClockOpenTooLong",
             expr="max by (clock) (termijn_clocks_open_too_long) > 0",
             lasts=pace.lasting(HOUR),

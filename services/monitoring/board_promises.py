@@ -75,6 +75,11 @@ PROMISES = Board(
             unit="s",
         ),
         Panel(
+            title="Key conflicts",
+            means="Keys that several subjects claim; what is about them waits for a person.",
+            queries=(Query(expr="max(termijn_key_conflicts)", legend="keys"),),
+        ),
+        Panel(
             title="Clocks open too long",
             means="By kind; what hangs on them is kept until somebody publishes their end.",
             queries=(

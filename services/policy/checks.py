@@ -99,6 +99,8 @@ def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]
     for name, field in event.fields.items():
         if field.default is not None and field.one_of and field.default not in field.one_of:
             yield ("fields", name, "default"), "is none of one_of"
+        if field.identifies:
+            yield from _check_identifying(name, field, event)
     if not event.holdings and not event.moves and not event.act:
         yield (), "makes no holding, moves no clock and is no act"
     if event.act:
@@ -122,6 +124,21 @@ def _check_sources(event: EventType) -> Iterator[tuple[Path_, str]]:
             yield ("sources", index), "is a source, or the beginning of some with `*` after it"
     if event.act in CLOSING and not admits(event, OWN):
         yield ("sources",), f"leaves out {OWN}, from where Termijn itself publishes it"
+
+
+def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[tuple[Path_, str]]:
+    """A key that many have would stop every command about them; one of nobody would protect nobody."""
+    path: Path_ = ("fields", name, "identifies")
+    if field.type != "string" or field.one_of or field.default is not None:
+        yield (
+            path,
+            "is for a text that one person has: no list, no boolean, no one_of and no default",
+        )
+    if not event.subject:
+        yield path, "names somebody's rows in an event that names no subject"
+    of_holdings = (holding.subject for holding in event.holdings if holding.subject)
+    if name in {subject.field for subject in (*event.subject, *of_holdings)}:
+        yield path, "is needless: the field names a subject itself"
 
 
 def _check_subject(

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from services.policy.model import Policy
 from services.policy.sources import wants_sources
 
+_NOT_CARRIED = (
+    "is carried by no command, since it neither names the subject nor identifies;"
+    " `identifies: true` where its value names one person's rows"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
@@ -31,6 +36,11 @@ def lint(policy: Policy) -> Iterator[Remark]:
     if policy.proof and policy.proof.term_from == "derived":
         what = f"term derived, to be confirmed: {policy.proof.rationale}"
         yield Remark(key="proof", what=what)
+    for name, event in policy.events.items():
+        naming = {subject.field for subject in event.subject}
+        for key, one in event.fields.items():
+            if event.holdings and one.business_key and not one.identifies and key not in naming:
+                yield Remark(key=f"events.{name}.fields.{key}", what=_NOT_CARRIED)
     for section, name in _unused(policy):
         yield Remark(key=f"{section}.{name}", what="is defined and never used")
     for name, clock in policy.clocks.items():

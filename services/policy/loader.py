@@ -70,8 +70,16 @@ def digest(policy: Policy) -> str:
 
     What came later and is absent stays out: a policy that did not change has the hash that it had.
     """
-    later: dict[str, Any] = {} if policy.proof else {"proof": True}
-    later["events"] = {name: {"sources"} for name, one in policy.events.items() if not one.sources}
+    said_no = {
+        event: {
+            **({} if kind.sources else {"sources": True}),
+            "fields": {
+                name: {"identifies"} for name, one in kind.fields.items() if not one.identifies
+            },
+        }
+        for event, kind in policy.events.items()
+    }
+    later: dict[str, Any] = {"events": said_no} | ({} if policy.proof else {"proof": True})
     return sha256(_ADAPTER.dump_json(policy, exclude=later)).hexdigest()
 
 

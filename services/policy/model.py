@@ -235,7 +235,12 @@ class Field(Strict):
     default: str | None = None
     one_of: tuple[str, ...] = ()
     business_key: bool = False
-    """Whether a system finds its rows by it; commands carry it."""
+    """Whether a system finds its rows by it; commands carry it where it names the subject."""
+    identifies: bool = field(default=False, repr=False)  # no part of what events hang on: `shapes`
+    """Whether its value names one person's rows, such as an order's number; commands carry it.
+
+    Where two subjects have the same one, no command about either leaves until a person says whose it is.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

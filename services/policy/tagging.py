@@ -7,7 +7,7 @@ a shared clock. Both follow from the event's deciding fields alone.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -196,15 +196,40 @@ def clock_key(
     return ClockKey(clock=clock, key="/".join(parts), parent=parent)
 
 
-def business_keys(tagged: Tagged, policy: Policy, *, naming_subject: bool) -> dict[str, str]:
-    """The fields by which a system finds the event's rows, with or without those that name a subject."""
-    event = policy.events[tagged.type]
-    naming = () if naming_subject else {subject.field for subject in event.subject}
+def identifying_keys(
+    event_type: str, deciding: Mapping[str, Value], policy: Policy
+) -> dict[str, str]:
+    """The fields of an event whose values name one person's rows."""
     return {
         name: value
-        for name, value in tagged.deciding.items()
-        if event.fields[name].business_key and isinstance(value, str) and name not in naming
+        for name, field in policy.events[event_type].fields.items()
+        if field.identifies and isinstance(value := deciding.get(name), str)
     }
+
+
+def business_keys(
+    tagged: Tagged,
+    policy: Policy,
+    subject: str,
+    *,
+    named: bool = True,
+    without: Collection[str] = (),
+) -> dict[str, str]:
+    """The fields by which a system finds an event's rows of a subject; `named` unless it is a pseudonym.
+
+    They are those that identify, and the one that has named this subject. Whatever else the event says
+    (a customer's number on a consumer's order) may be anybody's, and so are keys `without` which it has
+    to go. A key is its event's own subject's: who is only mentioned there has none.
+    """
+    if subject != tagged.subject:
+        return {}
+    event, deciding = policy.events[tagged.type], tagged.deciding
+    keys = identifying_keys(tagged.type, deciding, policy)
+    found = {name: value for name, value in keys.items() if name not in without}
+    naming = _naming(event, deciding)
+    if named and naming and event.fields[naming].business_key:
+        found[naming] = str(deciding[naming])
+    return found
 
 
 def _deciding(kind: EventType, data: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
@@ -275,6 +300,12 @@ def _subjects(field: SubjectField, deciding: Mapping[str, Value]) -> Iterator[st
     for one in values:
         if isinstance(one, str):
             yield f"{field.kind}:{one}" if field.kind else one
+
+
+def _naming(kind: EventType, deciding: Mapping[str, Value]) -> str | None:
+    """The field that names the event's own subject: the first that is present."""
+    named = (one.field for one in kind.subject if isinstance(deciding.get(one.field), str))
+    return next(named, None)
 
 
 def _whole(field: SubjectField, subject: str, policy: Policy) -> str:

@@ -172,6 +172,9 @@ def facts(ledger: Ledger) -> Mapping[str, list[tuple[Any, ...]]]:
         tables.event: ("event_id", "source", "id", "type", "time", "content_hash", "deciding"),
         tables.record: ("record_id", "event_id", "subject"),
         tables.hanging: ("clock_id", "record_id"),
+        tables.identifier: ("key_id", "subject", "events"),
+        tables.claimant: ("key_id", "subject", "events"),
+        tables.key_conflict: ("key_id", "name", "value"),
         tables.clock: (
             "clock_id",
             "clock",

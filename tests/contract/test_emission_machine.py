@@ -35,7 +35,7 @@ from services.deleter.relaying import Delivery, Outgoing, Patience, Sent, Stops
 from services.deleter.settling import Status, close
 from services.ledger import blindness as ledger_blindness
 from services.ledger import control, dead_letters, policies, tables
-from services.ledger.blindness import Parked
+from services.ledger.blindness import CLEAR, Parked
 from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.policies import OtherPolicy
@@ -403,7 +403,7 @@ class Emitting(RuleBasedStateMachine):
             return
         try:
             stops = Stops(paused=frozenset(self.stopped))
-            claimed = self.deleters[which]._claim(stops).leased
+            claimed = self.deleters[which]._claim(stops, CLEAR).leased
             leased = [*claimed, *self.deleters[which]._lease(stops, None)]
         except OtherPolicy:
             self.deleters[which] = self.started()

@@ -151,4 +151,4 @@ class TestRelaying:
         assert erasure.value["action"] == "erase"
         assert erasure.value["subject"] is None
         assert erasure.key == "o1"
-        assert erasure.value["records"][0]["keys"] == {"order_id": "o1", "customer_id": "1"}
+        assert erasure.value["records"][0]["keys"] == {"order_id": "o1"}

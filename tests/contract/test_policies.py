@@ -35,7 +35,7 @@ def test_a_role_with_another_policy_refuses(ledger: Ledger) -> None:
     """One other term is another policy."""
     with ledger.transaction() as connection:
         policies.ensure(connection, SHIPPED, NOW)
-        with pytest.raises(policies.OtherPolicy, match=r"optimum-pos 2021-05-19\.5, not"):
+        with pytest.raises(policies.OtherPolicy, match=r"optimum-pos 2021-05-19\.6, not"):
             policies.ensure(connection, with_term("P3Y"), NOW)
 
 

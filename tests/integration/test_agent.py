@@ -168,8 +168,8 @@ def crm(fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path) 
                 }
                 connection.execute(
                     text(
-                        "INSERT INTO orders (id, order_no, customer_no, event_id, amount)"
-                        " VALUES (:id, :no, :customer, :event, 1)"
+                        "INSERT INTO orders (id, order_no, customer_no, event_source, event_id, amount)"
+                        " VALUES (:id, :no, :customer, '/shop', :event, 1)"
                     ),
                     row,
                 )

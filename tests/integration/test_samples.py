@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -195,3 +196,21 @@ def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) ->
     assert [(one.type, one.id, one.data) for one in result.records] == [
         ("feedback", "feedback-given-F1", held)
     ]
+
+
+def test_as_a_hook_they_know_records_by_source_and_id(sample: Path, tmp_path: Path) -> None:
+    """Two sources' events of one id are two pieces of feedback."""
+    for name in ("F1", "F2"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"feedback_id": name}), "utf-8")
+    document = yaml.safe_load((sample / "agent.yaml").read_text("utf-8"))
+    hook = HookAdapter(
+        command=tuple(document["adapter"]["hook"]["command"]),
+        directory=sample,
+        timeout_seconds=30,
+        environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"]},
+    )
+    other = replace(RECORD, source="urn:example:app", keys={"feedback_id": "F2"})
+    asked = fresh("e", subject="visitor:V1", records=(RECORD, other))
+    task = Task(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
+    assert hook.carry_out(task).counts == {"feedback": 2}
+    assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ adapter:
         match: {order_no: keys.order_id}
         erase: delete
         verify:
-          match: {event_id: record.id}
+          match: {event_source: record.source, event_id: record.id}
 """
 
 
@@ -109,10 +109,22 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
             " record.id, record.source, subject, subject.KIND, keys.NAME",
         ),
         (
-            "{event_id: record.id}",
+            "{event_source: record.source, event_id: record.id}",
             "{order_no: keys.order_id}",
             "16: adapter.sql.tables.orders.verify: reads by the way of the erasure, which proves"
             " nothing: name another table or view, or other columns",
+        ),
+        (
+            "{order_no: keys.order_id}",
+            "{event_id: record.id}",
+            "14: adapter.sql.tables.orders.match: says of no row whose it is: an id is its source's"
+            " own, so name `record.source` beside `record.id`, or a key or the subject",
+        ),
+        (
+            "{event_source: record.source, event_id: record.id}",
+            "{event_source: record.source}",
+            "17: adapter.sql.tables.orders.verify.match: says of no row whose it is: an id is its"
+            " source's own, so name `record.source` beside `record.id`, or a key or the subject",
         ),
         (
             "erase: delete",

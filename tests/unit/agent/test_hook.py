@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,38 @@ def test_the_example_erases_files_and_reads_again(tmp_path: Path) -> None:
     escaping = command(records=(record("../letters/O2"), record("/etc/passwd")))
     assert adapter.carry_out(task(command=escaping)).status == "failed"
     assert sorted(one.name for one in letters.iterdir()) == ["O2.txt", "passwd"]
+
+
+def letters(tmp_path: Path, **found: str) -> tuple[HookAdapter, Path]:
+    """The example's hook, with these letters."""
+    directory = tmp_path / "letters"
+    directory.mkdir()
+    for name, text in found.items():
+        (directory / f"{name}.txt").write_text(text, "utf-8")
+    adapter = HookAdapter(
+        command=(sys.executable, str(EXAMPLE / "letters.py")),
+        directory=tmp_path,
+        timeout_seconds=20,
+        environment={"LETTERS": str(directory)},
+    )
+    return adapter, directory
+
+
+def test_two_sources_records_of_one_id_are_two_letters(tmp_path: Path) -> None:
+    """An id is its source's own."""
+    adapter, directory = letters(tmp_path, O1="Sanne", O2="Piet")
+    both = (record("O1"), replace(record("O2"), source="/till", id=record("O1").id))
+    assert adapter.carry_out(task(command=command(records=both))).counts == {"letters": 2}
+    assert list(directory.iterdir()) == []
+
+
+def test_a_letter_that_was_filed_under_another_name_is_found_when_read_again(
+    tmp_path: Path,
+) -> None:
+    """It is looked for by what it says, and not where the erasure looks."""
+    adapter, directory = letters(tmp_path, O1="Sanne")
+    (directory / "2026").mkdir()
+    (directory / "2026" / "a copy.txt").write_text("Order O1\nSanne", "utf-8")
+    assert adapter.carry_out(task()).counts == {"letters": 1}
+    verify = command(action="verify", verifies="erase")
+    assert adapter.carry_out(task(command=verify)).counts == {"letters": 1}

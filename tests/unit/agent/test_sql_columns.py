@@ -31,7 +31,7 @@ adapter:
         events: [orders.order-placed]
         match: {number: keys.order_id}
         erase: ERASE
-        verify: {match: {event: record.id}, holds: [HOLDS]}
+        verify: {match: {event: record.id, number: keys.order_id}, holds: [HOLDS]}
 """
 Made = Callable[..., tuple[SqlAdapter, Engine]]
 

@@ -209,7 +209,7 @@ def test_another_policy_is_activated_on_record(
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     text = (Path(loader.__file__).parent / loader.SHIPPED).read_text("utf-8")
     policy = tmp_path / "policy.yaml"
-    policy.write_text(text.replace('version: "2021-05-19.5"', 'version: "2"'), "utf-8")
+    policy.write_text(text.replace('version: "2021-05-19.6"', 'version: "2"'), "utf-8")
     monkeypatch.setenv("TERMIJN_POLICY", str(policy))
     assert termijn("policy", "activate", *BY_ME).out == "active: optimum-pos 2\n"
     assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2"
@@ -260,7 +260,7 @@ def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
     said = termijn("policy", "activate", *BY_ME)
     assert said.code == 1
     assert "website.feedback-given" in said.err
-    assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.5"
+    assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.6"
 
 
 def test_lint_checks_the_policy_that_the_roles_run_on(

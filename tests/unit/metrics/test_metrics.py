@@ -16,6 +16,7 @@ BASE_UNITS = ("_seconds", "_ratio", "_total", "_info")
 UNITLESS = {
     "termijn_agent_commands_open",
     "termijn_clocks_open_too_long",
+    "termijn_key_conflicts",
     "termijn_commands_escalated",
     "termijn_commands_outstanding",
     "termijn_dead_letters_parked",

@@ -42,6 +42,7 @@ EMPTY = Status(
     dead_letters={},
     kept_back={},
     gaps=(),
+    key_conflicts=0,
     stops=(),
     backfills=(),
     open_too_long={},
@@ -298,6 +299,7 @@ def test_a_look_at_the_ledger_becomes_gauges(observer: Observer) -> None:
             escalated={"psp": 2},
             dead_letters={"undecodable": 1},
             open_too_long={"ticket": 6},
+            key_conflicts=3,
         )
     )
     assert value(observer, "termijn_due_backlog") == 4
@@ -310,6 +312,7 @@ def test_a_look_at_the_ledger_becomes_gauges(observer: Observer) -> None:
     assert value(observer, "termijn_commands_escalated", system="psp") == 2
     assert value(observer, "termijn_dead_letters_parked", reason="undecodable") == 1
     assert value(observer, "termijn_clocks_open_too_long", clock="ticket") == 6
+    assert value(observer, "termijn_key_conflicts") == 3
 
 
 def test_a_refusal_stays_in_sight(observer: Observer) -> None:

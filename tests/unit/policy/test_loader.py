@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from services.policy.document import Problem
-from services.policy.loader import InvalidPolicy, load, loads
+from services.policy.lint import lint
+from services.policy.loader import InvalidPolicy, digest, load, loads, shapes
 from tests.unit.policy.small import SMALL, line_of, replaced
 
 HOLDING = "{purpose: care, basis: contract, rule: year, systems: [app]}"
+DIGEST = "e792127eefc5e49c0ca6402d6b81176020cff0cb9352e14bdddbba97e00736cf"
+"""Of the small policy, as it was before a field could identify."""
 GUESTS = "subject: {kind: guest, field: guest_ids, each: true}"
 
 
@@ -403,6 +406,52 @@ def test_a_holding_needs_its_clocks_key() -> None:
     (problem,) = problems(text)
     assert problem.key == "events.club.joined.holdings.0.rule"
     assert problem.line == line_of(text, "rule: stay")
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ("guest_ids: {type: strings, required: false, identifies: true}", "for a text that one"),
+        ("paid: {type: boolean, required: false, identifies: true}", "for a text that one person"),
+        ("level: {default: basic, one_of: [basic, full], identifies: true}", "for a text that one"),
+        ("client_id: {business_key: true, identifies: true}", "names a subject itself"),
+    ],
+)
+def test_what_many_have_or_a_subject_is_called_identifies_nothing(field: str, why: str) -> None:
+    """It would stop every command about them, or protect nobody."""
+    name = field.partition(":")[0]
+    written = next(line for line in SMALL.splitlines() if line.startswith(f"      {name}: "))
+    (problem,) = problems(replaced(SMALL, written, f"      {field}"))
+    assert problem.key == f"events.club.joined.fields.{name}.identifies"
+    assert why in problem.why
+
+
+def test_a_key_of_nobody_identifies_nothing() -> None:
+    """An event without a subject says of nobody whose rows they are."""
+    (problem,) = problems(replaced(SMALL, "stay_id: {}", "stay_id: {identifies: true}"))
+    assert problem.key == "events.club.checked-out.fields.stay_id.identifies"
+    assert "names no subject" in problem.why
+
+
+def test_a_policy_that_says_nothing_of_it_is_the_policy_that_it_was() -> None:
+    """Roles go on after an upgrade; what is recorded fits a policy that says it later."""
+    stay = "stay_id: {business_key: true"
+    before = loads(SMALL, "small.yaml")
+    after = loads(replaced(SMALL, stay, f"{stay}, identifies: true"), "small.yaml")
+    said_no = loads(replaced(SMALL, stay, f"{stay}, identifies: false"), "small.yaml")
+    assert digest(before) == digest(said_no) == DIGEST
+    assert digest(after) != DIGEST
+    assert shapes(after) == shapes(before)
+
+
+def test_lint_tells_of_keys_that_no_command_carries() -> None:
+    """A business key that names nobody's rows: the policy may have meant that it does."""
+    found = {one.key for one in lint(loads(SMALL, "small.yaml"))}
+    assert "events.club.joined.fields.stay_id" in found
+    text = replaced(SMALL, "stay_id: {business_key: true}", "stay_id: {identifies: true}")
+    assert "events.club.joined.fields.stay_id" not in {
+        one.key for one in lint(loads(text, "small.yaml"))
+    }
 
 
 def test_a_holding_needs_its_subject() -> None:

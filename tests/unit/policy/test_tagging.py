@@ -491,18 +491,37 @@ def test_unknown_fields_are_ignored() -> None:
     assert found.deciding == {"customer_id": "c1"}
 
 
-def test_only_what_names_rows_goes_with_a_command() -> None:
-    """Deciding fields that are no business keys stay; a pseudonymised record names no person."""
+def test_only_what_names_the_subjects_rows_goes_with_a_command() -> None:
+    """The company of a consumer's order stays; a pseudonymised record names no person."""
     found = tagged("orders.order-placed", order_id="o1", customer_id="c1", consumer_id="k1")
-    assert business_keys(found, SHIPPED, naming_subject=True) == {
-        "order_id": "o1",
-        "customer_id": "c1",
-        "consumer_id": "k1",
+    assert business_keys(found, SHIPPED, "consumer:k1") == {"order_id": "o1", "consumer_id": "k1"}
+    assert business_keys(found, SHIPPED, "consumer:k1", named=False) == {"order_id": "o1"}
+    assert business_keys(found, SHIPPED, "consumer:k1", without=["order_id"]) == {
+        "consumer_id": "k1"
     }
-    assert business_keys(found, SHIPPED, naming_subject=False) == {
-        "order_id": "o1",
-        "customer_id": "c1",
-    }
+
+
+def test_of_several_fields_that_could_name_the_subject_only_the_one_that_did_goes_along() -> None:
+    """The others may be anybody's."""
+    found = tagged("credit.check-performed", check_id="1", customer_id="c1", prospect_id="victim")
+    assert business_keys(found, SHIPPED, "customer:c1") == {"check_id": "1", "customer_id": "c1"}
+
+
+def test_whoever_is_only_mentioned_has_no_key_of_the_event() -> None:
+    """The ticket is the customer's, with a term of its own: a consumer's must not take it along."""
+    found = tagged("helpdesk.ticket-opened", ticket_id="t1", customer_id="c1", consumer_ids=["k1"])
+    assert business_keys(found, SHIPPED, "customer:c1") == {"ticket_id": "t1", "customer_id": "c1"}
+    assert business_keys(found, SHIPPED, "consumer:k1") == {}
+
+
+def test_a_number_that_many_have_is_no_key() -> None:
+    """A survey has many answers; a supplier's own invoice number may be another supplier's too."""
+    answered = tagged("research.survey-answered", survey_id="s1", visitor_id="v1")
+    assert business_keys(answered, SHIPPED, "visitor:v1") == {"visitor_id": "v1"}
+    received = tagged(
+        "billing.purchase-invoice-received", invoice_id="1", supplier_id="s1", contact_id="p1"
+    )
+    assert business_keys(received, SHIPPED, "supplier:p1") == {"contact_id": "p1"}
 
 
 def test_keys_that_contain_separators_are_different_clocks() -> None:

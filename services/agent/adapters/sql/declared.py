@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -151,6 +151,12 @@ def problems(name: str, declared: Declared) -> Iterator[tuple[Path_, str]]:
 def _of_match(path: Path_, match: Mapping[str, str]) -> Iterator[tuple[Path_, str]]:
     if not match:
         yield path, "names no column: without a way to find its rows nothing would ever be erased"
+    elif not _names_whose(match.values()):
+        yield (
+            path,
+            "says of no row whose it is: an id is its source's own, so name `record.source` beside"
+            " `record.id`, or a key or the subject",
+        )
     for column, source in match.items():
         head, dot, rest = source.partition(".")
         known = source in ("record.id", "record.source", "subject") or (
@@ -161,6 +167,15 @@ def _of_match(path: Path_, match: Mapping[str, str]) -> Iterator[tuple[Path_, st
                 (*path, column),
                 f"{source!r} is none of record.id, record.source, subject, subject.KIND, keys.NAME",
             )
+
+
+def _names_whose(sources: Collection[str]) -> bool:
+    """Whether rows are found by a whole record, by the subject, or by a key.
+
+    A command carries no key that is anybody else's: only such as identify, or name the subject.
+    """
+    whole = {"record.id", "record.source"} <= set(sources)
+    return whole or any(one not in ("record.id", "record.source") for one in sources)
 
 
 def _names_record(source: str) -> bool:

@@ -13,6 +13,7 @@ CREATE TABLE orders (
     id           integer PRIMARY KEY,
     order_no     text NOT NULL UNIQUE,
     customer_no  text NOT NULL,
+    event_source text NOT NULL,             -- whose event it was: another's may have the same id
     event_id     text NOT NULL,
     recipient    text,
     street       text,
@@ -29,10 +30,11 @@ CREATE TABLE tickets (
     id           integer PRIMARY KEY,
     ticket_no    text NOT NULL UNIQUE,
     customer_no  text,
+    event_source text NOT NULL,
     event_id     text NOT NULL,
     question     text,
     answer       text,
     minutes      integer
 );
-CREATE VIEW order_search AS SELECT event_id, recipient, street FROM orders;
+CREATE VIEW order_search AS SELECT event_source, event_id, recipient, street FROM orders;
 CREATE VIEW packing_slips AS SELECT order_no, product, engraving FROM order_lines;

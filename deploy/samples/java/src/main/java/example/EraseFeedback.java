@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -28,31 +27,31 @@ public final class EraseFeedback {
 
   private static Map<String, Object> carryOut(JsonNode asked, Path store) throws IOException {
     JsonNode command = asked.get("command");
-    Map<String, Path> files = new LinkedHashMap<>(); // by the id of the event
+    List<Map.Entry<String, Path>> files = new ArrayList<>(); // two sources' events may have one id
     for (JsonNode record : command.get("records")) {
       String feedback = record.get("keys").path("feedback_id").asText();
       if (!feedback.matches("[A-Za-z0-9-]+")) { // never done: nobody knows where it would lie
         return Map.of("status", "failed", "detail", "a record has no feedback_id that can be used");
       }
-      files.put(record.get("id").asText(), store.resolve(feedback + ".json"));
+      files.add(Map.entry(record.get("id").asText(), store.resolve(feedback + ".json")));
     }
     String action = command.get("action").asText();
     if (action.equals("verify")) {
       return Map.of("status", "done", "counts", Map.of("feedback", left(store, command)));
     }
-    files.values().removeIf(Files::notExists);
+    files.removeIf(one -> Files.notExists(one.getValue()));
     Map<String, Integer> counts = Map.of("feedback", files.size());
     switch (action) {
       case "erase":
-        for (Path file : files.values()) {
-          Files.deleteIfExists(file);
+        for (var one : files) {
+          Files.deleteIfExists(one.getValue());
         }
         // A run before this one may have been cut short after it had erased.
         boolean done = !files.isEmpty() || asked.get("run").asInt() > 1;
         return Map.of("status", done ? "done" : "nothing_held", "counts", counts);
       case "disclose":
         List<Map<String, Object>> records = new ArrayList<>();
-        for (var one : files.entrySet()) {
+        for (var one : files) {
           JsonNode data = JSON.readTree(one.getValue().toFile());
           records.add(Map.of("type", "feedback", "id", one.getKey(), "data", data));
         }

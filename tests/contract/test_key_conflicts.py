@@ -1,0 +1,461 @@
+"""One identifying key, two subjects: nothing about either leaves until a person says whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+import pytest
+
+from services import policy as policy_package
+from services.deleter.activation import activate
+from services.deleter.claiming import claim
+from services.deleter.relaying import Patience, Stops, lease, relay
+from services.ledger import conflicts, policies, tables
+from services.ledger.conflicts import AlreadyDecided, NoSuchConflict
+from services.ledger.database import Ledger
+from services.ledger.recording import record
+from services.policy import loader
+from services.policy.model import Policy
+from services.policy.tagging import tag
+from tests.contract.arrivals import Event, arrival, event, parsed, ticket, ticket_resolved
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    answer,
+    commands,
+    instant,
+    later,
+    post,
+    rows,
+    sweep,
+    take,
+)
+
+PLACED = "2024-03-01T09:00:00Z"
+LONG_AGO = "2010-01-01T00:00:00Z"
+NOW = "2024-03-02T09:00:00Z"
+OVER = "2040-03-02T09:00:00Z"
+"""When every term of an order of `PLACED` is over but research's."""
+KEYS = (tables.identifier, tables.claimant, tables.key_conflict)
+
+
+def order(id_: str, time: str, consumer: str, number: str = "o1", source: str = "/crm") -> Event:
+    """An order of a consumer, with the number that it says it has."""
+    return event(
+        id_,
+        "orders.order-placed",
+        time,
+        source=source,
+        order_id=number,
+        customer_id="1",
+        consumer_id=consumer,
+    )
+
+
+VICTIM = order("e1", PLACED, "victim")
+NOBODY = order("e2", LONG_AGO, "nobody", source="/anywhere")
+
+
+def decide(ledger: Ledger, owner: str, now: str = NOW, value: str = "o1") -> None:
+    """Say whose an order's number is."""
+    ledger.write(lambda c: conflicts.decide(c, "order_id", value, owner, POLICY, instant(now)))
+
+
+def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
+    """System, action, subject and keys of the first record of each command, sorted by the first three."""
+    return sorted(
+        (
+            (
+                one.system,
+                one.value["action"],
+                one.value["subject"],
+                dict(one.value["records"][0]["keys"]),
+            )
+            for one in bus.sent
+        ),
+        key=lambda one: (one[0], one[1], str(one[2])),
+    )
+
+
+def go(ledger: Ledger, now: str) -> Bus:
+    """Claim and send what is due; what was sent."""
+    bus = Bus()
+    sweep(ledger, now)
+    post(ledger, bus, now)
+    return bus
+
+
+class TestUndecided:
+    """Nobody has said yet whose the key is."""
+
+    def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Ledger) -> None:
+        """Its own terms are long over; the number is the victim's, whose are not."""
+        take(ledger, [VICTIM], PLACED)
+        take(ledger, [NOBODY], NOW)
+        assert told(go(ledger, NOW)) == []
+        assert commands(ledger) == []
+        assert len(rows(ledger, tables.event)) == 2
+
+    @pytest.mark.parametrize("batches", [[[VICTIM, NOBODY]], [[NOBODY], [VICTIM]]])
+    def test_the_order_of_arrival_does_not_matter(
+        self, ledger: Ledger, batches: Sequence[list[Event]]
+    ) -> None:
+        """Together, or the other first."""
+        for batch in batches:
+            take(ledger, batch, NOW)
+        assert told(go(ledger, NOW)) == []
+        assert commands(ledger) == []
+        [found] = ledger.write(conflicts.conflicts)
+        assert (found.key, found.owner) == ("order_id=o1", None)
+        assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
+
+    def test_what_has_not_left_is_cancelled_and_what_has_is_recalled(self, ledger: Ledger) -> None:
+        """The second event comes while commands about the first are on their way."""
+        take(ledger, [NOBODY], NOW)
+        sweep(ledger, NOW)
+        post(ledger, bus := Bus(), NOW, limit=2)
+        out = sorted(one.system for one in bus.sent)
+        assert len(out) == 2
+        take(ledger, [VICTIM], NOW)
+        recalls = go(ledger, later(NOW, minutes=1).isoformat())
+        assert sorted((one.system, one.value["action"]) for one in recalls.sent) == [
+            (system, "recall") for system in out
+        ]
+        states = [state for _, action, state in commands(ledger) if action != "recall"]
+        assert sorted(states) == ["cancelled", "cancelled", "recalling", "recalling"]
+        assert go(ledger, later(NOW, days=1).isoformat()).sent != []  # the recalls again
+        assert not [
+            one
+            for one in go(ledger, later(NOW, days=2).isoformat()).sent
+            if one.value["action"] != "recall"
+        ]
+
+    def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Ledger) -> None:
+        """The relay looks again, also where no look has come by in between."""
+        take(ledger, [NOBODY], NOW)
+        sweep(ledger, NOW)
+        take(ledger, [VICTIM], NOW)
+        post(ledger, bus := Bus(), NOW)
+        assert bus.sent == []
+        left = {state for _, action, state in commands(ledger) if action != "recall"}
+        assert left <= {"cancelled", "recalling"}
+
+    def test_a_check_waits_too(self, ledger: Ledger) -> None:
+        """It would find the victim's rows, and call for another erasure."""
+        take(ledger, [NOBODY], NOW)
+        go(ledger, NOW)
+        for row in rows(ledger, tables.command, action="erase", system="orders"):
+            answer(ledger, row.command_id, "done", NOW)
+        take(ledger, [VICTIM], NOW)
+        bus = go(ledger, later(NOW, minutes=2).isoformat())
+        assert "verify" not in {one.value["action"] for one in bus.sent}
+
+    def test_others_orders_go_their_way(self, ledger: Ledger) -> None:
+        """One number stops nobody else, nor the same people's other orders."""
+        other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
+        take(ledger, [VICTIM, NOBODY, other], NOW)
+        bus = go(ledger, NOW)
+        assert {one.value["records"][0]["id"] for one in bus.sent} == {"e3"}
+        assert told(bus)[0] == (
+            "accounting",
+            "erase",
+            "consumer:nobody",
+            {"order_id": "o2", "consumer_id": "nobody"},
+        )
+
+
+class TestNoConflict:
+    """One key, and still nobody's but one person's."""
+
+    @pytest.mark.parametrize(
+        "events",
+        [
+            [order("e1", PLACED, "1"), order("e2", PLACED, "1")],
+            [ticket("t1", PLACED, ["1", "2"]), ticket_resolved("t2", NOW)],
+            [ticket("t1", PLACED, ["1"]), ticket("t2", PLACED, ["2"])],
+            [
+                event("s1", "research.survey-answered", PLACED, survey_id="1", visitor_id="1"),
+                event("s2", "research.survey-answered", PLACED, survey_id="1", visitor_id="2"),
+            ],
+            [
+                event("i1", "billing.invoice-issued", PLACED, invoice_id="1", customer_id="1"),
+                event(
+                    "i2",
+                    "billing.purchase-invoice-received",
+                    PLACED,
+                    invoice_id="1",
+                    supplier_id="1",
+                    contact_id="1",
+                ),
+            ],
+            [
+                event(
+                    f"r{one}",
+                    "privacy.request-received",
+                    PLACED,
+                    subject=f"consumer:{one}",
+                    request_id="Q1",
+                    right="access",
+                )
+                for one in (1, 2)
+            ],
+            [
+                order("e1", PLACED, "1", number="1"),
+                event("p1", "purchases.purchase-made", PLACED, purchase_id="1", customer_id="2"),
+            ],
+        ],
+        ids=["twice", "ticket", "reopened", "survey", "suppliers", "requests", "fields"],
+    )
+    def test_nothing_waits_for_anybody(self, ledger: Ledger, events: list[Event]) -> None:
+        """A ticket has a customer and consumers; a survey has many; fields have names."""
+        take(ledger, events, NOW)
+        assert ledger.write(lambda c: conflicts.conflicts(c, decided=True)) == []
+        assert rows(ledger, tables.claimant) == []
+
+
+def application(id_: str, what: str, applicant: str, time: str = PLACED, **more: object) -> Event:
+    """An event of the procedure that is called `a`."""
+    return event(
+        id_,
+        f"recruitment.application-{what}",
+        time,
+        source=f"/{applicant}",
+        application_id="a",
+        applicant_id=applicant,
+        **more,
+    )
+
+
+class TestClocks:
+    """Who moves a clock by a key that is another's stops too what hangs on it."""
+
+    RECEIVED = application("a1", "received", "victim", keep_consent=False)
+    CLOSED = application("a2", "closed", "nobody")
+    LATER = "2024-06-01T00:00:00Z"
+
+    @staticmethod
+    def decide(ledger: Ledger, owner: str) -> list[str]:
+        return ledger.write(
+            lambda c: conflicts.decide(c, "application_id", "a", owner, POLICY, instant(NOW))
+        )
+
+    def test_anothers_end_erases_nothing(self, ledger: Ledger) -> None:
+        """The event makes no record: it only ends the victim's procedure."""
+        take(ledger, [self.RECEIVED], PLACED)
+        take(ledger, [self.CLOSED], PLACED)
+        assert told(go(ledger, self.LATER)) == []
+
+    def test_once_it_is_decided_it_counts_no_more(self, ledger: Ledger) -> None:
+        """The procedure goes on; what another says later of it is passed over."""
+        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        assert self.decide(ledger, "applicant:victim") == ["application:a"]
+        assert told(go(ledger, self.LATER)) == []
+        take(ledger, [application("a3", "closed", "nobody", self.LATER)], self.LATER)
+        assert told(go(ledger, "2030-01-01T00:00:00Z")) == []
+
+    def test_the_owners_own_end_counts(self, ledger: Ledger) -> None:
+        """Also one from before the other's."""
+        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        self.decide(ledger, "applicant:victim")
+        take(ledger, [application("a4", "closed", "victim", "2024-02-01T00:00:00Z")], NOW)
+        bus = go(ledger, self.LATER)
+        assert {(one.system, one.value["subject"]) for one in bus.sent} == {
+            ("mail", "applicant:victim"),
+            ("recruitment", "applicant:victim"),
+        }
+
+    def test_whoever_ended_it_rightly_has(self, ledger: Ledger) -> None:
+        """Its owner's move stands."""
+        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        assert self.decide(ledger, "applicant:nobody") == []
+        assert len(go(ledger, self.LATER).sent) == 2
+
+
+class TestDecided:
+    """A named operator has said whose the key is."""
+
+    def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Ledger) -> None:
+        """Either way round; nothing is forgotten."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        go(ledger, NOW)
+        decide(ledger, "consumer:victim")
+        assert told(go(ledger, NOW)) == [
+            (system, action, "consumer:nobody", {"consumer_id": "nobody"})
+            for system, action in (
+                ("accounting", "erase"),
+                ("orders", "erase"),
+                ("psp", "erase"),
+                ("research", "pseudonymise"),
+            )
+        ]
+        for row in rows(ledger, tables.command):
+            answer(ledger, row.command_id, "done", NOW)
+        mine = [one for one in told(go(ledger, OVER)) if one[2] == "consumer:victim"]
+        assert {(system, tuple(sorted(keys))) for system, _, _, keys in mine} == {
+            (system, ("consumer_id", "order_id"))
+            for system in ("accounting", "orders", "psp", "research")
+        }
+
+    def test_it_may_be_the_newcomers(self, ledger: Ledger) -> None:
+        """The first to come need not be right."""
+        take(ledger, [VICTIM], PLACED)
+        take(ledger, [NOBODY], NOW)
+        decide(ledger, "consumer:nobody")
+        bus = go(ledger, NOW)
+        assert {keys.get("order_id") for _, _, _, keys in told(bus)} == {"o1"}
+        assert {subject for _, _, subject, _ in told(bus)} == {"consumer:nobody"}
+
+    def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Ledger) -> None:
+        """What was decided stands."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        take(ledger, [order("e3", LONG_AGO, "third", source="/anywhere")], NOW)
+        third = [one for one in told(go(ledger, NOW)) if one[2] == "consumer:third"]
+        assert len(third) == 4
+        assert all("order_id" not in keys for _, _, _, keys in third)
+
+    def test_what_was_recalled_is_commanded_again(self, ledger: Ledger) -> None:
+        """Under other ids: the recalled ones count no more."""
+        take(ledger, [NOBODY], NOW)
+        first = {one.value["command_id"] for one in go(ledger, NOW).sent}
+        take(ledger, [VICTIM], NOW)
+        go(ledger, NOW)
+        for row in rows(ledger, tables.command, action="recall"):
+            answer(ledger, row.command_id, "recalled", NOW)
+        assert told(go(ledger, later(NOW, minutes=1).isoformat())) == []
+        decide(ledger, "consumer:nobody", later(NOW, minutes=2).isoformat())
+        bus = go(ledger, later(NOW, minutes=3).isoformat())
+        assert len(bus.sent) == 4
+        assert not first & {one.value["command_id"] for one in bus.sent}
+
+    def test_opened_again_it_stops_everything_again(self, ledger: Ledger) -> None:
+        """An operator may have been wrong: what is out is recalled, and the other is named."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:nobody")
+        assert len(go(ledger, NOW).sent) == 4
+        with pytest.raises(AlreadyDecided, match="order_id=o1: it is decided already"):
+            decide(ledger, "consumer:victim")
+        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
+        assert {one.value["action"] for one in go(ledger, NOW).sent} == {"recall"}
+        decide(ledger, "consumer:victim")
+
+    @pytest.mark.parametrize(
+        ("value", "owner", "why"),
+        [
+            ("o2", "consumer:victim", "order_id=o2: no two subjects claim it"),
+            ("o1", "consumer:third", "order_id=o1: not claimed by consumer:third"),
+        ],
+    )
+    def test_only_who_claims_a_key_can_be_its_owner(
+        self, ledger: Ledger, value: str, owner: str, why: str
+    ) -> None:
+        """A slip of the pen decides nothing."""
+        take(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
+        with pytest.raises(NoSuchConflict, match=why):
+            decide(ledger, owner, value=value)
+        assert [one.owner for one in ledger.write(conflicts.conflicts)] == [None]
+
+
+class TestMentioned:
+    """Who is only mentioned by an event has no part in its keys, and is not forgotten either."""
+
+    OPENED, RESOLVED = "2020-01-01T12:00:00Z", "2020-01-02T12:00:00Z"
+
+    @staticmethod
+    def without_a_customers_holdings() -> Policy:
+        """A policy under which only the consumers of a ticket hold data of it."""
+        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
+        own = "      - {purpose: service_delivery, basis: contract, rule: R1, systems: [helpdesk]"
+        start = text.index(own)
+        rest = text[start:].partition("\n")[2]
+        consumers, research, after = rest.partition("      - *research\n")
+        assert research
+        return loader.loads(text[:start] + consumers + after, "without.yaml")
+
+    def test_a_decision_looks_at_them_too(self, ledger: Ledger) -> None:
+        """Also where nothing else would lead from the key to their records."""
+        policy, bus = self.without_a_customers_holdings(), Bus()
+        opened = ticket("t1", self.OPENED, ["k"])
+        another = {
+            **ticket_resolved("t2", self.RESOLVED),
+            "source": "/anywhere",
+            "data": {"ticket_id": "1", "customer_id": "2"},
+        }
+        resolved = ticket_resolved("t3", self.RESOLVED)
+
+        def work(*events: Event) -> None:
+            arrivals = [arrival(one, policy) for one in events]
+            ledger.write(lambda c: record(c, arrivals, policy, instant(NOW)))
+
+        def leave() -> list[tuple[str, str | None]]:
+            ledger.write(lambda c: claim(c, policy, instant(NOW), limit=99))
+            leased = ledger.write(lambda c: lease(c, instant(NOW), Stops(), limit=99))
+            ledger.write(lambda c: relay(c, leased, bus, policy, instant(NOW), Patience()))
+            return [(one.value["action"], one.value["subject"]) for one in bus.sent]
+
+        work(opened, resolved, another)
+        assert leave() == leave() == []
+        ledger.write(
+            lambda c: conflicts.decide(c, "ticket_id", "1", "customer:1", policy, instant(NOW))
+        )
+        work({**resolved, "id": "t4"})
+        assert leave() == [("erase", "consumer:k")]
+
+
+class TestPolicies:
+    """Another policy may say that other fields identify."""
+
+    def test_activating_it_finds_the_conflicts_of_what_is_recorded(self, ledger: Ledger) -> None:
+        """And takes back what is on its way."""
+        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
+        before = loader.loads(text.replace(", identifies: true", ""), "before.yaml")
+        arrivals = [arrival(one, before) for one in (VICTIM, NOBODY)]
+        ledger.write(lambda c: policies.ensure(c, before, instant(NOW)))
+        ledger.write(lambda c: record(c, arrivals, before, instant(NOW)))
+        ledger.write(lambda c: claim(c, before, instant(NOW), limit=99))
+        assert len(commands(ledger)) == 4
+        assert rows(ledger, tables.identifier) == []
+        ledger.write(lambda c: activate(c, POLICY, instant(NOW)))
+        assert [one.key for one in ledger.write(conflicts.conflicts)] == ["order_id=o1"]
+        assert {state for _, _, state in commands(ledger)} == {"cancelled"}
+        assert told(go(ledger, NOW)) == []
+
+    def test_what_was_decided_stands(self, ledger: Ledger) -> None:
+        """A new version asks nobody again; without keys nothing waits."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        known = [rows(ledger, one) for one in KEYS]
+        ledger.write(lambda c: conflicts.rebuild(c, POLICY, instant(NOW)))
+        assert [rows(ledger, one) for one in KEYS] == known
+
+
+class TestForgetting:
+    """The last event of a key takes it along; so does the last of a subject that subject's claim."""
+
+    def test_a_key_goes_with_its_last_event(self, ledger: Ledger) -> None:
+        """Until then it is known whose it is."""
+        again = order("e9", PLACED, "victim")
+        take(ledger, [VICTIM, again], NOW)
+        self.forget(ledger, VICTIM)
+        assert [(row.subject, row.events) for row in rows(ledger, tables.identifier)] == [
+            ("consumer:victim", 1)
+        ]
+        self.forget(ledger, again)
+        assert rows(ledger, tables.identifier) == []
+
+    def test_a_forgotten_owner_is_named_no_more(self, ledger: Ledger) -> None:
+        """The key is nobody's then: the other gets it back from no one."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        self.forget(ledger, VICTIM)
+        [left] = ledger.write(lambda c: conflicts.conflicts(c, decided=True))
+        assert (left.owner, dict(left.claimants)) == ("", {"consumer:nobody": 1})
+        assert all("order_id" not in keys for _, _, _, keys in told(go(ledger, NOW)))
+        self.forget(ledger, NOBODY)
+        assert [rows(ledger, one) for one in KEYS] == [[], [], []]
+
+    @staticmethod
+    def forget(ledger: Ledger, one: Event) -> None:
+        tagged = tag(parsed(one), POLICY)
+        ledger.write(lambda c: conflicts.forget(c, [tagged], POLICY))

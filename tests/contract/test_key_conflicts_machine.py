@@ -1,0 +1,180 @@
+"""Whatever comes in between, no command goes by a key that is, or may be, somebody else's.
+
+A few numbers for a few people; batches in any order, crashes, claims, sends, answers, and operators who
+decide and take back what they decided. Who claims a key is counted here by hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from services.deleter.claiming import claim
+from services.deleter.relaying import Stops, lease
+from services.ledger import conflicts, tables
+from services.ledger.database import Ledger
+from services.ledger.recording import record
+from tests.contract.arrivals import Event, arrival, event
+from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
+
+NUMBERS, PEOPLE = ("o1", "o2"), ("1", "2", "3")
+LONG_AGO = "2005-01-01T00:00:00Z"
+START = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+class Contesting(RuleBasedStateMachine):
+    """One ledger, what was recorded in it, and what was decided."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = emptied(ledger)
+        self.bus = Bus()
+        self.now = START
+        self.count = 0
+        self.claims: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """By number, how many events of each consumer have it."""
+        self.events: dict[str, tuple[str, str]] = {}
+        """Number and consumer of each event."""
+        self.owners: dict[str, str] = {}
+
+    def is_blocked(self, number: str) -> bool:
+        return len(self.claims[number]) > 1 and number not in self.owners
+
+    @rule(
+        orders=st.lists(
+            st.tuples(st.sampled_from(NUMBERS), st.sampled_from(PEOPLE)), min_size=1, max_size=4
+        ),
+        backfill=st.sampled_from([None, None, "import"]),
+        crashes=st.booleans(),
+    )
+    def batch(self, orders: list[tuple[str, str]], backfill: str | None, crashes: bool) -> None:
+        events: list[Event] = []
+        for number, person in orders:
+            self.count += 1
+            one = event(
+                f"e{self.count}",
+                "orders.order-placed",
+                LONG_AGO,
+                order_id=number,
+                customer_id="1",
+                consumer_id=person,
+            )
+            events.append(one)
+        if crashes:
+            arrivals = [arrival(one, POLICY) for one in events]
+            crash(self.ledger, lambda c: record(c, arrivals, POLICY, self.now))
+        take(self.ledger, events, self.now, backfill)
+        for one, (number, person) in zip(events, orders, strict=True):
+            self.claims[number][person] += 1
+            self.events[one["id"]] = (number, person)
+
+    @rule(limit=st.integers(1, 3))
+    def one_claim(self, limit: int) -> None:
+        self.ledger.write(lambda c: claim(c, POLICY, self.now, limit=limit))
+
+    @rule()
+    def sweep_all(self) -> None:
+        sweep(self.ledger, self.now)
+
+    @rule(by=st.sampled_from([timedelta(minutes=2), timedelta(days=1)]))
+    def wait(self, by: timedelta) -> None:
+        self.now += by
+
+    @rule()
+    def lease_and_crash(self) -> None:
+        self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=2))
+
+    @rule(limit=st.integers(1, 50))
+    def send(self, limit: int) -> None:
+        before = len(self.bus.sent)
+        post(self.ledger, self.bus, self.now, limit)
+        for one in self.bus.sent[before:]:
+            if one.value["action"] == "recall":
+                continue
+            for told in one.value["records"]:
+                number, person = self.events[told["id"]]
+                assert not self.is_blocked(number), "nobody has decided whose it is"
+                owner = self.owners.get(number, person)
+                assert told["keys"].get("order_id") == (number if owner == person else None)
+
+    @precondition(lambda self: self.bus.sent)
+    @rule(data=st.data(), status=st.sampled_from(["done", "recalled", "failed"]))
+    def answered(self, data: st.DataObject, status: str) -> None:
+        sent = data.draw(st.sampled_from(self.bus.sent))
+        is_recall = sent.value["action"] == "recall"
+        if sent.value["action"] == "verify" or is_recall != (status == "recalled"):
+            return
+        identity = sent.value["command_id"]
+        [row] = [
+            one for one in rows(self.ledger, tables.command) if str(one.command_id) == identity
+        ]
+        if row.state in ("sent", "recalling"):
+            answer(self.ledger, row.command_id, status, self.now)  # type: ignore[arg-type]
+
+    @rule(number=st.sampled_from(NUMBERS), person=st.sampled_from(PEOPLE))
+    def decide(self, number: str, person: str) -> None:
+        if self.is_blocked(number) and self.claims[number][person]:
+            self.ledger.write(
+                lambda c: conflicts.decide(
+                    c, "order_id", number, f"consumer:{person}", POLICY, self.now
+                )
+            )
+            self.owners[number] = person
+
+    @rule(number=st.sampled_from(NUMBERS))
+    def reopen(self, number: str) -> None:
+        if self.owners.pop(number, None):
+            self.ledger.write(lambda c: conflicts.reopen(c, "order_id", number, POLICY, self.now))
+
+    @rule()
+    def nothing_is_left_out(self) -> None:
+        """What no conflict stops is commanded, whatever stopped it before."""
+        if self.ledger.write(lambda c: c.execute(tables.backfill.select()).first()):
+            return  # some of it waits for its release
+        sweep(self.ledger, self.now)
+        live = Counter(row.record_id for row in rows(self.ledger, tables.member, live=True))
+        ids = {row.event_id: row.id for row in rows(self.ledger, tables.event)}
+        for row in rows(self.ledger, tables.record):
+            number, _ = self.events[ids[row.event_id]]
+            if not self.is_blocked(number):
+                assert live[row.record_id] >= 4, "orders, psp, accounting and research"
+
+    @invariant()
+    def who_claims_a_key_follows_from_the_events(self) -> None:
+        contested = {number for number, by in self.claims.items() if len(by) > 1}
+        found = self.ledger.write(lambda c: conflicts.conflicts(c, decided=True))
+        assert {one.value: dict(one.claimants) for one in found} == {
+            number: {f"consumer:{person}": count for person, count in self.claims[number].items()}
+            for number in contested
+        }
+        alone = [by for number, by in self.claims.items() if len(by) == 1]
+        assert sorted(
+            (row.subject, row.events)
+            for row in rows(self.ledger, tables.identifier)
+            if row.subject is not None
+        ) == sorted((f"consumer:{person}", n) for by in alone for person, n in by.items())
+
+
+@pytest.mark.timeout(600)
+def test_no_command_goes_by_anothers_key(shared_ledger: Ledger) -> None:
+    """Nor is anything left out that nobody contests."""
+    run_state_machine_as_test(
+        lambda: Contesting(shared_ledger),  # type: ignore[arg-type]  # it makes one, as a class does
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

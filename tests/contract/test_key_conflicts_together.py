@@ -1,0 +1,111 @@
+"""Key conflicts while others are at work: two recorders, a claim, a relay and a decision at one moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.deleter.relaying import Patience, Stops, lease, relay
+from services.ledger import conflicts
+from services.ledger.database import Ledger
+from services.ledger.recording import record
+from tests.contract.arrivals import arrival
+from tests.contract.ledgers import POLICY, Bus, commands, instant, later, sweep, take
+from tests.contract.others import PATIENCE_SECONDS, others, wait_until_it_waits
+from tests.contract.test_key_conflicts import (
+    LONG_AGO,
+    NOBODY,
+    NOW,
+    PLACED,
+    VICTIM,
+    decide,
+    go,
+    order,
+    told,
+)
+
+pytestmark = pytest.mark.timeout(100)
+SECOND = later(NOW, minutes=2).isoformat()
+
+
+@pytest.mark.parametrize(("first", "second"), [(VICTIM, NOBODY), (NOBODY, VICTIM)])
+def test_of_two_recorders_at_once_the_second_sees_the_first(
+    postgres_ledger: Ledger, first: dict[str, object], second: dict[str, object]
+) -> None:
+    """It waits for the key, not for the deleter to find out."""
+    ledger = postgres_ledger
+    with others() as pool:
+        with ledger.transaction() as recording:
+            record(recording, [arrival(first, POLICY)], POLICY, instant(NOW))
+            waiting = pool.submit(take, ledger, [second], NOW)
+            wait_until_it_waits(ledger, waiting)
+        waiting.result(PATIENCE_SECONDS)
+    assert [one.key for one in ledger.write(conflicts.conflicts)] == ["order_id=o1"]
+    assert told(go(ledger, NOW)) == []
+
+
+def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Ledger) -> None:
+    """Each takes keys in their order, whatever the order of its events."""
+    ledger = postgres_ledger
+    mine = [order(f"a{n}", PLACED, "a", number=f"o{n}") for n in range(300)]
+    theirs = [order(f"b{n}", PLACED, "b", number=f"o{n}") for n in reversed(range(300))]
+    with others() as pool:
+        both = [pool.submit(take, ledger, one, NOW) for one in (mine, theirs)]
+        for one in both:
+            one.result(PATIENCE_SECONDS)
+    assert ledger.write(conflicts.undecided) == 300
+
+
+def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Ledger) -> None:
+    """It would else command what the other transaction stops."""
+    ledger = postgres_ledger
+    take(ledger, [NOBODY], NOW)
+    with others() as pool:
+        with ledger.transaction() as recording:
+            record(recording, [arrival(VICTIM, POLICY)], POLICY, instant(NOW))
+            claiming = pool.submit(sweep, ledger, NOW)
+            wait_until_it_waits(ledger, claiming)
+        claiming.result(PATIENCE_SECONDS)
+    assert commands(ledger) == []
+
+
+def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Ledger) -> None:
+    """The recorder waits for it, and has what is out looked at."""
+    ledger, bus = postgres_ledger, Bus()
+    take(ledger, [NOBODY], NOW)
+    sweep(ledger, NOW)
+    leased = ledger.write(lambda c: lease(c, instant(NOW), Stops(), limit=9))
+    with others() as pool:
+        with ledger.transaction() as relaying:
+            relay(relaying, leased, bus, POLICY, instant(NOW), Patience())
+            recording = pool.submit(take, ledger, [VICTIM], NOW)
+            wait_until_it_waits(ledger, recording)
+        recording.result(PATIENCE_SECONDS)
+    assert len(bus.sent) == 4
+    assert sorted(one.value["action"] for one in go(ledger, SECOND).sent) == ["recall"] * 4
+
+
+def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: Ledger) -> None:
+    """Whichever commits first: the newcomer's commands leave, without the key."""
+    ledger = postgres_ledger
+    third = order("e3", LONG_AGO, "third", source="/anywhere")
+    fourth = order("e4", LONG_AGO, "fourth", source="/anywhere")
+    take(ledger, [VICTIM, NOBODY], NOW)
+    with others() as pool:
+        with ledger.transaction() as deciding:
+            conflicts.decide(deciding, "order_id", "o1", "consumer:victim", POLICY, instant(NOW))
+            recording = pool.submit(take, ledger, [third], NOW)
+            wait_until_it_waits(ledger, recording)
+        recording.result(PATIENCE_SECONDS)
+        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
+        with ledger.transaction() as recording_fourth:
+            record(recording_fourth, [arrival(fourth, POLICY)], POLICY, instant(NOW))
+            waiting = pool.submit(decide, ledger, "consumer:victim")
+            wait_until_it_waits(ledger, waiting)
+        waiting.result(PATIENCE_SECONDS)
+    found = told(go(ledger, NOW))
+    assert {subject for _, _, subject, _ in found} == {
+        "consumer:nobody",
+        "consumer:third",
+        "consumer:fourth",
+    }
+    assert all("order_id" not in keys for _, _, _, keys in found)

@@ -1,0 +1,98 @@
+"""Key conflicts on the command line: seen, decided with a name and a reason, and taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.ledger.database import Ledger
+from services.ledger.keys import key_id
+from tests.contract.arrivals import event, order
+from tests.unit.cli.conftest import Call, Write
+from tests.unit.cli.test_operating import BY_ME, actions, ledger, recorded
+
+__all__ = ["ledger"]
+T = "2024-03-15T12:00:00Z"
+
+
+def claimed_twice(ledger: Ledger, *, events: int = 1) -> None:
+    """One number for two consumers."""
+    recorded(
+        ledger,
+        order("o=1", T, "victim"),
+        *(
+            event(
+                f"e{n}",
+                "orders.order-placed",
+                T,
+                order_id="o=1",
+                customer_id="1",
+                consumer_id="nobody",
+            )
+            for n in range(events)
+        ),
+    )
+
+
+def shown(termijn: Call, *more: str) -> list[tuple[Any, ...]]:
+    rows = termijn("conflicts", "list", "--json", *more).rows
+    return [(row["key"], row["subject"], row["events"], row["state"]) for row in rows]
+
+
+def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Ledger) -> None:
+    """With a reason; on record without the key, which may be somebody's name."""
+    claimed_twice(ledger, events=2)
+    [row] = [row for row in termijn("status", "--json").rows if row["what"] == "key-conflict"]
+    assert row["value"] == 1
+    assert shown(termijn) == [
+        ("order_id=o=1", "consumer:nobody", 2, "key-conflict"),
+        ("order_id=o=1", "consumer:victim", 1, "key-conflict"),
+    ]
+    decided = ("conflicts", "resolve", "order_id=o=1", "--subject", "consumer:victim")
+    assert termijn(*decided, "--operator", "", "--reason", "x").code == 1
+    assert termijn(*decided, *BY_ME).code == 0
+    assert shown(termijn) == []
+    assert [row[3] for row in shown(termijn, "--all")] == ["other", "owner"]
+    assert termijn("conflicts", "reopen", "order_id=o=1", *BY_ME).code == 0
+    assert [row[3] for row in shown(termijn)] == ["key-conflict", "key-conflict"]
+    target = str(key_id("order_id", "o=1"))
+    assert actions(ledger) == [
+        ("night-shift", "conflicts resolve", target, "a test"),
+        ("night-shift", "conflicts reopen", target, "a test"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("resolve", "o1", "--subject", "consumer:victim"), "a key is written NAME=VALUE"),
+        (
+            ("resolve", "order_id=o=1", "--subject", "consumer:third"),
+            "order_id=o=1: not claimed by consumer:third: see `termijn conflicts list`",
+        ),
+        (("reopen", "order_id=o2"), "order_id=o2: no two subjects claim it"),
+    ],
+)
+def test_what_cannot_be_decided_is_said_in_one_line(
+    termijn: Call, ledger: Ledger, arguments: tuple[str, ...], why: str
+) -> None:
+    """And nothing is on record."""
+    claimed_twice(ledger)
+    said = termijn("conflicts", *arguments, *BY_ME)
+    assert said.code == 1
+    assert why in said.err
+    assert said.err.count("\n") == 1
+    assert actions(ledger) == []
+
+
+def test_a_simulation_says_what_would_wait(termijn: Call, events: Write) -> None:
+    """Nothing about either leaves there either."""
+    file = events([
+        order("o1", "2012-03-01T09:00:00Z", "victim"),
+        event("e2", "orders.order-placed", "2012-03-01T09:00:00Z",
+              order_id="o1", customer_id="1", consumer_id="nobody"),
+    ])  # fmt: skip
+    said = termijn("simulate", str(file), "--until", "2030-01-01T00:00:00Z", "--json")
+    assert (said.out, said.code) == ("", 0)
+    assert said.err.startswith("1 keys are claimed by several subjects: nothing about them leaves")
