@@ -15,7 +15,9 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
+from consumers.applying import park
 from consumers.messages import arrival, as_bytes, dead_letter, headers
+from schemas import limits
 from schemas.catalogue import DEAD_LETTERS, TAGGED
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
@@ -26,7 +28,7 @@ from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.tagging import Untaggable
-from services.tagged import LARGEST, Passed, Place
+from services.tagged import Passed, Place
 from services.tags import Tags
 from services.tracing.context import Trace, carried
 from services.tracing.spans import NO_SPANS, Spans
@@ -86,7 +88,7 @@ class Tagger:
                 tagged[passed.type, passed.rules] += 1
         self.forwarder.send(TAGGED.name, forwarded)
         self.sender.send([self._traced(trace, passed, now) for trace, passed in traced])
-        large = [letter for letter in parked if len(letter.sealed) > LARGEST]
+        large = [letter for letter in parked if len(letter.sealed) > limits.MESSAGE]
         self.sender.send([self._parking(letter) for letter in parked if letter not in large])
 
         def write(connection: Connection) -> None:
@@ -98,6 +100,11 @@ class Tagger:
             self.observer.tagged(event_type, rules, events, now)
         for letter in parked:
             self.observer.parked(letter)
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park what no attempt could tag or pass on: in the ledger, whatever the bus would take."""
+        now = self.now()
+        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
 
     def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
+from schemas import limits
 from schemas.catalogue import TAGGED, business_topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
@@ -32,9 +33,6 @@ from services.tags import Tags
 from services.vault.data_keys import DataKey, Wanted
 
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
-
-_LARGEST = 1_000_000
-"""Bytes, headers included: what a producer sends unless it is told otherwise."""
 
 _Seen = dict[UUID, tuple[int, bytes]]
 """The first line of each identity, and its content hash."""
@@ -135,7 +133,7 @@ class Rehearsal:
         body = self._body(event)
         passed = self._tags.of(place, headers, body, self._now)
         size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
-        if size > _LARGEST:
+        if size > limits.PUBLISHED:
             raise _Refused("too-large", "data", f"{size} bytes are too many for one message")
         plan = self._arrivals.of(passed.value)
         first, content = seen.setdefault(plan.event_id, (line, plan.arrival.content_hash))

@@ -10,15 +10,16 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, or_, select
 
+from schemas import limits
 from services.deleter import subjects
 from services.deleter.likeness import Planner
 from services.deleter.planning import unmet, unwanted
+from services.deleter.sizes import chunks, size
 from services.deleter.subjects import Look
 from services.ledger import clocks, journal, tables
 from services.ledger.clocks import Clock
@@ -31,7 +32,7 @@ from services.policy.model import Policy
 from services.policy.steps import Step
 from services.policy.tagging import Tagged
 
-MOST_RECORDS = 500
+MOST_RECORDS = limits.COMMAND_RECORDS
 """No command names more records than this."""
 _LATEST_SHARE = 8
 """Of so many records that a claim takes, one is among those that became due last."""
@@ -65,6 +66,8 @@ class Wanted:
     names_subject: bool
     acts: int
     """How much was said about the event's subjects."""
+    size: int = 0
+    """Bytes that the record takes in a command, at most."""
 
 
 def claim(
@@ -159,6 +162,7 @@ def want(
                     names_subject=step.action != "erase"
                     or (step.system, "pseudonymise") not in done,
                     acts=acts,
+                    size=size(tagged, policy),
                 )
             )
     if forbidden:
@@ -169,8 +173,8 @@ def want(
 
 
 def draft(wanted: Iterable[Wanted]) -> list[Draft]:
-    """Group wanted steps into commands of at most `MOST_RECORDS` records, alike in all they say."""
-    groups: defaultdict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+    """Group wanted steps into commands of so many records, alike in all they say, as the bus takes."""
+    groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
     firsts: dict[tuple[Any, ...], Wanted] = {}
     for one in wanted:
         step = one.step
@@ -189,14 +193,13 @@ def draft(wanted: Iterable[Wanted]) -> list[Draft]:
             one.names_subject,
             one.acts,
         )
-        groups[alike].append(one.record_id)
+        groups[alike].append((one.record_id, one.size))
         firsts.setdefault(alike, one)
     drafts = []
     for alike, records in groups.items():
         one = firsts[alike]
         step = one.step
-        rest = iter(sorted(records))
-        while chunk := tuple(islice(rest, MOST_RECORDS)):
+        for chunk in chunks(sorted(records)):
             drafts.append(
                 Draft(
                     system=step.system,
