@@ -19,6 +19,8 @@ LIST: Final = 1_000
 """Identifiers in one field of an event. Who has more publishes several events."""
 TEXT: Final = 2_000
 """A line for a person: the ground of a refusal, the detail of a dead letter."""
+DECIMAL: Final = 128
+"""Characters of a decimal number."""
 COUNTS: Final = 1_000
 """Names that an answer counts rows by."""
 CORRECTIONS: Final = 500

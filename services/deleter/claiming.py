@@ -137,8 +137,12 @@ def want(
     own = {row.subject for row in rows} | {look.subject for look in looks}
     journal.lock_subjects(connection, own, "command")
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
-    others = {one for row in rows for one in events[row.event_id].subjects}
+    mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
+    others = {one for those in mentioned.values() for one in those}
     facts = known(connection, anchors, own | others, policy)
+    said = {
+        event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
+    }
     live = journal.live_steps(connection, {row.record_id for row in rows})
     planner = Planner(facts, policy, now)
     found: list[Wanted] = []
@@ -147,7 +151,7 @@ def want(
         done = live.get(row.record_id, frozenset())
         tagged = events[row.event_id]
         due = planner.due(tagged, row.subject)
-        acts = sum(facts.acts.get(one, 0) for one in tagged.subjects) if facts.acts else 0
+        acts = said[row.event_id]
         forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
         for step in unmet(due, done):
             epochs = tuple(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
@@ -123,11 +124,24 @@ class Tagged:
     moves: tuple[ClockMove, ...]
     act: Act | None = None
     """What it does to where its subject stands."""
+    _by_subject: dict[str, tuple[Holding, ...]] = attribute(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
+        """The holdings of each subject, in order; looked up once, however many subjects there are."""
+        if not self._by_subject:
+            grouped: dict[str, list[Holding]] = {}
+            for holding in self.holdings:
+                grouped.setdefault(holding.subject, []).append(holding)
+            self._by_subject.update((one, tuple(its)) for one, its in grouped.items())
+        return self._by_subject
 
     @property
     def subjects(self) -> tuple[str, ...]:
         """Whose data it holds, in the order of its holdings; each makes one record."""
-        return tuple(dict.fromkeys(holding.subject for holding in self.holdings))
+        return tuple(self.by_subject)
 
     @property
     def key(self) -> str:

@@ -25,7 +25,7 @@ from services.deleter.loop import Deleter
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
-from services.ledger import plans, tables
+from services.ledger import keys, tables
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import record
 from services.rights.keys import RequestKeys
@@ -166,7 +166,7 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours that one value meets, in either role: the role goes on, the value waits."""
-    tag, planned = Tags.of, plans.event_id
+    tag = Tags.of
 
     def of(self: Tags, place: Any, headers: Any, body: Any, arrived: Any) -> Any:
         if ("ce_id", b"tagger") in list(headers):
@@ -176,10 +176,10 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
     def event_id(source: str, id_: str) -> UUID:
         if id_ == "recorder":
             raise ZeroDivisionError("Sanne de Vries")
-        return planned(source, id_)
+        return keys.event_id(source, id_)
 
     monkeypatch.setattr(Tags, "of", of)
-    monkeypatch.setattr(plans, "event_id", event_id)
+    monkeypatch.setattr("services.ledger.plans.event_id", event_id)
     names = [f"good{number:02}" for number in range(20)]
     ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
     stage.send(*(message(order(one)) for one in ids))
