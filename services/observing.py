@@ -234,6 +234,9 @@ class Observer:
             "termijn_commands_escalated", {(k,): v for k, v in status.escalated.items()}
         )
         metrics.replace(
+            "termijn_commands_undeliverable", {(k,): v for k, v in status.undeliverable.items()}
+        )
+        metrics.replace(
             "termijn_dead_letters_parked", {(k,): v for k, v in status.dead_letters.items()}
         )
         metrics.replace(

@@ -74,6 +74,8 @@ def status(as_json: bool) -> None:
         rows.append({"what": f"commands {state}", "which": system, "value": count})
     for system, count in sorted(seen.escalated.items()):
         rows.append({"what": "commands escalated", "which": system, "value": count})
+    for system, count in sorted(seen.undeliverable.items()):
+        rows.append({"what": "commands undeliverable", "which": system, "value": count})
     for reason, count in sorted(seen.dead_letters.items()):
         rows.append({"what": "dead letters parked", "which": reason, "value": count})
     for gap in seen.gaps:

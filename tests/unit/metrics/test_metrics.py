@@ -17,6 +17,7 @@ UNITLESS = {
     "termijn_agent_commands_open",
     "termijn_clocks_open_too_long",
     "termijn_commands_escalated",
+    "termijn_commands_undeliverable",
     "termijn_commands_outstanding",
     "termijn_dead_letters_parked",
     "termijn_deleter_blind",
