@@ -148,7 +148,7 @@ class Passed:
 def event(offset: int, **said: Any) -> Message:
     """A ticket, as bytes on its topic."""
     data = {name: said[name] for name in ("ticket_id", "customer_id", "consumer_ids")}
-    headers: list[tuple[str, bytes]] = [
+    headers: list[tuple[str, str | bytes | None]] = [
         ("ce_specversion", b"1.0"),
         ("ce_id", said["id"]),
         ("ce_source", said["source"]),
