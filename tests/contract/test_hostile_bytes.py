@@ -5,6 +5,7 @@ Each on SQLite and on PostgreSQL, by the very code of the roles.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -284,3 +285,46 @@ def answer(offset: int, command: UUID, **said: Any) -> Message:
         value=encoded,
         headers=list(signed),
     )
+
+
+class Registry:
+    """A schema registry that keeps a hostile version of tickets under every id."""
+
+    def id_of(self, topic: str, text: str) -> int:
+        return 9
+
+    def text_of(self, schema_id: int) -> str:
+        definition = json.loads(load().newest(TICKETS.schema).text)
+        [field] = [one for one in definition["fields"] if one["name"] == "ticket_id"]
+        field["type"] = {"type": "int", "logicalType": "a\0b" * 1_000}
+        return json.dumps(definition)
+
+
+def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Ledger) -> None:
+    """The reason of its dead letter names what does not fit; a letter so large goes into the ledger."""
+    nobody, passed = Nobody(), Passed()
+    tagger = Tagger(
+        tags=Tags(policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS),
+        codec=CODEC,
+        forwarder=cast(Forwarder, passed),
+        sender=cast(Sender, passed),
+        seal=SEAL,
+        ledger=ledger,
+        observer=nobody,
+        now=lambda: NOW,
+    )
+    bad = Message(
+        topic=TICKETS.name,
+        partition=0,
+        offset=1,
+        key=b"k",
+        value=b"\0\0\0\0\x07" + b"x" * 950_000,
+        headers=good(1).headers(),
+    )
+    Reading(tagger, TICKETS.name).takes([good(0), bad, good(2)])
+    assert [to for to, _, _ in passed.sent] == [TAGGED.name] * 2
+    [letter] = rows(ledger, tables.dead_letter)
+    assert letter.reason == "undecodable"
+    assert "was written with schema id 7" in letter.detail
+    assert "\0" not in letter.detail
+    assert len(letter.detail) <= 500
