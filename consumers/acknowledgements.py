@@ -10,6 +10,7 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
+from consumers.applying import park
 from consumers.messages import as_bytes, dead_letter, headers, trace_of
 from schemas.catalogue import Topic
 from schemas.codec import Codec
@@ -107,6 +108,11 @@ class Acknowledgements:
             self.observer.unverifiable(system, reason)
         for letter in parked:
             self.observer.parked(letter)
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park an answer that no attempt could settle; its command is told again, and escalated."""
+        now = self.now()
+        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
 
     def _settled(
         self, trace: Trace | None, answer: Answer, settled: Settled, started: datetime

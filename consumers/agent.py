@@ -11,6 +11,7 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
+from consumers.applying import park
 from consumers.messages import as_bytes, dead_letter, headers
 from schemas import catalogue
 from schemas.codec import Codec
@@ -68,6 +69,11 @@ class Receiving:
         self.observer.took_in(self.inbox.ledger.write(write))
         for letter in letters:
             self.observer.parked(letter)
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park a command that no attempt could take in; the controller repeats it, and escalates."""
+        ledger, now = self.inbox.ledger, self.now()
+        self.observer.parked(park(ROLE, ledger, self.seal, message, cause, advances, now))
 
     def _arrival(self, message: Message, now: datetime) -> Arrival:
         topic = catalogue.commands(self.inbox.system)

@@ -8,7 +8,8 @@ from typing import cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
-from schemas.errors import MalformedEvent, Undecodable
+from schemas import limits
+from schemas.errors import MalformedEvent, TermijnError, Undecodable
 from services.agent.commands import Misaddressed
 from services.deleter.settling import UnknownCommand
 from services.ledger.dead_letters import DeadLetter
@@ -29,7 +30,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last that a `datetime` can hold, in the year 9999."""
 
-Unprocessable = Refusal | Unverifiable | Misaddressed | UnknownCommand | IllegalTransition
+
+class Unprocessed(TermijnError):
+    """No attempt could process the message, and no check knows why; it is parked.
+
+    The detail names the class of the error. The operator reports it as a fault, since a check should have
+    known; once that is mended the message is replayed.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"cannot be processed: {why}")
+
+
+Unprocessable = (
+    Refusal | Unverifiable | Misaddressed | UnknownCommand | IllegalTransition | Unprocessed
+)
 
 
 def dead_letter(
@@ -55,10 +70,12 @@ def dead_letter(
             reason, detail = "unknown-command", str(cause)
         case IllegalTransition():
             reason, detail = "illegal-answer", str(cause)
+        case Unprocessed():
+            reason, detail = "unprocessable", str(cause)
     letter = DeadLetter(
         role=role,
         reason=reason,
-        detail=detail,
+        detail=limits.shown(detail),
         topic=str(message.topic()),
         partition=int(message.partition() or 0),
         offset=int(message.offset() or 0),

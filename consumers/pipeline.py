@@ -1,8 +1,9 @@
 """The one loop of every role that reads the bus: poll a batch, let the work apply it, go on.
 
 Positions are the ledger's, given in `assign`, and move in the transaction of what the batch wrote; the
-offset moves last. A batch that cannot be applied is read again, never skipped; a log that has lost what
-was not read stops the role.
+offset moves last. A batch that cannot be applied is read again, never skipped; one that fails the same way
+each time is halved until the guilty message is alone and parked (`consumers.applying`). A log that has
+lost what was not read stops the role.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from sqlalchemy.exc import DBAPIError
 
+from consumers.applying import Work, apply
 from consumers.doubting import read_again
 from schemas.errors import TermijnError
 from services.bus import Bus, BusRefused, BusUnavailable
@@ -29,6 +31,7 @@ from services.transient import TRANSIENT
 
 _LOOK_SECONDS = 2.0
 _REST_SECONDS = 1.0
+_AGAIN_SECONDS = 0.5
 _WATERMARK_SECONDS = 15.0
 _TRY_AGAIN = (*TRANSIENT, Fenced)
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
@@ -38,6 +41,10 @@ _REFUSED = (
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.SASL_AUTHENTICATION_FAILED,
 )
+
+
+class _Ending(BaseException):
+    """The role is told to stop while a batch is tried again; nothing of it counts."""
 
 
 class LostLog(TermijnError):
@@ -55,13 +62,6 @@ class LostLog(TermijnError):
             f" {first.low} to {first.high} ({len(gaps)} gaps; see `termijn gaps list`)"
         )
         self.gaps = gaps
-
-
-class Work(Protocol):
-    """What a role does with a batch."""
-
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
-        """Do all of it, and move the positions with it; or raise, and nothing of it counts."""
 
 
 class Observer(Protocol):
@@ -125,6 +125,8 @@ class Pipeline:
                     list(self.topics), on_assign=self._assigned, on_revoke=self._revoked
                 )
                 self._read(consumer, stop)
+            except _Ending:
+                return
             except _TRY_AGAIN as cause:
                 self.observer.tried_again(in_words(cause))
             finally:
@@ -141,22 +143,29 @@ class Pipeline:
                 self._look(consumer)
                 looked = monotonic()
             with uncollected():
-                self._batch(consumer)
+                self._batch(consumer, stop)
             self.observer.went_round()
 
-    def _batch(self, consumer: Consumer) -> None:
+    def _batch(self, consumer: Consumer, stop: Event) -> None:
         started = monotonic()
         polled = consumer.consume(self.batch, self.batch_seconds)
         self._stop_at_gaps()
         messages = self._fresh(consumer, polled)
         advances = self._advances()
         if advances:
-            self.work.apply(messages, advances)
+            apply(self.work, messages, advances, lambda: self._rest(stop))
         self._stop_at_gaps()  # after what was read before them: it is nowhere else any more
         for one in advances:
             self._known[one.log.topic, one.log.partition] = one.next
         if messages:
             self.observer.applied(len(messages), monotonic() - started)
+
+    def _rest(self, stop: Event) -> None:
+        """Between two tries of a batch that fails by itself."""
+        self.observer.tried_again("a batch fails by itself, and is tried again before it is halved")
+        self.observer.went_round()
+        if stop.wait(_AGAIN_SECONDS):
+            raise _Ending
 
     def _fresh(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
         """The messages that are ours and next; whatever a rebalance left behind is dropped."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
+from consumers.applying import park
 from consumers.messages import as_bytes, dead_letter, trace_of
 from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic, event_type_of
 from schemas.codec import Codec
@@ -115,6 +116,11 @@ class Recorder:
             )
         for letter in [*own, *conflicts]:
             self.observer.parked(letter)
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park what no attempt could record."""
+        now = self.now()
+        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
 
     def _letter(self, message: Message) -> DeadLetter:
         return DeadLetter(**decoded(self.codec, DEAD_LETTERS, as_bytes(message.value())))

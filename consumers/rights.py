@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Event
 from typing import Any, Protocol
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.messages import as_bytes
+from consumers.applying import park
+from consumers.messages import as_bytes, dead_letter
+from schemas import limits
 from schemas.catalogue import Topic
 from schemas.codec import Codec
-from schemas.errors import Undecodable
-from services.ledger import positions
+from schemas.errors import MalformedEvent, Undecodable
+from services.ledger import dead_letters, positions
 from services.ledger.database import Ledger, database_now, in_words
+from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.rights.answering import Answering
 from services.rights.collecting import note_corrections
 from services.rights.keys import RequestKeys
 from services.transient import TRANSIENT
+from services.vault.sealing import Seal
 
 ROLE = "rights"
 _REST_SECONDS = 1.0
@@ -40,6 +45,13 @@ class Observer(Protocol):
         """A round was not done and is done again."""
 
 
+class Parking(Protocol):
+    """Who wants to know what was parked."""
+
+    def parked(self, letter: DeadLetter) -> None:
+        """A request's corrections could not be noted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrections:
     """The work on the bus: what requests for rectification correct, which no tag carries."""
@@ -49,13 +61,32 @@ class Corrections:
     """The topics of requests, by name."""
     ledger: Ledger
     keys: RequestKeys
+    seal: Seal
+    observer: Parking
+    now: Callable[[], datetime]
 
     def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
-        """Note the corrections of a batch; what cannot be decoded is parked by the tagger, not here."""
-        asked = [data for message in messages if (data := self._asked(message)) is not None]
+        """Note the corrections of a batch.
+
+        A request that cannot be one is parked by the tagger, not here; corrections of which no command
+        could be made are, since no tag carries them.
+        """
+        asked: list[Mapping[str, Any]] = []
+        unusable: list[DeadLetter] = []
+        for message in messages:
+            data = self._asked(message)
+            if data is None:
+                continue
+            try:
+                check_corrections(data)
+            except MalformedEvent as cause:
+                unusable.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+            else:
+                asked.append(data)
 
         def write(connection: Connection) -> None:
             positions.advance(connection, ROLE, advances)
+            dead_letters.park(connection, unusable)
             for data in asked:
                 note_corrections(
                     connection,
@@ -67,13 +98,40 @@ class Corrections:
                 )
 
         self.ledger.write(write)
+        for letter in unusable:
+            self.observer.parked(letter)
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park a request whose corrections no attempt could note."""
+        now = self.now()
+        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
 
     def _asked(self, message: Message) -> Mapping[str, Any] | None:
         try:
             data = self.codec.decode(self.topics[str(message.topic())], as_bytes(message.value()))
         except Undecodable:
             return None
-        return data if data["right"] == "rectification" else None
+        if data["right"] != "rectification":
+            return None
+        who = (data["subject"], data["request_id"])
+        return None if any(map(limits.identifier, who)) else data
+
+
+def check_corrections(data: Mapping[str, Any]) -> None:
+    """Look whether a command could carry what a request corrects.
+
+    Raises:
+        MalformedEvent: it corrects too much at once.
+    """
+    corrections: Mapping[str, str] = data.get("corrections") or {}
+    size = sum(len(one.encode()) for pair in corrections.items() for one in pair)
+    if why := limits.too_many(corrections, limits.CORRECTIONS):
+        raise MalformedEvent(key="corrections", why=why)
+    if size > limits.CORRECTED:
+        why = f"takes {size:,} bytes; the most is {limits.CORRECTED:,}"
+        raise MalformedEvent(key="corrections", why=why)
+    if any(limits.unprintable(name) for name in corrections):
+        raise MalformedEvent(key="corrections", why="names a field with a control character")
 
 
 def answer(

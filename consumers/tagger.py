@@ -15,7 +15,9 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
+from consumers.applying import park
 from consumers.messages import arrival, as_bytes, dead_letter, headers, is_dated, taken
+from schemas import limits
 from schemas.catalogue import DEAD_LETTERS, TAGGED, event_type_of
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
@@ -28,7 +30,7 @@ from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.policy.glimpses import Glimpse
 from services.policy.tagging import Untaggable
-from services.tagged import LARGEST, Headers, Passed, Place
+from services.tagged import Headers, Passed, Place
 from services.tags import Tags
 from services.tracing.context import Trace, carried
 from services.tracing.spans import NO_SPANS, Spans
@@ -93,7 +95,7 @@ class Tagger:
                 tagged[passed.type, passed.rules] += 1
         self.forwarder.send(TAGGED.name, forwarded)
         self.sender.send([self._traced(trace, passed, now) for trace, passed in traced])
-        large = [letter for letter in parked if len(letter.sealed) > LARGEST]
+        large = [letter for letter in parked if len(letter.sealed) > limits.MESSAGE]
         self.sender.send([self._parking(letter) for letter in parked if letter not in large])
 
         def write(connection: Connection) -> None:
@@ -112,6 +114,11 @@ class Tagger:
         if all(map(is_dated, messages)):
             return self.now()  # the broker has dated them all
         return (self.read or self.now)()
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park what no attempt could tag or pass on: in the ledger, whatever the bus would take."""
+        now = self.now()
+        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
 
     def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from schemas import limits
 from schemas.errors import MalformedEvent
 
 __all__ = [
@@ -172,8 +173,13 @@ def _canonical(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """What JSON has no type for, as an event file writes it."""
-    return rfc3339(value) if isinstance(value, datetime) else str(value)
+    """What JSON has no type for, as an event file writes it.
+
+    A time without a zone is the same whatever this machine's is, also one that no zone could move.
+    """
+    if not isinstance(value, datetime):
+        return str(value)
+    return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 _JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_text)
@@ -223,4 +229,6 @@ def _attribute(event: Mapping[str, Any], key: str) -> str:
         raise MalformedEvent(key=key, why="is not a string")
     if _FORBIDDEN.search(value):
         raise MalformedEvent(key=key, why="has a control character or a lone surrogate")
+    if why := limits.too_long(value, limits.IDENTIFIER):
+        raise MalformedEvent(key=key, why=why)
     return value

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from schemas import limits
 from schemas.errors import MalformedEvent
 from schemas.events import instant
 
 Fit = Callable[[Any], Any]
 """Takes a value, gives it as Avro wants it, or raises `Misfit`."""
+_DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -100,14 +102,17 @@ def _instant(value: Any) -> Any:
 
 
 def _decimal(value: Any) -> Any:
-    if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
-        try:
-            decimal = Decimal(value)
-        except InvalidOperation:
-            pass
-        else:
-            if decimal.is_finite():
-                return decimal
+    """From canonical text only; a JSON number with a fraction may have lost digits already."""
+    if isinstance(value, str):
+        if len(value) <= limits.DECIMAL and _DECIMAL.fullmatch(value):
+            return Decimal(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if value.bit_length() <= 3 * limits.DECIMAL:
+            return Decimal(value)
+    elif isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        if isinstance(exponent, int) and abs(exponent) <= limits.DECIMAL:
+            return value
     raise Misfit("is not a decimal number")
 
 

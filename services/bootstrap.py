@@ -18,7 +18,8 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from consumers import recorder, rights, tagger
 from consumers.acknowledgements import Acknowledgements
-from consumers.pipeline import Pipeline, Work
+from consumers.applying import Work
+from consumers.pipeline import Pipeline
 from consumers.recorder import Recorder
 from consumers.sample import SampleSystems
 from consumers.tagger import Tagger
@@ -477,7 +478,13 @@ def run_rights(settings: Settings, stop: Event) -> None:
             topics=list(asked),
             group=f"{settings.kafka.group}-{rights.ROLE}",
             work=rights.Corrections(
-                codec=codec, topics=asked, ledger=ledger, keys=RequestKeys(seal=opened.seal())
+                codec=codec,
+                topics=asked,
+                ledger=ledger,
+                keys=RequestKeys(seal=opened.seal()),
+                seal=opened.seal(),
+                observer=observer,
+                now=now,
             ),
             observer=observer.beside("reading") if asked else observer,
             now=now,

@@ -76,9 +76,11 @@ class BusRefused(TermijnError):
 class Undelivered(TermijnError):
     """The broker did not take a message; what depends on it was not done."""
 
-    def __init__(self, topic: str, why: str) -> None:
+    def __init__(self, topic: str, why: str, code: int | None = None) -> None:
         super().__init__(f"{topic}: not delivered: {why}")
         self.topic = topic
+        self.code = code
+        """Kafka's, which tells whether it will ever be taken (`services.transient`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,12 @@ class OutMessage:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes, but for the frame."""
+        named = sum(len(name) + len(text) for name, text in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -422,4 +430,4 @@ class Sender:
     def _undelivered(self, topic: str, error: KafkaError) -> Undelivered:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._producer = self._open()  # the old one will never send anything again
-        return Undelivered(topic, error.str())
+        return Undelivered(topic, error.str(), error.code())

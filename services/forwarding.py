@@ -62,6 +62,6 @@ class Forwarder:
         if failed:
             if any(one.fatal() or one.code() == KafkaError._FATAL for one in failed):
                 self._producer = self._open()  # the old one will never send anything again
-            raise Undelivered(topic, failed[0].str())
+            raise Undelivered(topic, failed[0].str(), failed[0].code())
         if left:
             raise Undelivered(topic, "not taken in time")

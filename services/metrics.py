@@ -189,6 +189,12 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("system",),
     ),
     Metric(
+        name="termijn_commands_undeliverable",
+        kind="gauge",
+        meaning="Commands that the bus takes at no attempt, by system.",
+        labels=("system",),
+    ),
+    Metric(
         name="termijn_acknowledgements_total",
         kind="counter",
         meaning="Answers of systems, by status.",

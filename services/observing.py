@@ -203,6 +203,10 @@ class Observer:
         for system, command in commands:
             self.log.error("escalated a command", system=system, command=str(command))
 
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus takes this command at no attempt."""
+        self.log.error("set a command aside", system=system, command=str(command), why=why)
+
     def capped(self, cap: int) -> None:
         """The hourly cap was reached."""
         self.log.error("stopped at the hourly cap", commands_per_hour=cap)
@@ -231,6 +235,9 @@ class Observer:
         )
         metrics.replace(
             "termijn_commands_escalated", {(k,): v for k, v in status.escalated.items()}
+        )
+        metrics.replace(
+            "termijn_commands_undeliverable", {(k,): v for k, v in status.undeliverable.items()}
         )
         metrics.replace(
             "termijn_dead_letters_parked", {(k,): v for k, v in status.dead_letters.items()}

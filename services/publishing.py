@@ -9,9 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from schemas import limits
 from schemas.catalogue import business_topic
 from schemas.codec import Codec
-from schemas.errors import Unencodable, UnknownSchema
+from schemas.errors import MalformedEvent, Unencodable, UnknownSchema
 from schemas.events import CloudEvent, to_headers
 from services.bus import OutMessage, Placed
 from services.eventfile import BadLine, read_events
@@ -60,12 +61,16 @@ class Publisher:
     def _message(self, event: CloudEvent) -> OutMessage:
         topic = business_topic(event.type)
         check_source(event, self.policy)
-        return OutMessage(
+        message = OutMessage(
             topic=topic.name,
             key=tag(event, self.policy).key.encode(),
             value=self.codec.encode(topic, event.data),
             headers=to_headers(event),
         )
+        if (size := message.size) > limits.PUBLISHED:
+            why = f"{size} bytes are too many for one message"
+            raise Unencodable(schema=event.type, key="data", why=why)
+        return message
 
     def send(self, messages: Iterator[OutMessage]) -> Iterator[Sequence[Placed]]:
         """Send messages, and say after each batch where the brokers have put them."""
@@ -88,7 +93,10 @@ class Publisher:
 
         Raises:
             BadLine: naming the first line that cannot be published.
+            MalformedEvent: no import can be called so.
         """
+        if backfill is not None and (why := limits.identifier(backfill)):
+            raise MalformedEvent(key="backfill", why=why)
         lines = read_events(path)
         while part := list(islice(lines, _AT_ONCE)):
             for number, event in part:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
+from schemas import limits
 from schemas.catalogue import TAGGED, business_topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
@@ -36,9 +37,6 @@ from services.tags import Tags
 from services.vault.data_keys import DataKey, Wanted
 
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
-
-_LARGEST = 1_000_000
-"""Bytes, headers included: what a producer sends unless it is told otherwise."""
 
 _Firsts = Mapping[UUID, tuple[int, bytes]]
 """Of each identity that stands in several lines the one that is the event, and its content hash."""
@@ -166,7 +164,7 @@ class Rehearsal:
         body = self._body(event)
         passed = self._tags.of(place, headers, body, self._now)
         size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
-        if size > _LARGEST:
+        if size > limits.PUBLISHED:
             raise _Refused("too-large", "data", f"{size} bytes are too many for one message")
         return passed, self._arrivals.of(passed.value)
 

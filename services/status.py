@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, true
 
+from services.deleter.undeliverable import UNDELIVERABLE
 from services.ledger import backfills, blindness, conflicts, tables
 from services.ledger.states import OUTSTANDING
 from services.policy.calendar import period
@@ -59,6 +60,8 @@ class Status:
     """How many commands, by system and state."""
     escalated: Mapping[str, int]
     """Commands that a system has left unanswered for too long, or refused, by system."""
+    undeliverable: Mapping[str, int]
+    """Commands that the bus takes at no attempt, by system; they are escalated too."""
     suspicious: int
     """Commands whose system says it held nothing, where the ledger knows records; as `events`."""
     dead_letters: Mapping[str, int]
@@ -109,6 +112,11 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
         .where(of_systems, command.escalated_at.is_not(None), _pursued())
         .group_by(command.system)
     )
+    undeliverable = connection.execute(
+        select(command.system, func.count())
+        .where(of_systems, command.outcome == UNDELIVERABLE, _pursued())
+        .group_by(command.system)
+    )
     dead = tables.dead_letter.c
     parked = connection.execute(
         select(dead.reason, func.count()).where(dead.state == "parked").group_by(dead.reason)
@@ -126,6 +134,7 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
         overdue_by={row[0]: row[2] for row in overdue},
         commands={(row[0], row[1]): row[2] for row in by_state},
         escalated={row[0]: row[1] for row in escalated},
+        undeliverable={row[0]: row[1] for row in undeliverable},
         suspicious=_count(
             connection,
             tables.command,

@@ -12,6 +12,7 @@ from datetime import datetime
 from json import JSONEncoder
 from typing import Any, NamedTuple
 
+from schemas import limits
 from schemas.catalogue import TAGGED
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
@@ -20,8 +21,6 @@ from services.policy.model import Policy
 from services.policy.tagging import Holding, Tagged, tag
 from services.policy.windows import EVENT_ALONE, Window, window
 
-LARGEST = 900_000
-"""Bytes; a broker takes a megabyte unless it is told otherwise, frame and key included."""
 _DECIDING = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -76,9 +75,11 @@ class Passing:
         )
         value = self.value(event, place, tagged, unsaid, self.view(event.time), history)
         encoded = self.codec.encode(TAGGED, value, own=True)
-        if len(encoded) > LARGEST:  # of very many subjects; what is informative can be left out
+        if (
+            len(encoded) > limits.MESSAGE
+        ):  # of very many subjects; what is informative can be left out
             encoded = self.codec.encode(TAGGED, {**value, "records": []}, own=True)
-        if len(encoded) > LARGEST:
+        if len(encoded) > limits.MESSAGE:
             raise MalformedEvent(
                 key="data", why="its deciding fields are too large for one message"
             )

@@ -54,8 +54,10 @@ class Answers:
             "disclosure": disclosure,
         }
         encoded = self.codec.encode(catalogue.acknowledgements(self.system), value, own=True)
-        if disclosure is not None and len(encoded) > self.largest:
-            why = f"what is held takes {len(encoded)} bytes; an answer has {self.largest}"
+        bare = result.status == "failed" and not result.counts and result.ground is None
+        if len(encoded) > self.largest and not bare:
+            what = "the answer" if disclosure is None else "what is held"
+            why = f"{what} takes {len(encoded)} bytes; an answer has {self.largest}"
             return self.compose(command, _failed(why), now)
         return result, encoded
 

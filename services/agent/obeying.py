@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
+from time import sleep
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -24,8 +25,10 @@ from services.agent.entries import OPEN, Entry
 from services.agent.inbox import Inbox, Outgoing
 from services.agent.limits import Backoff, TokenBucket
 from services.agent.results import BadResult, Pending, Result, TryAgain, result_of
+from services.halving import Halving
 from services.tracing.context import of_command
 from services.tracing.spans import NO_SPANS, Spans
+from services.transient import words
 from services.vault import disclosures
 
 _REST_SECONDS = 0.1
@@ -79,6 +82,8 @@ class Obeying:
     at_once: int
     spans: Spans = NO_SPANS
     _busy: dict[str, Future[None]] = field(default_factory=dict)
+    _unsent: bool = False
+    """Whether answers did not go out when that was tried last."""
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set; what is under way then is finished and answered."""
@@ -94,7 +99,7 @@ class Obeying:
                 if self._busy:
                     wait(self._busy.values(), _REST_SECONDS, FIRST_COMPLETED)
                 elif not moved:
-                    stop.wait(_REST_SECONDS)
+                    stop.wait(_AFTER_TROUBLE_SECONDS if self._unsent else _REST_SECONDS)
         self.send()
 
     def step(self) -> int:
@@ -108,15 +113,42 @@ class Obeying:
         """Send the answers that are not out; how many went."""
         try:
             answers = self.inbox.outgoing(_SENT_AT_ONCE)
-            if answers:
-                self.outlet.send(answers)
-                self.inbox.delivered(answers)
-                self.observer.delivered(len(answers))
+            Halving(rest=self._rest).each(answers, self._deliver, self._set_aside)
             self.observer.able()
         except TermijnError as cause:
             self.observer.unsent(str(cause))
+            self._unsent = True
             return 0
+        self._unsent = False
         return len(answers)
+
+    def _deliver(self, answers: Sequence[Outgoing]) -> None:
+        if answers:
+            self.outlet.send(answers)
+            self.inbox.delivered(answers)
+            self.observer.delivered(len(answers))
+
+    def _set_aside(self, answer: Outgoing, cause: Exception) -> None:
+        """An answer that the bus takes at no attempt keeps no other back: `failed` is told in its place.
+
+        Where the bus takes not even that, nothing is told; the controller repeats the command, and
+        escalates it.
+        """
+        why = words(cause)
+        self.observer.unsent(f"command {answer.command_id}: {why}")
+        with self.inbox.ledger.transaction() as connection:
+            entry = self.inbox.entry(connection, answer.command_id)
+            if entry is None or entry.answer != answer.value:
+                return
+            command = self.inbox.command(entry).command
+            failed = _failed(f"its answer could not be sent ({why})")
+            instead = self.inbox.answered(entry, command, failed, self.now())
+            if entry.status == "failed":
+                instead = replace(entry, delivered=True, sealed=None)
+            self.inbox.put(connection, instead)
+
+    def _rest(self) -> None:
+        sleep(_REST_SECONDS)
 
     def obey(self, entry: Entry) -> None:
         """Carry one command out, or try to, and keep what came of it."""

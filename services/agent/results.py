@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from schemas import limits
 from schemas.errors import TermijnError
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
@@ -105,6 +106,10 @@ def _counts(found: Any) -> dict[str, int]:
     )
     if not good:
         raise BadResult("its counts are no map of names to whole numbers")
+    if why := limits.too_many(found, limits.COUNTS):
+        raise BadResult(f"its counts: {why}")
+    if any(limits.identifier(name) for name in found):
+        raise BadResult(f"a name in its counts is no line of at most {limits.IDENTIFIER} bytes")
     return dict(found)
 
 

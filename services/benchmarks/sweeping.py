@@ -56,6 +56,9 @@ class Seen:
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """Nobody answers, and nobody minds."""
 
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus does not take it."""
+
     def capped(self, cap: int) -> None:
         """There is no cap."""
 

@@ -83,6 +83,8 @@ def status(as_json: bool) -> None:
         rows.append({"what": f"commands {state}", "which": system, "value": count})
     for system, count in sorted(seen.escalated.items()):
         rows.append({"what": "commands escalated", "which": system, "value": count})
+    for system, count in sorted(seen.undeliverable.items()):
+        rows.append({"what": "commands undeliverable", "which": system, "value": count})
     for reason, count in sorted(seen.dead_letters.items()):
         rows.append({"what": "dead letters parked", "which": reason, "value": count})
     for reach, count in sorted(seen.kept_back.items()):
@@ -96,18 +98,21 @@ def status(as_json: bool) -> None:
         rows.append(
             {"what": f"{stop.state} since {as_text(stop.at)}", "which": stop.scope, "value": who}
         )
-    for one in seen.backfills:
-        if one.is_history:
-            held = one.records + one.clocks  # most ends of clocks make no record
-            rows.append({"what": "history waits", "which": one.backfill, "value": held})
-        else:
-            rows.append({"what": "backfill waits", "which": one.backfill, "value": one.records})
+    rows += map(_waiting, seen.backfills)
     if seen.key_conflicts:
         rows.append({"what": "key-conflict", "which": "", "value": seen.key_conflicts})
     for clock, count in sorted(seen.open_too_long.items()):
         if count:
             rows.append({"what": "clocks open too long", "which": clock, "value": count})
     show(rows, as_json=as_json, title=f"At {as_text(seen.at)}", columns=("what", "which", "value"))
+
+
+def _waiting(one: backfills.Waiting) -> dict[str, Any]:
+    """What waits for its release, as a row."""
+    if not one.is_history:
+        return {"what": "backfill waits", "which": one.backfill, "value": one.records}
+    held = one.records + one.clocks  # most ends of clocks make no record
+    return {"what": "history waits", "which": one.backfill, "value": held}
 
 
 @click.command("settings")

@@ -10,15 +10,16 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, or_, select
 
+from schemas import limits
 from services.deleter import subjects
 from services.deleter.likeness import Planner
 from services.deleter.planning import unmet, unwanted
+from services.deleter.sizes import chunks, size
 from services.deleter.subjects import Look
 from services.deleter.withholding import is_withheld
 from services.ledger import clocks, conflicts, journal, tables
@@ -33,7 +34,7 @@ from services.policy.model import Policy
 from services.policy.steps import Step
 from services.policy.tagging import Tagged
 
-MOST_RECORDS = 500
+MOST_RECORDS = limits.COMMAND_RECORDS
 """No command names more records than this."""
 _LATEST_SHARE = 8
 """Of so many records that a claim takes, one is among those that became due last."""
@@ -67,6 +68,8 @@ class Wanted:
     names_subject: bool
     acts: int
     """How much was said about the event's subjects."""
+    size: int = 0
+    """Bytes that the record takes in a command, at most."""
 
 
 def claim(
@@ -158,8 +161,12 @@ def want(
     own = {row.subject for row in rows} | {look.subject for look in looks}
     journal.lock_subjects(connection, own, "command")
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
-    others = {one for row in rows for one in events[row.event_id].subjects}
+    mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
+    others = {one for those in mentioned.values() for one in those}
     facts = known(connection, anchors, own | others, policy)
+    said = {
+        event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
+    }
     live = journal.live_steps(connection, {row.record_id for row in rows})
     judged = conflicts.judge(connection, events.values(), policy)
     planner = Planner(facts, policy, now)
@@ -169,7 +176,7 @@ def want(
         done = live.get(row.record_id, frozenset())
         tagged = events[row.event_id]
         due = [] if judged.blocks(tagged) else planner.due(tagged, row.subject)
-        acts = sum(facts.acts.get(one, 0) for one in tagged.subjects) if facts.acts else 0
+        acts = said[row.event_id]
         forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
         for step in unmet(due, done):
             epochs = tuple(
@@ -184,6 +191,7 @@ def want(
                     names_subject=step.action != "erase"
                     or (step.system, "pseudonymise") not in done,
                     acts=acts,
+                    size=size(tagged, policy),
                 )
             )
     if forbidden:
@@ -194,8 +202,8 @@ def want(
 
 
 def draft(wanted: Iterable[Wanted]) -> list[Draft]:
-    """Group wanted steps into commands of at most `MOST_RECORDS` records, alike in all they say."""
-    groups: defaultdict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+    """Group wanted steps into commands of so many records, alike in all they say, as the bus takes."""
+    groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
     firsts: dict[tuple[Any, ...], Wanted] = {}
     for one in wanted:
         step = one.step
@@ -214,14 +222,13 @@ def draft(wanted: Iterable[Wanted]) -> list[Draft]:
             one.names_subject,
             one.acts,
         )
-        groups[alike].append(one.record_id)
+        groups[alike].append((one.record_id, one.size))
         firsts.setdefault(alike, one)
     drafts = []
     for alike, records in groups.items():
         one = firsts[alike]
         step = one.step
-        rest = iter(sorted(records))
-        while chunk := tuple(islice(rest, MOST_RECORDS)):
+        for chunk in chunks(sorted(records)):
             drafts.append(
                 Draft(
                     system=step.system,

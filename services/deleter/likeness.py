@@ -16,6 +16,8 @@ from services.policy.steps import Step
 from services.policy.tagging import Holding, Tagged
 from services.policy.windows import Facts, due, fixed_anchor
 
+_MOST_HOLDINGS = 50
+
 
 class Planner:
     """The due steps of many records, under facts that stay as they are, at one instant (UTC)."""
@@ -37,6 +39,8 @@ class Planner:
 
     def _alike(self, tagged: Tagged, subject: str) -> Hashable | None:
         """What records that are planned alike have in common; nothing where each is its own case."""
+        if len(tagged.holdings) > _MOST_HOLDINGS:
+            return None  # what they say would be looked at anew for each of its subjects
         said = []
         for holding in tagged.holdings:
             if self._facts.standing(holding.subject):

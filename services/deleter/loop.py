@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import sleep
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -33,7 +34,9 @@ from services.deleter.relaying import (
     relay,
 )
 from services.deleter.settling import escalate
+from services.deleter.undeliverable import set_aside
 from services.garbage import uncollected
+from services.halving import Halving
 from services.ledger import blindness, control, policies, tables
 from services.ledger.blindness import CLEAR, Blindness
 from services.ledger.database import Ledger, database_now
@@ -41,6 +44,7 @@ from services.ledger.journal import Lease
 from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
+from services.transient import words
 from services.vault.remains import Remains
 
 T = TypeVar("T")
@@ -49,6 +53,7 @@ _CAP_WINDOW = timedelta(hours=1)
 _CAP_OPERATOR = "termijn"
 _ESCALATE = timedelta(seconds=5)
 _NO_STOPS = Stops()
+_AGAIN_SECONDS = 0.2
 _RECORDS = 20_000
 """What one relay names at most: it must be out long before its lease is over."""
 
@@ -82,6 +87,9 @@ class Observer(Protocol):
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """These commands' systems have been silent for too long."""
+
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus takes this command at no attempt; it is escalated, and the others went out."""
 
     def capped(self, cap: int) -> None:
         """The hourly cap was reached; the deleter has stopped until it is resumed."""
@@ -145,6 +153,8 @@ class Deleter:
     """What goes along with commands that serve a request."""
     remains: Remains | None = None
     """What compares parked events with whom they are about; without it all that they could forbid waits."""
+    rest: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
+    """Between two tries of what fails by itself."""
     _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
     _sweep: _Sweep = field(default_factory=_Sweep, init=False)
     _protected: _Pace = field(init=False)
@@ -252,21 +262,29 @@ class Deleter:
         nothing_due_at: datetime | None = None,
     ) -> int:
         """Send what is leased and still asked for; how many were leased."""
-        if leased:
-            sent = self._write(
-                lambda connection, now: relay(
-                    connection,
-                    leased,
-                    self.outlet,
-                    self.policy,
-                    now,
-                    self.patience,
-                    claimed,
-                    self.enclosures,
-                    self._blindness(connection, parked),
+        if not leased:
+            return 0
+        sent: list[Sent] = []
+
+        def some(commands: Sequence[UUID]) -> None:
+            sent.extend(
+                self._write(
+                    lambda connection, now: relay(
+                        connection,
+                        commands,
+                        self.outlet,
+                        self.policy,
+                        now,
+                        self.patience,
+                        claimed,
+                        self.enclosures,
+                        self._blindness(connection, parked),
+                    )
                 )
             )
-            self.observer.sent(sent, nothing_due_at)
+
+        Halving(rest=self.rest).each(list(leased), some, self._set_aside)
+        self.observer.sent(sent, nothing_due_at)
         return len(leased)
 
     def _write(self, work: Callable[[Connection, datetime], T]) -> T:
@@ -286,6 +304,15 @@ class Deleter:
     def _blindness(self, connection: Connection, parked: Blindness) -> Blindness:
         """What was parked when the round began, and what is now."""
         return parked.with_also(blindness.read(connection, self.policy, self.remains))
+
+    def _set_aside(self, command: UUID, cause: Exception) -> None:
+        """Escalate a command that the bus takes at no attempt, so that the others go out."""
+        why, again = words(cause), self.patience.cap
+        system = self.ledger.write(
+            lambda connection: set_aside(connection, command, why, database_now(connection), again)
+        )
+        if system is not None:
+            self.observer.undeliverable(system, command, why)
 
     def _room(self) -> int:
         """How many commands may go out now; at the cap the deleter stops until it is resumed."""

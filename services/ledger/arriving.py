@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schemas import limits
 from schemas.catalogue import TAGGED, Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
@@ -16,6 +17,7 @@ from services.policy.tagging import Value
 
 # What stands behind it in a tagged event is informative: windows follow from the active policy alone.
 _LAST = "deciding"
+_IDENTIFIERS = ("source", "id", "type", "topic", "backfill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,9 @@ class Arrivals:
         """
         value = self.codec.decode_head(TAGGED, payload, _LAST)
         _check_texts(value, TAGGED)
+        for name in _IDENTIFIERS:
+            if (text := value[name]) is not None and (why := limits.identifier(text)):
+                raise Undecodable(why=f"{name} {why}", topic=TAGGED.name)
         return Arrival(
             source=value["source"],
             id=value["id"],

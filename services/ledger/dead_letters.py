@@ -59,6 +59,18 @@ class NotParked(TermijnError):
         self.dead_letter_id = dead_letter_id
 
 
+class Unparkable(TermijnError):
+    """A message can be neither processed nor parked; the role has stopped, and nothing was lost.
+
+    The operator reports it as a fault: what is parked is made of nothing that a message could spoil.
+    """
+
+    def __init__(self, role: str, place: str, why: str) -> None:
+        super().__init__(f"{role}: {place}: could be neither processed nor parked: {why}")
+        self.role = role
+        self.place = place
+
+
 def place(topic: str, partition: int, offset: int) -> str:
     """A message's place on the bus, as seals are bound to it."""
     return f"{topic}/{partition}/{offset}"

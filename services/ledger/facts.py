@@ -43,7 +43,7 @@ def tagged_events(
 ) -> dict[UUID, Tagged]:
     """The events, tagged by the active policy from their deciding fields."""
     rows = fetch(connection, select(*_TAGGED), tables.event.c.event_id, events)
-    return {row.event_id: tag(_event(row), policy) for row in rows}
+    return {row.event_id: tag(_event(row), policy, recorded=True) for row in rows}
 
 
 def acts_of(
@@ -62,7 +62,7 @@ def acts_of(
     )
     if subject is not None:
         query = query.where(tables.act.c.subject == subject)
-    tagged = (tag(_event(row), policy) for row in connection.execute(query))
+    tagged = (tag(_event(row), policy, recorded=True) for row in connection.execute(query))
     return [one.act for one in tagged if one.act]
 
 
@@ -81,7 +81,7 @@ def known(
         tables.act, tables.act.c.event_id == tables.event.c.event_id
     )
     for row in fetch(connection, query, tables.act.c.subject, counts):
-        said = tag(_event(row), policy).act
+        said = tag(_event(row), policy, recorded=True).act
         if said and (row.backfill is None or said.kind == "hold-placed"):
             acts[said.subject].append(said)
     return Known(

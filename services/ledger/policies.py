@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import clocks, conflicts, evidence, tables
+from services.ledger import clocks, conflicts, evidence, needed, tables
 from services.ledger.evidence import Entry
 from services.ledger.rows import insert
 from services.policy.loader import digest, shapes
@@ -90,6 +90,7 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
 
     Raises:
         OtherShape: it hangs events of a known type on other subjects or clocks.
+        StillNeeded: it lacks a system or a purpose that the ledger names.
     """
     _lock(connection, shared=False)
     active = _active(connection)
@@ -98,6 +99,7 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
     if changed:
         raise OtherShape(changed)
+    needed.check(connection, policy)
     _write(connection, policy, now)
     conflicts.rebuild(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))

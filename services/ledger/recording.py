@@ -22,7 +22,7 @@ from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
 from services.ledger.rows import fetch, insert_in_order
 from services.policy import steps
 from services.policy.model import Policy
-from services.policy.tagging import ClockKey, tag
+from services.policy.tagging import ClockKey, Tagged, tag
 from services.policy.windows import EventAlone
 
 _EVENT = (
@@ -121,7 +121,7 @@ def record_plans(
         duplicates=duplicates,
         conflicts=tuple(clashing),
         after_end=sum(_is_after_end(one, moved.clocks) for one in records),
-        overdue=sum(_is_overdue(one, moved.clocks, policy, now) for one in records),
+        overdue=_overdue(records, moved.clocks, policy, now),
     )
 
 
@@ -231,16 +231,25 @@ def _next_due(
     return min(wakes, default=None)
 
 
-def _is_overdue(
-    one: _Record, known: Mapping[UUID, clocks.Clock], policy: Policy, now: datetime
-) -> bool:
-    wakes_at = one.planned.wakes_at
-    if not (wakes_at and wakes_at < now) and not any(
-        known[clock.id].has_woken(now) for clock in one.planned.hangs_on
-    ):
-        return False  # no step is due before all that it waits for
-    tagged, facts = tag(one.plan.arrival, policy), _Clocks(known)
-    return any(step.due < now for step in steps.steps(tagged, one.planned.subject, facts, policy))
+def _overdue(
+    records: Sequence[_Record], known: Mapping[UUID, clocks.Clock], policy: Policy, now: datetime
+) -> int:
+    """How many of the records are due already; each event is tagged once, however many it has."""
+    facts = _Clocks(known)
+    tagged: dict[UUID, Tagged] = {}
+    overdue = 0
+    for one in records:
+        wakes_at = one.planned.wakes_at
+        if not (wakes_at and wakes_at < now) and not any(
+            known[clock.id].has_woken(now) for clock in one.planned.hangs_on
+        ):
+            continue  # no step is due before all that it waits for
+        event = one.plan.event_id
+        if event not in tagged:
+            tagged[event] = tag(one.plan.arrival, policy)
+        due = steps.steps(tagged[event], one.planned.subject, facts, policy)
+        overdue += any(step.due < now for step in due)
+    return overdue
 
 
 class _Clocks(EventAlone):

@@ -119,6 +119,14 @@ def _systems(pace: Pace) -> list[Alert]:
             description="Its acknowledge_within has passed: its data stays until it answers.",
         ),
         Alert(
+            name="TermijnUndeliverable",
+            expr="max by (system) (termijn_commands_undeliverable) > 0",
+            lasts="0s",
+            severity="critical",
+            summary="the bus takes {{ $value }} commands for {{ $labels.system }} at no attempt",
+            description="What they ask for is not done: the system does not know of it.",
+        ),
+        Alert(
             name="TermijnSuspiciousAnswer",
             expr=grown("termijn_acknowledgements_suspicious_total"),
             lasts="0s",

@@ -80,10 +80,9 @@ class _Held:
 def steps(tagged: Tagged, subject: str, facts: Facts, policy: Policy) -> tuple[Step, ...]:
     """Every step whose time is known, for the record of one subject of an event, earliest first."""
     own = []
-    for holding in tagged.holdings:
-        if holding.subject == subject:
-            view = window(holding, tagged.time, facts, policy)
-            own.append(_Held(view.holding, view))
+    for holding in tagged.by_subject.get(subject, ()):
+        view = window(holding, tagged.time, facts, policy)
+        own.append(_Held(view.holding, view))
     standing = facts.standing(subject)
     found: list[Step] = []
     for system in sorted({system for one in own for system in one.holding.systems}):
@@ -104,7 +103,7 @@ def steps(tagged: Tagged, subject: str, facts: Facts, policy: Policy) -> tuple[S
 
 def clocks(tagged: Tagged, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
     """The shared clocks on which any step of the record hangs."""
-    own = [holding for holding in tagged.holdings if holding.subject == subject]
+    own = tagged.by_subject.get(subject, ())
     relevant = list(own)
     if any(policy.rules[holding.rule].pseudonymise for holding in own):
         relevant.extend(_others(tagged, policy))
@@ -136,9 +135,7 @@ class OwnTerm(NamedTuple):
 def own_terms(tagged: Tagged, subject: str, policy: Policy) -> frozenset[OwnTerm]:
     """Every term of the record that waits for no clock."""
     found: set[OwnTerm] = set()
-    for holding in tagged.holdings:
-        if holding.subject != subject:
-            continue
+    for holding in tagged.by_subject.get(subject, ()):
         if holding.clock is None:
             rules = [holding.rule, *([holding.alternative.rule] if holding.alternative else [])]
             found.update(OwnTerm(rule, system) for rule in rules for system in holding.systems)

@@ -6,13 +6,14 @@ a shared clock. Both follow from the event's deciding fields alone.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
+from schemas import limits
 from schemas.errors import TermijnError
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
 from services.policy.standing import Act
@@ -21,9 +22,6 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""
 LATEST = datetime(9900, 1, 1, tzinfo=UTC)
 """No event is later: its windows could not be computed."""
-
-LONGEST = 512
-"""No identifier is longer, in characters: databases index it."""
 
 Reason = Literal[
     "unknown-type",
@@ -127,11 +125,24 @@ class Tagged:
     moves: tuple[ClockMove, ...]
     act: Act | None = None
     """What it does to where its subject stands."""
+    _by_subject: dict[str, tuple[Holding, ...]] = attribute(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
+        """The holdings of each subject, in order; looked up once, however many subjects there are."""
+        if not self._by_subject:
+            grouped: dict[str, list[Holding]] = {}
+            for holding in self.holdings:
+                grouped.setdefault(holding.subject, []).append(holding)
+            self._by_subject.update((one, tuple(its)) for one, its in grouped.items())
+        return self._by_subject
 
     @property
     def subjects(self) -> tuple[str, ...]:
         """Whose data it holds, in the order of its holdings; each makes one record."""
-        return tuple(dict.fromkeys(holding.subject for holding in self.holdings))
+        return tuple(self.by_subject)
 
     @property
     def key(self) -> str:
@@ -139,8 +150,8 @@ class Tagged:
         return self.subject or str(self.moves[0].clock)
 
 
-def tag(event: Event, policy: Policy) -> Tagged:
-    """Tag an event.
+def tag(event: Event, policy: Policy, *, recorded: bool = False) -> Tagged:
+    """Tag an event; one that is `recorded` already is judged by no limit (`schemas.limits`) any more.
 
     Raises:
         Untaggable: its type is unknown to the policy, a deciding field is missing or of a wrong kind,
@@ -152,6 +163,8 @@ def tag(event: Event, policy: Policy) -> Tagged:
     if not EARLIEST <= event.time < LATEST:
         raise Untaggable("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
     deciding = dict(_deciding(kind, event.data))
+    if not recorded:
+        _check_limits(deciding)
     subject = subject_of(kind, deciding, policy)
     for name, field in kind.fields.items():
         if field.required and name not in deciding:
@@ -251,12 +264,16 @@ def read_field(name: str, field: Field, data: Mapping[str, Any]) -> Value | None
     return _value(name, field, value)
 
 
+def _check_limits(deciding: Mapping[str, Value]) -> None:
+    for name, value in deciding.items():
+        texts = value if isinstance(value, tuple) else (value,)
+        why = limits.too_many(texts, limits.LIST)
+        wrong = (limits.identifier(text) for text in texts if isinstance(text, str))
+        if why := why or next((one for one in wrong if one), None):
+            raise Untaggable("invalid-field", name, why)
+
+
 def _value(name: str, field: Field, value: Any) -> Value:
-    for text in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(text, str) and len(text) > LONGEST:
-            raise Untaggable("invalid-field", name, f"is longer than {LONGEST} characters")
-        if _unprintable(text):
-            raise Untaggable("invalid-field", name, "holds a control character")
     match field.type, value:
         case "string", str():
             if field.one_of and value not in field.one_of:
@@ -270,13 +287,6 @@ def _value(name: str, field: Field, value: Any) -> Value:
         case "strings", list() | tuple() if all(isinstance(v, str) and v for v in value):
             return tuple(dict.fromkeys(value))
     raise Untaggable("invalid-field", name, f"is not a value of type {field.type}")
-
-
-def _unprintable(value: Any) -> bool:
-    """Whether a text holds what no identifier has and not every system can store."""
-    if not isinstance(value, str) or value.isprintable():  # what is printable has neither
-        return False
-    return any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
 
 
 def subject_of(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -> str | None:

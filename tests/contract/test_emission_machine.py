@@ -191,6 +191,9 @@ class Emitting(RuleBasedStateMachine):
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """Told of silence."""
 
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus does not take it."""
+
     def capped(self, cap: int) -> None:
         """Told of the cap."""
 

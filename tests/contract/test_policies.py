@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from services.ledger import policies, tables
+from services.ledger import needed, policies, tables
 from services.ledger.database import Ledger
 from services.policy.loader import load
 from services.policy.model import Policy
-from tests.contract.ledgers import rows
+from tests.contract.arrivals import event, feedback, ticket
+from tests.contract.ledgers import rows, sweep, take
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SHIPPED = load()
@@ -105,3 +106,55 @@ def test_other_systems_and_lead_times_are_welcome(ledger: Ledger) -> None:
         policies.ensure(connection, SHIPPED, NOW)
         policies.activate(connection, given, NOW)
         policies.ensure(connection, given, NOW)
+
+
+def without(*systems: str) -> Policy:
+    """The shipped policy that does not know these systems any more."""
+    left = {name: one for name, one in SHIPPED.systems.items() if name not in systems}
+    return replace(SHIPPED, version="next", systems=left)
+
+
+def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Ledger) -> None:
+    """The deleter would end at each start: what that system answers could not be read."""
+    take(ledger, [feedback("e1", "2019-01-01T12:00:00Z")], NOW)
+    sweep(ledger, NOW)
+    with ledger.transaction() as connection:
+        policies.ensure(connection, SHIPPED, NOW)
+    with (
+        pytest.raises(needed.StillNeeded, match="still needs: systems website; keep") as refused,
+        ledger.transaction() as connection,
+    ):
+        policies.activate(connection, without("website", "psp"), NOW)
+    assert (refused.value.systems, refused.value.purposes) == (("website",), ())
+
+
+def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Ledger) -> None:
+    """The system that a ticket was shared with, and the purpose of a consent."""
+    shared = ticket("e1", "2025-01-01T12:00:00Z", shared_with=["psp"])
+    given = event(
+        "e2",
+        "privacy.consent-given",
+        "2025-01-01T12:00:00Z",
+        subject="customer:1",
+        purpose="market_research",
+    )
+    take(ledger, [shared, given], NOW)
+    lacking = replace(
+        without("psp"),
+        purposes={n: one for n, one in SHIPPED.purposes.items() if n != "market_research"},
+    )
+    with ledger.transaction() as connection:
+        policies.ensure(connection, SHIPPED, NOW)
+    with (
+        pytest.raises(needed.StillNeeded, match="systems psp; purposes market_research; keep"),
+        ledger.transaction() as connection,
+    ):
+        policies.activate(connection, lacking, NOW)
+    assert len(rows(ledger, tables.active_policy)) == 1
+
+
+def test_what_the_ledger_names_nowhere_may_go(ledger: Ledger) -> None:
+    """An empty ledger needs no system."""
+    with ledger.transaction() as connection:
+        policies.ensure(connection, SHIPPED, NOW)
+        policies.activate(connection, without("website"), NOW)

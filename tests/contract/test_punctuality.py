@@ -37,6 +37,9 @@ class Seeing:
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """A system was silent."""
 
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus does not take it."""
+
     def capped(self, cap: int) -> None:
         """The cap was reached."""
 

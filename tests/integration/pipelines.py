@@ -12,7 +12,8 @@ from threading import Event, Lock, Thread
 from confluent_kafka import Message, Producer
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, select
 
-from consumers.pipeline import Pipeline, Work
+from consumers.applying import Work
+from consumers.pipeline import Pipeline
 from services.bus import Bus
 from services.ledger import control, positions, tables
 from services.ledger.database import Ledger
@@ -34,7 +35,7 @@ seen = Table(
 """What the work wrote; nothing of it is unique, so that what counts twice shows."""
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The end of a process, as far as a thread can play it."""
 
 
@@ -64,8 +65,11 @@ class Keeping:
 
         self.ledger.write(write)
 
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        raise AssertionError("nothing here is to be parked") from cause
 
-def once(error: Exception) -> Callable[[], None]:
+
+def once(error: BaseException) -> Callable[[], None]:
     """Raises at its first call, and never again."""
     left = [error]
 

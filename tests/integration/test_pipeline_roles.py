@@ -433,7 +433,7 @@ def test_a_header_whose_name_is_not_utf8_is_parked(stage: Stage, kcat: Path) -> 
 
 def test_an_event_of_very_many_subjects_is_recorded(stage: Stage) -> None:
     """Its windows would not fit in one message; they are informative, and left out."""
-    consumers = [f"K{number:06}" for number in range(15_000)]
+    consumers = [f"K{number:06}{'x' * 400}" for number in range(1_000)]
     ticket = CloudEvent(
         id="t1",
         source="/helpdesk",
@@ -444,7 +444,7 @@ def test_an_event_of_very_many_subjects_is_recorded(stage: Stage) -> None:
     stage.send(message(ticket))
     stage.pass_through()
     assert stage.letters() == []
-    assert len(facts(stage.ledger)["record"]) == 15_001
+    assert len(facts(stage.ledger)["record"]) == 1_001
 
 
 @pytest.mark.parametrize("topic", [TAGGED, DEAD_LETTERS], ids=lambda topic: topic.schema)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from confluent_kafka import KafkaError
+
 from schemas import catalogue
 from schemas.codec import Codec, load
 from services.agent.accepting import accept
@@ -18,6 +20,7 @@ from services.agent.inbox import Arrival, Inbox, Outgoing
 from services.agent.limits import Backoff, TokenBucket
 from services.agent.obeying import Obeying
 from services.agent.results import Pending, Result
+from services.bus import Undelivered
 from services.ledger.database import Ledger, open_ledger
 from services.vault.sealing import Seal
 
@@ -98,10 +101,14 @@ class Noted:
     sent_: list[Outgoing] = field(default_factory=list)
     said: list[tuple[Any, ...]] = field(default_factory=list)
     broken: list[Exception] = field(default_factory=list)
+    most: int = 2**63
+    """Bytes that the broker takes of one message."""
 
     def send(self, answers: Sequence[Outgoing]) -> None:
         if self.broken:
             raise self.broken.pop()
+        if any(len(one.value) + len(one.key or b"") > self.most for one in answers):
+            raise Undelivered("retention.acks.crm.v1", "too large", KafkaError.MSG_SIZE_TOO_LARGE)
         self.sent_ += answers
 
     def went_round(self) -> None: ...

@@ -84,3 +84,42 @@ def test_pauses_double_up_to_the_cap_and_end() -> None:
     backoff = Backoff(tries=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
     waits = [backoff.wait(tries) for tries in (1, 2, 3, 4, 5)]
     assert [wait and wait.total_seconds() for wait in waits] == [1, 2, 4, 5, None]
+
+
+def test_counts_that_the_bus_would_not_take_are_told_as_failed() -> None:
+    """A hook that counts by 60,000 names: it is told so, and later answers go out."""
+    counts = {f"table-{number:06}-{'x' * 20}": 1 for number in range(60_000)}
+    stage = Stage(adapter=Playing(lambda task: Result(status="done", counts=counts)))
+    assert stage.tell(command()) == ["failed"]
+    assert "an answer has 900000" in str(stage.answers()[0]["detail"])
+
+
+def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> None:
+    """`failed` is told in its place; the others go out, each once."""
+    large = {f"t{number}": 1 for number in range(900)}
+
+    def play(task: Task) -> Result:
+        return Result(status="done", counts=large if task.command.seq == 2 else {"orders": 1})
+
+    stage = Stage(adapter=Playing(play))
+    stage.noted.most = 2_000
+    commands = [command(f"c{n}", seq=n, subject=f"customer:C{n}") for n in range(1, 6)]
+    stage.tell(*commands)
+    stage.obeying.send()
+    told = {one["command_id"]: one["status"] for one in stage.answers()}
+    assert told == {command_id(f"c{n}"): "failed" if n == 2 else "done" for n in range(1, 6)}
+    assert len(stage.answers()) == 5
+    assert stage.inbox.outgoing(10) == []
+
+
+def test_what_the_bus_takes_in_no_form_is_given_up_and_said() -> None:
+    """Not even `failed`: the controller repeats the command, and it is carried out anew."""
+    stage = Stage(adapter=Playing())
+    stage.noted.most = 10
+    stage.tell(command())
+    stage.obeying.send()
+    assert stage.inbox.outgoing(10) == []
+    assert {one[0] for one in stage.noted.said} == {"erase", "unsent"}
+    assert command_id("c1") in str(stage.noted.said[-1])
+    stage.noted.most = 2_000
+    assert stage.tell(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == ["done"]

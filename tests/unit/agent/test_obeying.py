@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from sqlalchemy import select
@@ -101,6 +103,20 @@ def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
     stage.noted.broken.append(Undelivered("retention.acks.crm.v1", "no leader"))
     assert stage.tell(command()) == []
     assert stage.obey() == ["done"]
+
+
+def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
+    """Not ten times a second."""
+    stage = Stage(adapter=Playing())
+    stage.arrive(command())
+    stage.noted.broken += [Undelivered("retention.acks.crm.v1", "no leader")] * 100
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(stage.obeying.run, stop)
+        stop.wait(1.8)
+        stop.set()
+        running.result(20)
+    assert 1 <= len([one for one in stage.noted.said if one[0] == "unsent"]) <= 5
 
 
 def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:

@@ -117,6 +117,8 @@ def play(ledger: Ledger, *consumers: FakeConsumer, unseen: int = 0) -> Played:
                 positions.advance(connection, "recorder", advances)
             played.applied.append([message.offset() or 0 for message in messages])
 
+        def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None: ...
+
     class Observer:
         def went_round(self) -> None: ...
         def able(self) -> None:

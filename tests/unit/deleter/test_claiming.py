@@ -114,6 +114,15 @@ def test_a_command_names_500_records_at_most(count: int, sizes: list[int]) -> No
     ]
 
 
+def test_a_command_is_split_where_its_records_would_be_too_large_for_the_bus() -> None:
+    """One that is too large by itself is alone; no record is left out."""
+    sizes = [200_000, 200_000, 100_000, 1, 600_000, 1]
+    drafts = draft(
+        replace(wanted(number, ERASE), size=size) for number, size in enumerate(sizes, start=1)
+    )
+    assert [[one.int for one in each.records] for each in drafts] == [[1, 2, 3], [4], [5], [6]]
+
+
 def test_the_id_is_what_the_command_does_to_which_records() -> None:
     """The same for the same; another for another epoch, action, system or record."""
     (one,) = draft([wanted(1, ERASE), wanted(2, ERASE)])

@@ -18,6 +18,7 @@ UNITLESS = {
     "termijn_clocks_open_too_long",
     "termijn_key_conflicts",
     "termijn_commands_escalated",
+    "termijn_commands_undeliverable",
     "termijn_commands_outstanding",
     "termijn_dead_letters_parked",
     "termijn_blind_spots",

@@ -38,6 +38,7 @@ EMPTY = Status(
     overdue_by={},
     commands={},
     escalated={},
+    undeliverable={},
     suspicious=0,
     dead_letters={},
     kept_back={},
@@ -297,6 +298,7 @@ def test_a_look_at_the_ledger_becomes_gauges(observer: Observer) -> None:
             overdue_by={"crm": NOW - timedelta(hours=1)},
             commands={("crm", "sent"): 3, ("crm", "acknowledged"): 9, ("psp", "refused"): 2},
             escalated={"psp": 2},
+            undeliverable={"crm": 3},
             dead_letters={"undecodable": 1},
             open_too_long={"ticket": 6},
             key_conflicts=3,
@@ -310,6 +312,7 @@ def test_a_look_at_the_ledger_becomes_gauges(observer: Observer) -> None:
         value(observer, "termijn_commands_outstanding", system="crm", state="acknowledged") is None
     )
     assert value(observer, "termijn_commands_escalated", system="psp") == 2
+    assert value(observer, "termijn_commands_undeliverable", system="crm") == 3
     assert value(observer, "termijn_dead_letters_parked", reason="undecodable") == 1
     assert value(observer, "termijn_clocks_open_too_long", clock="ticket") == 6
     assert value(observer, "termijn_key_conflicts") == 3

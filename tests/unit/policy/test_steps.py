@@ -5,7 +5,8 @@ The shipped policy hardly lets a system serve two purposes of one record; a smal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from schemas.events import CloudEvent
 from services.policy.model import Policy
 from services.policy.steps import Step, clocks, own_wakes, steps
-from services.policy.tagging import Tagged, tag
+from services.policy.tagging import Holding, Tagged, tag
 from tests.unit.policy.small import Ended, joined, small
 
 JOINED = "2024-03-15T13:00:00Z"
@@ -303,3 +304,32 @@ def test_a_record_wakes_at_every_instant_that_its_event_fixes(
     policy = small(*holdings)
     wakes = own_wakes(tagged(policy), "client:1", policy)
     assert list(wakes) == [instant(text) for text in expected]
+
+
+class Counted(tuple[Holding, ...]):
+    """Holdings that count how often all of them are gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Holding]:
+        type(self).times += 1
+        return super().__iter__()
+
+
+def test_an_event_of_many_subjects_is_gone_through_once_and_not_for_each() -> None:
+    """A ticket of thousands of consumers took the recorder a quarter of a minute."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [books],"
+        " subject: {kind: guest, field: guest_ids, each: true}"
+    )
+    guests = [f"g{number}" for number in range(300)]
+    one = tagged(policy, *guests)
+    many = replace(one, holdings=Counted(one.holdings))
+    Counted.times = 0
+    facts = Ended({})
+    for subject in many.subjects:
+        assert own_wakes(many, subject, policy)
+        assert clocks(many, subject, policy) == ()
+        assert steps(many, subject, facts, policy)
+    assert len(many.subjects) == 300
+    assert Counted.times < 5

@@ -1,0 +1,120 @@
+"""Applying a batch: all at once, and where one message of it can never be applied, by halves.
+
+The halves keep the order of the log, and each moves the positions past its own messages: what was applied
+is never read again, and what was not is never passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from confluent_kafka import Message
+from sqlalchemy import Connection
+
+from consumers.messages import Unprocessed, dead_letter
+from services.halving import Halving
+from services.ledger import dead_letters, positions
+from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.positions import Advance
+from services.transient import verdict, words
+from services.vault.sealing import Seal
+
+_Numbered = tuple[int, Message]
+
+
+class Work(Protocol):
+    """What a role does with a batch."""
+
+    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+        """Do all of it, and move the positions with it; or raise, and nothing of it counts."""
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park one message that can never be applied, and move the positions with it."""
+
+
+def apply(
+    work: Work,
+    messages: Sequence[Message],
+    advances: Sequence[Advance],
+    rest: Callable[[], None],
+) -> None:
+    """Let the work apply a batch; a message that fails by itself at every attempt is parked.
+
+    Raises:
+        Whatever passes by itself, or ends the role; what was applied by then counts.
+    """
+    moving = _Moving(advances)
+    last = len(messages) - 1
+
+    def some(part: Sequence[_Numbered]) -> None:
+        ends_here = not part or part[-1][0] == last
+        moved = moving.past([message for _, message in part], all_of_it=ends_here)
+        work.apply([message for _, message in part], moved)
+        moving.done(moved)
+
+    def alone(numbered: _Numbered, cause: Exception) -> None:
+        number, message = numbered
+        moved = moving.past([message], all_of_it=number == last)
+        work.park(message, cause, moved)
+        moving.done(moved)
+
+    Halving(rest=rest).each(list(enumerate(messages)), some, alone)
+
+
+def park(
+    role: str,
+    ledger: Ledger,
+    seal: Seal,
+    message: Message,
+    cause: Exception,
+    advances: Sequence[Advance],
+    now: datetime,
+) -> DeadLetter:
+    """Park one message in the ledger, sealed, in one transaction with the positions.
+
+    Raises:
+        Unparkable: that fails too, and will again: the role stops.
+    """
+    letter = dead_letter(role, message, Unprocessed(words(cause)), seal, now)
+
+    def write(connection: Connection) -> None:
+        positions.advance(connection, role, advances)
+        dead_letters.park(connection, [letter])
+
+    try:
+        ledger.write(write)
+    except Exception as failed:
+        if verdict(failed) in ("poison", "suspect"):
+            raise dead_letters.Unparkable(role, letter.place, words(failed)) from failed
+        raise
+    return letter
+
+
+class _Moving:
+    """How far each log has been applied within a batch."""
+
+    def __init__(self, advances: Sequence[Advance]) -> None:
+        self._whole = {(one.log.topic, one.log.partition): one for one in advances}
+        self._at = {place: one.expected for place, one in self._whole.items()}
+
+    def past(self, messages: Sequence[Message], *, all_of_it: bool) -> list[Advance]:
+        """The advances past these messages; with `all_of_it` also past what follows them."""
+        ends: dict[tuple[str, int], int] = {}
+        for message in messages:
+            place = (str(message.topic()), int(message.partition() or 0))
+            ends[place] = int(message.offset() or 0) + 1
+        if all_of_it:
+            ends |= {place: one.next for place, one in self._whole.items()}
+        return [
+            Advance(log=self._whole[place].log, expected=self._at[place], next=end)
+            for place, end in ends.items()
+            if place in self._whole and end != self._at[place]
+        ]
+
+    def done(self, moved: Sequence[Advance]) -> None:
+        """These advances are in the ledger."""
+        for one in moved:
+            self._at[one.log.topic, one.log.partition] = one.next

@@ -1,0 +1,47 @@
+"""Sizes: no command is larger than the bus takes; more records than that are another command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from uuid import UUID
+
+from schemas import limits
+from services.policy.model import Policy
+from services.policy.tagging import Tagged, business_keys
+
+_FRAME = 32
+"""What Avro adds to the texts of one record, its time among it."""
+_PAIR = 6
+"""And to a pair of them."""
+
+
+def size(tagged: Tagged, policy: Policy) -> int:
+    """At most so many bytes one record takes in a command."""
+    size = _FRAME + sum(_bytes(text) for text in (tagged.source, tagged.id, tagged.type))
+    keys = business_keys(tagged, policy, tagged.subject or "")
+    return size + sum(_PAIR + _bytes(name) + _bytes(value) for name, value in keys.items())
+
+
+def chunks(
+    records: Iterable[tuple[UUID, int]],
+    most: int = limits.COMMAND_RECORDS,
+    most_bytes: int = limits.COMMAND,
+) -> Iterator[tuple[UUID, ...]]:
+    """Records, each with its size, in chunks that one command can name; none is left out.
+
+    One that is too large by itself is alone: whatever becomes of its command keeps no other back.
+    """
+    chunk: list[UUID] = []
+    taken = 0
+    for record, its in records:
+        if chunk and (len(chunk) == most or taken + its > most_bytes):
+            yield tuple(chunk)
+            chunk, taken = [], 0
+        chunk.append(record)
+        taken += its
+    if chunk:
+        yield tuple(chunk)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

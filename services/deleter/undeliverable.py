@@ -1,0 +1,48 @@
+"""Undeliverable: a command that the bus takes at no attempt keeps no other back, and is not forgotten.
+
+It stays outstanding and is escalated at once, on record, until the bus takes it or an operator closes it;
+it is tried again as seldom as any repetition.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, select, update
+
+from services.ledger import tables
+from services.ledger.operators import note
+from services.ledger.states import OUTSTANDING
+
+UNDELIVERABLE: Final = "undeliverable"
+"""The outcome of a command that the bus does not take; an answer replaces it."""
+_BY = "termijn"
+
+
+def set_aside(
+    connection: Connection, command: UUID, why: str, now: datetime, again: timedelta
+) -> str | None:
+    """Escalate a command that the bus does not take, and try it again after so long; its system.
+
+    Nothing, where it is settled meanwhile.
+    """
+    column = tables.command.c
+    query = select(column.system, column.outcome, column.escalated_at)
+    row = connection.execute(
+        query.where(column.command_id == command, column.state.in_(OUTSTANDING)).with_for_update()
+    ).one_or_none()
+    if row is None:
+        return None
+    connection.execute(
+        update(tables.command)
+        .where(column.command_id == command)
+        .values(
+            outcome=UNDELIVERABLE, escalated_at=row.escalated_at or now, next_attempt_at=now + again
+        )
+    )
+    if row.outcome != UNDELIVERABLE:  # on record once, however often it is tried
+        target = f"{command} {row.system}"
+        note(connection, "commands set aside", target, operator=_BY, reason=why, now=now)
+    return str(row.system)

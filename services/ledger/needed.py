@@ -1,0 +1,70 @@
+"""Needed: what the ledger still names, and a policy that takes over must therefore still know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, select
+
+from schemas.errors import TermijnError
+from services.ledger import tables
+from services.policy.model import Policy
+
+_AT_ONCE = 5_000
+
+
+class StillNeeded(TermijnError):
+    """The policy lacks systems or purposes that the ledger names; the active policy stays as it is.
+
+    Roles under the new policy could not read what is recorded, and what was promised there would be carried
+    out by nobody. The operator puts each back into the policy, and lets no new holding name it.
+    """
+
+    def __init__(self, systems: tuple[str, ...], purposes: tuple[str, ...]) -> None:
+        kinds = (("systems", systems), ("purposes", purposes))
+        missing = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds if names)
+        super().__init__(
+            f"it lacks what the ledger still needs: {missing};"
+            " keep each in the policy, and take it out of the holdings of new event types only"
+        )
+        self.systems = systems
+        self.purposes = purposes
+
+
+def check(connection: Connection, policy: Policy) -> None:
+    """Look whether the policy knows every system and purpose that commands and recorded events name.
+
+    Raises:
+        StillNeeded: it does not; each is named.
+    """
+    systems: set[str] = set()
+    purposes: set[str] = set()
+    for row in connection.execute(
+        select(tables.command.c.system, tables.command.c.purposes).distinct()
+    ):
+        systems.add(row.system)
+        purposes.update(json.loads(row.purposes))
+    for kind, name in _named_by_events(connection, policy):
+        (systems if kind == "system" else purposes).add(name)
+    missing = sorted(systems - policy.systems.keys()), sorted(purposes - policy.purposes.keys())
+    if any(missing):
+        raise StillNeeded(tuple(missing[0]), tuple(missing[1]))
+
+
+def _named_by_events(connection: Connection, policy: Policy) -> Iterator[tuple[str, str]]:
+    """What events themselves name: the purpose of a consent, the systems that an order goes to."""
+    naming = {
+        name: {one.systems_from for one in event.holdings if one.systems_from}
+        for name, event in policy.events.items()
+    }
+    types = [name for name, event in policy.events.items() if event.act or naming[name]]
+    column = tables.event.c
+    query = select(column.type, column.deciding).where(column.type.in_(types))
+    for row in connection.execute(query.execution_options(yield_per=_AT_ONCE)):
+        deciding = json.loads(row.deciding)
+        if policy.events[row.type].act and isinstance(deciding.get("purpose"), str):
+            yield "purpose", deciding["purpose"]
+        for field in naming[row.type]:
+            named = deciding.get(field) or ()
+            yield from (("system", one) for one in ([named] if isinstance(named, str) else named))

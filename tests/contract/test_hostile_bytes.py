@@ -1,0 +1,344 @@
+"""Hostile sizes and characters, from the bytes on: no error gets out, and good neighbours count.
+
+Each on SQLite and on PostgreSQL, by the very code of the roles.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from confluent_kafka import Message
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from consumers.acknowledgements import Acknowledgements
+from consumers.applying import Work, apply
+from consumers.recorder import Recorder
+from consumers.tagger import Tagger
+from schemas import catalogue
+from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas.codec import Codec, load
+from services.bus import OutMessage, Placed, Sender
+from services.deleter.settling import Answer, Settled
+from services.forwarding import Forwarder
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.positions import Advance, Log
+from services.ledger.recording import Recorded
+from services.tags import Tags
+from services.vault.keyring import Keyring, new_key
+from services.vault.remains import Remains
+from services.vault.sealing import Seal
+from services.vault.signing import Signer, Verifier
+from tests.contract.arrivals import feedback
+from tests.contract.ledgers import POLICY, Bus, emptied, instant, post, rows, sweep, take
+
+CODEC = Codec(load())
+NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
+SEAL = Seal(bytes(32))
+TICKETS = business_topic("helpdesk.ticket-opened")
+FEEDBACK = business_topic("website.feedback-given")
+TOPICS = {topic.name: topic for topic in map(business_topic, POLICY.events)}
+KEY = new_key()
+WEBSITE = catalogue.acknowledgements("website")
+FAR = instant("2060-01-01T00:00:00Z")
+
+alphabet = st.sampled_from(["a", "\0", "\x1b", "\n", "\N{GRINNING FACE}", "é", "[", "%", "'", " "])
+texts = st.one_of(
+    st.text(alphabet, max_size=12),
+    st.builds(
+        lambda one, length: one * length,
+        st.sampled_from(["x", "\N{GRINNING FACE}", "é", "\0"]),
+        st.sampled_from([128, 171, 512, 513, 1_000, 3_000]),
+    ),
+    st.text(max_size=20),
+)
+raw = st.one_of(
+    texts.map(lambda one: one.encode("utf-8", "surrogatepass")),
+    st.binary(max_size=40),
+    st.just("\ud800".encode("utf-8", "surrogatepass")),
+)
+lists = st.one_of(
+    st.lists(texts, max_size=4),
+    st.sampled_from([999, 1_000, 1_001, 5_000]).map(lambda n: [f"K{one}" for one in range(n)]),
+)
+tickets = st.fixed_dictionaries(
+    {
+        "ticket_id": texts,
+        "customer_id": texts,
+        "consumer_ids": lists,
+        "id": raw,
+        "source": raw,
+        "backfill": st.none() | raw,
+        "time": st.sampled_from([b"2026-03-01T12:00:00Z", b"0001-01-01T00:00:00Z", b"x\0"]),
+    }
+)
+_SOUND: dict[str, Any] = {
+    "ticket_id": "T",
+    "customer_id": "C",
+    "consumer_ids": [],
+    "id": b"bad",
+    "source": b"/s",
+    "backfill": None,
+    "time": b"2026-03-01T12:00:00Z",
+}
+_SAID: dict[str, st.SearchStrategy[Any]] = {
+    "acknowledgement_id": texts,
+    "ground": texts,
+    "detail": texts,
+    "disclosure": texts,
+    "counts": st.dictionaries(texts, st.integers(-(2**63), 2**63 - 1), max_size=3)
+    | st.sampled_from([1_000, 1_001]).map(lambda n: {f"t{one}": 1 for one in range(n)}),
+    "attempt": st.integers(-(2**31), 2**31 - 1),
+    "status": st.sampled_from(["refused", "failed", "recalled", "already_done"]),
+    "at": st.sampled_from(
+        [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
+    ),
+}
+# One thing wrong at a time: of two, the one that is noticed first would hide the other.
+answers = st.sampled_from(sorted(_SAID)).flatmap(
+    lambda name: st.fixed_dictionaries({name: _SAID[name]})
+)
+hostile = settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+class Reading:
+    """One topic of one partition, read by one role."""
+
+    def __init__(self, role: Work, topic: str) -> None:
+        self.role = role
+        self.log = Log(cluster_id="c", topic=topic, topic_id=topic, partition=0)
+        self.read = 0
+
+    def takes(self, messages: Sequence[Message]) -> None:
+        """A batch, as the loop of the role would do it."""
+        before, self.read = self.read or None, self.read + len(messages)
+        advance = Advance(log=self.log, expected=before, next=self.read)
+        apply(self.role, messages, [advance], lambda: None)
+
+
+class Nobody:
+    """Who is told by every role, and keeps what was parked."""
+
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+
+    def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
+    def recorded(self, recorded: Recorded) -> None: ...
+    def answered(self, answer: Answer, settled: Settled) -> None: ...
+    def unverifiable(self, system: str, reason: str) -> None: ...
+    def parked(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+
+
+class Passed:
+    """What the tagger passes on, in place of a broker."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes, bytes]] = []
+
+    def send(self, *given: Any) -> Sequence[Placed]:
+        if len(given) == 2:  # a forwarder's
+            topic, pairs = given
+            self.sent += [(topic, key, value) for key, value in pairs]
+            return ()
+        messages: Sequence[OutMessage] = given[0]
+        self.sent += [(one.topic, one.key or b"", one.value or b"") for one in messages]
+        return ()
+
+
+def event(offset: int, **said: Any) -> Message:
+    """A ticket, as bytes on its topic."""
+    data = {name: said[name] for name in ("ticket_id", "customer_id", "consumer_ids")}
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", said["id"]),
+        ("ce_source", said["source"]),
+        ("ce_type", TICKETS.schema.encode()),
+        ("ce_time", said["time"]),
+    ]
+    if said["backfill"] is not None:
+        headers.append(("ce_termijnbackfill", said["backfill"]))
+    return Message(
+        topic=TICKETS.name,
+        partition=0,
+        offset=offset,
+        key=b"k",
+        value=CODEC.encode(TICKETS, data, own=True),
+        headers=headers,
+    )
+
+
+def good(offset: int) -> Message:
+    """A ticket like any other."""
+    return event(
+        offset,
+        ticket_id=f"T{offset}",
+        customer_id="C1",
+        consumer_ids=["K1"],
+        id=f"good{offset}".encode(),
+        source=b"/good",
+        backfill=None,
+        time=b"2026-03-01T12:00:00Z",
+    )
+
+
+@given(bad=st.lists(tickets, min_size=1, max_size=3))
+@example(bad=[{**_SOUND, "backfill": "".join(map(chr, range(0x1F300, 0x1F600))).encode()}])
+@example(bad=[{**_SOUND, "consumer_ids": ["a\0b"]}])
+@hostile
+def test_no_event_stops_its_neighbours(shared_ledger: Ledger, bad: list[dict[str, Any]]) -> None:
+    """From the publisher's bytes into the ledger: good events are recorded, all others parked or so."""
+    ledger = emptied(shared_ledger)
+    nobody, passed = Nobody(), Passed()
+    tagger = Tagger(
+        tags=Tags(policy=POLICY, codec=CODEC, topics=TOPICS),
+        codec=CODEC,
+        forwarder=cast(Forwarder, passed),
+        sender=cast(Sender, passed),
+        seal=SEAL,
+        ledger=ledger,
+        observer=nobody,
+        now=lambda: NOW,
+    )
+    messages = [good(0)]
+    for one in bad:
+        messages.append(event(len(messages), **one))
+        messages.append(good(len(messages)))
+    Reading(tagger, TICKETS.name).takes(messages)
+    recorder = Recorder(
+        policy=POLICY,
+        codec=CODEC,
+        ledger=ledger,
+        seal=SEAL,
+        remains=Remains(bytes(32)),
+        observer=nobody,
+        now=lambda: NOW,
+    )
+    for topic in (TAGGED.name, DEAD_LETTERS.name):
+        sent = [(key, value) for to, key, value in passed.sent if to == topic]
+        Reading(recorder, topic).takes(
+            [
+                Message(topic=topic, partition=0, offset=number, key=key, value=value)
+                for number, (key, value) in enumerate(sent)
+            ]
+        )
+    recorded = {row.id for row in rows(ledger, tables.event)}
+    expected = {f"good{number}" for number in range(0, len(messages), 2)}
+    assert expected <= recorded
+    parked = rows(ledger, tables.dead_letter)
+    duplicates = len({(one["source"], one["id"]) for one in bad}) < len(bad)
+    assert duplicates or len(recorded) + len(parked) == len(messages)
+    assert [row for row in parked if row.reason == "unprocessable"] == []
+    assert {row.next for row in rows(ledger, tables.position, role="tagger")} == {len(messages)}
+
+
+@given(bad=st.lists(answers, min_size=1, max_size=3))
+@example(bad=[{"ground": "a\0b"}])
+@example(bad=[{"acknowledgement_id": "".join(map(chr, range(0x1F300, 0x1F600)))}])
+@hostile
+def test_no_answer_stops_its_neighbours(shared_ledger: Ledger, bad: list[dict[str, Any]]) -> None:
+    """Signed by its system as it should be, and still hostile."""
+    ledger = emptied(shared_ledger)
+    first, second = feedback("e1", "2020-01-01T12:00:00Z"), feedback("e2", "2020-01-01T12:00:00Z")
+    second["data"]["visitor_id"] = "2"
+    take(ledger, [first, second], "2020-01-01T12:00:00Z")
+    one, other = sweep(ledger, FAR)
+    post(ledger, Bus(), FAR)
+    nobody = Nobody()
+    role = Acknowledgements(
+        policy=POLICY,
+        codec=CODEC,
+        topics={WEBSITE.name: (WEBSITE, "website")},
+        verifiers={"website": Verifier(lambda: Keyring((KEY,)).public())},
+        ledger=ledger,
+        seal=SEAL,
+        observer=nobody,
+        now=lambda: FAR + timedelta(days=1),
+    )
+    messages = [answer(number, one, **said) for number, said in enumerate(bad)]
+    messages.append(answer(len(messages), other, acknowledgement_id="the good one"))
+    Reading(role, WEBSITE.name).takes(messages)
+    [row] = rows(ledger, tables.command, command_id=other)
+    assert row.state == "acknowledged"
+    assert [one.reason for one in nobody.letters if one.reason == "unprocessable"] == []
+    assert {row.next for row in rows(ledger, tables.position)} == {len(messages)}
+
+
+def answer(offset: int, command: UUID, **said: Any) -> Message:
+    """An answer's message, signed."""
+    value = {
+        "acknowledgement_id": f"a{offset}",
+        "command_id": str(command),
+        "system": "website",
+        "attempt": 1,
+        "status": "done",
+        "counts": {"rows": 1},
+        "ground": None,
+        "detail": None,
+        "at": NOW,
+        "disclosure": None,
+        **said,
+    }
+    encoded = CODEC.encode(WEBSITE, value, own=True)
+    signed = Signer(lambda: Keyring((KEY,))).sign(WEBSITE.name, b"k", encoded, FAR)
+    return Message(
+        topic=WEBSITE.name,
+        partition=0,
+        offset=offset,
+        key=b"k",
+        value=encoded,
+        headers=list(signed),
+    )
+
+
+class Registry:
+    """A schema registry that keeps a hostile version of tickets under every id."""
+
+    def id_of(self, topic: str, text: str) -> int:
+        return 9
+
+    def text_of(self, schema_id: int) -> str:
+        definition = json.loads(load().newest(TICKETS.schema).text)
+        [field] = [one for one in definition["fields"] if one["name"] == "ticket_id"]
+        field["type"] = {"type": "int", "logicalType": "a\0b" * 1_000}
+        return json.dumps(definition)
+
+
+def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Ledger) -> None:
+    """The reason of its dead letter names what does not fit; a letter so large goes into the ledger."""
+    nobody, passed = Nobody(), Passed()
+    tagger = Tagger(
+        tags=Tags(policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS),
+        codec=CODEC,
+        forwarder=cast(Forwarder, passed),
+        sender=cast(Sender, passed),
+        seal=SEAL,
+        ledger=ledger,
+        observer=nobody,
+        now=lambda: NOW,
+    )
+    bad = Message(
+        topic=TICKETS.name,
+        partition=0,
+        offset=1,
+        key=b"k",
+        value=b"\0\0\0\0\x07" + b"x" * 950_000,
+        headers=good(1).headers(),
+    )
+    Reading(tagger, TICKETS.name).takes([good(0), bad, good(2)])
+    assert [to for to, _, _ in passed.sent] == [TAGGED.name] * 2
+    [letter] = rows(ledger, tables.dead_letter)
+    assert letter.reason == "undecodable"
+    assert "was written with schema id 7" in letter.detail
+    assert "\0" not in letter.detail
+    assert len(letter.detail) <= 500

@@ -1,0 +1,470 @@
+"""One message stops nobody: hostile bytes on real topics, with the real roles on both databases."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from consumers.acknowledgements import Acknowledgements
+from consumers.rights import Corrections
+from schemas import catalogue
+from schemas.catalogue import TAGGED, business_topic
+from schemas.codec import Codec, load
+from schemas.events import CloudEvent, to_headers
+from services.bus import OutMessage
+from services.deleter.loop import Deleter
+from services.deleter.outlet import BusOutlet
+from services.deleter.relaying import Sent
+from services.deleter.settling import Answer, Settled
+from services.ledger import keys, tables
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.recording import record
+from services.rights.keys import RequestKeys
+from services.tags import Tags
+from services.vault.keyring import Keyring, new_key
+from services.vault.sealing import Seal
+from services.vault.signing import Signer, Verifier
+from tests.contract.arrivals import arrival, feedback
+from tests.contract.ledgers import instant, rows, take
+from tests.integration.pipelines import position, running, until
+from tests.integration.test_pipeline_roles import (
+    CODEC,
+    KEY,
+    ORDERS,
+    POLICY,
+    TICKETS,
+    Stage,
+    message,
+    now,
+    on_the_bus,
+    order,
+    stage,
+    with_headers,
+)
+
+__all__ = ["stage"]
+
+LONG_AGO = "2019-01-01T12:00:00Z"
+WEBSITE = "website"
+SIGNING = new_key()
+RANDOM = random.Random(7)
+
+
+def noise(length: int) -> str:
+    """Text that no index can make shorter."""
+    return "".join(RANDOM.choices("0123456789abcdefghijklmnopqrstuvwxyz", k=length))
+
+
+# What publishers send
+
+
+def test_an_import_with_an_endless_name_is_parked(stage: Stage) -> None:
+    """PostgreSQL would refuse the index row: good events beside it are recorded."""
+    stage.send(message(order("good1")))
+    stage.send(with_headers(order("bad"), ce_termijnbackfill=noise(2_700).encode()))
+    stage.send(message(order("good2")))
+    stage.pass_through()
+    assert stage.events() == ["good1", "good2"]
+    [letter] = stage.letters()
+    assert (letter.reason, letter.detail) == (
+        "malformed",
+        "termijnbackfill: is longer than 512 bytes",
+    )
+
+
+@pytest.mark.parametrize("name", ["backfill", "id", "source", "topic"])
+def test_a_tagged_message_with_an_endless_name_is_parked(stage: Stage, name: str) -> None:
+    """Whoever wrote it there, the recorder judges by the same table."""
+    stage.send(message(order("good1")))
+    stage.pass_through()
+    [tagged] = on_the_bus(stage.kafka, TAGGED.name)
+    altered = {**CODEC.decode(TAGGED, tagged), "id": "bad", name: noise(2_700)}
+    value = CODEC.encode(TAGGED, altered, own=True)
+    stage.send(OutMessage(topic=TAGGED.name, key=b"k", value=value), message(order("good2")))
+    stage.pass_through()
+    assert stage.events() == ["good1", "good2"]
+    [letter] = stage.letters()
+    assert (letter.role, letter.reason) == ("recorder", "undecodable")
+    assert letter.detail == f"{name} is longer than 512 bytes"
+
+
+@pytest.mark.parametrize(
+    ("consumer", "detail"),
+    [
+        ("\N{GRINNING FACE}" * 500, "consumer_id: is longer than 512 bytes"),
+        ("a\0b", "consumer_id: holds a control character"),
+        ("x" * 513, "consumer_id: is longer than 512 bytes"),
+    ],
+    ids=["four bytes each", "a null character", "one too long"],
+)
+def test_an_identifier_beyond_the_limits_is_parked(
+    stage: Stage, consumer: str, detail: str
+) -> None:
+    """Lengths are bytes, since databases count those."""
+    stage.send(message(order("bad", consumer_id=consumer)), message(order("good")))
+    stage.pass_through()
+    assert stage.events() == ["good"]
+    [letter] = stage.letters()
+    assert (letter.reason, letter.detail) == ("invalid-field", detail)
+
+
+def test_a_ticket_with_more_consumers_than_a_list_may_have_is_parked(stage: Stage) -> None:
+    """Its publisher splits it; what is parked waits, sealed and alarmed, and is not forgotten."""
+
+    def ticket(id_: str, consumers: int) -> CloudEvent:
+        return CloudEvent(
+            id=id_,
+            source="/helpdesk",
+            type=TICKETS,
+            time=now() - timedelta(hours=1),
+            data={
+                "ticket_id": id_,
+                "customer_id": "C1",
+                "consumer_ids": [f"K{number}" for number in range(consumers)],
+            },
+        )
+
+    stage.send(message(ticket("bad", 1_001)), message(ticket("good", 1_000)))
+    stage.pass_through()
+    assert stage.events() == ["good"]
+    [letter] = stage.letters()
+    assert letter.detail == "consumer_ids: has 1,001 items; the most is 1,000"
+
+
+def test_a_local_time_of_the_year_one_is_recorded(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What .NET writes where nothing was said: no zone can move it, and none has to."""
+    monkeypatch.setattr("tests.integration.test_pipeline_roles.CODEC", with_local_time(tmp_path))
+    first_day = -62_135_596_800_000_000
+    stage.send(message(order("good1")))
+    stage.send(message(order("strange", placed_at=first_day)), message(order("good2")))
+    stage.pass_through()
+    assert stage.events() == ["good1", "good2", "strange"]
+    assert stage.letters() == []
+
+
+def with_local_time(directory: Path) -> Codec:
+    """A codec with orders that say when they were placed, by no zone."""
+    newest = json.loads(load().newest(ORDERS).text)
+    kind = {"type": "long", "logicalType": "local-timestamp-micros"}
+    newest["fields"].append({"name": "placed_at", "type": ["null", kind], "default": None})
+    (directory / f"{ORDERS}.9.avsc").write_text(json.dumps(newest), "utf-8")
+    return Codec(load(directory))
+
+
+def test_what_no_check_knows_of_is_halved_and_parked_alone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours that one value meets, in either role: the role goes on, the value waits."""
+    tag = Tags.of
+
+    def of(self: Tags, place: Any, headers: Any, body: Any, arrived: Any) -> Any:
+        if ("ce_id", b"tagger") in list(headers):
+            raise ZeroDivisionError("Sanne de Vries")
+        return tag(self, place, headers, body, arrived)
+
+    def event_id(type_: str, source: str, id_: str) -> UUID:
+        if id_ == "recorder":
+            raise ZeroDivisionError("Sanne de Vries")
+        return keys.event_id(type_, source, id_)
+
+    monkeypatch.setattr(Tags, "of", of)
+    monkeypatch.setattr("services.ledger.plans.event_id", event_id)
+    names = [f"good{number:02}" for number in range(20)]
+    ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
+    stage.send(*(message(order(one)) for one in ids))
+    stage.pass_through()
+    assert stage.events() == names
+    letters = stage.letters()
+    assert sorted((one.role, one.reason, one.detail) for one in letters) == [
+        ("recorder", "unprocessable", "cannot be processed: ZeroDivisionError"),
+        ("tagger", "unprocessable", "cannot be processed: ZeroDivisionError"),
+    ]
+    assert [one.offset for one in letters if one.role == "tagger"] == [7]
+
+
+# What the deleter sends
+
+
+@dataclass(slots=True)
+class Told:
+    """Who is told what a round did."""
+
+    sent_: list[Sent] = field(default_factory=list)
+    undeliverable_: list[tuple[str, UUID]] = field(default_factory=list)
+
+    def blind(self, spots: Sequence[str]) -> None: ...
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+        self.sent_ += commands
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None: ...
+    def capped(self, cap: int) -> None: ...
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        assert "too large" in why
+        self.undeliverable_.append((system, command))
+
+
+class AllSeen:
+    """Nothing lies unread."""
+
+    def blind_spots(self) -> Sequence[str]:
+        return ()
+
+
+def deleting(stage: Stage, told: Told) -> Deleter:
+    """The deleter, on the real bus."""
+    needed = {
+        system: catalogue.commands(system)
+        for event in POLICY.events.values()
+        for system in POLICY.systems
+    }
+    return Deleter(
+        ledger=stage.ledger,
+        outlet=BusOutlet(
+            sender=stage.sender,
+            codec=CODEC,
+            topics=needed,
+            signer=Signer(lambda: Keyring((SIGNING,))),
+        ),
+        sight=AllSeen(),
+        policy=POLICY,
+        observer=told,
+        now=now,
+    )
+
+
+def commanded(stage: Stage) -> list[dict[str, Any]]:
+    """The commands on the website's topic."""
+    topic = catalogue.commands(WEBSITE)
+    return [CODEC.decode(topic, one) for one in on_the_bus(stage.kafka, topic.name)]
+
+
+@pytest.fixture
+def deleter(stage: Stage) -> tuple[Deleter, Told]:
+    """A deleter whose systems have topics of one partition each."""
+    stage.kafka.create_topics({catalogue.commands(one).name: 1 for one in POLICY.systems})
+    told = Told()
+    return deleting(stage, told), told
+
+
+def recorded_before(stage: Stage, *ids: str) -> None:
+    """Events with ids that no check at the edge lets in any more."""
+    [one] = [arrival(feedback("e", LONG_AGO), POLICY)]
+    arrivals = [replace(one, id=id_) for id_ in ids]
+    at = instant(LONG_AGO)
+    stage.ledger.write(lambda connection: record(connection, arrivals, POLICY, at))
+
+
+def rounds(deleter: Deleter, count: int = 6) -> None:
+    for _ in range(count):
+        deleter.round()
+
+
+def test_a_command_is_split_by_bytes_as_well_as_by_number(
+    stage: Stage, deleter: tuple[Deleter, Told]
+) -> None:
+    """Twelve events with ids of 100 kB, such as older versions have recorded, and twenty others."""
+    recorded_before(stage, *(noise(100_000) for _ in range(12)))
+    take(stage.ledger, [feedback(f"s{n}", LONG_AGO) for n in range(20)], LONG_AGO)
+    rounds(deleter[0])
+    erasures = [one for one in commanded(stage) if one["action"] == "erase"]
+    assert len(erasures) > 1
+    assert sum(len(one["records"]) for one in erasures) == 32
+    assert deleter[1].undeliverable_ == []
+    assert {row.state for row in rows(stage.ledger, tables.command)} == {"sent"}
+
+
+def test_five_hundred_records_with_the_longest_ids_go_out(
+    stage: Stage, deleter: tuple[Deleter, Told]
+) -> None:
+    """The honest case: a megabyte of ids and keys."""
+    events = []
+    for number in range(500):
+        one = feedback(f"{number:03}{noise(509)}", LONG_AGO)
+        one["source"] = noise(512)
+        one["data"]["feedback_id"] = noise(512)
+        events.append(one)
+    take(stage.ledger, events, LONG_AGO)
+    rounds(deleter[0])
+    erasures = [one for one in commanded(stage) if one["action"] == "erase"]
+    assert sum(len(one["records"]) for one in erasures) == 500
+    assert {row.state for row in rows(stage.ledger, tables.command)} == {"sent"}
+
+
+def test_a_command_that_the_bus_never_takes_is_set_aside_and_the_others_go_out(
+    stage: Stage, deleter: tuple[Deleter, Told]
+) -> None:
+    """Escalated at once and named, still outstanding: nothing that was promised vanishes."""
+    small = [feedback(f"s{n}", LONG_AGO) for n in range(20)]
+    for number, one in enumerate(small):
+        one["data"]["visitor_id"] = f"V{number}"
+    recorded_before(stage, noise(1_200_000))
+    take(stage.ledger, small, LONG_AGO)
+    rounds(deleter[0])
+    assert len([one for one in commanded(stage) if one["action"] == "erase"]) == 20
+    [(system, command)] = set(deleter[1].undeliverable_)
+    assert system == WEBSITE
+    [row] = rows(stage.ledger, tables.command, command_id=command)
+    assert (row.state, row.attempt, row.outcome) == ("sending", 0, "undeliverable")
+    assert row.escalated_at is not None
+    assert row.next_attempt_at > now() + timedelta(hours=5)
+    [noted] = rows(stage.ledger, tables.operator_action, action="commands set aside")
+    assert str(command) in noted.target
+    others = [row for row in rows(stage.ledger, tables.command) if row.command_id != command]
+    assert {row.state for row in others} == {"sent"}
+
+
+# What systems answer
+
+
+@dataclass(slots=True)
+class Heard:
+    """Who is told what was answered, and what was parked."""
+
+    parked_: list[DeadLetter] = field(default_factory=list)
+
+    def answered(self, answer: Answer, settled: Settled) -> None: ...
+    def unverifiable(self, system: str, reason: str) -> None: ...
+    def parked(self, letter: DeadLetter) -> None:
+        self.parked_.append(letter)
+
+
+@contextmanager
+def settling(stage: Stage, systems: Sequence[str]) -> Iterator[Heard]:
+    """The acknowledgements role."""
+    heard = Heard()
+    topics = {catalogue.acknowledgements(one).name: one for one in systems}
+    work = Acknowledgements(
+        policy=POLICY,
+        codec=CODEC,
+        topics={name: (catalogue.acknowledgements(one), one) for name, one in topics.items()},
+        verifiers={one: Verifier(lambda: Keyring((SIGNING,)).public()) for one in systems},
+        ledger=stage.ledger,
+        seal=Seal(KEY),
+        observer=heard,
+        now=now,
+    )
+    with running(
+        stage.kafka, stage.ledger, work, role="acknowledgements", topics=list(topics), group="a"
+    ):
+        yield heard
+
+
+def acknowledged(system: str, command: UUID, **values: Any) -> OutMessage:
+    """An answer of a system, signed."""
+    topic = catalogue.acknowledgements(system)
+    said = {
+        "acknowledgement_id": f"a-{command}",
+        "command_id": str(command),
+        "system": system,
+        "attempt": 1,
+        "status": "done",
+        "counts": {"rows": 1},
+        "ground": None,
+        "detail": None,
+        "at": now(),
+        "disclosure": None,
+        **values,
+    }
+    value = CODEC.encode(topic, said, own=True)
+    headers = Signer(lambda: Keyring((SIGNING,))).sign(topic.name, b"k", value, now())
+    return OutMessage(topic=topic.name, key=b"k", value=value, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("hostile", "detail"),
+    [
+        ({"status": "refused", "ground": "a\0b"}, "ground holds a control character"),
+        ({"acknowledgement_id": "a\0b"}, "acknowledgement_id holds a control character"),
+        ({"acknowledgement_id": "long"}, "acknowledgement_id is longer than 512 bytes"),
+        ({"disclosure": "a\0b"}, "disclosure holds a control character"),
+        ({"counts": "many"}, "counts has 60,000 items; the most is 1,000"),
+    ],
+    ids=["ground", "id with a null", "long id", "disclosure", "counts"],
+)
+def test_a_hostile_answer_does_not_stop_those_of_other_systems(
+    stage: Stage, deleter: tuple[Deleter, Told], hostile: Mapping[str, Any], detail: str
+) -> None:
+    """It is parked; its command is told again until somebody answers it."""
+    if hostile.get("acknowledgement_id") == "long":
+        hostile = {"acknowledgement_id": noise(2_700)}
+    if hostile.get("counts") == "many":
+        hostile = {"counts": {f"t{number}": 1 for number in range(60_000)}}
+    systems = [WEBSITE, "crm"]
+    stage.kafka.create_topics({catalogue.acknowledgements(one).name: 1 for one in systems})
+    first, second = feedback("e1", LONG_AGO), feedback("e2", LONG_AGO)
+    second["data"]["visitor_id"] = "V2"
+    take(stage.ledger, [first, second], LONG_AGO)
+    rounds(deleter[0], 2)
+    one, other = [row.command_id for row in rows(stage.ledger, tables.command, action="erase")]
+    stage.send(acknowledged(WEBSITE, one, **hostile), acknowledged(WEBSITE, other))
+    topic = catalogue.acknowledgements(WEBSITE).name
+    with settling(stage, systems) as heard:
+        until(lambda: position(stage.ledger, 0, "acknowledgements", topic) == 2)
+    assert [letter.detail for letter in heard.parked_] == [f"{topic}: {detail}".split(": ")[1]]
+    [row] = rows(stage.ledger, tables.command, command_id=other)
+    assert row.state == "acknowledged"
+    [row] = rows(stage.ledger, tables.command, command_id=one)
+    assert row.state == "sent"
+
+
+# What people ask
+
+REQUESTS = business_topic("privacy.request-received")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"subject": "customer:C\0"},
+        {"request_id": "R\0"},
+        {"subject": "customer:" + "\N{GRINNING FACE}" * 500},
+    ],
+    ids=["subject", "request", "long subject"],
+)
+def test_a_hostile_request_stops_no_other(stage: Stage, hostile: Mapping[str, Any]) -> None:
+    """The tagger parks it; whoever notes corrections passes it over."""
+    stage.kafka.create_topics({REQUESTS.name: 1})
+    heard = Heard()
+    work = Corrections(
+        codec=CODEC,
+        topics={REQUESTS.name: REQUESTS},
+        ledger=stage.ledger,
+        keys=RequestKeys(seal=Seal(KEY)),
+        seal=Seal(KEY),
+        observer=heard,
+        now=now,
+    )
+    good = {
+        "subject": "customer:C1",
+        "request_id": "R1",
+        "right": "rectification",
+        "corrections": {"email": "s@example.org"},
+    }
+    too_much = {**good, "request_id": "R2", "corrections": {"notes": "x" * 500_000}}
+    stage.send(*(asked(one) for one in ({**good, **hostile}, too_much, good)))
+    with running(stage.kafka, stage.ledger, work, role="rights", topics=[REQUESTS.name], group="r"):
+        until(lambda: position(stage.ledger, 0, "rights", REQUESTS.name) == 3)
+    assert len(rows(stage.ledger, tables.correction)) == 1
+    assert [letter.detail for letter in heard.parked_] == [
+        "corrections: takes 500,005 bytes; the most is 400,000"
+    ]
+
+
+def asked(data: Mapping[str, Any]) -> OutMessage:
+    """A request as publishers send it."""
+    event = CloudEvent(
+        id="r", source="/privacy", type=REQUESTS.schema, time=datetime.now(UTC), data=data
+    )
+    value = CODEC.encode(REQUESTS, data)
+    return OutMessage(topic=REQUESTS.name, key=b"k", value=value, headers=to_headers(event))

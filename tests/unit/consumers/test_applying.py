@@ -1,0 +1,99 @@
+"""Halves of a batch move the positions past their own messages, and past no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from confluent_kafka import Message
+
+from consumers.applying import apply
+from services.bus import BusUnavailable, Undelivered
+from services.ledger.positions import Advance, Log
+
+TOO_LARGE = 10
+Place = tuple[str, int]
+
+
+def log(place: Place) -> Log:
+    return Log(cluster_id="c", topic=place[0], topic_id=place[0], partition=place[1])
+
+
+class Ledger:
+    """Compare-and-swap on the positions, as the ledger does it; and what was done, in order."""
+
+    def __init__(self, *guilty: tuple[str, int, int], expected: int | None = None) -> None:
+        self.guilty = set(guilty)
+        self.expected = expected
+        self.at: dict[Log, int | None] = {}
+        self.applied: list[tuple[str, int, int]] = []
+        self.parked: list[tuple[str, int, int]] = []
+
+    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+        found = [place(one) for one in messages]
+        if self.guilty & set(found):
+            raise Undelivered("t", "too large", TOO_LARGE)
+        self._move(found, advances)
+        self.applied += found
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        self._move([place(message)], advances)
+        self.parked.append(place(message))
+
+    def _move(self, found: Sequence[tuple[str, int, int]], advances: Sequence[Advance]) -> None:
+        for one in advances:
+            assert one.expected == self.at.get(one.log, self.expected)
+            self.at[one.log] = one.next
+        for topic, partition, offset in found:
+            next_ = self.at[log((topic, partition))]
+            assert next_ is not None
+            assert next_ > offset
+
+
+def place(message: Message) -> tuple[str, int, int]:
+    return str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+
+
+def message(topic: str, partition: int, offset: int) -> Message:
+    return Message(topic=topic, partition=partition, offset=offset, value=b"x")
+
+
+BATCH = [
+    *[message("a", 0, offset) for offset in (5, 6, 9)],  # 7 and 8 are a transaction's
+    *[message("b", 1, offset) for offset in (5, 6, 7)],
+    *[message("a", 0, offset) for offset in (10, 11)],
+]
+ENDS = {("a", 0): 14, ("b", 1): 8, ("c", 0): 6}
+"""Behind the last messages stand markers; of `c` there was nothing else."""
+
+
+@pytest.mark.parametrize("expected", [None, 5])
+@pytest.mark.parametrize(
+    "guilty",
+    [set(), {("a", 0, 5)}, {("a", 0, 11)}, {("b", 1, 6)}, {("a", 0, 9), ("b", 1, 5)}],
+)
+def test_each_message_is_applied_or_parked_once_and_in_order(
+    guilty: set[tuple[str, int, int]], expected: int | None
+) -> None:
+    ledger = Ledger(*guilty, expected=expected)
+    advances = [Advance(log=log(one), expected=expected, next=end) for one, end in ENDS.items()]
+    apply(ledger, BATCH, advances, lambda: None)
+    everything = [place(one) for one in BATCH]
+    assert set(ledger.parked) == guilty
+    assert ledger.applied == [one for one in everything if one not in guilty]
+    assert ledger.at == {log(one): end for one, end in ENDS.items()}
+
+
+def test_what_was_applied_before_the_bus_went_away_counts() -> None:
+    """And nothing behind it: the log is read again from there."""
+
+    class Away(Ledger):
+        def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+            raise BusUnavailable("park", "no")
+
+    ledger = Away(("b", 1, 6), expected=5)
+    advances = [Advance(log=log(one), expected=5, next=end) for one, end in ENDS.items()]
+    with pytest.raises(BusUnavailable):
+        apply(ledger, BATCH, advances, lambda: None)
+    assert ledger.applied == [("a", 0, 5), ("a", 0, 6), ("a", 0, 9), ("b", 1, 5)]
+    assert ledger.at == {log(("a", 0)): 10, log(("b", 1)): 6}

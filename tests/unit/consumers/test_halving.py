@@ -1,0 +1,120 @@
+"""What fails by itself is halved until the guilty one is alone; what passes sets nobody apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.errors import Unencodable
+from services.bus import BusUnavailable, Undelivered
+from services.halving import Halving
+
+TOO_LARGE = 10
+
+
+class Stage:
+    """Things are done together; the guilty ones fail, and everything that happens is kept."""
+
+    def __init__(self, *guilty: int, error: Exception | None = None) -> None:
+        self.guilty = set(guilty)
+        self.error = error or Undelivered("t", "too large", TOO_LARGE)
+        self.done: list[int] = []
+        self.alone: list[int] = []
+        self.order: list[int] = []
+        self.tries = 0
+        self.rests = 0
+
+    def do(self, things: Sequence[int]) -> None:
+        self.tries += 1
+        if self.guilty & set(things):
+            raise self.error
+        self.done += things
+        self.order += things
+
+    def apart(self, thing: int, cause: Exception) -> None:
+        assert cause is self.error
+        self.alone.append(thing)
+        self.order.append(thing)
+
+    def rest(self) -> None:
+        self.rests += 1
+
+    def run(self, count: int) -> None:
+        Halving(rest=self.rest).each(list(range(count)), self.do, self.apart)
+
+
+def test_what_goes_well_is_done_once_and_together() -> None:
+    stage = Stage()
+    stage.run(1_000)
+    assert (stage.tries, stage.rests, len(stage.done)) == (1, 0, 1_000)
+
+
+def test_one_guilty_of_a_thousand_is_found_in_few_tries_and_order_is_kept() -> None:
+    stage = Stage(617)
+    stage.run(1_000)
+    assert stage.alone == [617]
+    assert stage.order == list(range(1_000))
+    assert stage.tries < 30
+
+
+@pytest.mark.parametrize("guilty", [{0}, {9}, {0, 9}, {4, 5}, set(range(10))])
+def test_several_guilty_ones_are_all_set_apart_and_no_other(guilty: set[int]) -> None:
+    stage = Stage(*guilty)
+    stage.run(10)
+    assert set(stage.alone) == guilty
+    assert stage.order == list(range(10))
+
+
+def test_a_failure_that_passes_halves_nothing() -> None:
+    """However often it comes back the same."""
+    stage = Stage(3, error=BusUnavailable("send", "no"))
+    for _ in range(50):
+        with pytest.raises(BusUnavailable):
+            stage.run(10)
+    assert (stage.alone, stage.done, stage.rests) == ([], [], 0)
+
+
+def test_trouble_amid_the_halving_sets_nobody_apart() -> None:
+    """The half that met it was not refused for what it is: all that is left is read again."""
+
+    class Ending(Stage):
+        def do(self, things: Sequence[int]) -> None:
+            if len(things) < 10:
+                raise BusUnavailable("send", "no")
+            super().do(things)
+
+    stage = Ending(3)
+    with pytest.raises(BusUnavailable):
+        stage.run(10)
+    assert (stage.alone, stage.done) == ([], [])
+
+
+def test_a_fault_of_ours_is_tried_more_often_before_anybody_is_suspected() -> None:
+    """And once more when it is alone."""
+    stage = Stage(0, error=ValueError("no"))
+    stage.run(1)
+    assert (stage.alone, stage.tries, stage.rests) == ([0], 4, 3)
+
+
+def test_what_failed_once_and_then_went_well_sets_nobody_apart() -> None:
+    class Once(Stage):
+        def do(self, things: Sequence[int]) -> None:
+            if not self.rests:
+                raise Unencodable(schema="s", key="k", why="no")
+            super().do(things)
+
+    stage = Once()
+    stage.run(10)
+    assert (stage.alone, stage.done) == ([], list(range(10)))
+
+
+def test_where_setting_apart_fails_nothing_goes_on() -> None:
+    class Full(Stage):
+        def apart(self, thing: int, cause: Exception) -> None:
+            raise BusUnavailable("park", "no")
+
+    stage = Full(3)
+    with pytest.raises(BusUnavailable):
+        stage.run(10)
+    assert stage.done == [0, 1, 2]

@@ -1,0 +1,146 @@
+"""Transient and poison are told apart by the class of an error, never by its words."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import KafkaError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
+
+from schemas.errors import MalformedEvent, RegistryUnavailable, Unencodable
+from services.bus import BusRefused, BusUnavailable, Undelivered
+from services.ledger.positions import Fenced, Log
+from services.transient import signature, verdict, words
+
+CANARY = "canary-jansen"
+
+
+def of_postgres(sqlstate: str) -> DBAPIError:
+    """What SQLAlchemy makes of PostgreSQL's answer."""
+    orig = psycopg.errors.lookup(sqlstate)(CANARY)
+    return DBAPIError("INSERT", None, orig)
+
+
+def of_sqlite(name: str) -> DBAPIError:
+    """What SQLAlchemy makes of SQLite's."""
+    orig: Any = sqlite3.OperationalError(CANARY)
+    orig.sqlite_errorname = name
+    return OperationalError("INSERT", None, orig)
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    [
+        *("08000", "08006", "08P01"),  # connection
+        *("25P03", "25006"),  # idle in transaction for too long; read only, after a failover
+        *("40001", "40P01"),  # serialization, deadlock
+        *("42P01", "42501"),  # no such table, no right to it: an operator's
+        *("53100", "53200", "53300"),  # disk full, out of memory, too many connections
+        *("55P03", "55006"),  # lock not available
+        *("57P01", "57P02", "57P03", "57014"),  # shut down, crashed, starting, cancelled
+        *("58030", "XX000"),  # input and output, internal
+    ],
+)
+def test_a_database_in_trouble_passes(sqlstate: str) -> None:
+    assert verdict(of_postgres(sqlstate)) == "passing"
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    ["22021", "22001", "22003", "22P05", "23502", "23505", "23514", "54000"],
+)
+def test_a_value_that_a_database_refuses_is_poison(sqlstate: str) -> None:
+    """Of a wrong encoding, too long, out of range, twice there, too large for an index."""
+    assert verdict(of_postgres(sqlstate)) == "poison"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("SQLITE_BUSY", "passing"),
+        ("SQLITE_BUSY_SNAPSHOT", "passing"),
+        ("SQLITE_LOCKED", "passing"),
+        ("SQLITE_FULL", "passing"),
+        ("SQLITE_IOERR_WRITE", "passing"),
+        ("SQLITE_READONLY", "passing"),
+        ("SQLITE_CANTOPEN", "passing"),
+        ("SQLITE_ERROR", "passing"),
+        ("SQLITE_CONSTRAINT_UNIQUE", "poison"),
+        ("SQLITE_TOOBIG", "poison"),
+        ("SQLITE_MISMATCH", "poison"),
+        ("SQLITE_SOMETHING_NEW", "suspect"),
+    ],
+)
+def test_sqlite_is_judged_by_its_result_codes(name: str, expected: str) -> None:
+    assert verdict(of_sqlite(name)) == expected
+
+
+def test_what_a_driver_refuses_before_it_asks_is_poison() -> None:
+    """psycopg gives no code for a null character."""
+    refused = psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    assert verdict(DataError("INSERT", None, refused)) == "poison"
+    assert verdict(IntegrityError("INSERT", None, sqlite3.IntegrityError())) == "poison"
+
+
+def test_a_connection_that_is_lost_passes_whatever_else_it_says() -> None:
+    lost = psycopg.OperationalError("server closed the connection unexpectedly")
+    assert verdict(OperationalError("SELECT", None, lost)) == "passing"
+    broken = IntegrityError("INSERT", None, psycopg.IntegrityError(), connection_invalidated=True)
+    assert verdict(broken) == "passing"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (KafkaError.MSG_SIZE_TOO_LARGE, "poison"),
+        (KafkaError.RECORD_LIST_TOO_LARGE, "poison"),
+        (KafkaError.INVALID_RECORD, "poison"),
+        (KafkaError.INVALID_TIMESTAMP, "poison"),
+        (KafkaError._MSG_TIMED_OUT, "passing"),
+        (KafkaError._TIMED_OUT, "passing"),
+        (KafkaError._QUEUE_FULL, "passing"),
+        (KafkaError._TRANSPORT, "passing"),
+        (KafkaError._PURGE_QUEUE, "passing"),
+        (KafkaError._FATAL, "passing"),
+        (KafkaError.NOT_LEADER_FOR_PARTITION, "passing"),
+        (KafkaError.NOT_ENOUGH_REPLICAS, "passing"),
+        (KafkaError.REQUEST_TIMED_OUT, "passing"),
+        (KafkaError.THROTTLING_QUOTA_EXCEEDED, "passing"),
+        (KafkaError.KAFKA_STORAGE_ERROR, "passing"),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "passing"),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, "passing"),
+        (KafkaError.POLICY_VIOLATION, "suspect"),
+        (KafkaError.UNKNOWN, "suspect"),
+        (None, "passing"),
+    ],
+)
+def test_a_broker_is_judged_by_its_codes(code: int | None, expected: str) -> None:
+    assert verdict(Undelivered("t", "it said", code)) == expected
+
+
+def test_what_is_away_passes_and_what_stops_a_role_still_does() -> None:
+    """A fault of ours that some value met is suspected."""
+    log = Log(cluster_id="c", topic="t", topic_id="i", partition=0)
+    assert verdict(BusUnavailable("look", "no")) == "passing"
+    assert verdict(RegistryUnavailable(asked="id", why="no")) == "passing"
+    assert verdict(Fenced("recorder", log)) == "fatal"
+    assert verdict(BusRefused("read", "no")) == "fatal"
+    assert verdict(MemoryError()) == "fatal"
+    assert verdict(OSError(28, "no space left")) == "fatal"
+    assert verdict(Unencodable(schema="s", key="k", why="no")) == "poison"
+    assert verdict(MalformedEvent(key="id", why="no")) == "poison"
+    assert verdict(ValueError(CANARY)) == "suspect"
+    assert verdict(StatementError("naive", "INSERT", None, ValueError(CANARY))) == "suspect"
+    assert verdict(KeyboardInterrupt()) == "fatal"
+
+
+def test_failures_are_alike_by_their_class_and_never_quoted() -> None:
+    """What they say may differ from try to try, and may name somebody."""
+    assert signature(of_postgres("54000")) == signature(of_postgres("54000"))
+    assert signature(of_postgres("54000")) != signature(of_postgres("22021"))
+    assert signature(Undelivered("t", "a", 10)) != signature(Undelivered("t", "a", 18))
+    assert CANARY not in words(of_postgres("54000")) + words(ValueError(CANARY))
+    assert CANARY not in "".join((*signature(of_postgres("22021")), *signature(ValueError(CANARY))))

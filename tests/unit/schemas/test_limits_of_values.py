@@ -1,0 +1,88 @@
+"""Values that are costly or strange: bound before they are decoded, and only canonical text is a number."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import fastavro
+import pytest
+
+from schemas.catalogue import Topic, business_topic
+from schemas.codec import Codec, load
+from schemas.errors import Undecodable, Unencodable
+
+SALE = "shop.sale"
+DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}
+
+
+def schema(amount: Any) -> dict[str, Any]:
+    """A sale with an amount."""
+    return {
+        "type": "record",
+        "name": "Sale",
+        "namespace": "shop",
+        "fields": [{"name": "amount", "type": amount}],
+    }
+
+
+@pytest.fixture
+def codec(tmp_path: Path) -> Codec:
+    """One that knows of sales."""
+    (tmp_path / f"{SALE}.1.avsc").write_text(json.dumps(schema(DECIMAL)), "utf-8")
+    return Codec(load(tmp_path))
+
+
+TOPIC: Topic = business_topic(SALE)
+
+
+@pytest.mark.parametrize("length", [100_000, 900_000])
+def test_a_decimal_of_very_many_digits_is_refused_at_once(codec: Codec, length: int) -> None:
+    """Decoding it takes seconds, or minutes, of the role that does."""
+    frame = codec.encode(TOPIC, {"amount": "1.00"})[:10]
+    body = BytesIO()
+    plain = fastavro.parse_schema(schema("bytes"))
+    fastavro.schemaless_writer(body, plain, {"amount": b"\x7f" * length})
+    began = process_time()
+    with pytest.raises(Undecodable, match="does not fit"):
+        codec.decode(TOPIC, frame + body.getvalue())
+    assert process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1e400000", "1e30000000", "1E2", "1_2", " 12 ", "12 ", "+12", "012", "12.", ".5", ""),
+        *("\N{ARABIC-INDIC DIGIT ONE}\N{ARABIC-INDIC DIGIT TWO}", "Infinity", "NaN", "-"),
+        "9" * 129,
+    ],
+)
+def test_only_canonical_text_is_a_decimal(codec: Codec, text: str) -> None:
+    with pytest.raises(Unencodable, match="amount: is not a decimal number"):
+        codec.encode(TOPIC, {"amount": text})
+
+
+@pytest.mark.parametrize("value", [True, 12.5, float("inf"), 10**400, Decimal("1E+400000")])
+def test_a_number_that_may_not_be_what_was_written_is_no_decimal(codec: Codec, value: Any) -> None:
+    with pytest.raises(Unencodable, match="amount: is not a decimal number"):
+        codec.encode(TOPIC, {"amount": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("12.50", "12.50"),
+        ("-0.07", "-0.07"),
+        ("0", "0.00"),
+        (12, "12.00"),
+        (Decimal("1E+3"), "1000.00"),
+    ],
+)
+def test_what_is_a_decimal_arrives_as_it_was(codec: Codec, value: Any, expected: str) -> None:
+    """Also a whole JSON number."""
+    decoded = codec.decode(TOPIC, codec.encode(TOPIC, {"amount": value}))
+    assert str(decoded["amount"]) == expected
