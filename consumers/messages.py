@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from schemas.errors import MalformedEvent, Undecodable
 from services.agent.commands import Misaddressed
-from services.deleter.settling import UnknownCommand
+from services.deleter.settling import ReusedAcknowledgement, UnknownCommand, Unusable
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last that a `datetime` can hold, in the year 9999."""
 
-Unprocessable = Refusal | Unverifiable | Misaddressed | UnknownCommand | IllegalTransition
+Unprocessable = Refusal | Unverifiable | Misaddressed | Unusable
 
 
 def dead_letter(
@@ -47,6 +47,8 @@ def dead_letter(
             reason, detail = "misaddressed", str(cause)
         case UnknownCommand():
             reason, detail = "unknown-command", str(cause)
+        case ReusedAcknowledgement():
+            reason, detail = "reused-acknowledgement", str(cause)
         case IllegalTransition():
             reason, detail = "illegal-answer", str(cause)
     letter = DeadLetter(
