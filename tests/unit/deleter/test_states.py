@@ -142,8 +142,8 @@ def test_what_is_settled_is_not_sent_nor_given_up(state: State, happening: Happe
 
 
 def test_only_what_was_not_carried_out_frees_its_records() -> None:
-    """A cancelled and a recalled command are as if they had never been."""
-    assert set(FREED) == {"cancelled", "recalled"}
+    """What was cancelled, recalled or given up leaves its records to other commands."""
+    assert set(FREED) == {"cancelled", "recalled", "closed"}
     assert set(OUTSTANDING) == {"unsent", "sending", "sent", "recalling"}
     assert set(OUTSTANDING) | set(SETTLED) | {"refused"} == set(STATES)
 
