@@ -77,33 +77,30 @@ class Acknowledgements:
                 if isinstance(cause, Unverifiable):
                     forged.append((self.topics[str(message.topic())][1], cause.reason))
 
-        def write(connection: Connection) -> tuple[list[tuple[Answer, Settled]], list[DeadLetter]]:
+        def write(
+            connection: Connection,
+        ) -> tuple[list[tuple[Message, Answer, Settled]], list[DeadLetter]]:
             positions.advance(connection, ROLE, advances)
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
             results = settle_all(connection, answers, self.policy, now)
-            settled: list[tuple[Answer, Settled]] = []
+            settled: list[tuple[Message, Answer, Settled]] = []
             parked = list(unusable)
             for message, answer, result in zip(origins, answers, results, strict=True):
                 if isinstance(result, Settled):
-                    settled.append((answer, result))
+                    settled.append((message, answer, result))
                 else:
                     parked.append(dead_letter(ROLE, message, result, self.seal, self.now()))
-            fresh = [answer for answer, result in settled if not result.repeated]
+            fresh = [answer for _, answer, result in settled if not result.repeated]
             collecting.collect(connection, fresh, now)
             dead_letters.park(connection, parked)
             return settled, parked
 
         settled, parked = self.ledger.write(write)
-        for answer, result in settled:
+        for message, answer, result in settled:
             self.observer.answered(answer, result)
-        if self.spans is not NO_SPANS:
-            traces = {
-                one.acknowledgement_id: trace_of(message)
-                for one, message in zip(answers, origins, strict=True)
-            }
-            for answer, result in settled:
-                self._settled(traces[answer.acknowledgement_id], answer, result, started)
+            if self.spans is not NO_SPANS:
+                self._settled(trace_of(message), answer, result, started)
         for system, reason in forged:
             self.observer.unverifiable(system, reason)
         for letter in parked:

@@ -11,7 +11,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 from schemas import limits
 from schemas.errors import MalformedEvent, TermijnError, Undecodable
 from services.agent.commands import Misaddressed
-from services.deleter.settling import UnknownCommand
+from services.deleter.settling import ReusedAcknowledgement, UnknownCommand, Unusable
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
@@ -42,9 +42,7 @@ class Unprocessed(TermijnError):
         super().__init__(f"cannot be processed: {why}")
 
 
-Unprocessable = (
-    Refusal | Unverifiable | Misaddressed | UnknownCommand | IllegalTransition | Unprocessed
-)
+Unprocessable = Refusal | Unverifiable | Misaddressed | Unusable | Unprocessed
 
 
 def dead_letter(
@@ -68,6 +66,8 @@ def dead_letter(
             reason, detail = "misaddressed", str(cause)
         case UnknownCommand():
             reason, detail = "unknown-command", str(cause)
+        case ReusedAcknowledgement():
+            reason, detail = "reused-acknowledgement", str(cause)
         case IllegalTransition():
             reason, detail = "illegal-answer", str(cause)
         case Unprocessed():

@@ -219,9 +219,9 @@ def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) ->
 
 
 def _pursued() -> ColumnElement[bool]:
-    """Not done, and somebody's business: a controller's refusal with its ground is final."""
+    """Not done, and somebody's business: of refusals those that are told again, a controller's is final."""
     command = tables.command.c
-    refused = and_(command.state == "refused", command.escalated_at.is_not(None))
+    refused = and_(command.state == "refused", command.next_attempt_at.is_not(None))
     return or_(command.state.in_(OUTSTANDING), refused)
 
 

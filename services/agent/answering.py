@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,7 +27,7 @@ class Answers:
     """Bytes of an answer that the bus takes."""
 
     def compose(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
-        """The result as it is told, and the acknowledgement; its id is the same whenever it is made.
+        """The result as it is told, and the acknowledgement; its id is that of all that it says.
 
         What cannot be told becomes `failed`: a disclosure that nobody could open, or that is larger
         than the bus takes.
@@ -40,9 +41,6 @@ class Answers:
                     command, _failed("the command names no key that can be answered to"), now
                 )
         value = {
-            "acknowledgement_id": str(
-                uuid5(_ANSWER, f"{command.command_id}/{command.attempt}/{result.status}")
-            ),
             "command_id": command.command_id,
             "system": self.system,
             "attempt": command.attempt,
@@ -53,6 +51,8 @@ class Answers:
             "at": now,
             "disclosure": disclosure,
         }
+        said = json.dumps(value, sort_keys=True, default=str)
+        value["acknowledgement_id"] = str(uuid5(_ANSWER, said))
         encoded = self.codec.encode(catalogue.acknowledgements(self.system), value, own=True)
         bare = result.status == "failed" and not result.counts and result.ground is None
         if len(encoded) > self.largest and not bare:

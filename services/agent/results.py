@@ -11,8 +11,11 @@ from schemas import limits
 from schemas.errors import TermijnError
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
-FINAL: tuple[Status, ...] = ("done", "nothing_held", "refused", "recalled", "already_done")
-"""After these the command is not carried out again; after the others each new attempt is."""
+FINAL: tuple[Status, ...] = ("done", "nothing_held", "recalled", "already_done")
+"""After these the command is not carried out again; after the others each new attempt is.
+
+Whether a refusal is final is the controller's to judge: who asks again wants the system to look again.
+"""
 _OF_RECALLS: tuple[Status, ...] = ("recalled", "already_done", "failed")
 _OF_OTHERS: tuple[Status, ...] = ("done", "nothing_held", "partial", "refused", "failed")
 _LONGEST = 300

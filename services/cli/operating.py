@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from services import bootstrap, settings
 from services.bus import OutMessage
 from services.cli.forms import as_text, instant, show
-from services.deleter import activation, proving, settling
+from services.deleter import activation, proving, retrying, settling
 from services.deleter.claiming import claim
 from services.deleter.forecasting import forecast as forecast_backfill
 from services.ledger import (
@@ -237,6 +237,7 @@ def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) ->
             "attempt": row.attempt,
             "due_at": as_text(row.due_at),
             "erase_by": as_text(row.erase_by),
+            "next_attempt_at": as_text(row.next_attempt_at),
             "outcome": row.outcome,
             "escalated_at": as_text(row.escalated_at),
         }
@@ -268,6 +269,30 @@ def close_command(command: UUID, operator: str, reason: str) -> None:
 
     _write(work)
     click.echo(f"closed {command}")
+
+
+@commands.command("retry")
+@click.argument("command", type=click.UUID, required=False)
+@click.option("--system", help="All that this system refused, or has not answered to its end.")
+@_OPERATOR
+@_REASON
+def retry_commands(command: UUID | None, system: str | None, operator: str, reason: str) -> None:
+    """Tell COMMAND again at once, once its system is mended; a controller's refusal is final."""
+    if (command is None) == (system is None):
+        raise click.UsageError("name one COMMAND, or say --system SYSTEM")
+    with _opened() as opened:
+        the_policy = opened.policy()
+
+    def work(connection: Connection, now: datetime) -> int:
+        if command is not None:
+            retrying.retry(connection, command, the_policy, now)
+        told = retrying.retry_all(connection, system, the_policy, now) if system else 1
+        target = system or str(command)
+        note(connection, "commands retry", target, operator=operator, reason=reason, now=now)
+        return told
+
+    told = _write(work)
+    click.echo(f"{system}: {told} commands are told again" if system else f"told again: {command}")
 
 
 @commands.command("repeat")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import click
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
 from schemas.codec import load as load_schemas
 from services import bootstrap, settings
@@ -160,7 +160,7 @@ def holds() -> None:
 @holds.command("list")
 @_JSON
 def list_holds(as_json: bool) -> None:
-    """List the open holds, with the systems that had erased before they could be told."""
+    """List the open holds, with the systems that had erased before they could be told, or may have."""
     with bootstrap.root(settings.load()) as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
@@ -187,15 +187,25 @@ def list_holds(as_json: bool) -> None:
 
 
 def _too_late_for(connection: Connection, subject: str) -> list[str]:
-    """The systems that were asked to stop and had carried the command out already."""
+    """The systems that were asked to stop and had carried the command out already, or may have.
+
+    They may have where they have not said that they stopped: they refused, failed, or are silent too long.
+    """
     original, recall = tables.command.alias("original"), tables.command.alias("recall")
+    unheeded = and_(
+        original.c.state.in_(("recalling", "closed")),
+        or_(
+            recall.c.outcome.not_in(("recalled", "done")),
+            and_(recall.c.outcome.is_(None), recall.c.escalated_at.is_not(None)),
+        ),
+    )
     query = (
         select(original.c.system)
         .join(recall, recall.c.supersedes == original.c.command_id)
         .where(
             original.c.subject == subject,
             original.c.action.in_(("erase", "pseudonymise")),
-            original.c.state.in_(CARRIED_OUT),
+            or_(original.c.state.in_(CARRIED_OUT), unheeded),
             recall.c.action == "recall",
         )
         .distinct()

@@ -23,6 +23,15 @@ from services.policy.model import Policy
 from services.policy.reasons import CHECKS
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
+REFUSED_AGAIN = timedelta(days=1)
+"""How long after a refusal by whoever may not refuse it is told again."""
+_OF_RECALLS: Mapping[Status, Happening] = {
+    "recalled": "done",
+    "done": "done",
+    "already_done": "already_done",
+}
+"""What ends a recall. Whatever else is answered does not say that anything was taken back: `nothing_held`
+may be said of what was erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +63,25 @@ class UnknownCommand(TermijnError):
         self.system = system
 
 
+class ReusedAcknowledgement(TermijnError):
+    """A system gave the id of one answer to another; the later one is parked as a dead letter.
+
+    It does not count, so that its command stays open. Whoever runs the system has it give each answer
+    an id of its own; the command is told again, and answered anew.
+    """
+
+    def __init__(self, system: str) -> None:
+        super().__init__(
+            f"{system}: the id of an answer is that of another answer before it;"
+            " this one does not count"
+        )
+        self.system = system
+
+
+Unusable = UnknownCommand | ReusedAcknowledgement | IllegalTransition
+"""Why an answer cannot be taken."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What an answer came to."""
@@ -76,6 +104,7 @@ def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime
 
     Raises:
         UnknownCommand: there is no such command for that system.
+        ReusedAcknowledgement: its system has given its id to another answer.
         IllegalTransition: the command cannot be answered so.
     """
     [result] = settle_all(connection, [answer], policy, now)
@@ -86,18 +115,18 @@ def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime
 
 def settle_all(
     connection: Connection, answers: Sequence[Answer], policy: Policy, now: datetime
-) -> list[Settled | UnknownCommand | IllegalTransition]:
+) -> list[Settled | Unusable]:
     """Take answers into the journal, one after the other; each comes to what it would alone.
 
     The commands are read and locked once, and written once as they stand after the last answer. An
     answer that cannot be taken is named in its place and changes nothing.
     """
     batch = _Batch(connection, answers, policy, now)
-    found: list[Settled | UnknownCommand | IllegalTransition] = []
+    found: list[Settled | Unusable] = []
     for answer in answers:
         try:
             found.append(batch.settle(answer))
-        except (UnknownCommand, IllegalTransition) as cause:
+        except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
             found.append(cause)
     batch.write()
     return found
@@ -120,7 +149,10 @@ class _Batch:
                 self._recalls[one.supersedes].append(one.command_id)
         column = tables.acknowledgement.c.acknowledgement_id
         names = {answer.acknowledgement_id for answer in answers}
-        self._known = {row[0] for row in fetch(connection, select(column), column, names)}
+        self._known = {
+            (row.system, row.acknowledgement_id): _content(row, json.loads(row.counts))
+            for row in fetch(connection, select(tables.acknowledgement), column, names)
+        }
         self._kept: list[dict[str, object]] = []
         self._happened: list[Entry] = []
 
@@ -129,22 +161,24 @@ class _Batch:
         command = self._commands.get(answer.command_id)
         if command is None or command.system != answer.system:
             raise UnknownCommand(answer.command_id, answer.system)
-        if answer.acknowledgement_id in self._known:
+        identity, content = (answer.system, answer.acknowledgement_id), _content(answer)
+        if identity in self._known:
+            if self._known[identity] != content:
+                raise ReusedAcknowledgement(answer.system)
             return Settled(state=command.state, suspicious=False, repeated=True)
-        is_recall = command.action == "recall"
         happening: Happening = answer.status
-        if is_recall and answer.status == "recalled":
-            happening = "done"  # the recall itself is done; what it took back is `recalled`
+        if command.action == "recall":
+            happening = _OF_RECALLS.get(answer.status, "failed")
         if command.action == "verify":
             happening = _checked(command, answer)
         left = command.happened(happening, self._now, outcome=answer.status)
-        if left.state == "refused" and self._policy.systems[answer.system].role != "controller":
-            left = replace(left, escalated_at=self._now)
+        if left.state == "refused" != command.state:
+            left = self._refused(left)
         changed = [left]
         if command.state == "recalling" and left.state != "recalling":
             changed += self._recalls_ended(command.command_id)
-        if is_recall and left.state in ("acknowledged", "refused") and command.supersedes:
-            changed.append(self._recalled(command.supersedes, answer))
+        if command.action == "recall" and command.supersedes:
+            changed = self._recall_answered(left, command.supersedes, answer)
         reopened, proof = False, None
         if command.action == "verify" and command.supersedes and left.state == "acknowledged":
             original = self._proved(command, answer)
@@ -161,7 +195,7 @@ class _Batch:
             if one.state != self._commands[one.command_id].state
         ]
         self._commands.update((one.command_id, one) for one in changed)
-        self._known.add(answer.acknowledgement_id)
+        self._known[identity] = content
         self._kept.append(_row(answer, self._now))
         suspicious = answer.status == "nothing_held" and command.action != "verify"
         settled = left.settled_at is not None and command.settled_at is None
@@ -197,9 +231,22 @@ class _Batch:
             one.happened("stale" if one.state == "unsent" else "done", self._now) for one in recalls
         ]
 
-    def _recalled(self, original: UUID, answer: Answer) -> _Command:
-        happening: Status = "already_done" if answer.status == "already_done" else "recalled"
-        return self._commands[original].happened(happening, self._now, outcome=happening)
+    def _refused(self, left: _Command) -> _Command:
+        """A controller's refusal is final; whoever else refuses has to do it, and is told again."""
+        if self._policy.systems[left.system].role == "controller":
+            return left
+        again = self._now + REFUSED_AGAIN
+        return replace(left, escalated_at=self._now, settled_at=None, next_attempt_at=again)
+
+    def _recall_answered(self, recall: _Command, original: UUID, answer: Answer) -> list[_Command]:
+        """A recall with what it takes back; a refusal takes nothing back, and is somebody's business."""
+        about = self._commands[original]
+        if answer.status in _OF_RECALLS:
+            happening: Happening = "already_done" if answer.status == "already_done" else "recalled"
+            return [recall, about.happened(happening, self._now, outcome=happening)]
+        if answer.status != "refused" or about.state != "recalling":
+            return [recall]
+        return [replace(one, escalated_at=one.escalated_at or self._now) for one in (recall, about)]
 
     def _proved(self, check: _Command, answer: Answer) -> _Command:
         """What a check says about the command that it checks; what it said first stands."""
@@ -304,7 +351,7 @@ def escalate(connection: Connection, policy: Policy, now: datetime) -> list[tupl
 
 
 def close(connection: Connection, command_id: UUID, now: datetime) -> State:
-    """Give a command up: an operator answers for it from now on.
+    """Give a command up: an operator answers for it from now on, and with a recall for what it recalls.
 
     Raises:
         UnknownCommand: there is no such command.
@@ -315,7 +362,13 @@ def close(connection: Connection, command_id: UUID, now: datetime) -> State:
     ).one_or_none()
     if command is None:
         raise UnknownCommand(command_id)
-    [state] = journal.transition(connection, [command], "close", now, outcome="closed")
+    closed = [command]
+    if command.action == "recall":  # what it was to take back would wait for its answer for ever
+        about = tables.command.c.command_id == command.supersedes
+        waiting = tables.command.c.state == "recalling"
+        query = select(tables.command).where(about, waiting).with_for_update()
+        closed += connection.execute(query)
+    state, *_ = journal.transition(connection, closed, "close", now, outcome="closed")
     return state
 
 
@@ -336,6 +389,12 @@ def _escalate(connection: Connection, command_id: UUID, now: datetime) -> None:
         .where(tables.command.c.command_id == command_id)
         .values(escalated_at=now)
     )
+
+
+def _content(answer: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
+    """What an answer says, of an `Answer` or a row with its counts; when it was said makes no other."""
+    told = dict(answer.counts if counts is None else counts)
+    return (answer.command_id, answer.attempt, answer.status, told, answer.ground)
 
 
 def _row(answer: Answer, now: datetime) -> dict[str, object]:

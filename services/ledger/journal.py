@@ -264,7 +264,7 @@ def transition(
         if happening == "sent":
             body = {"attempt": changes["attempt"]}
             happened.append(Entry(now, "sent", command.command_id, body))
-        elif state != command.state and happening != "sending":
+        elif state != command.state and (happening != "sending" or command.state == "refused"):
             happened.append(Entry(now, "state", command.command_id, {"state": state}))
         if state != command.state or (changes and state not in SETTLED):
             by_state[state].append(command.command_id)

@@ -1,10 +1,12 @@
 """The states of a command, and the one function that changes them.
 
 unsent ── sending ── sent ── acknowledged ── erased        (read again: nothing is left)
-   │         └────────┴───── refused   ├──── attested      (cannot be read again)
+   │       │ └────────┴───── refused   ├──── attested      (cannot be read again)
+   │       └──── told again ────┘      │
 cancelled        recalling ── recalled └──── reopened      (something was left, or the system was
                                                             restored from a backup: another follows)
 
+refused: final for a controller; whoever has to do it is told again
 closed: an operator gave it up, on record
 """
 
@@ -54,7 +56,7 @@ SETTLED: tuple[State, ...] = (
     *("acknowledged", "erased", "attested", "reopened"),
     *("refused", "cancelled", "recalled", "closed"),
 )
-"""States in which nothing more is sent."""
+"""States in which nothing more is sent, but for a refusal that is not final."""
 CARRIED_OUT: tuple[State, ...] = ("acknowledged", "erased", "attested")
 """States in which the system has said that it did it, and nothing says otherwise."""
 FREED: tuple[State, ...] = ("cancelled", "recalled", "closed")
@@ -95,7 +97,7 @@ _AFTER: Mapping[State, Mapping[Happening, State]] = {
         "sent": "recalling",
         "partial": "recalling",
         "failed": "recalling",
-        "refused": "recalled",
+        "refused": "recalling",  # one attempt was; another may still be carried out
         "recalled": "recalled",
     },
     "acknowledged": {
@@ -106,8 +108,10 @@ _AFTER: Mapping[State, Mapping[Happening, State]] = {
     },
     "erased": {"restored": "reopened"},
     "attested": {"restored": "reopened"},
-    "refused": {**_OUT, "stale": "cancelled", "partial": "refused", "failed": "refused"},
+    "refused": {**_OUT, "partial": "refused", "failed": "refused"},
 }
+_CONTRADICTIONS: Mapping[State, tuple[Happening, ...]] = {"recalled": ("done", "already_done")}
+"""What a system cannot say after it has said the opposite."""
 
 
 def after(state: State, happening: Happening) -> State:
@@ -120,6 +124,7 @@ def after(state: State, happening: Happening) -> State:
     if following is not None:
         return following
     settled = state in SETTLED and state != "refused"
+    settled = settled and happening not in _CONTRADICTIONS.get(state, ())
     if settled and happening not in ("sending", "sent", "close"):
         return state  # a late or repeated answer, or a move of the clock: what is settled stands
     raise IllegalTransition(state, happening)

@@ -349,7 +349,7 @@ acknowledgement = Table(
     metadata,
     Column("acknowledgement_id", Text, primary_key=True),
     Column("command_id", Uuid, nullable=False),
-    Column("system", Text, nullable=False),
+    Column("system", Text, primary_key=True),
     Column("attempt", Integer, nullable=False),
     Column("status", Text, nullable=False),
     Column("counts", Text, nullable=False),
@@ -358,7 +358,7 @@ acknowledgement = Table(
     Column("received_at", Instant, nullable=False),
     Index("acknowledgement_command", "command_id"),
 )
-"""Each answer of a system, as it came."""
+"""Each answer of a system, as it came. Its id is the system's own: another system's may be the same."""
 
 request_key = Table(
     "request_key",

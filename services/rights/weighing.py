@@ -278,7 +278,7 @@ def _outcome(told: Told | None) -> tuple[Outcome, datetime | None]:
     if told is None:
         return "under_way", None
     if told.state == "refused":
-        return "refused", told.settled_at
+        return "refused", told.settled_at or told.sent_at  # settled where it is final
     if told.state == "closed":
         return "given_up", told.settled_at
     if _is_done(told):

@@ -432,7 +432,8 @@ class Emitting(RuleBasedStateMachine):
             statuses = ["recalled", "already_done", "failed"]
         status = data.draw(st.sampled_from(statuses), label="status")
         counts = {"rows": data.draw(st.integers(0, 1))} if row.action == "verify" else {}
-        answer(self.ledger, row.command_id, status, self.clock, counts=counts)
+        with contextlib.suppress(IllegalTransition):  # it contradicts what it said before
+            answer(self.ledger, row.command_id, status, self.clock, counts=counts)
 
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:

@@ -14,7 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
-from services.deleter.settling import Answer, Settled, Status, UnknownCommand, settle, settle_all
+from services.deleter.settling import (
+    Answer,
+    ReusedAcknowledgement,
+    Settled,
+    Status,
+    UnknownCommand,
+    settle,
+    settle_all,
+)
 from services.ledger import tables
 from services.ledger.database import Ledger
 from services.ledger.states import IllegalTransition
@@ -32,7 +40,7 @@ STATUSES: tuple[Status, ...] = (
     "recalled",
     "already_done",
 )
-Result = Settled | UnknownCommand | IllegalTransition
+Result = Settled | UnknownCommand | ReusedAcknowledgement | IllegalTransition
 
 
 def varied(ledger: Ledger) -> list[Any]:
@@ -69,7 +77,7 @@ def one_by_one(connection: Connection, answers: list[Answer]) -> list[Result]:
     for one in answers:
         try:
             found.append(settle(connection, one, POLICY, instant(FAR)))
-        except (UnknownCommand, IllegalTransition) as cause:
+        except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
             found.append(cause)
     return found
 
@@ -134,10 +142,12 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Ledger) -> None:
         at=instant(DUE),
     )
     answers = [an_answer(unsent, "done", "a"), unknown, an_answer(sent, "done", "c")]
-    answers += [an_answer(sent, "failed", "c"), an_answer(sent, "failed", "d")]
-    first, second, *rest = ledger.write(lambda c: at_once(c, answers))
+    answers += [an_answer(sent, "done", "c"), an_answer(sent, "failed", "d")]
+    answers += [an_answer(sent, "failed", "c")]
+    first, second, *rest, last = ledger.write(lambda c: at_once(c, answers))
     assert isinstance(first, IllegalTransition)
     assert isinstance(second, UnknownCommand)
+    assert isinstance(last, ReusedAcknowledgement)
     assert rest == [
         Settled(
             state="acknowledged",

@@ -8,7 +8,9 @@ so that a small set of events makes long walks.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
@@ -26,11 +28,13 @@ from hypothesis.stateful import (
 from services.deleter import claiming
 from services.deleter.claiming import claim
 from services.deleter.relaying import Stops, lease
-from services.deleter.settling import Status
+from services.deleter.retrying import FinalRefusal, retry
+from services.deleter.settling import ReusedAcknowledgement, Settled, Status
 from services.history import anew
 from services.ledger import backfills, tables
 from services.ledger.database import Ledger
 from services.ledger.recording import record
+from services.ledger.states import IllegalTransition
 from services.simulation import next_due
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
@@ -53,6 +57,10 @@ class Deleting(RuleBasedStateMachine):
         self.coming: list[Event] = []
         self.known: list[Event] = []
         self.now = datetime(2012, 1, 1, tzinfo=UTC)
+        self.did: set[UUID] = set()
+        """Commands that a system has said that it did."""
+        self.stopped: set[UUID] = set()
+        """Commands of which a system has said that it took them back."""
         self.imports: list[str] = []
         """What waits for its release."""
         self.held: defaultdict[str, list[Event]] = defaultdict(list)
@@ -141,17 +149,73 @@ class Deleting(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
+        """Whatever it says, but what contradicts an earlier word of the same system."""
         out = [row for row in rows(self.ledger, tables.command) if row.attempt]
         if not out:
             return
         command = data.draw(st.sampled_from(out))
-        statuses: list[Status]
-        if command.action == "recall":
-            statuses = ["recalled", "already_done", "done", "nothing_held", "failed"]
-        else:
-            statuses = ["done", "nothing_held", "already_done", "partial", "failed", "refused"]
-        status = data.draw(st.sampled_from(statuses))
-        answer(self.ledger, command.command_id, status, self.now)
+        status = data.draw(st.sampled_from(get_args(Status)))
+        with suppress(IllegalTransition):
+            self._answered(command, status)
+
+    @rule(data=st.data())
+    def reply_by_a_used_id(self, data: st.DataObject) -> None:
+        """Another system's id is as good as any; one of its own is refused for another command."""
+        out = [row for row in rows(self.ledger, tables.command) if row.attempt]
+        used = rows(self.ledger, tables.acknowledgement)
+        if not out or not used:
+            return
+        command, one = data.draw(st.sampled_from(out)), data.draw(st.sampled_from(used))
+        own = (command.system, one.acknowledgement_id) in {
+            (row.system, row.acknowledgement_id) for row in used
+        }
+        if not own:
+            with suppress(IllegalTransition):
+                assert not self._answered(command, "failed", one.acknowledgement_id).repeated
+        elif one.system == command.system and one.command_id != command.command_id:
+            with pytest.raises(ReusedAcknowledgement):
+                self._answered(command, "failed", one.acknowledgement_id)
+
+    @rule(data=st.data())
+    def retry_what_was_refused(self, data: st.DataObject) -> None:
+        refused = rows(self.ledger, tables.command, state="refused")
+        if not refused:
+            return
+        command = data.draw(st.sampled_from(refused))
+        final = POLICY.systems[command.system].role == "controller"
+        with pytest.raises(FinalRefusal) if final else nullcontext():
+            self.ledger.write(lambda c: retry(c, command.command_id, POLICY, self.now))
+
+    def _answered(self, command: Any, status: Status, name: str | None = None) -> Settled:
+        found = answer(self.ledger, command.command_id, status, self.now, name)
+        if status in ("done", "already_done"):
+            recall = command.action == "recall"
+            if not recall:
+                self.did.add(command.command_id)
+            elif status == "already_done":
+                self.did.add(command.supersedes)
+        if command.action == "recall" and status in ("recalled", "done"):
+            self.stopped.add(command.supersedes)
+        return found
+
+    @invariant()
+    def nothing_is_said_to_be_recalled_that_was_not(self) -> None:
+        for row in rows(self.ledger, tables.command, state="recalled"):
+            assert row.command_id not in self.did
+            assert row.command_id in self.stopped or row.outcome == "recalled"
+
+    @invariant()
+    def nothing_is_blocked_for_ever(self) -> None:
+        """What is not done is tried again, or its recall is; only a controller's refusal is final."""
+        found = rows(self.ledger, tables.command)
+        recalls = {row.supersedes for row in found if row.action == "recall" and _goes_on(row)}
+        for row in found:
+            if row.state == "recalling":
+                assert row.command_id in recalls
+            elif row.state in ("unsent", "sending", "sent"):
+                assert _goes_on(row)
+            elif row.state == "refused":
+                assert _goes_on(row) == (POLICY.systems[row.system].role != "controller")
 
     @invariant()
     def nothing_is_commanded_too_early(self) -> None:
@@ -197,6 +261,10 @@ class Deleting(RuleBasedStateMachine):
             for row in rows(self.ledger, tables.command, action="recall")
             if row.state == "sent"
         ]
+
+
+def _goes_on(row: Any) -> bool:
+    return row.state in ("unsent", "sending", "sent", "refused") and row.next_attempt_at is not None
 
 
 @pytest.mark.timeout(300)

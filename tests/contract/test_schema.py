@@ -18,6 +18,7 @@ from sqlalchemy import select
 from services.ledger import schema
 from services.ledger.database import Ledger, open_ledger
 from services.ledger.tables import (
+    acknowledgement,
     command,
     dead_letter,
     evidence_pending,
@@ -135,3 +136,35 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Led
         1,
         1,
     )
+
+
+def test_answers_and_refusals_of_an_older_ledger_are_brought_along(bare: Ledger) -> None:
+    """An id is its system's own from then on; what was refused, by whoever may not, is told again."""
+    configuration = schema._configuration()
+    answer = {"command_id": UUID(int=1), "attempt": 1, "status": "refused", "counts": "{}"}
+    answer |= {"acknowledgement_id": "a1", "at": NOW, "received_at": NOW}
+    with bare.transaction() as connection:
+        configuration.attributes["connection"] = connection
+        alembic.upgrade(configuration, "0008")
+        for number, escalated in ((1, NOW), (2, None)):
+            connection.execute(
+                command.insert(),
+                {
+                    **dict.fromkeys(("system", "subject", "action", "reason", "cause"), "x"),
+                    **dict.fromkeys(("rules", "purposes"), "[]"),
+                    **dict.fromkeys(("due_at", "created_at", "settled_at"), NOW),
+                    **dict.fromkeys(("epoch", "seq", "attempt"), 1),
+                    "command_id": UUID(int=number),
+                    "names_subject": True,
+                    "policy_version": "1",
+                    "state": "refused",
+                    "escalated_at": escalated,
+                },
+            )
+        connection.execute(acknowledgement.insert(), {**answer, "system": "orders"})
+    schema.migrate(bare)
+    with bare.transaction() as connection:
+        connection.execute(acknowledgement.insert(), {**answer, "system": "psp"})
+        query = select(command.c.next_attempt_at, command.c.settled_at).order_by("command_id")
+        found = [tuple(row) for row in connection.execute(query)]
+    assert found == [(NOW, None), (None, NOW)]

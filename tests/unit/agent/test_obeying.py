@@ -482,3 +482,37 @@ def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
     stage.obey()
     assert sorted({one["command_id"] for one in stage.answers()}) == sorted(set(adapter.done))
     assert len(stage.answers()) == 20
+
+
+def test_what_was_refused_is_looked_at_again_at_the_next_attempt() -> None:
+    """The system may have been mended; whether a refusal is final is the controller's to judge."""
+    adapter = Playing(lambda _: Result(status="refused", ground="a duty of its own"))
+    stage = Stage(adapter=adapter)
+    assert stage.tell(command()) == ["refused"]
+    assert stage.tell(command()) == ["refused"]
+    adapter.play = Playing().play
+    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["done"]
+
+
+def test_what_was_refused_and_recalled_is_not_done_at_a_later_attempt() -> None:
+    """The recall stands, however the two are ordered on the bus."""
+    adapter = Playing(lambda _: Result(status="refused", ground="a duty of its own"))
+    stage = Stage(adapter=adapter)
+    assert stage.tell(command()) == ["refused"]
+    assert stage.tell(recall()) == ["recalled"]
+    adapter.play = Playing().play
+    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    assert len(adapter.done) == 1
+
+
+def test_answers_that_say_something_else_have_ids_of_their_own() -> None:
+    """An inbox put back from a backup carries out again what it had answered, under the same attempt."""
+    ids = set()
+    for rows in (1, 2):
+        result = Result(status="done", counts={"orders": rows})
+        stage = Stage(adapter=Playing(lambda _, it=result: it))  # type: ignore[misc]
+        stage.tell(command())
+        stage.tell(command())
+        ids |= {one["acknowledgement_id"] for one in stage.answers()}
+        assert len(stage.answers()) == 2
+    assert len(ids) == 2

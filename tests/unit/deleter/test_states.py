@@ -43,11 +43,13 @@ RECALLING = {
     "stale": "recalling",
     "partial": "recalling",
     "failed": "recalling",
-    "refused": "recalled",
+    "refused": "recalling",
     "recalled": "recalled",
 }
 REFUSED = {
-    "stale": "cancelled",
+    "sending": "sending",
+    "sent": "sent",
+    "stale": "recalling",
     "close": "closed",
     "done": "acknowledged",
     "nothing_held": "acknowledged",
@@ -108,8 +110,12 @@ def test_what_never_left_cannot_be_answered(happening: Happening) -> None:
     ["stale", "done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled"],
 )
 def test_what_is_settled_stands(state: State, happening: Happening) -> None:
-    """A late or repeated answer changes nothing, and neither does a clock."""
-    assert after(state, happening) == state
+    """A late or repeated answer changes nothing, and neither does a clock; a contradiction is told."""
+    if state == "recalled" and happening in ("done", "already_done"):
+        with pytest.raises(IllegalTransition):
+            after(state, happening)
+    else:
+        assert after(state, happening) == state
 
 
 @pytest.mark.parametrize("state", [one for one in SETTLED if one != "acknowledged"])
@@ -136,8 +142,8 @@ def test_what_is_settled_is_not_sent_nor_given_up(state: State, happening: Happe
 
 
 def test_only_what_was_not_carried_out_frees_its_records() -> None:
-    """A cancelled and a recalled command are as if they had never been."""
-    assert set(FREED) == {"cancelled", "recalled"}
+    """What was cancelled, recalled or given up leaves its records to other commands."""
+    assert set(FREED) == {"cancelled", "recalled", "closed"}
     assert set(OUTSTANDING) == {"unsent", "sending", "sent", "recalling"}
     assert set(OUTSTANDING) | set(SETTLED) | {"refused"} == set(STATES)
 

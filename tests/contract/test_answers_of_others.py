@@ -1,0 +1,208 @@
+"""An answer is known by its system and its id: nobody keeps another's from counting, nor uses one twice.
+
+Each on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from confluent_kafka import Message
+
+from consumers.acknowledgements import Acknowledgements
+from schemas import catalogue
+from schemas.codec import Codec, load
+from services.deleter.settling import Answer, Settled
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.dead_letters import DeadLetter
+from services.ledger.positions import Advance, Log
+from services.tracing.context import Trace
+from services.vault.sealing import Seal
+from tests.contract.arrivals import order
+from tests.contract.ledgers import POLICY, Bus, command, post, rows, sweep, take
+
+ORDERED, DUE = "2020-01-01T12:00:00Z", "2022-01-01T12:00:00Z"
+NOW = datetime(2022, 1, 1, 12, tzinfo=UTC)
+SYSTEMS = ("orders", "psp")
+CODEC = Codec(load())
+
+
+class _Traces:
+    """Keeps in which trace the answer of which system was settled."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, str] = {}
+
+    def happened(
+        self,
+        name: str,
+        trace: Trace,
+        kind: Any,
+        started: datetime,
+        ended: datetime,
+        attributes: Any,
+    ) -> Trace:
+        self.of[attributes["termijn.system"]] = trace.span_id
+        return trace
+
+
+@dataclass(slots=True)
+class Role:
+    """The acknowledgements role on a ledger; signing is off, since it is not what is tried here."""
+
+    ledger: Ledger
+    reasons: list[tuple[str, str]] = field(default_factory=list)
+    repeated: list[bool] = field(default_factory=list)
+    read: int = 0
+    spans: Any = None
+
+    def answered(self, answer: Answer, settled: Settled) -> None:
+        self.repeated.append(settled.repeated)
+
+    def unverifiable(self, system: str, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def parked(self, letter: DeadLetter) -> None:
+        self.reasons.append((letter.reason, letter.detail))
+
+    def takes(self, *messages: Message) -> None:
+        """One batch off the bus."""
+        more = {"spans": self.spans} if self.spans else {}
+        work = Acknowledgements(
+            policy=POLICY,
+            codec=CODEC,
+            topics={
+                catalogue.acknowledgements(one).name: (catalogue.acknowledgements(one), one)
+                for one in SYSTEMS
+            },
+            verifiers=dict.fromkeys(SYSTEMS, _Trusting()),
+            ledger=self.ledger,
+            seal=Seal(bytes(32)),
+            observer=self,
+            now=lambda: NOW,
+            **more,
+        )
+        log = Log(cluster_id="c", topic="acks", topic_id="t", partition=0)
+        before, self.read = self.read or None, self.read + len(messages)
+        work.apply(messages, [Advance(log=log, expected=before, next=self.read)])
+
+
+class _Trusting:
+    def verify(self, *_: object) -> str:
+        """Whatever comes is the system's own."""
+        return "k"
+
+
+@pytest.fixture
+def role(ledger: Ledger) -> Role:
+    """An order whose erasure is out, to orders and to psp."""
+    take(ledger, [order("o1", ORDERED)], ORDERED)
+    sweep(ledger, DUE)
+    post(ledger, Bus(), DUE)
+    return Role(ledger)
+
+
+def said(ledger: Ledger, system: str, erasure: UUID | None = None, **values: Any) -> Message:
+    """A system's answer to its (one) erasure, as it comes off the bus: `done`, by the id `a1`."""
+    topic = catalogue.acknowledgements(system)
+    value = {
+        "acknowledgement_id": "a1",
+        "command_id": str(erasure or command(ledger, system=system, action="erase")),
+        "system": system,
+        "attempt": 1,
+        "status": "done",
+        "counts": {"rows": 1, "files": 2},
+        "ground": None,
+        "detail": None,
+        "at": NOW,
+    }
+    headers = [(name, text.encode()) for name, text in values.pop("headers", {}).items()]
+    encoded = CODEC.encode(topic, value | values, own=True)
+    return Message(
+        topic=topic.name, partition=0, offset=0, key=b"k", value=encoded, headers=headers
+    )
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    """Where the erasures of orders and psp stand."""
+    return {row.system: row.state for row in rows(ledger, tables.command, action="erase")}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_system_takes_an_id_from_another(role: Role, at_once: bool) -> None:
+    """psp, a controller outside, guesses the id that orders will give: orders' `done` counts still."""
+    batch = [said(role.ledger, "psp", status="refused"), said(role.ledger, "orders")]
+    for part in [batch] if at_once else [[one] for one in batch]:
+        role.takes(*part)
+    assert states(role.ledger) == {"psp": "refused", "orders": "acknowledged"}
+    assert role.reasons == []
+    assert len(rows(role.ledger, tables.acknowledgement)) == 2
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    "other", [{"status": "done"}, {"attempt": 2}, {"counts": {}}, {"ground": "a duty"}]
+)
+def test_another_answer_by_a_used_id_is_parked(
+    role: Role, at_once: bool, other: dict[str, Any]
+) -> None:
+    """It is no repetition; a system that numbers its answers anew would lose every one of them."""
+    first: dict[str, Any] = {"status": "failed", "counts": {"rows": 0}}
+    batch = [
+        said(role.ledger, "orders", None, **first),
+        said(role.ledger, "orders", None, **first | other),
+    ]
+    for part in [batch] if at_once else [[one] for one in batch]:
+        role.takes(*part)
+    assert states(role.ledger)["orders"] == "sent"
+    assert role.reasons == [
+        (
+            "reused-acknowledgement",
+            "orders: the id of an answer is that of another answer before it; this one does not count",
+        )
+    ]
+    [letter] = rows(role.ledger, tables.dead_letter)
+    assert letter.state == "parked"
+    assert len(rows(role.ledger, tables.acknowledgement)) == 1
+
+
+def test_another_command_by_a_used_id_is_parked(role: Role) -> None:
+    """The second order's erasure stays open, and somebody is told."""
+    role.takes(said(role.ledger, "orders"))
+    take(role.ledger, [order("o2", ORDERED, consumer="2")], ORDERED)
+    [second] = [
+        row.command_id
+        for identity in sweep(role.ledger, DUE)
+        for row in rows(role.ledger, tables.command, command_id=identity)
+        if row.system == "orders"
+    ]
+    post(role.ledger, Bus(), DUE)
+    role.takes(said(role.ledger, "orders", second))
+    assert [reason for reason, _ in role.reasons] == ["reused-acknowledgement"]
+    [row] = rows(role.ledger, tables.command, command_id=second)
+    assert row.state == "sent"
+
+
+def test_an_answer_sent_again_counts_once(role: Role) -> None:
+    """Later, and with its counts in another order: it says the same."""
+    role.takes(said(role.ledger, "orders"))
+    again: dict[str, Any] = {
+        "counts": {"files": 2, "rows": 1},
+        "at": datetime(2022, 1, 2, tzinfo=UTC),
+    }
+    role.takes(said(role.ledger, "orders", None, **again))
+    assert (role.reasons, role.repeated) == ([], [False, True])
+    assert len(rows(role.ledger, tables.acknowledgement)) == 1
+
+
+def test_each_answer_keeps_its_own_trace(role: Role) -> None:
+    """Two systems' answers with one id, in one batch."""
+    role.spans = _Traces()
+    traces = {one: f"00-{number:032x}-{number:016x}-01" for number, one in enumerate(SYSTEMS, 1)}
+    role.takes(*(said(role.ledger, one, headers={"traceparent": traces[one]}) for one in SYSTEMS))
+    assert role.spans.of == {"orders": f"{1:016x}", "psp": f"{2:016x}"}

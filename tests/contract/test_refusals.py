@@ -1,0 +1,262 @@
+"""A refusal: only a controller's is final. Of a recall it says nothing, and nothing is taken back by it.
+
+Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
+R1 is due a lead time before 1 June 2022 at 12:00Z.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.deleter.proving import prove
+from services.deleter.relaying import Stops, lease
+from services.deleter.settling import Status, close, escalate
+from services.ledger import tables
+from services.ledger.database import Ledger
+from services.ledger.states import IllegalTransition
+from services.status import look
+from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
+from tests.contract.ledgers import (
+    POLICY,
+    Bus,
+    answer,
+    command,
+    instant,
+    later,
+    post,
+    rows,
+    sweep,
+    take,
+)
+from tests.contract.promises import off_the_record
+
+JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
+ENDED_AGAIN, DUE, DUE_AGAIN = (
+    "2021-06-01T12:00:00Z",
+    "2022-05-31T12:00:00Z",
+    "2023-05-31T12:00:00Z",
+)
+FAR = "2060-01-01T00:00:00Z"
+UNHELPFUL: tuple[Status, ...] = ("refused", "failed", "partial", "nothing_held")
+
+
+def row(ledger: Ledger, identity: UUID) -> Any:
+    (found,) = rows(ledger, tables.command, command_id=identity)
+    return found
+
+
+def sent(bus: Bus, identity: UUID) -> int:
+    """How often a command went out."""
+    return sum(one.value["command_id"] == str(identity) for one in bus.sent)
+
+
+def recalled(ledger: Ledger, bus: Bus) -> tuple[UUID, UUID]:
+    """An erasure of crm that went out before its customer came back, and its recall, out as well."""
+    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+    sweep(ledger, DUE)
+    post(ledger, bus, DUE)
+    take(ledger, [reinstated("r1", BACK)], DUE)
+    post(ledger, bus, DUE)
+    erasure = command(ledger, action="erase", system="crm")
+    return erasure, command(ledger, action="recall", system="crm")
+
+
+class TestRecalls:
+    """Only `recalled` and `done` take back; only `already_done` says that it was too late."""
+
+    @pytest.mark.parametrize("status", UNHELPFUL)
+    def test_what_does_not_say_so_takes_nothing_back(self, ledger: Ledger, status: Status) -> None:
+        """The system may have erased it, or do so still: the recall is told again, with patience."""
+        bus = Bus()
+        erasure, recall = recalled(ledger, bus)
+        answer(ledger, recall, status, DUE)
+        assert row(ledger, erasure).state == "recalling"
+        assert (row(ledger, recall).state, row(ledger, recall).outcome) == ("sent", status)
+        assert sweep(ledger, DUE) == []
+        post(ledger, bus, later(DUE, seconds=59))
+        assert sent(bus, recall) == 1
+        post(ledger, bus, later(DUE, seconds=61))
+        assert (sent(bus, recall), sent(bus, erasure)) == (2, 1)
+        assert off_the_record(ledger) == []
+
+    def test_a_refused_recall_is_escalated_at_once(self, ledger: Ledger) -> None:
+        """Both it and what it is about: nobody waits for `acknowledge_within`."""
+        erasure, recall = recalled(ledger, Bus())
+        answer(ledger, recall, "refused", later(DUE, hours=1))
+        assert row(ledger, erasure).escalated_at == instant("2022-05-31T13:00:00Z")
+        assert row(ledger, recall).escalated_at == instant("2022-05-31T13:00:00Z")
+        assert ledger.write(lambda c: escalate(c, POLICY, later(DUE, days=9))) == []
+
+    @pytest.mark.parametrize("status", UNHELPFUL)
+    def test_what_is_said_at_last_counts(self, ledger: Ledger, status: Status) -> None:
+        """`recalled` frees its records, which are due again; `already_done` ends it as carried out."""
+        for number, (last, state) in enumerate(
+            [("recalled", "recalled"), ("done", "recalled"), ("already_done", "acknowledged")], 1
+        ):
+            take(ledger, [invoice(f"i{number}", JOINED, customer=f"{number}")], DUE)
+            take(ledger, [terminated(f"t{number}", ENDED, customer=f"{number}")], DUE)
+            [erasure] = sweep(ledger, DUE)
+            post(ledger, Bus(), DUE)
+            take(ledger, [reinstated(f"r{number}", BACK, customer=f"{number}")], DUE)
+            post(ledger, Bus(), DUE)
+            recall = command(ledger, action="recall", supersedes=erasure)
+            answer(ledger, recall, status, DUE)
+            answer(ledger, recall, last, later(DUE, hours=1))  # type: ignore[arg-type]
+            assert (row(ledger, erasure).state, row(ledger, recall).state) == (
+                state,
+                "acknowledged",
+            )
+
+    def test_a_refusal_of_what_is_recalled_speaks_for_one_attempt(self, ledger: Ledger) -> None:
+        """It was told twice; the first time it was refused, the second may still be carried out."""
+        bus = Bus()
+        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        [erasure] = sweep(ledger, DUE)
+        post(ledger, bus, DUE)
+        post(ledger, bus, later(DUE, hours=1))
+        take(ledger, [reinstated("r1", BACK)], DUE)
+        post(ledger, bus, later(DUE, hours=1))
+        answer(ledger, erasure, "refused", later(DUE, hours=1))
+        assert row(ledger, erasure).state == "recalling"
+        answer(ledger, erasure, "done", later(DUE, hours=2))
+        assert row(ledger, erasure).state == "acknowledged"
+        recall = command(ledger, action="recall", system="crm")
+        assert row(ledger, recall).state == "acknowledged"
+
+    def test_what_was_taken_back_and_then_done_is_a_fault(self, ledger: Ledger) -> None:
+        """The system contradicts itself about data under a hold: somebody has to look."""
+        erasure, recall = recalled(ledger, Bus())
+        answer(ledger, recall, "recalled", DUE)
+        for identity, status in ((erasure, "done"), (recall, "already_done")):
+            with pytest.raises(IllegalTransition):
+                answer(ledger, identity, status, DUE)  # type: ignore[arg-type]
+
+    def test_a_recall_that_is_given_up_leaves_nothing_hanging(self, ledger: Ledger) -> None:
+        """Who closes it answers for what it was to take back: that is closed as well."""
+        bus = Bus()
+        erasure, recall = recalled(ledger, bus)
+        answer(ledger, recall, "refused", DUE)
+        ledger.write(lambda c: close(c, recall, instant(DUE)))
+        assert (row(ledger, erasure).state, row(ledger, recall).state) == ("closed", "closed")
+        post(ledger, bus, later(DUE, days=9))
+        assert sent(bus, recall) == 1
+        assert off_the_record(ledger) == []
+
+
+class TestRefusals:
+    """An own system or a processor has to: it is told again once a day, and the alarm stays on."""
+
+    @pytest.fixture
+    def erasures(self, ledger: Ledger) -> dict[str, UUID]:
+        """An order's erasures, out to orders (our own) and psp (a controller); research has done it."""
+        take(ledger, [order("o1", JOINED)], JOINED)
+        sweep(ledger, "2022-01-01T12:00:00Z")
+        post(ledger, Bus(), "2022-01-01T12:00:00Z")
+        answer(ledger, command(ledger, system="research"), "done", "2022-01-01T12:00:00Z")
+        return {one: command(ledger, system=one) for one in ("orders", "psp")}
+
+    def test_it_is_told_again_after_a_day(self, ledger: Ledger, erasures: dict[str, UUID]) -> None:
+        """And each day after; a controller never."""
+        for one in erasures.values():
+            answer(ledger, one, "refused", "2022-01-02T12:00:00Z")
+        bus = Bus()
+        post(ledger, bus, "2022-01-03T11:59:59Z")
+        assert bus.sent == []
+        post(ledger, bus, "2022-01-03T12:00:00Z")
+        assert [(one.system, one.value["attempt"]) for one in bus.sent] == [("orders", 2)]
+        assert row(ledger, erasures["orders"]).state == "sent"
+        answer(ledger, erasures["orders"], "refused", "2022-01-03T13:00:00Z")
+        post(ledger, bus, "2022-01-04T12:59:59Z")
+        assert len(bus.sent) == 1
+        post(ledger, bus, "2022-01-04T13:00:00Z")
+        assert [(one.system, one.value["attempt"]) for one in bus.sent[1:]] == [("orders", 3)]
+        assert off_the_record(ledger) == []
+
+    def test_the_alarm_stays_on_until_it_is_done(
+        self, ledger: Ledger, erasures: dict[str, UUID]
+    ) -> None:
+        """While it is refused, while it is out again, and no longer."""
+
+        def escalated(at: str) -> dict[str, int]:
+            with ledger.transaction() as connection:
+                return dict(look(connection, POLICY, instant(at)).escalated)
+
+        answer(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
+        assert escalated("2022-01-02T12:00:00Z") == {"orders": 1}
+        post(ledger, Bus(), "2022-01-03T12:00:00Z")
+        assert escalated("2022-01-03T12:00:00Z") == {"orders": 1}
+        found = answer(ledger, erasures["orders"], "done", "2022-01-03T13:00:00Z")
+        assert escalated("2022-01-03T13:00:00Z") == {}
+        assert found.took is not None
+        assert found.took.total_seconds() == 49 * 3600
+
+    def test_a_controllers_refusal_is_no_alarm_however_long_it_was_silent(
+        self, ledger: Ledger, erasures: dict[str, UUID]
+    ) -> None:
+        """Its silence was one; its answer with a ground ends that."""
+        ledger.write(lambda c: escalate(c, POLICY, instant("2022-01-09T12:00:00Z")))
+        answer(ledger, erasures["psp"], "refused", "2022-01-09T13:00:00Z")
+        answer(ledger, erasures["orders"], "done", "2022-01-09T13:00:00Z")
+        with ledger.transaction() as connection:
+            assert look(connection, POLICY, instant("2022-01-10T12:00:00Z")).escalated == {}
+        assert row(ledger, erasures["psp"]).settled_at == instant("2022-01-09T13:00:00Z")
+
+    def test_a_refusal_settles_nothing_where_it_is_not_final(
+        self, ledger: Ledger, erasures: dict[str, UUID]
+    ) -> None:
+        """Nothing counts it as an answer in time, and nothing may forget it."""
+        took = [answer(ledger, one, "refused", "2022-01-02T12:00:00Z") for one in erasures.values()]
+        assert [one.took is None for one in took] == [True, False]
+        assert row(ledger, erasures["orders"]).settled_at is None
+
+    def test_a_late_refusal_does_not_put_off_the_next_attempt(
+        self, ledger: Ledger, erasures: dict[str, UUID]
+    ) -> None:
+        """Delivered twice by another id, half a day later."""
+        answer(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
+        answer(ledger, erasures["orders"], "refused", "2022-01-03T00:00:00Z")
+        bus = Bus()
+        post(ledger, bus, "2022-01-03T12:00:00Z")
+        assert sent(bus, erasures["orders"]) == 1
+
+    def test_a_refused_check_is_told_again_after_a_day(self, ledger: Ledger) -> None:
+        """Until then what it checks is not proven."""
+        take(ledger, [feedback("e1", JOINED)], JOINED)
+        (erasure,) = sweep(ledger, FAR)
+        post(ledger, Bus(), FAR)
+        answer(ledger, erasure, "done", FAR)
+        ledger.write(lambda c: prove(c, POLICY, instant(FAR), limit=10))
+        post(ledger, Bus(), FAR)
+        check = command(ledger, action="verify")
+        answer(ledger, check, "refused", FAR)
+        bus = Bus()
+        post(ledger, bus, later(FAR, hours=23))
+        assert bus.sent == []
+        post(ledger, bus, later(FAR, hours=24))
+        assert [one.value["action"] for one in bus.sent] == ["verify"]
+        answer(ledger, check, "nothing_held", later(FAR, hours=25))
+        assert row(ledger, erasure).state == "erased"
+
+    @pytest.mark.parametrize("leased", [False, True])
+    def test_what_was_refused_is_recalled_when_it_is_no_longer_wanted(
+        self, ledger: Ledger, leased: bool
+    ) -> None:
+        """Another attempt of it may be out, whatever the journal knows."""
+        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        [erasure] = sweep(ledger, DUE)
+        post(ledger, Bus(), DUE)
+        answer(ledger, erasure, "refused", DUE)
+        if leased:
+            at = later(DUE, days=1)
+            assert ledger.write(lambda c: lease(c, at, Stops(), limit=9)) == [erasure]
+        take(ledger, [reinstated("r1", BACK)], later(DUE, days=1))
+        bus = Bus()
+        post(ledger, bus, later(DUE, days=2))
+        assert [one.value["action"] for one in bus.sent] == ["recall"]
+        assert row(ledger, erasure).state == "recalling"
+        answer(ledger, command(ledger, action="recall"), "recalled", later(DUE, days=2))
+        assert row(ledger, erasure).state == "recalled"
+        assert off_the_record(ledger) == []

@@ -1,0 +1,151 @@
+"""A refusal that is not final is told again by an operator's word; a hold's list says who did not stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.deleter.settling import Status
+from services.ledger import policies, tables
+from services.ledger.database import Ledger, open_ledger
+from tests.contract.arrivals import invoice, order, reinstated, terminated
+from tests.contract.ledgers import POLICY, Bus, answer, command, post, rows, sweep, take
+from tests.unit.cli.conftest import Call
+from tests.unit.cli.test_operating import said
+
+BY_ME = ("--operator", "night-shift", "--reason", "mended")
+JOINED, ENDED, BACK = "2010-01-01T12:00:00Z", "2010-06-01T12:00:00Z", "2011-01-01T12:00:00Z"
+DUE = "2012-05-31T12:00:00Z"
+
+
+@pytest.fixture
+def ledger(termijn: Call) -> Iterator[Ledger]:
+    """A ledger where the commands look for it, under the shipped policy."""
+    assert termijn("ledger", "migrate").code == 0
+    with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
+        opened.write(lambda connection: policies.ensure(connection, POLICY, datetime.now(UTC)))
+        yield opened
+
+
+@pytest.fixture
+def refused(ledger: Ledger) -> dict[str, UUID]:
+    """An order's erasures, refused by orders (our own) and by psp (a controller)."""
+    take(ledger, [order("o1", JOINED)], JOINED)
+    sweep(ledger, DUE)
+    post(ledger, Bus(), DUE)
+    found = {one: command(ledger, system=one) for one in ("orders", "psp")}
+    for one in found.values():
+        answer(ledger, one, "refused", datetime.now(UTC))
+    return found
+
+
+def next_attempt(ledger: Ledger, identity: UUID) -> Any:
+    (row,) = rows(ledger, tables.command, command_id=identity)
+    return row.next_attempt_at
+
+
+def test_a_refused_command_is_told_again_at_once(
+    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+) -> None:
+    """Before its day is over, by a name, on record."""
+    assert next_attempt(ledger, refused["orders"]) > datetime.now(UTC)
+    done = termijn("commands", "retry", refused["orders"], *BY_ME)
+    assert (done.out, done.err) == (f"told again: {refused['orders']}\n", "")
+    bus = Bus()
+    post(ledger, bus, datetime.now(UTC))
+    assert str(refused["orders"]) in [one.value["command_id"] for one in bus.sent]
+    [row] = rows(ledger, tables.operator_action)
+    assert (row.operator, row.action, row.target, row.reason) == (
+        "night-shift",
+        "commands retry",
+        str(refused["orders"]),
+        "mended",
+    )
+
+
+def test_all_that_a_system_refused_is_told_again_at_once(
+    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+) -> None:
+    """Of a controller nothing that it refused."""
+    assert termijn("commands", "retry", "--system", "orders", *BY_ME).out == (
+        "orders: 1 commands are told again\n"
+    )
+    assert termijn("commands", "retry", "--system", "psp", *BY_ME).out == (
+        "psp: 0 commands are told again\n"
+    )
+    assert next_attempt(ledger, refused["orders"]) <= datetime.now(UTC)
+    assert next_attempt(ledger, refused["psp"]) is None
+
+
+def test_a_controllers_refusal_is_final(
+    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+) -> None:
+    """One line says so, and nothing is on record."""
+    told = termijn("commands", "retry", refused["psp"], *BY_ME)
+    assert (told.code, told.err) == (
+        1,
+        f"termijn: {refused['psp']}: psp is a controller, and its refusal is final\n",
+    )
+    assert rows(ledger, tables.operator_action) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("00000000-0000-4000-8000-000000000001",), "there is no command"),
+        (("--system", "cmr"), "'cmr'"),
+        ((), "name one COMMAND, or say --system SYSTEM"),
+    ],
+)
+def test_what_cannot_be_told_again_is_said(
+    termijn: Call, ledger: Ledger, arguments: tuple[str, ...], what: str
+) -> None:
+    """And nothing is on record."""
+    told = termijn("commands", "retry", *arguments, *BY_ME)
+    assert told.code != 0
+    assert what in told.err
+    assert rows(ledger, tables.operator_action) == []
+
+
+def test_what_is_done_is_not_told_again(
+    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+) -> None:
+    """There is nothing to do."""
+    answer(ledger, refused["orders"], "done", datetime.now(UTC))
+    told = termijn("commands", "retry", refused["orders"], *BY_ME)
+    assert told.code == 1
+    assert "it is acknowledged: there is nothing to tell again" in told.err
+
+
+@pytest.mark.parametrize(
+    ("status", "too_late"),
+    [
+        ("refused", ["crm"]),
+        ("failed", ["crm"]),
+        ("nothing_held", ["crm"]),
+        ("already_done", ["crm"]),
+        ("recalled", []),
+        ("done", []),
+        (None, []),
+    ],
+)
+def test_a_hold_is_too_late_for_whoever_does_not_say_that_it_stopped(
+    termijn: Call, ledger: Ledger, status: Status | None, too_late: list[str]
+) -> None:
+    """Whether it had erased or may do so still; one that has not answered yet has time."""
+    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+    sweep(ledger, DUE)
+    post(ledger, Bus(), DUE)
+    hold = said("h1", "hold-placed", BACK, hold_id="H1", ground="legal_claim")
+    take(ledger, [hold, reinstated("r1", BACK)], DUE)
+    post(ledger, Bus(), DUE)
+    if status is not None:
+        answer(ledger, command(ledger, action="recall"), status, DUE)
+    [line] = termijn("holds", "list", "--json").rows
+    assert line["too_late_for"] == too_late
