@@ -149,7 +149,7 @@ def database_now(connection: Connection) -> datetime:
 
 def _on_sqlite_connect(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions begin below, not where the driver guesses
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

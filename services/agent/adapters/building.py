@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import httpx2
 from sqlalchemy import create_engine
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 
 from services.agent.adapters.hook import HookAdapter
@@ -41,7 +42,12 @@ def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
         loaded.database_url(sql.url, *where, "url"),
         pool_size=loaded.configuration.limits.at_once,
         pool_pre_ping=True,
+        hide_parameters=True,  # they name people
     )
+    if (
+        engine.dialect.name == "sqlite"
+    ):  # which follows references only when it is told to, each time
+        listen(engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON").close())
     stack.callback(engine.dispose)
     try:
         bounds, problems = bind(engine, sql.tables)
