@@ -81,10 +81,8 @@ def hook_adapter(loaded: Loaded) -> HookAdapter:
     )
 
 
-def webhook_adapter(
-    loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack
-) -> WebhookAdapter:
-    """The webhook; its connections close with the stack.
+def webhook_adapter(loaded: Loaded, token: Callable[[str], str], signer: Signs) -> WebhookAdapter:
+    """The webhook.
 
     Raises:
         InvalidConfiguration: a secret or a certificate is not there.
@@ -92,27 +90,30 @@ def webhook_adapter(
     webhook = loaded.configuration.adapter.webhook
     assert webhook is not None
     where = ("adapter", "webhook")
-    verify: ssl.SSLContext | bool = True
-    if webhook.ca_file:
-        try:
-            verify = ssl.create_default_context(cafile=loaded.path(webhook.ca_file))
-        except OSError as cause:
-            why = f"cannot be used: {type(cause).__name__}"
-            raise loaded.invalid([((*where, "ca_file"), why)]) from cause
-    client = stack.enter_context(
-        httpx2.Client(timeout=webhook.timeout_seconds, verify=verify, trust_env=False)
-    )
+    ca = loaded.path(webhook.ca_file) if webhook.ca_file else None
+    try:
+        verify = ssl.create_default_context(cafile=ca)  # read once, not at each call
+    except OSError as cause:
+        why = f"cannot be used: {type(cause).__name__}"
+        raise loaded.invalid([((*where, "ca_file"), why)]) from cause
+    timeout = webhook.timeout_seconds
+
+    def client() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(timeout=timeout, verify=verify, trust_env=False)
+
     secret, callback = webhook.hmac, webhook.callback
     sign = (
         hmac_headers(loaded.text(secret, *where, "hmac").encode())
         if secret
         else ed25519_headers(signer, webhook.url)
     )
-    if callback is None:
-        return WebhookAdapter(client=client, url=webhook.url, sign=sign)
-    after = timedelta(hours=callback.ask_again_hours)
-    later = Later(url=callback.url, token=token, ask_again_after=after)
-    return WebhookAdapter(client=client, url=webhook.url, sign=sign, later=later)
+    later = None
+    if callback is not None:
+        after = timedelta(hours=callback.ask_again_hours)
+        later = Later(url=callback.url, token=token, ask_again_after=after)
+    return WebhookAdapter(
+        client=client, url=webhook.url, sign=sign, timeout_seconds=timeout, later=later
+    )
 
 
 def vault_adapter(loaded: Loaded, stack: ExitStack) -> VaultAdapter:
@@ -149,7 +150,7 @@ def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: Exi
     if named.sql is not None:
         return sql_adapter(loaded, named.sql, stack)
     if named.webhook is not None:
-        return webhook_adapter(loaded, token, signer, stack)
+        return webhook_adapter(loaded, token, signer)
     if named.vault is not None:
         return vault_adapter(loaded, stack)
     return hook_adapter(loaded)
