@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
+from shutil import which
 
 import httpx2
 from sqlalchemy import create_engine
@@ -66,9 +67,19 @@ def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
 
 
 def hook_adapter(loaded: Loaded) -> HookAdapter:
-    """The hook, with no more of the agent's environment than it is given."""
+    """The hook, with no more of the agent's environment than it is given.
+
+    Raises:
+        InvalidConfiguration: its program is not there, or is none.
+    """
     hook = loaded.configuration.adapter.hook
     assert hook is not None
+    program = hook.command[0]
+    # As `subprocess` finds it: a bare name on the path, anything else from where the hook runs.
+    named = str(loaded.path(program)) if "/" in program else program
+    if which(named, path=loaded.environment.get("PATH")) is None:
+        where = ("adapter", "hook", "command", 0)
+        raise loaded.invalid([(where, "is no program that is there and may be executed")])
     return HookAdapter(
         command=hook.command,
         directory=loaded.base,
