@@ -33,7 +33,7 @@ adapter:
         events: [orders.order-placed]
         match: {number: keys.order_id}
         erase: ERASE
-        verify: {match: {event: record.id}, holds: HOLDS}
+        verify: {match: {event: keys.event}, holds: HOLDS}
         MORE
 """
 CASELESS = """CREATE COLLATION caseless
@@ -98,7 +98,9 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
 def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
     """Have the adapter carry a command out."""
     corrections = further.pop("corrections", None)
-    told = command(action=action, records=tuple(map(record, orders)), **further)
+    told = command(
+        action=action, records=tuple(record(one, event=f"e-{one}") for one in orders), **further
+    )
     task = Task(
         command=told, run=1, noted=None, note=lambda _: None, now=T0, corrections=corrections
     )
