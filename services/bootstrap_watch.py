@@ -41,7 +41,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
             now=now,
         )
         opened.bus().ensure(opened.use(ROLE, policy).topics)
-        watch.data.mkdir(parents=True, exist_ok=True)
+        watch.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(watch.run(stop))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import TermijnError
+from services.addresses import why_no_database, why_not_shown
 from services.bus_security import MECHANISMS, PROTOCOLS, Security, named, problems
 
 FILE = "TERMIJN_SETTINGS"
@@ -90,6 +91,18 @@ def _bound(text: str) -> float:
     if value > _LIFETIME:
         raise ValueError("is more than a hundred years")
     return value
+
+
+def _database(text: str) -> str:
+    if why := why_no_database(text, secret=True):
+        raise ValueError(why)
+    return text
+
+
+def _address(text: str) -> str:
+    if why := why_not_shown(text):
+        raise ValueError(f"{why}, and it is shown to everybody")
+    return text
 
 
 def _form(text: str) -> str:
@@ -184,7 +197,10 @@ class Kafka:
     )
     group: str = _setting("TERMIJN_KAFKA_GROUP", "termijn", "Prefix of the consumer groups.")
     schema_registry_url: str = _setting(
-        "SCHEMA_REGISTRY_URL", "", "Confluent-compatible registry; none: single-object encoding."
+        "SCHEMA_REGISTRY_URL",
+        "",
+        "Confluent-compatible registry; none: single-object encoding.",
+        _address,
     )
     schema_registry_login: Path | None = _setting(
         "SCHEMA_REGISTRY_LOGIN",
@@ -215,6 +231,7 @@ class Storage:
         "TERMIJN_LEDGER_URL",
         "",
         "SQLAlchemy URL of the ledger; SQLite in the data directory unless given.",
+        _database,
         secret=True,
     )
     policy: Path | None = _setting(
@@ -324,6 +341,7 @@ class Encrypting:
         "TERMIJN_VAULT_URL",
         "",
         "SQLAlchemy URL of the vault; SQLite in the data directory unless given.",
+        _database,
         secret=True,
     )
     master_keys: Path | None = _setting(
@@ -365,6 +383,7 @@ class Operating:
         "TERMIJN_TRACING",
         "",
         "Where spans go, OTLP over HTTP; none: traces are passed on, and no spans are made.",
+        _address,
     )
     log_form: str = _setting(
         "TERMIJN_LOG",
@@ -565,7 +584,9 @@ def _parsed(one: Field[Any], raw: Any, where: str, key: str) -> Any:
     try:
         return one.metadata["parse"](text)
     except ValueError as cause:
-        raise BadSetting(where, key, f"{text!r} cannot be used: {cause}") from cause
+        hidden = one.metadata["secret"] or one.metadata["parse"] is _address
+        what = "what is set" if hidden else repr(text)
+        raise BadSetting(where, key, f"{what} cannot be used: {cause}") from cause
 
 
 def _text(value: Any) -> str:

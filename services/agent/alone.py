@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import text
 
 from schemas.errors import TermijnError
+from services import private
 from services.ledger.database import Ledger
 
 _LOCK = 0x7465726D  # any number; it is this inbox's database that it locks in
@@ -45,7 +45,8 @@ def alone(inbox: Ledger) -> Iterator[Callable[[], None]]:
     if not inbox.engine.url.database:
         yield lambda: None
         return
-    with Path(f"{inbox.engine.url.database}.agent").open("w") as file:
+    lock = f"{inbox.engine.url.database}.agent"
+    with open(lock, "w", opener=private.opener) as file:  # `Path` takes none
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:

@@ -9,35 +9,60 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from socket import SHUT_RDWR
+from threading import Thread, Timer
 from typing import Any
 from urllib.parse import unquote
 
 from sqlalchemy.exc import DBAPIError
 
-from services.agent.results import BadResult
+from services.agent.results import LARGEST, BadResult, parsed
 
-_LARGEST = 16 * 1024 * 1024
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 30.0
+"""For a whole call: head, body and answer."""
+_DIGITS = 10
 
 Tell = Callable[[str, Any], bool]
 """Takes a command's id and a result as JSON has it; false if nobody waits. Raises `BadResult`."""
 
 
 @contextmanager
-def serving(host: str, port: int, token: Callable[[str], str], tell: Tell) -> Iterator[int]:
-    """Take callbacks in while the block lasts; gives the port.
+def serving(
+    host: str,
+    port: int,
+    token: Callable[[str], str],
+    tell: Tell,
+    patience_seconds: float = _PATIENCE_SECONDS,
+) -> Iterator[int]:
+    """Take callbacks in while the block lasts; gives the port. A call that takes longer is cut off.
 
     Raises:
         OSError: the port is taken; port 0 takes any.
     """
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = _PATIENCE_SECONDS
         server_version = "termijn"
         sys_version = ""
+
+        def setup(self) -> None:
+            super().setup()
+            self._deadline = Timer(patience_seconds, self._cut)
+            self._deadline.daemon = True
+            self._deadline.start()
+
+        def finish(self) -> None:
+            self._deadline.cancel()
+            super().finish()
+
+        def handle(self) -> None:
+            with suppress(ConnectionError, ValueError):  # it was cut, or the caller has gone
+                super().handle()
+
+        def _cut(self) -> None:
+            with suppress(OSError):
+                self.connection.shutdown(SHUT_RDWR)  # whoever waits for it sees its end
 
         def do_POST(self) -> None:
             self._reply(*self._taken())
@@ -49,17 +74,21 @@ def serving(host: str, port: int, token: Callable[[str], str], tell: Tell) -> It
             if not hmac.compare_digest(given.encode(), expected.encode()):
                 return 401, "the token is not this command's"
             length = self.headers.get("content-length", "")
-            if not length.isdigit() or int(length) > _LARGEST:
-                return 413, f"say how long the result is: at most {_LARGEST} bytes"
-            return self._told(command_id, self.rfile.read(int(length)))
+            if (
+                not (length.isascii() and length.isdigit() and len(length) < _DIGITS)
+                or int(length) > LARGEST
+            ):
+                return 413, f"say how long the result is: at most {LARGEST} bytes"
+            body = self.rfile.read(int(length))
+            if len(body) < int(length):
+                return 400, "it is shorter than it says"
+            return self._told(command_id, body)
 
         def _told(self, command_id: str, body: bytes) -> tuple[int, str]:
             try:
-                told = tell(command_id, json.loads(body))
+                told = tell(command_id, parsed(body))
             except BadResult as cause:
                 return 400, cause.why
-            except ValueError:
-                return 400, "it is no JSON"
             except DBAPIError:
                 return 503, "try again"
             return (200, "taken") if told else (409, "nobody waits for this")

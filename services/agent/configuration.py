@@ -5,6 +5,7 @@ Secrets stand elsewhere: in a variable of the environment, or in a file of their
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from schemas.errors import TermijnError
+from services.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
 from services.agent.adapters.sql.declared import Change, Declared, Strict, problems
 from services.bus_security import Mechanism, Names, Protocol, Security
 from services.bus_security import problems as problems_of_reaching
@@ -31,7 +32,11 @@ _BUS_NAMES = Names(
     username="bus.sasl_username",
     password="bus.sasl_password",
 )
-_HIDDEN = "holds a password: name it by `env` or `file` instead"
+_BY_REFERENCE = "name it by `env` or `file` instead"
+_SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""It is part of topics and of file names."""
+_DAY = 86_400.0
+_PORTS = range(1, 2**16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,8 @@ class Callback(Strict):
     port: int
     url: str
     """How the service reaches it."""
+    insecure: bool = False
+    """Whether `url` may be http: the command's token then goes over the line in clear."""
     ask_again_hours: float = 24.0
     """After so much silence the command is posted once more."""
 
@@ -128,7 +135,10 @@ class Webhook(Strict):
     url: str
     hmac: Reference | None = None
     """The secret that both know; without one the agent's own Ed25519 key signs."""
+    insecure: bool = False
+    """Whether `url` may be http: commands, and what is disclosed, then go over the line in clear."""
     timeout_seconds: float = 30.0
+    """For the whole of a call."""
     ca_file: str | None = None
     """Certificates to trust, instead of the usual ones."""
     callback: Callback | None = None
@@ -229,20 +239,23 @@ class Loaded:
         """A setting, or the secret that it refers to.
 
         Raises:
-            InvalidConfiguration: there is no such variable or file.
+            InvalidConfiguration: there is no such variable or file, or nothing in it.
         """
         if isinstance(written, str):
             return written
         if written.env is not None:
             found = self.environment.get(written.env)
-            if not found:
+            if not found or not found.strip():
                 raise self.invalid([((*where, "env"), f"{written.env} is not set")])
             return found
         try:
-            return self.path(written.file or "").read_text("utf-8").strip()
+            text = self.path(written.file or "").read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as cause:
             why = f"cannot be read: {type(cause).__name__}"
             raise self.invalid([((*where, "file"), why)]) from cause
+        if not text:
+            raise self.invalid([((*where, "file"), "holds nothing but blanks")])
+        return text
 
     def security(self) -> Security:
         """How the bus is reached, with the password that the file refers to.
@@ -260,8 +273,6 @@ class Loaded:
             except OSError as cause:
                 why = f"cannot be read: {type(cause).__name__}"
                 raise self.invalid([(("bus", name), why)]) from cause
-        if bus.sasl_password and not password:
-            raise self.invalid([(("bus", "sasl_password"), "refers to nothing but blanks")])
         return found
 
     def invalid(self, found: Iterable[tuple[Path_, str]]) -> InvalidConfiguration:
@@ -316,31 +327,64 @@ def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
         yield ("adapter",), "names not exactly one of hook, webhook, sql and vault"
     yield from _check_bus(one.bus)
     yield from _check_url(("inbox", "url"), one.inbox.url)
-    positive: tuple[tuple[Path_, float], ...] = (
-        (("limits", "at_once"), one.limits.at_once),
-        (("limits", "per_second"), one.limits.per_second),
-        (("limits", "burst"), one.limits.burst),
-        (("limits", "tries"), one.limits.tries),
-        (("limits", "retry_seconds"), one.limits.retry_seconds),
-        (("limits", "retry_cap_seconds"), one.limits.retry_cap_seconds),
-        (("limits", "answer_bytes"), one.limits.answer_bytes),
-        (("inbox", "keep_days"), one.inbox.keep_days),
-    )
-    for path, value in positive:
-        if not 0 < value < float("inf"):
-            yield path, "is not above 0"
+    for path, value, most in _bounded(one):
+        if not 0 < value <= most:  # which NaN is not either
+            yield path, f"is not above 0, and at most {most:g}"
+    if not _SYSTEM.fullmatch(one.system):
+        yield (
+            ("system",),
+            "is no name of letters, digits, ., - and _: topics and files are called after it",
+        )
+    if not 0 <= one.metrics_port < _PORTS.stop:
+        yield ("metrics_port",), "is no port"
+    for name, address in (
+        (("bus", "schema_registry_url"), one.bus.schema_registry_url),
+        (("tracing",), one.tracing),
+    ):
+        if why := why_not_shown(address):
+            yield name, f"{why}: it has no place there"
     where = ("bus", "schema_registry_login")
     yield from _check_reference(where, one.bus.schema_registry_login)
     if adapter.webhook:
-        yield from _check_reference(("adapter", "webhook", "hmac"), adapter.webhook.hmac)
+        yield from _check_webhook(adapter.webhook)
     if adapter.hook and not adapter.hook.command:
         yield ("adapter", "hook", "command"), "names no program"
-    if adapter.webhook and not adapter.webhook.url.startswith(("https://", "http://")):
-        yield ("adapter", "webhook", "url"), "is no http or https address"
     if adapter.sql:
         yield from _check_sql(adapter.sql)
     if adapter.vault:
         yield from _check_vault(adapter.vault)
+
+
+def _bounded(one: Configuration) -> Iterator[tuple[Path_, float, float]]:
+    """Every number that must be above 0, and the most that it may be."""
+    limits, adapter = one.limits, one.adapter
+    yield ("limits", "at_once"), limits.at_once, 1_000
+    yield ("limits", "per_second"), limits.per_second, 1_000_000
+    yield ("limits", "burst"), limits.burst, 1_000_000
+    yield ("limits", "tries"), limits.tries, 1_000
+    yield ("limits", "retry_seconds"), limits.retry_seconds, _DAY
+    yield ("limits", "retry_cap_seconds"), limits.retry_cap_seconds, 7 * _DAY
+    yield ("limits", "answer_bytes"), limits.answer_bytes, 1_000_000_000
+    yield ("inbox", "keep_days"), one.inbox.keep_days, 36_525
+    if adapter.hook:
+        yield ("adapter", "hook", "timeout_seconds"), adapter.hook.timeout_seconds, _DAY
+    if adapter.webhook:
+        where: Path_ = ("adapter", "webhook")
+        yield (*where, "timeout_seconds"), adapter.webhook.timeout_seconds, _DAY
+        if callback := adapter.webhook.callback:
+            yield (*where, "callback", "ask_again_hours"), callback.ask_again_hours, 8_784
+
+
+def _check_webhook(webhook: Webhook) -> Iterator[tuple[Path_, str]]:
+    where: Path_ = ("adapter", "webhook")
+    yield from _check_reference((*where, "hmac"), webhook.hmac)
+    if why := why_no_web_address(webhook.url, insecure=webhook.insecure):
+        yield (*where, "url"), why
+    if callback := webhook.callback:
+        if why := why_no_web_address(callback.url, insecure=callback.insecure):
+            yield (*where, "callback", "url"), why
+        if callback.port not in _PORTS:
+            yield (*where, "callback", "port"), "is no port"
 
 
 def _check_bus(bus: BusPart) -> Iterator[tuple[Path_, str]]:
@@ -402,15 +446,9 @@ def _check_url(
     if isinstance(url, Reference):
         yield from _check_reference(path, url)
         return
-    try:
-        parts = make_url(url)
-    except ArgumentError:
-        yield path, "is no SQLAlchemy URL"
-        return
-    if parts.password and not secret:
-        yield path, _HIDDEN
-    if parts.get_backend_name() not in ("postgresql", "sqlite"):
-        yield path, f"{parts.get_backend_name()} is neither postgresql nor sqlite"
+    why = why_no_database(url, secret=secret)
+    if why:
+        yield path, f"{why}: {_BY_REFERENCE}" if why == HIDDEN else why
 
 
 def _check_reference(path: Path_, reference: Reference | None) -> Iterator[tuple[Path_, str]]:

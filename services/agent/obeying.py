@@ -256,8 +256,11 @@ class Obeying:
         if pause is None or isinstance(cause, BadResult):
             self._answer(entry, command, _failed(cause.why))
             return
-        longest = max(pause, timedelta(seconds=min(asked or 0, self.backoff.cap.total_seconds())))
-        at = self.now() + longest
+        now = self.now()
+        # The system says when to come again, but not beyond the time that the command has.
+        most = max(timedelta(), command.valid_until - now)
+        wanted = timedelta(seconds=min(asked or 0, most.total_seconds()))
+        at = now + max(pause, wanted)
         self.inbox.change(entry.command_id, lambda one: one.later(at))
 
     def _answer(self, entry: Entry, command: Command, result: Result) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ Whether a refusal is final is the controller's to judge: who asks again wants th
 _OF_RECALLS: tuple[Status, ...] = ("recalled", "already_done", "failed")
 _OF_OTHERS: tuple[Status, ...] = ("done", "nothing_held", "partial", "refused", "failed")
 _LONGEST = 300
+LARGEST = 16 * 1024 * 1024
+"""Bytes of a result, whichever way it comes; a disclosure may be long."""
 _FIELDS = frozenset({"status", "counts", "records", "ground", "detail"})
 
 
@@ -31,6 +34,13 @@ class BadResult(TermijnError):
     def __init__(self, why: str) -> None:
         super().__init__(f"what came back is no result: {why}")
         self.why = why
+
+
+class TooLarge(BadResult):
+    """A result is larger than any may be; the rest of it was not read."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it has more than {LARGEST} bytes")
 
 
 class TryAgain(TermijnError):
@@ -77,6 +87,25 @@ class Pending:
 
     ask_again_at: datetime
     """When it is asked again if it has said nothing, UTC."""
+
+
+def result_in(body: bytes, action: str) -> Result:
+    """The result that a body in JSON tells, for a command of that action. Raises `BadResult`."""
+    return result_of(parsed(body), action)
+
+
+def parsed(body: bytes) -> Any:
+    """What a body in JSON says. Raises `BadResult`."""
+    if len(body) > LARGEST:
+        raise TooLarge
+    try:
+        return json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as cause:
+        raise BadResult("it is no JSON") from cause
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity, which JSON does not have
 
 
 def result_of(document: Any, action: str) -> Result:

@@ -91,8 +91,9 @@ def _show(
     systems = bootstrap.sample_systems(opened.settings, policy) if sample else None
     held: Callable[[], Mapping[str, Held]] = systems.held if systems else dict
     feed = _feed(opened, ledger, policy) if sample else iter(())
+    where = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
     console.print(
-        f"termijn up: {', '.join(tree.roles())}; ledger {opened.settings.ledger_url};"
+        f"termijn up: {', '.join(tree.roles())}; ledger {where};"
         f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it\n"
         "other commands reach it with"
         f" KAFKA_BOOTSTRAP_SERVERS={opened.settings.kafka.bootstrap_servers}"

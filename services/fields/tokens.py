@@ -74,8 +74,8 @@ def seal(text: str, place: Place, sealers: Sequence[Sealer]) -> str:
 
 
 def is_token(value: object) -> bool:
-    """Whether a value claims to be a token."""
-    return isinstance(value, str) and value.startswith(_PREFIX)
+    """Whether a value is a token as a whole; a text that only begins like one is in clear."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
 def key_ids(token: str, path: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import sleep
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Program
 from sqlalchemy.pool import StaticPool
 
 from schemas.errors import TermijnError
+from services import private
 
 T = TypeVar("T")
 _TRY_AGAIN = frozenset({"40P01", "40001", "23505"})
@@ -81,7 +82,7 @@ class Ledger:
             yield
             return
         lock = Path(f"{self.engine.url.database}.deleter")
-        with lock.open("w") as file:
+        with open(lock, "w", opener=private.opener) as file:  # `Path` takes none
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as cause:
@@ -116,6 +117,7 @@ def open_ledger(url: str) -> Ledger:
         connect_args={"check_same_thread": False, "timeout": _SQLITE_BUSY_SECONDS},
         **options,
     )
+    event.listen(engine, "do_connect", _before_sqlite_connects)
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
     return Ledger(engine)
@@ -147,9 +149,15 @@ def database_now(connection: Connection) -> datetime:
     return now.astimezone(UTC)
 
 
+def _before_sqlite_connects(_: object, __: object, where: list[Any], ___: object) -> None:
+    if where and where[0] != ":memory:" and not str(where[0]).startswith("file:"):
+        with suppress(OSError):  # what cannot be made is told by SQLite, in words of its own
+            private.make(where[0])
+
+
 def _on_sqlite_connect(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions begin below, not where the driver guesses
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.event import listen
 
 from services.agent import configuration
 from services.agent.adapters.building import sql_adapter
@@ -150,9 +149,6 @@ def crm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     built(url)
     with ExitStack() as stack:
         adapter = opened(url, EXAMPLE / "agent.yaml", stack)
-        if adapter.engine.dialect.name == "sqlite":  # which checks references only when asked to
-            listen(adapter.engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON"))
-            adapter.engine.dispose()
         yield Crm(engine=adapter.engine, adapter=adapter, noted=[])
 
 

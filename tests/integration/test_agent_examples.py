@@ -60,7 +60,11 @@ def test_the_mailer_tells_the_agent_later(broker: EmbeddedBroker, tmp_path: Path
         EXAMPLES / "webhook",
         broker,
         url=f"http://127.0.0.1:{service.server_port}/commands",
-        callback={"port": port, "url": f"http://127.0.0.1:{port}/callbacks"},
+        callback={
+            "port": port,
+            "url": f"http://127.0.0.1:{port}/callbacks",
+            "insecure": True,
+        },
     )
     try:
         with running(file, {"MAILER_SECRET": "secret"}):

@@ -6,9 +6,11 @@ import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
+from shutil import which
 
 import httpx2
 from sqlalchemy import create_engine
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 
 from services.agent.adapters.hook import HookAdapter
@@ -41,7 +43,12 @@ def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
         loaded.database_url(sql.url, *where, "url"),
         pool_size=loaded.configuration.limits.at_once,
         pool_pre_ping=True,
+        hide_parameters=True,  # they name people
     )
+    if (
+        engine.dialect.name == "sqlite"
+    ):  # which follows references only when it is told to, each time
+        listen(engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON").close())
     stack.callback(engine.dispose)
     try:
         bounds, problems = bind(engine, sql.tables)
@@ -60,9 +67,19 @@ def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
 
 
 def hook_adapter(loaded: Loaded) -> HookAdapter:
-    """The hook, with no more of the agent's environment than it is given."""
+    """The hook, with no more of the agent's environment than it is given.
+
+    Raises:
+        InvalidConfiguration: its program is not there, or is none.
+    """
     hook = loaded.configuration.adapter.hook
     assert hook is not None
+    program = hook.command[0]
+    # As `subprocess` finds it: a bare name on the path, anything else from where the hook runs.
+    named = str(loaded.path(program)) if "/" in program else program
+    if which(named, path=loaded.environment.get("PATH")) is None:
+        where = ("adapter", "hook", "command", 0)
+        raise loaded.invalid([(where, "is no program that is there and may be executed")])
     return HookAdapter(
         command=hook.command,
         directory=loaded.base,
@@ -75,10 +92,8 @@ def hook_adapter(loaded: Loaded) -> HookAdapter:
     )
 
 
-def webhook_adapter(
-    loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack
-) -> WebhookAdapter:
-    """The webhook; its connections close with the stack.
+def webhook_adapter(loaded: Loaded, token: Callable[[str], str], signer: Signs) -> WebhookAdapter:
+    """The webhook.
 
     Raises:
         InvalidConfiguration: a secret or a certificate is not there.
@@ -86,27 +101,30 @@ def webhook_adapter(
     webhook = loaded.configuration.adapter.webhook
     assert webhook is not None
     where = ("adapter", "webhook")
-    verify: ssl.SSLContext | bool = True
-    if webhook.ca_file:
-        try:
-            verify = ssl.create_default_context(cafile=loaded.path(webhook.ca_file))
-        except OSError as cause:
-            why = f"cannot be used: {type(cause).__name__}"
-            raise loaded.invalid([((*where, "ca_file"), why)]) from cause
-    client = stack.enter_context(
-        httpx2.Client(timeout=webhook.timeout_seconds, verify=verify, trust_env=False)
-    )
+    ca = loaded.path(webhook.ca_file) if webhook.ca_file else None
+    try:
+        verify = ssl.create_default_context(cafile=ca)  # read once, not at each call
+    except OSError as cause:
+        why = f"cannot be used: {type(cause).__name__}"
+        raise loaded.invalid([((*where, "ca_file"), why)]) from cause
+    timeout = webhook.timeout_seconds
+
+    def client() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(timeout=timeout, verify=verify, trust_env=False)
+
     secret, callback = webhook.hmac, webhook.callback
     sign = (
         hmac_headers(loaded.text(secret, *where, "hmac").encode())
         if secret
         else ed25519_headers(signer, webhook.url)
     )
-    if callback is None:
-        return WebhookAdapter(client=client, url=webhook.url, sign=sign)
-    after = timedelta(hours=callback.ask_again_hours)
-    later = Later(url=callback.url, token=token, ask_again_after=after)
-    return WebhookAdapter(client=client, url=webhook.url, sign=sign, later=later)
+    later = None
+    if callback is not None:
+        after = timedelta(hours=callback.ask_again_hours)
+        later = Later(url=callback.url, token=token, ask_again_after=after)
+    return WebhookAdapter(
+        client=client, url=webhook.url, sign=sign, timeout_seconds=timeout, later=later
+    )
 
 
 def vault_adapter(loaded: Loaded, stack: ExitStack) -> VaultAdapter:
@@ -143,7 +161,7 @@ def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: Exi
     if named.sql is not None:
         return sql_adapter(loaded, named.sql, stack)
     if named.webhook is not None:
-        return webhook_adapter(loaded, token, signer, stack)
+        return webhook_adapter(loaded, token, signer)
     if named.vault is not None:
         return vault_adapter(loaded, stack)
     return hook_adapter(loaded)

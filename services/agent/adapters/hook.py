@@ -3,24 +3,29 @@
 It gets `{"command": {…}, "run": 1}` on stdin (and `corrections` for rectify) and writes its result as one
 JSON object on stdout. Exit code 0: the result is there. 75 (EX_TEMPFAIL), any other code, or no answer in
 time: nothing is known of the outcome, and the same command comes again, with a higher `run`.
+
+It has ended when the program has: whatever it left running in the background is ended with it.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import selectors
 import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from services.agent.adapters.ports import Task
 from services.agent.adapters.wire import wire
-from services.agent.results import BadResult, Result, TryAgain, result_of
+from services.agent.results import LARGEST, Result, TooLarge, TryAgain, result_in
 
 TRY_AGAIN = 75
+_LOOK_SECONDS = 0.02
+_PIECE = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +55,58 @@ class HookAdapter:
             raise TryAgain(f"the hook cannot be started ({type(cause).__name__})") from cause
         with process:
             try:
-                output, _ = process.communicate(wire(task), self.timeout_seconds)
-            except subprocess.TimeoutExpired as cause:
-                _end(process)
+                output = _talk(process, wire(task), self.timeout_seconds)
+            except TimeoutError as cause:
                 why = f"the hook gave no answer in {self.timeout_seconds:g} s"
                 raise TryAgain(why) from cause
-            except BaseException:
+            finally:
                 _end(process)
-                raise
         if process.returncode == TRY_AGAIN:
             raise TryAgain("the hook asks for another try")
         if process.returncode != 0:
             raise TryAgain(f"the hook ended with exit code {process.returncode}")
-        try:
-            document = json.loads(output)
-        except ValueError as cause:
-            raise BadResult("it is no JSON") from cause
-        return result_of(document, task.command.action)
+        return result_in(output, task.command.action)
+
+
+def _talk(process: subprocess.Popen[bytes], given: bytes, seconds: float) -> bytes:
+    """What the program has written when it ends; a child of its own that has the pipe keeps nobody.
+
+    Raises:
+        TimeoutError: it has not ended in time.
+        TooLarge: it has written more than a result can be.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    deadline, left, output = monotonic() + seconds, memoryview(given), bytearray()
+    with selectors.DefaultSelector() as ready:
+        for pipe, what in (
+            (process.stdin, selectors.EVENT_WRITE),
+            (process.stdout, selectors.EVENT_READ),
+        ):
+            os.set_blocking(pipe.fileno(), False)
+            ready.register(pipe, what)
+        while True:
+            ended = process.poll() is not None  # asked first: then all that it wrote is in the pipe
+            before = len(output)
+            for key, _ in ready.select(0 if ended else _LOOK_SECONDS):
+                if key.fileobj is process.stdout:
+                    if not (piece := os.read(key.fd, _PIECE)):
+                        ready.unregister(process.stdout)
+                    output += piece
+                    continue
+                try:
+                    left = left[os.write(key.fd, left[:_PIECE]) :]
+                except BrokenPipeError:  # it does not want to know
+                    left = left[:0]
+                if not left:
+                    ready.unregister(process.stdin)
+                    process.stdin.close()
+            if len(output) > LARGEST:
+                raise TooLarge
+            if ended and len(output) == before:
+                return bytes(output)
+            if monotonic() > deadline:
+                raise TimeoutError
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -6,11 +6,12 @@ the callback that the request names. 408, 425, 429 and 5xx: the same comes again
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 import httpx2
@@ -18,13 +19,20 @@ import httpx2
 from schemas.errors import TermijnError
 from services.agent.adapters.ports import Task
 from services.agent.adapters.wire import wire
-from services.agent.results import BadResult, Pending, Result, TryAgain, result_of
+from services.agent.results import (
+    LARGEST,
+    BadResult,
+    Pending,
+    Result,
+    TooLarge,
+    TryAgain,
+    result_in,
+)
 from services.tracing.context import TRACEPARENT
 from services.vault.signing import KEY_ID, SIGNATURE, Signs
 
 TIMESTAMP = "termijn-timestamp"
 _TRY_AGAIN = (408, 425, 429)
-_LARGEST = 16 * 1024 * 1024
 
 SignsBody = Callable[[bytes, datetime], Mapping[str, str]]
 """The headers that prove where a body comes from, and when."""
@@ -72,9 +80,12 @@ class Later:
 class WebhookAdapter:
     """One service. Redirects are not followed: they would carry the command elsewhere."""
 
-    client: httpx2.Client
+    client: Callable[[], httpx2.AsyncClient]
+    """Makes one for a call, which closes it."""
     url: str
     sign: SignsBody
+    timeout_seconds: float
+    """For the whole of a call, from the first name that is looked up to the last byte of the answer."""
     later: Later | None = None
 
     def carry_out(self, task: Task) -> Result | Pending:
@@ -87,40 +98,56 @@ class WebhookAdapter:
                 TRACEPARENT: task.trace.parent,
                 **self.sign(body, task.now),
             }
-            with self.client.stream(
-                "POST", self.url, content=body, headers=headers, follow_redirects=False
-            ) as answer:
-                return self._read(task, answer)
+            answer, read = asyncio.run(self._call(body, headers))
+        except TimeoutError as cause:
+            raise TryAgain(f"the service gave no answer in {self.timeout_seconds:g} s") from cause
         except (httpx2.HTTPError, httpx2.InvalidURL) as cause:
             raise TryAgain(f"the service cannot be reached ({type(cause).__name__})") from cause
-        except (TryAgain, BadResult):
+        except BadResult:
             raise
         except TermijnError as cause:  # no key to sign with just now
             raise TryAgain(str(cause)) from cause
+        return self._read(task, answer, read)
 
-    def _read(self, task: Task, answer: httpx2.Response) -> Result | Pending:
+    async def _call(self, body: bytes, headers: Mapping[str, str]) -> tuple[httpx2.Response, bytes]:
+        # One deadline for all of it: the client's own time-outs begin anew with every byte.
+        read = bytearray()
+        async with (
+            asyncio.timeout(self.timeout_seconds),
+            self.client() as client,
+            client.stream(
+                "POST", self.url, content=body, headers=headers, follow_redirects=False
+            ) as answer,
+        ):
+            if answer.status_code == httpx2.codes.OK:
+                async for part in answer.aiter_bytes():
+                    read += part
+                    if len(read) > LARGEST:
+                        raise TooLarge
+        return answer, bytes(read)
+
+    def _read(self, task: Task, answer: httpx2.Response, body: bytes) -> Result | Pending:
         code = answer.status_code
         if code == httpx2.codes.ACCEPTED:
             if self.later is None:
                 raise BadResult("it promises to tell later, and no callback is declared")
             return Pending(ask_again_at=task.now + self.later.ask_again_after)
         if code in _TRY_AGAIN or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
-            raise TryAgain(f"the service answered {code}", _seconds(answer))
+            raise TryAgain(f"the service answered {code}", _seconds(answer, task.now))
         if code != httpx2.codes.OK:
             return Result(status="failed", detail=f"the service answered {code}")
-        body = b""
-        for part in answer.iter_bytes():
-            body += part
-            if len(body) > _LARGEST:
-                raise BadResult(f"it has more than {_LARGEST} bytes")
-        try:
-            document = json.loads(body)
-        except ValueError as cause:
-            raise BadResult("it is no JSON") from cause
-        return result_of(document, task.command.action)
+        return result_in(body, task.command.action)
 
 
-def _seconds(answer: httpx2.Response) -> float | None:
-    """How long the service wants to be left alone, where it says so in seconds."""
-    said = answer.headers.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdigit() else None
+def _seconds(answer: httpx2.Response, now: datetime) -> float | None:
+    """How long the service wants to be left alone, where it says so: in seconds, or until an instant."""
+    said = answer.headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    if until.tzinfo is None:  # it says "-0000", which is UTC as well
+        until = until.replace(tzinfo=UTC)
+    return max(0.0, (until - now).total_seconds())

@@ -9,8 +9,10 @@ from textwrap import dedent
 import pytest
 
 from services.agent import configuration
-from services.agent.adapters.building import sql_adapter
+from services.agent.adapters.building import hook_adapter, sql_adapter, webhook_adapter
 from services.agent.configuration import InvalidConfiguration, load
+from services.vault.keyring import Keyring, new_key
+from services.vault.signing import Signer
 
 EXAMPLES = Path(configuration.__file__).parent / "examples"
 FILE = """\
@@ -64,7 +66,11 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     [
         ("system: crm\n", "", "1: system: Field required"),
         ("keys: keys", "keyes: keys", "4: keyes: Unexpected keyword argument"),
-        ("inbox:\n", "limits: {at_once: 0}\ninbox:\n", "5: limits.at_once: is not above 0"),
+        (
+            "inbox:\n",
+            "limits: {at_once: 0}\ninbox:\n",
+            "5: limits.at_once: is not above 0, and at most 1000",
+        ),
         (
             "  sql:\n",
             "  hook: {command: [true]}\n  sql:\n",
@@ -247,3 +253,148 @@ def test_what_the_bus_lacks_is_named_in_place(tmp_path: Path, more: str, problem
     """Nothing starts; a password in the file itself is refused and not repeated."""
     said = problems(tmp_path, FILE.replace("kafka:9092\n", f"kafka:9092\n{more}"))
     assert [one.partition(": ")[2] for one in said] == [problem]
+
+
+WEBHOOK = """\
+system: mailer
+bus: {bootstrap_servers: "kafka:9092"}
+keys: keys
+inbox: {url: "sqlite:///inbox.sqlite", key_file: inbox.key}
+adapter:
+  webhook:
+    url: https://mailer.example/commands
+    hmac: {file: secret}
+    callback: {port: 8081, url: "https://agent.example/callbacks"}
+"""
+CLEAR = "goes over the line in clear: say https, or `insecure: true` where that is meant"
+
+
+def test_the_file_of_a_webhook_is_right(tmp_path: Path) -> None:
+    """As it stands, and without encryption where it says so."""
+    assert load(written(tmp_path, WEBHOOK), {})
+    clear = WEBHOOK.replace("https://", "http://").replace("port: 8081", "insecure: true, port: 1")
+    assert load(written(tmp_path, clear.replace("hmac:", "insecure: true\n    hmac:")), {})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("https://mailer", "http://mailer", f"url: {CLEAR}"),
+        ("https://agent", "http://agent", f"callback.url: {CLEAR}"),
+        ("https://mailer.example", "https:///", "url: is no http or https address"),
+        ("https://mailer.example", "https://", "url: is no http or https address"),
+        ("https://mailer.example", "https://m:99999", "url: is no http or https address"),
+        ("https://mailer.example", "https://[::1", "url: is no http or https address"),
+        ("https://mailer", "ftp://mailer", "url: is no http or https address"),
+        ("https://mailer", "https://u:geheim@mailer", "url: holds a password"),
+        ("commands", "commands?password=geheim", "url: holds a password"),
+        ("commands", "commands?a=1&Token=geheim", "url: holds a password"),
+        ("https://agent", "https://u:geheim@agent", "callback.url: holds a password"),
+        ("8081", "99999", "callback.port: is no port"),
+        ("8081", "0", "callback.port: is no port"),
+        ("8081", "-1", "callback.port: is no port"),
+        *(
+            (
+                "    hmac:",
+                f"    timeout_seconds: {bad}\n    hmac:",
+                "timeout_seconds: is not above 0",
+            )
+            for bad in ("0", "-1", ".nan", ".inf", "1.0e300")
+        ),
+        *(
+            (
+                "port: 8081",
+                f"port: 8081, ask_again_hours: {bad}",
+                "callback.ask_again_hours: is not",
+            )
+            for bad in ("0", "-1", ".nan", ".inf", "1.0e300")
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_webhook_is_named_and_no_password_shown(
+    tmp_path: Path, before: str, after: str, problem: str
+) -> None:
+    """In its place."""
+    [said] = problems(tmp_path, WEBHOOK.replace(before, after, 1))
+    assert f": adapter.webhook.{problem}" in said
+    assert "geheim" not in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("system: crm", "system: ../crm", "system: is no name"),
+        ("system: crm", "system: my crm", "system: is no name"),
+        ("system: crm", 'system: ""', "system: is no name"),
+        ("keys: keys", "keys: keys\nmetrics_port: 99999", "metrics_port: is no port"),
+        ("keys: keys", "keys: keys\nmetrics_port: -1", "metrics_port: is no port"),
+        ("keys: keys", 'keys: keys\ntracing: "http://u:geheim@c"', "tracing: holds a password"),
+        (
+            "kafka:9092",
+            'kafka:9092\n  schema_registry_url: "http://r,http://u:geheim@r"',
+            "bus.schema_registry_url: holds a password",
+        ),
+        (
+            "{env: CRM_URL}",
+            '"postgresql://db/crm?password=geheim"',
+            "adapter.sql.url: holds a password",
+        ),
+        ("{env: CRM_URL}", '"postgresql://u:gehe@im@db/crm"', "adapter.sql.url: has an @ too many"),
+        (
+            "{env: CRM_URL}",
+            '"postgresql://u@db:geheim/crm"',
+            "adapter.sql.url: is no SQLAlchemy URL",
+        ),
+        (
+            "{env: CRM_URL}",
+            '"postgresql+asyncpg://db/crm"',
+            "adapter.sql.url: postgresql is reached by",
+        ),
+        ("key_file: inbox.key", "key_file: k\n  keep_days: 10000000000", "inbox.keep_days: is not"),
+        *(
+            (
+                "keys: keys",
+                f"keys: keys\nlimits: {{{name}: {bad}}}",
+                f"limits.{name}: is not above 0",
+            )
+            for name in ("retry_seconds", "retry_cap_seconds", "per_second")
+            for bad in ("0", "-1", ".nan", ".inf", "1.0e300")
+        ),
+    ],
+)
+def test_what_could_never_work_is_refused(
+    tmp_path: Path, before: str, after: str, problem: str
+) -> None:
+    """Where it stands, and no password is shown."""
+    assert before in FILE
+    [said] = problems(tmp_path, FILE.replace(before, after, 1))
+    assert f": {problem}" in said
+    assert "geheim" not in said
+
+
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_secret_signs_nothing(tmp_path: Path, content: str) -> None:
+    """Whoever knows of it could sign as well."""
+    (tmp_path / "secret").write_text(content, "utf-8")
+    loaded = load(written(tmp_path, WEBHOOK), {})
+    signer = Signer(lambda: Keyring((new_key(),)))
+    with pytest.raises(
+        InvalidConfiguration, match=r"webhook\.hmac\.file: holds nothing but blanks"
+    ):
+        webhook_adapter(loaded, lambda _: "t", signer)
+    (tmp_path / "secret").unlink()
+    loaded = load(written(tmp_path, WEBHOOK.replace("{file: secret}", "{env: S}")), {"S": content})
+    with pytest.raises(InvalidConfiguration, match="S is not set"):
+        webhook_adapter(loaded, lambda _: "t", signer)
+
+
+@pytest.mark.parametrize("program", ["./nothing", "./plain", "no-such-program", "/nowhere/x", "./"])
+def test_a_hook_that_cannot_be_run_is_named_at_the_start(tmp_path: Path, program: str) -> None:
+    """Not at the first command, days later."""
+    (tmp_path / "plain").write_text("#!/bin/sh\n", "utf-8")
+    text = WEBHOOK[: WEBHOOK.index("  webhook")] + f'  hook: {{command: ["{program}"]}}\n'
+    loaded = load(written(tmp_path, text), {"PATH": "/usr/bin:/bin"})
+    with pytest.raises(InvalidConfiguration, match=r"hook\.command\.0: is no program"):
+        hook_adapter(loaded)
+    loaded = load(written(tmp_path, text.replace(program, "sh")), {"PATH": "/usr/bin:/bin"})
+    assert hook_adapter(loaded).command == ("sh",)

@@ -86,6 +86,58 @@ def test_a_hook_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: 
     assert not (tmp_path / "late").exists()
 
 
+BACKGROUND = (
+    "import subprocess\n"
+    'child = \'import time; time.sleep(6); open("late", "w")\'\n'
+    "subprocess.Popen([sys.executable, '-c', child], start_new_session={})\n"
+    'print(\'{{"status": "done"}}\')'
+)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_hook_has_ended_when_the_program_has(tmp_path: Path, leaves: bool) -> None:
+    """A child that still has its output keeps nobody; it is ended, unless it has left the group."""
+    adapter = hook(tmp_path, BACKGROUND.format(leaves), timeout_seconds=5)
+    began = time.monotonic()
+    assert adapter.carry_out(task()) == Result(status="done")
+    assert time.monotonic() - began < 5
+    time.sleep(7)
+    assert (tmp_path / "late").exists() == leaves
+
+
+def test_a_hook_that_writes_without_end_is_ended(tmp_path: Path) -> None:
+    """At the largest that a result may be, not at the end of its time or of the memory."""
+    adapter = hook(tmp_path, "while True: sys.stdout.write('x' * 65536)", timeout_seconds=60)
+    with pytest.raises(BadResult, match="more than 16777216 bytes"):
+        adapter.carry_out(task())
+
+
+def test_a_hook_need_not_read_what_it_is_told(tmp_path: Path) -> None:
+    """Nor does a long command stop one that answers first."""
+    many = command(records=tuple(record("O" * 500) for _ in range(400)))
+    script = tmp_path / "deaf.sh"
+    script.write_text('echo \'{"status": "nothing_held"}\'\n', "utf-8")
+    adapter = HookAdapter(
+        command=("/bin/sh", "deaf.sh"), directory=tmp_path, timeout_seconds=20, environment={}
+    )
+    assert adapter.carry_out(task(command=many)).status == "nothing_held"
+
+
+def test_a_long_result_and_a_long_command_pass_each_other(tmp_path: Path) -> None:
+    """Neither waits for the other."""
+    many = command(action="disclose", records=tuple(record("O" * 500) for _ in range(400)))
+    adapter = hook(
+        tmp_path,
+        "record = {'type': 't', 'id': '1', 'data': {'x': 'y' * 3_000_000}}\n"
+        "print(json.dumps({'status': 'done', 'records': [record]}))\n"
+        "open('told.json', 'w').write(json.dumps(told))",
+    )
+    [one] = adapter.carry_out(task(command=many)).records
+    assert len(one.data["x"]) == 3_000_000
+    told = json.loads((tmp_path / "told.json").read_text("utf-8"))
+    assert len(told["command"]["records"]) == 400
+
+
 def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
     """It may be being installed."""
     adapter = HookAdapter(
@@ -108,6 +160,12 @@ def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
         '{"status": "recalled"}',
         '{"status": "done", "records": [{"type": "t", "id": "1", "data": {}}]}',
         '{"status": "done", "detail": "two\\nlines"}',
+        json.dumps({"status": "done", "counts": {f"k{n}": 1 for n in range(201)}}),
+        json.dumps({"status": "done", "counts": {"k" * 201: 1}}),
+        '{"status": "done", "counts": {"": 1}}',
+        '{"status": "done", "counts": {"a\\u0000": 1}}',
+        '{"status": "done", "counts": {"\\ud800": 1}}',
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_result_is_refused_without_a_word_of_it(tmp_path: Path, output: str) -> None:

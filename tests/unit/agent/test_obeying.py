@@ -157,6 +157,20 @@ def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> N
     assert stage.obey(0.1) == ["done"]
 
 
+def test_a_system_that_says_when_to_come_again_is_left_alone_until_then() -> None:
+    """Longer than the agent's own longest pause, though not beyond the time that the command has."""
+    adapter = once(TryAgain("busy", 3600))
+    stage = Stage(adapter=adapter)
+    assert stage.tell(command()) == []
+    assert stage.obey(3599) == []
+    assert len(adapter.tasks) == 1
+    assert stage.obey(1) == ["done"]
+    stage = Stage(adapter=once(TryAgain("busy", 1e300)))
+    stage.tell(command())
+    assert stage.obey(7 * 86_400) == ["failed"]
+    assert stage.answers()[0]["detail"] == "it expired before it could be carried out"
+
+
 def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attempt() -> None:
     """The controller repeats it: nothing is given up in silence."""
     adapter = Playing()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from threading import Thread
+from threading import Event, Thread
+from time import monotonic, sleep
 from typing import Any
 
 import httpx2
@@ -39,9 +41,10 @@ def task() -> Task:
 def webhook(answering: Answering, later: Later | None = None) -> WebhookAdapter:
     """An adapter whose service answers so."""
     return WebhookAdapter(
-        client=httpx2.Client(transport=httpx2.MockTransport(answering)),
+        client=lambda: httpx2.AsyncClient(transport=httpx2.MockTransport(answering)),
         url="https://mailer.example/commands",
         sign=hmac_headers(SECRET),
+        timeout_seconds=30,
         later=later,
     )
 
@@ -102,6 +105,103 @@ def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
     assert raised.value.after_seconds == 7
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("Sun, 15 Mar 2026 14:00:00 GMT", 3600),
+        ("Sunday, 15-Mar-26 14:00:00 GMT", 3600),
+        ("Sun, 15 Mar 2026 12:00:00 GMT", 0),
+        (" 7 ", 7),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_service_may_say_when_to_come_again(said: str, seconds: float | None) -> None:
+    """As an instant or in seconds; T0 is 13:00 of that day."""
+    with pytest.raises(TryAgain) as raised:
+        webhook(with_code(503, **{"retry-after": said})).carry_out(task())
+    assert raised.value.after_seconds == seconds
+
+
+@contextmanager
+def dripping(head: bytes) -> Iterator[str]:
+    """A service that says this at once, and then a byte every tenth of a second, without end."""
+    stop = Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(head)
+            while not stop.wait(0.1):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+        Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            stop.set()
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n"]
+)
+def test_a_service_that_drips_has_one_deadline(head: bytes) -> None:
+    """For status, head and body together."""
+    with dripping(head) as url:
+        adapter = WebhookAdapter(
+            client=lambda: httpx2.AsyncClient(timeout=1, trust_env=False),
+            url=url,
+            sign=hmac_headers(SECRET),
+            timeout_seconds=1,
+        )
+        began = monotonic()
+        with pytest.raises(TryAgain, match="no answer in 1 s"):
+            adapter.carry_out(task())
+        assert monotonic() - began < 8
+
+
+def test_an_answer_is_not_read_beyond_its_largest() -> None:
+    """However much more the service has to say."""
+    body = b" " * (16 * 1024 * 1024 + 1)
+    with pytest.raises(BadResult, match="more than 16777216 bytes"):
+        webhook(lambda _: httpx2.Response(200, content=body)).carry_out(task())
+
+
+def test_a_callback_that_drips_has_one_deadline() -> None:
+    """Its caller is cut off, and others are served meanwhile."""
+    told: list[Any] = []
+
+    def tell(command_id: str, document: Any) -> bool:
+        told.append(document)
+        return True
+
+    with serving("127.0.0.1", 0, lambda _: "t", tell, patience_seconds=1) as port:
+        began = monotonic()
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(
+                b"POST /c1 HTTP/1.1\r\nauthorization: Bearer t\r\ncontent-length: 999\r\n\r\n"
+            )
+            url = f"http://127.0.0.1:{port}/c1"
+            headers = {"authorization": "Bearer t"}
+            document = {"status": "done"}
+            answer = httpx2.post(url, json=document, headers=headers, trust_env=False)
+            assert (answer.status_code, told) == (200, [document])
+            with suppress(OSError):
+                while monotonic() - began < 20:
+                    slow.sendall(b"x")
+                    sleep(0.1)
+            assert monotonic() - began < 10
+        assert told == [document]
+
+
 @pytest.mark.parametrize("code", [204, 301, 307, 400, 401, 403, 404, 410])
 def test_anything_else_has_failed(code: int) -> None:
     """And is told; a redirect is not followed."""
@@ -156,12 +256,10 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, Stage, int]]:
         return stages[0].obeying.tell(command_id, document)
 
     try:
-        with (
-            httpx2.Client(trust_env=False) as client,
-            serving("127.0.0.1", 0, token, tell) as port,
-        ):
+        with serving("127.0.0.1", 0, token, tell) as port:
             adapter = WebhookAdapter(
-                client=client,
+                client=lambda: httpx2.AsyncClient(trust_env=False),
+                timeout_seconds=30,
                 url=f"http://127.0.0.1:{service.server_port}/commands",
                 sign=hmac_headers(SECRET),
                 later=Later(

@@ -155,6 +155,13 @@ def test_a_bad_setting_is_told(termijn: Call, monkeypatch: pytest.MonkeyPatch) -
         "postgresql+psycopg://termijn:geheim@127.0.0.1:1/termijn",
         "postgresql+nodriver://127.0.0.1/termijn",
         "sqlite:////proc/absent/ledger.sqlite",
+        "postgresql+psycopg://termijn:gehe@im-geheim@127.0.0.1:1/termijn",
+        "postgresql+psycopg:termijn:geheim@127.0.0.1/termijn",
+        "postgresql+psycopg://termijn@127.0.0.1:geheim/termijn",
+        "postgresql+asyncpg://termijn:geheim@127.0.0.1/termijn",
+        "mysql://termijn:geheim@127.0.0.1/termijn",
+        "oracle://geheim",
+        "geheim",
     ],
 )
 def test_a_ledger_that_cannot_be_opened_is_told(

@@ -143,10 +143,21 @@ def test_a_token_of_another_event_type_does_not_open(vault: Vault) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["enc:v1:", "enc:v1:short:AAAA", f"enc:v1:{'A' * 22}:AAAA", "enc:v1:ä"]
+    "remark", ["enc:v1:", "enc:v1:short:AAAA", "enc:v1:ä", "enc:v1: what is this?", "enc:v2:AAAA"]
 )
-def test_what_claims_to_be_a_token_and_is_none_is_an_error(vault: Vault, token: str) -> None:
-    """It names the place, and nothing of what stood there."""
+def test_a_text_in_clear_that_begins_like_a_token_costs_no_event(vault: Vault, remark: str) -> None:
+    """Whoever types it into a form; beside it the tokens are opened as ever."""
+    sealed = vault.encrypted(order())
+    assert sealed.data["remarks"].startswith("enc:v1:")
+    odd = replace(sealed, data={**sealed.data, "placed_through": remark})
+    assert vault.reveal(odd) == {**order().data, "placed_through": remark}
+    encrypted = vault.encrypted(order(remarks=remark))
+    assert vault.reveal(encrypted)["remarks"] == remark
+
+
+@pytest.mark.parametrize("token", [f"enc:v1:{'A' * 22}:AAAA"])
+def test_a_token_whose_key_never_was_is_an_error(vault: Vault, token: str) -> None:
+    """It names the place, and nothing of what stood there: the vault may be another one."""
     with pytest.raises(Tampered) as refused:
         vault.reveal(replace(order(), data={"remarks": token}))
     assert refused.value.where == "remarks"

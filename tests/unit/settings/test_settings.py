@@ -165,6 +165,24 @@ def test_a_secret_is_never_shown(file: Path) -> None:
         assert one.value == "(set)"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SCHEMA_REGISTRY_URL", "https://u:geheim@registry"),
+        ("SCHEMA_REGISTRY_URL", "https://registry,https://u:geheim@registry"),
+        ("SCHEMA_REGISTRY_URL", "https://registry?password=geheim"),
+        ("TERMIJN_TRACING", "http://u:geheim@collector:4318"),
+        ("TERMIJN_LEDGER_URL", "mysql://u:geheim@database/termijn"),
+        ("TERMIJN_VAULT_URL", "postgresql://u:gehe@im-geheim@database/termijn"),
+    ],
+)
+def test_an_address_that_would_show_a_password_is_refused(variable: str, value: str) -> None:
+    """Or that would be tried in vain; without a word of it."""
+    with pytest.raises(BadSetting, match=variable) as raised:
+        load({variable: value})
+    assert "geheim" not in str(raised.value)
+
+
 SECURED = {
     "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
     "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from schemas.events import rfc3339
 from services.agent.adapters.ports import Task
 from services.agent.adapters.sql import statements
-from services.agent.adapters.sql.database import Bound, NoSuchValue
+from services.agent.adapters.sql.columns import NoSuchValue, told
+from services.agent.adapters.sql.database import Bound
 from services.agent.adapters.sql.declared import Change, Flag
 from services.agent.adapters.sql.statements import Part, Plan
 from services.agent.commands import Command, Record
@@ -48,8 +49,8 @@ class SqlAdapter:
             return act(task)
         except _Left as left:
             return _failed(f"{left.table}: rows were still there after they were erased")
-        except NoSuchValue:
-            return _failed("a corrected value does not fit its column")
+        except NoSuchValue as cause:
+            return _failed(f"a corrected value does not fit its column, which {cause}")
         except DBAPIError as cause:
             code = str(getattr(cause.orig, "sqlstate", None) or "")
             if (
@@ -74,18 +75,20 @@ class SqlAdapter:
     def _shown(self, connection: Connection, part: Part, command: Command) -> Iterable[Executable]:
         match command.action:
             case "erase":
-                yield from _erasing(part)
+                yield from self._erasing(connection, part)
             case "restrict" | "lift":
-                yield from _flagging(part, command.action)
+                yield from self._flagging(part, command.action)
             case "pseudonymise":
                 yield from self._pseudonymising(connection, part)
             case "disclose":
-                yield from statements.disclosing(part, part.bound.declared.disclose or ())
+                yield from statements.disclosing(
+                    part, part.bound.declared.disclose or (), self._dialect
+                )
             case "rectify":  # what is right is encrypted: it stands as nothing here
                 fields = dict.fromkeys(command.corrected_fields or ())
-                yield from statements.correcting(part, fields, self.engine.dialect.name)
+                yield from statements.correcting(part, fields, self._dialect)
             case "verify":
-                yield from statements.rereading(part, command.verifies or "erase")
+                yield from statements.rereading(part, command.verifies or "erase", self._dialect)
 
     def problems(self, command: Command) -> tuple[str, ...]:
         """What of a command could not be carried out, in words without personal data."""
@@ -93,12 +96,12 @@ class SqlAdapter:
 
     def _acts(self) -> Mapping[str, Callable[[Task], Result]]:
         return {
-            "erase": lambda task: self._change(task, lambda _, part: _erasing(part)),
+            "erase": lambda task: self._change(task, self._erasing),
             "pseudonymise": lambda task: self._change(task, self._pseudonymising),
             "restrict": lambda task: self._change(
-                task, lambda _, part: _flagging(part, "restrict")
+                task, lambda _, part: self._flagging(part, "restrict")
             ),
-            "lift": lambda task: self._change(task, lambda _, part: _flagging(part, "lift")),
+            "lift": lambda task: self._change(task, lambda _, part: self._flagging(part, "lift")),
             "rectify": self._rectify,
             "disclose": self._disclose,
             "verify": self._verify,
@@ -108,8 +111,9 @@ class SqlAdapter:
     def _plan(self, command: Command) -> Plan:
         """Where the records are, without the tables that do not say what the action means there."""
         rereads = command.action in ("verify", "recall")
-        dialect = self.engine.dialect.name
-        found = statements.plan(command, self.bounds, self.without_rows, dialect, rereads=rereads)
+        found = statements.plan(
+            command, self.bounds, self.without_rows, self._dialect, rereads=rereads
+        )
         needed = {"lift": "restrict", "verify": command.verifies or "erase"}.get(
             command.action, command.action
         )
@@ -172,9 +176,8 @@ class SqlAdapter:
             for name in bound.declared.rectify or {}
         }
         missing = sorted(corrections.keys() - known)
-        dialect = self.engine.dialect.name
         result = self._change(
-            task, lambda _, part: statements.correcting(part, corrections, dialect)
+            task, lambda _, part: statements.correcting(part, corrections, self._dialect)
         )
         if not missing:
             return result
@@ -186,11 +189,11 @@ class SqlAdapter:
         planned = self._plan(task.command)
         counts = {part.bound.name: 0 for part in planned.parts}
         records: list[Disclosed] = []
-        seen: set[tuple[str, tuple[Any, ...]]] = set()
+        seen: set[tuple[str, str]] = set()
         with self.engine.connect() as connection:
             for record in task.command.records:
                 for bound, data in self._rows(connection, replace(task.command, records=(record,))):
-                    place = (bound.name, tuple(data.items()))
+                    place = (bound.name, json.dumps(data))
                     if bound.declared.whole_subject and place in seen:
                         continue  # told with another record already
                     seen.add(place)
@@ -202,9 +205,15 @@ class SqlAdapter:
         self, connection: Connection, command: Command
     ) -> Iterable[tuple[Bound, dict[str, Any]]]:
         for part in self._plan(command).parts:
-            for query in statements.disclosing(part, part.bound.declared.disclose or ()):
+            columns = part.bound.table.c
+            for query in statements.disclosing(
+                part, part.bound.declared.disclose or (), self._dialect
+            ):
                 for row in connection.execute(query).mappings():
-                    yield part.bound, {name: _told(value) for name, value in row.items()}
+                    yield (
+                        part.bound,
+                        {n: told(columns[n], value, self._dialect) for n, value in row.items()},
+                    )
 
     def _verify(self, task: Task) -> Result:
         planned = self._plan(task.command)
@@ -222,25 +231,27 @@ class SqlAdapter:
             return Result(status="recalled" if there or task.noted is None else "already_done")
         return Result(status="recalled" if task.noted is None else "already_done")
 
-    @staticmethod
-    def _reread(connection: Connection, planned: Plan, verifies: str) -> dict[str, int]:
+    def _reread(self, connection: Connection, planned: Plan, verifies: str) -> dict[str, int]:
         return {
-            part.bound.name: _counted(connection, statements.rereading(part, verifies))
+            part.bound.name: _counted(
+                connection, statements.rereading(part, verifies, self._dialect)
+            )
             for part in planned.parts
         }
 
+    def _erasing(self, _: Connection, part: Part) -> Iterable[Executable]:
+        return statements.erasing(part, self._dialect)
 
-def _erasing(part: Part) -> Iterable[Executable]:
-    return statements.erasing(part)
+    def _flagging(self, part: Part, action: str) -> Iterable[Executable]:
+        flag = part.bound.declared.restrict
+        if not isinstance(flag, Flag):
+            return ()
+        value = flag.restricted if action == "restrict" else flag.lifted
+        return statements.flagging(part, flag.column, value, self._dialect)
 
-
-def _flagging(part: Part, action: str) -> Iterable[Executable]:
-    flag = part.bound.declared.restrict
-    if not isinstance(flag, Flag):
-        return ()
-    return statements.flagging(
-        part, flag.column, flag.restricted if action == "restrict" else flag.lifted
-    )
+    @property
+    def _dialect(self) -> str:
+        return self.engine.dialect.name
 
 
 def _counted(connection: Connection, queries: Iterable[Any]) -> int:
@@ -258,15 +269,6 @@ def _result(planned: Plan, counts: Mapping[str, int]) -> Result:
 def _disclosed(record: Record, data: Mapping[str, Any]) -> Disclosed:
     time = rfc3339(record.time) if record.time else None
     return Disclosed(type=record.type, id=record.id, time=time, data=data)
-
-
-def _told(value: Any) -> Any:
-    """A column's value as JSON has it."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, bytes | memoryview):
-        return base64.b64encode(bytes(value)).decode()
-    return str(value)
 
 
 def _failed(why: str) -> Result:

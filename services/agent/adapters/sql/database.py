@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Engine,
-    MetaData,
-    Table,
-    and_,
-    cast,
-    collate,
-    false,
-    or_,
+from sqlalchemy import Column, ColumnElement, Engine, MetaData, Table, and_, false, or_, select
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
+
+from services.agent.adapters.sql.columns import (
+    NoSuchValue,
+    can_match,
+    is_text,
+    same,
+    why_not_written,
+    written,
 )
-from sqlalchemy import types as sqltypes
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import NoSuchTableError
-
 from services.agent.adapters.sql.declared import Change, Declared, Flag, Path_
 
 Problem = tuple[Path_, str]
@@ -32,10 +25,6 @@ PSEUDONYM = "pseudonym:"
 PSEUDONYM_LENGTH = len(PSEUDONYM) + 32
 _AT_ONCE = 100
 """Rows named in one statement; SQLite's expressions may not be deep."""
-
-
-class NoSuchValue(ValueError):
-    """No row of the table can have that value in that column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +54,7 @@ def bind(engine: Engine, tables: Mapping[str, Declared]) -> tuple[list[Bound], l
         else:
             one = Bound(name=name, declared=declared, table=table, reading=other)
             problems += [((name, *path), why) for path, why in _misfits(one)]
+            problems += [((name, *path), why) for path, why in _unwritable(engine, one)]
             found.append(one)
     return found, problems
 
@@ -83,11 +73,68 @@ def _misfits(one: Bound) -> Iterator[Problem]:
             if column in where.c and not can_match(where.c[column]):
                 kind = where.c[column].type
                 yield ("match", column), f"is of type {kind!r}, in which no key can be found"
-    change = declared.pseudonymise
-    for column in change.hash if isinstance(change, Change) else ():
-        if column in table.c and not _has_room(table.c[column]):
-            why = f"{column!r} has no room for a hash, which takes {PSEUDONYM_LENGTH} characters"
-            yield ("pseudonymise", "hash"), why
+    for column in declared.verify.holds:
+        if column not in table.c and any(change.replaces for change in _changes(declared).values()):
+            yield (
+                ("verify", "holds"),
+                f"{table.name} has no column {column!r}, so what was put in its place could not be told"
+                f" from what it held: let {other.name} show it under the name that it has there",
+            )
+
+
+def _unwritable(engine: Engine, one: Bound) -> Iterator[Problem]:
+    """What is to be written into a table and cannot be."""
+    declared, columns = one.declared, one.table.c
+    for action, change in _changes(declared).items():
+        for name, value in (change.set or {}).items():
+            if name in columns:
+                yield from _of_value(engine, (action, "set", name), columns[name], value)
+        for name in change.hash:
+            if name in columns and (why := _why_no_hash(columns[name])):
+                yield (action, "hash"), f"{name!r} {why}"
+    if isinstance(declared.restrict, Flag) and declared.restrict.column in columns:
+        column = columns[declared.restrict.column]
+        for key in ("restricted", "lifted"):
+            value = getattr(declared.restrict, key)
+            yield from _of_value(engine, ("restrict", key), column, value)
+    for field, name in (declared.rectify or {}).items():
+        if name in columns and (why := why_not_written(columns[name])):
+            yield ("rectify", field), f"{name!r} {why}"
+
+
+def _of_value(engine: Engine, path: Path_, column: Column[Any], value: Any) -> Iterator[Problem]:
+    why = why_not_written(column, alike=value is not None) or _why_not(engine, column, value)
+    if why:
+        yield path, f"{column.name!r} {why}"
+
+
+def _why_not(engine: Engine, column: Column[Any], value: Any) -> str | None:
+    try:
+        put = written(column, value, engine.dialect.name)
+    except NoSuchValue as cause:
+        return f"{cause}: it cannot become {value!r}"
+    if value is None or is_text(column):
+        return None
+    try:
+        with engine.connect() as connection:  # the database converts: let it say now if it cannot
+            connection.execute(select(put))
+    except DBAPIError as cause:
+        if cause.connection_invalidated or getattr(cause.orig, "sqlstate", None) is None:
+            raise
+        return f"is of type {column.type!r}: it cannot become {value!r}"
+    return None
+
+
+def _why_no_hash(column: Column[Any]) -> str | None:
+    length = getattr(column.type, "length", None)
+    if not is_text(column) or (length is not None and length < PSEUDONYM_LENGTH):
+        return f"has no room for a hash, which takes {PSEUDONYM_LENGTH} characters"
+    return why_not_written(column)
+
+
+def _changes(declared: Declared) -> dict[str, Change]:
+    both = {"erase": declared.erase, "pseudonymise": declared.pseudonymise}
+    return {action: change for action, change in both.items() if isinstance(change, Change)}
 
 
 def rows_of(
@@ -100,10 +147,7 @@ def rows_of(
     conditions = []
     for values in {tuple(sorted(one.items())): one for one in wanted}.values():
         try:
-            equal = [
-                _operand(table.c[name], dialect) == value_for(table.c[name], text, dialect)
-                for name, text in values.items()
-            ]
+            equal = [same(table.c[name], text, dialect) for name, text in values.items()]
         except NoSuchValue:
             continue
         conditions.append(and_(*equal))
@@ -111,68 +155,6 @@ def rows_of(
         or_(false(), *conditions[start : start + _AT_ONCE])
         for start in range(0, len(conditions), _AT_ONCE)
     ]
-
-
-def is_text(column: Column[Any]) -> bool:
-    """Whether a column holds text."""
-    return isinstance(column.type, sqltypes.String)
-
-
-def value_for(column: Column[Any], text: str, dialect: str) -> Any:
-    """The value that a key's text is in a column.
-
-    Raises:
-        NoSuchValue: none that the column can hold is written exactly so.
-    """
-    if dialect == "postgresql" and "\0" in text:
-        raise NoSuchValue
-    kind = column.type
-    if isinstance(kind, sqltypes.Enum):
-        if text not in kind.enums:
-            raise NoSuchValue
-        return text
-    if is_text(column):
-        return text
-    parse = next((parse for known, parse in _KINDS if isinstance(kind, known)), None)
-    try:
-        value = parse(text) if parse else None
-    except ValueError as cause:
-        raise NoSuchValue from cause
-    # Python reads more than is meant: "4_2" and " 42" are no keys of row 42.
-    if value is None or str(value) != text.lower():
-        raise NoSuchValue
-    if isinstance(kind, sqltypes.Integer) and not -(2**63) <= value < 2**63:
-        raise NoSuchValue
-    return value
-
-
-def can_match(column: Column[Any]) -> bool:
-    """Whether keys can be looked for in a column: else nothing would ever be found there."""
-    if isinstance(column.type, sqltypes.Float):
-        return False
-    return is_text(column) or any(isinstance(column.type, known) for known, _ in _KINDS)
-
-
-_KINDS: Sequence[tuple[type[Any], Callable[[str], Any]]] = (
-    (sqltypes.Uuid, UUID),
-    (sqltypes.Integer, int),
-    (sqltypes.Numeric, int),
-    (sqltypes.Date, dt.date.fromisoformat),
-)
-
-
-def _operand(column: Column[Any], dialect: str) -> ColumnElement[Any]:
-    # A column may compare without case, or without blanks; a key that differs in these is another key.
-    if dialect == "sqlite" and is_text(column):
-        return collate(column, "BINARY")
-    if isinstance(column.type, postgresql.CITEXT | sqltypes.CHAR):
-        return cast(column, sqltypes.Text)
-    return column
-
-
-def _has_room(column: Column[Any]) -> bool:
-    length = getattr(column.type, "length", None)
-    return is_text(column) and (length is None or length >= PSEUDONYM_LENGTH)
 
 
 def _reflected(engine: Engine, metadata: MetaData, name: str, schema: str | None) -> Table | None:
@@ -184,10 +166,8 @@ def _reflected(engine: Engine, metadata: MetaData, name: str, schema: str | None
 
 def _columns(declared: Declared) -> list[tuple[Path_, str]]:
     found: list[tuple[Path_, str]] = [(("match", name), name) for name in declared.match]
-    for action in ("erase", "pseudonymise"):
-        change = getattr(declared, action)
-        if isinstance(change, Change):
-            found += [((action,), name) for name in change.columns]
+    for action, change in _changes(declared).items():
+        found += [((action,), name) for name in change.columns]
     if isinstance(declared.restrict, Flag):
         found.append((("restrict", "column"), declared.restrict.column))
     found += [(("disclose",), name) for name in declared.disclose or ()]

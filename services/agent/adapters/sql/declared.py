@@ -33,6 +33,11 @@ class Change(Strict):
         """Every column that it changes."""
         return (*(self.set or {}), *self.hash)
 
+    @property
+    def replaces(self) -> bool:
+        """Whether anything but an empty column stands where a value was."""
+        return bool(self.hash) or any(one is not None for one in (self.set or {}).values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag(Strict):
@@ -52,7 +57,10 @@ class Reading(Strict):
     schema: str | None = None
     match: Mapping[str, str]
     holds: tuple[str, ...] = ()
-    """Columns with personal data: a row counts while one of them is neither empty nor a replacement."""
+    """Columns with personal data: a row counts while one of them is neither empty nor its replacement.
+
+    A view shows a column that gets a replacement under the column's own name.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

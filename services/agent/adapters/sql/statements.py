@@ -13,25 +13,26 @@ from sqlalchemy import (
     Connection,
     Delete,
     Select,
+    Table,
     Update,
     and_,
     case,
     delete,
     func,
-    not_,
     or_,
     select,
     update,
 )
 
-from services.agent.adapters.sql.database import (
-    PSEUDONYM,
-    Bound,
-    NoSuchValue,
+from services.agent.adapters.sql.columns import (
+    as_stored,
+    holds_any,
+    holds_other,
+    in_bytes,
     is_text,
-    rows_of,
-    value_for,
+    written,
 )
+from services.agent.adapters.sql.database import PSEUDONYM, PSEUDONYM_LENGTH, Bound, rows_of
 from services.agent.adapters.sql.declared import Change, values_of
 from services.agent.commands import Command
 
@@ -99,7 +100,7 @@ def counting(part: Part) -> Iterator[Select[Any]]:
         yield select(func.count()).select_from(part.bound.table).where(condition)
 
 
-def rereading(part: Part, verifies: str) -> Iterator[Select[Any]]:
+def rereading(part: Part, verifies: str, dialect: str) -> Iterator[Select[Any]]:
     """Counts, by the other way, the rows in which what the action should have ended is still there."""
     declared, reading = part.bound.declared, part.bound.reading
     change = declared.pseudonymise if verifies == "pseudonymise" else declared.erase
@@ -107,17 +108,16 @@ def rereading(part: Part, verifies: str) -> Iterator[Select[Any]]:
     for condition in part.conditions:
         query = select(func.count()).select_from(reading).where(condition)
         if holds and isinstance(change, Change):
-            replaced = {value for value in (change.set or {}).values() if value is not None}
-            query = query.where(or_(*(_still_holds(reading.c[one], replaced) for one in holds)))
+            query = query.where(or_(*(_still_holds(part, change, one, dialect) for one in holds)))
         yield query
 
 
-def erasing(part: Part) -> Iterator[Delete | Update]:
+def erasing(part: Part, dialect: str) -> Iterator[Delete | Update]:
     """Erases the rows, or what is personal in them."""
     table, change = part.bound.table, part.bound.declared.erase
     for condition in part.conditions:
         if isinstance(change, Change):
-            yield update(table).where(condition).values(dict(change.set or {}))
+            yield update(table).where(condition).values(_set(table, change, dialect))
         else:
             yield delete(table).where(condition)
 
@@ -126,15 +126,15 @@ def pseudonymising(
     connection: Connection, part: Part, change: Change, key: bytes
 ) -> Iterator[Update]:
     """Replaces what names a person; each value by its keyed hash, so that equals stay equal."""
-    table = part.bound.table
+    table, dialect = part.bound.table, connection.dialect.name
     for condition in part.conditions:
-        values: dict[str, Any] = dict(change.set or {})
+        values = _set(table, change, dialect)
         for name in change.hash:
-            column = table.c[name]
-            query = select(column).distinct().where(condition, _named(column))
+            exact = in_bytes(table.c[name], dialect)
+            query = select(exact).distinct().where(condition, _named(table.c[name], dialect))
             hashed = {old: pseudonym(old, key) for old in connection.execute(query).scalars()}
             if hashed:
-                values[name] = case(hashed, value=column, else_=column)
+                values[name] = case(hashed, value=exact, else_=table.c[name])
         if values:
             yield update(table).where(condition).values(values)
 
@@ -144,10 +144,12 @@ def pseudonym(value: str, key: bytes) -> str:
     return PSEUDONYM + hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
-def flagging(part: Part, column: str, value: Any) -> Iterator[Update]:
+def flagging(part: Part, column: str, value: Any, dialect: str) -> Iterator[Update]:
     """Sets the column that says whether rows are restricted."""
+    table = part.bound.table
     for condition in part.conditions:
-        yield update(part.bound.table).where(condition).values({column: value})
+        put = written(table.c[column], value, dialect)
+        yield update(table).where(condition).values({column: put})
 
 
 def correcting(part: Part, corrections: Mapping[str, Any], dialect: str) -> Iterator[Update]:
@@ -158,7 +160,7 @@ def correcting(part: Part, corrections: Mapping[str, Any], dialect: str) -> Iter
     """
     table, fields = part.bound.table, part.bound.declared.rectify or {}
     values = {
-        column: _corrected(table.c[column], corrections[field], dialect)
+        column: written(table.c[column], corrections[field], dialect)
         for field, column in fields.items()
         if field in corrections
     }
@@ -166,27 +168,38 @@ def correcting(part: Part, corrections: Mapping[str, Any], dialect: str) -> Iter
         yield update(table).where(condition).values(values)
 
 
-def disclosing(part: Part, columns: tuple[str, ...]) -> Iterator[Select[Any]]:
+def disclosing(part: Part, columns: tuple[str, ...], dialect: str) -> Iterator[Select[Any]]:
     """Reads what is held."""
     for condition in part.conditions:
-        yield select(*(part.bound.table.c[name] for name in columns)).where(condition)
+        shown = (as_stored(part.bound.table.c[name], dialect).label(name) for name in columns)
+        yield select(*shown).where(condition)
 
 
-def _corrected(column: Column[Any], value: Any, dialect: str) -> Any:
-    if value is None or is_text(column):
-        if isinstance(value, dict | list):
-            raise NoSuchValue
-        return value if value is None else str(value)
-    return value_for(column, value, dialect) if isinstance(value, str) else value
+def _set(table: Table, change: Change, dialect: str) -> dict[str, Any]:
+    given = (change.set or {}).items()
+    return {name: written(table.c[name], value, dialect) for name, value in given}
 
 
-def _still_holds(column: Column[Any], replaced: set[Any]) -> ColumnElement[bool]:
-    return and_(
-        column.is_not(None),
-        *(column != value for value in replaced if isinstance(value, str) == is_text(column)),
-        *((_named(column),) if is_text(column) else ()),
+def _still_holds(part: Part, change: Change, name: str, dialect: str) -> ColumnElement[bool]:
+    """Whether a column holds anything but what stands there by now: its own replacement, a pseudonym."""
+    declared, column = part.bound.declared, part.bound.reading.c[name]
+    conditions = [holds_any(column)]
+    if (change.set or {}).get(name) is not None:
+        base = part.bound.table.c[name]
+        conditions.append(holds_other(column, base, (change.set or {})[name], dialect))
+    hashes = [
+        one.hash for one in (declared.erase, declared.pseudonymise) if isinstance(one, Change)
+    ]
+    if is_text(column) and any(name in one for one in hashes):
+        conditions.append(_named(column, dialect))
+    return and_(*conditions)
+
+
+def _named(column: Column[Any], dialect: str) -> ColumnElement[bool]:
+    """Whether a column holds something else than a pseudonym."""
+    exact = in_bytes(column, dialect)
+    other = or_(
+        func.length(exact) != PSEUDONYM_LENGTH,
+        func.substr(exact, 1, len(PSEUDONYM)) != PSEUDONYM,
     )
-
-
-def _named(column: Column[Any]) -> ColumnElement[bool]:
-    return and_(column.is_not(None), not_(column.startswith(PSEUDONYM, autoescape=True)))
+    return and_(column.is_not(None), other)

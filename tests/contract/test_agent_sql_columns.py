@@ -1,0 +1,366 @@
+"""The SQL adapter on columns of every type and collation, on each database that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from services.agent import configuration
+from services.agent.adapters.building import sql_adapter
+from services.agent.adapters.ports import Task
+from services.agent.adapters.sql.adapter import SqlAdapter
+from services.agent.configuration import InvalidConfiguration
+from services.agent.results import Result
+from tests.unit.agent.stage import T0, command, record
+
+FILE = """\
+system: crm
+bus: {bootstrap_servers: "kafka:9092"}
+keys: keys
+inbox: {url: "sqlite:///inbox.sqlite", key_file: inbox.key}
+adapter:
+  sql:
+    url: {env: URL}
+    pseudonym_key: {env: KEY}
+    tables:
+      orders:
+        events: [orders.order-placed]
+        match: {number: keys.order_id}
+        erase: ERASE
+        verify: {match: {event: keys.event}, holds: HOLDS}
+        MORE
+"""
+CASELESS = """CREATE COLLATION caseless
+    (provider = icu, locale = 'und-u-ks-level1', deterministic = false)"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Shop:
+    """An `orders` table as a test wants it, and the adapter on it."""
+
+    url: str
+    directory: Path
+    stack: ExitStack
+
+    @property
+    def postgres(self) -> bool:
+        return self.url.startswith("postgresql")
+
+    def made(self, *statements: str, rows: Any = (), on_postgres: str = "") -> Engine:
+        """The tables, and rows in `orders`."""
+        engine = create_engine(self.url)
+        self.stack.callback(engine.dispose)
+        with engine.begin() as connection:
+            if self.postgres and on_postgres:
+                connection.execute(text(on_postgres))
+            for one in statements:
+                connection.execute(text(one))
+            for row in rows:
+                values = ", ".join(f":{name}" for name in row)
+                connection.execute(
+                    text(f"INSERT INTO orders ({', '.join(row)}) VALUES ({values})"), row
+                )
+        return engine
+
+    def adapter(self, erase: str = "delete", holds: str = "[]", more: str = "") -> SqlAdapter:
+        """The adapter that such a file leads to."""
+        file = self.directory / "agent.yaml"
+        said = FILE.replace("ERASE", erase).replace("HOLDS", holds).replace("MORE", more)
+        file.write_text(said, "utf-8")
+        loaded = configuration.load(file, {"URL": self.url, "KEY": "a key"})
+        sql = loaded.configuration.adapter.sql
+        assert sql is not None
+        return sql_adapter(loaded, sql, self.stack)
+
+    def problems(self, erase: str = "delete", holds: str = "[]", more: str = "") -> list[str]:
+        """What is said at the start about such a file."""
+        with pytest.raises(InvalidConfiguration) as raised:
+            self.adapter(erase, holds, more)
+        return [f"{one.key}: {one.why}" for one in raised.value.problems]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    url = f"sqlite:///{tmp_path}/crm.sqlite"
+    if request.param == "postgres":
+        fresh: Callable[[], str] = request.getfixturevalue("postgres")
+        url = fresh()
+    with ExitStack() as stack:
+        yield Shop(url=url, directory=tmp_path, stack=stack)
+
+
+def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
+    """Have the adapter carry a command out."""
+    corrections = further.pop("corrections", None)
+    told = command(
+        action=action, records=tuple(record(one, event=f"e-{one}") for one in orders), **further
+    )
+    task = Task(
+        command=told, run=1, noted=None, note=lambda _: None, now=T0, corrections=corrections
+    )
+    return adapter.carry_out(task)
+
+
+def held(engine: Engine, column: str, table: str = "orders") -> list[Any]:
+    with engine.connect() as connection:
+        query = text(f"SELECT {column} FROM {table}")
+        return sorted(connection.execute(query).scalars(), key=str)
+
+
+def row(number: str, **more: Any) -> dict[str, Any]:
+    return {"number": number, "event": f"e-{number}", **more}
+
+
+KINDS = {
+    "a collation": ("text COLLATE caseless", "text COLLATE NOCASE"),
+    "a short text": ("varchar(9) COLLATE caseless", "varchar(9) COLLATE NOCASE"),
+    "citext": ("citext", "text COLLATE NOCASE"),
+    "a domain": ("d", "text COLLATE NOCASE"),
+    "the database's own": ("text", "text"),
+}
+SETUP = CASELESS + "; CREATE DOMAIN d AS text COLLATE caseless"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_is_found_by_its_bytes_whatever_the_collation_says(shop: Shop, kind: str) -> None:
+    """Neither case nor accents take another's row along; it is erased, and read again, alone."""
+    on_postgres, on_sqlite = KINDS[kind]
+    setup = SETUP
+    if shop.postgres and kind == "citext":
+        setup += "; CREATE EXTENSION IF NOT EXISTS citext"
+    engine = shop.made(
+        f"CREATE TABLE orders (number {on_postgres if shop.postgres else on_sqlite}, event text)",
+        rows=[row("O1"), row("o1"), row("Ó1")],
+        on_postgres=setup,
+    )
+    result = tell(shop.adapter(), "erase", "O1")
+    assert (result.status, result.counts) == ("done", {"orders": 1})
+    assert held(engine, "number") == ["o1", "Ó1"]
+
+
+def test_names_that_a_collation_takes_for_one_get_pseudonyms_of_their_own(shop: Shop) -> None:
+    """And what looks like a pseudonym in other letters is none."""
+    kind = "text COLLATE caseless" if shop.postgres else "text COLLATE NOCASE"
+    engine = shop.made(
+        f"CREATE TABLE orders (number text, event text, who {kind})",
+        rows=[
+            row("O1", who="ann"),
+            row("O2", who="Ann"),
+            row("O3", who="pseudonym:ann"),
+            row("O4", who="PSEUDONYM:" + "0" * 32),
+        ],
+        on_postgres=SETUP,
+    )
+    adapter = shop.adapter(holds="[who]", more="pseudonymise: {hash: [who]}")
+    orders = ("O1", "O2", "O3", "O4")
+    found = tell(adapter, "verify", *orders, verifies="pseudonymise")
+    assert found.counts == {"orders": 4}
+    assert tell(adapter, "pseudonymise", *orders).status == "done"
+    assert len(set(held(engine, "who"))) == 4
+    assert all(one.startswith("pseudonym:") and len(one) == 42 for one in held(engine, "who"))
+    again = tell(adapter, "verify", *orders, verifies="pseudonymise")
+    assert again.counts == {"orders": 0}
+
+
+CHILD = "CREATE TABLE lines (number text REFERENCES orders (number){}, street text)"
+ORDERS = "CREATE TABLE orders (number text PRIMARY KEY, event text)"
+LINE = "INSERT INTO lines VALUES ('O1', 'Dam 1')"
+
+
+def test_what_refers_to_a_row_goes_with_it_where_the_database_says_so(shop: Shop) -> None:
+    """SQLite does as it was told when the table was made."""
+    engine = shop.made(ORDERS, CHILD.format(" ON DELETE CASCADE"), rows=[row("O1")])
+    with engine.begin() as connection:
+        connection.execute(text(LINE))
+    assert tell(shop.adapter(), "erase", "O1").status == "done"
+    assert held(engine, "street", "lines") == []
+
+
+def test_a_row_that_is_still_referred_to_is_not_called_erased(shop: Shop) -> None:
+    """Nothing is left that refers to nothing."""
+    engine = shop.made(ORDERS, CHILD.format(" ON DELETE RESTRICT"), rows=[row("O1")])
+    with engine.begin() as connection:
+        connection.execute(text(LINE))
+    assert tell(shop.adapter(), "erase", "O1").status == "failed"
+    assert held(engine, "number") == ["O1"]
+
+
+@pytest.mark.parametrize(
+    ("on_postgres", "on_sqlite", "before", "replacement"),
+    [
+        ("date", "date", "1984-05-06", '"1900-01-01"'),
+        ("timestamptz", "timestamp", "1984-05-06 07:08:09", '"1900-01-01T00:00:00"'),
+        ("time", "time", "07:08:09", '"00:00:00"'),
+        (
+            "uuid",
+            "text",
+            "6b1d0f0e-5a53-4e10-9d77-8f6ef3a0a001",
+            '"00000000-0000-0000-0000-000000000000"',
+        ),
+        ("inet", "text", "192.0.2.7", '"0.0.0.0"'),
+        ("json", "json", '{"vip": true}', '"{}"'),
+        ("jsonb", "json", '{"vip": true}', '"{}"'),
+        ("json", "json", '{"vip": true}', "null"),
+        ("numeric(6,2)", "numeric(6,2)", "12.50", "0"),
+        ("boolean", "boolean", "1", "false"),
+        ("smallint", "smallint", "7", "0"),
+        ("double precision", "real", "1.5", "0.25"),
+        ("bytea", "blob", "abc", '"gone"'),
+        ("text[]", "text", "{a,b}", '"{}"'),
+        ("varchar(9)", "varchar(9)", "Sanne", "(erased)"),
+        ("char(9)", "char(9)", "Sanne", "(erased)"),
+        ("mood", "text", "glad", "none"),
+    ],
+)
+def test_a_replacement_is_written_and_known_again_in_every_type(
+    shop: Shop, on_postgres: str, on_sqlite: str, before: str, replacement: str
+) -> None:
+    """Found before, done, and gone after; the database's NULL is what null means."""
+    kind = on_postgres if shop.postgres else on_sqlite
+    said = f"CAST('{before}' AS {kind})" if shop.postgres else f"'{before}'"
+    engine = shop.made(
+        f"CREATE TABLE orders (number text, event text, what {kind})",
+        f"INSERT INTO orders VALUES ('O1', 'e-O1', {said})",
+        on_postgres="CREATE TYPE mood AS ENUM ('glad', 'none')",
+    )
+    adapter = shop.adapter(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
+    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+    assert tell(adapter, "erase", "O1").status == "done"
+    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
+    assert held(engine, "what IS NULL") == [replacement == "null"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "replacement", "why"),
+    [
+        ("text NOT NULL", "null", "'what' is NOT NULL: it cannot become None"),
+        ("text GENERATED ALWAYS AS ('a') STORED", "x", "'what' is generated by the database"),
+        ("text UNIQUE", "x", "'what' is unique, so no two rows can hold the same value"),
+        ("date", "soon", "it cannot become 'soon'"),
+        ("integer", "true", "it cannot become True"),
+        ("boolean", "7.5", "it cannot become 7.5"),
+        ("json", '"{"', "it cannot become '{'"),
+    ],
+)
+def test_what_cannot_be_written_is_said_at_the_start(
+    shop: Shop, kind: str, replacement: str, why: str
+) -> None:
+    """With the column and the reason, in its place in the file."""
+    shop.made(f"CREATE TABLE orders (number text, event text, what {kind})")
+    [said] = shop.problems(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
+    assert said.startswith("adapter.sql.tables.orders.erase.set.what: 'what' ")
+    assert why in said
+
+
+def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None:
+    """Where the database would refuse it, or cut it."""
+    shop.made("CREATE TABLE orders (number text, event text, what varchar(4))")
+    if shop.postgres:
+        assert shop.problems(erase="{set: {what: erased}}", holds="[what]") == [
+            "adapter.sql.tables.orders.erase.set.what:"
+            " 'what' holds at most 4 characters: it cannot become 'erased'"
+        ]
+    else:  # SQLite keeps no length
+        assert shop.adapter(erase="{set: {what: erased}}", holds="[what]")
+
+
+def test_a_flag_and_a_correction_that_cannot_be_written_are_said_at_the_start(shop: Shop) -> None:
+    """Likewise."""
+    shop.made(
+        "CREATE TABLE orders (number text, event text, flag integer NOT NULL,"
+        " what text GENERATED ALWAYS AS ('a') STORED)"
+    )
+    more = "restrict: {column: flag, restricted: 1, lifted: null}\n        rectify: {name: what}"
+    assert shop.problems(more=more) == [
+        "adapter.sql.tables.orders.restrict.lifted: 'flag' is NOT NULL: it cannot become None",
+        "adapter.sql.tables.orders.rectify.name: 'what' is generated by the database",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["smallint", "integer", "bigint", "numeric(5)", "varchar(5)"])
+def test_a_key_that_no_row_can_have_does_not_cost_the_others(shop: Shop, kind: str) -> None:
+    """Too large for one type or for all: the row that is there is erased."""
+    engine = shop.made(
+        f"CREATE TABLE orders (number {kind}, event text)", rows=[row("42") | {"number": 42}]
+    )
+    large = [str(bound) for bound in (2**15, 2**31, 2**63, 10**40)]
+    result = tell(shop.adapter(), "erase", "42", *large)
+    assert (result.status, result.counts) == ("done", {"orders": 1})
+    assert held(engine, "number") == []
+
+
+def test_another_columns_replacement_is_no_replacement(shop: Shop) -> None:
+    """A city that is called Unknown is still a city."""
+    engine = shop.made(
+        "CREATE TABLE orders (number text, event text, name text, city text)",
+        rows=[row("O1", name="Sanne", city="Unknown")],
+    )
+    adapter = shop.adapter(erase="{set: {name: Unknown, city: gone}}", holds="[name, city]")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE orders SET name = 'Unknown'"))
+    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+    assert tell(adapter, "erase", "O1").status == "done"
+    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
+
+
+def test_a_view_that_hides_which_column_was_replaced_starts_nothing(shop: Shop) -> None:
+    """What stands there could not be told from a person's name."""
+    shop.made(
+        "CREATE TABLE orders (number text, event text, name text)",
+        "CREATE VIEW search AS SELECT event, name AS who FROM orders",
+    )
+    file = FILE.replace("verify: {", "verify: {table: search, ")
+    assert "table: search" in file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{__name__}.FILE", file)
+        [said] = shop.problems(erase="{set: {name: Unknown}}", holds="[who]")
+    assert said.startswith("adapter.sql.tables.orders.verify.holds: orders has no column 'who'")
+
+
+def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
+    """Not as Python would write it."""
+    array = "text[]" if shop.postgres else "json"
+    profile, tags = '{"vip": true, "since": null}', '["a", "b"]'
+    shop.made(
+        "CREATE TABLE orders"
+        f" (number text, event text, profile json, tags {array}, born date, ok boolean, cost numeric(6,2))",
+        "INSERT INTO orders VALUES ('O1', 'e-O1', '{}', {}, '1984-05-06', {}, 12)".format(
+            profile,
+            "ARRAY['a', 'b']" if shop.postgres else f"'{tags}'",
+            "true" if shop.postgres else "1",
+        ),
+    )
+    [told] = tell(
+        shop.adapter(more="disclose: [profile, tags, born, ok]"), "disclose", "O1"
+    ).records
+    assert dict(told.data) == {
+        "profile": {"vip": True, "since": None},
+        "tags": ["a", "b"],
+        "born": "1984-05-06",
+        "ok": True,
+    }
+
+
+def test_a_correction_is_converted_by_the_type_of_its_column(shop: Shop) -> None:
+    """What does not fit is told by the column's name, and nothing is changed."""
+    engine = shop.made(
+        "CREATE TABLE orders (number text, event text, born date, profile json, name text NOT NULL)",
+        rows=[row("O1", name="Sanne")],
+    )
+    more = "rectify: {born: born, profile: profile, name: name}"
+    adapter = shop.adapter(more=more)
+    right = {"born": "1984-05-06", "profile": {"vip": False}, "name": "Sanne V"}
+    assert tell(adapter, "rectify", "O1", corrections=right).status == "done"
+    assert [str(one) for one in held(engine, "born")] == ["1984-05-06"]
+    result = tell(adapter, "rectify", "O1", corrections={"name": None, "born": None})
+    assert (result.status, result.detail) == (
+        "failed",
+        "a corrected value does not fit its column, which is NOT NULL",
+    )
+    assert held(engine, "name") == ["Sanne V"]

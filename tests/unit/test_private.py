@@ -1,0 +1,77 @@
+"""What Termijn makes for itself is read by nobody else on the machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from services import settings
+from services.agent.alone import alone
+from services.ledger.database import Ledger, open_ledger
+from services.processes import ProcessTree
+from services.sample.stores import Store
+from services.vault.data_keys import open_vault
+
+
+@pytest.fixture(autouse=True)
+def generous() -> Iterator[None]:
+    """A machine on which files are everybody's unless somebody minds."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(directory: Path) -> dict[str, str]:
+    """The mode of every file in a directory."""
+    return {one.name: oct(one.stat().st_mode & 0o777) for one in directory.iterdir()}
+
+
+@pytest.mark.parametrize("opening", [open_ledger, open_vault])
+def test_a_database_of_sqlite_is_private_with_all_that_lies_beside_it(
+    tmp_path: Path, opening: Callable[[str], Ledger]
+) -> None:
+    """The ledger's, the vault's, and every inbox."""
+    with (
+        closing(opening(f"sqlite:///{tmp_path / 'x.sqlite'}")) as ledger,
+        ledger.sole_deleter(),
+        alone(ledger),
+        ledger.transaction() as connection,
+    ):
+        connection.execute(text("CREATE TABLE a (b text)"))
+        assert modes(tmp_path) == {
+            "x.sqlite": "0o600",
+            "x.sqlite-wal": "0o600",
+            "x.sqlite-shm": "0o600",
+            "x.sqlite.deleter": "0o600",
+            "x.sqlite.agent": "0o600",
+        }
+
+
+def test_a_database_that_was_there_keeps_the_mode_that_somebody_gave_it(tmp_path: Path) -> None:
+    """It may be a group's on purpose."""
+    file = tmp_path / "x.sqlite"
+    create_engine(f"sqlite:///{file}").connect().close()
+    file.touch(mode=0o640)
+    file.chmod(0o640)
+    with closing(open_ledger(f"sqlite:///{file}")) as ledger, ledger.transaction():
+        assert modes(tmp_path)["x.sqlite"] == "0o640"
+
+
+def test_the_store_of_a_sample_system_is_private(tmp_path: Path) -> None:
+    """It holds what a system would."""
+    Store(tmp_path / "crm.sqlite")
+    assert modes(tmp_path)["crm.sqlite"] == "0o600"
+
+
+def test_the_log_of_a_role_is_private(tmp_path: Path) -> None:
+    """Whatever a role says there."""
+    environment = settings.environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with ProcessTree(tmp_path, environment) as tree:
+        tree.start("status")
+    assert modes(tmp_path) == {"status.log": "0o600"}
