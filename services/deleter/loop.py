@@ -200,7 +200,7 @@ class Deleter:
         self.observer.blind(spots)
         return not spots
 
-    def _claim(self, stops: Stops, parked: Blindness) -> Claimed:
+    def _claim(self, stops: Stops, parked: Blindness = CLEAR) -> Claimed:
         room = self._room()
 
         def work(connection: Connection, now: datetime) -> tuple[Claimed, datetime]:
