@@ -27,6 +27,19 @@ __all__ = [
 
 CONTENT_TYPE = b"application/avro"
 _SPECVERSION = "1.0"
+_ATTRIBUTES = frozenset(
+    (
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "termijnbackfill",
+        "traceparent",
+        "tracestate",
+    )
+)
+"""What is read; other names are the publisher's own and get nowhere, errors included."""
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,6})\d*)?"
     r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
@@ -109,12 +122,13 @@ def from_headers(
     """
     attributes: dict[str, str] = {}
     for name, value in headers or ():
-        if name.startswith("ce_") and value is not None:
+        attribute = name.removeprefix("ce_")
+        if attribute in _ATTRIBUTES and name.startswith("ce_") and value is not None:
             try:
                 text = value if isinstance(value, str) else value.decode()
             except UnicodeDecodeError as cause:
                 raise MalformedEvent(key=name, why="is not UTF-8") from cause
-            attributes[name.removeprefix("ce_")] = text
+            attributes[attribute] = text
     if attributes.get("specversion") != _SPECVERSION:
         raise MalformedEvent(key="ce_specversion", why=f"is not {_SPECVERSION}")
     return _event(attributes, data)

@@ -13,6 +13,7 @@ import click
 from services import bootstrap, settings
 from services.bootstrap import now
 from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
+from services.cli.output import say
 from services.vault import references, remains
 from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.keyring import Key, Keyring, NotAKey, parse
@@ -70,8 +71,8 @@ def make(owner: str, encryption: bool) -> None:
         references.read_or_make(directory.path)
         remains.read_or_make(directory.path)
     for key in ring:
-        click.echo(f"{owner}: {key.key_id} ({key.use})")
-    click.echo(f"hand out {directory.public(owner).path}")
+        say(f"{owner}: {key.key_id} ({key.use})")
+    say(f"hand out {directory.public(owner).path}")
 
 
 @keys.command()
@@ -98,11 +99,11 @@ def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
     directory = _directory()
     begins = now() + after
     made = directory.rotate(owner, begins, begins + overlap)
-    click.echo(
+    say(
         f"{owner}: {made.key_id} signs from {as_text(made.not_before)}; the others hold until"
         f" {as_text((begins + overlap).replace(microsecond=0))} at most"
     )
-    click.echo(f"hand out {directory.public(owner).path}")
+    say(f"hand out {directory.public(owner).path}")
 
 
 @keys.command()
@@ -118,7 +119,7 @@ def trust(system: str, file: Path) -> None:
             raise click.UsageError(f"the policy has no system {system!r}")
     directory = _directory()
     for key in directory.trust(system, _handed_over(file)):
-        click.echo(f"{system}: {key.key_id} ({key.use})")
+        say(f"{system}: {key.key_id} ({key.use})")
 
 
 @keys.command(context_settings=TAKES_KEY_IDS)
@@ -136,7 +137,7 @@ def retire(key_id: str) -> None:
     if not rings:
         raise click.UsageError(f"there is no key {key_id!r}")
     for ring_name in rings:
-        click.echo(f"retired from {ring_name}")
+        say(f"retired from {ring_name}")
 
 
 def _directory() -> KeyDirectory:

@@ -28,6 +28,7 @@ from services.cli import (
     up,
     vault,
 )
+from services.cli.output import say
 from services.ledger.database import in_words
 
 
@@ -100,5 +101,5 @@ def main() -> None:
         sys.exit(1)
     except OSError as cause:
         why = str(cause)
-    click.echo(f"termijn: {why}", err=True)
+    say(f"termijn: {why}", err=True)
     sys.exit(1)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 
 from schemas.codec import load as load_schemas
@@ -17,6 +16,7 @@ from services import bootstrap, settings
 from services.bootstrap import Root
 from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
+from services.cli.output import console, say
 from services.deleter.sight import BusSight
 from services.publishing import Publisher
 from services.rehearsing import Rehearsal, Rehearsed
@@ -70,10 +70,10 @@ def publish(
             _rehearse(opened, events, called, as_json=as_json)
             return
         count = _send(opened, events, called, wait=wait or backfill)
-    click.echo(f"published {count} events")
+    say(f"published {count} events")
     if called:
         show_forecast(called, as_json=False)
-        click.echo(f"held back; let it go with: termijn release {called} --operator NAME")
+        say(f"held back; let it go with: termijn release {called} --operator NAME")
 
 
 def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool) -> None:
@@ -94,7 +94,7 @@ def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool
     columns = ("line", "event", "type", "subject", "outcome", "purposes")
     show(rows(), as_json=as_json, title="What would be recorded", columns=columns)
     for line in failed:
-        click.echo(line, err=True)
+        say(line, err=True)
     if failed:
         raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
 
@@ -153,8 +153,8 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
     total = written.total()
     bus.ensure(needed.all if wait else [needed.business[name] for name in sorted(written)])
     sent = 0
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
+    terminal = console(err=True)
+    with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
         task = progress.add_task("publishing", total=total)
         for taken in publisher.send(publisher.of_file(events, backfill)):
             sent += taken
