@@ -47,7 +47,9 @@ _RFC_3339 = re.compile(
 )
 # CloudEvents 1.0, type system: a string has no control characters and no lone surrogates.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_LEAP_SECOND = re.compile(r"[Tt]\d\d:\d\d:60")
 _DEEPEST = 64
+_SHOWN = 64  # characters of a key in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ def parse_structured(text: str) -> CloudEvent:
         MalformedEvent: it is not JSON, or lacks `id`, `source`, `type`, `time` or `data`.
     """
     try:
-        event = json.loads(text, parse_constant=_refused)
+        event = json.loads(text, parse_constant=_refused, object_pairs_hook=_once)
     except (ValueError, RecursionError) as cause:  # also an integer of thousands of digits
         raise MalformedEvent(key="json", why=f"is not JSON: {cause}") from cause
     if not isinstance(event, dict):
@@ -141,6 +143,10 @@ def instant(text: str) -> datetime:
         MalformedEvent: it is not one, or no such instant exists.
     """
     match = _RFC_3339.fullmatch(text)
+    if match is None and _LEAP_SECOND.search(text):
+        raise MalformedEvent(
+            key="time", why="is a leap second, which is not counted here; write 59"
+        )
     if match is None:
         raise MalformedEvent(key="time", why="is not an RFC 3339 instant with its offset")
     day, clock, fraction, offset = match.groups()
@@ -212,6 +218,16 @@ def _harmless(event: Mapping[str, Any], key: str) -> str | None:
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once: of two the last would count, and nobody would know."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedEvent(key="json", why=f"has the key {twice[:_SHOWN]!r} twice")
+    return found
 
 
 def _check_depth(value: Any, room: int) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
 from schemas.events import CloudEvent, parse_structured, to_headers
 from schemas.versions import Schemas
-from services.eventfile import read_lines
+from services.eventfile import Source, read_lines
 from services.fields.encrypting import FieldEncryption, NobodyHolds, check
 from services.fields.places import NotText
 from services.ledger.arriving import Arrivals
@@ -55,6 +54,8 @@ class Rehearsed:
     why: str = ""
     event: CloudEvent | None = None
     """Nothing where the line is no event."""
+    left_out: tuple[str, ...] = ()
+    """Fields that its schema does not know, by path: they would not go onto the bus."""
     subject: str | None = None
     holdings: tuple[Mapping[str, Any], ...] = ()
     """As the tagger passes them on, each with its `subject`."""
@@ -95,14 +96,14 @@ class Rehearsal:
             check(policy, schemas)
             self._encryption = FieldEncryption(policy=policy, keys=_ThrownAway(), now=lambda: now)
 
-    def of_file(self, path: Path, backfill: str | None = None) -> Iterator[Rehearsed]:
+    def of_file(self, source: Source, backfill: str | None = None) -> Iterator[Rehearsed]:
         """What would become of each line of a file, in its order; `backfill` names the import, if any.
 
         Raises:
             BadLine: the file cannot be read.
         """
         seen: _Seen = {}
-        for number, text in read_lines(path):
+        for number, text in read_lines(source):
             yield self._of(number, text, backfill, seen)
 
     def _of(self, line: int, text: str, backfill: str | None, seen: _Seen) -> Rehearsed:
@@ -147,6 +148,7 @@ class Rehearsal:
             line=line,
             outcome="recorded" if first == line else "duplicate",
             event=event,
+            left_out=self._codec.left_out(business_topic(event.type), event.data),
             subject=plan.subject,
             holdings=tuple(
                 {"subject": record["subject"], **holding}

@@ -14,6 +14,7 @@ from services import bootstrap, settings
 from services.bootstrap import now
 from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
 from services.cli.output import say
+from services.eventfile import open_bytes
 from services.vault import references, remains
 from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.keyring import Key, Keyring, NotAKey, parse
@@ -108,11 +109,14 @@ def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
 
 @keys.command()
 @click.argument("system")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
 def trust(system: str, file: Path) -> None:
     """Trust the public keys in FILE, a JWK or JWK Set, as those of SYSTEM.
 
-    They come beside those that are trusted; `termijn keys retire` takes one away.
+    FILE may be `-`, standard input. They come beside those that are trusted; `termijn keys retire`
+    takes one away.
     """
     with bootstrap.root(settings.load()) as opened:
         if system not in opened.policy().systems:
@@ -150,9 +154,10 @@ def _signs_without(ring: Keyring, key_id: str, at: datetime) -> bool:
 
 def _handed_over(file: Path) -> Keyring:
     try:
-        ring = parse(file.read_text("utf-8"))
+        with open_bytes(file) as handed_over:
+            ring = parse(handed_over.read().decode("utf-8"))
     except UnicodeDecodeError as cause:
-        raise UnusableKeys(file, f"cannot be read: {cause}") from cause
+        raise UnusableKeys(file, "is not UTF-8; write the file in UTF-8") from cause
     except NotAKey as cause:
         raise UnusableKeys(file, cause.why) from cause
     if any(key.is_private for key in ring):

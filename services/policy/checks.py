@@ -19,6 +19,7 @@ from services.policy.model import (
     Right,
     SubjectField,
 )
+from services.policy.names import check_names
 
 _TITLED = ("purposes", "bases", "categories", "subjects", "systems", "rules")
 """The sections whose titles people read in answers."""
@@ -28,6 +29,7 @@ Path_ = tuple[str | int, ...]
 
 def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say: that every name is defined, every period a period, every key there."""
+    yield from check_names(policy)
     yield from _check_controller(policy)
     for name, system in policy.systems.items():
         for key in ("lead_time", "acknowledge_within", "verify_after"):

@@ -19,8 +19,8 @@ from services.policy.standing import Act
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""
-LATEST = datetime(9900, 1, 1, tzinfo=UTC)
-"""No event is later: its windows could not be computed."""
+LATEST = datetime(9500, 1, 1, tzinfo=UTC)
+"""No event is later: its windows, a term and a lead time of 200 years each, would end past 9999."""
 
 LONGEST = 512
 """No identifier is longer, in characters: databases index it."""
