@@ -177,7 +177,7 @@ def _command(text: bytes, name: str, loaded: Loaded) -> Command:
         codec = opened.codec()
         try:
             return command_of(codec.decode(topic, codec.encode(topic, json.loads(text))))
-        except (ValueError, Unencodable, Undecodable) as cause:
+        except (ValueError, RecursionError, Unencodable, Undecodable) as cause:
             raise click.ClickException(f"{name}: {cause}") from cause
 
 
