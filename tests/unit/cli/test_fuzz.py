@@ -280,6 +280,7 @@ def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
 @example(raw=b"a: !!float x")
 @example(raw=b"a: 1:99:99999999999999999999999999999")
 @example(raw=b"<<: 3")
+@example(raw=b"\x80\n")
 @example(raw=b"? !!binary aa\n: 1")
 def test_no_bytes_end_in_a_traceback(desk: Call, raw: bytes) -> None:
     """Each file that a person hands over, whatever is in it."""
