@@ -22,7 +22,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas import limits
 from schemas.catalogue import Topic
-from schemas.coercion import fit_for
+from schemas.coercion import fit_for, left_out
 from schemas.compatibility import full_name, problems
 from schemas.errors import (
     InvalidSchema,
@@ -108,6 +108,15 @@ class Codec:
             why = f"does not fit ({type(cause).__name__})"
             raise Unencodable(schema=topic.schema, key="data", why=why) from cause
         return body.getvalue()
+
+    def left_out(self, topic: Topic, value: Mapping[str, Any]) -> tuple[str, ...]:
+        """The paths in a value that fits which no field of the schema takes: they go no further.
+
+        Raises:
+            Misfit: it does not fit.
+        """
+        schema = self._schemas.newest(topic.schema)
+        return tuple(left_out(value, schema.fit(value)))
 
     def decode(self, topic: Topic, payload: bytes | None) -> dict[str, Any]:
         """The value of a message, resolved to the newest version of its topic's schema.

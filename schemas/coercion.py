@@ -6,7 +6,7 @@ true boolean. Here nothing passes that the schema does not mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.compatibility import PRIMITIVES, full_name, named_types
@@ -24,6 +24,22 @@ def fit_for(schema: Any) -> Fit:
             then make a reader's stack overflow, or its memory.
     """
     return _Compiler(named_types(schema)).compile(schema, "")
+
+
+def left_out(given: Any, fitted: Any) -> Iterator[str]:
+    """The paths of what was given and has no field in the schema that it was fitted to."""
+    match given, fitted:
+        case Mapping(), Mapping():
+            for name, value in given.items():
+                if name not in fitted:
+                    yield str(name)
+                    continue
+                for path in left_out(value, fitted[name]):
+                    yield f"{name}{path}" if path.startswith("[") else f"{name}.{path}"
+        case list() | tuple(), list():
+            found = (left_out(one, other) for one, other in zip(given, fitted, strict=False))
+            for path in dict.fromkeys(path for paths in found for path in paths):
+                yield f"[]{path}" if path.startswith("[") else f"[].{path}"
 
 
 class _Compiler:

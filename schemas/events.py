@@ -31,6 +31,19 @@ CONTENT_TYPE = b"application/avro"
 RESERVED = "live-history/"
 """How the names begin under which Termijn itself holds events back; no import may be called so."""
 _SPECVERSION = "1.0"
+_ATTRIBUTES = frozenset(
+    (
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "termijnbackfill",
+        "traceparent",
+        "tracestate",
+    )
+)
+"""What is read; other names are the publisher's own and get nowhere, errors included."""
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,6})\d*)?"
     r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
@@ -38,7 +51,9 @@ _RFC_3339 = re.compile(
 )
 # CloudEvents 1.0, type system: a string has no control characters and no lone surrogates.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_LEAP_SECOND = re.compile(r"[Tt]\d\d:\d\d:60")
 _DEEPEST = 64
+_SHOWN = 64  # characters of a key in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +84,7 @@ def parse_structured(text: str) -> CloudEvent:
         MalformedEvent: it is not JSON, or lacks `id`, `source`, `type`, `time` or `data`.
     """
     try:
-        event = json.loads(text, parse_constant=_refused)
+        event = json.loads(text, parse_constant=_refused, object_pairs_hook=_once)
     except (ValueError, RecursionError) as cause:  # also an integer of thousands of digits
         raise MalformedEvent(key="json", why=f"is not JSON: {cause}") from cause
     if not isinstance(event, dict):
@@ -113,12 +128,13 @@ def from_headers(
     """
     attributes: dict[str, str] = {}
     for name, value in headers or ():
-        if name.startswith("ce_") and value is not None:
+        attribute = name.removeprefix("ce_")
+        if attribute in _ATTRIBUTES and name.startswith("ce_") and value is not None:
             try:
                 text = value if isinstance(value, str) else value.decode()
             except UnicodeDecodeError as cause:
                 raise MalformedEvent(key=name, why="is not UTF-8") from cause
-            attributes[name.removeprefix("ce_")] = text
+            attributes[attribute] = text
     if attributes.get("specversion") != _SPECVERSION:
         raise MalformedEvent(key="ce_specversion", why=f"is not {_SPECVERSION}")
     return _event(attributes, data)
@@ -131,6 +147,10 @@ def instant(text: str) -> datetime:
         MalformedEvent: it is not one, or no such instant exists.
     """
     match = _RFC_3339.fullmatch(text)
+    if match is None and _LEAP_SECOND.search(text):
+        raise MalformedEvent(
+            key="time", why="is a leap second, which is not counted here; write 59"
+        )
     if match is None:
         raise MalformedEvent(key="time", why="is not an RFC 3339 instant with its offset")
     day, clock, fraction, offset = match.groups()
@@ -211,6 +231,16 @@ def _harmless(event: Mapping[str, Any], key: str) -> str | None:
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once: of two the last would count, and nobody would know."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedEvent(key="json", why=f"has the key {twice[:_SHOWN]!r} twice")
+    return found
 
 
 def _check_depth(value: Any, room: int) -> None:

@@ -1,15 +1,26 @@
-"""A file of CloudEvents in structured mode, one JSON object a line."""
+"""A file of CloudEvents in structured mode, one JSON object a line; `-` is standard input."""
 
 from __future__ import annotations
 
+import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import fstat
 from pathlib import Path
+from typing import IO
 
 from schemas.errors import TermijnError
 from schemas.events import CloudEvent, MalformedEvent, content_hash, parse_structured
 from services.policy.model import Policy
 from services.policy.sources import check_source
 from services.policy.tagging import Tagged, Untaggable, tag
+
+_BOM = b"\xef\xbb\xbf"
+"""What some programs of Windows put before UTF-8."""
 
 
 class BadLine(TermijnError):
@@ -25,35 +36,67 @@ class BadLine(TermijnError):
         self.key = key
 
 
-def read_events(path: Path) -> Iterator[tuple[int, CloudEvent]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What came through a pipe, which gives it once only; here it can be read again."""
+
+    name: str
+    file: IO[bytes]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = Path | Kept
+"""Where events come from; as text it is the name that errors call it by."""
+
+
+@contextmanager
+def again(path: Path) -> Iterator[Source]:
+    """Something that can be read more than once: a file itself, or what a pipe gives until its end.
+
+    That lies in a temporary file without a name, which nobody else can open and which is gone with us.
+
+    Raises:
+        BadLine: it cannot be read.
+    """
+    with open_bytes(path) as file:
+        if str(path) != "-" and stat.S_ISREG(fstat(file.fileno()).st_mode):
+            yield path
+            return
+        with tempfile.TemporaryFile() as whole:
+            with _readable(path):
+                shutil.copyfileobj(file, whole)
+            yield Kept(name=str(path), file=whole)
+
+
+def read_events(source: Source) -> Iterator[tuple[int, CloudEvent]]:
     """The events of a file with their line numbers, counted from 1; empty lines are passed over.
 
     Raises:
         BadLine: a line is not a CloudEvent, or the file cannot be read.
     """
-    for number, line in read_lines(path):
+    for number, line in read_lines(source):
         try:
             yield number, parse_structured(line)
         except MalformedEvent as cause:
-            raise BadLine(str(path), number, cause.key, cause.why) from cause
+            raise BadLine(str(source), number, cause.key, cause.why) from cause
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(source: Source) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers, counted from 1; empty lines are passed over.
 
     Raises:
-        BadLine: the file cannot be read.
+        BadLine: the file cannot be read, or a line of it is not UTF-8.
     """
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, line
-    except (OSError, UnicodeDecodeError) as cause:
-        raise BadLine(str(path), 0, "file", f"cannot be read: {cause}") from cause
+    with open_bytes(source) as lines, _readable(source):
+        for number, line in enumerate(lines, start=1):
+            text = line.removeprefix(_BOM) if number == 1 else line
+            if text.strip():
+                yield number, _text(text, source, number)
 
 
-def read_tagged(path: Path, policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
+def read_tagged(source: Source, policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
     """The events of a file, each once, tagged by the policy; one that stands there twice counts once.
 
     Raises:
@@ -61,17 +104,54 @@ def read_tagged(path: Path, policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
             gave to other content.
     """
     found: dict[tuple[str, str, str], tuple[CloudEvent, Tagged]] = {}
-    for number, event in read_events(path):
+    for number, event in read_events(source):
         identity = (event.type, event.source, event.id)
         known = found.get(identity)
         if known is not None:
             if content_hash(known[0]) != content_hash(event):
                 why = "was given to another event of this type and source"
-                raise BadLine(str(path), number, "id", why)
+                raise BadLine(str(source), number, "id", why)
             continue
         try:
             check_source(event, policy)
             found[identity] = (event, tag(event, policy))
         except Untaggable as cause:
-            raise BadLine(str(path), number, cause.key, cause.why) from cause
+            raise BadLine(str(source), number, cause.key, cause.why) from cause
     return list(found.values())
+
+
+@contextmanager
+def open_bytes(source: Source) -> Iterator[IO[bytes]]:
+    """The bytes of a file; `-` is standard input.
+
+    Raises:
+        BadLine: it cannot be opened.
+    """
+    if isinstance(source, Kept):
+        source.file.seek(0)
+        yield source.file
+    elif str(source) == "-":
+        yield sys.stdin.buffer
+    else:
+        with _readable(source):
+            file = source.open("rb")
+        with file:
+            yield file
+
+
+@contextmanager
+def _readable(source: Source) -> Iterator[None]:
+    """Say of a file that it cannot be read; what the caller does between two lines is not its fault."""
+    try:
+        yield
+    except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
+        why = getattr(cause, "strerror", None) or str(cause)
+        raise BadLine(str(source), 0, "file", f"cannot be read: {why}") from cause
+
+
+def _text(line: bytes, source: Source, number: int) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        why = f"is not UTF-8 at byte {cause.start + 1} of the line; write the file in UTF-8"
+        raise BadLine(str(source), number, "text", why) from cause

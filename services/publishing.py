@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 from schemas import limits
@@ -15,7 +14,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Unencodable, UnknownSchema
 from schemas.events import CloudEvent, to_headers
 from services.bus import OutMessage, Placed
-from services.eventfile import BadLine, read_events
+from services.eventfile import BadLine, Source, read_events
 from services.fields.encrypting import FieldEncryption, NobodyHolds
 from services.fields.places import NotText
 from services.policy.model import Policy
@@ -88,7 +87,7 @@ class Publisher:
                 held = size
         yield self.sender.send(batch)
 
-    def of_file(self, path: Path, backfill: str | None) -> Iterator[OutMessage]:
+    def of_file(self, source: Source, backfill: str | None) -> Iterator[OutMessage]:
         """The messages of a file's events, in its order.
 
         Raises:
@@ -97,26 +96,26 @@ class Publisher:
         """
         if backfill is not None and (why := limits.identifier(backfill)):
             raise MalformedEvent(key="backfill", why=why)
-        lines = read_events(path)
+        lines = read_events(source)
         while part := list(islice(lines, _AT_ONCE)):
             for number, event in part:
-                with _at(path, number):
+                with _at(source, number):
                     if self.encryption is not None:
                         self.encryption.plan(event)
             events = [replace(event, backfill=backfill) for _, event in part]
             if self.encryption is not None:
                 events = self.encryption.encrypted(events)
             for (number, _), event in zip(part, events, strict=True):
-                with _at(path, number):
+                with _at(source, number):
                     message = self._message(event)
                 yield message
 
 
 @contextmanager
-def _at(path: Path, number: int) -> Iterator[None]:
+def _at(source: Source, number: int) -> Iterator[None]:
     try:
         yield
     except (Untaggable, Unencodable, NotText, NobodyHolds) as cause:
-        raise BadLine(str(path), number, cause.key, cause.why) from cause
+        raise BadLine(str(source), number, cause.key, cause.why) from cause
     except UnknownSchema as cause:
-        raise BadLine(str(path), number, "type", str(cause)) from cause
+        raise BadLine(str(source), number, "type", str(cause)) from cause

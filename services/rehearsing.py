@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
 from schemas.events import CloudEvent, parse_structured, to_headers
 from schemas.versions import Schemas
-from services.eventfile import read_lines
+from services.eventfile import Source, read_lines
 from services.fields.encrypting import FieldEncryption, NobodyHolds, check
 from services.fields.places import NotText
 from services.history import BOUND
@@ -57,6 +56,8 @@ class Rehearsed:
     why: str = ""
     event: CloudEvent | None = None
     """Nothing where the line is no event."""
+    left_out: tuple[str, ...] = ()
+    """Fields that its schema does not know, by path: they would not go onto the bus."""
     subject: str | None = None
     held_back: str | None = None
     """The import, or the group of live history, that would hold it back until it is released."""
@@ -103,26 +104,26 @@ class Rehearsal:
             check(policy, schemas)
             self._encryption = FieldEncryption(policy=policy, keys=_ThrownAway(), now=lambda: now)
 
-    def of_file(self, path: Path, backfill: str | None = None) -> Iterator[Rehearsed]:
+    def of_file(self, source: Source, backfill: str | None = None) -> Iterator[Rehearsed]:
         """What would become of each line of a file, in its order; `backfill` names the import, if any.
 
         Raises:
             BadLine: the file cannot be read.
         """
-        firsts = self._firsts(path, backfill)
-        for number, text in read_lines(path):
+        firsts = self._firsts(source, backfill)
+        for number, text in read_lines(source):
             yield self._of(number, text, backfill, firsts)
 
-    def _firsts(self, path: Path, backfill: str | None) -> _Firsts:
+    def _firsts(self, source: Source, backfill: str | None) -> _Firsts:
         """As the recorder has it: the first by event time, and then by its place."""
         lines: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
-        for number, text in read_lines(path):
+        for number, text in read_lines(source):
             with suppress(MalformedEvent):
                 event = parse_structured(text)
                 lines[event.type, event.source, event.id].append(number)
         repeated = {number for those in lines.values() if len(those) > 1 for number in those}
         found: dict[UUID, tuple[datetime, int, bytes]] = {}
-        for number, text in read_lines(path) if repeated else ():
+        for number, text in read_lines(source) if repeated else ():
             if number not in repeated:
                 continue
             with suppress(_Refused, *REFUSALS):
@@ -179,6 +180,7 @@ class Rehearsal:
             line=line,
             outcome="recorded" if first == line else "duplicate",
             event=event,
+            left_out=self._codec.left_out(business_topic(event.type), event.data),
             subject=plan.subject,
             held_back=event.backfill or plan.history,
             holdings=tuple(

@@ -32,6 +32,11 @@ OF_SECURITY = (
 _DATA = Path(".termijn")
 _LIFETIME = 100 * 365.25 * 86_400
 """Seconds in a hundred years."""
+_SHOWN = 64  # characters of a value in an error
+_MOST_AT_ONCE = 1_000_000  # messages that the Kafka client takes at once
+_MOST_AN_HOUR = 1_000_000_000
+_LONGEST_SECONDS = 315_576_000.0  # ten years; what waits for longer is a typing error
+_LONGEST_WAIT = 3_600.0  # the Kafka client counts milliseconds in 32 bits
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
@@ -51,25 +56,28 @@ def _paths(text: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in text.split(":") if part)
 
 
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("is below 0")
+def _whole(text: str, least: int, most: int) -> int:
+    try:
+        value = int(text)
+    except ValueError as cause:
+        raise ValueError("is no whole number") from cause
+    if value < least:
+        raise ValueError(f"is below {least}")
+    if value > most:
+        raise ValueError(f"is above {most:,}")
     return value
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0, _MOST_AN_HOUR)
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError("is below 1")
-    return value
+    return _whole(text, 1, _MOST_AT_ONCE)
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**16:
-        raise ValueError("is no port")
-    return value
+    return _whole(text, 0, 2**16 - 1)
 
 
 def _some_seconds(text: str) -> float:
@@ -80,9 +88,21 @@ def _some_seconds(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError as cause:
+        raise ValueError("is no number of seconds") from cause
     if not 0 <= value < float("inf"):
         raise ValueError("is no length of time")
+    if value > _LONGEST_SECONDS:
+        raise ValueError("is longer than ten years")
+    return value
+
+
+def _wait(text: str) -> float:
+    value = _seconds(text)
+    if value > _LONGEST_WAIT:
+        raise ValueError("is longer than an hour")
     return value
 
 
@@ -216,7 +236,7 @@ class Kafka:
     )
     batch: int = _setting("TERMIJN_BATCH", 2_000, "Most messages a batch.", _positive)
     batch_seconds: float = _setting(
-        "TERMIJN_BATCH_SECONDS", 0.2, "Longest wait for a batch, in seconds.", _seconds
+        "TERMIJN_BATCH_SECONDS", 0.2, "Longest wait for a batch, in seconds.", _wait
     )
 
 
@@ -574,9 +594,17 @@ def _gather(
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-        raise BadSetting(str(path), "file", f"cannot be read: {cause}") from cause
+        raw = path.read_bytes()
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as cause:
+        line = raw.count(b"\n", 0, cause.start) + 1
+        why = f"line {line} is not UTF-8; write the file in UTF-8"
+        raise BadSetting(str(path), "file", why) from cause
+    except RecursionError as cause:
+        raise BadSetting(str(path), "file", "is nested too deeply") from cause
+    except (OSError, ValueError) as cause:  # ValueError: not TOML, or a name with a NUL
+        why = getattr(cause, "strerror", None) or str(cause)
+        raise BadSetting(str(path), "file", f"cannot be read: {why}") from cause
 
 
 def _parsed(one: Field[Any], raw: Any, where: str, key: str) -> Any:
@@ -585,7 +613,8 @@ def _parsed(one: Field[Any], raw: Any, where: str, key: str) -> Any:
         return one.metadata["parse"](text)
     except ValueError as cause:
         hidden = one.metadata["secret"] or one.metadata["parse"] is _address
-        what = "what is set" if hidden else repr(text)
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        what = "what is set" if hidden else repr(shown)
         raise BadSetting(where, key, f"{what} cannot be used: {cause}") from cause
 
 

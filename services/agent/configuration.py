@@ -20,7 +20,8 @@ from services.addresses import HIDDEN, why_no_database, why_no_web_address, why_
 from services.agent.adapters.sql.declared import Change, Declared, Strict, problems
 from services.bus_security import Mechanism, Names, Protocol, Security
 from services.bus_security import problems as problems_of_reaching
-from services.policy.document import Lines, NotYaml, Path_, Problem, place, read
+from services.policy.document import Lines, NotYaml, Path_, Problem, decoded, place, read
+from services.policy.wording import problems_of
 
 _BUS_NAMES = Names(
     bootstrap_servers="bus.bootstrap_servers",
@@ -296,17 +297,16 @@ def load(path: Path, environment: Mapping[str, str]) -> Loaded:
         InvalidConfiguration: naming every problem that was found.
     """
     try:
-        document, lines = read(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as cause:
-        problem = Problem(file=str(path), line=0, key="", why=f"cannot be read: {cause}")
-        raise InvalidConfiguration((problem,)) from cause
+        document, lines = read(decoded(path.read_bytes(), str(path)), str(path))
     except NotYaml as cause:
         raise InvalidConfiguration((cause.problem,)) from cause
+    except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
+        why = f"cannot be read: {getattr(cause, 'strerror', None) or cause}"
+        raise InvalidConfiguration((Problem(file=str(path), line=0, key="", why=why),)) from cause
     try:
         configuration = _ADAPTER.validate_python(document)
     except ValidationError as cause:
-        wrong = (lines.problem(_place(e["loc"]), e["msg"]) for e in cause.errors())
-        raise InvalidConfiguration(tuple(wrong)) from cause
+        raise InvalidConfiguration(tuple(problems_of(cause, lines, _place))) from cause
     loaded = Loaded(
         configuration=configuration,
         base=path.resolve().parent,

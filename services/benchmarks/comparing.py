@@ -44,12 +44,16 @@ def read(path: Path) -> dict[str, Mapping[str, Any]]:
         UnreadableFigures: a line is not one figure.
     """
     found = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except ValueError as cause:
+        raise UnreadableFigures(str(path), 0, "is not UTF-8") from cause
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
             found[str(row["name"])] = row
-            float(row["value"])
-        except (ValueError, KeyError, TypeError) as cause:
+            _measure(row)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as cause:
             raise UnreadableFigures(str(path), number, f"is no figure: {cause}") from cause
     return found
 

@@ -21,6 +21,7 @@ from services.agent.adapters.wire import wire
 from services.agent.commands import Command, command_of
 from services.agent.configuration import Loaded
 from services.cli.forms import as_text, instant, show
+from services.cli.output import say, say_json
 from services.cli.roles import until_stopped
 from services.ledger import positions
 from services.ledger.operators import note
@@ -81,7 +82,7 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
     sql = loaded.configuration.adapter.sql
     if sql is None:
         task = Task(command=told, run=1, noted=None, note=lambda _: None, now=bootstrap.now())
-        click.echo(wire(task).decode())
+        say(wire(task).decode())
         return
     with bootstrap_agent.agent(loaded) as opened:
         adapter = sql_adapter(loaded, sql, opened.stack)
@@ -134,7 +135,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
                 now=bootstrap.now(),
                 sealed=False,
             )
-    click.echo(f"goes on at offset {offset}")
+    say(f"goes on at offset {offset}")
 
 
 @agent.command()
@@ -162,7 +163,7 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
                 now=now,
                 sealed=False,
             )
-    click.echo(f"{reopened} commands are carried out anew when they are repeated")
+    say(f"{reopened} commands are carried out anew when they are repeated")
 
 
 def _load(config: Path) -> Loaded:
@@ -176,7 +177,7 @@ def _command(text: bytes, name: str, loaded: Loaded) -> Command:
         codec = opened.codec()
         try:
             return command_of(codec.decode(topic, codec.encode(topic, json.loads(text))))
-        except (ValueError, Unencodable, Undecodable) as cause:
+        except (ValueError, RecursionError, Unencodable, Undecodable) as cause:
             raise click.ClickException(f"{name}: {cause}") from cause
 
 
@@ -187,7 +188,7 @@ def _print(step: Executable, adapter: SqlAdapter, *, as_json: bool) -> None:
     values = dict(compiled.params)
     if as_json:
         line = {"statement": str(compiled), "parameters": values}
-        click.echo(json.dumps(line, ensure_ascii=False, default=str))
+        say_json(line)
         return
-    click.echo(f"{compiled};")
-    click.echo(f"-- {json.dumps(values, ensure_ascii=False, default=str)}")
+    say(f"{compiled};")
+    say(f"-- {json.dumps(values, ensure_ascii=False, default=str)}")

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from services import bootstrap, settings
 from services.cli.forms import as_text
+from services.eventfile import open_bytes
 from services.evidence.exporting import lines, newest_head
 from services.evidence.rechecking import check_ledger
 from services.evidence.sealing import rekey as go_on
@@ -18,7 +19,7 @@ from services.ledger.database import database_now
 from services.ledger.operators import note
 from services.vault.keyfiles import KeyDirectory
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 _OPERATOR = click.option(
     "--operator",
     default=lambda: settings.load().operating.operator,
@@ -69,12 +70,15 @@ def export(file: Path) -> None:
 def verify(file: Path | None, keys: Path | None, elsewhere: Path | None) -> None:
     """Verify the log in FILE, which an export has written; without FILE the ledger's own.
 
-    The first line that does not hold is named, and the exit code is 1.
+    `-` is standard input. The first line that does not hold is named, and the exit code is 1.
     """
     trusted = KeyDirectory(path=keys).public()() if keys else None
-    head = kept(elsewhere.read_text("utf-8", "replace")) if elsewhere else None
+    head = None
+    if elsewhere is not None:
+        with open_bytes(elsewhere) as from_:
+            head = kept(from_.read().decode("utf-8", "replace"))
     if file is not None:
-        with file.open("rb") as from_:
+        with open_bytes(file) as from_:
             found = check(from_, trusted, head)
     else:
         with bootstrap.root(settings.load()) as opened:

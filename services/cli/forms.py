@@ -1,22 +1,19 @@
-"""How the command line takes and shows things: instants, tables, one JSON object a line."""
+"""How the command line takes things: instants, lengths of time."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from schemas import events
 from schemas.errors import MalformedEvent
 from schemas.events import rfc3339
+from services.cli.output import show
 from services.policy.calendar import period
 
-_PLAIN_WIDTH = 160
+__all__ = ["TAKES_KEY_IDS", "as_text", "instant", "length", "show"]
+
 TAKES_KEY_IDS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 """The settings of a command that takes ids of keys: one in 64 begins with a hyphen and is no option."""
 
@@ -44,33 +41,3 @@ def length(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 def as_text(at: datetime | None) -> str | None:
     """An instant as the contract writes it, or nothing."""
     return None if at is None else rfc3339(at)
-
-
-def show(
-    rows: Iterable[Mapping[str, Any]], *, as_json: bool, title: str, columns: Sequence[str]
-) -> None:
-    """Print rows: one JSON object a line, or a table of the named columns."""
-    if as_json:
-        for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
-        return
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
-    console = Console()
-    Console(width=None if console.is_terminal else _PLAIN_WIDTH).print(table)
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case list() | tuple():
-            return ", ".join(map(str, value))
-        case dict():
-            return "\n".join(f"{key} {_cell(one)}" for key, one in value.items())
-    return str(value)

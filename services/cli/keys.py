@@ -13,6 +13,8 @@ import click
 from services import bootstrap, settings
 from services.bootstrap import now
 from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
+from services.cli.output import say
+from services.eventfile import open_bytes
 from services.vault import references, remains
 from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
 from services.vault.keyring import Key, Keyring, NotAKey, parse
@@ -70,8 +72,8 @@ def make(owner: str, encryption: bool) -> None:
         references.read_or_make(directory.path)
         remains.read_or_make(directory.path)
     for key in ring:
-        click.echo(f"{owner}: {key.key_id} ({key.use})")
-    click.echo(f"hand out {directory.public(owner).path}")
+        say(f"{owner}: {key.key_id} ({key.use})")
+    say(f"hand out {directory.public(owner).path}")
 
 
 @keys.command()
@@ -98,27 +100,30 @@ def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
     directory = _directory()
     begins = now() + after
     made = directory.rotate(owner, begins, begins + overlap)
-    click.echo(
+    say(
         f"{owner}: {made.key_id} signs from {as_text(made.not_before)}; the others hold until"
         f" {as_text((begins + overlap).replace(microsecond=0))} at most"
     )
-    click.echo(f"hand out {directory.public(owner).path}")
+    say(f"hand out {directory.public(owner).path}")
 
 
 @keys.command()
 @click.argument("system")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
 def trust(system: str, file: Path) -> None:
     """Trust the public keys in FILE, a JWK or JWK Set, as those of SYSTEM.
 
-    They come beside those that are trusted; `termijn keys retire` takes one away.
+    FILE may be `-`, standard input. They come beside those that are trusted; `termijn keys retire`
+    takes one away.
     """
     with bootstrap.root(settings.load()) as opened:
         if system not in opened.policy().systems:
             raise click.UsageError(f"the policy has no system {system!r}")
     directory = _directory()
     for key in directory.trust(system, _handed_over(file)):
-        click.echo(f"{system}: {key.key_id} ({key.use})")
+        say(f"{system}: {key.key_id} ({key.use})")
 
 
 @keys.command(context_settings=TAKES_KEY_IDS)
@@ -136,7 +141,7 @@ def retire(key_id: str) -> None:
     if not rings:
         raise click.UsageError(f"there is no key {key_id!r}")
     for ring_name in rings:
-        click.echo(f"retired from {ring_name}")
+        say(f"retired from {ring_name}")
 
 
 def _directory() -> KeyDirectory:
@@ -149,9 +154,10 @@ def _signs_without(ring: Keyring, key_id: str, at: datetime) -> bool:
 
 def _handed_over(file: Path) -> Keyring:
     try:
-        ring = parse(file.read_text("utf-8"))
+        with open_bytes(file) as handed_over:
+            ring = parse(handed_over.read().decode("utf-8"))
     except UnicodeDecodeError as cause:
-        raise UnusableKeys(file, f"cannot be read: {cause}") from cause
+        raise UnusableKeys(file, "is not UTF-8; write the file in UTF-8") from cause
     except NotAKey as cause:
         raise UnusableKeys(file, cause.why) from cause
     if any(key.is_private for key in ring):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 
 from schemas.codec import load as load_schemas
@@ -18,7 +17,9 @@ from services.bootstrap import Root
 from services.bus_topics import Partition
 from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
+from services.cli.output import console, say
 from services.deleter.sight import BusSight
+from services.eventfile import Source, again
 from services.history import is_group
 from services.ledger.blindness import parked_on
 from services.ledger.database import Ledger
@@ -31,6 +32,10 @@ _PATIENCE = timedelta(minutes=10)
 
 class _NotRecorded(click.ClickException):
     """What was published is on the bus, and the ledger has not recorded it in time, or not all of it."""
+
+
+class _Changed(click.ClickException):
+    """What was sent is not what was checked."""
 
 
 class _WouldNotBe(click.ClickException):
@@ -55,18 +60,33 @@ class _WouldNotBe(click.ClickException):
     is_flag=True,
     help="Say what would become of each event, and send nothing: no broker is needed.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="With --dry-run: fail also on a field that the schema does not know.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object a line.")
 def publish(
-    events: Path, wait: bool, backfill: bool, name: str | None, dry_run: bool, as_json: bool
+    events: Path,
+    wait: bool,
+    backfill: bool,
+    name: str | None,
+    dry_run: bool,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Publish the events of a file: CloudEvents 1.0 in structured mode, one JSON object a line.
 
-    Events older than TERMIJN_HISTORY_SECONDS are held back until somebody releases them, also without
-    --backfill. The whole file is checked first; nothing is sent if a line of it cannot be. Fields that
-    the policy names go out encrypted, each under the keys of its record.
+    `-` is standard input. What comes through a pipe is read to its end before anything is sent. Events
+    older than TERMIJN_HISTORY_SECONDS are held back until somebody releases them, also without
+    --backfill.
+
+    The whole file is checked first; nothing is sent if a line of it cannot be. Fields that the policy
+    names go out encrypted, each under the keys of its record.
 
     With --dry-run the code of the tagger judges each line, and it fails if one would not be recorded:
-    a check of the contract for a publisher's own tests.
+    a check of the contract for a publisher's own tests. A field that the schema does not know is left
+    out on the bus: it says so.
     """
     if name and not backfill:
         raise click.UsageError("--name goes with --backfill")
@@ -74,42 +94,54 @@ def publish(
         raise click.UsageError("--name: what begins so is for what Termijn itself holds back")
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
+    if strict and not dry_run:
+        raise click.UsageError("--strict goes with --dry-run")
     if wait and dry_run:
         raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
     called = (name or f"backfill-{bootstrap.now():%Y%m%dT%H%M%SZ}") if backfill else None
     with bootstrap.root(settings.load()) as opened:
         if dry_run:
-            _rehearse(opened, events, called, as_json=as_json)
+            _rehearse(opened, events, called, strict=strict, as_json=as_json)
             return
         count = _send(opened, events, called, wait=wait or backfill)
-    click.echo(f"published {count} events")
+    say(f"published {count} events")
     if called:
         show_forecast(called, as_json=False)
-        click.echo(f"held back; let it go with: termijn release {called} --operator NAME")
+        say(f"held back; let it go with: termijn release {called} --operator NAME")
 
 
-def _rehearse(opened: Root, events: Path, backfill: str | None, *, as_json: bool) -> None:
+def _rehearse(
+    opened: Root, events: Path, backfill: str | None, *, strict: bool, as_json: bool
+) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
     bound = opened.settings.tagging.bound
     rehearsal = Rehearsal(opened.policy(), schemas, bootstrap.now(), bound)
     failed: list[str] = []
-    count = 0
+    odd: list[str] = []
+    count = loose = 0
 
-    def rows() -> Iterator[dict[str, Any]]:
-        nonlocal count
-        for one in rehearsal.of_file(events, backfill):
+    def rows(source: Source) -> Iterator[dict[str, Any]]:
+        nonlocal count, loose
+        for one in rehearsal.of_file(source, backfill):
             count += 1
+            loose += bool(one.left_out)
+            if one.event is not None:
+                of = f"is no field of {one.event.type}, and is left out"
+                odd.extend(f"{events}:{one.line}: {path}: {of}" for path in one.left_out)
             if one.fails:
                 failed.append(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})")
             if as_json or not one.fails:
                 yield _as_json(one) if as_json else _shown(one)
 
     columns = ("line", "event", "type", "subject", "outcome", "held_back", "purposes")
-    show(rows(), as_json=as_json, title="What would be recorded", columns=columns)
-    for line in failed:
-        click.echo(line, err=True)
+    with again(events) as source:
+        show(rows(source), as_json=as_json, title="What would be recorded", columns=columns)
+    for line in (*odd, *failed):
+        say(line, err=True)
     if failed:
         raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
+    if strict and loose:
+        raise _WouldNotBe(f"{loose} of {count} events have fields that are left out")
 
 
 def _as_json(one: Rehearsed) -> dict[str, Any]:
@@ -125,6 +157,7 @@ def _as_json(one: Rehearsed) -> dict[str, Any]:
         "reason": one.reason or None,
         "key": one.key or None,
         "why": one.why or None,
+        "left_out": list(one.left_out),
         "holdings": [
             {
                 **holding,
@@ -165,19 +198,22 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
         encryption=opened.encryption(policy),
         hold_back=hold_back if bus.is_embedded else None,
     )
-    written = Counter(message.topic for message in publisher.of_file(events, backfill))
-    total = written.total()
-    bus.ensure(needed.all if wait else [needed.business[name] for name in sorted(written)])
-    sent = 0
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("publishing", total=total)
-        for taken in publisher.send(publisher.of_file(events, backfill)):
-            for one in taken:
-                place = (one.topic, one.partition)
-                ends[place] = max(ends.get(place, 0), one.offset + 1)
-            sent += len(taken)
-            progress.update(task, advance=len(taken))
+    with again(events) as source:
+        written = Counter(message.topic for message in publisher.of_file(source, backfill))
+        total = written.total()
+        bus.ensure(needed.all if wait else [needed.business[name] for name in sorted(written)])
+        sent = 0
+        terminal = console(err=True)
+        with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
+            task = progress.add_task("publishing", total=total)
+            for taken in publisher.send(publisher.of_file(source, backfill)):
+                for one in taken:
+                    place = (one.topic, one.partition)
+                    ends[place] = max(ends.get(place, 0), one.offset + 1)
+                sent += len(taken)
+                progress.update(task, advance=len(taken))
+    if sent != total:
+        raise _Changed(f"{events}: changed while it was read: {total} events checked, {sent} sent")
     if wait:
         hold_back()
         _check_parked(opened.ledger(), sender, sent)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, or_, select
 from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.cli.forms import as_text, show
+from services.cli.output import say
 from services.ledger import tables
 from services.ledger.database import database_now
 from services.ledger.facts import acts_of
@@ -91,7 +92,7 @@ def letter(subject: str, request: str, language: Language) -> None:
             if case.verified_at is None and case.state != "refused":
                 raise NotReady(request, "nobody is verified for it: there is no answer to print")
             found = report(connection, case, policy, database_now(connection))
-    click.echo(letters.letter(found, language))
+    say(letters.letter(found, language))
 
 
 @requests.command()
@@ -110,7 +111,7 @@ def notice(kind: Notice, subject: str, reference: str, language: Language) -> No
             received_at = received(connection, subject, reference, policy)
             asked = [one for one in cases_of(connection, subject, policy) if one.is_open]
     limits = {one.request: one.answer_by for one in asked}
-    click.echo(
+    say(
         letters.notice(
             policy,
             kind,
@@ -149,7 +150,7 @@ def deliver(
             lambda report: write_new(directory, package(report, language, schemas)),
             incomplete=incomplete,
         )
-    click.echo(f"{directory}: {len(found.disclosed)} records of {len(found.parts)} systems' parts")
+    say(f"{directory}: {len(found.disclosed)} records of {len(found.parts)} systems' parts")
 
 
 @click.group()

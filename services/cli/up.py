@@ -10,14 +10,13 @@ from threading import Event
 from time import monotonic
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy import Connection
 
 from services import bootstrap, settings
 from services.bootstrap import Root
+from services.cli.output import cell, console, table, visible
 from services.embedded import EmbeddedBroker
 from services.ledger import backfills, schema
 from services.ledger.database import Ledger, database_now
@@ -87,12 +86,12 @@ def up(sample: bool) -> None:
 def _show(
     opened: Root, ledger: Ledger, policy: Policy, tree: ProcessTree, stop: Event, *, sample: bool
 ) -> None:
-    console = Console()
+    terminal = console()
     systems = bootstrap.sample_systems(opened.settings, policy) if sample else None
     held: Callable[[], Mapping[str, Held]] = systems.held if systems else dict
     feed = _feed(opened, ledger, policy) if sample else iter(())
     where = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
-    console.print(
+    terminal.print(
         f"termijn up: {', '.join(tree.roles())}; ledger {where};"
         f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it\n"
         "other commands reach it with"
@@ -106,19 +105,19 @@ def _show(
             status = look(connection, policy, database_now(connection))
             return status, latest(connection, _LATEST)
 
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=2) as live:
+    if terminal.is_terminal:
+        with Live(console=terminal, refresh_per_second=2) as live:
             while not stop.wait(_SHOW_SECONDS):
                 tree.check()
                 next(feed, None)
-                live.update(_screen(*seen(), held(), policy))
+                live.update(screen(*seen(), held(), policy))
         return
     said = float("-inf")
     while not stop.wait(_SHOW_SECONDS):
         tree.check()
         next(feed, None)
         if monotonic() - said >= _PLAIN_SECONDS:
-            console.print(_line(seen()[0], held()), soft_wrap=True)
+            terminal.print(visible(_line(seen()[0], held())), soft_wrap=True)
             said = monotonic()
 
 
@@ -177,51 +176,36 @@ def _published(
         yield len(taken)
 
 
-def _screen(
+def screen(
     status: Status, recent: Sequence[Recent], held: Mapping[str, Held], policy: Policy
 ) -> Group:
-    table = Table(title="Systems", title_justify="left")
-    for column in (
-        "system",
-        "role",
-        "holds",
-        "restricted",
-        "waits",
-        "answered",
-        "proven",
-        "refused",
-        "escalated",
-    ):
-        table.add_column(column, justify="left" if column in ("system", "role") else "right")
+    """What a terminal shows: each system, and the latest commands."""
+    numbers = ("holds", "restricted", "waits", "answered", "proven", "refused", "escalated")
+    systems = table("Systems", ("system", "role", *numbers), right=numbers)
     for name, system in policy.systems.items():
         store = held.get(name, Held(rows=0, restricted=0))
         waits = sum(status.commands.get((name, state), 0) for state in OUTSTANDING)
-        table.add_row(
+        row = (
             name,
             system.role,
-            str(store.rows) if held else "-",
-            str(store.restricted) if held else "-",
-            str(waits),
-            str(sum(status.commands.get((name, state), 0) for state in CARRIED_OUT)),
-            str(status.commands.get((name, "erased"), 0)),
-            str(status.commands.get((name, "refused"), 0)),
-            str(status.escalated.get(name, 0)),
+            store.rows if held else None,
+            store.restricted if held else None,
+            waits,
+            sum(status.commands.get((name, state), 0) for state in CARRIED_OUT),
+            status.commands.get((name, "erased"), 0),
+            status.commands.get((name, "refused"), 0),
+            status.escalated.get(name, 0),
         )
+        systems.add_row(*map(cell, row))
     stops = "; ".join(f"{stop.scope} {stop.state}: {stop.reason}" for stop in status.stops)
-    told = Table(title="Latest commands", title_justify="left")
-    for column in ("at", "system", "action", "rules", "records", "attempt", "state"):
-        told.add_column(column)
+    columns = ("at", "system", "action", "rules", "records", "attempt", "state")
+    told = table("Latest commands", columns)
     for one in recent:
-        told.add_row(
-            f"{one.created_at:%H:%M:%S}",
-            one.system,
-            one.action,
-            one.rules,
-            str(one.records),
-            str(one.attempt),
-            one.state,
-        )
-    return Group(Text(_summary(status)), table, told, Text(f"stopped: {stops}" if stops else ""))
+        at = f"{one.created_at:%H:%M:%S}"
+        shown = (at, one.system, one.action, one.rules, one.records, one.attempt, one.state)
+        told.add_row(*map(cell, shown))
+    stopped = f"stopped: {stops}" if stops else ""
+    return Group(cell(_summary(status)), systems, told, cell(stopped))
 
 
 def _line(status: Status, held: Mapping[str, Held]) -> str:

@@ -124,6 +124,8 @@ class _Reader:
         """Read one line; raises when it does not hold."""
         if not line.endswith(b"\n"):
             raise ValueError("it has no end")
+        if not line.isascii():
+            raise ValueError("it is not ASCII")
         text = line[:-1].decode("ascii")
         fields = json.loads(text)
         if not isinstance(fields, dict) or canonical(fields) != text:

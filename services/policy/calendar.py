@@ -16,8 +16,20 @@ from zoneinfo import ZoneInfo
 
 _ISO_8601 = re.compile(
     r"P(?!$)(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?",
+    re.ASCII,
 )
+LONGEST_YEARS = 200
+"""No period is longer: the calendar ends with the year 9999, and no law keeps anything for so long."""
+_SECONDS = {  # a year of 365.25 days, so that 200 years are as long as 2,400 months
+    "years": 31_557_600,
+    "months": 2_629_800,
+    "weeks": 604_800,
+    "days": 86_400,
+    "hours": 3_600,
+    "minutes": 60,
+    "seconds": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,7 @@ class Period:
 
 
 DAY = timedelta(days=1)
+_DIGITS = 12  # more than 200 years of seconds have; a number cut to them is too long as well
 _REMEMBERED = 16_384  # several systems, rules and looks ask for the same end of the same term
 
 
@@ -48,12 +61,17 @@ def period(text: str) -> Period:
     """Read an ISO 8601 period such as `P2Y`, `P1M`, `P0D` or `PT24H`.
 
     Raises:
-        ValueError: the text is not a period; fractions and signs are not taken.
+        ValueError: the text is not a period, or one of more than 200 years; fractions and signs are
+            not taken.
     """
     match = _ISO_8601.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 period such as P2Y, P1M or PT24H")
-    part = {name: int(value or 0) for name, value in match.groupdict().items()}
+    digits = {name: value.lstrip("0") for name, value in match.groupdict("").items()}
+    part = {name: int(value[:_DIGITS] or 0) for name, value in digits.items()}
+    lasts = sum(count * _SECONDS[name] for name, count in part.items())
+    if lasts > LONGEST_YEARS * _SECONDS["years"]:
+        raise ValueError(f"{text[:32]!r} is longer than {LONGEST_YEARS} years")
     return Period(
         months=12 * part["years"] + part["months"],
         days=7 * part["weeks"] + part["days"],

@@ -19,6 +19,7 @@ from services.policy.model import (
     Right,
     SubjectField,
 )
+from services.policy.names import check_names
 from services.policy.sources import OWN, admits
 from services.policy.standing import CLOSING
 
@@ -30,6 +31,7 @@ Path_ = tuple[str | int, ...]
 
 def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say: that every name is defined, every period a period, every key there."""
+    yield from check_names(policy)
     yield from _check_controller(policy)
     for name, system in policy.systems.items():
         for key in ("lead_time", "acknowledge_within", "verify_after"):

@@ -23,7 +23,8 @@ class Problem:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}: {self.why}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(filter(None, (place, self.key, self.why)))
 
 
 class NotYaml(TermijnError):
@@ -32,6 +33,20 @@ class NotYaml(TermijnError):
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
         self.problem = problem
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """The text of a file in UTF-8, with or without the mark that Windows puts before it.
+
+    Raises:
+        NotYaml: naming the line that is not UTF-8.
+    """
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        line = raw.count(b"\n", 0, cause.start) + 1
+        why = "is not UTF-8; write the file in UTF-8"
+        raise NotYaml(Problem(file=name, line=line, key="", why=why)) from cause
 
 
 def read(text: str, name: str) -> tuple[Any, Lines]:
@@ -43,12 +58,23 @@ def read(text: str, name: str) -> tuple[Any, Lines]:
     try:
         node = yaml.compose(text, Loader=_Loader)
         document = yaml.load(text, Loader=_Loader)
+    except yaml.reader.ReaderError as cause:
+        line = text.count("\n", 0, cause.position) + 1
+        raise _not_yaml(name, line, "a control character is not allowed") from cause
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
-        line = mark.line + 1 if mark else 0
-        why = f"is not YAML: {getattr(cause, 'problem', cause)}"
-        raise NotYaml(Problem(file=name, line=line, key="", why=why)) from cause
+        raise _not_yaml(name, mark.line + 1 if mark else 0, _first_line(cause)) from cause
+    except RecursionError as cause:
+        raise _not_yaml(name, 0, "it is nested too deeply") from cause
     return document, Lines(name, node)
+
+
+def _not_yaml(name: str, line: int, why: str) -> NotYaml:
+    return NotYaml(Problem(file=name, line=line, key="", why=f"is not YAML: {why}"))
+
+
+def _first_line(cause: yaml.YAMLError) -> str:
+    return str(getattr(cause, "problem", None) or cause).partition("\n")[0]
 
 
 def place(loc: tuple[int | str, ...]) -> Path_:
@@ -57,7 +83,15 @@ def place(loc: tuple[int | str, ...]) -> Path_:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without surprises: a key that stands twice is an error."""
+    """YAML without surprises: a key that stands twice is an error, and so is a date that is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as cause:
+            # PyYAML lets through what Python says of 2026-02-30, or of a number of 5,000 digits.
+            why = "a value is not what it seems to be; write text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, why, node.start_mark) from cause
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

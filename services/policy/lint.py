@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
+from services.policy.calendar import DAY, Period
 from services.policy.model import Policy
 from services.policy.sources import wants_sources
 
@@ -41,6 +43,7 @@ def lint(policy: Policy) -> Iterator[Remark]:
         for key, one in event.fields.items():
             if event.holdings and one.business_key and not one.identifies and key not in naming:
                 yield Remark(key=f"events.{name}.fields.{key}", what=_NOT_CARRIED)
+    yield from _unlikely(policy)
     for section, name in _unused(policy):
         yield Remark(key=f"{section}.{name}", what="is defined and never used")
     for name, clock in policy.clocks.items():
@@ -50,6 +53,47 @@ def lint(policy: Policy) -> Iterator[Remark]:
         if wants_sources(event):
             what = "can forbid or cause an erasure, and names no `sources`: whoever publishes it counts"
             yield Remark(key=f"events.{name}", what=what)
+
+
+def _unlikely(policy: Policy) -> Iterator[Remark]:
+    """What is most likely not what was meant."""
+    for name, rule in policy.rules.items():
+        term = rule.period
+        if term.is_exact and not term.is_zero and term.exact < DAY:
+            what = f"lasts less than a day ({rule.term}): after T, M is minutes, not months"
+            yield Remark(key=f"rules.{name}", what=what)
+    for system, name in sorted(_served(policy)):
+        rule, lead_time = policy.rules[name], policy.systems[system].lead_time
+        if (
+            rule.kind == "at_most"
+            and not rule.period.is_zero
+            and _at_least(rule.period) < policy.systems[system].lead.exact
+        ):
+            what = (
+                f"{lead_time} is longer than the term of {name} ({rule.term}):"
+                " its commands leave at once, and nothing may go wrong"
+            )
+            yield Remark(key=f"systems.{system}.lead_time", what=what)
+
+
+def _served(policy: Policy) -> set[tuple[str, str]]:
+    """Each system with each rule of what it may hold."""
+    found = set()
+    for event in policy.events.values():
+        for holding in event.holdings:
+            rules = {holding.rule}
+            rules |= {
+                one.rule for one in (holding.on_withdrawal, holding.on_consent) if one is not None
+            }
+            later = (by.values() for by in holding.systems_when.values())
+            systems = {*holding.systems, *(one for by in later for those in by for one in those)}
+            found |= {(system, rule) for system in systems for rule in rules}
+    return found
+
+
+def _at_least(period: Period) -> timedelta:
+    """How long a period lasts where it is shortest: each month has 28 days."""
+    return timedelta(days=28 * period.months + period.days) + period.exact
 
 
 def _unused(policy: Policy) -> Iterator[tuple[str, str]]:

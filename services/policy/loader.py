@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import TermijnError
 from services.policy.checks import check
-from services.policy.document import NotYaml, Problem, place, read
+from services.policy.document import NotYaml, Problem, decoded, place, read
 from services.policy.model import Policy
+from services.policy.wording import problems_of
 
 SHIPPED = "optimum_pos.yaml"
 _ADAPTER = TypeAdapter(Policy)
@@ -38,10 +39,23 @@ def load(path: Path | None = None) -> Policy:
     if path is None:
         return loads(files(__package__).joinpath(SHIPPED).read_text("utf-8"), SHIPPED)
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as cause:
-        raise _invalid(str(path), 0, "", f"cannot be read: {cause}") from cause
-    return loads(text, str(path))
+        return load_bytes(path.read_bytes(), str(path))
+    except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
+        why = getattr(cause, "strerror", None) or str(cause)
+        raise _invalid(str(path), 0, "", f"cannot be read: {why}") from cause
+
+
+def load_bytes(raw: bytes, name: str) -> Policy:
+    """The policy of a file's bytes; `name` is what errors call it.
+
+    Raises:
+        InvalidPolicy: naming every problem that was found.
+    """
+    try:
+        text = decoded(raw, name)
+    except NotYaml as cause:
+        raise InvalidPolicy((cause.problem,)) from cause
+    return loads(text, name)
 
 
 def loads(text: str, name: str) -> Policy:
@@ -57,8 +71,7 @@ def loads(text: str, name: str) -> Policy:
     try:
         policy = _ADAPTER.validate_python(document)
     except ValidationError as cause:
-        found = (lines.problem(place(e["loc"]), e["msg"]) for e in cause.errors())
-        raise InvalidPolicy(tuple(found)) from cause
+        raise InvalidPolicy(tuple(problems_of(cause, lines, place))) from cause
     problems = tuple(lines.problem(path, why) for path, why in check(policy))
     if problems:
         raise InvalidPolicy(problems)

@@ -20,8 +20,8 @@ from services.policy.standing import Act
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""
-LATEST = datetime(9900, 1, 1, tzinfo=UTC)
-"""No event is later: its windows could not be computed."""
+LATEST = datetime(9500, 1, 1, tzinfo=UTC)
+"""No event is later: its windows, a term and a lead time of 200 years each, would end past 9999."""
 
 Reason = Literal[
     "unknown-type",

@@ -143,13 +143,15 @@ def parse(text: str) -> Keyring:
     """
     try:
         document = json.loads(text)
+    except RecursionError as cause:
+        raise NotAKey("is no JSON: it is nested too deeply") from cause
     except ValueError as cause:
         raise NotAKey(f"is no JSON: {cause}") from cause
     if not isinstance(document, dict):
         raise NotAKey("is neither a JWK nor a JWK Set")
     found: list[Key] = []
     for number, fields in enumerate(_listed(document), start=1):
-        if fields.get("kty") == "OKP" and fields.get("crv") in _CURVES:
+        if fields.get("kty") == "OKP" and str(fields.get("crv")) in _CURVES:
             try:
                 found.append(_key(fields))
             except NotAKey as cause:

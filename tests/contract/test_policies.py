@@ -10,9 +10,10 @@ import pytest
 
 from services.ledger import needed, policies, tables
 from services.ledger.database import Ledger
+from services.ledger.recording import record
 from services.policy.loader import load
 from services.policy.model import Policy
-from tests.contract.arrivals import event, feedback, ticket
+from tests.contract.arrivals import arrival, event, feedback, signed_up, ticket
 from tests.contract.ledgers import rows, sweep, take
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,6 +31,9 @@ def test_the_first_policy_becomes_the_active_one(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         policies.ensure(connection, SHIPPED, NOW)
         policies.ensure(connection, SHIPPED, NOW)
+        assert policies.is_active(connection, SHIPPED)
+    [row] = rows(ledger, tables.active_policy)
+    assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.5")
 
 
 def test_a_role_with_another_policy_refuses(ledger: Ledger) -> None:
@@ -100,12 +104,18 @@ def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
 
 def test_other_systems_and_lead_times_are_welcome(ledger: Ledger) -> None:
     """What is recorded hangs where it hung."""
-    slower = replace(SHIPPED.systems["crm"], lead_time="P9D")
+    slower = replace(SHIPPED.systems["crm"], lead_time="PT216H")
     given = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
+    arrivals = [arrival(signed_up("s1", "2024-03-15T13:00:00Z"), SHIPPED)]
+    ledger.write(lambda connection: policies.ensure(connection, SHIPPED, NOW))
+    ledger.write(lambda connection: record(connection, arrivals, SHIPPED, NOW))
+    hung = rows(ledger, tables.hanging)
+    assert hung
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
         policies.activate(connection, given, NOW)
         policies.ensure(connection, given, NOW)
+        assert policies.is_active(connection, given)
+    assert rows(ledger, tables.hanging) == hung
 
 
 def without(*systems: str) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -195,3 +196,101 @@ def test_a_secret_is_not_listed(termijn: Call, monkeypatch: pytest.MonkeyPatch) 
         assert said.code == 0
         assert "geheim" not in said.out
         assert "(set)" in said.out
+
+
+def test_a_byte_that_is_no_utf_8_is_told_with_its_line(termijn: Call, tmp_path: Any) -> None:
+    """A Latin-1 é in the second line; the position in the file helps nobody."""
+    file = tmp_path / "latin.jsonl"
+    file.write_bytes(json.dumps(GOOD).encode() + b'\n{"id": "caf\xe9"}\n')
+    assert told(termijn("explain", file)) == (
+        f"termijn: {file}:2: text: is not UTF-8 at byte 12 of the line; write the file in UTF-8"
+    )
+
+
+def test_the_mark_before_utf_8_is_passed_over(termijn: Call, tmp_path: Any) -> None:
+    """Editors of Windows write it."""
+    file = tmp_path / "bom.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b"\r\n")
+    assert len(termijn("explain", file, "--json").rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"id": "a", "id": "b"}', "json: has the key 'id' twice"),
+        (
+            '{"data": {"visitor_id": "a", "visitor_id": "b"}}',
+            "json: has the key 'visitor_id' twice",
+        ),
+    ],
+)
+def test_a_key_that_stands_twice_is_told(termijn: Call, events: Write, line: str, why: str) -> None:
+    """The last would have counted, and nobody would have known."""
+    file = events([line])
+    assert told(termijn("explain", file)) == f"termijn: {file}:1: {why}"
+
+
+@pytest.mark.parametrize(
+    "command", [("explain",), ("publish", "--dry-run")], ids=lambda one: one[0]
+)
+def test_a_leap_second_is_told(termijn: Call, events: Write, command: tuple[str, ...]) -> None:
+    """RFC 3339 has it, and no database."""
+    file = events([{**GOOD, "time": "2016-12-31T23:59:60Z"}])
+    said = termijn(command[0], file, *command[1:])
+    assert said.code == 1
+    assert "time: is a leap second, which is not counted here; write 59" in said.err
+
+
+@pytest.mark.parametrize("name", ["TERMIJN_VALIDITY_SECONDS", "TERMIJN_RETRY_CAP_SECONDS"])
+@pytest.mark.parametrize("value", ["1e300", "1e20", "315576001"])
+def test_a_length_of_time_that_nobody_waits_for_is_told(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """No clock could count it; ten years are the most."""
+    monkeypatch.setenv(name, value)
+    assert told(termijn("status")) == (
+        f"termijn: environment: {name}: {value!r} cannot be used: is longer than ten years"
+    )
+
+
+@pytest.mark.parametrize("name", ["TERMIJN_BATCH", "TERMIJN_CLAIM", "TERMIJN_RELAY"])
+@pytest.mark.parametrize("value", ["1000001", "9" * 400])
+def test_a_number_that_nothing_can_count_is_told(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The Kafka client takes a million messages at once, and no database counts to 1e400."""
+    monkeypatch.setenv(name, value)
+    assert told(termijn("status")).endswith("is above 1,000,000")
+
+
+def test_a_settings_file_with_the_mark_of_windows_is_read(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b'\xef\xbb\xbf[operating]\noperator = "me"\n')
+    monkeypatch.setenv("TERMIJN_SETTINGS", str(file))
+    [row] = [
+        one for one in termijn("settings", "--json").rows if one["key"] == "operating.operator"
+    ]
+    assert row["value"] == "me"
+
+
+def test_a_settings_file_that_is_not_utf_8_is_told_with_its_line(
+    termijn: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b'[operating]\noperator = "\xe9"\n')
+    monkeypatch.setenv("TERMIJN_SETTINGS", str(file))
+    assert told(termijn("settings")) == (
+        f"termijn: {file}: file: line 2 is not UTF-8; write the file in UTF-8"
+    )
+
+
+@pytest.mark.parametrize("option", ["--after", "--overlap"])
+@pytest.mark.parametrize("length", ["P99999999999D", "P19999W", "PT99999999999999999S"])
+def test_a_key_cannot_hold_for_longer_than_a_calendar(
+    termijn: Call, option: str, length: str
+) -> None:
+    assert termijn("keys", "make").code == 0
+    assert told(termijn("keys", "rotate", option, length)).endswith("is longer than 200 years")
+    assert len(termijn("keys", "list", "--json").rows) == 17  # one of our own, sixteen missing

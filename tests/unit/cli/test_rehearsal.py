@@ -202,7 +202,39 @@ def test_fields_that_are_encrypted_are_judged_as_such(
     assert not (tmp_path / ".termijn").exists()
 
 
-@pytest.mark.parametrize("options", [("--json",), ("--dry-run", "--wait")], ids=" ".join)
+TYPO = {
+    **ORDER,
+    "data": {**ORDER["data"], "consumer": "K2", "payment": {"method": "ideal", "methd": "?"}},
+}
+
+
+def test_a_field_that_the_schema_does_not_know_is_told(termijn: Call, events: Write) -> None:
+    """It goes no further, and a typing error in an optional field changes whose event it is."""
+    file = events([ORDER, TYPO])
+    said = termijn("publish", file, "--dry-run")
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        f"{file}:2: payment.methd: is no field of orders.order-placed, and is left out",
+        f"{file}:2: consumer: is no field of orders.order-placed, and is left out",
+    ]
+    rows = [
+        json.loads(one) for one in termijn("publish", file, "--dry-run", "--json").out.splitlines()
+    ]
+    assert [row["left_out"] for row in rows] == [[], ["payment.methd", "consumer"]]
+
+
+def test_strictly_such_a_field_fails(termijn: Call, events: Write) -> None:
+    """For a publisher's own tests."""
+    file = events([ORDER, TYPO])
+    said = termijn("publish", file, "--dry-run", "--strict")
+    assert said.code == 1
+    assert said.err.splitlines()[-1] == "termijn: 1 of 2 events have fields that are left out"
+    assert termijn("publish", events([ORDER]), "--dry-run", "--strict").code == 0
+
+
+@pytest.mark.parametrize(
+    "options", [("--json",), ("--strict",), ("--dry-run", "--wait")], ids=" ".join
+)
 def test_options_that_say_nothing_together_are_refused(
     termijn: Call, events: Write, options: tuple[str, ...]
 ) -> None:

@@ -51,9 +51,11 @@ def test_every_role_is_a_service_and_is_asked_at_its_own_port() -> None:
 
 
 def test_every_command_is_one_of_the_command_line() -> None:
+    assert OURS
     for one in OURS.values():
         command: Any = termijn
         for word in one["command"]:
+            assert word in getattr(command, "commands", {})
             command = command.commands[word]
 
 

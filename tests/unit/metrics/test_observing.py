@@ -93,10 +93,13 @@ def test_lateness_is_of_the_first_attempt_only(observer: Observer) -> None:
     assert value(observer, "termijn_commands_sent_total", system="crm", action="erase") == 2
 
 
-def test_what_the_ledger_forgot_is_counted_by_kind(observer: Observer) -> None:
+def test_what_the_ledger_forgot_is_counted_by_kind(observer: Observer, said: LogCapture) -> None:
     """And logged, as numbers."""
     observer.forgotten({"events": 2, "clocks": 1})
     assert value(observer, "termijn_ledger_forgotten_total", kind="events") == 2
+    assert value(observer, "termijn_ledger_forgotten_total", kind="clocks") == 1
+    [line] = facts(said)
+    assert (line["events"], line["clocks"]) == (2, 1)
 
 
 def test_broken_evidence_is_an_error(observer: Observer, said: LogCapture) -> None:

@@ -330,7 +330,7 @@ def test_the_small_policy_itself_is_right() -> None:
             "",
             "  stay:\n    title: Stay",
             "clocks.stay.key",
-            "required",
+            "is missing",
             id="missing-key",
         ),
         pytest.param(
@@ -341,7 +341,7 @@ def test_the_small_policy_itself_is_right() -> None:
             "version: 1",
             "version: 1",
             "version",
-            "string",
+            "is not text; write it in quotes, got a whole number",
             id="a-number-is-no-text",
         ),
     ],
@@ -506,15 +506,109 @@ def test_what_is_no_policy_at_all_is_refused(text: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """Absent, a folder, or not UTF-8."""
-    (tmp_path / "latin.yaml").write_bytes(b"policy: caf\xe9\n")
-    for name in ("absent.yaml", ".", "latin.yaml"):
+    """Absent, or a folder."""
+    for name in ("absent.yaml", "."):
         path = tmp_path / name
         with pytest.raises(InvalidPolicy) as refused:
             load(path)
         (problem,) = refused.value.problems
         assert problem.file == str(path)
         assert "cannot be read" in problem.why
+
+
+def test_a_line_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    """An editor of Windows writes é as one byte."""
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"policy: a\nversion: caf\xe9\n")
+    with pytest.raises(InvalidPolicy) as refused:
+        load(path)
+    assert str(refused.value) == f"{path}:2: is not UTF-8; write the file in UTF-8"
+
+
+def test_the_mark_before_utf_8_is_passed_over(tmp_path: Path) -> None:
+    """An editor of Windows writes it."""
+    path = tmp_path / "bom.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
+    assert load(path).policy == "small"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[" * 3_000, "small.yaml: is not YAML: it is nested too deeply"),
+        ("a: " + "[" * 3_000 + "]" * 3_000, "small.yaml: is not YAML: it is nested too deeply"),
+        ("a: 1\nb: c: d\n", "small.yaml:2: is not YAML: mapping values are not allowed here"),
+        ("a: 1\nb: \x07\n", "small.yaml:2: is not YAML: a control character is not allowed"),
+        ("a: 1\nb: 2026-02-30\n", "small.yaml:2: is not YAML: a value is not what it seems to be"),
+        (f"a: {'9' * 5_000}\n", "small.yaml:1: is not YAML: a value is not what it seems to be"),
+        ("a: !!int ''\n", "small.yaml:1: is not YAML: a value is not what it seems to be"),
+    ],
+    ids=["open", "nested", "colon", "bell", "no-day", "digits", "no-number"],
+)
+def test_what_is_no_yaml_is_one_line(text: str, told: str) -> None:
+    """Whatever the parser makes of it."""
+    with pytest.raises(InvalidPolicy) as refused:
+        loads(text, "small.yaml")
+    [line] = str(refused.value).splitlines()
+    assert line.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("&a [*a]", "small.yaml:1: is not a map, got a list"),
+        ("", "small.yaml:1: is not a map, got nothing"),
+        ("3", "small.yaml:1: is not a map, got a whole number"),
+        ("policy: {a: b}", "small.yaml:1: policy: is not text; write it in quotes, got a map"),
+        ("dpv: other", "small.yaml:1: dpv: is none of https://w3id.org/dpv/2.3"),
+        ("polcy: a", "small.yaml:1: polcy: is no key that is known here"),
+        ("systems: {a: {outside_eea: 7}}", "outside_eea: is neither true nor false, got a whole"),
+        ("bases: {a: {ground: magic}}", "bases.a.ground: is none of consent, contract, legal_obl"),
+        ("categories: {a: {dpv: {}}}", "small.yaml:1: categories.a.dpv: is not a list, got a map"),
+        ("titles: 2026-01-01", "small.yaml:1: titles: is not a map, got something else"),
+    ],
+)
+def test_a_problem_is_told_in_words_of_the_file(text: str, told: str) -> None:
+    """Not in those of Python, and without the value, which in an agent's file may be a secret."""
+    with pytest.raises(InvalidPolicy) as refused:
+        loads(text, "small.yaml")
+    assert any(told in line for line in str(refused.value).splitlines())
+    assert "Input should" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("term: P7Y", "term: P8000Y", "rules.books.term"),
+        ("term: P7Y", "term: P1000000000D", "rules.books.term"),
+        ("term: P7Y", f"term: P{'9' * 5000}Y", "rules.books.term"),
+        ("term: P20Y", "term: P201Y", "rules.study.term"),
+        ("term: P20Y", "term: P2401M", "rules.study.term"),
+        ("lead_time: PT48H", "lead_time: PT99999999999H", "systems.books.lead_time"),
+        ("lead_time: PT48H", "verify_after: PT99999999999S", "systems.books.verify_after"),
+        ("max_open: P30D", "max_open: P99999999999D", "clocks.stay.max_open"),
+    ],
+    ids=lambda text: text[-24:],
+)
+def test_a_term_that_no_calendar_has_is_refused(old: str, new: str, key: str) -> None:
+    """With its place; a calendar ends with the year 9999."""
+    text = replaced(SMALL, old, new)
+    (problem,) = problems(text)
+    assert (problem.key, problem.line) == (key, line_of(text, new))
+    assert problem.why.endswith("is longer than 200 years")
+
+
+@pytest.mark.parametrize("term", ["P200Y", "P2400M", "P73049D"])
+def test_the_longest_terms_are_taken(term: str) -> None:
+    """No law keeps anything for so long."""
+    text = replaced(replaced(SMALL, "term: P7Y", f"term: {term}"), "PT48H", "PT1753176H")
+    assert loads(text, "small.yaml").rules["books"].term == term
+
+
+def test_digits_of_other_scripts_are_no_digits() -> None:
+    """ISO 8601 has ten."""
+    (problem,) = problems(replaced(SMALL, "term: P7Y", "term: P\u0667Y"))
+    assert "is not an ISO 8601 period" in problem.why
 
 
 def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:

@@ -150,6 +150,12 @@ def test_headers_that_are_no_event_name_the_key(headers: Any, key: str) -> None:
     assert refused.value.key == key
 
 
+def test_a_header_that_says_nothing_to_us_is_passed_over() -> None:
+    """Its name is the publisher's: an error that named it would put it into logs and dead letters."""
+    strange = ("ce_janedoe1980", b"\xff")
+    assert from_headers([*to_headers(event()), strange], {"a": 1}) == event(data={"a": 1})
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -149,7 +149,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_not_text_is_named(file: Path) -> None:
     """Whatever stands in it."""
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(BadSetting, match="cannot be read"):
+    with pytest.raises(BadSetting, match="is not UTF-8"):
         load({"TERMIJN_SETTINGS": str(file)})
 
 

@@ -1,0 +1,93 @@
+"""What the command line prints. Data is data here: never markup, emoji or a code that moves a terminal.
+
+Whoever publishes an event chooses names and ids, and Rich would take `[red]` or `:id:` in them for its
+own. So every table, title and cell is made here, and what nobody would see is written as `\\u001b`.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, invisible and turning marks, halves, line ends
+_PLAIN_WIDTH = 160
+
+
+def visible(text: str) -> str:
+    """A text with everything that is not seen, or moves the terminal, written out as in JSON.
+
+    Inside a JSON string that is the same value.
+    """
+    if text.isprintable():
+        return text
+    return "".join(json.dumps(one)[1:-1] if _is_unseen(one) else one for one in text)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print lines; only their ends are taken as such."""
+    click.echo("\n".join(visible(line) for line in str(text).split("\n")), err=err)
+
+
+def say_json(row: Mapping[str, Any]) -> None:
+    """Print one JSON object as a line."""
+    say(json.dumps(row, ensure_ascii=False, default=str))
+
+
+def show(
+    rows: Iterable[Mapping[str, Any]], *, as_json: bool, title: str, columns: Sequence[str]
+) -> None:
+    """Print rows: one JSON object a line, or a table of the named columns."""
+    if as_json:
+        for row in rows:
+            say_json(row)
+        return
+    found = table(title, columns)
+    for row in rows:
+        found.add_row(*(cell(row[column]) for column in columns))
+    Console(width=None if console().is_terminal else _PLAIN_WIDTH).print(found)
+
+
+def console(*, err: bool = False) -> Console:
+    """A console that takes what it is given as it is."""
+    return Console(stderr=err, markup=False, emoji=False, highlight=False)
+
+
+def table(title: str, columns: Iterable[str], *, right: Iterable[str] = ()) -> Table:
+    """An empty table; the columns named in `right` are numbers."""
+    made = Table(title=Text(visible(title), style="table.title"), title_justify="left")
+    for column in columns:
+        made.add_column(
+            Text(visible(column.replace("_", " "))),
+            overflow="fold",
+            justify="right" if column in right else "left",
+        )
+    return made
+
+
+def cell(value: Any) -> Text:
+    """A value as a table shows it."""
+    return Text(_words(value))
+
+
+def _words(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(_words(one) for one in value)
+        case dict():
+            return "\n".join(f"{visible(str(key))} {_words(one)}" for key, one in value.items())
+    return visible(str(value))
+
+
+def _is_unseen(one: str) -> bool:
+    return unicodedata.category(one) in _UNSEEN

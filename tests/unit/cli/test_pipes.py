@@ -1,0 +1,180 @@
+"""Where a file of events or of JSON is taken, a pipe will do, and `-` is standard input."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from services.embedded import PARTITIONS, EmbeddedBroker
+from services.publishing import Publisher
+from tests.contract.arrivals import feedback
+from tests.unit.cli.conftest import Call, Write
+
+THREE = [feedback(f"f{number}", "2024-03-15T13:00:00Z") for number in range(3)]
+TOPIC = "website.feedback-given.v1"
+Stdin = Callable[[bytes], None]
+
+
+def lines(events: list[dict[str, Any]]) -> bytes:
+    """A file of events."""
+    return b"".join(json.dumps(event).encode() + b"\n" for event in events)
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
+    """Gives the next command something to read."""
+
+    def give(given: bytes) -> None:
+        buffer = io.BytesIO(given)
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=buffer, isatty=lambda: False))
+
+    return give
+
+
+@contextmanager
+def pipe(given: bytes) -> Iterator[Path]:
+    """What a shell makes of `<(cat events.jsonl)`."""
+    reads, writes = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writes, "wb") as to:
+            to.write(given)
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        yield Path(f"/dev/fd/{reads}")
+    finally:
+        os.close(reads)
+        writer.join()
+
+
+@pytest.fixture
+def broker(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedBroker]:
+    """A broker where the commands look for it, and a ledger."""
+    with EmbeddedBroker() as embedded:
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", embedded.bootstrap)
+        monkeypatch.setenv("TERMIJN_KAFKA_CLUSTER_ID", embedded.cluster_id)
+        assert termijn("ledger", "migrate").code == 0
+        yield embedded
+
+
+def on_the_bus(broker: EmbeddedBroker) -> int:
+    """How many messages the topic has."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "t", "log_level": 0})
+    places = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+    try:
+        return sum(consumer.get_watermark_offsets(place, 10)[1] for place in places)
+    finally:
+        consumer.close()
+
+
+def test_a_pipe_is_published_whole(termijn: Call, broker: EmbeddedBroker) -> None:
+    """It gives its lines once only, and a file is read twice: checked first, then sent."""
+    with pipe(lines(THREE)) as path:
+        said = termijn("publish", path)
+    assert (said.code, said.out, said.err) == (0, "published 3 events\n", "")
+    assert on_the_bus(broker) == 3
+
+
+def test_standard_input_is_published_whole(
+    termijn: Call, broker: EmbeddedBroker, stdin: Stdin
+) -> None:
+    stdin(lines(THREE))
+    said = termijn("publish", "-")
+    assert (said.code, said.out, said.err) == (0, "published 3 events\n", "")
+    assert on_the_bus(broker) == 3
+
+
+def test_a_pipe_with_one_bad_line_sends_nothing(termijn: Call, broker: EmbeddedBroker) -> None:
+    """The line is named as in a file."""
+    with pipe(lines(THREE) + b"{\n") as path:
+        said = termijn("publish", path)
+    assert said.code == 1
+    assert said.err.startswith(f"termijn: {path}:4: json: ")
+    broker.create_topics([TOPIC])
+    assert on_the_bus(broker) == 0
+
+
+@pytest.mark.parametrize("kept", [1, 0], ids=["shorter", "empty"])
+def test_a_file_that_changes_between_check_and_sending_is_told(
+    termijn: Call,
+    broker: EmbeddedBroker,
+    events: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
+) -> None:
+    """Nobody may believe that all of it was sent."""
+    file = events(THREE)
+    send = Publisher.send
+
+    def cut_first(self: Publisher, messages: Any) -> Any:
+        file.write_bytes(lines(THREE[:kept]))
+        return send(self, messages)
+
+    monkeypatch.setattr(Publisher, "send", cut_first)
+    said = termijn("publish", file)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        f"termijn: {file}: changed while it was read: 3 events checked, {kept} sent\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "{}", "--json"),
+        ("simulate", "{}", "--until", "2030-01-01T00:00:00Z", "--json"),
+        ("publish", "{}", "--dry-run", "--json"),
+    ],
+    ids=lambda one: one[0],
+)
+def test_a_pipe_says_what_the_file_says(
+    termijn: Call, events: Write, stdin: Stdin, arguments: tuple[str, ...]
+) -> None:
+    """And so does standard input."""
+
+    def rows(path: object) -> list[dict[str, Any]]:
+        return termijn(*(one.format(path) for one in arguments)).rows
+
+    expected = rows(events(THREE))
+    assert expected
+    with pipe(lines(THREE)) as path:
+        assert rows(path) == expected
+    stdin(lines(THREE))
+    assert rows("-") == expected
+
+
+def test_keys_come_through_standard_input(termijn: Call, tmp_path: Path, stdin: Stdin) -> None:
+    """`ssh crm termijn keys ... | termijn keys trust crm -`."""
+    assert termijn("keys", "make", "crm").code == 0
+    stdin((tmp_path / ".termijn" / "keys" / "crm.jwks").read_bytes())
+    said = termijn("keys", "trust", "crm", "-")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("crm: ")
+
+
+def test_evidence_comes_through_standard_input(termijn: Call, stdin: Stdin) -> None:
+    """What is no evidence is told by its line."""
+    stdin(b"{}\n")
+    said = termijn("evidence", "verify", "-")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("termijn: line 1, ")
+
+
+def test_a_policy_comes_through_standard_input(termijn: Call, stdin: Stdin) -> None:
+    """Its lines are named as a file's are."""
+    stdin(b"policy: mine\n")
+    said = termijn("policy", "lint", "-")
+    assert said.code == 1
+    assert said.err.startswith("termijn: -:1: ")

@@ -1,0 +1,60 @@
+"""A fault of Termijn's own is one line too, which says where the rest is."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from services.cli import looking
+from tests.contract.arrivals import feedback
+from tests.unit.cli.conftest import Call, Write
+
+SECRET = "visitor:jane"
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, events: Write) -> Path:
+    """A file of events that `explain` fails on, by a fault that nobody thought of."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError(SECRET)
+
+    monkeypatch.setattr(looking, "explain_events", fail)
+    return events([feedback("f1", "2024-03-15T13:00:00Z")])
+
+
+def test_it_is_one_line_and_its_own_exit_code(
+    termijn: Call, broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was about may be personal: only a file of the owner's has it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    said = termijn("explain", broken)
+    assert (said.code, said.out) == (70, "")
+    [line] = said.err.splitlines()
+    assert line.startswith("termijn: explain: an unexpected error (ZeroDivisionError), which is")
+    assert SECRET not in line
+    found = re.search(r"\S*/termijn-\S+\.txt", line)
+    assert found
+    details = Path(found.group())
+    assert SECRET in details.read_text("utf-8")
+    assert stat.S_IMODE(details.stat().st_mode) == 0o600
+
+
+def test_where_no_file_can_be_written_it_is_still_one_line(
+    termijn: Call, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container nothing can be."""
+    monkeypatch.setattr("tempfile.tempdir", "/proc/absent")
+    said = termijn("explain", broken)
+    assert said.code == 70
+    [line] = said.err.splitlines()
+    assert line.endswith("`termijn --debug` shows where it came from")
+
+
+def test_with_debug_it_is_shown_whole(termijn: Call, broken: Path) -> None:
+    """Whoever asks for it gets all of it."""
+    with pytest.raises(ZeroDivisionError):
+        termijn("--debug", "explain", broken)

@@ -1,0 +1,52 @@
+"""Lint: what is right by the rules, and is most likely not what was meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.policy.lint import lint
+from services.policy.loader import load, loads
+from tests.unit.policy.small import SMALL, replaced
+
+
+def remarks(old: str, new: str) -> list[str]:
+    """What is remarked on the small policy after one change."""
+    before = {(one.key, one.what) for one in lint(loads(SMALL, "small.yaml"))}
+    after = lint(loads(replaced(SMALL, old, new), "small.yaml"))
+    return [f"{one.key}: {one.what}" for one in after if (one.key, one.what) not in before]
+
+
+@pytest.mark.parametrize("term", ["PT6M", "PT23H59M59S", "PT1S"])
+def test_a_term_below_a_day_is_remarked(term: str) -> None:
+    """M after T is minutes, and months were meant."""
+    assert f"rules.books: lasts less than a day ({term}): after T, M is minutes, not months" in (
+        remarks("term: P7Y", f"term: {term}")
+    )
+
+
+@pytest.mark.parametrize("term", ["PT24H", "P1D", "P6M"])
+def test_a_term_of_a_day_is_not(term: str) -> None:
+    assert not [one for one in remarks("term: P7Y", f"term: {term}") if "less than a day" in one]
+
+
+def test_a_term_of_nothing_is_not() -> None:
+    """P0D is due at its own instant: the small policy has one."""
+    assert not [one for one in lint(loads(SMALL, "small.yaml")) if "less than a day" in one.what]
+
+
+def test_a_lead_time_that_is_longer_than_a_term_is_remarked() -> None:
+    """Its command leaves at once, and is late from the beginning."""
+    found = remarks("lead_time: PT48H", "lead_time: PT9000H")
+    assert found == []  # the books have a duty of a minimum only: no promise to be late for
+    [told] = remarks(
+        "app: {title: App, owner: us}", "app: {title: App, owner: us, lead_time: PT9000H}"
+    )
+    assert told == (
+        "systems.app.lead_time: PT9000H is longer than the term of year (P1Y):"
+        " its commands leave at once, and nothing may go wrong"
+    )
+
+
+def test_nothing_of_it_is_remarked_on_the_shipped_policy() -> None:
+    told = [one.what for one in lint(load())]
+    assert not [one for one in told if "less than a day" in one or "is longer than the term" in one]

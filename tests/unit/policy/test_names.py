@@ -1,0 +1,73 @@
+"""Names that can work nowhere are refused with the policy, not found out at the first event."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.policy.loader import InvalidPolicy, loads
+from tests.unit.policy.small import SMALL
+
+LONG = "x" * 101
+
+
+def found(text: str) -> list[str]:
+    """What is wrong with a policy, without its file and line."""
+    with pytest.raises(InvalidPolicy) as refused:
+        loads(text, "small.yaml")
+    return [f"{one.key}: {one.why}" for one in refused.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("  lab: {", "  my crm/1: {", "systems.my crm/1: is no name of a system: "),
+        ("  lab: {", "  ../crm: {", "systems.../crm: is no name of a system: "),
+        ("  lab: {", "  CRM: {", "systems.CRM: is no name of a system: "),
+        ("  lab: {", "  lab.: {", "systems.lab.: is no name of a system: "),
+        ("  lab: {", f"  {LONG}: {{", f"systems.{LONG}: is no name of a system: "),
+        ("  lab: {", "  deleter: {", "systems.deleter: is Termijn's own name"),
+        ("  guest: {", "  gu:est: {", "subjects.gu:est: is no name of a kind of data subject: "),
+        ("  guest: {", "  'gu est': {", "subjects.gu est: is no name of a kind of data subject: "),
+        ("  stay:\n    title: Stay\n", "  s:tay:\n    title: Stay\n", "clocks.s:tay: is no name: "),
+        ("  two-years:", '  "two\\x00years":', "rules.two\x00years: is no name: "),
+        ("  two-years:", '  "":', "rules.: is no name: "),
+        ("  two-years:", '  " a":', "rules. a: is no name: "),
+        ("  care: {", f"  {LONG}: {{", f"purposes.{LONG}: is no name: "),
+        ("  law: {", '  "l\\x1baw": {', "bases.l\x1baw: is no name: "),
+        ("  contact: {title", '  "c\\u202eontact": {title', "categories.c\u202eontact: is no name"),
+        ("  club.joined:", "  clinic visit made!:", "events.clinic visit made!: is no event type"),
+        ("  club.joined:", f"  {'a' * 247}:", f"events.{'a' * 247}: is no event type"),
+        ("  club.joined:", "  retention.tagged:", "events.retention.tagged: begins with"),
+        ("  club.joined:", "  __consumer:", "events.__consumer: is no event type"),
+        ("policy: small", 'policy: "a\\x00"', "policy: is no name: "),
+        ('version: "1"', 'version: ""', "version: is no name: "),
+    ],
+    ids=lambda text: ascii(text)[:24],
+)
+def test_a_name_that_can_work_nowhere_is_refused(old: str, new: str, told: str) -> None:
+    assert old in SMALL
+    assert any(one.startswith(told) for one in found(SMALL.replace(old, new, 1)))
+
+
+def test_a_field_that_no_schema_can_have_is_refused() -> None:
+    """Avro has no such field, so that it would always be missing."""
+    new = SMALL.replace("client_id: {", "'client id': {}\n      client_id: {", 1)
+    assert new != SMALL
+    assert any(".fields.client id: is no name of a field: " in one for one in found(new))
+
+
+@pytest.mark.parametrize("section", ["systems", "events"])
+def test_two_names_of_which_kafka_makes_one_are_refused(section: str) -> None:
+    """Its metrics write a dot as an underscore, so that it refuses the second of the topics."""
+    other = {
+        "systems": ("  lab: {", "  my.lab: {title: A, owner: us}\n  my_lab: {", "systems.my_lab"),
+        "events": ("  club.joined:", "  club_joined: &x\n", "events.club_joined"),
+    }
+    if section == "systems":
+        old, new, key = other["systems"]
+        assert f"{key}: is to Kafka the same name as my.lab" in found(SMALL.replace(old, new, 1))
+        return
+    text = SMALL.replace("  club.joined:", "  club_joined: &joined", 1).replace(
+        "\n  club.", "\n  club.joined: *joined\n  club.", 1
+    )
+    assert "events.club.joined: is to Kafka the same name as club_joined" in found(text)
