@@ -140,7 +140,7 @@ def _counts(found: Any) -> dict[str, int]:
         raise BadResult("its counts are no map of names to whole numbers")
     if why := limits.too_many(found, limits.COUNTS):
         raise BadResult(f"its counts: {why}")
-    if any(limits.identifier(name) for name in found):
+    if any(not name or limits.identifier(name) for name in found):
         raise BadResult(f"a name in its counts is no line of at most {limits.IDENTIFIER} bytes")
     return dict(found)
 

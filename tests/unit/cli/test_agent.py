@@ -53,7 +53,8 @@ def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path
         ["DELETE", "FROM", "order_lines"],
         ["DELETE", "FROM", "orders"],
     ]
-    assert lines[0]["parameters"] == {"param_1": "O1' OR 1=1"}
+    # Twice: plainly, so that an index serves, and by its bytes, whatever a collation takes for equal.
+    assert set(lines[0]["parameters"].values()) == {"O1' OR 1=1"}
     assert done.exit_code == 0
 
 
@@ -61,9 +62,9 @@ def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path
     ("action", "first"),
     [
         ("erase", "DELETE FROM order_lines"),
-        ("pseudonymise", "UPDATE order_lines SET engraving=?"),
+        ("pseudonymise", "UPDATE order_lines SET engraving=NULL"),
         ("restrict", "UPDATE orders SET restricted=?"),
-        ("rectify", "UPDATE orders SET recipient=?"),
+        ("rectify", "UPDATE orders SET recipient=NULL"),
         ("disclose", "SELECT order_lines.product"),
         ("verify", "SELECT count(*) AS count_1"),
     ],

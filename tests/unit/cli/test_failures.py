@@ -60,7 +60,7 @@ def without(key: str) -> dict[str, Any]:
             ),
             "keep_consent: is not a value of type boolean",
         ),
-        (signed_up("f1", "2024-03-15T13:00:00Z"), "id: was given to another event"),
+        (feedback("f1", "2024-03-15T13:00:01Z"), "id: was given to another event"),
     ],
 )
 def test_a_bad_line_is_told_with_file_line_and_key(

@@ -150,7 +150,7 @@ def test_one_identity_is_one_event(termijn: Call, events: Write) -> None:
 def test_of_one_identity_the_first_by_time_is_the_event(termijn: Call, events: Write) -> None:
     """As the recorder has it, wherever its line stands; a line that is parked for itself takes none."""
     later, first = feedback("f1", "2024-03-15T13:00:01Z"), feedback("f1", "2024-03-15T13:00:00Z")
-    never = feedback("f1", "1999-03-15T13:00:00Z")
+    never = feedback("f1", "1899-03-15T13:00:00Z")
     said = termijn("publish", events([later, first, first, never]), "--dry-run", "--json")
     assert [(row["outcome"], row["reason"]) for row in rows(said)] == [
         ("parked", "identity-conflict"),
