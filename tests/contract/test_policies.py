@@ -33,7 +33,7 @@ def test_the_first_policy_becomes_the_active_one(ledger: Ledger) -> None:
         policies.ensure(connection, SHIPPED, NOW)
         assert policies.is_active(connection, SHIPPED)
     [row] = rows(ledger, tables.active_policy)
-    assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.5")
+    assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.6")
 
 
 def test_a_role_with_another_policy_refuses(ledger: Ledger) -> None:
