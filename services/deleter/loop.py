@@ -6,7 +6,6 @@ lie unread, nothing leaves that could break a promise.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
+from services.deleter import cap
 from services.deleter.claiming import Claimed, claim
 from services.deleter.protecting import Passed, protect
 from services.deleter.proving import Proved, prove
@@ -29,7 +29,6 @@ from services.deleter.relaying import (
     Patience,
     Sent,
     Stops,
-    first_sent_since,
     lease,
     relay,
 )
@@ -49,8 +48,6 @@ from services.vault.remains import Remains
 
 T = TypeVar("T")
 ROLE = "deleter"
-_CAP_WINDOW = timedelta(hours=1)
-_CAP_OPERATOR = "termijn"
 _ESCALATE = timedelta(seconds=5)
 _NO_STOPS = Stops()
 _AGAIN_SECONDS = 0.2
@@ -201,9 +198,8 @@ class Deleter:
         return not spots
 
     def _claim(self, stops: Stops, parked: Blindness = CLEAR) -> Claimed:
-        room = self._room()
-
-        def work(connection: Connection, now: datetime) -> tuple[Claimed, datetime]:
+        def work(connection: Connection, room: int) -> tuple[Claimed, datetime]:
+            now = database_now(connection)
             lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
             claimed = claim(
                 connection,
@@ -215,7 +211,7 @@ class Deleter:
             )
             return claimed, now
 
-        claimed, at = self._write(work)
+        claimed, at = self._write_in_room(work)
         if not claimed.looked_at:
             self._sweep.nothing_due_at = at
         return claimed
@@ -243,16 +239,16 @@ class Deleter:
 
     def _lease(self, stops: Stops, actions: Collection[str] | None) -> Sequence[UUID]:
         """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
-        room = self.limits.relay
-        if actions is not PROTECTIVE:
-            room = min(self._room(), room)
-        if room == 0:
-            return ()
-        return self._write(
-            lambda connection, now: lease(
-                connection, now, stops, limit=room, records=_RECORDS, actions=actions
-            )
-        )
+
+        def work(connection: Connection, room: int) -> Sequence[UUID]:
+            limit, now = min(self.limits.relay, room), database_now(connection)
+            if limit == 0:
+                return ()
+            return lease(connection, now, stops, limit=limit, records=_RECORDS, actions=actions)
+
+        if actions is PROTECTIVE:
+            return self._write(lambda connection, _: work(connection, self.limits.relay))
+        return self._write_in_room(work)
 
     def _send(
         self,
@@ -301,6 +297,19 @@ class Deleter:
 
         return self.ledger.write(begun)
 
+    def _write_in_room(self, work: Callable[[Connection, int], T]) -> T:
+        """Do `work` in one transaction, with how many commands it may lease under the hourly cap."""
+        most = self.limits.commands_per_hour
+
+        def within(connection: Connection, _: datetime) -> tuple[T, bool]:
+            room = cap.take(connection, most, ROLE)
+            return work(connection, room.left), room.reached
+
+        done, reached = self._write(within)
+        if reached:
+            self.observer.capped(most)
+        return done
+
     def _blindness(self, connection: Connection, parked: Blindness) -> Blindness:
         """What was parked when the round began, and what is now."""
         return parked.with_also(blindness.read(connection, self.policy, self.remains))
@@ -313,28 +322,6 @@ class Deleter:
         )
         if system is not None:
             self.observer.undeliverable(system, command, why)
-
-    def _room(self) -> int:
-        """How many commands may go out now; at the cap the deleter stops until it is resumed."""
-        cap = self.limits.commands_per_hour
-        if not cap:
-            return sys.maxsize
-        with self.ledger.transaction() as connection:
-            now = database_now(connection)
-            resumed_at = control.resumed_at(connection, ROLE)
-            since = max(now - _CAP_WINDOW, resumed_at or now - _CAP_WINDOW)
-            left = cap - first_sent_since(connection, since)
-            if left <= 0 and _waiting(connection):
-                control.put(
-                    connection,
-                    ROLE,
-                    "paused",
-                    operator=_CAP_OPERATOR,
-                    reason=f"the cap of {cap} commands an hour was reached",
-                    now=now,
-                )
-                self.observer.capped(cap)
-        return max(0, left)
 
     def _escalate(self, now: datetime) -> None:
         silent = self.ledger.write(lambda connection: escalate(connection, self.policy, now))
@@ -357,9 +344,3 @@ def _system_stops(connection: Connection) -> Stops:
         if row.state in found:
             found[row.state].add(row.scope.removeprefix("system:"))
     return Stops(paused=frozenset(found["paused"]), drained=frozenset(found["drained"]))
-
-
-def _waiting(connection: Connection) -> bool:
-    column = tables.command.c
-    query = select(column.command_id).where(column.state == "unsent").limit(1)
-    return connection.execute(query).first() is not None

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, func, literal_column, not_, select
+from sqlalchemy import Connection, Row, and_, func, not_, select
 
 from services.deleter.emission import Asked, asked_for, covers
 from services.deleter.withholding import is_withheld
@@ -24,7 +24,6 @@ from services.ledger import journal, tables
 from services.ledger.blindness import CLEAR, Blindness
 from services.ledger.conflicts import Event
 from services.ledger.rows import fetch, insert
-from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, CHECKS
 from services.policy.tagging import Tagged, business_keys
@@ -32,8 +31,6 @@ from services.policy.tagging import Tagged, business_keys
 _CHECKED = {reason: action for action, reason in CHECKS.items()}
 _AT_ONCE = 10_000
 """Records that are put together and sent before the next are."""
-_DESTROYS_NOTHING = ("verify", *sorted(PROTECTIVE))
-"""Actions that no cap counts."""
 LEASE = timedelta(seconds=60)
 """How long a batch may take to go out before another relay tries it again."""
 
@@ -228,13 +225,6 @@ def _mark_sent(
         if attempt == 1:
             changes["first_sent_at"] = now
         journal.transition(connection, group, "sent", now, **changes)
-
-
-def first_sent_since(connection: Connection, since: datetime) -> int:
-    """How many commands went out for the first time since an instant, but for what destroys nothing."""
-    counted = [tables.command.c.action != literal_column(f"'{one}'") for one in _DESTROYS_NOTHING]
-    query = select(func.count()).where(tables.command.c.first_sent_at > since, *counted)
-    return int(connection.execute(query).scalar_one())
 
 
 def compose(

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.deleter.cap import first_sent_since
 from services.deleter.loop import Deleter
 from services.deleter.proving import NOTHING, Proved, prove, restored
-from services.deleter.relaying import Sent, first_sent_since
+from services.deleter.relaying import Sent
 from services.deleter.settling import close
 from services.ledger import tables
 from services.ledger.database import Ledger
