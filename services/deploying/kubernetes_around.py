@@ -11,6 +11,7 @@ from services.deploying.kubernetes_roles import (
     MONITORING,
     NAMES,
     REGISTRY,
+    SYSTEM,
     Role,
     labels,
 )
@@ -44,22 +45,20 @@ def deny_all() -> dict[str, Any]:
 def reach(role: Role) -> dict[str, Any]:
     """What a role may reach, and who may ask how it fares."""
     policy = reach_ports(role.name, [REGISTRY, *([DATABASE] if role.database else [])])
-    brokers = {
-        "to": [{"podSelector": {"matchLabels": {"strimzi.io/cluster": CLUSTER}}}],
-        "ports": [{"protocol": "TCP", "port": BROKERS}],
-    }
-    policy["spec"]["egress"].append(brokers)
+    brokers = {"podSelector": {"matchLabels": {"strimzi.io/cluster": CLUSTER}}}
+    policy["spec"]["egress"].append({"to": [brokers], "ports": _tcp([BROKERS])})
     policy["spec"]["policyTypes"].append("Ingress")
-    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": MONITORING}}}
-    ports = [{"protocol": "TCP", "port": PORTS[role.name]}]
-    policy["spec"]["ingress"] = [{"from": [prometheus], "ports": ports}]
+    ports = _tcp([PORTS[role.name]])
+    policy["spec"]["ingress"] = [{"from": [_namespace(MONITORING)], "ports": ports}]
     return policy
 
 
 def reach_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
-    """Names are looked up, and these ports reached, wherever they are: an overlay says where."""
+    """Names are asked of Kubernetes, and these ports reached in the same namespace alone.
+
+    Policies add up: an overlay has one more for what lies elsewhere, and says where.
+    """
     names = [{"protocol": one, "port": NAMES} for one in ("UDP", "TCP")]
-    reached = [{"protocol": "TCP", "port": port} for port in sorted(ports)]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -67,9 +66,20 @@ def reach_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
         "spec": {
             "podSelector": {"matchLabels": labels(name)},
             "policyTypes": ["Egress"],
-            "egress": [{"ports": names}, {"ports": reached}],
+            "egress": [
+                {"to": [_namespace(SYSTEM)], "ports": names},
+                {"to": [{"podSelector": {}}], "ports": _tcp(ports)},
+            ],
         },
     }
+
+
+def _tcp(ports: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"protocol": "TCP", "port": port} for port in sorted(ports)]
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def scaling(role: Role) -> dict[str, Any]:

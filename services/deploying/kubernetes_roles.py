@@ -13,6 +13,8 @@ BROKERS, DATABASE, REGISTRY, NAMES = 9093, 5432, 8080, 53
 """The ports of what is reached."""
 MONITORING: Final = "monitoring"
 """The namespace of Prometheus."""
+SYSTEM: Final = "kube-system"
+"""The namespace of Kubernetes' own servers, of names among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,28 @@ def test_every_role_has_what_it_needs(built: list[dict[str, Any]]) -> None:
         assert found["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
 
 
+def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
+    """Names of Kubernetes alone, brokers, ledger and registry in the namespace: by port and by place."""
+    names = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    brokers = {"podSelector": {"matchLabels": {"strimzi.io/cluster": "kafka"}}}
+    neighbours: dict[str, Any] = {"podSelector": {}}
+    places = {53: names, 9093: brokers, 5432: neighbours, 8080: neighbours}
+    reached: dict[str, set[int]] = {}
+    for name, one in of_kind(built, "NetworkPolicy").items():
+        reached[name] = set()
+        for rule in one["spec"].get("egress", ()):
+            ports = {port["port"] for port in rule["ports"]}
+            assert [places[port] for port in ports] == rule["to"] * len(ports), name
+            reached[name] |= ports
+    with_ledger = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
+    assert reached == {
+        **{role: {53, 5432, 8080, 9093} for role in with_ledger},
+        "watch": {53, 8080, 9093},
+        "migrate": {53, 5432},
+        "termijn-nothing-else": set(),
+    }
+
+
 def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
     """And so a setting that is renamed in code only is found."""
     known = {one.variable for one in shown({})}
