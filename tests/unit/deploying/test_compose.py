@@ -79,9 +79,10 @@ def test_our_containers_have_no_more_rights_than_they_need() -> None:
         assert one["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_every_image_has_a_version() -> None:
+def test_every_image_has_a_whole_version() -> None:
+    """Such as 15.20 and not 15, behind which another image lies each month; a digest may follow."""
     for one in SERVICES.values():
-        assert re.search(r":v?\d[\w.]*$", one["image"])
+        assert re.search(r":v?\d+\.[\d.]*\d(@sha256:[0-9a-f]{64})?$", one["image"]), one["image"]
 
 
 def test_every_file_that_is_mounted_is_there_and_every_secret_is_ignored() -> None:
