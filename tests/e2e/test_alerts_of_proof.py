@@ -146,7 +146,7 @@ def a_policy_that_not_all_roles_have(watched: Watched) -> None:
     running = watched.running
     file = running.directory / "policy.yaml"
     text = file.read_text("utf-8")
-    file.write_text(text.replace('version: "2021-05-19.6"', 'version: "2021-05-19.6"'), "utf-8")
+    file.write_text(text.replace('version: "2021-05-19.6"', 'version: "2021-05-19.7"'), "utf-8")
     watched.mend("TermijnPoliciesDiffer", TEXT="a new version")
     running.end("tagger")
     running.start("tagger")
