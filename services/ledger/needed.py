@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy import Connection, select
 
@@ -32,8 +32,19 @@ class StillNeeded(TermijnError):
         self.purposes = purposes
 
 
-def check(connection: Connection, policy: Policy) -> None:
-    """Look whether the policy knows every system and purpose that commands and recorded events name.
+def served(policy: Policy) -> dict[str, list[str]]:
+    """Which systems hold what events of each type carry, to be compared with the next policy."""
+    return {
+        name: sorted({system for one in event.holdings for system in one.served})
+        for name, event in policy.events.items()
+    }
+
+
+def check(connection: Connection, policy: Policy, serving: Mapping[str, Collection[str]]) -> None:
+    """Look whether the policy knows each system and purpose that is still needed.
+
+    That is what commands and recorded events name, and each system that is `serving` events of a type
+    under the active policy, where some of that type are recorded: their erasure there was promised.
 
     Raises:
         StillNeeded: it does not; each is named.
@@ -47,9 +58,20 @@ def check(connection: Connection, policy: Policy) -> None:
         purposes.update(json.loads(row.purposes))
     for kind, name in _named_by_events(connection, policy):
         (systems if kind == "system" else purposes).add(name)
+    systems |= _still_serving(connection, policy, serving)
     missing = sorted(systems - policy.systems.keys()), sorted(purposes - policy.purposes.keys())
     if any(missing):
         raise StillNeeded(tuple(missing[0]), tuple(missing[1]))
+
+
+def _still_serving(
+    connection: Connection, policy: Policy, serving: Mapping[str, Collection[str]]
+) -> set[str]:
+    dropped = {name: set(systems) - policy.systems.keys() for name, systems in serving.items()}
+    types = [name for name, systems in dropped.items() if systems]
+    column = tables.event.c.type
+    recorded = connection.execute(select(column).where(column.in_(types)).distinct()).scalars()
+    return {system for name in recorded for system in dropped[name]}
 
 
 def _named_by_events(connection: Connection, policy: Policy) -> Iterator[tuple[str, str]]:

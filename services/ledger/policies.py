@@ -24,6 +24,9 @@ _AT_ONCE = 1_000
 _LOCK = 0x7E_3A_11_17
 """The key of PostgreSQL's advisory lock on the active policy; on SQLite whoever writes is alone."""
 
+_SERVED = ""
+"""Among the shapes by event type, the systems of each; no type has this name."""
+
 
 class OtherPolicy(TermijnError):
     """The ledger's windows derive from another policy than the one at hand; the role does not start.
@@ -90,16 +93,17 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
 
     Raises:
         OtherShape: it hangs events of a known type on other subjects or clocks.
-        StillNeeded: it lacks a system or a purpose that the ledger names.
+        StillNeeded: it lacks a system or a purpose that is still needed.
     """
     _lock(connection, shared=False)
     active = _active(connection)
     known = json.loads(active.shapes) if active else {}
+    serving = known.pop(_SERVED, {})
     given = shapes(policy)
     changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
     if changed:
         raise OtherShape(changed)
-    needed.check(connection, policy)
+    needed.check(connection, policy, serving)
     _write(connection, policy, now)
     conflicts.rebuild(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
@@ -148,7 +152,7 @@ def _write(connection: Connection, policy: Policy, now: datetime) -> None:
         "policy": policy.policy,
         "version": policy.version,
         "digest": digest(policy),
-        "shapes": json.dumps(shapes(policy)),
+        "shapes": json.dumps({**shapes(policy), _SERVED: needed.served(policy)}),
         "activated_at": now,
     }
     insert(connection, tables.active_policy, [row])

@@ -85,9 +85,7 @@ def _served(policy: Policy) -> set[tuple[str, str]]:
             rules |= {
                 one.rule for one in (holding.on_withdrawal, holding.on_consent) if one is not None
             }
-            later = (by.values() for by in holding.systems_when.values())
-            systems = {*holding.systems, *(one for by in later for those in by for one in those)}
-            found |= {(system, rule) for system in systems for rule in rules}
+            found |= {(system, rule) for system in holding.served for rule in rules}
     return found
 
 

@@ -289,6 +289,12 @@ class HoldingRule(Strict):
     on_consent: Alternative | None = None
     """What it changes to when consent is given for what is already there."""
 
+    @property
+    def served(self) -> frozenset[str]:
+        """Every system that may hold it, but for those that an event itself names."""
+        by_value = (one for values in self.systems_when.values() for one in values.values())
+        return frozenset(self.systems).union(*by_value)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveRule(Strict):

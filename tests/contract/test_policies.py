@@ -163,6 +163,28 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Led
     assert len(rows(ledger, tables.active_policy)) == 1
 
 
+@pytest.mark.parametrize("left", ["nowhere", "elsewhere"])
+def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
+    ledger: Ledger, left: str
+) -> None:
+    """No command names it yet; its erasure was promised all the same, and would vanish without a word."""
+    take(ledger, [feedback("e1", "2026-01-01T12:00:00Z")], NOW)
+    with ledger.transaction() as connection:
+        policies.ensure(connection, SHIPPED, NOW)
+    lacking = without("website", "psp")
+    if left == "elsewhere":
+        kind = lacking.events["website.feedback-given"]
+        moved = tuple(replace(one, systems=("crm",)) for one in kind.holdings)
+        kinds = {**lacking.events, "website.feedback-given": replace(kind, holdings=moved)}
+        lacking = replace(lacking, events=kinds)
+    with (
+        pytest.raises(needed.StillNeeded, match="still needs: systems website; keep"),
+        ledger.transaction() as connection,
+    ):
+        policies.activate(connection, lacking, NOW)
+    assert len(rows(ledger, tables.active_policy)) == 1
+
+
 def test_what_the_ledger_names_nowhere_may_go(ledger: Ledger) -> None:
     """An empty ledger needs no system."""
     with ledger.transaction() as connection:
