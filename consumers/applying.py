@@ -15,11 +15,13 @@ from sqlalchemy import Connection
 
 from consumers.messages import Unprocessed, dead_letter
 from services.halving import Halving
-from services.ledger import dead_letters, positions
+from services.ledger import blindness, dead_letters, positions
+from services.ledger.blindness import Parked
 from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Advance
 from services.transient import verdict, words
+from services.vault.remains import Remains
 from services.vault.sealing import Seal
 
 _Numbered = tuple[int, Message]
@@ -72,17 +74,23 @@ def park(
     cause: Exception,
     advances: Sequence[Advance],
     now: datetime,
+    seen: Callable[[DeadLetter], Parked] | None = None,
+    remains: Remains | None = None,
 ) -> DeadLetter:
     """Park one message in the ledger, sealed, in one transaction with the positions.
+
+    Where it may be an event, `seen` says what can be seen of it: it may have forbidden an erasure.
 
     Raises:
         Unparkable: that fails too, and will again: the role stops.
     """
     letter = dead_letter(role, message, Unprocessed(words(cause)), seal, now)
+    parked = [seen(letter)] if seen else []
 
     def write(connection: Connection) -> None:
         positions.advance(connection, role, advances)
         dead_letters.park(connection, [letter])
+        blindness.note(connection, parked, remains)
 
     try:
         ledger.write(write)

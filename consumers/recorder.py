@@ -119,8 +119,14 @@ class Recorder:
 
     def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
         """Park what no attempt could record."""
-        now = self.now()
-        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
+
+        def seen(letter: DeadLetter) -> Parked:
+            return self._seen_of_poison(letter, message)
+
+        letter = park(
+            ROLE, self.ledger, self.seal, message, cause, advances, self.now(), seen, self.remains
+        )
+        self.observer.parked(letter)
 
     def _letter(self, message: Message) -> DeadLetter:
         return DeadLetter(**decoded(self.codec, DEAD_LETTERS, as_bytes(message.value())))
@@ -144,6 +150,16 @@ class Recorder:
     def _seen_of_conflict(self, letter: DeadLetter, arrival: Arrival) -> Parked:
         """What can be seen of an event whose identity was taken."""
         return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
+
+    def _seen_of_poison(self, letter: DeadLetter, message: Message) -> Parked:
+        """What can be seen of a message that no attempt could record, whatever it failed of."""
+        seen = Glimpse(event_type=None)
+        with suppress(Exception):  # it may fail of the same here
+            if message.topic() == DEAD_LETTERS.name:
+                seen = self._seen(self._letter(message)).glimpse
+            else:
+                seen = self._seen_of_tagged(letter, message).glimpse
+        return _parked(letter, letter, seen)
 
     def _conflict(self, arrival: Arrival, message: Message) -> DeadLetter:
         why = f"another event of {arrival.topic} has this identity and other content"

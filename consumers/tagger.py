@@ -118,7 +118,8 @@ class Tagger:
     def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
         """Park what no attempt could tag or pass on: in the ledger, whatever the bus would take."""
         now = self.now()
-        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
+        letter = park(ROLE, self.ledger, self.seal, message, cause, advances, now, _seen)
+        self.observer.parked(letter)
 
     def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""

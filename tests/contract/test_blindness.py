@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Message
 
+from consumers.applying import apply
 from consumers.recorder import Recorder
 from consumers.tagger import Tagger
 from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
@@ -119,8 +120,12 @@ class Stage:
         at = time or now() - timedelta(minutes=1)
         one = CloudEvent(id=id_ or f"x{self.offset}", source=source, type=type_, time=at, data={})
         out = Topics()
+        self.tagger(out).apply([self.message(topic.name, value, to_headers(one))], [])
+        return out.out
+
+    def tagger(self, out: Topics) -> Tagger:
         topics = {one.name: one for one in map(business_topic, self.policy.events)}
-        Tagger(
+        return Tagger(
             tags=Tags(policy=self.policy, codec=CODEC, topics=topics),
             codec=CODEC,
             forwarder=out,  # type: ignore[arg-type]  # as much of it as the tagger uses
@@ -129,8 +134,7 @@ class Stage:
             ledger=self.ledger,
             observer=Nobody(),
             now=now,
-        ).apply([self.message(topic.name, value, to_headers(one))], [])
-        return out.out
+        )
 
     def message(self, topic: str, value: bytes | None, headers: Any = ()) -> Message:
         at = int(now().timestamp() * 1000)
@@ -255,6 +259,60 @@ def test_a_subject_that_is_none_is_anybody(stage: Stage, said: dict[str, Any]) -
     """A hold with a slip in its subject is somebody's."""
     stage.publish(HOLD, said)
     assert stage.leaves() == set()
+
+
+def test_a_hold_that_no_attempt_can_tag_stops_everything(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours parks it past every check: it is a hold still."""
+
+    def of(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Tags, "of", of)
+    value = CODEC.encode(business_topic(HOLD), hold())
+    apply(stage.tagger(Topics()), [stage.message(f"{HOLD}.v1", value)], [], lambda: None)
+    assert stage.leaves() == set()
+    assert stage.reach() == {"everything": 1}
+    stage.settle()
+    stage.leaves()
+    assert stage.subjects() == ALL
+
+
+def test_a_hold_that_no_attempt_can_record_stops_its_subject(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fields are there to be seen; where they are not, it may be anybody's."""
+
+    def event_id(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    [out] = stage.tag(HOLD, hold())
+    monkeypatch.setattr("services.ledger.plans.event_id", event_id)
+    apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
+    stage.leaves()
+    assert stage.subjects() == ALL - {"visitor:1"}
+    assert stage.reach() == {"narrow": 1}
+    monkeypatch.setattr("consumers.recorder.glimpse", event_id)
+    stage.offset += 1
+    apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
+    assert stage.reach() == {"narrow": 1, "everything": 1}
+
+
+def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tagger parked, and the recorder cannot take as it is."""
+    [out] = stage.tag(HOLD, BAD_HOLD)
+
+    def note(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("consumers.recorder.recall", note)
+        apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
+    stage.leaves()
+    assert stage.subjects() == ALL - {"visitor:1"}
 
 
 def test_a_hold_whose_identity_was_taken_on_its_own_topic_stops_its_subject(stage: Stage) -> None:
