@@ -217,7 +217,8 @@ def reopen(connection: Connection, name: str, value: str, policy: Policy, now: d
 def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
     """Note the keys of all events anew: another policy may say that other fields identify.
 
-    What was decided stands. The caller has every record looked at, and nobody records meanwhile.
+    What was decided of a key that any event has stands. The caller has every record looked at, and nobody
+    records meanwhile.
     """
     conflict = tables.key_conflict
     connection.execute(conflict.delete().where(conflict.c.owner.is_(None)))
@@ -239,6 +240,11 @@ def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
         events = tagged_events(connection, ids, policy).values()
         _note(connection, _claims(events, policy), now)
         after = ids[-1]
+    has_it = select(tables.identifier.c.key_id).where(
+        tables.identifier.c.key_id == conflict.c.key_id
+    )
+    # Else it would name its owner for ever.
+    connection.execute(conflict.delete().where(~has_it.exists()))
 
 
 def forget(connection: Connection, events: Collection[Tagged], policy: Policy) -> None:
@@ -255,7 +261,8 @@ def forget(connection: Connection, events: Collection[Tagged], policy: Policy) -
             changed.append({"key_id": row.key_id, "events": left})
     change_each(connection, tables.identifier, changed)
     gone = {one["key_id"] for one in changed if one["events"] <= 0}
-    remove(connection, tables.identifier, column.key_id, gone)
+    for table in (tables.key_conflict, tables.identifier):
+        remove(connection, table, table.c.key_id, gone)
     if contested:
         _forget_claims(connection, contested)
 

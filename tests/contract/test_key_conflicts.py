@@ -455,6 +455,28 @@ class TestForgetting:
         self.forget(ledger, NOBODY)
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
+    def test_who_is_left_alone_by_a_new_policy_is_named_no_more_either(
+        self, ledger: Ledger
+    ) -> None:
+        """The other was forgotten before the policy came: no claim of several is left to go."""
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        self.forget(ledger, NOBODY)
+        with ledger.transaction() as connection:
+            connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
+        ledger.write(lambda c: conflicts.rebuild(c, POLICY, instant(NOW)))
+        self.forget(ledger, VICTIM)
+        assert [rows(ledger, one) for one in KEYS] == [[], [], []]
+
+    def test_a_key_that_identifies_no_more_names_nobody(self, ledger: Ledger) -> None:
+        """No event would ever take along what was decided about it."""
+        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
+        without = loader.loads(text.replace(", identifies: true", ""), "without.yaml")
+        take(ledger, [VICTIM, NOBODY], NOW)
+        decide(ledger, "consumer:victim")
+        ledger.write(lambda c: conflicts.rebuild(c, without, instant(NOW)))
+        assert [rows(ledger, one) for one in KEYS] == [[], [], []]
+
     @staticmethod
     def forget(ledger: Ledger, one: Event) -> None:
         tagged = tag(parsed(one), POLICY)
