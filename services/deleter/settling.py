@@ -369,6 +369,8 @@ def close(connection: Connection, command_id: UUID, now: datetime) -> State:
         query = select(tables.command).where(about, waiting).with_for_update()
         closed += connection.execute(query)
     state, *_ = journal.transition(connection, closed, "close", now, outcome="closed")
+    for recalled in closed[1:]:  # what asks for it again by now asked in vain while it was recalled
+        journal.look_again(connection, recalled.command_id, now)
     return state
 
 

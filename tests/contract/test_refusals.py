@@ -32,6 +32,7 @@ from tests.contract.ledgers import (
     take,
 )
 from tests.contract.promises import off_the_record
+from tests.contract.test_emission import hold, released
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
 ENDED_AGAIN, DUE, DUE_AGAIN = (
@@ -144,6 +145,22 @@ class TestRecalls:
         post(ledger, bus, later(DUE, days=9))
         assert sent(bus, recall) == 1
         assert off_the_record(ledger) == []
+
+    def test_what_became_due_while_it_waited_for_its_recall_is_looked_at(
+        self, ledger: Ledger
+    ) -> None:
+        """The hold went while its recall was out: no other look would find the record free."""
+        take(ledger, [feedback("f1", JOINED)], DUE)
+        [erasure] = sweep(ledger, DUE)
+        post(ledger, Bus(), DUE)
+        take(ledger, [hold("h1", DUE, "visitor:1")], DUE)
+        sweep(ledger, DUE)
+        take(ledger, [released("h2", DUE, "h1", "visitor:1")], DUE)
+        assert sweep(ledger, DUE) == []
+        recall = command(ledger, action="recall")
+        ledger.write(lambda c: close(c, recall, instant(DUE)))
+        [again] = sweep(ledger, DUE)
+        assert (row(ledger, erasure).state, row(ledger, again).action) == ("closed", "erase")
 
 
 class TestRefusals:
