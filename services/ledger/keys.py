@@ -31,9 +31,14 @@ def old_event_id(source: str, id: str) -> UUID:
     return _uuid5(_EVENT, f"{source}\0{id}")
 
 
+def is_old(event: UUID) -> bool:
+    """Whether an event's identity is one that counts over all topics."""
+    return event.version == _OLD
+
+
 def record_id(event: UUID, source: str, id: str, subject: str) -> UUID:
     """The identity of a record: an event's data on one subject; also of an event with an old identity."""
-    if event.version == _OLD:
+    if is_old(event):
         return _uuid5(_RECORD, f"{source}\0{id}\0{subject}")
     return _uuid5(event.bytes, subject)
 

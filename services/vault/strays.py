@@ -6,8 +6,9 @@ longer has a holding in the key's system, or a vault that was restored from a ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -17,13 +18,14 @@ from sqlalchemy import Connection, select
 from services.ledger import tables
 from services.ledger.database import Ledger
 from services.ledger.facts import tagged_events
-from services.ledger.keys import record_id
+from services.ledger.keys import is_old, old_event_id, record_id
 from services.ledger.rows import fetch
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
 from services.vault.data_keys import DataKeys, Living
 
 _AT_ONCE = 500
+_EVENTS_AT_ONCE = 5_000
 Why = Literal["unrecorded", "unheld", "outlived"]
 
 
@@ -41,11 +43,52 @@ class Stray:
 def strays(keys: DataKeys, ledger: Ledger, policy: Policy, before: datetime) -> Iterator[Stray]:
     """The strays among the keys made before an instant, UTC: younger events may be on their way."""
     after = None
+    unknown: dict[UUID, list[Stray]] = defaultdict(list)
     while part := keys.living(after, before, _AT_ONCE):
         after = part[-1]
         with ledger.transaction() as connection:
             found = _strays(connection, part, policy)
-        yield from found
+        for one in found:
+            if one.why == "unrecorded" and is_old(one.key.event_id):
+                unknown[one.key.event_id].append(one)
+            else:
+                yield one
+    anew = _recorded_anew(ledger, unknown) if unknown else {}
+    for identity, those in unknown.items():
+        with ledger.transaction() as connection:
+            yield from _of_any(connection, those, anew.get(identity, ()), policy)
+
+
+def _of_any(
+    connection: Connection, those: Sequence[Stray], events: Collection[UUID], policy: Policy
+) -> list[Stray]:
+    """Those of an old identity's strays that are strays of each of the events that it may be of."""
+    for event in events:
+        living = [replace(one.key, event_id=event) for one in those]
+        those = _strays(connection, living, policy) if living else ()
+    return list(those)
+
+
+def _recorded_anew(ledger: Ledger, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
+    """The events that had these identities, and are recorded under those that events have now.
+
+    A publisher that still counts over all topics makes such keys. No index leads from them to their events.
+    """
+    found: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    column = tables.event.c
+    query = select(column.event_id, column.source, column.id).order_by(column.event_id)
+    after = UUID(int=0)
+    while True:
+        with ledger.transaction() as connection:
+            rows = connection.execute(
+                query.where(column.event_id > after).limit(_EVENTS_AT_ONCE)
+            ).all()
+        if not rows:
+            return found
+        after = rows[-1].event_id
+        for row in rows:
+            if (identity := old_event_id(row.source, row.id)) in old:
+                found[identity].append(row.event_id)
 
 
 def _strays(connection: Connection, part: Sequence[Living], policy: Policy) -> list[Stray]:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from services.deleter.proving import prove
 from services.ledger.database import Ledger
-from services.ledger.keys import event_id
+from services.ledger.keys import event_id, old_event_id
 from services.policy.model import Policy
 from services.simulation import simulate
 from services.vault.data_keys import Living
@@ -98,6 +98,24 @@ def test_keys_of_events_that_were_never_recorded_are_found(
     assert found(vault, ledger, encrypting, before="2020-03-15") == {}
     take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
     assert found(vault, ledger, encrypting) == {}
+
+
+def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
+    tmp_path: Path, ledger: Ledger, encrypting: Policy
+) -> None:
+    """Their events are recorded under the new identity: whoever shredded them would lose living data."""
+    made = datetime(2020, 3, 15, tzinfo=UTC)
+    with a_vault(tmp_path) as vault:
+        vault.keys.of([(old_event_id("/crm", one), "bus") for one in ("o1", "o2")], made)
+        take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+        [left] = strays(vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC))
+        assert (left.why, left.key.event_id) == ("unrecorded", old_event_id("/crm", "o2"))
+        kind = encrypting.events["orders.order-placed"]
+        first, *rest = kind.holdings
+        without = replace(kind, holdings=(replace(first, systems=("orders", "psp")), *rest))
+        forgot = replace(encrypting, events={**encrypting.events, "orders.order-placed": without})
+        whys = [one.why for one in strays(vault.keys, ledger, forgot, FAR)]
+        assert sorted(whys) == ["unheld", "unrecorded"]
 
 
 def test_keys_that_the_policy_has_forgotten_are_found(
