@@ -7,7 +7,7 @@ the lock, and writes commands, their records and the walk's progress together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, or_, select
 from schemas import limits
 from services.deleter import subjects
 from services.deleter.likeness import Planner
-from services.deleter.planning import unmet, unwanted
+from services.deleter.planning import restricting, unmet, unwanted
 from services.deleter.sizes import chunks, size
 from services.deleter.subjects import Look
 from services.deleter.withholding import is_withheld
@@ -109,9 +109,13 @@ def claim(
     events = tagged_events(connection, {row.event_id for row in members.values()}, policy)
     siblings = subjects.siblings(connection, looks, events)
     members.update((row.record_id, row) for row in siblings)
-    wanted, facts = want(connection, list(members.values()), events, policy, now, looks)
-    may, withheld = _divided(wanted, members, events, policy, blindness)
-    written = journal.write(connection, draft(may), policy.version, now, lease)
+
+    def waits(step: Step, tagged: Tagged, subject: str) -> bool:
+        return is_withheld(blindness, step.action, subject, tagged, policy)
+
+    rows = list(members.values())
+    wanted, withheld, facts = want(connection, rows, events, policy, now, looks, waits)
+    written = journal.write(connection, draft(wanted), policy.version, now, lease)
     _advance(connection, records, events, policy, now)
     look_again(connection, withheld, now)
     subjects.looked(connection, looks, facts, now)
@@ -124,34 +128,19 @@ def claim(
     )
 
 
-def _divided(
-    wanted: Sequence[Wanted],
-    members: Mapping[UUID, Row[Any]],
-    events: Mapping[UUID, Tagged],
-    policy: Policy,
-    blindness: Blindness,
-) -> tuple[Sequence[Wanted], Collection[UUID]]:
-    """What may be commanded now, and the records of which something has to wait."""
-    may: list[Wanted] = []
-    withheld: set[UUID] = set()
-    for one in wanted if blindness else ():
-        tagged = events[members[one.record_id].event_id]
-        if is_withheld(blindness, one.step.action, one.subject, tagged, policy):
-            withheld.add(one.record_id)
-        else:
-            may.append(one)
-    return (may, withheld) if blindness else (wanted, withheld)
-
-
 def want(
     connection: Connection,
     rows: Collection[Row[Any]],
     events: Mapping[UUID, Tagged],
     policy: Policy,
     now: datetime,
-    looks: Collection[Look] = (),
-) -> tuple[list[Wanted], Known]:
-    """Every step that is due for these records and that no command does yet.
+    looks: Collection[Look],
+    waits: Callable[[Step, Tagged, str], bool],
+) -> tuple[list[Wanted], Collection[UUID], Known]:
+    """Every step that is due for these records and that no command does yet, but for what `waits`.
+
+    Beside them the records of which something has to wait, and what was known. What erases and waits is
+    no reason to restrict nothing meanwhile.
 
     Takes the locks of their clocks and subjects, and holds them until the transaction ends. What
     commands are to do although facts or policy do not ask for it any more is taken back.
@@ -171,6 +160,7 @@ def want(
     judged = conflicts.judge(connection, events.values(), policy)
     planner = Planner(facts, policy, now)
     found: list[Wanted] = []
+    withheld: set[UUID] = set()
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
         done = live.get(row.record_id, frozenset())
@@ -178,7 +168,12 @@ def want(
         due = [] if judged.blocks(tagged) else planner.due(tagged, row.subject)
         acts = said[row.event_id]
         forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
-        for step in unmet(due, done):
+        unmet_steps = unmet(due, done)
+        if any(waits(step, tagged, row.subject) for step in unmet_steps):
+            withheld.add(row.record_id)
+            unmet_steps = [one for one in unmet_steps if not waits(one, tagged, row.subject)]
+            unmet_steps += [one for one in restricting(due, done) if one not in unmet_steps]
+        for step in unmet_steps:
             epochs = tuple(
                 (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
             )
@@ -198,7 +193,7 @@ def want(
         stale = journal.no_longer_wanted(connection, forbidden)
         for command in journal.take_back(connection, stale, policy, now):
             journal.look_again(connection, command, now)
-    return found, facts
+    return found, withheld, facts
 
 
 def draft(wanted: Iterable[Wanted]) -> list[Draft]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from datetime import datetime
 
 from services.policy import rights, steps
@@ -44,6 +44,22 @@ def unmet(due: Iterable[Step], done: Done) -> list[Step]:
             if step.action == "erase"
             else step.system not in erased and _makes_sense(step, lifted, done)
         )
+    ]
+
+
+def restricting(due: Collection[Step], done: Set[tuple[str, str]]) -> list[Step]:
+    """The restrictions that a person asked for and no command does, whatever erasure is due as well.
+
+    For where that erasure has to wait: it makes them needless only once it leaves.
+    """
+    lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
+    return [
+        step
+        for step in due
+        if step.action == "restrict"
+        and step.cause
+        and (step.system, step.cause) not in lifted
+        and done.isdisjoint({(step.system, step.key), (step.system, "erase")})
     ]
 
 

@@ -17,6 +17,8 @@ from services.ledger import journal, tables
 from services.ledger.facts import tagged_events
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
+from services.policy.steps import Step
+from services.policy.tagging import Tagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,14 @@ def protect(connection: Connection, policy: Policy, now: datetime, passed: Passe
         query = query.where(record.record_id > passed.record)
     rows = connection.execute(query.order_by(record.record_id).limit(MOST_RECORDS)).all()
     events = tagged_events(connection, {row.event_id for row in rows}, policy)
-    wanted, _ = want(connection, rows, events, policy, now)
-    drafts = draft(one for one in wanted if one.step.action in PROTECTIVE)
-    journal.write(connection, drafts, policy.version, now)
+    wanted, _, _ = want(connection, rows, events, policy, now, (), _waits)
+    journal.write(connection, draft(wanted), policy.version, now)
     more = len(rows) == MOST_RECORDS
     return Passed(subject=subject, record=rows[-1].record_id if more else None, records=len(rows))
+
+
+def _waits(step: Step, _: Tagged, __: str) -> bool:
+    return step.action not in PROTECTIVE
 
 
 def _next(connection: Connection, subject: str, now: datetime) -> str | None:

@@ -23,7 +23,7 @@ from services.bus import OutMessage, Placed
 from services.deleter.loop import Deleter
 from services.deleter.relaying import Sent
 from services.doctor.ledger import check_parked
-from services.ledger import blindness, dead_letters, tables
+from services.ledger import blindness, control, dead_letters, tables
 from services.ledger.blindness import Blindness
 from services.ledger.database import Ledger
 from services.ledger.dead_letters import DeadLetter
@@ -522,6 +522,30 @@ def test_what_protects_leaves_meanwhile(stage: Stage) -> None:
     ]
     take(stage.ledger, events, now())
     assert stage.leaves() == {("crm", "restrict"), ("credit-bureau", "restrict")}
+
+
+@pytest.mark.parametrize("stop", ["parked", "paused"])
+def test_what_protects_leaves_also_where_an_erasure_is_due(stage: Stage, stop: str) -> None:
+    """It makes the restriction needless once it leaves, and it does not leave."""
+    checked, raised = now() - timedelta(days=400), now() - timedelta(minutes=1)
+    check = {"check_id": "1", "customer_id": "9"}
+    said = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
+    if stop == "parked":
+        stage.publish(HOLD, GARBAGE)
+    with stage.ledger.transaction() as connection:
+        state: control.State = "paused" if stop == "paused" else "running"
+        control.put(connection, "deleter", state, operator="Anna", reason="a test", now=now())
+    events = [
+        event("e1", "credit.check-performed", checked.isoformat(), **check),
+        event("o1", RESTRICT, raised.isoformat(), **said),
+    ]
+    take(stage.ledger, events, now())
+    restricted = {("crm", "restrict"), ("credit-bureau", "restrict")}
+    assert stage.leaves() == restricted
+    with stage.ledger.transaction() as connection:
+        control.put(connection, "deleter", "running", operator="Anna", reason="over", now=now())
+    stage.settle()
+    assert {("crm", "erase"), ("credit-bureau", "erase")} <= stage.leaves()
 
 
 def test_nobody_is_named_by_what_is_kept(stage: Stage) -> None:
