@@ -156,9 +156,11 @@ class Recorder:
         seen = Glimpse(event_type=None)
         with suppress(Exception):  # it may fail of the same here
             if message.topic() == DEAD_LETTERS.name:
-                seen = self._seen(self._letter(message)).glimpse
+                found = self._seen(self._letter(message)).glimpse
             else:
-                seen = self._seen_of_tagged(letter, message).glimpse
+                found = self._seen_of_tagged(letter, message).glimpse
+            if found.event_type in self.policy.events:  # else it may be what no index takes
+                seen = found
         return _parked(letter, letter, seen)
 
     def _conflict(self, arrival: Arrival, message: Message) -> DeadLetter:

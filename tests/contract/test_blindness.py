@@ -5,6 +5,8 @@ Bytes come in as on a topic, through tagger and recorder; the deleter's own roun
 
 from __future__ import annotations
 
+import random
+import string
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -522,6 +524,22 @@ def test_what_protects_leaves_meanwhile(stage: Stage) -> None:
     ]
     take(stage.ledger, events, now())
     assert stage.leaves() == {("crm", "restrict"), ("credit-bureau", "restrict")}
+
+
+def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_recorder(
+    postgres_ledger: Ledger,
+) -> None:
+    """No index of PostgreSQL takes it: neither as it came, nor as what can be seen of it."""
+    stage = Stage(ledger=postgres_ledger)
+    take(postgres_ledger, [feedback("f1", OLD)], now())
+    [out] = stage.tag(HOLD, BAD_HOLD)
+    letter = CODEC.decode(DEAD_LETTERS, out.value)
+    noise = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
+    value = CODEC.encode(DEAD_LETTERS, {**letter, "topic": noise}, own=True)
+    message = stage.message(DEAD_LETTERS.name, value)
+    apply(stage.recorder(), [message], [], lambda: None)
+    assert stage.leaves() == set()
+    assert stage.reach() == {"everything": 1}
 
 
 @pytest.mark.parametrize("stop", ["parked", "paused"])
