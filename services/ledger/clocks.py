@@ -99,7 +99,10 @@ class Clock:
         ]
         anchor_at, backfill = min(ends, key=lambda end: end[0], default=(None, None))
         if anchor_at == self.anchor_at:
-            return self if backfill == self.backfill else replace(self, backfill=backfill)
+            if backfill == self.backfill:
+                return self
+            # What was looked at while it was held back was not looked at under it.
+            return replace(self, backfill=backfill).rewound(policy)
         changed = replace(self, anchor_at=anchor_at, epoch=self.epoch + 1, backfill=backfill)
         return changed.rewound(policy)
 

@@ -13,7 +13,18 @@ from tests.contract.arrivals import (
     supplier_ended,
     terminated,
 )
-from tests.contract.ledgers import commands, emptied, facts, instant, rows, sweep, take
+from tests.contract.ledgers import (
+    Bus,
+    answer,
+    commands,
+    emptied,
+    facts,
+    instant,
+    post,
+    rows,
+    sweep,
+    take,
+)
 from tests.contract.promises import missing
 
 JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"
@@ -62,6 +73,25 @@ def test_what_arrives_live_while_an_import_decides_is_not_lost(ledger: Ledger) -
     release(ledger, DUE)
     sweep(ledger, FAR)
     assert missing(ledger, [*events, terminated("e3", ENDED), late], instant(FAR)) == []
+
+
+def test_a_live_end_at_the_instant_of_an_imported_one_is_looked_at_anew(ledger: Ledger) -> None:
+    """What was looked at while the import held the clock back waits for no release any more."""
+    events = [signed_up("e1", JOINED), terminated("e2", ENDED)]
+    take(ledger, events, DUE)
+    sweep(ledger, DUE)
+    take(ledger, [terminated("e3", ENDED)], DUE, backfill="history")
+    late = signed_up("e4", JOINED)
+    take(ledger, [late], DUE)
+    post(ledger, Bus(), DUE)
+    post(ledger, Bus(), DUE)
+    for recall in rows(ledger, tables.command, action="recall"):
+        answer(ledger, recall.command_id, "recalled", DUE)
+    assert sweep(ledger, DUE) == []
+    assert {state for _, _, state in commands(ledger, action="erase")} == {"recalled"}
+    take(ledger, [terminated("e5", ENDED)], DUE)
+    sweep(ledger, FAR)
+    assert missing(ledger, [*events, late, terminated("e5", ENDED)], instant(FAR)) == []
 
 
 def test_an_imported_end_of_a_supplier_holds_back_its_contacts(ledger: Ledger) -> None:
