@@ -14,11 +14,12 @@ from sqlalchemy import Connection, select, update
 
 from services.ledger import tables
 from services.ledger.operators import note
-from services.ledger.states import OUTSTANDING
+from services.ledger.states import State
 
 UNDELIVERABLE: Final = "undeliverable"
 """The outcome of a command that the bus does not take; an answer replaces it."""
 _BY = "termijn"
+_TO_BE_SENT: Final[tuple[State, ...]] = ("unsent", "sending", "sent")
 
 
 def set_aside(
@@ -26,12 +27,12 @@ def set_aside(
 ) -> str | None:
     """Escalate a command that the bus does not take, and try it again after so long; its system.
 
-    Nothing, where it is settled meanwhile.
+    Nothing, where it is settled or recalled meanwhile.
     """
     column = tables.command.c
     query = select(column.system, column.outcome, column.escalated_at)
     row = connection.execute(
-        query.where(column.command_id == command, column.state.in_(OUTSTANDING)).with_for_update()
+        query.where(column.command_id == command, column.state.in_(_TO_BE_SENT)).with_for_update()
     ).one_or_none()
     if row is None:
         return None

@@ -6,6 +6,7 @@ R1 is due a lead time before 1 June 2022 at 12:00Z.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import pytest
 from services.deleter.proving import prove
 from services.deleter.relaying import Stops, lease
 from services.deleter.settling import Status, close, escalate
+from services.deleter.undeliverable import set_aside
 from services.ledger import tables
 from services.ledger.database import Ledger
 from services.ledger.states import IllegalTransition
@@ -145,6 +147,13 @@ class TestRecalls:
         post(ledger, bus, later(DUE, days=9))
         assert sent(bus, recall) == 1
         assert off_the_record(ledger) == []
+
+    def test_what_is_recalled_is_not_set_aside_to_be_sent(self, ledger: Ledger) -> None:
+        """An event took it back while the bus refused it: only its recall goes out from here on."""
+        erasure, _ = recalled(ledger, Bus())
+        again = timedelta(hours=6)
+        aside = ledger.write(lambda c: set_aside(c, erasure, "too large", instant(DUE), again))
+        assert (aside, row(ledger, erasure).next_attempt_at) == (None, None)
 
     def test_what_became_due_while_it_waited_for_its_recall_is_looked_at(
         self, ledger: Ledger
