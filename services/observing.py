@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Self, get_args
 from uuid import UUID
 
 import structlog
@@ -17,6 +17,7 @@ from services.deleter.settling import Answer, Settled
 from services.evidence.rechecking import Rechecked
 from services.forgetting.looking import KINDS
 from services.history import type_of
+from services.ledger.blindness import Reach
 from services.ledger.dead_letters import DeadLetter
 from services.ledger.positions import Gap
 from services.ledger.recording import Recorded
@@ -242,7 +243,8 @@ class Observer:
         metrics.replace(
             "termijn_dead_letters_parked", {(k,): v for k, v in status.dead_letters.items()}
         )
-        metrics.replace("termijn_blind_spots", {(k,): v for k, v in status.kept_back.items()})
+        spots = dict.fromkeys(get_args(Reach), 0) | dict(status.kept_back)
+        metrics.replace("termijn_blind_spots", {(k,): v for k, v in spots.items()})
         held: Counter[tuple[str]] = Counter()
         for one in status.backfills:
             if one.is_history:
