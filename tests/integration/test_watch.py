@@ -29,7 +29,7 @@ from services.vault.signing import Signer, Signs
 from tests.unit.agent.stage import CODEC, command, encoded
 
 CANARY = "canary5d1e"
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 110.0
 LOOPBACK = "0100007F"
 
 
