@@ -90,6 +90,8 @@ class Answering:
             current = next((one for one in those if one.request == case.request), None)
             if current is None or not current.is_open or current.joined_to:
                 return timedelta()
+            if _is_held_back(connection, current):
+                return timedelta()
             outcome = self._decide(connection, current, those, now)
             took = database_now(connection) - now
             return (outcome, took) if outcome else took
@@ -136,6 +138,22 @@ class Answering:
         self.ledger.write(
             lambda connection: concluding.published(connection, events, database_now(connection))
         )
+
+
+def _is_held_back(connection: Connection, case: Case) -> bool:
+    """Whether an import, or old history, that is not released yet has some of the request or of the data.
+
+    What is held back is neither erased nor counted: an answer would say that nothing is left. It waits for
+    whoever releases it, also past the limit, of which the alerts tell.
+    """
+    act, record = tables.act.c, tables.record.c
+    said = select(act.event_id).where(act.subject == case.subject, act.backfill.is_not(None))
+    held = select(record.record_id).where(
+        record.subject == case.subject, record.backfill.is_not(None)
+    )
+    if connection.execute(said.limit(1)).first() is not None:
+        return True
+    return case.verified_at is not None and connection.execute(held.limit(1)).first() is not None
 
 
 def cases_of(connection: Connection, subject: str, policy: Policy) -> list[Case]:

@@ -14,7 +14,7 @@ from schemas.events import CloudEvent
 from services.deleter.proving import prove
 from services.deleter.relaying import Patience, Stops, lease, relay
 from services.deleter.settling import Answer, settle_all
-from services.ledger import tables
+from services.ledger import backfills, tables
 from services.ledger.database import Ledger
 from services.policy.requests import Case
 from services.rights import collecting
@@ -299,6 +299,24 @@ def test_an_erasure_is_answered_once_all_systems_have_done_it(
     assert one.data["done"] == ["crm", "mail", "orders", "psp", "research"]
     assert one.data["pending"] == []
     assert "accounting" in one.data["kept"]
+
+
+@pytest.mark.parametrize("imported", ["all", "the order"])
+def test_nothing_is_answered_about_what_is_held_back(
+    ledger: Ledger, database_clock: list[datetime], imported: str
+) -> None:
+    """Neither while the request itself is, nor while data of the person is that nobody has erased yet."""
+    take(ledger, [order()], NOW, backfill="history")
+    take(ledger, [asked("erasure"), verified()], NOW, "history" if imported == "all" else None)
+    systems, published = Systems(ledger), Published()
+    systems.work()
+    role = answering(ledger, published)
+    database_clock[0] = instant("2026-04-30T09:00:00Z")
+    assert role.round() == 0
+    ledger.write(lambda c: backfills.release(c, "history", "operator", instant(NOW)))
+    systems.work("2026-04-30T09:00:00Z")
+    assert role.round() == 1
+    assert published.events[0].data["outcome"] == "partly"
 
 
 def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
