@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from services.ledger.tables import Instant
+
 revision = "0014"
 down_revision = "0011"
 branch_labels = None
@@ -38,7 +40,29 @@ def downgrade() -> None:
 
 
 def _key(columns: list[str]) -> None:
-    with op.batch_alter_table("acknowledgement") as batch:
-        if op.get_context().dialect.name == "postgresql":
-            batch.drop_constraint("acknowledgement_pkey", type_="primary")
-        batch.create_primary_key("acknowledgement_pkey", columns)
+    if op.get_context().dialect.name == "postgresql":
+        op.drop_constraint("acknowledgement_pkey", "acknowledgement", type_="primary")
+        op.create_primary_key("acknowledgement_pkey", "acknowledgement", columns)
+        return
+    # SQLite changes no key of a table: it is made anew.
+    names = ("acknowledgement_id", "command_id", "system", "attempt", "status", "counts")
+    names += ("ground", "at", "received_at")
+    op.drop_index("acknowledgement_command", "acknowledgement")
+    op.rename_table("acknowledgement", "old_acknowledgement")
+    op.create_table(
+        "acknowledgement",
+        sa.Column("acknowledgement_id", sa.Text(), nullable=False),
+        sa.Column("command_id", sa.Uuid(), nullable=False),
+        sa.Column("system", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("counts", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=True),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("received_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint(*columns),
+    )
+    listed = ", ".join(f'"{name}"' for name in names)
+    op.execute(f"INSERT INTO acknowledgement ({listed}) SELECT {listed} FROM old_acknowledgement")
+    op.drop_table("old_acknowledgement")
+    op.create_index("acknowledgement_command", "acknowledgement", ["command_id"])
