@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import update
 
 from services.deleter import activation
+from services.deleter.emission import withdraw
 from services.deleter.loop import Deleter, Limits
 from services.deleter.relaying import Outgoing, Patience, Sent, Stops, lease, relay
 from services.deleter.settling import close
@@ -369,6 +370,21 @@ class TestWhatIsDropped:
         sweep(ledger, later(FAR, hours=1))
         found = commands(ledger, system="crm", action="erase")
         assert found == [("crm", "erase", "recalled"), ("crm", "erase", "unsent")]
+
+    def test_what_is_cancelled_is_looked_at_again(self, ledger: Ledger) -> None:
+        """It was written under an epoch that is over; what is still due is commanded anew."""
+        joined, ended = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z"
+        take(ledger, [invoice("i1", joined), terminated("t1", ended)], FAR)
+        sweep(ledger, FAR)
+        crm = command(ledger, system="crm")
+        with ledger.transaction() as connection:
+            connection.execute(update(tables.command_clock).values(epoch=0))
+        ledger.write(lambda connection: withdraw(connection, [crm], POLICY, instant(FAR)))
+        sweep(ledger, FAR)
+        assert commands(ledger, system="crm") == [
+            ("crm", "erase", "cancelled"),
+            ("crm", "erase", "unsent"),
+        ]
 
     def test_what_is_closed_is_free_for_another_command(self, ledger: Ledger) -> None:
         """Once something makes the record due again, it is commanded again."""
