@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.fields.revealing import ERASED
@@ -165,6 +165,7 @@ def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> Non
     assert [key for (key,) in wrapped if key in held] == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(["bus", "bus-books"]))))
 def test_destroying_takes_exactly_what_it_names(gone: list[tuple[str, str]]) -> None:
     """Whatever the order: every other key opens as before."""

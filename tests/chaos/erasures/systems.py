@@ -133,12 +133,13 @@ class Systems:
         with psycopg.connect(self._crm) as connection:
             connection.execute((_EXAMPLES / "crm" / "schema.sql").read_bytes())
             with connection.cursor().copy(
-                "COPY orders (id, order_no, customer_no, event_id, recipient, street, amount)"
-                " FROM STDIN"
+                "COPY orders (id, order_no, customer_no, event_source, event_id, recipient, street,"
+                " amount) FROM STDIN"
             ) as copy:
                 for one in all_orders:
                     personal = one.canary("recipient"), one.canary("crm-street")
-                    copy.write_row((one.number, one.name, "C1", one.event_id, *personal, 1250))
+                    event = "urn:test", one.event_id
+                    copy.write_row((one.number, one.name, "C1", *event, *personal, 1250))
             with connection.cursor().copy(
                 "COPY order_lines (id, order_no, product, engraving) FROM STDIN"
             ) as copy:
