@@ -99,7 +99,12 @@ def test_events_count_once_whatever_is_killed(running: Running) -> None:
         lambda: not running.count("record", due) + running.count("clock", due),
         300,
     )
-    settled = "state IN ('acknowledged', 'erased', 'attested', 'refused', 'cancelled', 'recalled')"
+    # A simulated system on a busy machine may store an event after it was told to erase it: what is found
+    # then is `reopened`, and commanded again.
+    settled = (
+        "state IN ('acknowledged', 'erased', 'attested', 'refused', 'cancelled', 'recalled',"
+        " 'reopened')"
+    )
     # The sample goes on falling due for a minute and a half; what was written first must be settled.
     running.until(
         "the systems have answered",
@@ -111,6 +116,7 @@ def test_events_count_once_whatever_is_killed(running: Running) -> None:
         300,
     )
     doubled = """SELECT m.record_id FROM member m JOIN command c USING (command_id)
+        WHERE c.state <> 'reopened'
         GROUP BY m.record_id, m.system, m.step, c.cause HAVING count(*) > 1"""
     assert running.query(doubled) == []
     assert running.count("dead_letter") == 0
