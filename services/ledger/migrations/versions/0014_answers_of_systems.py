@@ -45,8 +45,6 @@ def _key(columns: list[str]) -> None:
         op.create_primary_key("acknowledgement_pkey", "acknowledgement", columns)
         return
     # SQLite changes no key of a table: it is made anew.
-    names = ("acknowledgement_id", "command_id", "system", "attempt", "status", "counts")
-    names += ("ground", "at", "received_at")
     op.drop_index("acknowledgement_command", "acknowledgement")
     op.rename_table("acknowledgement", "old_acknowledgement")
     op.create_table(
@@ -62,7 +60,9 @@ def _key(columns: list[str]) -> None:
         sa.Column("received_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint(*columns),
     )
-    listed = ", ".join(f'"{name}"' for name in names)
+    listed = (
+        "acknowledgement_id, command_id, system, attempt, status, counts, ground, at, received_at"
+    )
     op.execute(f"INSERT INTO acknowledgement ({listed}) SELECT {listed} FROM old_acknowledgement")
     op.drop_table("old_acknowledgement")
     op.create_index("acknowledgement_command", "acknowledgement", ["command_id"])
