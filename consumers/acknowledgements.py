@@ -15,18 +15,19 @@ from consumers.messages import as_bytes, dead_letter, headers, trace_of
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
+from services.crypto.envelope import Seal
+from services.crypto.signing import Unverifiable, Verifies
 from services.deleter.answering import answer_of
 from services.deleter.settling import Answer, Settled, settle_all
-from services.ledger import dead_letters, policies, positions
-from services.ledger.database import Ledger, database_now
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance
+from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.trace_context import Trace, of_command
+from services.ledger import policies
 from services.policy.model import Policy
 from services.rights import collecting
-from services.tracing.context import Trace, of_command
-from services.tracing.spans import NO_SPANS, Spans
-from services.vault.sealing import Seal
-from services.vault.signing import Unverifiable, Verifies
+from services.storage import dead_letters, offsets
+from services.storage.database import Ledger, database_now
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance
 
 ROLE = "acknowledgements"
 
@@ -80,7 +81,7 @@ class Acknowledgements:
         def write(
             connection: Connection,
         ) -> tuple[list[tuple[Message, Answer, Settled]], list[DeadLetter]]:
-            positions.advance(connection, ROLE, advances)
+            offsets.advance(connection, ROLE, advances)
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
             results = settle_all(connection, answers, self.policy, now)

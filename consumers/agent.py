@@ -19,11 +19,11 @@ from schemas.errors import MalformedEvent, Undecodable
 from services.agent.accepting import accept
 from services.agent.commands import Misaddressed, command_of
 from services.agent.inbox import Arrival, Inbox
-from services.ledger import dead_letters, positions
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance
-from services.vault.sealing import Seal
-from services.vault.signing import Unverifiable, Verifies
+from services.crypto.envelope import Seal
+from services.crypto.signing import Unverifiable, Verifies
+from services.storage import dead_letters, offsets
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance
 
 ROLE = "agent"
 
@@ -62,7 +62,7 @@ class Receiving:
                 letters.append(dead_letter(ROLE, message, cause, self.seal, now))
 
         def write(connection: Connection) -> Mapping[str, int]:
-            positions.advance(connection, ROLE, advances)
+            offsets.advance(connection, ROLE, advances)
             dead_letters.park(connection, letters)
             return Counter(accept(connection, self.inbox, arrivals, now))
 

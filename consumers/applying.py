@@ -14,15 +14,16 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.messages import Unprocessed, dead_letter
-from services.halving import Halving
-from services.ledger import blindness, dead_letters, positions
+from services.crypto.envelope import Seal
+from services.crypto.tombstones import Remains
+from services.kafka.batch_bisection import Halving
+from services.kafka.errors import verdict, words
+from services.ledger import blindness
 from services.ledger.blindness import Parked
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance
-from services.transient import verdict, words
-from services.vault.remains import Remains
-from services.vault.sealing import Seal
+from services.storage import dead_letters, offsets
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance
 
 _Numbered = tuple[int, Message]
 
@@ -88,7 +89,7 @@ def park(
     parked = [seen(letter)] if seen else []
 
     def write(connection: Connection) -> None:
-        positions.advance(connection, role, advances)
+        offsets.advance(connection, role, advances)
         dead_letters.park(connection, [letter])
         blindness.note(connection, parked, remains)
 

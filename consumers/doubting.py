@@ -13,8 +13,8 @@ from time import monotonic
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from services.bus import BusUnavailable
-from services.bus_topics import Partition
+from services.kafka.client import BusUnavailable
+from services.kafka.topic_state import Partition
 
 _SECONDS = 15.0
 _POLL_SECONDS = 0.2

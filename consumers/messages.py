@@ -11,16 +11,16 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 from schemas import limits
 from schemas.errors import MalformedEvent, TermijnError, Undecodable
 from services.agent.commands import Misaddressed
+from services.crypto.envelope import Original, Seal
+from services.crypto.signing import Unverifiable
 from services.deleter.settling import ReusedAcknowledgement, UnknownCommand, Unusable
-from services.ledger.dead_letters import DeadLetter
+from services.kafka.trace_context import Trace, carried
 from services.ledger.states import IllegalTransition
 from services.policy.tagging import Untaggable
 from services.refusals import Refusal, told
 from services.replaying import arrived_first
+from services.storage.dead_letters import DeadLetter
 from services.tagged import Headers
-from services.tracing.context import Trace, carried
-from services.vault.sealing import Original, Seal
-from services.vault.signing import Unverifiable
 
 # confluent-kafka answers a name that is not UTF-8 with a list with holes and an error beside it. A call
 # written out stops looking for that error once it has run often, and then the first hole ends the

@@ -21,13 +21,13 @@ from sqlalchemy.exc import DBAPIError
 from consumers.applying import Work, apply
 from consumers.doubting import read_again
 from schemas.errors import TermijnError
-from services.bus import Bus, BusRefused, BusUnavailable
-from services.bus_topics import Partition
-from services.garbage import uncollected
-from services.ledger import control, positions
-from services.ledger.database import Ledger, in_words
-from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log, Read
-from services.transient import TRANSIENT
+from services.kafka.client import Bus, BusRefused, BusUnavailable
+from services.kafka.errors import TRANSIENT
+from services.kafka.topic_state import Partition
+from services.storage import offsets, pause
+from services.storage.database import Ledger, in_words
+from services.storage.gc_pause import uncollected
+from services.storage.offsets import Advance, ChangedLog, Fenced, Gap, Log, Read
 
 _LOOK_SECONDS = 2.0
 _REST_SECONDS = 1.0
@@ -241,8 +241,8 @@ class Pipeline:
         low, high = self._watermarks(consumer, *place)
         try:
             with self.ledger.transaction() as connection:
-                waiting = positions.waiting_gap(connection, self.role, log)
-                position = positions.position(connection, self.role, log)
+                waiting = offsets.waiting_gap(connection, self.role, log)
+                position = offsets.position(connection, self.role, log)
         except ChangedLog:
             self._found(log, None, low, high)
             position = low
@@ -275,8 +275,8 @@ class Pipeline:
         try:
             ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
             with self.ledger.transaction() as connection:
-                paused = control.state(connection, self.role) == "paused"
-                read = positions.read(connection, self.role, sorted(ids))
+                paused = pause.state(connection, self.role) == "paused"
+                read = offsets.read(connection, self.role, sorted(ids))
             # What is paused is not fetched, and then its cached end stays where it was.
             ends = (
                 self.bus.ends(sorted({log.topic for log in self._logs.values()})) if paused else {}
@@ -348,5 +348,5 @@ class Pipeline:
             self.observer.gap(gap)
         with self.ledger.transaction() as connection:
             for gap in self._gaps:
-                positions.found_gap(connection, gap, self.now())
+                offsets.found_gap(connection, gap, self.now())
         raise LostLog(tuple(self._gaps))

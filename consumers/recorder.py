@@ -16,22 +16,23 @@ from consumers.messages import as_bytes, dead_letter, trace_of
 from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic, event_type_of
 from schemas.codec import Codec
 from schemas.errors import Undecodable, UnknownSchema
-from services.ledger import blindness, dead_letters, policies, positions
+from services.crypto.envelope import Seal, Unopenable
+from services.crypto.tombstones import Remains
+from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.trace_context import Trace
+from services.ledger import blindness, policies
 from services.ledger.arriving import Arrivals, decoded
 from services.ledger.blindness import Parked
-from services.ledger.database import Ledger, database_now
-from services.ledger.dead_letters import DeadLetter
 from services.ledger.plans import Arrival, Plan, Plans
-from services.ledger.positions import Advance
 from services.ledger.recording import Recorded, record_plans
 from services.ledger.remembering import recall
 from services.policy.glimpses import Glimpse, glimpse
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
-from services.tracing.context import Trace
-from services.tracing.spans import NO_SPANS, Spans
-from services.vault.remains import Remains
-from services.vault.sealing import Seal, Unopenable
+from services.storage import dead_letters, offsets
+from services.storage.database import Ledger, database_now
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance
 
 ROLE = "recorder"
 TOPICS = (TAGGED, DEAD_LETTERS)
@@ -90,7 +91,7 @@ class Recorder:
                 parked.append(self._seen_of_tagged(own[-1], message))
 
         def write(connection: Connection) -> tuple[Recorded, list[DeadLetter]]:
-            positions.advance(connection, ROLE, advances)
+            offsets.advance(connection, ROLE, advances)
             now = database_now(connection)
             policies.ensure(connection, self.policy, now)
             recalled = recall(connection, plans, self.remains, self.policy)

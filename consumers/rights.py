@@ -18,15 +18,15 @@ from schemas import limits
 from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
-from services.ledger import dead_letters, positions
-from services.ledger.database import Ledger, database_now, in_words
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance
+from services.crypto.envelope import Seal
+from services.kafka.errors import TRANSIENT
 from services.rights.answering import Answering
 from services.rights.collecting import note_corrections
 from services.rights.keys import RequestKeys
-from services.transient import TRANSIENT
-from services.vault.sealing import Seal
+from services.storage import dead_letters, offsets
+from services.storage.database import Ledger, database_now, in_words
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance
 
 ROLE = "rights"
 _REST_SECONDS = 1.0
@@ -85,7 +85,7 @@ class Corrections:
                 asked.append(data)
 
         def write(connection: Connection) -> None:
-            positions.advance(connection, ROLE, advances)
+            offsets.advance(connection, ROLE, advances)
             dead_letters.park(connection, unusable)
             for data in asked:
                 note_corrections(

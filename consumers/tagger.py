@@ -21,20 +21,21 @@ from schemas import limits
 from schemas.catalogue import DEAD_LETTERS, TAGGED, event_type_of
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
-from services.bus import OutMessage, Sender
-from services.forwarding import Forwarder
-from services.ledger import blindness, dead_letters, positions
+from services.crypto.envelope import Seal
+from services.kafka.bulk_producer import Forwarder
+from services.kafka.client import OutMessage, Sender
+from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.trace_context import Trace, carried
+from services.ledger import blindness
 from services.ledger.blindness import Parked
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance
 from services.policy.glimpses import Glimpse
 from services.policy.tagging import Untaggable
+from services.storage import dead_letters, offsets
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance
 from services.tagged import Headers, Passed, Place
 from services.tags import Tags
-from services.tracing.context import Trace, carried
-from services.tracing.spans import NO_SPANS, Spans
-from services.vault.sealing import Seal
 
 ROLE = "tagger"
 
@@ -99,7 +100,7 @@ class Tagger:
         self.sender.send([self._parking(letter) for letter in parked if letter not in large])
 
         def write(connection: Connection) -> None:
-            positions.advance(connection, ROLE, advances)
+            offsets.advance(connection, ROLE, advances)
             dead_letters.park(connection, large)  # the bus would refuse them, at every attempt
             blindness.note(connection, list(map(_seen, large)), None)
 

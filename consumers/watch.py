@@ -23,8 +23,8 @@ from faust.types import EventT, StreamT
 from schemas.catalogue import SIGHTINGS, Topic
 from schemas.codec import Codec
 from schemas.errors import TermijnError, Undecodable
-from services.bus_security import Security
-from services.vault.signing import Unverifiable, Verifies
+from services.crypto.signing import Unverifiable, Verifies
+from services.kafka.security import Security
 from services.watching.credentials import credentials
 from services.watching.keeping import Kept, kept, place_of, sighting_of, watched_of
 from services.watching.outlook import WINDOW, Outlook, Recent, forgotten, systems

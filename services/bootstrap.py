@@ -31,9 +31,17 @@ from schemas.events import CloudEvent
 from schemas.registry import Registry, client_settings
 from schemas.versions import Schema
 from services import logs
-from services.bus import Bus
-from services.bus_uses import SAMPLES, Use, uses
 from services.census import Census
+from services.crypto import pseudonyms, tombstones
+from services.crypto.data_keys import DataKeys, open_vault
+from services.crypto.envelope import Seal, read_key, read_or_make_key
+from services.crypto.field_encryption import FieldEncryption
+from services.crypto.field_encryption import check as check_fields
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.master_keys import MasterFiles
+from services.crypto.pseudonyms import References
+from services.crypto.shredding import Shredder
+from services.crypto.tombstones import Remains
 from services.deleter import loop
 from services.deleter.loop import ClockDisagreement, Deleter, Limits
 from services.deleter.outlet import BusOutlet
@@ -41,12 +49,15 @@ from services.deleter.relaying import Patience
 from services.deleter.sight import BusSight
 from services.evidence.keeping import PATIENCE_SECONDS, BusHeads, Keeping
 from services.evidence.rechecking import Recheck
-from services.fields.encrypting import FieldEncryption
-from services.fields.encrypting import check as check_fields
 from services.forgetting.loop import Forgetting
-from services.forwarding import Forwarder
+from services.kafka.access import SAMPLES, Use, uses
+from services.kafka.bulk_producer import Forwarder
+from services.kafka.client import Bus
+from services.kafka.errors import TRANSIENT
+from services.kafka.spans import Spans
+from services.kafka.topic_retention import in_clear
+from services.kafka.tracer import open_spans
 from services.ledger import policies, remembering, schema
-from services.ledger.database import Ledger, database_now, in_words, open_ledger
 from services.measuring import Measuring
 from services.metrics import PORTS, Metrics
 from services.observing import Observer
@@ -62,19 +73,8 @@ from services.sample.systems import SHOWN, Behaviour, Systems
 from services.serving import Health, Where, served_near
 from services.settings import BadSetting, Settings, security
 from services.status import look
+from services.storage.database import Ledger, database_now, in_words, open_ledger
 from services.tags import Tags
-from services.topics.promises import in_clear
-from services.tracing.opening import open_spans
-from services.tracing.spans import Spans
-from services.transient import TRANSIENT
-from services.vault import references, remains
-from services.vault.data_keys import DataKeys, open_vault
-from services.vault.keyfiles import KeyDirectory
-from services.vault.masters import MasterFiles
-from services.vault.references import References
-from services.vault.remains import Remains
-from services.vault.sealing import Seal, read_key, read_or_make_key
-from services.vault.shredding import Shredder
 from services.vault.signatures import Signatures
 
 _WAIT_SECONDS = 1.0
@@ -221,11 +221,11 @@ class Root:
 
     def references(self) -> References:
         """The keyed hashes of the evidence; their key is made at first use."""
-        return references.read_or_make(self.settings.keys)
+        return pseudonyms.read_or_make(self.settings.keys)
 
     def remains(self, ledger: Ledger, policy: Policy) -> Remains:
         """What opens what remains of the forgotten; its key, made at first use, is the ledger's then."""
-        found = remains.read_or_make(self.settings.keys)
+        found = tombstones.read_or_make(self.settings.keys)
         if policy.proof is not None:
             ledger.write(lambda connection: remembering.pin(connection, found))
         return found

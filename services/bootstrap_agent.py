@@ -25,7 +25,6 @@ from schemas.registry import Registry, client_settings
 from services import logs
 from services.agent.adapters.building import build
 from services.agent.adapters.ports import Adapter
-from services.agent.alone import alone
 from services.agent.answering import Answers
 from services.agent.callbacks import serving
 from services.agent.configuration import Loaded
@@ -35,14 +34,15 @@ from services.agent.obeying import Obeying
 from services.agent.observing import AgentObserver
 from services.agent.outlet import BusAnswers
 from services.agent.together import run_together
-from services.bus import Bus
-from services.bus_uses import of_agent
-from services.ledger.database import Ledger, open_ledger
+from services.crypto.envelope import Seal, read_or_make_key
+from services.crypto.key_directory import DELETER, KeyDirectory, KeyFile
+from services.kafka.access import of_agent
+from services.kafka.client import Bus
+from services.kafka.tracer import open_spans
 from services.metrics import PORTS, Metrics
 from services.serving import Health, Where, served_near
-from services.tracing.opening import open_spans
-from services.vault.keyfiles import DELETER, KeyDirectory, KeyFile
-from services.vault.sealing import Seal, read_or_make_key
+from services.storage.database import Ledger, open_ledger
+from services.storage.single_instance import alone
 
 _LOOK_SECONDS = 5.0
 _HANGS_AFTER = timedelta(minutes=2)

@@ -21,12 +21,12 @@ from services.explaining import state_of
 from services.ledger import clocks, tables
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.keys import clock_id
-from services.ledger.rows import fetch
 from services.ledger.states import CARRIED_OUT
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
 from services.policy.windows import after_holds, window
+from services.storage.bulk import fetch
 
 State = Literal["open", "scheduled", "held", "ended", "acknowledged", "attested", "erased"]
 Key = tuple[str, str, str]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-from services.tracing.context import of_command
+from services.kafka.trace_context import of_command
 
 
 def configure(form: Literal["auto", "console", "json"] | str) -> None:

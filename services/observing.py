@@ -18,14 +18,14 @@ from services.evidence.rechecking import Rechecked
 from services.forgetting.looking import KINDS
 from services.history import type_of
 from services.ledger.blindness import Reach
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Gap
 from services.ledger.recording import Recorded
 from services.ledger.states import OUTSTANDING
 from services.metrics import Metrics
 from services.rights.counting import Counted as Rights
 from services.serving import Loop
 from services.status import Status
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Gap
 
 _ABOUT_SYSTEMS: Mapping[str, Sequence[str]] = {
     "deleter": ("termijn_lateness_seconds",),

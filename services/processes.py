@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from schemas.errors import TermijnError
-from services import private
+from services.storage import private_files
 
 _PATIENCE_SECONDS = 20.0
 
@@ -67,7 +67,7 @@ class ProcessTree:
     def start(self, role: str, *arguments: str) -> None:
         """Start `termijn ROLE ARGUMENTS` as a child."""
         log = self._logs / f"{role}.log"
-        output = open(log, "ab", opener=private.opener)  # noqa: SIM115  # `Path` takes none
+        output = open(log, "ab", opener=private_files.opener)  # noqa: SIM115  # `Path` takes none
         _libc()  # loaded here: between fork and exec is no place for it
         process = subprocess.Popen(
             [sys.executable, "-m", "services.cli", role, *arguments],

@@ -13,10 +13,10 @@ from schemas.catalogue import business_topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Unencodable, UnknownSchema
 from schemas.events import CloudEvent, to_headers
-from services.bus import OutMessage, Placed
+from services.crypto.field_encryption import FieldEncryption, NobodyHolds
+from services.crypto.field_paths import NotText
 from services.eventfile import BadLine, Source, read_events
-from services.fields.encrypting import FieldEncryption, NobodyHolds
-from services.fields.places import NotText
+from services.kafka.client import OutMessage, Placed
 from services.policy.model import Policy
 from services.policy.sources import check_source
 from services.policy.tagging import Untaggable, tag

@@ -21,9 +21,10 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
 from schemas.events import CloudEvent, parse_structured, to_headers
 from schemas.versions import Schemas
+from services.crypto.data_keys import DataKey, Wanted
+from services.crypto.field_encryption import FieldEncryption, NobodyHolds, check
+from services.crypto.field_paths import NotText
 from services.eventfile import Source, read_lines
-from services.fields.encrypting import FieldEncryption, NobodyHolds, check
-from services.fields.places import NotText
 from services.history import BOUND
 from services.ledger.arriving import Arrivals
 from services.ledger.keys import event_id
@@ -33,7 +34,6 @@ from services.policy.tagging import Untaggable
 from services.refusals import REFUSALS, told
 from services.tagged import Passed, Place
 from services.tags import Tags
-from services.vault.data_keys import DataKey, Wanted
 
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from services.ledger.dead_letters import DeadLetter
-from services.vault.sealing import Original, Seal, Unopenable
+from services.crypto.envelope import Original, Seal, Unopenable
+from services.storage.dead_letters import DeadLetter
 
 HEADER = "termijn-arrived"
 

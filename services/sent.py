@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.bus import OutMessage, Placed, Sender
+from services.kafka.client import OutMessage, Placed, Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

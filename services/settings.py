@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import TermijnError
-from services.addresses import why_no_database, why_not_shown
-from services.bus_security import MECHANISMS, PROTOCOLS, Security, named, problems
+from services.kafka.addresses import why_no_database, why_not_shown
+from services.kafka.security import MECHANISMS, PROTOCOLS, Security, named, problems
 
 FILE = "TERMIJN_SETTINGS"
 OF_SECURITY = (

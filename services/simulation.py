@@ -20,11 +20,11 @@ from services.deleter.claiming import claim
 from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
 from services.deleter.settling import Answer, settle
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.plans import Arrival
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
+from services.storage.database import Ledger
 
 _AT_ONCE = 10_000
 

@@ -12,7 +12,7 @@ from schemas import catalogue
 from schemas.codec import Codec
 from services.agent.commands import Command
 from services.agent.results import Disclosed, Result
-from services.vault import disclosures
+from services.crypto import jwe
 
 _ANSWER = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c07")
 
@@ -67,7 +67,7 @@ class Answers:
             "system": self.system,
             "records": [asdict(one) for one in records],
         }
-        return disclosures.encrypt(content, command.disclose_to or "", command.command_id)
+        return jwe.encrypt(content, command.disclose_to or "", command.command_id)
 
 
 def _failed(why: str) -> Result:

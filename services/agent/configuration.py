@@ -16,10 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import URL, make_url
 
 from schemas.errors import TermijnError
-from services.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
 from services.agent.adapters.sql.declared import Change, Declared, Strict, problems
-from services.bus_security import Mechanism, Names, Protocol, Security
-from services.bus_security import problems as problems_of_reaching
+from services.kafka.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
+from services.kafka.security import Mechanism, Names, Protocol, Security
+from services.kafka.security import problems as problems_of_reaching
 from services.policy.document import Lines, NotYaml, Path_, Problem, decoded, place, read
 from services.policy.wording import problems_of
 

@@ -36,12 +36,12 @@ from services.agent.answering import Answers
 from services.agent.commands import CHANGING, Command, command_of
 from services.agent.entries import OPEN, Entry, Newest
 from services.agent.results import Result
-from services.ledger import positions
-from services.ledger.database import Ledger
-from services.ledger.positions import Gap
-from services.ledger.rows import insert_or_update
+from services.crypto.envelope import Seal
 from services.ledger.tables import dead_letter
-from services.vault.sealing import Seal
+from services.storage import offsets
+from services.storage.bulk import insert_or_update
+from services.storage.database import Ledger
+from services.storage.offsets import Gap
 
 _COLUMN = tables.entry.c
 
@@ -265,7 +265,7 @@ class Inbox:
     def gaps(self) -> Sequence[Gap]:
         """Stretches of the log that were lost unread, and wait to be accepted."""
         with self.ledger.transaction() as connection:
-            return positions.gaps(connection)
+            return offsets.gaps(connection)
 
     def reopen(self, connection: Connection, since: datetime) -> int:
         """Let what was carried out since an instant be carried out anew when it is repeated; how much.

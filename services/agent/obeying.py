@@ -25,11 +25,11 @@ from services.agent.entries import OPEN, Entry
 from services.agent.inbox import Inbox, Outgoing
 from services.agent.limits import Backoff, TokenBucket
 from services.agent.results import BadResult, Pending, Result, TryAgain, result_of
-from services.halving import Halving
-from services.tracing.context import of_command
-from services.tracing.spans import NO_SPANS, Spans
-from services.transient import words
-from services.vault import disclosures
+from services.crypto import jwe
+from services.kafka.batch_bisection import Halving
+from services.kafka.errors import words
+from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.trace_context import of_command
 
 _REST_SECONDS = 0.1
 _AFTER_TROUBLE_SECONDS = 1.0
@@ -241,8 +241,8 @@ class Obeying:
     def _corrections(self, command: Command, now: datetime) -> Mapping[str, Any] | None:
         for key in self.own_keys(now) if command.corrections else ():
             try:
-                return disclosures.decrypt(command.corrections or "", key, command.command_id)
-            except disclosures.Unreadable:
+                return jwe.decrypt(command.corrections or "", key, command.command_id)
+            except jwe.Unreadable:
                 continue
         return None
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from schemas import catalogue
 from services.agent.inbox import Outgoing
-from services.bus import OutMessage, Sender
-from services.tracing.context import of_command
-from services.vault.signing import Signs
+from services.crypto.signing import Signs
+from services.kafka.client import OutMessage, Sender
+from services.kafka.trace_context import of_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,12 @@ from services.benchmarks.bare import Unequal, transaction_id
 from services.benchmarks.figures import Figure
 from services.benchmarks.recording import AT, fresh
 from services.benchmarks.stage import Stage
+from services.crypto.signing import Headers, Signs
 from services.deleter.answering import answer_of
 from services.deleter.settling import Settled, settle_all
-from services.ledger import positions
-from services.ledger.database import Ledger, database_now
-from services.ledger.positions import Advance, Log
-from services.vault.signing import Headers, Signs
+from services.storage import offsets
+from services.storage.database import Ledger, database_now
+from services.storage.offsets import Advance, Log
 
 _SYSTEM = "crm"
 _TOPIC = acknowledgements(_SYSTEM)
@@ -110,7 +110,7 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
         verifier.verify(_TOPIC.name, None, value, signed, AT)
     answers = [answer_of(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]
     advance = Advance(log=_LOG, expected=number or None, next=number + 1)
-    positions.advance(connection, "acknowledgements", [advance])
+    offsets.advance(connection, "acknowledgements", [advance])
     database_now(connection)
     results = settle_all(connection, answers, stage.policy, AT)
     if not all(isinstance(one, Settled) for one in results):
@@ -139,7 +139,7 @@ def _write(ledger: Ledger, batches: Sequence[dict[str, bytes]]) -> None:
     for number, rows in enumerate(batches):
         advance = Advance(log=_LOG, expected=number or None, next=number + 1)
         with ledger.transaction() as connection, _cursor(connection) as cursor:
-            positions.advance(connection, "acknowledgements", [advance])
+            offsets.advance(connection, "acknowledgements", [advance])
             cursor.execute(
                 "CREATE TEMPORARY TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS"
                 f" AS {_WRITTEN['command']} LIMIT 0"

@@ -17,12 +17,12 @@ from sqlalchemy import Connection, text
 from services.benchmarks.stage import Stage
 from services.ledger import clocks, policies, schema
 from services.ledger.clocks import Move
-from services.ledger.database import Ledger, database_now, open_ledger
 from services.ledger.keys import Named, clock_id
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey, Tagged, tag
 from services.policy.windows import wakes
+from services.storage.database import Ledger, database_now, open_ledger
 
 SOURCE = "urn:termijn:benchmark"
 _NUMBER, _OWNER = "%n", "%s"

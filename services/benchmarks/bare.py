@@ -9,7 +9,7 @@ from typing import Any, Self
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 
 COPIED = ("record", "hanging", "act")
 """Tables that only get rows of events just inserted."""

@@ -12,9 +12,9 @@ from services.benchmarks.backlogs import FEEDBACK, INVOICE, Load
 from services.benchmarks.figures import Figure, at_least, at_most
 from services.benchmarks.stage import Stage
 from services.benchmarks.sweeping import Seen
-from services.bus import Bus
 from services.deleter.loop import Limits
-from services.ledger.database import Ledger
+from services.kafka.client import Bus
+from services.storage.database import Ledger
 
 _LONG_AGO = timedelta(days=1_000)
 _SECOND = timedelta(seconds=1)

@@ -11,7 +11,7 @@ from services.benchmarks.backlogs import FEEDBACK, Load
 from services.benchmarks.figures import Figure, at_most
 from services.benchmarks.stage import Stage
 from services.benchmarks.sweeping import Seen
-from services.bus import Bus
+from services.kafka.client import Bus
 
 _QUICK = 50_000
 _FULL = 1_000_000

@@ -39,7 +39,7 @@ from services.benchmarks.backlogs import FEEDBACK, INVOICE, Kind, Load
 from services.benchmarks.figures import Figure, at_least
 from services.benchmarks.stage import Stage
 from services.benchmarks.stores import Created, Key, LedgerStore, Moved, PlainStore, User
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 
 MIXES: Mapping[str, Mapping[str, float]] = {
     "controller": {"create": 0.25, "delete": 0.25, "move_purpose": 0.25, "move_user": 0.25},

@@ -13,9 +13,9 @@ from services.benchmarks.figures import Figure, at_most
 from services.benchmarks.parts import arrival_of
 from services.benchmarks.stage import Stage
 from services.deleter.claiming import claim
-from services.ledger.database import Ledger, database_now
 from services.ledger.recording import record
 from services.sample.events import sample_events
+from services.storage.database import Ledger, database_now
 
 _QUICK = {"1k": 1_000, "10k": 10_000}
 _FULL = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}

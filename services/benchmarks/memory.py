@@ -18,12 +18,12 @@ from services.benchmarks.figures import Figure, at_most
 from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
 from services.benchmarks.traffic import wait_until
-from services.bus import Bus, OutMessage
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.signing import Signer
+from services.kafka.client import Bus, OutMessage
 from services.ledger import backfills, schema
-from services.ledger.database import Ledger, database_now, open_ledger
 from services.publishing import Publisher
-from services.vault.keyfiles import KeyDirectory
-from services.vault.signing import Signer
+from services.storage.database import Ledger, database_now, open_ledger
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
 _QUICK = (2_000, 6_000)

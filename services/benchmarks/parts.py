@@ -16,12 +16,12 @@ from schemas.events import CloudEvent, content_hash
 from services.benchmarks.figures import Figure
 from services.benchmarks.stage import Stage
 from services.ledger import schema, tables
-from services.ledger.database import Ledger, open_ledger
 from services.ledger.plans import Arrival
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.sample.events import sample_events
+from services.storage.database import Ledger, open_ledger
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH = 2_000

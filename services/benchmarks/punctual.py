@@ -17,7 +17,7 @@ from services.benchmarks.backlogs import FEEDBACK, Load
 from services.benchmarks.figures import Figure, at_least
 from services.benchmarks.stage import Stage
 from services.benchmarks.sweeping import Seen
-from services.bus import Bus
+from services.kafka.client import Bus
 
 _RUN_UP = timedelta(seconds=3)
 """Between the moment at which the rows are there and the first that is due."""

@@ -12,9 +12,10 @@ from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
 from services.benchmarks.tagging import until_joined
 from services.benchmarks.traffic import Traffic, wait_until
-from services.ledger import control, schema
-from services.ledger.control import State
-from services.ledger.database import Ledger, database_now, open_ledger
+from services.ledger import schema
+from services.storage import pause
+from services.storage.database import Ledger, database_now, open_ledger
+from services.storage.pause import State
 
 
 def recorder_cpu(stage: Stage, *, companies: int) -> Figure:
@@ -78,7 +79,7 @@ def _events(ledger: Ledger) -> int:
 
 def _put(ledger: Ledger, state: State) -> None:
     ledger.write(
-        lambda connection: control.put(
+        lambda connection: pause.put(
             connection,
             "recorder",
             state,

@@ -20,14 +20,15 @@ from services.benchmarks.bare import Bare, Rows, transaction_id
 from services.benchmarks.figures import Figure, at_least
 from services.benchmarks.recorder_role import recorder_cpu
 from services.benchmarks.stage import Stage
-from services.ledger import policies, positions, schema
+from services.ledger import policies, schema
 from services.ledger.arriving import Arrivals
-from services.ledger.database import Ledger, database_now, open_ledger
 from services.ledger.plans import Plans
-from services.ledger.positions import Advance, Log
 from services.ledger.recording import record_plans
 from services.policy.model import Policy
 from services.sample.events import sample_events
+from services.storage import offsets
+from services.storage.database import Ledger, database_now, open_ledger
+from services.storage.offsets import Advance, Log
 from services.tagged import Passing, Place
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -98,7 +99,7 @@ def record_batch(
 ) -> None:
     """What the recorder does with a batch, in its order."""
     taken = [arrivals.of(message) for message in messages]
-    positions.advance(connection, "recorder", [advance])
+    offsets.advance(connection, "recorder", [advance])
     database_now(connection)
     policies.ensure(connection, arrivals.plans.policy, AT)
     recorded = record_plans(connection, taken, arrivals.plans.policy, AT)

@@ -13,8 +13,9 @@ from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
 from services.benchmarks.tagging import until_joined
 from services.benchmarks.traffic import Traffic, wait_until
-from services.ledger import control, schema
-from services.ledger.database import Ledger, database_now, open_ledger
+from services.ledger import schema
+from services.storage import pause
+from services.storage.database import Ledger, database_now, open_ledger
 
 _QUICK = 100
 """Companies; each makes about thirty events."""
@@ -95,9 +96,9 @@ class _Run:
         with self._ledger.transaction() as connection:
             return backlogs.count(connection, "event")
 
-    def _put(self, role: str, state: control.State) -> None:
+    def _put(self, role: str, state: pause.State) -> None:
         self._ledger.write(
-            lambda connection: control.put(
+            lambda connection: pause.put(
                 connection,
                 role,
                 state,

@@ -9,8 +9,8 @@ from time import process_time
 from services.benchmarks.figures import Figure
 from services.benchmarks.stage import Stage
 from services.benchmarks.sweeping import this_now
-from services.vault.keyfiles import KeyDirectory
-from services.vault.signing import signed_bytes
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.signing import signed_bytes
 
 _QUICK = 2_000
 _FULL = 50_000

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import psycopg
 
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 
 _BY_COMMAND = ("command", "member", "command_clock", "attempt")
 _AS_CLAIMED = {

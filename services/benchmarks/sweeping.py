@@ -11,14 +11,14 @@ from uuid import UUID
 
 from schemas import catalogue
 from services.benchmarks.stage import Stage
-from services.bus import Bus
+from services.crypto.key_directory import DELETER, KeyDirectory
+from services.crypto.signing import Signer, Verifier
 from services.deleter.loop import Deleter, Limits
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Patience, Sent
 from services.deleter.sight import BusSight
-from services.ledger.database import Ledger
-from services.vault.keyfiles import DELETER, KeyDirectory
-from services.vault.signing import Signer, Verifier
+from services.kafka.client import Bus
+from services.storage.database import Ledger
 
 _NO_CAP = Limits(commands_per_hour=0)
 _NO_REPETITION = Patience(base=timedelta(days=1), cap=timedelta(days=1))

@@ -18,9 +18,10 @@ from services.benchmarks.figures import Figure, at_most
 from services.benchmarks.roles import Program, Role
 from services.benchmarks.stage import Stage
 from services.benchmarks.traffic import Place, Stuck, Traffic, wait_until
-from services.ledger import control, schema
-from services.ledger.control import State
-from services.ledger.database import Ledger, open_ledger
+from services.ledger import schema
+from services.storage import pause
+from services.storage.database import Ledger, open_ledger
+from services.storage.pause import State
 
 _QUICK = 350
 """Companies; each makes about thirty events."""
@@ -138,7 +139,7 @@ def wait_for(
 
 def _put(ledger: Ledger, state: State) -> None:
     ledger.write(
-        lambda connection: control.put(
+        lambda connection: pause.put(
             connection,
             "tagger",
             state,

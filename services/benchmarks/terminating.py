@@ -15,9 +15,9 @@ from services.benchmarks.figures import Figure, at_least, at_most
 from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
 from services.deleter.claiming import MOST_RECORDS
-from services.ledger.database import Ledger, database_now
 from services.ledger.plans import Arrival
 from services.ledger.recording import record
+from services.storage.database import Ledger, database_now
 
 _QUICK = 50_000
 _FULL = 500_000

@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition
 from schemas.catalogue import business_topic
 from schemas.events import CloudEvent
 from services.benchmarks.stage import Stage
-from services.bus import Bus, OutMessage
+from services.kafka.client import Bus, OutMessage
 from services.publishing import Publisher
 from services.sample.events import sample_events
 from services.servers.kafka import KafkaBroker

@@ -23,8 +23,8 @@ from services.agent.configuration import Loaded
 from services.cli.forms import as_text, instant, show
 from services.cli.output import say, say_json
 from services.cli.roles import until_stopped
-from services.ledger import positions
-from services.ledger.operators import note
+from services.storage import offsets
+from services.storage.operator_log import note
 
 _CONFIG = click.option(
     "--config",
@@ -127,7 +127,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
         inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
         place = ("agent", catalogue.commands(inbox.system).name, partition)
         with inbox.ledger.transaction() as connection:
-            offset = positions.accept(
+            offset = offsets.accept(
                 connection,
                 place,
                 operator=operator,

@@ -11,13 +11,13 @@ from services import bootstrap, settings
 from services.evidence.accounting import NothingKnown, account
 from services.evidence.paper import files
 from services.ledger import tables
-from services.ledger.database import database_now
 from services.ledger.facts import acts_of
 from services.policy.model import Policy
 from services.policy.requests import Case, cases
 from services.rights.answering import ABOUT
 from services.rights.handing import write_new
 from services.rights.wording import LANGUAGES, Language
+from services.storage.database import database_now
 
 
 @click.command()

@@ -14,10 +14,10 @@ from services.cli.forms import as_text, show
 from services.ledger import conflicts as keys
 from services.ledger import policies
 from services.ledger.conflicts import Conflict
-from services.ledger.database import database_now
 from services.ledger.keys import key_id
-from services.ledger.operators import note
 from services.policy.model import Policy
+from services.storage.database import database_now
+from services.storage.operator_log import note
 
 T = TypeVar("T")
 _REASON = click.option("--reason", required=True, help="Why; it stays on record.")

@@ -13,9 +13,9 @@ from schemas.catalogue import OWN_EVENTS, SIGHTINGS
 from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.bootstrap import Topics
-from services.bus_uses import deployed
 from services.deploying import asyncapi, json_schemas, kubernetes, strimzi
 from services.deploying.asyncapi import Channel
+from services.kafka.access import deployed
 from services.monitoring.files import write as write_files
 
 

@@ -12,10 +12,8 @@ from confluent_kafka import KafkaException
 from schemas.errors import TermijnError
 from services import bootstrap, settings
 from services.bootstrap import Root, now
-from services.bus import BusRefused, BusUnavailable
-from services.bus_security import Security
-from services.bus_uses import deployed
 from services.cli.forms import show
+from services.crypto.key_directory import KeyDirectory
 from services.doctor.authorizing import check_own_rights, check_rights
 from services.doctor.cluster import check_topics, own_rights, rights
 from services.doctor.findings import Finding, fault, sound, unchecked
@@ -23,13 +21,15 @@ from services.doctor.keys import check_keys, check_seal
 from services.doctor.ledger import check_ledger
 from services.doctor.registry import check_registry
 from services.doctor.securing import check_security
-from services.ledger.database import open_ledger
+from services.kafka.access import deployed
+from services.kafka.client import BusRefused, BusUnavailable
+from services.kafka.security import Security
+from services.kafka.topic_admin import Brokers
+from services.kafka.topic_retention import promises
 from services.policy.loader import InvalidPolicy
 from services.policy.model import Policy
 from services.settings import BadSetting
-from services.topics.brokers import Brokers
-from services.topics.promises import promises
-from services.vault.keyfiles import KeyDirectory
+from services.storage.database import open_ledger
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 """Those without which nothing is erased; the others may be named otherwise, or not run."""

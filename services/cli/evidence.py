@@ -10,14 +10,14 @@ from sqlalchemy import Connection
 
 from services import bootstrap, settings
 from services.cli.forms import as_text
+from services.crypto.key_directory import KeyDirectory
 from services.eventfile import open_bytes
 from services.evidence.exporting import lines, newest_head
 from services.evidence.rechecking import check_ledger
 from services.evidence.sealing import rekey as go_on
 from services.evidence.verifying import check, kept
-from services.ledger.database import database_now
-from services.ledger.operators import note
-from services.vault.keyfiles import KeyDirectory
+from services.storage.database import database_now
+from services.storage.operator_log import note
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 _OPERATOR = click.option(

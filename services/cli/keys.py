@@ -14,10 +14,10 @@ from services import bootstrap, settings
 from services.bootstrap import now
 from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
 from services.cli.output import say
+from services.crypto import pseudonyms, tombstones
+from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
+from services.crypto.keyring import Key, Keyring, NotAKey, parse
 from services.eventfile import open_bytes
-from services.vault import references, remains
-from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
-from services.vault.keyring import Key, Keyring, NotAKey, parse
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -69,8 +69,8 @@ def make(owner: str, encryption: bool) -> None:
     if encryption and not any(key.use == "enc" for key in ring):
         ring = directory.add_encryption(owner)
     if owner == DELETER:
-        references.read_or_make(directory.path)
-        remains.read_or_make(directory.path)
+        pseudonyms.read_or_make(directory.path)
+        tombstones.read_or_make(directory.path)
     for key in ring:
         say(f"{owner}: {key.key_id} ({key.use})")
     say(f"hand out {directory.public(owner).path}")

@@ -17,12 +17,12 @@ from services.explaining import Explained
 from services.explaining import explain as explain_events
 from services.history import in_words
 from services.ledger import conflicts, schema
-from services.ledger.database import open_ledger
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.settings import Settings
 from services.simulation import Issued
 from services.simulation import simulate as simulate_events
+from services.storage.database import open_ledger
 
 _FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
 _POLICY = click.option(

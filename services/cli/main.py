@@ -35,7 +35,7 @@ from services.cli import (
     vault,
 )
 from services.cli.output import say
-from services.ledger.database import in_words
+from services.storage.database import in_words
 
 UNEXPECTED = 70
 """The exit code of a fault of Termijn's own, as sysexits.h has it; any other failure is 1."""

@@ -13,27 +13,21 @@ import click
 from sqlalchemy import Connection, select
 
 from services import bootstrap, settings
-from services.bus import OutMessage
 from services.cli.forms import as_text, instant, show
 from services.deleter import activation, proving, retrying, settling
 from services.deleter.claiming import claim
 from services.deleter.forecasting import forecast as forecast_backfill
-from services.ledger import (
-    backfills,
-    blindness,
-    control,
-    dead_letters,
-    positions,
-    schema,
-    tables,
-)
-from services.ledger.database import database_now
-from services.ledger.operators import note
+from services.kafka.client import OutMessage
+from services.ledger import backfills, blindness, schema, tables
 from services.ledger.states import OUTSTANDING, State
 from services.metrics import PORTS
 from services.policy.model import Policy
 from services.replaying import headers_again
 from services.status import look
+from services.storage import dead_letters, offsets
+from services.storage import pause as control
+from services.storage.database import database_now
+from services.storage.operator_log import note
 
 T = TypeVar("T")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -172,7 +166,7 @@ def gaps() -> None:
 @_JSON
 def list_gaps(as_json: bool) -> None:
     """List the gaps that wait."""
-    found = _write(lambda connection, _: positions.gaps(connection))
+    found = _write(lambda connection, _: offsets.gaps(connection))
     rows = (
         {
             "role": gap.role,
@@ -198,7 +192,7 @@ def accept_gap(role: str, topic: str, partition: int, operator: str, reason: str
     """Let ROLE go on at the first offset that is left of TOPIC's PARTITION."""
     place = (role, topic, partition)
     at = _write(
-        lambda connection, now: positions.accept(
+        lambda connection, now: offsets.accept(
             connection, place, operator=operator, reason=reason, now=now
         )
     )

@@ -14,18 +14,18 @@ from rich.progress import Progress
 from schemas.codec import load as load_schemas
 from services import bootstrap, settings
 from services.bootstrap import Root
-from services.bus_topics import Partition
 from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
 from services.cli.output import console, say
 from services.deleter.sight import BusSight
 from services.eventfile import Source, again
 from services.history import is_group
+from services.kafka.topic_state import Partition
 from services.ledger.blindness import parked_on
-from services.ledger.database import Ledger
 from services.publishing import Publisher
 from services.rehearsing import Rehearsal, Rehearsed
 from services.sent import Remembering
+from services.storage.database import Ledger
 
 _PATIENCE = timedelta(minutes=10)
 

@@ -7,10 +7,11 @@ from dataclasses import asdict
 import click
 
 from schemas.registry import Registry
-from services import bootstrap, registering, settings
+from services import bootstrap, settings
 from services.bootstrap import Root
 from services.cli.forms import show
 from services.doctor.registry import check_registry
+from services.kafka import schema_registration
 
 
 class _Differs(click.ClickException):
@@ -32,7 +33,7 @@ def register() -> None:
     with bootstrap.root(settings.load()) as opened:
         registry, codec = _registry(opened), opened.codec()
         for topic, _ in bootstrap.schemas_of(opened, opened.policy()):
-            click.echo(f"{topic.name}: {registering.register(topic, codec, registry)}")
+            click.echo(f"{topic.name}: {schema_registration.register(topic, codec, registry)}")
 
 
 @schemas.command()

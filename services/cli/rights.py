@@ -13,7 +13,6 @@ from services import bootstrap, settings
 from services.cli.forms import as_text, show
 from services.cli.output import say
 from services.ledger import tables
-from services.ledger.database import database_now
 from services.ledger.facts import acts_of
 from services.ledger.states import CARRIED_OUT
 from services.policy.requests import cases
@@ -26,6 +25,7 @@ from services.rights.keys import RequestKeys
 from services.rights.letters import LANGUAGES, Language, Notice
 from services.rights.package import package
 from services.rights.reporting import report
+from services.storage.database import database_now
 
 _SUBJECT = click.argument("subject")
 _REQUEST = click.argument("request")

@@ -10,12 +10,12 @@ import click
 from schemas import catalogue
 from services import bootstrap, settings
 from services.bootstrap import Root
-from services.bus import Bus
-from services.bus_topics import Making
 from services.cli.forms import show
-from services.topics.brokers import Brokers
-from services.topics.judging import Judgement, in_words, judge
-from services.topics.promises import promises
+from services.kafka.client import Bus
+from services.kafka.topic_admin import Brokers
+from services.kafka.topic_checks import Judgement, in_words, judge
+from services.kafka.topic_retention import promises
+from services.kafka.topic_state import Making
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 

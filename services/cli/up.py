@@ -17,11 +17,9 @@ from sqlalchemy import Connection
 from services import bootstrap, settings
 from services.bootstrap import Root
 from services.cli.output import cell, console, table, visible
-from services.embedded import EmbeddedBroker
+from services.kafka.embedded_broker import EmbeddedBroker
 from services.ledger import backfills, schema
-from services.ledger.database import Ledger, database_now
 from services.ledger.journal import send_again
-from services.ledger.operators import note
 from services.ledger.states import CARRIED_OUT, OUTSTANDING
 from services.policy.model import Policy
 from services.processes import ProcessTree
@@ -29,6 +27,8 @@ from services.publishing import Publisher
 from services.sample.events import sample_events
 from services.sample.stores import Held
 from services.status import Recent, Status, latest, look
+from services.storage.database import Ledger, database_now
+from services.storage.operator_log import note
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 _SHOW_SECONDS = 1.0

@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 from services import bootstrap, settings
 from services.bootstrap import now
 from services.cli.forms import TAKES_KEY_IDS, as_text, length, show
-from services.ledger.database import database_now
-from services.ledger.operators import note
-from services.vault import rotating
-from services.vault.data_keys import DataKeys
-from services.vault.masters import MasterFiles
-from services.vault.shredding import Shredder
+from services.crypto import rotation
+from services.crypto.data_keys import DataKeys
+from services.crypto.master_keys import MasterFiles
+from services.crypto.shredding import Shredder
+from services.storage.database import database_now
+from services.storage.operator_log import note
 from services.vault.strays import strays
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -61,8 +61,8 @@ def rotate() -> None:
     """Make a new master key and wrap every key under it; the older ones wrap nothing any more."""
     with bootstrap.root(settings.load()) as opened:
         masters, keys = opened.masters(), opened.vault()
-        made, wrapped = rotating.rotate(keys, masters)
-        older = [one.generation for one in rotating.standings(keys, masters)[:-1]]
+        made, wrapped = rotation.rotate(keys, masters)
+        older = [one.generation for one in rotation.standings(keys, masters)[:-1]]
     click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys anew")
     for one in older:
         click.echo(f"back the vault up, and then: termijn vault destroy {one.master}")
@@ -77,7 +77,7 @@ def destroy(master: str) -> None:
     yours to destroy.
     """
     with bootstrap.root(settings.load()) as opened:
-        rotating.destroy(opened.vault(), opened.masters(), master, now())
+        rotation.destroy(opened.vault(), opened.masters(), master, now())
     click.echo(f"destroyed {master}; destroy every copy of it as well")
 
 
@@ -142,7 +142,7 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
 
 
 def _of_masters(keys: DataKeys, masters: MasterFiles, at: datetime) -> Iterator[dict[str, Any]]:
-    for one in rotating.standings(keys, masters):
+    for one in rotation.standings(keys, masters):
         retired = "overdue" if one.overdue(at) else "to be destroyed"
         yield {
             "kind": "master key",

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from services.deleter.relaying import LEASE
-from services.ledger import control, tables
-from services.ledger.database import database_now
+from services.ledger import tables
 from services.policy.actions import PROTECTIVE
+from services.storage import pause
+from services.storage.database import database_now
 
 _WINDOW = timedelta(hours=1)
 _OPERATOR = "termijn"
@@ -47,11 +48,11 @@ def take(connection: Connection, cap: int, scope: str) -> Room:
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     now = database_now(connection)
-    since = max(now - _WINDOW, control.resumed_at(connection, scope) or now - _WINDOW)
+    since = max(now - _WINDOW, pause.resumed_at(connection, scope) or now - _WINDOW)
     left = cap - first_sent_since(connection, since)
     reached = left <= 0 and _waiting(connection)
     if reached:
-        control.put(
+        pause.put(
             connection,
             scope,
             "paused",

@@ -28,11 +28,11 @@ from services.ledger.clocks import Clock
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.journal import Draft, Lease
 from services.ledger.keys import clock_id
-from services.ledger.rows import change_each
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.steps import Step
 from services.policy.tagging import Tagged
+from services.storage.bulk import change_each
 
 MOST_RECORDS = limits.COMMAND_RECORDS
 """No command names more records than this."""

@@ -22,12 +22,12 @@ from services.ledger import clocks, conflicts, journal, tables
 from services.ledger.conflicts import Event
 from services.ledger.facts import known, tagged_events
 from services.ledger.keys import clock_id
-from services.ledger.rows import fetch
 from services.ledger.states import NOT_CARRIED_OUT
 from services.policy import steps
 from services.policy.actions import ABOUT_COMMANDS
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
+from services.storage.bulk import fetch
 
 _ABOUT_TO_LEAVE = ("sending", "sent")
 _COMMAND = tuple(

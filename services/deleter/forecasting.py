@@ -15,9 +15,9 @@ from services.deleter.planning import due_steps, unmet
 from services.ledger import journal, tables
 from services.ledger.facts import known, tagged_events
 from services.ledger.keys import clock_id
-from services.ledger.rows import fetch
 from services.policy import steps
 from services.policy.model import Policy
+from services.storage.bulk import fetch
 
 _AT_ONCE = 5_000
 

@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
+from services.crypto.tombstones import Remains
 from services.deleter import cap
 from services.deleter.claiming import Claimed, claim
 from services.deleter.protecting import Passed, protect
@@ -34,17 +35,17 @@ from services.deleter.relaying import (
 )
 from services.deleter.settling import escalate
 from services.deleter.undeliverable import set_aside
-from services.garbage import uncollected
-from services.halving import Halving
-from services.ledger import blindness, control, policies, tables
+from services.kafka.batch_bisection import Halving
+from services.kafka.errors import words
+from services.ledger import blindness, policies, tables
 from services.ledger.blindness import CLEAR, Blindness
-from services.ledger.database import Ledger, database_now
 from services.ledger.journal import Lease
 from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
-from services.transient import words
-from services.vault.remains import Remains
+from services.storage import pause
+from services.storage.database import Ledger, database_now
+from services.storage.gc_pause import uncollected
 
 T = TypeVar("T")
 ROLE = "deleter"
@@ -172,7 +173,7 @@ class Deleter:
             now = self._agreed_now(connection)
             # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
             parked = blindness.read(connection, self.policy, self.remains)
-            state = control.state(connection, ROLE)
+            state = pause.state(connection, ROLE)
             stops = _system_stops(connection)
         with uncollected():
             handled = self._send(self._lease(_NO_STOPS, PROTECTIVE))

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from schemas.catalogue import Topic
 from schemas.codec import Codec
-from services.bus import OutMessage, Sender
+from services.crypto.signing import Signs
 from services.deleter.relaying import Delivery, Outgoing
-from services.tracing.context import Trace, of_command
-from services.tracing.spans import NO_SPANS, Spans
-from services.vault.signing import Signs
+from services.kafka.client import OutMessage, Sender
+from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.trace_context import Trace, of_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Row, select, update
 from schemas.errors import TermijnError
 from services.ledger import journal, tables
 from services.ledger.journal import Draft
-from services.ledger.rows import change, fetch
 from services.ledger.states import CARRIED_OUT
 from services.policy.model import Policy
 from services.policy.reasons import CHECKS, FOUND_AGAIN, RESTORED
 from services.policy.tagging import ClockKey
+from services.storage.bulk import change, fetch
 
 _RESTORED = "restored"
 _AGAIN = ("erase", "pseudonymise", "restrict", "lift", "rectify")

@@ -23,10 +23,10 @@ from services.deleter.withholding import is_withheld
 from services.ledger import journal, tables
 from services.ledger.blindness import CLEAR, Blindness
 from services.ledger.conflicts import Event
-from services.ledger.rows import fetch, insert
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, CHECKS
 from services.policy.tagging import Tagged, business_keys
+from services.storage.bulk import fetch, insert
 
 _CHECKED = {reason: action for action, reason in CHECKS.items()}
 _AT_ONCE = 10_000

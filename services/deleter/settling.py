@@ -14,13 +14,14 @@ from sqlalchemy import Column, Connection, Select, and_, or_, select, update
 
 from schemas.errors import TermijnError
 from schemas.events import rfc3339
-from services.ledger import evidence, journal, tables
-from services.ledger.evidence import Entry
-from services.ledger.rows import change_each, fetch, insert
+from services.ledger import journal, tables
 from services.ledger.states import FREED, SETTLED, Happening, IllegalTransition, State, after
 from services.policy.calendar import period
 from services.policy.model import Policy
 from services.policy.reasons import CHECKS
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import change_each, fetch, insert
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
 REFUSED_AGAIN = timedelta(days=1)
@@ -212,7 +213,7 @@ class _Batch:
     def write(self) -> None:
         """Write what has changed."""
         insert(self._connection, tables.acknowledgement, self._kept)
-        evidence.append(self._connection, self._happened)
+        audit_outbox.append(self._connection, self._happened)
         pairs = [(one, self._commands[id]) for id, one in sorted(self._before.items())]
         written = [left.changes() for before, left in pairs if left != before]
         change_each(self._connection, tables.command, written)

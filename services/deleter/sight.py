@@ -18,10 +18,10 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from services.bus_topics import Partition, Shown
-from services.ledger import positions
-from services.ledger.database import Ledger
-from services.ledger.positions import Read
+from services.kafka.topic_state import Partition, Shown
+from services.storage import offsets
+from services.storage.database import Ledger
+from services.storage.offsets import Read
 
 _NOTHING: Final[Mapping[Partition, int]] = MappingProxyType({})
 
@@ -75,8 +75,8 @@ class BusSight:
         shown = self.bus.shown(topics)
         while True:
             with self.ledger.transaction() as connection:
-                gaps = [gap.log for gap in positions.gaps(connection) if gap.role == role]
-                read = positions.read(connection, role, topics)
+                gaps = [gap.log for gap in offsets.gaps(connection) if gap.role == role]
+                read = offsets.read(connection, role, topics)
             if gaps:
                 return [f"{log.topic}[{log.partition}]" for log in gaps]
             logs = list(self._logs(topics, shown, read, least))

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Row, select, update
 from services.ledger import tables
 from services.ledger.facts import Known
 from services.ledger.keys import record_id
-from services.ledger.rows import fetch
 from services.policy.tagging import Tagged
+from services.storage.bulk import fetch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from services.ledger import tables
-from services.ledger.operators import note
 from services.ledger.states import State
+from services.storage.operator_log import note
 
 UNDELIVERABLE: Final = "undeliverable"
 """The outcome of a command that the bus does not take; an answer replaces it."""

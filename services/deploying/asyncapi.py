@@ -15,8 +15,8 @@ import yaml
 from schemas.catalogue import Topic
 from schemas.events import CONTENT_TYPE
 from schemas.versions import Schemas
-from services.tracing.context import TRACEPARENT, TRACESTATE
-from services.vault.signing import KEY_ID, SIGNATURE
+from services.crypto.signing import KEY_ID, SIGNATURE
+from services.kafka.trace_context import TRACEPARENT, TRACESTATE
 
 DOCUMENT = Path("asyncapi.yaml")
 _HEADER = "# Written by `termijn deploy write` from schemas/.\n"

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from schemas.catalogue import Topic
-from services.bus_uses import Right, Use
+from services.kafka.access import Right, Use
 
 REPLICAS = 3
 IN_SYNC = 2
@@ -25,7 +25,7 @@ USERS = Path("kafka") / "users.yaml"
 _FOR_EVER = -1
 _HEADER = "# Written by `termijn deploy write` from schemas/catalogue.py.\n"
 _USERS_HEADER = (
-    "# Written by `termijn deploy write` from services/bus_uses.py and schemas/catalogue.py.\n"
+    "# Written by `termijn deploy write` from services/kafka/access.py and schemas/catalogue.py.\n"
 )
 
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.bus_uses import Right, Use
 from services.doctor.findings import Finding, fault, sound, unchecked, warning
+from services.kafka.access import Right, Use
 
 _EVERYBODY: Final = "User:*"
 _EVERY: Final = "*"

@@ -17,11 +17,11 @@ from confluent_kafka.admin._acl import (
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from services.bus_uses import Use
 from services.doctor.authorizing import Rights, Rule
 from services.doctor.findings import Finding, fault, sound, warning
-from services.topics.judging import Found, judge
-from services.topics.promises import Promise
+from services.kafka.access import Use
+from services.kafka.topic_checks import Found, judge
+from services.kafka.topic_retention import Promise
 
 _CALL_SECONDS = 15.0
 _AUTHORIZER = "authorizer.class.name"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from services.crypto.envelope import UnusableKey, read_key
+from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
+from services.crypto.keyring import Keyring
 from services.doctor.findings import Finding, fault, sound, warning
-from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
-from services.vault.keyring import Keyring
-from services.vault.sealing import UnusableKey, read_key
 
 NEAR = timedelta(days=14)
 """A last key that ends sooner is told: a successor has to be handed out before."""

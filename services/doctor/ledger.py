@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.doctor.findings import Finding, fault, sound, unchecked, warning
 from services.ledger import blindness, policies, schema
-from services.ledger.database import Ledger, database_now
 from services.policy.model import Policy
+from services.storage.database import Ledger, database_now
 
 _MIGRATE = "`termijn ledger migrate`"
 

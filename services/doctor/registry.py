@@ -12,7 +12,7 @@ from schemas.errors import RegistryUnavailable, UnknownSchema
 from schemas.registry import Registered
 from schemas.versions import Schema
 from services.doctor.findings import Finding, fault, sound, warning
-from services.registering import LEVEL
+from services.kafka.schema_registration import LEVEL
 
 _REGISTER = "`termijn schemas register`"
 _STRANGER = "keep it as a file below TERMIJN_SCHEMAS, or take it out of the registry"

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from services.bus_security import Security, in_the_clear
 from services.doctor.findings import Finding, fault, sound, warning
 from services.doctor.keys import NEAR
+from services.kafka.security import Security, in_the_clear
 
 _SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from schemas.errors import TermijnError
+from services.crypto.pseudonyms import References
 from services.evidence.certificate import (
     Backing,
     Certificate,
@@ -28,7 +29,6 @@ from services.evidence.certificate import (
 from services.evidence.exporting import newest_head
 from services.ledger import tables
 from services.ledger.facts import Known, tagged_events
-from services.ledger.rows import fetch
 from services.policy import rights, steps
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES
@@ -36,7 +36,7 @@ from services.policy.requests import Case
 from services.policy.tagging import Tagged
 from services.policy.windows import Window, window
 from services.rights.weighing import Told, chunks, facts_of, told_of
-from services.vault.references import References
+from services.storage.bulk import fetch
 
 _ACTIONS = ("erase", "pseudonymise")
 _PROOFS: Mapping[str, Proof] = {"erased": "read_again", "attested": "attested"}

@@ -6,7 +6,7 @@ An entry is one JSON object in ASCII: keys sorted by code point, no white space,
     SHA-256( "termijn evidence 1" 0x00, the hash before it (32 bytes), the entry's bytes )
 
 and the hash before the first is 32 zero bytes. A head is such an object too: `at`, `hash`, `number`. It is
-signed as a message on the topic `retention.evidence-heads.v1` without a key (`services.vault.signing`).
+signed as a message on the topic `retention.evidence-heads.v1` without a key (`services.crypto.signing`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from schemas.catalogue import EVIDENCE_HEADS
 from schemas.events import instant, rfc3339
-from services.vault.keyring import Key
-from services.vault.signing import NoSigningKey, Rings, signed_bytes
+from services.crypto.keyring import Key
+from services.crypto.signing import NoSigningKey, Rings, signed_bytes
 
 GENESIS: Final = bytes(32)
 """The hash before the first entry."""

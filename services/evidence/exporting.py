@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, and_, or_, select
 from schemas.errors import TermijnError
 from services.evidence.chain import Head, SignedHead, base64url, canonical
 from services.ledger import tables
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 
 FORMAT = 1
 _CHUNK = 5_000

@@ -11,14 +11,14 @@ from sqlalchemy import Connection, select, update
 
 from schemas.catalogue import EVIDENCE_HEADS
 from schemas.codec import Codec
-from services.bus import BusUnavailable, OutMessage, Sender, Undelivered
+from services.crypto.pseudonyms import References
+from services.crypto.signing import Rings
 from services.evidence.chain import SignedHead
 from services.evidence.exporting import signed_head
 from services.evidence.sealing import Sealed, seal
+from services.kafka.client import BusUnavailable, OutMessage, Sender, Undelivered
 from services.ledger import tables
-from services.ledger.database import Ledger, database_now
-from services.vault.references import References
-from services.vault.signing import Rings
+from services.storage.database import Ledger, database_now
 
 _AT_ONCE = 500
 PATIENCE_SECONDS = 2.0

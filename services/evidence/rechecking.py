@@ -15,12 +15,12 @@ from cryptography.exceptions import InvalidSignature
 from sqlalchemy import Connection, Row, func, select
 
 from schemas.errors import TermijnError
+from services.crypto.keyring import Keyring, parse
 from services.evidence.chain import GENESIS, canonical, link, verify
 from services.evidence.exporting import lines, signed_head
 from services.evidence.verifying import Broken, Kept, Verified, check
 from services.ledger import tables
-from services.ledger.database import Ledger
-from services.vault.keyring import Keyring, parse
+from services.storage.database import Ledger
 
 PIECE = 500
 """Entries that a look reads of the end, and of the rest."""

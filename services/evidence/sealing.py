@@ -18,13 +18,13 @@ from sqlalchemy import Connection, Row, select, update
 
 from schemas.errors import TermijnError
 from schemas.events import rfc3339
+from services.crypto.pseudonyms import Kind, References
+from services.crypto.signing import NoSigningKey, Rings
 from services.evidence import chain
 from services.evidence.chain import GENESIS, Head, SignedHead
 from services.ledger import tables
-from services.ledger.rows import fetch, insert, insert_missing, remove
 from services.policy.reasons import ARTICLES
-from services.vault.references import Kind, References
-from services.vault.signing import NoSigningKey, Rings
+from services.storage.bulk import fetch, insert, insert_missing, remove
 
 MOST = 5_000
 """Entries that one transaction seals."""

@@ -15,6 +15,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from schemas.errors import TermijnError
+from services.crypto.keyring import Key, Keyring, parse
 from services.evidence.chain import (
     GENESIS,
     Head,
@@ -25,7 +26,6 @@ from services.evidence.chain import (
     verify,
 )
 from services.evidence.exporting import FORMAT
-from services.vault.keyring import Key, Keyring, parse
 
 _SHORTENED = 16
 """Characters of a key's id in an error."""

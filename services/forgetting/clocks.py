@@ -8,13 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from services.crypto.tombstones import Remains
 from services.forgetting.events import fetch_ids
 from services.forgetting.sweep import Terms
 from services.ledger import clocks, tables
 from services.ledger.clocks import Clock
 from services.ledger.remembering import as_text, clock_name
-from services.ledger.rows import fetch, insert, remove
-from services.vault.remains import Remains
+from services.storage.bulk import fetch, insert, remove
 
 _NOWHERE = UUID(int=0)
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from services.crypto.tombstones import Remains
 from services.forgetting.sweep import Terms
 from services.ledger import tables
-from services.ledger.rows import fetch, remove
 from services.ledger.states import SETTLED
-from services.vault.remains import Remains
+from services.storage.bulk import fetch, remove
 
 _NOWHERE = UUID(int=0)
 

@@ -9,16 +9,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select, update
 
+from services.crypto.tombstones import Remains
 from services.forgetting.spent import spent
 from services.forgetting.sweep import Terms
 from services.ledger import conflicts, tables
 from services.ledger.facts import tagged_events
 from services.ledger.keys import clock_id, record_id
 from services.ledger.remembering import ONE, content_reference, event_reference
-from services.ledger.rows import fetch, insert_missing, remove
 from services.policy import steps
 from services.policy.tagging import Tagged
-from services.vault.remains import Remains
+from services.storage.bulk import fetch, insert_missing, remove
 
 _NOWHERE = UUID(int=0)
 

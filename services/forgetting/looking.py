@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select, update
 
+from services.crypto.tombstones import Remains
 from services.forgetting.clocks import Clocks
 from services.forgetting.commands import Commands
 from services.forgetting.events import Events
 from services.forgetting.subjects import Subjects
 from services.forgetting.sweep import Sweep, Terms
-from services.ledger import evidence, positions, tables
-from services.ledger.evidence import Entry
+from services.ledger import tables
 from services.ledger.remembering import hold_off, pin
-from services.ledger.rows import insert_or_update
-from services.vault.remains import Remains
+from services.storage import audit_outbox, offsets
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import insert_or_update
 
 SWEEPS: Sequence[Sweep] = (Events(), Clocks(), Subjects(), Commands())
 KINDS = tuple(one.name for one in SWEEPS)
@@ -28,7 +29,7 @@ Pages = Mapping[str, Sequence[str]]
 
 def is_safe(connection: Connection, terms: Terms) -> bool:
     """Whether nothing is missing that could still speak: a gap in the log, or proof not yet sealed."""
-    if positions.gaps(connection):
+    if offsets.gaps(connection):
         return False
     column = tables.evidence_pending.c
     query = select(column.at).order_by(column.pending_id).limit(1)
@@ -86,5 +87,7 @@ def forget(
         column = tables.forgetting.c
         began = update(tables.forgetting).where(column.began_at.is_(None))
         connection.execute(began.values(began_at=terms.now))
-        evidence.append(connection, [Entry(terms.now, "forgotten", None, {"counts": dict(counts)})])
+        audit_outbox.append(
+            connection, [Entry(terms.now, "forgotten", None, {"counts": dict(counts)})]
+        )
     return counts

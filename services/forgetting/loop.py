@@ -13,13 +13,14 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from services.crypto.tombstones import Remains
 from services.deleter.loop import ROLE, Sight
 from services.forgetting.looking import forget, is_safe, look
 from services.forgetting.sweep import Terms
-from services.ledger import control, policies
-from services.ledger.database import Ledger, database_now
+from services.ledger import policies
 from services.policy.model import Policy
-from services.vault.remains import Remains
+from services.storage import pause
+from services.storage.database import Ledger, database_now
 
 _REST = timedelta(hours=1)
 """After a time through the whole ledger at which nothing was forgotten."""
@@ -89,4 +90,4 @@ class Forgetting:
 
 
 def _may(connection: Connection, terms: Terms) -> bool:
-    return control.state(connection, ROLE) == "running" and is_safe(connection, terms)
+    return pause.state(connection, ROLE) == "running" and is_safe(connection, terms)

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, Row, select
 from services.ledger import clocks, tables
 from services.ledger.facts import Known, known
 from services.ledger.keys import clock_id, record_id
-from services.ledger.rows import fetch
 from services.ledger.states import OUTSTANDING
 from services.policy import rights, steps
 from services.policy.model import Policy
@@ -23,6 +22,7 @@ from services.policy.tagging import Tagged
 from services.policy.windows import window
 from services.rights.answering import cases_of
 from services.rights.weighing import Told, told_of
+from services.storage.bulk import fetch
 
 _PROVEN = ("erased", "attested")
 _FINAL_OF_CONTROLLERS = ("acknowledged", "refused")

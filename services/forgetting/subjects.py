@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from services.crypto.tombstones import Remains
 from services.forgetting.events import drop_records, fetch_ids, leave_references, no_older_backup
 from services.forgetting.spent import spent
 from services.forgetting.sweep import Terms
@@ -16,11 +17,10 @@ from services.ledger import tables
 from services.ledger.facts import tagged_events
 from services.ledger.keys import record_id, request_id
 from services.ledger.remembering import Rows, as_text, plain_rows
-from services.ledger.rows import fetch, insert, remove
 from services.policy.requests import cases
 from services.policy.standing import Act, standing
 from services.policy.tagging import Tagged
-from services.vault.remains import Remains
+from services.storage.bulk import fetch, insert, remove
 
 
 class Quiet(NamedTuple):

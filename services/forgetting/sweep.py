@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
+from services.crypto.tombstones import Remains
 from services.policy.calendar import at_most
 from services.policy.model import Policy, Proof
-from services.vault.remains import Remains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from services.ledger import journal, tables
-from services.ledger.rows import change_each, fetch, insert
 from services.policy.standing import Act
+from services.storage.bulk import change_each, fetch, insert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from schemas.errors import TermijnError
 from services import history
 from services.ledger import acts, tables
 from services.ledger.plans import Plan
-from services.ledger.rows import fetch, insert_missing
+from services.storage.bulk import fetch, insert_missing
 
 
 class NoSuchBackfill(TermijnError):

@@ -17,13 +17,13 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Row, func, or_, select, update
 
+from services.crypto.tombstones import Remains
 from services.ledger import tables
-from services.ledger.rows import change, fetch, insert_missing
 from services.policy.glimpses import Glimpse, forbids
 from services.policy.model import Policy
 from services.policy.sources import FORBIDDING
 from services.policy.tagging import ClockKey
-from services.vault.remains import Remains
+from services.storage.bulk import change, fetch, insert_missing
 
 Reach = Literal["everything", "clocks", "narrow"]
 """All there is, all that hangs on some kind of clock, or only what one subject or clock has."""

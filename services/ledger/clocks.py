@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
 from services.ledger.keys import Named, clock_id
-from services.ledger.rows import change_each, fetch, insert_in_order
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey
 from services.policy.windows import wakes
+from services.storage.bulk import change_each, fetch, insert_in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

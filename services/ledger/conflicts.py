@@ -24,16 +24,9 @@ from services.ledger import journal, strangers, tables
 from services.ledger.facts import tagged_events
 from services.ledger.keys import key_id, record_id
 from services.ledger.plans import Plan, deciding_json
-from services.ledger.rows import (
-    change,
-    change_each,
-    fetch,
-    insert_missing,
-    insert_or_add,
-    remove,
-)
 from services.policy.model import Policy
 from services.policy.tagging import Tagged, identifying_keys
+from services.storage.bulk import change, change_each, fetch, insert_missing, insert_or_add, remove
 
 Event = tuple[str, str]
 """An event's `source` and `id`."""

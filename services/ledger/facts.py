@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Row, select
 from services.ledger import tables
 from services.ledger.keys import clock_id
 from services.ledger.plans import from_deciding_json
-from services.ledger.rows import fetch
 from services.policy.model import Policy
 from services.policy.standing import NOTHING, Act, Standing, standing
 from services.policy.tagging import ClockKey, Tagged, Value, tag
+from services.storage.bulk import fetch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,14 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, Row, select, update
 
-from services.ledger import evidence, tables
-from services.ledger.evidence import Entry
-from services.ledger.rows import change, fetch, insert, insert_missing, insert_or_update
+from services.ledger import tables
 from services.ledger.states import FREED, NOT_CARRIED_OUT, SETTLED, Happening, State, after
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import CHANGED
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import change, fetch, insert, insert_missing, insert_or_update
 
 _COMMAND = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
 
@@ -144,7 +145,7 @@ def write(
             }
         )
     insert(connection, tables.command, commands)
-    evidence.append(
+    audit_outbox.append(
         connection,
         [
             Entry(now, "commanded", identity, {"records": len(draft.records)})
@@ -274,7 +275,7 @@ def transition(
         values = {**entered(state, now), **changes}
         change(connection, update(tables.command).values(values), tables.command.c.command_id, ids)
     free(connection, freed)
-    evidence.append(connection, happened)
+    audit_outbox.append(connection, happened)
     return states
 
 

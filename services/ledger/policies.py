@@ -14,11 +14,12 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import clocks, conflicts, evidence, needed, tables
-from services.ledger.evidence import Entry
-from services.ledger.rows import insert
+from services.ledger import clocks, conflicts, needed, tables
 from services.policy.loader import digest, shapes
 from services.policy.model import Policy
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import insert
 
 _AT_ONCE = 1_000
 _LOCK = 0x7E_3A_11_17
@@ -157,4 +158,4 @@ def _write(connection: Connection, policy: Policy, now: datetime) -> None:
     }
     insert(connection, tables.active_policy, [row])
     body = {name: row[name] for name in ("policy", "version", "digest")}
-    evidence.append(connection, [Entry(now, "policy", None, body)])
+    audit_outbox.append(connection, [Entry(now, "policy", None, body)])

@@ -19,11 +19,11 @@ from services.ledger import acts, backfills, clocks, conflicts, journal, strange
 from services.ledger.backfills import HeldBack
 from services.ledger.keys import Named, clock_id, event_id, old_event_id
 from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
-from services.ledger.rows import fetch, insert_in_order
 from services.policy import steps
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey, Tagged, tag
 from services.policy.windows import EventAlone
+from services.storage.bulk import fetch, insert_in_order
 
 _EVENT = (
     "event_id",

@@ -18,16 +18,16 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, select, update
 
 from schemas.errors import TermijnError
+from services.crypto.tombstones import Kind, Remains
 from services.ledger import clocks, journal, tables
 from services.ledger.clocks import Clock
 from services.ledger.keys import Named, old_event_id
 from services.ledger.plans import Arrival, Plan
 from services.ledger.recording import Recorded
-from services.ledger.rows import change_each, fetch, insert, insert_missing, remove
 from services.ledger.tables import Instant
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey
-from services.vault.remains import Kind, Remains
+from services.storage.bulk import change_each, fetch, insert, insert_missing, remove
 
 ONE = 1
 """The key of the one row that forgetting locks."""

@@ -10,8 +10,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from schemas.errors import TermijnError
-from services.ledger.database import Ledger
 from services.ledger.tables import metadata
+from services.storage.database import Ledger
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

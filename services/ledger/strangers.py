@@ -18,9 +18,9 @@ from services.ledger import journal, tables
 from services.ledger.facts import tagged_events
 from services.ledger.keys import clock_id, event_id, key_id, old_event_id
 from services.ledger.plans import Plan
-from services.ledger.rows import fetch
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey, identifying_keys
+from services.storage.bulk import fetch
 
 
 def expel(

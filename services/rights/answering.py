@@ -13,7 +13,6 @@ from sqlalchemy import Connection, select
 from schemas.events import CloudEvent
 from services.deleter.loop import Sight
 from services.ledger import journal, policies, tables
-from services.ledger.database import Ledger, database_now
 from services.ledger.facts import acts_of
 from services.ledger.keys import request_id
 from services.policy.model import Policy
@@ -21,6 +20,7 @@ from services.policy.requests import Case, cases
 from services.rights import concluding
 from services.rights.reporting import report
 from services.rights.weighing import Weighed, weigh
+from services.storage.database import Ledger, database_now
 
 ABOUT = ("request", "identity")
 """The acts that cases are made of."""

@@ -8,12 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from services.crypto.jwe import encrypt
 from services.deleter.settling import Answer
 from services.ledger import tables
 from services.ledger.keys import request_id
-from services.ledger.rows import fetch, insert_missing, insert_or_update
 from services.rights.keys import RequestKeys
-from services.vault.disclosures import encrypt
+from services.storage.bulk import fetch, insert_missing, insert_or_update
 
 
 def collect(connection: Connection, answers: Sequence[Answer], now: datetime) -> None:

@@ -10,16 +10,17 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.catalogue import OWN_EVENTS
 from schemas.events import CloudEvent
-from services.ledger import evidence, journal, tables
-from services.ledger.evidence import Entry
+from services.ledger import journal, tables
 from services.ledger.keys import request_id
-from services.ledger.rows import fetch, insert
 from services.ledger.states import OUTSTANDING
 from services.policy.model import Policy
 from services.policy.requests import Case
 from services.policy.sources import OWN
 from services.rights import keys
 from services.rights.report import Refusal, Report
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import fetch, insert
 
 _ANSWERED, _REFUSED = OWN_EVENTS
 _AT_ONCE = 500
@@ -57,7 +58,7 @@ def conclude(connection: Connection, cases: Sequence[Case], report: Report, now:
             for identity, case in fresh.items()
         ],
     )
-    evidence.append(
+    audit_outbox.append(
         connection,
         [
             Entry(

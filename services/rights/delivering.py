@@ -10,7 +10,6 @@ from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
 from services.ledger import journal, tables
-from services.ledger.database import Ledger, database_now
 from services.ledger.facts import tagged_events
 from services.policy.model import Policy
 from services.policy.requests import Case
@@ -20,6 +19,7 @@ from services.rights.keys import RequestKeys
 from services.rights.report import Report
 from services.rights.reporting import report
 from services.rights.weighing import weigh
+from services.storage.database import Ledger, database_now
 
 _COME_IN = ("request-received", "objection-raised", "complaint-received")
 """What the types of events end in that begin a matter."""

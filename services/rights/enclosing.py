@@ -14,12 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
+from services.crypto.jwe import decrypt, encrypt
 from services.ledger import tables
-from services.ledger.database import database_now
 from services.ledger.keys import request_id
-from services.ledger.rows import fetch
 from services.rights.keys import RequestKeys
-from services.vault.disclosures import decrypt, encrypt
+from services.storage.bulk import fetch
+from services.storage.database import database_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,11 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, select, update
 
 from schemas.errors import TermijnError
+from services.crypto import jwe
+from services.crypto.envelope import Seal
 from services.ledger import tables
 from services.ledger.keys import request_id
-from services.ledger.rows import fetch, insert_missing
-from services.vault import disclosures
-from services.vault.sealing import Seal
+from services.storage.bulk import fetch, insert_missing
 
 
 class KeyDestroyed(TermijnError):
@@ -50,12 +50,12 @@ class RequestKeys:
         for identity, subject in sorted(wanted.items()):
             if identity in known:
                 continue
-            key = disclosures.new_key()
+            key = jwe.new_key()
             missing.append(
                 {
                     "request_id": identity,
                     "subject": subject,
-                    "public": disclosures.public_part(key),
+                    "public": jwe.public_part(key),
                     "key_id": self.seal.key_id,
                     "sealed": self.seal.wrap(key.encode(), str(identity)),
                     "made_at": now,

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from schemas.events import instant
+from services.crypto.jwe import Unreadable, decrypt
 from services.ledger import tables
 from services.ledger.keys import request_id
 from services.policy.model import Policy
@@ -16,7 +17,6 @@ from services.policy.requests import Case
 from services.rights.keys import RequestKeys
 from services.rights.report import Disclosed, Report, Verdict
 from services.rights.weighing import Weighed, weigh
-from services.vault.disclosures import Unreadable, decrypt
 
 
 def report(

@@ -18,7 +18,6 @@ from services.deleter.planning import unmet
 from services.ledger import clocks, tables
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.keys import clock_id
-from services.ledger.rows import fetch
 from services.ledger.states import CARRIED_OUT
 from services.policy import rights, steps
 from services.policy.model import Policy, Right
@@ -27,6 +26,7 @@ from services.policy.steps import Step
 from services.policy.tagging import Tagged
 from services.policy.windows import Window, window
 from services.rights.report import Kept, Outcome, Part, Processing
+from services.storage.bulk import fetch
 
 _CHUNK = 2_000
 _ACTIONS: Mapping[Right, str] = {

@@ -17,11 +17,11 @@ from schemas.events import CloudEvent
 from services.agent.adapters.ports import Task
 from services.agent.adapters.vault import VaultAdapter
 from services.agent.commands import command_of
+from services.crypto.jwe import decrypt, encrypt
+from services.crypto.shredding import Shredder
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.sample.stores import Held, Row, Store
-from services.vault.disclosures import decrypt, encrypt
-from services.vault.shredding import Shredder
 
 Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
 """How a system answers: at once, late, with a refusal, never, or only when it is told again."""

@@ -15,7 +15,7 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
-from services.bus_uses import Operation, Right
+from services.kafka.access import Operation, Right
 from services.servers.authority import Authority
 from services.servers.kafka import KafkaBroker
 from services.servers.processes import free_ports

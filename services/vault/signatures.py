@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.vault.keyfiles import DELETER, KeyDirectory, UnusableKeys
-from services.vault.signing import Signs, Unsigned, Verifies
+from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
+from services.crypto.signing import Signs, Unsigned, Verifies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

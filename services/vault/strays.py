@@ -15,14 +15,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from services.crypto.data_keys import DataKeys, Living
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.facts import tagged_events
 from services.ledger.keys import is_old, old_event_id, record_id
-from services.ledger.rows import fetch
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
-from services.vault.data_keys import DataKeys, Living
+from services.storage.bulk import fetch
+from services.storage.database import Ledger
 
 _AT_ONCE = 500
 _EVENTS_AT_ONCE = 5_000

@@ -7,7 +7,7 @@ import ssl
 from faust import SASLCredentials, SSLCredentials
 from faust.types.auth import CredentialsT
 
-from services.bus_security import Security
+from services.kafka.security import Security
 
 
 def credentials(security: Security) -> CredentialsT | None:

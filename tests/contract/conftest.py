@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from services.ledger.database import Ledger
 from services.policy import loader
 from services.policy.model import Policy
+from services.storage.database import Ledger
 from tests.contract.ledgers import emptied, new_ledger
 
 

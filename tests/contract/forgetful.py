@@ -9,19 +9,19 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from services.crypto.pseudonyms import References
+from services.crypto.tombstones import Remains
 from services.deleter.proving import prove
 from services.deleter.settling import Status
 from services.evidence.sealing import seal
 from services.forgetting.looking import forget, is_safe, look
 from services.forgetting.sweep import Terms
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.plans import plan
 from services.ledger.recording import Recorded, record_plans
 from services.ledger.remembering import recall
 from services.policy.model import Policy, Proof
-from services.vault.references import References
-from services.vault.remains import Remains
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep
 

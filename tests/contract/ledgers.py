@@ -15,10 +15,10 @@ from services.deleter.claiming import claim
 from services.deleter.relaying import Delivery, Outgoing, Patience, Sent, Stops, lease, relay
 from services.deleter.settling import Answer, Settled, Status, settle
 from services.ledger import schema, tables
-from services.ledger.database import Ledger, open_ledger
 from services.ledger.recording import Recorded, record
 from services.policy import loader
 from services.policy.model import Policy
+from services.storage.database import Ledger, open_ledger
 from tests.contract.arrivals import Event, arrival
 
 POLICY = loader.load()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 
 PATIENCE_SECONDS = 30.0
 

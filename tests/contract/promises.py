@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from services.ledger import tables
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event
 from tests.oracle import commands as oracle
 from tests.oracle.catalogue import holdings_of

@@ -7,9 +7,9 @@ from typing import Any
 
 from schemas.events import rfc3339
 from services.explaining import Explained, explain
-from services.ledger.database import Ledger
 from services.policy import loader
 from services.simulation import Issued, simulate
+from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event, once_each
 from tests.contract.ledgers import emptied

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from services.agent import tables
 from services.agent.adapters.ports import Task
-from services.agent.alone import NotAlone, alone
 from services.agent.inbox import AnothersInbox, Inbox
 from services.agent.results import Pending, Result, TryAgain
-from services.ledger.database import Ledger, open_ledger
-from services.vault.sealing import Seal
+from services.crypto.envelope import Seal
+from services.storage.database import Ledger, open_ledger
+from services.storage.single_instance import NotAlone, alone
 from tests.unit.agent.stage import SEAL, T0, Playing, Stage, command, command_id
 
 HOUR = timedelta(hours=1)

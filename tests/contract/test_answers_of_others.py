@@ -16,13 +16,13 @@ from confluent_kafka import Message
 from consumers.acknowledgements import Acknowledgements
 from schemas import catalogue
 from schemas.codec import Codec, load
+from services.crypto.envelope import Seal
 from services.deleter.settling import Answer, Settled
+from services.kafka.trace_context import Trace
 from services.ledger import tables
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance, Log
-from services.tracing.context import Trace
-from services.vault.sealing import Seal
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance, Log
 from tests.contract.arrivals import order
 from tests.contract.ledgers import POLICY, Bus, command, post, rows, sweep, take
 

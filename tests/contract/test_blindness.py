@@ -21,19 +21,20 @@ from consumers.tagger import Tagger
 from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.events import CloudEvent, to_headers
-from services.bus import OutMessage, Placed
+from services.crypto.envelope import Seal
+from services.crypto.tombstones import Remains
 from services.deleter.loop import Deleter
 from services.deleter.relaying import Sent
 from services.doctor.ledger import check_parked
-from services.ledger import blindness, control, dead_letters, tables
+from services.kafka.client import OutMessage, Placed
+from services.ledger import blindness, tables
 from services.ledger.blindness import Blindness
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import Recorded
 from services.policy.model import Policy
+from services.storage import dead_letters, pause
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
 from services.tags import Tags
-from services.vault.remains import Remains
-from services.vault.sealing import Seal
 from tests.contract.arrivals import event, feedback, signed_up, terminated
 from tests.contract.ledgers import POLICY, Bus, crash, rows, take
 
@@ -551,8 +552,8 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(stage: Stage, stop: s
     if stop == "parked":
         stage.publish(HOLD, GARBAGE)
     with stage.ledger.transaction() as connection:
-        state: control.State = "paused" if stop == "paused" else "running"
-        control.put(connection, "deleter", state, operator="Anna", reason="a test", now=now())
+        state: pause.State = "paused" if stop == "paused" else "running"
+        pause.put(connection, "deleter", state, operator="Anna", reason="a test", now=now())
     events = [
         event("e1", "credit.check-performed", checked.isoformat(), **check),
         event("o1", RESTRICT, raised.isoformat(), **said),
@@ -561,7 +562,7 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(stage: Stage, stop: s
     restricted = {("crm", "restrict"), ("credit-bureau", "restrict")}
     assert stage.leaves() == restricted
     with stage.ledger.transaction() as connection:
-        control.put(connection, "deleter", "running", operator="Anna", reason="over", now=now())
+        pause.put(connection, "deleter", "running", operator="Anna", reason="over", now=now())
     stage.settle()
     assert {("crm", "erase"), ("credit-bureau", "erase")} <= stage.leaves()
 

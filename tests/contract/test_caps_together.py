@@ -13,8 +13,9 @@ from sqlalchemy import update
 
 from services.deleter.loop import Deleter, Limits
 from services.deleter.relaying import Delivery, Outgoing, Sent
-from services.ledger import control, tables
-from services.ledger.database import Ledger
+from services.ledger import tables
+from services.storage import pause
+from services.storage.database import Ledger
 from tests.contract.arrivals import event
 from tests.contract.ledgers import POLICY, Bus, rows, take
 from tests.contract.others import others
@@ -113,7 +114,7 @@ def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Ledger) -> N
             done.result(timeout=60)
     assert sum(len(one.bus.sent) for one in all_of_them) == 5
     with postgres_ledger.transaction() as connection:
-        assert control.state(connection, "deleter") == "paused"
+        assert pause.state(connection, "deleter") == "paused"
 
 
 @pytest.mark.timeout(60)

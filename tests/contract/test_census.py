@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from services.census import Census, Counted
-from services.ledger.database import Ledger
 from services.policy.model import Policy
 from services.rights import counting
 from services.status import look
+from services.storage.database import Ledger
 from tests.contract.arrivals import event, order, signed_up, ticket
 from tests.contract.ledgers import Bus, answer, command, instant, post, sweep, take
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.pseudonyms import References
 from services.deleter.proving import prove
 from services.evidence.accounting import NoErasure, NothingKnown, account
 from services.evidence.certificate import Certificate, as_json
@@ -20,12 +22,10 @@ from services.evidence.exporting import NoHead
 from services.evidence.paper import files, page
 from services.evidence.sealing import seal
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.policy.model import Policy
 from services.policy.requests import Case
 from services.rights.answering import cases_of
-from services.vault.keyring import Keyring, new_key
-from services.vault.references import References
+from services.storage.database import Ledger
 from tests.contract.arrivals import event, feedback, invoice, order, signed_up, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep, take
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from services.ledger.database import Ledger, in_words
+from services.storage.database import Ledger, in_words
 
 CANARY = "canary-jansen"
 

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import pytest
 
-from services.ledger import dead_letters, tables
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter, NotParked
-from services.ledger.operators import Nameless
+from services.ledger import tables
+from services.storage import dead_letters
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter, NotParked
+from services.storage.operator_log import Nameless
 from tests.contract.ledgers import rows
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)

@@ -16,8 +16,8 @@ from services.deleter.claiming import claim
 from services.deleter.relaying import Patience, Stops, lease, relay
 from services.deleter.settling import Answer, settle
 from services.ledger import backfills, tables
-from services.ledger.database import Ledger
 from services.ledger.recording import record
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,
     arrival,

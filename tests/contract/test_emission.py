@@ -20,11 +20,12 @@ from services.deleter.emission import withdraw
 from services.deleter.loop import Deleter, Limits
 from services.deleter.relaying import Outgoing, Patience, Sent, Stops, lease, relay
 from services.deleter.settling import close
-from services.ledger import control, policies, tables
-from services.ledger.database import Ledger
+from services.ledger import policies, tables
 from services.ledger.policies import OtherPolicy
 from services.ledger.recording import record
 from services.policy.model import Policy
+from services.storage import pause
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
@@ -94,10 +95,10 @@ class Stage:
         self.ledger.write(lambda c: activation.activate(c, policy, utc_now()))
         self.restart(policy)
 
-    def put(self, scope: str, state: control.State) -> None:
+    def put(self, scope: str, state: pause.State) -> None:
         """An operator pauses, drains or resumes."""
         with self.ledger.transaction() as connection:
-            control.put(connection, scope, state, operator="o", reason="r", now=utc_now())
+            pause.put(connection, scope, state, operator="o", reason="r", now=utc_now())
 
     def rounds(self, count: int = 3) -> list[tuple[str, str]]:
         """What these rounds send: system and action, sorted."""
@@ -241,7 +242,7 @@ class TestBlindness:
         assert commands(stage.ledger) == [("website", "erase", "cancelled")]
 
     @pytest.mark.parametrize("state", ["running", "drained"])
-    def test_a_repetition_waits_too(self, stage: Stage, state: control.State) -> None:
+    def test_a_repetition_waits_too(self, stage: Stage, state: pause.State) -> None:
         stage.take([feedback("f1", INVOICED)])
         assert set(stage.rounds()) == {("website", "erase")}
         stage.put("deleter", state)
@@ -319,7 +320,7 @@ class TestWhatProtects:
             stage.take([feedback(f"f{day}", f"2024-02-0{day}T00:00:00Z") for day in (2, 3, 4)])
             stage.rounds(3)
             with stage.ledger.transaction() as connection:
-                assert control.state(connection, "deleter") == "paused"
+                assert pause.state(connection, "deleter") == "paused"
             stage.bus.sent.clear()
         elif stop == "system":
             stage.put(f"system:{system}", "paused")

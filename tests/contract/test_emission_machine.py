@@ -29,21 +29,22 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
+from services.crypto.tombstones import Remains
 from services.deleter import activation, claiming, loop
 from services.deleter.loop import Deleter, Limits
 from services.deleter.relaying import Delivery, Outgoing, Patience, Sent, Stops
 from services.deleter.settling import Status, close
 from services.ledger import blindness as ledger_blindness
-from services.ledger import control, dead_letters, policies, tables
+from services.ledger import policies, tables
 from services.ledger.blindness import CLEAR, Parked
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter
 from services.ledger.policies import OtherPolicy
 from services.ledger.recording import record
 from services.ledger.states import IllegalTransition
 from services.policy.glimpses import glimpse
 from services.policy.model import Policy
-from services.vault.remains import Remains
+from services.storage import dead_letters, pause
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, reinstated, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, emptied, rows
 
@@ -157,7 +158,7 @@ class Emitting(RuleBasedStateMachine):
         self.allowed: frozenset[str] | None = None
         """What may leave to systems now; None: everything that the oracle asks for."""
         self.stopped: set[str] = set()
-        self.state: control.State = "running"
+        self.state: pause.State = "running"
         with ledger.transaction() as connection:
             policies.ensure(connection, SEVEN, START)
         self.deleters = [self.started(), self.started()]
@@ -372,18 +373,18 @@ class Emitting(RuleBasedStateMachine):
         self.gap = gap
 
     @rule(state=st.sampled_from(["running", "paused", "drained"]))
-    def stop_deleters(self, state: control.State) -> None:
+    def stop_deleters(self, state: pause.State) -> None:
         self.put("deleter", state)
         self.state = state
 
     @rule(system=st.sampled_from(SYSTEMS), state=st.sampled_from(["running", "paused"]))
-    def stop_system(self, system: str, state: control.State) -> None:
+    def stop_system(self, system: str, state: pause.State) -> None:
         self.put(f"system:{system}", state)
         (self.stopped.add if state == "paused" else self.stopped.discard)(system)
 
-    def put(self, scope: str, state: control.State) -> None:
+    def put(self, scope: str, state: pause.State) -> None:
         with self.ledger.transaction() as connection:
-            control.put(connection, scope, state, operator="o", reason="r", now=self.clock)
+            pause.put(connection, scope, state, operator="o", reason="r", now=self.clock)
 
     @rule(which=st.integers(0, 1), crash=st.sampled_from([None, None, None, "before", "after"]))
     def round(self, which: int, crash: str | None) -> None:

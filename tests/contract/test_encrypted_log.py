@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from services.crypto.data_keys import Living
 from services.deleter.proving import prove
-from services.ledger.database import Ledger
 from services.ledger.keys import event_id, old_event_id
 from services.policy.model import Policy
 from services.simulation import simulate
-from services.vault.data_keys import Living
+from services.storage.database import Ledger
 from services.vault.strays import strays
 from tests import oracle
 from tests.contract import ledgers

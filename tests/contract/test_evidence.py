@@ -16,6 +16,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, event, insert, select, update
 
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.pseudonyms import References
 from services.deleter.proving import prove, restored
 from services.deleter.settling import close
 from services.evidence.chain import GENESIS, link
@@ -23,13 +25,12 @@ from services.evidence.exporting import NoHead, lines
 from services.evidence.rechecking import Recheck
 from services.evidence.sealing import NOTHING, OtherReferences, Sealed, rekey, seal
 from services.evidence.verifying import Verified, check
-from services.ledger import evidence, journal, operators, policies, tables
-from services.ledger.database import Ledger
+from services.ledger import journal, policies, tables
 from services.rights.answering import cases_of
 from services.rights.concluding import conclude
 from services.rights.reporting import report
-from services.vault.keyring import Keyring, new_key
-from services.vault.references import References
+from services.storage import audit_outbox, operator_log
+from services.storage.database import Ledger
 from tests.contract.arrivals import event as event_of
 from tests.contract.arrivals import feedback, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import (
@@ -145,7 +146,7 @@ class TestEntries:
         for action, target in (("pause", "system:crm"), ("dead-letters discard", "a7")):
             with ledger.transaction() as connection:
                 reason = "customer:K1 asked"
-                operators.note(connection, action, target, operator="Jan", reason=reason, now=at)
+                operator_log.note(connection, action, target, operator="Jan", reason=reason, now=at)
         sealed(ledger)
         first, second = (one for one in entries(ledger) if one["kind"] == "operator")
         assert (first["action"], first["target"]) == ("pause", "system:crm")
@@ -155,9 +156,9 @@ class TestEntries:
 
     def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Ledger) -> None:
         """Only what is known to name nobody stands in the log in clear."""
-        entry = evidence.Entry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
+        entry = audit_outbox.Entry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
         with ledger.transaction() as connection:
-            evidence.append(connection, [entry])
+            audit_outbox.append(connection, [entry])
         sealed(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
         assert one["name"] == REFERENCES.of("text", "Jan").hex()
@@ -466,9 +467,9 @@ def test_many_sealers_make_one_chain(postgres_ledger: Ledger) -> None:
                 "target": f"{writer}-{number}",
                 "because": "y",
             }
-            entry = evidence.Entry(at, "operator", None, body)
+            entry = audit_outbox.Entry(at, "operator", None, body)
             with ledger.transaction() as connection:
-                evidence.append(connection, [entry])
+                audit_outbox.append(connection, [entry])
 
     def keep_sealing(_: int) -> int:
         return sum(

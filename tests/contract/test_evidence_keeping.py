@@ -9,13 +9,13 @@ import pytest
 
 from schemas.catalogue import EVIDENCE_HEADS
 from schemas.codec import Codec, load
-from services.bus import OutMessage, Placed, Undelivered
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.pseudonyms import References
 from services.evidence.chain import Head, SignedHead, sign, verify
 from services.evidence.keeping import BusHeads, Keeping
+from services.kafka.client import OutMessage, Placed, Undelivered
 from services.ledger import policies, tables
-from services.ledger.database import Ledger, database_now
-from services.vault.keyring import Keyring, new_key
-from services.vault.references import References
+from services.storage.database import Ledger, database_now
 from tests.contract.ledgers import POLICY, instant, rows
 
 KEY = new_key()

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.plans import Arrival
 from services.ledger.recording import record
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,
     arrival,

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.crypto.tombstones import Remains
 from services.deleter.proving import TooOld, restored
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.plans import plan
 from services.ledger.recording import record_plans
 from services.ledger.remembering import OtherRemains, pin, recall
-from services.vault.remains import Remains
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,
     arrival,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests.contract.arrivals import event
 from tests.contract.forgetful import Life
 from tests.contract.test_forgetting import ENDED, JOINED, lead

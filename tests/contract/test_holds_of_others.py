@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests.contract.arrivals import event, terminated, ticket, ticket_resolved
 from tests.contract.ledgers import Bus, post, sweep, take
 

@@ -22,19 +22,19 @@ from consumers.tagger import Tagger
 from schemas import catalogue
 from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
 from schemas.codec import Codec, load
-from services.bus import OutMessage, Placed, Sender
+from services.crypto.envelope import Seal
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.signing import Signer, Verifier
+from services.crypto.tombstones import Remains
 from services.deleter.settling import Answer, Settled
-from services.forwarding import Forwarder
+from services.kafka.bulk_producer import Forwarder
+from services.kafka.client import OutMessage, Placed, Sender
 from services.ledger import tables
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance, Log
 from services.ledger.recording import Recorded
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance, Log
 from services.tags import Tags
-from services.vault.keyring import Keyring, new_key
-from services.vault.remains import Remains
-from services.vault.sealing import Seal
-from services.vault.signing import Signer, Verifier
 from tests.contract.arrivals import feedback
 from tests.contract.ledgers import POLICY, Bus, emptied, instant, post, rows, sweep, take
 

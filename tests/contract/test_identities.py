@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from services.ledger import tables
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,
     event,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.ledger import backfills, tables
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     engaged,
     feedback,

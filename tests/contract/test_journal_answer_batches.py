@@ -24,8 +24,8 @@ from services.deleter.settling import (
     settle_all,
 )
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.states import IllegalTransition
+from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import POLICY, Aborted, Bus, emptied, instant, post, rows, sweep, take
 

@@ -13,8 +13,8 @@ import pytest
 
 from services.deleter.settling import Answer, UnknownCommand, close, escalate, settle
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.states import IllegalTransition
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     feedback,
     order,

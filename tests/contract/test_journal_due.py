@@ -11,7 +11,7 @@ import pytest
 from services.deleter.claiming import claim
 from services.deleter.relaying import Patience, Stops, lease, relay
 from services.ledger import tables
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,
     feedback,

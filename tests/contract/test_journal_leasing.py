@@ -11,9 +11,9 @@ from datetime import timedelta
 from services.deleter.claiming import Claimed, claim
 from services.deleter.relaying import Outgoing, Patience, Stops, lease, relay
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.journal import Lease
-from services.ledger.rows import change_each
+from services.storage.bulk import change_each
+from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, order
 from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
 

@@ -32,10 +32,10 @@ from services.deleter.retrying import FinalRefusal, retry
 from services.deleter.settling import ReusedAcknowledgement, Settled, Status
 from services.history import anew
 from services.ledger import backfills, tables
-from services.ledger.database import Ledger
 from services.ledger.recording import record
 from services.ledger.states import IllegalTransition
 from services.simulation import next_due
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
 from tests.contract.promises import missing, off_the_record, too_early

@@ -12,7 +12,7 @@ import pytest
 
 from services.deleter.relaying import LEASE, Delivery, Outgoing, Patience, Stops, lease, relay
 from services.ledger import tables
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     feedback,
     invoice,

@@ -13,11 +13,11 @@ from services.deleter.claiming import claim
 from services.deleter.relaying import Patience, Stops, lease, relay
 from services.ledger import conflicts, policies, tables
 from services.ledger.conflicts import AlreadyDecided, NoSuchConflict
-from services.ledger.database import Ledger
 from services.ledger.recording import record
 from services.policy import loader
 from services.policy.model import Policy
 from services.policy.tagging import tag
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival, event, parsed, ticket, ticket_resolved
 from tests.contract.ledgers import (
     POLICY,

@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 from services.deleter.claiming import claim
 from services.deleter.relaying import Stops, lease
 from services.ledger import conflicts, tables
-from services.ledger.database import Ledger
 from services.ledger.recording import record
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival, event
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
 

@@ -6,8 +6,8 @@ import pytest
 
 from services.deleter.relaying import Patience, Stops, lease, relay
 from services.ledger import conflicts
-from services.ledger.database import Ledger
 from services.ledger.recording import record
+from services.storage.database import Ledger
 from tests.contract.arrivals import arrival
 from tests.contract.ledgers import POLICY, Bus, commands, instant, later, sweep, take
 from tests.contract.others import PATIENCE_SECONDS, others, wait_until_it_waits

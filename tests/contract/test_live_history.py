@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from services.ledger import backfills, tables
 from services.ledger.backfills import NoSuchBackfill
-from services.ledger.database import Ledger
 from services.ledger.recording import Recorded, record
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,
     arrival,

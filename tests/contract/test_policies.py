@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from services.ledger import needed, policies, tables
-from services.ledger.database import Ledger
 from services.ledger.recording import record
 from services.policy.loader import load
 from services.policy.model import Policy
+from services.storage.database import Ledger
 from tests.contract.arrivals import arrival, event, feedback, signed_up, ticket
 from tests.contract.ledgers import rows, sweep, take
 

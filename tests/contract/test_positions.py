@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.ledger import positions, tables
-from services.ledger.database import Ledger
-from services.ledger.operators import Nameless
-from services.ledger.positions import Advance, ChangedLog, Fenced, Gap, Log, NoSuchGap
+from services.ledger import tables
+from services.storage import offsets
+from services.storage.database import Ledger
+from services.storage.offsets import Advance, ChangedLog, Fenced, Gap, Log, NoSuchGap
+from services.storage.operator_log import Nameless
 from tests.contract.ledgers import rows
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -25,7 +26,7 @@ PLACE = (ROLE, "retention.tagged.v1", 0)
 
 def advance(ledger: Ledger, *advances: Advance, role: str = ROLE) -> None:
     with ledger.transaction() as connection:
-        positions.advance(connection, role, advances)
+        offsets.advance(connection, role, advances)
 
 
 def moved(log: Log, expected: int | None, to: int) -> Advance:
@@ -34,23 +35,23 @@ def moved(log: Log, expected: int | None, to: int) -> Advance:
 
 def position(ledger: Ledger, log: Log, role: str = ROLE) -> int | None:
     with ledger.transaction() as connection:
-        return positions.position(connection, role, log)
+        return offsets.position(connection, role, log)
 
 
 def find(ledger: Ledger, log: Log, expected: int | None, low: int, high: int) -> None:
     gap = Gap(role=ROLE, log=log, expected=expected, low=low, high=high)
     with ledger.transaction() as connection:
-        positions.found_gap(connection, gap, NOW)
+        offsets.found_gap(connection, gap, NOW)
 
 
 def gaps(ledger: Ledger) -> Sequence[Gap]:
     with ledger.transaction() as connection:
-        return positions.gaps(connection)
+        return offsets.gaps(connection)
 
 
 def accept(ledger: Ledger, operator: str = "Anna", reason: str = "retention was too short") -> int:
     with ledger.transaction() as connection:
-        return positions.accept(connection, PLACE, operator=operator, reason=reason, now=LATER)
+        return offsets.accept(connection, PLACE, operator=operator, reason=reason, now=LATER)
 
 
 def test_a_log_that_was_never_read_has_no_position(ledger: Ledger) -> None:
@@ -147,8 +148,8 @@ def test_a_gap_waits_for_its_own_log_alone(ledger: Ledger, log: Log, waits: bool
     """Other partitions, and the topic made anew, have a state of their own."""
     find(ledger, LOG, 5, 18, 40)
     with ledger.transaction() as connection:
-        assert (positions.waiting_gap(connection, ROLE, log) is not None) is waits
-        assert positions.waiting_gap(connection, "tagger", log) is None
+        assert (offsets.waiting_gap(connection, ROLE, log) is not None) is waits
+        assert offsets.waiting_gap(connection, "tagger", log) is None
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Ledger) 
     find(ledger, ANEW, 5, 18, 40)
     gap = Gap(role=ROLE, log=LOG, expected=None, low=0, high=3)
     with ledger.transaction() as connection:
-        positions.found_gap(connection, gap, LATER)
+        offsets.found_gap(connection, gap, LATER)
     assert accept(ledger) == 0
     assert gaps(ledger) == []
 

@@ -8,9 +8,9 @@ from threading import Barrier
 
 import pytest
 
-from services.ledger import positions
-from services.ledger.database import Ledger
-from services.ledger.positions import Advance, Fenced, Log
+from services.storage import offsets
+from services.storage.database import Ledger
+from services.storage.offsets import Advance, Fenced, Log
 
 ROLE = "recorder"
 LOGS = [
@@ -39,7 +39,7 @@ def batch(ledger: Ledger, expected: int | None, to: int, logs: list[Log]) -> Cal
     def write() -> None:
         with ledger.transaction() as connection:  # which does not try again after a deadlock
             advances = [Advance(log=log, expected=expected, next=to) for log in logs]
-            positions.advance(connection, ROLE, advances)
+            offsets.advance(connection, ROLE, advances)
 
     return write
 

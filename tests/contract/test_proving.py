@@ -21,9 +21,9 @@ from services.deleter.proving import NOTHING, Proved, prove, restored
 from services.deleter.relaying import Sent
 from services.deleter.settling import close
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.states import IllegalTransition
 from services.policy.model import Policy
+from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,
     event,

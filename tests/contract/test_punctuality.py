@@ -10,8 +10,8 @@ import pytest
 
 from services.deleter.loop import Deleter, Limits
 from services.deleter.relaying import Sent
-from services.ledger import control
-from services.ledger.database import Ledger
+from services.storage import pause
+from services.storage.database import Ledger
 from tests.contract.arrivals import order
 from tests.contract.ledgers import POLICY, Bus, take
 
@@ -66,9 +66,9 @@ def this_now() -> datetime:
     return datetime.now(UTC)
 
 
-def stop(ledger: Ledger, scope: str, state: control.State) -> None:
+def stop(ledger: Ledger, scope: str, state: pause.State) -> None:
     with ledger.transaction() as connection:
-        control.put(connection, scope, state, operator="o", reason="r", now=this_now())
+        pause.put(connection, scope, state, operator="o", reason="r", now=this_now())
 
 
 def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(

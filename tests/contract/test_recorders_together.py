@@ -14,10 +14,10 @@ from sqlalchemy import Connection
 
 from services.deleter import activation
 from services.ledger import policies, tables
-from services.ledger.database import Ledger
 from services.ledger.policies import OtherPolicy
 from services.ledger.recording import record
 from services.policy.model import Policy
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, order, terminated
 from tests.contract.ledgers import (
     POLICY,

@@ -17,9 +17,9 @@ from services.deleter.relaying import Stops, lease
 from services.deleter.settling import Status, close, escalate
 from services.deleter.undeliverable import set_aside
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.states import IllegalTransition
 from services.status import look
+from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,

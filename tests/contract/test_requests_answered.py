@@ -11,11 +11,12 @@ from uuid import UUID
 import pytest
 
 from schemas.events import CloudEvent
+from services.crypto.envelope import Seal
+from services.crypto.jwe import decrypt, encrypt, new_key, public_part
 from services.deleter.proving import prove
 from services.deleter.relaying import Patience, Stops, lease, relay
 from services.deleter.settling import Answer, settle_all
 from services.ledger import backfills, tables
-from services.ledger.database import Ledger
 from services.policy.requests import Case
 from services.rights import collecting
 from services.rights.answering import Answering, cases_of
@@ -24,8 +25,7 @@ from services.rights.enclosing import RequestEnclosures
 from services.rights.keys import KeyDestroyed, RequestKeys
 from services.rights.report import Kept, Part, Report
 from services.rights.reporting import report
-from services.vault.disclosures import decrypt, encrypt, new_key, public_part
-from services.vault.sealing import Seal
+from services.storage.database import Ledger
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
 

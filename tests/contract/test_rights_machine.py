@@ -31,7 +31,6 @@ from services.deleter.proving import prove
 from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
 from services.deleter.settling import Status
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.facts import acts_of
 from services.ledger.recording import record
 from services.ledger.states import IllegalTransition
@@ -39,6 +38,7 @@ from services.policy.requests import cases
 from services.rights.answering import ABOUT
 from services.rights.weighing import weigh
 from services.simulation import next_due
+from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, rows, take

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, event, text
 from services.deleter.claiming import claim
 from services.deleter.relaying import Stops, lease
 from services.ledger import tables
-from services.ledger.database import Ledger
 from services.ledger.recording import record
+from services.storage.database import Ledger
 from tests.contract.arrivals import arrival, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import POLICY, instant, new_ledger, take
 

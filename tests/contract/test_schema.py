@@ -16,7 +16,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select
 
 from services.ledger import schema
-from services.ledger.database import Ledger, open_ledger
 from services.ledger.tables import (
     acknowledgement,
     command,
@@ -25,6 +24,7 @@ from services.ledger.tables import (
     metadata,
     parked_event,
 )
+from services.storage.database import Ledger, open_ledger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

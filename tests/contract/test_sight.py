@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from services.bus_topics import Shown
 from services.deleter.sight import BusSight
-from services.ledger import positions
-from services.ledger.database import Ledger
-from services.ledger.positions import Advance, Gap, Log
+from services.kafka.topic_state import Shown
+from services.storage import offsets
+from services.storage.database import Ledger
+from services.storage.offsets import Advance, Gap, Log
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVENTS, TAGGED = "events.v1", "tagged.v1"
@@ -64,7 +64,7 @@ def has_read(ledger: Ledger, role: str, topic: str, next: int, **more: Any) -> N
     """The role has read a partition of the topic up to an offset."""
     advance = Advance(log=log(topic, **more), expected=None, next=next)
     with ledger.transaction() as connection:
-        positions.advance(connection, role, [advance])
+        offsets.advance(connection, role, [advance])
 
 
 def sight(ledger: Ledger, bus: Bus | Changing) -> BusSight:
@@ -211,5 +211,5 @@ def test_a_gap_that_waits_blinds(ledger: Ledger) -> None:
     has_read(ledger, "tagger", EVENTS, 12)
     gap = Gap(role="tagger", log=log(EVENTS), expected=3, low=9, high=12)
     with ledger.transaction() as connection:
-        positions.found_gap(connection, gap, NOW)
+        offsets.found_gap(connection, gap, NOW)
     assert spots(ledger, Bus(events=12)) == ["tagger: events.v1[0]"]

@@ -17,14 +17,14 @@ from confluent_kafka import Message
 from consumers.acknowledgements import Acknowledgements
 from schemas import catalogue
 from schemas.codec import Codec, load
+from services.crypto.envelope import Seal
+from services.crypto.keyring import Key, Keyring, new_key
+from services.crypto.signing import Headers, Signer, Verifier
 from services.deleter.settling import Answer, Settled
 from services.ledger import tables
-from services.ledger.database import Ledger
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Advance, Log
-from services.vault.keyring import Key, Keyring, new_key
-from services.vault.sealing import Seal
-from services.vault.signing import Headers, Signer, Verifier
+from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance, Log
 from tests.contract.arrivals import feedback
 from tests.contract.ledgers import POLICY, Bus, instant, post, rows, sweep, take
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ledger.database import Ledger
+from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger

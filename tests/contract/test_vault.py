@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.fields.revealing import ERASED
+from services.crypto.data_keys import DataKeys
+from services.crypto.envelope import UnusableKey
+from services.crypto.field_decryption import ERASED
+from services.crypto.master_keys import MasterFiles, NoMaster, NoSuchMaster, Wrapped
+from services.crypto.rotation import NotDestroyed, destroy, rotate, standings
+from services.crypto.shredding import Destroyed
 from services.ledger.keys import event_id, old_event_id
-from services.vault.data_keys import DataKeys
-from services.vault.masters import MasterFiles, NoMaster, NoSuchMaster, Wrapped
-from services.vault.rotating import NotDestroyed, destroy, rotate, standings
-from services.vault.sealing import UnusableKey
-from services.vault.shredding import Destroyed
 from tests.unit.fields.stage import NOW, Vault, a_vault, order
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)

@@ -16,8 +16,8 @@ import pytest
 
 from schemas.catalogue import acknowledgements
 from schemas.codec import Codec, load
-from services.bus import Bus, OutMessage
-from services.vault.keyfiles import KeyDirectory
+from services.crypto.key_directory import KeyDirectory
+from services.kafka.client import Bus, OutMessage
 from tests.e2e.running import Running, business_event
 from tests.e2e.watched import Watched
 

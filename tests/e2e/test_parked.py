@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from services.bus import Bus, OutMessage
+from services.kafka.client import Bus, OutMessage
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
 HOLDS = "privacy.hold-placed.v1"

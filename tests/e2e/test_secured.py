@@ -17,9 +17,9 @@ import yaml
 
 from schemas.catalogue import acknowledgements, commands
 from services.agent import configuration
-from services.bus import Bus, BusRefused, OutMessage, Undelivered
-from services.bus_security import Security
-from services.bus_uses import Right, deployed
+from services.kafka.access import Right, deployed
+from services.kafka.client import Bus, BusRefused, OutMessage, Undelivered
+from services.kafka.security import Security
 from services.policy.loader import load
 from services.servers.authority import Authority
 from services.servers.processes import free_ports

@@ -17,10 +17,10 @@ from sqlalchemy import insert, select
 
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
-from services.fields.revealing import ERASED
+from services.crypto.data_keys import data_key
+from services.crypto.field_decryption import ERASED
+from services.crypto.master_keys import NoSuchMaster
 from services.servers.kafka import KafkaBroker
-from services.vault.data_keys import data_key
-from services.vault.masters import NoSuchMaster
 from tests.e2e.running import Running, structured, write_events
 from tests.unit.fields.stage import Vault, document, order
 

@@ -14,12 +14,12 @@ from confluent_kafka import Message, TopicPartition
 from consumers.messages import as_bytes, headers
 from schemas.catalogue import acknowledgements, business_topic, commands
 from schemas.codec import Codec, load
-from services.bus import Bus, OutMessage
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.signing import Unverifiable
+from services.kafka.client import Bus, OutMessage
 from services.policy.loader import load as load_policy
 from services.sample.events import sample_events
 from services.servers.kafka import KafkaCluster
-from services.vault.keyfiles import KeyDirectory
-from services.vault.signing import Unverifiable
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
 
 ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from services.tracing.context import of_command
+from services.kafka.trace_context import of_command
 from tests.e2e.running import Running, write_events
 from tests.e2e.test_agent import agent_of_orders, order
 

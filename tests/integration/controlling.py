@@ -20,9 +20,9 @@ from schemas import catalogue
 from services import bootstrap_agent
 from services.agent import configuration
 from services.agent.commands import Command
-from services.bus import Bus, OutMessage
-from services.embedded import EmbeddedBroker
-from services.vault.keyfiles import DELETER, KeyDirectory
+from services.crypto.key_directory import DELETER, KeyDirectory
+from services.kafka.client import Bus, OutMessage
+from services.kafka.embedded_broker import EmbeddedBroker
 from tests.unit.agent.stage import CODEC, command, encoded
 
 PATIENCE_SECONDS = 60.0

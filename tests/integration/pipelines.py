@@ -14,11 +14,12 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table,
 
 from consumers.applying import Work
 from consumers.pipeline import Pipeline
-from services.bus import Bus
-from services.ledger import control, positions, tables
-from services.ledger.database import Ledger
-from services.ledger.positions import Advance, Gap
+from services.kafka.client import Bus
+from services.ledger import tables
 from services.servers.kafka import KafkaCluster
+from services.storage import offsets, pause
+from services.storage.database import Ledger
+from services.storage.offsets import Advance, Gap
 
 ROLE = "recorder"
 TOPIC = "retention.tagged.v1"
@@ -53,7 +54,7 @@ class Keeping:
         self.before()
 
         def write(connection: Connection) -> None:
-            positions.advance(connection, ROLE, advances)
+            offsets.advance(connection, ROLE, advances)
             for message in messages:
                 row = {
                     "topic": message.topic(),
@@ -209,11 +210,11 @@ def accept(ledger: Ledger, partition: int = 0, role: str = ROLE, topic: str = TO
     place = (role, topic, partition)
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:
-        return positions.accept(connection, place, operator="Anna", reason="a test", now=at)
+        return offsets.accept(connection, place, operator="Anna", reason="a test", now=at)
 
 
-def put(ledger: Ledger, state: control.State, scope: str = ROLE) -> None:
+def put(ledger: Ledger, state: pause.State, scope: str = ROLE) -> None:
     """What `termijn pause` and `termijn resume` do."""
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:
-        control.put(connection, scope, state, operator="Anna", reason="a test", now=at)
+        pause.put(connection, scope, state, operator="Anna", reason="a test", now=at)

@@ -21,12 +21,12 @@ from sqlalchemy import Engine, create_engine, text
 from schemas import catalogue
 from services.agent import configuration
 from services.agent.commands import Command, Record
-from services.bus import Bus, OutMessage, Sender
+from services.crypto import jwe
+from services.crypto.key_directory import DELETER, KeyDirectory
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.signing import Signer, Signs
+from services.kafka.client import Bus, OutMessage, Sender
 from services.servers.kafka import KafkaCluster
-from services.vault import disclosures
-from services.vault.keyfiles import DELETER, KeyDirectory
-from services.vault.keyring import Keyring, new_key
-from services.vault.signing import Signer, Signs
 from tests.unit.agent.stage import CODEC, command, command_id, encoded
 
 EXAMPLE = Path(configuration.__file__).parent / "examples" / "crm"
@@ -244,15 +244,15 @@ def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm)
 def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
     """What is disclosed, and what is corrected, is read by whom it is for only."""
     crm.start()
-    request = disclosures.new_key()
-    tell = erase(1, 0, action="disclose", disclose_to=disclosures.public_part(request), seq=1)
+    request = jwe.new_key()
+    tell = erase(1, 0, action="disclose", disclose_to=jwe.public_part(request), seq=1)
     tell = replace(tell, command_id=command_id("tell"), request="R1")
     to = crm.controller.system("crm")().encrypts_to(now())
     assert to is not None
     right = replace(erase(1, 0, action="rectify", seq=2), command_id=command_id("right"))
     right = replace(
         right,
-        corrections=disclosures.encrypt({"delivery_name": "S. de Vries"}, to, right.command_id),
+        corrections=jwe.encrypt({"delivery_name": "S. de Vries"}, to, right.command_id),
     )
     again = replace(tell, command_id=command_id("again"), seq=3)
     gone = erase(1, 0, seq=4)
@@ -262,7 +262,7 @@ def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
     crm.send(tell, right, again, gone, check)
     found = crm.until({one.command_id for one in (tell, right, again, gone, check)})
     told = [
-        disclosures.decrypt(found[one.command_id]["disclosure"], request, one.command_id)
+        jwe.decrypt(found[one.command_id]["disclosure"], request, one.command_id)
         for one in (tell, again)
     ]
     assert [one["system"] for one in told] == ["crm", "crm"]

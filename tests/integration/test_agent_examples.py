@@ -12,7 +12,7 @@ import pytest
 
 from services.agent import configuration
 from services.agent.examples.webhook.mailer import Mailer, server
-from services.embedded import EmbeddedBroker
+from services.kafka.embedded_broker import EmbeddedBroker
 from tests.integration.controlling import Controller, free_port, fresh, running, until
 
 EXAMPLES = Path(configuration.__file__).parent / "examples"

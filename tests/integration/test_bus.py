@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
 from services.bootstrap import topics
-from services.bus import Bus, BusUnavailable, OutMessage, Undelivered
 from services.cli.main import termijn
+from services.kafka.client import Bus, BusUnavailable, OutMessage, Undelivered
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
 
@@ -86,6 +86,6 @@ def test_a_topic_that_nobody_makes_is_named(
     fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever would pass over it would never read what is published there."""
-    monkeypatch.setattr("services.bus._CALL_SECONDS", 1.0)
+    monkeypatch.setattr("services.kafka.client._CALL_SECONDS", 1.0)
     with pytest.raises(BusUnavailable, match=r"find topic orders\.v9: the broker does not show it"):
         Bus(fresh_kafka.bootstrap).partitions(["orders.v9"])

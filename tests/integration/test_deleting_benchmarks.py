@@ -12,7 +12,7 @@ from schemas.codec import Codec, load
 from services.benchmarks import deleting, fairness, gdprbench, punctual, sweeping, terminating
 from services.benchmarks.deleting import Sizes
 from services.benchmarks.stage import Stage, stage
-from services.bus import Bus
+from services.kafka.client import Bus
 from services.policy.loader import load as load_policy
 from services.servers.kafka import KafkaCluster
 

@@ -12,14 +12,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from services import bus
 from services.cli.main import termijn
+from services.crypto.key_directory import KeyDirectory
+from services.kafka import client
+from services.kafka.topic_admin import Brokers
 from services.ledger import schema
-from services.ledger.database import open_ledger
 from services.policy.loader import load
 from services.servers.kafka import KafkaCluster
-from services.topics.brokers import Brokers
-from services.vault.keyfiles import KeyDirectory
+from services.storage.database import open_ledger
 
 SHIPPED = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
 ORDERS = "orders.order-placed.v1"
@@ -120,7 +120,7 @@ def test_a_broker_that_does_not_answer(
     whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest is looked at all the same."""
-    monkeypatch.setattr(bus, "_CALL_SECONDS", 0.5)
+    monkeypatch.setattr(client, "_CALL_SECONDS", 0.5)
     found = faults({**whole, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
     assert list(found) == ["broker"]
     assert "KAFKA_BOOTSTRAP_SERVERS" in found["broker"]

@@ -13,11 +13,11 @@ from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy.exc import OperationalError
 
 from consumers.pipeline import LostLog
-from services.bus import BusUnavailable, Undelivered
-from services.ledger import positions
-from services.ledger.database import Ledger
-from services.ledger.positions import Advance, Log
+from services.kafka.client import BusUnavailable, Undelivered
 from services.servers.kafka import KafkaBroker, KafkaCluster
+from services.storage import offsets
+from services.storage.database import Ledger
+from services.storage.offsets import Advance, Log
 from tests.contract.ledgers import new_ledger
 from tests.integration.pipelines import (
     PATIENCE_SECONDS,
@@ -78,8 +78,7 @@ def waiting(ledger: Ledger) -> list[tuple[int, int | None, int, int]]:
     """Partition, expected, low and high of each gap that waits."""
     with ledger.transaction() as connection:
         return [
-            (gap.log.partition, gap.expected, gap.low, gap.high)
-            for gap in positions.gaps(connection)
+            (gap.log.partition, gap.expected, gap.low, gap.high) for gap in offsets.gaps(connection)
         ]
 
 
@@ -238,7 +237,7 @@ def beyond_the_end(kafka: KafkaCluster, ledger: Ledger) -> None:
     """As after the broker lost its newest records."""
     log = Log(cluster_id=kafka.cluster_id, topic=TOPIC, topic_id=kafka.topic_id(TOPIC), partition=0)
     with ledger.transaction() as connection:
-        positions.advance(connection, ROLE, [Advance(log=log, expected=None, next=12)])
+        offsets.advance(connection, ROLE, [Advance(log=log, expected=None, next=12)])
 
 
 def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: Ledger) -> None:
@@ -303,7 +302,7 @@ def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Ledger) -> 
     """It was pointed at the wrong one, or the right one was lost."""
     log = Log(cluster_id="another", topic=TOPIC, topic_id="t", partition=0)
     with ledger.transaction() as connection:
-        positions.advance(connection, ROLE, [Advance(log=log, expected=None, next=5)])
+        offsets.advance(connection, ROLE, [Advance(log=log, expected=None, next=5)])
     lost(kafka, ledger)
     assert kept(ledger) == []
 
@@ -337,7 +336,7 @@ def test_what_a_consumer_keeps_back_is_read_all_the_same(
 ) -> None:
     """As was seen of librdkafka under load: the position went past events that nobody had read."""
     monkeypatch.setattr(Forgetful, "left", 10)
-    monkeypatch.setattr("services.bus.Consumer", Forgetful)
+    monkeypatch.setattr("services.kafka.client.Consumer", Forgetful)
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
     assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]

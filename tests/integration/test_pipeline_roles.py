@@ -22,19 +22,20 @@ from consumers.tagger import Tagger
 from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.events import CloudEvent, to_headers
-from services.bus import Bus, OutMessage, Placed, Sender, Undelivered
 from services.cli.operating import dead_letters_
-from services.forwarding import Forwarder
-from services.ledger import dead_letters, schema, tables
-from services.ledger.database import Ledger, open_ledger
-from services.ledger.dead_letters import DeadLetter
+from services.crypto.envelope import Seal
+from services.crypto.tombstones import Remains
+from services.kafka.bulk_producer import Forwarder
+from services.kafka.client import Bus, OutMessage, Placed, Sender, Undelivered
+from services.kafka.topic_admin import Brokers
+from services.ledger import schema, tables
 from services.ledger.recording import Recorded
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
+from services.storage import dead_letters
+from services.storage.database import Ledger, open_ledger
+from services.storage.dead_letters import DeadLetter
 from services.tags import Tags
-from services.topics.brokers import Brokers
-from services.vault.remains import Remains
-from services.vault.sealing import Seal
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
 

@@ -20,19 +20,19 @@ from schemas import catalogue
 from schemas.catalogue import TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.events import CloudEvent, to_headers
-from services.bus import OutMessage
+from services.crypto.envelope import Seal
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.signing import Signer, Verifier
 from services.deleter.loop import Deleter
 from services.deleter.outlet import BusOutlet
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
+from services.kafka.client import OutMessage
 from services.ledger import keys, tables
-from services.ledger.dead_letters import DeadLetter
 from services.ledger.recording import record
 from services.rights.keys import RequestKeys
+from services.storage.dead_letters import DeadLetter
 from services.tags import Tags
-from services.vault.keyring import Keyring, new_key
-from services.vault.sealing import Seal
-from services.vault.signing import Signer, Verifier
 from tests.contract.arrivals import arrival, feedback
 from tests.contract.ledgers import instant, rows, take
 from tests.integration.pipelines import position, running, until

@@ -12,7 +12,7 @@ from schemas.catalogue import TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.errors import TermijnError
 from schemas.events import rfc3339
-from services.bus import OutMessage
+from services.kafka.client import OutMessage
 from services.policy import loader
 from services.rehearsing import Rehearsal
 from services.servers.kafka import KafkaCluster

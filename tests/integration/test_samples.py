@@ -21,11 +21,11 @@ from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.events import CloudEvent, from_headers, to_headers
 from schemas.registry import Registry
-from services import registering
 from services.agent.adapters.hook import HookAdapter
 from services.agent.adapters.ports import Task
 from services.agent.commands import Record
-from services.embedded import EmbeddedBroker
+from services.kafka import schema_registration
+from services.kafka.embedded_broker import EmbeddedBroker
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
 from services.servers.registry import RegistryServer
@@ -124,7 +124,7 @@ def test_what_they_publish_through_a_registry_is_recorded(
     registry = Registry(SchemaRegistryClient({"url": schema_registry.url}))
     codec = Codec(SCHEMAS, registry)
     for topic in (FEEDBACK, TAGGED, DEAD_LETTERS):
-        registering.register(topic, codec, registry)
+        schema_registration.register(topic, codec, registry)
     with whole_way(fresh_kafka, tmp_path, POLICY, codec, [FEEDBACK.schema]) as way:
         for language in LANGUAGES:
             publish(

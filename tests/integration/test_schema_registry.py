@@ -14,8 +14,8 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from schemas.registry import Registry
-from services import bus
 from services.cli.main import termijn
+from services.kafka import client as bus
 from services.servers.registry import RegistryServer
 from tests.unit.schemas.values import MINIMAL
 

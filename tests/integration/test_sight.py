@@ -16,12 +16,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from consumers.pipeline import LostLog
-from services.bus import Bus
 from services.cli import publishing
 from services.cli.main import termijn
 from services.deleter.sight import BusSight
-from services.ledger.database import Ledger
+from services.kafka.client import Bus
 from services.servers.kafka import KafkaBroker, KafkaCluster
+from services.storage.database import Ledger
 from tests.contract.ledgers import new_ledger
 from tests.e2e.running import business_event, write_events
 from tests.integration.pipelines import Keeping, accept, publish, running, seen, until

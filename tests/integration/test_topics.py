@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from services.cli.main import termijn
+from services.kafka.topic_admin import Brokers
+from services.kafka.topic_checks import Found
 from services.servers.kafka import KafkaCluster
-from services.topics.brokers import Brokers
-from services.topics.judging import Found
 
 ORDERS = "orders.order-placed.v1"
 DAY = 86_400_000

@@ -21,11 +21,11 @@ import pytest
 
 from schemas import catalogue
 from services.agent.commands import Command
-from services.bus import Bus, OutMessage
+from services.crypto.key_directory import DELETER, KeyDirectory
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.signing import Signer, Signs
+from services.kafka.client import Bus, OutMessage
 from services.servers.kafka import KafkaCluster
-from services.vault.keyfiles import DELETER, KeyDirectory
-from services.vault.keyring import Keyring, new_key
-from services.vault.signing import Signer, Signs
 from tests.unit.agent.stage import CODEC, command, encoded
 
 CANARY = "canary5d1e"

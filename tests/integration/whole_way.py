@@ -14,17 +14,18 @@ from consumers.recorder import Recorder
 from consumers.tagger import Tagger
 from schemas.catalogue import business_topic
 from schemas.codec import Codec
-from services.bus import Bus
-from services.forwarding import Forwarder
-from services.ledger import dead_letters, schema, tables
-from services.ledger.database import Ledger, open_ledger
-from services.ledger.dead_letters import DeadLetter
+from services.crypto.envelope import Seal
+from services.crypto.tombstones import Remains
+from services.kafka.bulk_producer import Forwarder
+from services.kafka.client import Bus
+from services.ledger import schema, tables
 from services.ledger.recording import Recorded
 from services.policy.model import Policy
 from services.servers.kafka import KafkaCluster
+from services.storage import dead_letters
+from services.storage.database import Ledger, open_ledger
+from services.storage.dead_letters import DeadLetter
 from services.tags import Tags
-from services.vault.remains import Remains
-from services.vault.sealing import Seal
 from tests.integration.pipelines import position, running, until
 
 KEY = bytes(range(32))

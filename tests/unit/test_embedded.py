@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from services.embedded import PARTITIONS, EmbeddedBroker
+from services.kafka.embedded_broker import PARTITIONS, EmbeddedBroker
 
 SOON = 10.0
 

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from services import settings
-from services.agent.alone import alone
-from services.ledger.database import Ledger, open_ledger
+from services.crypto.data_keys import open_vault
 from services.processes import ProcessTree
 from services.sample.stores import Store
-from services.vault.data_keys import open_vault
+from services.storage.database import Ledger, open_ledger
+from services.storage.single_instance import alone
 
 
 @pytest.fixture(autouse=True)

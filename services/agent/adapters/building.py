@@ -25,9 +25,9 @@ from services.agent.adapters.webhook import (
     hmac_headers,
 )
 from services.agent.configuration import Loaded, Sql
-from services.vault.data_keys import open_vault
-from services.vault.shredding import Shredder
-from services.vault.signing import Signs
+from services.crypto.data_keys import open_vault
+from services.crypto.shredding import Shredder
+from services.crypto.signing import Signs
 
 _ALWAYS = ("PATH", "HOME", "LANG")
 

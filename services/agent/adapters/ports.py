@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from services.agent.commands import Command
 from services.agent.results import Pending, Result
-from services.tracing.context import Trace, of_command
+from services.kafka.trace_context import Trace, of_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

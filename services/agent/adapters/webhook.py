@@ -28,8 +28,8 @@ from services.agent.results import (
     TryAgain,
     result_in,
 )
-from services.tracing.context import TRACEPARENT
-from services.vault.signing import KEY_ID, SIGNATURE, Signs
+from services.crypto.signing import KEY_ID, SIGNATURE, Signs
+from services.kafka.trace_context import TRACEPARENT
 
 TIMESTAMP = "termijn-timestamp"
 _TRY_AGAIN = (408, 425, 429)

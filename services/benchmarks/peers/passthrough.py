@@ -6,7 +6,7 @@ import sys
 
 from confluent_kafka import TopicPartition
 
-from services.bus import Bus
+from services.kafka.client import Bus
 
 _BATCH = 2_000
 _BATCH_SECONDS = 0.2

@@ -15,10 +15,10 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from schemas import catalogue
 from schemas.catalogue import Topic
 from schemas.codec import Codec, load
-from services.bus import Bus, Headers, OutMessage
-from services.vault.keyfiles import DELETER, KeyDirectory
-from services.vault.keyring import Keyring, new_key
-from services.vault.signing import Signer, Signs
+from services.crypto.key_directory import DELETER, KeyDirectory
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.signing import Signer, Signs
+from services.kafka.client import Bus, Headers, OutMessage
 from tests.chaos.erasures.orders import Order
 
 SEED = 11

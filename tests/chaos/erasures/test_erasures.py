@@ -17,13 +17,13 @@ from confluent_kafka.admin._resource import ResourceType
 
 from schemas import catalogue
 from schemas.codec import Codec, load
-from services.bus import Bus, OutMessage
-from services.fields.revealing import ERASED, Revealing
+from services.crypto.data_keys import DataKeys, open_vault
+from services.crypto.field_decryption import ERASED, Revealing
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.master_keys import MasterFiles
+from services.kafka.client import Bus, OutMessage
 from services.servers.kafka import KafkaBroker
 from services.servers.postgres import PostgresServer
-from services.vault.data_keys import DataKeys, open_vault
-from services.vault.keyfiles import KeyDirectory
-from services.vault.masters import MasterFiles
 from tests.chaos.erasures.forger import Forger
 from tests.chaos.erasures.orders import Order, canaries_in, holds, orders
 from tests.chaos.erasures.systems import SYSTEMS, Systems

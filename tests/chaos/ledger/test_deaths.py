@@ -23,9 +23,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from services.ledger import schema, tables
-from services.ledger.database import Ledger, open_ledger
 from services.ledger.recording import record
 from services.servers.postgres import PostgresServer
+from services.storage.database import Ledger, open_ledger
 from tests.chaos.ledger.victim import STEPS, Death, run, told
 from tests.contract.arrivals import (
     Event,

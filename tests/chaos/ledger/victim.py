@@ -26,9 +26,9 @@ from sqlalchemy import Connection
 from services.deleter.claiming import claim
 from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
 from services.deleter.settling import Answer, settle
-from services.ledger.database import Ledger, open_ledger
 from services.ledger.recording import record
 from services.policy import loader
+from services.storage.database import Ledger, open_ledger
 from tests.contract.arrivals import arrival
 
 T = TypeVar("T")

@@ -20,9 +20,9 @@ from services.agent.inbox import Arrival, Inbox, Outgoing
 from services.agent.limits import Backoff, TokenBucket
 from services.agent.obeying import Obeying
 from services.agent.results import Pending, Result
-from services.bus import Undelivered
-from services.ledger.database import Ledger, open_ledger
-from services.vault.sealing import Seal
+from services.crypto.envelope import Seal
+from services.kafka.client import Undelivered
+from services.storage.database import Ledger, open_ledger
 
 CODEC = Codec(load())
 T0 = datetime(2026, 3, 15, 13, tzinfo=UTC)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from services.agent.adapters.ports import Task
 from services.agent.limits import Backoff, TokenBucket
 from services.agent.results import Disclosed, Result
-from services.vault import disclosures
+from services.crypto import jwe
 from tests.unit.agent.stage import T0, Playing, Stage, command, command_id
 
 TOLD = Result(
@@ -23,13 +23,13 @@ def telling(task: Task) -> Result:
 
 def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
     """It says which command and system it is about."""
-    key = disclosures.new_key()
+    key = jwe.new_key()
     stage = Stage(adapter=Playing(telling))
-    public = disclosures.public_part(key)
+    public = jwe.public_part(key)
     assert stage.tell(command(action="disclose", disclose_to=public)) == ["done"]
     [answer] = stage.answers()
     assert b"Sanne" not in stage.noted.sent_[0].value
-    assert disclosures.decrypt(answer["disclosure"], key, command_id("c1")) == {
+    assert jwe.decrypt(answer["disclosure"], key, command_id("c1")) == {
         "command_id": command_id("c1"),
         "system": "crm",
         "records": [
@@ -49,7 +49,7 @@ def test_without_a_key_nothing_is_read() -> None:
 
 def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
     """Else it would be sent for ever."""
-    key = disclosures.public_part(disclosures.new_key())
+    key = jwe.public_part(jwe.new_key())
     stage = Stage(adapter=Playing(telling), largest=300)
     assert stage.tell(command(action="disclose", disclose_to=key)) == ["failed"]
     assert "an answer has 300" in str(stage.answers()[0]["detail"])
@@ -57,11 +57,9 @@ def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
 
 def test_corrections_open_with_any_of_the_systems_keys() -> None:
     """One that was replaced may still be written to; nobody else's opens."""
-    old, new = disclosures.new_key(), disclosures.new_key()
+    old, new = jwe.new_key(), jwe.new_key()
     stage = Stage(adapter=(adapter := Playing()), keys=(new, old))
-    text = disclosures.encrypt(
-        {"name": "S. de Vries"}, disclosures.public_part(old), command_id("c1")
-    )
+    text = jwe.encrypt({"name": "S. de Vries"}, jwe.public_part(old), command_id("c1"))
     assert stage.tell(command(action="rectify", corrections=text)) == ["done"]
     assert adapter.tasks[0].corrections == {"name": "S. de Vries"}
     elsewhere = command("c2", seq=2, action="rectify", corrections=text)

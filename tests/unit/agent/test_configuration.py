@@ -11,8 +11,8 @@ import pytest
 from services.agent import configuration
 from services.agent.adapters.building import hook_adapter, sql_adapter, webhook_adapter
 from services.agent.configuration import InvalidConfiguration, load
-from services.vault.keyring import Keyring, new_key
-from services.vault.signing import Signer
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.signing import Signer
 
 EXAMPLES = Path(configuration.__file__).parent / "examples"
 FILE = """\

@@ -16,7 +16,7 @@ from services.agent.adapters.ports import Task
 from services.agent.commands import Command
 from services.agent.limits import TokenBucket
 from services.agent.results import BadResult, Pending, Result, TryAgain
-from services.bus import Undelivered
+from services.kafka.client import Undelivered
 from tests.unit.agent.stage import T0, Playing, Stage, command, command_id, record
 
 SECOND = timedelta(seconds=1)

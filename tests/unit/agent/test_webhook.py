@@ -25,9 +25,9 @@ from services.agent.adapters.webhook import (
 from services.agent.callbacks import serving
 from services.agent.examples.webhook.mailer import Mailer, server
 from services.agent.results import BadResult, Pending, Result, TryAgain
-from services.tracing.context import of_command
-from services.vault.keyring import Keyring, new_key
-from services.vault.signing import Signer, Unverifiable, Verifier
+from services.crypto.keyring import Keyring, new_key
+from services.crypto.signing import Signer, Unverifiable, Verifier
+from services.kafka.trace_context import of_command
 from tests.unit.agent.stage import T0, Stage, command, command_id
 
 SECRET = b"a secret that both know"

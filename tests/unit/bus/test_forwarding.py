@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from services.bus import Undelivered
-from services.forwarding import Forwarder
+from services.kafka.bulk_producer import Forwarder
+from services.kafka.client import Undelivered
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from faust.types.auth import AuthProtocol, SASLMechanism
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.bus_security import (
+from services.kafka.security import (
     MECHANISMS,
     PROTOCOLS,
     Security,

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.bus import OutMessage, Placed, Sender, Undelivered
+from services.kafka.client import OutMessage, Placed, Sender, Undelivered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.bus_uses import Right, Use, deployed, of_agent, uses
+from services.kafka.access import Right, Use, deployed, of_agent, uses
 from services.policy.loader import load
 
 POLICY = load()

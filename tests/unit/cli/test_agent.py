@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from services.agent import configuration
 from services.cli.main import termijn
-from services.ledger import positions
-from services.ledger.database import open_ledger
-from services.ledger.positions import Gap, Log
+from services.storage import offsets
+from services.storage.database import open_ledger
+from services.storage.offsets import Gap, Log
 from tests.unit.agent.stage import T0, command, record
 
 FIELDS = {"corrected_fields": ("delivery_name",)}
@@ -108,7 +108,7 @@ def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> Non
         closing(open_ledger(f"sqlite:///{tmp_path}/inbox.sqlite")) as inbox,
         inbox.transaction() as connection,
     ):
-        positions.found_gap(connection, gap, T0)
+        offsets.found_gap(connection, gap, T0)
     status = json.loads(run("status", "--config", crm, "--json").stdout)
     assert status["gaps"] == [f"{topic} 1"]
     nameless = run("accept-gap", "--config", crm, "1", "--reason", "restored")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.ledger.database import Ledger
 from services.ledger.keys import key_id
+from services.storage.database import Ledger
 from tests.contract.arrivals import event, order
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.cli.test_operating import BY_ME, actions, ledger, recorded

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from services.crypto import pseudonyms
+from services.crypto.key_directory import KeyDirectory
 from services.evidence.sealing import seal
 from services.ledger import policies
-from services.ledger.database import Ledger, open_ledger
 from services.ledger.recording import record
 from services.policy import loader
-from services.vault import references
-from services.vault.keyfiles import KeyDirectory
+from services.storage.database import Ledger, open_ledger
 from tests.contract.arrivals import arrival, event, feedback
 from tests.unit.cli.conftest import Call
 
@@ -40,7 +40,7 @@ def sealed(ledger: Ledger, at: datetime = NOW) -> None:
         lambda connection: policies.ensure(connection, loader.load(), at),
     )
     ledger.write(
-        lambda connection: seal(connection, references.read_or_make(keys), ring, at),
+        lambda connection: seal(connection, pseudonyms.read_or_make(keys), ring, at),
     )
 
 

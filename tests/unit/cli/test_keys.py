@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.vault.keyfiles import KeyDirectory
-from services.vault.keyring import new_key
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.keyring import new_key
 from tests.unit.cli.conftest import Call
 
 KEYS = Path(".termijn/keys")

@@ -14,11 +14,12 @@ from sqlalchemy import select
 
 from services.deleter.claiming import claim
 from services.deleter.relaying import Patience, Stops, lease, relay
-from services.ledger import policies, positions, tables
-from services.ledger.database import Ledger, open_ledger
-from services.ledger.positions import Gap, Log
+from services.ledger import policies, tables
 from services.ledger.recording import record
 from services.policy import loader
+from services.storage import offsets
+from services.storage.database import Ledger, open_ledger
+from services.storage.offsets import Gap, Log
 from tests.contract.arrivals import arrival, feedback, invoice, signed_up, terminated
 from tests.contract.ledgers import Bus
 from tests.unit.cli.conftest import Call, Write
@@ -121,7 +122,7 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Ledger) -> None:
     """The role then goes on at what is left."""
     log = Log(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=0)
     gap = Gap(role="recorder", log=log, expected=5, low=7, high=9)
-    ledger.write(lambda connection: positions.found_gap(connection, gap, NOW))
+    ledger.write(lambda connection: offsets.found_gap(connection, gap, NOW))
     assert termijn("gaps", "list", "--json").rows == [
         {
             "role": "recorder",

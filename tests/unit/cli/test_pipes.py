@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from services.embedded import PARTITIONS, EmbeddedBroker
+from services.kafka.embedded_broker import PARTITIONS, EmbeddedBroker
 from services.publishing import Publisher
 from tests.contract.arrivals import feedback
 from tests.unit.cli.conftest import Call, Write

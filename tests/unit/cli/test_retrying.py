@@ -13,7 +13,7 @@ import pytest
 
 from services.deleter.settling import Status
 from services.ledger import policies, tables
-from services.ledger.database import Ledger, open_ledger
+from services.storage.database import Ledger, open_ledger
 from tests.contract.arrivals import invoice, order, reinstated, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, command, post, rows, sweep, take
 from tests.unit.cli.conftest import Call

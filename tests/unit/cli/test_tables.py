@@ -15,11 +15,11 @@ from rich.console import Console
 
 from services.cli.output import cell, table, visible
 from services.cli.up import screen
-from services.ledger import dead_letters
-from services.ledger.database import Ledger, open_ledger
-from services.ledger.dead_letters import DeadLetter
 from services.policy import loader
 from services.status import Recent
+from services.storage import dead_letters
+from services.storage.database import Ledger, open_ledger
+from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import event, feedback
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.cli.test_operating import NOW, recorded

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from services import bootstrap, settings
+from services.crypto.master_keys import NoMaster
 from services.publishing import Publisher
-from services.vault.masters import NoMaster
 from tests.e2e.running import structured
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.fields.stage import document, order

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Message
 
 from consumers.applying import apply
-from services.bus import BusUnavailable, Undelivered
-from services.ledger.positions import Advance, Log
+from services.kafka.client import BusUnavailable, Undelivered
+from services.storage.offsets import Advance, Log
 
 TOO_LARGE = 10
 Place = tuple[str, int]

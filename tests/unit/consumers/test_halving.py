@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from schemas.errors import Unencodable
-from services.bus import BusUnavailable, Undelivered
-from services.halving import Halving
+from services.kafka.batch_bisection import Halving
+from services.kafka.client import BusUnavailable, Undelivered
 
 TOO_LARGE = 10
 

@@ -13,10 +13,10 @@ import pytest
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from consumers.pipeline import LostLog, Pipeline
-from services.bus import Bus, BusRefused
-from services.ledger import control, positions
-from services.ledger.database import Ledger
-from services.ledger.positions import Advance, Gap, Log
+from services.kafka.client import Bus, BusRefused
+from services.storage import offsets, pause
+from services.storage.database import Ledger
+from services.storage.offsets import Advance, Gap, Log
 from tests.contract.ledgers import new_ledger
 
 TOPIC = "t.v1"
@@ -114,7 +114,7 @@ def play(ledger: Ledger, *consumers: FakeConsumer, unseen: int = 0) -> Played:
     class Work:
         def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
             with ledger.transaction() as connection:
-                positions.advance(connection, "recorder", advances)
+                offsets.advance(connection, "recorder", advances)
             played.applied.append([message.offset() or 0 for message in messages])
 
         def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None: ...
@@ -169,7 +169,7 @@ def end(offset: int) -> Message:
 
 def position(ledger: Ledger) -> int | None:
     with ledger.transaction() as connection:
-        return positions.position(connection, "recorder", LOG)
+        return offsets.position(connection, "recorder", LOG)
 
 
 def test_what_was_read_before_a_gap_counts(ledger: Ledger) -> None:
@@ -324,7 +324,7 @@ def test_a_paused_role_says_how_far_the_log_has_gone(ledger: Ledger) -> None:
     """107 messages, though nothing is fetched and the end that it knows stays at 100."""
     with ledger.transaction() as connection:
         now = datetime(2026, 3, 15, 13, tzinfo=UTC)
-        control.put(connection, "recorder", "paused", operator="o", reason="r", now=now)
+        pause.put(connection, "recorder", "paused", operator="o", reason="r", now=now)
     assert play(ledger, FakeConsumer([[]])).lags[0] == 107
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from consumers import rights
 from schemas.errors import RegistryUnavailable
-from services.bus import BusUnavailable, Undelivered
+from services.kafka.client import BusUnavailable, Undelivered
 from services.rights.answering import Answering
 
 

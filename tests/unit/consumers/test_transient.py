@@ -11,9 +11,9 @@ from confluent_kafka import KafkaError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
 
 from schemas.errors import MalformedEvent, RegistryUnavailable, Unencodable
-from services.bus import BusRefused, BusUnavailable, Undelivered
-from services.ledger.positions import Fenced, Log
-from services.transient import signature, verdict, words
+from services.kafka.client import BusRefused, BusUnavailable, Undelivered
+from services.kafka.errors import signature, verdict, words
+from services.storage.offsets import Fenced, Log
 
 CANARY = "canary-jansen"
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.bus_uses import Right, Use, deployed
 from services.doctor.authorizing import Rights, Rule, check_own_rights, check_rights
 from services.doctor.findings import Finding
+from services.kafka.access import Right, Use, deployed
 from services.policy.loader import load
 
 USERS = deployed(load(), "termijn")

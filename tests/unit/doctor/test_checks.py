@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from schemas.catalogue import TAGGED
+from services.crypto.key_directory import KeyDirectory
 from services.doctor.cluster import check_topics
 from services.doctor.findings import Finding
 from services.doctor.keys import check_keys, check_seal
 from services.doctor.ledger import check_clock
-from services.topics.judging import Found
-from services.topics.promises import Promise
-from services.vault.keyfiles import KeyDirectory
+from services.kafka.topic_checks import Found
+from services.kafka.topic_retention import Promise
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEEK_MS = "604800000"

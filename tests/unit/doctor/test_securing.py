@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.bus_security import Security
 from services.doctor.findings import Finding
 from services.doctor.securing import check_security
+from services.kafka.security import Security
 from services.servers.authority import Authority
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

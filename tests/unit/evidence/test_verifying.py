@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.crypto.keyring import Key, Keyring, new_key
 from services.evidence.chain import GENESIS, Head, canonical, head_of, link, sign
 from services.evidence.verifying import Broken, check, kept
-from services.vault.keyring import Key, Keyring, new_key
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = new_key()

@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from schemas.events import CloudEvent, instant
-from services.fields.encrypting import FieldEncryption
-from services.fields.revealing import Revealing
+from services.crypto.data_keys import DataKeys, open_vault
+from services.crypto.field_decryption import Revealing
+from services.crypto.field_encryption import FieldEncryption
+from services.crypto.master_keys import MasterFiles
+from services.crypto.shredding import Shredder
 from services.policy.loader import SHIPPED, loads
 from services.policy.model import Policy
-from services.vault.data_keys import DataKeys, open_vault
-from services.vault.masters import MasterFiles
-from services.vault.shredding import Shredder
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 ENCRYPTED: Mapping[str, Sequence[str]] = {

@@ -13,10 +13,10 @@ import pytest
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from schemas.events import content_hash
-from services.fields.encrypting import NobodyHolds, Unencryptable, check
-from services.fields.places import NotText
-from services.fields.revealing import ERASED
-from services.fields.tokens import Tampered
+from services.crypto.field_decryption import ERASED
+from services.crypto.field_encryption import NobodyHolds, Unencryptable, check
+from services.crypto.field_paths import NotText
+from services.crypto.field_tokens import Tampered
 from services.ledger.keys import event_id
 from tests.unit.fields.stage import NOW, Vault, a_vault, document, order, policy, policy_of
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.fields.tokens import Place, Sealer, Tampered, is_token, key_ids, seal, unseal
+from services.crypto.field_tokens import Place, Sealer, Tampered, is_token, key_ids, seal, unseal
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 PLACES = st.builds(Place, schema=TEXTS, path=TEXTS, subject=TEXTS)

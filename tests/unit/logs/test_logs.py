@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from services import logs
-from services.tracing.context import of_command
+from services.kafka.trace_context import of_command
 
 
 @pytest.fixture(autouse=True)

@@ -16,14 +16,14 @@ from services.census import Counted
 from services.deleter.relaying import Sent
 from services.deleter.settling import Answer, Settled
 from services.evidence.rechecking import Rechecked
-from services.ledger.dead_letters import DeadLetter
-from services.ledger.positions import Gap, Log
 from services.ledger.recording import Recorded
 from services.metrics import Metrics
 from services.observing import Observer
 from services.rights.counting import Counted as Rights
 from services.serving import Health
 from services.status import Status
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Gap, Log
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 COMMAND = UUID("00000000-0000-4000-8000-000000000001")

@@ -8,7 +8,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from schemas.registry import Registry
-from services import registering
+from services.kafka import schema_registration
 
 ORDERS = business_topic("orders.order-placed")
 SCHEMAS = load()
@@ -45,5 +45,5 @@ def test_the_level_comes_first_where_the_registry_lets_it(
 ) -> None:
     """Then it judges our own versions too; oldest first, and the newest's id is the answer."""
     registry = Noting(levels_first=levels_first)
-    assert registering.register(ORDERS, Codec(SCHEMAS, registry), registry) == 2
+    assert schema_registration.register(ORDERS, Codec(SCHEMAS, registry), registry) == 2
     assert registry.asked == asked

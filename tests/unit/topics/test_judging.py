@@ -8,8 +8,8 @@ import pytest
 
 from schemas import catalogue
 from schemas.catalogue import Topic, acknowledgements, business_topic, commands
-from services.topics.judging import Found, in_words, judge, life_ms, wanted
-from services.topics.promises import Promise
+from services.kafka.topic_checks import Found, in_words, judge, life_ms, wanted
+from services.kafka.topic_retention import Promise
 
 DAY = 86_400_000
 LOOKS = 360_000

@@ -13,10 +13,10 @@ from schemas.catalogue import business_topic
 from schemas.codec import load as load_schemas
 from schemas.leaves import leaves
 from schemas.versions import Schemas
+from services.kafka.topic_retention import Promise, in_clear, promises, shortest_ms
 from services.policy.calendar import period
 from services.policy.loader import load
 from services.policy.model import Policy
-from services.topics.promises import Promise, in_clear, promises, shortest_ms
 from tests.unit.fields.stage import document, policy_of
 
 DAY = 86_400_000

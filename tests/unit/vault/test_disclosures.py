@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.vault.disclosures import Unreadable, decrypt, encrypt, new_key, public_part
+from services.crypto.jwe import Unreadable, decrypt, encrypt, new_key, public_part
 
 
 def test_what_was_encrypted_opens_with_the_private_key() -> None:

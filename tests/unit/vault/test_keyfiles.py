@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.vault.keyfiles import KeyDirectory, UnusableKeys
-from services.vault.keyring import Keyring, parse
-from services.vault.signing import Unverifiable
+from services.crypto.key_directory import KeyDirectory, UnusableKeys
+from services.crypto.keyring import Keyring, parse
+from services.crypto.signing import Unverifiable
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.vault.keyring import Keyring, NotAKey, new_key, parse
+from services.crypto.keyring import Keyring, NotAKey, new_key, parse
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RFC8037 = {

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.vault.sealing import (
+from services.crypto.envelope import (
     Original,
     Seal,
     Unopenable,

@@ -14,8 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.vault.keyring import Key, Keyring, new_key, parse
-from services.vault.signing import (
+from services.crypto.keyring import Key, Keyring, new_key, parse
+from services.crypto.signing import (
     KEY_ID,
     SIGNATURE,
     NoSigningKey,

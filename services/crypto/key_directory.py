@@ -1,0 +1,239 @@
+"""Keys on disk: a directory with one's own keys and those of the others, read again when they change.
+
+<owner>.private.jwks      private keys of who works here, for its owner only (mode 0600)
+<owner>.jwks              their public parts: what the others get; in an agent's directory the deleter's
+systems/<system>.jwks     public keys of each system: who verifies answers keeps these
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final
+
+from schemas.errors import TermijnError
+from services.crypto.keyring import Key, Keyring, NotAKey, new_key, parse
+from services.crypto.signing import Signer, Verifier
+
+DELETER: Final = "deleter"
+"""Whose keys sign commands."""
+_EVERYBODY = 0o007
+_PUBLIC_MODE = 0o644
+
+
+class UnusableKeys(TermijnError):
+    """A file with keys is missing, unreadable, or not what it should be; nothing was signed or verified.
+
+    The operator puts the right file back, or makes it: `termijn keys make`, `termijn keys trust`.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+
+
+class KeyFile:
+    """The ring in a file, read again when the file has changed."""
+
+    def __init__(self, path: Path, *, private: bool = False, optional: bool = False) -> None:
+        """`private`: the file holds private keys, else it may not; `optional`: no file, no keys."""
+        self.path = path
+        self._private = private
+        self._optional = optional
+        self._seen: tuple[int, int, int] | None = None
+        self._ring = Keyring()
+
+    def __call__(self) -> Keyring:
+        """The ring as the file has it now.
+
+        Raises:
+            UnusableKeys: the file cannot be used.
+        """
+        try:
+            found = self.path.stat()
+        except FileNotFoundError as cause:
+            if self._optional:
+                self._seen, self._ring = None, Keyring()
+                return self._ring
+            raise UnusableKeys(self.path, "is not there") from cause
+        except OSError as cause:
+            raise UnusableKeys(self.path, f"cannot be read: {cause}") from cause
+        seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if seen != self._seen:
+            self._ring = self._read()
+            self._seen = seen
+        return self._ring
+
+    def _read(self) -> Keyring:
+        try:
+            mode = self.path.stat().st_mode
+            ring = parse(self.path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as cause:
+            raise UnusableKeys(self.path, f"cannot be read: {cause}") from cause
+        except NotAKey as cause:
+            raise UnusableKeys(self.path, cause.why) from cause
+        if self._private and mode & _EVERYBODY:
+            raise UnusableKeys(self.path, "is open to everybody on this machine; give it mode 0600")
+        if any(key.is_private != self._private for key in ring):
+            why = "lacks the private part of a key" if self._private else "holds a private key"
+            raise UnusableKeys(self.path, why)
+        return ring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDirectory:
+    """Where keys lie."""
+
+    path: Path
+
+    def private(self, owner: str = DELETER) -> KeyFile:
+        """The private keys of who works here."""
+        return KeyFile(self.path / f"{owner}.private.jwks", private=True)
+
+    def public(self, owner: str = DELETER) -> KeyFile:
+        """The public keys that are handed out, or were handed over."""
+        return KeyFile(self.path / f"{owner}.jwks")
+
+    def system(self, system: str) -> KeyFile:
+        """The public keys of a system; without a file it has none."""
+        return KeyFile(self.path / "systems" / f"{system}.jwks", optional=True)
+
+    def signer(self, owner: str = DELETER) -> Signer:
+        """What signs for an owner.
+
+        Raises:
+            UnusableKeys: its private keys cannot be used.
+        """
+        file = self.private(owner)
+        file()
+        return Signer(file)
+
+    def verifier(self, owner: str = DELETER) -> Verifier:
+        """What verifies an owner's messages by the public keys that it handed over.
+
+        Raises:
+            UnusableKeys: they cannot be used.
+        """
+        file = self.public(owner)
+        file()
+        return Verifier(file)
+
+    def system_verifier(self, system: str) -> Verifier:
+        """What verifies a system's answers; without trusted keys it verifies none.
+
+        Raises:
+            UnusableKeys: its keys cannot be used.
+        """
+        file = self.system(system)
+        file()
+        return Verifier(file)
+
+    def owners(self) -> list[str]:
+        """Whose private keys are here."""
+        suffix = ".private.jwks"
+        return sorted(one.name.removesuffix(suffix) for one in self.path.glob(f"*{suffix}"))
+
+    def make(self, owner: str = DELETER) -> Keyring:
+        """The private ring of an owner, made where there is none, with its public part beside it.
+
+        It is made of one key that signs. Of several processes that make it at once, all use the first
+        one's.
+
+        Raises:
+            UnusableKeys: it cannot be made, or what is there cannot be used.
+        """
+        file = self.private(owner)
+        if not file.path.exists():
+            _write(file.path, Keyring((new_key(),)).text(), private=True, fresh=True)
+        ring = file()
+        if not self.public(owner).path.exists():
+            self._hand_out(owner, ring)
+        return ring
+
+    def add_encryption(self, owner: str) -> Keyring:
+        """Give an owner a new key to which others encrypt, beside its others; its private ring.
+
+        Raises:
+            UnusableKeys: the owner has no ring, or it cannot be written.
+        """
+        ring = self.private(owner)().with_key(new_key("enc"))
+        _write(self.private(owner).path, ring.text(), private=True)
+        self._hand_out(owner, ring)
+        return ring
+
+    def rotate(self, owner: str, at: datetime, until: datetime) -> Key:
+        """Make a signing key that holds from `at`; those before it hold until `until` at most, UTC.
+
+        Raises:
+            UnusableKeys: the owner has no ring, or it cannot be written.
+        """
+        made = new_key("sig", at.replace(microsecond=0))
+        ring = Keyring(
+            tuple(
+                one.expiring(until.replace(microsecond=0)) if one.use == "sig" else one
+                for one in self.private(owner)()
+            )
+        ).with_key(made)
+        self._hand_out(owner, ring)  # first: whoever verifies should know it before it signs
+        _write(self.private(owner).path, ring.text(), private=True)
+        return made
+
+    def trust(self, system: str, ring: Keyring) -> Keyring:
+        """Trust these public keys of a system, beside those that are trusted; the ring as it is kept.
+
+        Raises:
+            UnusableKeys: they cannot be written.
+        """
+        before = self.system(system)()
+        kept = before
+        for key in ring.public():
+            kept = kept.with_key(key)
+        if kept != before:
+            _write(self.system(system).path, kept.text())
+        return kept
+
+    def retire(self, key_id: str) -> list[str]:
+        """Take a key out of every ring that it is in, and name those.
+
+        Raises:
+            UnusableKeys: a ring cannot be used or written.
+        """
+        owners = [owner for owner in self.owners() if self.private(owner)().get(key_id)]
+        for owner in owners:
+            ring = self.private(owner)().without(key_id)
+            _write(self.private(owner).path, ring.text(), private=True)
+            self._hand_out(owner, ring)
+        systems = [
+            one.stem
+            for one in sorted((self.path / "systems").glob("*.jwks"))
+            if self.system(one.stem)().get(key_id)
+        ]
+        for system in systems:
+            _write(self.system(system).path, self.system(system)().without(key_id).text())
+        return owners + [f"systems/{system}" for system in systems]
+
+    def _hand_out(self, owner: str, ring: Keyring) -> None:
+        _write(self.public(owner).path, ring.public().text())
+
+
+def _write(path: Path, text: str, *, private: bool = False, fresh: bool = False) -> None:
+    """Put a file there, whole or not at all; a `fresh` one only where there is none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:  # with mode 0600
+            file.write(text)
+            file.flush()
+            if not private:
+                os.fchmod(file.fileno(), _PUBLIC_MODE)
+            os.fsync(file.fileno())
+            beside = path if fresh else path.with_name(f"{path.name}.{os.getpid()}")
+            with suppress(FileExistsError):
+                os.link(file.name, beside)
+            if not fresh:
+                beside.replace(path)
+    except OSError as cause:
+        raise UnusableKeys(path, f"cannot be written: {cause}") from cause

@@ -1,0 +1,159 @@
+"""Signatures on the bus: Ed25519 (RFC 8032) over topic, key and value, in two headers of the message.
+
+`termijn-key-id` is the ASCII thumbprint of the key, `termijn-signature` the 64 bytes of the signature over
+
+    "termijn signature 1" 0x00, then topic, message key and value,
+    each as its length in 4 bytes, big-endian, and its bytes; a null has the length 0xffffffff and no bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+from cryptography.exceptions import InvalidSignature
+
+from schemas.errors import TermijnError
+from services.crypto.keyring import Keyring
+
+KEY_ID: Final = "termijn-key-id"
+SIGNATURE: Final = "termijn-signature"
+_DOMAIN = b"termijn signature 1\x00"
+_NULL = b"\xff\xff\xff\xff"
+
+Reason = Literal["unsigned", "ambiguous", "unknown-key", "expired-key", "forged"]
+Headers = Sequence[tuple[str, bytes]]
+Rings = Callable[[], Keyring]
+"""Where keys come from: asked each time, since they may be rotated while a role runs."""
+
+
+class Unverifiable(TermijnError):
+    """A message does not carry a valid signature of who it should come from; nothing of it was used.
+
+    `unsigned`: it has no signature; `ambiguous`: it has several; `unknown-key`: of a key that is not
+    trusted; `expired-key`: of one that does not hold now; `forged`: it was altered, or meant for another
+    topic. The operator looks at who wrote it, and whether that system's keys are trusted
+    (`termijn keys list`).
+    """
+
+    def __init__(self, reason: Reason, key_id: str | None = None) -> None:
+        of = f" (key {key_id})" if key_id else ""
+        super().__init__(f"its signature cannot be verified: {reason}{of}")
+        self.reason = reason
+        self.key_id = key_id
+
+
+class NoSigningKey(TermijnError):
+    """There is no key that may sign now; nothing was sent.
+
+    The operator makes one: `termijn keys make`, or `termijn keys rotate` where the last one has expired.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("no signing key is valid now; `termijn keys rotate` makes one")
+
+
+class Signs(Protocol):
+    """Who signs what leaves."""
+
+    def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
+        """The headers that a message must carry; `now` is UTC. Raises `NoSigningKey`."""
+
+
+class Verifies(Protocol):
+    """Who verifies what comes."""
+
+    def verify(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        now: datetime,
+    ) -> str:
+        """The id of the key that signed a message; `now` is UTC. Raises `Unverifiable`."""
+
+
+class Signer:
+    """Signs with the newest key that holds."""
+
+    def __init__(self, ring: Rings) -> None:
+        self._ring = ring
+
+    def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
+        """The headers that a message must carry; `now` is UTC.
+
+        Raises:
+            NoSigningKey: no key of the ring may sign now.
+        """
+        found = self._ring().newest("sig", now)
+        if found is None or found.signs is None:
+            raise NoSigningKey
+        signature = found.signs.sign(signed_bytes(topic, key, value))
+        return ((KEY_ID, found.key_id.encode()), (SIGNATURE, signature))
+
+
+class Verifier:
+    """Verifies against the keys of one owner: any that holds now."""
+
+    def __init__(self, ring: Rings) -> None:
+        self._ring = ring
+
+    def verify(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        now: datetime,
+    ) -> str:
+        """The id of the key that signed a message; `now` is UTC.
+
+        Raises:
+            Unverifiable: no key of the ring that holds now signed exactly this.
+        """
+        ids = [found for name, found in headers if name == KEY_ID]
+        signatures = [found for name, found in headers if name == SIGNATURE]
+        if len(ids) > 1 or len(signatures) > 1:
+            raise Unverifiable("ambiguous")
+        if not ids or not signatures or ids[0] is None or signatures[0] is None:
+            raise Unverifiable("unsigned")
+        trusted = self._ring().get(ids[0].decode("ascii", "replace"))
+        if trusted is None or trusted.verifies is None:
+            raise Unverifiable("unknown-key")
+        if not trusted.holds(now):
+            raise Unverifiable("expired-key", trusted.key_id)
+        try:
+            trusted.verifies.verify(signatures[0], signed_bytes(topic, key, value))
+        except InvalidSignature as cause:
+            raise Unverifiable("forged", trusted.key_id) from cause
+        return trusted.key_id
+
+
+class Unsigned:
+    """Neither signs nor verifies: for trying out only, where a setting says so."""
+
+    def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
+        """No headers."""
+        return ()
+
+    def verify(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        now: datetime,
+    ) -> str:
+        """No key: everything passes."""
+        return ""
+
+
+def signed_bytes(topic: str, key: bytes | None, value: bytes | None) -> bytes:
+    """What a signature covers; no two messages share it."""
+    return b"".join((_DOMAIN, *_part(topic.encode()), *_part(key), *_part(value)))
+
+
+def _part(data: bytes | None) -> tuple[bytes, bytes]:
+    return (_NULL, b"") if data is None else (len(data).to_bytes(4, "big"), data)

@@ -1,0 +1,55 @@
+"""Remains: what stays of whom the ledger has forgotten, for whoever brings the name again and nobody else.
+
+A reference is a keyed hash of the name. What is sealed opens with a key made from that key and the name
+itself: the ledger and its key file together do not say whose it is, nor what it says.
+"""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal
+
+from services.crypto.envelope import Seal, read_or_make_secret
+
+FILE: Final = "remains.key"
+"""Its name, among the keys that sign and verify."""
+_BYTES = 16
+Kind = Literal["event", "content", "subject", "clock"]
+
+
+class Remains:
+    """Refers, seals and opens with one key; `key_id` tells which, and gives nothing of it away."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self.key_id = sha256(b"termijn remains key id" + key).hexdigest()[:16]
+
+    def reference(self, kind: Kind, name: str) -> bytes:
+        """The reference of a name, 16 bytes."""
+        return self._of("refers", kind, name)[:_BYTES]
+
+    def wrap(self, kind: Kind, name: str, text: str) -> bytes:
+        """Seal what remains of a name."""
+        return Seal(self._of("opens", kind, name)).wrap(text.encode(), kind)
+
+    def unwrap(self, kind: Kind, name: str, sealed: bytes) -> str:
+        """What remains of a name.
+
+        Raises:
+            Unopenable: it is of another name, or was altered.
+        """
+        return Seal(self._of("opens", kind, name)).unwrap(sealed, kind, self.key_id).decode()
+
+    def _of(self, use: str, kind: Kind, name: str) -> bytes:
+        return hmac.digest(self._key, f"{use}\0{kind}\0{name}".encode(), "sha256")
+
+
+def read_or_make(directory: Path) -> Remains:
+    """The remains of the key file in a directory, which is made where there is none.
+
+    Raises:
+        UnusableKey: it cannot be made, or what is there cannot be used.
+    """
+    return Remains(read_or_make_secret(directory / FILE))

@@ -1,0 +1,433 @@
+"""The bus: Kafka by confluent-kafka, behind the few things that Termijn asks of it.
+
+Consumers never reset a position by themselves (`auto.offset.reset=error`); producers wait for every
+in-sync replica, and what is sent counts only once the broker has said so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+)
+from confluent_kafka.admin import AdminClient
+
+from schemas.catalogue import Topic
+from schemas.errors import TermijnError
+from services.kafka.security import NOT_SECURED, Security, explained, librdkafka
+from services.kafka.topic_state import Making, Shown, look, silent_about
+from services.storage.offsets import EMBEDDED
+
+Headers = Sequence[tuple[str, bytes]]
+_SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
+_PAUSE_SECONDS = 0.2
+_NOT_SHOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+_NOT_ALLOWED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
+_CALL_SECONDS = 15.0
+_PREFETCHED_KIB = 1_024
+"""What waits in a consumer for its role to come: a backlog must not fill memory. More is no faster."""
+_FETCHED_BYTES = 262_144
+"""What one fetch asks of a partition; a larger message comes alone."""
+_REFRESH_MS = 5_000
+"""How soon a role learns of partitions that were added; until it has read them the deleter is blind."""
+_DELIVERY_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
+_REMEMBERED = 20
+"""So many of librdkafka's last words, to tell why it does not get through."""
+
+
+class BusUnavailable(TermijnError):
+    """The broker did not answer, or refused; nothing was lost, and the role tries again.
+
+    The operator looks whether the brokers are up, and whether this role may do what it asked.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+
+
+class BusRefused(TermijnError):
+    """The broker does not let this role read, and will not by itself; the role has stopped.
+
+    The operator mends its rights (ACLs, credentials) or its version, and starts it again.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+
+
+class Undelivered(TermijnError):
+    """The broker did not take a message; what depends on it was not done."""
+
+    def __init__(self, topic: str, why: str, code: int | None = None) -> None:
+        super().__init__(f"{topic}: not delivered: {why}")
+        self.topic = topic
+        self.code = code
+        """Kafka's, which tells whether it will ever be taken (`services.kafka.errors`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutMessage:
+    """A message to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes, but for the frame."""
+        named = sum(len(name) + len(text) for name, text in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Where a delivered message stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Bus:
+    """One cluster. `cluster_id` is its own word, or what a setting says for one that tells none."""
+
+    def __init__(
+        self, bootstrap: str, cluster_id: str = "", security: Security = NOT_SECURED
+    ) -> None:
+        """Reach the cluster.
+
+        Raises:
+            BusRefused: it does not let us in as we are; the setting to mend is named.
+            BusUnavailable: it does not answer.
+        """
+        self._security = security
+        self._said: deque[str] = deque(maxlen=_REMEMBERED)
+        self._reach: Mapping[str, Any] = {
+            "bootstrap.servers": bootstrap,
+            "log_level": _SILENT,
+            **librdkafka(security),
+        }
+        try:
+            hears: Mapping[str, Any] = {"error_cb": self._hear}
+            self._admin = AdminClient({**self._reach, **hears})
+        except KafkaException as cause:
+            raise BusRefused("reach the bus", self._unusable(cause)) from cause
+        self.cluster_id = cluster_id or self._told_cluster_id()
+
+    @property
+    def admin(self) -> AdminClient:
+        """The cluster's admin interface, for what is not offered here by name."""
+        return self._admin
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is librdkafka's own, in memory, which lacks most of what admins ask for."""
+        return self.cluster_id.startswith(EMBEDDED)
+
+    def consumer(self, group: str) -> Consumer:
+        """A consumer whose positions are given to it, and stay where they were put."""
+        return Consumer(
+            {
+                **self._reach,
+                "group.id": group,
+                "auto.offset.reset": "error",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": 10_000,
+                "topic.metadata.refresh.interval.ms": _REFRESH_MS,
+                "fetch.wait.max.ms": 50,
+                "queued.max.messages.kbytes": _PREFETCHED_KIB,
+                "fetch.message.max.bytes": _FETCHED_BYTES,
+            }
+        )
+
+    def sender(self, patience: float = _DELIVERY_SECONDS) -> Sender:
+        """Something that sends and waits for the broker's word, so many seconds for each message."""
+        timeout = {"message.timeout.ms": int(patience * 1000)}
+        return Sender(lambda: self.producer(timeout), patience)
+
+    def producer(self, further: Mapping[str, bool | int] | None = None) -> Producer:
+        """A producer that waits for every in-sync replica, with further settings."""
+        return Producer(
+            {
+                **self._reach,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                **(further or {}),
+            }
+        )
+
+    def ensure(self, topics: Iterable[Topic]) -> None:
+        """Make the topics that are not there, as the catalogue has them; see `make`.
+
+        Raises:
+            BusUnavailable: the brokers did not make one of them, or do not show it.
+            BusRefused: one is not there for this user, who may not make it either.
+        """
+        self.make(
+            Making(
+                name=topic.name,
+                partitions=topic.partitions,
+                settings={
+                    "retention.ms": str(topic.retention_ms or -1),
+                    "segment.ms": str(topic.segment_ms),
+                    "cleanup.policy": topic.cleanup,
+                    **topic.timestamps,
+                },
+            )
+            for topic in self.missing(topics)
+        )
+
+    def make(self, topics: Iterable[Making]) -> None:
+        """Make topics, and return once every broker shows them all, with leaders that answer.
+
+        Brokers answer that a topic is made before they show it. One that another has made meanwhile
+        stays as that one made it.
+
+        Raises:
+            BusUnavailable: the brokers did not make one of them, or do not show it.
+            BusRefused: one is not there for this user, who may not make it either.
+        """
+        new = [topic.as_new() for topic in topics]
+        if not new:
+            return
+        for name, made in self._admin.create_topics(new).items():
+            try:
+                made.result(_CALL_SECONDS)
+            except TimeoutError as cause:
+                raise BusUnavailable(f"make topic {name}", "no answer in time") from cause
+            except KafkaException as cause:
+                if cause.args[0].code() in _NOT_ALLOWED:
+                    why = "it is not there, or may not be seen, and may not be made by this user"
+                    raise BusRefused(f"find topic {name}", why) from cause
+                if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
+        names = [topic.topic for topic in new]
+        self._until_every_broker_shows(names)
+        self.ends(names)
+
+    def _until_every_broker_shows(self, names: Sequence[str]) -> None:
+        clients: dict[str, AdminClient] = {}
+
+        def reach(address: str) -> AdminClient:
+            if address not in clients:
+                clients[address] = AdminClient({**self._reach, "bootstrap.servers": address})
+            return clients[address]
+
+        deadline = monotonic() + _CALL_SECONDS
+        while silent := self._call("look", lambda: silent_about(self._admin, names, reach)):
+            if monotonic() > deadline:
+                why = f"the broker {silent} does not show it, or others made with it"
+                raise BusUnavailable(f"find topic {names[0]}", why)
+            sleep(_PAUSE_SECONDS)
+
+    def partitions(self, topics: Collection[str]) -> Sequence[tuple[str, int]]:
+        """Every partition of the topics, by name and number; waits for what was just made.
+
+        Raises:
+            BusUnavailable: the brokers did not answer, or do not show one of the topics.
+        """
+        return list(self.ends(topics))
+
+    def missing(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Those of the topics that are not there, or may not be seen.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        if self.is_embedded:
+            return []  # the embedded broker makes whatever is named
+        there = self._call(
+            "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
+        ).topics
+        return [topic for topic in topics if topic.name not in there]
+
+    def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """The id of each topic that is there and may be seen: one that is made anew has another.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        if self.is_embedded:
+            return {
+                topic: str(uuid5(NAMESPACE_URL, f"{self.cluster_id}/{topic}")) for topic in topics
+            }
+        if not topics:
+            return {}
+        self._admin.poll(0)
+        asked = self._admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=_CALL_SECONDS
+        )
+        found = {}
+        for name, answer in asked.items():
+            try:
+                found[name] = str(answer.result(_CALL_SECONDS).topic_id)
+            except TimeoutError as cause:
+                raise BusUnavailable(f"describe {name}", "no answer in time") from cause
+            except KafkaException as cause:
+                if cause.args[0].code() not in _NOT_SHOWN:
+                    raise BusUnavailable(f"describe {name}", str(cause.args[0])) from cause
+        return found
+
+    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+        """Those of the topics that are there, with what the brokers tell of them; waits for nothing.
+
+        Raises:
+            BusUnavailable: the brokers did not answer.
+        """
+        found: Mapping[str, Shown] = self._call(
+            "look at topics", lambda: look(self._admin, topics, self.topic_ids)
+        )
+        return found
+
+    def ends(self, topics: Collection[str]) -> Mapping[tuple[str, int], int]:
+        """The end offset of every partition of the topics; waits for leaders that are being found.
+
+        Raises:
+            BusUnavailable: the brokers did not answer, or do not show one of the topics, or no leader
+                tells the end of one of its partitions: who passed over it would take what is on it
+                for read.
+        """
+        deadline = monotonic() + _CALL_SECONDS
+        while True:
+            shown = self.shown(topics)
+            unseen = [name for name in topics if not (name in shown and shown[name].ends)]
+            ends = {
+                (name, number): end for name in shown for number, end in shown[name].ends.items()
+            }
+            silent = [place for place, end in ends.items() if end is None]
+            if not unseen and not silent:
+                return {place: end for place, end in ends.items() if end is not None}
+            if monotonic() > deadline:
+                if unseen:
+                    raise BusUnavailable(f"find topic {unseen[0]}", "the broker does not show it")
+                topic, number = silent[0]
+                raise BusUnavailable(f"find the end of {topic}[{number}]", "no leader tells it")
+            sleep(_PAUSE_SECONDS)
+
+    def _told_cluster_id(self) -> str:
+        deadline = monotonic() + _CALL_SECONDS
+        while True:  # librdkafka tries again what will never work: what it says meanwhile tells
+            try:
+                listed = self._admin.list_topics(timeout=min(_LOOK_SECONDS, _CALL_SECONDS))
+            except KafkaException as cause:
+                self._admin.poll(0)
+                if why := explained(self._security, self._said):
+                    raise BusRefused("reach the bus", why) from cause
+                if monotonic() > deadline:
+                    names, protocol = self._security.names, self._security.protocol
+                    how = f"{names.bootstrap_servers} by {protocol}, {names.protocol}"
+                    why = f"{cause.args[0].str()} ({how})"
+                    raise BusUnavailable("find the cluster", why) from cause
+            else:
+                return str(listed.cluster_id)
+
+    def _hear(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it says so after each reason
+            self._said.append(error.str())
+
+    def _unusable(self, cause: KafkaException) -> str:
+        names = self._security.names
+        files = f"{names.ca_file}, {names.certificate_file} or {names.key_file}"
+        return f"{cause.args[0].str()}: mend {files}"
+
+    def _call(self, what: str, call: Any) -> Any:
+        try:
+            found = call()
+        except KafkaException as cause:
+            raise BusUnavailable(what, str(cause.args[0])) from cause
+        finally:
+            self._admin.poll(0)  # what it has to say must not pile up
+        return found
+
+
+class Sender:
+    """Sends messages, and knows where each stands when it returns."""
+
+    def __init__(
+        self, open_producer: Callable[[], Producer], patience: float = _DELIVERY_SECONDS
+    ) -> None:
+        self._open = open_producer
+        self._patience = patience
+        self._producer = open_producer()
+
+    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        """Send all, and return where each stands, in order, once the broker has taken every one.
+
+        Raises:
+            Undelivered: the broker did not take one of them; others may have been taken.
+        """
+        placed: list[Placed | None] = [None] * len(messages)
+        failed: list[tuple[str, KafkaError]] = []
+
+        def reporter(index: int) -> Any:
+            def report(error: KafkaError | None, message: Any) -> None:
+                if error is not None:
+                    failed.append((messages[index].topic, error))
+                else:
+                    placed[index] = Placed(
+                        topic=message.topic(),
+                        partition=message.partition(),
+                        offset=message.offset(),
+                    )
+
+            return report
+
+        for index, message in enumerate(messages):
+            self._produce(message, reporter(index))
+        self._producer.flush(self._patience * 2)
+        for topic, error in failed:
+            raise self._undelivered(topic, error)
+        done = [one for one in placed if one is not None]
+        if len(done) != len(messages):
+            raise Undelivered(messages[placed.index(None)].topic, "no delivery report in time")
+        return done
+
+    def _produce(self, message: OutMessage, report: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    message.topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=list(message.headers),
+                    on_delivery=report,
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as cause:
+                raise self._undelivered(message.topic, cause.args[0]) from cause
+            else:
+                self._producer.poll(0)
+                return
+
+    def _undelivered(self, topic: str, error: KafkaError) -> Undelivered:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._producer = self._open()  # the old one will never send anything again
+        return Undelivered(topic, error.str(), error.code())

@@ -1,0 +1,165 @@
+"""What passes by itself, and what will fail the same way again: told apart by the class of an error.
+
+A dependency that is away says nothing about a message: whoever meets that says so, waits a moment and
+tries again, for ever. What a database or a broker refuses because of what it was given, it refuses at
+every attempt (`poison`). What is in neither table passes at first, and is suspected once it has come back
+the same a few times (`suspect`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    StatementError,
+)
+
+from schemas.errors import (
+    MalformedEvent,
+    RegistryUnavailable,
+    TermijnError,
+    Undecodable,
+    Unencodable,
+)
+from services.kafka.client import BusUnavailable, Undelivered
+from services.storage.database import in_words
+
+TRANSIENT: Final = (BusUnavailable, Undelivered, RegistryUnavailable, DBAPIError)
+"""What a role outlives: the bus, the registry or the ledger is away, or has refused something. Nothing was
+lost, and nothing was done by halves."""
+
+Verdict = Literal["passing", "poison", "suspect", "fatal"]
+
+_PASSING_STATES: Final = {
+    "08": "connection",
+    "0A": "feature not supported: an older server",
+    "25": "transaction state, the limit on idle transactions among it",
+    "28": "login",
+    "2D": "transaction termination",
+    "3D": "no such database",
+    "3F": "no such schema",
+    "40": "serialization, deadlock",
+    "42": "a missing table or right: an operator's, whatever the message",
+    "53": "disk full, out of memory, too many connections",
+    "55": "object in use, lock not available",
+    "57": "shutdown, cancelled, crashed",
+    "58": "input and output",
+    "F0": "configuration file",
+    "XX": "internal error, corrupted data",
+}
+_POISON_STATES: Final = {
+    "21": "cardinality",
+    "22": "data: too long, out of range, not in the encoding",
+    "23": "constraint",
+    "44": "check option",
+    "54": "program limit: an index row that is too large",
+}
+_PASSING_SQLITE: Final = frozenset(
+    {
+        *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN"),
+        *("SQLITE_READONLY", "SQLITE_NOMEM", "SQLITE_PROTOCOL", "SQLITE_INTERRUPT", "SQLITE_ERROR"),
+        *("SQLITE_PERM", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_SCHEMA", "SQLITE_AUTH"),
+    }
+)
+_POISON_SQLITE: Final = frozenset(
+    {"SQLITE_CONSTRAINT", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
+)
+_POISON_CODES: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+    }
+)
+_SUSPECT_CODES: Final = frozenset(
+    {
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_REQUEST,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNKNOWN,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError._BAD_MSG,
+        KafkaError._FAIL,
+        KafkaError._INVALID_ARG,
+        KafkaError._INVALID_TYPE,
+    }
+)
+"""All other codes are about the cluster, and pass."""
+
+
+_BY_KIND: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
+    ((BusUnavailable, RegistryUnavailable, KafkaException), "passing"),
+    ((MalformedEvent, Undecodable, Unencodable), "poison"),
+    ((TermijnError, OSError, MemoryError), "fatal"),
+    ((Exception,), "suspect"),  # a fault of ours, which some value has met
+)
+
+
+def verdict(cause: BaseException) -> Verdict:
+    """What to make of an error: `passing`, `poison`, `suspect`, or `fatal`, which ends the role."""
+    if isinstance(cause, StatementError):
+        return _of_database(cause)
+    if isinstance(cause, Undelivered):
+        return _of_broker(cause.code)
+    for kinds, found in _BY_KIND:
+        if isinstance(cause, kinds):
+            return found
+    return "fatal"
+
+
+def signature(cause: BaseException) -> tuple[str, ...]:
+    """What two failures have in common that failed the same way; never with anything of a value."""
+    parts = [type(cause).__name__]
+    if isinstance(cause, Undelivered):
+        parts.append(str(cause.code))
+    if isinstance(cause, StatementError):
+        parts += [type(cause.orig).__name__, _state(cause) or ""]
+    return tuple(parts)
+
+
+def words(cause: BaseException) -> str:
+    """What went wrong, one line for a log or a dead letter, without anything of a value."""
+    if isinstance(cause, DBAPIError | TermijnError):
+        return in_words(cause)
+    return type(cause).__name__  # what it says of itself may quote what it met
+
+
+def _of_broker(code: int | None) -> Verdict:
+    if code in _POISON_CODES:
+        return "poison"
+    return "suspect" if code in _SUSPECT_CODES else "passing"
+
+
+def _of_database(cause: StatementError) -> Verdict:
+    if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+        return "passing"
+    state = _state(cause)
+    if state is not None:
+        kind = state[:2]
+        if kind in _PASSING_STATES or state in _PASSING_SQLITE:
+            return "passing"
+        if kind in _POISON_STATES or state in _POISON_SQLITE:
+            return "poison"
+        return "suspect"
+    if isinstance(cause, DataError | IntegrityError):
+        return "poison"  # refused by the driver: a null character
+    away = isinstance(cause, OperationalError | InterfaceError) and cause.orig is not None
+    return "passing" if away else "suspect"
+
+
+def _state(cause: StatementError) -> str | None:
+    """PostgreSQL's SQLSTATE, or the name of SQLite's primary result code."""
+    state = getattr(cause.orig, "sqlstate", None)
+    if state is not None:
+        return str(state)
+    name = getattr(cause.orig, "sqlite_errorname", None)
+    return None if name is None else "_".join(str(name).split("_")[:2])

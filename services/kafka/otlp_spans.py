@@ -1,0 +1,78 @@
+"""Spans to an OpenTelemetry collector, by OTLP over HTTP; needs the extra `tracing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState, set_span_in_context
+from opentelemetry.trace.span import NonRecordingSpan
+
+from services.kafka.spans import Attributes, Kind
+from services.kafka.trace_context import Trace
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_KINDS = {
+    "consumer": SpanKind.CONSUMER,
+    "producer": SpanKind.PRODUCER,
+    "client": SpanKind.CLIENT,
+    "internal": SpanKind.INTERNAL,
+}
+
+
+class OtlpSpans:
+    """Sends spans in batches, beside the role's work; what the collector does not take is lost."""
+
+    def __init__(self, endpoint: str, role: str, version: str) -> None:
+        resource = Resource.create({"service.name": f"termijn-{role}", "service.version": version})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        self._tracer = self._provider.get_tracer("termijn", version)
+
+    @property
+    def close(self) -> Callable[[], None]:
+        """Sends what waits, and ends."""
+        return self._provider.shutdown
+
+    def happened(
+        self,
+        name: str,
+        trace: Trace,
+        kind: Kind,
+        started: datetime,
+        ended: datetime,
+        attributes: Attributes,
+    ) -> Trace:
+        """Something was done between two instants, UTC; where what follows from it stands."""
+        context = set_span_in_context(NonRecordingSpan(_parent(trace)))
+        span = self._tracer.start_span(
+            name,
+            context,
+            kind=_KINDS[kind],
+            attributes=dict(attributes),
+            start_time=_nanoseconds(started),
+        )
+        span.end(_nanoseconds(max(started, ended)))
+        made = span.get_span_context()
+        flags = f"{int(made.trace_flags):02x}"
+        parent = f"00-{made.trace_id:032x}-{made.span_id:016x}-{flags}"
+        return Trace(parent=parent, state=trace.state)
+
+
+def _parent(trace: Trace) -> SpanContext:
+    return SpanContext(
+        trace_id=int(trace.trace_id, 16),
+        span_id=int(trace.span_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(int(trace.parent[-2:], 16)),
+        trace_state=TraceState.from_header([trace.state] if trace.state else []),
+    )
+
+
+def _nanoseconds(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND * 1_000

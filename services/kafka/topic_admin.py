@@ -1,0 +1,71 @@
+"""What the brokers say of their topics, and telling them otherwise (Kafka's admin interface)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from services.kafka.client import BusUnavailable
+from services.kafka.topic_checks import SETTINGS, Found
+
+_CALL_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brokers:
+    """The cluster's admin interface; a cluster that lacks it answers no call."""
+
+    admin: AdminClient
+
+    def found(self, names: Collection[str]) -> Mapping[str, Found]:
+        """Those of the topics that are there, read back from the brokers.
+
+        Raises:
+            BusUnavailable: the brokers did not answer, or do not let us look.
+        """
+        listed = _call("list topics", lambda: self.admin.list_topics(timeout=_CALL_SECONDS)).topics
+        there = [name for name in names if name in listed]
+        asked = [ConfigResource(ResourceType.TOPIC, name) for name in there]
+        answers = self.admin.describe_configs(asked, request_timeout=_CALL_SECONDS) if asked else {}
+        found = {}
+        for resource, answer in answers.items():
+            entries = _answer(f"read the settings of {resource.name}", answer)
+            found[resource.name] = Found(
+                partitions=len(listed[resource.name].partitions),
+                settings={name: str(entries[name].value) for name in SETTINGS if name in entries},
+            )
+        return found
+
+    def change(self, name: str, settings: Mapping[str, str]) -> None:
+        """Set these settings of a topic; its others stay.
+
+        Raises:
+            BusUnavailable: the brokers did not take them.
+        """
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        changed = self.admin.incremental_alter_configs([resource], request_timeout=_CALL_SECONDS)
+        _answer(f"change {name}", changed[resource])
+
+
+def _answer(what: str, coming: Future[Any]) -> Any:
+    return _call(what, lambda: coming.result(_CALL_SECONDS))
+
+
+def _call(what: str, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except TimeoutError as cause:
+        raise BusUnavailable(what, "no answer in time") from cause
+    except KafkaException as cause:
+        raise BusUnavailable(what, str(cause.args[0])) from cause

@@ -1,0 +1,51 @@
+"""What goes on record: each change of the journal waits here, in its own transaction, for the seal.
+
+The bodies are JSON; which of their fields are personal, and go into the log as keyed hashes only, is said
+where they are sealed (`services.evidence.sealing`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.ledger import tables
+from services.storage.bulk import insert_in_order
+
+Kind = Literal[
+    "commanded",
+    "sent",
+    "answered",
+    "state",
+    "operator",
+    "policy",
+    "concluded",
+    "forgotten",
+    "key",
+]
+"""`commanded`: a command was decided on; `sent`: an attempt went out; `answered`: a system said something;
+`state`: a command got into another state without that; `operator`: somebody with a name did something;
+`policy`: another one is active; `concluded`: a request was answered; `forgotten`: so much is gone from
+the ledger, its proof's term over; `key`: hashes have another key."""
+_COLUMNS = ("at", "kind", "command_id", "body")
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
+
+class Entry(NamedTuple):
+    """One thing that happened at an instant, UTC, to a command or to none."""
+
+    at: datetime
+    kind: Kind
+    command_id: UUID | None
+    body: Mapping[str, Any]
+
+
+def append(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Have these sealed, in this order, if and when the transaction commits."""
+    rows = [(one.at, one.kind, one.command_id, _JSON.encode(one.body)) for one in entries]
+    insert_in_order(connection, tables.evidence_pending, _COLUMNS, rows)

@@ -1,0 +1,165 @@
+"""The ledger's database: connections, transactions, and the database's own clock."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import sleep
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.pool import StaticPool
+
+from schemas.errors import TermijnError
+from services.storage import private_files
+
+T = TypeVar("T")
+_TRY_AGAIN = frozenset({"40P01", "40001", "23505"})
+"""Deadlock, serialisation failure, and a key that another transaction inserted first: the second look
+finds it there."""
+_ATTEMPTS = 10
+_PAUSE_SECONDS = 0.01
+_IDLE_IN_TRANSACTION = "60s"
+_SQLITE_BUSY_SECONDS = 60
+
+
+class NotAlone(TermijnError):
+    """Another deleter works on this SQLite ledger; this one has refused to start.
+
+    The operator stops the other one, or moves the ledger to PostgreSQL, where many may run.
+    """
+
+    def __init__(self, lock: Path) -> None:
+        super().__init__(f"another deleter holds {lock}: on SQLite there is only one")
+        self.lock = lock
+
+
+class Ledger:
+    """A ledger on PostgreSQL or SQLite. Close it when done; it may be shared by threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether one writer at a time is all there can be."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that commits at the end and rolls back on any error."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one transaction, again from the start when the database asks for that.
+
+        What `_TRY_AGAIN` names repeats the whole; `work` must therefore have no effect outside the
+        transaction.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except DBAPIError as cause:
+                if attempt == _ATTEMPTS or getattr(cause.orig, "sqlstate", None) not in _TRY_AGAIN:
+                    raise
+                sleep(_PAUSE_SECONDS * attempt)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def sole_deleter(self) -> Iterator[None]:
+        """On SQLite, keep every other deleter away while the block lasts.
+
+        Raises:
+            NotAlone: there is one already.
+        """
+        if not self.is_sqlite or not self.engine.url.database:
+            yield
+            return
+        lock = Path(f"{self.engine.url.database}.deleter")
+        with open(lock, "w", opener=private_files.opener) as file:  # `Path` takes none
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as cause:
+                raise NotAlone(lock) from cause
+            yield
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`)."""
+    if not url.startswith("sqlite"):
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            hide_parameters=True,  # an error ends up in a log, and they name people
+            connect_args={
+                "options": "-c timezone=UTC"
+                f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
+                # A plan that was kept from when a table was small would scan it when it is large.
+                " -c plan_cache_mode=force_custom_plan"
+            },
+        )
+        return Ledger(engine)
+    in_memory = url in {"sqlite://", "sqlite:///:memory:"}
+    options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": _SQLITE_BUSY_SECONDS},
+        **options,
+    )
+    event.listen(engine, "do_connect", _before_sqlite_connects)
+    event.listen(engine, "connect", _on_sqlite_connect)
+    event.listen(engine, "begin", _on_sqlite_begin)
+    return Ledger(engine)
+
+
+def in_words(cause: Exception) -> str:
+    """What went wrong, one line for a log: of a database's refusal never the value that it refused.
+
+    What it says of itself or of a statement holds no row; what it says of a row may quote it.
+    """
+    name = type(cause).__name__
+    if not isinstance(cause, DBAPIError):
+        return f"{name}: {cause}".partition("\n")[0]
+    if isinstance(cause, InterfaceError | OperationalError | ProgrammingError):
+        return f"{name}: {cause.orig}".partition("\n")[0]
+    code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
+    constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)
+    return f"{name} {code}" + (f" by {constraint}" if constraint else "")
+
+
+def database_now(connection: Connection) -> datetime:
+    """The database's own clock, UTC: what claims compare with."""
+    if connection.dialect.name == "sqlite":
+        microseconds = connection.execute(
+            text("SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")
+        ).scalar_one()
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+def _before_sqlite_connects(_: object, __: object, where: list[Any], ___: object) -> None:
+    if where and where[0] != ":memory:" and not str(where[0]).startswith("file:"):
+        with suppress(OSError):  # what cannot be made is told by SQLite, in words of its own
+            private_files.make(where[0])
+
+
+def _on_sqlite_connect(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions begin below, not where the driver guesses
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

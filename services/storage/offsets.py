@@ -1,0 +1,285 @@
+"""Positions: how far each role has read each partition, moved together with what it wrote.
+
+A position is keyed by cluster and topic id, so that another cluster, or a topic made anew under the same
+name, is never mistaken for the log that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from schemas.errors import TermijnError
+from services.ledger import tables
+from services.storage.bulk import insert, insert_or_update
+from services.storage.operator_log import note
+
+EMBEDDED = "embedded-"
+"""Prefix of the ids of clusters that live in memory: each start is a new one, with an empty log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Log:
+    """One partition of one topic of one cluster."""
+
+    cluster_id: str
+    topic: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """A role has read a log from `expected` (None: it never had) up to, and not including, `next`."""
+
+    log: Log
+    expected: int | None
+    next: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """How far a role has read a log, of whichever cluster and life of the topic."""
+
+    cluster_id: str
+    topic: str
+    topic_id: str
+    partition: int
+    next: int
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the log should still be there: one in memory is gone with its broker."""
+        return not self.cluster_id.startswith(EMBEDDED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """What a role has not read of a log is gone: it expected an offset, the log has low to high."""
+
+    role: str
+    log: Log
+    expected: int | None
+    low: int
+    high: int
+
+
+class Fenced(TermijnError):
+    """Another process of the role has read on from the same position; this batch was rolled back.
+
+    The role reads its positions again and goes on by itself.
+    """
+
+    def __init__(self, role: str, log: Log) -> None:
+        super().__init__(f"{role}: {log.topic}[{log.partition}] was read on by another process")
+        self.role = role
+        self.log = log
+
+
+class ChangedLog(TermijnError):
+    """The role has read this topic on another cluster, or before it was deleted and made anew.
+
+    The operator points the role at the right cluster, or accepts the loss with `termijn gaps accept`.
+    """
+
+    def __init__(self, role: str, log: Log) -> None:
+        super().__init__(
+            f"{role}: {log.topic}[{log.partition}] is not the log that was read before:"
+            " another cluster, or a topic made anew"
+        )
+        self.role = role
+        self.log = log
+
+
+class NoSuchGap(TermijnError):
+    """There is no gap there that waits to be accepted."""
+
+    def __init__(self, role: str, topic: str, partition: int) -> None:
+        super().__init__(f"{role}: no gap waits at {topic}[{partition}]")
+
+
+def position(connection: Connection, role: str, log: Log) -> int | None:
+    """The next offset that the role reads of the log, or nothing if it has never read it.
+
+    Raises:
+        ChangedLog: it has read a log of that name that was another one.
+    """
+    column = tables.position.c
+    query = select(tables.position).where(
+        column.role == role, column.topic == log.topic, column.partition == log.partition
+    )
+    known: dict[tuple[str, str], int] = {
+        (row.cluster_id, row.topic_id): row.next for row in connection.execute(query)
+    }
+    here = (log.cluster_id, log.topic_id)
+    if here in known:
+        return known[here]
+    if any(not cluster.startswith(EMBEDDED) for cluster, _ in known):
+        raise ChangedLog(role, log)
+    return None
+
+
+def read(connection: Connection, role: str, topics: Collection[str]) -> Sequence[Read]:
+    """All that the role has ever read under the names of these topics."""
+    column = tables.position.c
+    query = select(
+        column.cluster_id, column.topic, column.topic_id, column.partition, column.next
+    ).where(column.role == role, column.topic.in_(topics))
+    return [
+        Read(
+            cluster_id=row.cluster_id,
+            topic=row.topic,
+            topic_id=row.topic_id,
+            partition=row.partition,
+            next=row.next,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def advance(connection: Connection, role: str, advances: Iterable[Advance]) -> None:
+    """Move positions by compare-and-swap, in the transaction of what was read.
+
+    Raises:
+        Fenced: a position is not where it was expected.
+    """
+    for one in sorted(advances, key=lambda one: one.log):
+        if one.expected is None:
+            row = {**_key(role, one.log), "next": one.next}
+            try:
+                insert(connection, tables.position, [row])
+            except IntegrityError as cause:
+                raise Fenced(role, one.log) from cause
+            continue
+        moved = connection.execute(
+            update(tables.position)
+            .where(_is(tables.position, role, one.log), tables.position.c.next == one.expected)
+            .values(next=one.next)
+        )
+        if moved.rowcount != 1:
+            raise Fenced(role, one.log)
+
+
+def found_gap(connection: Connection, gap: Gap, now: datetime) -> None:
+    """Note a gap; the role stands still until a named operator accepts it.
+
+    One that waits already keeps what was expected at first, and learns what the log has by now.
+    """
+    row = {
+        **_key(gap.role, gap.log),
+        "expected": gap.expected,
+        "low": gap.low,
+        "high": gap.high,
+        "found_at": now,
+    }
+    insert_or_update(connection, tables.gap, [row], ("low", "high", "found_at"))
+
+
+def gaps(connection: Connection) -> Sequence[Gap]:
+    """The gaps that wait to be accepted; those of one place in the order in which they were found."""
+    column = tables.gap.c
+    rows = connection.execute(
+        select(tables.gap).order_by(column.role, column.topic, column.partition, column.found_at)
+    )
+    return [_gap(row) for row in rows]
+
+
+def waiting_gap(connection: Connection, role: str, log: Log) -> Gap | None:
+    """The gap of this very log that waits to be accepted.
+
+    A position may come to lie inside the log again, when a log that was cut short has grown past it:
+    what stands between is unread all the same.
+    """
+    query = select(tables.gap).where(_is(tables.gap, role, log))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _gap(row)
+
+
+def accept(
+    connection: Connection,
+    place: tuple[str, str, int],
+    *,
+    operator: str,
+    reason: str,
+    now: datetime,
+    sealed: bool = True,
+) -> int:
+    """Accept that a role (`place`: role, topic, partition) has missed what is gone, on record.
+
+    The role goes on from the first offset that is left. Returns that offset. `sealed` is as of `note`.
+
+    Raises:
+        NoSuchGap: none waits there.
+    """
+    found = [
+        gap for gap in gaps(connection) if (gap.role, gap.log.topic, gap.log.partition) == place
+    ]
+    if not found:
+        raise NoSuchGap(*place)
+    gap = found[-1]
+    connection.execute(
+        delete(tables.position).where(
+            tables.position.c.role == gap.role,
+            tables.position.c.topic == gap.log.topic,
+            tables.position.c.partition == gap.log.partition,
+        )
+    )
+    insert(connection, tables.position, [{**_key(gap.role, gap.log), "next": gap.low}])
+    connection.execute(
+        delete(tables.gap).where(
+            tables.gap.c.role == gap.role,
+            tables.gap.c.topic == gap.log.topic,
+            tables.gap.c.partition == gap.log.partition,
+        )
+    )
+    target = f"{gap.role} {gap.log.topic}[{gap.log.partition}] {gap.expected}->{gap.low}"
+    note(
+        connection,
+        "gaps accept",
+        target,
+        operator=operator,
+        reason=reason,
+        now=now,
+        sealed=sealed,
+    )
+    return gap.low
+
+
+def _gap(row: Row[Any]) -> Gap:
+    return Gap(
+        role=row.role,
+        log=Log(
+            cluster_id=row.cluster_id,
+            topic=row.topic,
+            topic_id=row.topic_id,
+            partition=row.partition,
+        ),
+        expected=row.expected,
+        low=row.low,
+        high=row.high,
+    )
+
+
+def _key(role: str, log: Log) -> Mapping[str, object]:
+    return {
+        "role": role,
+        "cluster_id": log.cluster_id,
+        "topic_id": log.topic_id,
+        "partition": log.partition,
+        "topic": log.topic,
+    }
+
+
+def _is(table: Table, role: str, log: Log) -> ColumnElement[bool]:
+    column = table.c
+    return and_(
+        column.role == role,
+        column.cluster_id == log.cluster_id,
+        column.topic_id == log.topic_id,
+        column.partition == log.partition,
+    )

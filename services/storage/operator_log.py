@@ -1,0 +1,49 @@
+"""What operators did: every way out of a stop is taken by somebody with a name, and stays on record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from schemas.errors import TermijnError
+from services.ledger import tables
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import insert
+
+
+class Nameless(TermijnError):
+    """An operator's command came without an operator's name, or without a reason; nothing was done."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"an operator's command needs {what}")
+
+
+def note(
+    connection: Connection,
+    action: str,
+    target: str,
+    *,
+    operator: str,
+    reason: str,
+    now: datetime,
+    sealed: bool = True,
+) -> None:
+    """Put an operator's action on record, in the transaction that does it.
+
+    With `sealed` it goes into the evidence too, which an agent's inbox does not have.
+
+    Raises:
+        Nameless: the operator or the reason is empty.
+    """
+    if not operator.strip():
+        raise Nameless("a name: --operator NAME, or TERMIJN_OPERATOR")
+    if not reason.strip():
+        raise Nameless("a reason: --reason TEXT")
+    row = {"at": now, "operator": operator, "action": action, "target": target, "reason": reason}
+    insert(connection, tables.operator_action, [row])
+    if not sealed:
+        return
+    body = {"operator": operator, "action": action, "target": target, "because": reason}
+    audit_outbox.append(connection, [Entry(now, "operator", None, body)])

@@ -1,0 +1,50 @@
+"""Control: what is paused or drained. A scope is a role (`deleter`) or a system (`system:crm`)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from services.ledger import tables
+from services.storage.bulk import insert_or_update
+from services.storage.operator_log import note
+
+State = Literal["running", "paused", "drained"]
+_ACTION = {"running": "resume", "paused": "pause", "drained": "drain"}
+
+
+def state(connection: Connection, scope: str) -> State:
+    """Whether the scope runs, stands still (`paused`), or only finishes what it began (`drained`)."""
+    query = select(tables.control.c.state).where(tables.control.c.scope == scope)
+    found: State | None = connection.execute(query).scalar_one_or_none()
+    return found or "running"
+
+
+def resumed_at(connection: Connection, scope: str) -> datetime | None:
+    """When the scope was last resumed, UTC, if it runs again since."""
+    query = select(tables.control.c.at).where(
+        tables.control.c.scope == scope, tables.control.c.state == "running"
+    )
+    found: datetime | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
+def put(
+    connection: Connection,
+    scope: str,
+    state: State,
+    *,
+    operator: str,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Pause, drain or resume a scope, on record.
+
+    Raises:
+        Nameless: the operator or the reason is empty.
+    """
+    row = {"scope": scope, "state": state, "operator": operator, "reason": reason, "at": now}
+    insert_or_update(connection, tables.control, [row], ("state", "operator", "reason", "at"))
+    note(connection, _ACTION[state], scope, operator=operator, reason=reason, now=now)
