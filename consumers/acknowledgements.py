@@ -17,11 +17,11 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.crypto.envelope import Seal
 from services.crypto.signing import Unverifiable, Verifies
-from services.deleter.answering import answer_of
-from services.deleter.settling import Answer, Settled, settle_all
+from services.deleter.acknowledgement import answer_of
+from services.deleter.settlement import Answer, Settled, settle_all
 from services.kafka.spans import NO_SPANS, Spans
 from services.kafka.trace_context import Trace, of_command
-from services.ledger import policies
+from services.ledger import active_policy
 from services.policy.model import Policy
 from services.rights import collecting
 from services.storage import dead_letters, offsets
@@ -83,7 +83,7 @@ class Acknowledgements:
         ) -> tuple[list[tuple[Message, Answer, Settled]], list[DeadLetter]]:
             offsets.advance(connection, ROLE, advances)
             now = database_now(connection)
-            policies.ensure(connection, self.policy, now)
+            active_policy.ensure(connection, self.policy, now)
             results = settle_all(connection, answers, self.policy, now)
             settled: list[tuple[Message, Answer, Settled]] = []
             parked = list(unusable)

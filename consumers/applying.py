@@ -18,8 +18,8 @@ from services.crypto.envelope import Seal
 from services.crypto.tombstones import Remains
 from services.kafka.batch_bisection import Halving
 from services.kafka.errors import verdict, words
-from services.ledger import blindness
-from services.ledger.blindness import Parked
+from services.ledger import blind_spots
+from services.ledger.blind_spots import Parked
 from services.storage import dead_letters, offsets
 from services.storage.database import Ledger
 from services.storage.dead_letters import DeadLetter
@@ -91,7 +91,7 @@ def park(
     def write(connection: Connection) -> None:
         offsets.advance(connection, role, advances)
         dead_letters.park(connection, [letter])
-        blindness.note(connection, parked, remains)
+        blind_spots.note(connection, parked, remains)
 
     try:
         ledger.write(write)

@@ -13,14 +13,14 @@ from schemas.errors import MalformedEvent, TermijnError, Undecodable
 from services.agent.commands import Misaddressed
 from services.crypto.envelope import Original, Seal
 from services.crypto.signing import Unverifiable
-from services.deleter.settling import ReusedAcknowledgement, UnknownCommand, Unusable
+from services.deleter.settlement import ReusedAcknowledgement, UnknownCommand, Unusable
+from services.events.dead_letter_replay import arrived_first
+from services.events.refusals import Refusal, told
+from services.events.tagged_event import Headers
 from services.kafka.trace_context import Trace, carried
-from services.ledger.states import IllegalTransition
+from services.ledger.command_state import IllegalTransition
 from services.policy.tagging import Untaggable
-from services.refusals import Refusal, told
-from services.replaying import arrived_first
 from services.storage.dead_letters import DeadLetter
-from services.tagged import Headers
 
 # confluent-kafka answers a name that is not UTF-8 with a list with holes and an error beside it. A call
 # written out stops looking for that error once it has run often, and then the first hole ends the

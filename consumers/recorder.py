@@ -18,17 +18,17 @@ from schemas.codec import Codec
 from schemas.errors import Undecodable, UnknownSchema
 from services.crypto.envelope import Seal, Unopenable
 from services.crypto.tombstones import Remains
+from services.events.ingestion import Arrivals, decoded
+from services.events.ingestion_plan import Arrival, Plan, Plans
 from services.kafka.spans import NO_SPANS, Spans
 from services.kafka.trace_context import Trace
-from services.ledger import blindness, policies
-from services.ledger.arriving import Arrivals, decoded
-from services.ledger.blindness import Parked
-from services.ledger.plans import Arrival, Plan, Plans
+from services.ledger import active_policy, blind_spots
+from services.ledger.blind_spots import Parked
 from services.ledger.recording import Recorded, record_plans
-from services.ledger.remembering import recall
-from services.policy.glimpses import Glimpse, glimpse
+from services.ledger.tombstones import recall
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
+from services.policy.untaggable_events import Glimpse, glimpse
 from services.storage import dead_letters, offsets
 from services.storage.database import Ledger, database_now
 from services.storage.dead_letters import DeadLetter
@@ -93,7 +93,7 @@ class Recorder:
         def write(connection: Connection) -> tuple[Recorded, list[DeadLetter]]:
             offsets.advance(connection, ROLE, advances)
             now = database_now(connection)
-            policies.ensure(connection, self.policy, now)
+            active_policy.ensure(connection, self.policy, now)
             recalled = recall(connection, plans, self.remains, self.policy)
             recorded = recalled.with_these(
                 record_plans(connection, recalled.plans, self.policy, now)
@@ -101,7 +101,7 @@ class Recorder:
             conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
             dead_letters.park(connection, [*from_tagger, *own, *conflicts])
             also = map(self._seen_of_conflict, conflicts, recorded.conflicts)
-            blindness.note(connection, [*parked, *also], self.remains)
+            blind_spots.note(connection, [*parked, *also], self.remains)
             return recorded, conflicts
 
         recorded, conflicts = self.ledger.write(write)

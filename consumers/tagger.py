@@ -22,20 +22,20 @@ from schemas.catalogue import DEAD_LETTERS, TAGGED, event_type_of
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.crypto.envelope import Seal
+from services.events.tagged_event import Headers, Passed, Place
+from services.events.tagger import Tags
 from services.kafka.bulk_producer import Forwarder
 from services.kafka.client import OutMessage, Sender
 from services.kafka.spans import NO_SPANS, Spans
 from services.kafka.trace_context import Trace, carried
-from services.ledger import blindness
-from services.ledger.blindness import Parked
-from services.policy.glimpses import Glimpse
+from services.ledger import blind_spots
+from services.ledger.blind_spots import Parked
 from services.policy.tagging import Untaggable
+from services.policy.untaggable_events import Glimpse
 from services.storage import dead_letters, offsets
 from services.storage.database import Ledger
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import Advance
-from services.tagged import Headers, Passed, Place
-from services.tags import Tags
 
 ROLE = "tagger"
 
@@ -102,7 +102,7 @@ class Tagger:
         def write(connection: Connection) -> None:
             offsets.advance(connection, ROLE, advances)
             dead_letters.park(connection, large)  # the bus would refuse them, at every attempt
-            blindness.note(connection, list(map(_seen, large)), None)
+            blind_spots.note(connection, list(map(_seen, large)), None)
 
         self.ledger.write(write)
         for (event_type, rules), events in tagged.items():

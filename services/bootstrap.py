@@ -42,11 +42,12 @@ from services.crypto.master_keys import MasterFiles
 from services.crypto.pseudonyms import References
 from services.crypto.shredding import Shredder
 from services.crypto.tombstones import Remains
-from services.deleter import loop
-from services.deleter.loop import ClockDisagreement, Deleter, Limits
-from services.deleter.outlet import BusOutlet
-from services.deleter.relaying import Patience
-from services.deleter.sight import BusSight
+from services.deleter import deleter as loop
+from services.deleter.deleter import ClockDisagreement, Deleter, Limits
+from services.deleter.dispatch import Patience
+from services.deleter.publisher import BusOutlet
+from services.events.publisher import Publisher
+from services.events.tagger import Tags
 from services.evidence.keeping import PATIENCE_SECONDS, BusHeads, Keeping
 from services.evidence.rechecking import Recheck
 from services.forgetting.loop import Forgetting
@@ -57,14 +58,15 @@ from services.kafka.errors import TRANSIENT
 from services.kafka.spans import Spans
 from services.kafka.topic_retention import in_clear
 from services.kafka.tracer import open_spans
-from services.ledger import policies, remembering, schema
+from services.ledger import active_policy, migrate
+from services.ledger import tombstones as remembering
+from services.ledger.catch_up import BusSight
 from services.measuring import Measuring
 from services.metrics import PORTS, Metrics
 from services.observing import Observer
-from services.policy.encryption import key_systems
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
-from services.publishing import Publisher
+from services.policy.validation_encryption import key_systems
 from services.rights.answering import Answering
 from services.rights.counting import count as count_rights
 from services.rights.enclosing import RequestEnclosures
@@ -74,7 +76,6 @@ from services.serving import Health, Where, served_near
 from services.settings import BadSetting, Settings, security
 from services.status import look
 from services.storage.database import Ledger, database_now, in_words, open_ledger
-from services.tags import Tags
 from services.vault.signatures import Signatures
 
 _WAIT_SECONDS = 1.0
@@ -163,14 +164,14 @@ class Root:
         ledger = open_ledger(self.settings.ledger_url)
         self.stack.callback(ledger.close)
         if checked:
-            schema.check(ledger)
+            migrate.check(ledger)
         return ledger
 
     def agreed(self, ledger: Ledger) -> Policy:
         """The policy at hand, once it is known to be the ledger's active one."""
         policy = self.policy()
         ledger.write(
-            lambda connection: policies.ensure(connection, policy, database_now(connection))
+            lambda connection: active_policy.ensure(connection, policy, database_now(connection))
         )
         return policy
 

@@ -17,15 +17,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.explaining import state_of
 from services.ledger import clocks, tables
+from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import Known, known, tagged_events
-from services.ledger.keys import clock_id
-from services.ledger.states import CARRIED_OUT
-from services.policy import steps
+from services.policy import obligations
+from services.policy.explain import state_of
+from services.policy.ids import clock_id
 from services.policy.model import Policy
+from services.policy.retention_windows import after_holds, window
 from services.policy.tagging import Tagged
-from services.policy.windows import after_holds, window
 from services.storage.bulk import fetch
 
 State = Literal["open", "scheduled", "held", "ended", "acknowledged", "attested", "erased"]
@@ -101,7 +101,9 @@ def _keys(
 def _facts(
     connection: Connection, rows: Sequence[Row[Any]], events: Mapping[UUID, Tagged], policy: Policy
 ) -> Known:
-    keys = {key for row in rows for key in steps.clocks(events[row.event_id], row.subject, policy)}
+    keys = {
+        key for row in rows for key in obligations.clocks(events[row.event_id], row.subject, policy)
+    }
     found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}
     return known(connection, anchors, {row.subject for row in rows}, policy)

@@ -12,14 +12,14 @@ from uuid import UUID
 import structlog
 
 from services.census import Counted as Holdings
-from services.deleter.relaying import Sent
-from services.deleter.settling import Answer, Settled
+from services.deleter.dispatch import Sent
+from services.deleter.settlement import Answer, Settled
+from services.events.history import type_of
 from services.evidence.rechecking import Rechecked
 from services.forgetting.looking import KINDS
-from services.history import type_of
-from services.ledger.blindness import Reach
+from services.ledger.blind_spots import Reach
+from services.ledger.command_state import OUTSTANDING
 from services.ledger.recording import Recorded
-from services.ledger.states import OUTSTANDING
 from services.metrics import Metrics
 from services.rights.counting import Counted as Rights
 from services.serving import Loop

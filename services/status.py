@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, true
 
 from services.deleter.undeliverable import UNDELIVERABLE
-from services.ledger import backfills, blindness, conflicts, tables
-from services.ledger.states import OUTSTANDING
+from services.ledger import backfills, blind_spots, key_conflicts, tables
+from services.ledger.command_state import OUTSTANDING
 from services.policy.calendar import period
 from services.policy.model import Policy
 
@@ -144,7 +144,7 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
         if history
         else 0,
         dead_letters={row[0]: row[1] for row in parked},
-        kept_back=blindness.reach(connection, policy),
+        kept_back=blind_spots.reach(connection, policy),
         gaps=[
             Gap(
                 role=row.role,
@@ -168,7 +168,7 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
             )
         ],
         backfills=backfills.waiting(connection),
-        key_conflicts=conflicts.undecided(connection),
+        key_conflicts=key_conflicts.undecided(connection),
         open_too_long=_open_too_long(connection, policy, now),
     )
 

@@ -20,8 +20,8 @@ from services.agent.adapters.sql.declared import Change, Declared, Strict, probl
 from services.kafka.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
 from services.kafka.security import Mechanism, Names, Protocol, Security
 from services.kafka.security import problems as problems_of_reaching
-from services.policy.document import Lines, NotYaml, Path_, Problem, decoded, place, read
-from services.policy.wording import problems_of
+from services.policy.pydantic_errors import problems_of
+from services.policy.yaml_source import Lines, NotYaml, Path_, Problem, decoded, place, read
 
 _BUS_NAMES = Names(
     bootstrap_servers="bus.bootstrap_servers",

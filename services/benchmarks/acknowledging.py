@@ -18,8 +18,8 @@ from services.benchmarks.figures import Figure
 from services.benchmarks.recording import AT, fresh
 from services.benchmarks.stage import Stage
 from services.crypto.signing import Headers, Signs
-from services.deleter.answering import answer_of
-from services.deleter.settling import Settled, settle_all
+from services.deleter.acknowledgement import answer_of
+from services.deleter.settlement import Settled, settle_all
 from services.storage import offsets
 from services.storage.database import Ledger, database_now
 from services.storage.offsets import Advance, Log

@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from services.benchmarks.stage import Stage
-from services.ledger import clocks, policies, schema
+from services.ledger import active_policy, clocks, migrate
 from services.ledger.clocks import Move
-from services.ledger.keys import Named, clock_id
-from services.policy import steps
+from services.policy import obligations
+from services.policy.ids import Named, clock_id
 from services.policy.model import Policy
+from services.policy.retention_windows import wakes
 from services.policy.tagging import ClockKey, Tagged, tag
-from services.policy.windows import wakes
 from services.storage.database import Ledger, database_now, open_ledger
 
 SOURCE = "urn:termijn:benchmark"
@@ -95,8 +95,8 @@ def fresh_ledger(stage: Stage) -> Iterator[Ledger]:
     """An empty ledger in a database of its own, fsync on, whose active policy is the stage's."""
     ledger = open_ledger(stage.postgres().fresh_database())
     try:
-        schema.migrate(ledger)
-        ledger.write(lambda c: policies.ensure(c, stage.policy, database_now(c)))
+        migrate.migrate(ledger)
+        ledger.write(lambda c: active_policy.ensure(c, stage.policy, database_now(c)))
         yield ledger
     finally:
         ledger.close()
@@ -112,7 +112,7 @@ def time_when_due(kind: Kind, due: datetime, policy: Policy) -> datetime:
     """When an event of this kind happened whose record first becomes due by itself at `due`."""
 
     def wake(at: datetime) -> datetime:
-        return steps.own_wakes(*kind.tagged(at, policy), policy)[0]
+        return obligations.own_wakes(*kind.tagged(at, policy), policy)[0]
 
     return _before(due, wake)
 
@@ -131,7 +131,7 @@ def fill(ledger: Ledger, load: Load, policy: Policy) -> None:
 def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
     """Make the records with their events, and their open clocks if they hang on any."""
     tagged, subject = load.kind.tagged(load.time, policy)
-    wake = min(steps.own_wakes(tagged, subject, policy), default=None)
+    wake = min(obligations.own_wakes(tagged, subject, policy), default=None)
     with ledger.transaction() as connection:
         connection.execute(
             text(_RECORDS),

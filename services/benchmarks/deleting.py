@@ -12,7 +12,7 @@ from services.benchmarks.backlogs import FEEDBACK, INVOICE, Load
 from services.benchmarks.figures import Figure, at_least, at_most
 from services.benchmarks.stage import Stage
 from services.benchmarks.sweeping import Seen
-from services.deleter.loop import Limits
+from services.deleter.deleter import Limits
 from services.kafka.client import Bus
 from services.storage.database import Ledger
 

@@ -12,9 +12,9 @@ from services.benchmarks.backlogs import FEEDBACK, Load
 from services.benchmarks.figures import Figure, at_most
 from services.benchmarks.parts import arrival_of
 from services.benchmarks.stage import Stage
-from services.deleter.claiming import claim
+from services.deleter.claim import claim
+from services.events.sample_events import sample_events
 from services.ledger.recording import record
-from services.sample.events import sample_events
 from services.storage.database import Ledger, database_now
 
 _QUICK = {"1k": 1_000, "10k": 10_000}

@@ -20,9 +20,9 @@ from services.benchmarks.stage import Stage
 from services.benchmarks.traffic import wait_until
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import Signer
+from services.events.publisher import Publisher
 from services.kafka.client import Bus, OutMessage
-from services.ledger import backfills, schema
-from services.publishing import Publisher
+from services.ledger import backfills, migrate
 from services.storage.database import Ledger, database_now, open_ledger
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
@@ -55,7 +55,7 @@ def memory(stage: Stage) -> Iterator[Figure]:
     }
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(open_ledger(url)))
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
         roles = {
             name: stack.enter_context(Role(name, settings, stage.directory / f"memory-{name}.log"))
             for name in _ROLES

@@ -15,12 +15,12 @@ from schemas.codec import Codec
 from schemas.events import CloudEvent, content_hash
 from services.benchmarks.figures import Figure
 from services.benchmarks.stage import Stage
-from services.ledger import schema, tables
-from services.ledger.plans import Arrival
+from services.events.ingestion_plan import Arrival
+from services.events.sample_events import sample_events
+from services.ledger import migrate, tables
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.tagging import tag
-from services.sample.events import sample_events
 from services.storage.database import Ledger, open_ledger
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,7 +107,7 @@ def _record(ledger: Ledger, arrivals: Sequence[Arrival], policy: Policy) -> None
 
 def _fresh() -> Ledger:
     ledger = open_ledger("sqlite://")
-    schema.create(ledger)
+    migrate.create(ledger)
     return ledger
 
 

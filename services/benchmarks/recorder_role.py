@@ -12,7 +12,7 @@ from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
 from services.benchmarks.tagging import until_joined
 from services.benchmarks.traffic import Traffic, wait_until
-from services.ledger import schema
+from services.ledger import migrate
 from services.storage import pause
 from services.storage.database import Ledger, database_now, open_ledger
 from services.storage.pause import State
@@ -59,7 +59,7 @@ def _recorded(stage: Stage, traffic: Traffic, run: int) -> float:
 def _new_database(stage: Stage) -> str:
     url = stage.postgres().fresh_database()
     with closing(open_ledger(url)) as ledger:
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
     return url
 
 

@@ -20,16 +20,16 @@ from services.benchmarks.bare import Bare, Rows, transaction_id
 from services.benchmarks.figures import Figure, at_least
 from services.benchmarks.recorder_role import recorder_cpu
 from services.benchmarks.stage import Stage
-from services.ledger import policies, schema
-from services.ledger.arriving import Arrivals
-from services.ledger.plans import Plans
+from services.events.ingestion import Arrivals
+from services.events.ingestion_plan import Plans
+from services.events.sample_events import sample_events
+from services.events.tagged_event import Passing, Place
+from services.ledger import active_policy, migrate
 from services.ledger.recording import record_plans
 from services.policy.model import Policy
-from services.sample.events import sample_events
 from services.storage import offsets
 from services.storage.database import Ledger, database_now, open_ledger
 from services.storage.offsets import Advance, Log
-from services.tagged import Passing, Place
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 """When everything is recorded: what is due by then is the same in every run."""
@@ -101,7 +101,7 @@ def record_batch(
     taken = [arrivals.of(message) for message in messages]
     offsets.advance(connection, "recorder", [advance])
     database_now(connection)
-    policies.ensure(connection, arrivals.plans.policy, AT)
+    active_policy.ensure(connection, arrivals.plans.policy, AT)
     recorded = record_plans(connection, taken, arrivals.plans.policy, AT)
     if recorded.new != len(messages):
         raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
@@ -134,9 +134,9 @@ def _advance(number: int) -> Advance:
 def fresh(stage: Stage) -> Ledger:
     """An empty ledger in a database of its own, fsync on, with the policy active."""
     ledger = open_ledger(stage.postgres().fresh_database())
-    schema.migrate(ledger)
+    migrate.migrate(ledger)
     with ledger.transaction() as connection:
-        policies.ensure(connection, stage.policy, AT)
+        active_policy.ensure(connection, stage.policy, AT)
     return ledger
 
 

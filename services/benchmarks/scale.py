@@ -13,7 +13,7 @@ from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
 from services.benchmarks.tagging import until_joined
 from services.benchmarks.traffic import Traffic, wait_until
-from services.ledger import schema
+from services.ledger import migrate
 from services.storage import pause
 from services.storage.database import Ledger, database_now, open_ledger
 
@@ -56,7 +56,7 @@ class _Run:
         self._stack = ExitStack()
         self._url = stage.postgres().fresh_database()
         self._ledger: Ledger = self._stack.enter_context(closing(open_ledger(self._url)))
-        schema.migrate(self._ledger)
+        migrate.migrate(self._ledger)
 
     def __enter__(self) -> _Run:
         return self

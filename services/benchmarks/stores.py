@@ -16,12 +16,12 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from services.benchmarks.backlogs import SOURCE, Load, clock_of
-from services.deleter.claiming import claim
-from services.ledger.keys import clock_id
-from services.ledger.plans import Arrival
+from services.deleter.claim import claim
+from services.events.ingestion_plan import Arrival
 from services.ledger.recording import record
+from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.windows import wakes
+from services.policy.retention_windows import wakes
 
 Metadata = list[tuple[str, tuple[str, ...]]]
 """Records by key, each with its purposes, in order."""

@@ -13,11 +13,11 @@ from schemas import catalogue
 from services.benchmarks.stage import Stage
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.signing import Signer, Verifier
-from services.deleter.loop import Deleter, Limits
-from services.deleter.outlet import BusOutlet
-from services.deleter.relaying import Patience, Sent
-from services.deleter.sight import BusSight
+from services.deleter.deleter import Deleter, Limits
+from services.deleter.dispatch import Patience, Sent
+from services.deleter.publisher import BusOutlet
 from services.kafka.client import Bus
+from services.ledger.catch_up import BusSight
 from services.storage.database import Ledger
 
 _NO_CAP = Limits(commands_per_hour=0)

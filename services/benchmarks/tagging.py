@@ -18,7 +18,7 @@ from services.benchmarks.figures import Figure, at_most
 from services.benchmarks.roles import Program, Role
 from services.benchmarks.stage import Stage
 from services.benchmarks.traffic import Place, Stuck, Traffic, wait_until
-from services.ledger import schema
+from services.ledger import migrate
 from services.storage import pause
 from services.storage.database import Ledger, open_ledger
 from services.storage.pause import State
@@ -86,7 +86,7 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
         "TERMIJN_DATA": str(data),
     }
     with closing(open_ledger(url)) as ledger:
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
         _put(ledger, "paused")
         with Role("tagger", settings, stage.directory / "tagger.log") as role:
             until_joined(traffic, f"{group}-{run}-tagger", role)

@@ -14,8 +14,8 @@ from services.benchmarks.backlogs import FEEDBACK, INVOICE, SOURCE, Load
 from services.benchmarks.figures import Figure, at_least, at_most
 from services.benchmarks.roles import Role
 from services.benchmarks.stage import Stage
-from services.deleter.claiming import MOST_RECORDS
-from services.ledger.plans import Arrival
+from services.deleter.claim import MOST_RECORDS
+from services.events.ingestion_plan import Arrival
 from services.ledger.recording import record
 from services.storage.database import Ledger, database_now
 

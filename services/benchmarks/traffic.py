@@ -13,9 +13,9 @@ from confluent_kafka import TopicPartition
 from schemas.catalogue import business_topic
 from schemas.events import CloudEvent
 from services.benchmarks.stage import Stage
+from services.events.publisher import Publisher
+from services.events.sample_events import sample_events
 from services.kafka.client import Bus, OutMessage
-from services.publishing import Publisher
-from services.sample.events import sample_events
 from services.servers.kafka import KafkaBroker
 
 Place = tuple[str, int]

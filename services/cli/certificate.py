@@ -13,7 +13,7 @@ from services.evidence.paper import files
 from services.ledger import tables
 from services.ledger.facts import acts_of
 from services.policy.model import Policy
-from services.policy.requests import Case, cases
+from services.policy.request_cases import Case, cases
 from services.rights.answering import ABOUT
 from services.rights.handing import write_new
 from services.rights.wording import LANGUAGES, Language

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from services import bootstrap, settings
 from services.cli.forms import as_text, show
-from services.ledger import conflicts as keys
-from services.ledger import policies
-from services.ledger.conflicts import Conflict
-from services.ledger.keys import key_id
+from services.ledger import active_policy
+from services.ledger import key_conflicts as keys
+from services.ledger.key_conflicts import Conflict
+from services.policy.ids import key_id
 from services.policy.model import Policy
 from services.storage.database import database_now
 from services.storage.operator_log import note
@@ -100,7 +100,7 @@ def _decided(
 
         def work(connection: Connection) -> T:
             now = database_now(connection)
-            policies.ensure(connection, policy, now)
+            active_policy.ensure(connection, policy, now)
             done = decide(connection, name, value, policy, now)
             target = str(key_id(name, value))  # which names nobody
             note(connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now)

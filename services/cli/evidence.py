@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from services import bootstrap, settings
 from services.cli.forms import as_text
 from services.crypto.key_directory import KeyDirectory
-from services.eventfile import open_bytes
+from services.events.event_file import open_bytes
 from services.evidence.exporting import lines, newest_head
 from services.evidence.rechecking import check_ledger
 from services.evidence.sealing import rekey as go_on

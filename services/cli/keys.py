@@ -17,7 +17,7 @@ from services.cli.output import say
 from services.crypto import pseudonyms, tombstones
 from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
 from services.crypto.keyring import Key, Keyring, NotAKey, parse
-from services.eventfile import open_bytes
+from services.events.event_file import open_bytes
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -12,16 +12,16 @@ import click
 
 from services import settings
 from services.cli.forms import as_text, instant, show
-from services.eventfile import read_tagged
-from services.explaining import Explained
-from services.explaining import explain as explain_events
-from services.history import in_words
-from services.ledger import conflicts, schema
+from services.deleter.simulation import Issued
+from services.deleter.simulation import simulate as simulate_events
+from services.events.event_file import read_tagged
+from services.events.history import in_words
+from services.ledger import key_conflicts, migrate
+from services.policy.explain import Explained
+from services.policy.explain import explain as explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.settings import Settings
-from services.simulation import Issued
-from services.simulation import simulate as simulate_events
 from services.storage.database import open_ledger
 
 _FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
@@ -75,11 +75,11 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
 
     def rows() -> Iterator[dict[str, Any]]:
         with closing(open_ledger("sqlite://")) as ledger:
-            schema.create(ledger)
+            migrate.create(ledger)
             for one in simulate_events(ledger, tagged, the_policy, until):
                 yield _command(one)
             with ledger.transaction() as connection:
-                waiting = conflicts.undecided(connection)
+                waiting = key_conflicts.undecided(connection)
         if waiting:
             what = "nothing about them leaves until `termijn conflicts resolve` says whose each is"
             click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)

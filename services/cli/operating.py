@@ -14,15 +14,16 @@ from sqlalchemy import Connection, select
 
 from services import bootstrap, settings
 from services.cli.forms import as_text, instant, show
-from services.deleter import activation, proving, retrying, settling
-from services.deleter.claiming import claim
-from services.deleter.forecasting import forecast as forecast_backfill
+from services.deleter import activation, manual_retry, settlement, verification
+from services.deleter.claim import claim
+from services.deleter.forecast import forecast as forecast_backfill
+from services.events.dead_letter_replay import headers_again
 from services.kafka.client import OutMessage
-from services.ledger import backfills, blindness, schema, tables
-from services.ledger.states import OUTSTANDING, State
+from services.ledger import backfills, blind_spots, tables
+from services.ledger import migrate as schema
+from services.ledger.command_state import OUTSTANDING, State
 from services.metrics import PORTS
 from services.policy.model import Policy
-from services.replaying import headers_again
 from services.status import look
 from services.storage import dead_letters, offsets
 from services.storage import pause as control
@@ -258,7 +259,7 @@ def close_command(command: UUID, operator: str, reason: str) -> None:
     """Give COMMAND up: it is not sent again, and the operator answers for what it was for."""
 
     def work(connection: Connection, now: datetime) -> None:
-        settling.close(connection, command, now)
+        settlement.close(connection, command, now)
         note(connection, "commands close", str(command), operator=operator, reason=reason, now=now)
 
     _write(work)
@@ -279,8 +280,8 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
 
     def work(connection: Connection, now: datetime) -> int:
         if command is not None:
-            retrying.retry(connection, command, the_policy, now)
-        told = retrying.retry_all(connection, system, the_policy, now) if system else 1
+            manual_retry.retry(connection, command, the_policy, now)
+        told = manual_retry.retry_all(connection, system, the_policy, now) if system else 1
         target = system or str(command)
         note(connection, "commands retry", target, operator=operator, reason=reason, now=now)
         return told
@@ -298,7 +299,7 @@ def repeat_commands(system: str, since: datetime, operator: str, reason: str) ->
     """Have a system that was restored from a backup do again what it has done since."""
 
     def work(connection: Connection, now: datetime) -> int:
-        repeated = proving.restored(connection, system, since, now)
+        repeated = verification.restored(connection, system, since, now)
         note(connection, "commands repeat", system, operator=operator, reason=reason, now=now)
         return repeated
 
@@ -320,7 +321,7 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
         the_ledger, policy = opened.ledger(), opened.policy()
         with the_ledger.transaction() as connection:
             found = dead_letters.parked(connection, reason=reason)
-            keeps = blindness.reach_of_each(connection, policy)
+            keeps = blind_spots.reach_of_each(connection, policy)
     rows = (
         {
             "id": str(letter.dead_letter_id),

@@ -9,7 +9,7 @@ import click
 
 from services import settings
 from services.cli.forms import show
-from services.eventfile import open_bytes
+from services.events.event_file import open_bytes
 from services.policy.lint import lint as lint_policy
 from services.policy.loader import json_schema, load, load_bytes
 from services.policy.model import Policy

@@ -17,14 +17,14 @@ from services.bootstrap import Root
 from services.cli.forms import as_text, show
 from services.cli.operating import show_forecast
 from services.cli.output import console, say
-from services.deleter.sight import BusSight
-from services.eventfile import Source, again
-from services.history import is_group
+from services.events.dry_run import Rehearsal, Rehearsed
+from services.events.event_file import Source, again
+from services.events.history import is_group
+from services.events.publisher import Publisher
+from services.events.sent_offsets import Remembering
 from services.kafka.topic_state import Partition
-from services.ledger.blindness import parked_on
-from services.publishing import Publisher
-from services.rehearsing import Rehearsal, Rehearsed
-from services.sent import Remembering
+from services.ledger.blind_spots import parked_on
+from services.ledger.catch_up import BusSight
 from services.storage.database import Ledger
 
 _PATIENCE = timedelta(minutes=10)

@@ -13,10 +13,10 @@ from services import bootstrap, settings
 from services.cli.forms import as_text, show
 from services.cli.output import say
 from services.ledger import tables
+from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import acts_of
-from services.ledger.states import CARRIED_OUT
-from services.policy.requests import cases
-from services.policy.standing import standing
+from services.policy.request_cases import cases
+from services.policy.subject_state import standing
 from services.rights import letters
 from services.rights.answering import ABOUT, cases_of
 from services.rights.delivering import Delivering, NotReady, find, received, standing_of

@@ -17,14 +17,14 @@ from sqlalchemy import Connection
 from services import bootstrap, settings
 from services.bootstrap import Root
 from services.cli.output import cell, console, table, visible
+from services.events.publisher import Publisher
+from services.events.sample_events import sample_events
 from services.kafka.embedded_broker import EmbeddedBroker
-from services.ledger import backfills, schema
-from services.ledger.journal import send_again
-from services.ledger.states import CARRIED_OUT, OUTSTANDING
+from services.ledger import backfills, migrate
+from services.ledger.command_state import CARRIED_OUT, OUTSTANDING
+from services.ledger.outbox import send_again
 from services.policy.model import Policy
 from services.processes import ProcessTree
-from services.publishing import Publisher
-from services.sample.events import sample_events
 from services.sample.stores import Held
 from services.status import Recent, Status, latest, look
 from services.storage.database import Ledger, database_now
@@ -64,7 +64,7 @@ def up(sample: bool) -> None:
         chosen = settings.load(environment)
         with bootstrap.root(chosen) as opened:
             ledger = opened.ledger(checked=False)
-            schema.migrate(ledger)
+            migrate.migrate(ledger)
             policy = opened.agreed(ledger)
             ledger.write(lambda connection: send_again(connection, database_now(connection)))
             broker.create_topics(topic.name for topic in bootstrap.topics(policy).all)

@@ -21,10 +21,10 @@ from services.crypto import field_tokens
 from services.crypto.data_keys import DataKey, Wanted
 from services.crypto.field_paths import changed, texts_at
 from services.crypto.field_tokens import Place, Sealer
-from services.ledger.keys import event_id, old_event_id
-from services.policy.encryption import key_systems
+from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
 from services.policy.tagging import Tagged, tag
+from services.policy.validation_encryption import key_systems
 
 _SECRET_BYTES = 32
 

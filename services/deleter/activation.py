@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from services.deleter.emission import withdraw
-from services.ledger import policies, tables
-from services.ledger.states import NOT_CARRIED_OUT
+from services.ledger import active_policy, tables
+from services.ledger.command_state import NOT_CARRIED_OUT
 from services.policy.model import Policy
 
 _AT_ONCE = 500
@@ -25,7 +25,7 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     Raises:
         OtherShape: it hangs events of a known type on other subjects or clocks.
     """
-    policies.activate(connection, policy, now)
+    active_policy.activate(connection, policy, now)
     column = tables.command.c
     query = select(column.command_id).order_by(column.command_id).limit(_AT_ONCE)
     query = query.where(column.state.in_(NOT_CARRIED_OUT))

@@ -17,14 +17,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, or_, select
 
-from services.deleter.likeness import Planner
-from services.ledger import clocks, conflicts, journal, tables
-from services.ledger.conflicts import Event
+from services.deleter.plan_cache import Planner
+from services.ledger import clocks, key_conflicts, outbox, tables
+from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.facts import known, tagged_events
-from services.ledger.keys import clock_id
-from services.ledger.states import NOT_CARRIED_OUT
-from services.policy import steps
+from services.ledger.key_conflicts import Event
+from services.policy import obligations
 from services.policy.actions import ABOUT_COMMANDS
+from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
 from services.storage.bulk import fetch
@@ -108,12 +108,14 @@ def _judged(
     doing = [row.command_id for row in found if row.action not in ABOUT_COMMANDS]
     done_to = [one for command in doing for one in members[command]]
     keys = {
-        key for one in done_to for key in steps.clocks(events[one.event_id], one.subject, policy)
+        key
+        for one in done_to
+        for key in obligations.clocks(events[one.event_id], one.subject, policy)
     }
     locked = clocks.read(connection, {clock_id(key) for key in keys})
     subjects = {row.subject for row in found}
     subjects |= {name for one in done_to for name in events[one.event_id].subjects}
-    journal.lock_subjects(connection, subjects, "command")
+    outbox.lock_subjects(connection, subjects, "command")
     rows = [
         row
         for row in fetch(connection, query.with_for_update(), column.command_id, commands)
@@ -121,7 +123,7 @@ def _judged(
     ]
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     planner = Planner(known(connection, anchors, subjects, policy), policy, now)
-    judged = conflicts.judge(connection, events.values(), policy)
+    judged = key_conflicts.judge(connection, events.values(), policy)
     contested = {one for one in ids if judged.blocks(events[one])}
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for one in done_to:
@@ -142,8 +144,8 @@ def _judged(
             )
         )
     ]
-    for command in journal.take_back(connection, not_asked, policy, now):
-        journal.look_again(connection, command, now)
+    for command in outbox.take_back(connection, not_asked, policy, now):
+        outbox.look_again(connection, command, now)
     left_out = {row.command_id for row in not_asked}
     left_out |= {  # a check would count another's rows: it waits until it is decided whose they are
         row.command_id

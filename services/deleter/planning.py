@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Set
 from datetime import datetime
 
-from services.policy import rights, steps
+from services.policy import obligations, rights_effects
 from services.policy.model import Policy
-from services.policy.steps import Step
+from services.policy.obligations import Step
+from services.policy.retention_windows import Facts
 from services.policy.tagging import Tagged
-from services.policy.windows import Facts
 
 Done = Collection[tuple[str, str]]
 """What a record's commands do or have done: system and step."""
@@ -19,9 +19,9 @@ def due_steps(
     tagged: Tagged, subject: str, facts: Facts, policy: Policy, now: datetime
 ) -> list[Step]:
     """The steps of a record that are due by now; a hold that is open now keeps even what is late."""
-    due = [step for step in steps.steps(tagged, subject, facts, policy) if step.due <= now]
+    due = [step for step in obligations.steps(tagged, subject, facts, policy) if step.due <= now]
     standing = facts.standing(subject)
-    if standing.holds and rights.under_hold(now, tagged.id, standing):
+    if standing.holds and rights_effects.under_hold(now, tagged.id, standing):
         return [step for step in due if step.action not in ("erase", "pseudonymise")]
     return due
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from services.ledger import tables
-from services.ledger.states import State
+from services.ledger.command_state import State
 from services.storage.operator_log import note
 
 UNDELIVERABLE: Final = "undeliverable"

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.doctor.findings import Finding, fault, sound, unchecked, warning
-from services.ledger import blindness, policies, schema
+from services.ledger import active_policy, blind_spots, migrate
 from services.policy.model import Policy
 from services.storage.database import Ledger, database_now
 
@@ -38,8 +38,8 @@ def check_ledger(
     yield sound("database", "answers", where)
     yield check_clock(off, tolerance)
     try:
-        schema.check(ledger)
-    except schema.OutdatedLedger as cause:
+        migrate.check(ledger)
+    except migrate.OutdatedLedger as cause:
         wanted = f"is at {cause.found or 'nothing'}, this version needs {cause.wanted}"
         yield fault("migrations", wanted, _MIGRATE)
         return
@@ -67,8 +67,8 @@ def check_active(ledger: Ledger, policy: Policy) -> Finding:
     """Whether the policy at hand is the one that the ledger's windows derive from."""
     with ledger.transaction() as connection:
         try:
-            there = policies.is_active(connection, policy)
-        except policies.OtherPolicy as cause:
+            there = active_policy.is_active(connection, policy)
+        except active_policy.OtherPolicy as cause:
             return fault(
                 "active policy",
                 f"the ledger's is {cause.active}, at hand is {cause.given}",
@@ -87,7 +87,7 @@ def check_active(ledger: Ledger, policy: Policy) -> Finding:
 def check_parked(ledger: Ledger, policy: Policy) -> Finding:
     """Whether erasures wait for parked events that could forbid them: what is parked is not recorded."""
     with ledger.transaction() as connection:
-        kept_back = blindness.reach(connection, policy)
+        kept_back = blind_spots.reach(connection, policy)
     if kept_back:
         found = ", ".join(f"{count} {reach}" for reach, count in sorted(kept_back.items()))
         return fault(

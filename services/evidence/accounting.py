@@ -29,12 +29,12 @@ from services.evidence.certificate import (
 from services.evidence.exporting import newest_head
 from services.ledger import tables
 from services.ledger.facts import Known, tagged_events
-from services.policy import rights, steps
+from services.policy import obligations, rights_effects
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES
-from services.policy.requests import Case
+from services.policy.request_cases import Case
+from services.policy.retention_windows import Window, window
 from services.policy.tagging import Tagged
-from services.policy.windows import Window, window
 from services.rights.weighing import Told, chunks, facts_of, told_of
 from services.storage.bulk import fetch
 
@@ -141,10 +141,10 @@ class _Tally:
             for holding in tagged.holdings
             if holding.subject == self.subject
         ]
-        planned = steps.steps(tagged, self.subject, facts, self.policy)
+        planned = obligations.steps(tagged, self.subject, facts, self.policy)
         due = {step.system for step in planned if step.action == "erase" and step.due <= self.now}
         standing = facts.standing(self.subject)
-        held = bool(standing.holds) and rights.under_hold(self.now, tagged.id, standing)
+        held = bool(standing.holds) and rights_effects.under_hold(self.now, tagged.id, standing)
         for (system, action), one in told.items():
             if action in _ACTIONS:
                 self._told(_About(system, action, tagged.type), one)

@@ -13,7 +13,7 @@ from services.forgetting.events import fetch_ids
 from services.forgetting.sweep import Terms
 from services.ledger import clocks, tables
 from services.ledger.clocks import Clock
-from services.ledger.remembering import as_text, clock_name
+from services.ledger.tombstones import as_text, clock_name
 from services.storage.bulk import fetch, insert, remove
 
 _NOWHERE = UUID(int=0)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from services.crypto.tombstones import Remains
 from services.forgetting.sweep import Terms
 from services.ledger import tables
-from services.ledger.states import SETTLED
+from services.ledger.command_state import SETTLED
 from services.storage.bulk import fetch, remove
 
 _NOWHERE = UUID(int=0)

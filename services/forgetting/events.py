@@ -12,11 +12,11 @@ from sqlalchemy import Connection, select, update
 from services.crypto.tombstones import Remains
 from services.forgetting.spent import spent
 from services.forgetting.sweep import Terms
-from services.ledger import conflicts, tables
+from services.ledger import key_conflicts, tables
 from services.ledger.facts import tagged_events
-from services.ledger.keys import clock_id, record_id
-from services.ledger.remembering import ONE, content_reference, event_reference
-from services.policy import steps
+from services.ledger.tombstones import ONE, content_reference, event_reference
+from services.policy import obligations
+from services.policy.ids import clock_id, record_id
 from services.policy.tagging import Tagged
 from services.storage.bulk import fetch, insert_missing, remove
 
@@ -104,13 +104,13 @@ def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remai
 
 def drop_records(connection: Connection, events: Mapping[UUID, Tagged], terms: Terms) -> None:
     """Delete the records and keys of events, and what hangs them on clocks; not what commands did."""
-    conflicts.forget(connection, events.values(), terms.policy)
+    key_conflicts.forget(connection, events.values(), terms.policy)
     records = []
     hanging = tables.hanging
     for event, one in events.items():
         for subject in one.subjects:
             records.append(record_id(event, one.source, one.id, subject))
-            pairs = [clock_id(key) for key in steps.clocks(one, subject, terms.policy)]
+            pairs = [clock_id(key) for key in obligations.clocks(one, subject, terms.policy)]
             own = hanging.c.record_id == records[-1]
             connection.execute(hanging.delete().where(hanging.c.clock_id.in_(pairs), own))
     remove(connection, tables.record, tables.record.c.record_id, records)

@@ -14,7 +14,7 @@ from services.forgetting.events import Events
 from services.forgetting.subjects import Subjects
 from services.forgetting.sweep import Sweep, Terms
 from services.ledger import tables
-from services.ledger.remembering import hold_off, pin
+from services.ledger.tombstones import hold_off, pin
 from services.storage import audit_outbox, offsets
 from services.storage.audit_outbox import Entry
 from services.storage.bulk import insert_or_update

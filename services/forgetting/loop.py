@@ -14,10 +14,10 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from services.crypto.tombstones import Remains
-from services.deleter.loop import ROLE, Sight
+from services.deleter.deleter import ROLE, Sight
 from services.forgetting.looking import forget, is_safe, look
 from services.forgetting.sweep import Terms
-from services.ledger import policies
+from services.ledger import active_policy
 from services.policy.model import Policy
 from services.storage import pause
 from services.storage.database import Ledger, database_now
@@ -77,7 +77,7 @@ class Forgetting:
             return 0
 
         def work(connection: Connection) -> Mapping[str, int]:
-            policies.ensure(connection, self.policy, now)
+            active_policy.ensure(connection, self.policy, now)
             if not _may(connection, terms):  # a pause, or a gap, that came since
                 return {}
             return forget(connection, pages, terms, self.remains)

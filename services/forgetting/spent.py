@@ -13,13 +13,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from services.ledger import clocks, tables
+from services.ledger.command_state import OUTSTANDING
 from services.ledger.facts import Known, known
-from services.ledger.keys import clock_id, record_id
-from services.ledger.states import OUTSTANDING
-from services.policy import rights, steps
+from services.policy import obligations, rights_effects
+from services.policy.ids import clock_id, record_id
 from services.policy.model import Policy
+from services.policy.retention_windows import window
 from services.policy.tagging import Tagged
-from services.policy.windows import window
 from services.rights.answering import cases_of
 from services.rights.weighing import Told, told_of
 from services.storage.bulk import fetch
@@ -65,7 +65,7 @@ def spent(
 
 
 def _facts(connection: Connection, pairs: Collection[tuple[Tagged, str]], policy: Policy) -> Known:
-    keys = {key for tagged, subject in pairs for key in steps.clocks(tagged, subject, policy)}
+    keys = {key for tagged, subject in pairs for key in obligations.clocks(tagged, subject, policy)}
     found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}
     return known(connection, anchors, {subject for _, subject in pairs}, policy)
@@ -85,7 +85,7 @@ def _since(
 ) -> datetime | None:
     """When the last thing was settled of a record that is spent; nothing where it is not."""
     standing = facts.standing(subject)
-    if standing.holds and rights.under_hold(now, tagged.id, standing):
+    if standing.holds and rights_effects.under_hold(now, tagged.id, standing):
         return None
     settled = [tagged.time]
     for holding in tagged.holdings:

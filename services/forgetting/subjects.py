@@ -15,10 +15,10 @@ from services.forgetting.spent import spent
 from services.forgetting.sweep import Terms
 from services.ledger import tables
 from services.ledger.facts import tagged_events
-from services.ledger.keys import record_id, request_id
-from services.ledger.remembering import Rows, as_text, plain_rows
-from services.policy.requests import cases
-from services.policy.standing import Act, standing
+from services.ledger.tombstones import Rows, as_text, plain_rows
+from services.policy.ids import record_id, request_id
+from services.policy.request_cases import cases
+from services.policy.subject_state import Act, standing
 from services.policy.tagging import Tagged
 from services.storage.bulk import fetch, insert, remove
 

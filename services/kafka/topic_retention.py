@@ -15,8 +15,8 @@ from typing import Any, Literal
 from schemas.catalogue import Topic
 from schemas.leaves import leaves
 from services.policy.calendar import Period
-from services.policy.encryption import covers
 from services.policy.model import EventType, HoldingRule, Policy
+from services.policy.validation_encryption import covers
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _SHORTEST_YEAR = 365

@@ -2,8 +2,8 @@
 
 What an import brought is recorded and held back: its records, and the clocks whose anchor it decided. The
 forecast says what would leave at once; a named operator releases it. Live events that are too old
-(`services.history`) are held back likewise, in groups; but what they say of a person, and what starts a
-clock, counts at once: it can only protect, or is that person's own word.
+(`services.events.history`) are held back likewise, in groups; but what they say of a person, and what
+starts a clock, counts at once: it can only protect, or is that person's own word.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import datetime
 from sqlalchemy import Connection, Table, func, select, update
 
 from schemas.errors import TermijnError
-from services import history
-from services.ledger import acts, tables
-from services.ledger.plans import Plan
+from services.events import history
+from services.events.ingestion_plan import Plan
+from services.ledger import subject_acts, tables
 from services.storage.bulk import fetch, insert_missing
 
 
@@ -151,7 +151,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
         .where(tables.record.c.backfill == backfill)
         .values(backfill=None, next_due=now)
     )
-    acts.release(connection, backfill, now)
+    subject_acts.release(connection, backfill, now)
 
 
 def _counts(connection: Connection, table: Table) -> dict[str, int]:

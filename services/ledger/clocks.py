@@ -12,10 +12,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
-from services.ledger.keys import Named, clock_id
+from services.policy.ids import Named, clock_id
 from services.policy.model import Policy
+from services.policy.retention_windows import wakes
 from services.policy.tagging import ClockKey
-from services.policy.windows import wakes
 from services.storage.bulk import change_each, fetch, insert_in_order
 
 

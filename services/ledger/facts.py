@@ -11,11 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
+from services.events.ingestion_plan import from_deciding_json
 from services.ledger import tables
-from services.ledger.keys import clock_id
-from services.ledger.plans import from_deciding_json
+from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.standing import NOTHING, Act, Standing, standing
+from services.policy.subject_state import NOTHING, Act, Standing, standing
 from services.policy.tagging import ClockKey, Tagged, Value, tag
 from services.storage.bulk import fetch
 

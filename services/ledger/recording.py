@@ -15,14 +15,22 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.ledger import acts, backfills, clocks, conflicts, journal, strangers, tables
+from services.events.ingestion_plan import Arrival, Plan, PlannedRecord, plan
+from services.ledger import (
+    backfills,
+    clocks,
+    disowned_keys,
+    key_conflicts,
+    outbox,
+    subject_acts,
+    tables,
+)
 from services.ledger.backfills import HeldBack
-from services.ledger.keys import Named, clock_id, event_id, old_event_id
-from services.ledger.plans import Arrival, Plan, PlannedRecord, plan
-from services.policy import steps
+from services.policy import obligations
+from services.policy.ids import Named, clock_id, event_id, old_event_id
 from services.policy.model import Policy
+from services.policy.retention_windows import EventAlone
 from services.policy.tagging import ClockKey, Tagged, tag
-from services.policy.windows import EventAlone
 from services.storage.bulk import fetch, insert_in_order
 
 _EVENT = (
@@ -81,18 +89,18 @@ def record_plans(
     held = backfills.held_back(connection, fresh, now)
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
-    contested = conflicts.note(connection, fresh, policy, now)
+    contested = key_conflicts.note(connection, fresh, policy, now)
     records = [_Record(planned, one) for one in fresh for planned in one.records]
     records.sort(key=_by_record_id)
-    owners = strangers.owners(connection, fresh, policy)
+    owners = disowned_keys.owners(connection, fresh, policy)
     moved = clocks.merge(connection, _moves(fresh, held, owners), _opened(records), policy)
-    journal.make_stale(connection, moved.reanchored, policy, now)
+    outbox.make_stale(connection, moved.reanchored, policy, now)
     recorded = {one.planned.subject for one in records}
     said = _said(fresh, held)
     beside = {*recorded, *(one.act.subject for one in said)}
-    conflicts.look_again(connection, contested, now, beside)
-    acts.note(connection, said, recorded, now)
-    spoken_of = acts.spoken_of(connection, recorded)
+    key_conflicts.look_again(connection, contested, now, beside)
+    subject_acts.note(connection, said, recorded, now)
+    spoken_of = subject_acts.spoken_of(connection, recorded)
     looked_at = {
         one.event_id for one in fresh if any(of.subject in spoken_of for of in one.records)
     }
@@ -208,9 +216,9 @@ def _opened(records: Sequence[_Record]) -> list[tuple[Named, datetime]]:
     return list(opened.values())
 
 
-def _said(fresh: Sequence[Plan], held: HeldBack) -> list[acts.Said]:
+def _said(fresh: Sequence[Plan], held: HeldBack) -> list[subject_acts.Said]:
     return [
-        acts.Said(event_id=one.event_id, act=one.act, backfill=held.of_said(one))
+        subject_acts.Said(event_id=one.event_id, act=one.act, backfill=held.of_said(one))
         for one in fresh
         if one.act
     ]
@@ -247,7 +255,7 @@ def _overdue(
         event = one.plan.event_id
         if event not in tagged:
             tagged[event] = tag(one.plan.arrival, policy)
-        due = steps.steps(tagged[event], one.planned.subject, facts, policy)
+        due = obligations.steps(tagged[event], one.planned.subject, facts, policy)
         overdue += any(step.due < now for step in due)
     return overdue
 

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import TermijnError
-from services.policy.checks import check
-from services.policy.document import NotYaml, Problem, decoded, place, read
 from services.policy.model import Policy
-from services.policy.wording import problems_of
+from services.policy.pydantic_errors import problems_of
+from services.policy.validation import check
+from services.policy.yaml_source import NotYaml, Problem, decoded, place, read
 
 SHIPPED = "optimum_pos.yaml"
 _ADAPTER = TypeAdapter(Policy)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from schemas import limits
 from schemas.errors import TermijnError
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
-from services.policy.standing import Act
+from services.policy.subject_state import Act
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""

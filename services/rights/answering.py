@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from schemas.events import CloudEvent
-from services.deleter.loop import Sight
-from services.ledger import journal, policies, tables
+from services.deleter.deleter import Sight
+from services.ledger import active_policy, outbox, tables
 from services.ledger.facts import acts_of
-from services.ledger.keys import request_id
+from services.policy.ids import request_id
 from services.policy.model import Policy
-from services.policy.requests import Case, cases
+from services.policy.request_cases import Case, cases
 from services.rights import concluding
 from services.rights.reporting import report
 from services.rights.weighing import Weighed, weigh
@@ -83,8 +83,8 @@ class Answering:
 
     def _look_at(self, case: Case, identity: UUID) -> bool:
         def work(connection: Connection) -> tuple[str, timedelta] | timedelta:
-            policies.ensure(connection, self.policy, database_now(connection))
-            journal.lock_subjects(connection, [case.subject], "say")
+            active_policy.ensure(connection, self.policy, database_now(connection))
+            outbox.lock_subjects(connection, [case.subject], "say")
             now = database_now(connection)
             those = cases_of(connection, case.subject, self.policy)
             current = next((one for one in those if one.request == case.request), None)
@@ -124,7 +124,7 @@ class Answering:
 
     def _tidy(self, case: Case) -> None:
         def work(connection: Connection) -> None:
-            journal.lock_subjects(connection, [case.subject], "say")
+            outbox.lock_subjects(connection, [case.subject], "say")
             concluding.tidy(connection, case, self.policy, database_now(connection))
 
         self.ledger.write(work)

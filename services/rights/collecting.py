@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from services.crypto.jwe import encrypt
-from services.deleter.settling import Answer
+from services.deleter.settlement import Answer
 from services.ledger import tables
-from services.ledger.keys import request_id
+from services.policy.ids import request_id
 from services.rights.keys import RequestKeys
 from services.storage.bulk import fetch, insert_missing, insert_or_update
 

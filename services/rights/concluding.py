@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.catalogue import OWN_EVENTS
 from schemas.events import CloudEvent
-from services.ledger import journal, tables
-from services.ledger.keys import request_id
-from services.ledger.states import OUTSTANDING
+from services.ledger import outbox, tables
+from services.ledger.command_state import OUTSTANDING
+from services.policy.ids import request_id
 from services.policy.model import Policy
-from services.policy.requests import Case
+from services.policy.request_cases import Case
 from services.policy.sources import OWN
 from services.rights import keys
 from services.rights.report import Refusal, Report
@@ -104,7 +104,7 @@ def tidy(connection: Connection, case: Case, policy: Policy, now: datetime) -> N
     )
     waiting = connection.execute(own.with_for_update()).all()
     if case.right in ("access", "portability"):
-        journal.transition(connection, waiting, "close", now, outcome="request closed")
+        outbox.transition(connection, waiting, "close", now, outcome="request closed")
     elif waiting:
         return
     keys.destroy(connection, case.subject, case.request, now)

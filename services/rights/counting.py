@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from services.ledger.facts import acts_of
 from services.policy.model import Policy
-from services.policy.requests import cases
-from services.policy.standing import Act, standing
+from services.policy.request_cases import cases
+from services.policy.subject_state import Act, standing
 from services.rights.answering import ABOUT
 from services.rights.delivering import standing_of
 

@@ -9,10 +9,10 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
-from services.ledger import journal, tables
+from services.ledger import outbox, tables
 from services.ledger.facts import tagged_events
 from services.policy.model import Policy
-from services.policy.requests import Case
+from services.policy.request_cases import Case
 from services.rights import concluding
 from services.rights.answering import as_weighed, cases_of
 from services.rights.keys import RequestKeys
@@ -78,7 +78,7 @@ class Delivering:
         hand_over(found)
 
         def close(connection: Connection) -> None:
-            journal.lock_subjects(connection, [subject], "say")
+            outbox.lock_subjects(connection, [subject], "say")
             those = cases_of(connection, subject, self.policy)
             joined = [one for one in those if one.joined_to == request and one.is_open]
             at = database_now(connection)

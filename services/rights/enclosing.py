@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, select
 
 from services.crypto.jwe import decrypt, encrypt
 from services.ledger import tables
-from services.ledger.keys import request_id
+from services.policy.ids import request_id
 from services.rights.keys import RequestKeys
 from services.storage.bulk import fetch
 from services.storage.database import database_now

@@ -17,7 +17,7 @@ from schemas.errors import TermijnError
 from services.crypto import jwe
 from services.crypto.envelope import Seal
 from services.ledger import tables
-from services.ledger.keys import request_id
+from services.policy.ids import request_id
 from services.storage.bulk import fetch, insert_missing
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, select
 from schemas.events import instant
 from services.crypto.jwe import Unreadable, decrypt
 from services.ledger import tables
-from services.ledger.keys import request_id
+from services.policy.ids import request_id
 from services.policy.model import Policy
-from services.policy.requests import Case
+from services.policy.request_cases import Case
 from services.rights.keys import RequestKeys
 from services.rights.report import Disclosed, Report, Verdict
 from services.rights.weighing import Weighed, weigh

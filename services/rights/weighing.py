@@ -16,15 +16,15 @@ from sqlalchemy import Connection, Row, func, select
 
 from services.deleter.planning import unmet
 from services.ledger import clocks, tables
+from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import Known, known, tagged_events
-from services.ledger.keys import clock_id
-from services.ledger.states import CARRIED_OUT
-from services.policy import rights, steps
+from services.policy import obligations, rights_effects
+from services.policy.ids import clock_id
 from services.policy.model import Policy, Right
-from services.policy.requests import Case
-from services.policy.steps import Step
+from services.policy.obligations import Step
+from services.policy.request_cases import Case
+from services.policy.retention_windows import Window, window
 from services.policy.tagging import Tagged
-from services.policy.windows import Window, window
 from services.rights.report import Kept, Outcome, Part, Processing
 from services.storage.bulk import fetch
 
@@ -137,7 +137,7 @@ class _Tally:
             for holding in tagged.holdings
             if holding.subject == self.case.subject
         ]
-        planned = steps.steps(tagged, self.case.subject, facts, self.policy)
+        planned = obligations.steps(tagged, self.case.subject, facts, self.policy)
         erased = {
             system for (system, step), one in told.items() if step == "erase" and _is_done(one)
         }
@@ -190,7 +190,7 @@ class _Tally:
     ) -> None:
         due = {step.system: step for step in planned if step.action == "erase"}
         standing = facts.standing(self.case.subject)
-        held = bool(standing.holds) and rights.under_hold(self.now, tagged.id, standing)
+        held = bool(standing.holds) and rights_effects.under_hold(self.now, tagged.id, standing)
         for system in sorted({one for view in windows for one in view.holding.systems}):
             one = told.get((system, "erase"))
             step = due.get(system)
@@ -318,7 +318,7 @@ def facts_of(
     connection: Connection, subject: str, events: Sequence[Tagged], policy: Policy
 ) -> Known:
     """What decides over a subject's share of these events."""
-    keys = {key for one in events for key in steps.clocks(one, subject, policy)}
+    keys = {key for one in events for key in obligations.clocks(one, subject, policy)}
     found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}
     subjects = {subject} | {other for one in events for other in one.subjects}

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from services.crypto.data_keys import DataKeys, Living
 from services.ledger import tables
 from services.ledger.facts import tagged_events
-from services.ledger.keys import is_old, old_event_id, record_id
+from services.policy.ids import is_old, old_event_id, record_id
 from services.policy.model import Policy
 from services.policy.tagging import Tagged
 from services.storage.bulk import fetch

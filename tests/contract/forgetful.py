@@ -11,15 +11,15 @@ from typing import Any
 
 from services.crypto.pseudonyms import References
 from services.crypto.tombstones import Remains
-from services.deleter.proving import prove
-from services.deleter.settling import Status
+from services.deleter.settlement import Status
+from services.deleter.verification import prove
+from services.events.ingestion_plan import plan
 from services.evidence.sealing import seal
 from services.forgetting.looking import forget, is_safe, look
 from services.forgetting.sweep import Terms
 from services.ledger import tables
-from services.ledger.plans import plan
 from services.ledger.recording import Recorded, record_plans
-from services.ledger.remembering import recall
+from services.ledger.tombstones import recall
 from services.policy.model import Policy, Proof
 from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival

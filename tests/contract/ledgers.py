@@ -11,10 +11,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text
 
-from services.deleter.claiming import claim
-from services.deleter.relaying import Delivery, Outgoing, Patience, Sent, Stops, lease, relay
-from services.deleter.settling import Answer, Settled, Status, settle
-from services.ledger import schema, tables
+from services.deleter.claim import claim
+from services.deleter.dispatch import Delivery, Outgoing, Patience, Sent, Stops, lease, relay
+from services.deleter.settlement import Answer, Settled, Status, settle
+from services.ledger import migrate, tables
 from services.ledger.recording import Recorded, record
 from services.policy import loader
 from services.policy.model import Policy
@@ -33,7 +33,7 @@ def new_ledger(url: str) -> Ledger:
             name = connection.execute(text("SELECT current_database()")).scalar_one()
             connection.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off'))
         ledger.engine.dispose()
-    schema.create(ledger)
+    migrate.create(ledger)
     return ledger
 
 

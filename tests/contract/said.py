@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from schemas.events import rfc3339
-from services.explaining import Explained, explain
+from services.deleter.simulation import Issued, simulate
 from services.policy import loader
-from services.simulation import Issued, simulate
+from services.policy.explain import Explained, explain
 from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event, once_each

@@ -17,7 +17,7 @@ from consumers.acknowledgements import Acknowledgements
 from schemas import catalogue
 from schemas.codec import Codec, load
 from services.crypto.envelope import Seal
-from services.deleter.settling import Answer, Settled
+from services.deleter.settlement import Answer, Settled
 from services.kafka.trace_context import Trace
 from services.ledger import tables
 from services.storage.database import Ledger

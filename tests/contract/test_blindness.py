@@ -23,18 +23,18 @@ from schemas.codec import Codec, load
 from schemas.events import CloudEvent, to_headers
 from services.crypto.envelope import Seal
 from services.crypto.tombstones import Remains
-from services.deleter.loop import Deleter
-from services.deleter.relaying import Sent
+from services.deleter.deleter import Deleter
+from services.deleter.dispatch import Sent
 from services.doctor.ledger import check_parked
+from services.events.tagger import Tags
 from services.kafka.client import OutMessage, Placed
-from services.ledger import blindness, tables
-from services.ledger.blindness import Blindness
+from services.ledger import blind_spots, tables
+from services.ledger.blind_spots import Blindness
 from services.ledger.recording import Recorded
 from services.policy.model import Policy
 from services.storage import dead_letters, pause
 from services.storage.database import Ledger
 from services.storage.dead_letters import DeadLetter
-from services.tags import Tags
 from tests.contract.arrivals import event, feedback, signed_up, terminated
 from tests.contract.ledgers import POLICY, Bus, crash, rows, take
 
@@ -198,17 +198,17 @@ class Stage:
 
     def reach(self) -> dict[str, int]:
         with self.ledger.transaction() as connection:
-            return dict(blindness.reach(connection, self.policy))
+            return dict(blind_spots.reach(connection, self.policy))
 
     def read(self) -> Blindness:
         with self.ledger.transaction() as connection:
-            return blindness.read(connection, self.policy, self.remains)
+            return blind_spots.read(connection, self.policy, self.remains)
 
 
 @pytest.fixture
 def stage(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Feedback of two visitors that is due, and a customer who left."""
-    monkeypatch.setattr(blindness, "AGAIN", timedelta(0))
+    monkeypatch.setattr(blind_spots, "AGAIN", timedelta(0))
     take(ledger, [feedback("f1", OLD), two(feedback("f2", OLD))], now())
     take(ledger, [signed_up("c1", OLD), terminated("c2", OLD)], now())
     return Stage(ledger=ledger)
@@ -291,7 +291,7 @@ def test_a_hold_that_no_attempt_can_record_stops_its_subject(
         raise ZeroDivisionError
 
     [out] = stage.tag(HOLD, hold())
-    monkeypatch.setattr("services.ledger.plans.event_id", event_id)
+    monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
     apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
     stage.leaves()
     assert stage.subjects() == ALL - {"visitor:1"}
@@ -587,7 +587,7 @@ def test_the_list_says_which_letter_keeps_what_back(stage: Stage) -> None:
     stage.publish(RELEASE, GARBAGE)
     with stage.ledger.transaction() as connection:
         letters = {one.dead_letter_id: one.topic for one in dead_letters.parked(connection)}
-        found = blindness.reach_of_each(connection, POLICY)
+        found = blind_spots.reach_of_each(connection, POLICY)
     assert len(letters) == 4
     assert {letters[one]: width for one, width in found.items()} == {
         "privacy.hold-placed.v1": "narrow",
@@ -604,11 +604,11 @@ def test_what_was_parked_is_told_from_what_was_recorded(stage: Stage) -> None:
     stage.publish(HOLD, hold("visitor:8"), id_="h1")
     with stage.ledger.transaction() as connection:
         orders, holds = "orders.order-placed.v1", "privacy.hold-placed.v1"
-        assert set(blindness.parked_on(connection, {orders, holds})) == {
+        assert set(blind_spots.parked_on(connection, {orders, holds})) == {
             (orders, 0, 1),
             (holds, 0, 3),
         }
-        assert list(blindness.parked_on(connection, {"x.v1"})) == []
+        assert list(blind_spots.parked_on(connection, {"x.v1"})) == []
 
 
 def test_the_doctor_tells_what_is_kept_back(stage: Stage) -> None:

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from services.deleter.loop import Deleter, Limits
-from services.deleter.relaying import Delivery, Outgoing, Sent
+from services.deleter.deleter import Deleter, Limits
+from services.deleter.dispatch import Delivery, Outgoing, Sent
 from services.ledger import tables
 from services.storage import pause
 from services.storage.database import Ledger

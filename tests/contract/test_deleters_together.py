@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from services.deleter.claiming import claim
-from services.deleter.relaying import Patience, Stops, lease, relay
-from services.deleter.settling import Answer, settle
+from services.deleter.claim import claim
+from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.deleter.settlement import Answer, settle
 from services.ledger import backfills, tables
 from services.ledger.recording import record
 from services.storage.database import Ledger

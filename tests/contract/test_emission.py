@@ -16,12 +16,12 @@ import pytest
 from sqlalchemy import update
 
 from services.deleter import activation
+from services.deleter.deleter import Deleter, Limits
+from services.deleter.dispatch import Outgoing, Patience, Sent, Stops, lease, relay
 from services.deleter.emission import withdraw
-from services.deleter.loop import Deleter, Limits
-from services.deleter.relaying import Outgoing, Patience, Sent, Stops, lease, relay
-from services.deleter.settling import close
-from services.ledger import policies, tables
-from services.ledger.policies import OtherPolicy
+from services.deleter.settlement import close
+from services.ledger import active_policy, tables
+from services.ledger.active_policy import OtherPolicy
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage import pause
@@ -85,7 +85,7 @@ class Stage:
         arrivals = [arrival(one, policy) for one in events]
 
         def work(connection):  # type: ignore[no-untyped-def]
-            policies.ensure(connection, policy, utc_now())
+            active_policy.ensure(connection, policy, utc_now())
             return record(connection, arrivals, policy, utc_now())
 
         self.ledger.write(work)
@@ -170,7 +170,7 @@ class TestACorrectedPolicy:
         stage.take([invoice("i1", INVOICED)], WRONG)
         stage.rounds(1)
         with stage.ledger.transaction() as connection:
-            policies.activate(connection, RIGHT, utc_now())
+            active_policy.activate(connection, RIGHT, utc_now())
             connection.execute(update(tables.record).values(next_due=None))
         stage.put("system:accounting", "running")
         stage.restart(RIGHT)

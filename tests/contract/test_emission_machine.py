@@ -30,18 +30,18 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from services.crypto.tombstones import Remains
-from services.deleter import activation, claiming, loop
-from services.deleter.loop import Deleter, Limits
-from services.deleter.relaying import Delivery, Outgoing, Patience, Sent, Stops
-from services.deleter.settling import Status, close
-from services.ledger import blindness as ledger_blindness
-from services.ledger import policies, tables
-from services.ledger.blindness import CLEAR, Parked
-from services.ledger.policies import OtherPolicy
+from services.deleter import activation, claim, deleter
+from services.deleter.deleter import Deleter, Limits
+from services.deleter.dispatch import Delivery, Outgoing, Patience, Sent, Stops
+from services.deleter.settlement import Status, close
+from services.ledger import active_policy, tables
+from services.ledger import blind_spots as ledger_blindness
+from services.ledger.active_policy import OtherPolicy
+from services.ledger.blind_spots import CLEAR, Parked
+from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
-from services.ledger.states import IllegalTransition
-from services.policy.glimpses import glimpse
 from services.policy.model import Policy
+from services.policy.untaggable_events import glimpse
 from services.storage import dead_letters, pause
 from services.storage.database import Ledger
 from services.storage.dead_letters import DeadLetter
@@ -160,7 +160,7 @@ class Emitting(RuleBasedStateMachine):
         self.stopped: set[str] = set()
         self.state: pause.State = "running"
         with ledger.transaction() as connection:
-            policies.ensure(connection, SEVEN, START)
+            active_policy.ensure(connection, SEVEN, START)
         self.deleters = [self.started(), self.started()]
         self.leased: list[tuple[Deleter, Sequence[UUID]]] = []
         self.closed: set[UUID] = set()
@@ -538,8 +538,8 @@ def test_what_leaves_is_asked_for_whatever_happens(
     shared_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Judged by hand at every send, after some rounds and in the end."""
-    monkeypatch.setattr(claiming, "MOST_RECORDS", 2)
-    monkeypatch.setattr(loop, "database_now", lambda connection: Emitting.clock)
+    monkeypatch.setattr(claim, "MOST_RECORDS", 2)
+    monkeypatch.setattr(deleter, "database_now", lambda connection: Emitting.clock)
     run_state_machine_as_test(
         lambda: Emitting(shared_ledger),  # type: ignore[arg-type]  # a factory is as good as a class
         settings=settings(

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from services.crypto.data_keys import Living
-from services.deleter.proving import prove
-from services.ledger.keys import event_id, old_event_id
+from services.deleter.simulation import simulate
+from services.deleter.verification import prove
+from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
-from services.simulation import simulate
 from services.storage.database import Ledger
 from services.vault.strays import strays
 from tests import oracle

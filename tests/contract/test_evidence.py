@@ -18,14 +18,14 @@ from sqlalchemy import delete, event, insert, select, update
 
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import References
-from services.deleter.proving import prove, restored
-from services.deleter.settling import close
+from services.deleter.settlement import close
+from services.deleter.verification import prove, restored
 from services.evidence.chain import GENESIS, link
 from services.evidence.exporting import NoHead, lines
 from services.evidence.rechecking import Recheck
 from services.evidence.sealing import NOTHING, OtherReferences, Sealed, rekey, seal
 from services.evidence.verifying import Verified, check
-from services.ledger import journal, policies, tables
+from services.ledger import active_policy, outbox, tables
 from services.rights.answering import cases_of
 from services.rights.concluding import conclude
 from services.rights.reporting import report
@@ -187,7 +187,7 @@ class TestEntries:
     def test_the_active_policy(self, ledger: Ledger) -> None:
         """Its first use is on record, and no later one."""
         for _ in range(2):
-            ledger.write(lambda connection: policies.ensure(connection, POLICY, instant(FAR)))
+            ledger.write(lambda connection: active_policy.ensure(connection, POLICY, instant(FAR)))
         sealed(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
         assert (one["policy"], one["version"]) == (POLICY.policy, POLICY.version)
@@ -259,7 +259,7 @@ class TestEntries:
         before = len(rows(ledger, tables.evidence_pending))
         crash(
             ledger,
-            lambda connection: journal.transition(connection, [row], "close", instant(FAR)),
+            lambda connection: outbox.transition(connection, [row], "close", instant(FAR)),
         )
         assert len(rows(ledger, tables.evidence_pending)) == before
 
@@ -348,7 +348,7 @@ class TestSealing:
         with ledger.transaction() as connection, pytest.raises(OtherReferences, match="rekey"):
             seal(connection, other, None, instant(FAR))
         ledger.write(rekey)
-        ledger.write(lambda connection: policies.ensure(connection, POLICY, instant(FAR)))
+        ledger.write(lambda connection: active_policy.ensure(connection, POLICY, instant(FAR)))
         with ledger.transaction() as connection:
             seal(connection, other, lambda: RING, later(FAR, hours=1))
         assert [one["key"] for one in entries(ledger) if one["kind"] == "key"] == [

@@ -14,7 +14,7 @@ from services.crypto.pseudonyms import References
 from services.evidence.chain import Head, SignedHead, sign, verify
 from services.evidence.keeping import BusHeads, Keeping
 from services.kafka.client import OutMessage, Placed, Undelivered
-from services.ledger import policies, tables
+from services.ledger import active_policy, tables
 from services.storage.database import Ledger, database_now
 from tests.contract.ledgers import POLICY, instant, rows
 
@@ -54,7 +54,9 @@ def test_a_signed_head_is_published_once(ledger: Ledger) -> None:
     """After it is committed; the next turn has nothing to do."""
     outlet = Outlet()
     kept = keeping(ledger, outlet)
-    ledger.write(lambda connection: policies.ensure(connection, POLICY, database_now(connection)))
+    ledger.write(
+        lambda connection: active_policy.ensure(connection, POLICY, database_now(connection))
+    )
     assert (kept.round(), kept.round()) == (2, 0)
     [head] = outlet.sent
     [row] = rows(ledger, tables.evidence_head)
@@ -68,7 +70,9 @@ def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Ledger) -> None:
     outlet, told = Outlet(), list[str]()
     outlet.away = True
     kept = keeping(ledger, outlet, told.append)
-    ledger.write(lambda connection: policies.ensure(connection, POLICY, database_now(connection)))
+    ledger.write(
+        lambda connection: active_policy.ensure(connection, POLICY, database_now(connection))
+    )
     assert (kept.round(), kept.round(), kept.round()) == (2, 0, 0)
     assert (outlet.attempts, told) == (1, ["heads: not delivered: no leader"])
     [row] = rows(ledger, tables.evidence_head)
@@ -83,7 +87,9 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
     outlet = Outlet()
     outlet.away = True
     kept = keeping(ledger, outlet)
-    ledger.write(lambda connection: policies.ensure(connection, POLICY, database_now(connection)))
+    ledger.write(
+        lambda connection: active_policy.ensure(connection, POLICY, database_now(connection))
+    )
     kept.round()
     outlet.away = False
     assert (kept.round(), len(outlet.sent)) == (0, 1)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.events.ingestion_plan import Arrival
 from services.ledger import tables
-from services.ledger.plans import Arrival
 from services.ledger.recording import record
 from services.storage.database import Ledger
 from tests.contract.arrivals import (

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.crypto.tombstones import Remains
-from services.deleter.proving import TooOld, restored
+from services.deleter.verification import TooOld, restored
+from services.events.ingestion_plan import plan
 from services.ledger import tables
-from services.ledger.plans import plan
 from services.ledger.recording import record_plans
-from services.ledger.remembering import OtherRemains, pin, recall
+from services.ledger.tombstones import OtherRemains, pin, recall
 from services.storage.database import Ledger
 from tests.contract.arrivals import (
     Event,

@@ -26,7 +26,8 @@ from services.crypto.envelope import Seal
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
 from services.crypto.tombstones import Remains
-from services.deleter.settling import Answer, Settled
+from services.deleter.settlement import Answer, Settled
+from services.events.tagger import Tags
 from services.kafka.bulk_producer import Forwarder
 from services.kafka.client import OutMessage, Placed, Sender
 from services.ledger import tables
@@ -34,7 +35,6 @@ from services.ledger.recording import Recorded
 from services.storage.database import Ledger
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import Advance, Log
-from services.tags import Tags
 from tests.contract.arrivals import feedback
 from tests.contract.ledgers import POLICY, Bus, emptied, instant, post, rows, sweep, take
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
-from services.deleter.settling import (
+from services.deleter.settlement import (
     Answer,
     ReusedAcknowledgement,
     Settled,
@@ -24,7 +24,7 @@ from services.deleter.settling import (
     settle_all,
 )
 from services.ledger import tables
-from services.ledger.states import IllegalTransition
+from services.ledger.command_state import IllegalTransition
 from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import POLICY, Aborted, Bus, emptied, instant, post, rows, sweep, take

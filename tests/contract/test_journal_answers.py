@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.settling import Answer, UnknownCommand, close, escalate, settle
+from services.deleter.settlement import Answer, UnknownCommand, close, escalate, settle
 from services.ledger import tables
-from services.ledger.states import IllegalTransition
+from services.ledger.command_state import IllegalTransition
 from services.storage.database import Ledger
 from tests.contract.arrivals import (
     feedback,

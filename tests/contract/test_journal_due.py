@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.deleter.claiming import claim
-from services.deleter.relaying import Patience, Stops, lease, relay
+from services.deleter.claim import claim
+from services.deleter.dispatch import Patience, Stops, lease, relay
 from services.ledger import tables
 from services.storage.database import Ledger
 from tests.contract.arrivals import (

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.deleter.claiming import Claimed, claim
-from services.deleter.relaying import Outgoing, Patience, Stops, lease, relay
+from services.deleter.claim import Claimed, claim
+from services.deleter.dispatch import Outgoing, Patience, Stops, lease, relay
 from services.ledger import tables
-from services.ledger.journal import Lease
+from services.ledger.outbox import Lease
 from services.storage.bulk import change_each
 from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, order

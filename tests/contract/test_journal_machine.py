@@ -25,16 +25,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.deleter import claiming
-from services.deleter.claiming import claim
-from services.deleter.relaying import Stops, lease
-from services.deleter.retrying import FinalRefusal, retry
-from services.deleter.settling import ReusedAcknowledgement, Settled, Status
-from services.history import anew
+from services.deleter import claim as claiming
+from services.deleter.claim import claim
+from services.deleter.dispatch import Stops, lease
+from services.deleter.manual_retry import FinalRefusal, retry
+from services.deleter.settlement import ReusedAcknowledgement, Settled, Status
+from services.deleter.simulation import next_due
+from services.events.history import anew
 from services.ledger import backfills, tables
+from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
-from services.ledger.states import IllegalTransition
-from services.simulation import next_due
 from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take

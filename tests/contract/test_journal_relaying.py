@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.deleter.relaying import LEASE, Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.dispatch import LEASE, Delivery, Outgoing, Patience, Stops, lease, relay
 from services.ledger import tables
 from services.storage.database import Ledger
 from tests.contract.arrivals import (

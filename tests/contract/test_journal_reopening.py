@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.claiming import claim
+from services.deleter.claim import claim
 from services.ledger import tables
 from services.storage.database import Ledger
 from tests.contract.arrivals import (

@@ -9,10 +9,10 @@ import pytest
 
 from services import policy as policy_package
 from services.deleter.activation import activate
-from services.deleter.claiming import claim
-from services.deleter.relaying import Patience, Stops, lease, relay
-from services.ledger import conflicts, policies, tables
-from services.ledger.conflicts import AlreadyDecided, NoSuchConflict
+from services.deleter.claim import claim
+from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.ledger import active_policy, key_conflicts, tables
+from services.ledger.key_conflicts import AlreadyDecided, NoSuchConflict
 from services.ledger.recording import record
 from services.policy import loader
 from services.policy.model import Policy
@@ -59,7 +59,7 @@ NOBODY = order("e2", LONG_AGO, "nobody", source="/anywhere")
 
 def decide(ledger: Ledger, owner: str, now: str = NOW, value: str = "o1") -> None:
     """Say whose an order's number is."""
-    ledger.write(lambda c: conflicts.decide(c, "order_id", value, owner, POLICY, instant(now)))
+    ledger.write(lambda c: key_conflicts.decide(c, "order_id", value, owner, POLICY, instant(now)))
 
 
 def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
@@ -106,7 +106,7 @@ class TestUndecided:
             take(ledger, batch, NOW)
         assert told(go(ledger, NOW)) == []
         assert commands(ledger) == []
-        [found] = ledger.write(conflicts.conflicts)
+        [found] = ledger.write(key_conflicts.conflicts)
         assert (found.key, found.owner) == ("order_id=o1", None)
         assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
 
@@ -210,7 +210,7 @@ class TestNoConflict:
     def test_nothing_waits_for_anybody(self, ledger: Ledger, events: list[Event]) -> None:
         """A ticket has a customer and consumers; a survey has many; fields have names."""
         take(ledger, events, NOW)
-        assert ledger.write(lambda c: conflicts.conflicts(c, decided=True)) == []
+        assert ledger.write(lambda c: key_conflicts.conflicts(c, decided=True)) == []
         assert rows(ledger, tables.claimant) == []
 
 
@@ -237,7 +237,7 @@ class TestClocks:
     @staticmethod
     def decide(ledger: Ledger, owner: str) -> list[str]:
         return ledger.write(
-            lambda c: conflicts.decide(c, "application_id", "a", owner, POLICY, instant(NOW))
+            lambda c: key_conflicts.decide(c, "application_id", "a", owner, POLICY, instant(NOW))
         )
 
     def test_anothers_end_erases_nothing(self, ledger: Ledger) -> None:
@@ -336,7 +336,7 @@ class TestDecided:
         assert len(go(ledger, NOW).sent) == 4
         with pytest.raises(AlreadyDecided, match="order_id=o1: it is decided already"):
             decide(ledger, "consumer:victim")
-        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
+        ledger.write(lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
         assert {one.value["action"] for one in go(ledger, NOW).sent} == {"recall"}
         decide(ledger, "consumer:victim")
 
@@ -354,7 +354,7 @@ class TestDecided:
         take(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
         with pytest.raises(NoSuchConflict, match=why):
             decide(ledger, owner, value=value)
-        assert [one.owner for one in ledger.write(conflicts.conflicts)] == [None]
+        assert [one.owner for one in ledger.write(key_conflicts.conflicts)] == [None]
 
 
 class TestMentioned:
@@ -397,7 +397,7 @@ class TestMentioned:
         work(opened, resolved, another)
         assert leave() == leave() == []
         ledger.write(
-            lambda c: conflicts.decide(c, "ticket_id", "1", "customer:1", policy, instant(NOW))
+            lambda c: key_conflicts.decide(c, "ticket_id", "1", "customer:1", policy, instant(NOW))
         )
         work({**resolved, "id": "t4"})
         assert leave() == [("erase", "consumer:k")]
@@ -411,13 +411,13 @@ class TestPolicies:
         text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
         before = loader.loads(text.replace(", identifies: true", ""), "before.yaml")
         arrivals = [arrival(one, before) for one in (VICTIM, NOBODY)]
-        ledger.write(lambda c: policies.ensure(c, before, instant(NOW)))
+        ledger.write(lambda c: active_policy.ensure(c, before, instant(NOW)))
         ledger.write(lambda c: record(c, arrivals, before, instant(NOW)))
         ledger.write(lambda c: claim(c, before, instant(NOW), limit=99))
         assert len(commands(ledger)) == 4
         assert rows(ledger, tables.identifier) == []
         ledger.write(lambda c: activate(c, POLICY, instant(NOW)))
-        assert [one.key for one in ledger.write(conflicts.conflicts)] == ["order_id=o1"]
+        assert [one.key for one in ledger.write(key_conflicts.conflicts)] == ["order_id=o1"]
         assert {state for _, _, state in commands(ledger)} == {"cancelled"}
         assert told(go(ledger, NOW)) == []
 
@@ -426,7 +426,7 @@ class TestPolicies:
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         known = [rows(ledger, one) for one in KEYS]
-        ledger.write(lambda c: conflicts.rebuild(c, POLICY, instant(NOW)))
+        ledger.write(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
         assert [rows(ledger, one) for one in KEYS] == known
 
 
@@ -449,7 +449,7 @@ class TestForgetting:
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, VICTIM)
-        [left] = ledger.write(lambda c: conflicts.conflicts(c, decided=True))
+        [left] = ledger.write(lambda c: key_conflicts.conflicts(c, decided=True))
         assert (left.owner, dict(left.claimants)) == ("", {"consumer:nobody": 1})
         assert all("order_id" not in keys for _, _, _, keys in told(go(ledger, NOW)))
         self.forget(ledger, NOBODY)
@@ -464,7 +464,7 @@ class TestForgetting:
         self.forget(ledger, NOBODY)
         with ledger.transaction() as connection:
             connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
-        ledger.write(lambda c: conflicts.rebuild(c, POLICY, instant(NOW)))
+        ledger.write(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
         self.forget(ledger, VICTIM)
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
@@ -474,10 +474,10 @@ class TestForgetting:
         without = loader.loads(text.replace(", identifies: true", ""), "without.yaml")
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
-        ledger.write(lambda c: conflicts.rebuild(c, without, instant(NOW)))
+        ledger.write(lambda c: key_conflicts.rebuild(c, without, instant(NOW)))
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
     @staticmethod
     def forget(ledger: Ledger, one: Event) -> None:
         tagged = tag(parsed(one), POLICY)
-        ledger.write(lambda c: conflicts.forget(c, [tagged], POLICY))
+        ledger.write(lambda c: key_conflicts.forget(c, [tagged], POLICY))

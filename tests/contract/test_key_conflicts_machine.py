@@ -20,9 +20,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.deleter.claiming import claim
-from services.deleter.relaying import Stops, lease
-from services.ledger import conflicts, tables
+from services.deleter.claim import claim
+from services.deleter.dispatch import Stops, lease
+from services.ledger import key_conflicts, tables
 from services.ledger.recording import record
 from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival, event
@@ -126,7 +126,7 @@ class Contesting(RuleBasedStateMachine):
     def decide(self, number: str, person: str) -> None:
         if self.is_blocked(number) and self.claims[number][person]:
             self.ledger.write(
-                lambda c: conflicts.decide(
+                lambda c: key_conflicts.decide(
                     c, "order_id", number, f"consumer:{person}", POLICY, self.now
                 )
             )
@@ -135,7 +135,9 @@ class Contesting(RuleBasedStateMachine):
     @rule(number=st.sampled_from(NUMBERS))
     def reopen(self, number: str) -> None:
         if self.owners.pop(number, None):
-            self.ledger.write(lambda c: conflicts.reopen(c, "order_id", number, POLICY, self.now))
+            self.ledger.write(
+                lambda c: key_conflicts.reopen(c, "order_id", number, POLICY, self.now)
+            )
 
     @rule()
     def nothing_is_left_out(self) -> None:
@@ -153,7 +155,7 @@ class Contesting(RuleBasedStateMachine):
     @invariant()
     def who_claims_a_key_follows_from_the_events(self) -> None:
         contested = {number for number, by in self.claims.items() if len(by) > 1}
-        found = self.ledger.write(lambda c: conflicts.conflicts(c, decided=True))
+        found = self.ledger.write(lambda c: key_conflicts.conflicts(c, decided=True))
         assert {one.value: dict(one.claimants) for one in found} == {
             number: {f"consumer:{person}": count for person, count in self.claims[number].items()}
             for number in contested

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.deleter.relaying import Patience, Stops, lease, relay
-from services.ledger import conflicts
+from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.ledger import key_conflicts
 from services.ledger.recording import record
 from services.storage.database import Ledger
 from tests.contract.arrivals import arrival
@@ -39,7 +39,7 @@ def test_of_two_recorders_at_once_the_second_sees_the_first(
             waiting = pool.submit(take, ledger, [second], NOW)
             wait_until_it_waits(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
-    assert [one.key for one in ledger.write(conflicts.conflicts)] == ["order_id=o1"]
+    assert [one.key for one in ledger.write(key_conflicts.conflicts)] == ["order_id=o1"]
     assert told(go(ledger, NOW)) == []
 
 
@@ -52,7 +52,7 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Ledger) -> 
         both = [pool.submit(take, ledger, one, NOW) for one in (mine, theirs)]
         for one in both:
             one.result(PATIENCE_SECONDS)
-    assert ledger.write(conflicts.undecided) == 300
+    assert ledger.write(key_conflicts.undecided) == 300
 
 
 def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Ledger) -> None:
@@ -92,11 +92,13 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
     take(ledger, [VICTIM, NOBODY], NOW)
     with others() as pool:
         with ledger.transaction() as deciding:
-            conflicts.decide(deciding, "order_id", "o1", "consumer:victim", POLICY, instant(NOW))
+            key_conflicts.decide(
+                deciding, "order_id", "o1", "consumer:victim", POLICY, instant(NOW)
+            )
             recording = pool.submit(take, ledger, [third], NOW)
             wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
-        ledger.write(lambda c: conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
+        ledger.write(lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
         with ledger.transaction() as recording_fourth:
             record(recording_fourth, [arrival(fourth, POLICY)], POLICY, instant(NOW))
             waiting = pool.submit(decide, ledger, "consumer:victim")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.ledger import needed, policies, tables
+from services.ledger import active_policy, policy_references, tables
 from services.ledger.recording import record
 from services.policy.loader import load
 from services.policy.model import Policy
@@ -29,9 +29,9 @@ def with_term(term: str) -> Policy:
 def test_the_first_policy_becomes_the_active_one(ledger: Ledger) -> None:
     """An empty ledger takes the policy at hand, and goes on with it."""
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
-        policies.ensure(connection, SHIPPED, NOW)
-        assert policies.is_active(connection, SHIPPED)
+        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
+        assert active_policy.is_active(connection, SHIPPED)
     [row] = rows(ledger, tables.active_policy)
     assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.6")
 
@@ -39,28 +39,28 @@ def test_the_first_policy_becomes_the_active_one(ledger: Ledger) -> None:
 def test_a_role_with_another_policy_refuses(ledger: Ledger) -> None:
     """One other term is another policy."""
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
-        with pytest.raises(policies.OtherPolicy, match=r"optimum-pos 2021-05-19\.6, not"):
-            policies.ensure(connection, with_term("P3Y"), NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
+        with pytest.raises(active_policy.OtherPolicy, match=r"optimum-pos 2021-05-19\.6, not"):
+            active_policy.ensure(connection, with_term("P3Y"), NOW)
 
 
 def test_an_activated_policy_takes_over(ledger: Ledger) -> None:
     """After `activate` the new one is welcome, and the old one is not."""
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
-        policies.activate(connection, with_term("P3Y"), NOW)
-        policies.ensure(connection, with_term("P3Y"), NOW)
-        with pytest.raises(policies.OtherPolicy):
-            policies.ensure(connection, SHIPPED, NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.activate(connection, with_term("P3Y"), NOW)
+        active_policy.ensure(connection, with_term("P3Y"), NOW)
+        with pytest.raises(active_policy.OtherPolicy):
+            active_policy.ensure(connection, SHIPPED, NOW)
 
 
 def test_a_policy_that_moves_records_to_other_clocks_is_refused(ledger: Ledger) -> None:
     """What is recorded hangs on the old clocks: it would never be found under the new ones."""
     rules = {**SHIPPED.rules, "D4": replace(SHIPPED.rules["D4"], anchor=SHIPPED.rules["R1"].anchor)}
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
-        with pytest.raises(policies.OtherShape, match=r"orders\.order-placed"):
-            policies.activate(connection, replace(SHIPPED, rules=rules), NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
+        with pytest.raises(active_policy.OtherShape, match=r"orders\.order-placed"):
+            active_policy.activate(connection, replace(SHIPPED, rules=rules), NOW)
 
 
 ORDER = "orders.order-placed"
@@ -90,15 +90,15 @@ def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
 ) -> None:
     """It is refused with the type's name, and nothing has changed."""
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
     with (
-        pytest.raises(policies.OtherShape) as refused,
+        pytest.raises(active_policy.OtherShape) as refused,
         ledger.transaction() as connection,
     ):
-        policies.activate(connection, replace(given, version="next"), NOW)
+        active_policy.activate(connection, replace(given, version="next"), NOW)
     assert refused.value.event_types == (ORDER,)
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
     assert len(rows(ledger, tables.active_policy)) == 1
 
 
@@ -107,14 +107,14 @@ def test_other_systems_and_lead_times_are_welcome(ledger: Ledger) -> None:
     slower = replace(SHIPPED.systems["crm"], lead_time="PT216H")
     given = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
     arrivals = [arrival(signed_up("s1", "2024-03-15T13:00:00Z"), SHIPPED)]
-    ledger.write(lambda connection: policies.ensure(connection, SHIPPED, NOW))
+    ledger.write(lambda connection: active_policy.ensure(connection, SHIPPED, NOW))
     ledger.write(lambda connection: record(connection, arrivals, SHIPPED, NOW))
     hung = rows(ledger, tables.hanging)
     assert hung
     with ledger.transaction() as connection:
-        policies.activate(connection, given, NOW)
-        policies.ensure(connection, given, NOW)
-        assert policies.is_active(connection, given)
+        active_policy.activate(connection, given, NOW)
+        active_policy.ensure(connection, given, NOW)
+        assert active_policy.is_active(connection, given)
     assert rows(ledger, tables.hanging) == hung
 
 
@@ -129,12 +129,14 @@ def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Ledger)
     take(ledger, [feedback("e1", "2019-01-01T12:00:00Z")], NOW)
     sweep(ledger, NOW)
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
     with (
-        pytest.raises(needed.StillNeeded, match="still needs: systems website; keep") as refused,
+        pytest.raises(
+            policy_references.StillNeeded, match="still needs: systems website; keep"
+        ) as refused,
         ledger.transaction() as connection,
     ):
-        policies.activate(connection, without("website", "psp"), NOW)
+        active_policy.activate(connection, without("website", "psp"), NOW)
     assert (refused.value.systems, refused.value.purposes) == (("website",), ())
 
 
@@ -154,12 +156,14 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Led
         purposes={n: one for n, one in SHIPPED.purposes.items() if n != "market_research"},
     )
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
     with (
-        pytest.raises(needed.StillNeeded, match="systems psp; purposes market_research; keep"),
+        pytest.raises(
+            policy_references.StillNeeded, match="systems psp; purposes market_research; keep"
+        ),
         ledger.transaction() as connection,
     ):
-        policies.activate(connection, lacking, NOW)
+        active_policy.activate(connection, lacking, NOW)
     assert len(rows(ledger, tables.active_policy)) == 1
 
 
@@ -170,7 +174,7 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
     """No command names it yet; its erasure was promised all the same, and would vanish without a word."""
     take(ledger, [feedback("e1", "2026-01-01T12:00:00Z")], NOW)
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
     lacking = without("website", "psp")
     if left == "elsewhere":
         kind = lacking.events["website.feedback-given"]
@@ -178,15 +182,15 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
         kinds = {**lacking.events, "website.feedback-given": replace(kind, holdings=moved)}
         lacking = replace(lacking, events=kinds)
     with (
-        pytest.raises(needed.StillNeeded, match="still needs: systems website; keep"),
+        pytest.raises(policy_references.StillNeeded, match="still needs: systems website; keep"),
         ledger.transaction() as connection,
     ):
-        policies.activate(connection, lacking, NOW)
+        active_policy.activate(connection, lacking, NOW)
     assert len(rows(ledger, tables.active_policy)) == 1
 
 
 def test_what_the_ledger_names_nowhere_may_go(ledger: Ledger) -> None:
     """An empty ledger needs no system."""
     with ledger.transaction() as connection:
-        policies.ensure(connection, SHIPPED, NOW)
-        policies.activate(connection, without("website"), NOW)
+        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.activate(connection, without("website"), NOW)

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from services.deleter.cap import first_sent_since
-from services.deleter.loop import Deleter
-from services.deleter.proving import NOTHING, Proved, prove, restored
-from services.deleter.relaying import Sent
-from services.deleter.settling import close
+from services.deleter.deleter import Deleter
+from services.deleter.dispatch import Sent
+from services.deleter.rate_cap import first_sent_since
+from services.deleter.settlement import close
+from services.deleter.verification import NOTHING, Proved, prove, restored
 from services.ledger import tables
-from services.ledger.states import IllegalTransition
+from services.ledger.command_state import IllegalTransition
 from services.policy.model import Policy
 from services.storage.database import Ledger
 from tests.contract.arrivals import (

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.loop import Deleter, Limits
-from services.deleter.relaying import Sent
+from services.deleter.deleter import Deleter, Limits
+from services.deleter.dispatch import Sent
 from services.storage import pause
 from services.storage.database import Ledger
 from tests.contract.arrivals import order

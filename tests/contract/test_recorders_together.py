@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import Connection
 
 from services.deleter import activation
-from services.ledger import policies, tables
-from services.ledger.policies import OtherPolicy
+from services.ledger import active_policy, tables
+from services.ledger.active_policy import OtherPolicy
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage.database import Ledger
@@ -51,7 +51,7 @@ def shared_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
 
 def recorded(connection: Connection, events: Sequence[Event], policy: Policy = POLICY) -> None:
     """Record as the role does."""
-    policies.ensure(connection, policy, NOW)
+    active_policy.ensure(connection, policy, NOW)
     record(connection, [arrival(one, policy) for one in events], policy, NOW)
 
 
@@ -154,7 +154,7 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
     """In every order of begin, commit and look the systems are told to erase."""
     made, said, systems = SAYINGS[what]
     with ledger.transaction() as connection:
-        policies.ensure(connection, POLICY, NOW)
+        active_policy.ensure(connection, POLICY, NOW)
     with two(ledger, [made], said) as pair:
         first, second = pair if begins == "record" else pair[::-1]
         first.begin()
@@ -179,7 +179,7 @@ def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Ledger, commits
     fields = {"subject": "visitor:1", "hold_id": "h1", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", SAID, **fields)
     with ledger.transaction() as connection:
-        policies.ensure(connection, POLICY, NOW)
+        active_policy.ensure(connection, POLICY, NOW)
     with two(ledger, [feedback("f1", PLACED)], [hold]) as pair:
         for one in pair:
             one.begin()
@@ -206,7 +206,7 @@ def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Ledger) 
 def test_an_activation_waits_for_a_batch_that_is_open(ledger: Ledger) -> None:
     """What it records is dated anew with all others: the shortened term counts for it."""
     with ledger.transaction() as connection:
-        policies.ensure(connection, POLICY, NOW)
+        active_policy.ensure(connection, POLICY, NOW)
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
             recorded(open_transaction, [feedback("f1", PLACED)])
@@ -227,7 +227,7 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Ledger) -> 
         rules={**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P1D")},
     )
     with ledger.transaction() as connection:
-        policies.ensure(connection, POLICY, NOW)
+        active_policy.ensure(connection, POLICY, NOW)
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
             recorded(open_transaction, [invoice("i1", PLACED), terminated("t1", PLACED)])
@@ -245,7 +245,7 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Ledger) -> 
 def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Ledger) -> None:
     """Its plans are the old policy's: the role starts again with the new one."""
     with ledger.transaction() as connection:
-        policies.ensure(connection, POLICY, NOW)
+        active_policy.ensure(connection, POLICY, NOW)
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
             activation.activate(open_transaction, LONGER, NOW)
@@ -263,9 +263,9 @@ def test_of_two_first_policies_one_becomes_active(ledger: Ledger) -> None:
     """Two roles that start on an empty ledger with different policies: the slower one is refused."""
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
-            policies.ensure(open_transaction, POLICY, NOW)
+            active_policy.ensure(open_transaction, POLICY, NOW)
             other = pool.submit(
-                ledger.write, lambda connection: policies.ensure(connection, LONGER, NOW)
+                ledger.write, lambda connection: active_policy.ensure(connection, LONGER, NOW)
             )
             wait_until_it_waits(ledger, other)
         with pytest.raises(OtherPolicy):

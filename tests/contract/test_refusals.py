@@ -12,12 +12,12 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.proving import prove
-from services.deleter.relaying import Stops, lease
-from services.deleter.settling import Status, close, escalate
+from services.deleter.dispatch import Stops, lease
+from services.deleter.settlement import Status, close, escalate
 from services.deleter.undeliverable import set_aside
+from services.deleter.verification import prove
 from services.ledger import tables
-from services.ledger.states import IllegalTransition
+from services.ledger.command_state import IllegalTransition
 from services.status import look
 from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated

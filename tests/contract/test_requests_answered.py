@@ -13,11 +13,11 @@ import pytest
 from schemas.events import CloudEvent
 from services.crypto.envelope import Seal
 from services.crypto.jwe import decrypt, encrypt, new_key, public_part
-from services.deleter.proving import prove
-from services.deleter.relaying import Patience, Stops, lease, relay
-from services.deleter.settling import Answer, settle_all
+from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.deleter.settlement import Answer, settle_all
+from services.deleter.verification import prove
 from services.ledger import backfills, tables
-from services.policy.requests import Case
+from services.policy.request_cases import Case
 from services.rights import collecting
 from services.rights.answering import Answering, cases_of
 from services.rights.delivering import Delivering, NotReady

@@ -25,19 +25,19 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from services.deleter import claiming
-from services.deleter.claiming import claim
-from services.deleter.proving import prove
-from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
-from services.deleter.settling import Status
+from services.deleter import claim as claiming
+from services.deleter.claim import claim
+from services.deleter.dispatch import Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.settlement import Status
+from services.deleter.simulation import next_due
+from services.deleter.verification import prove
 from services.ledger import tables
+from services.ledger.command_state import IllegalTransition
 from services.ledger.facts import acts_of
 from services.ledger.recording import record
-from services.ledger.states import IllegalTransition
-from services.policy.requests import cases
+from services.policy.request_cases import cases
 from services.rights.answering import ABOUT
 from services.rights.weighing import weigh
-from services.simulation import next_due
 from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event, arrival

@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, event, text
 
-from services.deleter.claiming import claim
-from services.deleter.relaying import Stops, lease
+from services.deleter.claim import claim
+from services.deleter.dispatch import Stops, lease
 from services.ledger import tables
 from services.ledger.recording import record
 from services.storage.database import Ledger

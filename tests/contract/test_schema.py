@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
 
-from services.ledger import schema
+from services.ledger import migrate
 from services.ledger.tables import (
     acknowledgement,
     command,
@@ -43,27 +43,27 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
 
 def test_the_migrations_make_the_tables(bare: Ledger) -> None:
     """After `migrate` there is no difference between the database and the code."""
-    schema.migrate(bare)
+    migrate.migrate(bare)
     with bare.transaction() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_migrating_twice_changes_nothing(bare: Ledger) -> None:
     """A second `migrate` is harmless, and the check is content."""
-    schema.migrate(bare)
-    schema.migrate(bare)
-    schema.check(bare)
+    migrate.migrate(bare)
+    migrate.migrate(bare)
+    migrate.check(bare)
 
 
 def test_a_ledger_without_tables_is_refused(bare: Ledger) -> None:
     """A role that starts before `migrate` says what to run."""
-    with pytest.raises(schema.OutdatedLedger, match="termijn ledger migrate"):
-        schema.check(bare)
+    with pytest.raises(migrate.OutdatedLedger, match="termijn ledger migrate"):
+        migrate.check(bare)
 
 
 def test_what_was_done_before_the_log_is_in_it(bare: Ledger) -> None:
     """A ledger that is brought to this version has its commands on record, marked as written later."""
-    configuration = schema._configuration()
+    configuration = migrate._configuration()
     with bare.transaction() as connection:
         configuration.attributes["connection"] = connection
         alembic.upgrade(configuration, "0005")
@@ -82,7 +82,7 @@ def test_what_was_done_before_the_log_is_in_it(bare: Ledger) -> None:
                     "settled_at": settled,
                 },
             )
-    schema.migrate(bare)
+    migrate.migrate(bare)
     with bare.transaction() as connection:
         found = connection.execute(select(evidence_pending).order_by("pending_id")).all()
     assert [(one.command_id.int, one.kind, json.loads(one.body), one.at) for one in found] == [
@@ -107,7 +107,7 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Led
             "parked",
         ),
     ]
-    configuration = schema._configuration()
+    configuration = migrate._configuration()
     with bare.transaction() as connection:
         configuration.attributes["connection"] = connection
         alembic.upgrade(configuration, "0007")
@@ -122,7 +122,7 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Led
                     "dead_letter_id": UUID(int=number),
                 },
             )
-    schema.migrate(bare)
+    migrate.migrate(bare)
     with bare.transaction() as connection:
         found = connection.execute(select(parked_event).order_by("dead_letter_id")).all()
     assert [(row.dead_letter_id.int, row.event_type, row.subject, row.clocks) for row in found] == [
@@ -140,7 +140,7 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Led
 
 def test_answers_and_refusals_of_an_older_ledger_are_brought_along(bare: Ledger) -> None:
     """An id is its system's own from then on; what was refused, by whoever may not, is told again."""
-    configuration = schema._configuration()
+    configuration = migrate._configuration()
     answer = {"command_id": UUID(int=1), "attempt": 1, "status": "refused", "counts": "{}"}
     answer |= {"acknowledgement_id": "a1", "at": NOW, "received_at": NOW}
     with bare.transaction() as connection:
@@ -162,7 +162,7 @@ def test_answers_and_refusals_of_an_older_ledger_are_brought_along(bare: Ledger)
                 },
             )
         connection.execute(acknowledgement.insert(), {**answer, "system": "orders"})
-    schema.migrate(bare)
+    migrate.migrate(bare)
     with bare.transaction() as connection:
         connection.execute(acknowledgement.insert(), {**answer, "system": "psp"})
         query = select(command.c.next_attempt_at, command.c.settled_at).order_by("command_id")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.deleter.sight import BusSight
 from services.kafka.topic_state import Shown
+from services.ledger.catch_up import BusSight
 from services.storage import offsets
 from services.storage.database import Ledger
 from services.storage.offsets import Advance, Gap, Log

@@ -20,7 +20,7 @@ from schemas.codec import Codec, load
 from services.crypto.envelope import Seal
 from services.crypto.keyring import Key, Keyring, new_key
 from services.crypto.signing import Headers, Signer, Verifier
-from services.deleter.settling import Answer, Settled
+from services.deleter.settlement import Answer, Settled
 from services.ledger import tables
 from services.storage.database import Ledger
 from services.storage.dead_letters import DeadLetter

@@ -20,7 +20,7 @@ from services.crypto.field_decryption import ERASED
 from services.crypto.master_keys import MasterFiles, NoMaster, NoSuchMaster, Wrapped
 from services.crypto.rotation import NotDestroyed, destroy, rotate, standings
 from services.crypto.shredding import Destroyed
-from services.ledger.keys import event_id, old_event_id
+from services.policy.ids import event_id, old_event_id
 from tests.unit.fields.stage import NOW, Vault, a_vault, order
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)

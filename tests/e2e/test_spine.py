@@ -16,9 +16,9 @@ from schemas.catalogue import acknowledgements, business_topic, commands
 from schemas.codec import Codec, load
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import Unverifiable
+from services.events.sample_events import sample_events
 from services.kafka.client import Bus, OutMessage
 from services.policy.loader import load as load_policy
-from services.sample.events import sample_events
 from services.servers.kafka import KafkaCluster
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
 

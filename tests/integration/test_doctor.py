@@ -16,7 +16,7 @@ from services.cli.main import termijn
 from services.crypto.key_directory import KeyDirectory
 from services.kafka import client
 from services.kafka.topic_admin import Brokers
-from services.ledger import schema
+from services.ledger import migrate
 from services.policy.loader import load
 from services.servers.kafka import KafkaCluster
 from services.storage.database import open_ledger
@@ -38,7 +38,7 @@ def whole(
         keys.trust(system, keys.make(system))
     url = postgres()
     with closing(open_ledger(url)) as ledger:
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
     settings = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
         "TERMIJN_LEDGER_URL": url,

@@ -25,17 +25,17 @@ from schemas.events import CloudEvent, to_headers
 from services.cli.operating import dead_letters_
 from services.crypto.envelope import Seal
 from services.crypto.tombstones import Remains
+from services.events.tagger import Tags
 from services.kafka.bulk_producer import Forwarder
 from services.kafka.client import Bus, OutMessage, Placed, Sender, Undelivered
 from services.kafka.topic_admin import Brokers
-from services.ledger import schema, tables
+from services.ledger import migrate, tables
 from services.ledger.recording import Recorded
 from services.policy import loader
 from services.servers.kafka import KafkaCluster
 from services.storage import dead_letters
 from services.storage.database import Ledger, open_ledger
 from services.storage.dead_letters import DeadLetter
-from services.tags import Tags
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
 
@@ -180,7 +180,7 @@ def stage(
     fresh_kafka.create_topics(dict.fromkeys(topics, 1))
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(open_ledger(url)))
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
         bus = Bus(fresh_kafka.bootstrap)
         yield Stage(kafka=fresh_kafka, ledger=ledger, bus=bus, sender=bus.sender())
 

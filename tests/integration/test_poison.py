@@ -23,16 +23,17 @@ from schemas.events import CloudEvent, to_headers
 from services.crypto.envelope import Seal
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
-from services.deleter.loop import Deleter
-from services.deleter.outlet import BusOutlet
-from services.deleter.relaying import Sent
-from services.deleter.settling import Answer, Settled
+from services.deleter.deleter import Deleter
+from services.deleter.dispatch import Sent
+from services.deleter.publisher import BusOutlet
+from services.deleter.settlement import Answer, Settled
+from services.events.tagger import Tags
 from services.kafka.client import OutMessage
-from services.ledger import keys, tables
+from services.ledger import tables
 from services.ledger.recording import record
+from services.policy import ids as keys
 from services.rights.keys import RequestKeys
 from services.storage.dead_letters import DeadLetter
-from services.tags import Tags
 from tests.contract.arrivals import arrival, feedback
 from tests.contract.ledgers import instant, rows, take
 from tests.integration.pipelines import position, running, until
@@ -179,7 +180,7 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
         return keys.event_id(type_, source, id_)
 
     monkeypatch.setattr(Tags, "of", of)
-    monkeypatch.setattr("services.ledger.plans.event_id", event_id)
+    monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
     names = [f"good{number:02}" for number in range(20)]
     ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
     stage.send(*(message(order(one)) for one in ids))

@@ -12,9 +12,9 @@ from schemas.catalogue import TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.errors import TermijnError
 from schemas.events import rfc3339
+from services.events.dry_run import Rehearsal
 from services.kafka.client import OutMessage
 from services.policy import loader
-from services.rehearsing import Rehearsal
 from services.servers.kafka import KafkaCluster
 from tests.integration.whole_way import now, whole_way
 from tests.unit.schemas.values import MINIMAL

@@ -18,8 +18,8 @@ from confluent_kafka.cimpl import NewPartitions
 from consumers.pipeline import LostLog
 from services.cli import publishing
 from services.cli.main import termijn
-from services.deleter.sight import BusSight
 from services.kafka.client import Bus
+from services.ledger.catch_up import BusSight
 from services.servers.kafka import KafkaBroker, KafkaCluster
 from services.storage.database import Ledger
 from tests.contract.ledgers import new_ledger

@@ -16,16 +16,16 @@ from schemas.catalogue import business_topic
 from schemas.codec import Codec
 from services.crypto.envelope import Seal
 from services.crypto.tombstones import Remains
+from services.events.tagger import Tags
 from services.kafka.bulk_producer import Forwarder
 from services.kafka.client import Bus
-from services.ledger import schema, tables
+from services.ledger import migrate, tables
 from services.ledger.recording import Recorded
 from services.policy.model import Policy
 from services.servers.kafka import KafkaCluster
 from services.storage import dead_letters
 from services.storage.database import Ledger, open_ledger
 from services.storage.dead_letters import DeadLetter
-from services.tags import Tags
 from tests.integration.pipelines import position, running, until
 
 KEY = bytes(range(32))
@@ -124,7 +124,7 @@ def whole_way(
     topics = [*(business_topic(one).name for one in types), *(topic.name for topic in RECORDED)]
     kafka.create_topics(dict.fromkeys(topics, 1))
     with closing(open_ledger(f"sqlite:///{directory / 'ledger.sqlite'}")) as ledger:
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
         yield WholeWay(kafka, ledger, policy, codec, types)
 
 

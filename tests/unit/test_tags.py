@@ -15,12 +15,12 @@ from schemas.catalogue import TAGGED, Topic, business_topic
 from schemas.codec import Codec, load
 from schemas.errors import MalformedEvent
 from schemas.events import CloudEvent, from_headers, to_headers
+from services.events.tagged_event import Headers, Passed, Passing, Place
+from services.events.tagger import Tags
+from services.events.templates import long, string
 from services.policy.loader import load as load_policy
 from services.policy.model import Field
 from services.policy.tagging import Untaggable
-from services.tagged import Headers, Passed, Passing, Place
-from services.tags import Tags
-from services.templates import long, string
 
 POLICY = load_policy()
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ from services.agent.adapters.ports import Task
 from services.agent.commands import Command
 from services.agent.results import Result, TryAgain
 from services.crypto.shredding import Shredder
-from services.ledger.keys import event_id, old_event_id
+from services.policy.ids import event_id, old_event_id
 
 _ONLY_STORED = "the log only stores; whoever reads it is told by itself"
 

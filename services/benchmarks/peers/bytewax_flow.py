@@ -13,7 +13,7 @@ from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]  # as ab
 from bytewax.testing import cluster_main  # type: ignore[import-not-found]  # as above
 
 from services.benchmarks.peers.job import Job
-from services.tagged import Place
+from services.events.tagged_event import Place
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from faust import App
 from faust.types import EventT, StreamT
 
 from services.benchmarks.peers.job import Job
-from services.tagged import Place
+from services.events.tagged_event import Place
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
+from services.events.tagged_event import Passed, Place
+from services.events.tagger import Tags
 from services.policy.loader import load as load_policy
-from services.tagged import Passed, Place
-from services.tags import Tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

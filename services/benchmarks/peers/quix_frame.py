@@ -11,7 +11,7 @@ from quixstreams import (  # type: ignore[import-not-found]  # has its own envir
 from quixstreams.models import Serializer  # type: ignore[import-not-found]  # as above
 
 from services.benchmarks.peers.job import Job
-from services.tagged import Passed, Place
+from services.events.tagged_event import Passed, Place
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Alembic's environment: migrates over the connection that `services.ledger.schema` hands it."""
+"""Alembic's environment: migrates over the connection that `services.ledger.migrate` hands it."""
 
 from alembic import context
 

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from services.agent import configuration
 from services.agent.examples.webhook.mailer import Mailer, server
-from services.ledger.keys import event_id
+from services.policy.ids import event_id
 from tests.chaos.erasures.orders import Order
 from tests.e2e.running import Running
 

@@ -22,7 +22,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from services.ledger import schema, tables
+from services.ledger import migrate, tables
 from services.ledger.recording import record
 from services.servers.postgres import PostgresServer
 from services.storage.database import Ledger, open_ledger
@@ -94,7 +94,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
         found = request.getfixturevalue("postgres")()
     with closing(open_ledger(found)) as ledger:
-        schema.create(ledger)
+        migrate.create(ledger)
     return found
 
 
@@ -171,7 +171,7 @@ def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: 
 def own_postgres(postgres_server: PostgresServer) -> Iterator[tuple[PostgresServer, Ledger]]:
     """A PostgreSQL of this test alone, with a ledger that stays open over its deaths."""
     with closing(open_ledger(postgres_server.fresh_database())) as ledger:
-        schema.create(ledger)
+        migrate.create(ledger)
         yield postgres_server, ledger
 
 

@@ -23,9 +23,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.deleter.claiming import claim
-from services.deleter.relaying import Delivery, Outgoing, Patience, Stops, lease, relay
-from services.deleter.settling import Answer, settle
+from services.deleter.claim import claim
+from services.deleter.dispatch import Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.settlement import Answer, settle
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage.database import Ledger, open_ledger

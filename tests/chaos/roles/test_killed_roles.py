@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from services.events.sample_events import SOURCE, sample_events
 from services.policy.loader import load
-from services.sample.events import SOURCE, sample_events
 from services.servers.kafka import KafkaCluster
 from tests.e2e.running import ROLES, Running, identities, write_events
 

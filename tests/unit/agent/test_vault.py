@@ -16,7 +16,7 @@ from services.agent.adapters.ports import Task
 from services.agent.adapters.vault import VaultAdapter
 from services.agent.configuration import InvalidConfiguration, load
 from services.agent.results import Result, TryAgain
-from services.ledger.keys import event_id, old_event_id
+from services.policy.ids import event_id, old_event_id
 from tests.unit.agent.stage import T0, command, record
 from tests.unit.fields.stage import Vault, a_vault
 

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.events.sent_offsets import Remembering
 from services.kafka.client import OutMessage, Placed
-from services.sent import Remembering
 
 PLACES = st.lists(st.sets(st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 12))))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.ledger.keys import key_id
+from services.policy.ids import key_id
 from services.storage.database import Ledger
 from tests.contract.arrivals import event, order
 from tests.unit.cli.conftest import Call, Write

@@ -12,7 +12,7 @@ import pytest
 from services.crypto import pseudonyms
 from services.crypto.key_directory import KeyDirectory
 from services.evidence.sealing import seal
-from services.ledger import policies
+from services.ledger import active_policy
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage.database import Ledger, open_ledger
@@ -37,7 +37,7 @@ def sealed(ledger: Ledger, at: datetime = NOW) -> None:
     keys = Path(".termijn", "keys")
     ring = KeyDirectory(path=keys).private()
     ledger.write(
-        lambda connection: policies.ensure(connection, loader.load(), at),
+        lambda connection: active_policy.ensure(connection, loader.load(), at),
     )
     ledger.write(
         lambda connection: seal(connection, pseudonyms.read_or_make(keys), ring, at),

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from services.deleter.claiming import claim
-from services.deleter.relaying import Patience, Stops, lease, relay
-from services.ledger import policies, tables
+from services.deleter.claim import claim
+from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.ledger import active_policy, tables
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage import offsets
@@ -41,7 +41,7 @@ def ledger(termijn: Call) -> Iterator[Ledger]:
 def recorded(ledger: Ledger, *events: dict[str, Any], backfill: str | None = None) -> None:
     """Record events under the shipped policy."""
     arrivals = [arrival(one, POLICY, backfill) for one in events]
-    ledger.write(lambda connection: policies.ensure(connection, POLICY, NOW))
+    ledger.write(lambda connection: active_policy.ensure(connection, POLICY, NOW))
     ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
 
 
@@ -227,7 +227,7 @@ def test_what_only_the_old_policy_asked_for_is_taken_back(
     file.write_text(text, "utf-8")
     wrong = loader.load(file)
     at = datetime(2026, 2, 1, tzinfo=UTC)
-    ledger.write(lambda connection: policies.ensure(connection, wrong, at))
+    ledger.write(lambda connection: active_policy.ensure(connection, wrong, at))
     for day, sent in ((1, True), (2, False)):
         one = arrival(invoice(f"i{day}", f"2024-03-0{day}T12:00:00Z", f"{day}"), wrong)
         ledger.write(lambda connection, one=one: record(connection, [one], wrong, at))  # type: ignore[misc]

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from services.events.publisher import Publisher
 from services.kafka.embedded_broker import PARTITIONS, EmbeddedBroker
-from services.publishing import Publisher
 from tests.contract.arrivals import feedback
 from tests.unit.cli.conftest import Call, Write
 

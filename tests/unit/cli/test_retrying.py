@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.settling import Status
-from services.ledger import policies, tables
+from services.deleter.settlement import Status
+from services.ledger import active_policy, tables
 from services.storage.database import Ledger, open_ledger
 from tests.contract.arrivals import invoice, order, reinstated, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, command, post, rows, sweep, take
@@ -29,7 +29,7 @@ def ledger(termijn: Call) -> Iterator[Ledger]:
     """A ledger where the commands look for it, under the shipped policy."""
     assert termijn("ledger", "migrate").code == 0
     with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
-        opened.write(lambda connection: policies.ensure(connection, POLICY, datetime.now(UTC)))
+        opened.write(lambda connection: active_policy.ensure(connection, POLICY, datetime.now(UTC)))
         yield opened
 
 

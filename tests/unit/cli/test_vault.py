@@ -14,7 +14,7 @@ import yaml
 
 from services import bootstrap, settings
 from services.crypto.master_keys import NoMaster
-from services.publishing import Publisher
+from services.events.publisher import Publisher
 from tests.e2e.running import structured
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.fields.stage import document, order

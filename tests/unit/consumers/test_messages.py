@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from consumers.messages import arrival, dead_letter, headers, is_dated, taken
 from schemas.errors import MalformedEvent, Undecodable
 from services.crypto.envelope import Original, Seal
-from services.replaying import HEADER, headers_again
+from services.events.dead_letter_replay import HEADER, headers_again
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 SEAL = Seal(bytes(32))

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.claiming import Wanted, draft
+from services.deleter.claim import Wanted, draft
 from services.deleter.planning import unmet
-from services.policy.steps import Action, Step
+from services.policy.obligations import Action, Step
 
 DUE = datetime(2024, 3, 15, 13, tzinfo=UTC)
 CLOCK = UUID(int=9)

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.deleter import likeness
-from services.deleter.likeness import Planner
+from services.deleter import plan_cache
+from services.deleter.plan_cache import Planner
 from services.deleter.planning import due_steps
+from services.events.sample_events import sample_events
 from services.policy.loader import load
-from services.policy.standing import NOTHING, Standing
-from services.policy.steps import Step
+from services.policy.obligations import Step
+from services.policy.subject_state import NOTHING, Standing
 from services.policy.tagging import ClockKey, Tagged, tag
-from services.sample.events import sample_events
 
 POLICY = load()
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None
         asked.append(given)
         return []
 
-    monkeypatch.setattr(likeness, "due_steps", noted)
+    monkeypatch.setattr(plan_cache, "due_steps", noted)
     invoices = [one for one in _sample() if one.type == "billing.invoice-issued"][:1] * 2
     planner = Planner(_Facts(), POLICY, STARTED)
     for one in invoices:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.deleter.relaying import Patience
+from services.deleter.dispatch import Patience
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from services.ledger.states import (
+from services.ledger.command_state import (
     FREED,
     OUTSTANDING,
     Happening,

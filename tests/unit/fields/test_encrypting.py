@@ -17,7 +17,7 @@ from services.crypto.field_decryption import ERASED
 from services.crypto.field_encryption import NobodyHolds, Unencryptable, check
 from services.crypto.field_paths import NotText
 from services.crypto.field_tokens import Tampered
-from services.ledger.keys import event_id
+from services.policy.ids import event_id
 from tests.unit.fields.stage import NOW, Vault, a_vault, document, order, policy, policy_of
 
 ORDER = event_id("orders.order-placed", "/orders", "order-O1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid5
 
-from services.ledger.keys import clock_id, event_id, named, old_event_id, record_id
+from services.policy.ids import clock_id, event_id, named, old_event_id, record_id
 from services.policy.tagging import ClockKey
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from services.ledger.plans import Arrival, Plans, plan
+from services.events.ingestion_plan import Arrival, Plans, plan
 from services.policy import loader
 from services.policy.tagging import Untaggable
 from tests.contract.arrivals import arrival as plain_arrival

@@ -13,8 +13,8 @@ import structlog
 from structlog.testing import LogCapture
 
 from services.census import Counted
-from services.deleter.relaying import Sent
-from services.deleter.settling import Answer, Settled
+from services.deleter.dispatch import Sent
+from services.deleter.settlement import Answer, Settled
 from services.evidence.rechecking import Rechecked
 from services.ledger.recording import Recorded
 from services.metrics import Metrics

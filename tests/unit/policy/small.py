@@ -8,8 +8,8 @@ from textwrap import dedent, indent
 
 from services.policy.loader import loads
 from services.policy.model import Policy
+from services.policy.retention_windows import EventAlone
 from services.policy.tagging import ClockKey
-from services.policy.windows import EventAlone
 
 
 class Ended(EventAlone):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.policy.encryption import covers
 from services.policy.loader import InvalidPolicy, load
+from services.policy.validation_encryption import covers
 from tests.unit.fields.stage import document, policy, policy_of
 
 ORDER = "orders.order-placed"

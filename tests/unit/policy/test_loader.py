@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.policy.document import Problem
 from services.policy.lint import lint
 from services.policy.loader import InvalidPolicy, digest, load, loads, shapes
+from services.policy.yaml_source import Problem
 from tests.unit.policy.small import SMALL, line_of, replaced
 
 HOLDING = "{purpose: care, basis: contract, rule: year, systems: [app]}"

@@ -9,8 +9,8 @@ import pytest
 
 from services.policy.loader import load
 from services.policy.model import ActKind
-from services.policy.requests import Case, Happening, State, after, cases
-from services.policy.standing import Act
+from services.policy.request_cases import Case, Happening, State, after, cases
+from services.policy.subject_state import Act
 
 POLICY = load()
 

@@ -15,14 +15,14 @@ import yaml
 from schemas.catalogue import TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.events import CloudEvent, to_headers
-from services.ledger.arriving import Arrivals
-from services.ledger.plans import Plans
+from services.events.ingestion import Arrivals
+from services.events.ingestion_plan import Plans
+from services.events.tagged_event import Place
+from services.events.tagger import Tags
 from services.policy.lint import lint
 from services.policy.loader import SHIPPED, InvalidPolicy, digest, loads
 from services.policy.model import Policy
 from services.policy.tagging import Untaggable
-from services.tagged import Place
-from services.tags import Tags
 
 FEEDBACK, HOLD = "website.feedback-given", "privacy.hold-placed"
 ANSWERED = "privacy.request-answered"

@@ -13,7 +13,7 @@ import pytest
 
 from schemas.events import CloudEvent
 from services.policy.model import Policy
-from services.policy.steps import Step, clocks, own_wakes, steps
+from services.policy.obligations import Step, clocks, own_wakes, steps
 from services.policy.tagging import Holding, Tagged, tag
 from tests.unit.policy.small import Ended, joined, small
 

@@ -9,8 +9,8 @@ import pytest
 from schemas.events import CloudEvent
 from services.policy import loader
 from services.policy.model import Policy
+from services.policy.retention_windows import Window, wakes, window
 from services.policy.tagging import tag
-from services.policy.windows import Window, wakes, window
 from tests.unit.policy.small import Ended, joined, small
 
 SHIPPED = loader.load()

@@ -11,10 +11,10 @@ from schemas.catalogue import business_topic
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.events import CloudEvent, parse_structured
-from services.explaining import explain
+from services.events.sample_events import sample_events
 from services.policy import loader
+from services.policy.explain import explain
 from services.policy.tagging import tag
-from services.sample.events import sample_events
 
 POLICY = loader.load()
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)

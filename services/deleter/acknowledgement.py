@@ -1,0 +1,57 @@
+"""Answering: the bytes of an acknowledgement, off the bus, become an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from schemas import limits
+from schemas.catalogue import Topic
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from services.deleter.settlement import Answer
+
+
+def answer_of(codec: Codec, topic: Topic, system: str, payload: bytes | None) -> Answer:
+    """The answer in the value of a message on one system's topic.
+
+    Raises:
+        Undecodable: it is no acknowledgement, or not that system's.
+    """
+    value = codec.decode(topic, payload)
+    if value["system"] != system:
+        why = f"answers for {value['system']} on the topic of {system}"
+        raise Undecodable(why=why, topic=topic.name)
+    try:
+        command_id = UUID(value["command_id"])
+    except ValueError as cause:
+        raise Undecodable(why="command_id is no UUID", topic=topic.name) from cause
+    if beyond := _beyond_limits(value):
+        raise Undecodable(why=beyond, topic=topic.name)
+    return Answer(
+        acknowledgement_id=value["acknowledgement_id"],
+        command_id=command_id,
+        system=system,
+        attempt=value["attempt"],
+        status=value["status"],
+        counts=value["counts"],
+        ground=value["ground"],
+        at=value["at"],
+        disclosure=value["disclosure"],
+    )
+
+
+def _beyond_limits(value: Mapping[str, Any]) -> str | None:
+    """What of an acknowledgement is beyond a limit; nothing where all is within."""
+    counts: Mapping[str, int] = value["counts"]
+    ground, disclosure = value["ground"] or "", value["disclosure"] or ""
+    found = [
+        ("acknowledgement_id", limits.identifier(value["acknowledgement_id"])),
+        ("ground", limits.line(ground)),
+        ("counts", limits.too_many(counts, limits.COUNTS)),
+        *(("counts", limits.identifier(name)) for name in counts),
+        ("disclosure", None if disclosure.isascii() else "is no JWE"),
+        ("disclosure", limits.unprintable(disclosure)),
+    ]
+    return next((f"{name} {why}" for name, why in found if why), None)

@@ -1,0 +1,320 @@
+"""Claiming: what the facts and the policy want by now, minus what the journal has.
+
+One call is one transaction. It locks in one order (clocks, subjects), looks again at everything inside
+the lock, and writes commands, their records and the walk's progress together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, or_, select
+
+from schemas import limits
+from services.deleter import subject_scan
+from services.deleter.command_size import chunks, size
+from services.deleter.plan_cache import Planner
+from services.deleter.planning import restricting, unmet, unwanted
+from services.deleter.subject_scan import Look
+from services.deleter.withheld import is_withheld
+from services.ledger import clocks, key_conflicts, outbox, tables
+from services.ledger.blind_spots import CLEAR, Blindness, look_again
+from services.ledger.clocks import Clock
+from services.ledger.facts import Known, known, tagged_events
+from services.ledger.outbox import Draft, Lease
+from services.policy import obligations
+from services.policy.ids import clock_id
+from services.policy.model import Policy
+from services.policy.obligations import Step
+from services.policy.tagging import Tagged
+from services.storage.bulk import change_each
+
+MOST_RECORDS = limits.COMMAND_RECORDS
+"""No command names more records than this."""
+_LATEST_SHARE = 8
+"""Of so many records that a claim takes, one is among those that became due last."""
+_CLOCKS_TO_RECORDS = 4
+"""A claim looks at one clock for so many records: most clocks have few."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What one claim came to."""
+
+    commands: tuple[UUID, ...]
+    leased: tuple[UUID, ...]
+    """Of these, the commands that are to be relayed at once."""
+    events: Mapping[UUID, Tagged]
+    """The events of the records that were looked at, by id."""
+    looked_at: int
+    """Records and clocks that were due for a look."""
+    more: bool
+    """Whether there may be more that is due by the same instant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A step that is due for a record, with the epochs of the clocks that say so."""
+
+    record_id: UUID
+    subject: str
+    step: Step
+    epochs: tuple[tuple[str, UUID, int], ...]
+    names_subject: bool
+    acts: int
+    """How much was said about the event's subjects."""
+    size: int = 0
+    """Bytes that the record takes in a command, at most."""
+
+
+def claim(
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    *,
+    limit: int,
+    lease: Lease | None = None,
+    blindness: Blindness = CLEAR,
+) -> Claimed:
+    """Claim up to `limit` records that are due by themselves, and one chunk of each of some clocks.
+
+    Records of subjects of whom something was said come in chunks too. `now` is UTC, by the database's
+    clock. Other deleters' claims are skipped, not waited for. With a `lease` the commands are at once
+    taken for relaying. What `blindness` withholds is looked at again soon.
+    """
+    records = _due_records(connection, now, limit)
+    members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
+    walked: list[Clock] = []
+    for walk in _due_clocks(connection, now, limit):
+        if walked and len(members) >= limit:
+            break  # the others keep their turn
+        chunk = _chunk(connection, walk)
+        members.update((row.record_id, row) for row in chunk if row.backfill is None)
+        cursor = chunk[-1].record_id if len(chunk) == MOST_RECORDS else None
+        walked.append(walk.walked(now, cursor, policy))
+    clocks.save(connection, walked)
+    looks = subject_scan.looks(
+        connection,
+        now,
+        limit=max(1, limit // _CLOCKS_TO_RECORDS),
+        most=limit,
+        chunk=MOST_RECORDS,
+    )
+    members.update((row.record_id, row) for look in looks for row in look.records)
+    events = tagged_events(connection, {row.event_id for row in members.values()}, policy)
+    siblings = subject_scan.siblings(connection, looks, events)
+    members.update((row.record_id, row) for row in siblings)
+
+    def waits(step: Step, tagged: Tagged, subject: str) -> bool:
+        return is_withheld(blindness, step.action, subject, tagged, policy)
+
+    rows = list(members.values())
+    wanted, withheld, facts = want(connection, rows, events, policy, now, looks, waits)
+    written = outbox.write(connection, draft(wanted), policy.version, now, lease)
+    _advance(connection, records, events, policy, now)
+    look_again(connection, withheld, now)
+    subject_scan.looked(connection, looks, facts, now)
+    return Claimed(
+        commands=written.commands,
+        leased=written.leased,
+        events=events,
+        looked_at=len(records) + len(walked) + len(looks),
+        more=len(records) >= limit or bool(walked) or bool(looks),
+    )
+
+
+def want(
+    connection: Connection,
+    rows: Collection[Row[Any]],
+    events: Mapping[UUID, Tagged],
+    policy: Policy,
+    now: datetime,
+    looks: Collection[Look],
+    waits: Callable[[Step, Tagged, str], bool],
+) -> tuple[list[Wanted], Collection[UUID], Known]:
+    """Every step that is due for these records and that no command does yet, but for what `waits`.
+
+    Beside them the records of which something has to wait, and what was known. What erases and waits is
+    no reason to restrict nothing meanwhile.
+
+    Takes the locks of their clocks and subjects, and holds them until the transaction ends. What
+    commands are to do although facts or policy do not ask for it any more is taken back.
+    """
+    keys = {
+        key for row in rows for key in obligations.clocks(events[row.event_id], row.subject, policy)
+    }
+    locked = clocks.read(connection, {clock_id(key) for key in keys})
+    own = {row.subject for row in rows} | {look.subject for look in looks}
+    outbox.lock_subjects(connection, own, "command")
+    anchors = {identity: clock.anchor for identity, clock in locked.items()}
+    mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
+    others = {one for those in mentioned.values() for one in those}
+    facts = known(connection, anchors, own | others, policy)
+    said = {
+        event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
+    }
+    live = outbox.live_steps(connection, {row.record_id for row in rows})
+    judged = key_conflicts.judge(connection, events.values(), policy)
+    planner = Planner(facts, policy, now)
+    found: list[Wanted] = []
+    withheld: set[UUID] = set()
+    forbidden: list[tuple[UUID, str, str]] = []
+    for row in rows:
+        done = live.get(row.record_id, frozenset())
+        tagged = events[row.event_id]
+        due = [] if judged.blocks(tagged) else planner.due(tagged, row.subject)
+        acts = said[row.event_id]
+        forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
+        unmet_steps = unmet(due, done)
+        if any(waits(step, tagged, row.subject) for step in unmet_steps):
+            withheld.add(row.record_id)
+            unmet_steps = [one for one in unmet_steps if not waits(one, tagged, row.subject)]
+            unmet_steps += [one for one in restricting(due, done) if one not in unmet_steps]
+        for step in unmet_steps:
+            epochs = tuple(
+                (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
+            )
+            found.append(
+                Wanted(
+                    record_id=row.record_id,
+                    subject=row.subject,
+                    step=step,
+                    epochs=epochs,
+                    names_subject=step.action != "erase"
+                    or (step.system, "pseudonymise") not in done,
+                    acts=acts,
+                    size=size(tagged, policy),
+                )
+            )
+    if forbidden:
+        stale = outbox.no_longer_wanted(connection, forbidden)
+        for command in outbox.take_back(connection, stale, policy, now):
+            outbox.look_again(connection, command, now)
+    return found, withheld, facts
+
+
+def draft(wanted: Iterable[Wanted]) -> list[Draft]:
+    """Group wanted steps into commands of so many records, alike in all they say, as the bus takes."""
+    groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
+    firsts: dict[tuple[Any, ...], Wanted] = {}
+    for one in wanted:
+        step = one.step
+        alike = (
+            step.due,
+            step.system,
+            one.subject,
+            step.action,
+            step.rules,
+            step.purposes,
+            step.reason,
+            step.key,
+            step.not_before,
+            step.erase_by,
+            one.epochs,
+            one.names_subject,
+            one.acts,
+        )
+        groups[alike].append((one.record_id, one.size))
+        firsts.setdefault(alike, one)
+    drafts = []
+    for alike, records in groups.items():
+        one = firsts[alike]
+        step = one.step
+        for chunk in chunks(sorted(records)):
+            drafts.append(
+                Draft(
+                    system=step.system,
+                    subject=one.subject,
+                    action=step.action,
+                    step=step.key,
+                    rules=step.rules,
+                    purposes=step.purposes,
+                    reason=step.reason,
+                    due_at=step.due,
+                    not_before=step.not_before,
+                    erase_by=step.erase_by,
+                    epochs=one.epochs,
+                    records=chunk,
+                    names_subject=one.names_subject,
+                    acts=one.acts,
+                    request=step.request,
+                )
+            )
+    return sorted(drafts, key=lambda one: (one.due_at, one.system, one.subject, one.action))
+
+
+def _due_records(connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+    """The records that have been due for longest, and some of the latest: no backlog keeps those back."""
+    record = tables.record.c
+    query = (
+        select(tables.record)
+        .where(record.next_due <= now, record.next_due.is_not(None), record.backfill.is_(None))
+        .with_for_update(skip_locked=True)
+    )
+    latest = limit // _LATEST_SHARE
+    found = connection.execute(query.order_by(record.next_due).limit(limit - latest)).all()
+    if len(found) < limit - latest or not latest:
+        return list(found)
+    late = connection.execute(query.order_by(record.next_due.desc()).limit(latest)).all()
+    return list({row.record_id: row for row in (*found, *late)}.values())
+
+
+def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[Clock]:
+    """Clocks whose walk is due, some at a time, oldest first and the latest among the first."""
+    column = tables.clock.c
+    query = (
+        select(tables.clock)
+        .where(column.next_due <= now, column.next_due.is_not(None), column.backfill.is_(None))
+        .where(or_(column.cursor.is_(None), column.fired_to <= now))
+        .with_for_update(skip_locked=True)
+    )
+    taken: set[UUID] = set()
+    part = max(1, limit // MOST_RECORDS)
+    while len(taken) < max(1, limit // _CLOCKS_TO_RECORDS):
+        ends = [query.order_by(column.next_due).limit(len(taken) + part)]
+        if not taken and limit > MOST_RECORDS:
+            ends.insert(0, query.order_by(column.next_due.desc()).limit(1))
+        found = (row for end in ends for row in connection.execute(end))
+        rows = {row.clock_id: row for row in found if row.clock_id not in taken}
+        if not rows:
+            return
+        taken.update(rows)
+        yield from map(clocks.clock, rows.values())
+        part *= 4
+
+
+def _chunk(connection: Connection, walk: Clock) -> Sequence[Row[Any]]:
+    hanging = tables.hanging.c
+    query = (
+        select(tables.record)
+        .join(tables.hanging, hanging.record_id == tables.record.c.record_id)
+        .where(hanging.clock_id == walk.clock_id)
+        .order_by(hanging.record_id)
+        .limit(MOST_RECORDS)
+    )
+    if walk.cursor is not None:
+        query = query.where(hanging.record_id > walk.cursor)
+    return connection.execute(query).all()
+
+
+def _advance(
+    connection: Connection,
+    records: Sequence[Row[Any]],
+    events: Mapping[UUID, Tagged],
+    policy: Policy,
+    now: datetime,
+) -> None:
+    """Set each claimed record to the next instant that its event fixes."""
+    if not records:
+        return
+    changes = []
+    for row in records:
+        wakes = obligations.own_wakes(events[row.event_id], row.subject, policy)
+        later = min((at for at in wakes if at > now), default=None)
+        changes.append({"record_id": row.record_id, "next_due": later})
+    change_each(connection, tables.record, changes)

@@ -1,0 +1,347 @@
+"""The deleter's loop: one round is protect, look, claim, relay, escalate. Any number may run on PostgreSQL.
+
+What protects leaves first, whatever holds up the rest. While something that could forbid an erasure may
+lie unread, nothing leaves that could break a promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import sleep
+from types import MappingProxyType
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from schemas.errors import TermijnError
+from services.crypto.tombstones import Remains
+from services.deleter import rate_cap
+from services.deleter.claim import Claimed, claim
+from services.deleter.dispatch import (
+    LEASE,
+    NOTHING_ENCLOSED,
+    Enclosures,
+    Outlet,
+    Patience,
+    Sent,
+    Stops,
+    lease,
+    relay,
+)
+from services.deleter.protection import Passed, protect
+from services.deleter.settlement import escalate
+from services.deleter.undeliverable import set_aside
+from services.deleter.verification import Proved, prove
+from services.kafka.batch_bisection import Halving
+from services.kafka.errors import words
+from services.ledger import active_policy, blind_spots, tables
+from services.ledger.blind_spots import CLEAR, Blindness
+from services.ledger.outbox import Lease
+from services.policy.actions import HARMLESS, PROTECTIVE
+from services.policy.model import Policy
+from services.policy.tagging import Tagged
+from services.storage import pause
+from services.storage.database import Ledger, database_now
+from services.storage.gc_pause import uncollected
+
+T = TypeVar("T")
+ROLE = "deleter"
+_ESCALATE = timedelta(seconds=5)
+_NO_STOPS = Stops()
+_AGAIN_SECONDS = 0.2
+_RECORDS = 20_000
+"""What one relay names at most: it must be out long before its lease is over."""
+
+
+class ClockDisagreement(TermijnError):
+    """This machine's clock and the database's differ by more than is safe; nothing was commanded.
+
+    The operator mends the clock (NTP) of whichever is wrong; the role goes on by itself.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"this machine's clock is {seconds:+.1f} s off the database's")
+        self.seconds = seconds
+
+
+class Sight(Protocol):
+    """Whether everything that could forbid an erasure has been recorded."""
+
+    def blind_spots(self) -> Sequence[str]:
+        """The partitions not recorded up to the end that they had when this was called."""
+
+
+class Observer(Protocol):
+    """Who wants to know what a round did: metrics and logs."""
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing was claimed, since these partitions are not recorded yet."""
+
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+        """These commands went out; what was due by `nothing_due_at` became known only after it."""
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """These commands' systems have been silent for too long."""
+
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus takes this command at no attempt; it is escalated, and the others went out."""
+
+    def capped(self, cap: int) -> None:
+        """The hourly cap was reached; the deleter has stopped until it is resumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one round does, and how much all rounds of an hour may do."""
+
+    claim: int = 5_000
+    relay: int = 1_000
+    commands_per_hour: int = 100_000
+    """First sends within an hour; 0 is no cap."""
+    clock_tolerance: timedelta = timedelta(seconds=1)
+    protect_every: timedelta = timedelta(seconds=1)
+    """Between two looks, while nothing is claimed, at those of whom something was said."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pace:
+    """What need not be done every round: it looks at everything that is out."""
+
+    every: timedelta
+    last: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether its time has come again; it is taken for done then."""
+        if self.last is not None and now - self.last < self.every:
+            return False
+        self.last = now
+        return True
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sweep:
+    """When a claim saw everything and found nothing due, by the database's clock."""
+
+    nothing_due_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Protection:
+    """How far the looks have come that go on while nothing is claimed."""
+
+    passed: Passed = field(default_factory=Passed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleter:
+    """The deleter of one process; `now` is this machine's clock, UTC."""
+
+    ledger: Ledger
+    outlet: Outlet
+    sight: Sight
+    policy: Policy
+    observer: Observer
+    now: Callable[[], datetime]
+    limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
+    enclosures: Enclosures = NOTHING_ENCLOSED
+    """What goes along with commands that serve a request."""
+    remains: Remains | None = None
+    """What compares parked events with whom they are about; without it all that they could forbid waits."""
+    rest: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
+    """Between two tries of what fails by itself."""
+    _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
+    _sweep: _Sweep = field(default_factory=_Sweep, init=False)
+    _protected: _Pace = field(init=False)
+    _protection: _Protection = field(default_factory=_Protection, init=False)
+
+    def __post_init__(self) -> None:
+        """Pace the looks as the limits say."""
+        object.__setattr__(self, "_protected", _Pace(every=self.limits.protect_every))
+
+    def round(self) -> int:
+        """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
+
+        Raises:
+            ClockDisagreement: the clocks differ by more than the tolerance.
+            OtherPolicy: another policy has become the active one.
+        """
+        with self.ledger.transaction() as connection:
+            now = self._agreed_now(connection)
+            # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
+            parked = blind_spots.read(connection, self.policy, self.remains)
+            state = pause.state(connection, ROLE)
+            stops = _system_stops(connection)
+        with uncollected():
+            handled = self._send(self._lease(_NO_STOPS, PROTECTIVE))
+            sees = state != "paused" and self._sees()
+            if state == "running" and sees:
+                nothing_due_at = self._sweep.nothing_due_at
+                claimed = self._claim(stops, parked)
+                self._send(claimed.leased, parked, claimed.events, nothing_due_at)
+                handled += claimed.looked_at + self._prove().looked_at
+            elif self._protected.is_due(now):
+                self._protect()
+                handled += self._send(self._lease(_NO_STOPS, PROTECTIVE))
+            if state != "paused":
+                handled += self._send(self._lease(stops, None if sees else HARMLESS), parked)
+        if state != "paused" and self._escalated.is_due(now):
+            self._escalate(now)
+        return handled
+
+    def _sees(self) -> bool:
+        """Whether nothing that could forbid an erasure may lie unread."""
+        spots = self.sight.blind_spots()
+        self.observer.blind(spots)
+        return not spots
+
+    def _claim(self, stops: Stops, parked: Blindness = CLEAR) -> Claimed:
+        def work(connection: Connection, room: int) -> tuple[Claimed, datetime]:
+            now = database_now(connection)
+            lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
+            claimed = claim(
+                connection,
+                self.policy,
+                now,
+                limit=self.limits.claim,
+                lease=lease,
+                blindness=self._blindness(connection, parked),
+            )
+            return claimed, now
+
+        claimed, at = self._write_in_room(work)
+        if not claimed.looked_at:
+            self._sweep.nothing_due_at = at
+        return claimed
+
+    def _prove(self) -> Proved:
+        """In a transaction of its own: a claim takes its clocks before any subject."""
+        return self._write(
+            lambda connection, now: prove(connection, self.policy, now, limit=self.limits.relay)
+        )
+
+    def _protect(self) -> None:
+        """Look at some of those of whom something was said, although nothing is claimed."""
+        looked = 0
+        while looked < self.limits.relay:
+            before = self._protection.passed
+            passed = self._write(
+                lambda connection, now, before=before: protect(  # type: ignore[misc]
+                    connection, self.policy, now, before
+                )
+            )
+            self._protection.passed = passed or Passed()
+            if passed is None:
+                return
+            looked += 1 + passed.records
+
+    def _lease(self, stops: Stops, actions: Collection[str] | None) -> Sequence[UUID]:
+        """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
+
+        def work(connection: Connection, room: int) -> Sequence[UUID]:
+            limit, now = min(self.limits.relay, room), database_now(connection)
+            if limit == 0:
+                return ()
+            return lease(connection, now, stops, limit=limit, records=_RECORDS, actions=actions)
+
+        if actions is PROTECTIVE:
+            return self._write(lambda connection, _: work(connection, self.limits.relay))
+        return self._write_in_room(work)
+
+    def _send(
+        self,
+        leased: Collection[UUID],
+        parked: Blindness = CLEAR,
+        claimed: Mapping[UUID, Tagged] = MappingProxyType({}),
+        nothing_due_at: datetime | None = None,
+    ) -> int:
+        """Send what is leased and still asked for; how many were leased."""
+        if not leased:
+            return 0
+        sent: list[Sent] = []
+
+        def some(commands: Sequence[UUID]) -> None:
+            sent.extend(
+                self._write(
+                    lambda connection, now: relay(
+                        connection,
+                        commands,
+                        self.outlet,
+                        self.policy,
+                        now,
+                        self.patience,
+                        claimed,
+                        self.enclosures,
+                        self._blindness(connection, parked),
+                    )
+                )
+            )
+
+        Halving(rest=self.rest).each(list(leased), some, self._set_aside)
+        self.observer.sent(sent, nothing_due_at)
+        return len(leased)
+
+    def _write(self, work: Callable[[Connection, datetime], T]) -> T:
+        """Do `work` in one transaction in which the policy is the active one and stays so.
+
+        Raises:
+            OtherPolicy: another policy has become the active one.
+        """
+
+        def begun(connection: Connection) -> T:
+            now = database_now(connection)
+            active_policy.ensure(connection, self.policy, now)
+            return work(connection, database_now(connection))
+
+        return self.ledger.write(begun)
+
+    def _write_in_room(self, work: Callable[[Connection, int], T]) -> T:
+        """Do `work` in one transaction, with how many commands it may lease under the hourly cap."""
+        most = self.limits.commands_per_hour
+
+        def within(connection: Connection, _: datetime) -> tuple[T, bool]:
+            room = rate_cap.take(connection, most, ROLE)
+            return work(connection, room.left), room.reached
+
+        done, reached = self._write(within)
+        if reached:
+            self.observer.capped(most)
+        return done
+
+    def _blindness(self, connection: Connection, parked: Blindness) -> Blindness:
+        """What was parked when the round began, and what is now."""
+        return parked.with_also(blind_spots.read(connection, self.policy, self.remains))
+
+    def _set_aside(self, command: UUID, cause: Exception) -> None:
+        """Escalate a command that the bus takes at no attempt, so that the others go out."""
+        why, again = words(cause), self.patience.cap
+        system = self.ledger.write(
+            lambda connection: set_aside(connection, command, why, database_now(connection), again)
+        )
+        if system is not None:
+            self.observer.undeliverable(system, command, why)
+
+    def _escalate(self, now: datetime) -> None:
+        silent = self.ledger.write(lambda connection: escalate(connection, self.policy, now))
+        if silent:
+            self.observer.escalated(silent)
+
+    def _agreed_now(self, connection: Connection) -> datetime:
+        now = database_now(connection)
+        off = self.now() - now
+        if abs(off) > self.limits.clock_tolerance:
+            raise ClockDisagreement(off.total_seconds())
+        return now
+
+
+def _system_stops(connection: Connection) -> Stops:
+    column = tables.control.c
+    query = select(column.scope, column.state).where(column.scope.startswith("system:"))
+    found: dict[str, set[str]] = {"paused": set(), "drained": set()}
+    for row in connection.execute(query):
+        if row.state in found:
+            found[row.state].add(row.scope.removeprefix("system:"))
+    return Stops(paused=frozenset(found["paused"]), drained=frozenset(found["drained"]))

@@ -1,0 +1,326 @@
+"""Relaying: the outbox goes out. Nothing is `sent` before the broker has said so.
+
+Two transactions a batch. The first leases the commands and marks them `sending`: from then on they may
+be out, whatever crashes. The second locks all that decides, looks again whether facts and policy still
+ask for each of their records, produces, waits for the delivery reports and marks them `sent`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, and_, func, not_, select
+
+from services.deleter.emission import Asked, asked_for, covers
+from services.deleter.withheld import is_withheld
+from services.ledger import outbox, tables
+from services.ledger.blind_spots import CLEAR, Blindness
+from services.ledger.key_conflicts import Event
+from services.policy.model import Policy
+from services.policy.reasons import ARTICLES, CHECKS
+from services.policy.tagging import Tagged, business_keys
+from services.storage.bulk import fetch, insert
+
+_CHECKED = {reason: action for action, reason in CHECKS.items()}
+_AT_ONCE = 10_000
+"""Records that are put together and sent before the next are."""
+LEASE = timedelta(seconds=60)
+"""How long a batch may take to go out before another relay tries it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stops:
+    """Systems to which nothing goes (`paused`), or nothing new (`drained`), but what protects."""
+
+    paused: frozenset[str] = frozenset()
+    drained: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One command as it goes onto the bus."""
+
+    system: str
+    key: str
+    value: Mapping[str, Any]
+    """The fields of the `command` schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The broker's word on where a command stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Enclosures(Protocol):
+    """What goes along with commands that serve a request, beside their records."""
+
+    def of(
+        self, connection: Connection, rows: Sequence[Row[Any]]
+    ) -> Mapping[UUID, Mapping[str, Any] | None]:
+        """Further fields of the `command` schema by command; None where a command has to wait for them."""
+
+
+class NothingEnclosed:
+    """Nothing goes along."""
+
+    def of(
+        self, connection: Connection, rows: Sequence[Row[Any]]
+    ) -> Mapping[UUID, Mapping[str, Any] | None]:
+        """No further field."""
+        return {}
+
+
+NOTHING_ENCLOSED = NothingEnclosed()
+
+
+class Outlet(Protocol):
+    """Where commands go."""
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        """Send all, and return only when each has its delivery report; raise when one fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often a command is repeated, and how long each repetition may be obeyed."""
+
+    base: timedelta = timedelta(minutes=1)
+    cap: timedelta = timedelta(hours=6)
+    validity: timedelta = timedelta(days=7)
+
+    def wait(self, attempt: int) -> timedelta:
+        """How long after an attempt, counted from 1, the next follows."""
+        doubled: timedelta = self.base * (1 << min(attempt - 1, 30))
+        return min(self.cap, doubled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One command that went out, with what metrics and the terminal show of it."""
+
+    command_id: UUID
+    system: str
+    action: str
+    attempt: int
+    due_at: datetime
+    at: datetime
+
+
+def lease(
+    connection: Connection,
+    now: datetime,
+    stops: Stops,
+    *,
+    limit: int,
+    records: int | None = None,
+    actions: Collection[str] | None = None,
+) -> list[UUID]:
+    """Take commands whose next attempt is due, so that no other relay does, and mark them `sending`.
+
+    No more than `limit`, and no more, but for the last, than name so many `records`. With `actions` only
+    these are taken.
+    """
+    column = tables.command.c
+    query = (
+        select(column.command_id, column.state, column.action, column.supersedes)
+        .where(column.next_attempt_at <= now, column.next_attempt_at.is_not(None))
+        .where(column.system.not_in(stops.paused))
+        .where(not_(and_(column.system.in_(stops.drained), column.state == "unsent")))
+        .order_by(column.next_attempt_at, column.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if actions is not None:
+        query = query.where(column.action.in_(sorted(actions)))
+    taken: Sequence[Any] = connection.execute(query).all()
+    if records is not None:
+        taken = next(_parts(taken, _sizes(connection, taken), records), [])
+    outbox.transition(connection, taken, "sending", now, next_attempt_at=now + LEASE)
+    return [row.command_id for row in taken]
+
+
+def relay(
+    connection: Connection,
+    leased: Collection[UUID],
+    outlet: Outlet,
+    policy: Policy,
+    now: datetime,
+    patience: Patience,
+    claimed: Mapping[UUID, Tagged] = MappingProxyType({}),
+    enclosures: Enclosures = NOTHING_ENCLOSED,
+    blindness: Blindness = CLEAR,
+) -> list[Sent]:
+    """Send leased commands that are still asked for, and mark them sent once they are delivered.
+
+    `claimed` are the events of what is claimed just now, by id; the others are read. What has to wait
+    for its enclosure, or is withheld by `blindness`, is tried again after its lease.
+    """
+    asked = asked_for(connection, leased, policy, now, claimed)
+    rows = [
+        row
+        for row in asked.commands
+        if not any(
+            is_withheld(blindness, row.action, row.subject, one, policy)
+            for one in (asked.events_of(row) if blindness else ())
+        )
+    ]
+    enclosed = enclosures.of(connection, [row for row in rows if row.request is not None])
+    rows = [row for row in rows if enclosed.get(row.command_id, {}) is not None]
+    if not rows:
+        return []
+    deliveries = [
+        delivery
+        for part in _parts(rows, asked.sizes, _AT_ONCE)
+        for delivery in outlet.send(compose(part, asked, policy, now, patience, enclosed))
+    ]
+    _mark_sent(connection, rows, now, patience)
+    insert(
+        connection,
+        tables.attempt,
+        [
+            {
+                "command_id": row.command_id,
+                "attempt": row.attempt + 1,
+                "at": now,
+                "topic": delivery.topic,
+                "partition": delivery.partition,
+                "offset": delivery.offset,
+            }
+            for row, delivery in zip(rows, deliveries, strict=True)
+        ],
+    )
+    return [
+        Sent(
+            command_id=row.command_id,
+            system=row.system,
+            action=row.action,
+            attempt=row.attempt + 1,
+            due_at=row.due_at,
+            at=now,
+        )
+        for row in rows
+    ]
+
+
+def _mark_sent(
+    connection: Connection, rows: Sequence[Row[Any]], now: datetime, patience: Patience
+) -> None:
+    """Mark the attempt of each; those of the same number are marked together."""
+    by_attempt: defaultdict[int, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        by_attempt[row.attempt + 1].append(row)
+    for attempt, group in by_attempt.items():
+        changes = {"attempt": attempt, "next_attempt_at": now + patience.wait(attempt)}
+        if attempt == 1:
+            changes["first_sent_at"] = now
+        outbox.transition(connection, group, "sent", now, **changes)
+
+
+def compose(
+    rows: Sequence[Row[Any]],
+    asked: Asked,
+    policy: Policy,
+    now: datetime,
+    patience: Patience,
+    enclosed: Mapping[UUID, Mapping[str, Any] | None] = MappingProxyType({}),
+) -> list[Outgoing]:
+    """The commands as they go onto the bus: records by event and business keys, never a body."""
+    return [
+        _outgoing(
+            row,
+            asked.events_of(row),
+            asked.without,
+            policy,
+            now,
+            patience,
+            enclosed.get(row.command_id) or {},
+        )
+        for row in rows
+    ]
+
+
+def _sizes(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[UUID, int]:
+    """How many records each command names, by the command whose records they are."""
+    column = tables.member.c.command_id
+    query = select(column, func.count().label("records")).group_by(column)
+    found = fetch(connection, query, column, {covers(row) for row in rows})
+    return {row.command_id: row.records for row in found}
+
+
+def _parts(
+    rows: Sequence[Row[Any]], sizes: Mapping[UUID, int], at_once: int
+) -> Iterator[Sequence[Row[Any]]]:
+    """The rows in parts that name only so many records: what one part takes has a bound."""
+    part: list[Row[Any]] = []
+    size = 0
+    for row in rows:
+        part.append(row)
+        size += sizes.get(covers(row), 0)
+        if size >= at_once:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _outgoing(
+    row: Row[Any],
+    tagged: Sequence[Tagged],
+    without: Mapping[Event, Collection[str]],
+    policy: Policy,
+    now: datetime,
+    patience: Patience,
+    enclosed: Mapping[str, Any],
+) -> Outgoing:
+    value = {
+        "command_id": str(row.command_id),
+        "system": row.system,
+        "subject": row.subject if row.names_subject else None,
+        "action": row.action,
+        "records": [
+            {
+                "source": one.source,
+                "id": one.id,
+                "type": one.type,
+                "time": one.time,
+                "keys": business_keys(
+                    one,
+                    policy,
+                    row.subject,
+                    named=row.names_subject,
+                    without=without.get((one.source, one.id), ()),
+                ),
+            }
+            for one in tagged
+        ],
+        "categories": sorted({c for one in tagged for c in policy.events[one.type].categories}),
+        "rules": json.loads(row.rules),
+        "purposes": json.loads(row.purposes),
+        "policy_version": row.policy_version,
+        "article": ARTICLES[row.reason],
+        "reason": row.reason,
+        "not_before": row.not_before,
+        "erase_by": row.erase_by,
+        "valid_until": now + patience.validity,
+        "epoch": row.epoch,
+        "seq": row.seq,
+        "attempt": row.attempt + 1,
+        "issued_at": now,
+        "supersedes": str(row.supersedes) if row.supersedes else None,
+        "request": row.request,
+        "verifies": _CHECKED.get(row.reason),
+        **enclosed,
+    }
+    key = row.subject if row.names_subject else tagged[0].id
+    return Outgoing(system=row.system, key=key, value=value)

@@ -1,0 +1,83 @@
+"""Retrying: somebody has mended a system, and has it told again at once what it refused or left undone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, select, update
+
+from schemas.errors import TermijnError
+from services.deleter.settlement import UnknownCommand
+from services.ledger import tables
+from services.ledger.command_state import State
+from services.policy.model import Policy
+
+_RETRIED: tuple[State, ...] = ("sent", "refused")
+
+
+class FinalRefusal(TermijnError):
+    """A controller has refused, and its refusal stands (GDPR 17(3)); nothing was done."""
+
+    def __init__(self, command_id: UUID, system: str) -> None:
+        super().__init__(f"{command_id}: {system} is a controller, and its refusal is final")
+        self.command_id = command_id
+        self.system = system
+
+
+class UnknownSystem(TermijnError):
+    """The policy knows no such system; nothing was done."""
+
+    def __init__(self, system: str) -> None:
+        super().__init__(f"{system!r}: the policy knows no such system")
+        self.system = system
+
+
+class NotOut(TermijnError):
+    """A command does not wait to be told again: it has not left yet, or is settled; nothing was done."""
+
+    def __init__(self, command_id: UUID, state: State) -> None:
+        super().__init__(f"{command_id}: it is {state}: there is nothing to tell again")
+        self.command_id = command_id
+        self.state = state
+
+
+def retry(connection: Connection, command_id: UUID, policy: Policy, now: datetime) -> None:
+    """Have a command told again at once that was refused, or is out and not answered to its end.
+
+    Raises:
+        UnknownCommand: there is no such command.
+        FinalRefusal: a controller refused it.
+        NotOut: it has not left, is being taken back, or is settled.
+    """
+    column = tables.command.c
+    query = select(tables.command).where(column.command_id == command_id).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise UnknownCommand(command_id)
+    if row.state not in _RETRIED:
+        raise NotOut(command_id, row.state)
+    if row.state == "refused" and policy.systems[row.system].role == "controller":
+        raise FinalRefusal(command_id, row.system)
+    _due(connection, column.command_id == command_id, now)
+
+
+def retry_all(connection: Connection, system: str, policy: Policy, now: datetime) -> int:
+    """Have all told again that a system refused, or was told and has not answered to its end; how many.
+
+    A controller's refusals are final, and left out.
+
+    Raises:
+        UnknownSystem: the policy knows none of that name.
+    """
+    if system not in policy.systems:
+        raise UnknownSystem(system)
+    column = tables.command.c
+    final = policy.systems[system].role == "controller"
+    states = [one for one in _RETRIED if not (final and one == "refused")]
+    return _due(connection, and_(column.system == system, column.state.in_(states)), now)
+
+
+def _due(connection: Connection, which: ColumnElement[bool], now: datetime) -> int:
+    changed = connection.execute(update(tables.command).where(which).values(next_attempt_at=now))
+    return int(changed.rowcount)

@@ -1,0 +1,68 @@
+"""Protecting: what was said of somebody counts at once, also while nothing may be claimed.
+
+A pause, a drain, the cap or an unread message holds back what destroys. It must not hold back that a
+command which is out is recalled under a hold, or that data is restricted under an objection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from services.deleter.claim import MOST_RECORDS, draft, want
+from services.ledger import outbox, tables
+from services.ledger.facts import tagged_events
+from services.policy.actions import PROTECTIVE
+from services.policy.model import Policy
+from services.policy.obligations import Step
+from services.policy.tagging import Tagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """How far the looks have come: a subject, and the last record of it if some are left."""
+
+    subject: str = ""
+    record: UUID | None = None
+    records: int = 0
+    """How many records the last look saw."""
+
+
+def protect(connection: Connection, policy: Policy, now: datetime, passed: Passed) -> Passed | None:
+    """Look at one more chunk of records of those of whom something was said; nothing after the last.
+
+    Takes back what is not asked for any more, and writes what protects. It moves nothing on in the ledger:
+    whoever claims later looks at all of them again. `now` is UTC, by the database's clock.
+    """
+    subject = passed.subject if passed.record else _next(connection, passed.subject, now)
+    if subject is None:
+        return None
+    record = tables.record.c
+    query = select(tables.record).where(record.subject == subject, record.backfill.is_(None))
+    if passed.record is not None:
+        query = query.where(record.record_id > passed.record)
+    rows = connection.execute(query.order_by(record.record_id).limit(MOST_RECORDS)).all()
+    events = tagged_events(connection, {row.event_id for row in rows}, policy)
+    wanted, _, _ = want(connection, rows, events, policy, now, (), _waits)
+    outbox.write(connection, draft(wanted), policy.version, now)
+    more = len(rows) == MOST_RECORDS
+    return Passed(subject=subject, record=rows[-1].record_id if more else None, records=len(rows))
+
+
+def _waits(step: Step, _: Tagged, __: str) -> bool:
+    return step.action not in PROTECTIVE
+
+
+def _next(connection: Connection, subject: str, now: datetime) -> str | None:
+    column = tables.subject.c
+    query = (
+        select(column.subject)
+        .where(column.next_due <= now, column.next_due.is_not(None), column.subject > subject)
+        .order_by(column.subject)
+        .limit(1)
+    )
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found

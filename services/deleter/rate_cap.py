@@ -1,0 +1,92 @@
+"""The cap: how many commands all deleters together may send for the first time within an hour.
+
+What destroys nothing is not counted. Room is taken in the transaction that leases, under one lock: what
+another deleter has leased and not sent yet counts as sent, for as long as its lease lasts.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+
+from services.deleter.dispatch import LEASE
+from services.ledger import tables
+from services.policy.actions import PROTECTIVE
+from services.storage import pause
+from services.storage.database import database_now
+
+_WINDOW = timedelta(hours=1)
+_OPERATOR = "termijn"
+_LOCK = 0x7E_3A_11_19
+"""The key of PostgreSQL's advisory lock on the room; on SQLite there is one deleter."""
+_DESTROYS_NOTHING = ("verify", *sorted(PROTECTIVE))
+"""Actions that no cap counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many commands may be leased now, for as long as the transaction lasts that took it."""
+
+    left: int
+    reached: bool = False
+    """Whether the cap was reached while something waits: the deleters have stopped."""
+
+
+UNBOUNDED = Room(left=sys.maxsize)
+
+
+def take(connection: Connection, cap: int, scope: str) -> Room:
+    """What there is room for; no other deleter has any until this transaction ends.
+
+    `cap` 0 is none. At the cap the `scope` is paused, until an operator resumes it.
+    """
+    if not cap:
+        return UNBOUNDED
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    now = database_now(connection)
+    since = max(now - _WINDOW, pause.resumed_at(connection, scope) or now - _WINDOW)
+    left = cap - first_sent_since(connection, since)
+    reached = left <= 0 and _waiting(connection)
+    if reached:
+        pause.put(
+            connection,
+            scope,
+            "paused",
+            operator=_OPERATOR,
+            reason=f"the cap of {cap} commands an hour was reached",
+            now=now,
+        )
+    return Room(left=max(0, left - _on_the_way(connection, now)), reached=reached)
+
+
+def first_sent_since(connection: Connection, since: datetime) -> int:
+    """How many commands went out for the first time since an instant, but for what destroys nothing."""
+    query = select(func.count()).where(tables.command.c.first_sent_at > since, *_counted())
+    return int(connection.execute(query).scalar_one())
+
+
+def _on_the_way(connection: Connection, now: datetime) -> int:
+    """How many are leased for their first attempt, by whichever deleter, and may be out at any moment."""
+    column = tables.command.c
+    query = select(func.count()).where(
+        column.next_attempt_at > now,
+        column.next_attempt_at <= now + LEASE,
+        column.state == "sending",
+        column.first_sent_at.is_(None),
+        *_counted(),
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _counted() -> list[ColumnElement[bool]]:
+    return [tables.command.c.action != literal_column(f"'{one}'") for one in _DESTROYS_NOTHING]
+
+
+def _waiting(connection: Connection) -> bool:
+    column = tables.command.c
+    query = select(column.command_id).where(column.state == "unsent").limit(1)
+    return connection.execute(query).first() is not None

@@ -1,0 +1,426 @@
+"""Settling: what the systems answer. Each answer is kept; the command's state follows from it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, Select, and_, or_, select, update
+
+from schemas.errors import TermijnError
+from schemas.events import rfc3339
+from services.ledger import outbox, tables
+from services.ledger.command_state import FREED, SETTLED, Happening, IllegalTransition, State, after
+from services.policy.calendar import period
+from services.policy.model import Policy
+from services.policy.reasons import CHECKS
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import change_each, fetch, insert
+
+Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
+REFUSED_AGAIN = timedelta(days=1)
+"""How long after a refusal by whoever may not refuse it is told again."""
+_OF_RECALLS: Mapping[Status, Happening] = {
+    "recalled": "done",
+    "done": "done",
+    "already_done": "already_done",
+}
+"""What ends a recall. Whatever else is answered does not say that anything was taken back: `nothing_held`
+may be said of what was erased."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An acknowledgement; `at` is when the system answered, UTC."""
+
+    acknowledgement_id: str
+    command_id: UUID
+    system: str
+    attempt: int
+    status: Status
+    counts: Mapping[str, int]
+    ground: str | None
+    at: datetime
+    disclosure: str | None = None
+    """What the system holds, encrypted to the request's key."""
+
+
+class UnknownCommand(TermijnError):
+    """A system acknowledged a command that it was never sent; the answer is parked as a dead letter.
+
+    The operator looks for a system that mixes up topics, or for a ledger restored from a backup.
+    """
+
+    def __init__(self, command_id: UUID, system: str | None = None) -> None:
+        where = f" of {system}" if system else ""
+        super().__init__(f"there is no command {command_id}{where}")
+        self.command_id = command_id
+        self.system = system
+
+
+class ReusedAcknowledgement(TermijnError):
+    """A system gave the id of one answer to another; the later one is parked as a dead letter.
+
+    It does not count, so that its command stays open. Whoever runs the system has it give each answer
+    an id of its own; the command is told again, and answered anew.
+    """
+
+    def __init__(self, system: str) -> None:
+        super().__init__(
+            f"{system}: the id of an answer is that of another answer before it;"
+            " this one does not count"
+        )
+        self.system = system
+
+
+Unusable = UnknownCommand | ReusedAcknowledgement | IllegalTransition
+"""Why an answer cannot be taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What an answer came to."""
+
+    state: State
+    suspicious: bool
+    """The system says that it held nothing, where the ledger knows records."""
+    repeated: bool
+    """The same acknowledgement was here before."""
+    reopened: bool = False
+    """What was said to be erased was still there: it is commanded again."""
+    took: timedelta | None = None
+    """For the answer that settled the command: the time since it first went out."""
+    proof: timedelta | None = None
+    """For the answer that proves an erasure: the time since that was commanded."""
+
+
+def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime) -> Settled:
+    """Take an answer into the journal.
+
+    Raises:
+        UnknownCommand: there is no such command for that system.
+        ReusedAcknowledgement: its system has given its id to another answer.
+        IllegalTransition: the command cannot be answered so.
+    """
+    [result] = settle_all(connection, [answer], policy, now)
+    if not isinstance(result, Settled):
+        raise result
+    return result
+
+
+def settle_all(
+    connection: Connection, answers: Sequence[Answer], policy: Policy, now: datetime
+) -> list[Settled | Unusable]:
+    """Take answers into the journal, one after the other; each comes to what it would alone.
+
+    The commands are read and locked once, and written once as they stand after the last answer. An
+    answer that cannot be taken is named in its place and changes nothing.
+    """
+    batch = _Batch(connection, answers, policy, now)
+    found: list[Settled | Unusable] = []
+    for answer in answers:
+        try:
+            found.append(batch.settle(answer))
+        except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
+            found.append(cause)
+    batch.write()
+    return found
+
+
+class _Batch:
+    """Answers in the making: the commands that they are about, as the answers so far leave them."""
+
+    def __init__(
+        self, connection: Connection, answers: Sequence[Answer], policy: Policy, now: datetime
+    ) -> None:
+        self._connection = connection
+        self._policy = policy
+        self._now = now
+        self._before = self._read({answer.command_id for answer in answers})
+        self._commands = dict(self._before)
+        self._recalls: defaultdict[UUID, list[UUID]] = defaultdict(list)
+        for one in self._before.values():
+            if one.action == "recall" and one.supersedes:
+                self._recalls[one.supersedes].append(one.command_id)
+        column = tables.acknowledgement.c.acknowledgement_id
+        names = {answer.acknowledgement_id for answer in answers}
+        self._known = {
+            (row.system, row.acknowledgement_id): _content(row, json.loads(row.counts))
+            for row in fetch(connection, select(tables.acknowledgement), column, names)
+        }
+        self._kept: list[dict[str, object]] = []
+        self._happened: list[Entry] = []
+
+    def settle(self, answer: Answer) -> Settled:
+        """What one answer comes to; raises, and then leaves everything as it was."""
+        command = self._commands.get(answer.command_id)
+        if command is None or command.system != answer.system:
+            raise UnknownCommand(answer.command_id, answer.system)
+        identity, content = (answer.system, answer.acknowledgement_id), _content(answer)
+        if identity in self._known:
+            if self._known[identity] != content:
+                raise ReusedAcknowledgement(answer.system)
+            return Settled(state=command.state, suspicious=False, repeated=True)
+        happening: Happening = answer.status
+        if command.action == "recall":
+            happening = _OF_RECALLS.get(answer.status, "failed")
+        if command.action == "verify":
+            happening = _checked(command, answer)
+        left = command.happened(happening, self._now, outcome=answer.status)
+        if left.state == "refused" != command.state:
+            left = self._refused(left)
+        changed = [left]
+        if command.state == "recalling" and left.state != "recalling":
+            changed += self._recalls_ended(command.command_id)
+        if command.action == "recall" and command.supersedes:
+            changed = self._recall_answered(left, command.supersedes, answer)
+        reopened, proof = False, None
+        if command.action == "verify" and command.supersedes and left.state == "acknowledged":
+            original = self._proved(command, answer)
+            reopened = original.state == "reopened" != self._commands[original.command_id].state
+            changed.append(original)
+            if original.state == "erased" != self._commands[original.command_id].state:
+                proof = self._now - original.created_at
+        changed = [self._followed(one) for one in changed]
+        left, *others = changed
+        self._happened.append(_said(answer, left.state, self._now))
+        self._happened += [
+            Entry(self._now, "state", one.command_id, {"state": one.state})
+            for one in others
+            if one.state != self._commands[one.command_id].state
+        ]
+        self._commands.update((one.command_id, one) for one in changed)
+        self._known[identity] = content
+        self._kept.append(_row(answer, self._now))
+        suspicious = answer.status == "nothing_held" and command.action != "verify"
+        settled = left.settled_at is not None and command.settled_at is None
+        took = self._now - left.first_sent_at if settled and left.first_sent_at else None
+        return Settled(
+            state=left.state,
+            suspicious=suspicious,
+            repeated=False,
+            reopened=reopened,
+            took=took,
+            proof=proof,
+        )
+
+    def write(self) -> None:
+        """Write what has changed."""
+        insert(self._connection, tables.acknowledgement, self._kept)
+        audit_outbox.append(self._connection, self._happened)
+        pairs = [(one, self._commands[id]) for id, one in sorted(self._before.items())]
+        written = [left.changes() for before, left in pairs if left != before]
+        change_each(self._connection, tables.command, written)
+        freed = [
+            left for before, left in pairs if left.state in FREED and before.state not in FREED
+        ]
+        outbox.free(self._connection, [one.command_id for one in freed])
+        for one in freed:
+            if one.state == "recalled":
+                outbox.look_again(self._connection, one.command_id, self._now)
+
+    def _recalls_ended(self, original: UUID) -> list[_Command]:
+        """The command itself was answered: its recall has nothing left to take back."""
+        recalls = [self._commands[one] for one in self._recalls[original]]
+        return [
+            one.happened("stale" if one.state == "unsent" else "done", self._now) for one in recalls
+        ]
+
+    def _refused(self, left: _Command) -> _Command:
+        """A controller's refusal is final; whoever else refuses has to do it, and is told again."""
+        if self._policy.systems[left.system].role == "controller":
+            return left
+        again = self._now + REFUSED_AGAIN
+        return replace(left, escalated_at=self._now, settled_at=None, next_attempt_at=again)
+
+    def _recall_answered(self, recall: _Command, original: UUID, answer: Answer) -> list[_Command]:
+        """A recall with what it takes back; a refusal takes nothing back, and is somebody's business."""
+        about = self._commands[original]
+        if answer.status in _OF_RECALLS:
+            happening: Happening = "already_done" if answer.status == "already_done" else "recalled"
+            return [recall, about.happened(happening, self._now, outcome=happening)]
+        if answer.status != "refused" or about.state != "recalling":
+            return [recall]
+        return [replace(one, escalated_at=one.escalated_at or self._now) for one in (recall, about)]
+
+    def _proved(self, check: _Command, answer: Answer) -> _Command:
+        """What a check says about the command that it checks; what it said first stands."""
+        assert check.supersedes is not None
+        original = self._commands[check.supersedes]
+        found = answer.status == "done" and any(answer.counts.values())
+        return original.happened("found" if found else "proven", self._now)
+
+    def _followed(self, left: _Command) -> _Command:
+        """The command with what has to follow on its answer: a check, a repetition, or no more."""
+        if left.action not in CHECKS or left.state == self._commands[left.command_id].state:
+            return left
+        if left.state == "reopened":
+            return replace(left, follow_up_at=self._now)
+        if left.state != "acknowledged":
+            return left
+        system = self._policy.systems[left.system]
+        if system.role != "controller" and system.reread == "attested":
+            return left.happened("attest", self._now)
+        if system.proof_after is None:
+            return left
+        return replace(left, follow_up_at=self._now + system.proof_after)
+
+    def _read(self, ids: Collection[UUID]) -> dict[UUID, _Command]:
+        """The commands, with the recalls of those that are recalled, and what others recall or check."""
+        column = tables.command.c
+        query = select(*_COLUMNS).order_by(column.command_id).with_for_update()
+        found = self._fetched(query, column.command_id, ids)
+        recalling = {one.command_id for one in found.values() if one.state == "recalling"}
+        about = {one.supersedes for one in found.values() if one.action in ("recall", "verify")}
+        originals = {one for one in about if one and one not in found}
+        found |= self._fetched(query, column.command_id, originals)
+        recalling |= {one for one in originals if found[one].state == "recalling"}
+        recalls = query.where(column.action == "recall")
+        return found | self._fetched(recalls, column.supersedes, recalling)
+
+    def _fetched(
+        self, query: Select[Any], column: Column[Any], values: Collection[UUID]
+    ) -> dict[UUID, _Command]:
+        rows = fetch(self._connection, query, column, values)
+        return {row.command_id: _Command(**row._mapping) for row in rows}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """What answers look at in a command, and what they change."""
+
+    command_id: UUID
+    system: str
+    action: str
+    supersedes: UUID | None
+    state: State
+    created_at: datetime
+    first_sent_at: datetime | None
+    next_attempt_at: datetime | None
+    settled_at: datetime | None
+    escalated_at: datetime | None
+    outcome: str | None
+    follow_up_at: datetime | None
+
+    def happened(self, happening: Happening, now: datetime, outcome: str | None = None) -> _Command:
+        """The command after something happened to it; what is settled stands.
+
+        Raises:
+            IllegalTransition: it cannot happen in its state.
+        """
+        state = after(self.state, happening)
+        if state == self.state and (outcome is None or state in SETTLED):
+            return self
+        said: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
+        return replace(self, **outbox.entered(state, now), **said)
+
+    def changes(self) -> dict[str, Any]:
+        """Its key, with all that answers change."""
+        return {name: getattr(self, name) for name in ("command_id", *_CHANGED)}
+
+
+_CHANGED = ("state", "next_attempt_at", "settled_at", "escalated_at", "outcome", "follow_up_at")
+_COLUMNS = tuple(tables.command.c[one.name] for one in fields(_Command))
+
+
+def escalate(connection: Connection, policy: Policy, now: datetime) -> list[tuple[str, UUID]]:
+    """Mark the commands whose system has been silent for longer than it may, and name them."""
+    column = tables.command.c
+    silent = [
+        and_(
+            column.system == name,
+            column.first_sent_at <= now - period(system.acknowledge_within).exact,
+        )
+        for name, system in policy.systems.items()
+    ]
+    query = (
+        select(column.system, column.command_id)
+        .where(column.state.in_(("sent", "sending", "recalling")))
+        .where(column.escalated_at.is_(None), or_(*silent))
+        .with_for_update(skip_locked=True)
+    )
+    found = [(row.system, row.command_id) for row in connection.execute(query)]
+    for _, command_id in found:
+        _escalate(connection, command_id, now)
+    return found
+
+
+def close(connection: Connection, command_id: UUID, now: datetime) -> State:
+    """Give a command up: an operator answers for it from now on, and with a recall for what it recalls.
+
+    Raises:
+        UnknownCommand: there is no such command.
+        IllegalTransition: it is settled already.
+    """
+    command = connection.execute(
+        select(tables.command).where(tables.command.c.command_id == command_id).with_for_update()
+    ).one_or_none()
+    if command is None:
+        raise UnknownCommand(command_id)
+    closed = [command]
+    if command.action == "recall":  # what it was to take back would wait for its answer for ever
+        about = tables.command.c.command_id == command.supersedes
+        waiting = tables.command.c.state == "recalling"
+        query = select(tables.command).where(about, waiting).with_for_update()
+        closed += connection.execute(query)
+    state, *_ = outbox.transition(connection, closed, "close", now, outcome="closed")
+    for recalled in closed[1:]:  # what asks for it again by now asked in vain while it was recalled
+        outbox.look_again(connection, recalled.command_id, now)
+    return state
+
+
+def _checked(command: _Command, answer: Answer) -> Happening:
+    """What an answer to a check is: one that counts nothing proves nothing, and is asked again.
+
+    Raises:
+        IllegalTransition: it is no answer to a check.
+    """
+    if answer.status in ("recalled", "already_done"):
+        raise IllegalTransition(command.state, answer.status)
+    return "partial" if answer.status == "done" and not answer.counts else answer.status
+
+
+def _escalate(connection: Connection, command_id: UUID, now: datetime) -> None:
+    connection.execute(
+        update(tables.command)
+        .where(tables.command.c.command_id == command_id)
+        .values(escalated_at=now)
+    )
+
+
+def _content(answer: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
+    """What an answer says, of an `Answer` or a row with its counts; when it was said makes no other."""
+    told = dict(answer.counts if counts is None else counts)
+    return (answer.command_id, answer.attempt, answer.status, told, answer.ground)
+
+
+def _row(answer: Answer, now: datetime) -> dict[str, object]:
+    return {
+        "acknowledgement_id": answer.acknowledgement_id,
+        "command_id": answer.command_id,
+        "system": answer.system,
+        "attempt": answer.attempt,
+        "status": answer.status,
+        "counts": json.dumps(dict(answer.counts)),
+        "ground": answer.ground,
+        "at": answer.at,
+        "received_at": now,
+    }
+
+
+def _said(answer: Answer, state: State, now: datetime) -> Entry:
+    body = {
+        "status": answer.status,
+        "counts": dict(answer.counts),
+        "ground": answer.ground,
+        "attempt": answer.attempt,
+        "answered_at": rfc3339(answer.at),
+        "state": state,
+    }
+    return Entry(now, "answered", answer.command_id, body)

@@ -1,0 +1,166 @@
+"""Simulation: the production policy, ledger and deleter on a virtual clock.
+
+Events become known at their own time; everything of an instant is known before a command of that
+instant leaves; every system acknowledges at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from schemas.events import CloudEvent, content_hash
+from services.deleter.claim import claim
+from services.deleter.dispatch import Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.settlement import Answer, settle
+from services.events.ingestion_plan import Arrival
+from services.ledger import tables
+from services.ledger.recording import record
+from services.policy.model import Policy
+from services.policy.tagging import Tagged
+from services.storage.database import Ledger
+
+_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A command as it leaves; instants are UTC."""
+
+    issued_at: datetime
+    system: str
+    subject: str
+    action: str
+    records: tuple[str, ...]
+    """Event ids."""
+    rules: tuple[str, ...]
+    purposes: tuple[str, ...]
+    erase_by: datetime | None
+    reason: str
+
+
+def simulate(
+    ledger: Ledger,
+    events: Sequence[tuple[CloudEvent, Tagged]],
+    policy: Policy,
+    until: datetime,
+) -> Iterator[Issued]:
+    """Every command up to and including `until`, in the order in which it leaves.
+
+    The ledger is an empty one of its own.
+    """
+    known = [pair for pair in events if pair[0].time <= until]
+    known.sort(key=lambda pair: (pair[0].time, pair[0].source, pair[0].id))
+    for time, group in groupby(known, key=lambda pair: pair[0].time):
+        yield from _run(ledger, policy, before=time)
+        arrivals = [_arrival(event, tagged) for event, tagged in group]
+        ledger.write(lambda connection, a=arrivals, t=time: record(connection, a, policy, t))  # type: ignore[misc]
+        yield from _sweep(ledger, policy, time)
+    yield from _run(ledger, policy, until=until)
+
+
+def _run(
+    ledger: Ledger, policy: Policy, *, before: datetime | None = None, until: datetime | None = None
+) -> Iterator[Issued]:
+    """Let the virtual clock run from one due instant to the next."""
+    while True:
+        with ledger.transaction() as connection:
+            due = next_due(connection)
+        if due is None or (before and due >= before) or (until and due > until):
+            return
+        yield from _sweep(ledger, policy, due)
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """The earliest instant at which the deleter has something to look at."""
+    subject = select(func.min(tables.subject.c.next_due))
+    queries = [subject.where(tables.subject.c.next_due.is_not(None))]
+    for table in (tables.record, tables.clock):
+        query = select(func.min(table.c.next_due))
+        queries.append(query.where(table.c.next_due.is_not(None), table.c.backfill.is_(None)))
+    found = [connection.execute(query).scalar_one() for query in queries]
+    return min((due for due in found if due is not None), default=None)
+
+
+def _sweep(ledger: Ledger, policy: Policy, now: datetime) -> Iterator[Issued]:
+    issued: list[Issued] = []
+    outlet = _Willing()
+    more = True
+    while more:
+        with ledger.transaction() as connection:
+            claimed = claim(connection, policy, now, limit=_AT_ONCE)
+            more = claimed.more
+            if not claimed.commands:
+                continue
+            leased = lease(connection, now, Stops(), limit=len(claimed.commands))
+            for sent in relay(connection, leased, outlet, policy, now, Patience()):
+                settle(connection, outlet.answer(sent.command_id, now), policy, now)
+                issued.append(_issued(connection, sent.command_id, now))
+    yield from sorted(issued, key=lambda one: (one.system, one.subject, one.action, one.records))
+
+
+class _Willing:
+    """Systems that acknowledge whatever they are told, at once."""
+
+    def __init__(self) -> None:
+        self._systems: dict[UUID, str] = {}
+
+    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+        for command in commands:
+            self._systems[UUID(command.value["command_id"])] = command.system
+        return [Delivery(topic="simulation", partition=0, offset=0) for _ in commands]
+
+    def answer(self, command: UUID, now: datetime) -> Answer:
+        return Answer(
+            acknowledgement_id=str(command),
+            command_id=command,
+            system=self._systems.pop(command),
+            attempt=1,
+            status="done",
+            counts={},
+            ground=None,
+            at=now,
+        )
+
+
+def _issued(connection: Connection, command: UUID, now: datetime) -> Issued:
+    row = connection.execute(
+        select(tables.command).where(tables.command.c.command_id == command)
+    ).one()
+    ids = connection.execute(
+        select(tables.event.c.id)
+        .join(tables.record, tables.record.c.event_id == tables.event.c.event_id)
+        .join(tables.member, tables.member.c.record_id == tables.record.c.record_id)
+        .where(tables.member.c.command_id == command)
+    ).scalars()
+    return Issued(
+        issued_at=now,
+        system=row.system,
+        subject=row.subject,
+        action=row.action,
+        records=tuple(sorted(ids)),
+        rules=tuple(json.loads(row.rules)),
+        purposes=tuple(json.loads(row.purposes)),
+        erase_by=row.erase_by,
+        reason=row.reason,
+    )
+
+
+def _arrival(event: CloudEvent, tagged: Tagged) -> Arrival:
+    return Arrival(
+        source=event.source,
+        id=event.id,
+        type=event.type,
+        time=event.time,
+        content_hash=content_hash(event),
+        deciding=tagged.deciding,
+        topic="simulation",
+        partition=0,
+        offset=0,
+    )

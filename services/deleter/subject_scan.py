@@ -1,0 +1,105 @@
+"""Looks: the records of a data subject of whom something was said, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select, update
+
+from services.ledger import tables
+from services.ledger.facts import Known
+from services.policy.ids import record_id
+from services.policy.tagging import Tagged
+from services.storage.bulk import fetch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One chunk of the look at a subject's records."""
+
+    subject: str
+    due: datetime
+    cursor: UUID | None
+    """The last record that the look had passed before."""
+    records: tuple[Row[Any], ...]
+    """Without those that an import holds back."""
+    passed: UUID | None
+    """The last record of the chunk; nothing when the look is over."""
+
+
+def looks(
+    connection: Connection, now: datetime, *, limit: int, most: int, chunk: int
+) -> list[Look]:
+    """A chunk of each of the looks that are due: at most `limit` subjects, and hardly over `most` records.
+
+    Their rows are not locked yet: clocks are locked before subjects. `looked` sees whether another
+    deleter has been there.
+    """
+    column = tables.subject.c
+    query = (
+        select(tables.subject)
+        .where(column.next_due <= now, column.next_due.is_not(None))
+        .order_by(column.next_due)
+        .limit(limit)
+    )
+    found: list[Look] = []
+    records = 0
+    for row in connection.execute(query).all():
+        if records >= most:
+            break  # the others keep their turn
+        found.append(_look(connection, row, chunk))
+        records += len(found[-1].records)
+    return found
+
+
+def siblings(
+    connection: Connection, looks: Collection[Look], events: Mapping[UUID, Tagged]
+) -> list[Row[Any]]:
+    """The records that the same events make for other subjects: pseudonymisation waits for all."""
+    ids = {
+        record_id(row.event_id, tagged.source, tagged.id, subject)
+        for look in looks
+        for row in look.records
+        if len((tagged := events[row.event_id]).subjects) > 1
+        for subject in tagged.subjects
+    }
+    query = select(tables.record).where(tables.record.c.backfill.is_(None))
+    return list(fetch(connection, query, tables.record.c.record_id, ids))
+
+
+def looked(connection: Connection, looks: Collection[Look], facts: Known, now: datetime) -> None:
+    """Note how far each look has come; the subjects are locked. One that began anew stays due."""
+    column = tables.subject.c
+    for look in looks:
+        later = [at for at in facts.standing(look.subject).instants if at > now]
+        due = look.due if look.passed else min(later, default=None)
+        connection.execute(
+            update(tables.subject)
+            .where(
+                column.subject == look.subject,
+                column.next_due == look.due,
+                column.cursor.is_not_distinct_from(look.cursor),
+            )
+            .values(next_due=due, cursor=look.passed)
+        )
+
+
+def _look(connection: Connection, row: Row[Any], chunk: int) -> Look:
+    record = tables.record.c
+    query = select(tables.record).where(record.subject == row.subject)
+    if row.cursor is not None:
+        query = query.where(record.record_id > row.cursor)
+    found: Sequence[Row[Any]] = connection.execute(
+        query.order_by(record.record_id).limit(chunk)
+    ).all()
+    return Look(
+        subject=row.subject,
+        due=row.next_due,
+        cursor=row.cursor,
+        records=tuple(one for one in found if one.backfill is None),
+        passed=found[-1].record_id if len(found) == chunk else None,
+    )

@@ -1,0 +1,22 @@
+"""Withholding: what does not leave while a parked event could forbid it (`ledger.blindness`)."""
+
+from __future__ import annotations
+
+from services.ledger.blind_spots import Blindness
+from services.policy import obligations
+from services.policy.actions import HARMLESS
+from services.policy.model import Policy
+from services.policy.tagging import Tagged
+
+
+def is_withheld(
+    blindness: Blindness, action: str, subject: str, tagged: Tagged, policy: Policy
+) -> bool:
+    """Whether an action on the record of a subject of an event has to wait.
+
+    Pseudonymisation depends on everybody whom the event names.
+    """
+    if not blindness or action in HARMLESS:
+        return False
+    about = tagged.subjects if action == "pseudonymise" else (subject,)
+    return blindness.covers(about, obligations.clocks(tagged, subject, policy))

@@ -1,0 +1,232 @@
+"""Rehearsing: what would become of each event of a file, without a bus and without a ledger.
+
+Each event is put as it would go onto the bus, and then judged by the very code of the tagger and the
+recorder. What only the ledger knows, an identity that it has seen with other content, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal
+from uuid import UUID
+
+from schemas import limits
+from schemas.catalogue import TAGGED, business_topic
+from schemas.codec import Codec
+from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
+from schemas.events import CloudEvent, parse_structured, to_headers
+from schemas.versions import Schemas
+from services.crypto.data_keys import DataKey, Wanted
+from services.crypto.field_encryption import FieldEncryption, NobodyHolds, check
+from services.crypto.field_paths import NotText
+from services.events.event_file import Source, read_lines
+from services.events.history import BOUND
+from services.events.ingestion import Arrivals
+from services.events.ingestion_plan import Plan, Plans
+from services.events.refusals import REFUSALS, told
+from services.events.tagged_event import Passed, Place
+from services.events.tagger import Tags
+from services.policy.ids import event_id
+from services.policy.model import Policy
+from services.policy.tagging import Untaggable
+
+Outcome = Literal["recorded", "duplicate", "parked", "refused"]
+
+_Firsts = Mapping[UUID, tuple[int, bytes]]
+"""Of each identity that stands in several lines the one that is the event, and its content hash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What would become of one line."""
+
+    line: int
+    """Counted from 1."""
+    outcome: Outcome
+    """`parked` is a dead letter; `refused` cannot go onto the bus as the event that it means to be."""
+    reason: str = ""
+    """In a word: that of the dead letter, or why it cannot go onto the bus."""
+    key: str = ""
+    """Which field or attribute is wrong."""
+    why: str = ""
+    event: CloudEvent | None = None
+    """Nothing where the line is no event."""
+    left_out: tuple[str, ...] = ()
+    """Fields that its schema does not know, by path: they would not go onto the bus."""
+    subject: str | None = None
+    held_back: str | None = None
+    """The import, or the group of live history, that would hold it back until it is released."""
+    holdings: tuple[Mapping[str, Any], ...] = ()
+    """As the tagger passes them on, each with its `subject`."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether it would not be recorded."""
+        return self.outcome in ("parked", "refused")
+
+
+class _Refused(Exception):
+    """It cannot go onto the bus as the event that it means to be."""
+
+    def __init__(self, reason: str, key: str, why: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.key = key
+        self.why = why
+
+
+class Rehearsal:
+    """Judges events under one policy."""
+
+    def __init__(
+        self, policy: Policy, schemas: Schemas, now: datetime, bound: timedelta = BOUND
+    ) -> None:
+        """Put the parts together; `now` is when the events would arrive, UTC.
+
+        What is older by more than `bound` would be held back.
+
+        Raises:
+            Unencryptable: the policy encrypts a field that cannot be.
+        """
+        topics = {topic.name: topic for topic in map(business_topic, policy.events)}
+        self._policy = policy
+        self._now = now
+        self._codec = Codec(schemas)
+        self._tags = Tags(policy=policy, codec=self._codec, topics=topics, bound=bound)
+        self._arrivals = Arrivals(plans=Plans(policy=policy), codec=self._codec)
+        self._encryption: FieldEncryption | None = None
+        if any(event.encrypted for event in policy.events.values()):
+            check(policy, schemas)
+            self._encryption = FieldEncryption(policy=policy, keys=_ThrownAway(), now=lambda: now)
+
+    def of_file(self, source: Source, backfill: str | None = None) -> Iterator[Rehearsed]:
+        """What would become of each line of a file, in its order; `backfill` names the import, if any.
+
+        Raises:
+            BadLine: the file cannot be read.
+        """
+        firsts = self._firsts(source, backfill)
+        for number, text in read_lines(source):
+            yield self._of(number, text, backfill, firsts)
+
+    def _firsts(self, source: Source, backfill: str | None) -> _Firsts:
+        """As the recorder has it: the first by event time, and then by its place."""
+        lines: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for number, text in read_lines(source):
+            with suppress(MalformedEvent):
+                event = parse_structured(text)
+                lines[event.type, event.source, event.id].append(number)
+        repeated = {number for those in lines.values() if len(those) > 1 for number in those}
+        found: dict[UUID, tuple[datetime, int, bytes]] = {}
+        for number, text in read_lines(source) if repeated else ():
+            if number not in repeated:
+                continue
+            with suppress(_Refused, *REFUSALS):
+                event = replace(parse_structured(text), backfill=backfill)
+                arrival = self._planned(event)[1].arrival
+                one = (event.time, number, arrival.content_hash)
+                identity = event_id(event.type, event.source, event.id)
+                found[identity] = min(one, found.get(identity, one))
+        return {identity: (number, content) for identity, (_, number, content) in found.items()}
+
+    def _of(self, line: int, text: str, backfill: str | None, firsts: _Firsts) -> Rehearsed:
+        event: CloudEvent | None = None
+        try:
+            event = replace(_event(text), backfill=backfill)
+            return self._judged(line, event, firsts)
+        except _Refused as cause:
+            return Rehearsed(
+                line=line,
+                outcome="refused",
+                reason=cause.reason,
+                key=cause.key,
+                why=cause.why,
+                event=event,
+            )
+        except REFUSALS as cause:
+            return Rehearsed(
+                line=line,
+                outcome="parked",
+                reason=told(cause)[0],
+                key="data" if isinstance(cause, Undecodable) else cause.key,
+                why=cause.why,
+                event=event,
+            )
+
+    def _planned(self, event: CloudEvent) -> tuple[Passed, Plan]:
+        """What the tagger would pass on of an event, and what the recorder would make of it."""
+        place = Place(business_topic(event.type).name, 0, 0)
+        headers = to_headers(event)
+        body = self._body(event)
+        passed = self._tags.of(place, headers, body, self._now)
+        size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
+        if size > limits.PUBLISHED:
+            raise _Refused("too-large", "data", f"{size} bytes are too many for one message")
+        return passed, self._arrivals.of(passed.value)
+
+    def _judged(self, line: int, event: CloudEvent, firsts: _Firsts) -> Rehearsed:
+        passed, plan = self._planned(event)
+        first, content = firsts.get(plan.event_id, (line, plan.arrival.content_hash))
+        if content != plan.arrival.content_hash:
+            why = f"line {first} gave this identity to other content"
+            raise Untaggable("identity-conflict", "id", why)
+        records = self._codec.decode(TAGGED, passed.value)["records"]
+        return Rehearsed(
+            line=line,
+            outcome="recorded" if first == line else "duplicate",
+            event=event,
+            left_out=self._codec.left_out(business_topic(event.type), event.data),
+            subject=plan.subject,
+            held_back=event.backfill or plan.history,
+            holdings=tuple(
+                {"subject": record["subject"], **holding}
+                for record in records
+                for holding in record["holdings"]
+            ),
+        )
+
+    def _body(self, event: CloudEvent) -> bytes:
+        """The value of its message."""
+        topic = business_topic(event.type)
+        if event.type not in self._policy.events:
+            why = f"the policy knows no event type {event.type!r}: nobody reads {topic.name}"
+            raise _Refused("unknown-type", "type", why)
+        try:
+            if self._encryption is not None:
+                [event] = self._encryption.encrypted([event])
+            return self._codec.encode(topic, event.data)
+        except (NotText, NobodyHolds) as cause:
+            raise _Refused("unencryptable", cause.key, cause.why) from cause
+        except Unencodable as cause:
+            raise _Refused("unencodable", cause.key, cause.why) from cause
+        except UnknownSchema as cause:
+            raise _Refused("unknown-schema", "type", str(cause)) from cause
+
+
+def _event(text: str) -> CloudEvent:
+    try:
+        return parse_structured(text)
+    except MalformedEvent as cause:
+        if cause.key in ("json", "data"):  # no message could say it
+            raise _Refused("no-event", cause.key, cause.why) from cause
+        raise
+
+
+class _ThrownAway:
+    """Keys for a rehearsal only, the same for the same event: nothing is ever read with them."""
+
+    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        return {event: event for event in events}
+
+    def of(self, wanted: Collection[Wanted], now: datetime) -> Mapping[Wanted, DataKey]:
+        return {
+            (event, system): DataKey(
+                key_id=event.hex, secret=sha256(event.bytes + system.encode()).digest()
+            )
+            for event, system in wanted
+        }

@@ -1,0 +1,91 @@
+"""Arriving: the bytes of a tagged event, off the bus, become what recording takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import limits
+from schemas.catalogue import TAGGED, Topic
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from services.events.ingestion_plan import Arrival, Plan, Plans
+from services.policy.sources import check_source
+from services.policy.tagging import Value
+
+# What stands behind it in a tagged event is informative: windows follow from the active policy alone.
+_LAST = "deciding"
+_IDENTIFIERS = ("source", "id", "type", "topic", "backfill")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """Reads tagged events under one policy."""
+
+    plans: Plans
+    codec: Codec
+
+    def of(self, payload: bytes | None) -> Plan:
+        """What the value of a message comes to.
+
+        Raises:
+            Undecodable: it is no tagged event, or holds what no database keeps.
+            Untaggable: its source or deciding fields do not fit the policy; the tagger's may be another.
+        """
+        arrival = self.read(payload)
+        check_source(arrival, self.plans.policy)
+        return self.plans.of(arrival)
+
+    def read(self, payload: bytes | None) -> Arrival:
+        """The tagged event of a message's value, whatever the policy makes of it.
+
+        Raises:
+            Undecodable: it is none, or holds what no database keeps.
+        """
+        value = self.codec.decode_head(TAGGED, payload, _LAST)
+        _check_texts(value, TAGGED)
+        for name in _IDENTIFIERS:
+            if (text := value[name]) is not None and (why := limits.identifier(text)):
+                raise Undecodable(why=f"{name} {why}", topic=TAGGED.name)
+        return Arrival(
+            source=value["source"],
+            id=value["id"],
+            type=value["type"],
+            time=value["time"],
+            content_hash=value["content_hash"],
+            deciding=_deciding(value["deciding"]),
+            topic=value["topic"],
+            partition=value["partition"],
+            offset=value["offset"],
+            backfill=value["backfill"],
+            history=value["history"],
+        )
+
+
+def decoded(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, Any]:
+    """The value of one of our own topics, as a database can keep it.
+
+    Raises:
+        Undecodable: it is none, or a text of it has a null character, which PostgreSQL keeps nowhere.
+    """
+    value = codec.decode(topic, payload)
+    _check_texts(value, topic)
+    return value
+
+
+def _check_texts(value: Mapping[str, Any], topic: Topic) -> None:
+    for name, one in value.items():
+        if one.__class__ is str and "\0" in one:
+            raise Undecodable(why=f"{name} holds a null character", topic=topic.name)
+
+
+def _deciding(text: str) -> dict[str, Value]:
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise Undecodable(why="deciding is no JSON", topic=TAGGED.name) from cause
+    if not isinstance(fields, dict):
+        raise Undecodable(why="deciding is no JSON object", topic=TAGGED.name)
+    return fields

@@ -1,0 +1,121 @@
+"""Publishing: events of a file onto the bus, as Avro, keyed by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Protocol
+
+from schemas import limits
+from schemas.catalogue import business_topic
+from schemas.codec import Codec
+from schemas.errors import MalformedEvent, Unencodable, UnknownSchema
+from schemas.events import CloudEvent, to_headers
+from services.crypto.field_encryption import FieldEncryption, NobodyHolds
+from services.crypto.field_paths import NotText
+from services.events.event_file import BadLine, Source, read_events
+from services.kafka.client import OutMessage, Placed
+from services.policy.model import Policy
+from services.policy.sources import check_source
+from services.policy.tagging import Untaggable, tag
+
+_AT_ONCE = 1_000
+_WINDOW_BYTES = 512 * 1024
+
+
+class Sends(Protocol):
+    """Where events go."""
+
+    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        """Send all, and return where each stands once the broker has taken every one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publisher:
+    """Puts events on the bus."""
+
+    policy: Policy
+    codec: Codec
+    sender: Sends
+    encryption: FieldEncryption | None = None
+    """What encrypts the fields that the policy names; nothing where it names none."""
+    hold_back: Callable[[], None] | None = None
+    """Called after every `_WINDOW_BYTES`: waits until what was sent is recorded."""
+
+    def message(self, event: CloudEvent) -> OutMessage:
+        """The event as it goes onto the bus.
+
+        Raises:
+            Untaggable: the policy could not tag it: it would only become a dead letter.
+            Unencodable: its data does not fit its schema.
+            UnknownSchema: its type has no schema.
+            NotText, NobodyHolds: a field of it cannot be encrypted.
+        """
+        if self.encryption is not None:
+            [event] = self.encryption.encrypted([event])
+        return self._message(event)
+
+    def _message(self, event: CloudEvent) -> OutMessage:
+        topic = business_topic(event.type)
+        check_source(event, self.policy)
+        message = OutMessage(
+            topic=topic.name,
+            key=tag(event, self.policy).key.encode(),
+            value=self.codec.encode(topic, event.data),
+            headers=to_headers(event),
+        )
+        if (size := message.size) > limits.PUBLISHED:
+            why = f"{size} bytes are too many for one message"
+            raise Unencodable(schema=event.type, key="data", why=why)
+        return message
+
+    def send(self, messages: Iterator[OutMessage]) -> Iterator[Sequence[Placed]]:
+        """Send messages, and say after each batch where the brokers have put them."""
+        batch: list[OutMessage] = []
+        size = held = 0
+        for message in messages:
+            batch.append(message)
+            size += len(message.value or b"")
+            full = self.hold_back is not None and size - held >= _WINDOW_BYTES
+            if len(batch) >= _AT_ONCE or full:
+                yield self.sender.send(batch)
+                batch = []
+            if full and self.hold_back is not None:
+                self.hold_back()
+                held = size
+        yield self.sender.send(batch)
+
+    def of_file(self, source: Source, backfill: str | None) -> Iterator[OutMessage]:
+        """The messages of a file's events, in its order.
+
+        Raises:
+            BadLine: naming the first line that cannot be published.
+            MalformedEvent: no import can be called so.
+        """
+        if backfill is not None and (why := limits.identifier(backfill)):
+            raise MalformedEvent(key="backfill", why=why)
+        lines = read_events(source)
+        while part := list(islice(lines, _AT_ONCE)):
+            for number, event in part:
+                with _at(source, number):
+                    if self.encryption is not None:
+                        self.encryption.plan(event)
+            events = [replace(event, backfill=backfill) for _, event in part]
+            if self.encryption is not None:
+                events = self.encryption.encrypted(events)
+            for (number, _), event in zip(part, events, strict=True):
+                with _at(source, number):
+                    message = self._message(event)
+                yield message
+
+
+@contextmanager
+def _at(source: Source, number: int) -> Iterator[None]:
+    try:
+        yield
+    except (Untaggable, Unencodable, NotText, NobodyHolds) as cause:
+        raise BadLine(str(source), number, cause.key, cause.why) from cause
+    except UnknownSchema as cause:
+        raise BadLine(str(source), number, "type", str(cause)) from cause

@@ -1,0 +1,147 @@
+"""The tagged event as it goes on the bus: what follows from an event, without its body.
+
+No client of the bus is in it: whatever reads and writes around it, the same message gives the same
+bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from json import JSONEncoder
+from typing import Any, NamedTuple
+
+from schemas import limits
+from schemas.catalogue import TAGGED
+from schemas.codec import Codec
+from schemas.errors import MalformedEvent
+from schemas.events import CloudEvent, content_hash
+from services.policy.model import Policy
+from services.policy.retention_windows import EVENT_ALONE, Window, window
+from services.policy.tagging import Holding, Tagged, tag
+
+_DECIDING = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+Headers = Sequence[tuple[str, bytes | None]]
+View = Callable[[Holding], Window]
+"""The window of a holding as far as the event alone tells it."""
+
+
+class Place(NamedTuple):
+    """Where a message stands on the bus."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Passed(NamedTuple):
+    """What the tagger passes on of one event."""
+
+    type: str
+    key: bytes
+    value: bytes
+    rules: tuple[str, ...]
+    """The rules of its holdings, one each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsaid:
+    """What an event says of itself that differs in every message, and not by its shape."""
+
+    time: datetime
+    content_hash: bytes
+    deciding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passing:
+    """Makes tagged events out of events."""
+
+    policy: Policy
+    codec: Codec
+
+    def passed(self, event: CloudEvent, place: Place, history: str | None = None) -> Passed:
+        """The tagged event of the event that stands there; `history` is the group it is held in.
+
+        Raises:
+            MalformedEvent: it is too large.
+            Untaggable: the policy cannot tag it.
+        """
+        tagged = tag(event, self.policy)
+        unsaid = Unsaid(
+            time=event.time, content_hash=content_hash(event), deciding=deciding_json(tagged)
+        )
+        value = self.value(event, place, tagged, unsaid, self.view(event.time), history)
+        encoded = self.codec.encode(TAGGED, value, own=True)
+        if (
+            len(encoded) > limits.MESSAGE
+        ):  # of very many subjects; what is informative can be left out
+            encoded = self.codec.encode(TAGGED, {**value, "records": []}, own=True)
+        if len(encoded) > limits.MESSAGE:
+            raise MalformedEvent(
+                key="data", why="its deciding fields are too large for one message"
+            )
+        rules = tuple(holding.rule for holding in tagged.holdings)
+        return Passed(event.type, tagged.key.encode(), encoded, rules)
+
+    def view(self, time: datetime) -> View:
+        """The windows of an event of that time."""
+        return lambda holding: window(holding, time, EVENT_ALONE, self.policy)
+
+    def value(
+        self,
+        event: CloudEvent,
+        place: Place,
+        tagged: Tagged,
+        unsaid: Unsaid,
+        view: View,
+        history: str | None,
+    ) -> dict[str, Any]:
+        """The tagged event as a value of its schema."""
+        return {
+            "source": event.source,
+            "id": event.id,
+            "type": event.type,
+            "time": unsaid.time,
+            "content_hash": unsaid.content_hash,
+            "topic": place.topic,
+            "partition": place.partition,
+            "offset": place.offset,
+            "policy": self.policy.policy,
+            "policy_version": self.policy.version,
+            "backfill": event.backfill,
+            "history": history,
+            "deciding": unsaid.deciding,
+            "records": self._records(tagged, view),
+            "moves": [
+                {"clock": move.clock.clock, "key": move.clock.key, "move": move.move}
+                for move in tagged.moves
+            ],
+        }
+
+    def _records(self, tagged: Tagged, view: View) -> list[dict[str, Any]]:
+        """The holdings with their windows as far as the event alone tells them: informative."""
+        records: dict[str, list[dict[str, Any]]] = {}
+        for holding in tagged.holdings:
+            seen = view(holding)
+            records.setdefault(holding.subject, []).append(
+                {
+                    "purpose": holding.purpose,
+                    "basis": holding.basis,
+                    "rule": holding.rule,
+                    "systems": list(holding.systems),
+                    "anchor": str(self.policy.rules[holding.rule].anchor),
+                    "anchor_at": seen.anchor_at,
+                    "not_before": seen.not_before,
+                    "erase_by": seen.erase_by,
+                    "due_at": {one: at for one, at in seen.due_at.items() if at is not None},
+                }
+            )
+        return [{"subject": subject, "holdings": found} for subject, found in records.items()]
+
+
+def deciding_json(tagged: Tagged) -> str:
+    """The deciding fields as canonical JSON."""
+    return _DECIDING.encode(tagged.deciding)

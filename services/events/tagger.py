@@ -1,0 +1,248 @@
+"""From a business message to its tagged event: by a template where its shape is known, else plainly.
+
+Both ways give the same bytes. A template is made by the plain way, out of the first event of its shape,
+and is used only if it gives back what the plain way gave for that event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from schemas.catalogue import TAGGED, Topic
+from schemas.codec import Codec
+from schemas.errors import MalformedEvent
+from schemas.events import CloudEvent, from_headers, hash_of
+from services.events import templates
+from services.events.history import BOUND, group
+from services.events.tagged_event import Headers, Passed, Passing, Place, Unsaid, deciding_json
+from services.events.templates import Shapes, Template, Usual
+from services.policy.model import Policy
+from services.policy.retention_windows import Window, fixed_anchor
+from services.policy.sources import admits, check_source
+from services.policy.tagging import EARLIEST, LATEST, Holding, Untaggable, tag
+
+_AHEAD = timedelta(days=1)
+_MOST_TEMPLATES = 1_000
+# What is visible ASCII stands in the tag as it stands in the header.
+_visible = re.compile(rb"[!-~]{1,512}").fullmatch
+_usual_time = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?!000000)\d{6})?Z").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The template of a shape, and the holdings of which an event fixes the windows."""
+
+    template: Template
+    fixed: Sequence[Holding]
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    """Makes tagged events out of business messages."""
+
+    policy: Policy
+    codec: Codec
+    topics: Mapping[str, Topic]
+    """The business topics by name; the event type is the topic's schema."""
+    bound: timedelta = BOUND
+    """What is older than its arrival by more than this is history."""
+    _plans: dict[str, _Plan] = field(default_factory=dict, init=False)
+
+    def of(
+        self,
+        place: Place,
+        headers: Headers,
+        body: bytes | None,
+        arrived: datetime,
+        taken: datetime | None = None,
+    ) -> Passed:
+        """The tagged event of a message that arrived at an instant, UTC.
+
+        A publisher may have a say in `arrived`, but not in `taken`, by which it is told what is history.
+
+        Raises:
+            Undecodable: its body is no value of its topic's schema.
+            MalformedEvent: its headers are no event's, or not of this topic's type.
+            Untaggable: the policy cannot tag it, its source may not publish it, or it is from the future.
+        """
+        topic = self.topics[place.topic]
+        data = self.codec.decode(topic, body)
+        plan = self._plans.get(place.topic) or self._plan(topic)
+        taken = taken or arrived
+        usual = plan.usual(headers, data, arrived, taken, self.bound)
+        if usual is not None and (known := plan.templates.get(usual.key)) is not None:
+            return plan.filled(known, usual, place, data)
+        event = from_headers(headers, data)
+        if event.type != topic.schema:
+            raise MalformedEvent(key="ce_type", why=f"is not the type of {topic.name}")
+        check_source(event, self.policy)
+        if event.time > arrived + _AHEAD:
+            why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
+            raise Untaggable("impossible-time", "time", why)
+        history = group(event.type, event.time, taken, self.bound)
+        passed = plan.passing.passed(event, place, history)
+        if usual is not None and usual.key not in plan.templates:
+            plan.learn(usual, event, place, passed, history)
+        return passed
+
+    def _plan(self, topic: Topic) -> _Plan:
+        passing = Passing(policy=self.policy, codec=self.codec)
+        plan = _Plan(type=topic.schema, passing=passing)
+        self._plans[topic.name] = plan
+        return plan
+
+
+class _Plan:
+    """What is known of the events of one type."""
+
+    def __init__(self, type: str, passing: Passing) -> None:
+        self._type = type
+        self._name = type.encode()
+        self.passing = passing
+        self.templates: dict[object, _Known | None] = {}
+        """By shape and what goes with it; nothing for a shape whose template does not fit."""
+        policy = passing.policy
+        kind = policy.events.get(type)
+        self._shapes = Shapes.of(kind, policy) if kind else None
+        self._named = kind if kind and kind.sources else None
+        rules = [policy.rules[one.rule] for one in kind.holdings] if kind else []
+        self._book_year = next((one for one in rules if one.anchor.kind == "book-year"), None)
+        self._years: dict[datetime, tuple[datetime, datetime]] = {}
+
+    def usual(
+        self,
+        headers: Headers,
+        data: Mapping[str, Any],
+        arrived: datetime,
+        taken: datetime,
+        bound: timedelta,
+    ) -> Usual | None:
+        """The message, if there is nothing about it that only the plain way could judge."""
+        given = dict(headers)
+        id, source, at = given.get("ce_id"), given.get("ce_source"), given.get("ce_time")
+        if (
+            self._shapes is None
+            or given.get("ce_type") != self._name
+            or given.get("ce_specversion") != b"1.0"
+            or not (id and source and at)
+            or not (_visible(id) and _visible(source) and _usual_time(at))
+            or (self._named and not admits(self._named, source.decode()))
+        ):
+            return None
+        found = self._shapes.find(data)
+        if found is None:
+            return None
+        written = at.decode()
+        try:
+            time = datetime.fromisoformat(written)
+        except ValueError:
+            return None
+        if not EARLIEST <= time < LATEST or time > arrived + _AHEAD:
+            return None
+        shape, values = found
+        year = self._year(time) if self._book_year else None
+        history = group(self._type, time, taken, bound)
+        key = (shape, given.get("ce_termijnbackfill"), year, history)
+        return Usual(source, id, written, time, key, values)
+
+    def filled(self, known: _Known, usual: Usual, place: Place, data: Mapping[str, Any]) -> Passed:
+        """The tagged event of a usual message by its template."""
+        instants: list[datetime] = []
+        for holding in known.fixed:
+            instants += _instants(self.passing.view(usual.time)(holding))
+        key, value = known.template.fill(
+            usual,
+            hash_of(self._type, usual.written, data),
+            place.partition,
+            place.offset,
+            instants,
+        )
+        return Passed(self._type, key, value, known.rules)
+
+    def learn(
+        self, usual: Usual, event: CloudEvent, place: Place, passed: Passed, history: str | None
+    ) -> None:
+        """Keep the template of a shape, if it gives for this event what the plain way gave."""
+        if len(self.templates) >= _MOST_TEMPLATES:
+            self.templates.clear()
+        known = self._made(event, place.topic, history)
+        fits = self.filled(known, usual, place, event.data) == passed
+        self.templates[usual.key] = known if fits else None
+
+    def _made(self, event: CloudEvent, topic: str, history: str | None) -> _Known:
+        """The template of an event's shape: its tagged event with stand-ins for what will differ."""
+        assert self._shapes is not None
+        stood = replace(
+            event,
+            source=templates.SOURCE,
+            id=templates.ID,
+            data=self._shapes.stood_in(event.data),
+        )
+        policy = self.passing.policy
+        tagged = tag(stood, policy)
+        unsaid = Unsaid(
+            time=templates.TIME, content_hash=templates.HASH, deciding=templates.DECIDING
+        )
+        place = Place(topic, templates.PARTITION, templates.OFFSET)
+        fixed: dict[tuple[str, tuple[str, ...]], tuple[Holding, Window]] = {}
+        free = iter(templates.INSTANTS)
+        plain = self.passing.view(event.time)
+
+        def view(holding: Holding) -> Window:
+            if holding.clock or policy.rules[holding.rule].anchor.kind != "event":
+                return plain(holding)
+            like = (holding.rule, holding.systems)
+            if like not in fixed:
+                fixed[like] = holding, _stood_in(plain(holding), free)
+            return fixed[like][1]
+
+        value = self.passing.value(stood, place, tagged, unsaid, view, history)
+        template = Template(
+            self.passing.codec.encode(TAGGED, value, own=True),
+            key=tagged.key,
+            deciding=deciding_json(tagged),
+            texts=[*tagged.subjects, *(move.clock.key for move in tagged.moves)],
+        )
+        rules = tuple(holding.rule for holding in tagged.holdings)
+        return _Known(template, [holding for holding, _ in fixed.values()], rules)
+
+    def _year(self, time: datetime) -> datetime:
+        """The end of the book year of an instant.
+
+        It never falls as time goes on: whatever lies between two instants of one year is of that year.
+        """
+        for end, (first, last) in self._years.items():
+            if first <= time <= last:
+                return end
+        assert self._book_year is not None
+        end = fixed_anchor(self._book_year, time, self.passing.policy)
+        first, last = self._years.get(end, (time, time))
+        self._years[end] = min(first, time), max(last, time)
+        return end
+
+
+def _instants(window: Window) -> Iterator[datetime]:
+    """The instants of a window, always in this order."""
+    for at in (window.anchor_at, window.not_before, window.erase_by, *window.due_at.values()):
+        if at is not None:
+            yield at
+
+
+def _stood_in(window: Window, free: Iterator[datetime]) -> Window:
+    """The window with a stand-in for each of its instants."""
+
+    def stand_in(at: datetime | None) -> datetime | None:
+        return None if at is None else next(free)
+
+    return replace(
+        window,
+        anchor_at=stand_in(window.anchor_at),
+        not_before=stand_in(window.not_before),
+        erase_by=stand_in(window.erase_by),
+        due_at={system: stand_in(at) for system, at in window.due_at.items()},
+    )

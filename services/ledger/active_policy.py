@@ -1,0 +1,161 @@
+"""The one active policy: every window in the ledger derives from it, and from no other.
+
+Whoever writes what follows from a policy shares its lock until the transaction ends; whoever activates
+another one takes it alone. So nothing is recorded, claimed or sent under a policy that is active no more.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from schemas.errors import TermijnError
+from services.ledger import clocks, key_conflicts, policy_references, tables
+from services.policy.loader import digest, shapes
+from services.policy.model import Policy
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import insert
+
+_AT_ONCE = 1_000
+_LOCK = 0x7E_3A_11_17
+"""The key of PostgreSQL's advisory lock on the active policy; on SQLite whoever writes is alone."""
+
+_SERVED = ""
+"""Among the shapes by event type, the systems of each; no type has this name."""
+
+
+class OtherPolicy(TermijnError):
+    """The ledger's windows derive from another policy than the one at hand; the role does not start.
+
+    The operator starts it with the active policy, or activates this one with `termijn policy activate`.
+    """
+
+    def __init__(self, active: str, given: str) -> None:
+        super().__init__(
+            f"the ledger's active policy is {active}, not {given}:"
+            " start with that one, or run `termijn policy activate`"
+        )
+        self.active = active
+        self.given = given
+
+
+class OtherShape(TermijnError):
+    """The policy gives recorded events other subjects or clocks; the active policy stays as it is.
+
+    What is recorded hangs on the clocks of the active policy. The operator gives the changed event type
+    another name, or records the history anew in an empty ledger.
+    """
+
+    def __init__(self, event_types: tuple[str, ...]) -> None:
+        super().__init__(
+            f"it gives other subjects or clocks to {', '.join(event_types)},"
+            " of which the ledger may hold events"
+        )
+        self.event_types = event_types
+
+
+def ensure(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Make sure that the policy is, and stays until the transaction ends, the active one.
+
+    The first that an empty ledger sees becomes it. Call it before clocks, subjects or commands are locked.
+
+    Raises:
+        OtherPolicy: another policy, or another version of it, is active.
+    """
+    _lock(connection, shared=True)
+    if not is_active(connection, policy):
+        _write_first(connection, policy, now)
+
+
+def is_active(connection: Connection, policy: Policy) -> bool:
+    """Whether the policy is the active one; not so where none is.
+
+    Raises:
+        OtherPolicy: another policy, or another version of it, is active.
+    """
+    active = _active(connection)
+    if active is None:
+        return False
+    if active.digest != digest(policy):
+        raise OtherPolicy(f"{active.policy} {active.version}", f"{policy.policy} {policy.version}")
+    return True
+
+
+def activate(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Make another policy the active one: everything that is held is looked at again under it.
+
+    It waits for whoever records, claims or sends under the one that was active. What was carried out
+    stands; what is not carried out yet is for `deleter.activation` to take back.
+
+    Raises:
+        OtherShape: it hangs events of a known type on other subjects or clocks.
+        StillNeeded: it lacks a system or a purpose that is still needed.
+    """
+    _lock(connection, shared=False)
+    active = _active(connection)
+    known = json.loads(active.shapes) if active else {}
+    serving = known.pop(_SERVED, {})
+    given = shapes(policy)
+    changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
+    if changed:
+        raise OtherShape(changed)
+    policy_references.check(connection, policy, serving)
+    _write(connection, policy, now)
+    key_conflicts.rebuild(connection, policy, now)
+    connection.execute(update(tables.record).values(next_due=now))
+    after = UUID(int=0)
+    while True:
+        rows = connection.execute(
+            select(tables.clock)
+            .where(tables.clock.c.clock_id > after, tables.clock.c.anchor_at.is_not(None))
+            .order_by(tables.clock.c.clock_id)
+            .limit(_AT_ONCE)
+            .with_for_update()
+        ).all()
+        if not rows:
+            return
+        found = [clocks.clock(row) for row in rows]
+        clocks.save(connection, [one.rewound(policy) for one in found])
+        after = found[-1].clock_id
+
+
+def _active(connection: Connection) -> Row[Any] | None:
+    query = select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
+    return connection.execute(query).one_or_none()
+
+
+def _lock(connection: Connection, *, shared: bool) -> None:
+    if connection.dialect.name == "sqlite":
+        return
+    taken = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    connection.execute(select(taken(_LOCK)))
+
+
+def _write_first(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Make the policy an empty ledger's first, unless another process was faster.
+
+    Raises:
+        OtherPolicy: it was, with another policy.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK + 1)))
+    if not is_active(connection, policy):
+        _write(connection, policy, now)
+
+
+def _write(connection: Connection, policy: Policy, now: datetime) -> None:
+    row = {
+        "policy": policy.policy,
+        "version": policy.version,
+        "digest": digest(policy),
+        "shapes": json.dumps({**shapes(policy), _SERVED: policy_references.served(policy)}),
+        "activated_at": now,
+    }
+    insert(connection, tables.active_policy, [row])
+    body = {name: row[name] for name in ("policy", "version", "digest")}
+    audit_outbox.append(connection, [Entry(now, "policy", None, body)])

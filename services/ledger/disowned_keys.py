@@ -1,0 +1,100 @@
+"""Strangers: what events did to clocks by a key that is, as was decided, somebody else's.
+
+A clock that such a key names (a ticket's, an application's) is the owner's. A stranger's move of it does
+not count: one that was the last is undone, and later ones are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select, update
+
+from services.events.ingestion_plan import Plan
+from services.ledger import outbox, tables
+from services.ledger.facts import tagged_events
+from services.policy.ids import clock_id, event_id, key_id, old_event_id
+from services.policy.model import Policy
+from services.policy.tagging import ClockKey, identifying_keys
+from services.storage.bulk import fetch
+
+
+def expel(
+    connection: Connection, name: str, value: str, owner: str, policy: Policy, now: datetime
+) -> list[str]:
+    """Open the clocks of a key that a stranger moved last; which they are.
+
+    An end that the owner's publisher told before is hidden by the stranger's: it is published anew. Until
+    then the clock counts as open, which keeps too long and never too short, and has its alarm.
+    """
+    keys = {clock_id(one): one for one in _clocks(name, value, policy)}
+    column = tables.clock.c
+    query = select(tables.clock).where(column.moved_at.is_not(None)).with_for_update()
+    rows = list(fetch(connection, query.order_by(column.clock_id), column.clock_id, keys))
+    movers = {row.clock_id: _possible_movers(row, policy) for row in rows}
+    events = tagged_events(connection, {one for those in movers.values() for one in those}, policy)
+    moved = [
+        clock
+        for clock, those in movers.items()
+        if any(one in events and events[one].subject not in (None, owner) for one in those)
+    ]
+    connection.execute(
+        update(tables.clock)
+        .where(column.clock_id.in_(moved))
+        .values(
+            ended=False,
+            moved_at=None,
+            moved_source="",
+            moved_id="",
+            moved_backfill=None,
+            anchor_at=None,
+            epoch=column.epoch + 1,
+            next_due=None,
+            fired_to=None,
+            cursor=None,
+            backfill=None,
+        )
+    )
+    outbox.make_stale(connection, moved, policy, now)
+    return sorted(str(keys[one]) for one in moved)
+
+
+def owners(connection: Connection, plans: Iterable[Plan], policy: Policy) -> dict[UUID, str]:
+    """Whose the clocks are that these events name by a key of which it was decided; keys are locked."""
+    named = {
+        key_id(name, value): (name, value)
+        for one in plans
+        if one.moves
+        for name, value in identifying_keys(one.arrival.type, one.arrival.deciding, policy).items()
+    }
+    column = tables.key_conflict.c
+    query = select(column.key_id, column.owner).where(column.owner.is_not(None))
+    return {
+        clock_id(clock): row.owner
+        for row in fetch(connection, query, column.key_id, named)
+        for clock in _clocks(*named[row.key_id], policy)
+    }
+
+
+def _possible_movers(row: Row[Any], policy: Policy) -> set[UUID]:
+    """The identities that the event may have which moved a clock last: it is told without its type."""
+    types = [
+        name
+        for name, event in policy.events.items()
+        if any(move.clock == row.clock for move in event.moves)
+    ]
+    source, id = row.moved_source, row.moved_id
+    return {old_event_id(source, id), *(event_id(type, source, id) for type in types)}
+
+
+def _clocks(name: str, value: str, policy: Policy) -> list[ClockKey]:
+    """The clocks that a key names."""
+    return [
+        ClockKey(clock=kind, key=quote(value, safe=""))
+        for kind, clock in policy.clocks.items()
+        if clock.key == (name,)
+    ]

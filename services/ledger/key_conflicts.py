@@ -1,0 +1,394 @@
+"""Key conflicts: where two subjects have the same identifying key, a person says whose it is.
+
+A key is a field that the policy says `identifies`, with its value; it is claimed by the subjects of the
+events that have it. Who claims it is a function of the set of events. While several do and nobody has
+decided, no command about any of their events leaves, and what is out is recalled. From then on the
+owner's commands carry the key, and the others' do not.
+
+Locks: keys first, then clocks, then subjects. Whoever claims or relays takes no key's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
+
+from schemas.errors import TermijnError
+from services.events.ingestion_plan import Plan, deciding_json
+from services.ledger import disowned_keys, outbox, tables
+from services.ledger.facts import tagged_events
+from services.policy.ids import key_id, record_id
+from services.policy.model import Policy
+from services.policy.tagging import Tagged, identifying_keys
+from services.storage.bulk import change, change_each, fetch, insert_missing, insert_or_add, remove
+
+Event = tuple[str, str]
+"""An event's `source` and `id`."""
+_NOBODY = ""
+"""The owner of a key whose owner is forgotten."""
+_AT_ONCE = 1_000
+
+
+class NoSuchConflict(TermijnError):
+    """No two subjects claim that key, or the named one does not; nothing was decided.
+
+    `termijn conflicts list` shows the keys with those who claim them.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}: see `termijn conflicts list`")
+
+
+class AlreadyDecided(TermijnError):
+    """Somebody has said already whose the key is, and commands that carry it may be out.
+
+    `termijn conflicts reopen` has them recalled first.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"{key}: it is decided already whose it is: `termijn conflicts reopen` first"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A key that several subjects claim."""
+
+    name: str
+    value: str
+    found_at: datetime
+    owner: str | None
+    """Whose it is, once that is decided; empty where that person was forgotten."""
+    claimants: Mapping[str, int]
+    """How many events of each subject have it."""
+
+    @property
+    def key(self) -> str:
+        """As operators write it."""
+        return f"{self.name}={self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What key conflicts say about events."""
+
+    blocked: Collection[Event] = frozenset()
+    """Nothing about these leaves: nobody has decided yet whose a key of theirs is."""
+    without: Mapping[Event, Collection[str]] = field(default_factory=dict)
+    """The keys of these that are another's: no command carries them."""
+
+    def blocks(self, event: Tagged) -> bool:
+        """Whether nothing about an event leaves."""
+        return (event.source, event.id) in self.blocked
+
+
+def exist(connection: Connection) -> bool:
+    """Whether there is any conflict, decided or not."""
+    query = select(tables.key_conflict.c.key_id).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def judge(connection: Connection, events: Iterable[Tagged], policy: Policy) -> Judged:
+    """What key conflicts say about these events, as far as that is committed."""
+    if not exist(connection):
+        return Judged()
+    column = tables.key_conflict.c
+    keyed: defaultdict[UUID, list[tuple[Tagged, str]]] = defaultdict(list)
+    for one in events:
+        for name, value in identifying_keys(one.type, one.deciding, policy).items():
+            keyed[key_id(name, value)].append((one, name))
+    blocked: set[Event] = set()
+    without: defaultdict[Event, set[str]] = defaultdict(set)
+    query = select(column.key_id, column.owner)
+    for row in fetch(connection, query, column.key_id, keyed):
+        for one, name in keyed[row.key_id]:
+            if row.owner is None:
+                blocked.add((one.source, one.id))
+            elif row.owner != one.subject:
+                without[one.source, one.id].add(name)
+    return Judged(blocked=blocked, without=without)
+
+
+def note(connection: Connection, plans: Iterable[Plan], policy: Policy, now: datetime) -> set[str]:
+    """Note the keys of new events; the subjects who claim one that was another's alone until now.
+
+    The caller has them looked at (`look_again`) once it has its clocks.
+    """
+    claims = (
+        (one.subject, identifying_keys(one.arrival.type, one.arrival.deciding, policy))
+        for one in plans
+    )
+    return _note(connection, claims, now)
+
+
+def look_again(
+    connection: Connection,
+    subjects: Collection[str],
+    now: datetime,
+    beside: Collection[str] = (),
+) -> None:
+    """Make the records of these subjects due for a look at `now`, or sooner; takes their locks.
+
+    And those of the subjects `beside` them, which the caller needs too: all in one order.
+    """
+    if not subjects:
+        return
+    outbox.lock_subjects(connection, {*subjects, *beside}, "say")
+    column = tables.subject.c
+    at = literal(now, column.next_due.type)
+    later = or_(column.next_due.is_(None), column.next_due > at)
+    looking = update(tables.subject).values(
+        next_due=case((later, at), else_=column.next_due), cursor=None
+    )
+    change(connection, looking, column.subject, sorted(subjects))
+
+
+def conflicts(connection: Connection, *, decided: bool = False) -> list[Conflict]:
+    """The conflicts that wait for somebody's decision, oldest first; or all."""
+    column = tables.key_conflict.c
+    query = select(tables.key_conflict).order_by(column.found_at, column.name, column.value)
+    rows = connection.execute(query if decided else query.where(column.owner.is_(None))).all()
+    claimants = _claimants(connection, {row.key_id for row in rows})
+    return [
+        Conflict(
+            name=row.name,
+            value=row.value,
+            found_at=row.found_at,
+            owner=row.owner,
+            claimants=claimants[row.key_id],
+        )
+        for row in rows
+    ]
+
+
+def undecided(connection: Connection) -> int:
+    """How many conflicts wait."""
+    query = select(func.count()).where(tables.key_conflict.c.owner.is_(None))
+    return int(connection.execute(query).scalar_one())
+
+
+def decide(
+    connection: Connection, name: str, value: str, owner: str, policy: Policy, now: datetime
+) -> list[str]:
+    """Say whose a key is: its owner's commands go, the others' no longer carry it.
+
+    The clocks that somebody else has moved by it are open again; which they are.
+
+    Raises:
+        NoSuchConflict: nobody else claims the key, or this subject does not.
+        AlreadyDecided: it is decided.
+    """
+    row, claimants = _locked(connection, name, value)
+    if owner not in claimants:
+        raise NoSuchConflict(f"{name}={value}: not claimed by {owner}")
+    if row.owner is not None:
+        raise AlreadyDecided(f"{name}={value}")
+    _say(connection, row, owner)
+    opened = disowned_keys.expel(connection, name, value, owner, policy, now)
+    _look_at_all(connection, row, claimants, policy, now)
+    return opened
+
+
+def reopen(connection: Connection, name: str, value: str, policy: Policy, now: datetime) -> None:
+    """Take back what was decided: nothing about any of them leaves, and what is out is recalled.
+
+    Raises:
+        NoSuchConflict: nobody else claims the key.
+    """
+    row, claimants = _locked(connection, name, value)
+    _say(connection, row, None)
+    _look_at_all(connection, row, claimants, policy, now)
+
+
+def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Note the keys of all events anew: another policy may say that other fields identify.
+
+    What was decided of a key that any event has stands. The caller has every record looked at, and nobody
+    records meanwhile.
+    """
+    conflict = tables.key_conflict
+    connection.execute(conflict.delete().where(conflict.c.owner.is_(None)))
+    for table in (tables.claimant, tables.identifier):
+        connection.execute(table.delete())
+    types = [
+        name
+        for name, event in policy.events.items()
+        if any(one.identifies for one in event.fields.values())
+    ]
+    column = tables.event.c
+    query = select(column.event_id).where(column.type.in_(types)).order_by(column.event_id)
+    after = UUID(int=0)
+    while (
+        ids := connection.execute(query.where(column.event_id > after).limit(_AT_ONCE))
+        .scalars()
+        .all()
+    ):
+        events = tagged_events(connection, ids, policy).values()
+        _note(connection, _claims(events, policy), now)
+        after = ids[-1]
+    has_it = select(tables.identifier.c.key_id).where(
+        tables.identifier.c.key_id == conflict.c.key_id
+    )
+    # Else it would name its owner for ever.
+    connection.execute(conflict.delete().where(~has_it.exists()))
+
+
+def forget(connection: Connection, events: Collection[Tagged], policy: Policy) -> None:
+    """Let go of the keys of events that are forgotten, with the last event that has them."""
+    counts, _ = _counted(_claims(events, policy))
+    contested: list[tuple[UUID, str, int]] = []
+    changed = []
+    column = tables.identifier.c
+    for row in list(fetch(connection, select(tables.identifier), column.key_id, counts)):
+        if row.subject is None:
+            contested += [(row.key_id, *one) for one in counts[row.key_id].items()]
+        else:
+            left = row.events - counts[row.key_id].total()
+            changed.append({"key_id": row.key_id, "events": left})
+    change_each(connection, tables.identifier, changed)
+    gone = {one["key_id"] for one in changed if one["events"] <= 0}
+    for table in (tables.key_conflict, tables.identifier):
+        remove(connection, table, table.c.key_id, gone)
+    if contested:
+        _forget_claims(connection, contested)
+
+
+def _forget_claims(connection: Connection, claims: Sequence[tuple[UUID, str, int]]) -> None:
+    claimant, conflict = tables.claimant, tables.key_conflict
+    for key, subject, events in claims:
+        own = (claimant.c.key_id == key, claimant.c.subject == subject)
+        connection.execute(update(claimant).where(*own).values(events=claimant.c.events - events))
+        gone = connection.execute(claimant.delete().where(*own, claimant.c.events <= 0)).rowcount
+        if gone:  # the key was theirs: it is nobody's now
+            owned = (conflict.c.key_id == key, conflict.c.owner == subject)
+            connection.execute(update(conflict).where(*owned).values(owner=_NOBODY))
+    keys = {key for key, _, _ in claims}
+    left = {key for key, those in _claimants(connection, keys).items() if those}
+    for table in (conflict, tables.identifier):
+        remove(connection, table, table.c.key_id, keys - left)
+
+
+_Claims = Iterable[tuple[str | None, Mapping[str, str]]]
+"""The subjects of events, each with its event's keys."""
+
+
+def _claims(events: Iterable[Tagged], policy: Policy) -> _Claims:
+    return ((one.subject, identifying_keys(one.type, one.deciding, policy)) for one in events)
+
+
+def _counted(claims: _Claims) -> tuple[dict[UUID, Counter[str]], dict[UUID, tuple[str, str]]]:
+    """By key: how many events of each subject have it, and what it is."""
+    counts: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
+    written: dict[UUID, tuple[str, str]] = {}
+    for subject, keys in claims:
+        for name, value in keys.items() if subject else ():
+            key = key_id(name, value)
+            counts[key][subject or ""] += 1
+            written[key] = name, value
+    return counts, written
+
+
+def _note(connection: Connection, claims: _Claims, now: datetime) -> set[str]:
+    counts, written = _counted(claims)
+    rows = [
+        {"key_id": key, "subject": min(counts[key]), "events": counts[key].total()}
+        for key in sorted(counts)
+    ]
+    # Whoever notes one of these keys at the same time is waited for, or waits until this is committed.
+    insert_or_add(connection, tables.identifier, rows, "events")
+    contested = [
+        row
+        for row in fetch(connection, select(tables.identifier), tables.identifier.c.key_id, counts)
+        if counts[row.key_id].keys() != {row.subject}
+    ]
+    if not contested:
+        return set()
+    claiming: list[dict[str, Any]] = []
+    found: dict[UUID, set[str]] = {}
+    for row in sorted(contested, key=lambda one: one.key_id):
+        claimed = counts[row.key_id].copy()
+        if row.subject is not None:  # one subject's alone until now
+            claimed[row.subject] += row.events - claimed.total()
+            found[row.key_id] = set(claimed)
+        claiming += [
+            {"key_id": row.key_id, "subject": subject, "events": events}
+            for subject, events in sorted(claimed.items())
+        ]
+    insert_or_add(connection, tables.claimant, claiming, "events")
+    change_each(
+        connection,
+        tables.identifier,
+        [{"key_id": row.key_id, "subject": None, "events": 0} for row in contested],
+    )
+    names = ({"key_id": key, "name": written[key][0], "value": written[key][1]} for key in found)
+    insert_missing(
+        connection, tables.key_conflict, [{**one, "found_at": now, "owner": None} for one in names]
+    )
+    return set().union(*found.values())
+
+
+def _claimants(connection: Connection, keys: Collection[UUID]) -> Mapping[UUID, dict[str, int]]:
+    found: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
+    column = tables.claimant.c
+    query = select(tables.claimant).order_by(column.key_id, column.subject)
+    for row in fetch(connection, query, column.key_id, keys):
+        found[row.key_id][row.subject] = row.events
+    return {key: found[key] for key in keys}
+
+
+def _locked(connection: Connection, name: str, value: str) -> tuple[Row[Any], dict[str, int]]:
+    """A conflict with those who claim its key; nobody else claims it until the transaction ends."""
+    key = key_id(name, value)
+    identifier, conflict = tables.identifier, tables.key_conflict
+    connection.execute(select(identifier).where(identifier.c.key_id == key).with_for_update())
+    row = connection.execute(
+        select(conflict).where(conflict.c.key_id == key).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NoSuchConflict(f"{name}={value}: no two subjects claim it")
+    return row, _claimants(connection, {key})[key]
+
+
+def _look_at_all(
+    connection: Connection,
+    conflict: Row[Any],
+    claimants: Collection[str],
+    policy: Policy,
+    now: datetime,
+) -> None:
+    """Look at the records of who claims a key, and of whom events that have it only mention.
+
+    These are searched for, by the event types that mention somebody: nothing else leads to them.
+    """
+    look_again(connection, claimants, now)
+    event, record = tables.event, tables.record
+    mentioning = [
+        type
+        for type, kind in policy.events.items()
+        if conflict.name in kind.fields
+        and kind.fields[conflict.name].identifies
+        and any(holding.subject for holding in kind.holdings)
+    ]
+    has_key = deciding_json({conflict.name: conflict.value})[1:-1]
+    query = select(event.c.event_id).where(
+        event.c.type.in_(mentioning), event.c.deciding.contains(has_key, autoescape=True)
+    )
+    ids = connection.execute(query).scalars().all() if mentioning else ()
+    records = sorted(
+        record_id(identity, one.source, one.id, subject)
+        for identity, one in tagged_events(connection, ids, policy).items()
+        for subject in one.subjects
+    )
+    change(connection, update(record).values(next_due=now), record.c.record_id, records)
+
+
+def _say(connection: Connection, row: Row[Any], owner: str | None) -> None:
+    conflict = tables.key_conflict
+    connection.execute(update(conflict).where(conflict.c.key_id == row.key_id).values(owner=owner))

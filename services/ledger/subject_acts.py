@@ -1,0 +1,89 @@
+"""Acts as facts: what was said and decided about data subjects, under their locks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, case, or_, select, update
+
+from services.ledger import outbox, tables
+from services.policy.subject_state import Act
+from services.storage.bulk import change_each, fetch, insert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """An act with the event that carried it."""
+
+    event_id: UUID
+    act: Act
+    backfill: str | None
+
+
+def note(
+    connection: Connection, said: Sequence[Said], recorded: Collection[str], now: datetime
+) -> None:
+    """Note what was said, and make the records of those subjects due for a look.
+
+    Also locks the subjects of all that is `recorded` with it: what another recorder has of them at this
+    moment is either seen from here on, or looks for them itself.
+    """
+    by_subject: defaultdict[str, list[Said]] = defaultdict(list)
+    for one in said:
+        by_subject[one.act.subject].append(one)
+    purpose: outbox.Purpose = "say" if by_subject else "record"
+    locked = outbox.lock_subjects(connection, {*by_subject, *recorded}, purpose)
+    rows = [
+        {"event_id": one.event_id, "subject": one.act.subject, "backfill": one.backfill}
+        for one in sorted(said, key=lambda one: one.event_id)
+    ]
+    insert(connection, tables.act, rows)
+    changed = []
+    for subject, those in sorted(by_subject.items()):
+        known = locked[subject]
+        looks = [max(one.act.time, now) for one in those]
+        looks += [known.next_due] if known.next_due else []
+        acts = known.acts + len(those)
+        changed.append({"subject": subject, "acts": acts, "next_due": min(looks), "cursor": None})
+    change_each(connection, tables.subject, changed)
+
+
+def look_again(connection: Connection, subject: str, at: datetime, acts: int) -> None:
+    """Make a subject's records due for a look at an instant, or sooner if they already are."""
+    column = tables.subject.c
+    sooner = or_(
+        column.next_due.is_(None), column.next_due > bindparam("at", type_=column.next_due.type)
+    )
+    connection.execute(
+        update(tables.subject)
+        .where(column.subject == bindparam("the_subject"))
+        .values(
+            acts=column.acts + bindparam("more"),
+            next_due=case(
+                (sooner, bindparam("at", type_=column.next_due.type)), else_=column.next_due
+            ),
+            cursor=None,
+        ),
+        {"the_subject": subject, "at": at, "more": acts},
+    )
+
+
+def spoken_of(connection: Connection, subjects: Collection[str]) -> set[str]:
+    """Those among the subjects of whom anything was said."""
+    column = tables.act.c.subject
+    return {row.subject for row in fetch(connection, select(column).distinct(), column, subjects)}
+
+
+def release(connection: Connection, backfill: str, now: datetime) -> None:
+    """Let count what an import said."""
+    column = tables.act.c
+    query = select(column.subject).where(column.backfill == backfill).distinct()
+    subjects = sorted(connection.execute(query).scalars())
+    outbox.lock_subjects(connection, subjects, "say")
+    connection.execute(update(tables.act).where(column.backfill == backfill).values(backfill=None))
+    for subject in subjects:
+        look_again(connection, subject, now, 1)

@@ -1,0 +1,264 @@
+"""Remembering: events that name whom the ledger has forgotten find it as if it had forgotten nobody.
+
+An event that was seen and is forgotten is a duplicate; a clock, and what was said of a person, is put back
+before anything is recorded under it. So a hold, an objection or an end still counts, and nothing that was
+forgotten begins anew as something that never ends.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, select, update
+
+from schemas.errors import TermijnError
+from services.crypto.tombstones import Kind, Remains
+from services.events.ingestion_plan import Arrival, Plan
+from services.ledger import clocks, outbox, tables
+from services.ledger.clocks import Clock
+from services.ledger.recording import Recorded
+from services.ledger.tables import Instant
+from services.policy.ids import Named, old_event_id
+from services.policy.model import Policy
+from services.policy.tagging import ClockKey
+from services.storage.bulk import change_each, fetch, insert, insert_missing, remove
+
+ONE = 1
+"""The key of the one row that forgetting locks."""
+_ABOUT_SUBJECT = ("event", "act", "sequence", "answer", "request_key", "correction")
+"""The tables of which rows remain of a subject; the subject's own row is merged."""
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Rows by table."""
+
+
+class OtherRemains(TermijnError):
+    """What remains of the forgotten was sealed with another key than the one at hand; nothing was recorded.
+
+    The operator puts the right `remains.key` among the keys of every recorder and deleter. Without it
+    nobody can tell whom a hold, an objection or an end was about.
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(
+            f"the ledger's remains are under the key {expected}, not {found}:"
+            " put that remains.key among the keys"
+        )
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """A batch once what it names is remembered."""
+
+    plans: Sequence[Plan]
+    """What is to be recorded."""
+    duplicates: int = 0
+    """Events that were seen before, and forgotten."""
+    conflicts: tuple[Arrival, ...] = ()
+    """Likewise, but with other content."""
+
+    def with_these(self, recorded: Recorded) -> Recorded:
+        """What the whole batch came to."""
+        return replace(
+            recorded,
+            duplicates=recorded.duplicates + self.duplicates,
+            conflicts=(*recorded.conflicts, *self.conflicts),
+        )
+
+
+def recall(
+    connection: Connection, plans: Sequence[Plan], remains: Remains, policy: Policy
+) -> Recalled:
+    """Remember whatever a batch names; nothing is forgotten until the transaction ends.
+
+    Raises:
+        OtherRemains: what remains has another key.
+    """
+    row = hold_off(connection)
+    if row.began_at is None:
+        return Recalled(plans=plans)
+    check(row.key_id, remains)
+    recalled = _sifted(connection, plans, remains)
+    keys, subjects = _named(recalled.plans)
+    for rows in _taken(connection, remains, "clock", set(map(clock_name, keys))):
+        _restore_clock(connection, rows, policy)
+    for rows in _taken(connection, remains, "subject", subjects):
+        _restore_subject(connection, rows)
+    return recalled
+
+
+def hold_off(connection: Connection) -> Row[Any]:
+    """Let nobody forget anything until the transaction ends; what is known of forgetting so far."""
+    column = tables.forgetting.c
+    query = select(column.key_id, column.began_at).where(column.number == ONE)
+    return _row(connection, query.with_for_update(read=True))
+
+
+def pin(connection: Connection, remains: Remains) -> None:
+    """Make this key the one of all that will remain, or make sure that it is.
+
+    Raises:
+        OtherRemains: the key is another.
+    """
+    column = tables.forgetting.c
+    query = select(column.key_id).where(column.number == ONE)
+    check(_row(connection, query.with_for_update()).key_id, remains)
+    connection.execute(update(tables.forgetting).values(key_id=remains.key_id))
+
+
+def check(key_id: str | None, remains: Remains) -> None:
+    """Make sure that what remains, if a key is known for it, has this one.
+
+    Raises:
+        OtherRemains: it has another.
+    """
+    if key_id not in (None, remains.key_id):
+        raise OtherRemains(key_id or "", remains.key_id)
+
+
+def clock_name(clock: ClockKey | Clock) -> str:
+    """What a clock's remains are found by."""
+    return f"{clock.clock}\0{clock.key}"
+
+
+def event_reference(event_id: UUID, remains: Remains) -> bytes:
+    """What stays of the identity of a forgotten event."""
+    return remains.reference("event", str(event_id))
+
+
+def content_reference(event_id: UUID, content: bytes, remains: Remains) -> bytes:
+    """What stays of the content of a forgotten event: enough to tell another one from it."""
+    return remains.reference("content", f"{event_id}\0{content.hex()}")
+
+
+def as_text(rows: Rows) -> str:
+    """Rows as text, to be sealed."""
+    return json.dumps(
+        {
+            name: [
+                {
+                    key: _plain(tables.metadata.tables[name].c[key], value)
+                    for key, value in row.items()
+                }
+                for row in those
+            ]
+            for name, those in rows.items()
+        }
+    )
+
+
+def _row(connection: Connection, query: Select[Any]) -> Row[Any]:
+    """The one row, which is made where there is none."""
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        insert_missing(connection, tables.forgetting, [{"number": ONE}])
+        found = connection.execute(query).one()
+    return found
+
+
+def _sifted(connection: Connection, plans: Sequence[Plan], remains: Remains) -> Recalled:
+    ids = {one.event_id for one in plans}
+    old = {id(one): old_event_id(one.arrival.source, one.arrival.id) for one in plans}
+    of = {event_reference(one, remains): one for one in ids.union(old.values())}
+    query = select(tables.forgotten_event)
+    seen = {
+        of[bytes(row.reference)]: bytes(row.content)
+        for row in fetch(connection, query, tables.forgotten_event.c.reference, of)
+    }
+    if not seen:
+        return Recalled(plans=plans)
+
+    def is_seen(one: Plan, identity: UUID) -> bool:
+        content = one.arrival.content_hash
+        return seen.get(identity) == content_reference(identity, content, remains)
+
+    duplicates, conflicts, fresh = 0, [], []
+    for one in plans:
+        # What was forgotten while an identity counted over all topics is told by its content alone.
+        if is_seen(one, one.event_id) or is_seen(one, old[id(one)]):
+            duplicates += 1
+        elif one.event_id in seen:
+            conflicts.append(one.arrival)
+        else:
+            fresh.append(one)
+    return Recalled(plans=fresh, duplicates=duplicates, conflicts=tuple(conflicts))
+
+
+def _named(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:
+    """The clocks, with their parents, and the subjects that a batch names."""
+    named: set[Named] = {move.clock for one in plans for move in one.moves}
+    named |= {clock for one in plans for record in one.records for clock in record.hangs_on}
+    keys = {one.clock for one in named}
+    keys |= {one.parent for one in keys if one.parent}
+    subjects = {record.subject for one in plans for record in one.records}
+    subjects |= {one.act.subject for one in plans if one.act}
+    return keys, subjects
+
+
+def _taken(
+    connection: Connection, remains: Remains, kind: Kind, names: Collection[str]
+) -> Iterator[Rows]:
+    """What remains of those names; it is taken out, and belongs to this transaction alone."""
+    named = {remains.reference(kind, name): name for name in names}
+    column = tables.remains.c
+    query = select(tables.remains).order_by(column.reference).with_for_update()
+    rows = list(fetch(connection, query, column.reference, named))
+    remove(connection, tables.remains, column.reference, [row.reference for row in rows])
+    for row in rows:
+        yield _rows(remains.unwrap(kind, named[bytes(row.reference)], bytes(row.sealed)))
+
+
+def _restore_clock(connection: Connection, rows: Rows, policy: Policy) -> None:
+    """Under the active policy its walk begins anew: what hangs on it from now on must be seen."""
+    [row] = rows["clock"]
+    clocks.add(connection, [Clock(**row).rewound(policy)])
+
+
+def _restore_subject(connection: Connection, rows: Rows) -> None:
+    for name in _ABOUT_SUBJECT:
+        insert(connection, tables.metadata.tables[name], rows[name])
+    [row] = rows["subject"]
+    [known] = outbox.lock_subjects(connection, [row["subject"]], "say").values()
+    acts = {"subject": row["subject"], "acts": known.acts + row["acts"]}
+    change_each(connection, tables.subject, [acts])
+
+
+def _rows(text: str) -> Rows:
+    return {
+        name: [
+            {key: _value(tables.metadata.tables[name].c[key], value) for key, value in row.items()}
+            for row in those
+        ]
+        for name, those in json.loads(text).items()
+    }
+
+
+def _plain(column: Column[Any], value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(column.type, LargeBinary) and value is not None:
+        return b64encode(value).decode()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _value(column: Column[Any], plain: Any) -> Any:
+    if plain is None:
+        return None
+    if isinstance(column.type, Instant):
+        return datetime.fromisoformat(plain)
+    if isinstance(column.type, LargeBinary):
+        return b64decode(plain)
+    return UUID(plain) if isinstance(column.type, Uuid) else plain
+
+
+def plain_rows(rows: Collection[Row[Any]]) -> list[Mapping[str, Any]]:
+    """Rows as they were read, by column."""
+    return [dict(row._mapping) for row in rows]

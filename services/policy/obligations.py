@@ -1,0 +1,339 @@
+"""Steps: what each system has to be told about a record, and when.
+
+A record is an event's data on one subject. A system keeps it until the last purpose that it serves has
+ended; purposes that end earlier are told to it as a restriction (GDPR 18); research works on a pseudonym
+as soon as nothing but research and statute needs the person (art. 5(1)(c), 89(1)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from services.policy import rights_effects
+from services.policy.model import Policy
+from services.policy.reasons import (
+    ACCESS_ASKED,
+    ANOTHER_GOES_ON,
+    LAST_ENDED,
+    ONE_ENDED,
+    ONLY_RESEARCH,
+    PORTABILITY_ASKED,
+    RECTIFICATION_ASKED,
+    RELEASED,
+)
+from services.policy.retention_windows import Facts, Window, due, fixed_anchor, term, window
+from services.policy.subject_state import Request
+from services.policy.tagging import ClockKey, Holding, Tagged
+
+Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
+
+_ASKED: Mapping[str, tuple[Action, str]] = {
+    "access": ("disclose", ACCESS_ASKED),
+    "portability": ("disclose", PORTABILITY_ASKED),
+    "rectification": ("rectify", RECTIFICATION_ASKED),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that one system has to do with one record, from `due` on; instants are UTC."""
+
+    system: str
+    action: Action
+    due: datetime
+    not_before: datetime | None
+    """No command for it may leave, nor be obeyed, before this instant (a statute's minimum)."""
+    erase_by: datetime
+    rules: tuple[str, ...]
+    purposes: tuple[str, ...]
+    clocks: tuple[ClockKey, ...]
+    """The shared clocks that it depends on: when one of them moves, the step is another."""
+    reason: str
+    cause: str = ""
+    """The request or objection that asks for it, where a term does not."""
+
+    @property
+    def key(self) -> str:
+        """What tells a record's steps in one system apart: there may be several restrictions."""
+        if self.cause:
+            return f"{self.action} {self.cause}"
+        if self.action == "restrict":
+            return f"restrict {' '.join(self.purposes)}"
+        return self.action
+
+    @property
+    def request(self) -> str | None:
+        """The request that asks for it, if one does."""
+        kind, _, name = self.cause.partition(" ")
+        return name if kind == "request" else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    holding: Holding
+    window: Window
+
+
+def steps(tagged: Tagged, subject: str, facts: Facts, policy: Policy) -> tuple[Step, ...]:
+    """Every step whose time is known, for the record of one subject of an event, earliest first."""
+    own = []
+    for holding in tagged.by_subject.get(subject, ()):
+        view = window(holding, tagged.time, facts, policy)
+        own.append(_Held(view.holding, view))
+    standing = facts.standing(subject)
+    found: list[Step] = []
+    for system in sorted({system for one in own for system in one.holding.systems}):
+        serving = [one for one in own if system in one.holding.systems]
+        erasure = _erasure(system, serving)
+        found.extend(_restrictions(system, serving, erasure))
+        pseudonymisation = _pseudonymisation(system, serving, tagged, facts, policy)
+        if standing:
+            found.extend(_exercised(system, serving, tagged, facts, policy))
+            erasure = _after_holds(erasure, tagged, subject, facts, policy)
+            pseudonymisation = _after_holds(pseudonymisation, tagged, subject, facts, policy)
+        if erasure is not None:
+            found.append(erasure)
+        if pseudonymisation and not (erasure and erasure.due <= pseudonymisation.due):
+            found.append(pseudonymisation)
+    return tuple(sorted(found, key=lambda step: (step.due, step.system, step.action)))
+
+
+def clocks(tagged: Tagged, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
+    """The shared clocks on which any step of the record hangs."""
+    own = tagged.by_subject.get(subject, ())
+    relevant = list(own)
+    if any(policy.rules[holding.rule].pseudonymise for holding in own):
+        relevant.extend(_others(tagged, policy))
+    return tuple(dict.fromkeys(holding.clock for holding in relevant if holding.clock))
+
+
+def own_wakes(tagged: Tagged, subject: str, policy: Policy) -> tuple[datetime, ...]:
+    """The instants, fixed by the event itself, at which a step of the record can become due."""
+    terms = own_terms(tagged, subject, policy)
+    return tuple(sorted({one.runs_out(tagged.time, policy) for one in terms}))
+
+
+class OwnTerm(NamedTuple):
+    """A term that the event itself starts, as one system is to be told of its end."""
+
+    rule: str | None
+    """Without one it has run out at once."""
+    system: str
+
+    def runs_out(self, event_time: datetime, policy: Policy) -> datetime:
+        """When the command for it leaves."""
+        if self.rule is None:
+            return event_time
+        rule = policy.rules[self.rule]
+        anchor_at = fixed_anchor(rule, event_time, policy)
+        return due(rule, anchor_at, policy.systems[self.system].lead, policy)
+
+
+def own_terms(tagged: Tagged, subject: str, policy: Policy) -> frozenset[OwnTerm]:
+    """Every term of the record that waits for no clock."""
+    found: set[OwnTerm] = set()
+    for holding in tagged.by_subject.get(subject, ()):
+        if holding.clock is None:
+            rules = [holding.rule, *([holding.alternative.rule] if holding.alternative else [])]
+            found.update(OwnTerm(rule, system) for rule in rules for system in holding.systems)
+        if policy.rules[holding.rule].pseudonymise:
+            others = _others(tagged, policy)
+            rules = [other.rule for other in others if other.clock is None]
+            found.update(OwnTerm(rule, system) for rule in rules for system in holding.systems)
+            if not others:
+                found.update(OwnTerm(None, system) for system in holding.systems)
+    return frozenset(found)
+
+
+def _others(tagged: Tagged, policy: Policy) -> tuple[Holding, ...]:
+    """The event's holdings, over all its subjects, for which pseudonymisation has to wait."""
+    return tuple(
+        holding
+        for holding in tagged.holdings
+        if not policy.bases[holding.basis].statutory and not policy.rules[holding.rule].pseudonymise
+    )
+
+
+def _exercised(
+    system: str, serving: list[_Held], tagged: Tagged, facts: Facts, policy: Policy
+) -> Iterator[Step]:
+    """What the person's objections and requests ask of a system, beside erasure."""
+    standing = facts.standing(serving[0].holding.subject)
+    restricted: dict[str, tuple[rights_effects.Restriction, list[_Held]]] = {}
+    all_of = {
+        id(one): tuple(rights_effects.restrictions(one.holding, tagged.time, standing, policy))
+        for one in serving
+    }
+    for one in serving:
+        for restriction in all_of[id(one)]:
+            restricted.setdefault(restriction.cause, (restriction, []))[1].append(one)
+    for asked, those in restricted.values():
+        yield _asked(system, "restrict", those, asked.start, asked.cause, asked.reason)
+        if asked.end is None:
+            continue
+        free = [one for one in those if _is_free(one, system, asked, all_of[id(one)])]
+        if free:
+            yield _asked(system, "lift", free, asked.end, asked.cause, asked.lifted)
+    for request in standing.requests:
+        if request.right not in _ASKED or tagged.time > request.at:
+            continue
+        action, reason = _ASKED[request.right]
+        those = [one for one in serving if _concerns(request, one.holding, policy)]
+        if those:
+            yield _asked(system, action, those, request.at, f"request {request.id}", reason)
+
+
+def _is_free(
+    one: _Held,
+    system: str,
+    ended: rights_effects.Restriction,
+    others: Iterable[rights_effects.Restriction],
+) -> bool:
+    """Whether a holding may be used again when a restriction ends: nothing else restricts it then."""
+    at, due_at = ended.end, one.window.due_at[system]
+    return (
+        at is not None
+        and (due_at is None or due_at > at)
+        and not any(
+            other.cause != ended.cause
+            and other.start <= at
+            and (other.end is None or at < other.end)
+            for other in others
+        )
+    )
+
+
+def _concerns(request: Request, holding: Holding, policy: Policy) -> bool:
+    return (
+        request.right != "portability"
+        or policy.bases[holding.basis].ground in rights_effects.PORTABLE
+    )
+
+
+def _asked(
+    system: str, action: Action, those: list[_Held], at: datetime, cause: str, reason: str
+) -> Step:
+    step = _step(system, action, those, at=at, erase_by=at, hangs_on=(), reason=reason)
+    return replace(step, cause=cause)
+
+
+def _after_holds(
+    step: Step | None, tagged: Tagged, subject: str, facts: Facts, policy: Policy
+) -> Step | None:
+    """The step as the holds on the record leave it; nothing while one is open at its instant."""
+    if step is None:
+        return None
+    free = rights_effects.free_at(step.due, tagged.id, facts.standing(subject))
+    if free is None or free == step.due:
+        return step if free else None
+    erase_by = max(step.erase_by, free + policy.systems[step.system].lead.exact)
+    return replace(step, due=free, erase_by=erase_by, reason=RELEASED)
+
+
+def _released(
+    holding: Holding, system: str, tagged: Tagged, facts: Facts, policy: Policy
+) -> tuple[datetime, datetime] | None:
+    """When a holding no longer keeps `system` from pseudonymising, and by when that must be done."""
+    lead = policy.systems[system].lead
+    at = term(holding, tagged.time, facts, policy).due(lead, policy)
+    by = window(holding, tagged.time, facts, policy).erase_by
+    if at is None or by is None:
+        return None
+    free = rights_effects.free_at(at, tagged.id, facts.standing(holding.subject))
+    if free is None or free == at:
+        return (at, by) if free else None
+    return free, max(by, free + lead.exact)
+
+
+def _step(
+    system: str,
+    action: Action,
+    ended: list[_Held],
+    *,
+    at: datetime,
+    erase_by: datetime,
+    hangs_on: Iterable[Holding],
+    reason: str,
+    not_before: datetime | None = None,
+) -> Step:
+    return Step(
+        system=system,
+        action=action,
+        due=at,
+        not_before=not_before,
+        erase_by=erase_by,
+        rules=tuple(sorted({one.holding.rule for one in ended})),
+        purposes=tuple(sorted({one.holding.purpose for one in ended})),
+        clocks=tuple(dict.fromkeys(holding.clock for holding in hangs_on if holding.clock)),
+        reason=reason,
+    )
+
+
+def _erasure(system: str, serving: list[_Held]) -> Step | None:
+    known = [at for one in serving if (at := one.window.due_at[system]) is not None]
+    if len(known) < len(serving):
+        return None
+    floors = [one.window.not_before for one in serving if one.window.not_before]
+    at = max(known + floors)
+    cuts = [one.window.cut for one in serving if one.window.cut and one.window.cut.at == at]
+    natural = LAST_ENDED if len(serving) > 1 else ONE_ENDED
+    return _step(
+        system,
+        "erase",
+        serving,
+        at=at,
+        not_before=max(floors, default=None),
+        erase_by=max(one.window.erase_by for one in serving if one.window.erase_by),
+        hangs_on=[one.holding for one in serving if one.window.anchor_at],
+        reason=cuts[0].reason if cuts else natural,
+    )
+
+
+def _restrictions(system: str, serving: list[_Held], erasure: Step | None) -> Iterator[Step]:
+    by_due: dict[datetime, list[_Held]] = {}
+    for one in serving:
+        at = one.window.due_at[system]
+        if at is not None and (erasure is None or at < erasure.due):
+            by_due.setdefault(at, []).append(one)
+    for at, ended in by_due.items():
+        yield _step(
+            system,
+            "restrict",
+            ended,
+            at=at,
+            erase_by=max(one.window.erase_by for one in ended if one.window.erase_by),
+            hangs_on=[one.holding for one in ended if one.window.anchor_at],
+            reason=ANOTHER_GOES_ON,
+        )
+
+
+def _pseudonymisation(
+    system: str,
+    serving: list[_Held],
+    tagged: Tagged,
+    facts: Facts,
+    policy: Policy,
+) -> Step | None:
+    research = [one for one in serving if policy.rules[one.holding.rule].pseudonymise]
+    if not research:
+        return None
+    others = _others(tagged, policy)
+    released = [_released(other, system, tagged, facts, policy) for other in others]
+    known = [one for one in released if one is not None]
+    if len(known) < len(released):
+        return None
+    return _step(
+        system,
+        "pseudonymise",
+        research,
+        at=max((at for at, _ in known), default=tagged.time),
+        erase_by=max((by for _, by in known), default=tagged.time),
+        hangs_on=[
+            *(one.holding for one in research),
+            *(one for one in others if term(one, tagged.time, facts, policy).anchor_at),
+        ],
+        reason=ONLY_RESEARCH,
+    )

@@ -1,0 +1,72 @@
+"""What is wrong with a file in our own words: pydantic's say how Python would have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from services.policy.yaml_source import Lines, Path_, Problem
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (type(None), "nothing"),
+    (bool, "true or false"),
+    (int, "a whole number"),
+    (float, "a number"),
+    (str, "text"),
+    (Mapping, "a map"),
+    ((list, tuple), "a list"),
+)
+_WORDS: Mapping[str, str] = {
+    "string_type": "is not text; write it in quotes",
+    "tuple_type": "is not a list",
+    "list_type": "is not a list",
+    "dict_type": "is not a map",
+    "mapping_type": "is not a map",
+    "is_instance_of": "is not a map",
+    "dataclass_type": "is not a map",
+    "bool_type": "is neither true nor false",
+    "bool_parsing": "is neither true nor false",
+    "int_type": "is not a whole number",
+    "int_parsing": "is not a whole number",
+    "int_parsing_size": "is not a whole number that can be used",
+    "int_from_float": "is not a whole number",
+    "float_type": "is not a number",
+    "float_parsing": "is not a number",
+    "none_required": "is not empty",
+    "datetime_type": "is no instant such as 2026-03-15T13:00:00Z",
+    "datetime_parsing": "is no instant such as 2026-03-15T13:00:00Z",
+    "datetime_from_date_parsing": "is no instant such as 2026-03-15T13:00:00Z",
+    "datetime_object_invalid": "is no instant such as 2026-03-15T13:00:00Z",
+    "string_unicode": "holds a character that is none",
+    "recursion_loop": "holds itself",
+}
+_BARE: Mapping[str, str] = {
+    "missing": "is missing",
+    "missing_keyword_only_argument": "is missing",
+    "unexpected_keyword_argument": "is no key that is known here",
+    "extra_forbidden": "is no key that is known here",
+}
+
+
+def problems_of(
+    cause: ValidationError, lines: Lines, place: Callable[[tuple[int | str, ...]], Path_]
+) -> Iterator[Problem]:
+    """Each problem in its place. A value is never repeated, only its kind: it may be a secret."""
+    for error in cause.errors(include_url=False):
+        yield lines.problem(place(error["loc"]), _sentence(error))
+
+
+def _sentence(error: Any) -> str:
+    kind = error["type"]
+    if kind in _BARE:
+        return _BARE[kind]
+    if kind == "literal_error":
+        known = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"is none of {known}"
+    return f"{_WORDS.get(kind, 'cannot be used here')}, got {_kind(error['input'])}"
+
+
+def _kind(value: Any) -> str:
+    return next((name for known, name in _KINDS if isinstance(value, known)), "something else")

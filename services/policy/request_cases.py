@@ -1,0 +1,151 @@
+"""Requests of data subjects as cases: how far each is, and by when it must be answered (GDPR 12(3)).
+
+A pure fold over the acts that name requests. The month runs from receipt, verified or not; an extension
+counts only where it was told within that month. What a case comes to beside its acts (its commands are
+out, all is done) is told it by `after`, the one function that changes its state.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from services.policy.calendar import at_most, period
+from services.policy.model import Policy, Right
+from services.policy.subject_state import CLOSING, Act, joined
+
+State = Literal["received", "verified", "in_progress", "ready", "answered", "refused"]
+Happening = Literal["identity-verified", "commanded", "done", "request-answered", "request-refused"]
+
+OPEN: tuple[State, ...] = ("received", "verified", "in_progress", "ready")
+"""States in which an answer is owed."""
+
+_ANSWER = period("P1M")
+_EXTENDED = period("P3M")
+
+_AFTER: Mapping[State, Mapping[Happening, State]] = {
+    "received": {"identity-verified": "verified"},
+    "verified": {"commanded": "in_progress", "done": "ready"},
+    "in_progress": {"done": "ready"},
+    "ready": {},
+}
+
+
+def after(state: State, happening: Happening) -> State:
+    """The state after something happened; it never moves backwards, and what is closed stays as it is.
+
+    Whoever answers for the controller may answer or refuse at any time: such an event is a fact.
+    """
+    if state not in OPEN:
+        return state
+    if happening == "request-answered":
+        return "answered"
+    if happening == "request-refused":
+        return "refused"
+    return _AFTER[state].get(happening, state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One request; instants are UTC."""
+
+    request: str
+    subject: str
+    right: Right
+    received_at: datetime
+    verified_at: datetime | None
+    """When identity was verified, for it or for one that it joins; nothing is done before."""
+    extended: bool
+    closed_at: datetime | None
+    """When it was answered or refused."""
+    state: State
+    answer_by: datetime
+    """The statutory limit."""
+    joined_to: str | None = None
+    """The earlier request that asks the same and is not answered: its clock counts for both."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer is still owed."""
+        return self.state in OPEN
+
+    def happened(self, happening: Happening) -> Case:
+        """The case after something happened to it."""
+        return replace(self, state=after(self.state, happening))
+
+
+def cases(acts: Iterable[Act], policy: Policy) -> list[Case]:
+    """Every request among the acts, the one that must be answered first coming first."""
+    about: defaultdict[str, list[Act]] = defaultdict(list)
+    for act in sorted(acts, key=lambda act: (act.rank, act.kind)):
+        about[act.subject].append(act)
+    found = (case for those in about.values() for case in _of_subject(those, policy))
+    return sorted(
+        found,
+        key=lambda one: (not one.is_open, one.answer_by, one.received_at, one.request),
+    )
+
+
+def _of_subject(acts: list[Act], policy: Policy) -> Iterator[Case]:
+    """The cases of one subject; one that joins another has its clock, and shares its verification."""
+    about: defaultdict[str, list[Act]] = defaultdict(list)
+    for act in acts:
+        if act.reference:
+            about[act.reference].append(act)
+    leaders = joined(acts)
+    for name, leader in leaders.items():
+        about[leader] += [act for act in about[name] if act.kind == "identity-verified"]
+    for name, those in about.items():
+        if name not in leaders:
+            yield from _case(sorted(those, key=lambda act: (act.rank, act.kind)), policy)
+    for name, leader in leaders.items():
+        for own in _case(about[name], policy):
+            for first in _case(sorted(about[leader], key=lambda act: (act.rank, act.kind)), policy):
+                yield _joining(own, first)
+
+
+def _joining(own: Case, first: Case) -> Case:
+    return replace(
+        own,
+        joined_to=first.request,
+        answer_by=min(own.answer_by, first.answer_by),
+        verified_at=first.verified_at,
+        state=own.state if not own.is_open or not first.is_open else first.state,
+    )
+
+
+def _case(acts: list[Act], policy: Policy) -> Iterator[Case]:
+    received = _first(acts, "request-received")
+    if received is None or received.right is None:
+        return
+    zone = policy.controller.zone
+    within = at_most(received.time, _ANSWER, zone)
+    extension = _first(acts, "request-extended")
+    extended = extension is not None and extension.time <= within
+    verified = _first(acts, "identity-verified")
+    closed = next((act for act in acts if act.kind in CLOSING), None)
+    case = Case(
+        request=received.reference or "",
+        subject=received.subject,
+        right=received.right,
+        received_at=received.time,
+        verified_at=verified.time if verified else None,
+        extended=extended,
+        closed_at=closed.time if closed else None,
+        state="received",
+        answer_by=at_most(received.time, _EXTENDED, zone) if extended else within,
+    )
+    if verified:
+        case = case.happened("identity-verified")
+    if closed:
+        case = case.happened(
+            "request-answered" if closed.kind == "request-answered" else "request-refused"
+        )
+    yield case
+
+
+def _first(acts: Iterable[Act], kind: str) -> Act | None:
+    return next((act for act in acts if act.kind == kind), None)

@@ -1,0 +1,208 @@
+"""Rights: what a data subject's standing does to one holding or one record.
+
+Consent and objection end a holding, or let it fall back; a verified erasure request ends what no law
+and no running contract needs (GDPR 17(1), 17(3)); a hold keeps everything (17(3)(e)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.policy.model import Policy
+from services.policy.reasons import (
+    ERASURE_ASKED,
+    OBJECTED,
+    REJECTED,
+    RESTRICTION_ASKED,
+    RESTRICTION_LIFTED,
+    UNDECIDED,
+    UPHELD,
+    WITHDRAWN,
+)
+from services.policy.subject_state import Hold, Standing
+from services.policy.tagging import Change, Holding
+
+OBJECTIONABLE = ("legitimate_interest", "public_task")
+"""The grounds that are open to objection (GDPR 21(1))."""
+PORTABLE = ("consent", "contract")
+"""The grounds on which data can be taken along (GDPR 20(1))."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A holding ends here, whatever its term says."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Data is kept and not otherwise used from `start` on (GDPR 18), until `end`."""
+
+    cause: str
+    reason: str
+    lifted: str
+    """The reason for its end."""
+    start: datetime
+    end: datetime | None
+
+
+def fallen_back(
+    holding: Holding, event_time: datetime, standing: Standing
+) -> tuple[Holding, datetime | None]:
+    """The holding as consent given or withdrawn since leaves it, and before when it is not due.
+
+    The last word counts, and who asks for erasure wants no longer term either. A withdrawal makes
+    nothing due before itself: the longer term was right until then.
+    """
+    other = holding.alternative
+    if other is None:
+        return holding, None
+    words = [(one.rank, one.given) for one in standing.consents.get(holding.purpose, ())]
+    words += [(one.rank, False) for one in standing.requests if one.right == "erasure"]
+    since = sorted(word for word in words if word[0][0] >= event_time)
+    if not since:
+        return holding, None
+    given_last = max((i for i, (_, given) in enumerate(since) if given), default=-1)
+    if since[-1][1]:
+        fallen = other.when == "withdrawn"
+        return (holding if fallen else _as(holding)), None
+    if other.when == "withdrawn":
+        return _as(holding), since[given_last + 1][0][0]
+    return holding, since[given_last + 1][0][0] if given_last >= 0 else None
+
+
+def cut(
+    holding: Holding,
+    event_time: datetime,
+    anchor_at: datetime | None,
+    standing: Standing,
+    policy: Policy,
+) -> Cut | None:
+    """The earliest end that the person's own acts give a holding, if any.
+
+    `anchor_at` is where its clock stands: a contract whose clock is open when erasure is asked for goes
+    on being performed (GDPR 17(3) does not apply; 17(1)(a) is not fulfilled).
+    """
+    if policy.bases[holding.basis].statutory:
+        return None
+    return min(
+        _cuts(holding, event_time, anchor_at, standing, policy),
+        key=lambda one: one.at,
+        default=None,
+    )
+
+
+def restrictions(
+    holding: Holding, event_time: datetime, standing: Standing, policy: Policy
+) -> Iterator[Restriction]:
+    """The times in which a holding is restricted: objections until decided, and requests for it."""
+    basis = policy.bases[holding.basis]
+    if basis.ground in OBJECTIONABLE:
+        for objection in standing.objections.get(holding.purpose, ()):
+            decided = objection.decided_at
+            start = max(objection.at, event_time)
+            if decided and start >= decided:
+                continue  # nothing was left undecided: the purpose has ended, or goes on
+            yield Restriction(
+                cause=f"objection {objection.id}",
+                reason=UNDECIDED,
+                lifted=REJECTED,
+                start=start,
+                end=None if objection.upheld else decided,
+            )
+    if not basis.statutory:
+        for request in standing.requests:
+            if request.right == "restriction" and event_time <= request.at:
+                yield Restriction(
+                    cause=f"request {request.id}",
+                    reason=RESTRICTION_ASKED,
+                    lifted=RESTRICTION_LIFTED,
+                    start=request.at,
+                    end=request.lifted_at,
+                )
+
+
+def free_at(at: datetime, event: str, standing: Standing) -> datetime | None:
+    """When what is due at an instant may leave under the holds on this event; nothing while one is open."""
+    holds = [one for one in standing.holds if one.records is None or event in one.records]
+    while holds:
+        covering = [one for one in holds if _covers(one, at)]
+        if not covering:
+            break
+        ends = [one.end for one in covering if one.end is not None]
+        if len(ends) < len(covering):
+            return None
+        at = max(ends)
+    return at
+
+
+def under_hold(at: datetime, event: str, standing: Standing) -> bool:
+    """Whether a hold on this event is open at an instant."""
+    return any(
+        _covers(one, at) for one in standing.holds if one.records is None or event in one.records
+    )
+
+
+def _covers(hold: Hold, at: datetime) -> bool:
+    return hold.start <= at and (hold.end is None or at < hold.end)
+
+
+def _performs_contract(holding: Holding, policy: Policy) -> bool:
+    """Whether a contract needs it, be it that consent keeps it longer."""
+    bases = [holding.basis, *([holding.alternative.basis] if holding.alternative else [])]
+    return any(policy.bases[one].ground == "contract" for one in bases)
+
+
+def _as(holding: Holding) -> Holding:
+    """The holding as its alternative; what it was before is the alternative then."""
+    other = holding.alternative
+    if other is None:
+        return holding
+    back = Change(
+        when="given" if other.when == "withdrawn" else "withdrawn",
+        basis=holding.basis,
+        rule=holding.rule,
+    )
+    return replace(holding, basis=other.basis, rule=other.rule, alternative=back)
+
+
+def _cuts(
+    holding: Holding,
+    event_time: datetime,
+    anchor_at: datetime | None,
+    standing: Standing,
+    policy: Policy,
+) -> Iterator[Cut]:
+    ground = policy.bases[holding.basis].ground
+    purpose = policy.purposes[holding.purpose]
+    if ground == "consent" and holding.alternative is None:
+        consents = standing.consents.get(holding.purpose, ())
+        after = [one for one in consents if one.at >= event_time and not one.given]
+        before = [one for one in consents if one.at < event_time]
+        if after:
+            yield Cut(at=after[0].at, reason=WITHDRAWN)
+        if before and not before[-1].given and not holding.own_consent:
+            yield Cut(at=event_time, reason=WITHDRAWN)
+    refusals = standing.refusals.get(holding.purpose, ())
+    if refusals and (
+        ground in OBJECTIONABLE or (ground, purpose.objection) == ("consent", "absolute")
+    ):
+        later = [at for at in refusals if at >= event_time]
+        if later:
+            yield Cut(at=later[0], reason=OBJECTED)
+        if purpose.objection == "absolute" and refusals[0] < event_time:
+            yield Cut(at=event_time, reason=OBJECTED)
+    if ground in OBJECTIONABLE:
+        for objection in standing.objections.get(holding.purpose, ()):
+            if objection.upheld and objection.decided_at and event_time <= objection.decided_at:
+                yield Cut(at=objection.decided_at, reason=UPHELD)
+    for request in standing.requests:
+        if request.right != "erasure" or event_time > request.at:
+            continue
+        running = holding.clock and (anchor_at is None or anchor_at > request.at)
+        if not (running and _performs_contract(holding, policy)):
+            yield Cut(at=request.at, reason=ERASURE_ASKED)

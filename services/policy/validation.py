@@ -1,0 +1,298 @@
+"""Checks: what a schema cannot say about a policy - that names are defined, periods periods, keys there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
+from zoneinfo import ZoneInfo
+
+from services.policy.calendar import period
+from services.policy.model import (
+    ActKind,
+    Alternative,
+    EventType,
+    Field,
+    HoldingRule,
+    MoveRule,
+    Policy,
+    Right,
+    SubjectField,
+)
+from services.policy.names import check_names
+from services.policy.sources import OWN, admits
+from services.policy.subject_state import CLOSING
+from services.policy.validation_encryption import check_encryption
+
+_TITLED = ("purposes", "bases", "categories", "subjects", "systems", "rules")
+"""The sections whose titles people read in answers."""
+Path_ = tuple[str | int, ...]
+"""Where something stands in a policy file."""
+
+
+def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    """What a schema cannot say: that every name is defined, every period a period, every key there."""
+    yield from check_names(policy)
+    yield from _check_controller(policy)
+    for name, system in policy.systems.items():
+        for key in ("lead_time", "acknowledge_within", "verify_after"):
+            yield from _check_period(("systems", name, key), getattr(system, key), exact=True)
+        if system.outside_eea and not system.safeguard:
+            yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"
+    yield from _check_rules(policy)
+    yield from _check_clocks(policy)
+    yield from _check_proof(policy)
+    for name, event in policy.events.items():
+        for path, why in _check_event(event, policy):
+            yield ("events", name, *path), why
+    yield from check_encryption(policy)
+    yield from _check_titles(policy)
+
+
+def _check_titles(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    known = {f"{section}.{name}" for section in _TITLED for name in getattr(policy, section)}
+    for language, titles in policy.titles.items():
+        for key in titles:
+            if key not in known:
+                yield ("titles", language, key), "nothing with a title is called so"
+
+
+def _check_rules(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    for name, rule in policy.rules.items():
+        yield from _check_period(("rules", name, "term"), rule.term)
+        if (rule.anchor.kind == "clock") != (rule.anchor.clock is not None):
+            yield ("rules", name, "anchor"), "kind `clock`, and only that, names a clock"
+        yield from _known(("rules", name, "anchor", "clock"), rule.anchor.clock, policy.clocks)
+        if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
+            yield ("rules", name), "what is derived needs a rationale"
+
+
+def _check_proof(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    if policy.proof is None:
+        return
+    yield from _check_period(("proof", "term"), policy.proof.term)
+    if policy.proof.term_from == "derived" and not policy.proof.rationale:
+        yield ("proof",), "what is derived needs a rationale"
+
+
+def _check_clocks(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    for name, clock in policy.clocks.items():
+        if clock.max_open is not None:
+            yield from _check_period(("clocks", name, "max_open"), clock.max_open, months=False)
+        yield from _known(("clocks", name, "parent"), clock.parent, policy.clocks)
+        parent = policy.clocks.get(clock.parent or "")
+        if parent and (parent.parent or not set(parent.key) <= set(clock.key)):
+            yield ("clocks", name, "parent"), "a parent has no parent, and only keys of this clock"
+
+
+def _check_controller(policy: Policy) -> Iterator[tuple[Path_, str]]:
+    try:
+        ZoneInfo(policy.controller.time_zone)
+    except (KeyError, ValueError, OSError):
+        yield ("controller", "time_zone"), f"{policy.controller.time_zone!r} is no time zone"
+    try:
+        month, day = policy.controller.book_year
+        if not (1 <= month <= 12 and 1 <= day <= 31):
+            raise ValueError
+    except ValueError:
+        yield ("controller", "book_year_end"), "is not a month and a day such as 12-31"
+
+
+def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]]:
+    for name, field in event.fields.items():
+        if field.default is not None and field.one_of and field.default not in field.one_of:
+            yield ("fields", name, "default"), "is none of one_of"
+        if field.identifies:
+            yield from _check_identifying(name, field, event)
+    if not event.holdings and not event.moves and not event.act:
+        yield (), "makes no holding, moves no clock and is no act"
+    if event.act:
+        yield from _check_act(event, policy)
+    if event.holdings and not event.subject:
+        yield ("holdings",), "an event that makes holdings names its subject"
+    yield from _check_sources(event)
+    for index, category in enumerate(event.categories):
+        yield from _known(("categories", index), category, policy.categories)
+    for index, subject in enumerate(event.subject):
+        yield from _check_subject(("subject", index), subject, event, policy)
+    for index, holding in enumerate(event.holdings):
+        yield from _check_holding(("holdings", index), holding, event, policy)
+    for index, move in enumerate(event.moves):
+        yield from _check_move(("moves", index), move, event, policy)
+
+
+def _check_sources(event: EventType) -> Iterator[tuple[Path_, str]]:
+    for index, source in enumerate(event.sources):
+        if not source.removesuffix("*") or "*" in source[:-1]:
+            yield ("sources", index), "is a source, or the beginning of some with `*` after it"
+    if event.act in CLOSING and not admits(event, OWN):
+        yield ("sources",), f"leaves out {OWN}, from where Termijn itself publishes it"
+
+
+def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[tuple[Path_, str]]:
+    """A key that many have would stop every command about them; one of nobody would protect nobody."""
+    path: Path_ = ("fields", name, "identifies")
+    if field.type != "string" or field.one_of or field.default is not None:
+        yield (
+            path,
+            "is for a text that one person has: no list, no boolean, no one_of and no default",
+        )
+    if not event.subject:
+        yield path, "names somebody's rows in an event that names no subject"
+    of_holdings = (holding.subject for holding in event.holdings if holding.subject)
+    if name in {subject.field for subject in (*event.subject, *of_holdings)}:
+        yield path, "is needless: the field names a subject itself"
+
+
+def _check_subject(
+    path: Path_, subject: SubjectField, event: EventType, policy: Policy
+) -> Iterator[tuple[Path_, str]]:
+    yield from _known((*path, "kind"), subject.kind, policy.subjects)
+    if subject.each and subject.kind is None:
+        yield (*path, "kind"), "is needed where a field lists several subjects"
+    yield from _known((*path, "field"), subject.field, event.fields)
+    field = event.fields.get(subject.field)
+    if field and (field.type == "strings") != subject.each:
+        yield (*path, "field"), "a list field, and only that, names a subject for `each`"
+
+
+def _check_holding(
+    path: Path_, holding: HoldingRule, event: EventType, policy: Policy
+) -> Iterator[tuple[Path_, str]]:
+    yield from _known((*path, "purpose"), holding.purpose, policy.purposes)
+    yield from _known((*path, "basis"), holding.basis, policy.bases)
+    yield from _known((*path, "rule"), holding.rule, policy.rules)
+    if not holding.systems:
+        yield (*path, "systems"), "a holding is in a system at least"
+    for index, system in enumerate(holding.systems):
+        yield from _known((*path, "systems", index), system, policy.systems)
+    for index, kind in enumerate(holding.for_kinds):
+        yield from _known((*path, "for_kinds", index), kind, policy.subjects)
+    if holding.subject:
+        yield from _check_subject((*path, "subject"), holding.subject, event, policy)
+    for name, allowed in holding.when.items():
+        yield from _known((*path, "when", name), name, event.fields)
+        yield from _possible((*path, "when", name), allowed, event.fields.get(name))
+    for name, by_value in holding.systems_when.items():
+        yield from _known((*path, "systems_when", name), name, event.fields)
+        for value, systems in by_value.items():
+            place = (*path, "systems_when", name, value)
+            yield from _possible(place, [value], event.fields.get(name))
+            for system in systems:
+                yield from _known((*path, "systems_when", name, value), system, policy.systems)
+    yield from _known((*path, "systems_from"), holding.systems_from, event.fields)
+    listed = event.fields.get(holding.systems_from or "")
+    if listed and listed.type != "strings":
+        yield (*path, "systems_from"), "is no list field"
+    yield from _check_term(path, holding, event, policy)
+    yield from _check_alternatives(path, holding, policy)
+
+
+def _check_term(
+    path: Path_, holding: HoldingRule, event: EventType, policy: Policy
+) -> Iterator[tuple[Path_, str]]:
+    rule = policy.rules.get(holding.rule)
+    clock = policy.clocks.get(rule.anchor.clock or "") if rule else None
+    for name in clock.key if clock else ():
+        yield from _known((*path, "rule"), holding.key.get(name, name), event.fields)
+    for name in holding.key:
+        if clock is None or name not in clock.key:
+            yield (*path, "key", name), f"{name!r} is no key of the rule's clock"
+    basis = policy.bases.get(holding.basis)
+    if rule and basis and basis.statutory and rule.kind == "at_most" and rule.stated:
+        yield (*path, "rule"), "a statute's duty is an at_least rule, unless its term is derived"
+
+
+def _check_alternatives(
+    path: Path_, holding: HoldingRule, policy: Policy
+) -> Iterator[tuple[Path_, str]]:
+    own = policy.rules.get(holding.rule)
+    for key in ("on_withdrawal", "on_consent"):
+        other: Alternative | None = getattr(holding, key)
+        if other is None:
+            continue
+        yield from _known((*path, key, "basis"), other.basis, policy.bases)
+        yield from _known((*path, key, "rule"), other.rule, policy.rules)
+        rule = policy.rules.get(other.rule)
+        if own and rule and (own.anchor, own.kind) != (rule.anchor, rule.kind):
+            yield (*path, key, "rule"), f"has another anchor or kind than {holding.rule}"
+        basis = policy.bases.get(holding.basis if key == "on_withdrawal" else other.basis)
+        if basis and basis.ground != "consent":
+            yield (*path, key), "is not about a holding on consent"
+    if holding.on_withdrawal and holding.on_consent:
+        yield (*path, "on_consent"), "cannot stand beside on_withdrawal"
+
+
+_ACT_FIELDS: Mapping[ActKind, tuple[str, ...]] = {
+    "consent-given": ("purpose",),
+    "consent-withdrawn": ("purpose",),
+    "objection-raised": ("purpose",),
+    "objection-decided": ("purpose", "outcome"),
+    "request-received": ("request_id", "right"),
+    "identity-verified": ("request_id",),
+    "request-extended": ("request_id",),
+    "request-answered": ("request_id",),
+    "request-refused": ("request_id",),
+    "restriction-lifted": (),
+    "hold-placed": ("hold_id",),
+    "hold-released": ("hold_id",),
+}
+_ACT_VALUES: Mapping[str, tuple[str, ...]] = {
+    "right": get_args(Right),
+    "outcome": ("upheld", "rejected"),
+}
+
+
+def _check_act(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]]:
+    """An act that says too little would be lost in silence."""
+    if not event.subject:
+        yield ("act",), "names no data subject"
+    for name in _ACT_FIELDS[event.act] if event.act else ():
+        field = event.fields.get(name)
+        if field is None or not field.required or field.type != "string":
+            yield ("fields", name), f"is a required string of {event.act}"
+        elif name in _ACT_VALUES and set(field.one_of) != set(_ACT_VALUES[name]):
+            yield ("fields", name, "one_of"), f"is {', '.join(_ACT_VALUES[name])}"
+
+
+def _check_move(
+    path: Path_, move: MoveRule, event: EventType, policy: Policy
+) -> Iterator[tuple[Path_, str]]:
+    yield from _known((*path, "clock"), move.clock, policy.clocks)
+    clock = policy.clocks.get(move.clock)
+    for name in clock.key if clock else ():
+        yield from _known((*path, "key", name), move.key.get(name, name), event.fields)
+    for name in move.key if clock else ():
+        if clock and name not in clock.key:
+            yield (*path, "key", name), f"{name!r} is no key of the clock {move.clock}"
+
+
+def _check_period(
+    path: Path_, text: str, *, exact: bool = False, months: bool = True
+) -> Iterator[tuple[Path_, str]]:
+    try:
+        value = period(text)
+    except ValueError as cause:
+        yield path, str(cause)
+        return
+    if exact and not value.is_exact:
+        yield path, f"{text!r} is not an exact period such as PT24H: a day's length varies"
+    if value.months and not months:
+        yield path, f"{text!r} is not a period in days such as P90D"
+
+
+def _known(
+    path: Path_, name: str | None, defined: Mapping[str, object]
+) -> Iterator[tuple[Path_, str]]:
+    if name is not None and name not in defined:
+        yield path, f"{name!r} is not defined"
+
+
+def _possible(
+    path: Path_, values: Iterable[str | bool], field: Field | None
+) -> Iterator[tuple[Path_, str]]:
+    """A condition on a value that the field never has would lose its holding in silence."""
+    for value in values:
+        if field and field.one_of and value not in field.one_of:
+            yield path, f"{value!r} is none of {', '.join(field.one_of)}"
+        if field and (field.type == "boolean") != isinstance(value, bool):
+            yield path, f"{value!r} is no value of type {field.type}"
