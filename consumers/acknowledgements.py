@@ -23,7 +23,7 @@ from services.kafka.spans import NO_SPANS, Spans
 from services.kafka.trace_context import Trace, of_command
 from services.ledger import active_policy
 from services.policy.model import Policy
-from services.rights import collecting
+from services.requests import disclosures
 from services.storage import dead_letters, offsets
 from services.storage.database import Ledger, database_now
 from services.storage.dead_letters import DeadLetter
@@ -93,7 +93,7 @@ class Acknowledgements:
                 else:
                     parked.append(dead_letter(ROLE, message, result, self.seal, self.now()))
             fresh = [answer for _, answer, result in settled if not result.repeated]
-            collecting.collect(connection, fresh, now)
+            disclosures.collect(connection, fresh, now)
             dead_letters.park(connection, parked)
             return settled, parked
 

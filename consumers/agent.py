@@ -16,9 +16,9 @@ from consumers.messages import as_bytes, dead_letter, headers
 from schemas import catalogue
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
-from services.agent.accepting import accept
-from services.agent.commands import Misaddressed, command_of
+from services.agent.command import Misaddressed, command_of
 from services.agent.inbox import Arrival, Inbox
+from services.agent.intake import accept
 from services.crypto.envelope import Seal
 from services.crypto.signing import Unverifiable, Verifies
 from services.storage import dead_letters, offsets

@@ -10,7 +10,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from schemas import limits
 from schemas.errors import MalformedEvent, TermijnError, Undecodable
-from services.agent.commands import Misaddressed
+from services.agent.command import Misaddressed
 from services.crypto.envelope import Original, Seal
 from services.crypto.signing import Unverifiable
 from services.deleter.settlement import ReusedAcknowledgement, UnknownCommand, Unusable

@@ -20,9 +20,9 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.crypto.envelope import Seal
 from services.kafka.errors import TRANSIENT
-from services.rights.answering import Answering
-from services.rights.collecting import note_corrections
-from services.rights.keys import RequestKeys
+from services.requests.disclosures import note_corrections
+from services.requests.request_keys import RequestKeys
+from services.requests.responder import Answering
 from services.storage import dead_letters, offsets
 from services.storage.database import Ledger, database_now, in_words
 from services.storage.dead_letters import DeadLetter

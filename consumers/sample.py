@@ -14,10 +14,10 @@ from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from schemas.events import CloudEvent, from_headers
+from services.agent.simulated.systems import Reply, Systems
 from services.crypto.signing import Signs, Unverifiable, Verifies
 from services.kafka.client import Bus, OutMessage, Sender
 from services.policy.tagging import Untaggable, tag
-from services.sample.systems import Reply, Systems
 
 _POLL_SECONDS = 0.2
 _AT_ONCE = 2_000

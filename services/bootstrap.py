@@ -31,6 +31,7 @@ from schemas.events import CloudEvent
 from schemas.registry import Registry, client_settings
 from schemas.versions import Schema
 from services import logs
+from services.agent.simulated.systems import SHOWN, Behaviour, Systems
 from services.census import Census
 from services.crypto import pseudonyms, tombstones
 from services.crypto.data_keys import DataKeys, open_vault
@@ -48,9 +49,9 @@ from services.deleter.dispatch import Patience
 from services.deleter.publisher import BusOutlet
 from services.events.publisher import Publisher
 from services.events.tagger import Tags
-from services.evidence.keeping import PATIENCE_SECONDS, BusHeads, Keeping
-from services.evidence.rechecking import Recheck
-from services.forgetting.loop import Forgetting
+from services.evidence.purge.purger import Forgetting
+from services.evidence.sealer import PATIENCE_SECONDS, BusHeads, Keeping
+from services.evidence.self_check import Recheck
 from services.kafka.access import SAMPLES, Use, uses
 from services.kafka.bulk_producer import Forwarder
 from services.kafka.client import Bus
@@ -67,11 +68,10 @@ from services.observing import Observer
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
 from services.policy.validation_encryption import key_systems
-from services.rights.answering import Answering
-from services.rights.counting import count as count_rights
-from services.rights.enclosing import RequestEnclosures
-from services.rights.keys import RequestKeys
-from services.sample.systems import SHOWN, Behaviour, Systems
+from services.requests.command_attachments import RequestEnclosures
+from services.requests.counts import count as count_rights
+from services.requests.request_keys import RequestKeys
+from services.requests.responder import Answering
 from services.serving import Health, Where, served_near
 from services.settings import BadSetting, Settings, security
 from services.status import look

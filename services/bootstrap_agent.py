@@ -23,17 +23,17 @@ from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.registry import Registry, client_settings
 from services import logs
-from services.agent.adapters.building import build
-from services.agent.adapters.ports import Adapter
-from services.agent.answering import Answers
-from services.agent.callbacks import serving
-from services.agent.configuration import Loaded
+from services.agent.acknowledgement import Answers
+from services.agent.adapters.base import Adapter
+from services.agent.adapters.factory import build
+from services.agent.callback_server import serving
+from services.agent.config import Loaded
+from services.agent.executor import Obeying
 from services.agent.inbox import Inbox
-from services.agent.limits import Backoff, TokenBucket
-from services.agent.obeying import Obeying
 from services.agent.observing import AgentObserver
-from services.agent.outlet import BusAnswers
-from services.agent.together import run_together
+from services.agent.publisher import BusAnswers
+from services.agent.rate_limit import Backoff, TokenBucket
+from services.agent.threads import run_together
 from services.crypto.envelope import Seal, read_or_make_key
 from services.crypto.key_directory import DELETER, KeyDirectory, KeyFile
 from services.kafka.access import of_agent

@@ -15,13 +15,13 @@ from services.census import Counted as Holdings
 from services.deleter.dispatch import Sent
 from services.deleter.settlement import Answer, Settled
 from services.events.history import type_of
-from services.evidence.rechecking import Rechecked
-from services.forgetting.looking import KINDS
+from services.evidence.purge.scan import KINDS
+from services.evidence.self_check import Rechecked
 from services.ledger.blind_spots import Reach
 from services.ledger.command_state import OUTSTANDING
 from services.ledger.recording import Recorded
 from services.metrics import Metrics
-from services.rights.counting import Counted as Rights
+from services.requests.counts import Counted as Rights
 from services.serving import Loop
 from services.status import Status
 from services.storage.dead_letters import DeadLetter

@@ -32,10 +32,10 @@ from schemas import catalogue
 from schemas.codec import Codec
 from schemas.errors import TermijnError
 from services.agent import tables
-from services.agent.answering import Answers
-from services.agent.commands import CHANGING, Command, command_of
-from services.agent.entries import OPEN, Entry, Newest
-from services.agent.results import Result
+from services.agent.acknowledgement import Answers
+from services.agent.command import CHANGING, Command, command_of
+from services.agent.inbox_entry import OPEN, Entry, Newest
+from services.agent.result import Result
 from services.crypto.envelope import Seal
 from services.ledger.tables import dead_letter
 from services.storage import offsets

@@ -13,13 +13,13 @@ from sqlalchemy import Executable
 from schemas import catalogue
 from schemas.errors import Undecodable, Unencodable
 from services import bootstrap, bootstrap_agent, settings
-from services.agent import configuration
-from services.agent.adapters.building import sql_adapter
-from services.agent.adapters.ports import Task
+from services.agent import config as configuration
+from services.agent.adapters.base import Task
+from services.agent.adapters.factory import sql_adapter
+from services.agent.adapters.payload import wire
 from services.agent.adapters.sql.adapter import SqlAdapter
-from services.agent.adapters.wire import wire
-from services.agent.commands import Command, command_of
-from services.agent.configuration import Loaded
+from services.agent.command import Command, command_of
+from services.agent.config import Loaded
 from services.cli.forms import as_text, instant, show
 from services.cli.output import say, say_json
 from services.cli.roles import until_stopped

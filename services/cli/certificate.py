@@ -8,15 +8,15 @@ import click
 from sqlalchemy import Connection, select
 
 from services import bootstrap, settings
-from services.evidence.accounting import NothingKnown, account
-from services.evidence.paper import files
+from services.evidence.build_certificate import NothingKnown, account
+from services.evidence.certificate_pdf import files
 from services.ledger import tables
 from services.ledger.facts import acts_of
 from services.policy.model import Policy
 from services.policy.request_cases import Case, cases
-from services.rights.answering import ABOUT
-from services.rights.handing import write_new
-from services.rights.wording import LANGUAGES, Language
+from services.requests.package_files import write_new
+from services.requests.responder import ABOUT
+from services.requests.wording import LANGUAGES, Language
 from services.storage.database import database_now
 
 

@@ -12,10 +12,10 @@ from services import bootstrap, settings
 from services.cli.forms import as_text
 from services.crypto.key_directory import KeyDirectory
 from services.events.event_file import open_bytes
-from services.evidence.exporting import lines, newest_head
-from services.evidence.rechecking import check_ledger
-from services.evidence.sealing import rekey as go_on
-from services.evidence.verifying import check, kept
+from services.evidence.export import lines, newest_head
+from services.evidence.seal_entries import rekey as go_on
+from services.evidence.self_check import check_ledger
+from services.evidence.verify import check, kept
 from services.storage.database import database_now
 from services.storage.operator_log import note
 

@@ -17,14 +17,14 @@ from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import acts_of
 from services.policy.request_cases import cases
 from services.policy.subject_state import standing
-from services.rights import letters
-from services.rights.answering import ABOUT, cases_of
-from services.rights.delivering import Delivering, NotReady, find, received, standing_of
-from services.rights.handing import write_new
-from services.rights.keys import RequestKeys
-from services.rights.letters import LANGUAGES, Language, Notice
-from services.rights.package import package
-from services.rights.reporting import report
+from services.requests import letters
+from services.requests.build_report import report
+from services.requests.delivery import Delivering, NotReady, find, received, standing_of
+from services.requests.letters import LANGUAGES, Language, Notice
+from services.requests.package import package
+from services.requests.package_files import write_new
+from services.requests.request_keys import RequestKeys
+from services.requests.responder import ABOUT, cases_of
 from services.storage.database import database_now
 
 _SUBJECT = click.argument("subject")

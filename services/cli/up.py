@@ -15,6 +15,7 @@ from rich.live import Live
 from sqlalchemy import Connection
 
 from services import bootstrap, settings
+from services.agent.simulated.store import Held
 from services.bootstrap import Root
 from services.cli.output import cell, console, table, visible
 from services.events.publisher import Publisher
@@ -25,7 +26,6 @@ from services.ledger.command_state import CARRIED_OUT, OUTSTANDING
 from services.ledger.outbox import send_again
 from services.policy.model import Policy
 from services.processes import ProcessTree
-from services.sample.stores import Held
 from services.status import Recent, Status, latest, look
 from services.storage.database import Ledger, database_now
 from services.storage.operator_log import note

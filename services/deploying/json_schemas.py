@@ -12,7 +12,7 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from services.agent import configuration
+from services.agent import config
 from services.policy import loader
 from services.settings import GROUPS
 
@@ -27,7 +27,7 @@ def files() -> Mapping[Path, str]:
     found = {
         "policy": loader.json_schema(),
         "settings": settings_schema(),
-        "agent": configuration.json_schema(),
+        "agent": config.json_schema(),
     }
     return {
         _BELOW / f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

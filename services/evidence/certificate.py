@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from schemas.events import rfc3339
-from services.evidence.chain import SignedHead, canonical
+from services.evidence.hash_chain import SignedHead, canonical
 from services.policy.model import Policy
 
 Proof = Literal["read_again", "attested", "notified"]

@@ -1,7 +1,7 @@
 """What goes on record: each change of the journal waits here, in its own transaction, for the seal.
 
 The bodies are JSON; which of their fields are personal, and go into the log as keyed hashes only, is said
-where they are sealed (`services.evidence.sealing`).
+where they are sealed (`services.evidence.seal_entries`).
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from services.crypto.tombstones import Remains
 from services.deleter.settlement import Status
 from services.deleter.verification import prove
 from services.events.ingestion_plan import plan
-from services.evidence.sealing import seal
-from services.forgetting.looking import forget, is_safe, look
-from services.forgetting.sweep import Terms
+from services.evidence.purge.base import Terms
+from services.evidence.purge.scan import forget, is_safe, look
+from services.evidence.seal_entries import seal
 from services.ledger import tables
 from services.ledger.recording import Recorded, record_plans
 from services.ledger.tombstones import recall

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.agent import tables
-from services.agent.adapters.ports import Task
+from services.agent.adapters.base import Task
 from services.agent.inbox import AnothersInbox, Inbox
-from services.agent.results import Pending, Result, TryAgain
+from services.agent.result import Pending, Result, TryAgain
 from services.crypto.envelope import Seal
 from services.storage.database import Ledger, open_ledger
 from services.storage.single_instance import NotAlone, alone

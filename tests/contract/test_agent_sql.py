@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
 
-from services.agent import configuration
-from services.agent.adapters.building import sql_adapter
-from services.agent.adapters.ports import Task
+from services.agent import config
+from services.agent.adapters.base import Task
+from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
-from services.agent.commands import Command, Record
-from services.agent.configuration import InvalidConfiguration
-from services.agent.results import Result
+from services.agent.command import Command, Record
+from services.agent.config import InvalidConfiguration
+from services.agent.result import Result
 from tests.unit.agent.stage import T0, command
 
-EXAMPLE = Path(configuration.__file__).parent / "examples" / "crm"
+EXAMPLE = Path(config.__file__).parent / "examples" / "crm"
 TABLES = ("customers", "orders", "order_lines", "tickets")
 
 
@@ -122,7 +122,7 @@ def ticket_row(number: str) -> dict[str, Any]:
 
 def opened(url: str, file: Path, stack: ExitStack) -> SqlAdapter:
     environment = {"CRM_DATABASE_URL": url, "CRM_PSEUDONYM_KEY": "a key"}
-    loaded = configuration.load(file, environment)
+    loaded = config.load(file, environment)
     sql = loaded.configuration.adapter.sql
     assert sql is not None
     return sql_adapter(loaded, sql, stack)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from services.agent import configuration
-from services.agent.adapters.building import sql_adapter
-from services.agent.adapters.ports import Task
+from services.agent import config
+from services.agent.adapters.base import Task
+from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
-from services.agent.configuration import InvalidConfiguration
-from services.agent.results import Result
+from services.agent.config import InvalidConfiguration
+from services.agent.result import Result
 from tests.unit.agent.stage import T0, command, record
 
 FILE = """\
@@ -73,7 +73,7 @@ class Shop:
         file = self.directory / "agent.yaml"
         said = FILE.replace("ERASE", erase).replace("HOLDS", holds).replace("MORE", more)
         file.write_text(said, "utf-8")
-        loaded = configuration.load(file, {"URL": self.url, "KEY": "a key"})
+        loaded = config.load(file, {"URL": self.url, "KEY": "a key"})
         sql = loaded.configuration.adapter.sql
         assert sql is not None
         return sql_adapter(loaded, sql, self.stack)

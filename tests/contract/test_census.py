@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from services.census import Census, Counted
 from services.policy.model import Policy
-from services.rights import counting
+from services.requests import counts
 from services.status import look
 from services.storage.database import Ledger
 from tests.contract.arrivals import event, order, signed_up, ticket
@@ -130,7 +130,7 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Ledger, policy: P
         NOW,
     )
     with ledger.transaction() as connection:
-        counted = counting.count(connection, policy, NOW)
+        counted = counts.count(connection, policy, NOW)
     assert counted.requests == {("erasure", "received"): 1, ("access", "received"): 1}
     # 1 April is in summer time, an hour earlier; 1 March is not.
     assert counted.left == {

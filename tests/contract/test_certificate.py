@@ -16,15 +16,15 @@ import pytest
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import References
 from services.deleter.verification import prove
-from services.evidence.accounting import NoErasure, NothingKnown, account
+from services.evidence.build_certificate import NoErasure, NothingKnown, account
 from services.evidence.certificate import Certificate, as_json
-from services.evidence.exporting import NoHead
-from services.evidence.paper import files, page
-from services.evidence.sealing import seal
+from services.evidence.certificate_pdf import files, page
+from services.evidence.export import NoHead
+from services.evidence.seal_entries import seal
 from services.ledger import tables
 from services.policy.model import Policy
 from services.policy.request_cases import Case
-from services.rights.answering import cases_of
+from services.requests.responder import cases_of
 from services.storage.database import Ledger
 from tests.contract.arrivals import event, feedback, invoice, order, signed_up, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep, take

@@ -20,15 +20,15 @@ from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import References
 from services.deleter.settlement import close
 from services.deleter.verification import prove, restored
-from services.evidence.chain import GENESIS, link
-from services.evidence.exporting import NoHead, lines
-from services.evidence.rechecking import Recheck
-from services.evidence.sealing import NOTHING, OtherReferences, Sealed, rekey, seal
-from services.evidence.verifying import Verified, check
+from services.evidence.export import NoHead, lines
+from services.evidence.hash_chain import GENESIS, link
+from services.evidence.seal_entries import NOTHING, OtherReferences, Sealed, rekey, seal
+from services.evidence.self_check import Recheck
+from services.evidence.verify import Verified, check
 from services.ledger import active_policy, outbox, tables
-from services.rights.answering import cases_of
-from services.rights.concluding import conclude
-from services.rights.reporting import report
+from services.requests.build_report import report
+from services.requests.decisions import conclude
+from services.requests.responder import cases_of
 from services.storage import audit_outbox, operator_log
 from services.storage.database import Ledger
 from tests.contract.arrivals import event as event_of

@@ -11,8 +11,8 @@ from schemas.catalogue import EVIDENCE_HEADS
 from schemas.codec import Codec, load
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import References
-from services.evidence.chain import Head, SignedHead, sign, verify
-from services.evidence.keeping import BusHeads, Keeping
+from services.evidence.hash_chain import Head, SignedHead, sign, verify
+from services.evidence.sealer import BusHeads, Keeping
 from services.kafka.client import OutMessage, Placed, Undelivered
 from services.ledger import active_policy, tables
 from services.storage.database import Ledger, database_now
@@ -83,7 +83,7 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By itself: it does not wait for a next one, which may be long in coming."""
-    monkeypatch.setattr("services.evidence.keeping._REST", timedelta(0))
+    monkeypatch.setattr("services.evidence.sealer._REST", timedelta(0))
     outlet = Outlet()
     outlet.away = True
     kept = keeping(ledger, outlet)

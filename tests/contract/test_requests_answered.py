@@ -18,13 +18,13 @@ from services.deleter.settlement import Answer, settle_all
 from services.deleter.verification import prove
 from services.ledger import backfills, tables
 from services.policy.request_cases import Case
-from services.rights import collecting
-from services.rights.answering import Answering, cases_of
-from services.rights.delivering import Delivering, NotReady
-from services.rights.enclosing import RequestEnclosures
-from services.rights.keys import KeyDestroyed, RequestKeys
-from services.rights.report import Kept, Part, Report
-from services.rights.reporting import report
+from services.requests import disclosures
+from services.requests.build_report import report
+from services.requests.command_attachments import RequestEnclosures
+from services.requests.delivery import Delivering, NotReady
+from services.requests.report import Kept, Part, Report
+from services.requests.request_keys import KeyDestroyed, RequestKeys
+from services.requests.responder import Answering, cases_of
 from services.storage.database import Ledger
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
@@ -111,7 +111,7 @@ class Systems:
 
         def settle(connection: Any) -> None:
             settle_all(connection, answers, POLICY, at)
-            collecting.collect(connection, answers, at)
+            disclosures.collect(connection, answers, at)
 
         self.ledger.write(settle)
 
@@ -189,7 +189,7 @@ def database_clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     """The database's clock of the answering, which a test sets."""
     clock = [instant(NOW)]
     for module in ("answering", "delivering", "enclosing"):
-        monkeypatch.setattr(f"services.rights.{module}.database_now", lambda _: clock[0])
+        monkeypatch.setattr(f"services.requests.{module}.database_now", lambda _: clock[0])
     return clock
 
 
@@ -504,7 +504,7 @@ def test_a_disclosure_that_comes_after_the_delivery_is_not_kept(
         "consumer:K1", "Q1", lambda _: None, incomplete=True
     )
     late = systems._answer(systems.told("disclose")["research"], instant(NOW))
-    ledger.write(lambda c: collecting.collect(c, [late], instant(NOW)))
+    ledger.write(lambda c: disclosures.collect(c, [late], instant(NOW)))
     assert rows(ledger, tables.disclosure) == []
 
 
@@ -518,7 +518,7 @@ def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system
     assert systems.told("rectify") == {}
     corrections = {"name": "CANARY de Vries"}
     ledger.write(
-        lambda c: collecting.note_corrections(
+        lambda c: disclosures.note_corrections(
             c, KEYS, "consumer:K1", "Q1", corrections, instant(NOW)
         )
     )

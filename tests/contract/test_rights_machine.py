@@ -36,8 +36,8 @@ from services.ledger.command_state import IllegalTransition
 from services.ledger.facts import acts_of
 from services.ledger.recording import record
 from services.policy.request_cases import cases
-from services.rights.answering import ABOUT
-from services.rights.weighing import weigh
+from services.requests.assessment import weigh
+from services.requests.responder import ABOUT
 from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event, arrival

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from services.agent import configuration
+from services.agent import config
 from tests.e2e.running import Running, business_event, write_events
 
-EXAMPLE = Path(configuration.__file__).parent / "examples" / "hook"
+EXAMPLE = Path(config.__file__).parent / "examples" / "hook"
 
 
 def order(name: str, time: str) -> dict[str, object]:

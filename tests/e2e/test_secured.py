@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from schemas.catalogue import acknowledgements, commands
-from services.agent import configuration
+from services.agent import config
 from services.kafka.access import Right, deployed
 from services.kafka.client import Bus, BusRefused, OutMessage, Undelivered
 from services.kafka.security import Security
@@ -26,7 +26,7 @@ from services.servers.processes import free_ports
 from services.servers.secured import SecuredBroker
 from tests.e2e.running import Running, business_event, write_events
 
-HOOK = Path(configuration.__file__).parent / "examples" / "hook"
+HOOK = Path(config.__file__).parent / "examples" / "hook"
 ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights", "watch")
 AGENT = "termijn-agent-orders"
 ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}

@@ -18,8 +18,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from schemas import catalogue
 from services import bootstrap_agent
-from services.agent import configuration
-from services.agent.commands import Command
+from services.agent import config
+from services.agent.command import Command
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.kafka.client import Bus, OutMessage
 from services.kafka.embedded_broker import EmbeddedBroker
@@ -92,7 +92,7 @@ def running(file: Path, environment: dict[str, str]) -> Iterator[None]:
 
     def run() -> None:
         try:
-            loaded = configuration.load(file, environment)
+            loaded = config.load(file, environment)
             bootstrap_agent.run_agent(loaded, stop, log_form="json", now=now)
         except BaseException as cause:
             ended.append(cause)

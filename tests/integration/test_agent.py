@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, TopicPartition
 from sqlalchemy import Engine, create_engine, text
 
 from schemas import catalogue
-from services.agent import configuration
-from services.agent.commands import Command, Record
+from services.agent import config
+from services.agent.command import Command, Record
 from services.crypto import jwe
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
@@ -29,7 +29,7 @@ from services.kafka.client import Bus, OutMessage, Sender
 from services.servers.kafka import KafkaCluster
 from tests.unit.agent.stage import CODEC, command, command_id, encoded
 
-EXAMPLE = Path(configuration.__file__).parent / "examples" / "crm"
+EXAMPLE = Path(config.__file__).parent / "examples" / "crm"
 TOPIC = catalogue.commands("crm")
 ANSWERS = catalogue.acknowledgements("crm")
 CANARY = "canary7f3a"

@@ -10,12 +10,12 @@ from threading import Thread
 import httpx2
 import pytest
 
-from services.agent import configuration
+from services.agent import config
 from services.agent.examples.webhook.mailer import Mailer, server
 from services.kafka.embedded_broker import EmbeddedBroker
 from tests.integration.controlling import Controller, free_port, fresh, running, until
 
-EXAMPLES = Path(configuration.__file__).parent / "examples"
+EXAMPLES = Path(config.__file__).parent / "examples"
 
 
 @pytest.fixture(scope="module")

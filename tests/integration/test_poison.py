@@ -32,7 +32,7 @@ from services.kafka.client import OutMessage
 from services.ledger import tables
 from services.ledger.recording import record
 from services.policy import ids as keys
-from services.rights.keys import RequestKeys
+from services.requests.request_keys import RequestKeys
 from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import arrival, feedback
 from tests.contract.ledgers import instant, rows, take

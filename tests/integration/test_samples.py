@@ -21,9 +21,9 @@ from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
 from schemas.codec import Codec, load
 from schemas.events import CloudEvent, from_headers, to_headers
 from schemas.registry import Registry
+from services.agent.adapters.base import Task
 from services.agent.adapters.hook import HookAdapter
-from services.agent.adapters.ports import Task
-from services.agent.commands import Record
+from services.agent.command import Record
 from services.kafka import schema_registration
 from services.kafka.embedded_broker import EmbeddedBroker
 from services.policy import loader

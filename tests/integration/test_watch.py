@@ -20,7 +20,7 @@ from uuid import uuid4
 import pytest
 
 from schemas import catalogue
-from services.agent.commands import Command
+from services.agent.command import Command
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Signs

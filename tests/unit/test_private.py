@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from services import settings
+from services.agent.simulated.store import Store
 from services.crypto.data_keys import open_vault
 from services.processes import ProcessTree
-from services.sample.stores import Store
 from services.storage.database import Ledger, open_ledger
 from services.storage.single_instance import alone
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from services.agent.adapters.ports import Task
-from services.agent.adapters.wire import wire
-from services.agent.results import LARGEST, Result, TooLarge, TryAgain, result_in
+from services.agent.adapters.base import Task
+from services.agent.adapters.payload import wire
+from services.agent.result import LARGEST, Result, TooLarge, TryAgain, result_in
 
 TRY_AGAIN = 75
 _LOOK_SECONDS = 0.02

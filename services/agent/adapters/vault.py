@@ -13,9 +13,9 @@ from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from services.agent.adapters.ports import Task
-from services.agent.commands import Command
-from services.agent.results import Result, TryAgain
+from services.agent.adapters.base import Task
+from services.agent.command import Command
+from services.agent.result import Result, TryAgain
 from services.crypto.shredding import Shredder
 from services.policy.ids import event_id, old_event_id
 

@@ -17,17 +17,9 @@ from urllib.parse import quote
 import httpx2
 
 from schemas.errors import TermijnError
-from services.agent.adapters.ports import Task
-from services.agent.adapters.wire import wire
-from services.agent.results import (
-    LARGEST,
-    BadResult,
-    Pending,
-    Result,
-    TooLarge,
-    TryAgain,
-    result_in,
-)
+from services.agent.adapters.base import Task
+from services.agent.adapters.payload import wire
+from services.agent.result import LARGEST, BadResult, Pending, Result, TooLarge, TryAgain, result_in
 from services.crypto.signing import KEY_ID, SIGNATURE, Signs
 from services.kafka.trace_context import TRACEPARENT
 

@@ -13,14 +13,14 @@ import psycopg
 import yaml
 from psycopg import sql
 
-from services.agent import configuration
+from services.agent import config
 from services.agent.examples.webhook.mailer import Mailer, server
 from services.policy.ids import event_id
 from tests.chaos.erasures.orders import Order
 from tests.e2e.running import Running
 
 SYSTEMS = ("crm", "mailer", "letters", "bus")
-_EXAMPLES = Path(configuration.__file__).parent / "examples"
+_EXAMPLES = Path(config.__file__).parent / "examples"
 _SECRET = "between the agent and the mailer"
 _INBOX = {"url": "sqlite:///inbox.sqlite", "key_file": "inbox.key"}
 _FAST = {"at_once": 4, "per_second": 2000, "burst": 2000, "retry_seconds": 0.2}

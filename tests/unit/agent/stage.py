@@ -12,14 +12,14 @@ from confluent_kafka import KafkaError
 
 from schemas import catalogue
 from schemas.codec import Codec, load
-from services.agent.accepting import accept
-from services.agent.adapters.ports import Adapter, Task
-from services.agent.answering import Answers
-from services.agent.commands import Command, Record
+from services.agent.acknowledgement import Answers
+from services.agent.adapters.base import Adapter, Task
+from services.agent.command import Command, Record
+from services.agent.executor import Obeying
 from services.agent.inbox import Arrival, Inbox, Outgoing
-from services.agent.limits import Backoff, TokenBucket
-from services.agent.obeying import Obeying
-from services.agent.results import Pending, Result
+from services.agent.intake import accept
+from services.agent.rate_limit import Backoff, TokenBucket
+from services.agent.result import Pending, Result
 from services.crypto.envelope import Seal
 from services.kafka.client import Undelivered
 from services.storage.database import Ledger, open_ledger

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.agent.adapters.ports import Task
-from services.agent.limits import Backoff, TokenBucket
-from services.agent.results import Disclosed, Result
+from services.agent.adapters.base import Task
+from services.agent.rate_limit import Backoff, TokenBucket
+from services.agent.result import Disclosed, Result
 from services.crypto import jwe
 from tests.unit.agent.stage import T0, Playing, Stage, command, command_id
 

@@ -8,13 +8,13 @@ from textwrap import dedent
 
 import pytest
 
-from services.agent import configuration
-from services.agent.adapters.building import hook_adapter, sql_adapter, webhook_adapter
-from services.agent.configuration import InvalidConfiguration, load
+from services.agent import config
+from services.agent.adapters.factory import hook_adapter, sql_adapter, webhook_adapter
+from services.agent.config import InvalidConfiguration, load
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer
 
-EXAMPLES = Path(configuration.__file__).parent / "examples"
+EXAMPLES = Path(config.__file__).parent / "examples"
 FILE = """\
 system: crm
 bus:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from services.agent import configuration
+from services.agent import config
+from services.agent.adapters.base import Task
 from services.agent.adapters.hook import HookAdapter
-from services.agent.adapters.ports import Task
-from services.agent.results import BadResult, Result, TryAgain
+from services.agent.result import BadResult, Result, TryAgain
 from tests.unit.agent.stage import T0, command, record
 
-EXAMPLE = Path(configuration.__file__).parent / "examples" / "hook"
+EXAMPLE = Path(config.__file__).parent / "examples" / "hook"
 
 
 def hook(tmp_path: Path, body: str, timeout_seconds: float = 20.0) -> HookAdapter:

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import select
 
 from services.agent import tables
-from services.agent.adapters.ports import Task
-from services.agent.commands import Command
-from services.agent.limits import TokenBucket
-from services.agent.results import BadResult, Pending, Result, TryAgain
+from services.agent.adapters.base import Task
+from services.agent.command import Command
+from services.agent.rate_limit import TokenBucket
+from services.agent.result import BadResult, Pending, Result, TryAgain
 from services.kafka.client import Undelivered
 from tests.unit.agent.stage import T0, Playing, Stage, command, command_id, record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.agent.results import BadResult, result_of
+from services.agent.result import BadResult, result_of
 
 
 @pytest.mark.parametrize(

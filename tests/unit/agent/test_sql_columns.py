@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from services.agent import configuration
-from services.agent.adapters.building import sql_adapter
-from services.agent.adapters.ports import Task
+from services.agent import config
+from services.agent.adapters.base import Task
+from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
-from services.agent.configuration import InvalidConfiguration
-from services.agent.results import Result, TryAgain
+from services.agent.config import InvalidConfiguration
+from services.agent.result import Result, TryAgain
 from tests.unit.agent.stage import T0, command, record
 
 FILE = """\
@@ -46,7 +46,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
         ) -> tuple[SqlAdapter, Engine]:
             file = tmp_path / "agent.yaml"
             file.write_text(FILE.replace("ERASE", erase).replace("HOLDS", holds), "utf-8")
-            loaded = configuration.load(file, {})
+            loaded = config.load(file, {})
             sql = loaded.configuration.adapter.sql
             assert sql is not None
             engine = engine_of(loaded)
@@ -61,7 +61,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
         yield make
 
 
-def engine_of(loaded: configuration.Loaded) -> Engine:
+def engine_of(loaded: config.Loaded) -> Engine:
     sql = loaded.configuration.adapter.sql
     assert sql is not None
     return create_engine(loaded.database_url(sql.url, "adapter", "sql", "url"))

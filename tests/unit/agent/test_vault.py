@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from services.agent.adapters.building import vault_adapter
-from services.agent.adapters.ports import Task
+from services.agent.adapters.base import Task
+from services.agent.adapters.factory import vault_adapter
 from services.agent.adapters.vault import VaultAdapter
-from services.agent.configuration import InvalidConfiguration, load
-from services.agent.results import Result, TryAgain
+from services.agent.config import InvalidConfiguration, load
+from services.agent.result import Result, TryAgain
 from services.policy.ids import event_id, old_event_id
 from tests.unit.agent.stage import T0, command, record
 from tests.unit.fields.stage import Vault, a_vault

@@ -15,16 +15,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.agent.adapters.ports import Task
+from services.agent.adapters.base import Task
 from services.agent.adapters.webhook import (
     Later,
     WebhookAdapter,
     ed25519_headers,
     hmac_headers,
 )
-from services.agent.callbacks import serving
+from services.agent.callback_server import serving
 from services.agent.examples.webhook.mailer import Mailer, server
-from services.agent.results import BadResult, Pending, Result, TryAgain
+from services.agent.result import BadResult, Pending, Result, TryAgain
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Unverifiable, Verifier
 from services.kafka.trace_context import of_command

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from services.agent import configuration
+from services.agent import config
 from services.cli.main import termijn
 from services.storage import offsets
 from services.storage.database import open_ledger
@@ -19,7 +19,7 @@ from services.storage.offsets import Gap, Log
 from tests.unit.agent.stage import T0, command, record
 
 FIELDS = {"corrected_fields": ("delivery_name",)}
-EXAMPLES = Path(configuration.__file__).parent / "examples"
+EXAMPLES = Path(config.__file__).parent / "examples"
 
 
 @pytest.fixture

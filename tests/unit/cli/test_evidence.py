@@ -11,7 +11,7 @@ import pytest
 
 from services.crypto import pseudonyms
 from services.crypto.key_directory import KeyDirectory
-from services.evidence.sealing import seal
+from services.evidence.seal_entries import seal
 from services.ledger import active_policy
 from services.ledger.recording import record
 from services.policy import loader

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from consumers import rights
 from schemas.errors import RegistryUnavailable
 from services.kafka.client import BusUnavailable, Undelivered
-from services.rights.answering import Answering
+from services.requests.responder import Answering
 
 
 @dataclass(slots=True)

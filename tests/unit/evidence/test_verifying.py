@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.crypto.keyring import Key, Keyring, new_key
-from services.evidence.chain import GENESIS, Head, canonical, head_of, link, sign
-from services.evidence.verifying import Broken, check, kept
+from services.evidence.hash_chain import GENESIS, Head, canonical, head_of, link, sign
+from services.evidence.verify import Broken, check, kept
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = new_key()

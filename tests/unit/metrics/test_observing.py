@@ -15,11 +15,11 @@ from structlog.testing import LogCapture
 from services.census import Counted
 from services.deleter.dispatch import Sent
 from services.deleter.settlement import Answer, Settled
-from services.evidence.rechecking import Rechecked
+from services.evidence.self_check import Rechecked
 from services.ledger.recording import Recorded
 from services.metrics import Metrics
 from services.observing import Observer
-from services.rights.counting import Counted as Rights
+from services.requests.counts import Counted as Rights
 from services.serving import Health
 from services.status import Status
 from services.storage.dead_letters import DeadLetter

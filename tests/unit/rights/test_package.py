@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from schemas.codec import load as load_schemas
 from services.policy.loader import load
-from services.rights.letters import NOTICES, letter, notice
-from services.rights.package import SCHEMA, package
-from services.rights.page import page
-from services.rights.report import Disclosed, Kept, Part, Processing, Report
+from services.requests.html_page import page
+from services.requests.letters import NOTICES, letter, notice
+from services.requests.package import SCHEMA, package
+from services.requests.report import Disclosed, Kept, Part, Processing, Report
 
 POLICY = load()
 SCHEMAS = load_schemas()

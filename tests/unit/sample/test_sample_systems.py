@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from schemas.events import CloudEvent
+from services.agent.simulated.store import Held
+from services.agent.simulated.systems import SHOWN, Behaviour, Systems
 from services.policy import loader
-from services.sample.stores import Held
-from services.sample.systems import SHOWN, Behaviour, Systems
 from tests.unit.fields.stage import a_vault, order, policy
 
 POLICY = loader.load()

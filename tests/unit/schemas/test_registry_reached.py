@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from schemas.errors import RegistryUnavailable
 from services import bootstrap, bootstrap_agent, settings
-from services.agent import configuration
+from services.agent import config
 from services.settings import BadSetting
 
 LOGIN = "termijn:secret"
@@ -113,7 +113,7 @@ def test_an_agent_reaches_it_as_well(url: str, certificate: Path, tmp_path: Path
     }
     file = tmp_path / "agent.yaml"
     file.write_text(json.dumps(document), "utf-8")
-    with bootstrap_agent.agent(configuration.load(file, {"LOGIN": LOGIN})) as opened:
+    with bootstrap_agent.agent(config.load(file, {"LOGIN": LOGIN})) as opened:
         registry = opened.registry()
         assert registry is not None
         assert registry.compatibility_of(TOPIC) == "FULL_TRANSITIVE"

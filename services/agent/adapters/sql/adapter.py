@@ -11,14 +11,14 @@ from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
 from schemas.events import rfc3339
-from services.agent.adapters.ports import Task
+from services.agent.adapters.base import Task
 from services.agent.adapters.sql import statements
+from services.agent.adapters.sql.binding import Bound
 from services.agent.adapters.sql.columns import NoSuchValue, told
-from services.agent.adapters.sql.database import Bound
-from services.agent.adapters.sql.declared import Change, Flag
+from services.agent.adapters.sql.config import Change, Flag
 from services.agent.adapters.sql.statements import Part, Plan
-from services.agent.commands import Command, Record
-from services.agent.results import Disclosed, Result, Status, TryAgain
+from services.agent.command import Command, Record
+from services.agent.result import Disclosed, Result, Status, TryAgain
 
 _TRY_AGAIN = ("40P01", "40001", "55P03", "57")
 """Deadlock, serialisation failure, lock not available, and what an operator cut short."""

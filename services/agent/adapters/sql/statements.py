@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from services.agent.adapters.sql.binding import PSEUDONYM, PSEUDONYM_LENGTH, Bound, rows_of
 from services.agent.adapters.sql.columns import (
     as_stored,
     holds_any,
@@ -32,9 +33,8 @@ from services.agent.adapters.sql.columns import (
     is_text,
     written,
 )
-from services.agent.adapters.sql.database import PSEUDONYM, PSEUDONYM_LENGTH, Bound, rows_of
-from services.agent.adapters.sql.declared import Change, values_of
-from services.agent.commands import Command
+from services.agent.adapters.sql.config import Change, values_of
+from services.agent.command import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

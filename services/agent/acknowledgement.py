@@ -1,0 +1,74 @@
+"""Answering: results become acknowledgements, what is disclosed leaves encrypted only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from schemas import catalogue
+from schemas.codec import Codec
+from services.agent.command import Command
+from services.agent.result import Disclosed, Result
+from services.crypto import jwe
+
+_ANSWER = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c07")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """How a system answers."""
+
+    system: str
+    codec: Codec
+    largest: int
+    """Bytes of an answer that the bus takes."""
+
+    def compose(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
+        """The result as it is told, and the acknowledgement; its id is that of all that it says.
+
+        What cannot be told becomes `failed`: a disclosure that nobody could open, or that is larger
+        than the bus takes.
+        """
+        disclosure = None
+        if command.action == "disclose" and result.status in ("done", "partial"):
+            try:
+                disclosure = self._encrypted(command, result.records)
+            except ValueError:
+                return self.compose(
+                    command, _failed("the command names no key that can be answered to"), now
+                )
+        value = {
+            "command_id": command.command_id,
+            "system": self.system,
+            "attempt": command.attempt,
+            "status": result.status,
+            "counts": dict(result.counts),
+            "ground": result.ground,
+            "detail": result.detail,
+            "at": now,
+            "disclosure": disclosure,
+        }
+        said = json.dumps(value, sort_keys=True, default=str)
+        value["acknowledgement_id"] = str(uuid5(_ANSWER, said))
+        encoded = self.codec.encode(catalogue.acknowledgements(self.system), value, own=True)
+        bare = result.status == "failed" and not result.counts and result.ground is None
+        if len(encoded) > self.largest and not bare:
+            what = "the answer" if disclosure is None else "what is held"
+            why = f"{what} takes {len(encoded)} bytes; an answer has {self.largest}"
+            return self.compose(command, _failed(why), now)
+        return result, encoded
+
+    def _encrypted(self, command: Command, records: Sequence[Disclosed]) -> str:
+        content = {
+            "command_id": command.command_id,
+            "system": self.system,
+            "records": [asdict(one) for one in records],
+        }
+        return jwe.encrypt(content, command.disclose_to or "", command.command_id)
+
+
+def _failed(why: str) -> Result:
+    return Result(status="failed", detail=why)

@@ -1,0 +1,167 @@
+"""Building the adapter that a file names. Only the composition root calls it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from shutil import which
+
+import httpx2
+from sqlalchemy import create_engine
+from sqlalchemy.event import listen
+from sqlalchemy.exc import DBAPIError
+
+from services.agent.adapters.base import Adapter
+from services.agent.adapters.hook import HookAdapter
+from services.agent.adapters.sql.adapter import SqlAdapter
+from services.agent.adapters.sql.binding import bind
+from services.agent.adapters.vault import VaultAdapter
+from services.agent.adapters.webhook import (
+    Later,
+    WebhookAdapter,
+    ed25519_headers,
+    hmac_headers,
+)
+from services.agent.config import Loaded, Sql
+from services.crypto.data_keys import open_vault
+from services.crypto.shredding import Shredder
+from services.crypto.signing import Signs
+
+_ALWAYS = ("PATH", "HOME", "LANG")
+
+
+def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
+    """The SQL adapter, bound to the tables that are there; its connections close with the stack.
+
+    Raises:
+        InvalidConfiguration: the database cannot be reached, or is not as it is declared.
+    """
+    where = ("adapter", "sql")
+    engine = create_engine(
+        loaded.database_url(sql.url, *where, "url"),
+        pool_size=loaded.configuration.limits.at_once,
+        pool_pre_ping=True,
+        hide_parameters=True,  # they name people
+    )
+    if (
+        engine.dialect.name == "sqlite"
+    ):  # which follows references only when it is told to, each time
+        listen(engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON").close())
+    stack.callback(engine.dispose)
+    try:
+        bounds, problems = bind(engine, sql.tables)
+    except DBAPIError as cause:
+        why = f"the database cannot be read ({type(cause.orig).__name__})"
+        raise loaded.invalid([((*where, "url"), why)]) from cause
+    if problems:
+        raise loaded.invalid(((*where, "tables", *path), why) for path, why in problems)
+    key = sql.pseudonym_key
+    return SqlAdapter(
+        engine=engine,
+        bounds=tuple(bounds),
+        without_rows=frozenset(sql.without_rows),
+        pseudonym_key=loaded.text(key, *where, "pseudonym_key").encode() if key else b"",
+    )
+
+
+def hook_adapter(loaded: Loaded) -> HookAdapter:
+    """The hook, with no more of the agent's environment than it is given.
+
+    Raises:
+        InvalidConfiguration: its program is not there, or is none.
+    """
+    hook = loaded.configuration.adapter.hook
+    assert hook is not None
+    program = hook.command[0]
+    # As `subprocess` finds it: a bare name on the path, anything else from where the hook runs.
+    named = str(loaded.path(program)) if "/" in program else program
+    if which(named, path=loaded.environment.get("PATH")) is None:
+        where = ("adapter", "hook", "command", 0)
+        raise loaded.invalid([(where, "is no program that is there and may be executed")])
+    return HookAdapter(
+        command=hook.command,
+        directory=loaded.base,
+        timeout_seconds=hook.timeout_seconds,
+        environment={
+            name: loaded.environment[name]
+            for name in (*_ALWAYS, *hook.environment)
+            if name in loaded.environment
+        },
+    )
+
+
+def webhook_adapter(loaded: Loaded, token: Callable[[str], str], signer: Signs) -> WebhookAdapter:
+    """The webhook.
+
+    Raises:
+        InvalidConfiguration: a secret or a certificate is not there.
+    """
+    webhook = loaded.configuration.adapter.webhook
+    assert webhook is not None
+    where = ("adapter", "webhook")
+    ca = loaded.path(webhook.ca_file) if webhook.ca_file else None
+    try:
+        verify = ssl.create_default_context(cafile=ca)  # read once, not at each call
+    except OSError as cause:
+        why = f"cannot be used: {type(cause).__name__}"
+        raise loaded.invalid([((*where, "ca_file"), why)]) from cause
+    timeout = webhook.timeout_seconds
+
+    def client() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(timeout=timeout, verify=verify, trust_env=False)
+
+    secret, callback = webhook.hmac, webhook.callback
+    sign = (
+        hmac_headers(loaded.text(secret, *where, "hmac").encode())
+        if secret
+        else ed25519_headers(signer, webhook.url)
+    )
+    later = None
+    if callback is not None:
+        after = timedelta(hours=callback.ask_again_hours)
+        later = Later(url=callback.url, token=token, ask_again_after=after)
+    return WebhookAdapter(
+        client=client, url=webhook.url, sign=sign, timeout_seconds=timeout, later=later
+    )
+
+
+def vault_adapter(loaded: Loaded, stack: ExitStack) -> VaultAdapter:
+    """The vault's keys of this system; its connections close with the stack.
+
+    Raises:
+        InvalidConfiguration: the database cannot be reached.
+    """
+    vault = loaded.configuration.adapter.vault
+    assert vault is not None
+    where = ("adapter", "vault", "url")
+    url = loaded.database_url(vault.url, *where)
+    shredder = Shredder(open_vault(url.render_as_string(hide_password=False)))
+    stack.callback(shredder.database.close)
+    try:
+        shredder.open()
+    except DBAPIError as cause:
+        why = f"the database cannot be used ({type(cause.orig).__name__})"
+        raise loaded.invalid([(where, why)]) from cause
+    return VaultAdapter(
+        shredder=shredder,
+        system=loaded.configuration.system,
+        encrypted_since=vault.encrypted_since,
+    )
+
+
+def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack) -> Adapter:
+    """The adapter that the file names; `token` is a command's, for callbacks.
+
+    Raises:
+        InvalidConfiguration: it cannot work as it is declared.
+    """
+    named = loaded.configuration.adapter
+    if named.sql is not None:
+        return sql_adapter(loaded, named.sql, stack)
+    if named.webhook is not None:
+        return webhook_adapter(loaded, token, signer)
+    if named.vault is not None:
+        return vault_adapter(loaded, stack)
+    return hook_adapter(loaded)

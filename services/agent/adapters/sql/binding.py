@@ -1,0 +1,175 @@
+"""The system's database: its tables as they really are, and the values that its columns can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Engine, MetaData, Table, and_, false, or_, select
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
+
+from services.agent.adapters.sql.columns import (
+    NoSuchValue,
+    can_match,
+    is_text,
+    same,
+    why_not_written,
+    written,
+)
+from services.agent.adapters.sql.config import Change, Declared, Flag, Path_
+
+Problem = tuple[Path_, str]
+DIALECTS = ("postgresql", "sqlite")
+PSEUDONYM = "pseudonym:"
+PSEUDONYM_LENGTH = len(PSEUDONYM) + 32
+_AT_ONCE = 100
+"""Rows named in one statement; SQLite's expressions may not be deep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A declared table, bound to the real one, with the one by which it is read again."""
+
+    name: str
+    declared: Declared
+    table: Table
+    reading: Table
+
+
+def bind(engine: Engine, tables: Mapping[str, Declared]) -> tuple[list[Bound], list[Problem]]:
+    """The declared tables in the database, and what of them is not there; the path is below the tables."""
+    metadata = MetaData()
+    found: list[Bound] = []
+    problems: list[Problem] = []
+    for name, declared in tables.items():
+        reading = declared.verify
+        real, schema = declared.table or name, declared.schema
+        table = _reflected(engine, metadata, real, schema)
+        other = _reflected(engine, metadata, reading.table or real, reading.schema or schema)
+        if table is None:
+            problems.append(((name,), "there is no such table in the database"))
+        elif other is None:
+            problems.append(((name, "verify", "table"), "there is no such table in the database"))
+        else:
+            one = Bound(name=name, declared=declared, table=table, reading=other)
+            problems += [((name, *path), why) for path, why in _misfits(one)]
+            problems += [((name, *path), why) for path, why in _unwritable(engine, one)]
+            found.append(one)
+    return found, problems
+
+
+def _misfits(one: Bound) -> Iterator[Problem]:
+    """What is declared of a table that is not so."""
+    declared, table, other = one.declared, one.table, one.reading
+    for path, column in _columns(declared):
+        if column not in table.c:
+            yield path, f"the table has no column {column!r}"
+    for column in (*declared.verify.match, *declared.verify.holds):
+        if column not in other.c:
+            yield ("verify",), f"{other.name} has no column {column!r}"
+    for where, match in ((table, declared.match), (other, declared.verify.match)):
+        for column in match:
+            if column in where.c and not can_match(where.c[column]):
+                kind = where.c[column].type
+                yield ("match", column), f"is of type {kind!r}, in which no key can be found"
+    for column in declared.verify.holds:
+        if column not in table.c and any(change.replaces for change in _changes(declared).values()):
+            yield (
+                ("verify", "holds"),
+                f"{table.name} has no column {column!r}, so what was put in its place could not be told"
+                f" from what it held: let {other.name} show it under the name that it has there",
+            )
+
+
+def _unwritable(engine: Engine, one: Bound) -> Iterator[Problem]:
+    """What is to be written into a table and cannot be."""
+    declared, columns = one.declared, one.table.c
+    for action, change in _changes(declared).items():
+        for name, value in (change.set or {}).items():
+            if name in columns:
+                yield from _of_value(engine, (action, "set", name), columns[name], value)
+        for name in change.hash:
+            if name in columns and (why := _why_no_hash(columns[name])):
+                yield (action, "hash"), f"{name!r} {why}"
+    if isinstance(declared.restrict, Flag) and declared.restrict.column in columns:
+        column = columns[declared.restrict.column]
+        for key in ("restricted", "lifted"):
+            value = getattr(declared.restrict, key)
+            yield from _of_value(engine, ("restrict", key), column, value)
+    for field, name in (declared.rectify or {}).items():
+        if name in columns and (why := why_not_written(columns[name])):
+            yield ("rectify", field), f"{name!r} {why}"
+
+
+def _of_value(engine: Engine, path: Path_, column: Column[Any], value: Any) -> Iterator[Problem]:
+    why = why_not_written(column, alike=value is not None) or _why_not(engine, column, value)
+    if why:
+        yield path, f"{column.name!r} {why}"
+
+
+def _why_not(engine: Engine, column: Column[Any], value: Any) -> str | None:
+    try:
+        put = written(column, value, engine.dialect.name)
+    except NoSuchValue as cause:
+        return f"{cause}: it cannot become {value!r}"
+    if value is None or is_text(column):
+        return None
+    try:
+        with engine.connect() as connection:  # the database converts: let it say now if it cannot
+            connection.execute(select(put))
+    except DBAPIError as cause:
+        if cause.connection_invalidated or getattr(cause.orig, "sqlstate", None) is None:
+            raise
+        return f"is of type {column.type!r}: it cannot become {value!r}"
+    return None
+
+
+def _why_no_hash(column: Column[Any]) -> str | None:
+    length = getattr(column.type, "length", None)
+    if not is_text(column) or (length is not None and length < PSEUDONYM_LENGTH):
+        return f"has no room for a hash, which takes {PSEUDONYM_LENGTH} characters"
+    return why_not_written(column)
+
+
+def _changes(declared: Declared) -> dict[str, Change]:
+    both = {"erase": declared.erase, "pseudonymise": declared.pseudonymise}
+    return {action: change for action, change in both.items() if isinstance(change, Change)}
+
+
+def rows_of(
+    table: Table, wanted: Sequence[Mapping[str, str]], dialect: str
+) -> list[ColumnElement[bool]]:
+    """Conditions that together are met by exactly the rows with one of these sets of values.
+
+    What no row can have (letters in a number, NUL in PostgreSQL's text) meets none.
+    """
+    conditions = []
+    for values in {tuple(sorted(one.items())): one for one in wanted}.values():
+        try:
+            equal = [same(table.c[name], text, dialect) for name, text in values.items()]
+        except NoSuchValue:
+            continue
+        conditions.append(and_(*equal))
+    return [
+        or_(false(), *conditions[start : start + _AT_ONCE])
+        for start in range(0, len(conditions), _AT_ONCE)
+    ]
+
+
+def _reflected(engine: Engine, metadata: MetaData, name: str, schema: str | None) -> Table | None:
+    try:
+        return Table(name, metadata, schema=schema, autoload_with=engine, resolve_fks=False)
+    except NoSuchTableError:
+        return None
+
+
+def _columns(declared: Declared) -> list[tuple[Path_, str]]:
+    found: list[tuple[Path_, str]] = [(("match", name), name) for name in declared.match]
+    for action, change in _changes(declared).items():
+        found += [((action,), name) for name in change.columns]
+    if isinstance(declared.restrict, Flag):
+        found.append((("restrict", "column"), declared.restrict.column))
+    found += [(("disclose",), name) for name in declared.disclose or ()]
+    found += [(("rectify", field), name) for field, name in (declared.rectify or {}).items()]
+    return found

@@ -1,0 +1,190 @@
+"""What a team declares about its tables: which rows belong to a record, and what each action means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from services.agent.command import Command, Record
+
+Scalar = str | int | float | bool | None
+Path_ = tuple[str | int, ...]
+
+
+class Strict:
+    """Base of everything in the file: a key that is not known is an error, not a comment."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(Strict):
+    """New values of columns."""
+
+    set: Mapping[str, Scalar] | None = None
+    """Columns that get these values; null empties."""
+    hash: tuple[str, ...] = ()
+    """Columns whose value becomes a keyed hash of itself."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that it changes."""
+        return (*(self.set or {}), *self.hash)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether anything but an empty column stands where a value was."""
+        return bool(self.hash) or any(one is not None for one in (self.set or {}).values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag(Strict):
+    """The column that says whether a row is restricted (GDPR 18)."""
+
+    column: str
+    restricted: Scalar = True
+    lifted: Scalar = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Strict):
+    """By which other way rows are read again after an erasure."""
+
+    table: str | None = None
+    """Another table or view; else the same table."""
+    schema: str | None = None
+    match: Mapping[str, str]
+    holds: tuple[str, ...] = ()
+    """Columns with personal data: a row counts while one of them is neither empty nor its replacement.
+
+    A view shows a column that gets a replacement under the column's own name.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared(Strict):
+    """One table."""
+
+    table: str | None = None
+    """Its name in the database; else the key under which it is declared."""
+    schema: str | None = None
+    events: tuple[str, ...]
+    """Types of the events that have rows here."""
+    match: Mapping[str, str]
+    """Which rows belong to a record: a value of the record for each column, all of which must agree.
+
+    `record.id`, `record.source`, `subject` (kind:id), `subject.KIND` (the id of a subject of that kind)
+    or `keys.NAME` (a business key).
+    """
+    whole_subject: bool = False
+    """Whether `match` may name all rows of a subject, whichever record is named."""
+    erase: Literal["delete"] | Change
+    pseudonymise: Change | Literal["nothing"] | None = None
+    """`nothing` says that no row has to change; left out, such a command fails."""
+    restrict: Flag | Literal["nothing"] | None = None
+    """Likewise, for restrict and lift."""
+    disclose: tuple[str, ...] | None = None
+    rectify: Mapping[str, str] | None = None
+    """The column of each field that may be corrected."""
+    verify: Reading
+
+
+def value_of(source: str, record: Record, subject: str | None) -> str | None:
+    """The value that a source names, or nothing where the command does not carry it."""
+    head, _, rest = source.partition(".")
+    match head, rest:
+        case "record", "id":
+            return record.id
+        case "record", "source":
+            return record.source
+        case "subject", "":
+            return subject
+        case "subject", kind:
+            found, separator, id = (subject or "").partition(":")
+            return id if separator and found == kind and id else None
+    return record.keys.get(rest) or None
+
+
+def values_of(match: Mapping[str, str], record: Record, command: Command) -> dict[str, str] | None:
+    """The value of each column, or nothing if the command lacks one: then no row may be touched."""
+    found: dict[str, str] = {}
+    for column, source in match.items():
+        value = value_of(source, record, command.subject)
+        if value is None:
+            return None
+        found[column] = value
+    return found
+
+
+def problems(name: str, declared: Declared) -> Iterator[tuple[Path_, str]]:
+    """What a schema cannot say about one table; the path is below the tables."""
+    yield from _of_match((name, "match"), declared.match)
+    yield from _of_match((name, "verify", "match"), declared.verify.match)
+    if not declared.events:
+        yield (name, "events"), "names no event: no command would ever find the table"
+    if not declared.whole_subject and not any(map(_names_record, declared.match.values())):
+        yield (
+            (name, "match"),
+            "names nothing of the record, so all rows of a subject would go with each record;"
+            " say `whole_subject: true` where that is meant",
+        )
+    reading = declared.verify
+    same_table = (reading.table or declared.table or name, reading.schema or declared.schema) == (
+        declared.table or name,
+        declared.schema,
+    )
+    if same_table and dict(reading.match) == dict(declared.match):
+        yield (
+            (name, "verify"),
+            "reads by the way of the erasure, which proves nothing: name another table or view,"
+            " or other columns",
+        )
+    for action in ("erase", "pseudonymise"):
+        change = getattr(declared, action)
+        if not isinstance(change, Change):
+            continue
+        if not change.columns:
+            yield (name, action), "changes no column"
+        if not reading.holds:
+            yield (
+                (name, "verify", "holds"),
+                f"is empty, so a row that {action} has changed would count as not erased",
+            )
+        if set(change.set or {}) & set(change.hash):
+            yield (name, action), "gives a column two new values"
+
+
+def _of_match(path: Path_, match: Mapping[str, str]) -> Iterator[tuple[Path_, str]]:
+    if not match:
+        yield path, "names no column: without a way to find its rows nothing would ever be erased"
+    elif not _names_whose(match.values()):
+        yield (
+            path,
+            "says of no row whose it is: an id is its source's own, so name `record.source` beside"
+            " `record.id`, or a key or the subject",
+        )
+    for column, source in match.items():
+        head, dot, rest = source.partition(".")
+        known = source in ("record.id", "record.source", "subject") or (
+            head in ("subject", "keys") and dot and rest
+        )
+        if not known:
+            yield (
+                (*path, column),
+                f"{source!r} is none of record.id, record.source, subject, subject.KIND, keys.NAME",
+            )
+
+
+def _names_whose(sources: Collection[str]) -> bool:
+    """Whether rows are found by a whole record, by the subject, or by a key.
+
+    A command carries no key that is anybody else's: only such as identify, or name the subject.
+    """
+    whole = {"record.id", "record.source"} <= set(sources)
+    return whole or any(one not in ("record.id", "record.source") for one in sources)
+
+
+def _names_record(source: str) -> bool:
+    return source in ("record.id", "record.source") or source.startswith("keys.")

@@ -1,0 +1,116 @@
+"""Callbacks: where a service tells, days later perhaps, what became of a command.
+
+`POST <url>/<command id>` with `Authorization: Bearer <the command's token>` and a result as JSON. 200: it
+counts. 400: it is no result. 401: no or another token. 409: nobody waits for it any more.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR
+from threading import Thread, Timer
+from typing import Any
+from urllib.parse import unquote
+
+from sqlalchemy.exc import DBAPIError
+
+from services.agent.result import LARGEST, BadResult, parsed
+
+_PATIENCE_SECONDS = 30.0
+"""For a whole call: head, body and answer."""
+_DIGITS = 10
+
+Tell = Callable[[str, Any], bool]
+"""Takes a command's id and a result as JSON has it; false if nobody waits. Raises `BadResult`."""
+
+
+@contextmanager
+def serving(
+    host: str,
+    port: int,
+    token: Callable[[str], str],
+    tell: Tell,
+    patience_seconds: float = _PATIENCE_SECONDS,
+) -> Iterator[int]:
+    """Take callbacks in while the block lasts; gives the port. A call that takes longer is cut off.
+
+    Raises:
+        OSError: the port is taken; port 0 takes any.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        server_version = "termijn"
+        sys_version = ""
+
+        def setup(self) -> None:
+            super().setup()
+            self._deadline = Timer(patience_seconds, self._cut)
+            self._deadline.daemon = True
+            self._deadline.start()
+
+        def finish(self) -> None:
+            self._deadline.cancel()
+            super().finish()
+
+        def handle(self) -> None:
+            with suppress(ConnectionError, ValueError):  # it was cut, or the caller has gone
+                super().handle()
+
+        def _cut(self) -> None:
+            with suppress(OSError):
+                self.connection.shutdown(SHUT_RDWR)  # whoever waits for it sees its end
+
+        def do_POST(self) -> None:
+            self._reply(*self._taken())
+
+        def _taken(self) -> tuple[int, str]:
+            command_id = unquote(self.path.partition("?")[0].rpartition("/")[2])
+            given = self.headers.get("authorization", "")
+            expected = f"Bearer {token(command_id)}"
+            if not hmac.compare_digest(given.encode(), expected.encode()):
+                return 401, "the token is not this command's"
+            length = self.headers.get("content-length", "")
+            if (
+                not (length.isascii() and length.isdigit() and len(length) < _DIGITS)
+                or int(length) > LARGEST
+            ):
+                return 413, f"say how long the result is: at most {LARGEST} bytes"
+            body = self.rfile.read(int(length))
+            if len(body) < int(length):
+                return 400, "it is shorter than it says"
+            return self._told(command_id, body)
+
+        def _told(self, command_id: str, body: bytes) -> tuple[int, str]:
+            try:
+                told = tell(command_id, parsed(body))
+            except BadResult as cause:
+                return 400, cause.why
+            except DBAPIError:
+                return 503, "try again"
+            return (200, "taken") if told else (409, "nobody waits for this")
+
+        def _reply(self, code: int, why: str) -> None:
+            body = json.dumps({"result": why}).encode()
+            self.send_response(code)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Nothing: a path names a command, and a log need not."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, name="callbacks", daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

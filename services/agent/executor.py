@@ -1,0 +1,319 @@
+"""Obeying: what waits in the inbox is carried out, so many at a time, so fast, each subject in order.
+
+What was found is noted before anything is done, and the answer is kept before it is sent: whatever ends
+the process, the next one repeats from there, and the system sees the same command once more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from threading import Event
+from time import sleep
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from schemas.errors import RegistryUnavailable, TermijnError
+from services.agent.adapters.base import Adapter, Task
+from services.agent.command import Command
+from services.agent.inbox import Inbox, Outgoing
+from services.agent.inbox_entry import OPEN, Entry
+from services.agent.rate_limit import Backoff, TokenBucket
+from services.agent.result import BadResult, Pending, Result, TryAgain, result_of
+from services.crypto import jwe
+from services.kafka.batch_bisection import Halving
+from services.kafka.errors import words
+from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.trace_context import of_command
+
+_REST_SECONDS = 0.1
+_AFTER_TROUBLE_SECONDS = 1.0
+_SENT_AT_ONCE = 500
+_RECALLED = ("recalled", "already_done")
+
+
+class Outlet(Protocol):
+    """Where answers go."""
+
+    def send(self, answers: Sequence[Outgoing]) -> None:
+        """Send all, signed, and return only when the bus has each; raise when one fails."""
+
+
+class Observer(Protocol):
+    """Who wants to know how the system fares."""
+
+    def went_round(self) -> None:
+        """The loop went round."""
+
+    def able(self) -> None:
+        """Commands are carried out, and answers go out."""
+
+    def carried_out(self, action: str, status: str, after: timedelta) -> None:
+        """A command has its answer, so long after its last attempt was issued."""
+
+    def tried(self, command_id: str, action: str, why: str) -> None:
+        """The system could not be asked; it will be tried again, or given up."""
+
+    def delivered(self, answers: int) -> None:
+        """So many answers went out."""
+
+    def unsent(self, why: str) -> None:
+        """Answers did not go out; they are sent again."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Obeying:
+    """What carries commands out. `now` is this machine's clock, UTC."""
+
+    inbox: Inbox
+    adapter: Adapter
+    outlet: Outlet
+    observer: Observer
+    bucket: TokenBucket
+    backoff: Backoff
+    own_keys: Callable[[datetime], Sequence[str]]
+    """The system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
+    now: Callable[[], datetime]
+    at_once: int
+    spans: Spans = NO_SPANS
+    _busy: dict[str, Future[None]] = field(default_factory=dict)
+    _unsent: bool = False
+    """Whether answers did not go out when that was tried last."""
+
+    def run(self, stop: Event) -> None:
+        """Run until `stop` is set; what is under way then is finished and answered."""
+        with ThreadPoolExecutor(self.at_once, thread_name_prefix="obeying") as pool:
+            while not stop.is_set():
+                self.observer.went_round()
+                try:
+                    moved = self._start(pool) + self.send()
+                except (DBAPIError, RegistryUnavailable) as cause:
+                    self.observer.unsent(f"the inbox cannot be read ({type(cause).__name__})")
+                    stop.wait(_AFTER_TROUBLE_SECONDS)
+                    continue
+                if self._busy:
+                    wait(self._busy.values(), _REST_SECONDS, FIRST_COMPLETED)
+                elif not moved:
+                    stop.wait(_AFTER_TROUBLE_SECONDS if self._unsent else _REST_SECONDS)
+        self.send()
+
+    def step(self) -> int:
+        """Carry out, one after the other, what may be carried out now; how many that were."""
+        entries = self._startable(self.at_once)
+        for entry in entries:
+            self.obey(entry)
+        return len(entries)
+
+    def send(self) -> int:
+        """Send the answers that are not out; how many went."""
+        try:
+            answers = self.inbox.outgoing(_SENT_AT_ONCE)
+            Halving(rest=self._rest).each(answers, self._deliver, self._set_aside)
+            self.observer.able()
+        except TermijnError as cause:
+            self.observer.unsent(str(cause))
+            self._unsent = True
+            return 0
+        self._unsent = False
+        return len(answers)
+
+    def _deliver(self, answers: Sequence[Outgoing]) -> None:
+        if answers:
+            self.outlet.send(answers)
+            self.inbox.delivered(answers)
+            self.observer.delivered(len(answers))
+
+    def _set_aside(self, answer: Outgoing, cause: Exception) -> None:
+        """An answer that the bus takes at no attempt keeps no other back: `failed` is told in its place.
+
+        Where the bus takes not even that, nothing is told; the controller repeats the command, and
+        escalates it.
+        """
+        why = words(cause)
+        self.observer.unsent(f"command {answer.command_id}: {why}")
+        with self.inbox.ledger.transaction() as connection:
+            entry = self.inbox.entry(connection, answer.command_id)
+            if entry is None or entry.answer != answer.value:
+                return
+            command = self.inbox.command(entry).command
+            failed = _failed(f"its answer could not be sent ({why})")
+            instead = self.inbox.answered(entry, command, failed, self.now())
+            if entry.status == "failed":
+                instead = replace(entry, delivered=True, sealed=None)
+            self.inbox.put(connection, instead)
+
+    def _rest(self) -> None:
+        sleep(_REST_SECONDS)
+
+    def obey(self, entry: Entry) -> None:
+        """Carry one command out, or try to, and keep what came of it."""
+        now = self.now()
+        begun = self.inbox.change(entry.command_id, Entry.begun)
+        if begun is None:
+            return  # answered meanwhile: by a recall, or by the system itself
+        command = self.inbox.command(begun).command
+        if command.valid_until <= now:
+            if begun.state == "waiting":
+                self._answer(begun, command, _failed("it expired before it could be carried out"))
+            else:  # the system has it; it is asked again when the controller repeats the command
+                at = now + self.backoff.cap
+                self.inbox.change(entry.command_id, lambda one: one.taken_over(at))
+            return
+        try:
+            result = self._result(begun, command, now)
+        except (TryAgain, BadResult) as cause:
+            self._tell(command, begun, "no answer", now)
+            self.observer.tried(command.command_id, command.action, cause.why)
+            self._put_off(begun, command, cause)
+        else:
+            outcome = "pending" if isinstance(result, Pending) else result.status
+            self._tell(command, begun, outcome, now)
+            if isinstance(result, Pending):
+                at = result.ask_again_at
+                self.inbox.change(entry.command_id, lambda one: one.taken_over(at))
+            else:
+                self._answer(begun, command, result)
+
+    def _tell(self, command: Command, begun: Entry, outcome: str, started: datetime) -> None:
+        """What was done for a command, as a span of its trace."""
+        self.spans.happened(
+            "obey",
+            of_command(command.command_id),
+            "client",
+            started,
+            self.now(),
+            {
+                "termijn.system": command.system,
+                "termijn.action": command.action,
+                "termijn.command_id": command.command_id,
+                "termijn.run": begun.runs,
+                "termijn.outcome": outcome,
+            },
+        )
+
+    def told(self, command_id: str, result: Result) -> bool:
+        """The system tells by itself what became of a command; false if nobody waits for that."""
+        with self.inbox.ledger.transaction() as connection:
+            entry = self.inbox.entry(connection, command_id)
+        if entry is None or entry.state not in OPEN:
+            return False
+        return self._answer(entry, self.inbox.command(entry).command, result)
+
+    def tell(self, command_id: str, document: Any) -> bool:
+        """The system tells by itself, in JSON. Raises `BadResult`; else as `told`."""
+        with self.inbox.ledger.transaction() as connection:
+            entry = self.inbox.entry(connection, command_id)
+        return entry is not None and self.told(command_id, result_of(document, entry.action))
+
+    def _result(self, entry: Entry, command: Command, now: datetime) -> Result | Pending:
+        task = Task(
+            command=command,
+            run=entry.runs,
+            noted=json.loads(entry.noted) if entry.noted else None,
+            note=lambda counts: self._note(entry.command_id, counts),
+            now=now,
+        )
+        if command.action == "recall":
+            with self.inbox.ledger.transaction() as connection:
+                original = self.inbox.entry(connection, command.supersedes or "")
+            noted = json.loads(original.noted) if original and original.noted else None
+            recalls = original.action if original else None
+            task = replace(task, noted=noted, recalls=recalls)
+        if command.action == "disclose" and not command.disclose_to:
+            return _failed("the command names no key that can be answered to")
+        if command.action == "rectify":
+            corrections = self._corrections(command, now)
+            if corrections is None:
+                return _failed("the corrections are missing, or open with no key that is here")
+            task = replace(task, corrections=corrections)
+        try:
+            return self.adapter.carry_out(task)
+        except TermijnError:
+            raise
+        except Exception as cause:  # a fault of an adapter must not cost the other commands
+            raise TryAgain(f"the adapter failed ({type(cause).__name__})") from cause
+
+    def _corrections(self, command: Command, now: datetime) -> Mapping[str, Any] | None:
+        for key in self.own_keys(now) if command.corrections else ():
+            try:
+                return jwe.decrypt(command.corrections or "", key, command.command_id)
+            except jwe.Unreadable:
+                continue
+        return None
+
+    def _note(self, command_id: str, counts: Mapping[str, int]) -> None:
+        text = json.dumps(dict(counts))
+        self.inbox.change(command_id, lambda one: replace(one, noted=text))
+
+    def _put_off(self, entry: Entry, command: Command, cause: TryAgain | BadResult) -> None:
+        pause = self.backoff.wait(entry.tries)
+        asked = cause.after_seconds if isinstance(cause, TryAgain) else None
+        if pause is None or isinstance(cause, BadResult):
+            self._answer(entry, command, _failed(cause.why))
+            return
+        now = self.now()
+        # The system says when to come again, but not beyond the time that the command has.
+        most = max(timedelta(), command.valid_until - now)
+        wanted = timedelta(seconds=min(asked or 0, most.total_seconds()))
+        at = now + max(pause, wanted)
+        self.inbox.change(entry.command_id, lambda one: one.later(at))
+
+    def _answer(self, entry: Entry, command: Command, result: Result) -> bool:
+        def work(connection: Connection) -> bool:
+            current = self.inbox.entry(connection, entry.command_id)
+            if current is None or current.state not in OPEN:
+                return False
+            latest = self.inbox.command(current).command  # it may have been repeated meanwhile
+            self.inbox.put(connection, self.inbox.answered(current, latest, result, now))
+            if command.action == "recall" and result.status in _RECALLED:
+                original = self.inbox.entry(connection, command.supersedes or "")
+                if original is not None and original.state in OPEN:
+                    self.inbox.put(connection, self._ended(original, result, now))
+            return True
+
+        now = self.now()
+        kept = self.inbox.ledger.write(work)
+        if kept:
+            self.observer.carried_out(command.action, result.status, now - entry.issued_at)
+        return kept
+
+    def _ended(self, original: Entry, recall: Result, now: datetime) -> Entry:
+        """What was recalled, once the system has said whether that came in time."""
+        if recall.status == "recalled":
+            return replace(original.answered("recalled", None, now), sealed=None)
+        counts = json.loads(original.noted) if original.noted else {}
+        done = Result(status="done", counts=counts)
+        return self.inbox.answered(original, self.inbox.command(original).command, done, now)
+
+    def _start(self, pool: ThreadPoolExecutor) -> int:
+        self._collect()
+        entries = self._startable(self.at_once - len(self._busy))
+        for entry in entries:
+            self._busy[entry.grp] = pool.submit(self.obey, entry)
+        return len(entries)
+
+    def _startable(self, room: int) -> list[Entry]:
+        if room < 1:
+            return []
+        now = self.now()
+        found = self.inbox.ready(now, self._busy.keys(), room)
+        started = []
+        for entry in found:
+            if not self.bucket.take(now):
+                break
+            started.append(entry)
+        return started
+
+    def _collect(self) -> None:
+        ended = [group for group, future in self._busy.items() if future.done()]
+        for group in ended:
+            self._busy.pop(group).result()
+
+
+def _failed(why: str) -> Result:
+    return Result(status="failed", detail=why)

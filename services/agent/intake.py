@@ -1,0 +1,133 @@
+"""Accepting: what arrives is judged against what is known, in the transaction of its position.
+
+Recalls take effect here where they can: what nobody has begun is never begun, also when the recall comes
+before its command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.agent.command import CHANGING, Command
+from services.agent.inbox import Arrival, Inbox
+from services.agent.inbox_entry import OPEN, Entry, Judgement, Newest, judge
+from services.agent.result import Result, Status
+
+_WHY = {
+    "expired": "it had expired when it arrived",
+    "overtaken": "a later command on this subject was issued before it arrived",
+}
+_RECALLED_AFTER: dict[Status | None, Status] = {
+    "done": "already_done",
+    "nothing_held": "already_done",
+}
+
+
+def accept(
+    connection: Connection, inbox: Inbox, arrivals: Sequence[Arrival], now: datetime
+) -> list[Judgement]:
+    """Take commands in, in the order in which they arrived, and say what becomes of each."""
+    return [_accept(connection, inbox, one, now) for one in arrivals]
+
+
+def _accept(connection: Connection, inbox: Inbox, arrival: Arrival, now: datetime) -> Judgement:
+    command, group = arrival.command, inbox.group(arrival.key)
+    known = inbox.entry(connection, command.command_id)
+    newest = inbox.newest(connection, group)
+    judgement = judge(command, known, newest, now)
+    sealed = inbox.sealed(arrival)
+    entry = known or _fresh(command, group)
+    if judgement == "answer again":
+        inbox.put(connection, replace(entry, sealed=sealed, delivered=False))
+        return judgement
+    entry = replace(
+        entry,
+        sealed=sealed,
+        attempt=max(entry.attempt, command.attempt),
+        issued_at=max(entry.issued_at, command.issued_at),
+        valid_until=max(entry.valid_until, command.valid_until),
+    )
+    match judgement:
+        case "under way":
+            pass
+        case "recalled before":
+            entry = inbox.answered(entry, command, Result(status="recalled"), now)
+        case "expired" | "overtaken":
+            why = Result(status="failed", detail=_WHY[judgement])
+            entry = inbox.answered(entry, command, why, now)
+        case "carry out":
+            entry = entry.taken_in(max(command.not_before or now, now))
+            if command.action == "recall":
+                entry = _recall(connection, inbox, entry, command, now)
+            else:
+                _overrule(connection, inbox, entry, command, now)
+    inbox.put(connection, entry)
+    if judgement != "expired":
+        first = Newest(
+            seq=command.seq, issued_at=command.issued_at, valid_until=command.valid_until
+        )
+        inbox.put_newest(connection, group, (newest or first).with_command(command))
+    return judgement
+
+
+def _fresh(command: Command, group: str) -> Entry:
+    return Entry(
+        command_id=command.command_id,
+        grp=group,
+        action=command.action,
+        supersedes=command.supersedes,
+        seq=command.seq,
+        epoch=command.epoch,
+        attempt=command.attempt,
+        issued_at=command.issued_at,
+        valid_until=command.valid_until,
+        state="waiting",
+        due_at=None,
+    )
+
+
+def _recall(
+    connection: Connection, inbox: Inbox, recall: Entry, command: Command, now: datetime
+) -> Entry:
+    """A recall, answered at once unless what it takes back was begun: then the system is asked."""
+    original = command.supersedes or ""
+    known = inbox.entry(connection, original)
+    if known is None:
+        # Its command may still come, from another place in the log: it must not be carried out then.
+        tombstone = replace(recall, command_id=original, supersedes=None, sealed=None, action="")
+        inbox.put(connection, tombstone.answered("recalled", None, now))
+        known = tombstone
+    elif known.state in OPEN and known.runs > 0:
+        return recall
+    elif known.state != "settled":
+        inbox.put(connection, replace(known.answered("recalled", None, now), sealed=None))
+    partly = known.status == "partial"
+    result = Result(
+        status=_RECALLED_AFTER.get(known.status, "recalled"),
+        detail="it had been carried out in part" if partly else None,
+    )
+    return inbox.answered(recall, command, result, now)
+
+
+def _overrule(
+    connection: Connection, inbox: Inbox, entry: Entry, command: Command, now: datetime
+) -> None:
+    """Let a later command stand in the place of earlier ones that nobody has begun.
+
+    Those that it supersedes, and those on the same records that rest on an older setting of the clock.
+    """
+    if command.action not in CHANGING:
+        return
+    records = {(one.type, one.source, one.id) for one in command.records}
+    for earlier in inbox.not_begun(connection, entry.grp, command.seq):
+        if earlier.action not in CHANGING:
+            continue
+        its = inbox.command(earlier).command
+        shared = any((one.type, one.source, one.id) in records for one in its.records)
+        if command.supersedes == earlier.command_id or (earlier.epoch < command.epoch and shared):
+            why = Result(status="failed", detail="a later command stands in its place")
+            inbox.put(connection, inbox.answered(earlier, its, why, now))

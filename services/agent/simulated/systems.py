@@ -1,0 +1,180 @@
+"""Simulated downstream systems: each holds what the policy says it serves, obeys, and answers in its way.
+
+They may answer late, refuse, or stay silent, so that it can be seen what Termijn makes of that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import NAMESPACE_URL, uuid5
+
+from schemas.events import CloudEvent
+from services.agent.adapters.base import Task
+from services.agent.adapters.vault import VaultAdapter
+from services.agent.command import command_of
+from services.agent.simulated.store import Held, Row, Store
+from services.crypto.jwe import decrypt, encrypt
+from services.crypto.shredding import Shredder
+from services.policy.model import Policy
+from services.policy.tagging import tag
+
+Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
+"""How a system answers: at once, late, with a refusal, never, or only when it is told again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How one system answers."""
+
+    manner: Manner = "prompt"
+    delay: timedelta = timedelta(seconds=4)
+    """For a system that answers late."""
+
+
+SHOWN: Mapping[str, Behaviour] = {
+    "psp": Behaviour(manner="late"),
+    "lease": Behaviour(manner="deaf-once"),
+    "credit-bureau": Behaviour(manner="refuse"),
+}
+"""How the systems of the shipped policy behave in `termijn up --sample`: the others are prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An acknowledgement on its way: to whom, with which key, and when it leaves."""
+
+    system: str
+    key: bytes | None
+    value: Mapping[str, Any]
+    leaves_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Systems:
+    """All systems of a policy, with a store each under one directory."""
+
+    policy: Policy
+    directory: Path
+    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    reads: Callable[[str], str | None] = field(default=lambda _: None)
+    """The private key with which a system reads corrections, as JWK text."""
+    shredder: Shredder | None = None
+    """What destroys the keys of the log, where the policy has fields encrypted."""
+    _stores: dict[str, Store] = field(default_factory=dict)
+
+    def happened(self, *events: CloudEvent) -> None:
+        """Hold the events' data, each system for the subjects and purposes that it serves."""
+        rows: defaultdict[str, list[Row]] = defaultdict(list)
+        for event in events:
+            for holding in tag(event, self.policy).holdings:
+                row = Row(
+                    source=event.source,
+                    id=event.id,
+                    type=event.type,
+                    subject=holding.subject,
+                    body=event.data,
+                )
+                for system in holding.systems:
+                    if self.policy.systems[system].holds == "data":  # the log has its own agent
+                        rows[system].append(row)
+        for system, its in rows.items():
+            self._store(system).hold(its)
+
+    def told(self, command: Mapping[str, Any], key: bytes | None, now: datetime) -> Reply | None:
+        """Obey a command, or not, and answer it, or not."""
+        system = str(command["system"])
+        behaviour = self.behaviours.get(system, Behaviour())
+        again = command["attempt"] > 1
+        if behaviour.manner == "silent" or (behaviour.manner == "deaf-once" and not again):
+            return None
+        if self.policy.systems[system].holds == "keys":
+            status, rows, ground = self._shred(system, command, now)
+        else:
+            status, rows, ground = self._carry_out(system, behaviour, command)
+        return Reply(
+            system=system,
+            key=key,
+            leaves_at=now + behaviour.delay if behaviour.manner == "late" else now,
+            value={
+                "acknowledgement_id": str(
+                    uuid5(NAMESPACE_URL, f"{command['command_id']}/{command['attempt']}/{status}")
+                ),
+                "command_id": command["command_id"],
+                "system": system,
+                "attempt": command["attempt"],
+                "status": status,
+                "counts": {"rows": rows},
+                "ground": ground,
+                "detail": None,
+                "at": now,
+                "disclosure": self._disclosure(command) if status == "done" else None,
+            },
+        )
+
+    def held(self) -> Mapping[str, Held]:
+        """What each system holds now."""
+        return {system: self._store(system).held() for system in self.policy.systems}
+
+    def close(self) -> None:
+        """Close every store."""
+        for store in self._stores.values():
+            store.close()
+
+    def _carry_out(
+        self, system: str, behaviour: Behaviour, command: Mapping[str, Any]
+    ) -> tuple[str, int, str | None]:
+        store = self._store(system)
+        if command["action"] == "recall":
+            done = store.has_obeyed(str(command["supersedes"]))
+            return ("already_done" if done else "recalled"), 0, None
+        if behaviour.manner == "refuse":
+            return "refused", 0, "own legal obligation (GDPR 17(3)(b))"
+        self._correct(system, command)
+        status, rows = store.obey(
+            str(command["command_id"]),
+            command["action"],
+            command["subject"],
+            command["records"],
+        )
+        return status, rows, None
+
+    def _shred(
+        self, system: str, command: Mapping[str, Any], now: datetime
+    ) -> tuple[str, int, str | None]:
+        if self.shredder is None:
+            return "failed", 0, None
+        task = Task(
+            command=command_of(command),
+            run=1,
+            noted=None,
+            note=lambda _: None,
+            now=now,
+            recalls="erase",
+        )
+        result = VaultAdapter(shredder=self.shredder, system=system).carry_out(task)
+        return result.status, result.counts.get("keys", 0), None
+
+    def _correct(self, system: str, command: Mapping[str, Any]) -> None:
+        """Put the corrections in; without a key of its own a system would ask the controller for them."""
+        text, key = command.get("corrections"), self.reads(system)
+        if text and key:
+            values = decrypt(text, key, str(command["command_id"]))
+            self._store(system).correct(command["subject"], command["records"], values)
+
+    def _disclosure(self, command: Mapping[str, Any]) -> str | None:
+        to = command.get("disclose_to")
+        if command["action"] != "disclose" or to is None:
+            return None
+        system, about = str(command["system"]), str(command["command_id"])
+        rows = self._store(system).rows(command["subject"], command["records"])
+        return encrypt({"command_id": about, "system": system, "records": rows}, to, about)
+
+    def _store(self, system: str) -> Store:
+        if system not in self._stores:
+            self._stores[system] = Store(self.directory / f"{system}.sqlite")
+        return self._stores[system]

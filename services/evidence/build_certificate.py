@@ -1,0 +1,287 @@
+"""Accounting: a person's data, record by record and system by system, becomes a certificate.
+
+Read from the ledger as it is. What is not proven, or not sealed under a signed head, is outstanding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from schemas.errors import TermijnError
+from services.crypto.pseudonyms import References
+from services.evidence.certificate import (
+    Backing,
+    Certificate,
+    Erased,
+    Outstanding,
+    Owed,
+    Proof,
+    Retained,
+)
+from services.evidence.export import newest_head
+from services.ledger import tables
+from services.ledger.facts import Known, tagged_events
+from services.policy import obligations, rights_effects
+from services.policy.model import Policy
+from services.policy.reasons import ARTICLES
+from services.policy.request_cases import Case
+from services.policy.retention_windows import Window, window
+from services.policy.tagging import Tagged
+from services.requests.assessment import Told, chunks, facts_of, told_of
+from services.storage.bulk import fetch
+
+_ACTIONS = ("erase", "pseudonymise")
+_PROOFS: Mapping[str, Proof] = {"erased": "read_again", "attested": "attested"}
+_OWED: Mapping[str, Owed] = {
+    "acknowledged": "not_proven",
+    "refused": "refused",
+    "closed": "given_up",
+    "reopened": "reopened",
+}
+
+
+class NothingKnown(TermijnError):
+    """The ledger knows nothing of that person, or of that request; no certificate was made.
+
+    The operator looks at how the name is written: `kind:id`, or the id of a request.
+    """
+
+    def __init__(self, about: str) -> None:
+        super().__init__(f"{about}: no data of such a subject or request is known")
+        self.about = about
+
+
+class NoErasure(TermijnError):
+    """The request asks for something else than erasure, or nobody was verified; no certificate was made."""
+
+    def __init__(self, request: str, why: str) -> None:
+        super().__init__(f"{request}: {why}")
+        self.request = request
+
+
+def account(
+    connection: Connection,
+    subject: str,
+    policy: Policy,
+    references: References,
+    now: datetime,
+    case: Case | None = None,
+) -> Certificate:
+    """The certificate of a subject, or of one request of theirs, as things stand at `now`, UTC.
+
+    Raises:
+        NothingKnown: there is no record of the subject.
+        NoErasure: the request is not one that a certificate can be about.
+        NoHead: nothing of the evidence is signed yet.
+    """
+    if case is not None and case.right != "erasure":
+        raise NoErasure(case.request, f"asks for {case.right}: there is no erasure to certify")
+    if case is not None and case.verified_at is None:
+        raise NoErasure(case.request, "the identity of who asks is not verified")
+    until = case.verified_at if case else None
+    head = newest_head(connection)
+    tally = _Tally(subject=subject, policy=policy, now=now)
+    for rows in chunks(connection, subject):
+        events = tagged_events(connection, {row.event_id for row in rows}, policy)
+        asked = [row for row in rows if until is None or events[row.event_id].time <= until]
+        facts = facts_of(connection, subject, [events[row.event_id] for row in asked], policy)
+        told = told_of(connection, {row.record_id for row in asked})
+        for row in asked:
+            tally.add(events[row.event_id], facts, told.get(row.record_id, {}))
+    if not tally.records:
+        raise NothingKnown(case.request if case else subject)
+    backing = _backing(connection, tally.proven(), references, head.head.number)
+    answered = _answered(connection, {told.command_id for told in tally.proven()})
+    return Certificate(
+        policy=policy,
+        subject=subject,
+        reference=references.of("subject", subject).hex(),
+        request=case.request if case else None,
+        at=now,
+        erased=tuple(tally.erased(backing, answered)),
+        kept=tuple(tally.kept()),
+        outstanding=tuple(tally.outstanding(backing)),
+        head=head,
+    )
+
+
+class _About(NamedTuple):
+    """What a line is about."""
+
+    system: str
+    action: str
+    type: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What the records add up to."""
+
+    subject: str
+    policy: Policy
+    now: datetime
+    records: int = 0
+    _done: Counter[tuple[_About, Told]] = field(default_factory=Counter)
+    _kept: Counter[Retained] = field(default_factory=Counter)
+    _owed: Counter[Outstanding] = field(default_factory=Counter)
+
+    def add(self, tagged: Tagged, facts: Known, told: Mapping[tuple[str, str], Told]) -> None:
+        """Add one record with what commands did to it."""
+        self.records += 1
+        windows = [
+            window(holding, tagged.time, facts, self.policy)
+            for holding in tagged.holdings
+            if holding.subject == self.subject
+        ]
+        planned = obligations.steps(tagged, self.subject, facts, self.policy)
+        due = {step.system for step in planned if step.action == "erase" and step.due <= self.now}
+        standing = facts.standing(self.subject)
+        held = bool(standing.holds) and rights_effects.under_hold(self.now, tagged.id, standing)
+        for (system, action), one in told.items():
+            if action in _ACTIONS:
+                self._told(_About(system, action, tagged.type), one)
+        for system in sorted({one for view in windows for one in view.holding.systems}):
+            if (system, "erase") in told:
+                continue
+            serving = [view for view in windows if system in view.holding.systems]
+            if held:
+                self._keep(system, tagged, serving, "hold")
+            elif system in due:
+                self._owe(_About(system, "erase", tagged.type), "not_told", None)
+            else:
+                self._keep(system, tagged, serving, "basis")
+
+    def proven(self) -> set[Told]:
+        """The commands that are said to be proven."""
+        return {told for _, told in self._done}
+
+    def erased(
+        self, backing: Mapping[UUID, Backing], answered: Mapping[UUID, datetime]
+    ) -> Iterator[Erased]:
+        """A line for each system, action, type and way of proof."""
+        lines: defaultdict[tuple[_About, Proof], list[tuple[Told, int]]] = defaultdict(list)
+        for (about, told), records in self._done.items():
+            if told.command_id in backing:
+                lines[about, _PROOFS.get(told.state, "notified")].append((told, records))
+        for (about, proof), those in sorted(lines.items()):
+            commands = {told.command_id for told, _ in those}
+            at = [answered[one] for one in commands if one in answered]
+            yield Erased(
+                **about._asdict(),
+                categories=self._categories(about.type),
+                articles=tuple(sorted({ARTICLES[told.reason] for told, _ in those})),
+                records=sum(records for _, records in those),
+                commanded_at=min(told.created_at for told, _ in those),
+                carried_out_at=max(at, default=None),
+                proven_at=max(filter(None, (told.settled_at for told, _ in those)), default=None),
+                proof=proof,
+                nothing_held=any(told.outcome == "nothing_held" for told, _ in those),
+                evidence=tuple(
+                    sorted((backing[one] for one in commands), key=lambda one: one.number)
+                ),
+            )
+
+    def kept(self) -> Iterator[Retained]:
+        """What stays, with how many records."""
+        for line, records in sorted(self._kept.items(), key=_by):
+            yield replace(line, records=records)
+
+    def outstanding(self, backing: Mapping[UUID, Backing]) -> Iterator[Outstanding]:
+        """What is owed, and what is proven without a signed head behind it."""
+        for (about, told), records in self._done.items():
+            if told.command_id not in backing:
+                self._owe(about, "unsealed", told.settled_at, records)
+        for line, records in sorted(self._owed.items(), key=_by):
+            yield replace(line, records=records)
+
+    def _told(self, about: _About, told: Told) -> None:
+        controller = self.policy.systems[about.system].role == "controller"
+        if told.state in _PROOFS or (told.state == "acknowledged" and controller):
+            self._done[about, told] += 1
+        elif told.state == "refused" and controller:
+            self._retain(about.system, about.type, why="refused", ground=told.ground)
+        else:
+            why: Owed = "silent" if told.escalated else "under_way"
+            since = told.settled_at or told.sent_at
+            self._owe(about, _OWED.get(told.state, why), since)
+
+    def _keep(self, system: str, tagged: Tagged, serving: Sequence[Window], why: Any) -> None:
+        """By the holdings that keep the record: under a hold all, else those that are not due."""
+        going_on = [
+            view
+            for view in serving
+            if why == "hold" or (at := view.due_at[system]) is None or at > self.now
+        ]
+        for view in going_on or serving:
+            basis = self.policy.bases[view.holding.basis]
+            self._retain(
+                system,
+                tagged.type,
+                why=why,
+                purpose=view.holding.purpose,
+                basis=view.holding.basis,
+                article="GDPR 17(3)(e)" if why == "hold" else basis.article,
+                until=None if why == "hold" else view.not_before or view.due_at[system],
+            )
+
+    def _retain(self, system: str, type: str, **fields: Any) -> None:
+        blank = dict.fromkeys(("purpose", "basis", "article", "ground", "until"))
+        line = Retained(
+            system=system,
+            type=type,
+            categories=self._categories(type),
+            records=0,
+            **{**blank, **fields},
+        )
+        self._kept[line] += 1
+
+    def _owe(self, about: _About, why: Owed, since: datetime | None, records: int = 1) -> None:
+        line = Outstanding(
+            **about._asdict(),
+            categories=self._categories(about.type),
+            why=why,
+            since=since,
+            records=0,
+        )
+        self._owed[line] += records
+
+    def _categories(self, type: str) -> tuple[str, ...]:
+        return tuple(sorted(self.policy.events[type].categories))
+
+
+def _by(pair: tuple[Any, int]) -> str:
+    return repr(pair[0])
+
+
+def _backing(
+    connection: Connection, proven: Collection[Told], references: References, until: int
+) -> Mapping[UUID, Backing]:
+    """By command, the entry that says of it what the journal says, if a head stands behind that."""
+    by_reference = {references.of("command", str(one.command_id)): one for one in proven}
+    column = tables.evidence.c
+    query = select(tables.evidence).where(column.number <= until).order_by(column.number)
+    found: dict[UUID, Backing] = {}
+    for row in fetch(connection, query, column.command, by_reference):
+        told = by_reference[row.command]
+        if json.loads(row.entry).get("state") == told.state:
+            found[told.command_id] = Backing(number=row.number, hash=row.hash.hex())
+    return found
+
+
+def _answered(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, datetime]:
+    """When each command's system said that it had carried it out, UTC."""
+    column = tables.acknowledgement.c
+    query = (
+        select(column.command_id, func.max(column.at).label("at"))
+        .where(column.status.in_(("done", "nothing_held", "already_done")))
+        .group_by(column.command_id)
+    )
+    return {row.command_id: row.at for row in fetch(connection, query, column.command_id, commands)}

@@ -1,0 +1,233 @@
+"""The certificate on paper: the same as its JSON, in Dutch or English, as a page that becomes a PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from schemas.events import rfc3339
+from services.evidence.certificate import Backing, Certificate, Erased, Outstanding, Owed, Retained
+from services.evidence.certificate import as_json as for_machines
+from services.requests.pdf import pdf
+from services.requests.wording import Language, Words, finalize, plain
+
+_SHOWN = 8
+"""Entries that a line names on paper; the JSON has all, with their hashes."""
+_LONGEST_GROUND = 500
+_TEXT: Mapping[Language, Mapping[str, str]] = {
+    "nl": {
+        "title": "Bewijs van wissing",
+        "subject": "Betrokkene",
+        "request": "Verzoek",
+        "policy": "Bewaarbeleid",
+        "incomplete": "Dit bewijs is niet volledig: wat onder Openstaand staat is niet bewezen.",
+        "recipients": "Ontvangers (AVG artikel 19)",
+        "system": "Systeem of ontvanger",
+        "owner": "Verantwoordelijk",
+        "role": "Rol",
+        "erased": "Gewist, en bewezen",
+        "data": "Gegevens",
+        "records": "Aantal",
+        "when": "Wanneer",
+        "proof": "Hoe bewezen",
+        "evidence": "Nr. in het logboek",
+        "kept": "Bewaard",
+        "ground": "Grond",
+        "until": "Tot",
+        "outstanding": "Openstaand",
+        "why": "Stand",
+        "nothing": "Niets.",
+        "backed": "Waarop dit bewijs rust",
+        "backing": "De genoemde nummers staan in het bewijslogboek van de verwerkings"
+        "verantwoordelijke, dat aaneengeketend is en geen namen bevat. Wie een afschrift van dat"
+        " logboek heeft kan met onderstaande handtekening nagaan dat er niets aan veranderd is.",
+        "reference": "Kenmerk van de betrokkene in het logboek",
+        "number": "Laatste nummer",
+        "hash": "Controlegetal (SHA-256)",
+        "signed": "Ondertekend op",
+        "key": "Sleutel",
+        "more": "en {} andere",
+    },
+    "en": {
+        "title": "Certificate of erasure",
+        "subject": "Data subject",
+        "request": "Request",
+        "policy": "Retention policy",
+        "incomplete": "This certificate is not complete: what stands under Outstanding is not proven.",
+        "recipients": "Recipients (GDPR article 19)",
+        "system": "System or recipient",
+        "owner": "Who answers for it",
+        "role": "Role",
+        "erased": "Erased, and proven",
+        "data": "Data",
+        "records": "Number",
+        "when": "When",
+        "proof": "How it is proven",
+        "evidence": "No. in the log",
+        "kept": "Kept",
+        "ground": "Ground",
+        "until": "Until",
+        "outstanding": "Outstanding",
+        "why": "How it stands",
+        "nothing": "Nothing.",
+        "backed": "What this certificate rests on",
+        "backing": "The numbers are those of the controller's log of evidence, which is chained and"
+        " names nobody. Whoever has a copy of that log can see by the signature below that nothing in it"
+        " was changed.",
+        "reference": "The data subject in the log",
+        "number": "Last number",
+        "hash": "Hash (SHA-256)",
+        "signed": "Signed at",
+        "key": "Key",
+        "more": "and {} others",
+    },
+}
+_PROOFS: Mapping[Language, Mapping[str, str]] = {
+    "nl": {
+        "read_again": "opnieuw gelezen: er is niets meer",
+        "attested": "verklaard door het systeem, dat niet opnieuw kan lezen",
+        "notified": "verwerkingsverantwoordelijke op de hoogte gesteld, en bevestigd",
+        "pseudonymised": "gepseudonimiseerd",
+    },
+    "en": {
+        "read_again": "read again: nothing is left",
+        "attested": "attested by the system, which cannot read again",
+        "notified": "the controller was notified, and confirmed it",
+        "pseudonymised": "pseudonymised",
+    },
+}
+_OWED: Mapping[Language, Mapping[Owed, str]] = {
+    "nl": {
+        "not_told": "nog geen opdracht gegeven",
+        "under_way": "opdracht gegeven, nog niet bevestigd",
+        "silent": "opdracht gegeven, antwoord blijft uit",
+        "not_proven": "gezegd, nog niet nagelezen",
+        "refused": "geweigerd",
+        "given_up": "met de hand opgevolgd",
+        "reopened": "teruggevonden bij nalezen; opnieuw opgedragen",
+        "unsealed": "bewezen, nog niet verzegeld: vraag dit bewijs over een minuut opnieuw",
+    },
+    "en": {
+        "not_told": "not told to yet",
+        "under_way": "told to, not confirmed yet",
+        "silent": "told to, has not answered",
+        "not_proven": "said to be done, not read again yet",
+        "refused": "refused",
+        "given_up": "followed up by hand",
+        "reopened": "found when it was read again; told to again",
+        "unsealed": "proven, not sealed yet: ask for this certificate again in a minute",
+    },
+}
+_ROLES: Mapping[Language, Mapping[str, str]] = {
+    "nl": {"own": "eigen", "processor": "verwerker", "controller": "verwerkingsverantwoordelijke"},
+    "en": {"own": "our own", "processor": "processor", "controller": "controller"},
+}
+_HOLD = {"nl": "rechtsvordering of onderzoek dat nog loopt", "en": "a legal claim or an inquiry"}
+_REFUSED = {"nl": "geweigerd door de ontvanger", "en": "refused by the recipient"}
+_OUTSIDE = {"nl": "buiten de EER", "en": "outside the EEA"}
+
+
+def files(certificate: Certificate, language: Language) -> dict[str, bytes]:
+    """The certificate as the files that are handed over."""
+    html = page(certificate, language)
+    title = _TEXT[language]["title"]
+    return {
+        "certificate.json": for_machines(certificate).encode(),
+        "certificate.pdf": pdf(html, title=title, language=language, at=certificate.at),
+    }
+
+
+def page(certificate: Certificate, language: Language) -> str:
+    """The certificate as HTML that stands alone."""
+    words = Words(policy=certificate.policy, language=language)
+    environment = Environment(
+        loader=PackageLoader("services.evidence"),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        autoescape=True,
+        trim_blocks=True,
+    )
+    return environment.get_template("certificate.html.jinja").render(
+        certificate=certificate,
+        language=language,
+        text=_TEXT[language],
+        policy=certificate.policy,
+        controller=certificate.policy.controller,
+        date=words.date,
+        recipients=[_recipient(name, words) for name in certificate.recipients],
+        erased=[_erased(one, words) for one in certificate.erased],
+        kept=[_kept(one, words) for one in certificate.kept],
+        outstanding=[_outstanding(one, words) for one in certificate.outstanding],
+        head=certificate.head,
+        hash=_in_pieces(certificate.head.head.hash.hex()),
+        signed=rfc3339(certificate.head.head.at),
+    )
+
+
+def _recipient(name: str, words: Words) -> Mapping[str, str]:
+    system = words.policy.systems[name]
+    role = _ROLES[words.language][system.role]
+    if system.outside_eea:
+        role = f"{role}, {_OUTSIDE[words.language]}: {system.safeguard or ''}"
+    return {"system": words.system(name), "owner": system.owner, "role": role}
+
+
+def _erased(one: Erased, words: Words) -> Mapping[str, object]:
+    proofs = _PROOFS[words.language]
+    proof = proofs[one.proof]
+    if one.action == "pseudonymise":
+        proof = f"{proofs['pseudonymised']}; {proof}"
+    return {
+        "system": words.system(one.system),
+        "data": _data(one, words),
+        "records": one.records,
+        "when": words.date(one.carried_out_at or one.proven_at),
+        "proof": proof,
+        "evidence": _numbers(one.evidence, words),
+    }
+
+
+def _numbers(evidence: Sequence[Backing], words: Words) -> str:
+    shown = ", ".join(str(one.number) for one in evidence[:_SHOWN])
+    more = len(evidence) - _SHOWN
+    return f"{shown} {_TEXT[words.language]['more'].format(more)}" if more > 0 else shown
+
+
+def _kept(one: Retained, words: Words) -> Mapping[str, object]:
+    if one.why == "refused":
+        ground = " ".join(plain(one.ground or "").split())[:_LONGEST_GROUND]
+        why = f"{_REFUSED[words.language]}: {ground}"
+    elif one.why == "hold":
+        why = f"{_HOLD[words.language]} ({words.article(one.article or '')})"
+    else:
+        basis = words.named("bases", [one.basis or ""])
+        purpose = words.named("purposes", [one.purpose or ""])
+        why = f"{purpose}: {basis} ({words.article(one.article or '')})"
+    return {
+        "system": words.system(one.system),
+        "data": _data(one, words),
+        "records": one.records,
+        "ground": why,
+        "until": words.date(one.until),
+    }
+
+
+def _outstanding(one: Outstanding, words: Words) -> Mapping[str, object]:
+    return {
+        "system": words.system(one.system),
+        "data": _data(one, words),
+        "records": one.records,
+        "why": _OWED[words.language][one.why],
+    }
+
+
+def _data(one: Erased | Retained | Outstanding, words: Words) -> str:
+    """What kinds of data it is, and the type of event that it came with."""
+    kinds = words.named("categories", one.categories)
+    return f"{kinds} ({one.type})" if kinds else one.type
+
+
+def _in_pieces(text: str) -> str:
+    """Hexadecimal that a narrow cell can break."""
+    return " ".join(text[at : at + 16] for at in range(0, len(text), 16))

@@ -1,0 +1,121 @@
+"""Exporting: the log as lines of JSON that anybody can verify, without a database.
+
+The first line says how far it goes, then come the public keys, then the entries in order, each signed head
+right behind the entry that it was signed over. An export ends with a head: what was sealed after the last
+one comes with the next export.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, or_, select
+
+from schemas.errors import TermijnError
+from services.evidence.hash_chain import Head, SignedHead, base64url, canonical
+from services.ledger import tables
+from services.storage.database import Ledger
+
+FORMAT = 1
+_CHUNK = 5_000
+
+
+class NoHead(TermijnError):
+    """No head of the log was ever signed, so that nothing would prove it; nothing was written.
+
+    The operator starts the deleter, with a key that holds now (`termijn keys list`); it signs within
+    seconds of its first entry.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the log has no signed head yet; a running deleter signs one")
+
+
+def newest_head(connection: Connection) -> SignedHead:
+    """The last signed head.
+
+    Raises:
+        NoHead: there is none.
+    """
+    column = tables.evidence_head.c
+    query = select(tables.evidence_head).order_by(column.number.desc(), column.at.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NoHead
+    return signed_head(row)
+
+
+def signed_head(row: Row[Any]) -> SignedHead:
+    """A head from its row; that row may have been tampered with, and is verified by who reads it."""
+    said = json.loads(row.head)
+    return SignedHead(
+        head=Head(number=row.number, hash=bytes.fromhex(said["hash"]), at=row.at),
+        key_id=row.key_id,
+        x=row.x,
+        signature=row.signature,
+    )
+
+
+def lines(ledger: Ledger) -> Iterator[str]:
+    """The log as far as its last signed head, line by line, without their ends.
+
+    Entries do not change, so that no transaction is held open meanwhile.
+
+    Raises:
+        NoHead: there is none.
+    """
+    column = tables.evidence_head.c
+    with ledger.transaction() as connection:
+        last = newest_head(connection).head.number
+        keys = select(column.key_id, column.x).where(column.number <= last).distinct()
+        known = connection.execute(keys.order_by(column.key_id, column.x)).all()
+    yield canonical({"evidence": FORMAT, "last": last})
+    for key in known:
+        jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
+        yield canonical({"key": jwk})
+    heads = _heads(ledger, last)
+    head = next(heads, None)
+    for row in _entries(ledger, last):
+        yield f'{{"entry":{row.entry},"hash":"{row.hash.hex()}"}}'
+        while head is not None and head.number == row.number:
+            yield _head_line(head)
+            head = next(heads, None)
+
+
+def _head_line(row: Row[Any]) -> str:
+    """A head as it lies there, whatever was done to it: who reads the line sees."""
+    rest = canonical({"key_id": row.key_id, "signature": base64url(row.signature)})
+    return f'{{"head":{row.head},{rest[1:]}'
+
+
+def _entries(ledger: Ledger, last: int) -> Iterator[Row[Any]]:
+    column = tables.evidence.c
+    query = select(tables.evidence).order_by(column.number).limit(_CHUNK)
+    after = 0
+    while after < last:
+        with ledger.transaction() as connection:
+            found = query.where(column.number > after, column.number <= last)
+            rows = connection.execute(found).all()
+        if not rows:
+            return
+        yield from rows
+        after = rows[-1].number
+
+
+def _heads(ledger: Ledger, last: int) -> Iterator[Row[Any]]:
+    column = tables.evidence_head.c
+    query = select(tables.evidence_head).order_by(column.number, column.at).limit(_CHUNK)
+    query = query.where(column.number <= last)
+    found = query
+    while True:
+        with ledger.transaction() as connection:
+            rows = connection.execute(found).all()
+        if not rows:
+            return
+        yield from rows
+        number, at = rows[-1].number, rows[-1].at
+        found = query.where(
+            or_(column.number > number, and_(column.number == number, column.at > at))
+        )

@@ -1,0 +1,70 @@
+"""Clocks that stand, under which nothing hangs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from services.crypto.tombstones import Remains
+from services.evidence.purge.base import Terms
+from services.evidence.purge.events import fetch_ids
+from services.ledger import clocks, tables
+from services.ledger.clocks import Clock
+from services.ledger.tombstones import as_text, clock_name
+from services.storage.bulk import fetch, insert, remove
+
+_NOWHERE = UUID(int=0)
+
+
+class Clocks:
+    """By id. What they show stays, sealed: a record that comes late hangs on the same end."""
+
+    name = "clocks"
+
+    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+        """The next clocks."""
+        column = tables.clock.c.clock_id
+        query = select(column).where(column > (UUID(after) if after else _NOWHERE))
+        return [
+            str(one) for one in connection.execute(query.order_by(column).limit(limit)).scalars()
+        ]
+
+    def forgettable(
+        self, connection: Connection, keys: Sequence[str], terms: Terms
+    ) -> Sequence[Clock]:
+        """Those without records and children that ended long ago, or under which nothing is left."""
+        found = clocks.read(connection, [UUID(key) for key in keys], lock=False)
+        over = {identity: one for identity, one in found.items() if _is_over(one, terms)}
+        hanging = tables.hanging.c.clock_id
+        query = select(hanging).distinct()
+        used = {row.clock_id for row in fetch(connection, query, hanging, over)}
+        used |= set(fetch_ids(connection, tables.clock.c.parent_id, over))
+        return [one for identity, one in over.items() if identity not in used]
+
+    def forget(
+        self, connection: Connection, things: Sequence[Clock], terms: Terms, remains: Remains
+    ) -> None:
+        """One that never moved leaves nothing to remember."""
+        rows = [
+            {
+                "reference": remains.reference("clock", clock_name(one)),
+                "sealed": remains.wrap("clock", clock_name(one), as_text({"clock": [asdict(one)]})),
+            }
+            for one in things
+            if one.anchor_at is not None
+        ]
+        insert(connection, tables.remains, sorted(rows, key=lambda row: row["reference"]))
+        remove(connection, tables.clock, tables.clock.c.clock_id, [one.clock_id for one in things])
+
+
+def _is_over(clock: Clock, terms: Terms) -> bool:
+    """Whether a clock is at rest, and everything that it says old enough."""
+    if clock.next_due or clock.backfill or clock.moved_backfill:
+        return False
+    if clock.anchor_at is None and clock.moved_at is not None:
+        return False  # it was started again, and stands open
+    told = (clock.opened_at, clock.moved_at, clock.anchor_at)
+    return all(terms.are_over(at) for at in told if at is not None)

@@ -1,0 +1,68 @@
+"""Commands that are settled and proven, of whose records none is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from services.crypto.tombstones import Remains
+from services.evidence.purge.base import Terms
+from services.ledger import tables
+from services.ledger.command_state import SETTLED
+from services.storage.bulk import fetch, remove
+
+_NOWHERE = UUID(int=0)
+
+
+class Commands:
+    """By id, with all that was answered; what was proven by them stands in the evidence."""
+
+    name = "commands"
+
+    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+        """The next commands."""
+        column = tables.command.c.command_id
+        query = select(column).where(column > (UUID(after) if after else _NOWHERE))
+        return [
+            str(one) for one in connection.execute(query.order_by(column).limit(limit)).scalars()
+        ]
+
+    def forgettable(
+        self, connection: Connection, keys: Sequence[str], terms: Terms
+    ) -> Sequence[UUID]:
+        """Those that are settled, their proof's term over, and whose records are forgotten."""
+        command, member = tables.command.c, tables.member.c
+        query = select(command.command_id, command.settled_at).where(
+            command.state.in_(SETTLED),
+            command.follow_up_at.is_(None),
+            command.settled_at.is_not(None),
+        )
+        over = {
+            row.command_id
+            for row in fetch(connection, query, command.command_id, [UUID(key) for key in keys])
+            if terms.are_over(row.settled_at)
+        }
+        left = (
+            select(member.command_id)
+            .join(tables.record, tables.record.c.record_id == member.record_id)
+            .distinct()
+        )
+        return sorted(
+            over - {row.command_id for row in fetch(connection, left, member.command_id, over)}
+        )
+
+    def forget(
+        self, connection: Connection, things: Sequence[UUID], terms: Terms, remains: Remains
+    ) -> None:
+        """With their members, clocks, attempts and answers."""
+        for table in (
+            tables.member,
+            tables.command_clock,
+            tables.attempt,
+            tables.acknowledgement,
+            tables.disclosure,
+            tables.command,
+        ):
+            remove(connection, table, table.c.command_id, things)

@@ -1,0 +1,130 @@
+"""Events whose records are all spent, and those that only moved a clock that is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, select, update
+
+from services.crypto.tombstones import Remains
+from services.evidence.purge.base import Terms
+from services.evidence.purge.eligibility import spent
+from services.ledger import key_conflicts, tables
+from services.ledger.facts import tagged_events
+from services.ledger.tombstones import ONE, content_reference, event_reference
+from services.policy import obligations
+from services.policy.ids import clock_id, record_id
+from services.policy.tagging import Tagged
+from services.storage.bulk import fetch, insert_missing, remove
+
+_NOWHERE = UUID(int=0)
+
+
+class Spent(NamedTuple):
+    """An event that may be forgotten."""
+
+    event_id: UUID
+    tagged: Tagged
+    since: datetime
+    """When the last thing of it was settled, UTC."""
+
+
+class Events:
+    """By id. What was said of a person is not among them: it goes, or stays, with the person."""
+
+    name = "events"
+
+    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+        """The next events."""
+        column = tables.event.c.event_id
+        query = select(column).where(column > (UUID(after) if after else _NOWHERE))
+        return [
+            str(one) for one in connection.execute(query.order_by(column).limit(limit)).scalars()
+        ]
+
+    def forgettable(
+        self, connection: Connection, keys: Sequence[str], terms: Terms
+    ) -> Sequence[Spent]:
+        """Those without acts of which nothing is left, and their proof's term is over."""
+        column = tables.event.c
+        query = select(column.event_id, column.time)
+        old = [
+            row.event_id
+            for row in fetch(connection, query, column.event_id, [UUID(key) for key in keys])
+            if terms.are_over(row.time)
+        ]
+        tagged = tagged_events(connection, old, terms.policy)
+        plain = {identity: one for identity, one in tagged.items() if one.act is None}
+        since = spent(connection, plain, terms.policy, terms.now)
+        moving = {
+            clock_id(move.clock) for one in plain.values() if not one.subjects for move in one.moves
+        }
+        clock = tables.clock.c.clock_id
+        standing = set(fetch_ids(connection, clock, moving))
+        found = []
+        for identity, one in plain.items():
+            settled = since.get(identity) if one.subjects else one.time
+            moves = () if one.subjects else one.moves
+            if settled is None or not terms.are_over(settled):
+                continue
+            if not any(clock_id(move.clock) in standing for move in moves):
+                found.append(Spent(identity, one, settled))
+        return found
+
+    def forget(
+        self, connection: Connection, things: Sequence[Spent], terms: Terms, remains: Remains
+    ) -> None:
+        """Only references of their identity and content stay."""
+        column = tables.event.c
+        ids = [one.event_id for one in things]
+        leave_references(connection, ids, remains)
+        drop_records(connection, {one.event_id: one.tagged for one in things}, terms)
+        no_older_backup(connection, (one.since for one in things))
+        remove(connection, tables.event, column.event_id, ids)
+
+
+def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remains) -> None:
+    """Leave keyed hashes of the identity and content of events: one of them that comes again is told."""
+    column = tables.event.c
+    rows = fetch(connection, select(column.event_id, column.content_hash), column.event_id, ids)
+    references = (
+        {
+            "reference": event_reference(row.event_id, remains),
+            "content": content_reference(row.event_id, bytes(row.content_hash), remains),
+        }
+        for row in rows
+    )
+    insert_missing(
+        connection, tables.forgotten_event, sorted(references, key=lambda row: row["reference"])
+    )
+
+
+def drop_records(connection: Connection, events: Mapping[UUID, Tagged], terms: Terms) -> None:
+    """Delete the records and keys of events, and what hangs them on clocks; not what commands did."""
+    key_conflicts.forget(connection, events.values(), terms.policy)
+    records = []
+    hanging = tables.hanging
+    for event, one in events.items():
+        for subject in one.subjects:
+            records.append(record_id(event, one.source, one.id, subject))
+            pairs = [clock_id(key) for key in obligations.clocks(one, subject, terms.policy)]
+            own = hanging.c.record_id == records[-1]
+            connection.execute(hanging.delete().where(hanging.c.clock_id.in_(pairs), own))
+    remove(connection, tables.record, tables.record.c.record_id, records)
+
+
+def no_older_backup(connection: Connection, settled: Iterable[datetime]) -> None:
+    """Note until when a system's backup is too old: what it did since could not be commanded again."""
+    column = tables.forgetting.c
+    query = select(column.through).where(column.number == ONE)
+    known = connection.execute(query).scalar_one()
+    through = max([*settled, *([known] if known else [])], default=None)
+    connection.execute(update(tables.forgetting).values(through=through))
+
+
+def fetch_ids(connection: Connection, column: Any, values: Any) -> Sequence[Any]:
+    """Which of the values a key column has."""
+    return [row[0] for row in fetch(connection, select(column), column, values)]

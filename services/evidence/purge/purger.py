@@ -1,0 +1,93 @@
+"""The loop of forgetting: what the deleter's process does for the ledger itself, when nothing else waits.
+
+It looks without keeping anybody waiting; only where something may be forgotten it makes sure that nothing
+is recorded meanwhile, looks at it again, and forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from services.crypto.tombstones import Remains
+from services.deleter.deleter import ROLE, Sight
+from services.evidence.purge.base import Terms
+from services.evidence.purge.scan import forget, is_safe, look
+from services.ledger import active_policy
+from services.policy.model import Policy
+from services.storage import pause
+from services.storage.database import Ledger, database_now
+
+_REST = timedelta(hours=1)
+"""After a time through the whole ledger at which nothing was forgotten."""
+
+
+class Observer(Protocol):
+    """Who wants to know what was forgotten: metrics and logs."""
+
+    def forgotten(self, counts: Mapping[str, int]) -> None:
+        """So many things of each kind were forgotten."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Rest:
+    until: datetime | None = None
+    earned: bool = True
+    """Whether nothing was forgotten since it was gone through last: one thing frees the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgetting:
+    """Forgets for one ledger; any number of processes may."""
+
+    ledger: Ledger
+    policy: Policy
+    remains: Remains
+    sight: Sight
+    observer: Observer
+    page: int = 500
+    """So many of each kind are looked at in a round."""
+    _rest: _Rest = field(default_factory=_Rest, init=False)
+
+    def round(self) -> int:
+        """Look at the next page of each kind; how many things were forgotten.
+
+        Raises:
+            OtherPolicy: another policy has become the active one.
+            OtherRemains: what remains has another key.
+        """
+        proof = self.policy.proof
+        if proof is None:
+            return 0
+        with self.ledger.transaction() as connection:
+            now = database_now(connection)
+            resting = self._rest.until is not None and now < self._rest.until
+            terms = Terms(policy=self.policy, proof=proof, now=now)
+            if resting or not _may(connection, terms):
+                return 0
+            pages, more = look(connection, terms, self.page)
+        if not more:
+            self._rest.until = now + _REST if self._rest.earned else None
+            self._rest.earned = True
+        if not pages or self.sight.blind_spots():
+            return 0
+
+        def work(connection: Connection) -> Mapping[str, int]:
+            active_policy.ensure(connection, self.policy, now)
+            if not _may(connection, terms):  # a pause, or a gap, that came since
+                return {}
+            return forget(connection, pages, terms, self.remains)
+
+        counts = self.ledger.write(work)
+        if counts:  # else another deleter was faster
+            self._rest.earned = False
+            self.observer.forgotten(counts)
+        return sum(counts.values())
+
+
+def _may(connection: Connection, terms: Terms) -> bool:
+    return pause.state(connection, ROLE) == "running" and is_safe(connection, terms)

@@ -1,0 +1,93 @@
+"""Looking: which things of the ledger may be forgotten, a page of each kind at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, select, update
+
+from services.crypto.tombstones import Remains
+from services.evidence.purge.base import Sweep, Terms
+from services.evidence.purge.clocks import Clocks
+from services.evidence.purge.commands import Commands
+from services.evidence.purge.events import Events
+from services.evidence.purge.subjects import Subjects
+from services.ledger import tables
+from services.ledger.tombstones import hold_off, pin
+from services.storage import audit_outbox, offsets
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import insert_or_update
+
+SWEEPS: Sequence[Sweep] = (Events(), Clocks(), Subjects(), Commands())
+KINDS = tuple(one.name for one in SWEEPS)
+"""What is forgotten, each kind by itself."""
+
+Pages = Mapping[str, Sequence[str]]
+"""Of each kind, the keys of a page in which something may be forgotten."""
+
+
+def is_safe(connection: Connection, terms: Terms) -> bool:
+    """Whether nothing is missing that could still speak: a gap in the log, or proof not yet sealed."""
+    if offsets.gaps(connection):
+        return False
+    column = tables.evidence_pending.c
+    query = select(column.at).order_by(column.pending_id).limit(1)
+    oldest = connection.execute(query).scalar_one_or_none()
+    return oldest is None or not terms.are_over(oldest)
+
+
+def look(connection: Connection, terms: Terms, limit: int) -> tuple[Pages, bool]:
+    """The next page of each kind with something that may be forgotten, and whether there was any page.
+
+    A page without goes by; one with stays until that is forgotten. A kind that was gone through waits for
+    the others, and all begin anew after the last. Nobody forgets meanwhile: where a search goes on stands
+    in the ledger too, and would name whom it just forgot.
+    """
+    hold_off(connection)
+    cursors = {row.sweep: row for row in connection.execute(select(tables.forgetting_cursor))}
+    found: dict[str, Sequence[str]] = {}
+    done = []
+    for sweep in SWEEPS:
+        known = cursors.get(sweep.name)
+        if known and known.done:
+            done.append(sweep.name)
+            continue
+        keys = sweep.page(connection, known.cursor if known else None, limit)
+        if keys and sweep.forgettable(connection, keys, terms):
+            found[sweep.name] = keys
+            continue
+        row = {"sweep": sweep.name, "cursor": keys[-1] if keys else None, "done": not keys}
+        insert_or_update(connection, tables.forgetting_cursor, [row], ("cursor", "done"))
+        done += [sweep.name] if not keys else []
+    if len(done) == len(SWEEPS):
+        connection.execute(update(tables.forgetting_cursor).values(cursor=None, done=False))
+        return {}, False
+    return found, True
+
+
+def forget(
+    connection: Connection, pages: Pages, terms: Terms, remains: Remains
+) -> Mapping[str, int]:
+    """Forget what may still be forgotten of these pages, in the caller's transaction; how many a kind.
+
+    Whoever records waits until it ends. It is on record in the evidence, without a name.
+
+    Raises:
+        OtherRemains: what remains has another key.
+    """
+    pin(connection, remains)
+    counts: Counter[str] = Counter()
+    for sweep in SWEEPS:
+        things = sweep.forgettable(connection, pages.get(sweep.name, ()), terms)
+        if things:
+            sweep.forget(connection, things, terms, remains)
+            counts[sweep.name] = len(things)
+    if counts:
+        column = tables.forgetting.c
+        began = update(tables.forgetting).where(column.began_at.is_(None))
+        connection.execute(began.values(began_at=terms.now))
+        audit_outbox.append(
+            connection, [Entry(terms.now, "forgotten", None, {"counts": dict(counts)})]
+        )
+    return counts

@@ -1,0 +1,163 @@
+"""Subjects of whom no record is left but, at most, the dossiers of what they said and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from services.crypto.tombstones import Remains
+from services.evidence.purge.base import Terms
+from services.evidence.purge.eligibility import spent
+from services.evidence.purge.events import (
+    drop_records,
+    fetch_ids,
+    leave_references,
+    no_older_backup,
+)
+from services.ledger import tables
+from services.ledger.facts import tagged_events
+from services.ledger.tombstones import Rows, as_text, plain_rows
+from services.policy.ids import record_id, request_id
+from services.policy.request_cases import cases
+from services.policy.subject_state import Act, standing
+from services.policy.tagging import Tagged
+from services.storage.bulk import fetch, insert, remove
+
+
+class Quiet(NamedTuple):
+    """A subject that may be forgotten."""
+
+    subject: str
+    said: Mapping[UUID, Tagged]
+    """The events that say something of the subject, by id."""
+    since: Sequence[datetime]
+    """When the last things of those were settled, UTC."""
+    rows: Rows
+    """What remains."""
+
+
+class Subjects:
+    """By name. What was said of them, and the numbers of their commands, stay, sealed."""
+
+    name = "subjects"
+
+    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+        """The next subjects."""
+        column = tables.subject.c.subject
+        query = select(column).order_by(column).limit(limit)
+        return connection.execute(query.where(column > after) if after else query).scalars().all()
+
+    def forgettable(
+        self, connection: Connection, keys: Sequence[str], terms: Terms
+    ) -> Sequence[Quiet]:
+        """Those who hold nothing open: no record, no hold, no request."""
+        column = tables.subject.c
+        waiting = (
+            select(tables.record.c.record_id)
+            .outerjoin(tables.act, tables.act.c.event_id == tables.record.c.event_id)
+            .where(tables.record.c.subject == column.subject, tables.act.c.event_id.is_(None))
+            .exists()
+        )
+        query = select(tables.subject).where(column.next_due.is_(None), ~waiting)
+        rows = plain_rows(list(fetch(connection, query, column.subject, keys)))
+        found = (self._quiet(connection, row, terms) for row in rows)
+        return [one for one in found if one is not None]
+
+    def forget(
+        self, connection: Connection, things: Sequence[Quiet], terms: Terms, remains: Remains
+    ) -> None:
+        """Whoever was never told of anything, and said nothing, leaves nothing."""
+        sealed = [
+            {
+                "reference": remains.reference("subject", one.subject),
+                "sealed": remains.wrap("subject", one.subject, as_text(one.rows)),
+            }
+            for one in things
+            if one.rows["act"] or one.rows["sequence"]
+        ]
+        insert(connection, tables.remains, sorted(sealed, key=lambda row: row["reference"]))
+        leave_references(
+            connection, [row["event_id"] for one in things for row in one.rows["event"]], remains
+        )
+        drop_records(
+            connection, {k: tagged for one in things for k, tagged in one.said.items()}, terms
+        )
+        no_older_backup(connection, [at for one in things for at in one.since])
+        for table in (tables.event, tables.act):
+            ids = [row["event_id"] for one in things for row in one.rows["act"]]
+            remove(connection, table, table.c.event_id, ids)
+        names = [one.subject for one in things]
+        for table in (tables.sequence, tables.subject):
+            remove(connection, table, table.c.subject, names)
+        for table in (tables.answer, tables.request_key, tables.correction):
+            ids = [row["request_id"] for one in things for row in one.rows[table.name]]
+            remove(connection, table, table.c.request_id, ids)
+
+    def _quiet(self, connection: Connection, row: Mapping[str, Any], terms: Terms) -> Quiet | None:
+        subject: str = row["subject"]
+        acts = _rows(connection, tables.act, "subject", [subject])
+        ids = [act["event_id"] for act in acts]
+        said = tagged_events(connection, ids, terms.policy)
+        if any(act["backfill"] for act in acts) or not all(
+            terms.are_over(one.time) for one in said.values()
+        ):
+            return None
+        spoken = [one.act for one in said.values() if one.act]
+        since = spent(connection, said, terms.policy, terms.now)
+        of = {
+            record_id(event, one.source, one.id, name): event
+            for event, one in said.items()
+            for name in one.subjects
+        }  # of one who was remembered, the records of what was said are gone already
+        there = {of[one] for one in fetch_ids(connection, tables.record.c.record_id, of)}
+        left = there - since.keys()
+        if left or not all(map(terms.are_over, since.values())) or _is_pending(spoken, terms):
+            return None
+        requests = {request_id(subject, one.reference) for one in spoken if one.reference}
+        kept = {
+            table.name: _rows(connection, table, "request_id", requests)
+            for table in (tables.answer, tables.request_key, tables.correction)
+        }
+        if not _is_delivered(connection, kept):
+            return None
+        return Quiet(
+            subject=subject,
+            said=said,
+            since=tuple(since.values()),
+            rows={
+                **kept,
+                "subject": [row],
+                "act": acts,
+                "event": _rows(connection, tables.event, "event_id", ids),
+                "sequence": _rows(connection, tables.sequence, "subject", [subject]),
+            },
+        )
+
+
+def _is_pending(acts: Sequence[Act], terms: Terms) -> bool:
+    """Whether a hold stands, or a request is not answered."""
+    holds = standing(acts, terms.policy).holds
+    held = any(hold.end is None or hold.end > terms.now for hold in holds)
+    return held or any(case.is_open for case in cases(acts, terms.policy))
+
+
+def _rows(
+    connection: Connection, table: Any, column: str, values: Any
+) -> Sequence[Mapping[str, Any]]:
+    return plain_rows(list(fetch(connection, select(table), table.c[column], values)))
+
+
+def _is_delivered(connection: Connection, kept: Rows) -> bool:
+    """Whether all answers are out, their keys destroyed, and nothing that was sent to them is left."""
+    requests = [row["request_id"] for rows in kept.values() for row in rows]
+    column = tables.disclosure.c.request_id
+    return (
+        all(row["published_at"] for row in kept["answer"])
+        and all(row["destroyed_at"] for row in kept["request_key"])
+        and all(row["text"] is None for row in kept["correction"])
+        and not list(fetch(connection, select(column), column, requests))
+    )

@@ -1,0 +1,274 @@
+"""Sealing: what the journal's transactions have left behind becomes entries of the chain, once each.
+
+A sealer locks the one row that says where the chain ends, takes what is committed by then, and moves it in
+one transaction. What commits later gets a later number, whatever its own order: nothing is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select, update
+
+from schemas.errors import TermijnError
+from schemas.events import rfc3339
+from services.crypto.pseudonyms import Kind, References
+from services.crypto.signing import NoSigningKey, Rings
+from services.evidence import hash_chain
+from services.evidence.hash_chain import GENESIS, Head, SignedHead
+from services.ledger import tables
+from services.policy.reasons import ARTICLES
+from services.storage.bulk import fetch, insert, insert_missing, remove
+
+MOST = 5_000
+"""Entries that one transaction seals."""
+HEAD_EVERY = timedelta(seconds=10)
+"""How long at most entries stand without a signed head behind them."""
+HEAD_AT_LEAST = timedelta(hours=1)
+"""How often a head is signed although nothing was added: so much the log was, and no less."""
+_CHAIN = 1
+_CLEAR = frozenset(
+    (
+        *("action", "answer", "answered_at", "article", "attempt", "digest", "done", "due_at"),
+        *("epoch", "erase_by", "kept", "not_before", "outcome", "pending", "policy"),
+        *("policy_version", "purposes", "reason", "records", "rules", "seq", "state", "status"),
+        *("system", "version", "written_later"),
+    )
+)
+"""What is ours, and names nobody; all else, known or not, stands in the log as a reference."""
+_KINDS: Mapping[str, Kind] = {"subject": "subject", "request": "request", "supersedes": "command"}
+_SAFE_TARGETS = frozenset(
+    {"pause", "drain", "resume", "gaps accept", "policy activate", "commands repeat"}
+)
+"""Actions of operators whose target is a role, a system, a topic or a policy."""
+_PLAIN = re.compile(r"[a-z][a-z_]{0,39}")
+"""What the name of a table looks like, and an id mostly does not."""
+_DECISION = tuple(
+    tables.command.c[name]
+    for name in (
+        *("command_id", "system", "subject", "action", "rules", "purposes", "reason", "epoch"),
+        *("seq", "due_at", "not_before", "erase_by", "policy_version", "supersedes", "request"),
+    )
+)
+
+
+class OtherReferences(TermijnError):
+    """The log's references were made with another key than the one at hand; nothing was sealed.
+
+    The operator puts the right `evidence.key` among the keys of every deleter; where it is lost or was
+    destroyed on purpose, `termijn evidence rekey` lets the log go on with another.
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(
+            f"the evidence is kept under the key {expected}, not {found}:"
+            " put that evidence.key back, or run `termijn evidence rekey`"
+        )
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """What one look came to."""
+
+    entries: int
+    head: SignedHead | None
+    """The head that was signed, if it was time for one."""
+
+
+NOTHING = Sealed(entries=0, head=None)
+"""Where another sealer was at it."""
+
+
+def seal(
+    connection: Connection,
+    references: References,
+    ring: Rings | None,
+    now: datetime,
+    *,
+    limit: int = MOST,
+    head_every: timedelta = HEAD_EVERY,
+) -> Sealed:
+    """Seal up to `limit` of what waits; `now` is UTC, by the database's clock.
+
+    The first entry of a log names the key of its references, so that no log is empty once it was sealed.
+    Without a `ring`, or a key in it that holds now, the log goes on, and no head is signed.
+
+    Raises:
+        OtherReferences: the log's references have another key.
+    """
+    seen = connection.execute(select(tables.evidence_chain)).one_or_none()
+    _check(seen, references)
+    if seen is not None and not _is_needed(connection, seen.number, now, head_every):
+        return NOTHING
+    end = _locked(connection)
+    if end is None:
+        return NOTHING
+    _check(end, references)
+    column = tables.evidence_pending.c
+    query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
+    waiting = connection.execute(query).all()
+    number, last = end.number, end.hash
+    rows = []
+    for entry, command, subject in _entries(connection, waiting, references, end.key_id, now):
+        number += 1
+        text = hash_chain.canonical({**entry, "n": number})
+        last = hash_chain.link(last, text)
+        rows.append(
+            {"number": number, "entry": text, "hash": last, "command": command, "subject": subject}
+        )
+    if rows:
+        insert(connection, tables.evidence, rows)
+        ids = [row.pending_id for row in waiting]
+        remove(connection, tables.evidence_pending, column.pending_id, ids)
+        connection.execute(
+            update(tables.evidence_chain).values(number=number, hash=last, key_id=references.key_id)
+        )
+    head = _head(connection, Head(number=number, hash=last, at=now), ring, head_every)
+    return Sealed(entries=len(rows), head=head)
+
+
+def rekey(connection: Connection) -> None:
+    """Let the log go on with whatever key the next sealer has; it says so in an entry of its own."""
+    connection.execute(update(tables.evidence_chain).values(key_id=None))
+
+
+def _check(end: Row[Any] | None, references: References) -> None:
+    if end is not None and end.key_id not in (None, references.key_id):
+        raise OtherReferences(end.key_id, references.key_id)
+
+
+def _is_needed(connection: Connection, number: int, now: datetime, head_every: timedelta) -> bool:
+    """Whether there is anything to do: else a deleter at rest writes nothing."""
+    waiting = select(tables.evidence_pending.c.pending_id).limit(1)
+    if connection.execute(waiting).first() is not None:
+        return True
+    return _head_is_due(connection, number, now, head_every)
+
+
+def _locked(connection: Connection) -> Row[Any] | None:
+    """Where the chain ends, locked; nothing where another sealer has it."""
+    insert_missing(
+        connection,
+        tables.evidence_chain,
+        [{"chain": _CHAIN, "number": 0, "hash": GENESIS, "key_id": None}],
+    )
+    query = select(tables.evidence_chain).with_for_update(skip_locked=True)
+    return connection.execute(query).one_or_none()
+
+
+_Made = tuple[Mapping[str, Any], bytes | None, bytes | None]
+"""An entry without its number, with the references of its command and its subject."""
+
+
+def _entries(
+    connection: Connection,
+    waiting: Sequence[Row[Any]],
+    references: References,
+    key_id: str | None,
+    now: datetime,
+) -> Iterator[_Made]:
+    if key_id is None:
+        yield {"at": rfc3339(now), "kind": "key", "key": references.key_id}, None, None
+    ids = {row.command_id for row in waiting if row.kind == "commanded"}
+    column = tables.command.c.command_id
+    decisions = {row.command_id: row for row in fetch(connection, select(*_DECISION), column, ids)}
+    for row in waiting:
+        body = json.loads(row.body)
+        if row.kind == "commanded":
+            body |= _decision(decisions[row.command_id])
+        subject = body.get("subject")
+        entry = {
+            name: value if value is None or name in _CLEAR else _written(name, value, references)
+            for name, value in body.items()
+        }
+        if row.kind == "operator" and body["action"] in _SAFE_TARGETS:
+            entry["target"] = body["target"]
+        command = None
+        if row.command_id is not None:
+            command = references.of("command", str(row.command_id))
+            entry["command"] = command.hex()
+        yield (
+            {**entry, "at": rfc3339(row.at), "kind": row.kind},
+            command,
+            references.of("subject", subject) if subject else None,
+        )
+
+
+def _decision(row: Row[Any]) -> dict[str, Any]:
+    superseded: UUID | None = row.supersedes
+    return {
+        "system": row.system,
+        "subject": row.subject,
+        "action": row.action,
+        "rules": json.loads(row.rules),
+        "purposes": json.loads(row.purposes),
+        "reason": row.reason,
+        "article": ARTICLES[row.reason],
+        "policy_version": row.policy_version,
+        "epoch": row.epoch,
+        "seq": row.seq,
+        "due_at": rfc3339(row.due_at),
+        "not_before": rfc3339(row.not_before) if row.not_before else None,
+        "erase_by": rfc3339(row.erase_by) if row.erase_by else None,
+        "supersedes": str(superseded) if superseded else None,
+        "request": row.request,
+    }
+
+
+def _written(name: str, value: Any, references: References) -> Any:
+    """What may identify somebody, or was written by hand, as it stands in the log."""
+    if name == "counts":
+        return _counted(value)
+    return references.of(
+        _KINDS.get(name, "text"), value if type(value) is str else json.dumps(value)
+    ).hex()
+
+
+def _counted(counts: Mapping[str, int]) -> dict[str, int]:
+    """Rows by table; what is not named as a table is (a system may write anything) is added up."""
+    found: dict[str, int] = {}
+    for name, rows in counts.items():
+        shown = name if _PLAIN.fullmatch(name) else "other"
+        found[shown] = found.get(shown, 0) + rows
+    return found
+
+
+def _head_is_due(connection: Connection, number: int, now: datetime, every: timedelta) -> bool:
+    column = tables.evidence_head.c
+    query = select(column.number, column.at).order_by(column.number.desc(), column.at.desc())
+    last = connection.execute(query.limit(1)).one_or_none()
+    if last is None:
+        return True
+    wait = every if number > last.number else HEAD_AT_LEAST
+    return bool(now - last.at >= wait)
+
+
+def _head(
+    connection: Connection, head: Head, ring: Rings | None, every: timedelta
+) -> SignedHead | None:
+    """Sign where the chain ends, if it is time for that and there is a key."""
+    if ring is None or not _head_is_due(connection, head.number, head.at, every):
+        return None
+    try:
+        signed = hash_chain.sign(head, ring)
+    except NoSigningKey:
+        return None
+    row = {
+        "number": head.number,
+        "at": head.at,
+        "head": head.text(),
+        "key_id": signed.key_id,
+        "x": signed.x,
+        "signature": signed.signature,
+        "published_at": None,
+    }
+    insert(connection, tables.evidence_head, [row])
+    return signed

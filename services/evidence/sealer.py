@@ -1,0 +1,131 @@
+"""Keeping the log: what the deleter's loop does for it, a bounded piece at each turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection, select, update
+
+from schemas.catalogue import EVIDENCE_HEADS
+from schemas.codec import Codec
+from services.crypto.pseudonyms import References
+from services.crypto.signing import Rings
+from services.evidence.export import signed_head
+from services.evidence.hash_chain import SignedHead
+from services.evidence.seal_entries import Sealed, seal
+from services.kafka.client import BusUnavailable, OutMessage, Sender, Undelivered
+from services.ledger import tables
+from services.storage.database import Ledger, database_now
+
+_AT_ONCE = 500
+PATIENCE_SECONDS = 2.0
+"""How long an attempt to publish heads may take."""
+_REST = timedelta(minutes=1)
+
+
+class Outlet(Protocol):
+    """Where heads go, so that others keep them too."""
+
+    def send(self, heads: Sequence[SignedHead]) -> None:
+        """Send all, and return only when they are out; raise when one is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusHeads:
+    """Heads onto their topic."""
+
+    sender: Sender
+    codec: Codec
+
+    def send(self, heads: Sequence[SignedHead]) -> None:
+        """Send all.
+
+        Raises:
+            Undelivered: the broker did not take one of them.
+        """
+        values = (
+            {
+                "head": one.head.text(),
+                "key_id": one.key_id,
+                "x": one.x,
+                "signature": one.signature,
+            }
+            for one in heads
+        )
+        messages = [
+            OutMessage(
+                topic=EVIDENCE_HEADS.name,
+                key=None,
+                value=self.codec.encode(EVIDENCE_HEADS, value, own=True),
+                headers=(),
+            )
+            for value in values
+        ]
+        self.sender.send(messages)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Rest:
+    """Until when nothing is published: the topic of the heads did not take the last ones."""
+
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """Keeps the log of one ledger; any number of processes may."""
+
+    ledger: Ledger
+    references: References
+    ring: Rings | None
+    """The keys that sign heads; none where signing is off."""
+    outlet: Outlet
+    unpublished: Callable[[str], None]
+    """Is told why heads could not be published."""
+    _rest: _Rest = field(default_factory=_Rest, init=False)
+
+    def round(self) -> int:
+        """Seal what waits and publish what was signed; how many entries were sealed.
+
+        Erasing never waits for heads: while their topic takes none, one attempt a minute is made, with
+        all that waits, and what is sealed is sealed all the same.
+
+        Raises:
+            OtherReferences: the log is kept under another key.
+        """
+
+        def work(connection: Connection) -> tuple[Sealed, datetime]:
+            now = database_now(connection)
+            return seal(connection, self.references, self.ring, now), now
+
+        sealed, now = self.ledger.write(work)
+        until = self._rest.until
+        if (until is None and sealed.head is not None) or (until is not None and now >= until):
+            self._publish(now)
+        return sealed.entries
+
+    def _publish(self, now: datetime) -> None:
+        """Only committed heads: one that was rolled back would speak of a log that there never was."""
+        column = tables.evidence_head.c
+        query = select(tables.evidence_head).where(column.published_at.is_(None))
+        with self.ledger.transaction() as connection:
+            rows = connection.execute(
+                query.order_by(column.number, column.at).limit(_AT_ONCE)
+            ).all()
+        try:
+            self.outlet.send([signed_head(row) for row in rows])
+        except (BusUnavailable, Undelivered) as cause:
+            self._rest.until = now + _REST
+            self.unpublished(str(cause))
+            return
+        self._rest.until = None
+        with self.ledger.transaction() as connection:
+            for row in rows:
+                connection.execute(
+                    update(tables.evidence_head)
+                    .where(column.number == row.number, column.at == row.at)
+                    .values(published_at=now)
+                )

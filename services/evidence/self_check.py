@@ -1,0 +1,141 @@
+"""Rechecking: while the deleter runs it looks at the log again and again, a bounded piece at a time.
+
+Each look takes the end of the chain and the next piece of all the rest, and holds on to where the chain
+ended at the last look: one that is shorter, or another, by the next was tampered with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from sqlalchemy import Connection, Row, func, select
+
+from schemas.errors import TermijnError
+from services.crypto.keyring import Keyring, parse
+from services.evidence.export import lines, signed_head
+from services.evidence.hash_chain import GENESIS, canonical, link, verify
+from services.evidence.verify import Broken, Kept, Verified, check
+from services.ledger import tables
+from services.storage.database import Ledger
+
+PIECE = 500
+"""Entries that a look reads of the end, and of the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rechecked:
+    """What a look has found."""
+
+    broken: str | None
+    """What does not hold, and at which entry; nothing where all that was read does."""
+    sealed_at: datetime | None
+    """When the last head was signed, UTC."""
+
+
+def check_ledger(ledger: Ledger, trusted: Keyring | None, elsewhere: Kept | None) -> Verified:
+    """Verify a ledger's own log from its first entry on, with what no signed head stands behind yet.
+
+    Raises:
+        Broken: the first line of its export that does not hold, or what is behind its last.
+        NoHead: no head was ever signed.
+    """
+    found = check((f"{line}\n".encode() for line in lines(ledger)), trusted, elsewhere)
+    with ledger.transaction() as connection:
+        number = connection.execute(select(tables.evidence_chain.c.number)).scalar_one_or_none()
+        behind = max(0, (number or 0) - found.entries)
+        broken = Recheck(piece=behind + 1).step(connection).broken
+    if broken:
+        raise Broken(found.lines + 1, found.entries, broken)
+    return found
+
+
+class _Wrong(Exception):
+    pass
+
+
+@dataclass(slots=True, kw_only=True)
+class Recheck:
+    """One walk after the other over the log."""
+
+    piece: int = PIECE
+    _passed: int = field(default=0, init=False)
+    """The last entry that this walk has passed; a piece that does not hold is not passed."""
+    _seen: tuple[int, bytes] = field(default=(0, GENESIS), init=False)
+    """Where the chain ended when it was last found to hold."""
+
+    def step(self, connection: Connection) -> Rechecked:
+        """Look once."""
+        newest = self._newest(connection)
+        broken = None
+        try:
+            self._look(connection)
+        except _Wrong as cause:
+            broken = str(cause)
+        return Rechecked(broken=broken, sealed_at=newest)
+
+    def _newest(self, connection: Connection) -> datetime | None:
+        column = tables.evidence_head.c
+        query = select(column.at).order_by(column.number.desc(), column.at.desc()).limit(1)
+        found: datetime | None = connection.execute(query).scalar_one_or_none()
+        return found
+
+    def _look(self, connection: Connection) -> None:
+        end = connection.execute(select(tables.evidence_chain)).one_or_none()
+        number, last = (end.number, end.hash) if end else (0, GENESIS)
+        known, hash = self._seen
+        if number < known:
+            raise _Wrong(f"entry {known} and those before it are gone, back to {number}")
+        if known and self._hash(connection, known) != hash:
+            raise _Wrong(f"entry {known} was another")
+        column = tables.evidence_head.c.number
+        signed = connection.execute(select(func.max(column))).scalar_one()
+        if signed is not None and signed > number:
+            raise _Wrong(f"a head was signed over entry {signed}, and the last is {number}")
+        self._hold(connection, max(0, number - self.piece), number)
+        if number and self._hash(connection, number) != last:
+            raise _Wrong(f"the chain does not end in entry {number}")
+        until = min(number, self._passed + self.piece)
+        self._hold(connection, self._passed, until)
+        self._passed = until if until < number else 0
+        self._seen = (number, last)
+
+    def _hash(self, connection: Connection, number: int) -> bytes | None:
+        column = tables.evidence.c
+        query = select(column.hash).where(column.number == number)
+        found: bytes | None = connection.execute(query).scalar_one_or_none()
+        return found
+
+    def _hold(self, connection: Connection, after: int, until: int) -> None:
+        """Make sure that the entries after one up to another follow on each other, and their heads."""
+        column = tables.evidence.c
+        before = self._hash(connection, after) if after else GENESIS
+        query = select(column.number, column.entry, column.hash).order_by(column.number)
+        rows = connection.execute(query.where(column.number > after, column.number <= until)).all()
+        hashes = {after: before}
+        for expected, row in enumerate(rows, start=after + 1):
+            if row.number != expected or before is None:
+                raise _Wrong(f"entry {expected if before else after} is missing")
+            if not row.entry.isascii() or link(before, row.entry) != row.hash:
+                raise _Wrong(f"entry {expected} was altered")
+            before = hashes[expected] = row.hash
+        if len(rows) < until - after:
+            raise _Wrong(f"entry {after + len(rows) + 1} is missing")
+        number = tables.evidence_head.c.number
+        heads = select(tables.evidence_head).where(number > after, number <= until)
+        self._signed(connection.execute(heads.order_by(number)).all(), hashes)
+
+    def _signed(self, heads: Sequence[Row[Any]], hashes: dict[int, bytes | None]) -> None:
+        for row in heads:
+            try:
+                signed = signed_head(row)
+                jwk = {"crv": "Ed25519", "kid": row.key_id, "kty": "OKP", "x": row.x}
+                [key] = parse(canonical(jwk))
+                verify(signed.head, signed.signature, key)
+            except (ValueError, TypeError, KeyError, InvalidSignature, TermijnError) as cause:
+                raise _Wrong(f"the head over entry {row.number} was altered") from cause
+            if signed.head.hash != hashes[row.number] or signed.head.text() != row.head:
+                raise _Wrong(f"the head over entry {row.number} is of another log")

@@ -1,0 +1,236 @@
+"""Verifying: whether a log is whole and unaltered, from its lines alone.
+
+Whoever has a head that was kept elsewhere, or the keys that the company handed out, needs to trust nobody:
+a cut tail and a log that was written anew do not pass. Without them a log only has to agree with itself,
+and with the keys that came with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+
+from schemas.errors import TermijnError
+from services.crypto.keyring import Key, Keyring, parse
+from services.evidence.export import FORMAT
+from services.evidence.hash_chain import (
+    GENESIS,
+    Head,
+    canonical,
+    from_base64url,
+    head_of,
+    link,
+    verify,
+)
+
+_SHORTENED = 16
+"""Characters of a key's id in an error."""
+
+
+class Broken(TermijnError):
+    """The evidence does not hold from here on: it was altered, cut, or damaged on its way.
+
+    The operator keeps both the file and the database as they are, tells the privacy officer, and compares
+    with an older export: up to its last head that one still proves what it says.
+    """
+
+    def __init__(self, line: int, number: int, why: str) -> None:
+        super().__init__(f"line {line}, after entry {number}: {why}")
+        self.line = line
+        self.number = number
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A head that was kept elsewhere, as one line of JSON, with its signature."""
+
+    head: Head
+    key_id: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A log that holds."""
+
+    lines: int
+    entries: int
+    heads: int
+    last: Head
+    """Its last head."""
+    key_id: str
+    """Who signed that."""
+
+
+def kept(text: str) -> Kept:
+    """The head that `termijn evidence head` has printed.
+
+    Raises:
+        Broken: it is none.
+    """
+    try:
+        fields = json.loads(text)
+        return _signed(fields)
+    except (ValueError, TypeError, KeyError, RecursionError, TermijnError) as cause:
+        raise Broken(1, 0, "the head that was kept is not one") from cause
+
+
+def check(
+    lines: Iterable[bytes], trusted: Keyring | None = None, elsewhere: Kept | None = None
+) -> Verified:
+    """Verify a log from its lines, ends included.
+
+    With `trusted` keys its last head must be signed by one of them, and with a head kept `elsewhere` it
+    must go on from there.
+
+    Raises:
+        Broken: the first line that does not hold.
+    """
+    reader = _Reader(trusted=trusted or Keyring(), elsewhere=elsewhere)
+    for line in lines:
+        reader.line += 1
+        try:
+            reader.read(line)
+        except (ValueError, TypeError, KeyError, RecursionError, TermijnError) as cause:
+            why = getattr(cause, "why", None) or str(cause) or type(cause).__name__
+            raise Broken(reader.line, reader.number, why) from cause
+    try:
+        return reader.ended(anchored=trusted is not None)
+    except ValueError as cause:
+        raise Broken(reader.line + 1, reader.number, str(cause)) from cause
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    """How far a log was read, and what it came to."""
+
+    trusted: Keyring
+    elsewhere: Kept | None
+    line: int = 0
+    number: int = 0
+    _hash: bytes = GENESIS
+    _announced: int | None = None
+    _heads: int = 0
+    _keys: Keyring = field(default_factory=Keyring)
+    _last: Kept | None = None
+    _begun: bool = False
+
+    def read(self, line: bytes) -> None:
+        """Read one line; raises when it does not hold."""
+        if not line.endswith(b"\n"):
+            raise ValueError("it has no end")
+        if not line.isascii():
+            raise ValueError("it is not ASCII")
+        text = line[:-1].decode("ascii")
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or canonical(fields) != text:
+            raise ValueError("it is not written as it should be")
+        if self._announced is None:
+            self._announced = self._first(fields)
+        elif fields.keys() == {"key"}:
+            self._key(fields["key"])
+        elif fields.keys() == {"entry", "hash"}:
+            self._entry(fields["entry"], fields["hash"])
+        else:
+            self._head(_signed(fields))
+
+    def ended(self, *, anchored: bool) -> Verified:
+        """What it all came to; raises when something is missing at its end."""
+        if self._announced is None:
+            raise ValueError("it is empty")
+        if self.number != self._announced:
+            raise ValueError(f"it should go on to entry {self._announced}")
+        last = self._last
+        if last is None or last.head.number != self.number:
+            raise ValueError("no signed head follows: its tail was cut")
+        if self.elsewhere and self.elsewhere.head.number > self.number:
+            kept = self.elsewhere.head.number
+            raise ValueError(f"a head kept elsewhere knows of entry {kept}: its tail was cut")
+        if anchored:
+            key = self.trusted.get(last.key_id)
+            if key is None:
+                raise ValueError(f"its last head is signed by the stranger {_short(last.key_id)}")
+            if not key.holds(last.head.at):
+                raise ValueError(f"the key {_short(last.key_id)} did not hold when it signed")
+        return Verified(
+            lines=self.line,
+            entries=self.number,
+            heads=self._heads,
+            last=last.head,
+            key_id=last.key_id,
+        )
+
+    def _first(self, fields: dict[str, Any]) -> int:
+        announced = fields.get("last")
+        if fields.keys() != {"evidence", "last"} or type(announced) is not int or announced < 0:
+            raise ValueError("it is no export of evidence")
+        if canonical(fields["evidence"]) != canonical(FORMAT):
+            raise ValueError("it is an export of another version")
+        return announced
+
+    def _key(self, jwk: Any) -> None:
+        """Take a public key; its id is the hash of it, so that it can be no other."""
+        if self._begun or not isinstance(jwk, dict):
+            raise ValueError("a key stands where none belongs")
+        ring = parse(canonical(jwk))
+        if len(ring.keys) != 1 or ring.keys[0].is_private or ring.keys[0].jwk() != jwk:
+            raise ValueError("it is no public key")
+        if self._keys.get(ring.keys[0].key_id):
+            raise ValueError("this key was there before")
+        self._keys = self._keys.with_key(ring.keys[0])
+
+    def _entry(self, entry: Any, hash: Any) -> None:
+        self._begun = True
+        if not isinstance(entry, dict) or entry.get("n") != self.number + 1:
+            raise ValueError(f"it is not entry {self.number + 1}")
+        following = link(self._hash, canonical(entry))
+        if hash != following.hex():
+            raise ValueError("its hash does not follow from it and what stands before it")
+        self.number, self._hash = self.number + 1, following
+        kept = self.elsewhere
+        if kept and kept.head.number == self.number and kept.head.hash != following:
+            raise ValueError("a head kept elsewhere knows another entry here: it was written anew")
+
+    def _head(self, signed: Kept) -> None:
+        self._begun = True
+        if signed.head.number != self.number or signed.head.hash != self._hash:
+            raise ValueError("its head is signed over another log")
+        _verified(signed, self._key_of(signed.key_id))
+        if self.elsewhere and self._heads == 0:
+            _verified(self.elsewhere, self._key_of(self.elsewhere.key_id))
+        self._heads += 1
+        self._last = signed
+
+    def _key_of(self, key_id: str) -> Key:
+        key = self.trusted.get(key_id) or self._keys.get(key_id)
+        if key is None:
+            raise ValueError(f"its head is signed by a key that is not there, {_short(key_id)}")
+        return key
+
+
+def _signed(fields: Any) -> Kept:
+    if not isinstance(fields, dict) or fields.keys() != {"head", "key_id", "signature"}:
+        raise ValueError("it is neither an entry, a key nor a head")
+    if not isinstance(fields["key_id"], str) or not isinstance(fields["signature"], str):
+        raise ValueError("its head is not one")
+    return Kept(
+        head=head_of(fields["head"]),
+        key_id=fields["key_id"],
+        signature=from_base64url(fields["signature"]),
+    )
+
+
+def _verified(signed: Kept, key: Key) -> None:
+    try:
+        verify(signed.head, signed.signature, key)
+    except InvalidSignature as cause:
+        raise ValueError(f"its head was not signed by {_short(signed.key_id)}") from cause
+
+
+def _short(key_id: str) -> str:
+    return key_id[:_SHORTENED]

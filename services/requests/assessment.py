@@ -1,0 +1,365 @@
+"""Weighing: how far every system is with one request, and what of the person's data stays where and why.
+
+Read from the ledger as it is; a large subject comes in chunks, and only counts are kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, select
+
+from services.deleter.planning import unmet
+from services.ledger import clocks, tables
+from services.ledger.command_state import CARRIED_OUT
+from services.ledger.facts import Known, known, tagged_events
+from services.policy import obligations, rights_effects
+from services.policy.ids import clock_id
+from services.policy.model import Policy, Right
+from services.policy.obligations import Step
+from services.policy.request_cases import Case
+from services.policy.retention_windows import Window, window
+from services.policy.tagging import Tagged
+from services.requests.report import Kept, Outcome, Part, Processing
+from services.storage.bulk import fetch
+
+_CHUNK = 2_000
+_ACTIONS: Mapping[Right, str] = {
+    "erasure": "erase",
+    "access": "disclose",
+    "portability": "disclose",
+    "rectification": "rectify",
+    "restriction": "restrict",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What a request has come to so far."""
+
+    parts: tuple[Part, ...]
+    kept: tuple[Kept, ...]
+    processing: tuple[Processing, ...]
+    own_dossier_only: bool
+    """Whether nothing is kept but the dossiers of such requests themselves."""
+
+    @property
+    def commanded(self) -> bool:
+        """Whether any system was told."""
+        return any(part.outcome != "under_way" or part.at for part in self.parts)
+
+    def waits_for(self, policy: Policy) -> tuple[str, ...]:
+        """The systems that still owe something; a refusal is final only from a controller (GDPR 19)."""
+        owing = {
+            part.system
+            for part in self.parts
+            if part.outcome in ("under_way", "silent")
+            or (part.outcome == "refused" and policy.systems[part.system].role != "controller")
+        }
+        return tuple(sorted(owing))
+
+
+def weigh(connection: Connection, case: Case, policy: Policy, now: datetime) -> Weighed:
+    """Weigh a request whose identity is verified; `now` is UTC, by the database's clock.
+
+    What is dated after the verification is not part of it.
+    """
+    if case.verified_at is None:
+        raise ValueError("a request is weighed from its verification on")
+    tally = _Tally(case=case, verified_at=case.verified_at, policy=policy, now=now)
+    for rows in chunks(connection, case.subject):
+        events = tagged_events(connection, {row.event_id for row in rows}, policy)
+        asked = [row for row in rows if events[row.event_id].time <= case.verified_at]
+        facts = facts_of(connection, case.subject, [events[row.event_id] for row in asked], policy)
+        told = told_of(connection, {row.record_id for row in asked})
+        for row in asked:
+            tally.add(events[row.event_id], facts, told.get(row.record_id, {}))
+    return tally.weighed()
+
+
+class Told(NamedTuple):
+    """The live command that does a step to a record."""
+
+    command_id: UUID
+    created_at: datetime
+    reason: str
+    state: str
+    outcome: str | None
+    settled_at: datetime | None
+    escalated: bool
+    sent_at: datetime | None
+    ground: str | None
+
+
+class _Way(NamedTuple):
+    """What processings are told apart by."""
+
+    purpose: str
+    basis: str
+    rule: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Spread:
+    """A processing in the making."""
+
+    systems: set[str] = field(default_factory=set)
+    categories: set[str] = field(default_factory=set)
+    processes: set[str] = field(default_factory=set)
+    times: list[datetime] = field(default_factory=list)
+    until: datetime | None = None
+    is_open: bool = False
+    records: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What the records add up to."""
+
+    case: Case
+    verified_at: datetime
+    policy: Policy
+    now: datetime
+    _parts: Counter[Part] = field(default_factory=Counter)
+    _kept: Counter[Kept] = field(default_factory=Counter)
+    _ways: defaultdict[_Way, _Spread] = field(default_factory=lambda: defaultdict(_Spread))
+    _keeps_more: bool = False
+
+    def add(self, tagged: Tagged, facts: Known, told: Mapping[tuple[str, str], Told]) -> None:
+        """Add one record with what commands did to it."""
+        windows = [
+            window(holding, tagged.time, facts, self.policy)
+            for holding in tagged.holdings
+            if holding.subject == self.case.subject
+        ]
+        planned = obligations.steps(tagged, self.case.subject, facts, self.policy)
+        erased = {
+            system for (system, step), one in told.items() if step == "erase" and _is_done(one)
+        }
+        if self.case.right in ("access", "portability"):
+            self._use(tagged, windows, erased)
+        if self.case.right == "erasure":
+            self._erasure(tagged, windows, planned, facts, told)
+            return
+        asked = f"{_ACTIONS[self.case.right]} request {self.case.request}"
+        due = [step for step in planned if step.due <= self.now]
+        owed = {step.system for step in unmet(due, told) if step.key == asked}
+        for system in sorted(owed | {system for system, step in told if step == asked}):
+            if (
+                system not in erased
+            ):  # what was lifted or erased before it was told needs no telling
+                self._count(system, told.get((system, asked)))
+
+    def weighed(self) -> Weighed:
+        """The sum."""
+        return Weighed(
+            parts=tuple(
+                replace(part, records=n) for part, n in sorted(self._parts.items(), key=_by)
+            ),
+            kept=tuple(replace(one, records=n) for one, n in sorted(self._kept.items(), key=_by)),
+            processing=tuple(
+                Processing(
+                    purpose=way.purpose,
+                    basis=way.basis,
+                    rule=way.rule,
+                    systems=tuple(sorted(spread.systems)),
+                    categories=tuple(sorted(spread.categories)),
+                    processes=tuple(sorted(spread.processes)),
+                    first=min(spread.times),
+                    last=max(spread.times),
+                    until=None if spread.is_open else spread.until,
+                    records=spread.records,
+                )
+                for way, spread in sorted(self._ways.items())
+            ),
+            own_dossier_only=not self._keeps_more,
+        )
+
+    def _erasure(
+        self,
+        tagged: Tagged,
+        windows: Sequence[Window],
+        planned: Sequence[Step],
+        facts: Known,
+        told: Mapping[tuple[str, str], Told],
+    ) -> None:
+        due = {step.system: step for step in planned if step.action == "erase"}
+        standing = facts.standing(self.case.subject)
+        held = bool(standing.holds) and rights_effects.under_hold(self.now, tagged.id, standing)
+        for system in sorted({one for view in windows for one in view.holding.systems}):
+            one = told.get((system, "erase"))
+            step = due.get(system)
+            if one is not None:
+                self._count(system, one)
+            elif step is not None and step.due <= self.now and not held:
+                self._count(system, None)
+            else:
+                self._keep(system, tagged, windows, held=held)
+
+    def _keep(self, system: str, tagged: Tagged, windows: Sequence[Window], *, held: bool) -> None:
+        """Which of a system's holdings keep the record: those that are not due by now, else the hold."""
+        serving = [view for view in windows if system in view.holding.systems]
+        going_on = [
+            view
+            for view in serving
+            if (at := view.due_at[system]) is None or at > self.now or _later(view, self.now)
+        ]
+        for view in going_on if not held else ():
+            basis = self.policy.bases[view.holding.basis]
+            self._kept[
+                Kept(
+                    system=system,
+                    purpose=view.holding.purpose,
+                    why="legal_obligation" if basis.statutory else "contract",
+                    article="GDPR 17(3)(b)" if basis.statutory else "GDPR 17(1)(a)",
+                    until=view.not_before or view.due_at[system],
+                    records=0,
+                )
+            ] += 1
+        if held:
+            for purpose in sorted({view.holding.purpose for view in serving}):
+                self._kept[
+                    Kept(
+                        system=system,
+                        purpose=purpose,
+                        why="hold",
+                        article="GDPR 17(3)(e)",
+                        until=None,
+                        records=0,
+                    )
+                ] += 1
+        if not self.policy.events[tagged.type].act:
+            self._keeps_more = True
+
+    def _use(self, tagged: Tagged, windows: Sequence[Window], erased: Collection[str]) -> None:
+        """Count the ways in which a record is used; what is erased everywhere is used no more."""
+        event = self.policy.events[tagged.type]
+        for view in windows:
+            systems = set(view.holding.systems) - set(erased)
+            if not systems:
+                continue
+            way = _Way(view.holding.purpose, view.holding.basis, view.holding.rule)
+            spread = self._ways[way]
+            spread.systems |= systems
+            spread.categories |= set(event.categories)
+            spread.processes.add(event.process)
+            spread.times = [min([*spread.times, tagged.time]), max([*spread.times, tagged.time])]
+            ends = view.not_before or view.erase_by
+            spread.is_open |= ends is None
+            spread.until = max(filter(None, (spread.until, ends)), default=None)
+            spread.records += 1
+
+    def _is_read_again(self, system: str) -> bool:
+        return self.case.right == "erasure" and self.policy.systems[system].proof_after is not None
+
+    def _count(self, system: str, told: Told | None) -> None:
+        outcome, at = _outcome(told)
+        if told and told.state == "acknowledged" and self._is_read_again(system):
+            outcome, at = "under_way", told.sent_at  # said, and not proven yet
+        self._parts[
+            Part(
+                system=system,
+                action=_ACTIONS[self.case.right],
+                outcome=outcome,
+                at=at,
+                records=0,
+                ground=told.ground if told and outcome == "refused" else None,
+            )
+        ] += 1
+
+
+def _outcome(told: Told | None) -> tuple[Outcome, datetime | None]:
+    """How far a system is with a record, and since when."""
+    if told is None:
+        return "under_way", None
+    if told.state == "refused":
+        return "refused", told.settled_at or told.sent_at  # settled where it is final
+    if told.state == "closed":
+        return "given_up", told.settled_at
+    if _is_done(told):
+        nothing = told.outcome == "nothing_held"
+        return ("nothing_held" if nothing else "done"), told.settled_at
+    return ("silent" if told.escalated else "under_way"), told.sent_at
+
+
+def _is_done(told: Told) -> bool:
+    return told.state in CARRIED_OUT
+
+
+def _later(view: Window, now: datetime) -> bool:
+    return view.not_before is not None and view.not_before > now
+
+
+def _by(pair: tuple[Any, int]) -> str:
+    return repr(pair[0])
+
+
+def chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
+    """The records of a subject, by id, a bounded number at a time."""
+    record = tables.record.c
+    query = (
+        select(record.record_id, record.event_id)
+        .where(record.subject == subject, record.backfill.is_(None))
+        .order_by(record.record_id)
+        .limit(_CHUNK)
+    )
+    rows: Sequence[Any] = connection.execute(query).all()
+    while rows:
+        yield rows
+        rows = connection.execute(query.where(record.record_id > rows[-1].record_id)).all()
+
+
+def facts_of(
+    connection: Connection, subject: str, events: Sequence[Tagged], policy: Policy
+) -> Known:
+    """What decides over a subject's share of these events."""
+    keys = {key for one in events for key in obligations.clocks(one, subject, policy)}
+    found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
+    anchors = {identity: clock.anchor for identity, clock in found.items()}
+    subjects = {subject} | {other for one in events for other in one.subjects}
+    return known(connection, anchors, subjects, policy)
+
+
+def told_of(
+    connection: Connection, records: Collection[UUID]
+) -> Mapping[UUID, Mapping[tuple[str, str], Told]]:
+    """The live commands of records, by system and step."""
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.record_id, member.system, member.step, member.command_id)
+        .add_columns(command.created_at, command.reason, command.state)
+        .add_columns(command.outcome, command.settled_at)
+        .add_columns(command.escalated_at, command.first_sent_at)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live)
+    )
+    rows = list(fetch(connection, query, member.record_id, records))
+    grounds = _grounds(connection, {row.command_id for row in rows if row.state == "refused"})
+    found: defaultdict[UUID, dict[tuple[str, str], Told]] = defaultdict(dict)
+    for row in rows:
+        found[row.record_id][row.system, row.step] = Told(
+            command_id=row.command_id,
+            created_at=row.created_at,
+            reason=row.reason,
+            state=row.state,
+            outcome=row.outcome,
+            settled_at=row.settled_at,
+            escalated=row.escalated_at is not None,
+            sent_at=row.first_sent_at,
+            ground=grounds.get(row.command_id),
+        )
+    return found
+
+
+def _grounds(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, str]:
+    column = tables.acknowledgement.c
+    query = select(column.command_id, func.max(column.ground).label("ground")).where(
+        column.ground.is_not(None)
+    )
+    rows = fetch(connection, query.group_by(column.command_id), column.command_id, commands)
+    return {row.command_id: row.ground for row in rows}

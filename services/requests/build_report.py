@@ -1,0 +1,98 @@
+"""Reporting: a request, weighed, becomes the report that its answer is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from schemas.events import instant
+from services.crypto.jwe import Unreadable, decrypt
+from services.ledger import tables
+from services.policy.ids import request_id
+from services.policy.model import Policy
+from services.policy.request_cases import Case
+from services.requests.assessment import Weighed, weigh
+from services.requests.report import Disclosed, Report, Verdict
+from services.requests.request_keys import RequestKeys
+
+
+def report(
+    connection: Connection,
+    case: Case,
+    policy: Policy,
+    now: datetime,
+    keys: RequestKeys | None = None,
+) -> Report:
+    """The report on a request as it stands at `now` (UTC); with the `keys` also what systems disclosed.
+
+    Raises:
+        KeyDestroyed: what was disclosed has been delivered already.
+        Unreadable: a system's answer does not open; it is asked again.
+    """
+    if case.verified_at is None:
+        return Report(**_head(case, policy, now), verdict="refused", refusal="never_verified")
+    weighed = weigh(connection, case, policy, now)
+    given = verdict(weighed, case, policy)
+    return Report(
+        **_head(case, policy, now),
+        verdict=given,
+        refusal="nothing_to_grant" if given == "refused" else None,
+        parts=weighed.parts,
+        kept=weighed.kept,
+        processing=weighed.processing,
+        disclosed=tuple(_disclosed(connection, case, keys)) if keys else (),
+    )
+
+
+def verdict(weighed: Weighed, case: Case, policy: Policy) -> Verdict:
+    """Whether all of a request is granted; its own dossier does not count."""
+    if case.right == "erasure" and not weighed.own_dossier_only:
+        return "partly" if weighed.parts else "refused"
+    return "partly" if weighed.waits_for(policy) else "granted"
+
+
+def _head(case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
+    return {
+        "policy": policy,
+        "request": case.request,
+        "subject": case.subject,
+        "right": case.right,
+        "received_at": case.received_at,
+        "answered_at": case.closed_at or now,
+    }
+
+
+def _disclosed(connection: Connection, case: Case, keys: RequestKeys) -> Iterator[Disclosed]:
+    private = keys.private(connection, case.subject, case.request)
+    if private is None:
+        return
+    disclosure, command = tables.disclosure.c, tables.command.c
+    query = (
+        select(disclosure.command_id, disclosure.text, command.system)
+        .join(tables.command, command.command_id == disclosure.command_id)
+        .where(disclosure.request_id == request_id(case.subject, case.request))
+        .order_by(command.system, command.seq)
+    )
+    for row in connection.execute(query):
+        content = decrypt(row.text, private, str(row.command_id))
+        records = content.get("records")
+        if content.get("system") != row.system or not isinstance(records, list):
+            raise Unreadable(str(row.command_id))
+        for one in records:
+            yield _record(row.system, one, str(row.command_id))
+
+
+def _record(system: str, one: Any, about: str) -> Disclosed:
+    try:
+        return Disclosed(
+            system=system,
+            type=str(one["type"]),
+            id=str(one["id"]),
+            time=instant(one["time"]) if one.get("time") else None,
+            data=dict(one["data"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as cause:
+        raise Unreadable(about) from cause

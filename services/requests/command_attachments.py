@@ -1,0 +1,75 @@
+"""Enclosing: what goes along with commands that serve a request.
+
+A `disclose` carries the key to answer to. A `rectify` carries the corrections, encrypted to the system's
+own key; to a system without one it names the fields only, and the system asks the controller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select
+
+from services.crypto.jwe import decrypt, encrypt
+from services.ledger import tables
+from services.policy.ids import request_id
+from services.requests.request_keys import RequestKeys
+from services.storage.bulk import fetch
+from services.storage.database import database_now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEnclosures:
+    """Enclosures from the ledger."""
+
+    keys: RequestKeys
+    key_of: Callable[[str], str | None]
+    """The public encryption key of a system, as JWK text, if it has one."""
+
+    def of(
+        self, connection: Connection, rows: Sequence[Row[Any]]
+    ) -> Mapping[UUID, Mapping[str, Any] | None]:
+        """What each command carries; one for corrections waits until these are known."""
+        found: dict[UUID, Mapping[str, Any] | None] = {}
+        asked = [row for row in rows if row.action == "disclose"]
+        if asked:
+            pairs = {(row.subject, row.request) for row in asked}
+            public = self.keys.public(connection, pairs, database_now(connection))
+            for row in asked:
+                to = public[request_id(row.subject, row.request)]
+                found[row.command_id] = {"disclose_to": to} if to else None
+        found |= self._corrections(connection, [row for row in rows if row.action == "rectify"])
+        return found
+
+    def _corrections(
+        self, connection: Connection, rows: Sequence[Row[Any]]
+    ) -> dict[UUID, Mapping[str, Any] | None]:
+        column = tables.correction.c
+        ids = {request_id(row.subject, row.request) for row in rows}
+        known = {
+            row.request_id: row
+            for row in fetch(connection, select(tables.correction), column.request_id, ids)
+        }
+        return {
+            row.command_id: self._correction(
+                connection, row, known.get(request_id(row.subject, row.request))
+            )
+            for row in rows
+        }
+
+    def _correction(
+        self, connection: Connection, row: Row[Any], known: Row[Any] | None
+    ) -> Mapping[str, Any] | None:
+        if known is None:
+            return None
+        fields = {"corrected_fields": json.loads(known.fields)}
+        to = self.key_of(row.system)
+        private = self.keys.private(connection, row.subject, row.request) if known.text else None
+        if not (to and private):
+            return fields
+        values = decrypt(known.text, private, row.request)
+        return {**fields, "corrections": encrypt(values, to, str(row.command_id))}

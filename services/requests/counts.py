@@ -1,0 +1,57 @@
+"""Counting: the open requests and holds, for whoever watches over the limits. It names nobody."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from services.ledger.facts import acts_of
+from services.policy.model import Policy
+from services.policy.request_cases import cases
+from services.policy.subject_state import Act, standing
+from services.requests.delivery import standing_of
+from services.requests.responder import ABOUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What is owed and what is kept."""
+
+    requests: Mapping[tuple[str, str], int]
+    """Open requests by right and state."""
+    left: Mapping[str, timedelta]
+    """By right, the time to the nearest limit; below zero once that has passed."""
+    late: int
+    """Open requests past their limit."""
+    holds: int
+
+
+def count(connection: Connection, policy: Policy, now: datetime) -> Counted:
+    """Count what is open at `now`, UTC; one that joins another counts as well."""
+    found = [
+        standing_of(connection, case, policy, now)
+        for case in cases(acts_of(connection, ABOUT, policy), policy)
+        if case.is_open
+    ]
+    left: dict[str, timedelta] = {}
+    for case in found:
+        left[case.right] = min(case.answer_by - now, left.get(case.right, timedelta.max))
+    return Counted(
+        requests=Counter((case.right, case.state) for case in found),
+        left=left,
+        late=sum(case.answer_by < now for case in found),
+        holds=_holds(connection, policy),
+    )
+
+
+def _holds(connection: Connection, policy: Policy) -> int:
+    by_subject: defaultdict[str, list[Act]] = defaultdict(list)
+    for act in acts_of(connection, ("hold",), policy):
+        by_subject[act.subject].append(act)
+    return sum(
+        hold.end is None for acts in by_subject.values() for hold in standing(acts, policy).holds
+    )

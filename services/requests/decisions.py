@@ -1,0 +1,139 @@
+"""Concluding: the answer to a request is decided once, kept, and put on the bus as an event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from schemas.catalogue import OWN_EVENTS
+from schemas.events import CloudEvent
+from services.ledger import outbox, tables
+from services.ledger.command_state import OUTSTANDING
+from services.policy.ids import request_id
+from services.policy.model import Policy
+from services.policy.request_cases import Case
+from services.policy.sources import OWN
+from services.requests import request_keys
+from services.requests.report import Refusal, Report
+from services.storage import audit_outbox
+from services.storage.audit_outbox import Entry
+from services.storage.bulk import fetch, insert
+
+_ANSWERED, _REFUSED = OWN_EVENTS
+_AT_ONCE = 500
+_REASONS: dict[Refusal, str] = {
+    "never_verified": "the identity of who asked was not verified in time (GDPR 12(6))",
+    "nothing_to_grant": "all of it has to be kept (GDPR 17(3))",
+}
+
+
+def conclude(connection: Connection, cases: Sequence[Case], report: Report, now: datetime) -> None:
+    """Decide the answer to a request, and to those that joined it; what was decided before stands.
+
+    The subject is locked by the caller. `now` is UTC.
+    """
+    refused = report.refusal
+    event_type = _REFUSED if refused else _ANSWERED
+    said: dict[str, object] = {"reasons": _REASONS[refused]} if refused else _said(report)
+    ids = {request_id(case.subject, case.request): case for case in cases}
+    column = tables.answer.c.request_id
+    decided = {row.request_id for row in fetch(connection, select(column), column, ids)}
+    fresh = {identity: case for identity, case in sorted(ids.items()) if identity not in decided}
+    insert(
+        connection,
+        tables.answer,
+        [
+            {
+                "request_id": identity,
+                "subject": case.subject,
+                "request": case.request,
+                "event_type": event_type,
+                "data": json.dumps({"subject": case.subject, "request_id": case.request, **said}),
+                "decided_at": now,
+                "published_at": None,
+            }
+            for identity, case in fresh.items()
+        ],
+    )
+    audit_outbox.append(
+        connection,
+        [
+            Entry(
+                now,
+                "concluded",
+                None,
+                {"subject": case.subject, "request": case.request, "answer": event_type, **said},
+            )
+            for case in fresh.values()
+        ],
+    )
+
+
+def unpublished(connection: Connection) -> list[CloudEvent]:
+    """The answers that are not known to be on the bus, oldest first, as events."""
+    column = tables.answer.c
+    query = select(tables.answer).where(column.published_at.is_(None))
+    rows = connection.execute(query.order_by(column.decided_at).limit(_AT_ONCE))
+    return [_event(row) for row in rows]
+
+
+def published(connection: Connection, events: Sequence[CloudEvent], now: datetime) -> None:
+    """Note that answers are on the bus; one that is published twice is one event."""
+    for event in events:
+        identity = request_id(event.data["subject"], event.data["request_id"])
+        connection.execute(
+            update(tables.answer)
+            .where(tables.answer.c.request_id == identity)
+            .values(published_at=now)
+        )
+
+
+def tidy(connection: Connection, case: Case, policy: Policy, now: datetime) -> None:
+    """Erase what was collected for a request that is closed; what is not answered yet is given up.
+
+    Corrections stay until every system has them (GDPR 19).
+    """
+    command = tables.command.c
+    own = select(tables.command).where(
+        command.subject == case.subject,
+        command.request == case.request,
+        command.state.in_(OUTSTANDING),
+    )
+    waiting = connection.execute(own.with_for_update()).all()
+    if case.right in ("access", "portability"):
+        outbox.transition(connection, waiting, "close", now, outcome="request closed")
+    elif waiting:
+        return
+    request_keys.destroy(connection, case.subject, case.request, now)
+
+
+def is_decided(connection: Connection, case: Case) -> bool:
+    """Whether the answer to a request is decided."""
+    column = tables.answer.c
+    identity = request_id(case.subject, case.request)
+    query = select(func.count()).where(column.request_id == identity)
+    return bool(connection.execute(query).scalar_one())
+
+
+def _said(report: Report) -> dict[str, object]:
+    done = {part.system for part in report.parts if part.outcome in ("done", "nothing_held")}
+    pending = {part.system for part in report.parts if part.outcome in ("under_way", "silent")}
+    return {
+        "outcome": report.verdict,
+        "done": sorted(done - pending),
+        "kept": sorted({one.system for one in report.kept}),
+        "pending": sorted(pending),
+    }
+
+
+def _event(row: Row[tuple[object, ...]]) -> CloudEvent:
+    return CloudEvent(
+        id=str(row.request_id),
+        source=OWN,
+        type=row.event_type,
+        time=row.decided_at,
+        data=json.loads(row.data),
+    )

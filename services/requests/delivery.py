@@ -1,0 +1,146 @@
+"""Delivering: a person hands the answer over, and what was collected for it is erased."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from schemas.errors import TermijnError
+from services.ledger import outbox, tables
+from services.ledger.facts import tagged_events
+from services.policy.model import Policy
+from services.policy.request_cases import Case
+from services.requests import decisions
+from services.requests.assessment import weigh
+from services.requests.build_report import report
+from services.requests.report import Report
+from services.requests.request_keys import RequestKeys
+from services.requests.responder import as_weighed, cases_of
+from services.storage.database import Ledger, database_now
+
+_COME_IN = ("request-received", "objection-raised", "complaint-received")
+"""What the types of events end in that begin a matter."""
+_NAMES = ("request_id", "objection_id", "complaint_id")
+
+
+class NoSuchRequest(TermijnError):
+    """There is no such request of that subject; nothing was done.
+
+    The operator looks it up in `termijn requests list --all`.
+    """
+
+    def __init__(self, subject: str, request: str) -> None:
+        super().__init__(f"{request}: no such request is known of this subject")
+        self.subject = subject
+        self.request = request
+
+
+class NotReady(TermijnError):
+    """The answer cannot be handed over as it is; nothing was done.
+
+    The operator waits for the systems it names, or says `--incomplete` and the answer names them too.
+    """
+
+    def __init__(self, request: str, why: str) -> None:
+        super().__init__(f"{request}: {why}")
+        self.request = request
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivering:
+    """Hands over the answers to requests for access and portability."""
+
+    ledger: Ledger
+    policy: Policy
+    keys: RequestKeys
+
+    def deliver(
+        self, subject: str, request: str, hand_over: Callable[[Report], None], *, incomplete: bool
+    ) -> Report:
+        """Hand a report over; once `hand_over` has returned, the request is answered and its key destroyed.
+
+        A crash in between leaves all as it was, so that it can be handed over again.
+
+        Raises:
+            NoSuchRequest: it is not known.
+            NotReady: systems still owe their part, or it is not for handing over.
+            KeyDestroyed: it was delivered before.
+        """
+        with self.ledger.transaction() as connection:
+            now = database_now(connection)
+            case = find(connection, subject, request, self.policy)
+            self._check(connection, case, now, incomplete=incomplete)
+            found = report(connection, case, self.policy, now, self.keys)
+        hand_over(found)
+
+        def close(connection: Connection) -> None:
+            outbox.lock_subjects(connection, [subject], "say")
+            those = cases_of(connection, subject, self.policy)
+            joined = [one for one in those if one.joined_to == request and one.is_open]
+            at = database_now(connection)
+            decisions.conclude(connection, [case, *joined], found, at)
+            decisions.tidy(connection, case, self.policy, at)
+
+        self.ledger.write(close)
+        return found
+
+    def _check(
+        self, connection: Connection, case: Case, now: datetime, *, incomplete: bool
+    ) -> None:
+        if case.joined_to:
+            raise NotReady(case.request, f"is answered with {case.joined_to}, which it joined")
+        if case.right not in ("access", "portability"):
+            raise NotReady(case.request, "is answered by itself; `requests letter` has the text")
+        if case.verified_at is None:
+            raise NotReady(case.request, "the identity of who asks is not verified")
+        if not case.is_open or decisions.is_decided(connection, case):
+            raise NotReady(case.request, "is answered already")
+        owing = weigh(connection, case, self.policy, now).waits_for(self.policy)
+        if owing and not incomplete:
+            raise NotReady(case.request, f"these systems have not answered: {', '.join(owing)}")
+
+
+def find(connection: Connection, subject: str, request: str, policy: Policy) -> Case:
+    """The case of a request.
+
+    Raises:
+        NoSuchRequest: it is not known.
+    """
+    for case in cases_of(connection, subject, policy):
+        if case.request == request:
+            return case
+    raise NoSuchRequest(subject, request)
+
+
+def received(connection: Connection, subject: str, reference: str, policy: Policy) -> datetime:
+    """When a request, an objection or a complaint came in.
+
+    Raises:
+        NoSuchRequest: none of that name is known of this subject.
+    """
+    types = [name for name in policy.events if name.endswith(_COME_IN)]
+    query = (
+        select(tables.event.c.event_id)
+        .join(tables.record, tables.record.c.event_id == tables.event.c.event_id)
+        .where(tables.record.c.subject == subject, tables.event.c.type.in_(types))
+    )
+    events = tagged_events(connection, list(connection.execute(query).scalars()), policy)
+    times = [
+        one.time
+        for one in events.values()
+        if reference in (one.id, *(one.deciding.get(field) for field in _NAMES))
+    ]
+    if not times:
+        raise NoSuchRequest(subject, reference)
+    return min(times)
+
+
+def standing_of(connection: Connection, case: Case, policy: Policy, now: datetime) -> Case:
+    """An open case as far as the systems are with it."""
+    if not case.is_open or case.verified_at is None or case.joined_to:
+        return case
+    return as_weighed(case, weigh(connection, case, policy, now), policy)

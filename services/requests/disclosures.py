@@ -1,0 +1,67 @@
+"""Collecting: what systems disclose and what is to be corrected, encrypted to the request's key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from services.crypto.jwe import encrypt
+from services.deleter.settlement import Answer
+from services.ledger import tables
+from services.policy.ids import request_id
+from services.requests.request_keys import RequestKeys
+from services.storage.bulk import fetch, insert_missing, insert_or_update
+
+
+def collect(connection: Connection, answers: Sequence[Answer], now: datetime) -> None:
+    """Keep what settled answers disclose; the last answer to a command counts.
+
+    What was not asked for, or comes after the answer was delivered, is not kept.
+    """
+    told = {one.command_id: one.disclosure for one in answers if one.disclosure}
+    column = tables.command.c
+    query = select(column.command_id, column.subject, column.request).where(
+        column.action == "disclose", column.request.is_not(None)
+    )
+    asked = {
+        row.command_id: request_id(row.subject, row.request)
+        for row in fetch(connection, query, column.command_id, told)
+    }
+    key = tables.request_key.c
+    open_ = select(key.request_id).where(key.destroyed_at.is_(None)).with_for_update(read=True)
+    usable = {row.request_id for row in fetch(connection, open_, key.request_id, {*asked.values()})}
+    rows = [
+        {
+            "command_id": command,
+            "request_id": request,
+            "text": told[command],
+            "received_at": now,
+        }
+        for command, request in sorted(asked.items())
+        if request in usable
+    ]
+    insert_or_update(connection, tables.disclosure, rows, ("text", "received_at"))
+
+
+def note_corrections(
+    connection: Connection,
+    keys: RequestKeys,
+    subject: str,
+    request: str,
+    corrections: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """Note what a request for rectification corrects; what was noted first stays."""
+    identity = request_id(subject, request)
+    public = keys.public(connection, [(subject, request)], now)[identity]
+    text = encrypt(corrections, public, request) if corrections and public else None
+    row = {
+        "request_id": identity,
+        "fields": json.dumps(sorted(corrections)),
+        "text": text,
+        "noted_at": now,
+    }
+    insert_missing(connection, tables.correction, [row])

@@ -1,0 +1,200 @@
+"""The page: the answer to a request for access as HTML that a person can read (GDPR 15(1)(a)-(h))."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from services.requests.report import Disclosed, Processing, Report
+from services.requests.wording import Language, Words, done, finalize, outside, plain
+
+_LONGEST = 10_000
+"""Characters of one value that are shown; the rest is in the data file."""
+_DEEPEST = 8
+_PIECE = 1_000
+"""Characters of a row on paper, and lines of it: fpdf2 cannot break a row over pages."""
+_LINES = 20
+_LONGEST_NAME = 200
+
+_TEXT: Mapping[Language, Mapping[str, str]] = {
+    "nl": {
+        "title": "Uw persoonsgegevens",
+        "request": "Uw verzoek",
+        "reference": "Kenmerk",
+        "subject": "Wie u bij ons bent",
+        "received": "Ontvangen op",
+        "use": "Waarvoor we uw gegevens gebruiken",
+        "purpose": "Doel",
+        "ground": "Grond",
+        "categories": "Soort gegevens",
+        "recipients": "Wie ze heeft",
+        "source": "Uit welk proces",
+        "term": "Hoe lang",
+        "until": "Tot",
+        "records": "Aantal",
+        "outside": "Ontvangers buiten de Europese Economische Ruimte, en de waarborg",
+        "asked": "Wie we naar uw gegevens gevraagd hebben",
+        "system": "Systeem of ontvanger",
+        "outcome": "Antwoord",
+        "data": "De gegevens zelf",
+        "field": "Veld",
+        "value": "Waarde",
+        "nothing": "Geen.",
+        "left_out": "Nog {} vastleggingen staan in het gegevensbestand bij deze brief.",
+        "rights": "Uw rechten",
+        "your_rights": "U kunt ons vragen gegevens te verbeteren of te wissen, het gebruik te"
+        " beperken, of ze u mee te geven. U kunt bezwaar maken tegen gebruik op grond van ons"
+        " gerechtvaardigd belang, en toestemming intrekken. Schrijf ons:",
+        "complain": "U kunt een klacht indienen bij de toezichthouder.",
+    },
+    "en": {
+        "title": "Your personal data",
+        "request": "Your request",
+        "reference": "Reference",
+        "subject": "Who you are to us",
+        "received": "Received on",
+        "use": "What we use your data for",
+        "purpose": "Purpose",
+        "ground": "Ground",
+        "categories": "Kind of data",
+        "recipients": "Who has it",
+        "source": "From which process",
+        "term": "How long",
+        "until": "Until",
+        "records": "Number",
+        "outside": "Recipients outside the European Economic Area, and the safeguard",
+        "asked": "Whom we asked for your data",
+        "system": "System or recipient",
+        "outcome": "Answer",
+        "data": "The data itself",
+        "field": "Field",
+        "value": "Value",
+        "nothing": "None.",
+        "left_out": "Another {} records are in the data file with this letter.",
+        "rights": "Your rights",
+        "your_rights": "You can ask us to correct or erase data, to restrict its use, or to give it to"
+        " you to take along. You can object to use on the ground of our legitimate interest, and"
+        " withdraw consent. Write to us:",
+        "complain": "You can complain to the supervisory authority.",
+    },
+}
+
+
+def page(
+    report: Report, language: Language, *, most: int | None = None, rows: int | None = None
+) -> str:
+    """The answer as HTML that stands alone; it says how many records it leaves out.
+
+    It shows `most` records at most, and of those the ones that fit in `rows` rows, cut to fit on paper.
+    """
+    words = Words(policy=report.policy, language=language)
+    shown = list(_shown(report.disclosed[:most], words, rows))
+    environment = Environment(
+        loader=PackageLoader("services.requests"),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        autoescape=True,
+        trim_blocks=True,
+    )
+    return environment.get_template("answer.html.jinja").render(
+        report=report,
+        controller=report.policy.controller,
+        language=language,
+        words=words,
+        text=_TEXT[language],
+        processing=[_processing(one, words) for one in report.processing],
+        outside=outside(report),
+        done=done(report, words),
+        disclosed=[
+            (words.system(system), [record for _, record in those])
+            for system, those in groupby(shown, key=lambda pair: pair[0])
+        ],
+        left_out=len(report.disclosed) - len(shown),
+    )
+
+
+def _processing(one: Processing, words: Words) -> Mapping[str, object]:
+    return {
+        "purpose": words.named("purposes", [one.purpose]),
+        "basis": words.basis(one),
+        "categories": words.named("categories", one.categories),
+        "recipients": words.named("systems", one.systems),
+        "source": ", ".join(one.processes),
+        "term": words.term(one.rule),
+        "until": words.date(one.until),
+        "records": one.records,
+    }
+
+
+def _shown(
+    disclosed: Sequence[Disclosed], words: Words, rows: int | None
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Each record that is shown, under its system; one that does not fit any more is left out whole."""
+    left = rows
+    for one in disclosed:
+        if left is None:
+            yield one.system, _record(one, words, list(_fields(one.data)))
+            continue
+        fields = list(islice(_in_pieces(_fields(one.data)), left + 1))
+        if len(fields) <= left:
+            left -= len(fields)
+            yield one.system, _record(one, words, fields)
+
+
+def _record(
+    one: Disclosed, words: Words, fields: Sequence[tuple[str, str]]
+) -> Mapping[str, object]:
+    return {
+        "type": _plain(one.type),
+        "date": words.date(one.time) if one.time else "",
+        "fields": fields,
+    }
+
+
+def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and values, nested ones by their path; what is deeper than anybody reads stays JSON."""
+    stack: list[tuple[str, Any, int]] = [(str(k), v, 1) for k, v in reversed([*data.items()])]
+    while stack:
+        name, value, depth = stack.pop()
+        if isinstance(value, Mapping) and value and depth < _DEEPEST:
+            stack += [(f"{name}.{k}", v, depth + 1) for k, v in reversed([*value.items()])]
+        elif _is_list(value) and value and depth < _DEEPEST:
+            pairs = list(enumerate(value, start=1))
+            stack += [(f"{name}.{n}", v, depth + 1) for n, v in reversed(pairs)]
+        else:
+            yield _plain(name), _plain(_written(value))
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _plain(text: str) -> str:
+    return plain(f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text)
+
+
+def _in_pieces(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Rows that each fit on a page of paper: a long value goes on in the rows below its name."""
+    for name, value in fields:
+        label = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        for piece in _pieces(value):
+            yield label, piece
+            label = ""
+
+
+def _pieces(value: str) -> Iterator[str]:
+    lines = value.split("\n")
+    for start in range(0, len(lines), _LINES):
+        block = "\n".join(lines[start : start + _LINES])
+        for at in range(0, len(block) or 1, _PIECE):
+            yield block[at : at + _PIECE]

@@ -1,0 +1,77 @@
+"""Letters: the answer to a request as a text, in Dutch or English (GDPR 12(1), 12(3), 12(4))."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, get_args
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from services.policy.model import Policy
+from services.requests.report import Report
+from services.requests.wording import LANGUAGES, Language, Words, done, finalize, kept
+
+__all__ = ["LANGUAGES", "NOTICES", "Language", "Notice", "letter", "notice"]
+
+Notice = Literal[
+    "request-received",
+    "request-extended",
+    "restriction-lifted",
+    "objection-upheld",
+    "objection-rejected",
+    "complaint-received",
+    "complaint-answered",
+]
+"""What a data subject is told beside the answer to a request."""
+NOTICES: tuple[Notice, ...] = get_args(Notice)
+
+
+def letter(report: Report, language: Language) -> str:
+    """The answer to the request of a report; it ends with a line break."""
+    words = Words(policy=report.policy, language=language)
+    template = _templates().get_template(f"{language}.txt.jinja")
+    text = template.render(
+        report=report,
+        controller=report.policy.controller,
+        words=words,
+        done=done(report, words),
+        kept=kept(report, words),
+        pending=[p for p in report.parts if p.outcome in ("under_way", "silent", "given_up")],
+    )
+    return text.strip() + "\n"
+
+
+def notice(
+    policy: Policy,
+    kind: Notice,
+    language: Language,
+    *,
+    reference: str,
+    received_at: datetime,
+    answer_by: datetime | None = None,
+) -> str:
+    """A notice about a request, an objection or a complaint; `answer_by` is for requests."""
+    words = Words(policy=policy, language=language)
+    text = (
+        _templates()
+        .get_template(f"notices.{language}.jinja")
+        .render(
+            kind=kind,
+            reference=reference,
+            controller=policy.controller,
+            date=words.date(received_at),
+            limit=words.date(answer_by),
+        )
+    )
+    return text.strip() + "\n"
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("services.requests"),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        autoescape=False,  # a letter is plain text
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

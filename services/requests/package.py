@@ -1,0 +1,156 @@
+"""Packages: the answer to a request for access or portability, as files (GDPR 15(3), 20(1)).
+
+`data.json` is for machines: its structure is `data.schema.json`, and each event type's own schema is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.errors import UnknownSchema
+from schemas.versions import Schemas
+from services.requests.html_page import page
+from services.requests.letters import letter
+from services.requests.pdf import pdf
+from services.requests.report import Report
+from services.requests.wording import Language
+
+_IN_PDF = 200
+"""Records that the PDF shows; it says how many more the data file has."""
+_ROWS_IN_PDF = 3_000
+"""Fields of records that the PDF shows in all: they are what its time goes to."""
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+"""What a ZIP file says of every file: equal packages have equal bytes."""
+SCHEMA: Mapping[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Personal data of one data subject",
+    "type": "object",
+    "required": ["$schema", "request", "right", "controller", "answered_at", "systems", "records"],
+    "additionalProperties": False,
+    "properties": {
+        "$schema": {"const": "data.schema.json"},
+        "request": {"type": "string"},
+        "right": {"enum": ["access", "portability"]},
+        "controller": {"type": "string"},
+        "answered_at": {"type": "string", "format": "date-time"},
+        "systems": {
+            "description": "Who was asked, and what came of it.",
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["system", "title", "outcome", "records"],
+                "additionalProperties": False,
+                "properties": {
+                    "system": {"type": "string"},
+                    "title": {"type": "string"},
+                    "outcome": {"type": "string"},
+                    "records": {"type": "integer", "minimum": 0},
+                },
+            },
+        },
+        "records": {
+            "description": "What each system holds.",
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["system", "type", "id", "time", "data"],
+                "additionalProperties": False,
+                "properties": {
+                    "system": {"type": "string"},
+                    "type": {"type": "string"},
+                    "id": {"type": "string"},
+                    "time": {"type": ["string", "null"]},
+                    "data": {"type": "object"},
+                },
+            },
+        },
+        "schemas": {
+            "description": "The Avro schema of each type of record.",
+            "type": "object",
+            "additionalProperties": {"type": "object"},
+        },
+    },
+}
+
+
+def package(report: Report, language: Language, schemas: Schemas) -> Mapping[str, bytes]:
+    """The files of a package by name: the letter, the page, its PDF, the data, and all of it as a ZIP."""
+    html = page(report, language)
+    short = page(report, language, most=_IN_PDF, rows=_ROWS_IN_PDF)
+    files = {
+        "letter.txt": letter(report, language).encode(),
+        "answer.html": html.encode(),
+        "answer.pdf": pdf(
+            short, title=report.policy.controller.name, language=language, at=report.answered_at
+        ),
+        "data.json": _json(_data(report, language, schemas)),
+        "data.schema.json": _json(SCHEMA),
+    }
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
+    )
+    files["SHA256SUMS"] = sums.encode()
+    return {**files, "package.zip": _zipped(files)}
+
+
+def _data(report: Report, language: Language, schemas: Schemas) -> Mapping[str, Any]:
+    return {
+        "$schema": "data.schema.json",
+        "request": report.request,
+        "right": report.right,
+        "controller": report.policy.controller.name,
+        "answered_at": report.answered_at.isoformat(),
+        "systems": [
+            {
+                "system": part.system,
+                "title": report.policy.title("systems", part.system, language),
+                "outcome": part.outcome,
+                "records": part.records,
+            }
+            for part in report.parts
+        ],
+        "records": [
+            {
+                "system": one.system,
+                "type": one.type,
+                "id": one.id,
+                "time": one.time.isoformat() if one.time else None,
+                "data": dict(one.data),
+            }
+            for one in report.disclosed
+        ],
+        "schemas": {
+            name: found.definition
+            for name in sorted({one.type for one in report.disclosed})
+            if (found := _newest(schemas, name)) is not None
+        },
+    }
+
+
+def _newest(schemas: Schemas, name: str) -> Any:
+    try:
+        return schemas.newest(name)
+    except UnknownSchema:
+        return None  # a system may hold what no event of ours brought
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _EARLIEST)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o600 << 16
+            archive.writestr(entry, content)
+    return buffer.getvalue()

@@ -1,0 +1,168 @@
+"""Answering: the open requests, one after the other, until each is answered or refused in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from schemas.events import CloudEvent
+from services.deleter.deleter import Sight
+from services.ledger import active_policy, outbox, tables
+from services.ledger.facts import acts_of
+from services.policy.ids import request_id
+from services.policy.model import Policy
+from services.policy.request_cases import Case, cases
+from services.requests import decisions
+from services.requests.assessment import Weighed, weigh
+from services.requests.build_report import report
+from services.storage.database import Ledger, database_now
+
+ABOUT = ("request", "identity")
+"""The acts that cases are made of."""
+_PATIENCE = 20
+"""A request that took long to weigh is weighed again only after so many times as long."""
+
+
+class Observer(Protocol):
+    """Who wants to know what became of requests."""
+
+    def concluded(self, right: str, outcome: str) -> None:
+        """A request was answered or refused."""
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing was decided, since these partitions are not recorded yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """The answering of one process. Access and portability wait for a person to hand the package over."""
+
+    ledger: Ledger
+    policy: Policy
+    sight: Sight
+    publish: Callable[[Sequence[CloudEvent]], None]
+    """Puts events on the bus, and returns once the broker has them."""
+    observer: Observer
+    margin: timedelta
+    """How long before the statutory limit a request is answered as it stands."""
+    _not_before: dict[UUID, datetime] = field(default_factory=dict)
+
+    def round(self) -> int:
+        """Look at every open request, and say how many were concluded."""
+        self._publish()
+        spots = self.sight.blind_spots()
+        self.observer.blind(spots)
+        if spots:
+            return 0
+        with self.ledger.transaction() as connection:
+            now = database_now(connection)
+            found = cases(acts_of(connection, ABOUT, self.policy), self.policy)
+            decided = set(connection.execute(select(tables.answer.c.request_id)).scalars())
+            keys = select(tables.request_key.c.request_id)
+            kept = set(
+                connection.execute(
+                    keys.where(tables.request_key.c.destroyed_at.is_(None))
+                ).scalars()
+            )
+        concluded = 0
+        for case in found:
+            identity = request_id(case.subject, case.request)
+            if not case.is_open and identity in kept:
+                self._tidy(case)
+            if not case.is_open or case.joined_to or identity in decided:
+                continue
+            if self._not_before.get(identity, now) <= now:
+                concluded += self._look_at(case, identity)
+        self._publish()
+        return concluded
+
+    def _look_at(self, case: Case, identity: UUID) -> bool:
+        def work(connection: Connection) -> tuple[str, timedelta] | timedelta:
+            active_policy.ensure(connection, self.policy, database_now(connection))
+            outbox.lock_subjects(connection, [case.subject], "say")
+            now = database_now(connection)
+            those = cases_of(connection, case.subject, self.policy)
+            current = next((one for one in those if one.request == case.request), None)
+            if current is None or not current.is_open or current.joined_to:
+                return timedelta()
+            if _is_held_back(connection, current):
+                return timedelta()
+            outcome = self._decide(connection, current, those, now)
+            took = database_now(connection) - now
+            return (outcome, took) if outcome else took
+
+        result = self.ledger.write(work)
+        if isinstance(result, tuple):
+            self._not_before.pop(identity, None)
+            self.observer.concluded(case.right, result[0])
+            return True
+        with self.ledger.transaction() as connection:
+            self._not_before[identity] = database_now(connection) + _PATIENCE * result
+        return False
+
+    def _decide(
+        self, connection: Connection, case: Case, those: Iterable[Case], now: datetime
+    ) -> str | None:
+        """The outcome, once there is one."""
+        at_the_limit = now >= case.answer_by - self.margin
+        if case.verified_at is None:
+            if not at_the_limit:
+                return None
+        elif case.right in ("access", "portability"):
+            return None  # a person hands the package over
+        elif not at_the_limit and weigh(connection, case, self.policy, now).waits_for(self.policy):
+            return None
+        found = report(connection, case, self.policy, now)
+        joined = [one for one in those if one.joined_to == case.request and one.is_open]
+        decisions.conclude(connection, [case, *joined], found, now)
+        return found.verdict
+
+    def _tidy(self, case: Case) -> None:
+        def work(connection: Connection) -> None:
+            outbox.lock_subjects(connection, [case.subject], "say")
+            decisions.tidy(connection, case, self.policy, database_now(connection))
+
+        self.ledger.write(work)
+
+    def _publish(self) -> None:
+        with self.ledger.transaction() as connection:
+            events = decisions.unpublished(connection)
+        if not events:
+            return
+        self.publish(events)
+        self.ledger.write(
+            lambda connection: decisions.published(connection, events, database_now(connection))
+        )
+
+
+def _is_held_back(connection: Connection, case: Case) -> bool:
+    """Whether an import, or old history, that is not released yet has some of the request or of the data.
+
+    What is held back is neither erased nor counted: an answer would say that nothing is left. It waits for
+    whoever releases it, also past the limit, of which the alerts tell.
+    """
+    act, record = tables.act.c, tables.record.c
+    said = select(act.event_id).where(act.subject == case.subject, act.backfill.is_not(None))
+    held = select(record.record_id).where(
+        record.subject == case.subject, record.backfill.is_not(None)
+    )
+    if connection.execute(said.limit(1)).first() is not None:
+        return True
+    return case.verified_at is not None and connection.execute(held.limit(1)).first() is not None
+
+
+def cases_of(connection: Connection, subject: str, policy: Policy) -> list[Case]:
+    """The cases of one subject."""
+    return cases(acts_of(connection, ABOUT, policy, subject), policy)
+
+
+def as_weighed(case: Case, weighed: Weighed, policy: Policy) -> Case:
+    """A case as far as the systems are with it."""
+    if weighed.commanded:
+        case = case.happened("commanded")
+    return case if weighed.waits_for(policy) else case.happened("done")

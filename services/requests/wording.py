@@ -1,0 +1,196 @@
+"""Wording: what a report says, in the words of a language; letter, page and package are made from these.
+
+Dates are the controller's local dates. Whatever has a title in the policy is called by it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from services.policy.model import Policy
+from services.requests.report import Kept, Outcome, Part, Processing, Report
+
+Language = Literal["nl", "en"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+_MONTHS: Mapping[Language, Sequence[str]] = {
+    "nl": (
+        *("januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus"),
+        *("september", "oktober", "november", "december"),
+    ),
+    "en": (
+        *("January", "February", "March", "April", "May", "June", "July", "August"),
+        *("September", "October", "November", "December"),
+    ),
+}
+_OUTCOMES: Mapping[Language, Mapping[Outcome, str]] = {
+    "nl": {
+        "done": "gedaan",
+        "nothing_held": "had er niets meer van",
+        "refused": "geweigerd",
+        "under_way": "opdracht gegeven, nog niet bevestigd",
+        "silent": "opdracht gegeven, antwoord blijft uit; wij volgen dat op",
+        "given_up": "niet langs deze weg te bereiken; wij volgen het met de hand op",
+    },
+    "en": {
+        "done": "done",
+        "nothing_held": "held nothing of it any more",
+        "refused": "refused",
+        "under_way": "told to, not confirmed yet",
+        "silent": "told to, has not answered; we follow that up",
+        "given_up": "cannot be reached this way; we follow it up by hand",
+    },
+}
+_WHY: Mapping[Language, Mapping[str, str]] = {
+    "nl": {
+        "legal_obligation": "de wet verplicht ons het te bewaren",
+        "contract": "het is nodig voor een overeenkomst of procedure die nog loopt",
+        "hold": "het is nodig voor een rechtsvordering of een onderzoek dat nog loopt",
+        "later": "het is van na uw verzoek",
+    },
+    "en": {
+        "legal_obligation": "the law obliges us to keep it",
+        "contract": "a contract or procedure that is still running needs it",
+        "hold": "a legal claim or an inquiry that is still running needs it",
+        "later": "it dates from after your request",
+    },
+}
+_UNITS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
+    "nl": {
+        "Y": ("jaar", "jaar"),
+        "M": ("maand", "maanden"),
+        "W": ("week", "weken"),
+        "D": ("dag", "dagen"),
+    },
+    "en": {
+        "Y": ("year", "years"),
+        "M": ("month", "months"),
+        "W": ("week", "weeks"),
+        "D": ("day", "days"),
+    },
+}
+_LONGEST_GROUND = 500
+"""Characters of a refusal's ground; it comes from a system, and a cell of a PDF fits on one page."""
+_PART = re.compile(r"(\d+)([YMWD])")
+_PARAGRAPH = re.compile(r"(\d+)\((\d+)\)")
+_POINT = re.compile(r"\(([a-z])\)")
+
+
+def plain(text: str) -> str:
+    """Text without what could change how it is shown: controls, and marks of direction."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else "\ufffd"
+        for char in text
+    )
+
+
+def finalize(value: object) -> object:
+    """What a template writes, made plain; markup of our own stays as it is."""
+    return plain(value) if type(value) is str else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """The words of one language for what one policy names."""
+
+    policy: Policy
+    language: Language
+
+    def date(self, at: datetime | None) -> str:
+        """An instant as a local date."""
+        if at is None:
+            return {"nl": "nog niet bekend", "en": "not known yet"}[self.language]
+        day = at.astimezone(self.policy.controller.zone).date()
+        return f"{day.day} {_MONTHS[self.language][day.month - 1]} {day.year}"
+
+    def system(self, name: str) -> str:
+        """A system by its title, and who answers for it outside the company."""
+        return self.policy.title("systems", name, self.language)
+
+    def named(self, section: str, names: Iterable[str]) -> str:
+        """Things of a section by their titles, comma-separated."""
+        return ", ".join(self.policy.title(section, name, self.language) for name in names)
+
+    def outcome(self, part: Part) -> str:
+        """How far a system is."""
+        text = _OUTCOMES[self.language][part.outcome]
+        ground = " ".join(plain(part.ground or "").split())[:_LONGEST_GROUND]
+        return f"{text}: {ground}" if ground else text
+
+    def why(self, kept: Kept) -> str:
+        """Why something is kept, with the article."""
+        return f"{_WHY[self.language][kept.why]} ({self.article(kept.article)})"
+
+    def article(self, article: str) -> str:
+        """An article of the GDPR as the language calls it."""
+        if self.language == "nl":
+            dutch = _PARAGRAPH.sub(r"\1 lid \2", article)
+            return _POINT.sub(r" onder \1", dutch).replace("GDPR ", "AVG artikel ")
+        return article.replace("GDPR ", "GDPR article ")
+
+    def term(self, rule: str) -> str:
+        """How long a rule keeps data, in words."""
+        found = self.policy.rules[rule]
+        parts = _PART.findall(found.term.removeprefix("P"))
+        units = _UNITS[self.language]
+        words = " ".join(f"{n} {units[unit][n != '1']}" for n, unit in parts if int(n))
+        if not words:
+            return {"nl": "niet langer dan nodig", "en": "no longer than needed"}[self.language]
+        most = (
+            {"nl": "hooguit", "en": "at most"}
+            if found.kind == "at_most"
+            else {"nl": "ten minste", "en": "at least"}
+        )
+        return f"{most[self.language]} {words}"
+
+    def basis(self, processing: Processing) -> str:
+        """On what ground data is used, with the article."""
+        title = self.policy.title("bases", processing.basis, self.language)
+        return f"{title} ({self.article(self.policy.bases[processing.basis].article)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One system's part, or one thing that is kept, in words."""
+
+    system: str
+    text: str
+    records: int
+    until: str = ""
+
+
+def done(report: Report, words: Words) -> list[Line]:
+    """What each system did."""
+    return [
+        Line(system=words.system(part.system), text=words.outcome(part), records=part.records)
+        for part in report.parts
+    ]
+
+
+def kept(report: Report, words: Words) -> list[Line]:
+    """What each system keeps, why, and until when."""
+    return [
+        Line(
+            system=words.system(one.system),
+            text=f"{words.named('purposes', [one.purpose])}: {words.why(one)}",
+            records=one.records,
+            until=words.date(one.until),
+        )
+        for one in report.kept
+    ]
+
+
+def outside(report: Report) -> list[tuple[str, str]]:
+    """The systems outside the European Economic Area that have data, with the safeguard (GDPR 46)."""
+    systems = {system for one in report.processing for system in one.systems}
+    known = report.policy.systems
+    return [
+        (name, known[name].safeguard or "") for name in sorted(systems) if known[name].outside_eea
+    ]
