@@ -34,7 +34,7 @@ servers:
 	deploy/test-servers/install.sh
 
 bench: install
-	$(BIN)/termijn bench all
+	$(BIN)/python -m tests.benchmarks $(if $(ONLY),only $(ONLY),all) $(if $(QUICK),--quick) $(if $(WHOLE),--whole) $(if $(JSON),--json)
 
 lock:
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \

@@ -10,11 +10,11 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.applying import park
+from consumers.batch_application import park
 from consumers.messages import as_bytes, dead_letter, headers, trace_of
-from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
+from schemas.topics import Topic
 from services.crypto.envelope import Seal
 from services.crypto.signing import Unverifiable, Verifies
 from services.deleter.acknowledgement import answer_of

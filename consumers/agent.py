@@ -11,9 +11,9 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.applying import park
+from consumers.batch_application import park
 from consumers.messages import as_bytes, dead_letter, headers
-from schemas import catalogue
+from schemas import topics
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
 from services.agent.command import Misaddressed, command_of
@@ -76,7 +76,7 @@ class Receiving:
         self.observer.parked(park(ROLE, ledger, self.seal, message, cause, advances, now))
 
     def _arrival(self, message: Message, now: datetime) -> Arrival:
-        topic = catalogue.commands(self.inbox.system)
+        topic = topics.commands(self.inbox.system)
         key, value = as_bytes(message.key()), as_bytes(message.value())
         self.verifier.verify(topic.name, key, value, headers(message), now)
         command = command_of(self.codec.decode(topic, value))

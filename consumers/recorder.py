@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.applying import park
+from consumers.batch_application import park
 from consumers.messages import as_bytes, dead_letter, trace_of
-from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic, event_type_of
 from schemas.codec import Codec
 from schemas.errors import Undecodable, UnknownSchema
+from schemas.topics import DEAD_LETTERS, TAGGED, business_topic, event_type_of
 from services.crypto.envelope import Seal, Unopenable
 from services.crypto.tombstones import Remains
 from services.events.ingestion import Arrivals, decoded

@@ -15,12 +15,12 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.applying import park
+from consumers.batch_application import park
 from consumers.messages import arrival, as_bytes, dead_letter, headers, is_dated, taken
 from schemas import limits
-from schemas.catalogue import DEAD_LETTERS, TAGGED, event_type_of
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable
+from schemas.topics import DEAD_LETTERS, TAGGED, event_type_of
 from services.crypto.envelope import Seal
 from services.events.tagged_event import Headers, Passed, Place
 from services.events.tagger import Tags

@@ -20,15 +20,15 @@ from faust import App
 from faust.tables.wrappers import WindowWrapper
 from faust.types import EventT, StreamT
 
-from schemas.catalogue import SIGHTINGS, Topic
 from schemas.codec import Codec
 from schemas.errors import TermijnError, Undecodable
+from schemas.topics import SIGHTINGS, Topic
 from services.crypto.signing import Unverifiable, Verifies
 from services.kafka.security import Security
-from services.watching.credentials import credentials
-from services.watching.keeping import Kept, kept, place_of, sighting_of, watched_of
-from services.watching.outlook import WINDOW, Outlook, Recent, forgotten, systems
-from services.watching.sightings import COUNTED, Met, Sighting, met, of_answer, of_command
+from services.operations.watch.faust_credentials import credentials
+from services.operations.watch.sightings import COUNTED, Met, Sighting, met, of_answer, of_command
+from services.operations.watch.summary import WINDOW, Outlook, Recent, forgotten, systems
+from services.operations.watch.table_rows import Kept, kept, place_of, sighting_of, watched_of
 
 ROLE = "watch"
 _TABLES = ("watched", "counted")

@@ -21,8 +21,6 @@ import fastavro.read
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas import limits
-from schemas.catalogue import Topic
-from schemas.coercion import fit_for, left_out
 from schemas.compatibility import full_name, problems
 from schemas.errors import (
     InvalidSchema,
@@ -30,8 +28,10 @@ from schemas.errors import (
     Unencodable,
     UnknownSchema,
 )
+from schemas.json_to_avro import fit_for, left_out
 from schemas.scalars import Misfit
-from schemas.versions import Schema, Schemas
+from schemas.schema_versions import Schema, Schemas
+from schemas.topics import Topic
 
 if TYPE_CHECKING:
     from schemas.registry import Registry

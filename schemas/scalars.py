@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from schemas import limits
+from schemas.cloudevents import instant
 from schemas.errors import MalformedEvent
-from schemas.events import instant
 
 Fit = Callable[[Any], Any]
 """Takes a value, gives it as Avro wants it, or raises `Misfit`."""

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from services.servers.kafka import KafkaBroker, KafkaCluster
-from services.servers.postgres import PostgresServer
-from services.servers.processes import ServerMissing, executable
-from services.servers.prometheus import PrometheusServer
-from services.servers.registry import RegistryServer
-from services.servers.secured import SecuredBroker
 from tests.samples import built
+from tests.servers.kafka import KafkaBroker, KafkaCluster
+from tests.servers.postgres import PostgresServer
+from tests.servers.processes import ServerMissing, executable
+from tests.servers.prometheus import PrometheusServer
+from tests.servers.registry import RegistryServer
+from tests.servers.secured import SecuredBroker
 
 _MARKERS = {
     "kafka": "kafka",

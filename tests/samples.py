@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from services.servers.processes import executable
+from tests.servers.processes import executable
 
 Language = Literal["java", "node"]
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from schemas import catalogue
+from schemas import topics
 from schemas.codec import Codec
 from services.agent.command import Command
 from services.agent.result import Disclosed, Result
@@ -53,7 +53,7 @@ class Answers:
         }
         said = json.dumps(value, sort_keys=True, default=str)
         value["acknowledgement_id"] = str(uuid5(_ANSWER, said))
-        encoded = self.codec.encode(catalogue.acknowledgements(self.system), value, own=True)
+        encoded = self.codec.encode(topics.acknowledgements(self.system), value, own=True)
         bare = result.status == "failed" and not result.counts and result.ground is None
         if len(encoded) > self.largest and not bare:
             what = "the answer" if disclosure is None else "what is held"

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
+from schemas.cloudevents import rfc3339
 from schemas.errors import TermijnError
-from schemas.events import rfc3339
 
 Action = Literal[
     "erase", "pseudonymise", "restrict", "lift", "disclose", "rectify", "verify", "recall"

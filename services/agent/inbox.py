@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from schemas import catalogue
+from schemas import topics
 from schemas.codec import Codec
 from schemas.errors import TermijnError
 from services.agent import tables
@@ -137,7 +137,7 @@ class Inbox:
         """The command of an entry that is not answered."""
         content = self._unsealed(entry)
         value = _bytes(content["value"]) or b""
-        decoded = self._codec.decode(catalogue.commands(self.system), value)
+        decoded = self._codec.decode(topics.commands(self.system), value)
         return Arrival(command=command_of(decoded), key=_bytes(content["key"]), value=value)
 
     def answered(self, entry: Entry, command: Command, result: Result, now: datetime) -> Entry:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas import catalogue
+from schemas import topics
 from services.agent.inbox import Outgoing
 from services.crypto.signing import Signs
 from services.kafka.client import OutMessage, Sender
@@ -24,7 +24,7 @@ class BusAnswers:
 
     def send(self, answers: Sequence[Outgoing]) -> None:
         """Send all, in order. Raises `Undelivered` and `NoSigningKey`."""
-        topic = catalogue.acknowledgements(self.system).name
+        topic = topics.acknowledgements(self.system).name
         self.sender.send(
             [
                 OutMessage(

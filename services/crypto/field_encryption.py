@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from schemas.avro_paths import leaves
+from schemas.cloudevents import CloudEvent
 from schemas.errors import TermijnError
-from schemas.events import CloudEvent
-from schemas.leaves import leaves
-from schemas.versions import Schemas
+from schemas.schema_versions import Schemas
 from services.crypto import field_tokens
 from services.crypto.data_keys import DataKey, Wanted
 from services.crypto.field_paths import changed, texts_at

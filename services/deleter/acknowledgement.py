@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from schemas import limits
-from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
+from schemas.topics import Topic
 from services.deleter.settlement import Answer
 
 

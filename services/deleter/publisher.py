@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.catalogue import Topic
 from schemas.codec import Codec
+from schemas.topics import Topic
 from services.crypto.signing import Signs
 from services.deleter.dispatch import Delivery, Outgoing
 from services.kafka.client import OutMessage, Sender

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Select, and_, or_, select, update
 
+from schemas.cloudevents import rfc3339
 from schemas.errors import TermijnError
-from schemas.events import rfc3339
 from services.ledger import outbox, tables
 from services.ledger.command_state import FREED, SETTLED, Happening, IllegalTransition, State, after
 from services.policy.calendar import period

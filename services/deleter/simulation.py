@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from schemas.events import CloudEvent, content_hash
+from schemas.cloudevents import CloudEvent, content_hash
 from services.deleter.claim import claim
 from services.deleter.dispatch import Delivery, Outgoing, Patience, Stops, lease, relay
 from services.deleter.settlement import Answer, settle

@@ -16,11 +16,11 @@ from typing import Any, Literal
 from uuid import UUID
 
 from schemas import limits
-from schemas.catalogue import TAGGED, business_topic
+from schemas.cloudevents import CloudEvent, parse_structured, to_headers
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
-from schemas.events import CloudEvent, parse_structured, to_headers
-from schemas.versions import Schemas
+from schemas.schema_versions import Schemas
+from schemas.topics import TAGGED, business_topic
 from services.crypto.data_keys import DataKey, Wanted
 from services.crypto.field_encryption import FieldEncryption, NobodyHolds, check
 from services.crypto.field_paths import NotText

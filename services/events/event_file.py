@@ -13,8 +13,8 @@ from os import fstat
 from pathlib import Path
 from typing import IO
 
+from schemas.cloudevents import CloudEvent, MalformedEvent, content_hash, parse_structured
 from schemas.errors import TermijnError
-from schemas.events import CloudEvent, MalformedEvent, content_hash, parse_structured
 from services.policy.model import Policy
 from services.policy.sources import check_source
 from services.policy.tagging import Tagged, Untaggable, tag

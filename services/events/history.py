@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.events import RESERVED
+from schemas.cloudevents import RESERVED
 
 BOUND = timedelta(days=7)
 """How much older than its arrival a live event may be, unless a setting says otherwise."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas import limits
-from schemas.catalogue import TAGGED, Topic
 from schemas.codec import Codec
 from schemas.errors import Undecodable
+from schemas.topics import TAGGED, Topic
 from services.events.ingestion_plan import Arrival, Plan, Plans
 from services.policy.sources import check_source
 from services.policy.tagging import Value

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Protocol
 
 from schemas import limits
-from schemas.catalogue import business_topic
+from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent, Unencodable, UnknownSchema
-from schemas.events import CloudEvent, to_headers
+from schemas.topics import business_topic
 from services.crypto.field_encryption import FieldEncryption, NobodyHolds
 from services.crypto.field_paths import NotText
 from services.events.event_file import BadLine, Source, read_events

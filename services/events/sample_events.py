@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.policy.calendar import at_most
 from services.policy.model import Policy
 

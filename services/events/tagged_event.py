@@ -13,10 +13,10 @@ from json import JSONEncoder
 from typing import Any, NamedTuple
 
 from schemas import limits
-from schemas.catalogue import TAGGED
+from schemas.cloudevents import CloudEvent, content_hash
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
-from schemas.events import CloudEvent, content_hash
+from schemas.topics import TAGGED
 from services.policy.model import Policy
 from services.policy.retention_windows import EVENT_ALONE, Window, window
 from services.policy.tagging import Holding, Tagged, tag

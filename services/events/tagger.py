@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.catalogue import TAGGED, Topic
+from schemas.cloudevents import CloudEvent, from_headers, hash_of
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
-from schemas.events import CloudEvent, from_headers, hash_of
+from schemas.topics import TAGGED, Topic
 from services.events import templates
 from services.events.history import BOUND, group
 from services.events.tagged_event import Headers, Passed, Passing, Place, Unsaid, deciding_json

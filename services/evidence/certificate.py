@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from schemas.events import rfc3339
+from schemas.cloudevents import rfc3339
 from services.evidence.hash_chain import SignedHead, canonical
 from services.policy.model import Policy
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from schemas.events import rfc3339
+from schemas.cloudevents import rfc3339
 from services.evidence.certificate import Backing, Certificate, Erased, Outstanding, Owed, Retained
 from services.evidence.certificate import as_json as for_machines
 from services.requests.pdf import pdf

@@ -18,8 +18,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from schemas.catalogue import EVIDENCE_HEADS
-from schemas.events import instant, rfc3339
+from schemas.cloudevents import instant, rfc3339
+from schemas.topics import EVIDENCE_HEADS
 from services.crypto.keyring import Key
 from services.crypto.signing import NoSigningKey, Rings, signed_bytes
 

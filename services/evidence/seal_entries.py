@@ -16,8 +16,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, update
 
+from schemas.cloudevents import rfc3339
 from schemas.errors import TermijnError
-from schemas.events import rfc3339
 from services.crypto.pseudonyms import Kind, References
 from services.crypto.signing import NoSigningKey, Rings
 from services.evidence import hash_chain

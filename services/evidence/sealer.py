@@ -9,8 +9,8 @@ from typing import Protocol
 
 from sqlalchemy import Connection, select, update
 
-from schemas.catalogue import EVIDENCE_HEADS
 from schemas.codec import Codec
+from schemas.topics import EVIDENCE_HEADS
 from services.crypto.pseudonyms import References
 from services.crypto.signing import Rings
 from services.evidence.export import signed_head

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas import catalogue
-from schemas.catalogue import DEAD_LETTERS, EVIDENCE_HEADS, TAGGED, Topic
+from schemas import topics
+from schemas.topics import DEAD_LETTERS, EVIDENCE_HEADS, TAGGED, Topic
 from services.policy.model import Policy
 
 Kind = Literal["topic", "group", "cluster"]
@@ -69,8 +69,8 @@ class Use:
             (self.looks, ("Describe",)),
             (self.administers, ("Create", "Describe", "DescribeConfigs", "AlterConfigs")),
         )
-        for topics, allowed in operations:
-            for topic in topics:
+        for several, allowed in operations:
+            for topic in several:
                 for operation in allowed:
                     yield Right(kind="topic", name=topic.name, operation=operation)
         for group in self.groups:
@@ -86,14 +86,14 @@ def uses(policy: Policy, group: str) -> Mapping[str, Use]:
 
     The sample systems are there too; nobody deploys those.
     """
-    business = tuple(catalogue.business_topic(name) for name in sorted(policy.events))
-    own = tuple(one for one in business if one.schema in catalogue.OWN_EVENTS)
+    business = tuple(topics.business_topic(name) for name in sorted(policy.events))
+    own = tuple(one for one in business if one.schema in topics.OWN_EVENTS)
     told = tuple(one for one in business if one not in own)
     asked = tuple(one for one in business if policy.events[one.schema].act == "request-received")
-    commands = tuple(catalogue.commands(system) for system in policy.systems)
-    answers = tuple(catalogue.acknowledgements(system) for system in policy.systems)
+    commands = tuple(topics.commands(system) for system in policy.systems)
+    answers = tuple(topics.acknowledgements(system) for system in policy.systems)
     log = (*business, TAGGED, DEAD_LETTERS)
-    tables = tuple(catalogue.watched(f"{group}-watch"))
+    tables = tuple(topics.watched(f"{group}-watch"))
     found = (
         _use(group, "tagger", reads=business, writes=(TAGGED, DEAD_LETTERS)),
         _use(group, "recorder", reads=(TAGGED, DEAD_LETTERS)),
@@ -116,7 +116,7 @@ def uses(policy: Policy, group: str) -> Mapping[str, Use]:
 
 def of_agent(system: str, agents: str = AGENTS) -> Use:
     """What the agent of one system does; `agents` is the prefix of its group."""
-    reads, writes = (catalogue.commands(system),), (catalogue.acknowledgements(system),)
+    reads, writes = (topics.commands(system),), (topics.acknowledgements(system),)
     return _use(agents, system, reads=reads, writes=writes)
 
 

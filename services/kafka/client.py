@@ -22,8 +22,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from schemas.catalogue import Topic
 from schemas.errors import TermijnError
+from schemas.topics import Topic
 from services.kafka.security import NOT_SECURED, Security, explained, librdkafka
 from services.kafka.topic_state import Making, Shown, look, silent_about
 from services.storage.offsets import EMBEDDED

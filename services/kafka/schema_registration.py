@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.catalogue import Topic
 from schemas.codec import Codec
 from schemas.registry import Registry
+from schemas.topics import Topic
 
 LEVEL = "FULL_TRANSITIVE"
 """Both ways and with every version: the log holds old values, and publishers are deployed before and

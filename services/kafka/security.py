@@ -1,7 +1,7 @@
 """How the bus is reached: TLS, who we are there, and what that is called in librdkafka's settings. Pure.
 
-`services.watching.credentials` says the same to Faust. A broker's certificate and name are always verified:
-no setting turns that off.
+`services.operations.watch.faust_credentials` says the same to Faust. A broker's certificate and name are
+always verified: no setting turns that off.
 """
 
 from __future__ import annotations

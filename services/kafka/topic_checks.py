@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from schemas.catalogue import Topic
+from schemas.topics import Topic
 from services.kafka.topic_retention import Promise
 
 SETTINGS = (

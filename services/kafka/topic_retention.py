@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from schemas.catalogue import Topic
-from schemas.leaves import leaves
+from schemas.avro_paths import leaves
+from schemas.topics import Topic
 from services.policy.calendar import Period
 from services.policy.model import EventType, HoldingRule, Policy
 from services.policy.validation_encryption import covers

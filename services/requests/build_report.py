@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from schemas.events import instant
+from schemas.cloudevents import instant
 from services.crypto.jwe import Unreadable, decrypt
 from services.ledger import tables
 from services.policy.ids import request_id

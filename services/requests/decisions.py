@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from schemas.catalogue import OWN_EVENTS
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
+from schemas.topics import OWN_EVENTS
 from services.ledger import outbox, tables
 from services.ledger.command_state import OUTSTANDING
 from services.policy.ids import request_id

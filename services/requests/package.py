@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.errors import UnknownSchema
-from schemas.versions import Schemas
+from schemas.schema_versions import Schemas
 from services.requests.html_page import page
 from services.requests.letters import letter
 from services.requests.pdf import pdf

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.deleter.deleter import Sight
 from services.ledger import active_policy, outbox, tables
 from services.ledger.facts import acts_of

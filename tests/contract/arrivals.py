@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from schemas.events import CloudEvent, content_hash, parse_structured
+from schemas.cloudevents import CloudEvent, content_hash, parse_structured
 from services.events.ingestion_plan import Arrival
 from services.policy.model import Policy
 from services.policy.tagging import Tagged, tag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from schemas.events import rfc3339
+from schemas.cloudevents import rfc3339
 from services.deleter.simulation import Issued, simulate
 from services.policy import loader
 from services.policy.explain import Explained, explain

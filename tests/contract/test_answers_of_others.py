@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Message
 
 from consumers.acknowledgements import Acknowledgements
-from schemas import catalogue
+from schemas import topics
 from schemas.codec import Codec, load
 from services.crypto.envelope import Seal
 from services.deleter.settlement import Answer, Settled
@@ -77,7 +77,7 @@ class Role:
             policy=POLICY,
             codec=CODEC,
             topics={
-                catalogue.acknowledgements(one).name: (catalogue.acknowledgements(one), one)
+                topics.acknowledgements(one).name: (topics.acknowledgements(one), one)
                 for one in SYSTEMS
             },
             verifiers=dict.fromkeys(SYSTEMS, _Trusting()),
@@ -109,7 +109,7 @@ def role(ledger: Ledger) -> Role:
 
 def said(ledger: Ledger, system: str, erasure: UUID | None = None, **values: Any) -> Message:
     """A system's answer to its (one) erasure, as it comes off the bus: `done`, by the id `a1`."""
-    topic = catalogue.acknowledgements(system)
+    topic = topics.acknowledgements(system)
     value = {
         "acknowledgement_id": "a1",
         "command_id": str(erasure or command(ledger, system=system, action="erase")),

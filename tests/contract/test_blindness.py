@@ -15,22 +15,22 @@ from typing import Any
 import pytest
 from confluent_kafka import Message
 
-from consumers.applying import apply
+from consumers.batch_application import apply
 from consumers.recorder import Recorder
 from consumers.tagger import Tagger
-from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
-from schemas.events import CloudEvent, to_headers
+from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.crypto.envelope import Seal
 from services.crypto.tombstones import Remains
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import Sent
-from services.doctor.ledger import check_parked
 from services.events.tagger import Tags
 from services.kafka.client import OutMessage, Placed
 from services.ledger import blind_spots, tables
 from services.ledger.blind_spots import Blindness
 from services.ledger.recording import Recorded
+from services.operations.doctor.ledger import check_parked
 from services.policy.model import Policy
 from services.storage import dead_letters, pause
 from services.storage.database import Ledger

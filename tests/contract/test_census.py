@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.census import Census, Counted
+from services.operations.holding_counts import Census, Counted
+from services.operations.status import look
 from services.policy.model import Policy
 from services.requests import counts
-from services.status import look
 from services.storage.database import Ledger
 from tests.contract.arrivals import event, order, signed_up, ticket
 from tests.contract.ledgers import Bus, answer, command, instant, post, sweep, take

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from services.crypto.data_keys import Living
 from services.deleter.simulation import simulate
 from services.deleter.verification import prove
+from services.operations.orphaned_keys import strays
 from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
 from services.storage.database import Ledger
-from services.vault.strays import strays
 from tests import oracle
 from tests.contract import ledgers
 from tests.contract.arrivals import Event, once_each, order

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.catalogue import EVIDENCE_HEADS
 from schemas.codec import Codec, load
+from schemas.topics import EVIDENCE_HEADS
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import References
 from services.evidence.hash_chain import Head, SignedHead, sign, verify

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from consumers.acknowledgements import Acknowledgements
-from consumers.applying import Work, apply
+from consumers.batch_application import Work, apply
 from consumers.recorder import Recorder
 from consumers.tagger import Tagger
-from schemas import catalogue
-from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas import topics
 from schemas.codec import Codec, load
+from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.crypto.envelope import Seal
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
@@ -45,7 +45,7 @@ TICKETS = business_topic("helpdesk.ticket-opened")
 FEEDBACK = business_topic("website.feedback-given")
 TOPICS = {topic.name: topic for topic in map(business_topic, POLICY.events)}
 KEY = new_key()
-WEBSITE = catalogue.acknowledgements("website")
+WEBSITE = topics.acknowledgements("website")
 FAR = instant("2060-01-01T00:00:00Z")
 
 alphabet = st.sampled_from(["a", "\0", "\x1b", "\n", "\N{GRINNING FACE}", "é", "[", "%", "'", " "])

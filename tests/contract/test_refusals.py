@@ -18,7 +18,7 @@ from services.deleter.undeliverable import set_aside
 from services.deleter.verification import prove
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
-from services.status import look
+from services.operations.status import look
 from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (

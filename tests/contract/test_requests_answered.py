@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.crypto.envelope import Seal
 from services.crypto.jwe import decrypt, encrypt, new_key, public_part
 from services.deleter.dispatch import Patience, Stops, lease, relay

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Message
 
 from consumers.acknowledgements import Acknowledgements
-from schemas import catalogue
+from schemas import topics
 from schemas.codec import Codec, load
 from services.crypto.envelope import Seal
 from services.crypto.keyring import Key, Keyring, new_key
@@ -31,7 +31,7 @@ from tests.contract.ledgers import POLICY, Bus, instant, post, rows, sweep, take
 JOINED = "2020-01-01T12:00:00Z"
 FAR = instant("2060-01-01T00:00:00Z")
 SYSTEM, OTHER = "website", "crm"
-TOPIC = catalogue.acknowledgements(SYSTEM)
+TOPIC = topics.acknowledgements(SYSTEM)
 CODEC = Codec(load())
 SUBJECT = b"visitor:v-e1"
 
@@ -63,7 +63,7 @@ class Role:
             policy=POLICY,
             codec=CODEC,
             topics={
-                catalogue.acknowledgements(one).name: (catalogue.acknowledgements(one), one)
+                topics.acknowledgements(one).name: (topics.acknowledgements(one), one)
                 for one in self.keys
             },
             verifiers={one: Verifier(self._ring(one)) for one in self.keys},
@@ -180,14 +180,14 @@ def test_an_answer_moved_to_another_topic_closes_nothing(role: Role, erasure: UU
     """Signed by its owner for its own topic, put on another's."""
     [key] = role.keys[OTHER]
     value = done(erasure)
-    role.takes(message(value, signed(key, value, catalogue.acknowledgements(OTHER).name)))
+    role.takes(message(value, signed(key, value, topics.acknowledgements(OTHER).name)))
     assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
 
 
 def test_a_system_cannot_answer_for_another_on_its_own_topic(role: Role, erasure: UUID) -> None:
     """A good signature on its own topic does not make it somebody else's answer."""
     [key] = role.keys[OTHER]
-    name = catalogue.acknowledgements(OTHER).name
+    name = topics.acknowledgements(OTHER).name
     value = done(erasure)
     role.takes(message(value, signed(key, value, name), name))
     assert (state(role.ledger), role.refused) == ("sent", [])

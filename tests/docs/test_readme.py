@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 import pytest
 
-from schemas import catalogue
+from schemas import topics
+from schemas.cloudevents import CloudEvent, instant, to_headers
 from schemas.codec import load as load_schemas
-from schemas.events import CloudEvent, instant, to_headers
-from services import settings
-from services.cli.main import termijn
-from services.metrics import CATALOGUE, PORTS
+from services.app import settings
+from services.app.cli.main import termijn
+from services.operations.metrics import CATALOGUE, PORTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -254,10 +254,10 @@ def test_the_table_of_headers_is_what_is_published() -> None:
 
 def test_the_topics_are_those_of_the_catalogue() -> None:
     """What a system and a publisher have to know."""
-    assert f"`{catalogue.commands('<system>').name}`" in README
-    assert f"`{catalogue.acknowledgements('<system>').name}`" in README
-    assert catalogue.TAGGED.name in README
-    assert catalogue.DEAD_LETTERS.name in README
+    assert f"`{topics.commands('<system>').name}`" in README
+    assert f"`{topics.acknowledgements('<system>').name}`" in README
+    assert topics.TAGGED.name in README
+    assert topics.DEAD_LETTERS.name in README
 
 
 def test_the_page_can_be_read_in_a_terminal() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.servers.kafka import KafkaBroker, KafkaCluster
-from services.servers.prometheus import PrometheusServer
 from tests.e2e.running import Running
 from tests.e2e.watched import Watched
+from tests.servers.kafka import KafkaBroker, KafkaCluster
+from tests.servers.prometheus import PrometheusServer
 
 POLICY = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from schemas.events import CloudEvent, rfc3339
+from schemas.cloudevents import CloudEvent, rfc3339
 
 ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 
@@ -53,7 +53,7 @@ class Running:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "services.cli", *arguments],
+            [sys.executable, "-m", "services.app.cli", *arguments],
             env={**self._environment, **self.own.get("run", {})},
             capture_output=True,
             text=True,
@@ -83,7 +83,7 @@ class Running:
         """Start a process under a name of its own."""
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", *arguments],
+                [sys.executable, "-m", "services.app.cli", *arguments],
                 env={
                     **self._environment,
                     **self.own.get(name, {}),

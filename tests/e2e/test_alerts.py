@@ -17,12 +17,12 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.catalogue import TAGGED, acknowledgements, business_topic
-from schemas.events import rfc3339
-from services.monitoring.files import BOARDS
-from services.servers.kafka import KafkaBroker
+from schemas.cloudevents import rfc3339
+from schemas.topics import TAGGED, acknowledgements, business_topic
+from services.operations.monitoring.files import BOARDS
 from tests.e2e.running import ROLES, business_event, write_events
 from tests.e2e.watched import Labels, Watched
+from tests.servers.kafka import KafkaBroker
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DISCONNECTED = (

@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from schemas.catalogue import acknowledgements
 from schemas.codec import Codec, load
+from schemas.topics import acknowledgements
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.client import Bus, OutMessage
 from tests.e2e.running import Running, business_event

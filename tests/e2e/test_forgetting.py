@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.ledger import tables
-from services.servers.kafka import KafkaCluster
 from tests.e2e.running import ROLES, Running, business_event, write_events
+from tests.servers.kafka import KafkaCluster
 
 GONE = [
     business_event(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.events import rfc3339
+from schemas.cloudevents import rfc3339
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
 NOW = datetime.now(UTC).replace(microsecond=0)

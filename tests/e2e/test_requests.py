@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from schemas.events import rfc3339
+from schemas.cloudevents import rfc3339
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
 NOW = datetime.now(UTC).replace(microsecond=0)

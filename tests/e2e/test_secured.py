@@ -15,16 +15,16 @@ from secrets import token_urlsafe
 import pytest
 import yaml
 
-from schemas.catalogue import acknowledgements, commands
+from schemas.topics import acknowledgements, commands
 from services.agent import config
 from services.kafka.access import Right, deployed
 from services.kafka.client import Bus, BusRefused, OutMessage, Undelivered
 from services.kafka.security import Security
 from services.policy.loader import load
-from services.servers.authority import Authority
-from services.servers.processes import free_ports
-from services.servers.secured import SecuredBroker
 from tests.e2e.running import Running, business_event, write_events
+from tests.servers.authority import Authority
+from tests.servers.processes import free_ports
+from tests.servers.secured import SecuredBroker
 
 HOOK = Path(config.__file__).parent / "examples" / "hook"
 ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights", "watch")

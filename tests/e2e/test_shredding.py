@@ -15,13 +15,13 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 from sqlalchemy import insert, select
 
-from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
+from schemas.topics import business_topic
 from services.crypto.data_keys import data_key
 from services.crypto.field_decryption import ERASED
 from services.crypto.master_keys import NoSuchMaster
-from services.servers.kafka import KafkaBroker
 from tests.e2e.running import Running, structured, write_events
+from tests.servers.kafka import KafkaBroker
 from tests.unit.fields.stage import Vault, document, order
 
 TOPIC = business_topic("orders.order-placed")

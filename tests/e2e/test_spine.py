@@ -12,15 +12,15 @@ import pytest
 from confluent_kafka import Message, TopicPartition
 
 from consumers.messages import as_bytes, headers
-from schemas.catalogue import acknowledgements, business_topic, commands
 from schemas.codec import Codec, load
+from schemas.topics import acknowledgements, business_topic, commands
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import Unverifiable
 from services.events.sample_events import sample_events
 from services.kafka.client import Bus, OutMessage
 from services.policy.loader import load as load_policy
-from services.servers.kafka import KafkaCluster
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
+from tests.servers.kafka import KafkaCluster
 
 ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}
 EVENTS = [

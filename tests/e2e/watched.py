@@ -13,12 +13,12 @@ from urllib.request import urlopen
 
 import yaml
 
-from services.monitoring.files import files, write
-from services.monitoring.pace import Pace
-from services.servers.kafka import KafkaBroker
-from services.servers.processes import free_ports
-from services.servers.prometheus import PrometheusServer
+from services.operations.monitoring.files import files, write
+from services.operations.monitoring.time_scale import Pace
 from tests.e2e.running import ROLES, Running, write_events
+from tests.servers.kafka import KafkaBroker
+from tests.servers.processes import free_ports
+from tests.servers.prometheus import PrometheusServer
 
 HASTEN = 600
 """An hour of the rules is six seconds here."""

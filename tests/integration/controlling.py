@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas import catalogue
-from services import bootstrap_agent
+from schemas import topics as catalogue
 from services.agent import config
 from services.agent.command import Command
+from services.app.wiring import agent
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.kafka.client import Bus, OutMessage
 from services.kafka.embedded_broker import EmbeddedBroker
@@ -93,7 +93,7 @@ def running(file: Path, environment: dict[str, str]) -> Iterator[None]:
     def run() -> None:
         try:
             loaded = config.load(file, environment)
-            bootstrap_agent.run_agent(loaded, stop, log_form="json", now=now)
+            agent.run_agent(loaded, stop, log_form="json", now=now)
         except BaseException as cause:
             ended.append(cause)
 

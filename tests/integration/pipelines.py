@@ -12,14 +12,14 @@ from threading import Event, Lock, Thread
 from confluent_kafka import Message, Producer
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, select
 
-from consumers.applying import Work
-from consumers.pipeline import Pipeline
+from consumers.batch_application import Work
+from consumers.consumer_loop import Pipeline
 from services.kafka.client import Bus
 from services.ledger import tables
-from services.servers.kafka import KafkaCluster
 from services.storage import offsets, pause
 from services.storage.database import Ledger
 from services.storage.offsets import Advance, Gap
+from tests.servers.kafka import KafkaCluster
 
 ROLE = "recorder"
 TOPIC = "retention.tagged.v1"

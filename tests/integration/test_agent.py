@@ -18,7 +18,7 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 from sqlalchemy import Engine, create_engine, text
 
-from schemas import catalogue
+from schemas import topics
 from services.agent import config
 from services.agent.command import Command, Record
 from services.crypto import jwe
@@ -26,18 +26,18 @@ from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Signs
 from services.kafka.client import Bus, OutMessage, Sender
-from services.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.stage import CODEC, command, command_id, encoded
 
 EXAMPLE = Path(config.__file__).parent / "examples" / "crm"
-TOPIC = catalogue.commands("crm")
-ANSWERS = catalogue.acknowledgements("crm")
+TOPIC = topics.commands("crm")
+ANSWERS = topics.acknowledgements("crm")
 CANARY = "canary7f3a"
 SUBJECTS = 40
 ORDERS = 4
 KILLS = (10, 40, 70)
 """After so many answers the agent is killed."""
-TERMIJN = (sys.executable, "-m", "services.cli")
+TERMIJN = (sys.executable, "-m", "services.app.cli")
 
 
 def now() -> datetime:
@@ -216,7 +216,7 @@ def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm)
         replace(honest[0], headers=()),
         replace(honest[1], value=encoded(erase(1, ORDERS - 1, seq=99))),
         crm.message(last[2], stranger),
-        crm.message(last[3], crm.signer, topic=catalogue.commands("psp").name),
+        crm.message(last[3], crm.signer, topic=topics.commands("psp").name),
         crm.message(replace(last[4], system="psp"), crm.signer),
         replace(honest[5], key=b"customer:another"),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.codec import Codec, load
-from services.benchmarks import acknowledging, recording
-from services.benchmarks.stage import stage
 from services.policy.loader import load as load_policy
+from tests.benchmarks import acknowledging, recording
+from tests.benchmarks.stage import stage
 
 
 @pytest.mark.postgres

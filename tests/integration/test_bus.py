@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
-from services.bootstrap import topics
-from services.cli.main import termijn
+from services.app.cli.main import termijn
+from services.app.wiring.root import topics
 from services.kafka.client import Bus, BusUnavailable, OutMessage, Undelivered
 from services.policy import loader
-from services.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaCluster
 
 
 def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaCluster) -> None:

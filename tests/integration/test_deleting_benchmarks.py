@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from schemas.codec import Codec, load
-from services.benchmarks import deleting, fairness, gdprbench, punctual, sweeping, terminating
-from services.benchmarks.deleting import Sizes
-from services.benchmarks.stage import Stage, stage
 from services.kafka.client import Bus
 from services.policy.loader import load as load_policy
-from services.servers.kafka import KafkaCluster
+from tests.benchmarks import deleting, fairness, gdprbench, punctual, sweeping, terminating
+from tests.benchmarks.deleting import Sizes
+from tests.benchmarks.stage import Stage, stage
+from tests.servers.kafka import KafkaCluster
 
 _TINY = Sizes(chunked=2, singles=20, growth=(50, 500), due=20)
 

@@ -12,14 +12,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from services.cli.main import termijn
+from services.app.cli.main import termijn
 from services.crypto.key_directory import KeyDirectory
 from services.kafka import client
 from services.kafka.topic_admin import Brokers
 from services.ledger import migrate
 from services.policy.loader import load
-from services.servers.kafka import KafkaCluster
 from services.storage.database import open_ledger
+from tests.servers.kafka import KafkaCluster
 
 SHIPPED = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
 ORDERS = "orders.order-placed.v1"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-from services.servers.kafka import KafkaBroker, KafkaCluster
+from tests.servers.kafka import KafkaBroker, KafkaCluster
 
 TOPIC = "facts"
 SOON = 20.0

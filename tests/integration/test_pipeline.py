@@ -12,9 +12,8 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy.exc import OperationalError
 
-from consumers.pipeline import LostLog
+from consumers.consumer_loop import LostLog
 from services.kafka.client import BusUnavailable, Undelivered
-from services.servers.kafka import KafkaBroker, KafkaCluster
 from services.storage import offsets
 from services.storage.database import Ledger
 from services.storage.offsets import Advance, Log
@@ -35,6 +34,7 @@ from tests.integration.pipelines import (
     seen,
     until,
 )
+from tests.servers.kafka import KafkaBroker, KafkaCluster
 
 LOOKED_SECONDS = 3.0
 """Longer than the loop goes without looking at its topics and at whether it is paused."""

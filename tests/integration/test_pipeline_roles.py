@@ -19,10 +19,10 @@ from sqlalchemy import select
 from consumers.recorder import TOPICS as RECORDED
 from consumers.recorder import Recorder
 from consumers.tagger import Tagger
-from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
-from schemas.events import CloudEvent, to_headers
-from services.cli.operating import dead_letters_
+from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
+from services.app.cli.operating import dead_letters_
 from services.crypto.envelope import Seal
 from services.crypto.tombstones import Remains
 from services.events.tagger import Tags
@@ -32,12 +32,12 @@ from services.kafka.topic_admin import Brokers
 from services.ledger import migrate, tables
 from services.ledger.recording import Recorded
 from services.policy import loader
-from services.servers.kafka import KafkaCluster
 from services.storage import dead_letters
 from services.storage.database import Ledger, open_ledger
 from services.storage.dead_letters import DeadLetter
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
+from tests.servers.kafka import KafkaCluster
 
 KEY = bytes(range(32))
 POLICY = loader.load()

@@ -15,11 +15,11 @@ from uuid import UUID
 import pytest
 
 from consumers.acknowledgements import Acknowledgements
-from consumers.rights import Corrections
-from schemas import catalogue
-from schemas.catalogue import TAGGED, business_topic
+from consumers.corrections import Corrections
+from schemas import topics as catalogue
+from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
-from schemas.events import CloudEvent, to_headers
+from schemas.topics import TAGGED, business_topic
 from services.crypto.envelope import Seal
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier

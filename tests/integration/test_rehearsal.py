@@ -8,15 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from schemas.catalogue import TAGGED, business_topic
+from schemas.cloudevents import rfc3339
 from schemas.codec import Codec, load
 from schemas.errors import TermijnError
-from schemas.events import rfc3339
+from schemas.topics import TAGGED, business_topic
 from services.events.dry_run import Rehearsal
 from services.kafka.client import OutMessage
 from services.policy import loader
-from services.servers.kafka import KafkaCluster
 from tests.integration.whole_way import now, whole_way
+from tests.servers.kafka import KafkaCluster
 from tests.unit.schemas.values import MINIMAL
 
 POLICY = loader.load()

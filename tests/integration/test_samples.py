@@ -17,21 +17,21 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from consumers.messages import as_bytes, headers
-from schemas.catalogue import DEAD_LETTERS, TAGGED, business_topic
+from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec, load
-from schemas.events import CloudEvent, from_headers, to_headers
 from schemas.registry import Registry
+from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.agent.adapters.base import Task
 from services.agent.adapters.hook import HookAdapter
 from services.agent.command import Record
 from services.kafka import schema_registration
 from services.kafka.embedded_broker import EmbeddedBroker
 from services.policy import loader
-from services.servers.kafka import KafkaCluster
-from services.servers.registry import RegistryServer
 from tests.integration.controlling import Controller, fresh, running
 from tests.integration.whole_way import whole_way
 from tests.samples import PUBLISH, SOURCES, Language
+from tests.servers.kafka import KafkaCluster
+from tests.servers.registry import RegistryServer
 
 FEEDBACK = business_topic("website.feedback-given")
 SCHEMAS = load()

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from schemas.registry import Registry
-from services.cli.main import termijn
+from schemas.topics import business_topic
+from services.app.cli.main import termijn
 from services.kafka import client as bus
-from services.servers.registry import RegistryServer
+from tests.servers.registry import RegistryServer
 from tests.unit.schemas.values import MINIMAL
 
 SCHEMAS = load()

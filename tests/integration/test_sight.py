@@ -15,16 +15,16 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from consumers.pipeline import LostLog
-from services.cli import publishing
-from services.cli.main import termijn
+from consumers.consumer_loop import LostLog
+from services.app.cli import publish as publishing
+from services.app.cli.main import termijn
 from services.kafka.client import Bus
 from services.ledger.catch_up import BusSight
-from services.servers.kafka import KafkaBroker, KafkaCluster
 from services.storage.database import Ledger
 from tests.contract.ledgers import new_ledger
 from tests.e2e.running import business_event, write_events
 from tests.integration.pipelines import Keeping, accept, publish, running, seen, until
+from tests.servers.kafka import KafkaBroker, KafkaCluster
 
 EVENTS, TAGGED = "orders.order-placed.v1", "retention.tagged.v1"
 HOLD = business_event(

@@ -7,10 +7,10 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from services.cli.main import termijn
+from services.app.cli.main import termijn
 from services.kafka.topic_admin import Brokers
 from services.kafka.topic_checks import Found
-from services.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaCluster
 
 ORDERS = "orders.order-placed.v1"
 DAY = 86_400_000

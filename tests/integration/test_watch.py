@@ -19,13 +19,13 @@ from uuid import uuid4
 
 import pytest
 
-from schemas import catalogue
+from schemas import topics
 from services.agent.command import Command
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Signs
 from services.kafka.client import Bus, OutMessage
-from services.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.stage import CODEC, command, encoded
 
 CANARY = "canary5d1e"
@@ -44,7 +44,7 @@ class Watching:
         for system in ("crm", "psp"):
             self.keys.make(system)
             self.keys.trust(system, self.keys.public(system)())
-            self.bus.ensure([catalogue.commands(system), catalogue.acknowledgements(system)])
+            self.bus.ensure([topics.commands(system), topics.acknowledgements(system)])
         self._environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
@@ -62,7 +62,7 @@ class Watching:
         environment = {**self._environment, "TERMIJN_METRICS_PORT": str(self.ports[name])}
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", "watch"],
+                [sys.executable, "-m", "services.app.cli", "watch"],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -79,13 +79,13 @@ class Watching:
 
     def put(self, *commands: Command, signer: Signs | None = None) -> None:
         by = signer or self.keys.signer(DELETER)
-        self._send(*((catalogue.commands(one.system), one, encoded(one), by) for one in commands))
+        self._send(*((topics.commands(one.system), one, encoded(one), by) for one in commands))
 
     def answer(self, *commands: Command, status: str = "done", signer: Signs | None = None) -> None:
         self._send(
             *(
                 (
-                    catalogue.acknowledgements(one.system),
+                    topics.acknowledgements(one.system),
                     one,
                     _answer(one, status),
                     signer or self.keys.signer(one.system),
@@ -94,7 +94,7 @@ class Watching:
             )
         )
 
-    def _send(self, *what: tuple[catalogue.Topic, Command, bytes, Signs]) -> None:
+    def _send(self, *what: tuple[topics.Topic, Command, bytes, Signs]) -> None:
         messages = []
         for topic, one, value, signer in what:
             key = str(one.subject).encode()
@@ -155,7 +155,7 @@ def _answer(one: Command, status: str) -> bytes:
         "at": one.issued_at + timedelta(seconds=2),
         "disclosure": None,
     }
-    return CODEC.encode(catalogue.acknowledgements(one.system), value, own=True)
+    return CODEC.encode(topics.acknowledgements(one.system), value, own=True)
 
 
 def listening(pid: int) -> set[str]:

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from consumers.recorder import TOPICS as RECORDED
 from consumers.recorder import Recorder
 from consumers.tagger import Tagger
-from schemas.catalogue import business_topic
 from schemas.codec import Codec
+from schemas.topics import business_topic
 from services.crypto.envelope import Seal
 from services.crypto.tombstones import Remains
 from services.events.tagger import Tags
@@ -22,11 +22,11 @@ from services.kafka.client import Bus
 from services.ledger import migrate, tables
 from services.ledger.recording import Recorded
 from services.policy.model import Policy
-from services.servers.kafka import KafkaCluster
 from services.storage import dead_letters
 from services.storage.database import Ledger, open_ledger
 from services.storage.dead_letters import DeadLetter
 from tests.integration.pipelines import position, running, until
+from tests.servers.kafka import KafkaCluster
 
 KEY = bytes(range(32))
 SEAL = Seal(KEY)

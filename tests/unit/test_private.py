@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from services import settings
 from services.agent.simulated.store import Store
+from services.app import settings
+from services.app.process_tree import ProcessTree
 from services.crypto.data_keys import open_vault
-from services.processes import ProcessTree
 from services.storage.database import Ledger, open_ledger
 from services.storage.single_instance import alone
 

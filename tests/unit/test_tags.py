@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.catalogue import TAGGED, Topic, business_topic
+from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec, load
 from schemas.errors import MalformedEvent
-from schemas.events import CloudEvent, from_headers, to_headers
+from schemas.topics import TAGGED, Topic, business_topic
 from services.events.tagged_event import Headers, Passed, Passing, Place
 from services.events.tagger import Tags
 from services.events.templates import long, string

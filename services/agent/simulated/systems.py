@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.agent.adapters.base import Task
 from services.agent.adapters.vault import VaultAdapter
 from services.agent.command import command_of

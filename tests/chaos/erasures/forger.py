@@ -12,9 +12,9 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from schemas import catalogue
-from schemas.catalogue import Topic
+from schemas import topics
 from schemas.codec import Codec, load
+from schemas.topics import Topic
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Signs
@@ -57,7 +57,7 @@ class Forger(threading.Thread):
         self._reader.assign(
             [
                 TopicPartition(topic.name, partition, 0)
-                for topic in map(catalogue.commands, systems)
+                for topic in map(topics.commands, systems)
                 for partition in range(topic.partitions)
             ]
         )
@@ -87,12 +87,12 @@ class Forger(threading.Thread):
 
     def commands(self, seen: Seen) -> list[tuple[str, OutMessage]]:
         """What can be made of a command: the same again, and what would erase an order that stands."""
-        topic = catalogue.commands(_system(seen))
+        topic = topics.commands(_system(seen))
         value = _CODEC.decode(topic, seen.value)
         aimed = self._aimed(value)
         forged = _CODEC.encode(topic, aimed, own=True)
         key = str(aimed["subject"]).encode()
-        other = catalogue.commands(
+        other = topics.commands(
             self._random.choice([one for one in self._systems if one != value["system"]])
         )
         return [
@@ -107,8 +107,8 @@ class Forger(threading.Thread):
     def answers(self, seen: Seen) -> list[tuple[str, OutMessage]]:
         """Answers to a command that say `done`, and are not the system's."""
         system = _system(seen)
-        command = _CODEC.decode(catalogue.commands(system), seen.value)
-        topic = catalogue.acknowledgements(system)
+        command = _CODEC.decode(topics.commands(system), seen.value)
+        topic = topics.acknowledgements(system)
         value = _CODEC.encode(topic, _done(command), own=True)
         other = self._random.choice([one for one in self._systems if one != system])
         return [

@@ -15,19 +15,19 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from schemas import catalogue
+from schemas import topics as catalogue
 from schemas.codec import Codec, load
 from services.crypto.data_keys import DataKeys, open_vault
 from services.crypto.field_decryption import ERASED, Revealing
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.master_keys import MasterFiles
 from services.kafka.client import Bus, OutMessage
-from services.servers.kafka import KafkaBroker
-from services.servers.postgres import PostgresServer
 from tests.chaos.erasures.forger import Forger
 from tests.chaos.erasures.orders import Order, canaries_in, holds, orders
 from tests.chaos.erasures.systems import SYSTEMS, Systems
 from tests.e2e.running import Running, write_events
+from tests.servers.kafka import KafkaBroker
+from tests.servers.postgres import PostgresServer
 
 DUE = int(os.environ.get("TERMIJN_CHAOS_ERASURES", "1000"))
 """Orders to be erased, each in three systems and in the log; 2,500 make 10,000 erasures."""

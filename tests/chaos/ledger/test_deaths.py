@@ -24,7 +24,6 @@ from sqlalchemy.exc import DBAPIError
 
 from services.ledger import migrate, tables
 from services.ledger.recording import record
-from services.servers.postgres import PostgresServer
 from services.storage.database import Ledger, open_ledger
 from tests.chaos.ledger.victim import STEPS, Death, run, told
 from tests.contract.arrivals import (
@@ -43,6 +42,7 @@ from tests.contract.arrivals import (
     ticket_resolved,
 )
 from tests.contract.ledgers import POLICY, facts, instant, new_ledger, rows, take
+from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.chaos
 

@@ -14,8 +14,8 @@ import pytest
 
 from services.events.sample_events import SOURCE, sample_events
 from services.policy.loader import load
-from services.servers.kafka import KafkaCluster
 from tests.e2e.running import ROLES, Running, identities, write_events
+from tests.servers.kafka import KafkaCluster
 
 COMPANIES = int(os.environ.get("TERMIJN_CHAOS_COMPANIES", "240"))
 """About 31 events each; 3,264 make 100,000."""

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from confluent_kafka import KafkaError
 
-from schemas import catalogue
+from schemas import topics
 from schemas.codec import Codec, load
 from services.agent.acknowledgement import Answers
 from services.agent.adapters.base import Adapter, Task
@@ -72,7 +72,7 @@ def encoded(command: Command) -> bytes:
     ]
     for name in ("categories", "rules", "purposes"):
         fields[name] = list(fields[name])
-    return CODEC.encode(catalogue.commands(command.system), fields, own=True)
+    return CODEC.encode(topics.commands(command.system), fields, own=True)
 
 
 @dataclass(slots=True)
@@ -189,5 +189,5 @@ class Stage:
 
     def answers(self) -> list[dict[str, Any]]:
         """Every answer that went out."""
-        topic = catalogue.acknowledgements("crm")
+        topic = topics.acknowledgements("crm")
         return [CODEC.decode(topic, one.value) for one in self.noted.sent_]

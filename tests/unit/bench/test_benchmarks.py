@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from schemas.codec import Codec, load
-from services.benchmarks.figures import Figure, at_least, at_most
-from services.benchmarks.parts import parts
-from services.benchmarks.stage import stage
 from services.policy.loader import load as load_policy
+from tests.benchmarks.figures import Figure, at_least, at_most
+from tests.benchmarks.parts import parts
+from tests.benchmarks.stage import stage
 
 
 def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.benchmarks import comparing, plots
+from tests.benchmarks import comparing, plots
 
 
 def figure(name: str, ratio: float | None, reach: str | None, value: float = 10) -> dict[str, Any]:

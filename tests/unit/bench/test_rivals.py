@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.benchmarks.rivals import Unequal, same
+from tests.benchmarks.rivals import Unequal, same
 
 OURS = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
 

@@ -19,7 +19,7 @@ from services.kafka.security import (
     librdkafka,
     problems,
 )
-from services.watching.credentials import credentials
+from services.operations.watch.faust_credentials import credentials
 
 SCRAM = Security(
     protocol="SASL_SSL", mechanism="SCRAM-SHA-512", username="termijn-tagger", password="geheim"

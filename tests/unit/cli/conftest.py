@@ -1,4 +1,4 @@
-"""Calling `termijn` in this process, as `python -m services.cli` does."""
+"""Calling `termijn` in this process, as `python -m services.app.cli` does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from services.cli import main
+from services.app.cli import main
 from services.policy import loader
 
 _LOADS = cache(loader.loads)  # a text is one policy for ever; reading it takes 0.1 seconds

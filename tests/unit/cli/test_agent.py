@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from services.agent import config
-from services.cli.main import termijn
+from services.app.cli.main import termijn
 from services.storage import offsets
 from services.storage.database import open_ledger
 from services.storage.offsets import Gap, Log

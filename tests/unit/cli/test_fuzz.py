@@ -24,8 +24,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from services import settings as the_settings
-from services.cli.main import termijn as whole
+from services.app import settings as the_settings
+from services.app.cli.main import termijn as whole
 from tests.contract.arrivals import event, feedback, signed_up, terminated
 from tests.unit.cli.conftest import Call, Outcome
 from tests.unit.policy.small import SMALL
@@ -41,7 +41,7 @@ def fuzz(examples: int) -> settings:
 
 
 ENDLESS = {"agent", "up", "tagger", "recorder", "deleter", "acknowledgements", "rights", "watch"}
-ENDLESS |= {"sample-systems", "bench all", "bench only", "bench plot"}
+ENDLESS |= {"sample-systems"}
 ON_THE_BUS = {"publish", "topics check", "topics apply", "doctor", "schemas register"}
 ON_THE_BUS |= {"schemas check", "dead-letters replay"}
 
@@ -291,7 +291,6 @@ def test_no_bytes_end_in_a_traceback(desk: Call, raw: bytes) -> None:
         ("keys", "trust", "crm", "file"),
         ("evidence", "verify", "file"),
         ("evidence", "verify", "--head", "file"),
-        ("bench", "compare", "file", "file"),
         ("agent", "status", "--config", "file"),
     ):
         ends_well(desk(*arguments))

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from services.cli.output import cell, table, visible
-from services.cli.up import screen
+from services.app.cli.output import cell, table, visible
+from services.app.cli.up import screen
+from services.operations.status import Recent
 from services.policy import loader
-from services.status import Recent
 from services.storage import dead_letters
 from services.storage.database import Ledger, open_ledger
 from services.storage.dead_letters import DeadLetter

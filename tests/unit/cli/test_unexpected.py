@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import looking
+from services.app.cli import explain
 from tests.contract.arrivals import feedback
 from tests.unit.cli.conftest import Call, Write
 
@@ -22,7 +22,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, events: Write) -> Path:
     def fail(*_: object) -> None:
         raise ZeroDivisionError(SECRET)
 
-    monkeypatch.setattr(looking, "explain_events", fail)
+    monkeypatch.setattr(explain, "explain_events", fail)
     return events([feedback("f1", "2024-03-15T13:00:00Z")])
 
 

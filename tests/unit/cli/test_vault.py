@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from services import bootstrap, settings
+from services.app import settings
+from services.app.wiring import root
 from services.crypto.master_keys import NoMaster
 from services.events.publisher import Publisher
 from tests.e2e.running import structured
@@ -32,7 +33,7 @@ def encrypting(tmp_path: Path, termijn: Call, monkeypatch: pytest.MonkeyPatch) -
 
 def messages(file: Path) -> list[bytes]:
     """The values that a file of events would be published as."""
-    with bootstrap.root(settings.load()) as opened:
+    with root.root(settings.load()) as opened:
         policy = opened.policy()
         publisher = Publisher(
             policy=policy,

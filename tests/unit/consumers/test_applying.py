@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import Message
 
-from consumers.applying import apply
+from consumers.batch_application import apply
 from services.kafka.client import BusUnavailable, Undelivered
 from services.storage.offsets import Advance, Log
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from consumers.pipeline import LostLog, Pipeline
+from consumers.consumer_loop import LostLog, Pipeline
 from services.kafka.client import Bus, BusRefused
 from services.storage import offsets, pause
 from services.storage.database import Ledger

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from consumers import rights
+from consumers import corrections
 from schemas.errors import RegistryUnavailable
 from services.kafka.client import BusUnavailable, Undelivered
 from services.requests.responder import Answering
@@ -52,9 +52,9 @@ def test_what_passes_by_itself_is_said_and_tried_again(
     trouble: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A role that ended instead would leave requests unanswered until somebody looks."""
-    monkeypatch.setattr(rights, "_REST_SECONDS", 0)
+    monkeypatch.setattr(corrections, "_REST_SECONDS", 0)
     stop = Event()
     play = Rounds(trouble, stop)
-    rights.answer(cast(Answering, play), lambda: None, play, stop, 0)
+    corrections.answer(cast(Answering, play), lambda: None, play, stop, 0)
     assert play.rounds == 2
     assert [one.partition(":")[0] for one in play.said] == [type(trouble).__name__]

@@ -12,10 +12,10 @@ import yaml
 from click.testing import CliRunner
 from jsonschema import Draft7Validator
 
-from schemas import catalogue
-from services.bootstrap import topics
-from services.cli.main import termijn
-from services.deploying import asyncapi
+from schemas import topics as catalogue
+from services.app.cli.main import termijn
+from services.app.wiring.root import topics
+from services.operations.manifests import asyncapi
 from services.policy.loader import load
 
 ROOT = Path(__file__).parents[3]

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from services.cli.main import termijn
-from services.metrics import PORTS
-from services.monitoring.files import CONTAINED
-from services.settings import FILE, shown
+from services.app.cli.main import termijn
+from services.app.settings import FILE, shown
+from services.operations.metrics import PORTS
+from services.operations.monitoring.files import CONTAINED
 from tests.unit.deploying.needed import ROOT, cached
 
 DEPLOY = ROOT / "deploy"

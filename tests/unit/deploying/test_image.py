@@ -120,7 +120,7 @@ def test_what_is_built_runs_without_its_sources(tmp_path: Path) -> None:
         ["requests", "list"],
     ):
         program = "import services; assert services.__file__.startswith({!r}), services.__file__;"
-        program += " from services.cli import main; main()"
+        program += " from services.app.cli import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", program.format(str(installed)), *command],
             cwd=tmp_path,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from services.deploying import json_schemas
+from services.app import json_schemas
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = {

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from services.cli.main import termijn
-from services.deploying.kubernetes_roles import ROLES
-from services.metrics import CATALOGUE, PORTS
-from services.settings import shown
+from services.app.cli.main import termijn
+from services.app.settings import shown
+from services.operations.manifests.kubernetes_roles import ROLES
+from services.operations.metrics import CATALOGUE, PORTS
 from tests.unit.deploying.crds import strict
 from tests.unit.deploying.needed import ROOT, cached
 

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from confluent_kafka.cimpl import NewTopic
 from jsonschema import Draft202012Validator
 
-from schemas import catalogue
-from services.bootstrap import topics
-from services.cli.main import termijn
-from services.deploying import strimzi
+from schemas import topics as catalogue
+from services.app.cli.main import termijn
+from services.app.wiring.root import topics
+from services.operations.manifests import strimzi
 from services.policy.loader import load
-from services.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaCluster
 from tests.unit.deploying.crds import validator_of
 
 ROOT = Path(__file__).parents[3]

@@ -11,9 +11,9 @@ import yaml
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from schemas import catalogue
-from services.cli.main import termijn
-from services.deploying import strimzi
+from schemas import topics
+from services.app.cli.main import termijn
+from services.operations.manifests import strimzi
 from tests.unit.deploying.crds import validator_of
 
 ROOT = Path(__file__).parents[3]
@@ -48,8 +48,8 @@ def test_a_topic_that_is_renamed_in_code_only_is_caught(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Else its users would be refused where it runs."""
-    renamed = replace(catalogue.SIGHTINGS, name="retention.sightings.v2")
-    monkeypatch.setattr(catalogue, "SIGHTINGS", renamed)
+    renamed = replace(topics.SIGHTINGS, name="retention.sightings.v2")
+    monkeypatch.setattr(topics, "SIGHTINGS", renamed)
     done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
     assert done.exit_code == 0
     written = (tmp_path / strimzi.USERS).read_text("utf-8")

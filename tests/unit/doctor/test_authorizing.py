@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.doctor.authorizing import Rights, Rule, check_own_rights, check_rights
-from services.doctor.findings import Finding
 from services.kafka.access import Right, Use, deployed
+from services.operations.doctor.acls import Rights, Rule, check_own_rights, check_rights
+from services.operations.doctor.findings import Finding
 from services.policy.loader import load
 
 USERS = deployed(load(), "termijn")

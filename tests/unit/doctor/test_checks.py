@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from schemas.catalogue import TAGGED
+from schemas.topics import TAGGED
 from services.crypto.key_directory import KeyDirectory
-from services.doctor.cluster import check_topics
-from services.doctor.findings import Finding
-from services.doctor.keys import check_keys, check_seal
-from services.doctor.ledger import check_clock
 from services.kafka.topic_checks import Found
 from services.kafka.topic_retention import Promise
+from services.operations.doctor.cluster import check_topics
+from services.operations.doctor.findings import Finding
+from services.operations.doctor.keys import check_keys, check_seal
+from services.operations.doctor.ledger import check_clock
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEEK_MS = "604800000"

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from schemas.catalogue import business_topic
 from schemas.codec import load
 from schemas.errors import RegistryUnavailable, UnknownSchema
 from schemas.registry import Registered
-from services.doctor.findings import Finding
-from services.doctor.registry import check_registry
+from schemas.topics import business_topic
+from services.operations.doctor.findings import Finding
+from services.operations.doctor.registry import check_registry
 
 SCHEMAS = load()
 ORDERS = business_topic("orders.order-placed")

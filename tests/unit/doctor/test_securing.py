@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.doctor.findings import Finding
-from services.doctor.securing import check_security
 from services.kafka.security import Security
-from services.servers.authority import Authority
+from services.operations.doctor.findings import Finding
+from services.operations.doctor.tls import check_security
+from tests.servers.authority import Authority
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ELSEWHERE = "kafka-1:9092,127.0.0.1:9092"

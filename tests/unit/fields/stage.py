@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from schemas.events import CloudEvent, instant
+from schemas.cloudevents import CloudEvent, instant
 from services.crypto.data_keys import DataKeys, open_vault
 from services.crypto.field_decryption import Revealing
 from services.crypto.field_encryption import FieldEncryption

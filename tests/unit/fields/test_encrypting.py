@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from schemas.catalogue import business_topic
+from schemas.cloudevents import content_hash
 from schemas.codec import Codec, load
-from schemas.events import content_hash
+from schemas.topics import business_topic
 from services.crypto.field_decryption import ERASED
 from services.crypto.field_encryption import NobodyHolds, Unencryptable, check
 from services.crypto.field_paths import NotText

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services import logs
 from services.kafka.trace_context import of_command
+from services.operations import logs
 
 
 @pytest.fixture(autouse=True)

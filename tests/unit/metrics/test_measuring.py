@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.measuring import Measuring
+from services.operations.throttle import Measuring
 
 
 class Slow:

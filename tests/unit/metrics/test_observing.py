@@ -12,16 +12,16 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from services.census import Counted
 from services.deleter.dispatch import Sent
 from services.deleter.settlement import Answer, Settled
 from services.evidence.self_check import Rechecked
 from services.ledger.recording import Recorded
-from services.metrics import Metrics
-from services.observing import Observer
+from services.operations.health import Health
+from services.operations.holding_counts import Counted
+from services.operations.metrics import Metrics
+from services.operations.observers.roles import Observer
+from services.operations.status import Status
 from services.requests.counts import Counted as Rights
-from services.serving import Health
-from services.status import Status
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import Gap, Log
 

@@ -9,8 +9,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from services.metrics import Metrics
-from services.serving import Health, served
+from services.operations.health import Health, served
+from services.operations.metrics import Metrics
 
 
 class Clock:

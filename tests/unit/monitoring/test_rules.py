@@ -14,13 +14,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from services.cli.main import termijn
-from services.metrics import CATALOGUE, PORTS
-from services.monitoring import alerts, punctuality, recordings
-from services.monitoring.dashboards import Board, Panel
-from services.monitoring.files import BOARDS, files
-from services.monitoring.pace import PRODUCTION, Pace
-from services.monitoring.rules import Alert, Recording, metrics_of, recorded_of
+from services.app.cli.main import termijn
+from services.operations.metrics import CATALOGUE, PORTS
+from services.operations.monitoring import alerts, recordings, slo
+from services.operations.monitoring.dashboards import Board, Panel
+from services.operations.monitoring.files import BOARDS, files
+from services.operations.monitoring.rules import Alert, Recording, metrics_of, recorded_of
+from services.operations.monitoring.time_scale import PRODUCTION, Pace
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -229,7 +229,7 @@ def test_a_hastened_rule_is_the_same_but_for_its_durations() -> None:
     [overdue, due, *_] = alerts.groups(fast)["promises"]
     assert (overdue.lasts, due.lasts) == ("500ms", "500ms")
     assert due.expr == "max(termijn_oldest_due_seconds) > 6"
-    [first, *_] = punctuality.recordings(fast)
+    [first, *_] = slo.recordings(fast)
     assert first == Recording(
         record="termijn:commands_late:ratio_rate5m",
         expr='1 - sum(rate(termijn_lateness_seconds_bucket{le="0.5"}[5s]))'

@@ -12,9 +12,9 @@ from types import MappingProxyType
 import pytest
 import yaml
 
-from schemas.catalogue import TAGGED, business_topic
+from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
-from schemas.events import CloudEvent, to_headers
+from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import Arrivals
 from services.events.ingestion_plan import Plans
 from services.events.tagged_event import Place

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.policy.model import Policy
 from services.policy.obligations import Step, clocks, own_wakes, steps
 from services.policy.tagging import Holding, Tagged, tag

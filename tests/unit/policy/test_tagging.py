@@ -9,7 +9,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.policy import loader
 from services.policy.tagging import Tagged, Untaggable, business_keys, tag
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.policy import loader
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, wakes, window

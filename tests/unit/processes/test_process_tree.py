@@ -11,8 +11,8 @@ from time import monotonic, sleep
 
 import pytest
 
-from services import settings
-from services.processes import ProcessTree, RoleEnded
+from services.app import settings
+from services.app.process_tree import ProcessTree, RoleEnded
 
 ROOT = Path(__file__).parents[3]
 # Instead of `termijn`: a role that does what its name says.
@@ -36,7 +36,7 @@ time.sleep(60)
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment in which `python -m services.cli` is the program above."""
+    """An environment in which `python -m services.app.cli` is the program above."""
     package = tmp_path / "instead" / "services"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -143,7 +143,7 @@ def test_a_child_that_does_not_listen_is_killed(
     logs: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while; the others have ended by then."""
-    monkeypatch.setattr("services.processes._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("services.app.process_tree._PATIENCE_SECONDS", 0.2)
     with ProcessTree(logs, environment) as tree:
         tree.start("stubborn")
         tree.start("obedient")
@@ -173,7 +173,7 @@ def test_no_child_outlives_a_parent_that_is_killed(logs: Path, environment: dict
     parent = f"""
 import os, signal, time
 from pathlib import Path
-from services.processes import ProcessTree
+from services.app.process_tree import ProcessTree
 with ProcessTree(Path({str(logs)!r}), {environment!r}) as tree:
     tree.start("obedient")
     log = Path({str(logs / "obedient.log")!r})

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.catalogue import business_topic
+from schemas.cloudevents import CloudEvent, parse_structured
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
-from schemas.events import CloudEvent, parse_structured
+from schemas.topics import business_topic
 from services.events.sample_events import sample_events
 from services.policy import loader
 from services.policy.explain import explain

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from schemas.events import CloudEvent
+from schemas.cloudevents import CloudEvent
 from services.agent.simulated.store import Held
 from services.agent.simulated.systems import SHOWN, Behaviour, Systems
 from services.policy import loader

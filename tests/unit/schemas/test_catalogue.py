@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.catalogue import (
+from schemas.codec import load
+from schemas.topics import (
     BUSINESS_TYPES,
     DEAD_LETTERS,
     EVIDENCE_HEADS,
@@ -14,7 +15,6 @@ from schemas.catalogue import (
     business_topic,
     commands,
 )
-from schemas.codec import load
 from tests.unit.schemas.values import FILES, MINIMAL, name_of
 
 DAY_MS = 86_400_000

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from schemas.catalogue import TAGGED, business_topic, commands
 from schemas.codec import Codec, load
 from schemas.errors import InvalidSchema, Undecodable, Unencodable, UnknownSchema
+from schemas.topics import TAGGED, business_topic, commands
 from tests.unit.schemas.values import (
     FILES,
     MINIMAL,

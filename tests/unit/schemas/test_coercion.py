@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from schemas.coercion import fit_for
+from schemas.json_to_avro import fit_for
 from schemas.scalars import Misfit
 
 DATE = {"type": "int", "logicalType": "date"}

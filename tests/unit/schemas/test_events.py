@@ -11,9 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.catalogue import business_topic
-from schemas.codec import Codec, load
-from schemas.events import (
+from schemas.cloudevents import (
     CloudEvent,
     MalformedEvent,
     content_hash,
@@ -23,6 +21,8 @@ from schemas.events import (
     rfc3339,
     to_headers,
 )
+from schemas.codec import Codec, load
+from schemas.topics import business_topic
 from tests.unit.schemas.values import INSTANTS
 
 AT = datetime(2026, 3, 15, 13, tzinfo=UTC)

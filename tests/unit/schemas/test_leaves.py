@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from schemas.avro_paths import leaves
 from schemas.codec import load
-from schemas.leaves import leaves
 
 
 def test_an_orders_leaves_are_those_of_its_file() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas.catalogue import Topic, business_topic
 from schemas.codec import Codec, load
 from schemas.errors import Undecodable, Unencodable
+from schemas.topics import Topic, business_topic
 
 SALE = "shop.sale"
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}

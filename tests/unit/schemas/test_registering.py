@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from schemas.registry import Registry
+from schemas.topics import business_topic
 from services.kafka import schema_registration
 
 ORDERS = business_topic("orders.order-placed")

@@ -12,10 +12,10 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.catalogue import business_topic
 from schemas.codec import Codec, load
 from schemas.errors import RefusedSchema, RegistryUnavailable, Undecodable, UnknownSchema
 from schemas.registry import Registry
+from schemas.topics import business_topic
 from tests.unit.schemas.values import FILES, MINIMAL, definition, name_of
 
 SCHEMAS = load()

@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from schemas.errors import RegistryUnavailable
-from services import bootstrap, bootstrap_agent, settings
 from services.agent import config
-from services.settings import BadSetting
+from services.app import settings
+from services.app.settings import BadSetting
+from services.app.wiring import agent, root
 
 LOGIN = "termijn:secret"
 TOPIC = "orders.order-placed.v1"
@@ -83,7 +84,7 @@ def url(certificate: Path) -> Iterator[str]:
 
 def level(**environment: str) -> str:
     """What the registry of these settings answers."""
-    with bootstrap.root(settings.load(environment)) as opened:
+    with root.root(settings.load(environment)) as opened:
         registry = opened.registry()
         assert registry is not None
         return registry.compatibility_of(TOPIC)
@@ -113,7 +114,7 @@ def test_an_agent_reaches_it_as_well(url: str, certificate: Path, tmp_path: Path
     }
     file = tmp_path / "agent.yaml"
     file.write_text(json.dumps(document), "utf-8")
-    with bootstrap_agent.agent(config.load(file, {"LOGIN": LOGIN})) as opened:
+    with agent.agent(config.load(file, {"LOGIN": LOGIN})) as opened:
         registry = opened.registry()
         assert registry is not None
         assert registry.compatibility_of(TOPIC) == "FULL_TRANSITIVE"

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.catalogue import BUSINESS_TYPES, Topic, business_topic
+from schemas.topics import BUSINESS_TYPES, Topic, business_topic
 
 ROOT = Path(__file__).parents[3] / "schemas"
 FILES = sorted(ROOT.glob("*/*.avsc"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services import settings
-from services.settings import BadSetting, load, security, shown
+from services.app import settings
+from services.app.settings import BadSetting, load, security, shown
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from schemas import catalogue
-from schemas.catalogue import Topic, acknowledgements, business_topic, commands
+from schemas import topics
+from schemas.topics import Topic, acknowledgements, business_topic, commands
 from services.kafka.topic_checks import Found, in_words, judge, life_ms, wanted
 from services.kafka.topic_retention import Promise
 
@@ -160,8 +160,8 @@ def test_a_term_shorter_than_the_catalogues_decides() -> None:
     "topic",
     [
         business_topic("a.b"),
-        catalogue.TAGGED,
-        catalogue.DEAD_LETTERS,
+        topics.TAGGED,
+        topics.DEAD_LETTERS,
         commands("crm"),
         acknowledgements("crm"),
     ],

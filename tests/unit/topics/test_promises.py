@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from schemas import catalogue
-from schemas.catalogue import business_topic
+from schemas import topics as catalogue
+from schemas.avro_paths import leaves
 from schemas.codec import load as load_schemas
-from schemas.leaves import leaves
-from schemas.versions import Schemas
+from schemas.schema_versions import Schemas
+from schemas.topics import business_topic
 from services.kafka.topic_retention import Promise, in_clear, promises, shortest_ms
 from services.policy.calendar import period
 from services.policy.loader import load

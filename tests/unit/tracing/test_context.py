@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from schemas.events import from_headers, parse_structured, to_headers
+from schemas.cloudevents import from_headers, parse_structured, to_headers
 from services.kafka.trace_context import Trace, carried, of_command
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

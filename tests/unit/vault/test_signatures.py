@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from services.app.wiring.signing import Signatures
 from services.crypto.key_directory import KeyDirectory, UnusableKeys
 from services.crypto.signing import Signer, Unsigned, Unverifiable
-from services.vault.signatures import Signatures
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MESSAGE = ("t", b"k", b"v")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.watching.outlook import Outlook, Recent, forgotten, systems
-from services.watching.sightings import Watched
+from services.operations.watch.sightings import Watched
+from services.operations.watch.summary import Outlook, Recent, forgotten, systems
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.watching.keeping import kept, place_of, watched_of
-from services.watching.sightings import Sighting, Watched, met, of_answer, of_command
+from services.operations.watch.sightings import Sighting, Watched, met, of_answer, of_command
+from services.operations.watch.table_rows import kept, place_of, watched_of
 
 T0 = datetime(2026, 3, 15, 13, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
-from schemas.events import rfc3339
+from schemas.cloudevents import rfc3339
 from services.agent.adapters.base import Task
 from services.agent.adapters.sql import statements
 from services.agent.adapters.sql.binding import Bound

@@ -1,0 +1,352 @@
+"""The one loop of every role that reads the bus: poll a batch, let the work apply it, go on.
+
+Positions are the ledger's, given in `assign`, and move in the transaction of what the batch wrote; the
+offset moves last. A batch that cannot be applied is read again, never skipped; one that fails the same way
+each time is halved until the guilty message is alone and parked (`consumers.batch_application`). A log
+that has lost what was not read stops the role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import Event
+from time import monotonic
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from sqlalchemy.exc import DBAPIError
+
+from consumers.batch_application import Work, apply
+from consumers.offset_holes import read_again
+from schemas.errors import TermijnError
+from services.kafka.client import Bus, BusRefused, BusUnavailable
+from services.kafka.errors import TRANSIENT
+from services.kafka.topic_state import Partition
+from services.storage import offsets, pause
+from services.storage.database import Ledger, in_words
+from services.storage.gc_pause import uncollected
+from services.storage.offsets import Advance, ChangedLog, Fenced, Gap, Log, Read
+
+_LOOK_SECONDS = 2.0
+_REST_SECONDS = 1.0
+_AGAIN_SECONDS = 0.5
+_WATERMARK_SECONDS = 15.0
+_TRY_AGAIN = (*TRANSIENT, Fenced)
+_MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+_REFUSED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+)
+
+
+class _Ending(BaseException):
+    """The role is told to stop while a batch is tried again; nothing of it counts."""
+
+
+class LostLog(TermijnError):
+    """The log has lost what the role had not read, or is another log; the role has stopped.
+
+    The operator finds out what was lost, has it published again where possible, and accepts each gap
+    with `termijn gaps accept`; then the role is started again.
+    """
+
+    def __init__(self, gaps: Sequence[Gap]) -> None:
+        first = gaps[0]
+        place = f"{first.log.topic}[{first.log.partition}]"
+        super().__init__(
+            f"{first.role}: {place}: expected offset {first.expected}, the log has"
+            f" {first.low} to {first.high} ({len(gaps)} gaps; see `termijn gaps list`)"
+        )
+        self.gaps = gaps
+
+
+class Observer(Protocol):
+    """Who wants to know how the loop fares: metrics and logs."""
+
+    def went_round(self) -> None:
+        """The loop went round."""
+
+    def able(self) -> None:
+        """The role has joined its group, and reaches the bus and the ledger."""
+
+    def applied(self, messages: int, seconds: float) -> None:
+        """A batch was applied."""
+
+    def lag(self, topic: str, partition: int, messages: int) -> None:
+        """How many messages of a partition are not read yet."""
+
+    def tried_again(self, why: str) -> None:
+        """A batch was not applied and is read again."""
+
+    def gap(self, gap: Gap) -> None:
+        """The log has lost something."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipeline:
+    """The loop of one process of a role. `now` is this machine's clock, UTC."""
+
+    role: str
+    bus: Bus
+    ledger: Ledger
+    topics: Sequence[str]
+    group: str
+    work: Work
+    observer: Observer
+    now: Callable[[], datetime]
+    batch: int
+    batch_seconds: float
+    _logs: dict[Partition, Log] = field(default_factory=dict)
+    _next: dict[Partition, int] = field(default_factory=dict)
+    _known: dict[Partition, int | None] = field(default_factory=dict)
+    _gaps: list[Gap] = field(default_factory=list)
+    _second: Consumer | None = None
+    """Reads again what the first has passed over."""
+    _joined: bool = False
+    _paused: bool = False
+
+    def run(self, stop: Event) -> None:
+        """Run until `stop` is set.
+
+        Raises:
+            LostLog: something that was not read is gone.
+            BusRefused: the broker does not let the role read.
+        """
+        while not stop.is_set():
+            # A consumer of its own after each failure: one that unsubscribes and subscribes again
+            # makes librdkafka abort the process if it is closed meanwhile.
+            consumer = self.bus.consumer(self.group)
+            try:
+                consumer.subscribe(
+                    list(self.topics), on_assign=self._assigned, on_revoke=self._revoked
+                )
+                self._read(consumer, stop)
+            except _Ending:
+                return
+            except _TRY_AGAIN as cause:
+                self.observer.tried_again(in_words(cause))
+            finally:
+                consumer.close()
+                if self._second is not None:
+                    self._second.close()
+                self._forget()
+            stop.wait(_REST_SECONDS)
+
+    def _read(self, consumer: Consumer, stop: Event) -> None:
+        looked = float("-inf")
+        while not stop.is_set():
+            if monotonic() - looked > _LOOK_SECONDS:
+                self._look(consumer)
+                looked = monotonic()
+            with uncollected():
+                self._batch(consumer, stop)
+            self.observer.went_round()
+
+    def _batch(self, consumer: Consumer, stop: Event) -> None:
+        started = monotonic()
+        polled = consumer.consume(self.batch, self.batch_seconds)
+        self._stop_at_gaps()
+        messages = self._fresh(consumer, polled)
+        advances = self._advances()
+        if advances:
+            apply(self.work, messages, advances, lambda: self._rest(stop))
+        self._stop_at_gaps()  # after what was read before them: it is nowhere else any more
+        for one in advances:
+            self._known[one.log.topic, one.log.partition] = one.next
+        if messages:
+            self.observer.applied(len(messages), monotonic() - started)
+
+    def _rest(self, stop: Event) -> None:
+        """Between two tries of a batch that fails by itself."""
+        self.observer.tried_again("a batch fails by itself, and is tried again before it is halved")
+        self.observer.went_round()
+        if stop.wait(_AGAIN_SECONDS):
+            raise _Ending
+
+    def _fresh(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
+        """The messages that are ours and next; whatever a rebalance left behind is dropped."""
+        fresh = []
+        passed_over: dict[Partition, list[range]] = {}
+        for message in polled:
+            partition, offset, error = message.partition(), message.offset(), message.error()
+            place = (str(message.topic()), -1 if partition is None else partition)
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                self._failed(consumer, place, error)
+                if self._gaps:
+                    break
+                continue
+            if place not in self._next or offset is None or offset < self._next[place]:
+                continue
+            if offset > self._next[place]:
+                passed_over.setdefault(place, []).append(range(self._next[place], offset))
+            if error is None:
+                fresh.append(message)
+                self._next[place] = offset + 1
+            else:
+                self._next[place] = offset  # past the markers of transactions
+        if passed_over:
+            self._doubt(passed_over)
+        return fresh
+
+    def _doubt(self, passed_over: Mapping[Partition, Sequence[range]]) -> None:
+        if self._second is None:
+            self._second = self.bus.consumer(
+                self.group
+            )  # it joins no group: it is told what to read
+        read_again(self._second, passed_over)
+
+    def _advances(self) -> list[Advance]:
+        return [
+            Advance(log=self._logs[place], expected=self._known[place], next=next)
+            for place, next in self._next.items()
+            if next != (self._known[place] or 0)
+        ]
+
+    def _failed(self, consumer: Consumer, place: Partition, error: KafkaError) -> None:
+        if error.fatal() or error.code() in _REFUSED:
+            raise BusRefused(f"{self.role}: read {place[0]}", error.str())
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            if place in self._logs:
+                low, high = self._watermarks(consumer, *place)
+                self._found(self._logs[place], self._next[place], low, high)
+        elif place in self._logs:  # librdkafka goes on behind what it cannot unpack: read it again
+            raise BusUnavailable(f"read {place[0]}[{place[1]}]", error.str())
+        elif error.code() not in _MISSING:
+            self.observer.tried_again(error.str())
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined = True
+        ids = self.bus.topic_ids({one.topic for one in partitions})
+        for one in partitions:
+            if one.topic not in ids:  # another broker has it already: without its id it is no log
+                raise BusUnavailable(f"describe {one.topic}", "the broker does not show it yet")
+            log = Log(
+                cluster_id=self.bus.cluster_id,
+                topic=one.topic,
+                topic_id=ids[one.topic],
+                partition=one.partition,
+            )
+            one.offset = self._start(consumer, log)
+        consumer.assign(partitions)
+        if self._paused:
+            consumer.pause(partitions)
+
+    def _start(self, consumer: Consumer, log: Log) -> int:
+        """Where to read a log from; one that has lost what was not read is a gap."""
+        place = (log.topic, log.partition)
+        low, high = self._watermarks(consumer, *place)
+        try:
+            with self.ledger.transaction() as connection:
+                waiting = offsets.waiting_gap(connection, self.role, log)
+                position = offsets.position(connection, self.role, log)
+        except ChangedLog:
+            self._found(log, None, low, high)
+            position = low
+        else:
+            if waiting is not None:
+                self._found(log, waiting.expected, low, high)
+            elif not low <= (position or 0) <= high:
+                self._found(log, position, low, high)
+        self._logs[place] = log
+        self._known[place] = position
+        self._next[place] = position or 0
+        return position or 0
+
+    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined = False  # until it is assigned what is its part now, if only nothing
+        for one in partitions:
+            self.observer.lag(one.topic, one.partition, 0)  # whoever reads it now tells
+            for state in (self._logs, self._known, self._next):
+                state.pop((one.topic, one.partition), None)
+
+    def _forget(self) -> None:
+        for state in (self._logs, self._known, self._next):
+            state.clear()
+        self._joined = False
+        self._second = None
+        self._gaps.clear()  # one that is not noted yet is found again, as the ledger then sees it
+
+    def _look(self, consumer: Consumer) -> None:
+        """Look whether the topics are still the same, what lags, and whether the role is paused."""
+        try:
+            ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
+            with self.ledger.transaction() as connection:
+                paused = pause.state(connection, self.role) == "paused"
+                read = offsets.read(connection, self.role, sorted(ids))
+            # What is paused is not fetched, and then its cached end stays where it was.
+            ends = (
+                self.bus.ends(sorted({log.topic for log in self._logs.values()})) if paused else {}
+            )
+            for place, log in self._logs.items():
+                _, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+                end = ends.get(place, high)
+                self.observer.lag(*place, max(0, end - self._next[place]))
+                if ids.get(log.topic, log.topic_id) != log.topic_id:
+                    anew = replace(log, topic_id=ids[log.topic])
+                    self._found(anew, self._known[place], *self._watermarks(consumer, *place))
+            self._find_gone(ids, read)
+            self._stop_at_gaps()
+        except (BusUnavailable, DBAPIError) as cause:
+            self.observer.tried_again(in_words(cause))
+            return
+        if self._joined:
+            self.observer.able()
+        if paused:
+            consumer.pause(consumer.assignment())
+        elif self._paused:
+            consumer.resume(consumer.assignment())
+        self._paused = paused
+
+    def _find_gone(self, ids: Mapping[str, str], read: Sequence[Read]) -> None:
+        """Find the partitions that were read and that a topic which was made anew has no more.
+
+        Nobody is assigned those, so nobody else would find what was lost with them.
+        """
+        here = {(one.topic, one.partition) for one in read if self._is_here(one, ids)}
+        gone = [
+            one
+            for one in read
+            if one.is_kept and (one.topic, one.partition) not in {*here, *self._logs}
+        ]
+        shown = self.bus.shown({one.topic for one in gone}) if gone else {}
+        for one in gone:
+            there = shown.get(one.topic)
+            if there and there.topic_id == ids[one.topic] and one.partition not in there.ends:
+                log = Log(
+                    cluster_id=self.bus.cluster_id,
+                    topic=one.topic,
+                    topic_id=there.topic_id,
+                    partition=one.partition,
+                )
+                self._found(log, one.next, 0, 0)
+
+    def _is_here(self, read: Read, ids: Mapping[str, str]) -> bool:
+        return (read.cluster_id, read.topic_id) == (self.bus.cluster_id, ids[read.topic])
+
+    def _watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+        try:
+            found: Any = consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=_WATERMARK_SECONDS
+            )
+        except KafkaException as cause:
+            raise BusUnavailable(f"find the ends of {topic}", str(cause.args[0])) from cause
+        if found is None:
+            raise BusUnavailable(f"find the ends of {topic}", "no answer in time")
+        return found[0], found[1]
+
+    def _found(self, log: Log, expected: int | None, low: int, high: int) -> None:
+        self._gaps.append(Gap(role=self.role, log=log, expected=expected, low=low, high=high))
+
+    def _stop_at_gaps(self) -> None:
+        if not self._gaps:
+            return
+        for gap in self._gaps:
+            self.observer.gap(gap)
+        with self.ledger.transaction() as connection:
+            for gap in self._gaps:
+                offsets.found_gap(connection, gap, self.now())
+        raise LostLog(tuple(self._gaps))

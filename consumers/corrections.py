@@ -1,0 +1,177 @@
+"""Rights: corrections are noted as requests come by, and open requests are answered in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any, Protocol
+
+from confluent_kafka import Message
+from sqlalchemy import Connection
+
+from consumers.batch_application import park
+from consumers.messages import as_bytes, dead_letter
+from schemas import limits
+from schemas.codec import Codec
+from schemas.errors import MalformedEvent, Undecodable
+from schemas.topics import Topic
+from services.crypto.envelope import Seal
+from services.kafka.errors import TRANSIENT
+from services.requests.disclosures import note_corrections
+from services.requests.request_keys import RequestKeys
+from services.requests.responder import Answering
+from services.storage import dead_letters, offsets
+from services.storage.database import Ledger, database_now, in_words
+from services.storage.dead_letters import DeadLetter
+from services.storage.offsets import Advance
+
+ROLE = "rights"
+_REST_SECONDS = 1.0
+
+
+class Observer(Protocol):
+    """Who wants to know how the rounds fare."""
+
+    def went_round(self) -> None:
+        """A round was tried."""
+
+    def able(self) -> None:
+        """A round was done."""
+
+    def tried_again(self, why: str) -> None:
+        """A round was not done and is done again."""
+
+
+class Parking(Protocol):
+    """Who wants to know what was parked."""
+
+    def parked(self, letter: DeadLetter) -> None:
+        """A request's corrections could not be noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """The work on the bus: what requests for rectification correct, which no tag carries."""
+
+    codec: Codec
+    topics: Mapping[str, Topic]
+    """The topics of requests, by name."""
+    ledger: Ledger
+    keys: RequestKeys
+    seal: Seal
+    observer: Parking
+    now: Callable[[], datetime]
+
+    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+        """Note the corrections of a batch.
+
+        A request that cannot be one is parked by the tagger, not here; corrections of which no command
+        could be made are, since no tag carries them.
+        """
+        asked: list[Mapping[str, Any]] = []
+        unusable: list[DeadLetter] = []
+        for message in messages:
+            data = self._asked(message)
+            if data is None:
+                continue
+            try:
+                check_corrections(data)
+            except MalformedEvent as cause:
+                unusable.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+            else:
+                asked.append(data)
+
+        def write(connection: Connection) -> None:
+            offsets.advance(connection, ROLE, advances)
+            dead_letters.park(connection, unusable)
+            for data in asked:
+                note_corrections(
+                    connection,
+                    self.keys,
+                    data["subject"],
+                    data["request_id"],
+                    data.get("corrections") or {},
+                    database_now(connection),
+                )
+
+        self.ledger.write(write)
+        for letter in unusable:
+            self.observer.parked(letter)
+
+    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+        """Park a request whose corrections no attempt could note."""
+        now = self.now()
+        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
+
+    def _asked(self, message: Message) -> Mapping[str, Any] | None:
+        try:
+            data = self.codec.decode(self.topics[str(message.topic())], as_bytes(message.value()))
+        except Undecodable:
+            return None
+        if data["right"] != "rectification":
+            return None
+        who = (data["subject"], data["request_id"])
+        return None if any(map(limits.identifier, who)) else data
+
+
+def check_corrections(data: Mapping[str, Any]) -> None:
+    """Look whether a command could carry what a request corrects.
+
+    Raises:
+        MalformedEvent: it corrects too much at once.
+    """
+    corrections: Mapping[str, str] = data.get("corrections") or {}
+    size = sum(len(one.encode()) for pair in corrections.items() for one in pair)
+    if why := limits.too_many(corrections, limits.CORRECTIONS):
+        raise MalformedEvent(key="corrections", why=why)
+    if size > limits.CORRECTED:
+        why = f"takes {size:,} bytes; the most is {limits.CORRECTED:,}"
+        raise MalformedEvent(key="corrections", why=why)
+    if any(limits.unprintable(name) for name in corrections):
+        raise MalformedEvent(key="corrections", why="names a field with a control character")
+
+
+def answer(
+    answering: Answering,
+    measure: Callable[[], None],
+    observer: Observer,
+    stop: Event,
+    seconds: float,
+) -> None:
+    """Answer requests, and measure what is owed, round after round, until `stop` is set."""
+    while not stop.is_set():
+        try:
+            answering.round()
+            measure()
+        except TRANSIENT as cause:
+            observer.tried_again(in_words(cause))
+            stop.wait(_REST_SECONDS)
+        else:
+            observer.went_round()
+            observer.able()
+            stop.wait(seconds)
+
+
+def beside(work: Callable[[], None], main: Callable[[], None], stop: Event) -> None:
+    """Do `work` in a thread beside `main`; when one of them ends or fails, `stop` ends the other.
+
+    Raises:
+        Whatever one of them raised.
+    """
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            stop.set()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="answering") as pool:
+        beside = pool.submit(run)
+        try:
+            main()
+        finally:
+            stop.set()
+        beside.result()

@@ -1,0 +1,108 @@
+"""The simulated systems on the bus: they take in business events, obey commands and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
+
+from consumers.messages import as_bytes, headers
+from schemas.cloudevents import CloudEvent, from_headers
+from schemas.codec import Codec
+from schemas.errors import MalformedEvent, Undecodable
+from schemas.topics import Topic
+from services.agent.simulated.systems import Reply, Systems
+from services.crypto.signing import Signs, Unverifiable, Verifies
+from services.kafka.client import Bus, OutMessage, Sender
+from services.policy.tagging import Untaggable, tag
+
+_POLL_SECONDS = 0.2
+_AT_ONCE = 2_000
+
+
+@dataclass(slots=True, kw_only=True)
+class SampleSystems:
+    """All simulated systems in one process. They read every topic from its beginning at each start:
+    holding and obeying twice is harmless."""
+
+    bus: Bus
+    codec: Codec
+    business: Mapping[str, Topic]
+    commands: Mapping[str, Topic]
+    """The systems' command topics by name."""
+    acknowledgements: Mapping[str, Topic]
+    """Where each system answers."""
+    systems: Systems
+    sender: Sender
+    verifier: Verifies
+    """What tells commands of the deleter from others'."""
+    signers: Mapping[str, Signs]
+    """What signs each system's answers."""
+    now: Callable[[], datetime]
+    _late: list[Reply] = field(default_factory=list)
+
+    def run(self, stop: Event) -> None:
+        """Run until `stop` is set."""
+        consumer = self.bus.consumer("termijn-sample-systems")
+        try:
+            consumer.assign(self._everything())
+            while not stop.is_set():
+                polled = consumer.consume(_AT_ONCE, _POLL_SECONDS)
+                self._take([message for message in polled if message.error() is None])
+                self._answer()
+        finally:
+            consumer.close()
+            self.systems.close()
+
+    def _everything(self) -> list[TopicPartition]:
+        return [
+            TopicPartition(name, partition, OFFSET_BEGINNING)
+            for name, partition in self.bus.partitions([*self.business, *self.commands])
+        ]
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Take in a batch: first what happened, then what is to be done about it."""
+        events = [self._event(one) for one in messages if one.topic() in self.business]
+        self.systems.happened(*(event for event in events if event is not None))
+        for message in messages:
+            if str(message.topic()) in self.commands:
+                reply = self._reply(message)
+                if reply is not None:
+                    self._late.append(reply)
+
+    def _reply(self, message: Message) -> Reply | None:
+        """The answer to a command that is proven to be one; what is not is not answered."""
+        topic = self.commands[str(message.topic())]
+        key, value = as_bytes(message.key()), as_bytes(message.value())
+        try:
+            self.verifier.verify(topic.name, key, value, headers(message), self.now())
+            command = self.codec.decode(topic, value)
+        except (Undecodable, MalformedEvent, Unverifiable):
+            return None
+        return self.systems.told(command, key, self.now())
+
+    def _event(self, message: Message) -> CloudEvent | None:
+        """The event of a message that some system could read; others are parked by the tagger."""
+        try:
+            topic = self.business[str(message.topic())]
+            event = from_headers(
+                headers(message), self.codec.decode(topic, as_bytes(message.value()))
+            )
+            tag(event, self.systems.policy)
+        except (Undecodable, MalformedEvent, Untaggable):
+            return None
+        return event
+
+    def _answer(self) -> None:
+        ready = [reply for reply in self._late if reply.leaves_at <= self.now()]
+        self._late = [reply for reply in self._late if reply.leaves_at > self.now()]
+        self.sender.send([self._signed(reply) for reply in ready])
+
+    def _signed(self, reply: Reply) -> OutMessage:
+        topic = self.acknowledgements[reply.system]
+        value = self.codec.encode(topic, reply.value, own=True)
+        headers = self.signers[reply.system].sign(topic.name, reply.key, value, self.now())
+        return OutMessage(topic=topic.name, key=reply.key, value=value, headers=headers)

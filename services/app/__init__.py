@@ -1,0 +1,1 @@
+"""The composition root: settings, the wiring of each role, the command line."""

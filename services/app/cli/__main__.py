@@ -1,0 +1,5 @@
+"""`python -m services.app.cli`: the same as `termijn`."""
+
+from services.app.cli import main
+
+main()

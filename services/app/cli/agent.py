@@ -1,0 +1,196 @@
+"""`termijn agent`: what a downstream team runs beside its system, and how it looks into it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import Executable
+
+from schemas import topics
+from schemas.errors import Undecodable, Unencodable
+from services.agent import config as configuration
+from services.agent.adapters.base import Task
+from services.agent.adapters.factory import sql_adapter
+from services.agent.adapters.payload import wire
+from services.agent.adapters.sql.adapter import SqlAdapter
+from services.agent.command import Command, command_of
+from services.agent.config import Loaded
+from services.app import settings
+from services.app.cli.options import as_text, instant, show
+from services.app.cli.output import say, say_json
+from services.app.cli.run import until_stopped
+from services.app.wiring import agent as bootstrap_agent
+from services.app.wiring import root
+from services.storage import offsets
+from services.storage.operator_log import note
+
+_CONFIG = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The agent's file.",
+)
+
+_OPERATOR = click.option(
+    "--operator",
+    default=lambda: settings.load().operating.operator,
+    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+)
+_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The agent's file; without a command under it, it is run.",
+)
+@click.pass_context
+def agent(context: click.Context, config: Path | None) -> None:
+    """Obey the commands of one system and answer them; one agent to an inbox.
+
+    It verifies each command, carries it out through a hook, a webhook or SQL, reads again what was
+    erased, and signs its answers. It needs neither Termijn's ledger nor its policy.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if config is None:
+        raise click.UsageError("--config FILE says what to run")
+    loaded = _load(config)
+    log_form = settings.load().operating.log_form
+    until_stopped(
+        lambda stop: bootstrap_agent.run_agent(loaded, stop, log_form=log_form, now=root.now)
+    )
+
+
+@agent.command()
+@_CONFIG
+@click.argument("file", type=click.File("rb"), metavar="COMMAND.json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def plan(config: Path, file: Any, as_json: bool) -> None:
+    """Show what a command would lead to, and do nothing.
+
+    The file holds the fields of the `command` schema as JSON. For SQL the statements are printed, for
+    a hook or a webhook what it would get. What could not be carried out is an error.
+    """
+    loaded = _load(config)
+    told = _command(file.read(), file.name, loaded)
+    sql = loaded.configuration.adapter.sql
+    if sql is None:
+        task = Task(command=told, run=1, noted=None, note=lambda _: None, now=root.now())
+        say(wire(task).decode())
+        return
+    with bootstrap_agent.agent(loaded) as opened:
+        adapter = sql_adapter(loaded, sql, opened.stack)
+        for step in adapter.steps(told):
+            _print(step, adapter, as_json=as_json)
+        if problems := adapter.problems(told):
+            raise click.ClickException("; ".join(problems))
+
+
+@agent.command()
+@_CONFIG
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(config: Path, as_json: bool) -> None:
+    """Say what waits in the inbox, what was parked there, and where the log has gaps."""
+    with bootstrap_agent.agent(_load(config)) as opened:
+        inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
+        counted = inbox.counted()
+        row = {
+            "system": inbox.system,
+            **{
+                state: counted.get(state, 0)
+                for state in ("waiting", "pending", "failed", "settled")
+            },
+            "oldest": as_text(inbox.oldest()),
+            "parked": dict(inbox.parked()),
+            "gaps": [f"{one.log.topic} {one.log.partition}" for one in inbox.gaps()],
+        }
+    show([row], as_json=as_json, title="Inbox", columns=list(row))
+
+
+@agent.command("accept-gap")
+@_CONFIG
+@click.argument("partition", type=int)
+@_OPERATOR
+@_REASON
+def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None:
+    """Let the agent go on past a gap in its commands: those in it will never be read.
+
+    The controller repeats what was not answered. The agent is started again afterwards.
+    """
+    with bootstrap_agent.agent(_load(config)) as opened:
+        inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
+        place = ("agent", topics.commands(inbox.system).name, partition)
+        with inbox.ledger.transaction() as connection:
+            offset = offsets.accept(
+                connection,
+                place,
+                operator=operator,
+                reason=reason,
+                now=root.now(),
+                sealed=False,
+            )
+    say(f"goes on at offset {offset}")
+
+
+@agent.command()
+@_CONFIG
+@click.option("--since", type=instant, required=True, help="The instant of the backup.")
+@_OPERATOR
+@_REASON
+def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
+    """After the system was restored: let commands since its backup be carried out anew.
+
+    What the agent carried out since then, it carries out again as soon as the controller repeats it,
+    instead of answering as before.
+    """
+    with bootstrap_agent.agent(_load(config)) as opened:
+        inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
+        with inbox.ledger.transaction() as connection:
+            reopened = inbox.reopen(connection, since)
+            now, target = root.now(), f"{inbox.system} since {as_text(since)}"
+            note(
+                connection,
+                "agent replay",
+                target,
+                operator=operator,
+                reason=reason,
+                now=now,
+                sealed=False,
+            )
+    say(f"{reopened} commands are carried out anew when they are repeated")
+
+
+def _load(config: Path) -> Loaded:
+    return configuration.load(config, settings.environment())
+
+
+def _command(text: bytes, name: str, loaded: Loaded) -> Command:
+    """The command of a JSON file, as it would come off the bus."""
+    topic = topics.commands(loaded.configuration.system)
+    with bootstrap_agent.agent(loaded) as opened:
+        codec = opened.codec()
+        try:
+            return command_of(codec.decode(topic, codec.encode(topic, json.loads(text))))
+        except (ValueError, RecursionError, Unencodable, Undecodable) as cause:
+            raise click.ClickException(f"{name}: {cause}") from cause
+
+
+def _print(step: Executable, adapter: SqlAdapter, *, as_json: bool) -> None:
+    compiled: Any = step.compile(  # type: ignore[attr-defined]  # each of ours can be compiled
+        adapter.engine, compile_kwargs={"render_postcompile": True}
+    )
+    values = dict(compiled.params)
+    if as_json:
+        line = {"statement": str(compiled), "parameters": values}
+        say_json(line)
+        return
+    say(f"{compiled};")
+    say(f"-- {json.dumps(values, ensure_ascii=False, default=str)}")

@@ -1,0 +1,76 @@
+"""`termijn certificate`: what is proven to be erased of one person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from sqlalchemy import Connection, select
+
+from services.app import settings
+from services.app.wiring import root
+from services.evidence.build_certificate import NothingKnown, account
+from services.evidence.certificate_pdf import files
+from services.ledger import tables
+from services.ledger.facts import acts_of
+from services.policy.model import Policy
+from services.policy.request_cases import Case, cases
+from services.requests.package_files import write_new
+from services.requests.responder import ABOUT
+from services.requests.wording import LANGUAGES, Language
+from services.storage.database import database_now
+
+
+@click.command()
+@click.argument("about", metavar="SUBJECT|REQUEST")
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A new directory.",
+)
+@click.option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    default="nl",
+    show_default=True,
+    help="Of the PDF.",
+)
+def certificate(about: str, directory: Path, language: Language) -> None:
+    """Write the certificate of erasure of a SUBJECT (kind:id), or of one REQUEST of theirs for erasure.
+
+    As JSON and PDF: each recipient, what it has erased and how that is proven, what is kept and why, and
+    the evidence behind it. What is not proven is listed as outstanding and not certified.
+    """
+    with root.root(settings.load()) as opened:
+        policy, references = opened.policy(), opened.references()
+        with opened.ledger().transaction() as connection:
+            now = database_now(connection)
+            case = _case(connection, about, policy)
+            subject = case.subject if case else about
+            found = account(connection, subject, policy, references, now, case)
+    write_new(directory, files(found, language))
+    erased = sum(one.records for one in found.erased)
+    owed = sum(one.records for one in found.outstanding)
+    click.echo(f"{directory}: {erased} records proven in {len(found.recipients)} systems")
+    if owed:
+        click.echo(f"{owed} records are outstanding, and not certified", err=True)
+
+
+def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
+    """The request of that name; nothing where it is a subject."""
+    column = tables.record.c
+    query = select(column.record_id).where(column.subject == about).limit(1)
+    if connection.execute(query).first() is not None:
+        return None
+    found = [
+        one
+        for one in cases(acts_of(connection, ABOUT, policy), policy)
+        if one.request == about and one.right == "erasure"
+    ]
+    if len({one.subject for one in found}) > 1:
+        raise click.UsageError(f"{about}: several subjects have a request of that name")
+    if not found:
+        raise NothingKnown(about)
+    return found[0]

@@ -1,0 +1,116 @@
+"""`termijn conflicts`: keys that several subjects claim, until an operator says whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+import click
+from sqlalchemy import Connection
+
+from services.app import settings
+from services.app.cli.options import as_text, show
+from services.app.wiring import root
+from services.ledger import active_policy
+from services.ledger import key_conflicts as keys
+from services.ledger.key_conflicts import Conflict
+from services.policy.ids import key_id
+from services.policy.model import Policy
+from services.storage.database import database_now
+from services.storage.operator_log import note
+
+T = TypeVar("T")
+_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
+_OPERATOR = click.option(
+    "--operator",
+    default=lambda: settings.load().operating.operator,
+    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+)
+
+
+@click.group()
+def conflicts() -> None:
+    """Keys that two subjects have: nothing about either leaves until somebody says whose it is."""
+
+
+@conflicts.command("list")
+@click.option("--all", "all_", is_flag=True, help="Those that are decided as well.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_conflicts(all_: bool, as_json: bool) -> None:
+    """List the keys that wait for a decision, oldest first, with each subject that claims them."""
+    with root.root(settings.load()) as opened, opened.ledger().transaction() as connection:
+        found = keys.conflicts(connection, decided=all_)
+    rows = (
+        {
+            "key": one.key,
+            "subject": subject,
+            "events": events,
+            "state": _state(one, subject),
+            "found_at": as_text(one.found_at),
+        }
+        for one in found
+        for subject, events in one.claimants.items()
+    )
+    columns = ("key", "subject", "events", "state", "found_at")
+    show(rows, as_json=as_json, title="Key conflicts", columns=columns)
+
+
+@conflicts.command()
+@click.argument("key")
+@click.option("--subject", required=True, help="Whose it is, as kind:id.")
+@_OPERATOR
+@_REASON
+def resolve(key: str, subject: str, operator: str, reason: str) -> None:
+    """Say whose KEY is (order_id=O1): that subject's commands go, the others' no longer carry it."""
+
+    def work(
+        connection: Connection, name: str, value: str, policy: Policy, now: datetime
+    ) -> list[str]:
+        return keys.decide(connection, name, value, subject, policy, now)
+
+    for clock in _decided("resolve", key, work, operator=operator, reason=reason):
+        click.echo(f"open again: {clock}, which another's event had moved")
+    click.echo("decided: what is due about all of them leaves")
+
+
+@conflicts.command()
+@click.argument("key")
+@_OPERATOR
+@_REASON
+def reopen(key: str, operator: str, reason: str) -> None:
+    """Take back what was decided about KEY: everything stops again, and what is out is recalled."""
+    _decided("reopen", key, keys.reopen, operator=operator, reason=reason)
+    click.echo("open again: nothing about any of them leaves")
+
+
+def _decided(
+    what: str,
+    key: str,
+    decide: Callable[[Connection, str, str, Policy, datetime], T],
+    *,
+    operator: str,
+    reason: str,
+) -> T:
+    name, separator, value = key.partition("=")
+    if not separator:
+        raise click.UsageError("a key is written NAME=VALUE, as `termijn conflicts list` has it")
+
+    with root.root(settings.load()) as opened:
+        policy, ledger = opened.policy(), opened.ledger()
+
+        def work(connection: Connection) -> T:
+            now = database_now(connection)
+            active_policy.ensure(connection, policy, now)
+            done = decide(connection, name, value, policy, now)
+            target = str(key_id(name, value))  # which names nobody
+            note(connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now)
+            return done
+
+        return ledger.write(work)
+
+
+def _state(one: Conflict, subject: str) -> str:
+    if one.owner is None:
+        return "key-conflict"
+    return "owner" if subject == one.owner else "other"

@@ -1,0 +1,94 @@
+"""`termijn deploy`: what a deployment is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from schemas import topics
+from schemas.codec import load as load_schemas
+from schemas.topics import OWN_EVENTS, SIGHTINGS
+from services.app import json_schemas, settings
+from services.app.wiring import root
+from services.app.wiring.root import Topics
+from services.kafka.access import deployed
+from services.operations.manifests import asyncapi, kubernetes, strimzi
+from services.operations.manifests.asyncapi import Channel
+from services.operations.monitoring.files import write as write_files
+
+
+@click.group()
+def deploy() -> None:
+    """Files for a deployment, from the descriptions that the code runs on."""
+
+
+@deploy.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+def write(directory: Path) -> None:
+    """Write the topics that the policy at hand needs, and their users, below a directory.
+
+    As Strimzi's KafkaTopic and KafkaUser, and, with their schemas, as an AsyncAPI document; beside them the
+    JSON Schemas of the files that people write, and manifests for Kubernetes.
+    """
+    chosen = settings.load()
+    with root.root(chosen) as opened:
+        policy = opened.policy()
+    needed, group = root.topics(policy), chosen.kafka.group
+    log = [*needed.all, *topics.watched(f"{group}-watch")]
+    users = deployed(policy, group)
+    schemas = load_schemas(*chosen.storage.schemas)
+    found = {
+        **strimzi.files(log, users),
+        **asyncapi.files(_channels(needed), schemas, version("termijn")),
+        **json_schemas.files(),
+        **kubernetes.files(version("termijn"), group, policy.systems),
+    }
+    write_files(directory, found)
+    click.echo(f"{directory}: {len(found)} files, {len(log)} topics, {len(users)} users")
+
+
+def _channels(needed: Topics) -> Iterator[Channel]:
+    for topic in needed.business.values():
+        both = topic.schema in OWN_EVENTS
+        yield Channel(
+            topic=topic,
+            actions=("receive", "send") if both else ("receive",),
+            about="Termijn tells, and records." if both else "A service tells what has happened.",
+            headers="event",
+        )
+    systems = tuple(needed.commands)
+    for make, action, about in (
+        (topics.commands, "send", "A system is told what to do."),
+        (topics.acknowledgements, "receive", "A system answers."),
+    ):
+        yield Channel(
+            topic=make("{system}"),
+            actions=("send",) if action == "send" else ("receive",),
+            about=about,
+            systems=systems,
+            headers="signed",
+        )
+    yield Channel(
+        topic=topics.TAGGED,
+        actions=("send", "receive"),
+        about="Events without their bodies, with what follows from them.",
+    )
+    yield Channel(
+        topic=topics.DEAD_LETTERS,
+        actions=("send", "receive"),
+        about="What could not be processed, sealed.",
+    )
+    yield Channel(
+        topic=topics.EVIDENCE_HEADS,
+        actions=("send",),
+        about="Where the log of evidence ends, for whoever keeps that elsewhere.",
+        headers="signed",
+    )
+    yield Channel(
+        topic=SIGHTINGS,
+        actions=("send", "receive"),
+        about="What the watch has seen of commands.",
+    )

@@ -1,0 +1,124 @@
+"""`termijn evidence`: the log of what was decided, commanded, answered and proven."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from sqlalchemy import Connection
+
+from services.app import settings
+from services.app.cli.options import as_text
+from services.app.wiring import root
+from services.crypto.key_directory import KeyDirectory
+from services.events.event_file import open_bytes
+from services.evidence.export import lines, newest_head
+from services.evidence.seal_entries import rekey as go_on
+from services.evidence.self_check import check_ledger
+from services.evidence.verify import check, kept
+from services.storage.database import database_now
+from services.storage.operator_log import note
+
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+_OPERATOR = click.option(
+    "--operator",
+    default=lambda: settings.load().operating.operator,
+    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+)
+
+
+@click.group()
+def evidence() -> None:
+    """The log of evidence: chained, signed, and without personal data."""
+
+
+@evidence.command()
+@click.argument("file", type=_FILE)
+def export(file: Path) -> None:
+    """Write the log, as far as its last signed head, into a new FILE.
+
+    One JSON object a line: how far it goes, public keys, entries, signed heads. `termijn evidence verify`
+    reads it without a database.
+    """
+    with root.root(settings.load()) as opened:
+        ledger = opened.ledger()
+        with ledger.transaction() as connection:
+            newest_head(connection)  # where there is none, no file is begun
+        with file.open("x", encoding="utf-8", newline="\n") as to:
+            count = 0
+            for line in lines(ledger):
+                to.write(f"{line}\n")
+                count += 1
+            to.flush()
+            os.fsync(to.fileno())
+    click.echo(f"{file}: {count} lines")
+
+
+@evidence.command()
+@click.argument("file", type=_FILE, required=False)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A directory with the deleter.jwks that you trust: the last head must be signed by one of it.",
+)
+@click.option(
+    "--head",
+    "elsewhere",
+    type=_FILE,
+    help="A head that `termijn evidence head` printed before: the log must go on from there.",
+)
+def verify(file: Path | None, keys: Path | None, elsewhere: Path | None) -> None:
+    """Verify the log in FILE, which an export has written; without FILE the ledger's own.
+
+    `-` is standard input. The first line that does not hold is named, and the exit code is 1.
+    """
+    trusted = KeyDirectory(path=keys).public()() if keys else None
+    head = None
+    if elsewhere is not None:
+        with open_bytes(elsewhere) as from_:
+            head = kept(from_.read().decode("utf-8", "replace"))
+    if file is not None:
+        with open_bytes(file) as from_:
+            found = check(from_, trusted, head)
+    else:
+        with root.root(settings.load()) as opened:
+            found = check_ledger(opened.ledger(), trusted, head)
+    click.echo(
+        f"{found.entries} entries hold, up to {as_text(found.last.at)}:"
+        f" {found.heads} heads are signed, the last by {found.key_id}"
+    )
+    if trusted is None and head is None:
+        click.echo(
+            "the keys came with the log: --keys or --head says whether they are the right ones",
+            err=True,
+        )
+
+
+@evidence.command()
+def head() -> None:
+    """Print the last signed head, as one line of JSON to be kept elsewhere.
+
+    Whoever keeps it sees by `termijn evidence verify --head` whether the log was cut or written anew.
+    """
+    with root.root(settings.load()) as opened, opened.ledger().transaction() as connection:
+        click.echo(newest_head(connection).line())
+
+
+@evidence.command()
+@_OPERATOR
+@click.option("--reason", required=True, help="Why; it stays on record.")
+def rekey(operator: str, reason: str) -> None:
+    """Let the log go on with another evidence.key, since the old one is lost or was destroyed.
+
+    With the old key gone nobody can tell whose the entries before are; they verify as before.
+    """
+    with root.root(settings.load()) as opened:
+
+        def work(connection: Connection) -> None:
+            at = database_now(connection)
+            note(connection, "evidence rekey", "log", operator=operator, reason=reason, now=at)
+            go_on(connection)
+
+        opened.ledger().write(work)
+    click.echo("the next deleter that seals says under which key it goes on")

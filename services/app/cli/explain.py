@@ -1,0 +1,133 @@
+"""`termijn explain` and `termijn simulate`: what a file of events means, without bus or ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from services.app import settings
+from services.app.cli.options import as_text, instant, show
+from services.app.settings import Settings
+from services.deleter.simulation import Issued
+from services.deleter.simulation import simulate as simulate_events
+from services.events.event_file import read_tagged
+from services.events.history import in_words
+from services.ledger import key_conflicts, migrate
+from services.policy.explain import Explained
+from services.policy.explain import explain as explain_events
+from services.policy.loader import load
+from services.policy.model import Policy
+from services.storage.database import open_ledger
+
+_FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
+_POLICY = click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    help="The policy file; the one that ships unless given.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.command()
+@_FILE
+@_POLICY
+@_JSON
+@click.option(
+    "--now",
+    type=instant,
+    help="Which holdings have ended is judged at it; the latest event's time.",
+)
+def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | None) -> None:
+    """Print each holding that the events of a file make, with its window.
+
+    The file is all that is known; the order of its lines makes no difference. Only the deciding fields
+    of an event are needed.
+    """
+    the_settings = settings.load()
+    the_policy = load(policy or the_settings.storage.policy)
+    tagged = [one for _, one in read_tagged(events, the_policy)]
+    rows = (_holding(one, the_policy) for one in explain_events(tagged, the_policy, now))
+    columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
+    show(rows, as_json=as_json, title="Holdings", columns=columns)
+    _say_what_is_held_back(the_settings, as_json=as_json)
+
+
+@click.command()
+@_FILE
+@_POLICY
+@_JSON
+@click.option("--until", type=instant, required=True, help="Where the virtual clock stops.")
+def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) -> None:
+    """Run the ledger and the deleter on a virtual clock, and print each command as it leaves.
+
+    Events become known at their own time; every system acknowledges at once. The order of the lines
+    makes no difference. Only the deciding fields of an event are needed.
+    """
+    the_settings = settings.load()
+    the_policy = load(policy or the_settings.storage.policy)
+    tagged = read_tagged(events, the_policy)
+    columns = ("issued_at", "system", "subject", "action", "records", "rules", "erase_by", "reason")
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with closing(open_ledger("sqlite://")) as ledger:
+            migrate.create(ledger)
+            for one in simulate_events(ledger, tagged, the_policy, until):
+                yield _command(one)
+            with ledger.transaction() as connection:
+                waiting = key_conflicts.undecided(connection)
+        if waiting:
+            what = "nothing about them leaves until `termijn conflicts resolve` says whose each is"
+            click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)
+
+    show(rows(), as_json=as_json, title="Commands", columns=columns)
+    _say_what_is_held_back(the_settings, as_json=as_json)
+
+
+def _say_what_is_held_back(the_settings: Settings, *, as_json: bool) -> None:
+    """A file tells no arrivals, so that nothing of it is history here."""
+    if not as_json:
+        bound = in_words(the_settings.tagging.bound)
+        click.echo(
+            f"in production, live events older than their arrival by more than {bound} are held back"
+            " until `termijn release`",
+            err=True,
+        )
+
+
+def _holding(one: Explained, policy: Policy) -> dict[str, Any]:
+    rule = policy.rules[one.holding.rule]
+    return {
+        "event": one.event.id,
+        "type": one.event.type,
+        "subject": one.holding.subject,
+        "purpose": one.holding.purpose,
+        "basis": one.holding.basis,
+        "rule": one.holding.rule,
+        "stated": rule.stated,
+        "systems": list(one.holding.systems),
+        "anchor": str(rule.anchor),
+        "anchor_at": as_text(one.window.anchor_at),
+        "not_before": as_text(one.window.not_before),
+        "erase_by": as_text(one.window.erase_by),
+        "due_at": {system: as_text(at) for system, at in sorted(one.window.due_at.items())},
+        "state": one.state,
+    }
+
+
+def _command(one: Issued) -> dict[str, Any]:
+    return {
+        "issued_at": as_text(one.issued_at),
+        "system": one.system,
+        "subject": one.subject,
+        "action": one.action,
+        "records": list(one.records),
+        "rules": list(one.rules),
+        "purposes": list(one.purposes),
+        "erase_by": as_text(one.erase_by),
+        "reason": one.reason,
+    }

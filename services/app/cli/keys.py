@@ -1,0 +1,208 @@
+"""`termijn keys`: the keys that sign and verify. No private part is ever printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from services.app import settings
+from services.app.cli.options import TAKES_KEY_IDS, as_text, length, show
+from services.app.cli.output import say
+from services.app.wiring import root
+from services.app.wiring.root import now
+from services.crypto import pseudonyms, tombstones
+from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
+from services.crypto.keyring import Key, Keyring, NotAKey, parse
+from services.events.event_file import open_bytes
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def _owner(_: click.Context, __: click.Parameter, text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is no name of small letters, digits, - and .")
+    return text
+
+
+_OWNER = click.argument("owner", default=DELETER, callback=_owner)
+
+
+@click.group()
+def keys() -> None:
+    """Keys that sign and verify: those of the deleter, and those of the systems that it trusts.
+
+    They are in the directory TERMIJN_KEYS, else in `keys` in the data directory.
+    """
+
+
+@keys.command("list")
+@_JSON
+def list_(as_json: bool) -> None:
+    """List every key, and the systems of the policy that have none; no private part is shown."""
+    directory = _directory()
+    at = now()
+    columns = ("owner", "use", "key_id", "private", "holds_from", "holds_until", "state")
+    rows = [*_own(directory, at), *_of_systems(directory, at)]
+    show(rows, as_json=as_json, title=f"Keys in {directory.path}", columns=columns)
+
+
+@keys.command()
+@_OWNER
+@click.option(
+    "--encryption", is_flag=True, help="Also an X25519 key, to which corrections are encrypted."
+)
+def make(owner: str, encryption: bool) -> None:
+    """Make the keys of OWNER (the deleter unless named) where there are none.
+
+    The deleter's come with evidence.key, under which the evidence is kept, and remains.key, under which
+    lies what remains of the forgotten: every deleter needs the same two, every recorder the second.
+    OWNER.private.jwks stays here; OWNER.jwks is what the others get. A system's team makes its own so,
+    with the system's name.
+    """
+    directory = _directory()
+    ring = directory.make(owner)
+    if encryption and not any(key.use == "enc" for key in ring):
+        ring = directory.add_encryption(owner)
+    if owner == DELETER:
+        pseudonyms.read_or_make(directory.path)
+        tombstones.read_or_make(directory.path)
+    for key in ring:
+        say(f"{owner}: {key.key_id} ({key.use})")
+    say(f"hand out {directory.public(owner).path}")
+
+
+@keys.command()
+@_OWNER
+@click.option(
+    "--after",
+    default="P1D",
+    show_default=True,
+    callback=length,
+    help="When the new key begins to sign: time to hand it out.",
+)
+@click.option(
+    "--overlap",
+    default="P7D",
+    show_default=True,
+    callback=length,
+    help="How long the older keys hold after that.",
+)
+def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
+    """Make a new signing key of OWNER (the deleter unless named), which takes over from the others.
+
+    Running roles notice by themselves. Whoever verifies needs the new OWNER.jwks before it signs.
+    """
+    directory = _directory()
+    begins = now() + after
+    made = directory.rotate(owner, begins, begins + overlap)
+    say(
+        f"{owner}: {made.key_id} signs from {as_text(made.not_before)}; the others hold until"
+        f" {as_text((begins + overlap).replace(microsecond=0))} at most"
+    )
+    say(f"hand out {directory.public(owner).path}")
+
+
+@keys.command()
+@click.argument("system")
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+def trust(system: str, file: Path) -> None:
+    """Trust the public keys in FILE, a JWK or JWK Set, as those of SYSTEM.
+
+    FILE may be `-`, standard input. They come beside those that are trusted; `termijn keys retire`
+    takes one away.
+    """
+    with root.root(settings.load()) as opened:
+        if system not in opened.policy().systems:
+            raise click.UsageError(f"the policy has no system {system!r}")
+    directory = _directory()
+    for key in directory.trust(system, _handed_over(file)):
+        say(f"{system}: {key.key_id} ({key.use})")
+
+
+@keys.command(context_settings=TAKES_KEY_IDS)
+@click.argument("key_id")
+def retire(key_id: str) -> None:
+    """Take the key KEY_ID out of every ring: from now on it signs and proves nothing."""
+    directory, at = _directory(), now()
+    for owner in directory.owners():
+        ring = directory.private(owner)()
+        if ring.get(key_id) and ring.newest("sig", at) and not _signs_without(ring, key_id, at):
+            raise click.UsageError(
+                f"{owner} could not sign without it; `termijn keys rotate {owner} --after PT0S` first"
+            )
+    rings = directory.retire(key_id)
+    if not rings:
+        raise click.UsageError(f"there is no key {key_id!r}")
+    for ring_name in rings:
+        say(f"retired from {ring_name}")
+
+
+def _directory() -> KeyDirectory:
+    return KeyDirectory(path=settings.load().keys)
+
+
+def _signs_without(ring: Keyring, key_id: str, at: datetime) -> bool:
+    return ring.without(key_id).newest("sig", at) is not None
+
+
+def _handed_over(file: Path) -> Keyring:
+    try:
+        with open_bytes(file) as handed_over:
+            ring = parse(handed_over.read().decode("utf-8"))
+    except UnicodeDecodeError as cause:
+        raise UnusableKeys(file, "is not UTF-8; write the file in UTF-8") from cause
+    except NotAKey as cause:
+        raise UnusableKeys(file, cause.why) from cause
+    if any(key.is_private for key in ring):
+        raise UnusableKeys(
+            file, "holds a private key, which its owner should keep; nothing was taken"
+        )
+    if not any(key.use == "sig" for key in ring):
+        raise UnusableKeys(file, "holds no Ed25519 key")
+    return ring
+
+
+def _own(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
+    for owner in directory.owners():
+        for key in directory.private(owner)():
+            yield _row(owner, key, at)
+
+
+def _of_systems(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
+    with root.root(settings.load()) as opened:
+        systems = opened.policy().systems
+    for system in systems:
+        ring = directory.system(system)()
+        for key in ring:
+            yield _row(f"systems/{system}", key, at)
+        if ring.newest("sig", at) is None:
+            yield {
+                "owner": f"systems/{system}",
+                "use": "sig",
+                "key_id": None,
+                "private": False,
+                "holds_from": None,
+                "holds_until": None,
+                "state": "missing",
+            }
+
+
+def _row(owner: str, key: Key, at: datetime) -> dict[str, Any]:
+    coming = key.not_before is not None and at < key.not_before
+    return {
+        "owner": owner,
+        "use": key.use,
+        "key_id": key.key_id,
+        "private": key.is_private,
+        "holds_from": as_text(key.not_before),
+        "holds_until": as_text(key.expires_at),
+        "state": "holds" if key.holds(at) else "coming" if coming else "expired",
+    }

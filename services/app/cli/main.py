@@ -1,0 +1,155 @@
+"""The command `termijn` with everything under it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.errors import TermijnError
+from services.app.cli import (
+    agent,
+    certificate,
+    conflicts,
+    deploy,
+    doctor,
+    evidence,
+    explain,
+    keys,
+    monitoring,
+    operating,
+    policy,
+    publish,
+    requests,
+    run,
+    schemas,
+    topics,
+    up,
+    vault,
+)
+from services.app.cli.output import say
+from services.storage.database import in_words
+
+UNEXPECTED = 70
+"""The exit code of a fault of Termijn's own, as sysexits.h has it; any other failure is 1."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What was asked, for whoever has to say that it went wrong."""
+
+    command: str = ""
+    debug: bool = False
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="termijn")
+@click.option("--debug", is_flag=True, help="Show all there is about an unexpected error.")
+@click.pass_context
+def termijn(context: click.Context, debug: bool) -> None:
+    """Keeps the terms that a privacy statement promises: from business event to proven erasure."""
+    if isinstance(context.obj, _Asked):
+        context.obj.command = context.invoked_subcommand or ""
+        context.obj.debug = debug
+
+
+policy.policy.add_command(operating.activate)
+for command in (
+    publish.publish,
+    explain.explain,
+    explain.simulate,
+    policy.policy,
+    run.tagger,
+    run.recorder,
+    run.deleter,
+    run.acknowledgements,
+    run.rights,
+    run.watch,
+    agent.agent,
+    run.sample_systems,
+    up.up,
+    operating.status,
+    operating.settings_,
+    operating.ledger,
+    requests.requests,
+    requests.holds,
+    operating.gaps,
+    conflicts.conflicts,
+    operating.commands,
+    operating.dead_letters_,
+    operating.pause,
+    operating.drain,
+    operating.resume,
+    operating.sweep,
+    operating.forecast,
+    operating.release,
+    keys.keys,
+    topics.topics,
+    vault.vault,
+    evidence.evidence,
+    certificate.certificate,
+    doctor.doctor,
+    schemas.schemas,
+    deploy.deploy,
+    monitoring.monitoring,
+):
+    termijn.add_command(command)
+
+
+def main() -> None:
+    """Run `termijn`; a failure is one line on stderr and exit code 1, a fault of its own 70."""
+    asked = _Asked()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # of a terminal that does not write all of Unicode
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        _check_text(sys.argv[1:])
+        sys.exit(termijn(standalone_mode=False, obj=asked))
+    except click.exceptions.NoArgsIsHelpError as help_:
+        help_.show()
+        sys.exit(2)
+    except click.ClickException as cause:
+        why = cause.format_message()
+    except click.Abort:
+        why = "stopped"
+    except TermijnError as cause:
+        why = str(cause)
+    except SQLAlchemyError as cause:
+        why = f"ledger: {in_words(cause)}"
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read has enough; nothing is wrong
+        sys.exit(1)
+    except OSError as cause:
+        why = str(cause)
+    except Exception as cause:
+        if asked.debug:
+            raise
+        say(f"termijn: {asked.command}: {_unexpected(cause)}", err=True)
+        sys.exit(UNEXPECTED)
+    say(f"termijn: {why}", err=True)
+    sys.exit(1)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """No argument is anything but UTF-8: neither a ledger nor a log could keep it."""
+    for number, one in enumerate(arguments, start=1):
+        if any("\ud800" <= letter <= "\udfff" for letter in one):
+            raise click.UsageError(f"argument {number} is not UTF-8")
+
+
+def _unexpected(cause: Exception) -> str:
+    """A line on a fault of our own; what it was about may be personal, and goes to its own file."""
+    what = f"an unexpected error ({type(cause).__name__}), which is a fault of Termijn;"
+    try:
+        number, path = tempfile.mkstemp(prefix="termijn-", suffix=".txt")  # for its owner only
+        with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+            traceback.print_exception(cause, file=file)
+    except OSError:
+        return f"{what} `termijn --debug` shows where it came from"
+    return f"{what} {path} says where it came from"

@@ -1,0 +1,44 @@
+"""What Prometheus and Grafana are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from services.operations.monitoring import alerts, files
+from services.operations.monitoring.time_scale import Pace
+
+
+@click.group()
+def monitoring() -> None:
+    """Rules, alerts and dashboards for Prometheus and Grafana."""
+
+
+@monitoring.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--runbooks",
+    default=files.RUNBOOKS,
+    show_default=True,
+    help="Address of the page with the runbooks, for the alerts' links.",
+)
+@click.option(
+    "--lag",
+    type=click.IntRange(0),
+    default=alerts.LAG_MESSAGES,
+    show_default=True,
+    help="More unread messages than this are a lag.",
+)
+@click.option(
+    "--hasten",
+    type=click.FloatRange(min=1),
+    default=1.0,
+    show_default=True,
+    help="Divides every duration of the rules, to try them out.",
+)
+def write(directory: Path, runbooks: str, lag: int, hasten: float) -> None:
+    """Write the scrape configuration, the rules and the dashboards below a directory."""
+    found = files.files(Pace(hasten=hasten), lag=lag, runbooks=runbooks)
+    files.write(directory, found)
+    click.echo(f"{directory}: {len(found)} files")

@@ -1,0 +1,43 @@
+"""How the command line takes things: instants, lengths of time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import click
+
+from schemas import cloudevents
+from schemas.cloudevents import rfc3339
+from schemas.errors import MalformedEvent
+from services.app.cli.output import show
+from services.policy.calendar import period
+
+__all__ = ["TAKES_KEY_IDS", "as_text", "instant", "length", "show"]
+
+TAKES_KEY_IDS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""The settings of a command that takes ids of keys: one in 64 begins with a hyphen and is no option."""
+
+
+def instant(text: str) -> datetime:
+    """An option's value as an RFC 3339 instant with its offset, UTC."""
+    try:
+        return cloudevents.instant(text)
+    except MalformedEvent as cause:
+        why = f"{text!r} is not an instant such as 2026-03-15T13:00:00Z: {cause.why}"
+        raise click.BadParameter(why) from cause
+
+
+def length(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+    """An option's value as a length of time such as P7D or PT24H."""
+    try:
+        found = period(text)
+    except ValueError as cause:
+        raise click.BadParameter(str(cause)) from cause
+    if found.months:
+        raise click.BadParameter(f"{text!r}: months have no fixed length")
+    return timedelta(days=found.days) + found.exact
+
+
+def as_text(at: datetime | None) -> str | None:
+    """An instant as the contract writes it, or nothing."""
+    return None if at is None else rfc3339(at)

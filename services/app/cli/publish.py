@@ -1,0 +1,231 @@
+"""`termijn publish`: a file of CloudEvents onto the bus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from schemas.codec import load as load_schemas
+from services.app import settings
+from services.app.cli.operating import show_forecast
+from services.app.cli.options import as_text, show
+from services.app.cli.output import console, say
+from services.app.wiring import root
+from services.app.wiring.root import Root
+from services.events.dry_run import Rehearsal, Rehearsed
+from services.events.event_file import Source, again
+from services.events.history import is_group
+from services.events.publisher import Publisher
+from services.events.sent_offsets import Remembering
+from services.kafka.topic_state import Partition
+from services.ledger.blind_spots import parked_on
+from services.ledger.catch_up import BusSight
+from services.storage.database import Ledger
+
+_PATIENCE = timedelta(minutes=10)
+
+
+class _NotRecorded(click.ClickException):
+    """What was published is on the bus, and the ledger has not recorded it in time, or not all of it."""
+
+
+class _Changed(click.ClickException):
+    """What was sent is not what was checked."""
+
+
+class _WouldNotBe(click.ClickException):
+    """Some of the events would not be recorded."""
+
+
+@click.command()
+@click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Return only when all of it is recorded; fail where some of it was parked instead.",
+)
+@click.option(
+    "--backfill",
+    is_flag=True,
+    help="It is history: record it, show what would leave at once, and wait for `termijn release`.",
+)
+@click.option("--name", help="The backfill's name; made from the time unless given.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would become of each event, and send nothing: no broker is needed.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="With --dry-run: fail also on a field that the schema does not know.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object a line.")
+def publish(
+    events: Path,
+    wait: bool,
+    backfill: bool,
+    name: str | None,
+    dry_run: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Publish the events of a file: CloudEvents 1.0 in structured mode, one JSON object a line.
+
+    `-` is standard input. What comes through a pipe is read to its end before anything is sent. Events
+    older than TERMIJN_HISTORY_SECONDS are held back until somebody releases them, also without
+    --backfill.
+
+    The whole file is checked first; nothing is sent if a line of it cannot be. Fields that the policy
+    names go out encrypted, each under the keys of its record.
+
+    With --dry-run the code of the tagger judges each line, and it fails if one would not be recorded:
+    a check of the contract for a publisher's own tests. A field that the schema does not know is left
+    out on the bus: it says so.
+    """
+    if name and not backfill:
+        raise click.UsageError("--name goes with --backfill")
+    if name and is_group(name):
+        raise click.UsageError("--name: what begins so is for what Termijn itself holds back")
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run")
+    if strict and not dry_run:
+        raise click.UsageError("--strict goes with --dry-run")
+    if wait and dry_run:
+        raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
+    called = (name or f"backfill-{root.now():%Y%m%dT%H%M%SZ}") if backfill else None
+    with root.root(settings.load()) as opened:
+        if dry_run:
+            _rehearse(opened, events, called, strict=strict, as_json=as_json)
+            return
+        count = _send(opened, events, called, wait=wait or backfill)
+    say(f"published {count} events")
+    if called:
+        show_forecast(called, as_json=False)
+        say(f"held back; let it go with: termijn release {called} --operator NAME")
+
+
+def _rehearse(
+    opened: Root, events: Path, backfill: str | None, *, strict: bool, as_json: bool
+) -> None:
+    schemas = load_schemas(*opened.settings.storage.schemas)
+    bound = opened.settings.tagging.bound
+    rehearsal = Rehearsal(opened.policy(), schemas, root.now(), bound)
+    failed: list[str] = []
+    odd: list[str] = []
+    count = loose = 0
+
+    def rows(source: Source) -> Iterator[dict[str, Any]]:
+        nonlocal count, loose
+        for one in rehearsal.of_file(source, backfill):
+            count += 1
+            loose += bool(one.left_out)
+            if one.event is not None:
+                of = f"is no field of {one.event.type}, and is left out"
+                odd.extend(f"{events}:{one.line}: {path}: {of}" for path in one.left_out)
+            if one.fails:
+                failed.append(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})")
+            if as_json or not one.fails:
+                yield _as_json(one) if as_json else _shown(one)
+
+    columns = ("line", "event", "type", "subject", "outcome", "held_back", "purposes")
+    with again(events) as source:
+        show(rows(source), as_json=as_json, title="What would be recorded", columns=columns)
+    for line in (*odd, *failed):
+        say(line, err=True)
+    if failed:
+        raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
+    if strict and loose:
+        raise _WouldNotBe(f"{loose} of {count} events have fields that are left out")
+
+
+def _as_json(one: Rehearsed) -> dict[str, Any]:
+    event = one.event
+    return {
+        "line": one.line,
+        "event": event.id if event else None,
+        "source": event.source if event else None,
+        "type": event.type if event else None,
+        "subject": one.subject,
+        "outcome": one.outcome,
+        "held_back": one.held_back,
+        "reason": one.reason or None,
+        "key": one.key or None,
+        "why": one.why or None,
+        "left_out": list(one.left_out),
+        "holdings": [
+            {
+                **holding,
+                **{at: as_text(holding[at]) for at in ("anchor_at", "not_before", "erase_by")},
+                "due_at": {system: as_text(at) for system, at in holding["due_at"].items()},
+            }
+            for holding in one.holdings
+        ],
+    }
+
+
+def _shown(one: Rehearsed) -> dict[str, Any]:
+    def until(holding: Mapping[str, Any]) -> str:
+        by = holding["erase_by"]
+        return f"gone by {by:%Y-%m-%d}" if by else "open"
+
+    purposes = [f"{held['purpose']} ({held['rule']}, {until(held)})" for held in one.holdings]
+    return {**_as_json(one), "purposes": purposes}
+
+
+def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> int:
+    bus, policy = opened.bus(), opened.policy()
+    needed = root.topics(policy)
+    sight: BusSight | None = None
+    if wait or bus.is_embedded:
+        sight = root.sight(bus, opened.ledger(), needed, _PATIENCE)
+    ends: dict[Partition, int] = {}
+
+    def hold_back() -> None:
+        if sight is not None and (spots := sight.blind_spots(ends)):
+            raise _NotRecorded(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
+
+    sender = Remembering(sender=bus.sender())
+    publisher = Publisher(
+        policy=policy,
+        codec=opened.codec(),
+        sender=sender,
+        encryption=opened.encryption(policy),
+        hold_back=hold_back if bus.is_embedded else None,
+    )
+    with again(events) as source:
+        written = Counter(message.topic for message in publisher.of_file(source, backfill))
+        total = written.total()
+        bus.ensure(needed.all if wait else [needed.business[name] for name in sorted(written)])
+        sent = 0
+        terminal = console(err=True)
+        with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
+            task = progress.add_task("publishing", total=total)
+            for taken in publisher.send(publisher.of_file(source, backfill)):
+                for one in taken:
+                    place = (one.topic, one.partition)
+                    ends[place] = max(ends.get(place, 0), one.offset + 1)
+                sent += len(taken)
+                progress.update(task, advance=len(taken))
+    if sent != total:
+        raise _Changed(f"{events}: changed while it was read: {total} events checked, {sent} sent")
+    if wait:
+        hold_back()
+        _check_parked(opened.ledger(), sender, sent)
+    return sent
+
+
+def _check_parked(ledger: Ledger, sender: Remembering, sent: int) -> None:
+    """What was read is not all recorded: some of it may be parked."""
+    with ledger.transaction() as connection:
+        parked = sum(sender.has(*one) for one in parked_on(connection, sender.topics))
+    if parked:
+        raise _NotRecorded(
+            f"{parked} of {sent} events were parked, not recorded: see `termijn dead-letters list`"
+        )

@@ -1,0 +1,216 @@
+"""What data subjects asked for, and what is kept under a hold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import click
+from sqlalchemy import Connection, and_, or_, select
+
+from schemas.codec import load as load_schemas
+from services.app import settings
+from services.app.cli.options import as_text, show
+from services.app.cli.output import say
+from services.app.wiring import root
+from services.ledger import tables
+from services.ledger.command_state import CARRIED_OUT
+from services.ledger.facts import acts_of
+from services.policy.request_cases import cases
+from services.policy.subject_state import standing
+from services.requests import letters
+from services.requests.build_report import report
+from services.requests.delivery import Delivering, NotReady, find, received, standing_of
+from services.requests.letters import LANGUAGES, Language, Notice
+from services.requests.package import package
+from services.requests.package_files import write_new
+from services.requests.request_keys import RequestKeys
+from services.requests.responder import ABOUT, cases_of
+from services.storage.database import database_now
+
+_SUBJECT = click.argument("subject")
+_REQUEST = click.argument("request")
+_LANGUAGE = click.option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    default="nl",
+    show_default=True,
+    help="Its language.",
+)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group()
+def requests() -> None:
+    """Requests of data subjects (GDPR 15-18, 20)."""
+
+
+@requests.command("list")
+@click.option("--all", "all_", is_flag=True, help="Those that are answered or refused as well.")
+@_JSON
+def list_requests(all_: bool, as_json: bool) -> None:
+    """List the open requests, the one that must be answered first coming first."""
+    with root.root(settings.load()) as opened:
+        policy = opened.policy()
+        with opened.ledger().transaction() as connection:
+            now = database_now(connection)
+            found = [
+                standing_of(connection, one, policy, now)
+                for one in cases(acts_of(connection, ABOUT, policy), policy)
+                if all_ or one.is_open
+            ]
+    rows = (
+        {
+            "request": one.request,
+            "subject": one.subject,
+            "right": one.right,
+            "state": one.state,
+            "received_at": as_text(one.received_at),
+            "verified_at": as_text(one.verified_at),
+            "extended": one.extended,
+            "answer_by": as_text(one.answer_by),
+            "days_left": (one.answer_by - now).days if one.is_open else None,
+            "closed_at": as_text(one.closed_at),
+            "joined_to": one.joined_to,
+        }
+        for one in found
+    )
+    columns = ("request", "subject", "right", "state", "received_at", "answer_by", "days_left")
+    show(rows, as_json=as_json, title="Requests", columns=columns)
+
+
+@requests.command()
+@_SUBJECT
+@_REQUEST
+@_LANGUAGE
+def letter(subject: str, request: str, language: Language) -> None:
+    """Print the answer to a request as it stands now, as a letter."""
+    with root.root(settings.load()) as opened:
+        policy = opened.policy()
+        with opened.ledger().transaction() as connection:
+            case = find(connection, subject, request, policy)
+            if case.verified_at is None and case.state != "refused":
+                raise NotReady(request, "nobody is verified for it: there is no answer to print")
+            found = report(connection, case, policy, database_now(connection))
+    say(letters.letter(found, language))
+
+
+@requests.command()
+@click.argument("kind", type=click.Choice(letters.NOTICES))
+@_SUBJECT
+@click.argument("reference")
+@_LANGUAGE
+def notice(kind: Notice, subject: str, reference: str, language: Language) -> None:
+    """Print what a person is told beside the answer, about a request, objection or complaint.
+
+    REFERENCE is the id of the request, the objection or the complaint.
+    """
+    with root.root(settings.load()) as opened:
+        policy = opened.policy()
+        with opened.ledger().transaction() as connection:
+            received_at = received(connection, subject, reference, policy)
+            asked = [one for one in cases_of(connection, subject, policy) if one.is_open]
+    limits = {one.request: one.answer_by for one in asked}
+    say(
+        letters.notice(
+            policy,
+            kind,
+            language,
+            reference=reference,
+            received_at=received_at,
+            answer_by=limits.get(reference),
+        )
+    )
+
+
+@requests.command()
+@_SUBJECT
+@_REQUEST
+@click.option("--to", "directory", type=_DIRECTORY, required=True, help="A new directory.")
+@_LANGUAGE
+@click.option(
+    "--incomplete", is_flag=True, help="Also while systems owe their part; it names them."
+)
+def deliver(
+    subject: str, request: str, directory: Path, language: Language, incomplete: bool
+) -> None:
+    """Hand over the package of a request for access or portability, and erase what was collected.
+
+    The request is answered by that: nothing that the systems disclosed can be opened afterwards.
+    """
+    chosen = settings.load()
+    with root.root(chosen) as opened:
+        delivering = Delivering(
+            ledger=opened.ledger(), policy=opened.policy(), keys=RequestKeys(seal=opened.seal())
+        )
+        schemas = load_schemas(*chosen.storage.schemas)
+        found = delivering.deliver(
+            subject,
+            request,
+            lambda report: write_new(directory, package(report, language, schemas)),
+            incomplete=incomplete,
+        )
+    say(f"{directory}: {len(found.disclosed)} records of {len(found.parts)} systems' parts")
+
+
+@click.group()
+def holds() -> None:
+    """Holds: what must not be erased for now (GDPR 17(3)(e))."""
+
+
+@holds.command("list")
+@_JSON
+def list_holds(as_json: bool) -> None:
+    """List the open holds, with the systems that had erased before they could be told, or may have."""
+    with root.root(settings.load()) as opened:
+        policy = opened.policy()
+        with opened.ledger().transaction() as connection:
+            by_subject = defaultdict(list)
+            for act in acts_of(connection, ("hold",), policy):
+                by_subject[act.subject].append(act)
+            found = [
+                (subject, hold, _too_late_for(connection, subject))
+                for subject, acts in sorted(by_subject.items())
+                for hold in standing(acts, policy).holds
+                if hold.end is None
+            ]
+    rows = (
+        {
+            "subject": subject,
+            "since": as_text(hold.start),
+            "records": list(hold.records) if hold.records is not None else None,
+            "too_late_for": too_late,
+        }
+        for subject, hold, too_late in found
+    )
+    columns = ("subject", "since", "records", "too_late_for")
+    show(rows, as_json=as_json, title="Holds", columns=columns)
+
+
+def _too_late_for(connection: Connection, subject: str) -> list[str]:
+    """The systems that were asked to stop and had carried the command out already, or may have.
+
+    They may have where they have not said that they stopped: they refused, failed, or are silent too long.
+    """
+    original, recall = tables.command.alias("original"), tables.command.alias("recall")
+    unheeded = and_(
+        original.c.state.in_(("recalling", "closed")),
+        or_(
+            recall.c.outcome.not_in(("recalled", "done")),
+            and_(recall.c.outcome.is_(None), recall.c.escalated_at.is_not(None)),
+        ),
+    )
+    query = (
+        select(original.c.system)
+        .join(recall, recall.c.supersedes == original.c.command_id)
+        .where(
+            original.c.subject == subject,
+            original.c.action.in_(("erase", "pseudonymise")),
+            or_(original.c.state.in_(CARRIED_OUT), unheeded),
+            recall.c.action == "recall",
+        )
+        .distinct()
+        .order_by(original.c.system)
+    )
+    return list(connection.execute(query).scalars())

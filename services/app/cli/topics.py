@@ -1,0 +1,140 @@
+"""`termijn topics`: the log against what is promised of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from schemas import topics as catalogue
+from services.app import settings
+from services.app.cli.options import show
+from services.app.wiring import root
+from services.app.wiring.root import Root
+from services.kafka.client import Bus
+from services.kafka.topic_admin import Brokers
+from services.kafka.topic_checks import Judgement, in_words, judge
+from services.kafka.topic_retention import promises
+from services.kafka.topic_state import Making
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+class _Unfit(click.ClickException):
+    """A topic does not keep its promise, or the broker has no settings at all."""
+
+
+@click.group()
+def topics() -> None:
+    """Compare the log with the policy: how long each topic keeps what, and for how long it may."""
+
+
+@topics.command()
+@_JSON
+@click.option(
+    "--strict", is_flag=True, help="Fail also on what only field encryption would bring in time."
+)
+def check(as_json: bool, strict: bool) -> None:
+    """Read the brokers' settings back and say, per topic, what is promised, what is, and what to do.
+
+    Fails when a topic keeps something for longer than is promised, or is not there.
+    """
+    with root.root(settings.load()) as opened:
+        judged = _judged(opened, Brokers(admin=_bus(opened).admin))
+    columns = ("topic", "promised", "lives", "findings", "remarks", "do")
+    show((_row(one) for one in judged), as_json=as_json, title="The log", columns=columns)
+    found = sum(1 for one in judged if one.findings)
+    encryption = sum(1 for one in judged if one.promise.in_clear and one.promise.at_once)
+    if found:
+        raise _Unfit(f"{found} topics do not keep what is promised: `termijn topics apply`")
+    if strict and encryption:
+        raise _Unfit(f"{encryption} topics need field encryption")
+
+
+@topics.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def apply(dry_run: bool) -> None:
+    """Make the topics that are missing and set what breaks a promise; nothing else is touched.
+
+    It ends when every broker shows what was made.
+    """
+    done = "would have" if dry_run else "has"
+    with root.root(settings.load()) as opened:
+        bus = _bus(opened)
+        brokers = Brokers(admin=bus.admin)
+        watched = bus.missing(catalogue.watched(opened.watch))
+        if not dry_run:
+            bus.ensure(watched)
+        for topic in watched:
+            click.echo(f"{topic.name} {done} {topic.partitions} new partitions, for the watch")
+        judged = _judged(opened, brokers)
+        missing = [one for one in judged if one.found is None]
+        if missing and not dry_run:
+            bus.make(_making(one) for one in missing)
+            judged = _judged(opened, brokers)  # a role may have made one of them its own way
+        changed = [one for one in judged if one.found is not None and one.changes]
+        for one in missing:
+            made = f"{one.promise.topic.partitions} new partitions"
+            click.echo(f"{one.promise.topic.name} {done} {made}, {_told(one)}")
+        for one in changed:
+            if not dry_run:
+                brokers.change(one.promise.topic.name, one.changes)
+            click.echo(f"{one.promise.topic.name} {done} {_told(one)}")
+    if not missing and not changed and not watched:
+        click.echo("nothing to do")
+
+
+def _making(judged: Judgement) -> Making:
+    topic = judged.promise.topic
+    return Making(name=topic.name, partitions=topic.partitions, settings=judged.changes)
+
+
+def _told(judged: Judgement) -> str:
+    return ", ".join(f"{name}={value}" for name, value in judged.changes.items())
+
+
+def _bus(opened: Root) -> Bus:
+    bus = opened.bus()
+    if bus.is_embedded:
+        raise _Unfit(
+            "the embedded broker keeps no settings of topics: point KAFKA_BOOTSTRAP_SERVERS at Kafka"
+        )
+    return bus
+
+
+def _judged(opened: Root, brokers: Brokers) -> Sequence[Judgement]:
+    policy = opened.policy()
+    needed = root.topics(policy).all
+    found = brokers.found([topic.name for topic in needed])
+    promised = promises(policy, needed, opened.fields_in_clear(policy))
+    return [judge(one, found.get(one.topic.name)) for one in promised]
+
+
+def _row(one: Judgement) -> dict[str, Any]:
+    promise, found = one.promise, one.found
+    return {
+        "topic": promise.topic.name,
+        "kind": promise.kind,
+        "promised": _promised(one),
+        "window_ms": promise.window_ms,
+        "rule": promise.rule,
+        "at_once": list(promise.at_once),
+        "needs_encryption": list(promise.in_clear) if promise.at_once else [],
+        "there": found is not None,
+        "partitions": found.partitions if found else None,
+        "settings": dict(found.settings) if found else {},
+        "lives": in_words(one.life_ms) if found else None,
+        "life_ms": one.life_ms,
+        "findings": list(one.findings),
+        "remarks": list(one.remarks),
+        "do": dict(one.changes),
+    }
+
+
+def _promised(one: Judgement) -> str:
+    promise = one.promise
+    own = f"catalogue: {in_words(promise.topic.retention_ms)}"
+    if promise.window_ms is None:
+        return own
+    return f"{promise.rule}: {in_words(promise.window_ms)}; {own}"

@@ -1,0 +1,224 @@
+"""`termijn up`: everything on this machine, in one process tree, and what it does, live."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from threading import Event
+from time import monotonic
+
+import click
+from rich.console import Group
+from rich.live import Live
+from sqlalchemy import Connection
+
+from services.agent.simulated.store import Held
+from services.app import settings
+from services.app.cli.output import cell, console, table, visible
+from services.app.process_tree import ProcessTree
+from services.app.wiring import root
+from services.app.wiring.root import Root
+from services.events.publisher import Publisher
+from services.events.sample_events import sample_events
+from services.kafka.embedded_broker import EmbeddedBroker
+from services.ledger import backfills, migrate
+from services.ledger.command_state import CARRIED_OUT, OUTSTANDING
+from services.ledger.outbox import send_again
+from services.operations.status import Recent, Status, latest, look
+from services.policy.model import Policy
+from services.storage.database import Ledger, database_now
+from services.storage.operator_log import note
+
+_ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
+_SHOW_SECONDS = 1.0
+_PLAIN_SECONDS = 10.0
+_LATEST = 8
+_TRICKLE_SECONDS = 5.0
+_PATIENCE = timedelta(minutes=2)
+_GLANCE = timedelta(seconds=1)
+_SAMPLE_RETRY_SECONDS = "5"
+_SAMPLE = "sample-"
+"""How the imports are called that bring samples."""
+_WHO = "termijn up --sample"
+
+
+@click.command()
+@click.option("--sample", is_flag=True, help="Sample events, and simulated systems that obey.")
+def up(sample: bool) -> None:
+    """Run everything on embedded defaults: broker, SQLite, all roles. Ctrl-C ends it; the ledger stays."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with EmbeddedBroker() as broker:
+        environment = settings.environment() | {
+            "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
+            "TERMIJN_KAFKA_CLUSTER_ID": broker.cluster_id,
+            "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+        }
+        for variable in settings.OF_SECURITY:  # the embedded broker knows neither TLS nor users
+            environment.pop(variable, None)
+        environment.pop("TERMIJN_METRICS_PORT", None)  # each role has its own
+        if sample:
+            environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)
+        chosen = settings.load(environment)
+        with root.root(chosen) as opened:
+            ledger = opened.ledger(checked=False)
+            migrate.migrate(ledger)
+            policy = opened.agreed(ledger)
+            ledger.write(lambda connection: send_again(connection, database_now(connection)))
+            broker.create_topics(topic.name for topic in root.topics(policy).all)
+            opened.seal()
+            signatures = opened.signatures()
+            signatures.signer()
+            if sample:
+                signatures.simulated(policy.systems)
+            if not signatures.required:
+                click.echo("UNSIGNED: whoever reaches this bus can command an erasure", err=True)
+            with ProcessTree(chosen.storage.data / "logs", environment) as tree:
+                for role in _ROLES:
+                    tree.start(role)
+                if sample:
+                    tree.start("sample-systems")
+                _show(opened, ledger, policy, tree, stop, sample=sample)
+
+
+def _show(
+    opened: Root, ledger: Ledger, policy: Policy, tree: ProcessTree, stop: Event, *, sample: bool
+) -> None:
+    terminal = console()
+    systems = root.sample_systems(opened.settings, policy) if sample else None
+    held: Callable[[], Mapping[str, Held]] = systems.held if systems else dict
+    feed = _feed(opened, ledger, policy) if sample else iter(())
+    where = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
+    terminal.print(
+        f"termijn up: {', '.join(tree.roles())}; ledger {where};"
+        f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it\n"
+        "other commands reach it with"
+        f" KAFKA_BOOTSTRAP_SERVERS={opened.settings.kafka.bootstrap_servers}"
+        f" TERMIJN_KAFKA_CLUSTER_ID={opened.settings.kafka.cluster_id}",
+        soft_wrap=True,
+    )
+
+    def seen() -> tuple[Status, Sequence[Recent]]:
+        with ledger.transaction() as connection:
+            status = look(connection, policy, database_now(connection))
+            return status, latest(connection, _LATEST)
+
+    if terminal.is_terminal:
+        with Live(console=terminal, refresh_per_second=2) as live:
+            while not stop.wait(_SHOW_SECONDS):
+                tree.check()
+                next(feed, None)
+                live.update(screen(*seen(), held(), policy))
+        return
+    said = float("-inf")
+    while not stop.wait(_SHOW_SECONDS):
+        tree.check()
+        next(feed, None)
+        if monotonic() - said >= _PLAIN_SECONDS:
+            terminal.print(visible(_line(seen()[0], held())), soft_wrap=True)
+            said = monotonic()
+
+
+def _feed(opened: Root, ledger: Ledger, policy: Policy) -> Iterator[int]:
+    """Publish the sample history where the ledger is empty, then a little more now and then."""
+    bus = opened.bus()
+    sight = root.sight(bus, ledger, root.topics(policy), _PATIENCE)
+
+    def hold_back() -> None:
+        sight.blind_spots()  # waits; what is still unread then is far below what the broker keeps
+
+    publisher = Publisher(
+        policy=policy,
+        codec=opened.codec(),
+        sender=bus.sender(),
+        encryption=opened.encryption(policy),
+        hold_back=hold_back,
+    )
+    with ledger.transaction() as connection:
+        started = look(connection, policy, database_now(connection)).events > 0
+    if not started:
+        yield from _published(publisher, policy, root.now(), companies=12)
+    waits = True  # what the last run did not come to release
+    last = monotonic()
+    seen = root.sight(bus, ledger, root.topics(policy), _GLANCE)
+    while True:
+        if waits and not seen.blind_spots():
+            ledger.write(_release)
+            waits = False
+        if monotonic() - last >= _TRICKLE_SECONDS:
+            yield from _published(publisher, policy, root.now(), companies=1)
+            waits, last = True, monotonic()
+        yield 0
+
+
+def _release(connection: Connection) -> None:
+    """Let go the samples that are recorded: each is an import, since most of it is years old."""
+    now = database_now(connection)
+    for one in backfills.waiting(connection):
+        if one.backfill.startswith(_SAMPLE):
+            backfills.release(connection, one.backfill, _WHO, now)
+            note(
+                connection, "release", one.backfill, operator=_WHO, reason="it is a sample", now=now
+            )
+
+
+def _published(
+    publisher: Publisher, policy: Policy, now: datetime, companies: int
+) -> Iterator[int]:
+    seed = int(now.timestamp())
+    events = sample_events(policy, now, seed=seed, companies=companies)
+    name = f"{_SAMPLE}{seed}"
+    for taken in publisher.send(
+        publisher.message(replace(event, backfill=name)) for event in events
+    ):
+        yield len(taken)
+
+
+def screen(
+    status: Status, recent: Sequence[Recent], held: Mapping[str, Held], policy: Policy
+) -> Group:
+    """What a terminal shows: each system, and the latest commands."""
+    numbers = ("holds", "restricted", "waits", "answered", "proven", "refused", "escalated")
+    systems = table("Systems", ("system", "role", *numbers), right=numbers)
+    for name, system in policy.systems.items():
+        store = held.get(name, Held(rows=0, restricted=0))
+        waits = sum(status.commands.get((name, state), 0) for state in OUTSTANDING)
+        row = (
+            name,
+            system.role,
+            store.rows if held else None,
+            store.restricted if held else None,
+            waits,
+            sum(status.commands.get((name, state), 0) for state in CARRIED_OUT),
+            status.commands.get((name, "erased"), 0),
+            status.commands.get((name, "refused"), 0),
+            status.escalated.get(name, 0),
+        )
+        systems.add_row(*map(cell, row))
+    stops = "; ".join(f"{stop.scope} {stop.state}: {stop.reason}" for stop in status.stops)
+    columns = ("at", "system", "action", "rules", "records", "attempt", "state")
+    told = table("Latest commands", columns)
+    for one in recent:
+        at = f"{one.created_at:%H:%M:%S}"
+        shown = (at, one.system, one.action, one.rules, one.records, one.attempt, one.state)
+        told.add_row(*map(cell, shown))
+    stopped = f"stopped: {stops}" if stops else ""
+    return Group(cell(_summary(status)), systems, told, cell(stopped))
+
+
+def _line(status: Status, held: Mapping[str, Held]) -> str:
+    rows = sum(one.rows for one in held.values())
+    return f"{status.at:%H:%M:%S} {_summary(status)}; rows held by systems {rows}"
+
+
+def _summary(status: Status) -> str:
+    told = sum(status.commands.values())
+    answered = sum(n for (_, state), n in status.commands.items() if state in CARRIED_OUT)
+    parked = sum(status.dead_letters.values())
+    return (
+        f"events recorded {status.events}; due now {status.due}; commands {told},"
+        f" answered {answered}; overdue {status.overdue}; dead letters {parked}"
+    )

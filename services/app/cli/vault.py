@@ -1,0 +1,165 @@
+"""`termijn vault`: the keys of encrypted fields, and the master keys that wrap them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from sqlalchemy import Connection
+
+from services.app import settings
+from services.app.cli.options import TAKES_KEY_IDS, as_text, length, show
+from services.app.wiring import root
+from services.app.wiring.root import now
+from services.crypto import rotation
+from services.crypto.data_keys import DataKeys
+from services.crypto.master_keys import MasterFiles
+from services.crypto.shredding import Shredder
+from services.operations.orphaned_keys import strays
+from services.storage.database import database_now
+from services.storage.operator_log import note
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
+_OPERATOR = click.option(
+    "--operator",
+    default=lambda: settings.load().operating.operator,
+    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+)
+
+
+@click.group()
+def vault() -> None:
+    """Keys of encrypted fields: count them, and rotate the master key that wraps them.
+
+    They are in TERMIJN_VAULT_URL, the master keys in the directory TERMIJN_MASTER_KEYS.
+    """
+
+
+@vault.command()
+@_JSON
+def status(as_json: bool) -> None:
+    """Count the keys, by system and by master key, and say which master keys are to be destroyed.
+
+    Fails while a master key that no longer wraps is older than a week: so long a backup of the vault
+    opens what was shredded since.
+    """
+    at = now()
+    with root.root(settings.load()) as opened:
+        masters, keys = opened.masters(), opened.vault()
+        rows = [*_of_masters(keys, masters, at), *_of_systems(keys)]
+    columns = ("kind", "name", "state", "keys", "since")
+    show(rows, as_json=as_json, title="The vault", columns=columns)
+    overdue = [row["name"] for row in rows if row["state"] == "overdue"]
+    if overdue:
+        raise click.ClickException(f"`termijn vault destroy {overdue[0]}` is overdue")
+
+
+@vault.command()
+def rotate() -> None:
+    """Make a new master key and wrap every key under it; the older ones wrap nothing any more."""
+    with root.root(settings.load()) as opened:
+        masters, keys = opened.masters(), opened.vault()
+        made, wrapped = rotation.rotate(keys, masters)
+        older = [one.generation for one in rotation.standings(keys, masters)[:-1]]
+    click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys anew")
+    for one in older:
+        click.echo(f"back the vault up, and then: termijn vault destroy {one.master}")
+
+
+@vault.command()
+@click.argument("master")
+def destroy(master: str) -> None:
+    """Destroy the master key MASTER, from which another has taken over.
+
+    Backups of the vault from before then open nothing any more. Copies of the master key elsewhere are
+    yours to destroy.
+    """
+    with root.root(settings.load()) as opened:
+        rotation.destroy(opened.vault(), opened.masters(), master, now())
+    click.echo(f"destroyed {master}; destroy every copy of it as well")
+
+
+@vault.command()
+@click.option(
+    "--older-than",
+    default="P1D",
+    show_default=True,
+    callback=length,
+    help="Younger keys are passed over: their events may be on their way.",
+)
+@_JSON
+def check(older_than: timedelta, as_json: bool) -> None:
+    """List living keys that no command will destroy: data in the log without a term. Fails on one.
+
+    `unrecorded`: the ledger does not know the event: replay its dead letter, or shred the key.
+    `unheld`: the policy has no holding of the event in that system. `outlived`: its erasure is proven and
+    the key came back with a backup: `termijn commands repeat`.
+    """
+    with root.root(settings.load()) as opened:
+        ledger = opened.ledger()
+        policy = opened.agreed(ledger)
+        found = list(strays(opened.vault(), ledger, policy, now() - older_than))
+    rows = [
+        {
+            "key": one.key.key_id,
+            "system": one.key.system,
+            "made_at": as_text(one.key.made_at.replace(microsecond=0)),
+            "why": one.why,
+        }
+        for one in found
+    ]
+    columns = ("key", "system", "made_at", "why")
+    show(rows, as_json=as_json, title="Keys that nobody will destroy", columns=columns)
+    if found:
+        raise click.ClickException(f"{len(found)} keys have no term")
+
+
+@vault.command(context_settings=TAKES_KEY_IDS)
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@_OPERATOR
+@_REASON
+def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
+    """Destroy the keys KEY, for ever: what they encrypt is gone from every copy of the log."""
+    with root.root(settings.load()) as opened:
+        ledger, data_keys = opened.ledger(), opened.vault()
+        shredder = Shredder(data_keys.database)
+        found = shredder.named(keys)
+        if missing := sorted(set(keys) - {one.key_id for one in found}):
+            raise click.ClickException(f"{missing[0]}: no living key has this id; nothing was done")
+
+        def noted(connection: Connection) -> None:
+            for one in found:
+                target = f"{one.system} {one.key_id}"
+                at = database_now(connection)
+                note(connection, "shred", target, operator=operator, reason=reason, now=at)
+
+        ledger.write(noted)  # first: what is gone without a word cannot be accounted for
+        for one in found:
+            shredder.destroy([one.event_id], one.system, now())
+    click.echo(f"destroyed {len(found)} keys")
+
+
+def _of_masters(keys: DataKeys, masters: MasterFiles, at: datetime) -> Iterator[dict[str, Any]]:
+    for one in rotation.standings(keys, masters):
+        retired = "overdue" if one.overdue(at) else "to be destroyed"
+        yield {
+            "kind": "master key",
+            "name": one.generation.master,
+            "state": "wraps" if one.retired_at is None else retired,
+            "keys": one.keys,
+            "since": as_text((one.retired_at or one.generation.made_at).replace(microsecond=0)),
+        }
+
+
+def _of_systems(keys: DataKeys) -> Iterator[dict[str, Any]]:
+    for one in keys.counted():
+        yield {
+            "kind": "keys",
+            "name": one.system,
+            "state": f"under {one.master}" if one.master else "destroyed",
+            "keys": one.keys,
+            "since": as_text(one.oldest.replace(microsecond=0)),
+        }

@@ -1,0 +1,1 @@
+"""Each role, put together from its parts."""

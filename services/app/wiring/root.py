@@ -1,0 +1,574 @@
+"""The composition root: the only place that opens connections and puts roles together.
+
+Everything opens on one `ExitStack` and closes in reverse; importing opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from platform import python_version
+from threading import Event
+from time import sleep
+
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+from consumers import corrections as rights
+from consumers import recorder, tagger
+from consumers.acknowledgements import Acknowledgements
+from consumers.batch_application import Work
+from consumers.consumer_loop import Pipeline
+from consumers.recorder import Recorder
+from consumers.simulated_systems import SampleSystems
+from consumers.tagger import Tagger
+from schemas import topics as catalogue
+from schemas.cloudevents import CloudEvent
+from schemas.codec import Codec
+from schemas.codec import load as load_schemas
+from schemas.registry import Registry, client_settings
+from schemas.schema_versions import Schema
+from schemas.topics import Topic
+from services.agent.simulated.systems import SHOWN, Behaviour, Systems
+from services.app.settings import BadSetting, Settings, security
+from services.app.wiring.signing import Signatures
+from services.crypto import pseudonyms, tombstones
+from services.crypto.data_keys import DataKeys, open_vault
+from services.crypto.envelope import Seal, read_key, read_or_make_key
+from services.crypto.field_encryption import FieldEncryption
+from services.crypto.field_encryption import check as check_fields
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.master_keys import MasterFiles
+from services.crypto.pseudonyms import References
+from services.crypto.shredding import Shredder
+from services.crypto.tombstones import Remains
+from services.deleter import deleter as loop
+from services.deleter.deleter import ClockDisagreement, Deleter, Limits
+from services.deleter.dispatch import Patience
+from services.deleter.publisher import BusOutlet
+from services.events.publisher import Publisher
+from services.events.tagger import Tags
+from services.evidence.purge.purger import Forgetting
+from services.evidence.sealer import PATIENCE_SECONDS, BusHeads, Keeping
+from services.evidence.self_check import Recheck
+from services.kafka.access import SAMPLES, Use, uses
+from services.kafka.bulk_producer import Forwarder
+from services.kafka.client import Bus
+from services.kafka.errors import TRANSIENT
+from services.kafka.spans import Spans
+from services.kafka.topic_retention import in_clear
+from services.kafka.tracer import open_spans
+from services.ledger import active_policy, migrate
+from services.ledger import tombstones as remembering
+from services.ledger.catch_up import BusSight
+from services.operations import logs
+from services.operations.health import Health, Where, served_near
+from services.operations.holding_counts import Census
+from services.operations.metrics import PORTS, Metrics
+from services.operations.observers.roles import Observer
+from services.operations.status import look
+from services.operations.throttle import Measuring
+from services.policy.loader import load as load_policy
+from services.policy.model import Policy
+from services.policy.validation_encryption import key_systems
+from services.requests.command_attachments import RequestEnclosures
+from services.requests.counts import count as count_rights
+from services.requests.request_keys import RequestKeys
+from services.requests.responder import Answering
+from services.storage.database import Ledger, database_now, in_words, open_ledger
+
+_WAIT_SECONDS = 1.0
+_PATIENCE = timedelta(seconds=2)
+_SEAL_SECONDS = 1.0
+"""Between two looks at what is to be sealed, while there is erasing to do."""
+_FORGET_SECONDS = 1.0
+"""Between two looks at what may be forgotten."""
+
+
+def now() -> datetime:
+    """This machine's clock, UTC: the one place that reads it."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """The topics that a policy needs."""
+
+    business: dict[str, Topic]
+    commands: dict[str, Topic]
+    acknowledgements: dict[str, Topic]
+
+    @property
+    def all(self) -> Sequence[Topic]:
+        """Every topic."""
+        mine = (catalogue.TAGGED, catalogue.DEAD_LETTERS, catalogue.EVIDENCE_HEADS)
+        return [
+            *self.business.values(),
+            *mine,
+            *self.commands.values(),
+            *self.acknowledgements.values(),
+        ]
+
+
+def topics(policy: Policy) -> Topics:
+    """The topics that the policy needs: business topics by name, the others by system."""
+    business = [catalogue.business_topic(event_type) for event_type in policy.events]
+    return Topics(
+        business={topic.name: topic for topic in business},
+        commands={system: catalogue.commands(system) for system in policy.systems},
+        acknowledgements={system: catalogue.acknowledgements(system) for system in policy.systems},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """What every role and command needs, opened from the settings as it is asked for."""
+
+    settings: Settings
+    stack: ExitStack
+
+    def policy(self) -> Policy:
+        """The policy at hand."""
+        return load_policy(self.settings.storage.policy)
+
+    def codec(self) -> Codec:
+        """The codec, with the registry if one is configured."""
+        return Codec(load_schemas(*self.settings.storage.schemas), self.registry())
+
+    def registry(self) -> Registry | None:
+        """The schema registry, if one is configured."""
+        kafka = self.settings.kafka
+        if not kafka.schema_registry_url:
+            return None
+        login = kafka.schema_registry_login
+        try:
+            told = login.read_text("utf-8").strip() if login else None
+            reached = client_settings(kafka.schema_registry_url, told, kafka.schema_registry_ca)
+            return Registry(SchemaRegistryClient(reached))
+        except (ValueError, OSError) as cause:
+            raise BadSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
+
+    def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:
+        """The fields of each event type that the log shows whole, the deciding ones left out."""
+        schemas = load_schemas(*self.settings.storage.schemas)
+        return {
+            name: in_clear(event, schemas.newest(name).definition)
+            for name, event in policy.events.items()
+            if name in schemas.names
+        }
+
+    def ledger(self, *, checked: bool = True) -> Ledger:
+        """The ledger; `checked` makes sure that its schema is this version's."""
+        self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        ledger = open_ledger(self.settings.ledger_url)
+        self.stack.callback(ledger.close)
+        if checked:
+            migrate.check(ledger)
+        return ledger
+
+    def agreed(self, ledger: Ledger) -> Policy:
+        """The policy at hand, once it is known to be the ledger's active one."""
+        policy = self.policy()
+        ledger.write(
+            lambda connection: active_policy.ensure(connection, policy, database_now(connection))
+        )
+        return policy
+
+    def bus(self) -> Bus:
+        """The cluster, reached as the settings say."""
+        kafka = self.settings.kafka
+        return Bus(kafka.bootstrap_servers, kafka.cluster_id, security(kafka))
+
+    @property
+    def watch(self) -> str:
+        """The group of the watch, which names the logs of its tables."""
+        return f"{self.settings.kafka.group}-watch"
+
+    def use(self, role: str, policy: Policy) -> Use:
+        """What a role does on the bus."""
+        return uses(policy, self.settings.kafka.group)[role]
+
+    def seal(self) -> Seal:
+        """The seal of dead letters; on embedded defaults its key is made at first use."""
+        if self.settings.storage.key_file:
+            return read_key(self.settings.storage.key_file)
+        return read_or_make_key(self.settings.key_file)
+
+    def masters(self) -> MasterFiles:
+        """The master keys; on embedded defaults the first is made at first use.
+
+        A vault that others share gets none of this machine's own: they could not open what it wraps.
+        """
+        encrypting = self.settings.encrypting
+        makes = encrypting.master_keys is None and not encrypting.vault_url
+        return MasterFiles(directory=self.settings.master_keys, makes=makes)
+
+    def vault(self) -> DataKeys:
+        """The keys of encrypted fields."""
+        if not self.settings.encrypting.vault_url:
+            self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        vault = DataKeys(open_vault(self.settings.vault_url), self.masters())
+        self.stack.callback(vault.database.close)
+        vault.open()
+        return vault
+
+    def encryption(self, policy: Policy) -> FieldEncryption | None:
+        """What encrypts fields on their way to the bus, if the policy names any."""
+        if not any(event.encrypted for event in policy.events.values()):
+            return None
+        check_fields(policy, load_schemas(*self.settings.storage.schemas))
+        return FieldEncryption(policy=policy, keys=self.vault(), now=now)
+
+    def references(self) -> References:
+        """The keyed hashes of the evidence; their key is made at first use."""
+        return pseudonyms.read_or_make(self.settings.keys)
+
+    def remains(self, ledger: Ledger, policy: Policy) -> Remains:
+        """What opens what remains of the forgotten; its key, made at first use, is the ledger's then."""
+        found = tombstones.read_or_make(self.settings.keys)
+        if policy.proof is not None:
+            ledger.write(lambda connection: remembering.pin(connection, found))
+        return found
+
+    def spans(self, role: str) -> Spans:
+        """Where spans go, if anywhere."""
+        return open_spans(self.settings.operating.tracing, role, self.stack)
+
+    def signatures(self) -> Signatures:
+        """What signs and verifies; on embedded defaults the keys are made at first use."""
+        signing = self.settings.signing
+        return Signatures(
+            keys=KeyDirectory(path=self.settings.keys),
+            makes=signing.keys is None,
+            required=signing.mode == "required",
+        )
+
+
+def schemas_of(opened: Root, policy: Policy) -> Sequence[tuple[Topic, Sequence[Schema]]]:
+    """The versions of the schema of each topic that the policy needs, the watch's own among them.
+
+    Raises:
+        InvalidSchema: a file cannot be used.
+        UnknownSchema: a topic has no schema.
+    """
+    schemas = load_schemas(*opened.settings.storage.schemas)
+    needed = [*topics(policy).all, catalogue.SIGHTINGS]
+    return [(topic, schemas.versions(topic.schema)) for topic in needed]
+
+
+@contextmanager
+def root(settings: Settings) -> Iterator[Root]:
+    """What the settings lead to; everything that was opened closes at the end, in reverse."""
+    with ExitStack() as stack:
+        yield Root(settings=settings, stack=stack)
+
+
+def run_consumer(settings: Settings, role: str, stop: Event) -> None:
+    """Run the tagger, the recorder or the acknowledgements until `stop` is set."""
+    with root(settings) as opened:
+        ledger = opened.ledger()
+        policy = opened.agreed(ledger)
+        bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
+        observer, spans = _observer(opened, role, policy), opened.spans(role)
+        needed = topics(policy)
+        bus.ensure(opened.use(role, policy).topics)
+        work: Work
+        if role == tagger.ROLE:
+            read = list(needed.business)
+            work = Tagger(
+                tags=Tags(
+                    policy=policy,
+                    codec=codec,
+                    topics=needed.business,
+                    bound=settings.tagging.bound,
+                ),
+                codec=codec,
+                forwarder=Forwarder.on(bus),
+                sender=bus.sender(),
+                seal=seal,
+                ledger=ledger,
+                observer=observer,
+                now=now,
+                read=lambda: _database_now(ledger),
+                spans=spans,
+            )
+        elif role == recorder.ROLE:
+            read = [topic.name for topic in recorder.TOPICS]
+            work = Recorder(
+                policy=policy,
+                codec=codec,
+                ledger=ledger,
+                seal=seal,
+                remains=opened.remains(ledger, policy),
+                observer=observer,
+                now=now,
+                spans=spans,
+            )
+        else:
+            answers = {t.name: (t, system) for system, t in needed.acknowledgements.items()}
+            read = list(answers)
+            signatures = opened.signatures()
+            observer.unsigned(not signatures.required)
+            observer.keyless(lambda: signatures.keyless(needed.acknowledgements, now()))
+            work = Acknowledgements(
+                policy=policy,
+                codec=codec,
+                topics=answers,
+                verifiers=signatures.answers(needed.acknowledgements),
+                ledger=ledger,
+                seal=seal,
+                observer=observer,
+                now=now,
+                spans=spans,
+            )
+        Pipeline(
+            role=role,
+            bus=bus,
+            ledger=ledger,
+            topics=read,
+            group=f"{settings.kafka.group}-{role}",
+            work=work,
+            observer=observer,
+            now=now,
+            batch=settings.kafka.batch,
+            batch_seconds=settings.kafka.batch_seconds,
+        ).run(stop)
+
+
+def _database_now(ledger: Ledger) -> datetime:
+    with ledger.transaction() as connection:
+        return database_now(connection)
+
+
+def run_deleter(settings: Settings, stop: Event) -> None:
+    """Run the deleter until `stop` is set."""
+    with root(settings) as opened:
+        ledger = opened.ledger()
+        opened.stack.enter_context(ledger.sole_deleter())
+        policy = opened.agreed(ledger)
+        bus, codec = opened.bus(), opened.codec()
+        observer = _observer(opened, loop.ROLE, policy)
+        needed = topics(policy)
+        bus.ensure(opened.use(loop.ROLE, policy).topics)
+        deleting, signatures = settings.deleting, opened.signatures()
+        observer.unsigned(not signatures.required)
+        kept = opened.remains(ledger, policy)
+        deleter = Deleter(
+            ledger=ledger,
+            outlet=BusOutlet(
+                sender=bus.sender(),
+                codec=codec,
+                topics=needed.commands,
+                signer=signatures.signer(),
+                spans=opened.spans(loop.ROLE),
+            ),
+            sight=sight(bus, ledger, needed, _PATIENCE),
+            policy=policy,
+            observer=observer,
+            now=now,
+            limits=Limits(
+                claim=deleting.claim,
+                relay=deleting.relay,
+                commands_per_hour=deleting.commands_per_hour,
+                clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
+            ),
+            enclosures=RequestEnclosures(
+                keys=RequestKeys(seal=opened.seal()),
+                key_of=lambda system: signatures.encrypts_to(system, now()),
+            ),
+            remains=kept,
+            patience=Patience(
+                base=timedelta(seconds=deleting.retry_seconds),
+                cap=timedelta(seconds=deleting.retry_cap_seconds),
+                validity=timedelta(seconds=deleting.validity_seconds),
+            ),
+        )
+        keeping = Keeping(
+            ledger=ledger,
+            references=opened.references(),
+            ring=signatures.keys.private() if signatures.required else None,
+            outlet=BusHeads(sender=bus.sender(PATIENCE_SECONDS), codec=codec),
+            unpublished=observer.unpublished,
+        )
+        forgetting = Forgetting(
+            ledger=ledger,
+            policy=policy,
+            remains=kept,
+            sight=sight(bus, ledger, needed, _PATIENCE),
+            observer=observer,
+        )
+        census, recheck = Census(policy=policy), Recheck()
+
+        def measure() -> None:
+            with ledger.transaction() as connection:
+                at = database_now(connection)
+                observer.disagreed((now() - at).total_seconds())
+                observer.looked(look(connection, policy, at, history=False))
+                observer.counted(census.step(connection, at))
+                observer.rechecked(recheck.step(connection))
+
+        measuring = Measuring(measure=measure, seconds=settings.operating.measure_seconds)
+        sealing = Measuring(measure=keeping.round, seconds=_SEAL_SECONDS)
+        forgetful = Measuring(measure=forgetting.round, seconds=_FORGET_SECONDS)
+        handled = sealed = 0
+        while not stop.is_set():
+            try:
+                measuring.now_and_then()
+                if handled:
+                    sealing.now_and_then()  # erasing comes first: what waits is in no hurry
+                else:
+                    sealed = keeping.round()
+                    forgetful.now_and_then()
+                handled = deleter.round()
+            except ClockDisagreement as cause:
+                observer.disagreed(cause.seconds)
+                observer.tried_again(str(cause))
+                stop.wait(_WAIT_SECONDS)
+            except TRANSIENT as cause:
+                observer.tried_again(in_words(cause))
+                stop.wait(_WAIT_SECONDS)
+            else:
+                observer.went_round()
+                observer.able()
+                if not handled and not sealed:
+                    stop.wait(deleting.rest_seconds)
+
+
+def run_rights(settings: Settings, stop: Event) -> None:
+    """Run the rights role until `stop` is set."""
+    with root(settings) as opened:
+        ledger = opened.ledger()
+        policy = opened.agreed(ledger)
+        bus, codec = opened.bus(), opened.codec()
+        seconds = settings.answering.round_seconds
+        observer = _observer(opened, rights.ROLE, policy, rest_seconds=seconds)
+        needed = topics(policy)
+        bus.ensure(opened.use(rights.ROLE, policy).topics)
+        publisher = Publisher(
+            policy=policy, codec=codec, sender=bus.sender(), encryption=opened.encryption(policy)
+        )
+
+        def publish(events: Sequence[CloudEvent]) -> None:
+            for _ in publisher.send(publisher.message(event) for event in events):
+                pass
+
+        answering = Answering(
+            ledger=ledger,
+            policy=policy,
+            sight=sight(bus, ledger, needed, _PATIENCE),
+            publish=publish,
+            observer=observer,
+            margin=timedelta(seconds=settings.answering.margin_seconds),
+        )
+        asked = {
+            topic.name: topic
+            for topic in needed.business.values()
+            if policy.events[topic.schema].act == "request-received"
+        }
+
+        def measure() -> None:
+            with ledger.transaction() as connection:
+                observer.owed(count_rights(connection, policy, database_now(connection)))
+
+        measuring = Measuring(measure=measure, seconds=settings.operating.measure_seconds)
+        corrections = Pipeline(
+            role=rights.ROLE,
+            bus=bus,
+            ledger=ledger,
+            topics=list(asked),
+            group=f"{settings.kafka.group}-{rights.ROLE}",
+            work=rights.Corrections(
+                codec=codec,
+                topics=asked,
+                ledger=ledger,
+                keys=RequestKeys(seal=opened.seal()),
+                seal=opened.seal(),
+                observer=observer,
+                now=now,
+            ),
+            observer=observer.beside("reading") if asked else observer,
+            now=now,
+            batch=settings.kafka.batch,
+            batch_seconds=settings.kafka.batch_seconds,
+        )
+        rights.beside(
+            lambda: rights.answer(answering, measuring.now_and_then, observer, stop, seconds),
+            lambda: corrections.run(stop) if asked else _wait(stop),
+            stop,
+        )
+
+
+def _wait(stop: Event) -> None:
+    stop.wait()
+
+
+def run_sample_systems(settings: Settings, stop: Event, silent: Sequence[str] = ()) -> None:
+    """Run the simulated systems until `stop` is set; their stores are in the data directory."""
+    with root(settings) as opened:
+        logs.configure(settings.operating.log_form)
+        policy, bus = opened.policy(), opened.bus()
+        needed = topics(policy)
+        bus.ensure(opened.use(SAMPLES, policy).topics)
+        signatures = opened.signatures()
+        signers = signatures.simulated(needed.acknowledgements)
+        systems = sample_systems(settings, policy, silent)
+        systems.reads = lambda system: signatures.simulated_reads(system, now())
+        if key_systems(policy):
+            systems.shredder = Shredder(opened.vault().database)
+        SampleSystems(
+            bus=bus,
+            codec=opened.codec(),
+            business=needed.business,
+            commands={topic.name: topic for topic in needed.commands.values()},
+            acknowledgements=needed.acknowledgements,
+            systems=systems,
+            sender=bus.sender(),
+            verifier=signatures.commands(),
+            signers=signers,
+            now=now,
+        ).run(stop)
+
+
+def sample_systems(settings: Settings, policy: Policy, silent: Sequence[str] = ()) -> Systems:
+    """The simulated systems with their stores; the `silent` ones never answer."""
+    directory = settings.storage.data / "systems"
+    behaviours = {**SHOWN, **{system: Behaviour(manner="silent") for system in silent}}
+    return Systems(policy=policy, directory=directory, behaviours=behaviours)
+
+
+def _observer(opened: Root, role: str, policy: Policy, *, rest_seconds: float = 0.0) -> Observer:
+    settings = opened.settings.operating
+    logs.configure(settings.log_form)
+    metrics = Metrics()
+    metrics.set("termijn_role_info", 1, role=role, policy=policy.policy, version=policy.version)
+    metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
+    if role == tagger.ROLE:  # it has been silent since now
+        metrics.set("termijn_last_tagged_timestamp_seconds", now().timestamp())
+    if role == loop.ROLE:  # nothing was signed since it stood still: it has a day from now
+        metrics.set("termijn_evidence_sealed_timestamp_seconds", now().timestamp())
+    health = Health(bound_seconds=settings.hang_seconds + rest_seconds)
+    fares = health.loop(role)
+    metrics.follow("termijn_role_ready", lambda: not health.ready(), role=role)
+    where = Where(host=settings.metrics_host, port=settings.metrics_port)
+    url = opened.stack.enter_context(served_near(metrics.registry, health, where, PORTS[role]))
+    log = logs.logger(role)
+    log.info("started", metrics=url, policy=policy.version)
+    opened.stack.callback(log.info, "stopped")
+    observer = Observer(role=role, metrics=metrics, log=log, loop=fares)
+    observer.began(policy.systems)
+    return observer
+
+
+def sight(bus: Bus, ledger: Ledger, needed: Topics, patience: timedelta) -> BusSight:
+    """What tells whether the ledger has recorded all that is on the bus."""
+    return BusSight(
+        ledger=ledger,
+        bus=bus,
+        cluster_id=bus.cluster_id,
+        business=list(needed.business),
+        tagged=[topic.name for topic in recorder.TOPICS],
+        sleep=sleep,
+        patience=patience,
+    )

@@ -1,0 +1,67 @@
+"""The watch's composition root: it reads the bus and the keys, and never opens the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from importlib.metadata import version
+from platform import python_version
+from threading import Event
+from typing import Final
+
+from consumers.watch import ROLE, Watch
+from services.app.settings import Settings, security
+from services.app.wiring.root import Root, now, root, topics
+from services.operations import logs
+from services.operations.health import Health, Where, served_near
+from services.operations.metrics import PORTS, Metrics
+from services.operations.watch.observer import WatchObserver
+from services.policy.model import Policy
+
+_DIRECTORY: Final = "watch"
+
+
+def run_watch(settings: Settings, stop: Event) -> None:
+    """Run the watch until `stop` is set."""
+    with root(settings) as opened:
+        policy = opened.policy()
+        needed = topics(policy)
+        signatures = opened.signatures()
+        watch = Watch(
+            group=f"{settings.kafka.group}-{ROLE}",
+            bootstrap=settings.kafka.bootstrap_servers,
+            security=security(settings.kafka),
+            data=settings.storage.data / _DIRECTORY,
+            commands=needed.commands,
+            answers=needed.acknowledgements,
+            commander=signatures.commands(),
+            verifiers=signatures.answers(needed.acknowledgements),
+            codec=opened.codec(),
+            observer=_observer(opened, policy),
+            now=now,
+        )
+        opened.bus().ensure(opened.use(ROLE, policy).topics)
+        watch.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        asyncio.run(watch.run(stop))
+
+
+def _observer(opened: Root, policy: Policy) -> WatchObserver:
+    settings = opened.settings.operating
+    logs.configure(settings.log_form)
+    logs.take_over(logging.WARNING, "faust", "mode", "aiokafka", "asyncio")
+    metrics = Metrics()
+    metrics.set("termijn_role_info", 1, role=ROLE, policy=policy.policy, version=policy.version)
+    metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
+    health = Health(bound_seconds=settings.hang_seconds)
+    loop = health.loop(ROLE)
+    metrics.follow("termijn_role_ready", lambda: not health.ready(), role=ROLE)
+    log = logs.logger(ROLE)
+    observer = WatchObserver(metrics=metrics, log=log, loop=loop)
+    observer.began(policy.systems)
+    where = Where(host=settings.metrics_host, port=settings.metrics_port)
+    url = opened.stack.enter_context(
+        served_near(metrics.registry, health, where, PORTS[ROLE], observer.view)
+    )
+    log.info("started", metrics=url, policy=policy.version)
+    opened.stack.callback(log.info, "stopped")
+    return observer

@@ -1,5 +1,0 @@
-"""`termijn`: the command line. Every failure is one clear line on stderr and a non-zero exit."""
-
-from services.cli.main import main
-
-__all__ = ["main"]

@@ -1,5 +1,0 @@
-"""`python -m services.cli`: the same as `termijn`."""
-
-from services.cli import main
-
-main()

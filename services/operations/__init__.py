@@ -1,0 +1,1 @@
+"""What operators see and generate: metrics, logs, health, status, doctor, alerts, manifests, watch."""

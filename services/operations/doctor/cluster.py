@@ -1,0 +1,148 @@
+"""The doctor at the bus: brokers, topics and rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+)
+from confluent_kafka.admin._config import ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+
+from services.kafka.access import Use
+from services.kafka.topic_checks import Found, judge
+from services.kafka.topic_retention import Promise
+from services.operations.doctor.acls import Rights, Rule
+from services.operations.doctor.findings import Finding, fault, sound, warning
+
+_CALL_SECONDS = 15.0
+_AUTHORIZER = "authorizer.class.name"
+_SUPERUSERS = "super.users"
+_HIDDEN = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+_OPEN = "allow.everyone.if.no.acl.found"
+_APPLY = "`termijn topics apply`"
+
+
+def rights(admin: AdminClient) -> Rights:
+    """Ask the brokers for their access rules.
+
+    Raises:
+        KafkaException: they did not answer.
+    """
+    # Brokers without an authorizer answer as if they had one without rules: their setting tells.
+    listed = admin.list_topics(timeout=_CALL_SECONDS)
+    broker = ConfigResource(ResourceType.BROKER, str(min(listed.brokers)))
+    asked = admin.describe_configs([broker], request_timeout=_CALL_SECONDS)[broker]
+    try:
+        settings = asked.result(_CALL_SECONDS)
+        if not _value(settings, _AUTHORIZER):
+            return Rights(enforced=False)
+        every = AclBindingFilter(
+            ResourceType.ANY,
+            None,  # type: ignore[arg-type]  # any, says its documentation
+            ResourcePatternType.ANY,
+            None,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        rules = admin.describe_acls(every, request_timeout=_CALL_SECONDS).result(_CALL_SECONDS)
+    except KafkaException as cause:
+        if cause.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return Rights(enforced=True)
+        raise
+    return Rights(
+        enforced=True,
+        rules=[_rule(one) for one in rules],
+        superusers=frozenset(filter(None, _value(settings, _SUPERUSERS).split(";"))),
+        open_by_default=_value(settings, _OPEN) == "true",
+    )
+
+
+def own_rights(admin: AdminClient, use: Use) -> Rights:
+    """What the user who asks may do with what its part needs, where the rules themselves are hidden.
+
+    Raises:
+        KafkaException: the brokers did not answer.
+    """
+    topics, groups = [one.name for one in use.topics], list(use.groups)
+    described = admin.describe_topics(
+        TopicCollection(topics), include_authorized_operations=True, request_timeout=_CALL_SECONDS
+    )
+    allowed = [("topic", name, _operations(one)) for name, one in described.items()]
+    if groups:
+        asked = admin.describe_consumer_groups(
+            groups, include_authorized_operations=True, request_timeout=_CALL_SECONDS
+        )
+        allowed += [("group", name, _operations(one)) for name, one in asked.items()]
+    rules = [
+        Rule(principal=f"User:{use.user}", kind=kind, name=name, operation=operation)
+        for kind, name, operations in allowed
+        for operation in operations
+    ]
+    return Rights(enforced=True, rules=rules)
+
+
+def _operations(asked: Future[Any]) -> list[str]:
+    try:
+        found = asked.result(_CALL_SECONDS).authorized_operations
+    except KafkaException as cause:
+        if cause.args[0].code() in _HIDDEN:
+            return []
+        raise
+    return [_operation(one) for one in found or ()]
+
+
+def _operation(one: AclOperation) -> str:
+    return one.name.title().replace("_", "")
+
+
+def _value(settings: Mapping[str, ConfigEntry], name: str) -> str:
+    return str(settings[name].value or "") if name in settings else ""
+
+
+def _rule(one: AclBinding) -> Rule:
+    kind, operation = ResourceType(one.restype), AclOperation(one.operation)
+    return Rule(
+        principal=one.principal,
+        kind="cluster" if kind is ResourceType.BROKER else kind.name.lower(),
+        name=one.name,
+        operation=_operation(operation),
+        prefixed=one.resource_pattern_type is ResourcePatternType.PREFIXED,
+        allows=one.permission_type is AclPermissionType.ALLOW,
+        host=one.host,
+    )
+
+
+def check_topics(promised: Sequence[Promise], found: Mapping[str, Found]) -> Iterator[Finding]:
+    """Each topic against the catalogue and the policy."""
+    wrong = 0
+    for promise in promised:
+        topic, there = promise.topic, found.get(promise.topic.name)
+        judged = judge(promise, there)
+        for what in judged.findings:
+            wrong += 1
+            yield fault("topics", what, _APPLY, topic.name)
+        if there is not None and there.partitions != topic.partitions:
+            wrong += 1
+            yield warning(
+                "topics",
+                f"has {there.partitions} partitions, the catalogue says {topic.partitions}",
+                "leave it while it carries data: other partitions would get the same keys;"
+                f" else delete it and make it anew with {_APPLY}",
+                topic.name,
+            )
+    if not wrong:
+        yield sound("topics", f"{len(promised)} are there, as the catalogue has them")

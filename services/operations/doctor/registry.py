@@ -1,0 +1,89 @@
+"""The doctor at the schema registry: what is registered, against what is written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from schemas.compatibility import problems
+from schemas.errors import RegistryUnavailable, UnknownSchema
+from schemas.registry import Registered
+from schemas.schema_versions import Schema
+from schemas.topics import Topic
+from services.kafka.schema_registration import LEVEL
+from services.operations.doctor.findings import Finding, fault, sound, warning
+
+_REGISTER = "`termijn schemas register`"
+_STRANGER = "keep it as a file below TERMIJN_SCHEMAS, or take it out of the registry"
+
+
+class Registry(Protocol):
+    """The registry, as far as the doctor asks it."""
+
+    def id_of(self, topic: str, text: str) -> int:
+        """The id of a schema that is registered for a topic."""
+
+    def versions_of(self, topic: str) -> Sequence[Registered]:
+        """Every version that is registered for a topic."""
+
+    def compatibility_of(self, topic: str) -> str:
+        """What a change of a topic's schema must be."""
+
+
+def check_registry(
+    registry: Registry, needed: Sequence[tuple[Topic, Sequence[Schema]]]
+) -> Iterator[Finding]:
+    """Whether each topic's versions are registered, no others are, and no change can break a reader.
+
+    What is missing, and what is there and cannot be read, is a fault; the rest is worth a look.
+    """
+    wrong = 0
+    try:
+        for topic, versions in needed:
+            for found in _of_topic(registry, topic, versions):
+                wrong += 1
+                yield found
+    except RegistryUnavailable as cause:
+        yield fault(
+            "registry",
+            f"does not answer: {cause}",
+            "start it, or point SCHEMA_REGISTRY_URL at it (empty: none is used)",
+        )
+        return
+    if not wrong:
+        yield sound("registry", f"{len(needed)} topics are registered as they are here, {LEVEL}")
+
+
+def _of_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -> Iterator[Finding]:
+    ours: set[int] = set()
+    for schema in versions:
+        try:
+            ours.add(registry.id_of(topic.name, schema.text))
+        except UnknownSchema:
+            yield fault("registry", f"{schema.file} is not registered", _REGISTER, topic.name)
+    for one in registry.versions_of(topic.name):
+        if one.id not in ours:
+            yield _stranger(one, topic, versions[-1])
+    if ours and (level := registry.compatibility_of(topic.name)) != LEVEL:
+        what = f"its compatibility is {level} and must be {LEVEL}: a change could break readers"
+        yield warning("registry", what, _REGISTER, topic.name)
+
+
+def _stranger(one: Registered, topic: Topic, newest: Schema) -> Finding:
+    """A version that no file here has: a publisher that is ahead, or somebody's slip."""
+    named = f"version {one.version} (id {one.id}) is none of ours"
+    try:
+        both = {0: json.loads(one.text), newest.version: newest.definition}
+        unread = [found for found in problems(both) if found.writer == 0]
+    except (
+        Exception
+    ) as cause:  # text from outside makes a parser raise whatever Python's types raise
+        return fault(
+            "registry", f"{named}, and no schema: {type(cause).__name__}", _STRANGER, topic.name
+        )
+    if unread:
+        first = unread[0]
+        what = f"{named}; what is written with it is parked: {first.path or '.'}: {first.why}"
+        return fault("registry", what, _STRANGER, topic.name)
+    return warning("registry", f"{named}, and can be read", _STRANGER, topic.name)

@@ -1,0 +1,152 @@
+"""The bus as an AsyncAPI 3 document, from the catalogue and the schemas. Pure.
+
+It is written from Termijn's side: it receives business events and answers, and sends the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from schemas.cloudevents import CONTENT_TYPE
+from schemas.schema_versions import Schemas
+from schemas.topics import Topic
+from services.crypto.signing import KEY_ID, SIGNATURE
+from services.kafka.trace_context import TRACEPARENT, TRACESTATE
+
+DOCUMENT = Path("asyncapi.yaml")
+_HEADER = "# Written by `termijn deploy write` from schemas/.\n"
+_AVRO = "application/vnd.apache.avro;version=1.9.0"
+_SYSTEM = "{system}"
+
+Action = Literal["send", "receive"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """Topics of one kind; those of each system are one channel with a parameter."""
+
+    topic: Topic
+    actions: tuple[Action, ...]
+    about: str
+    systems: tuple[str, ...] = ()
+    """The systems that have a topic of their own each; nothing for a single topic."""
+    headers: Literal["event", "signed", "none"] = "none"
+
+
+def files(channels: Iterable[Channel], schemas: Schemas, version: str) -> Mapping[Path, str]:
+    """Every file, by its path below the directory that they are written to."""
+    document = document_of(list(channels), schemas, version)
+    return {DOCUMENT: _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)}
+
+
+def document_of(channels: Sequence[Channel], schemas: Schemas, version: str) -> dict[str, Any]:
+    """The document."""
+    names = sorted({one.topic.schema for one in channels})
+    headers = {one.topic.schema: one.headers for one in channels}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Termijn",
+            "version": version,
+            "description": "Business events come in, commands go out to the systems, answers come back."
+            " A message's value is Avro: single-object encoding, or the Confluent wire format where a"
+            " schema registry is configured.",
+            "license": {"name": "Apache 2.0"},
+        },
+        "defaultContentType": CONTENT_TYPE.decode(),
+        "channels": {one.topic.name: _channel(one) for one in channels},
+        "operations": {
+            f"{action}.{one.topic.name}".replace(_SYSTEM, "system"): _operation(action, one)
+            for one in channels
+            for action in one.actions
+        },
+        "components": {
+            "messages": {
+                name: {
+                    "name": name,
+                    "headers": _headers(headers[name]),
+                    "payload": {
+                        "schemaFormat": _AVRO,
+                        "schema": schemas.newest(name).definition,
+                    },
+                }
+                for name in names
+            }
+        },
+    }
+
+
+def _channel(one: Channel) -> dict[str, Any]:
+    name = one.topic.schema
+    found: dict[str, Any] = {
+        "address": one.topic.name,
+        "description": f"{one.about} Key: {one.topic.key}.",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+    }
+    if one.systems:
+        found["parameters"] = {
+            "system": {"enum": list(one.systems), "description": "The system's name in the policy."}
+        }
+    found["bindings"] = {
+        "kafka": {
+            "partitions": one.topic.partitions,
+            "topicConfiguration": dict(_configuration(one.topic)),
+            "bindingVersion": "0.5.0",
+        }
+    }
+    return found
+
+
+def _configuration(topic: Topic) -> Iterator[tuple[str, Any]]:
+    yield "cleanup.policy", [topic.cleanup]
+    yield "retention.ms", -1 if topic.retention_ms is None else topic.retention_ms
+
+
+def _operation(action: Action, one: Channel) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{one.topic.name}"},
+        "summary": one.about,
+    }
+
+
+def _headers(kind: str) -> dict[str, Any]:
+    """As JSON Schema; a header's value is UTF-8, but for a signature's, which is bytes."""
+    trace = {
+        TRACEPARENT: {"type": "string", "description": "W3C Trace Context."},
+        TRACESTATE: {"type": "string", "description": "W3C Trace Context."},
+    }
+    if kind == "event":
+        attributes = {
+            "ce_specversion": {"const": "1.0"},
+            "ce_id": {"type": "string"},
+            "ce_source": {"type": "string"},
+            "ce_type": {"type": "string", "description": "The event type."},
+            "ce_time": {
+                "type": "string",
+                "format": "date-time",
+                "description": "When it happened, RFC 3339.",
+            },
+        }
+        further = {"ce_termijnbackfill": {"type": "string", "description": "An import's name."}}
+        return {
+            "type": "object",
+            "properties": {**attributes, **further, **trace},
+            "required": list(attributes),
+        }
+    if kind == "signed":
+        signed = {
+            KEY_ID: {"type": "string", "description": "The thumbprint of the key (RFC 7638)."},
+            SIGNATURE: {"type": "string", "description": "Ed25519, 64 bytes: see Signatures."},
+        }
+        return {
+            "type": "object",
+            "properties": {**signed, **trace},
+            "required": list(signed),
+        }
+    return {"type": "object", "properties": trace}

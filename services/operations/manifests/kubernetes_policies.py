@@ -1,0 +1,138 @@
+"""What stands around the roles in a cluster: disruption, network, scaling, metrics. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.operations.manifests.kubernetes_roles import (
+    BROKERS,
+    DATABASE,
+    MONITORING,
+    NAMES,
+    REGISTRY,
+    SYSTEM,
+    Role,
+    labels,
+)
+from services.operations.manifests.strimzi import CLUSTER
+from services.operations.metrics import PORTS
+
+
+def budget(role: Role) -> dict[str, Any]:
+    """Never more than one process of a role is taken away on purpose."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": role.name},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels(role.name)}},
+    }
+
+
+def deny_all() -> dict[str, Any]:
+    """What no other policy allows is not allowed."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "termijn-nothing-else"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "termijn"}},
+            "policyTypes": ["Ingress", "Egress"],
+        },
+    }
+
+
+def reach(role: Role) -> dict[str, Any]:
+    """What a role may reach, and who may ask how it fares."""
+    policy = reach_ports(role.name, [REGISTRY, *([DATABASE] if role.database else [])])
+    brokers = {"podSelector": {"matchLabels": {"strimzi.io/cluster": CLUSTER}}}
+    policy["spec"]["egress"].append({"to": [brokers], "ports": _tcp([BROKERS])})
+    policy["spec"]["policyTypes"].append("Ingress")
+    ports = _tcp([PORTS[role.name]])
+    policy["spec"]["ingress"] = [{"from": [_namespace(MONITORING)], "ports": ports}]
+    return policy
+
+
+def reach_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
+    """Names are asked of Kubernetes, and these ports reached in the same namespace alone.
+
+    Policies add up: an overlay has one more for what lies elsewhere, and says where.
+    """
+    names = [{"protocol": one, "port": NAMES} for one in ("UDP", "TCP")]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "podSelector": {"matchLabels": labels(name)},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {"to": [_namespace(SYSTEM)], "ports": names},
+                {"to": [{"podSelector": {}}], "ports": _tcp(ports)},
+            ],
+        },
+    }
+
+
+def _tcp(ports: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"protocol": "TCP", "port": port} for port in sorted(ports)]
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def scaling(role: Role) -> dict[str, Any]:
+    """By what Prometheus says is to be done: positions are in the ledger, and not in Kafka."""
+    query, each = role.scaled_by or ("", 1)
+    address = f"http://prometheus-operated.{MONITORING}.svc:9090"
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": role.name},
+        "spec": {
+            "scaleTargetRef": {"name": role.name},
+            "minReplicaCount": 2,
+            "maxReplicaCount": role.most,
+            "cooldownPeriod": 300,
+            "fallback": {"failureThreshold": 3, "replicas": 2},
+            "triggers": [
+                {
+                    "type": "prometheus",
+                    "metadata": {
+                        "serverAddress": address,
+                        "query": query,
+                        "threshold": str(each),
+                    },
+                }
+            ],
+        },
+    }
+
+
+def pod_monitor() -> dict[str, Any]:
+    """Every role, under the job's name by which the alerts go."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": {"name": "termijn"},
+        "spec": {
+            "selector": {"matchLabels": {"app.kubernetes.io/name": "termijn"}},
+            "podMetricsEndpoints": [
+                {
+                    "port": "metrics",
+                    "path": "/metrics",
+                    "interval": "15s",
+                    "relabelings": [
+                        {
+                            "sourceLabels": [
+                                "__meta_kubernetes_pod_label_app_kubernetes_io_component"
+                            ],
+                            "targetLabel": "job",
+                            "replacement": "termijn-$1",
+                        }
+                    ],
+                }
+            ],
+        },
+    }

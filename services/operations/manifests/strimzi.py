@@ -1,0 +1,87 @@
+"""Kafka topics as Strimzi's `KafkaTopic`, and their users as its `KafkaUser`, with their rights. Pure.
+
+The names in the files are those of the brokers: whoever renames a topic in code only is told by a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from schemas.topics import Topic
+from services.kafka.access import Right, Use
+
+REPLICAS = 3
+IN_SYNC = 2
+"""Producers wait for every replica in sync: with fewer than this nothing is taken for written."""
+CLUSTER = "kafka"
+"""The name of the `Kafka` resource that the topics belong to."""
+TOPICS = Path("kafka") / "topics.yaml"
+USERS = Path("kafka") / "users.yaml"
+_FOR_EVER = -1
+_HEADER = "# Written by `termijn deploy write` from schemas/topics.py.\n"
+_USERS_HEADER = (
+    "# Written by `termijn deploy write` from services/kafka/access.py and schemas/topics.py.\n"
+)
+
+
+def files(topics: Iterable[Topic], users: Iterable[Use]) -> Mapping[Path, str]:
+    """Every file, by its path below the directory that they are written to."""
+    made = [topic_document(one) for one in sorted(topics, key=lambda one: one.name)]
+    known = [user_document(one) for one in sorted(users, key=lambda one: one.user)]
+    return {TOPICS: _HEADER + _text(made), USERS: _USERS_HEADER + _text(known)}
+
+
+def _text(documents: Iterable[Mapping[str, Any]]) -> str:
+    return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True)
+
+
+def topic_document(topic: Topic) -> dict[str, Any]:
+    """One topic, as Strimzi's topic operator reads it."""
+    kept = _FOR_EVER if topic.retention_ms is None else topic.retention_ms
+    return {
+        "apiVersion": "kafka.strimzi.io/v1beta2",
+        "kind": "KafkaTopic",
+        "metadata": {"name": topic.name, "labels": {"strimzi.io/cluster": CLUSTER}},
+        "spec": {
+            "partitions": topic.partitions,
+            "replicas": REPLICAS,
+            "config": {
+                "cleanup.policy": topic.cleanup,
+                "retention.ms": kept,
+                "retention.bytes": _FOR_EVER,
+                "segment.ms": topic.segment_ms,
+                "min.insync.replicas": IN_SYNC,
+                **topic.timestamps,
+            },
+        },
+    }
+
+
+def user_document(use: Use) -> dict[str, Any]:
+    """One user, as Strimzi's user operator reads it; it makes the password, as a secret of that name."""
+    by_thing = groupby(use.rights, key=lambda one: (one.kind, one.name))
+    return {
+        "apiVersion": "kafka.strimzi.io/v1beta2",
+        "kind": "KafkaUser",
+        "metadata": {"name": use.user, "labels": {"strimzi.io/cluster": CLUSTER}},
+        "spec": {
+            "authentication": {"type": "scram-sha-512"},
+            "authorization": {
+                "type": "simple",
+                "acls": [_rule(list(rights)) for _, rights in by_thing],
+            },
+        },
+    }
+
+
+def _rule(rights: list[Right]) -> dict[str, Any]:
+    first = rights[0]
+    thing: dict[str, Any] = {"type": first.kind}
+    if first.kind != "cluster":  # there is only one, and Strimzi lets it have no name
+        thing |= {"name": first.name, "patternType": "literal"}
+    return {"resource": thing, "operations": [one.operation for one in rights]}

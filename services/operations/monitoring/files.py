@@ -1,0 +1,66 @@
+"""The files that Prometheus and Grafana read, from the typed descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import yaml
+
+from services.operations.metrics import HOST, PORTS
+from services.operations.monitoring import alerts, recordings
+from services.operations.monitoring.dashboard_flow import FLOW
+from services.operations.monitoring.dashboard_promises import PROMISES
+from services.operations.monitoring.dashboard_systems import SYSTEMS
+from services.operations.monitoring.dashboards import document
+from services.operations.monitoring.rules import alert_file, recording_file
+from services.operations.monitoring.time_scale import PRODUCTION, Pace
+
+BOARDS = (PROMISES, SYSTEMS, FLOW)
+RUNBOOKS = "runbooks.md"
+CONTAINED = tuple(role for role in PORTS if role != "agent")
+"""The roles that run as containers of the same name; an agent runs beside its system."""
+_SCRAPE_SECONDS = 15
+
+
+def files(
+    pace: Pace = PRODUCTION, *, lag: int = alerts.LAG_MESSAGES, runbooks: str = RUNBOOKS
+) -> Mapping[Path, str]:
+    """Every file, by its path below the directory that they are written to."""
+    prometheus = Path("prometheus")
+    return {
+        prometheus / "prometheus.yml": _configuration(lambda _: HOST),
+        Path("compose") / "prometheus.yml": _configuration(lambda role: role, CONTAINED),
+        prometheus / "recordings.yml": recording_file(recordings.groups(pace)),
+        prometheus / "alerts.yml": alert_file(alerts.groups(pace, lag), runbooks),
+        **{Path("grafana") / f"{board.uid}.json": document(board) for board in BOARDS},
+    }
+
+
+def write(directory: Path, found: Mapping[Path, str]) -> None:
+    """Write the files below a directory, over those that are there."""
+    for path, text in found.items():
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+
+
+def _configuration(host: Callable[[str], str], roles: Collection[str] = tuple(PORTS)) -> str:
+    document = {
+        "global": {
+            "scrape_interval": f"{_SCRAPE_SECONDS}s",
+            "evaluation_interval": f"{_SCRAPE_SECONDS}s",
+        },
+        "rule_files": ["recordings.yml", "alerts.yml"],
+        "scrape_configs": [
+            {
+                "job_name": f"termijn-{role}",
+                "static_configs": [{"targets": [f"{host(role)}:{PORTS[role]}"]}],
+            }
+            for role in roles
+        ],
+    }
+    return (
+        "# Written by `termijn monitoring write`. One job a role: alerts go by these names.\n"
+        + str(yaml.safe_dump(document, sort_keys=False))
+    )

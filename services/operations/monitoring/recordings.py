@@ -1,0 +1,38 @@
+"""What Prometheus computes ahead, for dashboards and burn rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from services.operations.monitoring import slo
+from services.operations.monitoring.rules import Recording
+from services.operations.monitoring.time_scale import HOUR, MINUTE, Pace
+
+
+def groups(pace: Pace) -> Mapping[str, Sequence[Recording]]:
+    """Every recording rule, by what it is about."""
+    hour, minutes = pace.window(HOUR), pace.window(5 * MINUTE)
+    return {
+        "punctuality": slo.recordings(pace),
+        "systems": [
+            Recording(
+                record="termijn:acknowledgement_seconds:p95_1h",
+                expr="histogram_quantile(0.95, sum by (system, le)"
+                f" (rate(termijn_acknowledgement_seconds_bucket[{hour}])))",
+            ),
+            Recording(
+                record="termijn:commands_outstanding:max",
+                expr="max by (system, state) (termijn_commands_outstanding)",
+            ),
+        ],
+        "flow": [
+            Recording(
+                record="termijn:events_tagged:rate5m",
+                expr=f"sum by (type) (rate(termijn_events_tagged_total[{minutes}]))",
+            ),
+            Recording(
+                record="termijn:lag_messages:sum",
+                expr="sum by (role, topic) (termijn_lag_messages)",
+            ),
+        ],
+    }

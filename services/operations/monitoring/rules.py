@@ -1,0 +1,99 @@
+"""Rules: what Prometheus records and what it alerts on, and how both are written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from services.operations.metrics import CATALOGUE
+
+Severity = Literal["critical", "warning"]
+"""Critical: a promise or a duty is broken, or will be within hours. Warning: it will be if nobody looks."""
+
+_METRIC = re.compile(r"\btermijn_[a-z0-9_]+")
+_RECORDED = re.compile(r"\btermijn:[a-z0-9_:]+")
+_OF_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
+_HISTOGRAMS = {one.name for one in CATALOGUE if one.kind == "histogram"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A series that Prometheus computes ahead."""
+
+    record: str
+    expr: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A condition that somebody has to do something about; what, its runbook section says."""
+
+    name: str
+    expr: str
+    lasts: str
+    """How long it must hold, in Prometheus' form; `0s` is at once."""
+    severity: Severity
+    summary: str
+    """What is the matter, with the labels that the expression leaves."""
+    description: str
+    """What follows if nobody does anything."""
+
+    @property
+    def section(self) -> str:
+        """The anchor of its section in the runbooks."""
+        return self.name.lower()
+
+
+def metrics_of(expr: str) -> set[str]:
+    """The names of the catalogue's metrics in an expression, whether they exist or not."""
+    return {
+        base if (base := _OF_HISTOGRAM.sub("", name)) in _HISTOGRAMS and base != name else name
+        for name in _METRIC.findall(expr)
+    }
+
+
+def recorded_of(expr: str) -> set[str]:
+    """The names of recorded series in an expression."""
+    return set(_RECORDED.findall(expr))
+
+
+def recording_file(groups: Mapping[str, Sequence[Recording]]) -> str:
+    """A file of recording rules, as YAML."""
+    return _file(
+        {
+            name: [{"record": one.record, "expr": one.expr} for one in rules]
+            for name, rules in groups.items()
+        }
+    )
+
+
+def alert_file(groups: Mapping[str, Sequence[Alert]], runbooks: str) -> str:
+    """A file of alerts, as YAML; `runbooks` is the address of the page that their sections are on."""
+    return _file(
+        {name: [_alert(one, runbooks) for one in alerts] for name, alerts in groups.items()}
+    )
+
+
+def _alert(one: Alert, runbooks: str) -> dict[str, Any]:
+    return {
+        "alert": one.name,
+        "expr": one.expr,
+        "for": one.lasts,
+        "labels": {"severity": one.severity},
+        "annotations": {
+            "summary": one.summary,
+            "description": one.description,
+            "runbook_url": f"{runbooks}#{one.section}",
+        },
+    }
+
+
+def _file(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    document = {"groups": [{"name": name, "rules": list(those)} for name, those in groups.items()]}
+    return "# Written by `termijn monitoring write`.\n" + str(
+        yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
+    )

@@ -1,0 +1,90 @@
+"""Punctuality: how much of the commands leaves late, against an objective, over several windows.
+
+A burn rate of 1 uses up in thirty days exactly what the objective allows to be late. An alert needs a
+long window, so that one late command is not yet one, and a short one, so that it ends soon after its cause.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.operations.metrics import LATENESS
+from services.operations.monitoring.rules import Alert, Recording
+from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, PRODUCTION, Pace
+
+OBJECTIVE = 0.999
+"""So much of the commands leaves in time."""
+IN_TIME_SECONDS = 5 * MINUTE
+"""After the instant due; lead times are hours, so that the promise itself is not yet touched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burn:
+    """How fast the allowance may burn, over a long window and a short one, in seconds."""
+
+    rate: float
+    long: float
+    short: float
+
+
+FAST = (
+    Burn(rate=14.4, long=HOUR, short=5 * MINUTE),
+    Burn(rate=6, long=6 * HOUR, short=30 * MINUTE),
+)
+"""2 % of the month's allowance in an hour, or 5 % in six."""
+SLOW = (
+    Burn(rate=3, long=DAY, short=2 * HOUR),
+    Burn(rate=1, long=3 * DAY, short=6 * HOUR),
+)
+"""10 % of it in a day, or in three."""
+
+
+def recordings(pace: Pace) -> list[Recording]:
+    """The share of late commands over each window, named by the window of production."""
+    windows = sorted({window for burn in (*FAST, *SLOW) for window in (burn.long, burn.short)})
+    return [_late_share(window, pace) for window in windows]
+
+
+def alerts(pace: Pace) -> list[Alert]:
+    """A fast burn and a slow one."""
+    return [
+        Alert(
+            name="TermijnPunctualityBurnsFast",
+            expr=_burning(FAST),
+            lasts="0s",
+            severity="critical",
+            summary="{{ $value | humanizePercentage }} of the commands leaves more than 5 minutes late",
+            description="At this rate the month's allowance is gone within days, and erase_by soon too.",
+        ),
+        Alert(
+            name="TermijnPunctualityBurnsSlowly",
+            expr=_burning(SLOW),
+            lasts="0s",
+            severity="warning",
+            summary="{{ $value | humanizePercentage }} of the commands leaves more than 5 minutes late",
+            description="Over days more commands leave late than the objective of 99.9 % allows.",
+        ),
+    ]
+
+
+def _name(window: float) -> str:
+    return f"termijn:commands_late:ratio_rate{PRODUCTION.window(window)}"
+
+
+def _late_share(window: float, pace: Pace) -> Recording:
+    bound = pace.seconds(IN_TIME_SECONDS)
+    bucket = min(one for one in LATENESS if one >= bound)
+    over = pace.window(window)
+    in_time = f'sum(rate(termijn_lateness_seconds_bucket{{le="{bucket}"}}[{over}]))'
+    return Recording(
+        record=_name(window),
+        expr=f"1 - {in_time} / sum(rate(termijn_lateness_seconds_count[{over}]))",
+    )
+
+
+def _burning(burns: tuple[Burn, ...]) -> str:
+    return " or ".join(
+        f"({_name(burn.long)} > {burn.rate} * {1 - OBJECTIVE:.3f}"
+        f" and {_name(burn.short)} > {burn.rate} * {1 - OBJECTIVE:.3f})"
+        for burn in burns
+    )

@@ -1,0 +1,1 @@
+"""What the roles do becomes metrics and logs."""

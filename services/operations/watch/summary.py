@@ -1,0 +1,117 @@
+"""The outlook: how each system fares right now, from what is known of its commands."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from schemas.cloudevents import rfc3339
+from services.operations.watch.sightings import Watched
+
+WINDOW = timedelta(minutes=5)
+"""The time that rates are counted over."""
+FORGOTTEN = timedelta(hours=24)
+"""So long after its answer a command is forgotten."""
+LOST = timedelta(days=14)
+"""So long after it left one that nobody answered is forgotten: the log does not keep it longer either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recent:
+    """What was counted at one system within the window."""
+
+    sent: float = 0
+    answered: float = 0
+    refused: float = 0
+    failed: float = 0
+    took_seconds: float = 0
+    """Of all that were answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemOutlook:
+    """How one system fares."""
+
+    outstanding: Mapping[str, int]
+    """Commands that it has still to answer, by action."""
+    failing: int
+    """Those of them of which it has said that they failed so far."""
+    oldest_seconds: float
+    """How long the oldest of them has been out; 0 where there is none."""
+    recent: Recent
+
+    def told(self) -> dict[str, Any]:
+        """As the web view shows it."""
+        recent, seconds = self.recent, WINDOW.total_seconds()
+        mean = recent.took_seconds / recent.answered if recent.answered else None
+        return {
+            "outstanding": sum(self.outstanding.values()),
+            "outstanding_by_action": dict(sorted(self.outstanding.items())),
+            "failing": self.failing,
+            "oldest_outstanding_seconds": round(self.oldest_seconds, 3),
+            "commands_per_second": round(recent.sent / seconds, 6),
+            "answers_per_second": round(recent.answered / seconds, 6),
+            "mean_answer_seconds": None if mean is None else round(mean, 3),
+            "refused": int(recent.refused),
+            "failed": int(recent.failed),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """How the systems fare, as far as one process of the watch sees it."""
+
+    at: datetime
+    parts: tuple[int, ...]
+    """The partitions that this process watches."""
+    of: int
+    """How many there are."""
+    systems: Mapping[str, SystemOutlook]
+
+    def told(self) -> dict[str, Any]:
+        """As the web view shows it."""
+        return {
+            "at": rfc3339(self.at),
+            "partitions": list(self.parts),
+            "of_partitions": self.of,
+            "window_seconds": WINDOW.total_seconds(),
+            "systems": {name: one.told() for name, one in sorted(self.systems.items())},
+        }
+
+
+def systems(
+    names: Iterable[str],
+    watched: Iterable[Watched],
+    recent: Mapping[str, Recent],
+    now: datetime,
+) -> dict[str, SystemOutlook]:
+    """How each of the systems fares now, UTC, from what is known of commands."""
+    outstanding: defaultdict[str, list[Watched]] = defaultdict(list)
+    for one in watched:
+        if one.outstanding:
+            outstanding[one.system].append(one)
+    return {name: _system(outstanding[name], recent.get(name, Recent()), now) for name in names}
+
+
+def _system(outstanding: list[Watched], recent: Recent, now: datetime) -> SystemOutlook:
+    by_action: defaultdict[str, int] = defaultdict(int)
+    for one in outstanding:
+        by_action[str(one.action)] += 1
+    oldest = min((one.sent_at for one in outstanding if one.sent_at), default=now)
+    return SystemOutlook(
+        outstanding=dict(by_action),
+        failing=sum(one.failed_at is not None for one in outstanding),
+        oldest_seconds=max(0.0, (now - oldest).total_seconds()),
+        recent=recent,
+    )
+
+
+def forgotten(watched: Watched, now: datetime) -> bool:
+    """Whether nothing more is to be known of a command."""
+    if watched.answered_at is not None:
+        return now - watched.answered_at > FORGOTTEN
+    last = watched.sent_at or watched.failed_at
+    return last is not None and now - last > LOST

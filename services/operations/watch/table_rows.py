@@ -1,0 +1,45 @@
+"""What is known of a command as a table keeps it: JSON, with instants as microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.operations.watch.sightings import Sighting, Watched
+
+Kept = dict[str, Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_INSTANTS = ("sent_at", "answered_at", "failed_at")
+_PLACE = "partition"
+
+
+def kept(watched: Watched, partition: int) -> Kept:
+    """As it is kept, with the partition of its sightings, which a table does not tell."""
+    value = {**asdict(watched), _PLACE: partition}
+    for name in _INSTANTS:
+        at: datetime | None = value[name]
+        value[name] = None if at is None else (at - _EPOCH) // _MICROSECOND
+    return value
+
+
+def watched_of(value: Kept) -> Watched:
+    """What was kept."""
+    found = {one.name: value[one.name] for one in fields(Watched)}
+    for name in _INSTANTS:
+        if found[name] is not None:
+            found[name] = _EPOCH + found[name] * _MICROSECOND
+    return Watched(**found)
+
+
+def place_of(value: Kept) -> int:
+    """The partition of its sightings."""
+    partition: int = value[_PLACE]
+    return partition
+
+
+def sighting_of(value: Mapping[str, Any]) -> Sighting:
+    """A sighting from the fields of its schema."""
+    return Sighting(**{one.name: value[one.name] for one in fields(Sighting)})

@@ -1,1 +1,0 @@
-"""Keys, and what is sealed with them."""

@@ -1,0 +1,182 @@
+"""What an acknowledgement costs: its bytes to a settled command on PostgreSQL, fsync on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from statistics import median
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from schemas.topics import acknowledgements
+from services.crypto.signing import Headers, Signs
+from services.deleter.acknowledgement import answer_of
+from services.deleter.settlement import Settled, settle_all
+from services.storage import offsets
+from services.storage.database import Ledger, database_now
+from services.storage.offsets import Advance, Log
+from tests.benchmarks import sweeping
+from tests.benchmarks.bare import Unequal, transaction_id
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.recording import AT, fresh
+from tests.benchmarks.stage import Stage
+
+_SYSTEM = "crm"
+_TOPIC = acknowledgements(_SYSTEM)
+_LOG = Log(cluster_id="benchmark", topic=_TOPIC.name, topic_id="benchmark", partition=0)
+_BATCH = 2_000
+_Batch = Sequence[tuple[bytes, Headers]]
+_QUICK = 6_000
+_FULL = 40_000
+_COMMANDS = """\
+INSERT INTO command (command_id, system, subject, names_subject, action, rules, purposes, reason, cause,
+    epoch, seq, due_at, policy_version, created_at, state, attempt, next_attempt_at, first_sent_at)
+SELECT lpad(to_hex(n), 32, '0')::uuid, :system, 'visitor:' || n, true, 'erase', '["D5"]', '[]', '',
+    'event', 0, 1, :at, '1', :at, 'sent', 1, :at, :at FROM generate_series(1, :count) n"""
+_WRITTEN = {
+    "acknowledgement": "SELECT * FROM acknowledgement",
+    "command": "SELECT command_id, state, settled_at, next_attempt_at, outcome FROM command",
+}
+
+
+def acknowledging(stage: Stage) -> Iterator[Figure]:
+    """Answers a second, against the same rows written bare."""
+    yield measured(stage, answers=stage.size(_QUICK, _FULL), batch=_BATCH)
+
+
+def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
+    """The figure for so many answers, each to a command of its own.
+
+    Raises:
+        Unequal: the two ways have left other rows.
+    """
+    signer = sweeping.signer(stage, _SYSTEM)
+    values = [_answer(stage, number, signer) for number in range(1, answers + 1)]
+    batches = [values[start : start + batch] for start in range(0, answers, batch)]
+    rows = _rows(stage, batches)
+    settled, bare = [], []
+    for _ in range(stage.runs):
+        with closing(_sent(stage, answers)) as ledger, closing(_sent(stage, answers)) as other:
+            settled.append(_timed(lambda: _settle(stage, ledger, batches)))
+            bare.append(_timed(lambda: _write(other, rows)))
+            if _left(ledger) != _left(other):
+                raise Unequal("the settled commands differ")
+    return Figure(
+        name="acknowledgements",
+        value=answers / median(settled),
+        unit="answers/s: acknowledgements to settled commands; against the same rows written bare",
+        baseline=answers / median(bare),
+        runs=stage.runs,
+    )
+
+
+def _answer(stage: Stage, number: int, signer: Signs) -> tuple[bytes, Headers]:
+    value = {
+        "acknowledgement_id": f"a{number}",
+        "command_id": str(UUID(int=number)),
+        "system": _SYSTEM,
+        "attempt": 1,
+        "status": "done",
+        "counts": {"rows": 1},
+        "ground": None,
+        "detail": None,
+        "at": AT,
+    }
+    payload = stage.codec.encode(_TOPIC, value, own=True)
+    return payload, signer.sign(_TOPIC.name, None, payload, AT)
+
+
+def _sent(stage: Stage, count: int) -> Ledger:
+    """A ledger with commands that are out."""
+    ledger = fresh(stage)
+    with ledger.transaction() as connection:
+        connection.execute(text(_COMMANDS), {"system": _SYSTEM, "at": AT, "count": count})
+    return ledger
+
+
+def _settle(stage: Stage, ledger: Ledger, batches: Sequence[_Batch]) -> None:
+    for number, values in enumerate(batches):
+        with ledger.transaction() as connection:
+            _settle_batch(stage, connection, values, number)
+
+
+def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: int) -> None:
+    """What the role does with a batch, in its order."""
+    verifier = sweeping.verifier(stage, _SYSTEM)
+    for value, signed in values:
+        verifier.verify(_TOPIC.name, None, value, signed, AT)
+    answers = [answer_of(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]
+    advance = Advance(log=_LOG, expected=number or None, next=number + 1)
+    offsets.advance(connection, "acknowledgements", [advance])
+    database_now(connection)
+    results = settle_all(connection, answers, stage.policy, AT)
+    if not all(isinstance(one, Settled) for one in results):
+        raise RuntimeError("an answer was not taken")
+
+
+def _rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
+    """What each batch writes, in the binary form of COPY."""
+    found = []
+    with closing(_sent(stage, sum(map(len, batches)))) as ledger:
+        for number, values in enumerate(batches):
+            with ledger.transaction() as connection:
+                _settle_batch(stage, connection, values, number)
+                written_by = transaction_id(connection)
+            with ledger.transaction() as connection, _cursor(connection) as cursor:
+                found.append(
+                    {
+                        table: _out(cursor, f"{query} WHERE xmin = '{written_by}'::xid ORDER BY 1")
+                        for table, query in _WRITTEN.items()
+                    }
+                )
+    return found
+
+
+def _write(ledger: Ledger, batches: Sequence[dict[str, bytes]]) -> None:
+    for number, rows in enumerate(batches):
+        advance = Advance(log=_LOG, expected=number or None, next=number + 1)
+        with ledger.transaction() as connection, _cursor(connection) as cursor:
+            offsets.advance(connection, "acknowledgements", [advance])
+            cursor.execute(
+                "CREATE TEMPORARY TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS"
+                f" AS {_WRITTEN['command']} LIMIT 0"
+            )
+            _in(cursor, "staged", rows["command"])
+            cursor.execute(
+                "UPDATE command SET state = s.state, settled_at = s.settled_at,"
+                " next_attempt_at = s.next_attempt_at, outcome = s.outcome"
+                " FROM staged s WHERE command.command_id = s.command_id"
+            )
+            _in(cursor, "acknowledgement", rows["acknowledgement"])
+
+
+def _left(ledger: Ledger) -> list[list[tuple[Any, ...]]]:
+    with ledger.transaction() as connection:
+        return [
+            [tuple(row) for row in connection.execute(text(f"{query} ORDER BY 1"))]
+            for query in _WRITTEN.values()
+        ]
+
+
+def _cursor(connection: Connection) -> Any:
+    driver: Any = connection.connection.driver_connection
+    return driver.cursor()
+
+
+def _out(cursor: Any, query: str) -> bytes:
+    with cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
+        return b"".join(bytes(part) for part in copy)
+
+
+def _in(cursor: Any, table: str, rows: bytes) -> None:
+    with cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(rows)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started

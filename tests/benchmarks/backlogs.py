@@ -1,0 +1,226 @@
+"""Backlogs: ledgers on PostgreSQL with many records whose time comes when a benchmark wants it.
+
+Events and records are made by the database itself, a million in seconds; the clocks that they hang on are
+opened and ended by production code. All times follow from the policy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from services.ledger import active_policy, clocks, migrate
+from services.ledger.clocks import Move
+from services.policy import obligations
+from services.policy.ids import Named, clock_id
+from services.policy.model import Policy
+from services.policy.retention_windows import wakes
+from services.policy.tagging import ClockKey, Tagged, tag
+from services.storage.database import Ledger, database_now, open_ledger
+from tests.benchmarks.stage import Stage
+
+SOURCE = "urn:termijn:benchmark"
+_NUMBER, _OWNER = "%n", "%s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    id: str
+    source: str
+    type: str
+    time: datetime
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Events of one type, alike but for their own number and their subject's."""
+
+    type: str
+    subject: str
+    """The subject's kind."""
+    fields: Mapping[str, str]
+    clock: str | None = None
+    """The clock, keyed by the subject, on which their records hang."""
+
+    def tagged(self, at: datetime, policy: Policy) -> tuple[Tagged, str]:
+        """One of them at that time, as the policy sees it, with its subject."""
+        event = _Sample(id="1", source=SOURCE, type=self.type, time=at, data=self.fields)
+        found = tag(event, policy)
+        return found, found.holdings[0].subject
+
+
+FEEDBACK = Kind(
+    type="website.feedback-given",
+    subject="visitor",
+    fields={"feedback_id": _NUMBER, "visitor_id": _OWNER},
+)
+"""Due by itself a year later, in one system."""
+INVOICE = Kind(
+    type="billing.invoice-issued",
+    subject="customer",
+    fields={"invoice_id": _NUMBER, "customer_id": _OWNER},
+    clock="relationship",
+)
+"""Due in one system two years after its customer's end; in another after the book year and seven more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Records to be made: `each` of one kind for every subject, `apart` from each other in time.
+
+    The first is from `time`. Names begin with `name`, which tells loads of one ledger apart.
+    """
+
+    kind: Kind
+    name: str
+    subjects: int
+    each: int
+    time: datetime
+    apart: timedelta = timedelta(0)
+
+    @property
+    def records(self) -> int:
+        """How many."""
+        return self.subjects * self.each
+
+
+@contextmanager
+def fresh_ledger(stage: Stage) -> Iterator[Ledger]:
+    """An empty ledger in a database of its own, fsync on, whose active policy is the stage's."""
+    ledger = open_ledger(stage.postgres().fresh_database())
+    try:
+        migrate.migrate(ledger)
+        ledger.write(lambda c: active_policy.ensure(c, stage.policy, database_now(c)))
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def now(ledger: Ledger) -> datetime:
+    """The database's clock, UTC."""
+    with ledger.transaction() as connection:
+        return database_now(connection)
+
+
+def time_when_due(kind: Kind, due: datetime, policy: Policy) -> datetime:
+    """When an event of this kind happened whose record first becomes due by itself at `due`."""
+
+    def wake(at: datetime) -> datetime:
+        return obligations.own_wakes(*kind.tagged(at, policy), policy)[0]
+
+    return _before(due, wake)
+
+
+def end_when_due(clock: str, due: datetime, policy: Policy) -> datetime:
+    """When a clock ended whose first wake is at `due`."""
+    return _before(due, lambda at: wakes(clock, at, policy)[0])
+
+
+def fill(ledger: Ledger, load: Load, policy: Policy) -> None:
+    """Insert the load, and leave the database as if it had always been there."""
+    insert(ledger, load, policy)
+    settle(ledger)
+
+
+def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
+    """Make the records with their events, and their open clocks if they hang on any."""
+    tagged, subject = load.kind.tagged(load.time, policy)
+    wake = min(obligations.own_wakes(tagged, subject, policy), default=None)
+    with ledger.transaction() as connection:
+        connection.execute(
+            text(_RECORDS),
+            {
+                "name": load.name,
+                "source": SOURCE,
+                "type": load.kind.type,
+                "subject": f"{load.kind.subject}:",
+                "deciding": json.dumps(load.kind.fields),
+                "each": load.each,
+                "last": load.records - 1,
+                "time": load.time,
+                "due": wake,
+                "apart": load.apart,
+                "topic": f"{load.kind.type}.v1",
+            },
+        )
+        if load.kind.clock:
+            keys = (clock_of(load, number) for number in range(load.subjects))
+            opened = [(Named(clock_id(key), key), load.time) for key in keys]
+            clocks.merge(connection, [], opened, policy)
+            connection.execute(
+                text(_HANGING),
+                {"clock": load.kind.clock, "subject": f"{load.kind.subject}:{load.name}-%"},
+            )
+
+
+def end(ledger: Ledger, load: Load, at: datetime, policy: Policy) -> None:
+    """End the clocks of all subjects of a load."""
+    keys = [clock_of(load, number) for number in range(load.subjects)]
+    moves = [
+        Move(
+            clock=Named(clock_id(key), key),
+            move="end",
+            time=at,
+            source=SOURCE,
+            id=f"{load.name}-{number}-end",
+            backfill=None,
+        )
+        for number, key in enumerate(keys)
+    ]
+    ledger.write(lambda connection: clocks.merge(connection, moves, [], policy))
+
+
+def clock_of(load: Load, number: int) -> ClockKey:
+    """The clock of one subject of a load, numbered from 0."""
+    return ClockKey(clock=str(load.kind.clock), key=f"{load.name}-{number}")
+
+
+def settle(ledger: Ledger) -> None:
+    """Leave nothing for later that would be counted against whoever comes next: vacuum, checkpoint."""
+    engine = ledger.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+        connection.execute(text("CHECKPOINT"))
+
+
+def count(connection: Connection, table: str, where: str = "true") -> int:
+    """How many rows of a table."""
+    return int(connection.execute(text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one())
+
+
+def _before(due: datetime, wake: Callable[[datetime], datetime]) -> datetime:
+    at = due - timedelta(days=365)
+    for _ in range(5):  # a calendar's terms differ by days: each look comes closer
+        at += due - wake(at)
+    if wake(at) != due:
+        raise ValueError(f"nothing is due at {due.isoformat()}")
+    return at
+
+
+_RECORDS = """
+WITH made AS (
+  INSERT INTO event (event_id, source, id, type, time, content_hash, deciding, topic, partition, "offset")
+  SELECT CAST(md5(:name || 'event' || n) AS uuid), :source, :name || '-' || n, :type,
+         CAST(:time AS timestamptz) + n * CAST(:apart AS interval), '',
+         replace(replace(:deciding, '%n', :name || '-' || n), '%s', :name || '-' || n / :each),
+         :topic, 0, n
+  FROM generate_series(0, :last) n
+)
+INSERT INTO record (record_id, event_id, subject, next_due)
+SELECT CAST(md5(:name || 'record' || n) AS uuid), CAST(md5(:name || 'event' || n) AS uuid),
+       :subject || :name || '-' || n / :each,
+       CAST(:due AS timestamptz) + n * CAST(:apart AS interval)
+FROM generate_series(0, :last) n
+"""
+_HANGING = """
+INSERT INTO hanging (clock_id, record_id)
+SELECT clock.clock_id, record.record_id
+FROM record JOIN clock ON clock.clock = :clock AND clock.key = split_part(record.subject, ':', 2)
+WHERE record.subject LIKE :subject
+"""

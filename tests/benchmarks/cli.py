@@ -1,0 +1,144 @@
+"""`python -m tests.benchmarks`: what Termijn costs, as ratios from one run on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from time import monotonic
+
+import click
+
+from schemas.errors import TermijnError
+from services.app import settings
+from services.app.cli.options import show
+from services.app.wiring import root
+from tests.benchmarks import comparing, plots
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.stage import Sizes, stage
+from tests.benchmarks.suite import SUITE
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_COLUMNS = ("name", "value", "unit", "baseline", "ratio", "reach", "met", "runs")
+_QUICK = click.option("--quick", is_flag=True, help="Small sizes, one run each: under 3 minutes.")
+_WHOLE = click.option(
+    "--whole", is_flag=True, help="The largest sizes, one run each: an hour and more."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure what Termijn costs, each figure against a baseline of the same run.
+
+    Broker and database are servers of their own on loopback (`make servers` installs them).
+    """
+
+
+@bench.command("all")
+@_QUICK
+@_WHOLE
+@_JSON
+def all_(quick: bool, whole: bool, as_json: bool) -> None:
+    """Run every benchmark."""
+    _show({one.name for one in SUITE}, sizes=_sizes(quick, whole), as_json=as_json)
+
+
+@bench.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_QUICK
+@_WHOLE
+@_JSON
+def only(names: tuple[str, ...], quick: bool, whole: bool, as_json: bool) -> None:
+    """Run the named benchmarks; `python -m tests.benchmarks list` names them."""
+    known = {one.name for one in SUITE}
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(
+                f"there is no benchmark {name!r}; see `python -m tests.benchmarks list`"
+            )
+    _show(set(names), sizes=_sizes(quick, whole), as_json=as_json)
+
+
+@bench.command("list")
+@_JSON
+def list_(as_json: bool) -> None:
+    """Name every benchmark."""
+    rows = ({"name": one.name, "title": one.title} for one in SUITE)
+    show(rows, as_json=as_json, title="Benchmarks", columns=("name", "title"))
+
+
+@bench.command()
+@click.argument("old", type=_FILE)
+@click.argument("new", type=_FILE)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.15,
+    show_default=True,
+    help="By which part a figure may be worse before it counts: noise.",
+)
+@_JSON
+def compare(old: Path, new: Path, tolerance: float, as_json: bool) -> None:
+    """Compare two runs, files of `all --json`; exit code 1 where any figure is worse."""
+    found = list(comparing.compare(comparing.read(old), comparing.read(new), tolerance))
+    rows = (
+        {
+            "name": one.name,
+            "old": one.old,
+            "new": one.new,
+            "change": None if one.change is None else round(one.change, 3),
+            "verdict": one.verdict,
+        }
+        for one in found
+    )
+    columns = ("name", "old", "new", "change", "verdict")
+    show(rows, as_json=as_json, title="Compared", columns=columns)
+    if any(one.verdict in ("worse", "gone") for one in found):
+        sys.exit(1)
+
+
+@bench.command()
+@click.argument("figures", type=_FILE)
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    show_default="the working directory",
+    help="Where the plots go.",
+)
+def plot(figures: Path, directory: Path) -> None:
+    """Draw a run, a file of `python -m tests.benchmarks all --json`, as SVG."""
+    for path in plots.plot(comparing.read(figures), directory):
+        click.echo(path)
+
+
+def main() -> None:
+    """The command line, where a failure is one line on stderr."""
+    try:
+        bench(prog_name="python -m tests.benchmarks")
+    except TermijnError as cause:
+        sys.exit(f"benchmarks: {cause}")
+
+
+def _sizes(quick: bool, whole: bool) -> Sizes:
+    if quick and whole:
+        raise click.UsageError("--quick or --whole, not both")
+    return "quick" if quick else "whole" if whole else "usual"
+
+
+def _show(names: Collection[str], *, sizes: Sizes, as_json: bool) -> None:
+    rows = (one.as_row() for one in _figures(names, sizes=sizes))
+    show(rows, as_json=as_json, title="Figures", columns=_COLUMNS)
+
+
+def _figures(names: Collection[str], *, sizes: Sizes) -> Iterator[Figure]:
+    with (
+        root.root(settings.load()) as opened,
+        stage(opened.policy(), opened.codec(), sizes=sizes) as measured,
+    ):
+        for one in SUITE:
+            if one.name in names:
+                started = monotonic()
+                yield from one.measure(measured)
+                click.echo(f"{one.name}: {monotonic() - started:.0f} s", err=True)

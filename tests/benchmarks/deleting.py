@@ -1,0 +1,178 @@
+"""The deleter against the database alone, and against the ledger's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from services.deleter.deleter import Limits
+from services.kafka.client import Bus
+from services.storage.database import Ledger
+from tests.benchmarks import backlogs, statements, sweeping
+from tests.benchmarks.backlogs import FEEDBACK, INVOICE, Load
+from tests.benchmarks.figures import Figure, at_least, at_most
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.sweeping import Seen
+
+_LONG_AGO = timedelta(days=1_000)
+_SECOND = timedelta(seconds=1)
+_LIMITS = Limits(commands_per_hour=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How large each figure is made."""
+
+    chunked: int
+    """Subjects whose 500 records each come due together, with their clock."""
+    singles: int
+    """Subjects with one record each."""
+    growth: tuple[int, int]
+    """Other rows, in the small ledger and in the large one."""
+    due: int
+    """Rows that come due among the others."""
+
+
+_QUICK = Sizes(chunked=20, singles=5_000, growth=(20_000, 200_000), due=2_000)
+_FULL = Sizes(chunked=200, singles=30_000, growth=(100_000, 3_000_000), due=10_000)
+_WHOLE = Sizes(chunked=2_000, singles=1_000_000, growth=(100_000, 10_000_000), due=10_000)
+
+
+def deleting(stage: Stage) -> Iterator[Figure]:
+    """Records a second onto Kafka against the same statements alone; and flat in the ledger's size."""
+    sizes = stage.size(_QUICK, _FULL, _WHOLE)
+    bus = sweeping.open_bus(stage)
+    yield chunks(stage, bus, sizes)
+    yield singles(stage, bus, sizes)
+    yield growth(stage, bus, sizes)
+
+
+def chunks(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
+    """Subjects with 500 records each, all due at one second through their clocks."""
+    due = _just_now(stage)
+    load = Load(
+        kind=INVOICE,
+        name="c",
+        subjects=sizes.chunked,
+        each=500,
+        time=due - _LONG_AGO,
+        apart=timedelta(seconds=97),
+    )
+    return _against_statements(
+        stage,
+        bus,
+        load,
+        due,
+        name="deleter.chunks",
+        unit=f"records/s: {sizes.chunked:,} subjects x 500, due at one second, to Kafka",
+    )
+
+
+def singles(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
+    """Subjects with one record each, all due at one second."""
+    due = _just_now(stage)
+    at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+    load = Load(
+        kind=FEEDBACK,
+        name="s",
+        subjects=sizes.singles,
+        each=1,
+        time=at,
+        apart=_SECOND / sizes.singles,
+    )
+    return _against_statements(
+        stage,
+        bus,
+        load,
+        due,
+        name="deleter.singles",
+        unit=f"records/s: {sizes.singles:,} subjects x 1, due at one second, to Kafka",
+    )
+
+
+def _against_statements(
+    stage: Stage, bus: Bus, load: Load, due: datetime, *, name: str, unit: str
+) -> Figure:
+    ours, alone = [], []
+    for _ in range(stage.runs):
+        with backlogs.fresh_ledger(stage) as ledger, backlogs.fresh_ledger(stage) as bare:
+            _due(ledger, load, due, stage)
+            seen = Seen()
+            ours.append(sweeping.drained(sweeping.deleter(stage, ledger, bus, seen, _LIMITS)))
+            batches = statements.prepared(
+                ledger, records=_LIMITS.claim, by_clock=load.kind.clock is not None
+            )
+            _due(bare, load, due, stage)
+            alone.append(statements.executed(bare, batches))
+            _check_equal(ledger, bare, load, seen)
+    return Figure(
+        name=name,
+        value=load.records / median(ours),
+        unit=unit,
+        baseline=load.records / median(alone),
+        reach=at_least(0.5),
+        runs=stage.runs,
+    )
+
+
+def growth(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
+    """Time per due row with many other rows against the same with few."""
+    seconds: dict[int, list[float]] = {others: [] for others in sizes.growth}
+    for others in sizes.growth:
+        with backlogs.fresh_ledger(stage) as ledger:
+            later = backlogs.now(ledger) + timedelta(days=30)
+            at = backlogs.time_when_due(FEEDBACK, later, stage.policy)
+            apart = timedelta(days=300) / others
+            kept = Load(kind=FEEDBACK, name="k", subjects=others, each=1, time=at, apart=apart)
+            backlogs.fill(ledger, kept, stage.policy)
+            seen = Seen()
+            deleter = sweeping.deleter(stage, ledger, bus, seen, _LIMITS)
+            for run in range(stage.runs + 1):
+                due = backlogs.now(ledger) - timedelta(seconds=1)
+                at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+                one = Load(kind=FEEDBACK, name=f"d{run}", subjects=sizes.due, each=1, time=at)
+                backlogs.fill(ledger, one, stage.policy)
+                seconds[others].append(sweeping.drained(deleter))
+            if seen.commands != sizes.due * (stage.runs + 1):
+                raise RuntimeError(f"{seen.commands} commands went out")
+    few, many = sizes.growth
+    return Figure(
+        name="deleter.growth",
+        value=median(seconds[many][1:]) / sizes.due * 1e6,
+        unit=f"µs a due row, with {many:,} other rows against {few:,}",
+        baseline=median(seconds[few][1:]) / sizes.due * 1e6,
+        reach=at_most(1.25),
+        runs=stage.runs,
+    )
+
+
+def _due(ledger: Ledger, load: Load, due: datetime, stage: Stage) -> None:
+    backlogs.fill(ledger, load, stage.policy)
+    if load.kind.clock:
+        at = backlogs.end_when_due(load.kind.clock, due, stage.policy)
+        backlogs.end(ledger, load, at, stage.policy)
+        backlogs.settle(ledger)
+
+
+def _just_now(stage: Stage) -> datetime:
+    return sweeping.this_now().replace(microsecond=0) - 2 * _SECOND
+
+
+def _check_equal(ledger: Ledger, bare: Ledger, load: Load, seen: Seen) -> None:
+    """Both ledgers say the same: each record is in one command, and each command is out."""
+    expected = {
+        "record": load.records,
+        "member": load.records,
+        "command": -(-load.each // 500) * load.subjects,
+    }
+    for one in (ledger, bare):
+        with one.transaction() as connection:
+            found = {table: backlogs.count(connection, table) for table in expected}
+            sent = backlogs.count(connection, "command", "state = 'sent' AND attempt = 1")
+            attempts = backlogs.count(connection, "attempt")
+        if found != expected or not sent == attempts == expected["command"]:
+            raise RuntimeError(f"{found}, {sent} sent, {attempts} attempts; expected {expected}")
+    if seen.commands != expected["command"]:
+        raise RuntimeError(f"{seen.commands} commands went out")

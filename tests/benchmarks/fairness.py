@@ -1,0 +1,56 @@
+"""Fairness: what becomes due last does not wait for the backlog before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from statistics import median
+
+from services.kafka.client import Bus
+from tests.benchmarks import backlogs, sweeping
+from tests.benchmarks.backlogs import FEEDBACK, Load
+from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.sweeping import Seen
+
+_QUICK = 50_000
+_FULL = 1_000_000
+_UNDER_WAY = 5
+"""Rounds after which the backlog is being drained in earnest."""
+_PATIENCE = timedelta(seconds=30)
+"""A row that has waited for longer is not waited for any more."""
+
+
+def fairness(stage: Stage) -> Iterator[Figure]:
+    """One due row of another subject among a large backlog."""
+    yield fair(stage, sweeping.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
+
+
+def fair(stage: Stage, bus: Bus, *, backlog: int) -> Figure:
+    """Seconds from the arrival of one due row until its command is out, while the backlog drains."""
+    with backlogs.fresh_ledger(stage) as ledger:
+        due = backlogs.now(ledger) - timedelta(seconds=1)
+        at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+        many = Load(kind=FEEDBACK, name="many", subjects=backlog, each=1, time=at)
+        backlogs.fill(ledger, many, stage.policy)
+        seen = Seen()
+        deleter = sweeping.deleter(stage, ledger, bus, seen)
+        waits = []
+        for run in range(stage.runs):
+            for _ in range(_UNDER_WAY):
+                deleter.round()
+            due = backlogs.now(ledger)
+            at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+            one = Load(kind=FEEDBACK, name=f"one{run}", subjects=1, each=1, time=at)
+            backlogs.insert(ledger, one, stage.policy)
+            given_up = due + _PATIENCE
+            while due not in seen.out_at and sweeping.this_now() < given_up:
+                deleter.round()
+            waits.append((seen.out_at.get(due, given_up) - due).total_seconds())
+    return Figure(
+        name="fair",
+        value=median(waits),
+        unit=f"s until one row's command is out while {backlog:,} others drain",
+        reach=at_most(5, of="value"),
+        runs=stage.runs,
+    )

@@ -1,0 +1,88 @@
+"""A measured figure, and the reach that it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tests.benchmarks.stage import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a figure should come to: its ratio, or its value, at most or at least a bound."""
+
+    of: Literal["ratio", "value"] = "ratio"
+    bound: float
+    side: Literal["at_most", "at_least"]
+
+    def __str__(self) -> str:
+        return f"{self.of} {'<=' if self.side == 'at_most' else '>='} {self.bound:g}"
+
+    def met(self, measured: float) -> bool:
+        """Whether a measured ratio or value reaches it."""
+        return measured <= self.bound if self.side == "at_most" else measured >= self.bound
+
+
+def at_most(bound: float, of: Literal["ratio", "value"] = "ratio") -> Reach:
+    """A bound that must not be passed."""
+    return Reach(of=of, bound=bound, side="at_most")
+
+
+def at_least(bound: float, of: Literal["ratio", "value"] = "ratio") -> Reach:
+    """A bound that must be reached."""
+    return Reach(of=of, bound=bound, side="at_least")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured figure with what it is measured against, from the same run."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: float | None = None
+    """In the same unit; nothing where the figure stands alone."""
+    reach: Reach | None = None
+    runs: int = 1
+
+    @property
+    def ratio(self) -> float | None:
+        """Value to baseline."""
+        return self.value / self.baseline if self.baseline else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the reach was met; nothing where there is none."""
+        if self.reach is None:
+            return None
+        measured = self.value if self.reach.of == "value" else self.ratio
+        return measured is not None and self.reach.met(measured)
+
+    def as_row(self) -> dict[str, Any]:
+        """The figure as `python -m tests.benchmarks all --json` prints it."""
+        ratio = self.ratio
+        return {
+            "name": self.name,
+            "value": _short(self.value),
+            "unit": self.unit,
+            "baseline": None if self.baseline is None else _short(self.baseline),
+            "ratio": None if ratio is None else _short(ratio),
+            "reach": None if self.reach is None else str(self.reach),
+            "met": self.met,
+            "runs": self.runs,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One benchmark: its name, what it measures, and how; it may yield several figures."""
+
+    name: str
+    title: str
+    measure: Callable[[Stage], Iterator[Figure]]
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.4g}")

@@ -1,0 +1,95 @@
+"""Growth: what an event and a due row cost in ledgers of different sizes. Flat is what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from statistics import median
+from time import perf_counter
+
+from services.deleter.claim import claim
+from services.events.sample_events import sample_events
+from services.ledger.recording import record
+from services.storage.database import Ledger, database_now
+from tests.benchmarks import backlogs
+from tests.benchmarks.backlogs import FEEDBACK, Load
+from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.parts import arrival_of
+from tests.benchmarks.stage import Stage
+
+_QUICK = {"1k": 1_000, "10k": 10_000}
+_FULL = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
+_WHOLE = {**_FULL, "10M": 10_000_000}
+_FLAT = 1.25
+_BATCH = 2_000
+_COMPANIES = 300
+"""Each makes some thirty events."""
+_DUE = 5_000
+"""Rows that are due, of each look."""
+
+
+def growth(stage: Stage) -> Iterator[Figure]:
+    """Recording and claiming while the ledger grows from one size to the next."""
+    sizes = stage.size(_QUICK, _FULL, _WHOLE)
+    smallest: dict[str, float] = {}
+    with backlogs.fresh_ledger(stage) as ledger:
+        there = 0
+        for number, (name, size) in enumerate(sizes.items()):
+            _grow(ledger, stage, f"g{number}", size - there)
+            there = size
+            measured = {
+                "event": _microseconds_an_event(ledger, stage, seed=number),
+                "due": _microseconds_a_due_row(ledger, stage, f"d{number}"),
+            }
+            for what, value in measured.items():
+                smallest.setdefault(what, value)
+                yield Figure(
+                    name=f"growth.{what}.{name}",
+                    value=value,
+                    unit=f"µs {'an event recorded' if what == 'event' else 'a due row claimed'}",
+                    baseline=smallest[what],
+                    reach=at_most(_FLAT) if number else None,
+                )
+
+
+def _grow(ledger: Ledger, stage: Stage, name: str, records: int) -> None:
+    """Fill in records that are due in a year."""
+    due = backlogs.now(ledger) + timedelta(days=365)
+    time = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+    load = Load(kind=FEEDBACK, name=name, subjects=records, each=1, time=time)
+    backlogs.fill(ledger, load, stage.policy)
+
+
+def _microseconds_an_event(ledger: Ledger, stage: Stage, *, seed: int) -> float:
+    at = backlogs.now(ledger)
+    events = sample_events(stage.policy, at, seed=1_000 + seed, companies=_COMPANIES)
+    arrivals = [arrival_of(event, stage.policy) for event in events]
+    spent = []
+    for start in range(0, len(arrivals) - _BATCH + 1, _BATCH):
+        batch = arrivals[start : start + _BATCH]
+        started = perf_counter()
+        ledger.write(lambda connection, b=batch: record(connection, b, stage.policy, at))  # type: ignore[misc]
+        spent.append((perf_counter() - started) / len(batch) * 1e6)
+    return median(spent)
+
+
+def _microseconds_a_due_row(ledger: Ledger, stage: Stage, name: str) -> float:
+    """Claiming rows, one subject each; what the recorded events left due is out of the way first."""
+    _claim_all(ledger, stage)
+    due = backlogs.now(ledger) - timedelta(seconds=1)
+    time = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+    load = Load(kind=FEEDBACK, name=name, subjects=_DUE, each=1, time=time)
+    backlogs.fill(ledger, load, stage.policy)
+    started = perf_counter()
+    _claim_all(ledger, stage)
+    return (perf_counter() - started) / _DUE * 1e6
+
+
+def _claim_all(ledger: Ledger, stage: Stage) -> None:
+    more = True
+    while more:
+        more = ledger.write(
+            lambda connection: (
+                claim(connection, stage.policy, database_now(connection), limit=_BATCH).more
+            )
+        )

@@ -1,0 +1,170 @@
+"""Memory: what each role keeps resident while events go by. Flat is what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+from time import sleep
+from uuid import NAMESPACE_URL, uuid5
+
+from confluent_kafka import TopicPartition
+
+from schemas import topics
+from schemas.cloudevents import CloudEvent
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.signing import Signer
+from services.events.publisher import Publisher
+from services.kafka.client import Bus, OutMessage
+from services.ledger import backfills, migrate
+from services.storage.database import Ledger, database_now, open_ledger
+from tests.benchmarks import backlogs, sweeping
+from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.roles import Role
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.traffic import wait_until
+
+_ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
+_QUICK = (2_000, 6_000)
+_FULL = (100_000, 500_000)
+_WHOLE = (100_000, 1_000_000)
+_OVERDUE = 10
+"""One of so many events is due at once, and is commanded and acknowledged."""
+_AT_ONCE = 5_000
+_SETTLE_SECONDS = 1.0
+_SYSTEM = "website"
+_FLAT = 1.1
+
+
+def memory(stage: Stage) -> Iterator[Figure]:
+    """Resident memory of each role after some events, and after many more."""
+    first, last = stage.size(_QUICK, _FULL, _WHOLE)
+    bus = sweeping.open_bus(stage)
+    url = stage.postgres().fresh_database()
+    keys = KeyDirectory(path=stage.directory / "memory-keys")
+    keys.make()
+    keys.trust(_SYSTEM, keys.make(_SYSTEM))
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": stage.kafka().bootstrap,
+        "TERMIJN_KAFKA_GROUP": "memory",
+        "TERMIJN_LEDGER_URL": url,
+        "TERMIJN_DATA": str(stage.directory / "memory"),
+        "TERMIJN_COMMANDS_PER_HOUR": "0",
+        "TERMIJN_KEYS": str(keys.path),
+    }
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(open_ledger(url)))
+        migrate.migrate(ledger)
+        roles = {
+            name: stack.enter_context(Role(name, settings, stage.directory / f"memory-{name}.log"))
+            for name in _ROLES
+        }
+        stack.enter_context(_Answering(stage, bus, keys.signer(_SYSTEM)))
+        _pass_by(stage, bus, ledger, 0, first)
+        before = {name: role.used().resident_bytes for name, role in roles.items()}
+        _pass_by(stage, bus, ledger, first, last)
+        for name, role in roles.items():
+            yield Figure(
+                name=f"memory.{name}",
+                value=role.used().resident_bytes / 2**20,
+                unit=f"MiB resident after {last:,} events, against after {first:,}",
+                baseline=before[name] / 2**20,
+                reach=at_most(_FLAT),
+            )
+
+
+def _pass_by(stage: Stage, bus: Bus, ledger: Ledger, start: int, end: int) -> None:
+    """Publish events, and wait until all are recorded and all that is due is acknowledged."""
+    publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
+    sender = bus.sender()
+    name = f"memory-{start}"
+    for part in range(start, end, _AT_ONCE):
+        numbers = range(part, min(part + _AT_ONCE, end))
+        sender.send([publisher.message(_feedback(number, name)) for number in numbers])
+    wait_until(
+        _counted(ledger, "event", "true", end), f"not all of {end} events were recorded", every=1.0
+    )
+    ledger.write(lambda one: backfills.release(one, name, "benchmark", database_now(one)))
+    due = -(-end // _OVERDUE)
+    wait_until(
+        _counted(
+            ledger, "command", "action = 'erase' AND state IN ('acknowledged', 'erased')", due
+        ),
+        f"not all of {due} commands were acknowledged",
+        every=1.0,
+    )
+    sleep(_SETTLE_SECONDS)
+
+
+def _counted(ledger: Ledger, table: str, where: str, wanted: int) -> Callable[[], bool]:
+    def counted() -> bool:
+        with ledger.transaction() as connection:
+            return backlogs.count(connection, table, where) >= wanted
+
+    return counted
+
+
+def _feedback(number: int, name: str) -> CloudEvent:
+    """A visitor's own feedback, of now, or of so long ago that it is overdue: then an import brings it."""
+    old = number % _OVERDUE == 0
+    age = timedelta(days=400 if old else 1)
+    return CloudEvent(
+        id=f"memory-{number}",
+        source="urn:termijn:benchmark",
+        type="website.feedback-given",
+        time=datetime.now(UTC) - age,
+        data={"feedback_id": f"F{number}", "visitor_id": f"V{number}"},
+        backfill=name if old else None,
+    )
+
+
+class _Answering:
+    """A system that says `done` to whatever it is told."""
+
+    def __init__(self, stage: Stage, bus: Bus, signer: Signer) -> None:
+        self._stage = stage
+        self._signer = signer
+        self._bus = bus
+        self._stop = Event()
+        self._thread = Thread(target=self._answer, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _answer(self) -> None:
+        told, answers = topics.commands(_SYSTEM), topics.acknowledgements(_SYSTEM)
+        sender = self._bus.sender()
+        with closing(self._bus.consumer("memory-answers")) as consumer:
+            consumer.assign([TopicPartition(told.name, one, 0) for one in range(told.partitions)])
+            while not self._stop.is_set():
+                out = []
+                for message in consumer.consume(_AT_ONCE, 0.2):
+                    if message.error() is None:
+                        command = self._stage.codec.decode(told, bytes(message.value() or b""))
+                        value = self._stage.codec.encode(answers, _done(command), own=True)
+                        key = bytes(message.key() or b"")
+                        signed = self._signer.sign(answers.name, key, value, sweeping.this_now())
+                        out.append(
+                            OutMessage(topic=answers.name, key=key, value=value, headers=signed)
+                        )
+                if out:
+                    sender.send(out)
+
+
+def _done(command: dict[str, object]) -> dict[str, object]:
+    return {
+        "acknowledgement_id": str(uuid5(NAMESPACE_URL, str(command["command_id"]))),
+        "command_id": command["command_id"],
+        "system": _SYSTEM,
+        "attempt": command["attempt"],
+        "status": "done",
+        "counts": {"rows": 0 if command["action"] == "verify" else 1},
+        "ground": None,
+        "detail": None,
+        "at": datetime.now(UTC),
+    }

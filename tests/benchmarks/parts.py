@@ -1,0 +1,126 @@
+"""The parts, in one process: tagging and recording against the least that the same job can cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from statistics import median
+from time import process_time
+
+from sqlalchemy import insert, select
+
+from schemas.cloudevents import CloudEvent, content_hash
+from schemas.codec import Codec
+from schemas.topics import business_topic
+from services.events.ingestion_plan import Arrival
+from services.events.sample_events import sample_events
+from services.ledger import migrate, tables
+from services.ledger.recording import record
+from services.policy.model import Policy
+from services.policy.tagging import tag
+from services.storage.database import Ledger, open_ledger
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.stage import Stage
+
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+_BATCH = 2_000
+_QUICK = 20
+"""Companies; each makes some thirty events."""
+_FULL = 200
+
+
+def parts(stage: Stage) -> Iterator[Figure]:
+    """Tagging against decoding alone, and recording against bare inserts of the same rows."""
+    companies = stage.size(_QUICK, _FULL)
+    yield from _parts(stage.policy, stage.codec, companies=companies, runs=stage.runs)
+
+
+def _parts(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterator[Figure]:
+    events = list(sample_events(policy, _AT, seed=1, companies=companies))
+    bodies = [(event, codec.encode(business_topic(event.type), event.data)) for event in events]
+
+    def decoded() -> None:
+        for event, body in bodies:
+            codec.decode(business_topic(event.type), body)
+
+    def tagged() -> None:
+        for event, body in bodies:
+            codec.decode(business_topic(event.type), body)
+            tag(event, policy)
+
+    yield Figure(
+        name="tagging.cpu",
+        value=_microseconds(tagged, len(events), runs),
+        unit="CPU µs an event: decode and tag",
+        baseline=_microseconds(decoded, len(events), runs),
+        runs=runs,
+    )
+    arrivals = [arrival_of(event, policy) for event in events]
+    yield Figure(
+        name="recording.cpu",
+        value=_microseconds(lambda: _recorded(arrivals, policy), len(events), runs),
+        unit="CPU µs an event: into SQLite in memory",
+        baseline=_microseconds(_copying(arrivals, policy), len(events), runs),
+        runs=runs,
+    )
+
+
+def _microseconds(work: Callable[[], object], events: int, runs: int) -> float:
+    spent = []
+    for _ in range(runs):
+        started = process_time()
+        work()
+        spent.append((process_time() - started) / events * 1e6)
+    return median(spent)
+
+
+def _recorded(arrivals: Sequence[Arrival], policy: Policy) -> None:
+    with closing(_fresh()) as ledger:
+        _record(ledger, arrivals, policy)
+
+
+def _copying(arrivals: Sequence[Arrival], policy: Policy) -> Callable[[], None]:
+    """The same rows into the same tables, without any thought."""
+    held = (tables.event, tables.record, tables.clock, tables.hanging)
+    with closing(_fresh()) as ledger:
+        _record(ledger, arrivals, policy)
+        with ledger.transaction() as connection:
+            rows = {
+                table: [dict(row._mapping) for row in connection.execute(select(table))]
+                for table in held
+            }
+
+    def copy() -> None:
+        with closing(_fresh()) as ledger, ledger.transaction() as connection:
+            for table, its in rows.items():
+                connection.execute(insert(table), its)
+
+    return copy
+
+
+def _record(ledger: Ledger, arrivals: Sequence[Arrival], policy: Policy) -> None:
+    for start in range(0, len(arrivals), _BATCH):
+        with ledger.transaction() as connection:
+            record(connection, arrivals[start : start + _BATCH], policy, _AT)
+
+
+def _fresh() -> Ledger:
+    ledger = open_ledger("sqlite://")
+    migrate.create(ledger)
+    return ledger
+
+
+def arrival_of(event: CloudEvent, policy: Policy) -> Arrival:
+    """The event as the recorder gets it, tagged."""
+    return Arrival(
+        source=event.source,
+        id=event.id,
+        type=event.type,
+        time=event.time,
+        content_hash=content_hash(event),
+        deciding=tag(event, policy).deciding,
+        topic=business_topic(event.type).name,
+        partition=0,
+        offset=0,
+    )

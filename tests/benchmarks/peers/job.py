@@ -1,0 +1,46 @@
+"""The job that every peer does, and what each is told: where to read, where to write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from schemas.codec import Codec, load
+from schemas.topics import business_topic
+from services.events.tagged_event import Passed, Place
+from services.events.tagger import Tags
+from services.policy.loader import load as load_policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of a peer."""
+
+    tags: Tags
+    bootstrap: str
+    group: str
+    sink: str
+    """The topic that it writes to."""
+
+    @classmethod
+    def told(cls) -> Self:
+        """The job that the command line names: broker, group and sink."""
+        bootstrap, group, sink = sys.argv[1:]
+        policy = load_policy()
+        topics = {topic.name: topic for topic in map(business_topic, policy.events)}
+        tags = Tags(policy=policy, codec=Codec(load()), topics=topics)
+        return cls(tags=tags, bootstrap=bootstrap, group=group, sink=sink)
+
+    @property
+    def sources(self) -> list[str]:
+        """The topics that it reads."""
+        return list(self.tags.topics)
+
+    def passed(
+        self, place: Place, headers: Sequence[tuple[str, Any]], body: bytes | None
+    ) -> Passed:
+        """What the tagger would pass on."""
+        return self.tags.of(place, headers, body, datetime.now(UTC))

@@ -1,0 +1,146 @@
+"""What the recorder costs: tagged messages to committed rows on PostgreSQL, fsync on.
+
+The baseline runs the same statements with rows that PostgreSQL itself has encoded beforehand, in the same
+batches and into tables with the same indexes: what is left when nothing has to be thought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from statistics import median
+from time import perf_counter
+
+from sqlalchemy import Connection
+
+from schemas.codec import Codec
+from schemas.topics import TAGGED, business_topic
+from services.events.ingestion import Arrivals
+from services.events.ingestion_plan import Plans
+from services.events.sample_events import sample_events
+from services.events.tagged_event import Passing, Place
+from services.ledger import active_policy, migrate
+from services.ledger.recording import record_plans
+from services.policy.model import Policy
+from services.storage import offsets
+from services.storage.database import Ledger, database_now, open_ledger
+from services.storage.offsets import Advance, Log
+from tests.benchmarks.bare import Bare, Rows, transaction_id
+from tests.benchmarks.figures import Figure, at_least
+from tests.benchmarks.recorder_role import recorder_cpu
+from tests.benchmarks.stage import Stage
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+"""When everything is recorded: what is due by then is the same in every run."""
+_BATCH = 2_000
+"""Messages; as many as the role takes at once."""
+_QUICK = 250
+"""Companies; each makes some thirty events."""
+_FULL = 1_500
+_LOG = Log(cluster_id="benchmark", topic=TAGGED.name, topic_id="benchmark", partition=0)
+
+
+def recording(stage: Stage) -> Iterator[Figure]:
+    """Events a second into the ledger, against its statements alone; bare COPY beside it."""
+    companies = stage.size(_QUICK, _FULL)
+    messages = tagged_messages(stage.policy, stage.codec, companies=companies)
+    yield from measured(stage, messages, batch=_BATCH)
+    yield recorder_cpu(stage, companies=companies)
+
+
+def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator[Figure]:
+    """The figures for these messages.
+
+    Raises:
+        Unequal: the two ways have left other rows.
+    """
+    batches = [messages[start : start + batch] for start in range(0, len(messages), batch)]
+    rows = _rows(stage, batches)
+    thought, bare, copied = [], [], []
+    for _ in range(stage.runs):
+        with closing(fresh(stage)) as ledger, closing(fresh(stage)) as other:
+            thought.append(_timed(lambda: _record_all(ledger, batches, stage)))
+            writer = Bare(other)
+            bare.append(_timed(lambda: writer.write_all(rows)))  # noqa: B023
+            writer.check_equal(ledger)
+        with closing(fresh(stage)) as ledger:
+            copier = Bare(ledger, indexed=False)
+            copied.append(_timed(lambda: copier.copy_all(rows)))  # noqa: B023
+    events = len(messages)
+    yield Figure(
+        name="recorder",
+        value=events / median(thought),
+        unit="events/s: tagged messages to committed rows; against the same statements alone",
+        baseline=events / median(bare),
+        reach=at_least(0.5),
+        runs=stage.runs,
+    )
+    yield Figure(
+        name="recorder.copy",
+        value=events / median(copied),
+        unit="events/s: the same rows by COPY alone into tables without an index",
+        runs=stage.runs,
+    )
+
+
+def tagged_messages(policy: Policy, codec: Codec, *, companies: int) -> Sequence[bytes]:
+    """What the tagger would send for the sample events of some companies, in order of time."""
+    passing = Passing(policy=policy, codec=codec)
+    found = []
+    for number, event in enumerate(sample_events(policy, AT, seed=1, companies=companies)):
+        place = Place(business_topic(event.type).name, 0, number)
+        found.append(passing.passed(event, place).value)
+    return found
+
+
+def record_batch(
+    connection: Connection, messages: Sequence[bytes], arrivals: Arrivals, advance: Advance
+) -> None:
+    """What the recorder does with a batch, in its order."""
+    taken = [arrivals.of(message) for message in messages]
+    offsets.advance(connection, "recorder", [advance])
+    database_now(connection)
+    active_policy.ensure(connection, arrivals.plans.policy, AT)
+    recorded = record_plans(connection, taken, arrivals.plans.policy, AT)
+    if recorded.new != len(messages):
+        raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
+
+
+def _record_all(ledger: Ledger, batches: Sequence[Sequence[bytes]], stage: Stage) -> None:
+    arrivals = Arrivals(plans=Plans(policy=stage.policy), codec=stage.codec)
+    for number, messages in enumerate(batches):
+        with ledger.transaction() as connection:
+            record_batch(connection, messages, arrivals, _advance(number))
+
+
+def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
+    """The rows that each batch writes, as PostgreSQL encodes them."""
+    arrivals = Arrivals(plans=Plans(policy=stage.policy), codec=stage.codec)
+    found = []
+    with closing(fresh(stage)) as ledger:
+        for number, messages in enumerate(batches):
+            with ledger.transaction() as connection:
+                record_batch(connection, messages, arrivals, _advance(number))
+                written_by = transaction_id(connection)
+            found.append(Rows.of(ledger, written_by))
+    return found
+
+
+def _advance(number: int) -> Advance:
+    return Advance(log=_LOG, expected=number or None, next=number + 1)
+
+
+def fresh(stage: Stage) -> Ledger:
+    """An empty ledger in a database of its own, fsync on, with the policy active."""
+    ledger = open_ledger(stage.postgres().fresh_database())
+    migrate.migrate(ledger)
+    with ledger.transaction() as connection:
+        active_policy.ensure(connection, stage.policy, AT)
+    return ledger
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started

@@ -1,0 +1,147 @@
+"""The tagger against the same job in other frameworks: events a CPU second, once the results are equal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from statistics import median
+
+from schemas.cloudevents import CloudEvent
+from schemas.topics import TAGGED
+from tests.benchmarks.figures import Figure, at_least
+from tests.benchmarks.peers import streams
+from tests.benchmarks.peers.environments import PEERS, Peer, PeerMissing
+from tests.benchmarks.roles import Program
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.tagging import by_tagger, wait_for
+from tests.benchmarks.traffic import Traffic
+
+_QUICK = 80
+"""Companies; each makes about thirty events."""
+_FULL = 1_000
+_FEEDBACK = 60_000
+_SETTLE_SECONDS = 1.0
+
+
+class Unequal(RuntimeError):
+    """A peer did not give what the tagger gives: there is nothing to compare."""
+
+
+def rivals(stage: Stage) -> Iterator[Figure]:
+    """Events a CPU second of the tagger and of each peer that can be installed."""
+    # A partition a topic: Bytewax opens a consumer for each, and is to be spared what it need not do.
+    traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL), partitions=1)
+    peers = list(_installed())
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for run in range(stage.runs):
+        traffic.begin()
+        traffic.go_on()
+        ours.append(traffic.events / by_tagger(stage, traffic, run, group="rivals").cpu_seconds)
+        expected = traffic.read(TAGGED.name)
+        for peer in peers:
+            sink = f"benchmark.{peer.name}.{run}"
+            theirs[peer.name].append(_by_peer(stage, traffic, peer, sink))
+            same(expected, traffic.read(sink), peer.name)
+    for peer in peers:
+        yield Figure(
+            name=f"tagger.{peer.name}",
+            value=median(ours),
+            unit=f"events a CPU second; against {peer.requirements[0]}, the same job",
+            baseline=median(theirs[peer.name]),
+            reach=at_least(peer.bar),
+            runs=stage.runs,
+        )
+
+
+def kafka_streams(stage: Stage) -> Iterator[Figure]:
+    """The tagger and Kafka Streams in Java, on events of one type; no bar, and no quick run."""
+    if stage.quick:
+        print(f"tagger.{streams.NAME} is left out: Java starts longer than that", file=sys.stderr)
+        return
+    try:
+        streams.install()
+    except PeerMissing as cause:
+        print(f"tagger.{streams.NAME} is left out: {cause}", file=sys.stderr)
+        return
+    events = list(_feedback(_FEEDBACK))
+    traffic = Traffic.of(stage, events[:30], events[30:], partitions=1)
+    ours, theirs = [], []
+    for run in range(stage.runs):
+        traffic.begin()
+        traffic.go_on()
+        ours.append(traffic.events / by_tagger(stage, traffic, run, group="streams").cpu_seconds)
+        expected = traffic.read(TAGGED.name)
+        sink = f"benchmark.{streams.NAME}.{run}"
+        state = stage.directory / sink
+        command = streams.command(stage.policy, state, traffic.broker.bootstrap, sink, sink)
+        theirs.append(_passed_on(stage, traffic, command, {}, sink))
+        same(expected, traffic.read(sink), streams.NAME)
+    yield Figure(
+        name=f"tagger.{streams.NAME}",
+        value=median(ours),
+        unit=f"events a CPU second; against Kafka Streams in Java, {streams.TYPE} only, its JIT included",
+        baseline=median(theirs),
+        runs=stage.runs,
+    )
+
+
+def same(
+    ours: frozenset[tuple[bytes, bytes]], theirs: frozenset[tuple[bytes, bytes]], name: str
+) -> None:
+    """Make sure that both gave the same messages, keys and values.
+
+    Raises:
+        Unequal: they did not.
+    """
+    if ours != theirs:
+        lost, added = len(ours - theirs), len(theirs - ours)
+        raise Unequal(
+            f"{name}: {lost} of {len(ours)} tagged events are missing, {added} are others"
+        )
+
+
+def _installed() -> Iterator[Peer]:
+    for peer in PEERS:
+        try:
+            peer.install()
+        except PeerMissing as cause:
+            print(f"tagger.{peer.name} is left out: {cause}", file=sys.stderr)
+        else:
+            yield peer
+
+
+def _by_peer(stage: Stage, traffic: Traffic, peer: Peer, sink: str) -> float:
+    command = peer.command(traffic.broker.bootstrap, sink, sink)
+    return _passed_on(stage, traffic, command, peer.settings, sink)
+
+
+def _passed_on(
+    stage: Stage, traffic: Traffic, command: Sequence[str], settings: Mapping[str, str], sink: str
+) -> float:
+    """How many events a CPU second a program passes on, once it has started."""
+    traffic.begin()
+    traffic.broker.create_topics({sink: TAGGED.partitions})
+    with Program(command, settings, stage.directory / f"{sink}.log") as program:
+        wait_for(traffic, program, sink, {}, len(traffic.first))
+        time.sleep(_SETTLE_SECONDS)
+        before = program.used()
+        traffic.go_on()
+        wait_for(traffic, program, sink, {}, traffic.events)
+        spent = program.used().cpu_seconds - before.cpu_seconds
+    return len(traffic.rest) / spent
+
+
+def _feedback(events: int) -> Iterator[CloudEvent]:
+    """Events of the one type, a second apart, the last of them a minute ago."""
+    last = datetime.now(UTC) - timedelta(minutes=1)
+    for number in range(events):
+        yield CloudEvent(
+            id=f"feedback-{number}",
+            source="urn:termijn:sample",
+            type=streams.TYPE,
+            time=last - timedelta(seconds=number),
+            data={"feedback_id": f"W{number}", "visitor_id": f"SAMPLE-V{number}"},
+        )

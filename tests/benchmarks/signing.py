@@ -1,0 +1,63 @@
+"""What a signature costs one core: signing and verifying a message, against Ed25519 alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import median
+from time import process_time
+
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.signing import signed_bytes
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.sweeping import this_now
+
+_QUICK = 2_000
+_FULL = 50_000
+_TOPIC = "retention.commands.crm.v1"
+_KEY = b"customer:C1"
+_VALUE = bytes(600)
+"""As long as a command that names two records."""
+
+
+def signing(stage: Stage) -> Iterator[Figure]:
+    """Messages that one core signs and verifies a second, keys in files as in production."""
+    count = stage.size(_QUICK, _FULL)
+    keys = KeyDirectory(path=stage.directory / "signing")
+    [key] = keys.make()
+    assert key.signs is not None
+    assert key.verifies is not None
+    private, public = key.signs, key.verifies
+    signer, verifier, now = keys.signer(), keys.verifier(), this_now()
+    message = signed_bytes(_TOPIC, _KEY, _VALUE)
+    signature = private.sign(message)
+    headers = signer.sign(_TOPIC, _KEY, _VALUE, now)
+    for name, ours, bare in (
+        (
+            "signing.sign",
+            lambda: signer.sign(_TOPIC, _KEY, _VALUE, now),
+            lambda: private.sign(message),
+        ),
+        (
+            "signing.verify",
+            lambda: verifier.verify(_TOPIC, _KEY, _VALUE, headers, now),
+            lambda: public.verify(signature, message),
+        ),
+    ):
+        yield Figure(
+            name=name,
+            value=_rate(ours, count, stage.runs),
+            unit="messages a CPU second; against Ed25519 alone",
+            baseline=_rate(bare, count, stage.runs),
+            runs=stage.runs,
+        )
+
+
+def _rate(work: Callable[[], object], count: int, runs: int) -> float:
+    spent = []
+    for _ in range(runs):
+        started = process_time()
+        for _ in range(count):
+            work()
+        spent.append(process_time() - started)
+    return count / median(spent)

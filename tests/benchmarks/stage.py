@@ -1,0 +1,84 @@
+"""Where benchmarks run: servers of their own on loopback, started when first asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from schemas.codec import Codec
+from services.policy.model import Policy
+from tests.servers.kafka import KafkaBroker
+from tests.servers.postgres import PostgresServer
+
+Sizes = Literal["quick", "usual", "whole"]
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """What a benchmark needs. `sizes`: `quick` gives the shape of an answer, `whole` takes an hour."""
+
+    policy: Policy
+    codec: Codec
+    sizes: Sizes
+    directory: Path
+    """Scratch space, deleted at the end."""
+    _stack: ExitStack
+    _kafka: KafkaBroker | None = field(default=None, init=False)
+    _postgres: PostgresServer | None = field(default=None, init=False)
+
+    @property
+    def runs(self) -> int:
+        """How often a figure is measured; the median counts."""
+        return 3 if self.sizes == "usual" else 1
+
+    @property
+    def quick(self) -> bool:
+        """Whether only the shape of an answer is asked for."""
+        return self.sizes == "quick"
+
+    def size(self, quick: T, usual: T, whole: T | None = None) -> T:
+        """The size that is asked for; where nothing is said of the whole, it is the usual."""
+        if self.sizes == "quick":
+            return quick
+        return usual if self.sizes == "usual" or whole is None else whole
+
+    def kafka(self) -> KafkaBroker:
+        """A real Kafka, one node, on loopback.
+
+        Raises:
+            ServerMissing: no Java, or no jars; `make servers` brings them.
+        """
+        if self._kafka is None:
+            directory = self.directory / "kafka"
+            directory.mkdir()
+            self._kafka = KafkaBroker(directory)
+            self._stack.callback(self._kafka.kill)
+            self._kafka.start()
+        return self._kafka
+
+    def postgres(self) -> PostgresServer:
+        """A real PostgreSQL on loopback, fsync on; ask it for a fresh database.
+
+        Raises:
+            ServerMissing: it is not installed; `make servers` brings it.
+        """
+        if self._postgres is None:
+            self._postgres = PostgresServer()
+            self._stack.callback(self._postgres.remove)
+            self._postgres.start()
+        return self._postgres
+
+
+@contextmanager
+def stage(policy: Policy, codec: Codec, *, sizes: Sizes) -> Iterator[Stage]:
+    """A stage whose servers and files are gone afterwards."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="termijn-bench-"))
+        yield Stage(
+            policy=policy, codec=codec, sizes=sizes, directory=Path(directory), _stack=stack
+        )

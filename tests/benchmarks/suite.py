@@ -1,0 +1,41 @@
+"""Every benchmark, in the order in which `python -m tests.benchmarks all` runs them."""
+
+from __future__ import annotations
+
+from tests.benchmarks.acknowledging import acknowledging
+from tests.benchmarks.deleting import deleting
+from tests.benchmarks.fairness import fairness
+from tests.benchmarks.figures import Benchmark
+from tests.benchmarks.gdprbench import gdprbench
+from tests.benchmarks.growth import growth
+from tests.benchmarks.memory import memory
+from tests.benchmarks.parts import parts
+from tests.benchmarks.punctual import punctuality
+from tests.benchmarks.recording import recording
+from tests.benchmarks.rivals import kafka_streams, rivals
+from tests.benchmarks.scale import scale
+from tests.benchmarks.signing import signing
+from tests.benchmarks.tagging import tagging
+from tests.benchmarks.terminating import terminating
+
+SUITE = (
+    Benchmark(name="parts", title="Tagging and recording in one process", measure=parts),
+    Benchmark(name="tagger", title="The tagger against a copier of bytes", measure=tagging),
+    Benchmark(name="rivals", title="The tagger against other frameworks", measure=rivals),
+    Benchmark(name="streams", title="The tagger against Kafka Streams", measure=kafka_streams),
+    Benchmark(name="growth", title="Cost while the ledger grows", measure=growth),
+    Benchmark(name="memory", title="Memory while events go by", measure=memory),
+    Benchmark(name="scale", title="More processes of a role", measure=scale),
+    Benchmark(name="deleter", title="The deleter against its statements alone", measure=deleting),
+    Benchmark(name="punctual", title="Due rows a second, on time", measure=punctuality),
+    Benchmark(name="fair", title="One row among a backlog", measure=fairness),
+    Benchmark(name="terminate", title="The end of a large customer", measure=terminating),
+    Benchmark(name="gdprbench", title="GDPRBench against a plain table", measure=gdprbench),
+    Benchmark(
+        name="recorder", title="The recorder against its statements alone", measure=recording
+    ),
+    Benchmark(
+        name="acknowledgements", title="Answers against the same rows bare", measure=acknowledging
+    ),
+    Benchmark(name="signing", title="Signatures against Ed25519 alone", measure=signing),
+)

@@ -1,0 +1,126 @@
+"""A deleter on the stage: real ledger, real bus, and a note of what went out when."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import perf_counter, sleep, time
+from uuid import UUID
+
+from schemas import topics
+from services.crypto.key_directory import DELETER, KeyDirectory
+from services.crypto.signing import Signer, Verifier
+from services.deleter.deleter import Deleter, Limits
+from services.deleter.dispatch import Patience, Sent
+from services.deleter.publisher import BusOutlet
+from services.kafka.client import Bus
+from services.ledger.catch_up import BusSight
+from services.storage.database import Ledger
+from tests.benchmarks.stage import Stage
+
+_NO_CAP = Limits(commands_per_hour=0)
+_NO_REPETITION = Patience(base=timedelta(days=1), cap=timedelta(days=1))
+"""Nobody answers here, and nothing is sent a second time for that."""
+REST_SECONDS = 0.02
+"""Between rounds with nothing to do."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a deleter did, as its observer is told."""
+
+    commands: int = 0
+    earliest: float = float("inf")
+    """The shortest time from an instant due to a command's issue, in seconds; below 0 is too early."""
+    lateness: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds from each command's instant due until it was known to be out and marked so."""
+    out_at: dict[datetime, datetime] = field(default_factory=dict)
+    """By instant due: when the last of its commands was known to be out, UTC."""
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """A benchmark's bus is empty: whoever is blind here measures nothing."""
+        if spots:
+            raise RuntimeError(f"the deleter is blind: {spots}")
+
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None = None) -> None:
+        """Note them."""
+        at = this_now()
+        self.commands += len(commands)
+        for one in commands:
+            self.earliest = min(self.earliest, (one.at - one.due_at).total_seconds())
+            self.lateness.append((at - one.due_at).total_seconds())
+            self.out_at[one.due_at] = at
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """Nobody answers, and nobody minds."""
+
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus does not take it."""
+
+    def capped(self, cap: int) -> None:
+        """There is no cap."""
+
+
+def this_now() -> datetime:
+    """This machine's clock, UTC; the database on the stage has the same."""
+    return datetime.fromtimestamp(time(), UTC)
+
+
+def open_bus(stage: Stage) -> Bus:
+    """The stage's Kafka, cleared, with every topic that the deleter needs."""
+    stage.kafka().clear()
+    bus = Bus(stage.kafka().bootstrap)
+    business = [topics.business_topic(event_type) for event_type in stage.policy.events]
+    commands = [topics.commands(system) for system in stage.policy.systems]
+    bus.ensure([*business, *commands, topics.TAGGED, topics.DEAD_LETTERS])
+    return bus
+
+
+def deleter(
+    stage: Stage, ledger: Ledger, bus: Bus, seen: Seen, limits: Limits = _NO_CAP
+) -> Deleter:
+    """A deleter as `termijn deleter` runs it, without the hourly cap."""
+    return Deleter(
+        ledger=ledger,
+        outlet=BusOutlet(
+            sender=bus.sender(),
+            codec=stage.codec,
+            topics={system: topics.commands(system) for system in stage.policy.systems},
+            signer=signer(stage),
+        ),
+        sight=BusSight(
+            ledger=ledger,
+            bus=bus,
+            cluster_id=bus.cluster_id,
+            business=[topics.business_topic(one).name for one in stage.policy.events],
+            tagged=[topics.TAGGED.name, topics.DEAD_LETTERS.name],
+            sleep=sleep,
+        ),
+        policy=stage.policy,
+        observer=seen,
+        now=this_now,
+        limits=limits,
+        patience=_NO_REPETITION,
+    )
+
+
+def signer(stage: Stage, owner: str = DELETER) -> Signer:
+    """What signs on the stage, with keys of the stage's own."""
+    keys = KeyDirectory(path=stage.directory / "keys")
+    keys.make(owner)
+    return keys.signer(owner)
+
+
+def verifier(stage: Stage, owner: str = DELETER) -> Verifier:
+    """What verifies what `signer` has signed."""
+    return KeyDirectory(path=stage.directory / "keys").verifier(owner)
+
+
+def drained(deleter: Deleter) -> float:
+    """Seconds until nothing is due any more."""
+    started = perf_counter()
+    while deleter.round():
+        pass
+    return perf_counter() - started

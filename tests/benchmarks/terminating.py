@@ -1,0 +1,210 @@
+"""A customer with very many records ends, and comes back while the deleter is at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from time import monotonic, perf_counter, sleep
+
+from sqlalchemy import text
+
+from services.deleter.claim import MOST_RECORDS
+from services.events.ingestion_plan import Arrival
+from services.ledger.recording import record
+from services.storage.database import Ledger, database_now
+from tests.benchmarks import backlogs, sweeping
+from tests.benchmarks.backlogs import FEEDBACK, INVOICE, SOURCE, Load
+from tests.benchmarks.figures import Figure, at_least, at_most
+from tests.benchmarks.roles import Role
+from tests.benchmarks.stage import Stage
+
+_QUICK = 50_000
+_FULL = 500_000
+_WHOLE = 1_000_000
+_AGO = timedelta(days=1_000)
+_SOON = timedelta(seconds=7)
+"""Time enough for a deleter to start, which is not what is measured."""
+_OTHERS_APART = timedelta(milliseconds=250)
+_WARM, _NEARLY = 0.1, 0.5
+"""Of the records: where memory is looked at first, and where the customer comes back."""
+_CUSTOMER = "big-0"
+_WARM_UPS = 3
+_STILL_SECONDS = 2.0
+_PATIENCE_SECONDS = 600.0
+_LOOK_SECONDS = 0.02
+
+
+def terminating(stage: Stage) -> Iterator[Figure]:
+    """Its end, the first command when it is due, the drain, and a reinstatement midway."""
+    yield from terminate(stage, records=stage.size(_QUICK, _FULL, _WHOLE))
+
+
+def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:
+    """All figures of one customer's end."""
+    sweeping.open_bus(stage)
+    with backlogs.fresh_ledger(stage) as ledger:
+        joined = backlogs.now(ledger) - _AGO
+        load = Load(kind=INVOICE, name="big", subjects=1, each=records, time=joined)
+        backlogs.fill(ledger, load, stage.policy)
+        updated = _updated(ledger)
+        due = backlogs.now(ledger) + _SOON
+        ended = backlogs.end_when_due("relationship", due, stage.policy)
+        for _ in range(_WARM_UPS):  # a recorder has recorded before
+            _take(stage, ledger, "customers.customer-terminated", ended, "another")
+            _take(stage, ledger, "customers.customer-reinstated", ended, "another")
+        began = perf_counter()
+        _take(stage, ledger, "customers.customer-terminated", ended)
+        yield Figure(
+            name="terminate.move",
+            value=updated,
+            unit=f"s: an UPDATE of {records:,} rows against the move of their clock",
+            baseline=perf_counter() - began,
+            reach=at_least(100),
+        )
+        _others(stage, ledger, due)
+        with _deleter(stage, ledger) as role:
+            yield from _drain(stage, ledger, role, load, due)
+
+
+def _drain(stage: Stage, ledger: Ledger, role: Role, load: Load, due: datetime) -> Iterator[Figure]:
+    _until(role, lambda: _sent(ledger) > 0)
+    yield Figure(
+        name="terminate.first",
+        value=(backlogs.now(ledger) - due).total_seconds(),
+        unit="s from the instant due until a first command is out",
+        reach=at_most(1, of="value"),
+    )
+    _until(role, lambda: _sent(ledger) >= load.records * _WARM)
+    warm = role.used().resident_bytes
+    _until(role, lambda: _sent(ledger) >= load.records * _NEARLY)
+    late = role.used().resident_bytes
+    _take(stage, ledger, "customers.customer-reinstated", backlogs.now(ledger))
+    stopped = backlogs.now(ledger)
+    sleep(_STILL_SECONDS)
+    yield Figure(
+        name="terminate.rss",
+        value=late / 2**20,
+        unit=f"MiB: the deleter at {_NEARLY:.0%} of {load.records:,} records against {_WARM:.0%}",
+        baseline=warm / 2**20,
+        reach=at_most(1.1),
+    )
+    yield Figure(
+        name="terminate.others",
+        value=_longest_wait(ledger, stopped),
+        unit="s: the longest that another subject's row waited meanwhile",
+        reach=at_most(5, of="value"),
+    )
+    yield Figure(
+        name="terminate.stopped",
+        value=_out(ledger, stopped),
+        unit="erasures of the customer's records that left after the reinstatement",
+        reach=at_most(500, of="value"),
+    )
+    if _sent(ledger) >= load.records:
+        raise RuntimeError("everything was sent before the reinstatement")
+
+
+def _deleter(stage: Stage, ledger: Ledger) -> Role:
+    data = stage.directory / "deleter"
+    data.mkdir(exist_ok=True)
+    return Role(
+        "deleter",
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": stage.kafka().bootstrap,
+            "TERMIJN_LEDGER_URL": ledger.engine.url.render_as_string(hide_password=False),
+            "TERMIJN_DATA": str(data),
+            "TERMIJN_COMMANDS_PER_HOUR": "0",
+        },
+        data / "log",
+    )
+
+
+def _others(stage: Stage, ledger: Ledger, due: datetime) -> None:
+    """Rows of other subjects, four a second from a second after the customer's own, for some minutes."""
+    at = backlogs.time_when_due(FEEDBACK, due + timedelta(seconds=1), stage.policy)
+    load = Load(kind=FEEDBACK, name="other", subjects=1_000, each=1, time=at, apart=_OTHERS_APART)
+    backlogs.insert(ledger, load, stage.policy)
+
+
+def _updated(ledger: Ledger) -> float:
+    """Seconds for what a table without clocks has to do: give every row of the customer its new term."""
+    with ledger.transaction() as connection:
+        for statement in (
+            "CREATE TABLE plain AS SELECT record_id, subject, next_due FROM record",
+            "ALTER TABLE plain ADD PRIMARY KEY (record_id)",
+            "CREATE INDEX plain_subject ON plain (subject)",
+            "CREATE INDEX plain_due ON plain (next_due)",
+        ):
+            connection.execute(text(statement))
+    backlogs.settle(ledger)
+    began = perf_counter()
+    with ledger.transaction() as connection:
+        connection.execute(
+            text("UPDATE plain SET next_due = next_due + interval '1 day' WHERE subject = :its"),
+            {"its": "customer:big-0"},
+        )
+    seconds = perf_counter() - began
+    with ledger.transaction() as connection:
+        connection.execute(text("DROP TABLE plain"))
+    backlogs.settle(ledger)
+    return seconds
+
+
+def _take(
+    stage: Stage, ledger: Ledger, event_type: str, at: datetime, customer: str = _CUSTOMER
+) -> None:
+    """Record one event of a customer, as the recorder does; the same again is a duplicate."""
+    arrival = Arrival(
+        source=SOURCE,
+        id=f"{customer}-{event_type}",
+        type=event_type,
+        time=at,
+        content_hash=sha256(event_type.encode()).digest(),
+        deciding={"customer_id": customer},
+        topic=f"{event_type}.v1",
+        partition=0,
+        offset=0,
+    )
+    ledger.write(lambda c: record(c, [arrival], stage.policy, database_now(c)))
+
+
+def _until(role: Role, done: Callable[[], bool]) -> None:
+    deadline = monotonic() + _PATIENCE_SECONDS
+    while not done():
+        if not role.alive or monotonic() > deadline:
+            raise RuntimeError(f"the deleter stands still; see {role.log.read_text()[-2_000:]}")
+        sleep(_LOOK_SECONDS)
+
+
+def _sent(ledger: Ledger) -> int:
+    """How many of the customer's records are in commands that are out."""
+    return _out(ledger, datetime.min.replace(tzinfo=UTC))
+
+
+def _out(ledger: Ledger, after: datetime) -> int:
+    """The records in erasures that left after an instant; all but the last name the most there may be."""
+    query = text(
+        "SELECT count(*) FROM attempt JOIN command USING (command_id)"
+        " WHERE subject = 'customer:big-0' AND action = 'erase' AND attempt.at > :after"
+    )
+    with ledger.transaction() as connection:
+        commands = connection.execute(query, {"after": after}).scalar_one()
+    return int(commands) * MOST_RECORDS
+
+
+def _longest_wait(ledger: Ledger, until: datetime) -> float:
+    """Of the other subjects' rows that were due by then; one that is not out has waited until then."""
+    query = text(
+        "SELECT max(waited) FROM ("
+        " SELECT coalesce(first_sent_at, :until) - due_at AS waited FROM command"
+        "  WHERE subject LIKE 'visitor:other-%'"
+        " UNION ALL"
+        " SELECT :until - next_due FROM record"
+        "  WHERE subject LIKE 'visitor:other-%' AND next_due <= :until) every"
+    )
+    with ledger.transaction() as connection:
+        waited: timedelta | None = connection.execute(query, {"until": until}).scalar_one()
+    if waited is None:
+        raise RuntimeError("no other subject was due meanwhile")
+    return waited.total_seconds()

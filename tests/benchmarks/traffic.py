@@ -1,0 +1,121 @@
+"""Sample events that stand on a broker, ready for whoever reads them, and what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from confluent_kafka import TopicPartition
+
+from schemas.cloudevents import CloudEvent
+from schemas.topics import business_topic
+from services.events.publisher import Publisher
+from services.events.sample_events import sample_events
+from services.kafka.client import Bus, OutMessage
+from tests.benchmarks.stage import Stage
+from tests.servers.kafka import KafkaBroker
+
+Place = tuple[str, int]
+_PATIENCE_SECONDS = 180.0
+_BATCH = 5_000
+
+
+class Stuck(RuntimeError):
+    """What a benchmark waited for did not come about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """The same events for every contender, which alone are on the broker."""
+
+    broker: KafkaBroker
+    bus: Bus
+    topics: Mapping[str, int]
+    """The business topics, each with its number of partitions."""
+    first: Sequence[OutMessage]
+    """Those of one company: whoever has passed them on has started."""
+    rest: Sequence[OutMessage]
+
+    @classmethod
+    def made(cls, stage: Stage, *, companies: int, partitions: int | None = None) -> Self:
+        """Events around some companies, about 30 each, that are not on the bus yet.
+
+        A business topic gets as many partitions as the catalogue says, unless it is told.
+        """
+        at = datetime.now(UTC) - timedelta(minutes=1)
+        first = sample_events(stage.policy, at, seed=1, companies=1)
+        rest = sample_events(stage.policy, at, seed=2, companies=companies - 1)
+        return cls.of(stage, first, rest, partitions)
+
+    @classmethod
+    def of(
+        cls,
+        stage: Stage,
+        first: Iterable[CloudEvent],
+        rest: Iterable[CloudEvent],
+        partitions: int | None = None,
+    ) -> Self:
+        """These events, likewise."""
+        broker = stage.kafka()
+        bus = Bus(broker.bootstrap)
+        topics = [business_topic(event_type) for event_type in stage.policy.events]
+        publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
+        return cls(
+            broker=broker,
+            bus=bus,
+            topics={one.name: partitions or one.partitions for one in topics},
+            first=[publisher.message(event) for event in first],
+            rest=[publisher.message(event) for event in rest],
+        )
+
+    @property
+    def events(self) -> int:
+        """How many there are."""
+        return len(self.first) + len(self.rest)
+
+    def begin(self) -> None:
+        """Clear the broker and send the first; the same messages get the same offsets each time."""
+        self.broker.clear()
+        self.broker.create_topics(self.topics)
+        self.bus.sender().send(self.first)
+
+    def go_on(self) -> None:
+        """Send the rest."""
+        self.bus.sender().send(self.rest)
+
+    def arrived(self, sink: str, since: Mapping[Place, int]) -> int:
+        """How many messages a topic has got since."""
+        return sum(end - since.get(place, 0) for place, end in self.bus.ends([sink]).items())
+
+    def read(self, sink: str) -> frozenset[tuple[bytes, bytes]]:
+        """Key and value of each message of a topic, each once."""
+        ends = self.bus.ends([sink])
+        consumer = self.bus.consumer("benchmark-reader")
+        consumer.assign([TopicPartition(*place, 0) for place in ends])
+        left = {place for place, end in ends.items() if end}
+        found = set()
+        while left:
+            for message in consumer.consume(_BATCH, 1.0):
+                place = (str(message.topic()), int(message.partition() or 0))
+                if message.error() is None:
+                    found.add((bytes(message.key() or b""), bytes(message.value() or b"")))
+                if int(message.offset() or 0) + 1 >= ends[place]:
+                    left.discard(place)
+        consumer.close()
+        return frozenset(found)
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str, *, every: float = 0.05) -> None:
+    """Look every so many seconds whether something is so.
+
+    Raises:
+        Stuck: it was not in three minutes.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Stuck(otherwise)
+        time.sleep(every)

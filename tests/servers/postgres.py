@@ -1,0 +1,171 @@
+"""A real PostgreSQL: on loopback, in a directory of its own, fsync on."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tests.servers.processes import (
+    ServerFailed,
+    ServerMissing,
+    ServerProcess,
+    executable,
+    free_ports,
+)
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_ROLE = "termijn"
+_PATIENCE_SECONDS = 30.0
+
+
+class PostgresServer:
+    """A server of our own; it keeps its port and its data over `kill` and `start`."""
+
+    def __init__(self) -> None:
+        """Make a data directory; `start` starts the server, `remove` deletes the directory.
+
+        PostgreSQL refuses root, so root runs it as `postgres` or `nobody`.
+
+        Raises:
+            ServerMissing: no PostgreSQL, or root without setpriv.
+        """
+        self._programs = _programs()
+        self._prefix = _as_another_user()
+        # Not pytest's tmp_path: only the user who runs the tests may enter that one.
+        self._directory = Path(tempfile.mkdtemp(prefix="termijn-postgres-"))
+        if os.geteuid() == 0:
+            owner = _server_user()
+            os.chown(self._directory, owner.pw_uid, owner.pw_gid)
+        (self._port,) = free_ports(1)
+        self._numbers = itertools.count(1)
+        self._process: ServerProcess | None = None
+        self.data = self._directory / "data"
+        self.log = self._directory / "server.log"
+        self._initialise()
+
+    def _initialise(self) -> None:
+        initialised = subprocess.run(
+            [
+                *self._prefix,
+                str(self._programs / "initdb"),
+                f"--pgdata={self.data}",
+                f"--username={_ROLE}",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
+            check=False,
+            capture_output=True,
+            cwd=self._directory,
+        )
+        self.log.write_bytes(initialised.stdout + initialised.stderr)
+        if initialised.returncode:
+            raise ServerFailed("initdb failed", self.log)
+
+    def start(self) -> None:
+        """Start, also after `stop` or `kill`; back when it accepts connections.
+
+        Raises:
+            ServerFailed: it ended, or did not answer within half a minute.
+        """
+        self._process = ServerProcess(
+            [
+                *self._prefix,
+                str(self._programs / "postgres"),
+                f"-D{self.data}",
+                f"-p{self._port}",
+                "-clisten_addresses=127.0.0.1",
+                "-cunix_socket_directories=",
+                "-cmax_connections=200",
+            ],
+            log=self.log,
+            farewell=signal.SIGQUIT,
+        )
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not self._answers():
+            if not self._process.alive:
+                raise ServerFailed("PostgreSQL ended", self.log)
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"PostgreSQL was silent for {_PATIENCE_SECONDS:.0f} s", self.log)
+            time.sleep(0.05)
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(
+            host="127.0.0.1", port=self._port, user=_ROLE, dbname="postgres", autocommit=True
+        )
+
+    def _answers(self) -> bool:
+        try:
+            self._connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def fresh_database(self) -> str:
+        """Create an empty database; its `postgresql+psycopg://` URL."""
+        name = f"test_{next(self._numbers)}"
+        with self._connect() as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return f"postgresql+psycopg://{_ROLE}@127.0.0.1:{self._port}/{name}"
+
+    def stop(self) -> None:
+        """End in good order, open sessions broken off (SIGINT, PostgreSQL's fast shutdown)."""
+        if self._process is not None:
+            self._process.end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End at once, nothing flushed, nobody told: the next start recovers from the log.
+
+        It is SIGQUIT that does so. After SIGKILL the sessions, which are in process groups of their
+        own, would outlive the server for a moment and keep the next one from starting.
+        """
+        if self._process is not None:
+            self._process.end(signal.SIGQUIT)
+
+    def remove(self) -> None:
+        """Kill what still runs and delete the data."""
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _programs() -> Path:
+    """The folder of the newest PostgreSQL; Debian keeps it off the PATH."""
+    if on_path := shutil.which("initdb"):
+        return Path(on_path).parent
+    versions = [path for path in _DEBIAN.glob("*/bin") if (path / "initdb").exists()]
+    if not versions:
+        raise ServerMissing("PostgreSQL is not installed; run `make servers`")
+    return max(versions, key=lambda path: float(path.parent.name))
+
+
+def _server_user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def _as_another_user() -> list[str]:
+    """What goes before a command so that root does not run it; nothing for anyone else."""
+    if os.geteuid() != 0:
+        return []
+    owner = _server_user()
+    return [
+        executable("setpriv", package="util-linux"),
+        f"--reuid={owner.pw_uid}",
+        f"--regid={owner.pw_gid}",
+        "--init-groups",
+        # Changing the user clears the parent-death signal, so it is set here and not around this.
+        "--pdeathsig=QUIT",
+    ]

@@ -1,0 +1,98 @@
+"""A real Prometheus on loopback, with a configuration of the tests' own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from tests.servers.processes import ServerFailed, ServerProcess, executable, free_ports
+
+_PATIENCE_SECONDS = 30.0
+_CALL_SECONDS = 10.0
+
+
+class PrometheusServer:
+    """A server of our own, which ends with its starter."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep its data in a directory; `start` starts it.
+
+        Raises:
+            ServerMissing: it is not installed.
+        """
+        self._program = executable("prometheus", package="prometheus")
+        self._directory = directory
+        (self._port,) = free_ports(1)
+        self._process: ServerProcess | None = None
+        self.log = directory / "prometheus.log"
+
+    def start(self, configuration: Path) -> None:
+        """Start with a configuration; back when it is ready.
+
+        Raises:
+            ServerFailed: it ended, or was not ready within half a minute.
+        """
+        self._process = ServerProcess(
+            [
+                self._program,
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={self._directory / 'data'}",
+                f"--web.listen-address=127.0.0.1:{self._port}",
+            ],
+            log=self.log,
+            farewell=signal.SIGKILL,
+        )
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not self._is_ready():
+            if not self._process.alive:
+                raise ServerFailed("Prometheus ended", self.log)
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"Prometheus was silent for {_PATIENCE_SECONDS:.0f} s", self.log)
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End in good order."""
+        if self._process is not None:
+            self._process.end(signal.SIGTERM)
+
+    def firing(self) -> Sequence[Mapping[str, str]]:
+        """The labels of the alerts that fire now."""
+        return [
+            one["labels"]
+            for one in self._get("/api/v1/alerts")["data"]["alerts"]
+            if one["state"] == "firing"
+        ]
+
+    def query(self, expr: str) -> Sequence[tuple[Mapping[str, str], float]]:
+        """The series of an expression as they are now, by their labels."""
+        result = self._get("/api/v1/query", query=expr)["data"]["result"]
+        return [(one["metric"], float(one["value"][1])) for one in result]
+
+    def rule_errors(self) -> Sequence[str]:
+        """What kept rules from being evaluated."""
+        groups = self._get("/api/v1/rules")["data"]["groups"]
+        return [
+            f"{rule['name']}: {rule['lastError']}"
+            for group in groups
+            for rule in group["rules"]
+            if rule.get("lastError")
+        ]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=1):
+                return True
+        except (URLError, OSError):
+            return False
+
+    def _get(self, path: str, **parameters: str) -> Any:
+        address = f"http://127.0.0.1:{self._port}{path}?{urlencode(parameters)}"
+        with urlopen(address, timeout=_CALL_SECONDS) as answer:
+            return json.load(answer)
