@@ -37,11 +37,11 @@ from services.agent.command import CHANGING, Command, command_of
 from services.agent.inbox_entry import OPEN, Entry, Newest
 from services.agent.result import Result
 from services.crypto.envelope import Seal
-from services.ledger.tables import dead_letter
 from services.storage import offsets
 from services.storage.bulk import insert_or_update
 from services.storage.database import Ledger
 from services.storage.offsets import Gap
+from services.storage.tables import dead_letter
 
 _COLUMN = tables.entry.c
 

@@ -17,8 +17,8 @@ from sqlalchemy import (
     Text,
 )
 
-from services.ledger import tables as ledger_tables
-from services.ledger.tables import Instant
+from services.storage import tables as storage_tables
+from services.storage.types import Instant
 
 metadata = MetaData()
 
@@ -66,9 +66,9 @@ owner = Table(
 """One row: whose inbox this is, and its secret, sealed."""
 
 OF_THE_LOOP = (
-    ledger_tables.position,
-    ledger_tables.gap,
-    ledger_tables.control,
-    ledger_tables.operator_action,
-    ledger_tables.dead_letter,
+    storage_tables.position,
+    storage_tables.gap,
+    storage_tables.control,
+    storage_tables.operator_action,
+    storage_tables.dead_letter,
 )

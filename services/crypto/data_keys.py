@@ -33,8 +33,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.crypto.master_keys import MasterKeys, Wrapped
-from services.ledger.tables import Instant
 from services.storage.database import Ledger, open_ledger
+from services.storage.types import Instant
 
 _SECRET_BYTES = 32
 _ID_BYTES = 16

@@ -101,12 +101,6 @@ def note(connection: Connection, parked: Sequence[Parked], remains: Remains | No
     insert_missing(connection, tables.parked_event, rows)
 
 
-def end(connection: Connection, dead_letter_id: UUID) -> None:
-    """Its letter was settled: it stands in the way of nothing any more."""
-    column = tables.parked_event.c.dead_letter_id
-    connection.execute(tables.parked_event.delete().where(column == dead_letter_id))
-
-
 def read(connection: Connection, policy: Policy, remains: Remains | None) -> Blindness:
     """What is parked by now, and could forbid an erasure under the policy."""
     found = Blindness(remains=remains)

@@ -6,59 +6,28 @@ time zones. Ids are UUIDs derived from what they identify (`keys.py`), so that w
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
-    TypeDecorator,
     Uuid,
     text,
 )
-from sqlalchemy.types import TypeEngine
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware instant, UTC in and out; a naive one is refused."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(BigInteger())
-        return dialect.type_descriptor(DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime has no place in the ledger")
-        return (value - _EPOCH) // _MICROSECOND if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            return _EPOCH + timedelta(microseconds=value)
-        instant: datetime = value
-        return instant.astimezone(UTC)
-
-
-metadata = MetaData()
+from services.storage.tables import control as control
+from services.storage.tables import dead_letter as dead_letter
+from services.storage.tables import evidence_pending as evidence_pending
+from services.storage.tables import gap as gap
+from services.storage.tables import metadata as metadata
+from services.storage.tables import operator_action as operator_action
+from services.storage.tables import parked_event as parked_event
+from services.storage.tables import position as position
+from services.storage.types import Instant
 
 event = Table(
     "event",
@@ -414,94 +383,6 @@ answer = Table(
 )
 """The answers that Termijn gives to requests, once each, and whether they are on the bus."""
 
-position = Table(
-    "position",
-    metadata,
-    Column("role", Text, primary_key=True),
-    Column("cluster_id", Text, primary_key=True),
-    Column("topic_id", Text, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("topic", Text, nullable=False),
-    Column("next", BigInteger, nullable=False),
-)
-"""The next offset that a role reads; moved by compare-and-swap with what the batch wrote."""
-
-gap = Table(
-    "gap",
-    metadata,
-    Column("role", Text, primary_key=True),
-    Column("cluster_id", Text, primary_key=True),
-    Column("topic_id", Text, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("topic", Text, nullable=False),
-    Column("expected", BigInteger),
-    Column("low", BigInteger, nullable=False),
-    Column("high", BigInteger, nullable=False),
-    Column("found_at", Instant, nullable=False),
-)
-"""A stretch of the log that a role has not read and that is gone; the role stands still until accepted."""
-
-dead_letter = Table(
-    "dead_letter",
-    metadata,
-    Column("dead_letter_id", Uuid, primary_key=True),
-    Column("role", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("topic", Text, nullable=False),
-    Column("partition", Integer, nullable=False),
-    Column("offset", BigInteger, nullable=False),
-    Column("timestamp", Instant, nullable=False),
-    Column("at", Instant, nullable=False),
-    Column("key_id", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("state", Text, nullable=False),
-    Index("dead_letter_state", "state"),
-)
-"""A message that could not be processed, sealed; `parked` until it is replayed or discarded."""
-
-parked_event = Table(
-    "parked_event",
-    metadata,
-    Column("dead_letter_id", Uuid, primary_key=True),
-    Column("event_type", Text),
-    Column("topic", Text, nullable=False),
-    Column("partition", Integer, nullable=False),
-    Column("offset", BigInteger, nullable=False),
-    Column("key_id", Text),
-    Column("subject", LargeBinary),
-    Column("clocks", Text, nullable=False),
-    Index("parked_event_type", "event_type"),
-    Index("parked_event_topic", "topic"),
-)
-"""What can be seen of an event while its dead letter is parked, and where it stood on its own topic.
-
-`subject` and `clocks` (JSON, by kind) are references (`vault.remains`) made with the key `key_id`.
-"""
-
-control = Table(
-    "control",
-    metadata,
-    Column("scope", Text, primary_key=True),
-    Column("state", Text, nullable=False),
-    Column("operator", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", Instant, nullable=False),
-)
-"""What is paused or drained: a role (`deleter`) or a system (`system:crm`), by whom and why."""
-
-operator_action = Table(
-    "operator_action",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("at", Instant, nullable=False),
-    Column("operator", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("target", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-)
-"""Every way out of a stop that somebody took, on record."""
-
 active_policy = Table(
     "active_policy",
     metadata,
@@ -523,22 +404,6 @@ backfill = Table(
     Column("operator", Text),
 )
 """An import of history; what it brought is not acted upon until it is released."""
-
-evidence_pending = Table(
-    "evidence_pending",
-    metadata,
-    Column(
-        "pending_id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
-    Column("at", Instant, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("command_id", Uuid),
-    Column("body", Text, nullable=False),
-)
-"""What has to go into the evidence, written by the transaction that did it; gone once it is sealed."""
 
 evidence = Table(
     "evidence",

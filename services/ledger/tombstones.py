@@ -23,11 +23,11 @@ from services.events.ingestion_plan import Arrival, Plan
 from services.ledger import clocks, outbox, tables
 from services.ledger.clocks import Clock
 from services.ledger.recording import Recorded
-from services.ledger.tables import Instant
 from services.policy.ids import Named, old_event_id
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey
 from services.storage.bulk import change_each, fetch, insert, insert_missing, remove
+from services.storage.types import Instant
 
 ONE = 1
 """The key of the one row that forgetting locks."""

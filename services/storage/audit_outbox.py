@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.ledger import tables
+from services.storage import tables
 from services.storage.bulk import insert_in_order
 
 Kind = Literal[

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import blind_spots, tables
+from services.storage import tables
 from services.storage.bulk import insert_missing
 from services.storage.operator_log import note
 
@@ -157,6 +157,7 @@ def settle(
     )
     if changed.rowcount != 1:
         raise NotParked(letter.dead_letter_id)
-    blind_spots.end(connection, letter.dead_letter_id)
+    seen = tables.parked_event.c.dead_letter_id == letter.dead_letter_id
+    connection.execute(delete(tables.parked_event).where(seen))
     target = f"{letter.dead_letter_id} {letter.topic}[{letter.partition}]@{letter.offset}"
     note(connection, f"dead-letters {state}", target, operator=operator, reason=reason, now=now)

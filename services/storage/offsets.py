@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, sele
 from sqlalchemy.exc import IntegrityError
 
 from schemas.errors import TermijnError
-from services.ledger import tables
+from services.storage import tables
 from services.storage.bulk import insert, insert_or_update
 from services.storage.operator_log import note
 

@@ -7,8 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from schemas.errors import TermijnError
-from services.ledger import tables
-from services.storage import audit_outbox
+from services.storage import audit_outbox, tables
 from services.storage.audit_outbox import Entry
 from services.storage.bulk import insert
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, select
 
-from services.ledger import tables
+from services.storage import tables
 from services.storage.bulk import insert_or_update
 from services.storage.operator_log import note
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.ledger.tables import Instant
+from services.storage.types import Instant
 
 revision = "0006"
 down_revision = "0005"
