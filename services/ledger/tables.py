@@ -1,7 +1,7 @@
 """The ledger's tables. Facts: event, record, hanging, clock. Journal: command and what follows it.
 
 Instants are UTC: `timestamptz` on PostgreSQL, integer microseconds since 1970 on SQLite, which has no
-time zones. Ids are UUIDs derived from what they identify (`keys.py`), so that writing twice is harmless.
+time zones. Ids are UUIDs derived from what they identify (`policy.ids`), so that writing twice is harmless.
 """
 
 from __future__ import annotations
@@ -500,4 +500,4 @@ remains = Table(
     Column("reference", LargeBinary, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
-"""What must stay of a subject or a clock, for whoever brings its name again (`vault.remains`)."""
+"""What must stay of a subject or a clock, for whoever brings its name again (`crypto.tombstones`)."""
