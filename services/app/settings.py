@@ -266,6 +266,12 @@ class Storage:
         "Key that seals dead letters; made in the data directory unless given.",
         Path,
     )
+    request_key_file: Path | None = _setting(
+        "TERMIJN_REQUEST_KEY_FILE",
+        None,
+        "Key that seals the keys of requests; made in the data directory if neither is given.",
+        Path,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -438,6 +444,11 @@ class Settings:
     def key_file(self) -> Path:
         """Where the key that seals dead letters is."""
         return self.storage.key_file or self.storage.data / "dead-letters.key"
+
+    @property
+    def request_key_file(self) -> Path:
+        """Where the key that seals the keys of requests is."""
+        return self.storage.request_key_file or self.storage.data / "requests.key"
 
     @property
     def vault_url(self) -> str:

@@ -42,6 +42,17 @@ class Unopenable(TermijnError):
         self.key_id = key_id
 
 
+class SealedElsewhere(Unopenable):
+    """Something was sealed with a key that this machine does not have; nothing of it was opened.
+
+    The operator puts the file with that key back; what was sealed with it waits meanwhile.
+    """
+
+    def __init__(self, what: str, key_id: str, mend: str) -> None:
+        TermijnError.__init__(self, f"{what}: sealed with the key {key_id}, not here; {mend}")
+        self.key_id = key_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
     """A message as it came."""

@@ -28,6 +28,7 @@ from schemas.errors import (
     Undecodable,
     Unencodable,
 )
+from services.crypto.envelope import SealedElsewhere
 from services.kafka.client import BusUnavailable, Undelivered
 from services.storage.database import in_words
 
@@ -98,7 +99,7 @@ _SUSPECT_CODES: Final = frozenset(
 
 _BY_KIND: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
     ((BusUnavailable, RegistryUnavailable, KafkaException), "passing"),
-    ((MalformedEvent, Undecodable, Unencodable), "poison"),
+    ((MalformedEvent, Undecodable, Unencodable, SealedElsewhere), "poison"),
     ((TermijnError, OSError, MemoryError), "fatal"),
     ((Exception,), "suspect"),  # a fault of ours, which some value has met
 )

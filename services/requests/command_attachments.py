@@ -68,8 +68,10 @@ class RequestEnclosures:
             return None
         fields = {"corrected_fields": json.loads(known.fields)}
         to = self.key_of(row.system)
-        private = self.keys.private(connection, row.subject, row.request) if known.text else None
-        if not (to and private):
+        if not (to and known.text):
+            return fields  # and no key is opened for nobody
+        private = self.keys.private(connection, row.subject, row.request)
+        if not private:
             return fields
         values = decrypt(known.text, private, row.request)
         return {**fields, "corrections": encrypt(values, to, str(row.command_id))}

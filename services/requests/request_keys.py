@@ -1,24 +1,33 @@
 """The keys of requests: what is disclosed or corrected is encrypted to the request's own key.
 
 The private part lies sealed in the ledger. Destroying it is what erases the answers for good, also from
-topics and backups that still carry them.
+topics and backups that still carry them. The key of dead letters sealed it once: that one still opens what
+it has sealed, and seals nothing of a request any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from schemas.errors import TermijnError
 from services.crypto import jwe
-from services.crypto.envelope import Seal
+from services.crypto.envelope import Seal, SealedElsewhere, UnusableKey
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.storage.bulk import fetch, insert_missing
+
+MEND: Final = (
+    "put that file back as TERMIJN_REQUEST_KEY_FILE,"
+    " or as TERMIJN_KEY_FILE if it seals dead letters too"
+)
+"""What an operator does where a request's key was sealed with one that is not here."""
 
 
 class KeyDestroyed(TermijnError):
@@ -39,6 +48,11 @@ class RequestKeys:
     """The key pairs of requests, in the ledger."""
 
     seal: Seal
+    older: Callable[[], Seal]
+    """What sealed these keys before; asked only where that is met, since few have it.
+
+    Raises `UnusableKey` where it is not here.
+    """
 
     def public(
         self, connection: Connection, requests: Iterable[tuple[str, str]], now: datetime
@@ -70,7 +84,8 @@ class RequestKeys:
 
         Raises:
             KeyDestroyed: it was there and is gone.
-            Unopenable: it was sealed with another key than this ledger's.
+            SealedElsewhere: the key that it was sealed with is not here.
+            Unopenable: it was altered.
         """
         identity = request_id(subject, request)
         column = tables.request_key.c
@@ -80,7 +95,16 @@ class RequestKeys:
             return None
         if row.sealed is None:
             raise KeyDestroyed(request)
-        return self.seal.unwrap(row.sealed, str(identity), row.key_id).decode()
+        return self._sealed_by(row.key_id).unwrap(row.sealed, str(identity), row.key_id).decode()
+
+    def _sealed_by(self, key_id: str) -> Seal:
+        if key_id == self.seal.key_id:
+            return self.seal
+        with suppress(UnusableKey):
+            older = self.older()
+            if older.key_id == key_id:
+                return older
+        raise SealedElsewhere("the key of a request", key_id, MEND)
 
     def _read(self, connection: Connection, wanted: Mapping[UUID, str]) -> dict[UUID, str | None]:
         column = tables.request_key.c
@@ -107,3 +131,11 @@ def destroy(connection: Connection, subject: str, request: str, now: datetime) -
         delete(tables.disclosure).where(tables.disclosure.c.request_id == identity)
     )
     return gone.rowcount
+
+
+def sealed_with(connection: Connection) -> Mapping[str, int]:
+    """How many requests have a key that is not destroyed, by the key that it is sealed with."""
+    column = tables.request_key.c
+    query = select(column.key_id, func.count().label("requests")).where(column.sealed.is_not(None))
+    found = connection.execute(query.group_by(column.key_id))
+    return {row.key_id: row.requests for row in found}

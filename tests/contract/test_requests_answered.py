@@ -34,7 +34,7 @@ ASKED = "2026-04-02T09:00:00Z"
 VERIFIED = "2026-04-03T09:00:00Z"
 NOW = "2026-04-04T09:00:00Z"
 SEAL = Seal(bytes(32))
-KEYS = RequestKeys(seal=SEAL)
+KEYS = RequestKeys(seal=SEAL, older=lambda: SEAL)
 SYSTEM_KEY = new_key()
 
 

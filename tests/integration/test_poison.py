@@ -441,7 +441,7 @@ def test_a_hostile_request_stops_no_other(stage: Stage, hostile: Mapping[str, An
         codec=CODEC,
         topics={REQUESTS.name: REQUESTS},
         ledger=stage.ledger,
-        keys=RequestKeys(seal=Seal(KEY)),
+        keys=RequestKeys(seal=Seal(KEY), older=lambda: Seal(KEY)),
         seal=Seal(KEY),
         observer=heard,
         now=now,

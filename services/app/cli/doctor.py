@@ -24,7 +24,7 @@ from services.kafka.topic_retention import promises
 from services.operations.doctor.acls import check_own_rights, check_rights
 from services.operations.doctor.cluster import check_topics, own_rights, rights
 from services.operations.doctor.findings import Finding, fault, sound, unchecked
-from services.operations.doctor.keys import check_keys, check_seal
+from services.operations.doctor.keys import check_keys, check_requests, check_seals
 from services.operations.doctor.ledger import check_ledger
 from services.operations.doctor.registry import check_registry
 from services.operations.doctor.tls import check_security
@@ -148,7 +148,10 @@ def _ledger(opened: Root, policy: Policy | None) -> Iterator[Finding]:
     ledger = open_ledger(opened.settings.ledger_url)  # not `Root.ledger`: nothing is made here
     opened.stack.callback(ledger.close)
     tolerance = timedelta(seconds=opened.settings.deleting.clock_tolerance_seconds)
-    yield from check_ledger(ledger, policy, now, tolerance)
+    found = list(check_ledger(ledger, policy, now, tolerance))
+    yield from found
+    if any(one.check == "migrations" and one.state == "sound" for one in found):
+        yield from check_requests(ledger, opened.settings)
 
 
 def _keys(opened: Root, policy: Policy | None) -> Iterator[Finding]:
@@ -159,4 +162,4 @@ def _keys(opened: Root, policy: Policy | None) -> Iterator[Finding]:
         now(),
         required=chosen.signing.mode == "required",
     )
-    yield check_seal(chosen.key_file, made_at_first_use=chosen.storage.key_file is None)
+    yield from check_seals(chosen)

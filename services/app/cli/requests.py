@@ -24,7 +24,6 @@ from services.requests.delivery import Delivering, NotReady, find, received, sta
 from services.requests.letters import LANGUAGES, Language, Notice
 from services.requests.package import package
 from services.requests.package_files import write_new
-from services.requests.request_keys import RequestKeys
 from services.requests.responder import ABOUT, cases_of
 from services.storage.database import database_now
 
@@ -142,7 +141,7 @@ def deliver(
     chosen = settings.load()
     with root.root(chosen) as opened:
         delivering = Delivering(
-            ledger=opened.ledger(), policy=opened.policy(), keys=RequestKeys(seal=opened.seal())
+            ledger=opened.ledger(), policy=opened.policy(), keys=opened.request_keys()
         )
         schemas = load_schemas(*chosen.storage.schemas)
         found = delivering.deliver(

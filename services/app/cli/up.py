@@ -70,6 +70,7 @@ def up(sample: bool) -> None:
             ledger.write(lambda connection: send_again(connection, database_now(connection)))
             broker.create_topics(topic.name for topic in root.topics(policy).all)
             opened.seal()
+            opened.request_keys()
             signatures = opened.signatures()
             signatures.signer()
             if sample:

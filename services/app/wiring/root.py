@@ -196,6 +196,29 @@ class Root:
             return read_key(self.settings.storage.key_file)
         return read_or_make_key(self.settings.key_file)
 
+    def request_keys(self) -> RequestKeys:
+        """The keys of requests; on embedded defaults what seals them is made at first use.
+
+        Roles that share a key of dead letters get none of this machine's own: the others could not open
+        what it seals.
+
+        Raises:
+            BadSetting: the other key is given, and this one is not.
+            UnusableKey: it cannot be used.
+        """
+        storage = self.settings.storage
+        if storage.request_key_file:
+            seal = read_key(storage.request_key_file)
+        elif storage.key_file:
+            why = (
+                "is missing, while TERMIJN_KEY_FILE is given; make one file for all that share"
+                " the ledger (`openssl rand -base64 32`, mode 0600)"
+            )
+            raise BadSetting("environment", "TERMIJN_REQUEST_KEY_FILE", why)
+        else:
+            seal = read_or_make_key(self.settings.request_key_file)
+        return RequestKeys(seal=seal, older=lambda: read_key(self.settings.key_file))
+
     def masters(self) -> MasterFiles:
         """The master keys; on embedded defaults the first is made at first use.
 
@@ -375,7 +398,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
             ),
             enclosures=RequestEnclosures(
-                keys=RequestKeys(seal=opened.seal()),
+                keys=opened.request_keys(),
                 key_of=lambda system: signatures.encrypts_to(system, now()),
             ),
             remains=kept,
@@ -483,7 +506,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
                 codec=codec,
                 topics=asked,
                 ledger=ledger,
-                keys=RequestKeys(seal=opened.seal()),
+                keys=opened.request_keys(),
                 seal=opened.seal(),
                 observer=observer,
                 now=now,

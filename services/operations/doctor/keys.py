@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from services.app.settings import Settings
 from services.crypto.envelope import UnusableKey, read_key
 from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
 from services.crypto.keyring import Keyring
 from services.operations.doctor.findings import Finding, fault, sound, warning
+from services.requests.request_keys import MEND, sealed_with
+from services.storage.database import Ledger
 
 NEAR = timedelta(days=14)
 """A last key that ends sooner is told: a successor has to be handed out before."""
@@ -31,20 +35,58 @@ def check_keys(
         yield from _of_system(directory, system, now)
 
 
-def check_seal(path: Path, *, made_at_first_use: bool) -> Finding:
-    """The key that seals dead letters."""
-    if made_at_first_use and not path.exists():
-        return sound("dead-letter key", "is made at first use", str(path))
+def check_seals(chosen: Settings) -> Iterator[Finding]:
+    """The key that seals dead letters, and the one that seals the keys of requests."""
+    given, of_requests = chosen.storage.key_file, chosen.storage.request_key_file
+    yield _seal("dead-letter key", chosen.key_file, "TERMIJN_KEY_FILE", makes=given is None)
+    if given and not of_requests:
+        yield fault(
+            "request key",
+            "TERMIJN_REQUEST_KEY_FILE is missing, while TERMIJN_KEY_FILE is given",
+            "make one file for all that share the ledger: `openssl rand -base64 32`, mode 0600",
+        )
+        return
+    path = chosen.request_key_file
+    found = _seal("request key", path, "TERMIJN_REQUEST_KEY_FILE", makes=of_requests is None)
+    if found.state == "sound" and _ids((path,)) & _ids((chosen.key_file,)):
+        yield warning(
+            "request key",
+            "is the key of dead letters too: whoever opens those opens requests",
+            "make another (`openssl rand -base64 32`, mode 0600); the old one opens what it sealed",
+            str(path),
+        )
+        return
+    yield found
+
+
+def check_requests(ledger: Ledger, chosen: Settings) -> Iterator[Finding]:
+    """Whether the keys are here with which the keys of requests in the ledger are sealed."""
+    known = _ids((chosen.request_key_file, chosen.key_file))
+    with ledger.transaction() as connection:
+        found = sealed_with(connection)
+    for key_id in sorted(found.keys() - known):
+        yield fault("requests", f"{found[key_id]} keys are sealed with the key {key_id}", MEND)
+    if found.keys() <= known:
+        yield sound("requests", f"{sum(found.values())} keys can be opened")
+
+
+def _seal(check: str, path: Path, variable: str, *, makes: bool) -> Finding:
+    if makes and not path.exists():
+        return sound(check, "is made at first use", str(path))
     try:
         read_key(path)
     except (UnusableKey, OSError) as cause:
-        return fault(
-            "dead-letter key",
-            str(cause),
-            "put the file back from where it is kept, or mend TERMIJN_KEY_FILE",
-            str(path),
-        )
-    return sound("dead-letter key", "can be read", str(path))
+        mend = f"put the file back from where it is kept, or mend {variable}"
+        return fault(check, str(cause), mend, str(path))
+    return sound(check, "can be read", str(path))
+
+
+def _ids(paths: Iterable[Path]) -> set[str]:
+    found = set()
+    for path in paths:
+        with suppress(UnusableKey, OSError):
+            found.add(read_key(path).key_id)
+    return found
 
 
 def _own(directory: KeyDirectory, now: datetime) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from services.operations.manifests.kubernetes_policies import (
 from services.operations.manifests.kubernetes_roles import (
     BROKERS,
     DATABASE,
+    REQUESTS,
     ROLES,
     SEAL,
     Role,
@@ -107,6 +108,11 @@ def _deployment(role: Role, version: str, group: str, systems: Sequence[str]) ->
             {"name": "TERMIJN_LOG", "value": "json"},
             {"name": "TERMIJN_KEYS", "value": _KEYS},
             {"name": "TERMIJN_KEY_FILE", "value": f"{_KEYS}/{SEAL}"},
+            *(
+                [{"name": "TERMIJN_REQUEST_KEY_FILE", "value": f"{_KEYS}/{REQUESTS}"}]
+                if REQUESTS in role.keys
+                else []
+            ),
             {"name": "TERMIJN_KAFKA_GROUP", "value": group},
             {
                 "name": "KAFKA_BOOTSTRAP_SERVERS",

@@ -34,8 +34,9 @@ class Role:
 
 
 _LAG = 'sum(max by (topic, partition) (termijn_lag_messages{{role="{}"}}))'
-SEAL, SIGNS, EVIDENCE, REMAINS = (
+SEAL, REQUESTS, SIGNS, EVIDENCE, REMAINS = (
     "dead-letters.key",
+    "requests.key",
     "deleter.private.jwks",
     "evidence.key",
     "remains.key",
@@ -45,7 +46,13 @@ ROLES: Sequence[Role] = (
     Role(name="recorder", keys=(SEAL, REMAINS), scaled_by=(_LAG.format("recorder"), 10_000)),
     Role(
         name="deleter",
-        keys=(SEAL, SIGNS, EVIDENCE, REMAINS),
+        keys=(
+            SEAL,
+            REQUESTS,
+            SIGNS,
+            EVIDENCE,
+            REMAINS,
+        ),  # the first, for what it sealed of requests
         systems=True,
         scaled_by=("max(termijn_due_backlog)", 50_000),
     ),
@@ -55,7 +62,7 @@ ROLES: Sequence[Role] = (
         systems=True,
         scaled_by=(_LAG.format("acknowledgements"), 10_000),
     ),
-    Role(name="rights", keys=(SEAL,)),
+    Role(name="rights", keys=(SEAL, REQUESTS)),
     Role(name="watch", database=False, keys=("deleter.jwks",), systems=True),
 )
 

@@ -141,6 +141,22 @@ def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
     assert settings["data"].keys() <= known
 
 
+def test_only_who_needs_it_sees_the_key_of_requests(built: list[dict[str, Any]]) -> None:
+    """Tagger, recorder and acknowledgements start without it."""
+    seen, told = set(), set()
+    for name, one in of_kind(built, "Deployment").items():
+        volumes = {v["name"]: v for v in one["spec"]["template"]["spec"]["volumes"]}
+        for source in volumes["keys"]["projected"]["sources"]:
+            if "requests.key" in {
+                item["path"] for item in source.get("secret", {}).get("items", ())
+            }:
+                seen.add(name)
+        variables = {v["name"]: v.get("value") for v in container(one)["env"]}
+        if variables.get("TERMIJN_REQUEST_KEY_FILE") == "/etc/termijn/keys/requests.key":
+            told.add(name)
+    assert seen == told == {"deleter", "rights"}
+
+
 def test_no_user_and_no_secret_of_strimzis_is_misspelt(built: list[dict[str, Any]]) -> None:
     """Each role is the user that deploy/kafka/users.yaml makes, with the secret of its name."""
     users = yaml.safe_load_all((DEPLOY / "kafka" / "users.yaml").read_text("utf-8"))

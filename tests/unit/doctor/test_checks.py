@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from schemas.topics import TAGGED
+from services.app.settings import load
+from services.crypto.envelope import read_key
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.topic_checks import Found
 from services.kafka.topic_retention import Promise
+from services.ledger import migrate
 from services.operations.doctor.cluster import check_topics
 from services.operations.doctor.findings import Finding
-from services.operations.doctor.keys import check_keys, check_seal
+from services.operations.doctor.keys import check_keys, check_requests, check_seals
 from services.operations.doctor.ledger import check_clock
+from services.requests.request_keys import RequestKeys, destroy
+from services.storage.database import open_ledger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEEK_MS = "604800000"
@@ -137,10 +144,65 @@ def test_no_signatures_are_a_warning(tmp_path: Path) -> None:
     assert (said.state, said.mend) == ("warning", "set TERMIJN_SIGNING=required")
 
 
+def seals(tmp_path: Path, **variables: Path) -> dict[str, Finding]:
+    """What is found of both seals, by their check."""
+    chosen = load({"TERMIJN_DATA": str(tmp_path), **{k: str(v) for k, v in variables.items()}})
+    return {one.check: one for one in check_seals(chosen)}
+
+
+def key_file(path: Path, letter: bytes) -> Path:
+    """A key of 32 equal letters."""
+    path.write_text(base64.b64encode(letter * 32).decode(), "ascii")
+    path.chmod(0o600)
+    return path
+
+
 def test_a_missing_seal_is_a_fault_where_one_was_named(tmp_path: Path) -> None:
     """A new one would not open what the old one sealed."""
-    path = tmp_path / "seal.key"
-    assert check_seal(path, made_at_first_use=True).state == "sound"
-    said = check_seal(path, made_at_first_use=False)
-    assert said.state == "fault"
-    assert "TERMIJN_KEY_FILE" in said.mend
+    assert {one.state for one in seals(tmp_path).values()} == {"sound"}
+    named = {"TERMIJN_KEY_FILE": tmp_path / "d", "TERMIJN_REQUEST_KEY_FILE": tmp_path / "r"}
+    said = seals(tmp_path, **named)
+    assert {one.state for one in said.values()} == {"fault"}
+    assert said["dead-letter key"].mend.endswith("or mend TERMIJN_KEY_FILE")
+    assert said["request key"].mend.endswith("or mend TERMIJN_REQUEST_KEY_FILE")
+
+
+def test_a_seal_of_requests_is_asked_for_beside_a_given_one(tmp_path: Path) -> None:
+    """Each role would make one of its own."""
+    said = seals(tmp_path, TERMIJN_KEY_FILE=key_file(tmp_path / "d", b"d"))
+    assert (said["dead-letter key"].state, said["request key"].state) == ("sound", "fault")
+    assert "TERMIJN_REQUEST_KEY_FILE is missing" in said["request key"].what
+
+
+def test_one_key_for_both_is_a_warning(tmp_path: Path) -> None:
+    """Whoever may open dead letters could open requests, and that was the point."""
+    both = {
+        "TERMIJN_KEY_FILE": key_file(tmp_path / "d", b"d"),
+        "TERMIJN_REQUEST_KEY_FILE": key_file(tmp_path / "r", b"d"),
+    }
+    assert seals(tmp_path, **both)["request key"].state == "warning"
+    key_file(tmp_path / "r", b"r")
+    assert seals(tmp_path, **both)["request key"].state == "sound"
+
+
+def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
+    """Those from before the keys of requests had a seal of their own need the older one."""
+    chosen = load({"TERMIJN_DATA": str(tmp_path)})
+    old = read_key(key_file(tmp_path / "dead-letters.key", b"d"))
+    new = read_key(key_file(tmp_path / "requests.key", b"r"))
+    with closing(open_ledger("sqlite://")) as ledger:
+        migrate.create(ledger)
+        for number, seal in enumerate((old, old, new)):
+            keys = RequestKeys(seal=seal, older=lambda: old)
+            asked = [("consumer:K1", f"Q{number}")]
+            with ledger.transaction() as connection:
+                keys.public(connection, asked, NOW)
+        [said] = check_requests(ledger, chosen)
+        assert (said.state, said.what) == ("sound", "3 keys can be opened")
+        (tmp_path / "dead-letters.key").unlink()
+        [said] = check_requests(ledger, chosen)
+        assert said.state == "fault"
+        assert said.what == f"2 keys are sealed with the key {old.key_id}"
+        ledger.write(lambda c: [destroy(c, "consumer:K1", f"Q{n}", NOW) for n in (0, 1)])
+        [said] = check_requests(ledger, chosen)
+        assert said.state == "sound"

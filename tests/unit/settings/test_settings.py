@@ -275,7 +275,7 @@ def test_a_setting_tells_where_it_came_from(file: Path) -> None:
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
     """No two read the same; all are explained."""
     found = list(shown({}))
-    assert len({one.variable for one in found}) == len(found) == 43
+    assert len({one.variable for one in found}) == len(found) == 44
     assert all(one.meaning.endswith(".") for one in found)
 
 

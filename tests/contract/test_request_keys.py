@@ -1,0 +1,172 @@
+"""The keys of requests have a seal of their own; what that of dead letters sealed stays readable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from services.crypto.envelope import Seal, SealedElsewhere, UnusableKey
+from services.crypto.jwe import decrypt, new_key, public_part
+from services.deleter.deleter import Deleter
+from services.deleter.dispatch import Sent
+from services.ledger import tables
+from services.policy.ids import request_id
+from services.requests import disclosures
+from services.requests.command_attachments import RequestEnclosures
+from services.requests.request_keys import RequestKeys, sealed_with
+from services.storage.database import Ledger
+from tests.contract.arrivals import Event, event
+from tests.contract.ledgers import POLICY, Bus, rows, take
+
+OLD, NEW = Seal(b"o" * 32), Seal(b"n" * 32)
+NOW = datetime(2026, 4, 4, 9, tzinfo=UTC)
+SYSTEM_KEY = new_key()
+
+
+def not_here() -> Seal:
+    raise UnusableKey(Path("/k/dead-letters.key"), "cannot be read: it is not there")
+
+
+BEFORE = RequestKeys(seal=OLD, older=not_here)
+"""As it was while the key of dead letters sealed requests too."""
+AFTER = RequestKeys(seal=NEW, older=lambda: OLD)
+WITHOUT = RequestKeys(seal=NEW, older=not_here)
+
+
+def corrected(keys: RequestKeys, ledger: Ledger, customer: str) -> None:
+    """The rights role notes what somebody's request corrects."""
+    noted = {"name": f"the new name of {customer}"}
+    ledger.write(lambda c: disclosures.note_corrections(c, keys, customer, "Q1", noted, NOW))
+
+
+def asked(customer: str) -> list[Event]:
+    """Somebody with an order asks for its rectification, and has shown who they are."""
+    given = {"subject": customer, "request_id": "Q1"}
+    number = customer.removeprefix("consumer:")
+    return [
+        event(
+            f"order-{number}",
+            "orders.order-placed",
+            "2026-03-15T13:00:00Z",
+            order_id=f"O{number}",
+            customer_id="C1",
+            consumer_id=number,
+            amount="12.50",
+            payment={"method": "ideal"},
+        ),
+        event(
+            f"asked-{number}",
+            "privacy.request-received",
+            "2026-04-02T09:00:00Z",
+            **given,
+            right="rectification",
+        ),
+        event(f"verified-{number}", "privacy.identity-verified", "2026-04-03T09:00:00Z", **given),
+    ]
+
+
+def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(ledger: Ledger) -> None:
+    """The upgrade: one request from before, and one from after it."""
+    corrected(BEFORE, ledger, "consumer:K1")
+    corrected(AFTER, ledger, "consumer:K2")
+    kept = {row.subject: row.key_id for row in rows(ledger, tables.request_key)}
+    assert kept == {"consumer:K1": OLD.key_id, "consumer:K2": NEW.key_id}
+    for customer in kept:
+        [noted] = rows(ledger, tables.correction, request_id=request_id(customer, "Q1"))
+        with ledger.transaction() as connection:
+            private = AFTER.private(connection, customer, "Q1")
+        assert private is not None
+        assert decrypt(noted.text, private, "Q1") == {"name": f"the new name of {customer}"}
+    with ledger.transaction() as connection:
+        assert sealed_with(connection) == {OLD.key_id: 1, NEW.key_id: 1}
+
+
+def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Ledger) -> None:
+    """Roles are upgraded one by one: both versions run at once, and the first one's key counts."""
+    asked_for = [("consumer:K1", "Q1")]
+    first = ledger.write(lambda c: BEFORE.public(c, asked_for, NOW))
+    assert ledger.write(lambda c: AFTER.public(c, asked_for, NOW)) == first
+    with ledger.transaction() as connection:
+        private = AFTER.private(connection, "consumer:K1", "Q1")
+    assert private is not None
+    assert [public_part(private)] == list(first.values())
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [WITHOUT, RequestKeys(seal=NEW, older=lambda: Seal(b"x" * 32))],
+    ids=["no older key", "another one"],
+)
+def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Ledger, keys: RequestKeys) -> None:
+    """By its id and the settings; never by the request or the person."""
+    corrected(BEFORE, ledger, "consumer:K1")
+    with ledger.transaction() as connection, pytest.raises(SealedElsewhere) as refused:
+        keys.private(connection, "consumer:K1", "Q1")
+    assert str(refused.value) == (
+        f"the key of a request: sealed with the key {OLD.key_id}, not here; put that file back as"
+        " TERMIJN_REQUEST_KEY_FILE, or as TERMIJN_KEY_FILE if it seals dead letters too"
+    )
+
+
+@dataclass
+class Heard:
+    """An observer that sees everything, and keeps what could not be sent."""
+
+    undeliverable_: list[tuple[str, str]] = field(default_factory=list)
+
+    def blind_spots(self) -> Sequence[str]:
+        return ()
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing is."""
+
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+        """Commands went out."""
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """A system was silent."""
+
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        self.undeliverable_.append((system, why))
+
+    def capped(self, cap: int) -> None:
+        """The cap was reached."""
+
+
+def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Ledger) -> None:
+    """The deleter of a host without the old key: that command is escalated, the other leaves."""
+    now = datetime.now(UTC)
+    take(ledger, [*asked("consumer:K1"), *asked("consumer:K2")], now - timedelta(hours=1))
+    corrected(BEFORE, ledger, "consumer:K1")
+    corrected(WITHOUT, ledger, "consumer:K2")
+    heard, bus = Heard(), Bus()
+    deleter = Deleter(
+        ledger=ledger,
+        outlet=bus,
+        sight=heard,
+        policy=POLICY,
+        observer=heard,
+        now=lambda: datetime.now(UTC),
+        enclosures=RequestEnclosures(
+            keys=WITHOUT, key_of=lambda name: public_part(SYSTEM_KEY) if name == "psp" else None
+        ),
+        rest=lambda: None,
+    )
+    for _ in range(3):
+        deleter.round()
+    told = {
+        (one.system, one.value["subject"]) for one in bus.sent if one.value["action"] == "rectify"
+    }
+    assert {("psp", "consumer:K2"), ("orders", "consumer:K1"), ("orders", "consumer:K2")} <= told
+    assert ("psp", "consumer:K1") not in told
+    [(system, why)] = heard.undeliverable_
+    assert system == "psp"
+    assert f"sealed with the key {OLD.key_id}" in why
+    assert "K1" not in why
+    [waiting] = rows(ledger, tables.command, action="rectify", system="psp", subject="consumer:K1")
+    assert waiting.escalated_at is not None

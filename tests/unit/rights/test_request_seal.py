@@ -1,0 +1,108 @@
+"""Where the seal of requests is: made on one machine alone, given where roles share a ledger."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from services.app import settings
+from services.app.settings import BadSetting
+from services.app.wiring import root
+from services.crypto.envelope import UnusableKey, read_key
+
+
+def key_file(path: Path, letter: bytes) -> Path:
+    """A key of 32 equal letters."""
+    path.write_text(base64.b64encode(letter * 32).decode(), "ascii")
+    path.chmod(0o600)
+    return path
+
+
+def sealed_by(**variables: str | Path) -> str:
+    """The id of the key that a role with these variables seals with."""
+    chosen = settings.load({name: str(value) for name, value in variables.items()})
+    with root.root(chosen) as opened:
+        return opened.request_keys().seal.key_id
+
+
+def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
+    """And found again; it is another than that of dead letters."""
+    first = sealed_by(TERMIJN_DATA=tmp_path)
+    path = tmp_path / "requests.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert first == sealed_by(TERMIJN_DATA=tmp_path) == read_key(path).key_id
+    with root.root(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
+        assert opened.seal().key_id != first
+
+
+def test_who_make_it_at_once_have_one(tmp_path: Path) -> None:
+    """Deleter and rights start together on an empty directory."""
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: sealed_by(TERMIJN_DATA=tmp_path / "new"), range(8)))
+    assert len(set(made)) == 1
+
+
+def test_where_it_is_given_nothing_is_made(tmp_path: Path) -> None:
+    """The data directory of a pod is empty at each start."""
+    given = key_file(tmp_path / "given.key", b"r")
+    found = sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_REQUEST_KEY_FILE=given)
+    assert found == read_key(given).key_id
+    assert not (tmp_path / "data").exists()
+
+
+def test_roles_that_share_a_key_of_dead_letters_get_none_of_their_own(tmp_path: Path) -> None:
+    """After the upgrade each would make one that the others could not open."""
+    shared = key_file(tmp_path / "dead-letters.key", b"d")
+    with pytest.raises(BadSetting) as refused:
+        sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_KEY_FILE=shared)
+    assert str(refused.value) == (
+        "environment: TERMIJN_REQUEST_KEY_FILE: is missing, while TERMIJN_KEY_FILE is given; make one"
+        " file for all that share the ledger (`openssl rand -base64 32`, mode 0600)"
+    )
+    assert not (tmp_path / "data" / "requests.key").exists()
+
+
+def test_who_seals_dead_letters_only_needs_no_key_of_requests(tmp_path: Path) -> None:
+    """Tagger, recorder and acknowledgements."""
+    shared = key_file(tmp_path / "dead-letters.key", b"d")
+    chosen = settings.load({"TERMIJN_KEY_FILE": str(shared), "TERMIJN_DATA": str(tmp_path / "d")})
+    with root.root(chosen) as opened:
+        assert opened.seal().key_id == read_key(shared).key_id
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"keys": [{"kty": "OKP", "crv": "Ed25519", "d": "CANARY"}]}', "cannot be read"),
+        (base64.b64encode(b"short").decode(), "holds no key of 32 bytes"),
+    ],
+    ids=["a signing key", "too short"],
+)
+def test_a_key_of_the_wrong_kind_is_named_and_not_shown(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    """It is not overwritten either: somebody needs it."""
+    path = tmp_path / "requests.key"
+    path.write_text(text, "ascii")
+    path.chmod(0o600)
+    for variables in ({"TERMIJN_REQUEST_KEY_FILE": path}, {"TERMIJN_DATA": tmp_path}):
+        with pytest.raises(UnusableKey) as refused:
+            sealed_by(**variables)
+        assert str(refused.value).startswith(f"{path}: {why}")
+        assert "CANARY" not in str(refused.value)
+    assert path.read_text("ascii") == text
+
+
+def test_the_key_of_dead_letters_is_not_made_by_who_looks_for_what_it_sealed(
+    tmp_path: Path,
+) -> None:
+    """A new one would open nothing."""
+    with root.root(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
+        keys = opened.request_keys()
+        with pytest.raises(UnusableKey):
+            keys.older()
+    assert not (tmp_path / "dead-letters.key").exists()
