@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
@@ -13,8 +12,6 @@ from schemas.errors import RefusedSchema, RegistryUnavailable, UnknownSchema
 
 _NOT_FOUND = 404
 _NOT_TAKEN = (409, 422)  # incompatible; no schema, or no such level
-_PATIENCE: dict[str, str | int] = {"timeout": 15, "max.retries": 1, "retries.wait.ms": 200}
-"""In seconds, times and milliseconds: a role that got no answer tries again by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +21,6 @@ class Registered:
     version: int
     id: int
     text: str
-
-
-def client_settings(url: str, login: str | None, ca: Path | None) -> dict[str, str | int]:
-    """How a registry is reached: `login` is `user:password`, `ca` a file of certificates to trust."""
-    found: dict[str, str | int] = {"url": url, **_PATIENCE}
-    if login:
-        found["basic.auth.user.info"] = login
-    if ca:
-        found["ssl.ca.location"] = str(ca)
-    return found
 
 
 class Registry:

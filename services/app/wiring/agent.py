@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
@@ -21,7 +20,8 @@ from consumers.consumer_loop import Pipeline
 from schemas import topics
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
-from schemas.registry import Registry, client_settings
+from schemas.registry import Registry
+from schemas.registry_client import client
 from services.agent.acknowledgement import Answers
 from services.agent.adapters.base import Adapter
 from services.agent.adapters.factory import build
@@ -73,8 +73,7 @@ class Agent:
         login = self.loaded.text(named, "bus", "schema_registry_login") if named else None
         ca = self.loaded.path(bus.schema_registry_ca) if bus.schema_registry_ca else None
         try:
-            reached = client_settings(bus.schema_registry_url, login, ca)
-            return Registry(SchemaRegistryClient(reached))
+            return Registry(client(bus.schema_registry_url, login, ca))
         except (ValueError, OSError) as cause:
             where = ("bus", "schema_registry_url")
             raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause

@@ -14,8 +14,6 @@ from platform import python_version
 from threading import Event
 from time import sleep
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
-
 from consumers import corrections as rights
 from consumers import recorder, tagger
 from consumers.acknowledgements import Acknowledgements
@@ -28,7 +26,8 @@ from schemas import topics as catalogue
 from schemas.cloudevents import CloudEvent
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
-from schemas.registry import Registry, client_settings
+from schemas.registry import Registry
+from schemas.registry_client import client
 from schemas.schema_versions import Schema
 from schemas.topics import Topic
 from services.agent.simulated.systems import SHOWN, Behaviour, Systems
@@ -145,8 +144,7 @@ class Root:
         login = kafka.schema_registry_login
         try:
             told = login.read_text("utf-8").strip() if login else None
-            reached = client_settings(kafka.schema_registry_url, told, kafka.schema_registry_ca)
-            return Registry(SchemaRegistryClient(reached))
+            return Registry(client(kafka.schema_registry_url, told, kafka.schema_registry_ca))
         except (ValueError, OSError) as cause:
             raise BadSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
 

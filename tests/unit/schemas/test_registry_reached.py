@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import ssl
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Thread
+from socket import create_server, socket
+from threading import Event, Thread
 
 import pytest
 from cryptography import x509
@@ -20,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from schemas.errors import RegistryUnavailable
+from schemas.registry import Registry
+from schemas.registry_client import client
 from services.agent import config
 from services.app import settings
 from services.app.settings import BadSetting
@@ -148,3 +153,65 @@ def test_a_login_without_a_password_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadSetting) as refused:
         level(SCHEMA_REGISTRY_URL="http://127.0.0.1:1", SCHEMA_REGISTRY_LOGIN=str(login))
     assert "hidden" not in str(refused.value)
+
+
+HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(
+    params=[b"", HEADERS + b"X-Long: ", HEADERS + b"Content-Length: 1000000\r\n\r\n"],
+    ids=["is silent", "drips headers", "drips a body"],
+)
+def slow(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A registry that accepts and never comes to an end: a byte every tenth of a second, or none."""
+    over = Event()
+
+    def answer(caller: socket) -> None:
+        with closing(caller), suppress(OSError):
+            caller.sendall(request.param)
+            while not over.wait(0.1):
+                caller.sendall(b" " if request.param else b"")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = listening.accept()
+                Thread(target=answer, args=(caller,), daemon=True).start()
+
+    with create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        over.set()
+        listening.shutdown(2)
+    thread.join()
+
+
+@pytest.mark.timeout(30)
+def test_a_registry_that_never_comes_to_an_end_is_given_up(slow: str) -> None:
+    """One line says which; the login is not in it."""
+    registry = Registry(client(slow, LOGIN, None, seconds=1.0))
+    with pytest.raises(RegistryUnavailable) as given_up:
+        registry.compatibility_of(TOPIC)
+    assert str(given_up.value) == (
+        f"schema registry: compatibility of {TOPIC}-value: {slow}: gave no whole answer in 1 s"
+    )
+
+
+def test_a_registry_that_is_away_is_named() -> None:
+    """Whoever reads the log of a role has not its settings before him."""
+    with create_server(("127.0.0.1", 0)) as listening:
+        gone = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    with pytest.raises(RegistryUnavailable) as refused:
+        Registry(client(gone, LOGIN, None)).text_of(1)
+    assert str(refused.value).startswith(f"schema registry: schema 1: {gone}: ")
+    assert "secret" not in str(refused.value)
+
+
+def test_it_is_reached_from_within_a_loop(url: str, certificate: Path) -> None:
+    """The watch has one of its own."""
+
+    async def ask() -> str:
+        return Registry(client(url, LOGIN, certificate)).compatibility_of(TOPIC)
+
+    assert asyncio.run(ask()) == "FULL_TRANSITIVE"

@@ -1,0 +1,85 @@
+"""The client of a schema registry, with one deadline for each exchange: connecting, sending and reading.
+
+The time-outs of its own HTTP client begin anew with every byte, so that a registry which drips would keep
+a role for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+_PATIENCE: Final[Mapping[str, int]] = {"max.retries": 1, "retries.wait.ms": 200}
+"""In times and milliseconds: a role that got no answer tries again by itself."""
+_SECONDS: Final = 15.0
+
+
+def client(
+    url: str, login: str | None, ca: Path | None, seconds: float = _SECONDS
+) -> SchemaRegistryClient:
+    """Reaches a registry: `login` is `user:password`, `ca` a file of certificates to trust.
+
+    No exchange with it takes longer than so many `seconds`.
+
+    Raises:
+        ValueError, OSError: it cannot be reached so, whatever answers.
+    """
+    reached: dict[str, str | int] = {"url": url, **_PATIENCE}
+    if login:
+        reached["basic.auth.user.info"] = login
+    if ca:
+        reached["ssl.ca.location"] = str(ca)
+    found = SchemaRegistryClient(reached)
+    rest: Any = found._rest_client  # it offers no other way to a deadline
+    rest.session.close()
+    rest.session = _Session(verify=rest.verify, auth=rest.auth, seconds=seconds)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    """What the client asks of its HTTP client."""
+
+    verify: ssl.SSLContext
+    auth: tuple[str, str] | None
+    seconds: float
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        content: str | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """One exchange. An error names the registry, without what it may be asked as."""
+        place = httpx2.URL(url)
+        named = f"{place.scheme}://{place.netloc.decode('ascii')}"
+        asked = self._exchange(
+            httpx2.Request(method, place, headers=headers, content=content, params=params)
+        )
+        try:
+            with ThreadPoolExecutor(1) as own:  # whoever calls may have a loop of its own
+                return own.submit(asyncio.run, asked).result()
+        except TimeoutError as cause:
+            raise TimeoutError(f"{named}: gave no whole answer in {self.seconds:g} s") from cause
+        except httpx2.TransportError as cause:
+            raise type(cause)(f"{named}: {cause or type(cause).__name__}") from cause
+
+    async def _exchange(self, request: httpx2.Request) -> httpx2.Response:
+        async with (
+            asyncio.timeout(self.seconds),
+            httpx2.AsyncClient(verify=self.verify, auth=self.auth, timeout=None) as reached,
+        ):
+            return await reached.send(request)
+
+    def close(self) -> None:
+        """Nothing stays open."""
