@@ -41,6 +41,8 @@ class Publisher:
     sender: Sends
     encryption: FieldEncryption | None = None
     """What encrypts the fields that the policy names; nothing where it names none."""
+    leaves_out: bool = False
+    """Whether a field that the schema does not know is left out; else its line is refused."""
     hold_back: Callable[[], None] | None = None
     """Called after every `_WINDOW_BYTES`: waits until what was sent is recorded."""
 
@@ -108,7 +110,19 @@ class Publisher:
             for (number, _), event in zip(part, events, strict=True):
                 with _at(source, number):
                     message = self._message(event)
+                    self._check_known(event)
                 yield message
+
+    def _check_known(self, event: CloudEvent) -> None:
+        """A typing error in an optional field would change whose event it is, or until when it counts."""
+        unknown = self.codec.left_out(business_topic(event.type), event.data)
+        if unknown and not self.leaves_out:
+            raise Unencodable(schema=event.type, key=unknown[0], why=not_known(event.type))
+
+
+def not_known(event_type: str) -> str:
+    """What is wrong with a field that the schema does not know, and what to do."""
+    return f"is no field of {event_type}; mend its name, or leave it out (--leave-out)"
 
 
 @contextmanager

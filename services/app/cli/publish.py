@@ -21,7 +21,7 @@ from services.app.wiring.root import Root
 from services.events.dry_run import Rehearsal, Rehearsed
 from services.events.event_file import Source, again
 from services.events.history import is_group
-from services.events.publisher import Publisher
+from services.events.publisher import Publisher, not_known
 from services.events.sent_offsets import Remembering
 from services.kafka.topic_state import Partition
 from services.ledger.blind_spots import parked_on
@@ -62,9 +62,9 @@ class _WouldNotBe(click.ClickException):
     help="Say what would become of each event, and send nothing: no broker is needed.",
 )
 @click.option(
-    "--strict",
+    "--leave-out",
     is_flag=True,
-    help="With --dry-run: fail also on a field that the schema does not know.",
+    help="Leave out fields that the schema does not know; else their event is refused.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object a line.")
 def publish(
@@ -73,7 +73,7 @@ def publish(
     backfill: bool,
     name: str | None,
     dry_run: bool,
-    strict: bool,
+    leave_out: bool,
     as_json: bool,
 ) -> None:
     """Publish the events of a file: CloudEvents 1.0 in structured mode, one JSON object a line.
@@ -82,12 +82,12 @@ def publish(
     older than TERMIJN_HISTORY_SECONDS are held back until somebody releases them, also without
     --backfill.
 
-    The whole file is checked first; nothing is sent if a line of it cannot be. Fields that the policy
-    names go out encrypted, each under the keys of its record.
+    The whole file is checked first; nothing is sent if a line of it cannot be, or has a field that the
+    schema does not know: it could be a slip in one that decides. Fields that the policy names go out
+    encrypted, each under the keys of its record.
 
     With --dry-run the code of the tagger judges each line, and it fails if one would not be recorded:
-    a check of the contract for a publisher's own tests. A field that the schema does not know is left
-    out on the bus: it says so.
+    a check of the contract for a publisher's own tests.
     """
     if name and not backfill:
         raise click.UsageError("--name goes with --backfill")
@@ -95,16 +95,14 @@ def publish(
         raise click.UsageError("--name: what begins so is for what Termijn itself holds back")
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
-    if strict and not dry_run:
-        raise click.UsageError("--strict goes with --dry-run")
     if wait and dry_run:
         raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
     called = (name or f"backfill-{root.now():%Y%m%dT%H%M%SZ}") if backfill else None
     with root.root(settings.load()) as opened:
         if dry_run:
-            _rehearse(opened, events, called, strict=strict, as_json=as_json)
+            _rehearse(opened, events, called, leave_out=leave_out, as_json=as_json)
             return
-        count = _send(opened, events, called, wait=wait or backfill)
+        count = _send(opened, events, called, wait=wait or backfill, leave_out=leave_out)
     say(f"published {count} events")
     if called:
         show_forecast(called, as_json=False)
@@ -112,7 +110,7 @@ def publish(
 
 
 def _rehearse(
-    opened: Root, events: Path, backfill: str | None, *, strict: bool, as_json: bool
+    opened: Root, events: Path, backfill: str | None, *, leave_out: bool, as_json: bool
 ) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
     bound = opened.settings.tagging.bound
@@ -127,7 +125,11 @@ def _rehearse(
             count += 1
             loose += bool(one.left_out)
             if one.event is not None:
-                of = f"is no field of {one.event.type}, and is left out"
+                of = (
+                    f"is no field of {one.event.type}, and is left out"
+                    if leave_out
+                    else not_known(one.event.type)
+                )
                 odd.extend(f"{events}:{one.line}: {path}: {of}" for path in one.left_out)
             if one.fails:
                 failed.append(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})")
@@ -141,8 +143,8 @@ def _rehearse(
         say(line, err=True)
     if failed:
         raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
-    if strict and loose:
-        raise _WouldNotBe(f"{loose} of {count} events have fields that are left out")
+    if loose and not leave_out:
+        raise _WouldNotBe(f"{loose} of {count} events have fields that the schema does not know")
 
 
 def _as_json(one: Rehearsed) -> dict[str, Any]:
@@ -179,7 +181,7 @@ def _shown(one: Rehearsed) -> dict[str, Any]:
     return {**_as_json(one), "purposes": purposes}
 
 
-def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> int:
+def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool, leave_out: bool) -> int:
     bus, policy = opened.bus(), opened.policy()
     needed = root.topics(policy)
     sight: BusSight | None = None
@@ -197,6 +199,7 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool) -> in
         codec=opened.codec(),
         sender=sender,
         encryption=opened.encryption(policy),
+        leaves_out=leave_out,
         hold_back=hold_back if bus.is_embedded else None,
     )
     with again(events) as source:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schemas.codec import Codec
+from schemas.codec import load as load_schemas
+from schemas.topics import business_topic
+from services.events.event_file import BadLine
+from services.events.publisher import Publisher
+from services.kafka.client import OutMessage, Placed
+from services.policy import loader
 from tests.contract.arrivals import event, feedback
 from tests.unit.cli.conftest import Call, Outcome, Write
 
@@ -208,33 +216,64 @@ TYPO = {
 }
 
 
-def test_a_field_that_the_schema_does_not_know_is_told(termijn: Call, events: Write) -> None:
+WHY = "is no field of orders.order-placed; mend its name, or leave it out (--leave-out)"
+
+
+def test_a_field_that_the_schema_does_not_know_fails(termijn: Call, events: Write) -> None:
     """It goes no further, and a typing error in an optional field changes whose event it is."""
     file = events([ORDER, TYPO])
     said = termijn("publish", file, "--dry-run")
-    assert said.code == 0
+    assert said.code == 1
     assert said.err.splitlines() == [
-        f"{file}:2: payment.methd: is no field of orders.order-placed, and is left out",
-        f"{file}:2: consumer: is no field of orders.order-placed, and is left out",
+        f"{file}:2: payment.methd: {WHY}",
+        f"{file}:2: consumer: {WHY}",
+        "termijn: 1 of 2 events have fields that the schema does not know",
     ]
     rows = [
         json.loads(one) for one in termijn("publish", file, "--dry-run", "--json").out.splitlines()
     ]
     assert [row["left_out"] for row in rows] == [[], ["payment.methd", "consumer"]]
+    assert termijn("publish", events([ORDER]), "--dry-run").code == 0
 
 
-def test_strictly_such_a_field_fails(termijn: Call, events: Write) -> None:
-    """For a publisher's own tests."""
+def test_who_wishes_it_leaves_such_a_field_out(termijn: Call, events: Write) -> None:
+    """Such as what an export has and the bus should not; it is named all the same."""
     file = events([ORDER, TYPO])
-    said = termijn("publish", file, "--dry-run", "--strict")
-    assert said.code == 1
-    assert said.err.splitlines()[-1] == "termijn: 1 of 2 events have fields that are left out"
-    assert termijn("publish", events([ORDER]), "--dry-run", "--strict").code == 0
+    said = termijn("publish", file, "--dry-run", "--leave-out")
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        f"{file}:2: payment.methd: is no field of orders.order-placed, and is left out",
+        f"{file}:2: consumer: is no field of orders.order-placed, and is left out",
+    ]
 
 
-@pytest.mark.parametrize(
-    "options", [("--json",), ("--strict",), ("--dry-run", "--wait")], ids=" ".join
-)
+def test_such_a_field_stops_the_publishing_of_the_whole_file(events: Write) -> None:
+    """By its line and key, before anything is sent; what is left out on purpose is not on the bus."""
+    file, codec = events([ORDER, TYPO]), Codec(load_schemas(), None)
+    sent = Sent()
+    publisher = Publisher(policy=loader.load(), codec=codec, sender=sent)
+    with pytest.raises(BadLine) as refused:
+        list(publisher.of_file(file, None))
+    assert str(refused.value) == f"{file}:2: payment.methd: {WHY}"
+    assert sent.messages == []
+    lenient = replace(publisher, leaves_out=True)
+    [_, second] = lenient.of_file(file, None)
+    value = codec.decode(business_topic(TYPO["type"]), second.value)
+    assert (value["payment"]["method"], "consumer" in value) == ("ideal", False)
+
+
+@dataclass
+class Sent:
+    """A bus that keeps what it is given."""
+
+    messages: list[OutMessage] = field(default_factory=list)
+
+    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        self.messages.extend(messages)
+        return ()
+
+
+@pytest.mark.parametrize("options", [("--json",), ("--dry-run", "--wait")], ids=" ".join)
 def test_options_that_say_nothing_together_are_refused(
     termijn: Call, events: Write, options: tuple[str, ...]
 ) -> None:
