@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from schemas.errors import TermijnError
 from services.crypto.tombstones import Remains
@@ -23,6 +23,7 @@ from services.deleter.claim import Claimed, claim
 from services.deleter.dispatch import (
     LEASE,
     NOTHING_ENCLOSED,
+    SCOPE,
     Enclosures,
     Outlet,
     Patience,
@@ -37,7 +38,7 @@ from services.deleter.undeliverable import set_aside
 from services.deleter.verification import Proved, prove
 from services.kafka.batch_bisection import Halving
 from services.kafka.errors import words
-from services.ledger import active_policy, blind_spots, tables
+from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import CLEAR, Blindness
 from services.ledger.outbox import Lease
 from services.policy.actions import HARMLESS, PROTECTIVE
@@ -48,7 +49,7 @@ from services.storage.database import Ledger, database_now
 from services.storage.gc_pause import uncollected
 
 T = TypeVar("T")
-ROLE = "deleter"
+ROLE = SCOPE
 _ESCALATE = timedelta(seconds=5)
 _NO_STOPS = Stops()
 _AGAIN_SECONDS = 0.2
@@ -174,7 +175,7 @@ class Deleter:
             # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
             parked = blind_spots.read(connection, self.policy, self.remains)
             state = pause.state(connection, ROLE)
-            stops = _system_stops(connection)
+            stops = Stops.read(connection)
         with uncollected():
             handled = self._send(self._lease(_NO_STOPS, PROTECTIVE))
             sees = state != "paused" and self._sees()
@@ -335,13 +336,3 @@ class Deleter:
         if abs(off) > self.limits.clock_tolerance:
             raise ClockDisagreement(off.total_seconds())
         return now
-
-
-def _system_stops(connection: Connection) -> Stops:
-    column = tables.control.c
-    query = select(column.scope, column.state).where(column.scope.startswith("system:"))
-    found: dict[str, set[str]] = {"paused": set(), "drained": set()}
-    for row in connection.execute(query):
-        if row.state in found:
-            found[row.state].add(row.scope.removeprefix("system:"))
-    return Stops(paused=frozenset(found["paused"]), drained=frozenset(found["drained"]))

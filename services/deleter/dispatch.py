@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, and_, func, not_, select
@@ -23,6 +23,7 @@ from services.deleter.withheld import is_withheld
 from services.ledger import outbox, tables
 from services.ledger.blind_spots import CLEAR, Blindness
 from services.ledger.key_conflicts import Event
+from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, CHECKS
 from services.policy.tagging import Tagged, business_keys
@@ -31,6 +32,9 @@ from services.storage.bulk import fetch, insert
 _CHECKED = {reason: action for action, reason in CHECKS.items()}
 _AT_ONCE = 10_000
 """Records that are put together and sent before the next are."""
+SCOPE: Final = "deleter"
+"""What is paused where nothing is to leave at all."""
+_SYSTEM = "system:"
 LEASE = timedelta(seconds=60)
 """How long a batch may take to go out before another relay tries it again."""
 
@@ -41,6 +45,29 @@ class Stops:
 
     paused: frozenset[str] = frozenset()
     drained: frozenset[str] = frozenset()
+    everything: bool = False
+    """Whether the deleter itself is paused."""
+
+    @classmethod
+    def read(cls, connection: Connection) -> Stops:
+        """What is paused and drained by now."""
+        found = {row.scope: row.state for row in connection.execute(select(tables.control))}
+        systems = {
+            scope.removeprefix(_SYSTEM): state
+            for scope, state in found.items()
+            if scope.startswith(_SYSTEM)
+        }
+        return cls(
+            paused=frozenset(name for name, state in systems.items() if state == "paused"),
+            drained=frozenset(name for name, state in systems.items() if state == "drained"),
+            everything=found.get(SCOPE) == "paused",
+        )
+
+    def hold_back(self, command: Row[Any]) -> bool:
+        """Whether a command that is leased waits for a pause; one that is drained has begun."""
+        if command.action in PROTECTIVE:
+            return False
+        return self.everything or command.system in self.paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +191,16 @@ def relay(
     """Send leased commands that are still asked for, and mark them sent once they are delivered.
 
     `claimed` are the events of what is claimed just now, by id; the others are read. What has to wait
-    for its enclosure, or is withheld by `blindness`, is tried again after its lease.
+    for its enclosure, or is withheld by `blindness`, is tried again after its lease; so is what somebody
+    has paused since it was leased.
     """
     asked = asked_for(connection, leased, policy, now, claimed)
+    stops = Stops.read(connection)  # under the locks: waiting for them takes its time
     rows = [
         row
         for row in asked.commands
-        if not any(
+        if not stops.hold_back(row)
+        and not any(
             is_withheld(blindness, row.action, row.subject, one, policy)
             for one in (asked.events_of(row) if blindness else ())
         )

@@ -1,0 +1,90 @@
+"""A pause that is put between the lease of a command and its relay holds it back; what protects passes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from services.deleter.dispatch import LEASE, Patience, Stops, lease, relay
+from services.storage import pause
+from services.storage.database import Ledger
+from tests.contract.arrivals import event, feedback
+from tests.contract.ledgers import POLICY, Bus, commands, instant, post, sweep, take
+
+GIVEN = "2024-03-15T13:00:00Z"
+DUE = instant("2060-01-01T00:00:00Z")
+ORDER = event(
+    "o1",
+    "orders.order-placed",
+    GIVEN,
+    order_id="O1",
+    customer_id="C1",
+    consumer_id="K1",
+    amount="12.50",
+    payment={"method": "ideal"},
+)
+
+
+def put(ledger: Ledger, scope: str, state: pause.State, at: datetime) -> None:
+    """An operator pauses, drains or resumes."""
+    with ledger.transaction() as connection:
+        pause.put(connection, scope, state, operator="o", reason="r", now=at)
+
+
+def told(ledger: Ledger, at: datetime, scope: str, state: pause.State) -> set[tuple[str, str]]:
+    """Who is told what, where an operator comes between the lease of all that is due and its relay."""
+    taken = ledger.write(lambda c: lease(c, at, Stops.read(c), limit=100))
+    put(ledger, scope, state, at)
+    sent = ledger.write(lambda c: relay(c, taken, Bus(), POLICY, at, Patience()))
+    return {(one.system, one.action) for one in sent}
+
+
+def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Ledger) -> None:
+    """The others are; what waits leaves once it is resumed and its lease is over."""
+    take(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
+    sweep(ledger, DUE)
+    others = told(ledger, DUE, "system:website", "paused")
+    assert ("orders", "erase") in others
+    assert "website" not in {system for system, _ in others}
+    assert commands(ledger, system="website") == [("website", "erase", "sending")]
+    after = DUE + LEASE
+    assert "website" not in {system for system, _ in told(ledger, after, "x", "running")}
+    put(ledger, "system:website", "running", after)
+    assert ("website", "erase") in {
+        (one.system, one.action) for one in post(ledger, Bus(), after + LEASE)
+    }
+
+
+def test_a_deleter_that_is_paused_meanwhile_sends_nothing(ledger: Ledger) -> None:
+    take(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
+    sweep(ledger, DUE)
+    assert told(ledger, DUE, "deleter", "paused") == set()
+
+
+@pytest.mark.parametrize("scope", ["system:website", "deleter"])
+def test_what_is_drained_meanwhile_has_begun(ledger: Ledger, scope: str) -> None:
+    """Draining finishes it."""
+    take(ledger, [feedback("f1", GIVEN)], GIVEN)
+    sweep(ledger, DUE)
+    assert told(ledger, DUE, scope, "drained") == {("website", "erase")}
+
+
+@pytest.mark.parametrize("scope", ["system:crm", "deleter"])
+def test_what_protects_passes_a_pause_that_came_meanwhile(ledger: Ledger, scope: str) -> None:
+    """A restriction that somebody asked for."""
+    now = instant("2026-02-02T00:00:00Z")
+    check = event(
+        "e1", "credit.check-performed", "2026-01-20T00:00:00Z", check_id="1", customer_id="9"
+    )
+    raised = event(
+        "b1",
+        "privacy.objection-raised",
+        "2026-02-01T00:00:00Z",
+        subject="customer:9",
+        purpose="credit_check",
+        objection_id="B1",
+    )
+    take(ledger, [check, raised], now)
+    sweep(ledger, now)
+    assert ("crm", "restrict") in told(ledger, now, scope, "paused")
