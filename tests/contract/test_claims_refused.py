@@ -1,0 +1,103 @@
+"""A record whose command the database refuses at every claim: nobody is forgotten, and it is said aloud.
+
+No value that an event can have is known to do that: what reaches a claim is within the limits that the
+edge holds (`schemas.limits`). So the fault is injected here, by a constraint on one subject's commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from services.deleter.deleter import Deleter
+from services.deleter.dispatch import Sent
+from services.kafka.errors import TRANSIENT, verdict
+from services.ledger import tables
+from services.storage.database import Ledger
+from tests.contract.arrivals import event
+from tests.contract.ledgers import POLICY, Bus, rows, take
+
+GIVEN = "2020-03-15T13:00:00Z"
+
+
+class Sees:
+    """An observer that sees everything and says nothing."""
+
+    def blind_spots(self) -> Sequence[str]:
+        return ()
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """Nothing is."""
+
+    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+        """Commands went out."""
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """A system was silent."""
+
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus does not take it."""
+
+    def capped(self, cap: int) -> None:
+        """The cap was reached."""
+
+
+@contextmanager
+def refusing(ledger: Ledger, subject: str) -> Iterator[None]:
+    """The database takes no command about this subject meanwhile."""
+    if ledger.is_sqlite:
+        made = (
+            f"CREATE TRIGGER refuses BEFORE INSERT ON command WHEN NEW.subject = '{subject}'"
+            " BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        gone = "DROP TRIGGER refuses"
+    else:
+        made = f"ALTER TABLE command ADD CONSTRAINT refuses CHECK (subject <> '{subject}')"
+        gone = "ALTER TABLE command DROP CONSTRAINT refuses"
+    with ledger.transaction() as connection:
+        connection.execute(text(made))
+    try:
+        yield
+    finally:
+        with ledger.transaction() as connection:
+            connection.execute(text(gone))
+
+
+def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Ledger) -> None:
+    """The claim fails as a whole, at every round, in a way that the role tells; mended, all leave."""
+    given = [
+        event(f"f{n}", "website.feedback-given", GIVEN, feedback_id=f"f{n}", visitor_id=str(n))
+        for n in range(3)
+    ]
+    take(ledger, given, GIVEN)
+    due = {row.record_id: row.next_due for row in rows(ledger, tables.record)}
+    bus, sees = Bus(), Sees()
+    deleter = Deleter(
+        ledger=ledger,
+        outlet=bus,
+        sight=sees,
+        policy=POLICY,
+        observer=sees,
+        now=lambda: datetime.now(UTC),
+    )
+    with refusing(ledger, "visitor:1"):
+        for _ in range(2):
+            with pytest.raises(TRANSIENT) as refused:
+                deleter.round()
+            assert isinstance(refused.value, IntegrityError)
+            assert verdict(refused.value) == "poison"
+        assert bus.sent == []
+        assert rows(ledger, tables.command) == []
+        assert {row.record_id: row.next_due for row in rows(ledger, tables.record)} == due
+    deleter.round()
+    assert sorted(str(one.value["subject"]) for one in bus.sent) == [
+        "visitor:0",
+        "visitor:1",
+        "visitor:2",
+    ]
