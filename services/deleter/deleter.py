@@ -181,12 +181,15 @@ class Deleter:
             sees = state != "paused" and self._sees()
             if state == "running" and sees:
                 nothing_due_at = self._sweep.nothing_due_at
-                claimed = self._claim(stops, parked)
+                try:
+                    claimed = self._claim(stops, parked)
+                except Exception:  # whatever refuses a claim does not refuse what protects
+                    self._protect_meanwhile(now)
+                    raise
                 self._send(claimed.leased, parked, claimed.events, nothing_due_at)
                 handled += claimed.looked_at + self._prove().looked_at
-            elif self._protected.is_due(now):
-                self._protect()
-                handled += self._send(self._lease(_NO_STOPS, PROTECTIVE))
+            else:
+                handled += self._protect_meanwhile(now)
             if state != "paused":
                 handled += self._send(self._lease(stops, None if sees else HARMLESS), parked)
         if state != "paused" and self._escalated.is_due(now):
@@ -223,6 +226,13 @@ class Deleter:
         return self._write(
             lambda connection, now: prove(connection, self.policy, now, limit=self.limits.relay)
         )
+
+    def _protect_meanwhile(self, now: datetime) -> int:
+        """Where nothing is claimed, now and then: what protects is written, and leaves; how much."""
+        if not self._protected.is_due(now):
+            return 0
+        self._protect()
+        return self._send(self._lease(_NO_STOPS, PROTECTIVE))
 
     def _protect(self) -> None:
         """Look at some of those of whom something was said, although nothing is claimed."""

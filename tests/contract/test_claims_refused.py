@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -69,6 +69,38 @@ def refusing(ledger: Ledger, subject: str) -> Iterator[None]:
             connection.execute(text(gone))
 
 
+def deleter_of(ledger: Ledger, bus: Bus) -> Deleter:
+    return Deleter(
+        ledger=ledger,
+        outlet=bus,
+        sight=Sees(),
+        policy=POLICY,
+        observer=Sees(),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def test_what_protects_leaves_while_claims_are_refused(ledger: Ledger) -> None:
+    """A claim would have written the restriction: whoever waits for it must not wait for the database."""
+    now = datetime.now(UTC)
+    checked, raised = (now - timedelta(days=10)).isoformat(), (now - timedelta(hours=1)).isoformat()
+    said = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
+    events = [
+        event("f1", "website.feedback-given", GIVEN, feedback_id="f1", visitor_id="1"),
+        event("e1", "credit.check-performed", checked, check_id="1", customer_id="9"),
+        event("b1", "privacy.objection-raised", raised, **said),
+    ]
+    take(ledger, events, now)
+    bus = Bus()
+    with refusing(ledger, "visitor:1"):
+        with pytest.raises(IntegrityError):
+            deleter_of(ledger, bus).round()
+        assert {(one.system, one.value["action"]) for one in bus.sent} == {
+            ("crm", "restrict"),
+            ("credit-bureau", "restrict"),
+        }
+
+
 def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Ledger) -> None:
     """The claim fails as a whole, at every round, in a way that the role tells; mended, all leave."""
     given = [
@@ -77,15 +109,8 @@ def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Ledger)
     ]
     take(ledger, given, GIVEN)
     due = {row.record_id: row.next_due for row in rows(ledger, tables.record)}
-    bus, sees = Bus(), Sees()
-    deleter = Deleter(
-        ledger=ledger,
-        outlet=bus,
-        sight=sees,
-        policy=POLICY,
-        observer=sees,
-        now=lambda: datetime.now(UTC),
-    )
+    bus = Bus()
+    deleter = deleter_of(ledger, bus)
     with refusing(ledger, "visitor:1"):
         for _ in range(2):
             with pytest.raises(TRANSIENT) as refused:
