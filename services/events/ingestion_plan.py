@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from services.events.templates import Shapes, Text
-from services.policy import obligations
+from services.policy import obligations, retiring
 from services.policy.ids import Named, event_id, named, record_id
 from services.policy.model import Policy
 from services.policy.obligations import OwnTerm
@@ -95,8 +95,12 @@ class Plans:
 
     policy: Policy
     _shapes: dict[str, Shapes] = field(default_factory=dict, init=False)
+    _retiring: tuple[datetime, ...] = field(default=(), init=False)
     _templates: dict[object, _Template | None] = field(default_factory=dict, init=False)
-    """By event type and shape; nothing for a shape that has no template."""
+    """By event type, shape and era; nothing for a shape that has no template."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_retiring", retiring.instants(self.policy))
 
     def of(self, arrival: Arrival) -> Plan:
         """The plan of an arrival; the same as `plan` makes.
@@ -109,7 +113,7 @@ class Plans:
         if found is None or not EARLIEST <= arrival.time < LATEST:
             return plan(arrival, self.policy)
         shape, values = found
-        key = (arrival.type, shape)
+        key = (arrival.type, shape, retiring.era(arrival.time, self._retiring))
         template = self._templates.get(key)
         if template is not None:
             return template.filled(arrival, values)

@@ -20,6 +20,7 @@ from services.events import templates
 from services.events.history import BOUND, group
 from services.events.tagged_event import Headers, Passed, Passing, Place, Unsaid, deciding_json
 from services.events.templates import Shapes, Template, Usual
+from services.policy import retiring
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, fixed_anchor
 from services.policy.sources import admits, check_source
@@ -110,6 +111,7 @@ class _Plan:
         kind = policy.events.get(type)
         self._shapes = Shapes.of(kind, policy) if kind else None
         self._named = kind if kind and kind.sources else None
+        self._retiring = retiring.instants(policy)
         rules = [policy.rules[one.rule] for one in kind.holdings] if kind else []
         self._book_year = next((one for one in rules if one.anchor.kind == "book-year"), None)
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
@@ -147,7 +149,8 @@ class _Plan:
         shape, values = found
         year = self._year(time) if self._book_year else None
         history = group(self._type, time, taken, bound)
-        key = (shape, given.get("ce_termijnbackfill"), year, history)
+        era = retiring.era(time, self._retiring)
+        key = (shape, given.get("ce_termijnbackfill"), year, history, era)
         return Usual(source, id, written, time, key, values)
 
     def filled(self, known: _Known, usual: Usual, place: Place, data: Mapping[str, Any]) -> Passed:

@@ -213,7 +213,7 @@ class Usual(NamedTuple):
     """Its time, as its header has it and its content hash wants it."""
     time: datetime
     key: object
-    """Its shape, its import, the end of its book year where that decides something, and its group."""
+    """Its shape, its import, the end of its book year where that decides something, its group, its era."""
     values: Sequence[str]
 
 

@@ -7,6 +7,7 @@ another one takes it alone. So nothing is recorded, claimed or sent under a poli
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import clocks, key_conflicts, policy_references, tables
+from services.ledger import clocks, key_conflicts, policy_references, retirement, tables
 from services.policy.loader import digest, shapes
 from services.policy.model import Policy
 from services.storage import audit_outbox
@@ -25,8 +26,8 @@ _AT_ONCE = 1_000
 _LOCK = 0x7E_3A_11_17
 """The key of PostgreSQL's advisory lock on the active policy; on SQLite whoever writes is alone."""
 
-_SERVED = ""
-"""Among the shapes by event type, the systems of each; no type has this name."""
+_SERVED, _RETIRED = "", " "
+"""Among the shapes by event type, the systems of each, and what is retired; no type has such a name."""
 
 
 class OtherPolicy(TermijnError):
@@ -45,17 +46,26 @@ class OtherPolicy(TermijnError):
 
 
 class OtherShape(TermijnError):
-    """The policy gives recorded events other subjects or clocks; the active policy stays as it is.
+    """The policy lacks recorded events' types, or gives them other subjects or clocks; it is not active.
 
-    What is recorded hangs on the clocks of the active policy. The operator gives the changed event type
-    another name, or records the history anew in an empty ledger.
+    What is recorded hangs on the clocks of the active policy. The operator keeps each type, gives the
+    changed one another name, or records the history anew in an empty ledger.
     """
 
-    def __init__(self, event_types: tuple[str, ...]) -> None:
-        super().__init__(
-            f"it gives other subjects or clocks to {', '.join(event_types)},"
-            " of which the ledger may hold events"
-        )
+    def __init__(self, event_types: tuple[str, ...], lacking: Collection[str] = ()) -> None:
+        changed = [one for one in event_types if one not in lacking]
+        parts = []
+        if changed:
+            parts.append(
+                f"it gives other subjects or clocks to {', '.join(changed)},"
+                " of which the ledger may hold events: give the changed type another name"
+            )
+        if lacking:
+            parts.append(
+                f"it lacks the event types {', '.join(sorted(lacking))}, of which the ledger may hold"
+                " events: keep each as it was; a type that nobody publishes any more makes nothing new"
+            )
+        super().__init__("; ".join(parts))
         self.event_types = event_types
 
 
@@ -95,16 +105,18 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     Raises:
         OtherShape: it hangs events of a known type on other subjects or clocks.
         StillNeeded: it lacks a system or a purpose that is still needed.
+        RetiredTooEarly: it retires something from an instant on of which events are recorded.
     """
     _lock(connection, shared=False)
     active = _active(connection)
     known = json.loads(active.shapes) if active else {}
-    serving = known.pop(_SERVED, {})
+    serving, retired = known.pop(_SERVED, {}), known.pop(_RETIRED, {})
     given = shapes(policy)
     changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
     if changed:
-        raise OtherShape(changed)
+        raise OtherShape(changed, [name for name in changed if name not in given])
     policy_references.check(connection, policy, serving)
+    retirement.check(connection, policy, serving, retired)
     _write(connection, policy, now)
     key_conflicts.rebuild(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
@@ -153,7 +165,13 @@ def _write(connection: Connection, policy: Policy, now: datetime) -> None:
         "policy": policy.policy,
         "version": policy.version,
         "digest": digest(policy),
-        "shapes": json.dumps({**shapes(policy), _SERVED: policy_references.served(policy)}),
+        "shapes": json.dumps(
+            {
+                **shapes(policy),
+                _SERVED: policy_references.served(policy),
+                _RETIRED: retirement.written(policy),
+            }
+        ),
         "activated_at": now,
     }
     insert(connection, tables.active_policy, [row])

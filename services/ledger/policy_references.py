@@ -18,7 +18,7 @@ class StillNeeded(TermijnError):
     """The policy lacks systems or purposes that the ledger names; the active policy stays as it is.
 
     Roles under the new policy could not read what is recorded, and what was promised there would be carried
-    out by nobody. The operator puts each back into the policy, and lets no new holding name it.
+    out by nobody. The operator puts each back into the policy, and retires what is to get nothing new.
     """
 
     def __init__(self, systems: tuple[str, ...], purposes: tuple[str, ...]) -> None:
@@ -26,7 +26,8 @@ class StillNeeded(TermijnError):
         missing = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds if names)
         super().__init__(
             f"it lacks what the ledger still needs: {missing};"
-            " keep each in the policy, and take it out of the holdings of new event types only"
+            " keep each in the policy and in its holdings, and say `retired: INSTANT` of it:"
+            " what happens from then on makes nothing new there, and what was before is carried out"
         )
         self.systems = systems
         self.purposes = purposes

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from services.policy.calendar import DAY, Period
 from services.policy.model import Policy
+from services.policy.retiring import retired
 from services.policy.sources import wants_sources
 
 _NOT_CARRIED = (
@@ -43,6 +44,7 @@ def lint(policy: Policy) -> Iterator[Remark]:
         for key, one in event.fields.items():
             if event.holdings and one.business_key and not one.identifies and key not in naming:
                 yield Remark(key=f"events.{name}.fields.{key}", what=_NOT_CARRIED)
+    yield from _retired(policy)
     yield from _unlikely(policy)
     for section, name in _unused(policy):
         yield Remark(key=f"{section}.{name}", what="is defined and never used")
@@ -53,6 +55,14 @@ def lint(policy: Policy) -> Iterator[Remark]:
         if wants_sources(event):
             what = "can forbid or cause an erasure, and names no `sources`: whoever publishes it counts"
             yield Remark(key=f"events.{name}", what=what)
+
+
+def _retired(policy: Policy) -> Iterator[Remark]:
+    words = {"systems": "gets nothing of what happens", "purposes": "has nothing held for it"}
+    for section, named in retired(policy).items():
+        for name, at in named.items():
+            what = f"{words[section]} from {at.isoformat().replace('+00:00', 'Z')} on"
+            yield Remark(key=f"{section}.{name}.retired", what=what)
 
 
 def _unlikely(policy: Policy) -> Iterator[Remark]:

@@ -93,6 +93,9 @@ def digest(policy: Policy) -> str:
         for event, kind in policy.events.items()
     }
     later: dict[str, Any] = {"events": said_no} | ({} if policy.proof else {"proof": True})
+    for section in ("systems", "purposes"):
+        named = getattr(policy, section).items()
+        later[section] = {name: {"retired"} for name, one in named if one.retired is None}
     return sha256(_ADAPTER.dump_json(policy, exclude=later)).hexdigest()
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from services.policy.calendar import Period, period
+from services.policy.instants import Instant
 
 Right = Literal["access", "rectification", "erasure", "portability", "restriction"]
 """A right of the data subject that is exercised by a request (GDPR 15-18, 20)."""
@@ -88,6 +89,8 @@ class Purpose(Strict):
     """The heading of the statement that names it."""
     objection: Literal["absolute", "withdrawal", "restrict"] = "restrict"
     """What an objection does: end at once (GDPR 21(2)), count as withdrawal, or restrict (18(1)(d))."""
+    retired: Instant | None = None
+    """From when on, by the events' own time, nothing is held for it; what was before keeps its terms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,8 @@ class System(Strict):
     """How long after it has erased it is asked to read again. Exact period."""
     holds: Literal["data", "keys"] = "data"
     """`keys`: the log itself. It holds the keys of encrypted fields, and erases by destroying them."""
+    retired: Instant | None = None
+    """From when on, by the events' own time, it holds nothing new; what it held before is carried out."""
 
     @property
     def lead(self) -> Period:

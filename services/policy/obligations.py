@@ -102,11 +102,10 @@ def steps(tagged: Tagged, subject: str, facts: Facts, policy: Policy) -> tuple[S
 
 
 def clocks(tagged: Tagged, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
-    """The shared clocks on which any step of the record hangs."""
-    own = tagged.by_subject.get(subject, ())
-    relevant = list(own)
-    if any(policy.rules[holding.rule].pseudonymise for holding in own):
-        relevant.extend(_others(tagged, policy))
+    """The shared clocks on which any step of the record hangs, or would were nothing retired."""
+    relevant = [*tagged.by_subject.get(subject, ()), *tagged.retired_by_subject.get(subject, ())]
+    if any(policy.rules[holding.rule].pseudonymise for holding in relevant):
+        relevant.extend(_keeping((*tagged.holdings, *tagged.retired), policy))
     return tuple(dict.fromkeys(holding.clock for holding in relevant if holding.clock))
 
 
@@ -150,9 +149,13 @@ def own_terms(tagged: Tagged, subject: str, policy: Policy) -> frozenset[OwnTerm
 
 def _others(tagged: Tagged, policy: Policy) -> tuple[Holding, ...]:
     """The event's holdings, over all its subjects, for which pseudonymisation has to wait."""
+    return _keeping(tagged.holdings, policy)
+
+
+def _keeping(holdings: Iterable[Holding], policy: Policy) -> tuple[Holding, ...]:
     return tuple(
         holding
-        for holding in tagged.holdings
+        for holding in holdings
         if not policy.bases[holding.basis].statutory and not policy.rules[holding.rule].pseudonymise
     )
 

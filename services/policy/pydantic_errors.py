@@ -39,6 +39,7 @@ _WORDS: Mapping[str, str] = {
     "datetime_parsing": "is no instant such as 2026-03-15T13:00:00Z",
     "datetime_from_date_parsing": "is no instant such as 2026-03-15T13:00:00Z",
     "datetime_object_invalid": "is no instant such as 2026-03-15T13:00:00Z",
+    "timezone_aware": "is no instant with its zone, such as 2026-03-15T13:00:00Z",
     "string_unicode": "holds a character that is none",
     "recursion_loop": "holds itself",
 }

@@ -6,7 +6,7 @@ a shared clock. Both follow from the event's deciding fields alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from schemas import limits
 from schemas.errors import TermijnError
+from services.policy import retiring
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
 from services.policy.subject_state import Act
 
@@ -125,7 +126,12 @@ class Tagged:
     moves: tuple[ClockMove, ...]
     act: Act | None = None
     """What it does to where its subject stands."""
+    retired: tuple[Holding, ...] = ()
+    """What it would hold were its purposes and systems not retired: it asks for nothing."""
     _by_subject: dict[str, tuple[Holding, ...]] = attribute(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _retired_by_subject: dict[str, tuple[Holding, ...]] = attribute(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -133,21 +139,37 @@ class Tagged:
     def by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
         """The holdings of each subject, in order; looked up once, however many subjects there are."""
         if not self._by_subject:
-            grouped: dict[str, list[Holding]] = {}
-            for holding in self.holdings:
-                grouped.setdefault(holding.subject, []).append(holding)
-            self._by_subject.update((one, tuple(its)) for one, its in grouped.items())
+            self._by_subject.update(_grouped(self.holdings))
         return self._by_subject
 
     @property
+    def retired_by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
+        """The retired holdings of each subject, likewise."""
+        if self.retired and not self._retired_by_subject:
+            self._retired_by_subject.update(_grouped(self.retired))
+        return self._retired_by_subject
+
+    @property
     def subjects(self) -> tuple[str, ...]:
-        """Whose data it holds, in the order of its holdings; each makes one record."""
-        return tuple(self.by_subject)
+        """Whose data it holds, in the order of its holdings; each makes one record.
+
+        Those of whom it would hold something are among them, so that a record is there if it is to.
+        """
+        if not self.retired:
+            return tuple(self.by_subject)
+        return tuple(dict.fromkeys((*self.by_subject, *self.retired_by_subject)))
 
     @property
     def key(self) -> str:
         """What it is partitioned by on the bus: its subject, or the clock that it moves."""
         return self.subject or str(self.moves[0].clock)
+
+
+def _grouped(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[Holding, ...]]]:
+    grouped: dict[str, list[Holding]] = {}
+    for holding in holdings:
+        grouped.setdefault(holding.subject, []).append(holding)
+    return ((one, tuple(its)) for one, its in grouped.items())
 
 
 def tag(event: Event, policy: Policy, *, recorded: bool = False) -> Tagged:
@@ -169,6 +191,7 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> Tagged:
     for name, field in kind.fields.items():
         if field.required and name not in deciding:
             raise Untaggable("missing-field", name, "is missing")
+    holdings, retired = _holdings(kind, deciding, subject, event.time, policy, recorded)
     return Tagged(
         id=event.id,
         source=event.source,
@@ -176,7 +199,8 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> Tagged:
         time=event.time,
         deciding=deciding,
         subject=subject,
-        holdings=tuple(_holdings(kind, deciding, subject, policy)),
+        holdings=holdings,
+        retired=retired,
         moves=tuple(
             ClockMove(clock=clock_key(move.clock, deciding, policy, move.key), move=move.move)
             for move in kind.moves
@@ -360,11 +384,23 @@ def _text(deciding: Mapping[str, Value], name: str) -> str | None:
 
 
 def _holdings(
-    kind: EventType, deciding: Mapping[str, Value], subject: str | None, policy: Policy
-) -> Iterator[Holding]:
+    kind: EventType,
+    deciding: Mapping[str, Value],
+    subject: str | None,
+    time: datetime,
+    policy: Policy,
+    recorded: bool,
+) -> tuple[tuple[Holding, ...], tuple[Holding, ...]]:
+    """What an event holds, and what it would hold were nothing retired at its time."""
+    holdings: list[Holding] = []
+    retired: list[Holding] = []
     for spec in kind.holdings:
         if any(deciding.get(name) not in values for name, values in spec.when.items()):
             continue
+        systems, named = _systems(spec, deciding, policy)
+        if not recorded and any(retiring.is_retired(one, time, policy) for one in named):
+            raise Untaggable("invalid-field", str(spec.systems_from), "names a retired system")
+        live = retiring.left(spec.purpose, systems, time, policy, kept=named)
         anchor = policy.rules[spec.rule].anchor
         subjects = (
             _subjects(spec.subject, deciding)
@@ -374,16 +410,21 @@ def _holdings(
         for one in subjects:
             if spec.for_kinds and one.partition(":")[0] not in spec.for_kinds:
                 continue
-            yield Holding(
-                subject=one,
-                purpose=spec.purpose,
-                basis=spec.basis,
-                rule=spec.rule,
-                systems=_systems(spec, deciding, policy),
-                clock=clock_key(anchor.clock, deciding, policy, spec.key) if anchor.clock else None,
-                own_consent=spec.own_consent,
-                alternative=_change(spec),
+            (holdings if live else retired).append(
+                Holding(
+                    subject=one,
+                    purpose=spec.purpose,
+                    basis=spec.basis,
+                    rule=spec.rule,
+                    systems=live or systems,
+                    clock=clock_key(anchor.clock, deciding, policy, spec.key)
+                    if anchor.clock
+                    else None,
+                    own_consent=spec.own_consent,
+                    alternative=_change(spec),
+                )
             )
+    return tuple(holdings), tuple(retired)
 
 
 def _change(spec: HoldingRule) -> Change | None:
@@ -396,16 +437,20 @@ def _change(spec: HoldingRule) -> Change | None:
     return None
 
 
-def _systems(spec: HoldingRule, deciding: Mapping[str, Value], policy: Policy) -> tuple[str, ...]:
+def _systems(
+    spec: HoldingRule, deciding: Mapping[str, Value], policy: Policy
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The systems of a holding, in order, and those of them that the event itself names."""
     systems = set(spec.systems)
     for name, by_value in spec.systems_when.items():
         systems.update(by_value.get(str(deciding.get(name)), ()))
+    named: set[str] = set()
     if spec.systems_from:
         for system in deciding.get(spec.systems_from, ()):  # type: ignore[union-attr]  # a list field
             if system not in policy.systems:
                 raise Untaggable("invalid-field", spec.systems_from, "names an unknown system")
-            systems.add(system)
-    return tuple(sorted(systems))
+            named.add(system)
+    return tuple(sorted(systems | named)), frozenset(named)
 
 
 def _moves(move: MoveRule, deciding: Mapping[str, Value], policy: Policy) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,18 +10,22 @@ from schemas.cloudevents import rfc3339
 from services.deleter.simulation import Issued, simulate
 from services.policy import loader
 from services.policy.explain import Explained, explain
+from services.policy.model import Policy
 from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event, once_each
 from tests.contract.ledgers import emptied
+from tests.oracle.catalogue import NOTHING
 from tests.oracle.commands import in_order
 
 POLICY = loader.load()
 
 
-def explained(events: list[Event], now: datetime | None = None) -> list[dict[str, Any]]:
-    tagged = [one for _, one in once_each(events, POLICY)]
-    return [_line(one) for one in explain(tagged, POLICY, now)]
+def explained(
+    events: list[Event], now: datetime | None = None, policy: Policy = POLICY
+) -> list[dict[str, Any]]:
+    tagged = [one for _, one in once_each(events, policy)]
+    return [_line(one) for one in explain(tagged, policy, now)]
 
 
 def _line(one: Explained) -> dict[str, Any]:
@@ -45,13 +50,17 @@ def _written(at: datetime | None) -> str | None:
     return rfc3339(at) if at else None
 
 
-def expected(events: list[Event], now: datetime | None = None) -> list[dict[str, Any]]:
-    lines = oracle.explain(events, now)
+def expected(
+    events: list[Event], now: datetime | None = None, retired: Mapping[str, str] = NOTHING
+) -> list[dict[str, Any]]:
+    lines = oracle.explain(events, now, retired)
     return [{key: value for key, value in line.items() if key != "anchor"} for line in lines]
 
 
-def issued(ledger: Ledger, events: list[Event], until: datetime) -> list[Issued]:
-    return list(simulate(emptied(ledger), once_each(events, POLICY), POLICY, until))
+def issued(
+    ledger: Ledger, events: list[Event], until: datetime, policy: Policy = POLICY
+) -> list[Issued]:
+    return list(simulate(emptied(ledger), once_each(events, policy), policy, until))
 
 
 def lines(found: list[Issued]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from tests.oracle import clocks, consents, cuts
 from tests.oracle.clocks import Event
 from tests.oracle.instants import instant
+from tests.oracle.retired import Retired, struck
 from tests.oracle.windows import Holding, at_least, at_most
 
 # These move a clock and make no holding.
@@ -34,18 +35,20 @@ MAKE_NO_HOLDING = {
     "privacy.hold-released",
 }
 
+NOTHING: Retired = {}
+
 
 class NotInCatalogue(ValueError):
     """The event's type is not in the catalogue."""
 
 
-def holdings_of(event: Event, known: Iterable[Event]) -> list[Holding]:
+def holdings_of(event: Event, known: Iterable[Event], retired: Retired = NOTHING) -> list[Holding]:
     """The holdings that the event makes, with the windows that the known events give them.
 
     Holds are left out: they stop a command, and move no window.
     """
     known = list(known)
-    return [cuts.cut_short(held, known) for held in by_table(event, known)]
+    return [cuts.cut_short(held, known) for held in struck(by_table(event, known), retired)]
 
 
 def by_table(event: Event, known: list[Event]) -> list[Holding]:

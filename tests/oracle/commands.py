@@ -10,16 +10,19 @@ from datetime import datetime
 from typing import Any
 
 from tests.oracle import holds, tellings
-from tests.oracle.catalogue import holdings_of
+from tests.oracle.catalogue import NOTHING, holdings_of
 from tests.oracle.clocks import Event
 from tests.oracle.holdings import once_each
 from tests.oracle.holds import Interval
 from tests.oracle.instants import instant, written
-from tests.oracle.steps import Done, Step, mark, marks, step
+from tests.oracle.retired import Retired
+from tests.oracle.steps import Done, Step, made, mark, marks, step
 from tests.oracle.windows import LEAD, Holding
 
 
-def simulate(events: Iterable[Event], until: str | datetime) -> list[dict[str, Any]]:
+def simulate(
+    events: Iterable[Event], until: str | datetime, retired: Retired = NOTHING
+) -> list[dict[str, Any]]:
     """Every command that leaves up to and including `until`, in the order in which they leave."""
     ordered, end = once_each(events), instant(until)
     arrivals = sorted({instant(event["time"]) for event in ordered})
@@ -28,10 +31,10 @@ def simulate(events: Iterable[Event], until: str | datetime) -> list[dict[str, A
     now = arrivals[0] if arrivals else end
     while now <= end:
         known = [event for event in ordered if instant(event["time"]) <= now]
-        for due in [planned for planned in plan(known, done, now) if planned.due <= now]:
+        for due in [one for one in plan(known, done, now, retired) if one.due <= now]:
             left.append(sent(due, now))
             done |= marks(due)
-        later = [planned.due for planned in plan(known, done, now) if planned.due > now]
+        later = [one.due for one in plan(known, done, now, retired) if one.due > now]
         later += [arrival for arrival in arrivals if arrival > now]
         if not later:
             break
@@ -45,11 +48,11 @@ def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
     return instant(command["issued_at"]), *(command[key] for key in keys)
 
 
-def plan(known: list[Event], done: set[Done], now: datetime) -> list[Step]:
+def plan(known: list[Event], done: set[Done], now: datetime, retired: Retired) -> list[Step]:
     """Everything still to be done, due or not, for every record in every system."""
     steps: list[Step] = []
     for event in known:
-        of_event = holdings_of(event, known)
+        of_event = holdings_of(event, known, retired)
         for subject in sorted({held["subject"] for held in of_event}):
             of_record = [held for held in of_event if held["subject"] == subject]
             for system in sorted({system for held in of_record for system in held["systems"]}):
@@ -138,9 +141,11 @@ def restrictions(system: str, serving: list[Holding], done: set[Done], now: date
 def pseudonymise(system: str, research: Holding, of_event: list[Holding]) -> Step | None:
     """When every other holding of the event, over all its subjects, has ended; None while open.
 
-    Those on a legal obligation do not count.
+    Those on a legal obligation do not count. Where there is none, the event itself is the instant.
     """
     others = [held for held in of_event if counts(held)]
+    if not others:
+        return made(research["at"], system, "pseudonymise", [research], research["at"], "")
     ends: list[datetime] = []
     for held in others:
         dues = [due for due in held["due_at"].values() if due is not None]

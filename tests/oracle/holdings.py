@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from tests.oracle import holds
-from tests.oracle.catalogue import holdings_of
+from tests.oracle.catalogue import NOTHING, holdings_of
 from tests.oracle.clocks import Event
 from tests.oracle.instants import instant, written
+from tests.oracle.retired import Retired
 from tests.oracle.windows import Holding
 
 
@@ -22,13 +23,15 @@ def once_each(events: Iterable[Event]) -> list[Event]:
     return sorted(seen.values(), key=lambda e: (instant(e["time"]), e["source"], e["id"]))
 
 
-def explain(events: Iterable[Event], now: str | datetime | None = None) -> list[dict[str, Any]]:
+def explain(
+    events: Iterable[Event], now: str | datetime | None = None, retired: Retired = NOTHING
+) -> list[dict[str, Any]]:
     """Every holding, sorted by event, purpose, subject. `now` defaults to the latest event time."""
     known = once_each(events)
     if not known:
         return []
     moment = instant(now) if now is not None else max(instant(e["time"]) for e in known)
-    made = [held for event in known for held in holdings_of(event, known)]
+    made = [held for event in known for held in holdings_of(event, known, retired)]
     made.sort(key=lambda h: (h["event"], h["purpose"], h["subject"], h["source"]))
     return [line(held, known, moment) for held in made]
 

@@ -21,6 +21,7 @@ from services.events.templates import long, string
 from services.policy.loader import load as load_policy
 from services.policy.model import Field
 from services.policy.tagging import Untaggable
+from tests.contract.retiring import retiring
 
 POLICY = load_policy()
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -155,6 +156,32 @@ def test_the_two_ways_agree(
     body = json.dumps(data).encode()
     for _ in range(2):
         assert outcome(lambda: TAGS.of(place, headers, body, NOW)) == expected
+
+
+def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
+    """The template of an order of before names the accounting system; the next order is not there."""
+    policy = retiring({"accounting": "2026-03-15T13:02:00Z"})
+    tags = Tags(policy=policy, codec=CODEC, topics=TAGS.topics)
+    systems = []
+    for number in (0, 1, 2, 3):
+        event = CloudEvent(
+            id=f"e{number}",
+            source="/shop",
+            type="orders.order-placed",
+            time=datetime(2026, 3, 15, 13, number, tzinfo=UTC),
+            data={"order_id": f"O{number}", "customer_id": "C", "consumer_id": f"K{number}"},
+        )
+        place = Place("orders.order-placed.v1", 1, number)
+        passed = tags.of(place, to_headers(event), json.dumps(dict(event.data)).encode(), NOW)
+        value = Codec(load()).decode(TAGGED, passed.value)
+        assert value["id"] == f"e{number}"
+        systems.append({one for held in value["records"][0]["holdings"] for one in held["systems"]})
+    assert systems == [
+        {"orders", "psp", "research", "accounting"},
+        {"orders", "psp", "research", "accounting"},
+        {"orders", "psp", "research"},
+        {"orders", "psp", "research"},
+    ]
 
 
 def test_a_template_says_what_the_event_says() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from services.events.ingestion_plan import Arrival, Plans, plan
 from services.policy import loader
 from services.policy.tagging import Untaggable
 from tests.contract.arrivals import arrival as plain_arrival
 from tests.contract.arrivals import event
+from tests.contract.retiring import retiring
 from tests.oracle.clocks import Event
 from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights
@@ -44,6 +46,18 @@ def test_what_people_say_is_planned_as_by_itself(events: list[Event]) -> None:
     """Acts have no template, whatever other events of their type were."""
     for one in map(arrival, events):
         assert PLANS.of(one) == plan(one, POLICY)
+
+
+@calm
+@given(events=event_sets(shared_systems=()), data=st.data())
+def test_what_is_retired_is_planned_as_by_itself(events: list[Event], data: st.DataObject) -> None:
+    """A shape that was met before an instant is another one from that instant on."""
+    times = sorted({one["time"] for one in events}) or ["2024-01-01T00:00:00Z"]
+    names = ("service_delivery", "internal_research", "crm", "accounting", "website")
+    policy = retiring({name: data.draw(st.sampled_from(times)) for name in names})
+    plans = Plans(policy=policy)
+    for one in map(arrival, events):
+        assert plans.of(one) == plans.of(one) == plan(one, policy)
 
 
 def order(consumer: Any) -> Arrival:

@@ -1,0 +1,128 @@
+"""Retirement: a policy that takes over retires nothing of which something was promised already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from schemas.errors import TermijnError
+from services.ledger import tables
+from services.policy import retiring
+from services.policy.model import Policy
+
+_AT_ONCE = 5_000
+Serving = Mapping[str, Collection[str]]
+Written = Mapping[str, Mapping[str, str]]
+
+
+class TooEarly(NamedTuple):
+    """One thing that is retired from an instant on of which events are recorded."""
+
+    name: str
+    """As `section.name`."""
+    at: datetime
+    last: datetime
+    """The time of the latest of these events, UTC."""
+
+
+class RetiredTooEarly(TermijnError):
+    """The policy retires what recorded events hold since; the active policy stays as it is.
+
+    What was promised of them would be carried out by nobody. The operator retires it from after the last
+    of them on: they are carried out, and what happens from then on makes nothing new.
+    """
+
+    def __init__(self, found: Collection[TooEarly]) -> None:
+        lines = (
+            f"{one.name}.retired is {one.at.isoformat()}, and events up to {one.last.isoformat()}"
+            " that it holds are recorded"
+            for one in found
+        )
+        super().__init__(
+            f"{'; '.join(lines)}: give an instant after the last of them, so that what was promised"
+            " is carried out"
+        )
+        self.found = tuple(found)
+
+
+def written(policy: Policy) -> Written:
+    """What a policy retires, to be compared with the next one."""
+    return {
+        section: {name: at.isoformat() for name, at in named.items()}
+        for section, named in retiring.retired(policy).items()
+    }
+
+
+def check(connection: Connection, policy: Policy, serving: Serving, before: Written) -> None:
+    """Look whether anything recorded lies between the instant of a retirement and the one `before`.
+
+    `serving` is which systems the active policy says hold events of each type. A later instant, or none
+    any more, is welcome: what is recorded hangs where it would, and is looked at again.
+
+    Raises:
+        RetiredTooEarly: something does; each retirement is named.
+    """
+    found = []
+    for section, named in retiring.retired(policy).items():
+        for name, at in sorted(named.items()):
+            known = before.get(section, {}).get(name)
+            until = datetime.fromisoformat(known) if known else None
+            if until is not None and until <= at:
+                continue
+            times = [*_of_types(connection, _types(section, name, policy, serving), at, until)]
+            if section == "systems":
+                times += _naming(connection, name, policy, at, until)
+            if times:
+                found.append(TooEarly(f"{section}.{name}", at, max(times)))
+    if found:
+        raise RetiredTooEarly(found)
+
+
+def _types(section: str, name: str, policy: Policy, serving: Serving) -> set[str]:
+    """The event types of which the policy, or the active one, has something held there."""
+    types = {type_ for type_, systems in serving.items() if name in systems}
+    if section == "purposes":
+        types = set()
+    for type_, event in policy.events.items():
+        for one in event.holdings:
+            if name in (one.served if section == "systems" else {one.purpose}):
+                types.add(type_)
+    return types
+
+
+def _of_types(
+    connection: Connection, types: Collection[str], since: datetime, until: datetime | None
+) -> Iterator[datetime]:
+    column = tables.event.c
+    query = select(func.max(column.time)).where(column.type.in_(types), column.time >= since)
+    if until is not None:
+        query = query.where(column.time < until)
+    last = connection.execute(query).scalar_one_or_none()
+    if last is not None:
+        yield last
+
+
+def _naming(
+    connection: Connection, system: str, policy: Policy, since: datetime, until: datetime | None
+) -> Iterator[datetime]:
+    """The times of the events that name the system themselves."""
+    fields = {
+        name: {one.systems_from for one in event.holdings if one.systems_from}
+        for name, event in policy.events.items()
+    }
+    column = tables.event.c
+    query = select(column.type, column.time, column.deciding).where(
+        column.type.in_([name for name, those in fields.items() if those]), column.time >= since
+    )
+    if until is not None:
+        query = query.where(column.time < until)
+    for row in connection.execute(query.execution_options(yield_per=_AT_ONCE)):
+        deciding = json.loads(row.deciding)
+        for field in fields[row.type]:
+            named = deciding.get(field) or ()
+            if system in ([named] if isinstance(named, str) else named):
+                yield row.time

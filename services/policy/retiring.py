@@ -1,0 +1,53 @@
+"""Retiring: from an instant on a purpose or a system gets nothing new.
+
+The instant is compared with the event's own time, so that what follows stays a function of the set of
+events, in whatever order and however late they arrive. What would be held were nothing retired is known
+all the same: a later policy that moves the instant, or takes it away, finds it hung where it belongs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from services.policy.model import Policy
+
+Retired = Mapping[str, Mapping[str, datetime]]
+"""By section (`systems`, `purposes`) and name, from when on each is retired, UTC."""
+
+
+def retired(policy: Policy) -> Retired:
+    """What the policy retires."""
+    systems = {name: one.retired for name, one in policy.systems.items() if one.retired}
+    purposes = {name: one.retired for name, one in policy.purposes.items() if one.retired}
+    return {"systems": systems, "purposes": purposes}
+
+
+def instants(policy: Policy) -> tuple[datetime, ...]:
+    """The instants, UTC, at which something is retired, in order."""
+    return tuple(sorted({at for named in retired(policy).values() for at in named.values()}))
+
+
+def era(time: datetime, instants: tuple[datetime, ...]) -> int:
+    """How many of these instants an event is not before: events of one era are treated alike."""
+    return bisect_right(instants, time) if instants else 0
+
+
+def is_retired(system: str, time: datetime, policy: Policy) -> bool:
+    """Whether a system gets nothing of an event of that time."""
+    at = policy.systems[system].retired
+    return at is not None and at <= time
+
+
+def left(
+    purpose: str, systems: tuple[str, ...], time: datetime, policy: Policy, kept: Collection[str]
+) -> tuple[str, ...]:
+    """Those of the systems that hold something of an event of that time for the purpose.
+
+    What is `kept` counts as not retired.
+    """
+    at = policy.purposes[purpose].retired
+    if at is not None and at <= time:
+        return ()
+    return tuple(one for one in systems if one in kept or not is_retired(one, time, policy))

@@ -1,0 +1,164 @@
+"""A policy that retires something takes over: what was promised is carried out, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from services.deleter import activation
+from services.deleter.claim import claim
+from services.ledger import active_policy, policy_references, tables
+from services.ledger.recording import record
+from services.ledger.retirement import RetiredTooEarly
+from services.policy.model import Policy
+from services.storage.database import Ledger
+from tests.contract.arrivals import Event, arrival, feedback, order, ticket
+from tests.contract.ledgers import commands, rows
+from tests.contract.retiring import SHIPPED, retiring
+
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
+LATER = datetime(2029, 1, 1, tzinfo=UTC)
+
+
+def take(ledger: Ledger, policy: Policy, events: Iterable[Event]) -> None:
+    arrivals = [arrival(one, policy) for one in events]
+    ledger.write(lambda connection: active_policy.ensure(connection, policy, NOW))
+    ledger.write(lambda connection: record(connection, arrivals, policy, NOW))
+
+
+def activate(ledger: Ledger, policy: Policy) -> None:
+    ledger.write(lambda connection: activation.activate(connection, policy, NOW))
+
+
+def swept(ledger: Ledger, policy: Policy, now: datetime = LATER) -> list[tuple[str, str]]:
+    """The system and subject of every erasure that was commanded by then."""
+    while ledger.write(lambda connection: claim(connection, policy, now, limit=500)).looked_at:
+        pass
+    found = rows(ledger, tables.command, action="erase")
+    return sorted((row.system, row.subject) for row in found)
+
+
+def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Ledger) -> None:
+    """Also what comes late: not its arrival counts, but when it happened."""
+    policy = retiring({"psp": "2026-01-05T00:00:00Z"})
+    take(ledger, SHIPPED, [order("e1", "2026-01-01T12:00:00Z", "before")])
+    activate(ledger, policy)
+    late = order("e2", "2026-01-04T23:59:59Z", "late")
+    since = order("e3", "2026-01-05T00:00:00Z", "since")
+    take(ledger, policy, [since, late])
+    told = {subject for system, subject in swept(ledger, policy) if system == "psp"}
+    assert told == {"consumer:before", "consumer:late"}
+    told = {subject for system, subject in swept(ledger, policy) if system == "orders"}
+    assert told == {"consumer:before", "consumer:late", "consumer:since"}
+
+
+@pytest.mark.parametrize(
+    ("retired", "said"),
+    [
+        (
+            "psp",
+            r"systems\.psp\.retired is 2026-01-05T12:00:00\+00:00, and events up to 2026-01-07",
+        ),
+        ("service_delivery", r"purposes\.service_delivery\.retired is 2026-01-05T12.*2026-01-07"),
+        ("repair", r"systems\.repair\.retired is .*2026-01-08.*: give an instant after the last"),
+    ],
+)
+def test_an_instant_that_recorded_events_are_not_before_is_refused(
+    ledger: Ledger, retired: str, said: str
+) -> None:
+    """What was promised of them would be carried out by nobody."""
+    events = [
+        order("e1", "2026-01-05T12:00:00Z"),
+        order("e2", "2026-01-07T12:00:00Z"),
+        ticket("e3", "2026-01-05T12:00:00Z"),
+    ]
+    if retired == "repair":
+        events.append(ticket("e4", "2026-01-08T12:00:00Z", shared_with=["repair"]))
+    take(ledger, SHIPPED, events)
+    with pytest.raises(RetiredTooEarly, match=said):
+        activate(ledger, retiring({retired: "2026-01-05T12:00:00Z"}))
+    assert len(rows(ledger, tables.active_policy)) == 1
+    activate(ledger, retiring({retired: "2026-01-08T12:00:01Z"}))
+
+
+def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
+    ledger: Ledger,
+) -> None:
+    """An order is in neither; a ticket is shared with no repairer unless it says so."""
+    take(
+        ledger,
+        SHIPPED,
+        [order("e1", "2026-01-05T12:00:00Z"), ticket("e2", "2026-01-05T12:00:00Z")],
+    )
+    activate(
+        ledger, retiring({"website": "2020-01-01T00:00:00Z", "repair": "2020-01-01T00:00:00Z"})
+    )
+
+
+def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Ledger) -> None:
+    """Events that came since hold nothing there; an earlier instant would take back what was promised."""
+    take(ledger, SHIPPED, [order("e1", "2026-01-03T12:00:00Z")])
+    activate(ledger, retiring({"psp": "2026-01-05T00:00:00Z"}, "2"))
+    take(ledger, retiring({"psp": "2026-01-05T00:00:00Z"}, "2"), [order("e2", NOW.isoformat())])
+    activate(ledger, retiring({"psp": "2026-01-05T00:00:00Z"}, "3"))
+    activate(ledger, retiring({"psp": "2026-01-04T00:00:00Z"}, "4"))
+    with pytest.raises(RetiredTooEarly, match="events up to 2026-01-03T12:00:00"):
+        activate(ledger, retiring({"psp": "2026-01-03T00:00:00Z"}, "5"))
+
+
+@pytest.mark.parametrize("moved", [{}, {"website_experience": "2026-01-09T00:00:00Z"}])
+def test_what_is_taken_up_again_is_dated_anew(ledger: Ledger, moved: dict[str, str]) -> None:
+    """What happened meanwhile is held after all, in whatever state its record was left."""
+    policy = retiring({"website_experience": "2026-01-05T00:00:00Z"}, "2")
+    ledger.write(lambda connection: active_policy.ensure(connection, SHIPPED, NOW))
+    activate(ledger, policy)
+    take(ledger, policy, [feedback("e1", "2026-01-07T00:00:00Z")])
+    assert swept(ledger, policy) == []
+    again = retiring(moved, "3")
+    activate(ledger, again)
+    assert swept(ledger, again) == [("website", "visitor:1")]
+
+
+def test_a_clock_reaches_what_is_taken_up_again(ledger: Ledger) -> None:
+    """The ticket's customer ends after the system was taken up again."""
+    policy = retiring({"helpdesk": "2026-01-05T00:00:00Z"}, "2")
+    ledger.write(lambda connection: active_policy.ensure(connection, SHIPPED, NOW))
+    activate(ledger, policy)
+    take(ledger, policy, [ticket("e1", "2026-01-07T00:00:00Z", ["9"])])
+    activate(ledger, retiring({}, "3"))
+    resolved = {
+        "id": "e2",
+        "source": "/helpdesk",
+        "type": "helpdesk.ticket-resolved",
+        "time": "2026-01-08T00:00:00Z",
+        "data": {"ticket_id": "1", "customer_id": "1"},
+    }
+    take(ledger, retiring({}, "3"), [resolved])
+    assert ("helpdesk", "consumer:9") in swept(ledger, retiring({}, "3"))
+
+
+def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: Ledger) -> None:
+    """What it is about happened before the instant, and is asked for as ever."""
+    take(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
+    assert swept(ledger, SHIPPED) == [("website", "visitor:1")]
+    activate(ledger, retiring({"website": "2026-01-05T00:00:00Z"}))
+    assert commands(ledger) == [("website", "erase", "unsent")]
+
+
+def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Ledger) -> None:
+    """A system that is still needed, and a type of event."""
+    take(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
+    kept = dict(SHIPPED.systems)
+    del kept["website"]
+    with pytest.raises(
+        policy_references.StillNeeded, match=r"systems website; keep .*`retired: INSTANT`"
+    ):
+        activate(ledger, replace(SHIPPED, version="2", systems=kept))
+    types = {name: one for name, one in SHIPPED.events.items() if name != "orders.order-placed"}
+    with pytest.raises(
+        active_policy.OtherShape, match=r"lacks the event types orders\.order-placed"
+    ):
+        activate(ledger, replace(SHIPPED, version="2", events=types))

@@ -1,0 +1,71 @@
+"""Retired systems and purposes: `explain` and `simulate` against the catalogue's oracle."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.storage.database import Ledger
+from tests import oracle
+from tests.contract.arrivals import Event
+from tests.contract.ledgers import new_ledger
+from tests.contract.retiring import retiring
+from tests.contract.said import expected, explained, issued, lines
+from tests.oracle.strategies import event_sets
+
+FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
+LEDGER = new_ledger("sqlite://")
+NAMES = ("crm", "orders", "accounting", "helpdesk", "website", "communication", "service_delivery")
+"""No event names one of these systems itself: it would be parked."""
+calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@st.composite
+def retired(draw: st.DrawFn, events: list[Event]) -> dict[str, str]:
+    """Some, each from the time of an event on, so that this one is the first that is not held."""
+    times = sorted({event["time"] for event in events})
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=3))
+    return {name: draw(st.sampled_from(times)) for name in names}
+
+
+SETS = (
+    event_sets(max_events=10)
+    .filter(bool)
+    .flatmap(lambda events: st.tuples(st.just(events), retired(events)))
+)
+
+
+@settings(calm, max_examples=100)
+@given(SETS)
+def test_every_holding_is_as_the_oracle_has_it(found: tuple[list[Event], dict[str, str]]) -> None:
+    """What happens at the instant or later is not held; what happened before is held as ever."""
+    events, instants = found
+    assert explained(events, policy=retiring(instants)) == expected(events, retired=instants)
+
+
+@settings(calm, max_examples=80)
+@given(SETS)
+def test_every_command_leaves_as_the_oracle_has_it(
+    found: tuple[list[Event], dict[str, str]],
+) -> None:
+    """A retired system is told of all that it held before, and of nothing else."""
+    events, instants = found
+    policy = retiring(instants)
+    assert lines(issued(LEDGER, events, FAR, policy)) == oracle.simulate(events, FAR, instants)
+
+
+@pytest.mark.timeout(120)
+@settings(calm, max_examples=20)
+@given(found=SETS)
+def test_postgresql_and_sqlite_say_the_same(
+    shared_ledger: Ledger, found: tuple[list[Event], dict[str, str]]
+) -> None:
+    """The oracle holds on each database."""
+    events, instants = found
+    policy = retiring(instants)
+    assert lines(issued(shared_ledger, events, FAR, policy)) == oracle.simulate(
+        events, FAR, instants
+    )

@@ -1,0 +1,24 @@
+"""What is retired: struck from the catalogue's lines by the event's own time."""
+
+from collections.abc import Mapping
+
+from tests.oracle.instants import instant
+from tests.oracle.windows import Holding
+
+Retired = Mapping[str, str]
+"""From when on the system or the purpose of that name gets nothing new."""
+
+
+def struck(made: list[Holding], retired: Retired) -> list[Holding]:
+    """The holdings without what was retired when their event happened; one in no system is none."""
+
+    def gone(name: str, held: Holding) -> bool:
+        return name in retired and instant(retired[name]) <= held["at"]
+
+    found: list[Holding] = []
+    for held in made:
+        systems = [system for system in held["systems"] if not gone(system, held)]
+        if systems and not gone(held["purpose"], held):
+            due_at = {system: held["due_at"][system] for system in systems}
+            found.append({**held, "systems": systems, "due_at": due_at})
+    return found

@@ -1,0 +1,113 @@
+"""Retired purposes and systems: what an event holds at the instant, before it, and how a policy says so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.cloudevents import CloudEvent
+from services.policy import obligations
+from services.policy.lint import lint
+from services.policy.loader import InvalidPolicy, digest, load, loads
+from services.policy.model import Policy
+from services.policy.retention_windows import EVENT_ALONE
+from services.policy.tagging import Tagged, Untaggable, tag
+from tests.contract.retiring import retiring
+from tests.unit.policy.small import SMALL, joined, line_of, replaced, small
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+JUST_BEFORE = datetime(2025, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+CARE = "purpose: care, basis: contract, rule: membership, systems: [app, books]"
+TAX = "purpose: tax, basis: law, rule: books, systems: [books]"
+BOOKS = "books: {title: Books, owner: us, lead_time: PT48H"
+CARE_TITLE = "care: {title: Care, dpv: dpv:ServiceProvision, source: a"
+
+
+def said(policy: Policy, time: datetime) -> Tagged:
+    return tag(
+        CloudEvent(id="e1", source="/club", type="club.joined", time=time, data=joined()), policy
+    )
+
+
+def held(found: Tagged) -> list[tuple[str, tuple[str, ...]]]:
+    return [(one.purpose, one.systems) for one in found.holdings]
+
+
+def test_a_retired_system_holds_nothing_from_its_instant_on() -> None:
+    """The event's own time counts, to the microsecond; its other systems go on."""
+    policy = small(CARE, TAX, changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T01:00:00+01:00"})
+    assert held(said(policy, JUST_BEFORE)) == [("care", ("app", "books")), ("tax", ("books",))]
+    assert held(said(policy, AT)) == [("care", ("app",))]
+
+
+def test_nothing_is_held_for_a_retired_purpose_from_its_instant_on() -> None:
+    """In no system, and the event's other purposes go on."""
+    policy = small(CARE, TAX, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
+    assert held(said(policy, JUST_BEFORE)) == [("care", ("app", "books")), ("tax", ("books",))]
+    assert held(said(policy, AT)) == [("tax", ("books",))]
+
+
+def test_what_would_be_held_is_hung_where_it_would() -> None:
+    """A later policy that takes it up again finds its record under its clock; until then nothing is due."""
+    policy = small(CARE, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
+    found = said(policy, AT)
+    assert found.subjects == ("client:1",)
+    assert [str(one) for one in obligations.clocks(found, "client:1", policy)] == ["membership:1"]
+    assert obligations.own_wakes(found, "client:1", policy) == ()
+    assert obligations.steps(found, "client:1", EVENT_ALONE, policy) == ()
+
+
+def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
+    """It says that the data went there: to hold it back in silence would be to forget it."""
+    policy = retiring({"repair": "2026-01-01T00:00:00Z"})
+
+    def ticket(time: datetime) -> CloudEvent:
+        data = {"ticket_id": "t", "customer_id": "1", "consumer_ids": [], "shared_with": ["repair"]}
+        return CloudEvent(
+            id="e1", source="/helpdesk", type="helpdesk.ticket-opened", time=time, data=data
+        )
+
+    systems = tag(ticket(JUST_BEFORE), policy).holdings[0].systems
+    assert systems == ("helpdesk", "repair")
+    with pytest.raises(Untaggable, match="shared_with: names a retired system"):
+        tag(ticket(AT), policy)
+    assert tag(ticket(AT), policy, recorded=True).holdings[0].systems == systems
+
+
+def test_the_same_instant_is_the_same_policy_in_whatever_zone() -> None:
+    """And another instant is another; one that retires nothing is what it was."""
+    one = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:00Z"})
+    same = small(changed={BOOKS: f"{BOOKS}, retired: '2026-01-01T02:00:00+02:00'"})
+    other = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:01Z"})
+    none = small(changed={BOOKS: f"{BOOKS}, retired: null"})
+    assert digest(one) == digest(same)
+    assert len({digest(one), digest(other), digest(small())}) == 3
+    assert digest(none) == digest(small())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("true", "2026-01-01", "2026-01-01T00:00:00", "'2026-01-01'", "20260101", "1.5"),
+        *("'1767225600'", "soon", "'0001-01-01T00:00:00+23:00'", "[]", "'2026-13-01T00:00:00Z'"),
+    ],
+)
+def test_what_is_no_instant_with_its_zone_is_refused(written: str) -> None:
+    """`true` would mean another instant at each replay, and a day has another beginning elsewhere."""
+    text = replaced(SMALL, BOOKS, f"{BOOKS}, retired: {written}")
+    with pytest.raises(InvalidPolicy) as refused:
+        loads(text, "small.yaml")
+    [problem] = refused.value.problems
+    assert (problem.line, problem.key) == (line_of(text, BOOKS), "systems.books.retired")
+    assert problem.why.startswith("is no instant"), problem.why
+
+
+def test_lint_says_what_is_retired() -> None:
+    """So that nobody wonders why it gets nothing."""
+    policy = retiring({"lease": "2026-01-01T00:00:00Z", "acquisition": "2027-01-01T00:00:00Z"})
+    before = list(lint(load()))
+    assert [(one.key, one.what) for one in lint(policy) if one not in before] == [
+        ("systems.lease.retired", "gets nothing of what happens from 2026-01-01T00:00:00Z on"),
+        ("purposes.acquisition.retired", "has nothing held for it from 2027-01-01T00:00:00Z on"),
+    ]
