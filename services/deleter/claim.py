@@ -7,7 +7,7 @@ the lock, and writes commands, their records and the walk's progress together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from services.deleter.planning import restricting, unmet, unwanted
 from services.deleter.subject_scan import Look
 from services.deleter.withheld import is_withheld
 from services.ledger import clocks, key_conflicts, outbox, tables
-from services.ledger.blind_spots import CLEAR, Blindness, look_again
+from services.ledger.blind_spots import AGAIN, CLEAR, Blindness, look_again
 from services.ledger.clocks import Clock
 from services.ledger.facts import Known, known, tagged_events
 from services.ledger.outbox import Draft, Lease
@@ -114,11 +114,12 @@ def claim(
         return is_withheld(blindness, step.action, subject, tagged, policy)
 
     rows = list(members.values())
-    wanted, withheld, facts = want(connection, rows, events, policy, now, looks, waits)
-    written = outbox.write(connection, draft(wanted), policy.version, now, lease)
+    found = want(connection, rows, events, policy, now, looks, waits)
+    written = outbox.write(connection, draft(found.wanted), policy.version, now, lease)
     _advance(connection, records, events, policy, now)
-    look_again(connection, withheld, now)
-    subject_scan.looked(connection, looks, facts, now)
+    look_again(connection, found.withheld | found.outdone.keys(), now)
+    subject_scan.looked(connection, looks, found.facts, now)
+    subject_scan.look_later(connection, set(found.outdone.values()), now + AGAIN)
     return Claimed(
         commands=written.commands,
         leased=written.leased,
@@ -126,6 +127,19 @@ def claim(
         looked_at=len(records) + len(walked) + len(looks),
         more=len(records) >= limit or bool(walked) or bool(looks),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a look at records came to."""
+
+    wanted: Sequence[Wanted]
+    """What is due and no command does yet."""
+    withheld: Set[UUID]
+    """Records of which something has to wait."""
+    outdone: Mapping[UUID, str]
+    """Records, with their subject, of which an erasure makes a restriction needless, once it leaves."""
+    facts: Known
 
 
 def want(
@@ -136,11 +150,10 @@ def want(
     now: datetime,
     looks: Collection[Look],
     waits: Callable[[Step, Tagged, str], bool],
-) -> tuple[list[Wanted], Collection[UUID], Known]:
+) -> Found:
     """Every step that is due for these records and that no command does yet, but for what `waits`.
 
-    Beside them the records of which something has to wait, and what was known. What erases and waits is
-    no reason to restrict nothing meanwhile.
+    What erases and waits, here or in the outbox, is no reason to restrict nothing meanwhile.
 
     Takes the locks of their clocks and subjects, and holds them until the transaction ends. What
     commands are to do although facts or policy do not ask for it any more is taken back.
@@ -159,10 +172,13 @@ def want(
         event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
     }
     live = outbox.live_steps(connection, {row.record_id for row in rows})
+    spoken_of = {row.record_id for row in rows if facts.standing(row.subject)}
+    unsent = outbox.unsent_erasures(connection, spoken_of & live.keys())
     judged = key_conflicts.judge(connection, events.values(), policy)
     planner = Planner(facts, policy, now)
     found: list[Wanted] = []
     withheld: set[UUID] = set()
+    outdone: dict[UUID, str] = {}
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
         done = live.get(row.record_id, frozenset())
@@ -171,10 +187,15 @@ def want(
         acts = said[row.event_id]
         forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
         unmet_steps = unmet(due, done)
+        restricted = [one for one in restricting(due, done) if one not in unmet_steps]
+        lying = set(unsent.get(row.record_id, ())) if restricted else set()
         if any(waits(step, tagged, row.subject) for step in unmet_steps):
             withheld.add(row.record_id)
             unmet_steps = [one for one in unmet_steps if not waits(one, tagged, row.subject)]
-            unmet_steps += [one for one in restricting(due, done) if one not in unmet_steps]
+            lying |= {one.system for one in restricted if (one.system, "erase") not in done}
+        elif any((one.system, "erase") not in done for one in restricted):
+            outdone[row.record_id] = row.subject
+        unmet_steps += [one for one in restricted if one.system in lying]
         for step in unmet_steps:
             epochs = tuple(
                 (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
@@ -195,7 +216,7 @@ def want(
         stale = outbox.no_longer_wanted(connection, forbidden)
         for command in outbox.take_back(connection, stale, policy, now):
             outbox.look_again(connection, command, now)
-    return found, withheld, facts
+    return Found(wanted=found, withheld=withheld, outdone=outdone, facts=facts)
 
 
 def draft(wanted: Iterable[Wanted]) -> list[Draft]:

@@ -48,7 +48,7 @@ def unmet(due: Iterable[Step], done: Done) -> list[Step]:
 
 
 def restricting(due: Collection[Step], done: Set[tuple[str, str]]) -> list[Step]:
-    """The restrictions that a person asked for and no command does, whatever erasure is due as well.
+    """The restrictions that a person asked for and no command does, whatever erasure is due or commanded.
 
     For where that erasure has to wait: it makes them needless only once it leaves.
     """
@@ -59,7 +59,7 @@ def restricting(due: Collection[Step], done: Set[tuple[str, str]]) -> list[Step]
         if step.action == "restrict"
         and step.cause
         and (step.system, step.cause) not in lifted
-        and done.isdisjoint({(step.system, step.key), (step.system, "erase")})
+        and (step.system, step.key) not in done
     ]
 
 

@@ -46,8 +46,8 @@ def protect(connection: Connection, policy: Policy, now: datetime, passed: Passe
         query = query.where(record.record_id > passed.record)
     rows = connection.execute(query.order_by(record.record_id).limit(MOST_RECORDS)).all()
     events = tagged_events(connection, {row.event_id for row in rows}, policy)
-    wanted, _, _ = want(connection, rows, events, policy, now, (), _waits)
-    outbox.write(connection, draft(wanted), policy.version, now)
+    found = want(connection, rows, events, policy, now, (), _waits)
+    outbox.write(connection, draft(found.wanted), policy.version, now)
     more = len(rows) == MOST_RECORDS
     return Passed(subject=subject, record=rows[-1].record_id if more else None, records=len(rows))
 

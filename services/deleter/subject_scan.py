@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from services.ledger import tables
 from services.ledger.facts import Known
 from services.policy.ids import record_id
 from services.policy.tagging import Tagged
-from services.storage.bulk import fetch
+from services.storage.bulk import change, fetch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,14 @@ def looked(connection: Connection, looks: Collection[Look], facts: Known, now: d
             )
             .values(next_due=due, cursor=look.passed)
         )
+
+
+def look_later(connection: Connection, subjects: Collection[str], at: datetime) -> None:
+    """Look at these subjects' records again at an instant, UTC, or sooner; they are locked."""
+    column = tables.subject.c
+    later = or_(column.next_due.is_(None), column.next_due > at)
+    looking = update(tables.subject).where(later).values(next_due=at, cursor=None)
+    change(connection, looking, column.subject, sorted(subjects))
 
 
 def _look(connection: Connection, row: Row[Any], chunk: int) -> Look:

@@ -192,6 +192,22 @@ def live_steps(
     return {record: frozenset(pairs) for record, pairs in found.items()}
 
 
+def unsent_erasures(
+    connection: Connection, records: Collection[UUID]
+) -> Mapping[UUID, Collection[str]]:
+    """By record, the systems that are to erase it and have certainly, or perhaps, not been told yet."""
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.record_id, member.system)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live, member.step == "erase", command.attempt == 0)
+    )
+    found: defaultdict[UUID, set[str]] = defaultdict(set)
+    for row in fetch(connection, query, member.record_id, records):
+        found[row.record_id].add(row.system)
+    return found
+
+
 def make_stale(
     connection: Connection, clocks: Collection[UUID], policy: Policy, now: datetime
 ) -> None:

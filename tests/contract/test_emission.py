@@ -51,6 +51,26 @@ WRONG = replace(
 FAR = "2060-01-01T00:00:00Z"
 
 
+def old_order() -> Event:
+    """An order of consumer 7 of which the term has run out."""
+    return event(
+        *("o1", "orders.order-placed", "2020-03-15T13:00:00Z"),
+        order_id="o1",
+        customer_id="1",
+        consumer_id="7",
+    )
+
+
+def objection() -> Event:
+    """What consumer 7 objects to: it rests on legitimate interest, and is restricted until decided."""
+    return event(
+        *("x1", "privacy.objection-raised", "2026-01-15T13:00:00Z"),
+        subject="consumer:7",
+        purpose="service_delivery",
+        objection_id="x1",
+    )
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -311,6 +331,32 @@ class TestWhatProtects:
         )
         stage.take([objection])
         assert ("psp", "restrict") in stage.rounds()
+
+    @pytest.mark.parametrize("stop", ["paused", "drained", "system", "blind"])
+    def test_an_objection_restricts_while_an_erasure_lies_in_the_outbox(
+        self, stage: Stage, stop: str
+    ) -> None:
+        """It would make that needless once it leaves; here it does not leave."""
+        stage.put("system:psp", "paused")
+        stage.take([old_order()])
+        assert ("psp", "erase") not in stage.rounds()
+        assert ("psp", "erase", "unsent") in commands(stage.ledger)
+        self.stop(stage, stop, system="psp")
+        stage.take([objection()])
+        assert ("psp", "restrict") in stage.rounds()
+        stage.put("system:psp", "running")
+        stage.put("deleter", "running")
+        stage.spots = []
+        assert ("psp", "erase") in stage.rounds()
+
+    def test_what_is_restricted_and_due_at_once_is_looked_at_again(self, stage: Stage) -> None:
+        """The erasure that makes it needless has not left a minute later."""
+        stage.put("system:psp", "paused")
+        stage.take([old_order(), objection()])
+        assert "restrict" not in {action for _, action in stage.rounds()}
+        sweep(stage.ledger, later(utc_now().isoformat(), seconds=61))
+        told = [one for one in commands(stage.ledger) if one[1] == "restrict"]
+        assert told == [("psp", "restrict", "unsent")]
 
     def stop(self, stage: Stage, stop: str, system: str = "website") -> None:
         if stop == "blind":

@@ -48,7 +48,9 @@ def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
     return instant(command["issued_at"]), *(command[key] for key in keys)
 
 
-def plan(known: list[Event], done: set[Done], now: datetime, retired: Retired) -> list[Step]:
+def plan(
+    known: list[Event], done: set[Done], now: datetime, retired: Retired = NOTHING
+) -> list[Step]:
     """Everything still to be done, due or not, for every record in every system."""
     steps: list[Step] = []
     for event in known:
