@@ -22,7 +22,7 @@ from schemas.errors import RegistryUnavailable, TermijnError
 from services.agent.adapters.base import Adapter, Task
 from services.agent.command import Command
 from services.agent.inbox import Inbox, Outgoing
-from services.agent.inbox_entry import OPEN, Entry
+from services.agent.inbox_entry import OPEN, Entry, may_have_run
 from services.agent.rate_limit import Backoff, TokenBucket
 from services.agent.result import BadResult, Pending, Result, TryAgain, result_of
 from services.crypto import jwe
@@ -272,7 +272,7 @@ class Obeying:
             self.inbox.put(connection, self.inbox.answered(current, latest, result, now))
             if command.action == "recall" and result.status in _RECALLED:
                 original = self.inbox.entry(connection, command.supersedes or "")
-                if original is not None and original.state in OPEN:
+                if original is not None and may_have_run(original):
                     self.inbox.put(connection, self._ended(original, result, now))
             return True
 
@@ -286,6 +286,10 @@ class Obeying:
         """What was recalled, once the system has said whether that came in time."""
         if recall.status == "recalled":
             return replace(original.answered("recalled", None, now), sealed=None)
+        if (
+            original.state not in OPEN
+        ):  # it was told `failed`, and the recall tells what became of it
+            return replace(original.answered("already_done", None, now), sealed=None)
         counts = json.loads(original.noted) if original.noted else {}
         done = Result(status="done", counts=counts)
         return self.inbox.answered(original, self.inbox.command(original).command, done, now)

@@ -73,6 +73,10 @@ class Entry:
         """The entry, with the system itself under way."""
         return replace(self, state="pending", due_at=ask_again_at, tries=0)
 
+    def ended(self) -> Entry:
+        """The entry, done for good whatever its answer: it was recalled."""
+        return replace(self, state="settled", due_at=None)
+
     def answered(self, status: Status, answer: bytes | None, at: datetime) -> Entry:
         """The entry with its answer, which is to be sent; without one there is nobody to tell."""
         return replace(
@@ -86,6 +90,13 @@ class Entry:
             tries=0,
             noted=None if status in FINAL else self.noted,
         )
+
+
+def may_have_run(entry: Entry) -> bool:
+    """Whether the system was asked, and nothing is known of what it did: it is under way, or given up."""
+    return entry.runs > 0 and (
+        entry.state in OPEN or (entry.state == "failed" and entry.status == "failed")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

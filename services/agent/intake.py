@@ -14,17 +14,27 @@ from sqlalchemy import Connection
 
 from services.agent.command import CHANGING, Command
 from services.agent.inbox import Arrival, Inbox
-from services.agent.inbox_entry import OPEN, Entry, Judgement, Newest, judge
+from services.agent.inbox_entry import Entry, Judgement, Newest, judge, may_have_run
 from services.agent.result import Result, Status
 
 _WHY = {
     "expired": "it had expired when it arrived",
     "overtaken": "a later command on this subject was issued before it arrived",
 }
-_RECALLED_AFTER: dict[Status | None, Status] = {
-    "done": "already_done",
-    "nothing_held": "already_done",
+_IN_PART = "it had been carried out in part"
+_RECALLED_AFTER: dict[Status | None, Result] = {
+    "done": Result(status="already_done"),
+    "nothing_held": Result(status="already_done"),
+    "already_done": Result(status="already_done"),
+    # No status says so of a recall: a refusal takes nothing back, and is somebody's business at once.
+    "partial": Result(status="refused", ground=_IN_PART),
 }
+_ENDED: dict[Status | None, Result] = {
+    "already_done": Result(status="already_done"),
+    "partial": Result(status="partial", detail=_IN_PART),
+}
+"""What is told of a command that comes again after its recall; else that it was recalled."""
+_RECALLED = Result(status="recalled")
 
 
 def accept(
@@ -55,7 +65,8 @@ def _accept(connection: Connection, inbox: Inbox, arrival: Arrival, now: datetim
         case "under way":
             pass
         case "recalled before":
-            entry = inbox.answered(entry, command, Result(status="recalled"), now)
+            told = _ENDED.get(entry.status, _RECALLED)
+            entry = inbox.answered(entry, command, told, now).ended()
         case "expired" | "overtaken":
             why = Result(status="failed", detail=_WHY[judgement])
             entry = inbox.answered(entry, command, why, now)
@@ -101,15 +112,12 @@ def _recall(
         tombstone = replace(recall, command_id=original, supersedes=None, sealed=None, action="")
         inbox.put(connection, tombstone.answered("recalled", None, now))
         known = tombstone
-    elif known.state in OPEN and known.runs > 0:
+    elif may_have_run(known):
         return recall
     elif known.state != "settled":
-        inbox.put(connection, replace(known.answered("recalled", None, now), sealed=None))
-    partly = known.status == "partial"
-    result = Result(
-        status=_RECALLED_AFTER.get(known.status, "recalled"),
-        detail="it had been carried out in part" if partly else None,
-    )
+        status: Status = "partial" if known.status == "partial" else "recalled"
+        inbox.put(connection, replace(known.answered(status, None, now).ended(), sealed=None))
+    result = _RECALLED_AFTER.get(known.status, _RECALLED)
     return inbox.answered(recall, command, result, now)
 
 

@@ -42,8 +42,9 @@ class Adapter(Protocol):
     def carry_out(self, task: Task) -> Result | Pending:
         """Carry a command out; doing so twice comes to the same.
 
-        A recall only comes for what was begun and not answered yet, and is answered `recalled` where
-        the system still holds what it held before, else `already_done`.
+        A recall only comes for what was begun and not answered yet, or given up without knowing what
+        became of it, and is answered `recalled` where the system still holds what it held before, else
+        `already_done`.
 
         Raises:
             TryAgain: the system could not be asked; nothing is known of the outcome.

@@ -368,13 +368,36 @@ def test_a_recall_of_what_is_done_comes_too_late() -> None:
 
 
 def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
-    """What is left stays, and the answer says that something is gone."""
+    """What is left stays. That it was `recalled` would not be so: something is gone."""
     stage = Stage(adapter=(adapter := Playing(lambda task: Result(status="partial"))))
     stage.tell(command())
-    assert stage.tell(recall()) == ["recalled"]
-    assert stage.answers()[-1]["detail"] == "it had been carried out in part"
-    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    assert stage.tell(recall()) == ["refused"]
+    assert stage.answers()[-1]["ground"] == "it had been carried out in part"
+    for attempt in (2, 3):
+        again = replace(command(), attempt=attempt, issued_at=T0 + HOUR)
+        assert stage.tell(again) == ["partial"]
+        assert stage.tell(replace(recall(), attempt=attempt, issued_at=T0 + HOUR)) == ["refused"]
     assert len(adapter.done) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "later"), [("recalled", "recalled"), ("already_done", "already_done")]
+)
+def test_a_recall_of_what_was_given_up_asks_the_system(status: str, later: str) -> None:
+    """A call without an answer may have done it all the same: nobody knows but the system."""
+
+    def play(task: Task) -> Result:
+        if task.command.action == "recall":
+            return Result(status=status)  # type: ignore[arg-type]  # one of the two above
+        raise BadResult("nothing that can be read")
+
+    stage = Stage(adapter=(adapter := Playing(play)))
+    assert stage.tell(command()) == ["failed"]
+    assert stage.tell(recall()) == [status]
+    for attempt in (2, 3):
+        again = replace(command(), attempt=attempt, issued_at=T0 + HOUR)
+        assert stage.tell(again) == [later]
+    assert len(adapter.done) == 2
 
 
 @pytest.mark.parametrize(
