@@ -14,7 +14,7 @@ from services.crypto.tombstones import Remains
 from services.deleter.settlement import Status
 from services.deleter.verification import prove
 from services.events.ingestion_plan import plan
-from services.evidence.purge.base import Terms
+from services.evidence.purge.base import Terms, terms_of
 from services.evidence.purge.scan import forget, is_safe, look
 from services.evidence.seal_entries import seal
 from services.ledger import tables
@@ -69,7 +69,8 @@ class Life:
         """Forget all that may be by now, a page at a time; how many of each kind."""
         at = instant(now) if isinstance(now, str) else now
         assert self.policy.proof
-        terms = Terms(policy=self.policy, proof=self.policy.proof, now=at)
+        with self.ledger.transaction() as connection:
+            terms = terms_of(connection, self.policy, self.policy.proof, at, self.remains)
         counts: Counter[str] = Counter()
         while found := self._pass(terms, page):
             counts += found

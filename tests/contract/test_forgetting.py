@@ -19,10 +19,14 @@ from hypothesis import strategies as st
 from services.crypto.tombstones import Remains
 from services.deleter.verification import TooOld, restored
 from services.events.ingestion_plan import plan
-from services.ledger import tables
+from services.ledger import blind_spots, tables
+from services.ledger.blind_spots import Parked
 from services.ledger.recording import record_plans
 from services.ledger.tombstones import OtherRemains, pin, recall
+from services.policy.untaggable_events import Glimpse
+from services.storage import dead_letters
 from services.storage.database import Ledger
+from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import (
     Event,
     arrival,
@@ -175,6 +179,45 @@ def test_nobody_under_a_hold_is_forgotten(life: Life) -> None:
     life.take([event("p2", "privacy.hold-released", MUCH_LATER, **hold)], MUCH_LATER)
     life.work(MUCH_LATER)
     assert life.forget("2016-01-01T12:00:00Z")["events"] == 2
+
+
+@pytest.mark.parametrize(
+    ("seen", "kept"),
+    [
+        (Glimpse(event_type="privacy.hold-placed", subject="customer:K-77"), True),
+        (Glimpse(event_type="privacy.hold-placed"), True),
+        (Glimpse(event_type="customers.customer-reinstated"), True),
+        (Glimpse(event_type=None), True),
+        (Glimpse(event_type="privacy.hold-placed", subject="customer:other"), False),
+    ],
+    ids=["theirs", "of nobody that can be seen", "of some clock", "of no type", "another's"],
+)
+def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
+    life: Life, seen: Glimpse, kept: bool
+) -> None:
+    """Until it is settled: replayed, it would be about somebody of whom nothing is known any more."""
+    ended(life)
+    at = instant(LATER)
+    letter = DeadLetter(
+        role="recorder",
+        reason="unknown-source",
+        detail="",
+        topic="t",
+        partition=0,
+        offset=0,
+        timestamp=at,
+        at=at,
+        key_id="k",
+        sealed=b"",
+    )
+    identity = letter.dead_letter_id
+    parked = Parked(dead_letter_id=identity, topic="t", partition=0, offset=0, glimpse=seen)
+    life.ledger.write(lambda c: dead_letters.park(c, [letter]))
+    life.ledger.write(lambda c: blind_spots.note(c, [parked], life.remains))
+    going = {"events", "clocks", "subjects"}
+    assert life.forget(LATER).keys() & going == (set() if kept else going)
+    life.ledger.write(lambda c: blind_spots.end(c, identity))
+    assert life.forget(LATER).keys() & going == (going if kept else set())
 
 
 def test_an_objection_outlives_whom_it_was_about(life: Life) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from services.crypto.tombstones import Remains
+from services.ledger import blind_spots
+from services.ledger.blind_spots import CLEAR, Blindness
 from services.policy.calendar import at_most
 from services.policy.model import Policy, Proof
 
@@ -21,10 +23,20 @@ class Terms:
     policy: Policy
     proof: Proof
     now: datetime
+    parked: Blindness = CLEAR
+    """What is parked and could forbid an erasure: who and what it may be about is remembered."""
 
     def are_over(self, since: datetime) -> bool:
         """Whether the proof of what was settled at an instant need not be kept by name any more."""
         return at_most(since, self.proof.period, self.policy.controller.zone) <= self.now
+
+
+def terms_of(
+    connection: Connection, policy: Policy, proof: Proof, now: datetime, remains: Remains
+) -> Terms:
+    """The terms as they are now, with what is parked."""
+    parked = blind_spots.read(connection, policy, remains)
+    return Terms(policy=policy, proof=proof, now=now, parked=parked)
 
 
 class Sweep(Protocol):

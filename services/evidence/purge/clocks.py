@@ -14,6 +14,7 @@ from services.evidence.purge.events import fetch_ids
 from services.ledger import clocks, tables
 from services.ledger.clocks import Clock
 from services.ledger.tombstones import as_text, clock_name
+from services.policy.tagging import ClockKey
 from services.storage.bulk import fetch, insert, remove
 
 _NOWHERE = UUID(int=0)
@@ -42,7 +43,11 @@ class Clocks:
         query = select(hanging).distinct()
         used = {row.clock_id for row in fetch(connection, query, hanging, over)}
         used |= set(fetch_ids(connection, tables.clock.c.parent_id, over))
-        return [one for identity, one in over.items() if identity not in used]
+        return [
+            one
+            for identity, one in over.items()
+            if identity not in used and not terms.parked.covers((), [_key(one)])
+        ]
 
     def forget(
         self, connection: Connection, things: Sequence[Clock], terms: Terms, remains: Remains
@@ -58,6 +63,10 @@ class Clocks:
         ]
         insert(connection, tables.remains, sorted(rows, key=lambda row: row["reference"]))
         remove(connection, tables.clock, tables.clock.c.clock_id, [one.clock_id for one in things])
+
+
+def _key(clock: Clock) -> ClockKey:
+    return ClockKey(clock=clock.clock, key=clock.key)
 
 
 def _is_over(clock: Clock, terms: Terms) -> bool:

@@ -68,7 +68,7 @@ class Events:
         for identity, one in plain.items():
             settled = since.get(identity) if one.subjects else one.time
             moves = () if one.subjects else one.moves
-            if settled is None or not terms.are_over(settled):
+            if settled is None or not terms.are_over(settled) or _may_be_spoken_of(one, terms):
                 continue
             if not any(clock_id(move.clock) in standing for move in moves):
                 found.append(Spent(identity, one, settled))
@@ -84,6 +84,16 @@ class Events:
         drop_records(connection, {one.event_id: one.tagged for one in things}, terms)
         no_older_backup(connection, (one.since for one in things))
         remove(connection, tables.event, column.event_id, ids)
+
+
+def _may_be_spoken_of(one: Tagged, terms: Terms) -> bool:
+    """Whether a parked event may be about one of its subjects, or a clock of its own or of theirs."""
+    if not terms.parked:
+        return False
+    hung = {
+        key for subject in one.subjects for key in obligations.clocks(one, subject, terms.policy)
+    }
+    return terms.parked.covers(one.subjects, hung | {move.clock for move in one.moves})
 
 
 def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remains) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from services.crypto.tombstones import Remains
 from services.deleter.deleter import ROLE, Sight
-from services.evidence.purge.base import Terms
+from services.evidence.purge.base import Terms, terms_of
 from services.evidence.purge.scan import forget, is_safe, look
 from services.ledger import active_policy
 from services.policy.model import Policy
@@ -66,7 +66,7 @@ class Forgetting:
         with self.ledger.transaction() as connection:
             now = database_now(connection)
             resting = self._rest.until is not None and now < self._rest.until
-            terms = Terms(policy=self.policy, proof=proof, now=now)
+            terms = terms_of(connection, self.policy, proof, now, self.remains)
             if resting or not _may(connection, terms):
                 return 0
             pages, more = look(connection, terms, self.page)
@@ -80,7 +80,8 @@ class Forgetting:
             active_policy.ensure(connection, self.policy, now)
             if not _may(connection, terms):  # a pause, or a gap, that came since
                 return {}
-            return forget(connection, pages, terms, self.remains)
+            latest = terms_of(connection, self.policy, proof, now, self.remains)
+            return forget(connection, pages, latest, self.remains)
 
         counts = self.ledger.write(work)
         if counts:  # else another deleter was faster

@@ -64,7 +64,11 @@ class Subjects:
         )
         query = select(tables.subject).where(column.next_due.is_(None), ~waiting)
         rows = plain_rows(list(fetch(connection, query, column.subject, keys)))
-        found = (self._quiet(connection, row, terms) for row in rows)
+        found = (
+            self._quiet(connection, row, terms)
+            for row in rows
+            if not terms.parked.covers([row["subject"]], ())
+        )
         return [one for one in found if one is not None]
 
     def forget(
