@@ -19,7 +19,7 @@ from schemas import limits
 from services.deleter import subject_scan
 from services.deleter.command_size import chunks, size
 from services.deleter.plan_cache import Planner
-from services.deleter.planning import restricting, unmet, unwanted
+from services.deleter.planning import restricting, unmet, unwanted, without_contested_keys
 from services.deleter.subject_scan import Look
 from services.deleter.withheld import is_withheld
 from services.ledger import clocks, key_conflicts, outbox, tables
@@ -183,7 +183,9 @@ def want(
     for row in rows:
         done = live.get(row.record_id, frozenset())
         tagged = events[row.event_id]
-        due = [] if judged.blocks(tagged) else planner.due(tagged, row.subject)
+        due = planner.due(tagged, row.subject)
+        if judged.blocks(tagged):
+            due = without_contested_keys(due)
         acts = said[row.event_id]
         forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
         unmet_steps = unmet(due, done)

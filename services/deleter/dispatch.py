@@ -22,7 +22,6 @@ from services.deleter.emission import Asked, asked_for, covers
 from services.deleter.withheld import is_withheld
 from services.ledger import outbox, tables
 from services.ledger.blind_spots import CLEAR, Blindness
-from services.ledger.key_conflicts import Event
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, CHECKS
@@ -269,8 +268,7 @@ def compose(
     return [
         _outgoing(
             row,
-            asked.events_of(row),
-            asked.without,
+            asked,
             policy,
             now,
             patience,
@@ -306,13 +304,13 @@ def _parts(
 
 def _outgoing(
     row: Row[Any],
-    tagged: Sequence[Tagged],
-    without: Mapping[Event, Collection[str]],
+    asked: Asked,
     policy: Policy,
     now: datetime,
     patience: Patience,
     enclosed: Mapping[str, Any],
 ) -> Outgoing:
+    tagged = asked.events_of(row)
     value = {
         "command_id": str(row.command_id),
         "system": row.system,
@@ -329,7 +327,7 @@ def _outgoing(
                     policy,
                     row.subject,
                     named=row.names_subject,
-                    without=without.get((one.source, one.id), ()),
+                    without=asked.left_out(row, one),
                 ),
             }
             for one in tagged

@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, or_, select
 
 from services.deleter.plan_cache import Planner
+from services.deleter.planning import without_contested_keys
 from services.ledger import clocks, key_conflicts, outbox, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.facts import known, tagged_events
@@ -51,6 +52,14 @@ class Asked:
 
     without: Mapping[Event, Collection[str]]
     """The keys of events that are another's: no command carries them."""
+    contested: Mapping[Event, Collection[str]]
+    """The keys of events of which nobody knows yet whose they are: no restriction carries them."""
+
+    def left_out(self, command: Row[Any], event: Tagged) -> Collection[str]:
+        """The keys of an event that a command does not carry."""
+        identity = (event.source, event.id)
+        contested = self.contested.get(identity, ()) if command.action == "restrict" else ()
+        return {*self.without.get(identity, ()), *contested}
 
     def events_of(self, command: Row[Any]) -> Sequence[Tagged]:
         """The events of the records that a command is about."""
@@ -128,8 +137,10 @@ def _judged(
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for one in done_to:
         if one.record_id not in planned:
-            is_held = one.backfill is not None or one.event_id in contested
-            due = () if is_held else planner.due(events[one.event_id], one.subject)
+            is_held = one.backfill is not None
+            due = [] if is_held else planner.due(events[one.event_id], one.subject)
+            if one.event_id in contested:
+                due = without_contested_keys(due)
             planned[one.record_id] = frozenset((step.system, step.key) for step in due)
     moved = _of_moved_clocks(connection, {row.command_id for row in rows})
     not_asked = [
@@ -162,6 +173,7 @@ def _judged(
             command: [events[one.event_id] for one in those] for command, those in members.items()
         },
         without=judged.without,
+        contested=judged.contested,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Set
+from dataclasses import replace
 from datetime import datetime
 
 from services.policy import obligations, rights_effects
 from services.policy.model import Policy
-from services.policy.obligations import Step
+from services.policy.obligations import KEYLESS, Step
 from services.policy.retention_windows import Facts
 from services.policy.tagging import Tagged
 
@@ -63,6 +64,21 @@ def restricting(due: Collection[Step], done: Set[tuple[str, str]]) -> list[Step]
     ]
 
 
+def without_contested_keys(due: Iterable[Step]) -> list[Step]:
+    """Of the due steps, those that may leave while nobody knows whose a key of the record is.
+
+    A restriction by the record itself and the person's own keys can meet nobody else's rows. Once it is
+    decided it is another step, with the key where that is the person's.
+    """
+    due = list(due)
+    lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
+    return [
+        replace(step, keyless=True)
+        for step in due
+        if step.action == "restrict" and not (step.cause and (step.system, step.cause) in lifted)
+    ]
+
+
 def unwanted(due: Collection[Step], done: Done) -> list[tuple[str, str]]:
     """What commands do to a record although nothing asks for it any more."""
     planned = {(step.system, step.key) for step in due}
@@ -80,5 +96,6 @@ def _makes_sense(step: Step, lifted: Collection[tuple[str, str]], done: Done) ->
     if step.action == "restrict":
         return (step.system, step.cause) not in lifted
     if step.action == "lift":
-        return (step.system, f"restrict {step.cause}") in done
+        restricted = f"restrict {step.cause}"
+        return any((step.system, one) in done for one in (restricted, f"{restricted}{KEYLESS}"))
     return True

@@ -2,8 +2,8 @@
 
 A key is a field that the policy says `identifies`, with its value; it is claimed by the subjects of the
 events that have it. Who claims it is a function of the set of events. While several do and nobody has
-decided, no command about any of their events leaves, and what is out is recalled. From then on the
-owner's commands carry the key, and the others' do not.
+decided, no command about any of their events leaves but restrictions without the key, and what is out is
+recalled. From then on the owner's commands carry the key, and the others' do not.
 
 Locks: keys first, then clocks, then subjects. Whoever claims or relays takes no key's.
 """
@@ -79,14 +79,14 @@ class Conflict:
 class Judged:
     """What key conflicts say about events."""
 
-    blocked: Collection[Event] = frozenset()
-    """Nothing about these leaves: nobody has decided yet whose a key of theirs is."""
+    contested: Mapping[Event, Collection[str]] = field(default_factory=dict)
+    """The keys of these of which nobody has decided yet whose they are: only what protects leaves."""
     without: Mapping[Event, Collection[str]] = field(default_factory=dict)
     """The keys of these that are another's: no command carries them."""
 
     def blocks(self, event: Tagged) -> bool:
-        """Whether nothing about an event leaves."""
-        return (event.source, event.id) in self.blocked
+        """Whether nothing about an event leaves but what protects, and that without the key."""
+        return (event.source, event.id) in self.contested
 
 
 def exist(connection: Connection) -> bool:
@@ -104,16 +104,16 @@ def judge(connection: Connection, events: Iterable[Tagged], policy: Policy) -> J
     for one in events:
         for name, value in identifying_keys(one.type, one.deciding, policy).items():
             keyed[key_id(name, value)].append((one, name))
-    blocked: set[Event] = set()
+    contested: defaultdict[Event, set[str]] = defaultdict(set)
     without: defaultdict[Event, set[str]] = defaultdict(set)
     query = select(column.key_id, column.owner)
     for row in fetch(connection, query, column.key_id, keyed):
         for one, name in keyed[row.key_id]:
             if row.owner is None:
-                blocked.add((one.source, one.id))
+                contested[one.source, one.id].add(name)
             elif row.owner != one.subject:
                 without[one.source, one.id].add(name)
-    return Judged(blocked=blocked, without=without)
+    return Judged(contested=contested, without=without)
 
 
 def note(connection: Connection, plans: Iterable[Plan], policy: Policy, now: datetime) -> set[str]:

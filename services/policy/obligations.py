@@ -30,6 +30,8 @@ from services.policy.tagging import ClockKey, Holding, Tagged
 
 Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
 
+KEYLESS = " without contested keys"
+"""What the key of a step ends with that is `keyless`."""
 _ASKED: Mapping[str, tuple[Action, str]] = {
     "access": ("disclose", ACCESS_ASKED),
     "portability": ("disclose", PORTABILITY_ASKED),
@@ -54,10 +56,16 @@ class Step:
     reason: str
     cause: str = ""
     """The request or objection that asks for it, where a term does not."""
+    keyless: bool = False
+    """Whether its command leaves out the keys of which nobody knows whose they are."""
 
     @property
     def key(self) -> str:
         """What tells a record's steps in one system apart: there may be several restrictions."""
+        return f"{self._key}{KEYLESS}" if self.keyless else self._key
+
+    @property
+    def _key(self) -> str:
         if self.cause:
             return f"{self.action} {self.cause}"
         if self.action == "restrict":

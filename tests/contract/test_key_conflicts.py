@@ -57,6 +57,18 @@ VICTIM = order("e1", PLACED, "victim")
 NOBODY = order("e2", LONG_AGO, "nobody", source="/anywhere")
 
 
+def objection(consumer: str, id_: str) -> Event:
+    """A consumer objects to what rests on legitimate interest."""
+    return event(
+        id_,
+        "privacy.objection-raised",
+        "2024-03-02T08:00:00Z",
+        subject=f"consumer:{consumer}",
+        purpose="service_delivery",
+        objection_id=id_,
+    )
+
+
 def decide(ledger: Ledger, owner: str, now: str = NOW, value: str = "o1") -> None:
     """Say whose an order's number is."""
     ledger.write(lambda c: key_conflicts.decide(c, "order_id", value, owner, POLICY, instant(now)))
@@ -150,6 +162,50 @@ class TestUndecided:
         take(ledger, [VICTIM], NOW)
         bus = go(ledger, later(NOW, minutes=2).isoformat())
         assert "verify" not in {one.value["action"] for one in bus.sent}
+
+    def test_an_objection_restricts_by_the_record_alone(self, ledger: Ledger) -> None:
+        """By the number it might restrict the other's rows; once that is decided it goes by it as well."""
+        take(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
+        found = told(go(ledger, NOW))
+        assert found == [
+            (system, "restrict", "consumer:victim", {"consumer_id": "victim"})
+            for system in ("orders", "psp")
+        ]
+        assert told(go(ledger, later(NOW, minutes=2).isoformat())) != []  # told again, as ever
+        at = later(NOW, minutes=3).isoformat()
+        decide(ledger, "consumer:victim", at)
+        keys = {"consumer_id": "victim", "order_id": "o1"}
+        restricted = [one for one in told(go(ledger, at)) if one[1:3] == ("restrict", found[0][2])]
+        assert restricted == [
+            (one, "restrict", "consumer:victim", keys) for one in ("orders", "psp")
+        ]
+
+    def test_what_is_due_is_restricted_as_well(self, ledger: Ledger) -> None:
+        """The erasure that would make it needless waits."""
+        take(ledger, [VICTIM, NOBODY, objection("nobody", "x1")], NOW)
+        assert {one[:2] for one in told(go(ledger, NOW))} == {
+            ("orders", "restrict"),
+            ("psp", "restrict"),
+        }
+
+    def test_nothing_is_lifted(self, ledger: Ledger) -> None:
+        """Whoever it would free is not known yet; once it is decided nothing needs a restriction."""
+        take(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
+        go(ledger, NOW)
+        decided = event(
+            "x2",
+            "privacy.objection-decided",
+            "2024-03-02T08:30:00Z",
+            subject="consumer:victim",
+            purpose="service_delivery",
+            objection_id="x1",
+            outcome="rejected",
+        )
+        take(ledger, [decided], NOW)
+        assert "lift" not in {one[1] for one in told(go(ledger, later(NOW, hours=1).isoformat()))}
+        at = later(NOW, hours=2).isoformat()
+        decide(ledger, "consumer:victim", at)
+        assert "lift" in {one[1] for one in told(go(ledger, at)) if one[2] == "consumer:victim"}
 
     def test_others_orders_go_their_way(self, ledger: Ledger) -> None:
         """One number stops nobody else, nor the same people's other orders."""
