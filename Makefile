@@ -1,5 +1,6 @@
 # install: .venv with exactly what requirements.lock names   run: everything, with sample events
 # test: lint, servers, tests                                 lock: resolve requirements.lock anew
+# chaos: the properties and state machines for long, and what kills servers
 
 PYTHON ?= python3
 UV ?= uv
@@ -7,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := install
-.PHONY: install run test lint servers bench lock
+.PHONY: install run test chaos lint servers bench lock
 
 install: $(INSTALLED)
 
@@ -23,6 +24,9 @@ run: install
 
 test: lint servers
 	$(BIN)/python -m pytest
+
+chaos: install servers
+	$(BIN)/python -m pytest --hypothesis-profile=chaos --timeout=14400 tests/unit tests/contract tests/chaos
 
 lint: install
 	$(BIN)/ruff check .

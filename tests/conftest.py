@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from tests.effort import CHAOS
 from tests.samples import built
 from tests.servers.kafka import KafkaBroker, KafkaCluster
 from tests.servers.postgres import PostgresServer
@@ -30,6 +32,7 @@ _MARKERS = {
     "postgres": "postgres",
     "postgres_server": "postgres",
 }
+settings.register_profile("chaos", CHAOS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,6 @@ from typing import Any, get_args
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,7 +21,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from services.deleter import claim as claiming
@@ -39,6 +37,7 @@ from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
 from tests.contract.promises import missing, off_the_record, too_early
+from tests.effort import play
 from tests.oracle.strategies import event_sets
 
 SHARED = ("repair", "research")
@@ -267,18 +266,9 @@ def _goes_on(row: Any) -> bool:
     return row.state in ("unsent", "sending", "sent", "refused") and row.next_attempt_at is not None
 
 
-@pytest.mark.timeout(300)
 def test_the_deleter_keeps_its_promises_whatever_happens(
     shared_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Judged by the oracle after every step."""
     monkeypatch.setattr(claiming, "MOST_RECORDS", 2)
-    run_state_machine_as_test(
-        lambda: Deleting(shared_ledger),  # type: ignore[arg-type]  # a factory is as good as a class
-        settings=settings(
-            max_examples=60 if shared_ledger.is_sqlite else 25,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(lambda: Deleting(shared_ledger), few=50 if shared_ledger.is_sqlite else 20, steps=25)

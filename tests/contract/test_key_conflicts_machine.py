@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from services.deleter.claim import claim
@@ -27,6 +24,7 @@ from services.ledger.recording import record
 from services.storage.database import Ledger
 from tests.contract.arrivals import Event, arrival, event
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
+from tests.effort import play
 
 NUMBERS, PEOPLE = ("o1", "o2"), ("1", "2", "3")
 LONG_AGO = "2005-01-01T00:00:00Z"
@@ -168,15 +166,6 @@ class Contesting(RuleBasedStateMachine):
         ) == sorted((f"consumer:{person}", n) for by in alone for person, n in by.items())
 
 
-@pytest.mark.timeout(600)
 def test_no_command_goes_by_anothers_key(shared_ledger: Ledger) -> None:
     """Nor is anything left out that nobody contests."""
-    run_state_machine_as_test(
-        lambda: Contesting(shared_ledger),  # type: ignore[arg-type]  # it makes one, as a class does
-        settings=settings(
-            max_examples=40,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(lambda: Contesting(shared_ledger), few=40, steps=30)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +20,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import select
 
@@ -42,6 +40,7 @@ from services.storage.database import Ledger
 from tests import oracle
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, rows, take
+from tests.effort import play
 from tests.oracle.commands import plan
 from tests.oracle.steps import Done, Step
 from tests.oracle.strategies_rights import event_sets_with_rights
@@ -391,18 +390,9 @@ def _what(step: Step) -> Done:
     return Done(step.system, step.source, step.record, step.subject, step.action, what)
 
 
-@pytest.mark.timeout(300)
 def test_rights_and_holds_are_kept_whatever_happens(
     shared_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No send that the oracle would not make, none missing after a sweep, no state that goes back."""
     monkeypatch.setattr(claiming, "MOST_RECORDS", 2)
-    run_state_machine_as_test(
-        lambda: Exercising(shared_ledger),  # type: ignore[arg-type]  # a factory is as good as a class
-        settings=settings(
-            max_examples=60 if shared_ledger.is_sqlite else 15,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(lambda: Exercising(shared_ledger), few=30 if shared_ledger.is_sqlite else 8, steps=25)

@@ -1,0 +1,100 @@
+"""What emission may and must erase in a small world, by hand: it knows the catalogue, nothing of the code.
+
+Feedback of one visitor on the website; invoices of one customer at accounting and in the CRM; one
+relationship, holds, withdrawals, and two policies that differ in how long an invoice is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from services.policy.model import Policy
+from tests.contract.arrivals import Event
+from tests.contract.ledgers import POLICY
+
+DAY = timedelta(days=1)
+SEVEN = POLICY
+ONE = replace(
+    POLICY,
+    version="one year",
+    rules={**POLICY.rules, "R5": replace(POLICY.rules["R5"], term="P1Y")},
+)
+POLICIES = {one.version: one for one in (SEVEN, ONE)}
+YEARS = {SEVEN.version: 7, ONE.version: 1}
+VISITOR, CUSTOMER = "visitor:1", "customer:1"
+
+
+@dataclass
+class Oracle:
+    """What may and must be erased, by hand: from the recorded events, the active policy and the time."""
+
+    events: list[Event] = field(default_factory=list)
+    policy: Policy = SEVEN
+
+    def held(self, subject: str, now: datetime) -> bool:
+        """Whether any hold is on a subject."""
+        return any(self.is_placed(one, now) for one in self._of("privacy.hold-placed", subject))
+
+    def is_placed(self, hold: Event, now: datetime) -> bool:
+        """A release ends what was placed before it; one dated before the placing ends nothing."""
+        data = hold["data"]
+        return time_of(hold) <= now and not any(
+            one["data"]["hold_id"] == data["hold_id"] and rank(hold) < rank(one)
+            for one in self._of("privacy.hold-released", data["subject"])
+            if time_of(one) <= now
+        )
+
+    def due(self, made: Event, system: str, now: datetime) -> bool:
+        """Whether a record is to be erased from a system by now, holds left aside."""
+        at = time_of(made)
+        if made["type"] == "website.feedback-given":
+            said = [time_of(one) for one in self._of("privacy.consent-withdrawn", VISITOR)]
+            ends = [one for one in said if one >= at]
+            return now >= min([years_after(at, 1) - DAY, *ends])
+        if system == "accounting":
+            last = at.year + YEARS[self.policy.version]
+            return now >= datetime(last, 12, 31, 23, tzinfo=UTC)  # midnight in Amsterdam
+        moves = [one for one in self.events if one["type"].startswith("customers.")]
+        if not moves:
+            return False
+        last_move = max(moves, key=rank)
+        ended = last_move["type"] == "customers.customer-terminated"
+        return ended and now >= years_after(time_of(last_move), 2) - DAY
+
+    def asks(self, made: Event, system: str, now: datetime) -> bool:
+        """Whether a record is to be erased from a system by now."""
+        return self.due(made, system, now) and not self.held(subject_of(made), now)
+
+    @property
+    def records(self) -> list[tuple[Event, str]]:
+        """Each record with each system that has it."""
+        of = {
+            "website.feedback-given": ["website"],
+            "billing.invoice-issued": ["accounting", "crm"],
+        }
+        return [(one, system) for one in self.events for system in of.get(one["type"], ())]
+
+    def _of(self, type_: str, subject: str) -> list[Event]:
+        found = [one for one in self.events if one["type"] == type_]
+        return [one for one in found if one["data"]["subject"] == subject]
+
+
+def time_of(one: Event) -> datetime:
+    """When it happened."""
+    return datetime.fromisoformat(one["time"])
+
+
+def rank(one: Event) -> tuple[datetime, str, str]:
+    """Of two moves the one of the higher rank counts."""
+    return time_of(one), one["source"], one["id"]
+
+
+def years_after(at: datetime, years: int) -> datetime:
+    """The same day of another year; it may lie before."""
+    return at.replace(year=at.year + years)
+
+
+def subject_of(made: Event) -> str:
+    """Whom a record is about."""
+    return VISITOR if made["type"] == "website.feedback-given" else CUSTOMER
