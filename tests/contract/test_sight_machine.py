@@ -1,0 +1,123 @@
+"""Whatever brokers show and keep to themselves, nothing unread is taken for read.
+
+Two topics with partitions that come, fill and are read; brokers that for a while do not show a topic or a
+partition, or have no leader for one; a deleter that starts anew. What there is to see is kept by hand here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from services.kafka.topic_state import Partition, Shown
+from services.ledger.catch_up import BusSight
+from services.storage import offsets
+from services.storage.database import Ledger
+from services.storage.offsets import Advance, Log
+from tests.contract.ledgers import emptied
+from tests.effort import play
+
+EVENTS, TAGGED = "events.v1", "tagged.v1"
+ROLES = {EVENTS: "tagger", TAGGED: "recorder"}
+topics = st.sampled_from([EVENTS, TAGGED])
+partitions = st.integers(0, 2)
+
+
+class Looking(RuleBasedStateMachine):
+    """A bus, the two roles that read it, and a deleter that looks at both."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = emptied(ledger)
+        self.ends: Counter[Partition] = Counter({(EVENTS, 0): 0, (TAGGED, 0): 0})
+        """How far each partition goes that there is."""
+        self.read: Counter[Partition] = Counter()
+        self.unseen: set[str] = set()
+        self.hidden: set[Partition] = set()
+        self.leaderless: set[Partition] = set()
+        self.known: set[Partition] = set()
+        """What the deleter cannot but know of: what was shown to it, and what was read."""
+        self.start_anew()
+
+    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+        """What the brokers show at this moment."""
+        found: dict[str, Shown] = {}
+        for topic in set(topics) - self.unseen:
+            there = [one for one in self.ends if one[0] == topic and one not in self.hidden]
+            self.known |= set(there)
+            ends = {one[1]: None if one in self.leaderless else self.ends[one] for one in there}
+            found[topic] = Shown(topic_id="id", ends=ends)
+        return found
+
+    @rule()
+    def start_anew(self) -> None:
+        """The deleter forgets what brokers have shown; what was read is in the ledger."""
+        self.known = {one for one, read in self.read.items() if read}
+        self.sight = BusSight(
+            ledger=self.ledger,
+            bus=self,
+            cluster_id="cluster",
+            business=[EVENTS],
+            tagged=[TAGGED],
+            sleep=lambda _: None,
+            patience=timedelta(),
+        )
+
+    @rule(topic=topics, partition=partitions)
+    def written(self, topic: str, partition: int) -> None:
+        """A publisher, or the tagger; a partition that is new was added just now."""
+        self.ends[topic, partition] += 1
+
+    @rule(topic=topics, partition=partitions)
+    def role_reads(self, topic: str, partition: int) -> None:
+        at = (topic, partition)
+        if at not in self.ends or self.ends[at] == self.read[at]:
+            return
+        log = Log(cluster_id="cluster", topic=topic, topic_id="id", partition=partition)
+        advance = Advance(log=log, expected=self.read[at] or None, next=self.ends[at])
+        with self.ledger.transaction() as connection:
+            offsets.advance(connection, ROLES[topic], [advance])
+        self.read[at] = self.ends[at]
+        self.known.add(at)
+
+    @rule()
+    def roles_read_all(self) -> None:
+        for topic, partition in list(self.ends):
+            self.role_reads(topic, partition)
+
+    @rule(topic=topics)
+    def topic_is_not_shown(self, topic: str) -> None:
+        self.unseen.add(topic)
+
+    @rule(topic=topics, partition=partitions)
+    def partition_is_not_shown(self, topic: str, partition: int) -> None:
+        self.hidden.add((topic, partition))
+
+    @rule(topic=topics, partition=partitions)
+    def partition_loses_its_leader(self, topic: str, partition: int) -> None:
+        self.leaderless.add((topic, partition))
+
+    @precondition(lambda self: self.unseen or self.hidden or self.leaderless)
+    @rule()
+    def brokers_recover(self) -> None:
+        self.unseen, self.hidden, self.leaderless = set(), set(), set()
+
+    @invariant()
+    def nothing_unread_is_taken_for_read(self) -> None:
+        spots = self.sight.blind_spots()
+        if not spots:
+            assert {one for one in self.known if self.read[one] < self.ends[one]} == set()
+            assert not self.known & (self.hidden | self.leaderless)
+            assert not self.unseen
+        healthy = not (self.unseen or self.hidden or self.leaderless)
+        if healthy and self.read == self.ends:
+            assert list(spots) == []
+
+
+def test_sight_takes_nothing_unread_for_read(shared_ledger: Ledger) -> None:
+    """Nor is it blind for ever: where all is shown and read it sees."""
+    play(lambda: Looking(shared_ledger), few=20, steps=20)
