@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic, sleep
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from services.storage.database import Ledger
 
@@ -20,6 +22,42 @@ def others(count: int = 4) -> Iterator[ThreadPoolExecutor]:
     """Other processes, as threads with connections of their own."""
     with ThreadPoolExecutor(count) as pool:
         yield pool
+
+
+@dataclass
+class Opened:
+    """A transaction of another process, which commits when it is told to."""
+
+    ledger: Ledger
+    work: Callable[[Connection], object]
+    pool: ThreadPoolExecutor
+    worked: threading.Event = field(default_factory=threading.Event)
+    may_commit: threading.Event = field(default_factory=threading.Event)
+    task: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Work, until that is done or waits for somebody's lock; what it raises comes at the end."""
+        self.task = self.pool.submit(self.ledger.write, self._work)
+        end = monotonic() + PATIENCE_SECONDS
+        while not (self.worked.is_set() or self.task.done() or is_waiting(self.ledger)):
+            assert monotonic() < end
+            sleep(0.01)
+
+    def commit(self) -> None:
+        """Commit, at once or as soon as whoever is waited for has."""
+        self.may_commit.set()
+        if self.worked.is_set():
+            self.end()
+
+    def end(self) -> None:
+        """Wait until it is over; raises what it raised."""
+        assert self.task is not None
+        self.task.result(PATIENCE_SECONDS)
+
+    def _work(self, connection: Connection) -> None:
+        self.work(connection)
+        self.worked.set()
+        assert self.may_commit.wait(PATIENCE_SECONDS)
 
 
 def is_waiting(ledger: Ledger) -> bool:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
-from threading import Event as Signal
-from time import monotonic, sleep
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
@@ -30,7 +27,7 @@ from tests.contract.ledgers import (
     sweep,
     take,
 )
-from tests.contract.others import PATIENCE_SECONDS, is_waiting, others, wait_until_it_waits
+from tests.contract.others import PATIENCE_SECONDS, Opened, others, wait_until_it_waits
 
 PLACED, SAID, LATER = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", "2024-02-11T12:00:00Z"
 NOW = instant(LATER)
@@ -55,47 +52,14 @@ def recorded(connection: Connection, events: Sequence[Event], policy: Policy = P
     record(connection, [arrival(one, policy) for one in events], policy, NOW)
 
 
-@dataclass
-class Recorder:
-    """A recorder in a thread of its own, which commits when it is told to."""
-
-    ledger: Ledger
-    events: Sequence[Event]
-    pool: ThreadPoolExecutor
-    recorded: Signal = field(default_factory=Signal)
-    may_commit: Signal = field(default_factory=Signal)
-    task: Future[None] | None = None
-
-    def begin(self) -> None:
-        """Record, until it is done or waits for somebody's lock."""
-        self.task = self.pool.submit(self.ledger.write, self._work)
-        end = monotonic() + PATIENCE_SECONDS
-        while not self.recorded.is_set() and not is_waiting(self.ledger):
-            assert not self.task.done(), self.task.result()
-            assert monotonic() < end
-            sleep(0.01)
-
-    def commit(self) -> None:
-        """Commit, at once or as soon as whoever is waited for has."""
-        self.may_commit.set()
-        assert self.task is not None
-        if self.recorded.is_set():
-            self.task.result(PATIENCE_SECONDS)
-
-    def end(self) -> None:
-        assert self.task is not None
-        self.task.result(PATIENCE_SECONDS)
-
-    def _work(self, connection: Connection) -> None:
-        recorded(connection, self.events)
-        self.recorded.set()
-        assert self.may_commit.wait(PATIENCE_SECONDS)
-
-
 @contextmanager
-def two(ledger: Ledger, one: Sequence[Event], other: Sequence[Event]) -> Iterator[list[Recorder]]:
+def two(ledger: Ledger, one: Sequence[Event], other: Sequence[Event]) -> Iterator[list[Opened]]:
+    """Two recorders."""
     with others(2) as pool:
-        yield [Recorder(ledger, one, pool), Recorder(ledger, other, pool)]
+        yield [
+            Opened(ledger, lambda connection: recorded(connection, one), pool),
+            Opened(ledger, lambda connection: recorded(connection, other), pool),
+        ]
 
 
 def asked_for_erasure() -> list[Event]:

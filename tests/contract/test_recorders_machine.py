@@ -1,0 +1,179 @@
+"""Several recorders with one person's events, a deleter and activations at once, in any order of commits.
+
+Each is a transaction of its own on PostgreSQL, which stays open until it is told to commit; meanwhile
+others begin, wait and commit. What is due in the end is a function of what was recorded and of the active
+policy alone, and is said here by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+from sqlalchemy import Connection
+
+from services.deleter import activation
+from services.deleter.claim import claim
+from services.ledger import active_policy, tables
+from services.ledger.active_policy import OtherPolicy
+from services.ledger.recording import record
+from services.policy.model import Policy
+from services.storage.database import Ledger
+from tests.contract.arrivals import Event, arrival, event, feedback
+from tests.contract.ledgers import POLICY, emptied, instant, new_ledger, rows
+from tests.contract.others import Opened, others
+from tests.effort import play
+
+PLACED, SAID, NOW = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", instant("2024-02-11T12:00:00Z")
+A_MONTH = replace(
+    POLICY, version="a month", rules={**POLICY.rules, "D5": replace(POLICY.rules["D5"], term="P1M")}
+)
+"""Feedback of a month ago is due under it; under the shipped one it has a year."""
+POLICIES = [POLICY, A_MONTH]
+slots = st.integers(0, 2)
+
+
+@pytest.fixture(scope="module")
+def shared_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
+    with closing(new_ledger(postgres())) as ledger:
+        yield ledger
+
+
+class Recording(RuleBasedStateMachine):
+    """One person's events, in the hands of several recorders."""
+
+    def __init__(self, ledger: Ledger, pool: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self.ledger = emptied(ledger)
+        self.pool = pool
+        self.number = 0
+        self.active = POLICY
+        self.activated = False
+        """It makes everything looked at again: once is enough."""
+        self.made: list[Event] = []
+        self.recorders: dict[int, tuple[Opened, Event]] = {}
+        self.beside: list[Opened] = []
+        """Claims and activations that wait for a recorder."""
+        ledger.write(lambda connection: active_policy.ensure(connection, POLICY, NOW))
+
+    @rule(slot=slots, what=st.sampled_from([*["feedback", "withdrawal"] * 3, "hold"]))
+    def begin(self, slot: int, what: str) -> None:
+        """A recorder begins, and has what it records; or waits for another."""
+        if slot in self.recorders:
+            return
+        self.number += 1
+        id_ = f"e{self.number}"
+        if what == "feedback":
+            one = feedback(id_, PLACED)
+        elif what == "withdrawal":
+            fields = {"subject": "visitor:1", "purpose": "website_experience"}
+            one = event(id_, "privacy.consent-withdrawn", SAID, **fields)
+        else:
+            fields = {"subject": "visitor:1", "hold_id": id_, "ground": "legal_claim"}
+            one = event(id_, "privacy.hold-placed", SAID, **fields)
+        self.made.append(one)
+        recorder = Opened(self.ledger, partial(recorded, one=one, policy=self.active), self.pool)
+        recorder.begin()
+        self.recorders[slot] = (recorder, one)
+
+    @rule(slot=slots)
+    def commit(self, slot: int) -> None:
+        """Any of them; who waits for another's lock commits later."""
+        if slot in self.recorders and self.recorders[slot][0].worked.is_set():
+            self.ends(slot)
+
+    def ends(self, slot: int) -> None:
+        """Commit one; a role whose policy is active no more starts again with the active one."""
+        recorder, one = self.recorders.pop(slot)
+        recorder.may_commit.set()
+        try:
+            recorder.end()
+        except OtherPolicy:
+            self.ledger.write(partial(recorded, one=one, policy=self.active))
+        self.beside = [task for task in self.beside if not over(task)]
+
+    @rule(first=slots, second=slots, whats=st.permutations(["feedback", "withdrawal"]))
+    def overtakes(self, first: int, second: int, whats: list[str]) -> None:
+        """The second of two is committed and looked at before the first."""
+        self.commit(first)
+        self.begin(first, whats[0])
+        self.commit(second)
+        self.begin(second, whats[1])
+        self.commit(second)
+        self.looks()
+        self.commit(first)
+
+    @rule()
+    def looks(self) -> None:
+        """A deleter looks at all that is due by now; what is not committed it does not see."""
+        policy = self.active
+        self.runs(lambda connection: claimed(connection, policy))
+
+    @rule(policy=st.sampled_from(POLICIES))
+    def activates(self, policy: Policy) -> None:
+        if self.beside or self.activated:
+            return  # of two that wait, the order would be anybody's guess
+        self.active, self.activated = policy, True
+        self.runs(lambda connection: activation.activate(connection, policy, NOW))
+
+    def runs(self, work: Callable[[Connection], object]) -> None:
+        """Run beside the recorders; if it waits for one of them, for as long as it has to."""
+        task = Opened(self.ledger, work, self.pool)
+        task.may_commit.set()
+        task.begin()
+        if not over(task):
+            self.beside.append(task)
+
+    def teardown(self) -> None:
+        """In the end all is committed and looked at: what is due is commanded, and nothing else."""
+        for recorder, _ in self.recorders.values():
+            recorder.may_commit.set()
+        for slot in list(self.recorders):
+            self.ends(slot)
+        for task in self.beside:
+            assert over(task, wait=True)
+        while self.ledger.write(lambda connection: claimed(connection, self.active)):
+            pass
+        types = {one["type"] for one in self.made}
+        is_due = self.active is A_MONTH or "privacy.consent-withdrawn" in types
+        if "privacy.hold-placed" in types:
+            is_due = False
+        given = {one["id"] for one in self.made if one["type"] == "website.feedback-given"}
+        ids = {row.event_id: row.id for row in rows(self.ledger, tables.event)}
+        records = {row.record_id: ids[row.event_id] for row in rows(self.ledger, tables.record)}
+        live = [records[row.record_id] for row in rows(self.ledger, tables.member, live=True)]
+        assert sorted(live) == sorted(given if is_due else ())
+
+
+def recorded(connection: Connection, one: Event, policy: Policy) -> None:
+    """Record as the role does."""
+    active_policy.ensure(connection, policy, NOW)
+    record(connection, [arrival(one, policy)], policy, NOW)
+
+
+def claimed(connection: Connection, policy: Policy) -> int:
+    """Claim as the role does; how much there was to look at."""
+    active_policy.ensure(connection, policy, NOW)
+    return claim(connection, policy, NOW, limit=100).looked_at
+
+
+def over(task: Opened, *, wait: bool = False) -> bool:
+    """Whether it is over; that another policy was active then is as good an end as any."""
+    assert task.task is not None
+    if not (wait or task.worked.is_set() or task.task.done()):
+        return False
+    with suppress(OtherPolicy):
+        task.end()
+    return True
+
+
+def test_what_several_recorders_have_at_once_is_all_looked_at(shared_ledger: Ledger) -> None:
+    """Whoever comes first, commits first or waits for whom."""
+    with others(8) as pool:
+        play(lambda: Recording(shared_ledger, pool), few=25, steps=10)
