@@ -20,6 +20,7 @@ from services.agent.result import Pending, Result, TryAgain
 from services.crypto.envelope import Seal
 from services.storage.database import Ledger, open_ledger
 from services.storage.single_instance import NotAlone, alone
+from tests.effort import examples
 from tests.unit.agent.stage import SEAL, T0, Playing, Stage, command, command_id
 
 HOUR = timedelta(hours=1)
@@ -106,7 +107,9 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
 def test_each_command_is_done_once_whatever_comes_between(

@@ -20,6 +20,7 @@ from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.command import Command, Record
 from services.agent.config import InvalidConfiguration
 from services.agent.result import Result
+from tests.effort import examples
 from tests.unit.agent.stage import T0, command
 
 EXAMPLE = Path(config.__file__).parent / "examples" / "crm"
@@ -398,7 +399,9 @@ NAMES = ["O1", "o1", "O1 ", "O_1", "O%", "'", '"', "\\", "1", "01", "é", "e\u03
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     held=st.lists(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from services.crypto.data_keys import Living
 from services.deleter.simulation import simulate
@@ -23,6 +23,7 @@ from tests.contract import ledgers
 from tests.contract.arrivals import Event, once_each, order
 from tests.contract.ledgers import Bus, answer, command, emptied, new_ledger, post, sweep, take
 from tests.contract.said import lines
+from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights
 from tests.unit.fields.stage import Vault, a_vault, policy
@@ -31,7 +32,7 @@ FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
 LEDGER = new_ledger("sqlite://")
 LIKE = {"orders": "bus", "accounting": "bus-books"}
 """Of an order these two hold for the same purposes as the two systems of the log."""
-calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
 def as_it_should_be(events: list[Event]) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def said(events: list[Event]) -> list[dict[str, Any]]:
     return sorted(lines(list(made)), key=str)
 
 
-@settings(calm, max_examples=40)
+@settings(calm, max_examples=examples(40))
 @given(event_sets())
 def test_the_log_is_commanded_as_its_terms_are_and_nothing_else_changes(
     events: list[Event],
@@ -61,7 +62,7 @@ def test_the_log_is_commanded_as_its_terms_are_and_nothing_else_changes(
     assert said(events) == as_it_should_be(events)
 
 
-@settings(calm, max_examples=40)
+@settings(calm, max_examples=examples(40))
 @given(event_sets_with_rights())
 def test_with_rights_and_holds_as_well(events: list[Event]) -> None:
     """A request ends the two-year data at once; the books' key stays until its minimum is over."""

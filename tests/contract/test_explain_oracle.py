@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from tests.contract.arrivals import Event
 from tests.contract.said import expected, explained
+from tests.effort import examples
 from tests.oracle.strategies import event_sets, instants_about
 
-CALM = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CALM = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 @CALM

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.events.ingestion_plan import Arrival
@@ -34,12 +34,13 @@ from tests.contract.arrivals import (
     ticket_resolved,
 )
 from tests.contract.ledgers import POLICY, commands, crash, emptied, facts, rows, sweep, take
+from tests.effort import SLOW, examples
 from tests.oracle import clocks as oracle_clocks
 from tests.oracle.instants import instant
 from tests.oracle.strategies import event_sets
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
-calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
 def in_one_batch(ledger: Ledger, events: Sequence[Event]) -> object:
@@ -50,7 +51,7 @@ def in_one_batch(ledger: Ledger, events: Sequence[Event]) -> object:
 
 
 @pytest.mark.timeout(120)
-@settings(calm, max_examples=35)
+@settings(calm, max_examples=examples(35))
 @given(events=event_sets(shared_systems=("repair", "research")), data=st.data())
 def test_any_delivery_of_a_set_gives_the_same_facts(
     shared_ledger: Ledger, events: list[Event], data: st.DataObject
@@ -73,7 +74,7 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
 
 
 @pytest.mark.timeout(120)
-@settings(calm, max_examples=20)
+@settings(calm, max_examples=examples(20))
 @given(events=event_sets(), data=st.data())
 def test_sweeps_between_the_batches_change_no_fact(
     shared_ledger: Ledger, events: list[Event], data: st.DataObject
@@ -88,7 +89,7 @@ def test_sweeps_between_the_batches_change_no_fact(
 
 
 @pytest.mark.timeout(120)
-@settings(calm, max_examples=35)
+@settings(calm, max_examples=examples(35))
 @given(events=event_sets(), data=st.data())
 def test_every_clock_stands_where_the_oracle_has_it(
     shared_ledger: Ledger, events: list[Event], data: st.DataObject
@@ -114,7 +115,7 @@ def test_every_clock_stands_where_the_oracle_has_it(
 
 
 @pytest.mark.timeout(120)
-@settings(calm, max_examples=20)
+@settings(calm, max_examples=examples(20))
 @given(events=event_sets(duplicates=False), data=st.data())
 def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
     shared_ledger: Ledger, events: list[Event], data: st.DataObject

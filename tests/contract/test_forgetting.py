@@ -38,6 +38,7 @@ from tests.contract.arrivals import (
 )
 from tests.contract.forgetful import Life
 from tests.contract.ledgers import POLICY, answer, emptied, instant, post, rows, sweep
+from tests.effort import examples
 from tests.oracle.strategies_rights import event_sets_with_rights
 
 JOINED, ENDED = "2010-01-01T12:00:00Z", "2010-06-01T12:00:00Z"
@@ -313,7 +314,7 @@ LATE = (0, 0, 0, 40, 1_200, 4_000, 9_000)
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=10,
+    max_examples=examples(10),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -37,6 +37,7 @@ from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import Advance, Log
 from tests.contract.arrivals import feedback
 from tests.contract.ledgers import POLICY, Bus, emptied, instant, post, rows, sweep, take
+from tests.effort import examples
 
 CODEC = Codec(load())
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -105,7 +106,7 @@ answers = st.sampled_from(sorted(_SAID)).flatmap(
     lambda name: st.fixed_dictionaries({name: _SAID[name]})
 )
 hostile = settings(
-    max_examples=30,
+    max_examples=examples(30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

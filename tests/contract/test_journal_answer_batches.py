@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
@@ -28,6 +28,7 @@ from services.ledger.command_state import IllegalTransition
 from services.storage.database import Ledger
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import POLICY, Aborted, Bus, emptied, instant, post, rows, sweep, take
+from tests.effort import SLOW, examples
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
 DUE, FAR = "2022-05-31T12:00:00Z", "2060-01-01T00:00:00Z"
@@ -106,7 +107,7 @@ def outcome(
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
     shared_ledger: Ledger, data: st.DataObject

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ledger import backfills, tables
@@ -26,6 +26,7 @@ from tests.contract.arrivals import (
 )
 from tests.contract.ledgers import POLICY, commands, crash, emptied, instant, rows, sweep, take
 from tests.contract.promises import missing, too_early
+from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets
 
 JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"
@@ -202,7 +203,7 @@ def test_a_release_waits_for_what_is_being_recorded(ledger: Ledger) -> None:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
 @given(
     events=event_sets(max_events=10, stories=STORIES, duplicates=False),
     old_ones=st.sets(st.integers(0, 9), min_size=1),

@@ -48,6 +48,7 @@ from tests.contract.ledgers import (
     sweep,
     take,
 )
+from tests.effort import examples
 
 JOINED = "2020-01-01T12:00:00Z"
 ENDED = "2020-06-01T12:00:00Z"
@@ -546,7 +547,7 @@ ANSWERS = st.sampled_from(["clean", "found", "failed", "done"])
 
 
 @hypothesis_settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

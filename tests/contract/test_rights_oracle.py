@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.storage.database import Ledger
@@ -14,22 +14,23 @@ from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
 from tests.contract.said import expected, explained, issued, lines
+from tests.effort import SLOW, examples
 from tests.oracle.strategies import instants_about
 from tests.oracle.strategies_rights import event_sets_with_rights
 
 FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
 LEDGER = new_ledger("sqlite://")
-calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
-@settings(calm, max_examples=150)
+@settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights())
 def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
     """Cut, fallen back, held or put off, whatever the order of the lines."""
     assert explained(events) == expected(events)
 
 
-@settings(calm, max_examples=150)
+@settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights(duplicates=False), st.data())
 def test_what_is_held_is_judged_at_the_instant_given(
     events: list[Event], data: st.DataObject
@@ -42,7 +43,7 @@ def test_what_is_held_is_judged_at_the_instant_given(
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("story", ["application", "website", "helpdesk", "acquisition"])
-@settings(calm, max_examples=60)
+@settings(calm, max_examples=examples(60))
 @given(data=st.data())
 def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) -> None:
     """Where consent, research and objections decide, clocks and acts meet more often."""
@@ -51,7 +52,7 @@ def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) 
     assert lines(issued(LEDGER, events, FAR)) == oracle.simulate(events, FAR)
 
 
-@settings(calm, max_examples=60)
+@settings(calm, max_examples=examples(60))
 @given(event_sets_with_rights(), st.randoms(use_true_random=False))
 def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random: Any) -> None:
     """Neither to the windows nor to the commands."""
@@ -62,7 +63,7 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
 
 
 @pytest.mark.timeout(300)
-@settings(calm, max_examples=150)
+@settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights())
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     """Erased, restricted, lifted, disclosed and rectified, to the second."""
@@ -71,7 +72,7 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
 
 
 @pytest.mark.timeout(300)
-@settings(calm, max_examples=60)
+@settings(calm, max_examples=examples(60))
 @given(event_sets_with_rights(duplicates=False), st.data())
 def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
     """What leaves at `until` is printed, what leaves a second later is not."""
@@ -82,7 +83,7 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
 
 
 @pytest.mark.timeout(300)
-@settings(calm, max_examples=25)
+@settings(calm, max_examples=examples(25))
 @given(events=event_sets_with_rights(max_events=6, max_plots=3))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Ledger, events: list[Event]) -> None:
     """The oracle holds on each database."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.storage.database import Ledger
@@ -13,16 +13,17 @@ from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
 from tests.contract.said import issued, lines
+from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets, instants_about
 
 SHARED = ("repair", "mail", "research")
 """With `research` a system serves two purposes of one record: nothing else brings that about."""
 FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
 LEDGER = new_ledger("sqlite://")
-calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
-@settings(calm, max_examples=120)
+@settings(calm, max_examples=examples(120))
 @given(event_sets(shared_systems=SHARED))
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     """What, to whom, when to the second, and by when; whatever the order of the lines."""
@@ -30,7 +31,7 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     assert lines(found) == oracle.simulate(events, FAR)
 
 
-@settings(calm, max_examples=60)
+@settings(calm, max_examples=examples(60))
 @given(event_sets(shared_systems=SHARED, duplicates=False), st.data())
 def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
     """What is due at `until` leaves, what is due a second later does not."""
@@ -39,7 +40,7 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
     assert lines(found) == oracle.simulate(events, until)
 
 
-@settings(calm, max_examples=40)
+@settings(calm, max_examples=examples(40))
 @given(event_sets(shared_systems=SHARED))
 def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> None:
     """No command is printed after one that left later."""
@@ -48,7 +49,7 @@ def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> 
 
 
 @pytest.mark.timeout(120)
-@settings(calm, max_examples=25)
+@settings(calm, max_examples=examples(25))
 @given(events=event_sets(max_events=8, shared_systems=SHARED))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Ledger, events: list[Event]) -> None:
     """The oracle holds on each database."""

@@ -199,14 +199,16 @@ def test_every_path_is_there() -> None:
 
 
 def test_every_guarantee_names_tests() -> None:
-    """A claim without a test is none."""
+    """A claim without a test is none, nor is one whose test is gone."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in section("Guarantees and how each is tested").splitlines()
         if line.startswith("|") and not line.startswith(("| guarantee", "|---"))
     ]
     assert rows[0][0]
-    assert all(re.findall(r"`tests/[\w/]+\.py`", tests) for _, tests in rows)
+    named = [re.findall(r"`(tests/[\w/]+\.py)`", tests) for _, tests in rows]
+    assert all(named)
+    assert [one for those in named for one in those if not (ROOT / one).is_file()] == []
 
 
 def test_the_layout_is_the_folders() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.events.ingestion_plan import Arrival, Plans, plan
@@ -16,13 +16,14 @@ from services.policy.tagging import Untaggable
 from tests.contract.arrivals import arrival as plain_arrival
 from tests.contract.arrivals import event
 from tests.contract.retiring import retiring
+from tests.effort import SLOW
 from tests.oracle.clocks import Event
 from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights
 
 POLICY = loader.load()
 PLANS = Plans(policy=POLICY)
-calm = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 
 
 def arrival(one: dict[str, Any]) -> Arrival:

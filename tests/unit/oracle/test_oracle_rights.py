@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.effort import SLOW
 from tests.oracle import explain, instant, simulate
 from tests.oracle.strategies import instants_about
 from tests.oracle.strategies_rights import event_sets_with_rights
 
-THOROUGH = settings(
-    max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+THOROUGH = settings(max_examples=80, deadline=None, suppress_health_check=SLOW, derandomize=True)
 END = "2080-01-01T00:00:00Z"
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Codec, load
 from schemas.errors import InvalidSchema, Undecodable, Unencodable, UnknownSchema
 from schemas.topics import TAGGED, business_topic, commands
+from tests.effort import SLOW
 from tests.unit.schemas.values import (
     FILES,
     MINIMAL,
@@ -28,7 +29,7 @@ from tests.unit.schemas.values import (
 
 SCHEMAS = load()
 CODEC = Codec(SCHEMAS)
-FUZZ = settings(max_examples=300, deadline=1000, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=300, deadline=1000, suppress_health_check=SLOW)
 ENDED = business_topic("suppliers.supplier-ended")
 ORDERS = business_topic("orders.order-placed")
 ENDED_FRAME = b"\xc3\x01" + SCHEMAS.newest("suppliers.supplier-ended").fingerprint

@@ -16,6 +16,7 @@ from schemas.codec import Codec, load
 from schemas.errors import RefusedSchema, RegistryUnavailable, Undecodable, UnknownSchema
 from schemas.registry import Registry
 from schemas.topics import business_topic
+from tests.effort import SLOW
 from tests.unit.schemas.values import FILES, MINIMAL, definition, name_of
 
 SCHEMAS = load()
@@ -163,7 +164,11 @@ def test_an_id_is_asked_for_again_until_it_is_there(
     assert codec.decode(ENDED, b"\x00\x00\x00\x00\x01\x04L1") == {"supplier_id": "L1"}
 
 
-@settings(max_examples=300, deadline=1000, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=300,
+    deadline=1000,
+    suppress_health_check=(*SLOW, HealthCheck.function_scoped_fixture),
+)
 @given(id=st.integers(0, 3), datum=st.binary(max_size=200))
 def test_any_datum_of_an_id_is_a_value_or_undecodable(codec: Codec, id: int, datum: bytes) -> None:
     """Garbage never stops a consumer, in this framing either, nor where fields are passed over."""

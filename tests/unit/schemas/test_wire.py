@@ -14,10 +14,11 @@ from typing import Any
 import avro.io
 import avro.schema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Codec, load
+from tests.effort import SLOW
 from tests.unit.schemas.values import (
     FILES,
     MINIMAL,
@@ -30,7 +31,7 @@ from tests.unit.schemas.values import (
     version_of,
 )
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
 SCHEMAS = load()
 CODEC = Codec(SCHEMAS)
 FRAME = 10
