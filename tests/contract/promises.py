@@ -164,6 +164,8 @@ def _is_due(
     now: datetime,
 ) -> bool:
     serving = served[one.source, one.record, one.subject, one.system]
+    if not serving:  # nothing that counts says that the system has it
+        return False
     if one.action == "erase":
         erasure = oracle.erase(one.system, serving)
         return erasure is not None and erasure.due <= now
