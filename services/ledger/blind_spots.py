@@ -2,7 +2,8 @@
 
 Whoever parks an event notes in the same transaction what can be seen of it; replaying or discarding it
 ends that. What it could forbid follows from the active policy, when the deleter asks: of its subject and
-its clocks only keyed hashes are kept (`crypto.tombstones`), and what cannot be seen counts as all of its kind.
+its clocks only keyed hashes are kept (`crypto.tombstones`), and what cannot be seen counts as all of its
+kind.
 """
 
 from __future__ import annotations
