@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import ProgrammingError
 
 from schemas.errors import TermijnError
+from services.ledger import granting
+from services.ledger.grants import ALEMBIC, Privilege, Role, group
 from services.ledger.tables import metadata
 from services.storage.database import Ledger
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_REFUSED = "42501"
+"""PostgreSQL's code for a right that is lacking."""
 
 
 class OutdatedLedger(TermijnError):
@@ -31,30 +37,60 @@ class OutdatedLedger(TermijnError):
         self.wanted = wanted
 
 
+class Ungranted(TermijnError):
+    """The login of this process may not do what its role has to; it did not start.
+
+    The administrator grants it the role's group; `termijn ledger migrate` gives that what it needs.
+    """
+
+    def __init__(self, role: Role, login: str, lacks: str) -> None:
+        super().__init__(
+            f"ledger: login {login} lacks what the {role} needs, such as {lacks};"
+            f" run `termijn ledger migrate`, and have an administrator GRANT {group(role)} TO {login}"
+        )
+        self.role = role
+        self.login = login
+
+
 def create(ledger: Ledger) -> None:
     """Make the schema of a ledger that lives in memory."""
     metadata.create_all(ledger.engine)
 
 
-def migrate(ledger: Ledger) -> None:
-    """Bring the ledger to this version's schema."""
+def migrate(ledger: Ledger) -> Sequence[str]:
+    """Bring the ledger to this version's schema, and give every role what it needs; one process at a time.
+
+    Returns the groups of the database that are missing and that this login may not make: whoever would
+    belong to one goes on with what its login may do.
+    """
     configuration = _configuration()
     with ledger.transaction() as connection:
         configuration.attributes["connection"] = connection
+        granting.alone(connection)
         command.upgrade(configuration, "head")
+        return granting.apply(connection)
 
 
-def check(ledger: Ledger) -> None:
-    """Make sure that the ledger has this version's schema.
+def check(ledger: Ledger, role: Role | None = None) -> None:
+    """Make sure that the ledger has this version's schema, and that a role may do there what it has to.
 
     Raises:
         OutdatedLedger: it has another, or none.
+        Ungranted: the role may not.
     """
     wanted = ScriptDirectory.from_config(_configuration()).get_current_head()
     with ledger.transaction() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found != wanted:
-        raise OutdatedLedger(found, wanted)
+        login = "" if ledger.is_sqlite else granting.acting(connection)
+        try:
+            found = MigrationContext.configure(connection).get_current_revision()
+        except ProgrammingError as cause:
+            if role is None or getattr(cause.orig, "sqlstate", None) != _REFUSED:
+                raise
+            raise Ungranted(role, login, str(Privilege(ALEMBIC, "SELECT"))) from cause
+        if found != wanted:
+            raise OutdatedLedger(found, wanted)
+        if role is not None and (lacks := granting.lacking(connection, role)):
+            raise Ungranted(role, login, str(lacks[0]))
 
 
 def _configuration() -> Config:

@@ -15,6 +15,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Program
 from sqlalchemy.pool import StaticPool
 
 from schemas.errors import TermijnError
+from services.ledger import granting
+from services.ledger.grants import Role
 from services.storage import private_files
 
 T = TypeVar("T")
@@ -94,8 +96,11 @@ class Ledger:
         self.engine.dispose()
 
 
-def open_ledger(url: str) -> Ledger:
-    """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`)."""
+def open_ledger(url: str, role: Role | None = None) -> Ledger:
+    """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`).
+
+    With a role each connection is no more than that, where its login may become it (`granting.enter`).
+    """
     if not url.startswith("sqlite"):
         engine = create_engine(
             url,
@@ -108,6 +113,8 @@ def open_ledger(url: str) -> Ledger:
                 " -c plan_cache_mode=force_custom_plan"
             },
         )
+        if role is not None:
+            event.listen(engine, "connect", lambda driver, _: granting.enter(driver, role))
         return Ledger(engine)
     in_memory = url in {"sqlite://", "sqlite:///:memory:"}
     options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}

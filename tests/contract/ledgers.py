@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text
@@ -14,13 +14,15 @@ from sqlalchemy import Connection, Row, select, text
 from services.deleter.claim import claim
 from services.deleter.dispatch import Delivery, Outgoing, Patience, Sent, Stops, lease, relay
 from services.deleter.settlement import Answer, Settled, Status, settle
-from services.ledger import migrate, tables
+from services.ledger import granting, migrate, tables
+from services.ledger.grants import ALEMBIC, Role, group
 from services.ledger.recording import Recorded, record
 from services.policy import loader
 from services.policy.model import Policy
 from services.storage.database import Ledger, open_ledger
 from tests.contract.arrivals import Event, arrival
 
+T = TypeVar("T")
 POLICY = loader.load()
 _NUMBERS = count(1)
 
@@ -34,7 +36,22 @@ def new_ledger(url: str) -> Ledger:
             connection.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off'))
         ledger.engine.dispose()
     migrate.create(ledger)
+    if not ledger.is_sqlite:
+        with ledger.transaction() as connection:
+            connection.execute(text(f"CREATE TABLE {ALEMBIC} (version_num text)"))
+            assert granting.apply(connection) == ()
     return ledger
+
+
+def acting_as(ledger: Ledger, role: Role, work: Callable[[Connection], T]) -> T:
+    """Do the work as that role would, on PostgreSQL with its rights alone."""
+
+    def limited(connection: Connection) -> T:
+        if not ledger.is_sqlite:
+            connection.execute(text(f"SET LOCAL ROLE {group(role)}"))
+        return work(connection)
+
+    return ledger.write(limited)
 
 
 def emptied(ledger: Ledger) -> Ledger:
@@ -61,7 +78,9 @@ def take(
     """Record one batch; with `history` the tagger said of all of it that it is too old to be live."""
     arrivals = [arrival(one, POLICY, backfill, history=history) for one in events]
     at = instant(now) if isinstance(now, str) else now
-    return ledger.write(lambda connection: record(connection, arrivals, POLICY, at))
+    return acting_as(
+        ledger, "recorder", lambda connection: record(connection, arrivals, POLICY, at)
+    )
 
 
 class Aborted(Exception):
@@ -101,7 +120,9 @@ def sweep(ledger: Ledger, now: datetime | str, limit: int = 500) -> list[UUID]:
     at = instant(now) if isinstance(now, str) else now
     found: list[UUID] = []
     while True:
-        claimed = ledger.write(lambda connection: claim(connection, POLICY, at, limit=limit))
+        claimed = acting_as(
+            ledger, "deleter", lambda connection: claim(connection, POLICY, at, limit=limit)
+        )
         found.extend(claimed.commands)
         if not claimed.looked_at:
             return found
@@ -115,8 +136,14 @@ def post(
 ) -> list[Sent]:
     """Send what is to go out by now, once each."""
     at = instant(now) if isinstance(now, str) else now
-    leased = ledger.write(lambda connection: lease(connection, at, Stops(), limit=limit))
-    return ledger.write(lambda connection: relay(connection, leased, bus, POLICY, at, Patience()))
+    leased = acting_as(
+        ledger, "deleter", lambda connection: lease(connection, at, Stops(), limit=limit)
+    )
+    return acting_as(
+        ledger,
+        "deleter",
+        lambda connection: relay(connection, leased, bus, POLICY, at, Patience()),
+    )
 
 
 def answer(
@@ -141,7 +168,9 @@ def answer(
         ground=None,
         at=at,
     )
-    return ledger.write(lambda connection: settle(connection, one, policy, at))
+    return acting_as(
+        ledger, "acknowledgements", lambda connection: settle(connection, one, policy, at)
+    )
 
 
 def rows(ledger: Ledger, table: Any, **values: object) -> list[Row[Any]]:

@@ -20,9 +20,10 @@ from services.deleter.claim import claim
 from services.deleter.forecast import forecast as forecast_backfill
 from services.events.dead_letter_replay import headers_again
 from services.kafka.client import OutMessage
-from services.ledger import backfills, blind_spots, tables
+from services.ledger import backfills, blind_spots, granting, tables
 from services.ledger import migrate as schema
 from services.ledger.command_state import OUTSTANDING, State
+from services.ledger.grants import GRANTS
 from services.operations.metrics import PORTS
 from services.operations.status import look
 from services.policy.model import Policy
@@ -138,8 +139,22 @@ def ledger() -> None:
 def migrate() -> None:
     """Bring the ledger to this version's schema. Run it before the roles start."""
     with _opened() as opened:
-        schema.migrate(opened.ledger(checked=False))
+        missing = schema.migrate(opened.owned_ledger())
     click.echo("the ledger has this version's schema")
+    if missing:
+        click.echo(
+            "ledger: one login for all roles: this one may not make the roles of the database, got none of"
+            f" {', '.join(missing)}; have a superuser run what `termijn ledger grants` prints",
+            err=True,
+        )
+
+
+@ledger.command("grants")
+def print_grants() -> None:
+    """Print the SQL that makes a database role for each of Termijn's roles, for a superuser to run."""
+    for role in GRANTS:
+        for statement in (granting.creating(role), *granting.giving(role)):
+            click.echo(f"{statement};")
 
 
 @click.command()

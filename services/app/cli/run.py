@@ -21,7 +21,7 @@ def until_stopped(run: Callable[[Event], None]) -> None:
     run(stop)
 
 
-def _consumer(role: str, meaning: str) -> click.Command:
+def _consumer(role: root.ConsumerRole, meaning: str) -> click.Command:
     def run() -> None:
         until_stopped(lambda stop: root.run_consumer(settings.load(), role, stop))
 

@@ -64,8 +64,8 @@ def up(sample: bool) -> None:
             environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)
         chosen = settings.load(environment)
         with root.root(chosen) as opened:
-            ledger = opened.ledger(checked=False)
-            migrate.migrate(ledger)
+            migrate.migrate(opened.owned_ledger())
+            ledger = opened.ledger()
             policy = opened.agreed(ledger)
             ledger.write(lambda connection: send_again(connection, database_now(connection)))
             broker.create_topics(topic.name for topic in root.topics(policy).all)

@@ -13,6 +13,9 @@ from importlib.metadata import version
 from platform import python_version
 from threading import Event
 from time import sleep
+from typing import Literal
+
+from sqlalchemy import Connection
 
 from consumers import corrections as rights
 from consumers import recorder, tagger
@@ -59,9 +62,11 @@ from services.kafka.errors import TRANSIENT
 from services.kafka.spans import Spans
 from services.kafka.topic_retention import in_clear
 from services.kafka.tracer import open_spans
-from services.ledger import active_policy, migrate
+from services.ledger import active_policy, migrate, tables
 from services.ledger import tombstones as remembering
 from services.ledger.catch_up import BusSight
+from services.ledger.granting import may_write
+from services.ledger.grants import Role as LedgerRole
 from services.operations import logs
 from services.operations.health import Health, Where, served_near
 from services.operations.holding_counts import Census
@@ -77,6 +82,8 @@ from services.requests.counts import count as count_rights
 from services.requests.request_keys import RequestKeys
 from services.requests.responder import Answering
 from services.storage.database import Ledger, database_now, in_words, open_ledger
+
+ConsumerRole = Literal["tagger", "recorder", "acknowledgements"]
 
 _WAIT_SECONDS = 1.0
 _PATIENCE = timedelta(seconds=2)
@@ -157,21 +164,37 @@ class Root:
             if name in schemas.names
         }
 
-    def ledger(self, *, checked: bool = True) -> Ledger:
-        """The ledger; `checked` makes sure that its schema is this version's."""
-        self.settings.storage.data.mkdir(parents=True, exist_ok=True)
-        ledger = open_ledger(self.settings.ledger_url)
-        self.stack.callback(ledger.close)
-        if checked:
-            migrate.check(ledger)
+    def ledger(self, role: LedgerRole = "operators") -> Ledger:
+        """The ledger, as the role reaches it; its schema is this version's."""
+        ledger = self._ledger(role)
+        migrate.check(ledger, role)
         return ledger
 
-    def agreed(self, ledger: Ledger) -> Policy:
-        """The policy at hand, once it is known to be the ledger's active one."""
+    def owned_ledger(self) -> Ledger:
+        """The ledger as its owner reaches it, who migrates it: nothing is looked at before."""
+        return self._ledger(None)
+
+    def _ledger(self, role: LedgerRole | None) -> Ledger:
+        self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        ledger = open_ledger(self.settings.ledger_url, role)
+        self.stack.callback(ledger.close)
+        return ledger
+
+    def agreed(self, ledger: Ledger, stop: Event | None = None) -> Policy:
+        """The policy at hand, once it is known to be the ledger's active one.
+
+        A role that may not make it an empty ledger's first waits for one that does, or until `stop` is set.
+        """
         policy = self.policy()
-        ledger.write(
-            lambda connection: active_policy.ensure(connection, policy, database_now(connection))
-        )
+
+        def is_agreed(connection: Connection) -> bool:
+            if not may_write(connection, tables.active_policy.name):
+                return active_policy.is_active(connection, policy)
+            active_policy.ensure(connection, policy, database_now(connection))
+            return True
+
+        while not ledger.write(is_agreed) and not (stop and stop.wait(_WAIT_SECONDS)):
+            pass
         return policy
 
     def bus(self) -> Bus:
@@ -286,11 +309,11 @@ def root(settings: Settings) -> Iterator[Root]:
         yield Root(settings=settings, stack=stack)
 
 
-def run_consumer(settings: Settings, role: str, stop: Event) -> None:
+def run_consumer(settings: Settings, role: ConsumerRole, stop: Event) -> None:
     """Run the tagger, the recorder or the acknowledgements until `stop` is set."""
     with root(settings) as opened:
-        ledger = opened.ledger()
-        policy = opened.agreed(ledger)
+        ledger = opened.ledger(role)
+        policy = opened.agreed(ledger, stop)
         bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
         observer, spans = _observer(opened, role, policy), opened.spans(role)
         needed = topics(policy)
@@ -366,7 +389,7 @@ def _database_now(ledger: Ledger) -> datetime:
 def run_deleter(settings: Settings, stop: Event) -> None:
     """Run the deleter until `stop` is set."""
     with root(settings) as opened:
-        ledger = opened.ledger()
+        ledger = opened.ledger("deleter")
         opened.stack.enter_context(ledger.sole_deleter())
         policy = opened.agreed(ledger)
         bus, codec = opened.bus(), opened.codec()
@@ -460,7 +483,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
 def run_rights(settings: Settings, stop: Event) -> None:
     """Run the rights role until `stop` is set."""
     with root(settings) as opened:
-        ledger = opened.ledger()
+        ledger = opened.ledger("rights")
         policy = opened.agreed(ledger)
         bus, codec = opened.bus(), opened.codec()
         seconds = settings.answering.round_seconds

@@ -1,0 +1,190 @@
+"""The database roles of a ledger on PostgreSQL: made, given what `grants` says, taken on, looked at.
+
+They are groups without a login, shared by every database of a cluster; what they may do is each ledger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from services.ledger.grants import (
+    ALEMBIC,
+    GRANTS,
+    Grant,
+    Privilege,
+    Role,
+    columns,
+    group,
+    needed,
+    sequences,
+)
+
+_LOCK = 0x7E_3A_11_21
+"""The key of PostgreSQL's advisory lock on migrating."""
+_SETS_SINCE = 160_000
+"""Since this version of PostgreSQL membership alone does not let a login become the role."""
+_ON_TABLES: Final = ("DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+_ON_COLUMNS: Final = ("SELECT", "INSERT", "UPDATE")
+
+_MAY_ENTER = """
+SELECT 1 FROM pg_roles WHERE rolname = %(group)s AND pg_has_role(session_user, oid, %(how)s)
+AND has_table_privilege(oid, to_regclass(%(table)s), 'SELECT')
+"""
+_HELD = text("""
+SELECT "table", privilege, "column"
+FROM unnest(CAST(:tables AS text[]), CAST(:privileges AS text[]), CAST(:columns AS text[]))
+AS asked ("table", privilege, "column")
+WHERE CASE WHEN privilege = 'USAGE' THEN has_sequence_privilege(CAST(:who AS name), "table", privilege)
+WHEN "column" = '' THEN has_table_privilege(CAST(:who AS name), "table", privilege)
+ELSE has_column_privilege(CAST(:who AS name), "table", "column", privilege) END
+""")
+
+
+def enter(driver: psycopg.Connection[Any], role: Role) -> None:
+    """Let a new connection be no more than the role, where its login may become that in this ledger.
+
+    Else it stays what its login is.
+    """
+    driver.autocommit = True  # what is set in a transaction that is rolled back would be undone
+    try:
+        asked = {
+            "group": group(role),
+            "how": "SET" if driver.info.server_version >= _SETS_SINCE else "MEMBER",
+            "table": ALEMBIC,
+        }
+        if driver.execute(_MAY_ENTER, asked).fetchone():
+            driver.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(group(role))))
+    finally:
+        driver.autocommit = False
+
+
+def alone(connection: Connection) -> None:
+    """Wait until no other process migrates this ledger; until the transaction ends none begins."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def apply(connection: Connection) -> Sequence[str]:
+    """Make the groups and give each exactly what it needs; the groups that this login may not make.
+
+    On SQLite there is nothing to do.
+    """
+    if connection.dialect.name == "sqlite":
+        return ()
+    missing = []
+    for role in GRANTS:
+        if not _is_there(connection, role):
+            if not _makes_roles(connection):
+                missing.append(group(role))
+                continue
+            connection.execute(text(creating(role)))
+        _join(connection, role)
+        if held(connection, group(role)) != needed(role):
+            for statement in giving(role):
+                connection.execute(text(statement))
+    return tuple(missing)
+
+
+def creating(role: Role) -> str:
+    """The statement that makes a group; harmless where it is there, or is being made for another ledger."""
+    return (
+        f"DO $$ BEGIN CREATE ROLE {group(role)} NOLOGIN;"
+        " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    )
+
+
+def giving(role: Role) -> Sequence[str]:
+    """The statements that give a group what it needs, and take from it what it does not."""
+    to, known = group(role), ", ".join(map(_quoted, columns()))
+    counters = ", ".join(map(_quoted, sorted(sequences().values())))
+    statements = [
+        f"REVOKE ALL ON {known} FROM {to}",
+        f"REVOKE ALL ON SEQUENCE {counters} FROM {to}",
+    ]
+    for table, grant in GRANTS[role].items():
+        statements.append(f"GRANT {', '.join(_privileges(grant))} ON {_quoted(table)} TO {to}")
+        if grant.insert and (counter := sequences().get(table)):
+            statements.append(f"GRANT USAGE ON SEQUENCE {_quoted(counter)} TO {to}")
+    return statements
+
+
+def held(connection: Connection, who: str) -> frozenset[Privilege]:
+    """What a role of the database may do with the ledger's tables, by whatever it was given for that."""
+    asked = [
+        *((table, one, "") for table in columns() for one in _ON_TABLES),
+        *(
+            (table, one, column)
+            for table, its in columns().items()
+            for column in its
+            for one in _ON_COLUMNS
+        ),
+        *((counter, "USAGE", "") for counter in sequences().values()),
+    ]
+    tables, privileges, named = map(list, zip(*asked, strict=True))
+    given = {"who": who, "tables": tables, "privileges": privileges, "columns": named}
+    return frozenset(Privilege(*row) for row in connection.execute(_HELD, given))
+
+
+def lacking(connection: Connection, role: Role) -> Sequence[Privilege]:
+    """What the role needs and whoever is connected may not do; on SQLite everybody may do everything."""
+    if connection.dialect.name == "sqlite":
+        return ()
+    return sorted(needed(role) - held(connection, acting(connection)))
+
+
+def may_write(connection: Connection, table: str) -> bool:
+    """Whether whoever is connected may insert into a table."""
+    if connection.dialect.name == "sqlite":
+        return True
+    query = text("SELECT has_any_column_privilege(:table, 'INSERT')")
+    return bool(connection.execute(query, {"table": table}).scalar_one())
+
+
+def acting(connection: Connection) -> str:
+    """As which role of the database statements are judged."""
+    return str(connection.execute(text("SELECT current_user")).scalar_one())
+
+
+def _is_there(connection: Connection, role: Role) -> bool:
+    query = text("SELECT count(*) FROM pg_roles WHERE rolname = :name")
+    return bool(connection.execute(query, {"name": group(role)}).scalar_one())
+
+
+def _makes_roles(connection: Connection) -> bool:
+    query = text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
+    return bool(connection.execute(query).scalar_one())
+
+
+def _join(connection: Connection, role: Role) -> None:
+    """Let the owner of the ledger become the role: one login for all roles is then never more than one."""
+    version: Any = connection.dialect.server_version_info
+    sets = version >= (16,)
+    query = text("SELECT pg_has_role(current_user, CAST(:name AS name), :how)")
+    how = {"name": group(role), "how": "SET" if sets else "MEMBER"}
+    if not connection.execute(query, how).scalar_one():
+        options = " WITH INHERIT FALSE, SET TRUE" if sets else ""
+        connection.execute(
+            text(
+                f"DO $$ BEGIN GRANT {group(role)} TO CURRENT_USER{options}; EXCEPTION"
+                " WHEN insufficient_privilege OR unique_violation THEN NULL; END $$"
+            )
+        )
+
+
+def _privileges(grant: Grant) -> Sequence[str]:
+    found = []
+    for one, of in (("SELECT", grant.select), ("INSERT", grant.insert), ("UPDATE", grant.update)):
+        if of is True:
+            found.append(one)
+        elif of:
+            found.append(f"{one} ({', '.join(map(_quoted, of))})")
+    return [*found, "DELETE"] if grant.delete else found
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

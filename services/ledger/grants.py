@@ -1,0 +1,232 @@
+"""Which role may do what with which table of the ledger on PostgreSQL. Pure: one table, and what follows.
+
+Each role is a role of the database as well, so that none can do another's work: the tagger forges no
+command, and only the deleter deletes a record. Locking a row takes the right to update something of it, and
+where nothing is updated that is a column whose change does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from services.ledger.tables import metadata
+
+Role = Literal["tagger", "recorder", "deleter", "acknowledgements", "rights", "operators"]
+"""Those that reach the ledger; `operators` is everybody who gives commands by hand."""
+ALEMBIC: Final = "alembic_version"
+"""The table in which Alembic keeps which schema it is; not one of ours."""
+
+
+class Privilege(NamedTuple):
+    """One right: of a column, or of a whole table or sequence."""
+
+    table: str
+    privilege: str
+    column: str = ""
+
+    def __str__(self) -> str:
+        """As a database has it."""
+        of = f" ({self.column})" if self.column else ""
+        return f"{self.privilege}{of} on {self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a role may do with a table; reading all of it unless columns, or nothing, are named."""
+
+    select: bool | tuple[str, ...] = True
+    insert: bool = False
+    update: tuple[str, ...] = ()
+    delete: bool = False
+
+
+_READ: Final = Grant()
+_ADD: Final = Grant(insert=True)
+_TELL: Final = Grant(select=False, insert=True)
+"""It may write and not read."""
+_PARK: Final = Grant(select=("dead_letter_id", "state"), insert=True)
+"""It parks, and sees of what others have parked whether that waits."""
+_CLOCK: Final = tuple(c.name for c in metadata.tables["clock"].c if c.name != "clock_id")
+_MOVED: Final = ("state", "next_attempt_at", "settled_at")
+"""What changes of a command when it is taken back."""
+_SETTLED: Final = (*_MOVED, "escalated_at", "outcome", "follow_up_at")
+
+_ALL: Final[Mapping[str, Grant]] = {
+    ALEMBIC: _READ,
+    "control": _READ,
+}
+_READER: Final[Mapping[str, Grant]] = {
+    **_ALL,
+    "position": Grant(insert=True, update=("next",)),
+    "gap": Grant(insert=True, update=("low", "high", "found_at")),
+    "dead_letter": _PARK,
+}
+"""Who reads the bus."""
+_WRITER: Final[Mapping[str, Grant]] = {"active_policy": _ADD, "evidence_pending": _TELL}
+"""Who writes what follows from a policy: the first that an empty ledger sees becomes the active one."""
+_JUDGED: Final[Mapping[str, Grant]] = dict.fromkeys(
+    ("event", "record", "clock", "act", "acknowledgement"), _READ
+)
+"""What is read to say how it stands with a person."""
+
+GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
+    "tagger": {**_READER, "active_policy": _READ, "parked_event": _ADD},
+    "recorder": {
+        **_READER,
+        **_WRITER,
+        "parked_event": _ADD,
+        "event": _ADD,
+        "record": _TELL,
+        "hanging": _TELL,
+        "clock": Grant(insert=True, update=_CLOCK),
+        "subject": Grant(insert=True, update=("acts", "next_due", "cursor")),
+        "act": _ADD,
+        "identifier": Grant(insert=True, update=("subject", "events")),
+        "claimant": Grant(insert=True, update=("events",)),
+        "key_conflict": _ADD,
+        "backfill": Grant(insert=True, update=("started_at",)),
+        "sequence": Grant(insert=True, update=("last",)),
+        "command": Grant(insert=True, update=_MOVED),
+        "member": Grant(update=("live",)),
+        "command_clock": _READ,
+        "forgetting": Grant(insert=True, update=("key_id",)),
+        "forgotten_event": _READ,
+        "remains": Grant(update=("sealed",), delete=True),
+        "answer": _TELL,
+        "request_key": _TELL,
+        "correction": _TELL,
+    },
+    "deleter": {
+        **_ALL,
+        **_WRITER,
+        "control": Grant(insert=True, update=("state", "operator", "reason", "at")),
+        "operator_action": _TELL,
+        "position": _READ,
+        "gap": _READ,
+        "dead_letter": Grant(select=("reason", "state", "dead_letter_id")),
+        "parked_event": _READ,
+        "backfill": _READ,
+        "event": Grant(delete=True),
+        "record": Grant(update=("next_due",), delete=True),
+        "hanging": Grant(delete=True),
+        "clock": Grant(update=_CLOCK, delete=True),
+        "subject": Grant(insert=True, update=("next_due", "cursor"), delete=True),
+        "act": Grant(delete=True),
+        "identifier": Grant(update=("subject", "events"), delete=True),
+        "claimant": Grant(update=("events",), delete=True),
+        "key_conflict": Grant(update=("owner",), delete=True),
+        "sequence": Grant(insert=True, update=("last",), delete=True),
+        "command": Grant(insert=True, update=(*_SETTLED, "attempt", "first_sent_at"), delete=True),
+        "member": Grant(insert=True, update=("live",), delete=True),
+        "command_clock": Grant(insert=True, delete=True),
+        "attempt": Grant(insert=True, delete=True),
+        "acknowledgement": Grant(delete=True),
+        "request_key": Grant(insert=True, delete=True),
+        "disclosure": Grant(delete=True),
+        "correction": Grant(delete=True),
+        "answer": Grant(delete=True),
+        "evidence_pending": Grant(insert=True, delete=True),
+        "evidence": _ADD,
+        "evidence_chain": Grant(insert=True, update=("number", "hash", "key_id")),
+        "evidence_head": Grant(insert=True, update=("published_at",)),
+        "forgetting": Grant(insert=True, update=("key_id", "began_at", "through")),
+        "forgetting_cursor": Grant(insert=True, update=("cursor", "done")),
+        "forgotten_event": _ADD,
+        "remains": _ADD,
+    },
+    "acknowledgements": {
+        **_READER,
+        **_WRITER,
+        "command": Grant(update=_SETTLED),
+        "member": Grant(update=("live",)),
+        "record": Grant(select=("record_id",), update=("next_due",)),
+        "acknowledgement": _ADD,
+        "request_key": Grant(select=("request_id", "destroyed_at"), update=("made_at",)),
+        "disclosure": Grant(insert=True, update=("text", "received_at")),
+    },
+    "rights": {
+        **_READER,
+        **_WRITER,
+        **_JUDGED,
+        "subject": Grant(insert=True, update=("cursor",)),
+        "command": Grant(update=(*_MOVED, "outcome")),
+        "member": Grant(update=("live",)),
+        "request_key": Grant(insert=True, update=("sealed", "destroyed_at")),
+        "correction": Grant(insert=True, update=("text",)),
+        "disclosure": Grant(delete=True),
+        "answer": Grant(insert=True, update=("published_at",)),
+    },
+    "operators": {
+        **_JUDGED,
+        **dict.fromkeys(("hanging", "attempt"), _READ),
+        **_ALL,
+        **_WRITER,
+        "position": Grant(insert=True, delete=True),
+        "gap": Grant(delete=True),
+        "dead_letter": Grant(update=("state", "sealed")),
+        "parked_event": Grant(delete=True),
+        "control": Grant(insert=True, update=("state", "operator", "reason", "at")),
+        "operator_action": _ADD,
+        "backfill": Grant(update=("released_at", "operator")),
+        "record": Grant(update=("next_due", "backfill")),
+        "clock": Grant(update=_CLOCK),
+        "subject": Grant(insert=True, update=("acts", "next_due", "cursor")),
+        "act": Grant(update=("backfill",)),
+        "identifier": Grant(insert=True, update=("subject", "events"), delete=True),
+        "claimant": Grant(insert=True, update=("events",), delete=True),
+        "key_conflict": Grant(insert=True, update=("owner",), delete=True),
+        "sequence": Grant(insert=True, update=("last",)),
+        "command": Grant(insert=True, update=_SETTLED),
+        "member": Grant(insert=True, update=("live",)),
+        "command_clock": _ADD,
+        "request_key": Grant(insert=True, update=("sealed", "destroyed_at")),
+        "correction": Grant(update=("text",)),
+        "disclosure": Grant(delete=True),
+        "answer": _ADD,
+        "evidence": _READ,
+        "evidence_chain": Grant(update=("key_id",)),
+        "evidence_head": _READ,
+        "forgetting": Grant(update=("key_id",)),
+    },
+}
+"""By role and table; what is not here, a role may not. No role may change or delete what is evidence."""
+
+
+def group(role: Role) -> str:
+    """The role of the database: a group, to which the login of such a process belongs."""
+    return f"termijn_{role}"
+
+
+def columns() -> Mapping[str, tuple[str, ...]]:
+    """The columns of every table."""
+    found = {table.name: tuple(one.name for one in table.c) for table in metadata.sorted_tables}
+    return {ALEMBIC: ("version_num",), **found}
+
+
+def sequences() -> Mapping[str, str]:
+    """The sequence from which a table's rows are numbered, by table."""
+    return {
+        table.name: f"{table.name}_{table.autoincrement_column.name}_seq"
+        for table in metadata.sorted_tables
+        if table.autoincrement_column is not None
+    }
+
+
+def needed(role: Role) -> frozenset[Privilege]:
+    """Everything that a role may do, and nothing else."""
+    found = set()
+    for table, grant in GRANTS[role].items():
+        every = columns()[table]
+        for privilege, of in (
+            ("SELECT", every if grant.select is True else grant.select or ()),
+            ("INSERT", every if grant.insert else ()),
+            ("UPDATE", grant.update),
+        ):
+            found |= {Privilege(table, privilege, column) for column in of}
+        if grant.delete:
+            found.add(Privilege(table, "DELETE"))
+        if grant.insert and table in sequences():
+            found.add(Privilege(sequences()[table], "USAGE"))
+    return frozenset(found)

@@ -1,0 +1,297 @@
+"""The database's roles on a real PostgreSQL: each may do what it has to, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import product
+from threading import Barrier
+
+import pytest
+from alembic import command as alembic
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import ProgrammingError
+
+from services.ledger import granting
+from services.ledger import migrate as schema
+from services.ledger.grants import ALEMBIC, GRANTS, Privilege, Role, columns, group, needed
+from services.ledger.migrate import Ungranted
+from services.ledger.tables import metadata
+from services.storage.database import Ledger, open_ledger
+from tests.contract.ledgers import acting_as
+from tests.servers.postgres import PostgresServer
+
+pytestmark = pytest.mark.postgres
+KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+REFUSED = "42501"
+ADMINISTRATOR = "CREATE ROLE maker LOGIN CREATEROLE"
+
+
+@pytest.fixture(scope="module")
+def granted(postgres: Callable[[], str]) -> Iterator[Ledger]:
+    """A ledger that was migrated by a superuser."""
+    with closing(open_ledger(postgres())) as ledger:
+        assert schema.migrate(ledger) == ()
+        yield ledger
+
+
+def execute(ledger: Ledger, *statements: str) -> None:
+    """As the login of the ledger."""
+    with ledger.transaction() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def as_login(url: str, name: str) -> str:
+    """The same database, reached by another login; the tests' server asks for no password."""
+    return make_url(url).set(username=name).render_as_string(hide_password=False)
+
+
+def url_of(ledger: Ledger) -> str:
+    """As it was opened."""
+    return ledger.engine.url.render_as_string(hide_password=False)
+
+
+def may(ledger: Ledger, role: Role, table: str, kind: str) -> bool:
+    """What PostgreSQL says of a table or any of its columns, not by our own query."""
+    asked = "has_table_privilege" if kind == "DELETE" else "has_any_column_privilege"
+    with ledger.transaction() as connection:
+        query = text(f"SELECT {asked}('{group(role)}', '{table}', '{kind}')")
+        return bool(connection.execute(query).scalar_one())
+
+
+def refusal(ledger: Ledger, role: Role, statement: str) -> str | None:
+    """The code with which a statement of a role is refused, if it is."""
+
+    def work(connection: Connection) -> None:
+        connection.execute(text(statement))
+
+    try:
+        acting_as(ledger, role, work)
+    except ProgrammingError as cause:
+        return str(getattr(cause.orig, "sqlstate", None))
+    return None
+
+
+def test_every_table_has_a_role_that_reads_or_writes_it() -> None:
+    """A table that is new in the code and not in the grants would stop its role."""
+    known = {table for grants in GRANTS.values() for table in grants}
+    assert known == {*metadata.tables, ALEMBIC}
+
+
+def test_every_column_that_is_named_is_one() -> None:
+    """A misspelt one would be refused by `ledger migrate` only."""
+    there = columns()
+    for role in GRANTS:
+        for one in needed(role):
+            assert not one.column or one.column in there[one.table], (role, one)
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_a_role_may_do_what_the_table_says_and_no_more(granted: Ledger, role: Role) -> None:
+    """Every pair of table and right, as PostgreSQL itself judges it."""
+    for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
+        grant = GRANTS[role].get(table)
+        said = {
+            "SELECT": bool(grant and grant.select),
+            "INSERT": bool(grant and grant.insert),
+            "UPDATE": bool(grant and grant.update),
+            "DELETE": bool(grant and grant.delete),
+        }
+        assert may(granted, role, table, kind) == said[kind], (table, kind)
+    with granted.transaction() as connection:
+        assert granting.held(connection, group(role)) == needed(role)
+
+
+def statement_of(table: str, kind: str) -> str:
+    """One that needs that right and changes nothing."""
+    column = columns()[table][0]
+    return {
+        "SELECT": f'SELECT "{column}" FROM "{table}"',
+        "INSERT": f'INSERT INTO "{table}" DEFAULT VALUES',
+        "UPDATE": f'UPDATE "{table}" SET "{column}" = "{column}" WHERE false',
+        "DELETE": f'DELETE FROM "{table}" WHERE false',
+    }[kind]
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_what_is_not_granted_is_refused(granted: Ledger, role: Role) -> None:
+    """Really tried: every right on a table that the role does not have any of."""
+    tried = 0
+    for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
+        if not may(granted, role, table, kind):
+            assert refusal(granted, role, statement_of(table, kind)) == REFUSED, (table, kind)
+            tried += 1
+    assert tried > 20
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("tagger", "INSERT INTO command DEFAULT VALUES"),
+        ("tagger", "INSERT INTO evidence_pending DEFAULT VALUES"),
+        ("tagger", "INSERT INTO active_policy DEFAULT VALUES"),
+        ("tagger", "DELETE FROM record"),
+        ("tagger", "DELETE FROM parked_event"),
+        ("tagger", "SELECT sealed FROM dead_letter"),
+        ("recorder", "UPDATE command SET action = 'erase'"),
+        ("recorder", "UPDATE command SET attempt = 1"),
+        ("recorder", "INSERT INTO member DEFAULT VALUES"),
+        ("recorder", "DELETE FROM record"),
+        ("recorder", "DELETE FROM act"),
+        ("acknowledgements", "DELETE FROM record"),
+        ("acknowledgements", "INSERT INTO command DEFAULT VALUES"),
+        ("acknowledgements", "SELECT sealed FROM request_key"),
+        ("acknowledgements", "UPDATE acknowledgement SET status = 'done'"),
+        ("rights", "INSERT INTO command DEFAULT VALUES"),
+        ("rights", "DELETE FROM command"),
+        ("deleter", "INSERT INTO acknowledgement DEFAULT VALUES"),
+        ("deleter", "UPDATE evidence SET entry = ''"),
+        ("deleter", "DELETE FROM evidence"),
+        ("operators", "DELETE FROM operator_action"),
+        ("operators", "UPDATE evidence SET entry = ''"),
+        ("operators", "DELETE FROM record"),
+        ("operators", "DROP TABLE record"),
+    ],
+)
+def test_what_a_role_must_never_do_is_refused(granted: Ledger, role: Role, statement: str) -> None:
+    """Written down by hand, whatever the table of grants says."""
+    assert refusal(granted, role, statement) == REFUSED
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_a_login_that_is_only_a_member_has_what_its_role_needs(granted: Ledger, role: Role) -> None:
+    """It passes the check at the start as its own role, and as no other."""
+    execute(granted, f"CREATE ROLE login_{role} LOGIN NOINHERIT IN ROLE {group(role)}")
+    url = as_login(url_of(granted), f"login_{role}")
+    for other in GRANTS:
+        with closing(open_ledger(url, other)) as ledger:
+            if other == role:
+                schema.check(ledger, role)
+                with ledger.transaction() as connection:
+                    assert granting.acting(connection) == group(role)
+            else:
+                with pytest.raises(Ungranted, match=f"GRANT {group(other)} TO login_{role}"):
+                    schema.check(ledger, other)
+
+
+def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Ledger) -> None:
+    """Even a superuser's process; also after a transaction that was rolled back."""
+    with closing(open_ledger(url_of(granted), "tagger")) as ledger:
+        schema.check(ledger, "tagger")
+        for _ in range(2):
+            with (
+                pytest.raises(ProgrammingError, match="permission denied"),
+                ledger.transaction() as connection,
+            ):
+                connection.execute(text("DELETE FROM record"))
+
+
+def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], str]) -> None:
+    """The groups are there, by another ledger of the cluster; this one was not migrated since."""
+    url = postgres()
+    with closing(open_ledger(url)) as ledger:
+        with ledger.transaction() as connection:
+            configuration = schema._configuration()
+            configuration.attributes["connection"] = connection
+            alembic.upgrade(configuration, "head")
+        with closing(open_ledger(url, "tagger")) as tagger:
+            schema.check(tagger, "tagger")
+            with tagger.transaction() as connection:
+                assert granting.acting(connection) == "termijn"
+        assert schema.migrate(ledger) == ()
+        with closing(open_ledger(url, "tagger")) as tagger, tagger.transaction() as connection:
+            assert granting.acting(connection) == "termijn_tagger"
+
+
+def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str]) -> None:
+    """One at an earlier revision, whose later tables did not exist."""
+    with closing(open_ledger(postgres())) as ledger:
+        with ledger.transaction() as connection:
+            configuration = schema._configuration()
+            configuration.attributes["connection"] = connection
+            alembic.upgrade(configuration, "0008")
+        assert schema.migrate(ledger) == ()
+        with ledger.transaction() as connection:
+            for role in GRANTS:
+                assert granting.held(connection, group(role)) == needed(role)
+
+
+def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> None:
+    """So that a version which needs less takes the rest away."""
+    with closing(open_ledger(postgres())) as ledger:
+        schema.migrate(ledger)
+        execute(ledger, "GRANT DELETE, UPDATE ON record TO termijn_tagger")
+        schema.migrate(ledger)
+        assert refusal(ledger, "tagger", "DELETE FROM record") == REFUSED
+        with ledger.transaction() as connection:
+            assert granting.held(connection, "termijn_tagger") == needed("tagger")
+
+
+def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
+    """By name; migrating again mends it."""
+    url = postgres()
+    with closing(open_ledger(url)) as ledger:
+        schema.migrate(ledger)
+        execute(ledger, "REVOKE DELETE ON record FROM termijn_deleter")
+        with closing(open_ledger(url, "deleter")) as deleter:
+            with pytest.raises(Ungranted, match="DELETE on record; run `termijn ledger migrate`"):
+                schema.check(deleter, "deleter")
+            with ledger.transaction() as connection:
+                connection.execute(text("SET LOCAL ROLE termijn_deleter"))
+                assert granting.lacking(connection, "deleter") == [Privilege("record", "DELETE")]
+            schema.migrate(ledger)
+            schema.check(deleter, "deleter")
+
+
+def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: PostgresServer) -> None:
+    """The missing groups are told; what `ledger grants` prints makes them, and then migrating grants."""
+    with closing(open_ledger(postgres_server.fresh_database())) as admin:
+        execute(admin, "CREATE ROLE owner LOGIN", "GRANT CREATE ON SCHEMA public TO owner")
+        url = as_login(url_of(admin), "owner")
+        with closing(open_ledger(url)) as ledger:
+            assert schema.migrate(ledger) == tuple(group(role) for role in GRANTS)
+        with closing(open_ledger(url, "recorder")) as recorder:
+            schema.check(recorder, "recorder")
+        execute(admin, *map(granting.creating, GRANTS))
+        with closing(open_ledger(url)) as ledger:
+            assert schema.migrate(ledger) == ()
+            with ledger.transaction() as connection:
+                assert granting.held(connection, "termijn_rights") == needed("rights")
+        for statement in (one for role in GRANTS for one in granting.giving(role)):
+            execute(admin, statement)
+
+
+def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresServer) -> None:
+    """One login for all roles without being a superuser: it is no more than the role at work either."""
+    with closing(open_ledger(postgres_server.fresh_database())) as admin:
+        execute(admin, ADMINISTRATOR, "GRANT CREATE ON SCHEMA public TO maker")
+        url = as_login(url_of(admin), "maker")
+        with closing(open_ledger(url)) as ledger:
+            assert schema.migrate(ledger) == ()
+        with closing(open_ledger(url, "rights")) as rights:
+            schema.check(rights, "rights")
+            with rights.transaction() as connection:
+                assert granting.acting(connection) == "termijn_rights"
+
+
+def test_many_migrate_at_once(postgres_server: PostgresServer) -> None:
+    """Two processes a ledger, four ledgers in a cluster that knows none of the groups yet."""
+    urls = [postgres_server.fresh_database() for _ in range(4) for _ in range(2)]
+    urls = [url for url in urls[::2] for _ in range(2)]
+    barrier = Barrier(len(urls))
+
+    def migrate(url: str) -> object:
+        with closing(open_ledger(url)) as ledger:
+            with ledger.transaction():
+                barrier.wait(60)
+            return schema.migrate(ledger)
+
+    with ThreadPoolExecutor(len(urls)) as pool:
+        assert list(pool.map(migrate, urls)) == [()] * len(urls)
+    for url in urls[::2]:
+        with closing(open_ledger(url, "deleter")) as ledger:
+            schema.check(ledger, "deleter")
+            with ledger.transaction() as connection:
+                assert granting.acting(connection) == "termijn_deleter"
