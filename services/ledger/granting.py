@@ -77,8 +77,9 @@ def apply(connection: Connection) -> Sequence[str]:
     if connection.dialect.name == "sqlite":
         return ()
     missing = []
+    there = groups(connection)
     for role in GRANTS:
-        if not _is_there(connection, role):
+        if role not in there:
             if not _makes_roles(connection):
                 missing.append(group(role))
                 continue
@@ -150,9 +151,25 @@ def acting(connection: Connection) -> str:
     return str(connection.execute(text("SELECT current_user")).scalar_one())
 
 
-def _is_there(connection: Connection, role: Role) -> bool:
-    query = text("SELECT count(*) FROM pg_roles WHERE rolname = :name")
-    return bool(connection.execute(query, {"name": group(role)}).scalar_one())
+def groups(connection: Connection) -> Sequence[Role]:
+    """The roles that have a group in the cluster."""
+    known = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
+    return [role for role in GRANTS if group(role) in known]
+
+
+def joined(connection: Connection) -> Sequence[Role]:
+    """The roles to whose groups the login belongs."""
+    query = text("SELECT pg_has_role(CAST(:name AS name), 'MEMBER')")
+    there = groups(connection)
+    return [one for one in there if connection.execute(query, {"name": group(one)}).scalar_one()]
+
+
+def is_owner(connection: Connection) -> bool:
+    """Whether the login may do everything: it is a superuser, or the ledger is its own."""
+    query = text(
+        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(:name)"
+    )
+    return bool(connection.execute(query, {"name": ALEMBIC}).scalar_one())
 
 
 def _makes_roles(connection: Connection) -> bool:

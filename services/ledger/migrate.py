@@ -44,8 +44,9 @@ class Ungranted(TermijnError):
     """
 
     def __init__(self, role: Role, login: str, lacks: str) -> None:
+        who = "the operators need" if role == "operators" else f"the {role} needs"
         super().__init__(
-            f"ledger: login {login} lacks what the {role} needs, such as {lacks};"
+            f"ledger: login {login} lacks what {who}, such as {lacks};"
             f" run `termijn ledger migrate`, and have an administrator GRANT {group(role)} TO {login}"
         )
         self.role = role

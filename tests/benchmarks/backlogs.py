@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from services.ledger import active_policy, clocks, migrate
+from services.ledger import clocks
 from services.ledger.clocks import Move
 from services.policy import obligations
 from services.policy.ids import Named, clock_id
@@ -95,8 +95,7 @@ def fresh_ledger(stage: Stage) -> Iterator[Ledger]:
     """An empty ledger in a database of its own, fsync on, whose active policy is the stage's."""
     ledger = open_ledger(stage.postgres().fresh_database())
     try:
-        migrate.migrate(ledger)
-        ledger.write(lambda c: active_policy.ensure(c, stage.policy, database_now(c)))
+        stage.migrate(ledger)
         yield ledger
     finally:
         ledger.close()

@@ -6,7 +6,6 @@ from contextlib import closing
 from statistics import median
 
 from schemas.topics import TAGGED
-from services.ledger import migrate
 from services.storage import pause
 from services.storage.database import Ledger, database_now, open_ledger
 from services.storage.pause import State
@@ -59,7 +58,7 @@ def _recorded(stage: Stage, traffic: Traffic, run: int) -> float:
 def _new_database(stage: Stage) -> str:
     url = stage.postgres().fresh_database()
     with closing(open_ledger(url)) as ledger:
-        migrate.migrate(ledger)
+        stage.migrate(ledger)
     return url
 
 

@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing
 from time import monotonic, sleep
 
 from schemas.topics import TAGGED
-from services.ledger import migrate
 from services.storage import pause
 from services.storage.database import Ledger, database_now, open_ledger
 from tests.benchmarks import backlogs
@@ -56,7 +55,7 @@ class _Run:
         self._stack = ExitStack()
         self._url = stage.postgres().fresh_database()
         self._ledger: Ledger = self._stack.enter_context(closing(open_ledger(self._url)))
-        migrate.migrate(self._ledger)
+        stage.migrate(self._ledger)
 
     def __enter__(self) -> _Run:
         return self

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from schemas.codec import Codec
+from services.ledger import active_policy
+from services.ledger import migrate as schema
 from services.policy.model import Policy
+from services.storage.database import Ledger, database_now
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer
 
@@ -60,6 +63,11 @@ class Stage:
             self._stack.callback(self._kafka.kill)
             self._kafka.start()
         return self._kafka
+
+    def migrate(self, ledger: Ledger) -> None:
+        """This version's schema, and the policy as the active one, for which the tagger waits."""
+        schema.migrate(ledger)
+        ledger.write(lambda c: active_policy.ensure(c, self.policy, database_now(c)))
 
     def postgres(self) -> PostgresServer:
         """A real PostgreSQL on loopback, fsync on; ask it for a fresh database.

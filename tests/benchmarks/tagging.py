@@ -14,7 +14,6 @@ import psutil
 from confluent_kafka import ConsumerGroupState, KafkaException
 
 from schemas.topics import TAGGED
-from services.ledger import migrate
 from services.storage import pause
 from services.storage.database import Ledger, open_ledger
 from services.storage.pause import State
@@ -86,7 +85,7 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
         "TERMIJN_DATA": str(data),
     }
     with closing(open_ledger(url)) as ledger:
-        migrate.migrate(ledger)
+        stage.migrate(ledger)
         _put(ledger, "paused")
         with Role("tagger", settings, stage.directory / "tagger.log") as role:
             until_joined(traffic, f"{group}-{run}-tagger", role)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import product
-from threading import Barrier
+from pathlib import Path
+from time import sleep
 
 import pytest
 from alembic import command as alembic
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from services.ledger import granting
-from services.ledger import migrate as schema
+from services.ledger import granting, migrate
 from services.ledger.grants import ALEMBIC, GRANTS, Privilege, Role, columns, group, needed
 from services.ledger.migrate import Ungranted
 from services.ledger.tables import metadata
@@ -32,7 +34,7 @@ ADMINISTRATOR = "CREATE ROLE maker LOGIN CREATEROLE"
 def granted(postgres: Callable[[], str]) -> Iterator[Ledger]:
     """A ledger that was migrated by a superuser."""
     with closing(open_ledger(postgres())) as ledger:
-        assert schema.migrate(ledger) == ()
+        assert migrate.migrate(ledger) == ()
         yield ledger
 
 
@@ -168,18 +170,18 @@ def test_a_login_that_is_only_a_member_has_what_its_role_needs(granted: Ledger, 
     for other in GRANTS:
         with closing(open_ledger(url, other)) as ledger:
             if other == role:
-                schema.check(ledger, role)
+                migrate.check(ledger, role)
                 with ledger.transaction() as connection:
                     assert granting.acting(connection) == group(role)
             else:
                 with pytest.raises(Ungranted, match=f"GRANT {group(other)} TO login_{role}"):
-                    schema.check(ledger, other)
+                    migrate.check(ledger, other)
 
 
 def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Ledger) -> None:
     """Even a superuser's process; also after a transaction that was rolled back."""
     with closing(open_ledger(url_of(granted), "tagger")) as ledger:
-        schema.check(ledger, "tagger")
+        migrate.check(ledger, "tagger")
         for _ in range(2):
             with (
                 pytest.raises(ProgrammingError, match="permission denied"),
@@ -193,14 +195,14 @@ def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], st
     url = postgres()
     with closing(open_ledger(url)) as ledger:
         with ledger.transaction() as connection:
-            configuration = schema._configuration()
+            configuration = migrate._configuration()
             configuration.attributes["connection"] = connection
             alembic.upgrade(configuration, "head")
         with closing(open_ledger(url, "tagger")) as tagger:
-            schema.check(tagger, "tagger")
+            migrate.check(tagger, "tagger")
             with tagger.transaction() as connection:
                 assert granting.acting(connection) == "termijn"
-        assert schema.migrate(ledger) == ()
+        assert migrate.migrate(ledger) == ()
         with closing(open_ledger(url, "tagger")) as tagger, tagger.transaction() as connection:
             assert granting.acting(connection) == "termijn_tagger"
 
@@ -209,10 +211,10 @@ def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str
     """One at an earlier revision, whose later tables did not exist."""
     with closing(open_ledger(postgres())) as ledger:
         with ledger.transaction() as connection:
-            configuration = schema._configuration()
+            configuration = migrate._configuration()
             configuration.attributes["connection"] = connection
             alembic.upgrade(configuration, "0008")
-        assert schema.migrate(ledger) == ()
+        assert migrate.migrate(ledger) == ()
         with ledger.transaction() as connection:
             for role in GRANTS:
                 assert granting.held(connection, group(role)) == needed(role)
@@ -221,9 +223,9 @@ def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str
 def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> None:
     """So that a version which needs less takes the rest away."""
     with closing(open_ledger(postgres())) as ledger:
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
         execute(ledger, "GRANT DELETE, UPDATE ON record TO termijn_tagger")
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
         assert refusal(ledger, "tagger", "DELETE FROM record") == REFUSED
         with ledger.transaction() as connection:
             assert granting.held(connection, "termijn_tagger") == needed("tagger")
@@ -233,16 +235,16 @@ def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
     """By name; migrating again mends it."""
     url = postgres()
     with closing(open_ledger(url)) as ledger:
-        schema.migrate(ledger)
+        migrate.migrate(ledger)
         execute(ledger, "REVOKE DELETE ON record FROM termijn_deleter")
         with closing(open_ledger(url, "deleter")) as deleter:
             with pytest.raises(Ungranted, match="DELETE on record; run `termijn ledger migrate`"):
-                schema.check(deleter, "deleter")
+                migrate.check(deleter, "deleter")
             with ledger.transaction() as connection:
                 connection.execute(text("SET LOCAL ROLE termijn_deleter"))
                 assert granting.lacking(connection, "deleter") == [Privilege("record", "DELETE")]
-            schema.migrate(ledger)
-            schema.check(deleter, "deleter")
+            migrate.migrate(ledger)
+            migrate.check(deleter, "deleter")
 
 
 def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: PostgresServer) -> None:
@@ -251,12 +253,12 @@ def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: Postg
         execute(admin, "CREATE ROLE owner LOGIN", "GRANT CREATE ON SCHEMA public TO owner")
         url = as_login(url_of(admin), "owner")
         with closing(open_ledger(url)) as ledger:
-            assert schema.migrate(ledger) == tuple(group(role) for role in GRANTS)
+            assert migrate.migrate(ledger) == tuple(group(role) for role in GRANTS)
         with closing(open_ledger(url, "recorder")) as recorder:
-            schema.check(recorder, "recorder")
+            migrate.check(recorder, "recorder")
         execute(admin, *map(granting.creating, GRANTS))
         with closing(open_ledger(url)) as ledger:
-            assert schema.migrate(ledger) == ()
+            assert migrate.migrate(ledger) == ()
             with ledger.transaction() as connection:
                 assert granting.held(connection, "termijn_rights") == needed("rights")
         for statement in (one for role in GRANTS for one in granting.giving(role)):
@@ -269,29 +271,44 @@ def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresS
         execute(admin, ADMINISTRATOR, "GRANT CREATE ON SCHEMA public TO maker")
         url = as_login(url_of(admin), "maker")
         with closing(open_ledger(url)) as ledger:
-            assert schema.migrate(ledger) == ()
+            assert migrate.migrate(ledger) == ()
         with closing(open_ledger(url, "rights")) as rights:
-            schema.check(rights, "rights")
+            migrate.check(rights, "rights")
             with rights.transaction() as connection:
                 assert granting.acting(connection) == "termijn_rights"
 
 
-def test_many_migrate_at_once(postgres_server: PostgresServer) -> None:
-    """Two processes a ledger, four ledgers in a cluster that knows none of the groups yet."""
-    urls = [postgres_server.fresh_database() for _ in range(4) for _ in range(2)]
-    urls = [url for url in urls[::2] for _ in range(2)]
-    barrier = Barrier(len(urls))
-
-    def migrate(url: str) -> object:
-        with closing(open_ledger(url)) as ledger:
-            with ledger.transaction():
-                barrier.wait(60)
-            return schema.migrate(ledger)
-
-    with ThreadPoolExecutor(len(urls)) as pool:
-        assert list(pool.map(migrate, urls)) == [()] * len(urls)
-    for url in urls[::2]:
+def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    """Two processes a ledger, three ledgers in a cluster where another process makes a group just then."""
+    urls = [postgres_server.fresh_database() for _ in range(3)]
+    with closing(open_ledger(postgres_server.fresh_database())) as admin, ExitStack() as stack:
+        with admin.transaction() as connection:
+            connection.execute(text("CREATE ROLE termijn_tagger NOLOGIN"))
+            started = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "services.app.cli", "ledger", "migrate"],
+                        env={
+                            **os.environ,
+                            "TERMIJN_LEDGER_URL": url,
+                            "TERMIJN_DATA": str(tmp_path),
+                        },
+                    )
+                )
+                for url in urls
+                for _ in range(2)
+            ]
+            waiting = text(
+                "SELECT count(*) FILTER (WHERE wait_event = 'transactionid') = 3"
+                " AND count(*) FILTER (WHERE wait_event = 'advisory') = 3 FROM pg_stat_activity"
+            )
+            while not connection.execute(waiting).scalar_one():
+                assert not any(one.poll() for one in started)
+                connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+                sleep(0.1)
+        assert [one.wait(120) for one in started] == [0] * 6
+    for url in urls:
         with closing(open_ledger(url, "deleter")) as ledger:
-            schema.check(ledger, "deleter")
+            migrate.check(ledger, "deleter")
             with ledger.transaction() as connection:
                 assert granting.acting(connection) == "termijn_deleter"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from sqlalchemy import make_url, text
 
 from services.app.cli.main import termijn
 from services.crypto.key_directory import KeyDirectory
@@ -69,12 +70,66 @@ def faults(settings: dict[str, str]) -> dict[str, str]:
 
 
 def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
-    """But that this broker lets everybody do everything, and that no role has started yet."""
+    """But that broker and ledger let everybody do everything, and that no role has started yet."""
     said = examined(whole, 0)
     assert [(one["check"], one["state"]) for one in said] == [
         ("acls", "warning"),
+        ("database login", "warning"),
         ("active policy", "warning"),
     ]
+
+
+def executed(settings: dict[str, str], *statements: str) -> None:
+    """Done to the ledger's database as its owner."""
+    with (
+        closing(open_ledger(settings["TERMIJN_LEDGER_URL"])) as ledger,
+        ledger.transaction() as connection,
+    ):
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[str, str]) -> None:
+    """The tagger's login; then with a right besides, with no group, and a group without its rights."""
+    url = make_url(whole["TERMIJN_LEDGER_URL"])
+    own = url.set(username="doctored").render_as_string(hide_password=False)
+    settings = {**whole, "TERMIJN_LEDGER_URL": own}
+
+    def said(*statements: str) -> list[tuple[str, str, str]]:
+        executed(whole, *statements)
+        done = CliRunner().invoke(termijn, ["doctor", "--json"], env=settings)
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        about = ("database login", "database roles")
+        return [
+            (one["state"], one["target"], one["what"]) for one in lines if one["check"] in about
+        ]
+
+    assert said("CREATE ROLE doctored LOGIN IN ROLE termijn_tagger") == [
+        ("sound", "doctored", "may do what the tagger needs, and no more")
+    ]
+    assert said("GRANT DELETE ON record TO doctored") == [
+        ("warning", "doctored", "may do more than the tagger: DELETE on record")
+    ]
+    assert said(
+        "REVOKE DELETE ON record FROM doctored",
+        "GRANT termijn_rights TO doctored",
+        "REVOKE INSERT ON answer FROM termijn_rights",
+    ) == [
+        (
+            "fault",
+            "termijn_rights",
+            "lacks INSERT (data) on answer, INSERT (decided_at) on answer,"
+            " INSERT (event_type) on answer and 4 more",
+        ),
+        ("warning", "doctored", "is one login for several roles: rights, tagger"),
+    ]
+    [(state, login, what)] = said(
+        "GRANT INSERT ON answer TO termijn_rights",
+        "REVOKE termijn_rights, termijn_tagger FROM doctored",
+    )
+    assert (state, login) == ("fault", "doctored")
+    assert what.startswith("may not see the ledger: permission denied")
+    executed(whole, "DROP ROLE doctored")
 
 
 def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
@@ -89,7 +144,11 @@ def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
         ("retention.dead-letters.v1", "`termijn topics apply`"),
     ]
     CliRunner().invoke(termijn, ["topics", "apply"], env=whole)
-    assert [one["check"] for one in examined(whole, 0)] == ["acls", "active policy"]
+    assert [one["check"] for one in examined(whole, 0)] == [
+        "acls",
+        "database login",
+        "active policy",
+    ]
 
 
 def test_a_database_without_its_schema(whole: dict[str, str], postgres: Callable[[], str]) -> None:

@@ -14,7 +14,7 @@ class Finding:
 
     check: str
     """Which kind of thing: settings, tls, certificates, broker, credentials, topics, acls, registry,
-    database, migrations, clock, keys, policy."""
+    database, database roles, database login, migrations, clock, keys, policy."""
     state: State
     what: str
     """What is so; never a secret, never personal data."""

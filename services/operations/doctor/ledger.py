@@ -1,4 +1,4 @@
-"""The doctor at the ledger: database, migrations, clock, active policy."""
+"""The doctor at the ledger: database, migrations, login, clock, active policy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from services.ledger import active_policy, blind_spots, migrate
 from services.operations.doctor.findings import Finding, fault, sound, unchecked, warning
+from services.operations.doctor.logins import check_login, unreadable
 from services.policy.model import Policy
 from services.storage.database import Ledger, database_now
 
@@ -43,12 +44,20 @@ def check_ledger(
         wanted = f"is at {cause.found or 'nothing'}, this version needs {cause.wanted}"
         yield fault("migrations", wanted, _MIGRATE)
         return
+    except ProgrammingError as cause:
+        yield unreadable(ledger.engine.url.username or "", _first_line(cause))
+        return
     yield sound("migrations", "the schema is this version's")
+    with ledger.transaction() as connection:
+        yield from check_login(connection)
     if policy is None:
         yield unchecked("active policy", "there is no policy to compare with")
     else:
-        yield check_active(ledger, policy)
-        yield check_parked(ledger, policy)
+        for check, about in ((check_active, "active policy"), (check_parked, "parked events")):
+            try:
+                yield check(ledger, policy)
+            except ProgrammingError as cause:
+                yield unchecked(about, f"this login may not see it: {_first_line(cause)}")
 
 
 def check_clock(off: timedelta, tolerance: timedelta) -> Finding:

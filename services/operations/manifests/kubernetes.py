@@ -36,6 +36,8 @@ BASE: Final = Path("kubernetes") / "base"
 SCALING: Final = Path("kubernetes") / "components" / "autoscaling"
 WATCHING: Final = Path("kubernetes") / "components" / "monitoring"
 IMAGE: Final = "termijn"
+LEDGER: Final = "termijn-ledger"
+"""The secret of the ledger's owner, who migrates it; each role's is named after both."""
 _HEADER = "# Written by `termijn deploy write`.\n"
 _USER = 10001
 _DATA = "/var/lib/termijn"
@@ -123,7 +125,7 @@ def _deployment(role: Role, version: str, group: str, systems: Sequence[str]) ->
             {"name": "KAFKA_SASL_MECHANISM", "value": "SCRAM-SHA-512"},
             {"name": "KAFKA_SASL_USERNAME", "value": user},
             {"name": "KAFKA_SASL_PASSWORD_FILE", "value": "/etc/kafka/user/password"},
-            *([_ledger_url()] if role.database else []),
+            *([_ledger_url(f"{LEDGER}-{role.name}")] if role.database else []),
         ],
         "envFrom": [{"configMapRef": {"name": "termijn-settings", "optional": True}}],
         "ports": [{"name": "metrics", "containerPort": PORTS[role.name]}],
@@ -192,7 +194,7 @@ def _migration(version: str) -> dict[str, Any]:
     """A Job has one life: the next version's has another name."""
     container = {
         **_container(version, ["ledger", "migrate"]),
-        "env": [_ledger_url()],
+        "env": [_ledger_url(LEDGER)],
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"memory": "256Mi"},
@@ -260,8 +262,8 @@ def _keys(role: Role, systems: Sequence[str]) -> dict[str, Any]:
     return {"defaultMode": 0o440, "sources": sources}
 
 
-def _ledger_url() -> dict[str, Any]:
-    secret = {"name": "termijn-ledger", "key": "url"}
+def _ledger_url(secret_name: str) -> dict[str, Any]:
+    secret = {"name": secret_name, "key": "url"}
     return {"name": "TERMIJN_LEDGER_URL", "valueFrom": {"secretKeyRef": secret}}
 
 

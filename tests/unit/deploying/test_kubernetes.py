@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from services.app.cli.main import termijn
 from services.app.settings import shown
+from services.ledger.grants import GRANTS
 from services.operations.manifests.kubernetes_roles import ROLES
 from services.operations.metrics import CATALOGUE, PORTS
 from tests.unit.deploying.crds import strict
@@ -174,6 +175,21 @@ def test_only_who_signs_sees_what_signs(built: list[dict[str, Any]]) -> None:
         volumes = {v["name"]: v for v in one["spec"]["template"]["spec"]["volumes"]}
         items = volumes["keys"]["projected"]["sources"][0]["secret"]["items"]
         assert ("deleter.private.jwks" in {item["key"] for item in items}) == (name == "deleter")
+
+
+def test_each_role_reaches_the_ledger_by_a_login_of_its_own(built: list[dict[str, Any]]) -> None:
+    """And only the migration by the owner's."""
+    secrets = {}
+    for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
+        env = {v["name"]: v for v in container(one)["env"]}
+        if url := env.get("TERMIJN_LEDGER_URL"):
+            secrets[one["metadata"]["name"]] = url["valueFrom"]["secretKeyRef"]["name"]
+    [migration] = of_kind(built, "Job")
+    roles = [str(role) for role in GRANTS if role != "operators"]
+    assert secrets == {
+        **{role: f"termijn-ledger-{role}" for role in roles},
+        migration: "termijn-ledger",
+    }
 
 
 def test_nothing_runs_as_root_or_may_become_it(built: list[dict[str, Any]]) -> None:

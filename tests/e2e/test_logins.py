@@ -1,0 +1,99 @@
+"""Each role under a login of its own, which may do only what that role has to: all of it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import make_url
+
+from services.app.cli.main import termijn
+from services.ledger.grants import GRANTS, group
+from tests.e2e.running import ROLES, Running, write_events
+from tests.e2e.test_spine import EVENTS
+from tests.servers.kafka import KafkaCluster
+
+ASKED = (
+    ("status",),
+    ("commands", "list"),
+    ("requests", "list"),
+    ("holds", "list"),
+    ("gaps", "list"),
+    ("conflicts", "list"),
+    ("dead-letters", "list"),
+    ("sweep", "--dry-run", "--now", "2040-01-01T00:00:00Z"),
+    ("vault", "check"),
+    ("certificate", "consumer:K1", "--to", "{directory}/certificate"),
+    ("evidence", "head"),
+    ("evidence", "verify"),
+    ("pause", "deleter", "--reason", "a look"),
+    ("resume", "deleter", "--reason", "looked"),
+)
+"""What an operator asks and does."""
+
+
+@pytest.fixture
+def apart(
+    fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
+) -> Iterator[Running]:
+    """Processes that reach one ledger by six logins; a seventh has migrated it."""
+    url = postgres()
+    made = Running(tmp_path, fresh_kafka.bootstrap, url)
+    migrated = made.run("ledger", "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    for role in GRANTS:
+        made.execute(f"CREATE ROLE {role}_alone LOGIN IN ROLE {group(role)}")
+        own = make_url(url).set(username=f"{role}_alone").render_as_string(hide_password=False)
+        made.own[role if role in ROLES else "run"] = {"TERMIJN_LEDGER_URL": own}
+    yield made
+    made.end_all()
+    made.execute(f"DROP ROLE {', '.join(f'{role}_alone' for role in GRANTS)}")
+
+
+@pytest.mark.timeout(900)
+def test_from_order_to_proven_erasure_with_a_login_each(apart: Running) -> None:
+    """No role is refused anything that it needs, and each really came as itself."""
+    apart.start(*ROLES, "sample-systems")
+    done = apart.history(write_events(apart.directory / "e.jsonl", EVENTS))
+    assert done.returncode == 0, done.stderr
+    apart.until(
+        "three systems have proven it, and a controller has answered",
+        lambda: (
+            apart.count("command", "state = 'erased'") == 3
+            and apart.count("command", "state = 'acknowledged' AND system = 'psp'") == 1
+        ),
+        seconds=300,
+    )
+    apart.until("the evidence is signed", lambda: apart.count("evidence_head") > 0, seconds=300)
+    logins = apart.query("SELECT DISTINCT usename FROM pg_stat_activity WHERE usename ~ '_alone$'")
+    assert {one for (one,) in logins} >= {f"{role}_alone" for role in ROLES}
+    names = ("KAFKA_BOOTSTRAP_SERVERS", "TERMIJN_DATA", "TERMIJN_OPERATOR")
+    settings = {**{name: apart.environment(name) for name in names}, **apart.own["run"]}
+    for words in ASKED:
+        arguments = [one.format(directory=apart.directory) for one in words]
+        told = CliRunner().invoke(termijn, arguments, env=settings)
+        assert told.exit_code == 0, (words, told.output, told.exception)
+    for role in ROLES:
+        assert "permission denied" not in apart.log(role)
+
+
+def test_no_login_may_do_anothers_work(apart: Running) -> None:
+    """By its own connection, and as whatever it may become: an operator's order by the tagger's login."""
+    apart.own["run"] = apart.own["tagger"]
+    refused = apart.run("resume", "deleter", "--reason", "forged")
+    assert refused.returncode == 1
+    assert "ledger: login tagger_alone lacks what the operators need" in refused.stderr
+    assert "GRANT termijn_operators TO tagger_alone" in refused.stderr
+    url = apart.own["tagger"]["TERMIJN_LEDGER_URL"].replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            "INSERT INTO command DEFAULT VALUES",
+            "DELETE FROM record",
+            "SET ROLE termijn_deleter",
+            "RESET ROLE; DELETE FROM record",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
