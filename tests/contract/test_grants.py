@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from threading import Event
 from time import sleep
 
 import pytest
@@ -16,7 +19,9 @@ from alembic import command as alembic
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from services.ledger import granting, migrate
+from services.app import settings
+from services.app.wiring import root
+from services.ledger import active_policy, granting, migrate
 from services.ledger.grants import ALEMBIC, GRANTS, Privilege, Role, columns, group, needed
 from services.ledger.migrate import Ungranted
 from services.ledger.tables import metadata
@@ -312,3 +317,25 @@ def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -
             migrate.check(ledger, "deleter")
             with ledger.transaction() as connection:
                 assert granting.acting(connection) == "termijn_deleter"
+
+
+def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(
+    postgres: Callable[[], str], tmp_path: Path
+) -> None:
+    """It may write neither that nor evidence; where another policy is active it ends as every role does."""
+    url = postgres()
+    with closing(open_ledger(url)) as ledger:
+        migrate.migrate(ledger)
+    chosen = settings.load({"TERMIJN_LEDGER_URL": url, "TERMIJN_DATA": str(tmp_path)})
+    with root.root(chosen) as opened, ThreadPoolExecutor(1) as pool:
+        tagger, recorder = opened.ledger("tagger"), opened.ledger("recorder")
+        waiting = pool.submit(opened.agreed, tagger, Event())
+        with pytest.raises(TimeoutError):
+            waiting.result(2)
+        policy = opened.agreed(recorder)
+        assert waiting.result(120) == policy
+        with recorder.transaction() as connection:
+            assert active_policy.is_active(connection, policy)
+        other = replace(policy, version="other")
+        with pytest.raises(active_policy.OtherPolicy), tagger.transaction() as connection:
+            active_policy.is_active(connection, other)
