@@ -211,13 +211,16 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
         key_id="k",
         sealed=b"",
     )
-    identity = letter.dead_letter_id
-    parked = Parked(dead_letter_id=identity, topic="t", partition=0, offset=0, glimpse=seen)
+    parked = Parked(
+        dead_letter_id=letter.dead_letter_id, topic="t", partition=0, offset=0, glimpse=seen
+    )
     life.ledger.write(lambda c: dead_letters.park(c, [letter]))
     life.ledger.write(lambda c: blind_spots.note(c, [parked], life.remains))
     going = {"events", "clocks", "subjects"}
     assert life.forget(LATER).keys() & going == (set() if kept else going)
-    life.ledger.write(lambda c: blind_spots.end(c, identity))
+    life.ledger.write(
+        lambda c: dead_letters.settle(c, letter, "discarded", operator="o", reason="r", now=at)
+    )
     assert life.forget(LATER).keys() & going == (going if kept else set())
 
 
