@@ -8,33 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, text
 
-from services.ledger.grants import (
-    ALEMBIC,
-    GRANTS,
-    Grant,
-    Privilege,
-    Role,
-    columns,
-    group,
-    needed,
-    sequences,
-)
+from services.ledger.grants import GRANTS, Grant, Privilege, columns, needed, sequences
+from services.storage.database_roles import ALEMBIC, Role, group
 
 _LOCK = 0x7E_3A_11_21
 """The key of PostgreSQL's advisory lock on migrating."""
-_SETS_SINCE = 160_000
-"""Since this version of PostgreSQL membership alone does not let a login become the role."""
 _ON_TABLES: Final = ("DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 _ON_COLUMNS: Final = ("SELECT", "INSERT", "UPDATE")
 
-_MAY_ENTER = """
-SELECT 1 FROM pg_roles WHERE rolname = %(group)s AND pg_has_role(session_user, oid, %(how)s)
-AND has_table_privilege(oid, to_regclass(%(table)s), 'SELECT')
-"""
 _HELD = text("""
 SELECT "table", privilege, "column"
 FROM unnest(CAST(:tables AS text[]), CAST(:privileges AS text[]), CAST(:columns AS text[]))
@@ -43,24 +26,6 @@ WHERE CASE WHEN privilege = 'USAGE' THEN has_sequence_privilege(CAST(:who AS nam
 WHEN "column" = '' THEN has_table_privilege(CAST(:who AS name), "table", privilege)
 ELSE has_column_privilege(CAST(:who AS name), "table", "column", privilege) END
 """)
-
-
-def enter(driver: psycopg.Connection[Any], role: Role) -> None:
-    """Let a new connection be no more than the role, where its login may become that in this ledger.
-
-    Else it stays what its login is.
-    """
-    driver.autocommit = True  # what is set in a transaction that is rolled back would be undone
-    try:
-        asked = {
-            "group": group(role),
-            "how": "SET" if driver.info.server_version >= _SETS_SINCE else "MEMBER",
-            "table": ALEMBIC,
-        }
-        if driver.execute(_MAY_ENTER, asked).fetchone():
-            driver.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(group(role))))
-    finally:
-        driver.autocommit = False
 
 
 def alone(connection: Connection) -> None:

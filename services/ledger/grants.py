@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from services.ledger.tables import metadata
-
-Role = Literal["tagger", "recorder", "deleter", "acknowledgements", "rights", "operators"]
-"""Those that reach the ledger; `operators` is everybody who gives commands by hand."""
-ALEMBIC: Final = "alembic_version"
-"""The table in which Alembic keeps which schema it is; not one of ours."""
+from services.storage.database_roles import ALEMBIC, Role
 
 
 class Privilege(NamedTuple):
@@ -192,11 +188,6 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
     },
 }
 """By role and table; what is not here, a role may not. No role may change or delete what is evidence."""
-
-
-def group(role: Role) -> str:
-    """The role of the database: a group, to which the login of such a process belongs."""
-    return f"termijn_{role}"
 
 
 def columns() -> Mapping[str, tuple[str, ...]]:

@@ -13,9 +13,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from schemas.errors import TermijnError
 from services.ledger import granting
-from services.ledger.grants import ALEMBIC, Privilege, Role, group
+from services.ledger.grants import Privilege
 from services.ledger.tables import metadata
 from services.storage.database import Ledger
+from services.storage.database_roles import ALEMBIC, Role, group
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _REFUSED = "42501"

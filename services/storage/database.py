@@ -15,9 +15,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Program
 from sqlalchemy.pool import StaticPool
 
 from schemas.errors import TermijnError
-from services.ledger import granting
-from services.ledger.grants import Role
-from services.storage import private_files
+from services.storage import database_roles, private_files
+from services.storage.database_roles import Role
 
 T = TypeVar("T")
 _TRY_AGAIN = frozenset({"40P01", "40001", "23505"})
@@ -99,7 +98,7 @@ class Ledger:
 def open_ledger(url: str, role: Role | None = None) -> Ledger:
     """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`).
 
-    With a role each connection is no more than that, where its login may become it (`granting.enter`).
+    With a role each connection is no more than that, where its login may become it: `database_roles.enter`.
     """
     if not url.startswith("sqlite"):
         engine = create_engine(
@@ -114,7 +113,7 @@ def open_ledger(url: str, role: Role | None = None) -> Ledger:
             },
         )
         if role is not None:
-            event.listen(engine, "connect", lambda driver, _: granting.enter(driver, role))
+            event.listen(engine, "connect", lambda driver, _: database_roles.enter(driver, role))
         return Ledger(engine)
     in_memory = url in {"sqlite://", "sqlite:///:memory:"}
     options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}

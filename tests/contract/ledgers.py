@@ -15,11 +15,11 @@ from services.deleter.claim import claim
 from services.deleter.dispatch import Delivery, Outgoing, Patience, Sent, Stops, lease, relay
 from services.deleter.settlement import Answer, Settled, Status, settle
 from services.ledger import granting, migrate, tables
-from services.ledger.grants import ALEMBIC, Role, group
 from services.ledger.recording import Recorded, record
 from services.policy import loader
 from services.policy.model import Policy
 from services.storage.database import Ledger, open_ledger
+from services.storage.database_roles import ALEMBIC, Role, group
 from tests.contract.arrivals import Event, arrival
 
 T = TypeVar("T")

@@ -22,10 +22,11 @@ from sqlalchemy.exc import ProgrammingError
 from services.app import settings
 from services.app.wiring import root
 from services.ledger import active_policy, granting, migrate
-from services.ledger.grants import ALEMBIC, GRANTS, Privilege, Role, columns, group, needed
+from services.ledger.grants import GRANTS, Privilege, columns, needed
 from services.ledger.migrate import Ungranted
 from services.ledger.tables import metadata
 from services.storage.database import Ledger, open_ledger
+from services.storage.database_roles import ALEMBIC, Role, group
 from tests.contract.ledgers import acting_as
 from tests.servers.postgres import PostgresServer
 

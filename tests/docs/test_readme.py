@@ -16,8 +16,9 @@ from schemas.cloudevents import CloudEvent, instant, to_headers
 from schemas.codec import load as load_schemas
 from services.app import settings
 from services.app.cli.main import termijn
-from services.ledger.grants import GRANTS, group
+from services.ledger.grants import GRANTS
 from services.operations.metrics import CATALOGUE, PORTS
+from services.storage.database_roles import group
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

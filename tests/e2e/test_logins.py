@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from sqlalchemy import make_url
 
 from services.app.cli.main import termijn
-from services.ledger.grants import GRANTS, group
+from services.ledger.grants import GRANTS
+from services.storage.database_roles import group
 from tests.e2e.running import ROLES, Running, write_events
 from tests.e2e.test_spine import EVENTS
 from tests.servers.kafka import KafkaCluster

@@ -24,7 +24,12 @@ from services.kafka.topic_retention import promises
 from services.operations.doctor.acls import check_own_rights, check_rights
 from services.operations.doctor.cluster import check_topics, own_rights, rights
 from services.operations.doctor.findings import Finding, fault, sound, unchecked
-from services.operations.doctor.keys import check_keys, check_requests, check_seals
+from services.operations.doctor.keys import (
+    SealFiles,
+    check_keys,
+    check_requests,
+    check_seals,
+)
 from services.operations.doctor.ledger import check_ledger
 from services.operations.doctor.registry import check_registry
 from services.operations.doctor.tls import check_security
@@ -151,7 +156,7 @@ def _ledger(opened: Root, policy: Policy | None) -> Iterator[Finding]:
     found = list(check_ledger(ledger, policy, now, tolerance))
     yield from found
     if any(one.check == "migrations" and one.state == "sound" for one in found):
-        yield from check_requests(ledger, opened.settings)
+        yield from check_requests(ledger, _seal_files(opened))
 
 
 def _keys(opened: Root, policy: Policy | None) -> Iterator[Finding]:
@@ -162,4 +167,14 @@ def _keys(opened: Root, policy: Policy | None) -> Iterator[Finding]:
         now(),
         required=chosen.signing.mode == "required",
     )
-    yield from check_seals(chosen)
+    yield from check_seals(_seal_files(opened))
+
+
+def _seal_files(opened: Root) -> SealFiles:
+    chosen = opened.settings
+    return SealFiles(
+        dead_letters=chosen.key_file,
+        dead_letters_named=chosen.storage.key_file is not None,
+        requests=chosen.request_key_file,
+        requests_named=chosen.storage.request_key_file is not None,
+    )

@@ -66,7 +66,6 @@ from services.ledger import active_policy, migrate, tables
 from services.ledger import tombstones as remembering
 from services.ledger.catch_up import BusSight
 from services.ledger.granting import may_write
-from services.ledger.grants import Role as LedgerRole
 from services.operations import logs
 from services.operations.health import Health, Where, served_near
 from services.operations.holding_counts import Census
@@ -82,6 +81,7 @@ from services.requests.counts import count as count_rights
 from services.requests.request_keys import RequestKeys
 from services.requests.responder import Answering
 from services.storage.database import Ledger, database_now, in_words, open_ledger
+from services.storage.database_roles import Role as LedgerRole
 
 ConsumerRole = Literal["tagger", "recorder", "acknowledgements"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from services.app.settings import Settings
 from services.crypto.envelope import UnusableKey, read_key
 from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
 from services.crypto.keyring import Keyring
@@ -17,6 +17,16 @@ from services.storage.database import Ledger
 
 NEAR = timedelta(days=14)
 """A last key that ends sooner is told: a successor has to be handed out before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealFiles:
+    """The files of the keys that seal; one that no setting names is made at first use."""
+
+    dead_letters: Path
+    dead_letters_named: bool
+    requests: Path
+    requests_named: bool
 
 
 def check_keys(
@@ -35,20 +45,20 @@ def check_keys(
         yield from _of_system(directory, system, now)
 
 
-def check_seals(chosen: Settings) -> Iterator[Finding]:
+def check_seals(files: SealFiles) -> Iterator[Finding]:
     """The key that seals dead letters, and the one that seals the keys of requests."""
-    given, of_requests = chosen.storage.key_file, chosen.storage.request_key_file
-    yield _seal("dead-letter key", chosen.key_file, "TERMIJN_KEY_FILE", makes=given is None)
-    if given and not of_requests:
+    makes = not files.dead_letters_named
+    yield _seal("dead-letter key", files.dead_letters, "TERMIJN_KEY_FILE", makes=makes)
+    if files.dead_letters_named and not files.requests_named:
         yield fault(
             "request key",
             "TERMIJN_REQUEST_KEY_FILE is missing, while TERMIJN_KEY_FILE is given",
             "make one file for all that share the ledger: `openssl rand -base64 32`, mode 0600",
         )
         return
-    path = chosen.request_key_file
-    found = _seal("request key", path, "TERMIJN_REQUEST_KEY_FILE", makes=of_requests is None)
-    if found.state == "sound" and _ids((path,)) & _ids((chosen.key_file,)):
+    path, makes = files.requests, not files.requests_named
+    found = _seal("request key", path, "TERMIJN_REQUEST_KEY_FILE", makes=makes)
+    if found.state == "sound" and _ids((path,)) & _ids((files.dead_letters,)):
         yield warning(
             "request key",
             "is the key of dead letters too: whoever opens those opens requests",
@@ -59,9 +69,9 @@ def check_seals(chosen: Settings) -> Iterator[Finding]:
     yield found
 
 
-def check_requests(ledger: Ledger, chosen: Settings) -> Iterator[Finding]:
+def check_requests(ledger: Ledger, files: SealFiles) -> Iterator[Finding]:
     """Whether the keys are here with which the keys of requests in the ledger are sealed."""
-    known = _ids((chosen.request_key_file, chosen.key_file))
+    known = _ids((files.requests, files.dead_letters))
     with ledger.transaction() as connection:
         found = sealed_with(connection)
     for key_id in sorted(found.keys() - known):

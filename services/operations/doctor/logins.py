@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Connection
 
 from services.ledger import granting
-from services.ledger.grants import GRANTS, Privilege, Role, group, needed
+from services.ledger.grants import GRANTS, Privilege, needed
 from services.operations.doctor.findings import Finding, fault, sound, warning
+from services.storage.database_roles import Role, group
 
 CHECK = "database login"
 _SHOWN = 3

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import TAGGED
-from services.app.settings import load
 from services.crypto.envelope import read_key
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.topic_checks import Found
@@ -18,7 +17,7 @@ from services.kafka.topic_retention import Promise
 from services.ledger import migrate
 from services.operations.doctor.cluster import check_topics
 from services.operations.doctor.findings import Finding
-from services.operations.doctor.keys import check_keys, check_requests, check_seals
+from services.operations.doctor.keys import SealFiles, check_keys, check_requests, check_seals
 from services.operations.doctor.ledger import check_clock
 from services.requests.request_keys import RequestKeys, destroy
 from services.storage.database import open_ledger
@@ -146,8 +145,18 @@ def test_no_signatures_are_a_warning(tmp_path: Path) -> None:
 
 def seals(tmp_path: Path, **variables: Path) -> dict[str, Finding]:
     """What is found of both seals, by their check."""
-    chosen = load({"TERMIJN_DATA": str(tmp_path), **{k: str(v) for k, v in variables.items()}})
-    return {one.check: one for one in check_seals(chosen)}
+    return {one.check: one for one in check_seals(seal_files(tmp_path, **variables))}
+
+
+def seal_files(data: Path, **variables: Path) -> SealFiles:
+    """The files of both seals, where those variables are set."""
+    given, of_requests = (variables.get(f"TERMIJN_{one}KEY_FILE") for one in ("", "REQUEST_"))
+    return SealFiles(
+        dead_letters=given or data / "dead-letters.key",
+        dead_letters_named=given is not None,
+        requests=of_requests or data / "requests.key",
+        requests_named=of_requests is not None,
+    )
 
 
 def key_file(path: Path, letter: bytes) -> Path:
@@ -187,7 +196,7 @@ def test_one_key_for_both_is_a_warning(tmp_path: Path) -> None:
 
 def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
     """Those from before the keys of requests had a seal of their own need the older one."""
-    chosen = load({"TERMIJN_DATA": str(tmp_path)})
+    chosen = seal_files(tmp_path)
     old = read_key(key_file(tmp_path / "dead-letters.key", b"d"))
     new = read_key(key_file(tmp_path / "requests.key", b"r"))
     with closing(open_ledger("sqlite://")) as ledger:
