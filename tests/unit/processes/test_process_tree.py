@@ -37,11 +37,13 @@ time.sleep(60)
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment in which `python -m services.app.cli` is the program above."""
-    package = tmp_path / "instead" / "services"
+    instead = tmp_path / "instead"
+    package = instead / "services" / "app"
     package.mkdir(parents=True)
-    (package / "__init__.py").touch()
+    for each in (package.parent, package):
+        (each / "__init__.py").touch()
     (package / "cli.py").write_text(ROLES, "utf-8")
-    return settings.environment() | {"PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
+    return settings.environment() | {"PYTHONPATH": str(instead), "PYTHONSAFEPATH": "1"}
 
 
 @pytest.fixture
