@@ -11,23 +11,27 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import park
-from consumers.messages import as_bytes, dead_letter, headers, trace_of
+from consumers.messages import build_dead_letter, extract_trace, headers, to_bytes
 from schemas.codec import Codec
-from schemas.errors import MalformedEvent, Undecodable
+from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
-from services.crypto.envelope import Seal
-from services.crypto.signing import Unverifiable, Verifies
-from services.deleter.acknowledgement import answer_of
-from services.deleter.settlement import Answer, Settled, settle_all
-from services.kafka.spans import NO_SPANS, Spans
-from services.kafka.trace_context import Trace, of_command
+from services.crypto.envelope import AeadCipher
+from services.crypto.signing import SignatureInvalid, VerifierProtocol
+from services.deleter.acknowledgement import decode_acknowledgement
+from services.deleter.settlement import (
+    Acknowledgement,
+    AcknowledgementResult,
+    apply_acknowledgements,
+)
+from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.trace_context import Trace, trace_of_command
 from services.ledger import active_policy
 from services.policy.model import Policy
 from services.requests import disclosures
 from services.storage import dead_letters, offsets
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance
+from services.storage.offsets import OffsetAdvance
 
 ROLE = "acknowledgements"
 
@@ -35,7 +39,7 @@ ROLE = "acknowledgements"
 class Observer(Protocol):
     """Who wants to know what was answered."""
 
-    def answered(self, answer: Answer, settled: Settled) -> None:
+    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         """An answer was taken into the journal."""
 
     def unverifiable(self, system: str, reason: str) -> None:
@@ -46,26 +50,26 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgements:
+class AcknowledgementHandler:
     """The work of the acknowledgements role."""
 
     policy: Policy
     codec: Codec
     topics: Mapping[str, tuple[Topic, str]]
     """Each topic with the system whose answers it carries."""
-    verifiers: Mapping[str, Verifies]
+    verifiers: Mapping[str, VerifierProtocol]
     """By system, what tells its answers from others'."""
-    ledger: Ledger
-    seal: Seal
+    ledger: Database
+    seal: AeadCipher
     observer: Observer
     now: Callable[[], datetime]
-    spans: Spans = NO_SPANS
+    spans: Tracer = NO_SPANS
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Settle a batch of answers: each is kept, or parked, and the positions move with them."""
 
         started = self.now()
-        answers: list[Answer] = []
+        answers: list[Acknowledgement] = []
         origins: list[Message] = []
         unusable: list[DeadLetter] = []
         forged: list[tuple[str, str]] = []
@@ -73,52 +77,56 @@ class Acknowledgements:
             try:
                 answers.append(self._answer(message))
                 origins.append(message)
-            except (Undecodable, MalformedEvent, Unverifiable) as cause:
-                unusable.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
-                if isinstance(cause, Unverifiable):
+            except (DecodingFailed, MalformedEvent, SignatureInvalid) as cause:
+                unusable.append(build_dead_letter(ROLE, message, cause, self.seal, self.now()))
+                if isinstance(cause, SignatureInvalid):
                     forged.append((self.topics[str(message.topic())][1], cause.reason))
 
         def write(
             connection: Connection,
-        ) -> tuple[list[tuple[Message, Answer, Settled]], list[DeadLetter]]:
-            offsets.advance(connection, ROLE, advances)
+        ) -> tuple[list[tuple[Message, Acknowledgement, AcknowledgementResult]], list[DeadLetter]]:
+            offsets.advance_offsets(connection, ROLE, advances)
             now = database_now(connection)
-            active_policy.ensure(connection, self.policy, now)
-            results = settle_all(connection, answers, self.policy, now)
-            settled: list[tuple[Message, Answer, Settled]] = []
+            active_policy.require_active(connection, self.policy, now)
+            results = apply_acknowledgements(connection, answers, self.policy, now)
+            settled: list[tuple[Message, Acknowledgement, AcknowledgementResult]] = []
             parked = list(unusable)
             for message, answer, result in zip(origins, answers, results, strict=True):
-                if isinstance(result, Settled):
+                if isinstance(result, AcknowledgementResult):
                     settled.append((message, answer, result))
                 else:
-                    parked.append(dead_letter(ROLE, message, result, self.seal, self.now()))
+                    parked.append(build_dead_letter(ROLE, message, result, self.seal, self.now()))
             fresh = [answer for _, answer, result in settled if not result.repeated]
-            disclosures.collect(connection, fresh, now)
-            dead_letters.park(connection, parked)
+            disclosures.store_disclosures(connection, fresh, now)
+            dead_letters.store(connection, parked)
             return settled, parked
 
         settled, parked = self.ledger.write(write)
         for message, answer, result in settled:
             self.observer.answered(answer, result)
             if self.spans is not NO_SPANS:
-                self._settled(trace_of(message), answer, result, started)
+                self._settled(extract_trace(message), answer, result, started)
         for system, reason in forged:
             self.observer.unverifiable(system, reason)
         for letter in parked:
             self.observer.parked(letter)
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park an answer that no attempt could settle; its command is told again, and escalated."""
         now = self.now()
         self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
 
     def _settled(
-        self, trace: Trace | None, answer: Answer, settled: Settled, started: datetime
+        self,
+        trace: Trace | None,
+        answer: Acknowledgement,
+        settled: AcknowledgementResult,
+        started: datetime,
     ) -> None:
         """An answer that brings no trace belongs to its command's."""
         self.spans.happened(
             "settle",
-            trace or of_command(str(answer.command_id)),
+            trace or trace_of_command(str(answer.command_id)),
             "consumer",
             started,
             self.now(),
@@ -130,8 +138,8 @@ class Acknowledgements:
             },
         )
 
-    def _answer(self, message: Message) -> Answer:
+    def _answer(self, message: Message) -> Acknowledgement:
         topic, system = self.topics[str(message.topic())]
-        key, value = as_bytes(message.key()), as_bytes(message.value())
+        key, value = to_bytes(message.key()), to_bytes(message.value())
         self.verifiers[system].verify(topic.name, key, value, headers(message), self.now())
-        return answer_of(self.codec, topic, system, value)
+        return decode_acknowledgement(self.codec, topic, system, value)

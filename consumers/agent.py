@@ -12,18 +12,18 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import park
-from consumers.messages import as_bytes, dead_letter, headers
+from consumers.messages import build_dead_letter, headers, to_bytes
 from schemas import topics
 from schemas.codec import Codec
-from schemas.errors import MalformedEvent, Undecodable
-from services.agent.command import Misaddressed, command_of
-from services.agent.inbox import Arrival, Inbox
-from services.agent.intake import accept
-from services.crypto.envelope import Seal
-from services.crypto.signing import Unverifiable, Verifies
+from schemas.errors import DecodingFailed, MalformedEvent
+from services.agent.command import CommandMisaddressed, parse_command
+from services.agent.inbox import Inbox, ReceivedCommand
+from services.agent.intake import take_commands
+from services.crypto.envelope import AeadCipher
+from services.crypto.signing import SignatureInvalid, VerifierProtocol
 from services.storage import dead_letters, offsets
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance
+from services.storage.offsets import OffsetAdvance
 
 ROLE = "agent"
 
@@ -39,47 +39,47 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receiving:
+class CommandIntake:
     """The work of the agent's loop."""
 
     inbox: Inbox
     codec: Codec
-    verifier: Verifies
+    verifier: VerifierProtocol
     """What tells the controller's commands from others'."""
-    seal: Seal
+    seal: AeadCipher
     observer: Observer
     now: Callable[[], datetime]
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Take a batch in: each message is a command or parked, and the positions move with them."""
         now = self.now()
-        arrivals: list[Arrival] = []
+        arrivals: list[ReceivedCommand] = []
         letters: list[DeadLetter] = []
         for message in messages:
             try:
                 arrivals.append(self._arrival(message, now))
-            except (Undecodable, MalformedEvent, Unverifiable, Misaddressed) as cause:
-                letters.append(dead_letter(ROLE, message, cause, self.seal, now))
+            except (DecodingFailed, MalformedEvent, SignatureInvalid, CommandMisaddressed) as cause:
+                letters.append(build_dead_letter(ROLE, message, cause, self.seal, now))
 
         def write(connection: Connection) -> Mapping[str, int]:
-            offsets.advance(connection, ROLE, advances)
-            dead_letters.park(connection, letters)
-            return Counter(accept(connection, self.inbox, arrivals, now))
+            offsets.advance_offsets(connection, ROLE, advances)
+            dead_letters.store(connection, letters)
+            return Counter(take_commands(connection, self.inbox, arrivals, now))
 
         self.observer.took_in(self.inbox.ledger.write(write))
         for letter in letters:
             self.observer.parked(letter)
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park a command that no attempt could take in; the controller repeats it, and escalates."""
         ledger, now = self.inbox.ledger, self.now()
         self.observer.parked(park(ROLE, ledger, self.seal, message, cause, advances, now))
 
-    def _arrival(self, message: Message, now: datetime) -> Arrival:
-        topic = topics.commands(self.inbox.system)
-        key, value = as_bytes(message.key()), as_bytes(message.value())
+    def _arrival(self, message: Message, now: datetime) -> ReceivedCommand:
+        topic = topics.command_topic(self.inbox.system)
+        key, value = to_bytes(message.key()), to_bytes(message.value())
         self.verifier.verify(topic.name, key, value, headers(message), now)
-        command = command_of(self.codec.decode(topic, value))
+        command = parse_command(self.codec.decode(topic, value))
         if command.system != self.inbox.system:
-            raise Misaddressed(command.system, self.inbox.system)
-        return Arrival(command=command, key=key, value=value or b"")
+            raise CommandMisaddressed(command.system, self.inbox.system)
+        return ReceivedCommand(command=command, key=key, value=value or b"")

@@ -13,17 +13,17 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.messages import Unprocessed, dead_letter
-from services.crypto.envelope import Seal
-from services.crypto.tombstones import Remains
+from consumers.messages import Unprocessed, build_dead_letter
+from services.crypto.envelope import AeadCipher
+from services.crypto.tombstones import TombstoneCipher
 from services.kafka.batch_bisection import Halving
 from services.kafka.errors import verdict, words
 from services.ledger import blind_spots
 from services.ledger.blind_spots import Parked
 from services.storage import dead_letters, offsets
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance
+from services.storage.offsets import OffsetAdvance
 
 _Numbered = tuple[int, Message]
 
@@ -31,17 +31,17 @@ _Numbered = tuple[int, Message]
 class Work(Protocol):
     """What a role does with a batch."""
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Do all of it, and move the positions with it; or raise, and nothing of it counts."""
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park one message that can never be applied, and move the positions with it."""
 
 
 def apply(
     work: Work,
     messages: Sequence[Message],
-    advances: Sequence[Advance],
+    advances: Sequence[OffsetAdvance],
     rest: Callable[[], None],
 ) -> None:
     """Let the work apply a batch; a message that fails by itself at every attempt is parked.
@@ -69,14 +69,14 @@ def apply(
 
 def park(
     role: str,
-    ledger: Ledger,
-    seal: Seal,
+    ledger: Database,
+    seal: AeadCipher,
     message: Message,
     cause: Exception,
-    advances: Sequence[Advance],
+    advances: Sequence[OffsetAdvance],
     now: datetime,
     seen: Callable[[DeadLetter], Parked] | None = None,
-    remains: Remains | None = None,
+    remains: TombstoneCipher | None = None,
 ) -> DeadLetter:
     """Park one message in the ledger, sealed, in one transaction with the positions.
 
@@ -85,12 +85,12 @@ def park(
     Raises:
         Unparkable: that fails too, and will again: the role stops.
     """
-    letter = dead_letter(role, message, Unprocessed(words(cause)), seal, now)
+    letter = build_dead_letter(role, message, Unprocessed(words(cause)), seal, now)
     parked = [seen(letter)] if seen else []
 
     def write(connection: Connection) -> None:
-        offsets.advance(connection, role, advances)
-        dead_letters.park(connection, [letter])
+        offsets.advance_offsets(connection, role, advances)
+        dead_letters.store(connection, [letter])
         blind_spots.note(connection, parked, remains)
 
     try:
@@ -105,11 +105,11 @@ def park(
 class _Moving:
     """How far each log has been applied within a batch."""
 
-    def __init__(self, advances: Sequence[Advance]) -> None:
+    def __init__(self, advances: Sequence[OffsetAdvance]) -> None:
         self._whole = {(one.log.topic, one.log.partition): one for one in advances}
         self._at = {place: one.expected for place, one in self._whole.items()}
 
-    def past(self, messages: Sequence[Message], *, all_of_it: bool) -> list[Advance]:
+    def past(self, messages: Sequence[Message], *, all_of_it: bool) -> list[OffsetAdvance]:
         """The advances past these messages; with `all_of_it` also past what follows them."""
         ends: dict[tuple[str, int], int] = {}
         for message in messages:
@@ -118,12 +118,12 @@ class _Moving:
         if all_of_it:
             ends |= {place: one.next for place, one in self._whole.items()}
         return [
-            Advance(log=self._whole[place].log, expected=self._at[place], next=end)
+            OffsetAdvance(log=self._whole[place].log, expected=self._at[place], next=end)
             for place, end in ends.items()
             if place in self._whole and end != self._at[place]
         ]
 
-    def done(self, moved: Sequence[Advance]) -> None:
+    def done(self, moved: Sequence[OffsetAdvance]) -> None:
         """These advances are in the ledger."""
         for one in moved:
             self._at[one.log.topic, one.log.partition] = one.next

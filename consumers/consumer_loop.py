@@ -21,21 +21,28 @@ from sqlalchemy.exc import DBAPIError
 from consumers.batch_application import Work, apply
 from consumers.offset_holes import read_again
 from schemas.errors import TermijnError
-from services.kafka.client import Bus, BusRefused, BusUnavailable
-from services.kafka.errors import TRANSIENT
+from services.kafka.client import KafkaAccessDenied, KafkaClient, KafkaUnavailable
+from services.kafka.errors import RETRYABLE_ERRORS
 from services.kafka.topic_state import Partition
 from services.storage import offsets, pause
-from services.storage.database import Ledger, in_words
-from services.storage.gc_pause import uncollected
-from services.storage.offsets import Advance, ChangedLog, Fenced, Gap, Log, Read
+from services.storage.database import Database, describe_error
+from services.storage.gc_pause import gc_paused
+from services.storage.offsets import (
+    Fenced,
+    OffsetAdvance,
+    OffsetGap,
+    PartitionId,
+    Read,
+    TopicReplaced,
+)
 
-_LOOK_SECONDS = 2.0
-_REST_SECONDS = 1.0
+_CHECK_SECONDS = 2.0
+_RETRY_SECONDS = 1.0
 _AGAIN_SECONDS = 0.5
 _WATERMARK_SECONDS = 15.0
-_TRY_AGAIN = (*TRANSIENT, Fenced)
-_MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
-_REFUSED = (
+_RETRYABLE_ERRORS = (*RETRYABLE_ERRORS, Fenced)
+_UNKNOWN_TOPIC_ERRORS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+_FATAL_ERRORS = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -47,14 +54,14 @@ class _Ending(BaseException):
     """The role is told to stop while a batch is tried again; nothing of it counts."""
 
 
-class LostLog(TermijnError):
+class OffsetsLost(TermijnError):
     """The log has lost what the role had not read, or is another log; the role has stopped.
 
     The operator finds out what was lost, has it published again where possible, and accepts each gap
     with `termijn gaps accept`; then the role is started again.
     """
 
-    def __init__(self, gaps: Sequence[Gap]) -> None:
+    def __init__(self, gaps: Sequence[OffsetGap]) -> None:
         first = gaps[0]
         place = f"{first.log.topic}[{first.log.partition}]"
         super().__init__(
@@ -82,17 +89,17 @@ class Observer(Protocol):
     def tried_again(self, why: str) -> None:
         """A batch was not applied and is read again."""
 
-    def gap(self, gap: Gap) -> None:
+    def gap(self, gap: OffsetGap) -> None:
         """The log has lost something."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Pipeline:
+class ConsumerLoop:
     """The loop of one process of a role. `now` is this machine's clock, UTC."""
 
     role: str
-    bus: Bus
-    ledger: Ledger
+    bus: KafkaClient
+    ledger: Database
     topics: Sequence[str]
     group: str
     work: Work
@@ -100,10 +107,10 @@ class Pipeline:
     now: Callable[[], datetime]
     batch: int
     batch_seconds: float
-    _logs: dict[Partition, Log] = field(default_factory=dict)
+    _logs: dict[Partition, PartitionId] = field(default_factory=dict)
     _next: dict[Partition, int] = field(default_factory=dict)
     _known: dict[Partition, int | None] = field(default_factory=dict)
-    _gaps: list[Gap] = field(default_factory=list)
+    _gaps: list[OffsetGap] = field(default_factory=list)
     _second: Consumer | None = None
     """Reads again what the first has passed over."""
     _joined: bool = False
@@ -113,8 +120,8 @@ class Pipeline:
         """Run until `stop` is set.
 
         Raises:
-            LostLog: something that was not read is gone.
-            BusRefused: the broker does not let the role read.
+            OffsetsLost: something that was not read is gone.
+            KafkaAccessDenied: the broker does not let the role read.
         """
         while not stop.is_set():
             # A consumer of its own after each failure: one that unsubscribes and subscribes again
@@ -127,22 +134,22 @@ class Pipeline:
                 self._read(consumer, stop)
             except _Ending:
                 return
-            except _TRY_AGAIN as cause:
-                self.observer.tried_again(in_words(cause))
+            except _RETRYABLE_ERRORS as cause:
+                self.observer.tried_again(describe_error(cause))
             finally:
                 consumer.close()
                 if self._second is not None:
                     self._second.close()
                 self._forget()
-            stop.wait(_REST_SECONDS)
+            stop.wait(_RETRY_SECONDS)
 
     def _read(self, consumer: Consumer, stop: Event) -> None:
         looked = float("-inf")
         while not stop.is_set():
-            if monotonic() - looked > _LOOK_SECONDS:
+            if monotonic() - looked > _CHECK_SECONDS:
                 self._look(consumer)
                 looked = monotonic()
-            with uncollected():
+            with gc_paused():
                 self._batch(consumer, stop)
             self.observer.went_round()
 
@@ -199,23 +206,23 @@ class Pipeline:
             )  # it joins no group: it is told what to read
         read_again(self._second, passed_over)
 
-    def _advances(self) -> list[Advance]:
+    def _advances(self) -> list[OffsetAdvance]:
         return [
-            Advance(log=self._logs[place], expected=self._known[place], next=next)
+            OffsetAdvance(log=self._logs[place], expected=self._known[place], next=next)
             for place, next in self._next.items()
             if next != (self._known[place] or 0)
         ]
 
     def _failed(self, consumer: Consumer, place: Partition, error: KafkaError) -> None:
-        if error.fatal() or error.code() in _REFUSED:
-            raise BusRefused(f"{self.role}: read {place[0]}", error.str())
+        if error.fatal() or error.code() in _FATAL_ERRORS:
+            raise KafkaAccessDenied(f"{self.role}: read {place[0]}", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             if place in self._logs:
                 low, high = self._watermarks(consumer, *place)
                 self._found(self._logs[place], self._next[place], low, high)
         elif place in self._logs:  # librdkafka goes on behind what it cannot unpack: read it again
-            raise BusUnavailable(f"read {place[0]}[{place[1]}]", error.str())
-        elif error.code() not in _MISSING:
+            raise KafkaUnavailable(f"read {place[0]}[{place[1]}]", error.str())
+        elif error.code() not in _UNKNOWN_TOPIC_ERRORS:
             self.observer.tried_again(error.str())
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -223,8 +230,8 @@ class Pipeline:
         ids = self.bus.topic_ids({one.topic for one in partitions})
         for one in partitions:
             if one.topic not in ids:  # another broker has it already: without its id it is no log
-                raise BusUnavailable(f"describe {one.topic}", "the broker does not show it yet")
-            log = Log(
+                raise KafkaUnavailable(f"describe {one.topic}", "the broker does not show it yet")
+            log = PartitionId(
                 cluster_id=self.bus.cluster_id,
                 topic=one.topic,
                 topic_id=ids[one.topic],
@@ -235,15 +242,15 @@ class Pipeline:
         if self._paused:
             consumer.pause(partitions)
 
-    def _start(self, consumer: Consumer, log: Log) -> int:
+    def _start(self, consumer: Consumer, log: PartitionId) -> int:
         """Where to read a log from; one that has lost what was not read is a gap."""
         place = (log.topic, log.partition)
         low, high = self._watermarks(consumer, *place)
         try:
             with self.ledger.transaction() as connection:
-                waiting = offsets.waiting_gap(connection, self.role, log)
-                position = offsets.position(connection, self.role, log)
-        except ChangedLog:
+                waiting = offsets.open_gap(connection, self.role, log)
+                position = offsets.read_offset(connection, self.role, log)
+        except TopicReplaced:
             self._found(log, None, low, high)
             position = low
         else:
@@ -275,7 +282,7 @@ class Pipeline:
         try:
             ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
             with self.ledger.transaction() as connection:
-                paused = pause.state(connection, self.role) == "paused"
+                paused = pause.pause_state(connection, self.role) == "paused"
                 read = offsets.read(connection, self.role, sorted(ids))
             # What is paused is not fetched, and then its cached end stays where it was.
             ends = (
@@ -290,8 +297,8 @@ class Pipeline:
                     self._found(anew, self._known[place], *self._watermarks(consumer, *place))
             self._find_gone(ids, read)
             self._stop_at_gaps()
-        except (BusUnavailable, DBAPIError) as cause:
-            self.observer.tried_again(in_words(cause))
+        except (KafkaUnavailable, DBAPIError) as cause:
+            self.observer.tried_again(describe_error(cause))
             return
         if self._joined:
             self.observer.able()
@@ -316,7 +323,7 @@ class Pipeline:
         for one in gone:
             there = shown.get(one.topic)
             if there and there.topic_id == ids[one.topic] and one.partition not in there.ends:
-                log = Log(
+                log = PartitionId(
                     cluster_id=self.bus.cluster_id,
                     topic=one.topic,
                     topic_id=there.topic_id,
@@ -333,13 +340,13 @@ class Pipeline:
                 TopicPartition(topic, partition), timeout=_WATERMARK_SECONDS
             )
         except KafkaException as cause:
-            raise BusUnavailable(f"find the ends of {topic}", str(cause.args[0])) from cause
+            raise KafkaUnavailable(f"find the ends of {topic}", str(cause.args[0])) from cause
         if found is None:
-            raise BusUnavailable(f"find the ends of {topic}", "no answer in time")
+            raise KafkaUnavailable(f"find the ends of {topic}", "no answer in time")
         return found[0], found[1]
 
-    def _found(self, log: Log, expected: int | None, low: int, high: int) -> None:
-        self._gaps.append(Gap(role=self.role, log=log, expected=expected, low=low, high=high))
+    def _found(self, log: PartitionId, expected: int | None, low: int, high: int) -> None:
+        self._gaps.append(OffsetGap(role=self.role, log=log, expected=expected, low=low, high=high))
 
     def _stop_at_gaps(self) -> None:
         if not self._gaps:
@@ -348,5 +355,5 @@ class Pipeline:
             self.observer.gap(gap)
         with self.ledger.transaction() as connection:
             for gap in self._gaps:
-                offsets.found_gap(connection, gap, self.now())
-        raise LostLog(tuple(self._gaps))
+                offsets.record_gap(connection, gap, self.now())
+        raise OffsetsLost(tuple(self._gaps))

@@ -13,20 +13,20 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import park
-from consumers.messages import as_bytes, dead_letter
+from consumers.messages import build_dead_letter, to_bytes
 from schemas import limits
 from schemas.codec import Codec
-from schemas.errors import MalformedEvent, Undecodable
+from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
-from services.crypto.envelope import Seal
-from services.kafka.errors import TRANSIENT
-from services.requests.disclosures import note_corrections
+from services.crypto.envelope import AeadCipher
+from services.kafka.errors import RETRYABLE_ERRORS
+from services.requests.disclosures import store_corrections
 from services.requests.request_keys import RequestKeys
-from services.requests.responder import Answering
+from services.requests.responder import RequestResponder
 from services.storage import dead_letters, offsets
-from services.storage.database import Ledger, database_now, in_words
+from services.storage.database import Database, database_now, describe_error
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance
+from services.storage.offsets import OffsetAdvance
 
 ROLE = "rights"
 _REST_SECONDS = 1.0
@@ -53,19 +53,19 @@ class Parking(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Corrections:
+class CorrectionHandler:
     """The work on the bus: what requests for rectification correct, which no tag carries."""
 
     codec: Codec
     topics: Mapping[str, Topic]
     """The topics of requests, by name."""
-    ledger: Ledger
+    ledger: Database
     keys: RequestKeys
-    seal: Seal
+    seal: AeadCipher
     observer: Parking
     now: Callable[[], datetime]
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Note the corrections of a batch.
 
         A request that cannot be one is parked by the tagger, not here; corrections of which no command
@@ -80,15 +80,15 @@ class Corrections:
             try:
                 check_corrections(data)
             except MalformedEvent as cause:
-                unusable.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+                unusable.append(build_dead_letter(ROLE, message, cause, self.seal, self.now()))
             else:
                 asked.append(data)
 
         def write(connection: Connection) -> None:
-            offsets.advance(connection, ROLE, advances)
-            dead_letters.park(connection, unusable)
+            offsets.advance_offsets(connection, ROLE, advances)
+            dead_letters.store(connection, unusable)
             for data in asked:
-                note_corrections(
+                store_corrections(
                     connection,
                     self.keys,
                     data["subject"],
@@ -101,15 +101,15 @@ class Corrections:
         for letter in unusable:
             self.observer.parked(letter)
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park a request whose corrections no attempt could note."""
         now = self.now()
         self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
 
     def _asked(self, message: Message) -> Mapping[str, Any] | None:
         try:
-            data = self.codec.decode(self.topics[str(message.topic())], as_bytes(message.value()))
-        except Undecodable:
+            data = self.codec.decode(self.topics[str(message.topic())], to_bytes(message.value()))
+        except DecodingFailed:
             return None
         if data["right"] != "rectification":
             return None
@@ -134,8 +134,8 @@ def check_corrections(data: Mapping[str, Any]) -> None:
         raise MalformedEvent(key="corrections", why="names a field with a control character")
 
 
-def answer(
-    answering: Answering,
+def run_responder(
+    answering: RequestResponder,
     measure: Callable[[], None],
     observer: Observer,
     stop: Event,
@@ -146,8 +146,8 @@ def answer(
         try:
             answering.round()
             measure()
-        except TRANSIENT as cause:
-            observer.tried_again(in_words(cause))
+        except RETRYABLE_ERRORS as cause:
+            observer.tried_again(describe_error(cause))
             stop.wait(_REST_SECONDS)
         else:
             observer.went_round()
@@ -155,7 +155,7 @@ def answer(
             stop.wait(seconds)
 
 
-def beside(work: Callable[[], None], main: Callable[[], None], stop: Event) -> None:
+def run_side_by_side(work: Callable[[], None], main: Callable[[], None], stop: Event) -> None:
     """Do `work` in a thread beside `main`; when one of them ends or fails, `stop` ends the other.
 
     Raises:

@@ -9,17 +9,17 @@ from typing import cast
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from schemas import limits
-from schemas.errors import MalformedEvent, TermijnError, Undecodable
-from services.agent.command import Misaddressed
-from services.crypto.envelope import Original, Seal
-from services.crypto.signing import Unverifiable
+from schemas.errors import DecodingFailed, MalformedEvent, TermijnError
+from services.agent.command import CommandMisaddressed
+from services.crypto.envelope import AeadCipher, OriginalMessage
+from services.crypto.signing import SignatureInvalid
 from services.deleter.settlement import ReusedAcknowledgement, UnknownCommand, Unusable
 from services.events.dead_letter_replay import arrived_first
-from services.events.refusals import Refusal, told
+from services.events.refusals import TaggingError, rejection_reason
 from services.events.tagged_event import Headers
-from services.kafka.trace_context import Trace, carried
+from services.kafka.trace_context import Trace, extract
 from services.ledger.command_state import IllegalTransition
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 from services.storage.dead_letters import DeadLetter
 
 # confluent-kafka answers a name that is not UTF-8 with a list with holes and an error beside it. A call
@@ -42,14 +42,16 @@ class Unprocessed(TermijnError):
         super().__init__(f"cannot be processed: {why}")
 
 
-Unprocessable = Refusal | Unverifiable | Misaddressed | Unusable | Unprocessed
+UnprocessableMessage = (
+    TaggingError | SignatureInvalid | CommandMisaddressed | Unusable | Unprocessed
+)
 
 
-def dead_letter(
+def build_dead_letter(
     role: str,
     message: Message,
-    cause: Unprocessable,
-    seal: Seal,
+    cause: UnprocessableMessage,
+    seal: AeadCipher,
     now: datetime,
     taken: datetime | None = None,
 ) -> DeadLetter:
@@ -58,11 +60,11 @@ def dead_letter(
     `taken` is when the message arrived, where it has to be known once it is replayed.
     """
     match cause:
-        case Undecodable() | MalformedEvent() | Untaggable():
-            reason, detail = told(cause)
-        case Unverifiable():
+        case DecodingFailed() | MalformedEvent() | TaggingFailed():
+            reason, detail = rejection_reason(cause)
+        case SignatureInvalid():
             reason, detail = "unverifiable", str(cause)
-        case Misaddressed():
+        case CommandMisaddressed():
             reason, detail = "misaddressed", str(cause)
         case UnknownCommand():
             reason, detail = "unknown-command", str(cause)
@@ -84,16 +86,16 @@ def dead_letter(
         key_id=seal.key_id,
         sealed=b"",
     )
-    original = Original(
-        key=as_bytes(message.key()),
-        value=as_bytes(message.value()),
-        headers=_readable(message),
+    original = OriginalMessage(
+        key=to_bytes(message.key()),
+        value=to_bytes(message.value()),
+        headers=_decode_header(message),
         arrived=taken,
     )
     return letter.holding(seal.seal(original, letter.place))
 
 
-def arrival(message: Message, now: datetime) -> datetime:
+def arrival_time(message: Message, now: datetime) -> datetime:
     """When a message arrived: at its Kafka timestamp, which a publisher may set, but not after now."""
     return min(_timestamp(message) or now, now)
 
@@ -103,7 +105,7 @@ def is_dated(message: Message) -> bool:
     return message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME and _timestamp(message) is not None
 
 
-def taken(message: Message, headers: Headers, read: datetime, seal: Seal) -> datetime:
+def taken(message: Message, headers: Headers, read: datetime, seal: AeadCipher) -> datetime:
     """When a message arrived, by nobody's claim: by the broker's word, or else when it was `read`.
 
     One that was replayed from the dead letters arrived when it first did.
@@ -112,8 +114,8 @@ def taken(message: Message, headers: Headers, read: datetime, seal: Seal) -> dat
     at = stamp if stamp and is_dated(message) else read
     first = arrived_first(
         str(message.topic()),
-        as_bytes(message.key()),
-        as_bytes(message.value()),
+        to_bytes(message.key()),
+        to_bytes(message.value()),
         headers,
         seal,
     )
@@ -135,12 +137,12 @@ def headers(message: Message) -> list[tuple[str, bytes | None]]:
     return cast(list[tuple[str, bytes | None]], found or [])
 
 
-def trace_of(message: Message) -> Trace | None:
+def extract_trace(message: Message) -> Trace | None:
     """The trace that a message is in, if its headers can be read and say so."""
-    return carried(_readable(message))
+    return extract(_decode_header(message))
 
 
-def _readable(message: Message) -> list[tuple[str, bytes | None]]:
+def _decode_header(message: Message) -> list[tuple[str, bytes | None]]:
     try:
         return headers(message)
     except MalformedEvent:
@@ -155,6 +157,6 @@ def _timestamp(message: Message) -> datetime | None:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def as_bytes(data: str | bytes | None) -> bytes | None:
+def to_bytes(data: str | bytes | None) -> bytes | None:
     """A key, value or header as the bytes that it is."""
     return data.encode() if isinstance(data, str) else data

@@ -13,7 +13,7 @@ from time import monotonic
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from services.kafka.client import BusUnavailable
+from services.kafka.client import KafkaUnavailable
 from services.kafka.topic_state import Partition
 
 _SECONDS = 15.0
@@ -25,7 +25,7 @@ def read_again(consumer: Consumer, passed_over: Mapping[Partition, Sequence[rang
     """Read what was passed over, in ascending ranges of offsets, with a consumer of its own.
 
     Raises:
-        BusUnavailable: there are messages; or it could not be read again.
+        KafkaUnavailable: there are messages; or it could not be read again.
     """
     consumer.assign(
         [TopicPartition(*place, ranges[0].start) for place, ranges in passed_over.items()]
@@ -35,7 +35,7 @@ def read_again(consumer: Consumer, passed_over: Mapping[Partition, Sequence[rang
     while ends:
         if monotonic() > deadline:
             topic, number = next(iter(ends))
-            raise BusUnavailable(f"read {topic}[{number}] again", "no answer in time")
+            raise KafkaUnavailable(f"read {topic}[{number}] again", "no answer in time")
         for message in consumer.consume(_AT_ONCE, _POLL_SECONDS):
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
@@ -43,9 +43,9 @@ def read_again(consumer: Consumer, passed_over: Mapping[Partition, Sequence[rang
                 continue
             name = f"{place[0]}[{place[1]}]"
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise BusUnavailable(f"read {name} again", error.str())
+                raise KafkaUnavailable(f"read {name} again", error.str())
             if error is None and any(offset in one for one in passed_over[place]):
-                raise BusUnavailable(f"read {name}", f"offset {offset} was passed over")
+                raise KafkaUnavailable(f"read {name}", f"offset {offset} was passed over")
             if offset >= ends[place]:
                 del ends[place]
     consumer.unassign()  # else it would read on, for nobody

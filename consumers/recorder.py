@@ -12,27 +12,27 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import park
-from consumers.messages import as_bytes, dead_letter, trace_of
+from consumers.messages import build_dead_letter, extract_trace, to_bytes
 from schemas.codec import Codec
-from schemas.errors import Undecodable, UnknownSchema
+from schemas.errors import DecodingFailed, UnknownSchema
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic, event_type_of
-from services.crypto.envelope import Seal, Unopenable
-from services.crypto.tombstones import Remains
-from services.events.ingestion import Arrivals, decoded
+from services.crypto.envelope import AeadCipher, DecryptionFailed
+from services.crypto.tombstones import TombstoneCipher
+from services.events.ingestion import TaggedEventReader, decode_storable
 from services.events.ingestion_plan import Arrival, Plan, Plans
-from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.spans import NO_SPANS, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import Parked
-from services.ledger.recording import Recorded, record_plans
-from services.ledger.tombstones import recall
+from services.ledger.recording import RecordingResult, record_planned
+from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 from services.policy.untaggable_events import Glimpse, glimpse
 from services.storage import dead_letters, offsets
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance
+from services.storage.offsets import OffsetAdvance
 
 ROLE = "recorder"
 TOPICS = (TAGGED, DEAD_LETTERS)
@@ -41,7 +41,7 @@ TOPICS = (TAGGED, DEAD_LETTERS)
 class Observer(Protocol):
     """Who wants to know what was recorded and what was parked."""
 
-    def recorded(self, recorded: Recorded) -> None:
+    def recorded(self, recorded: RecordingResult) -> None:
         """A batch was recorded."""
 
     def parked(self, letter: DeadLetter) -> None:
@@ -49,25 +49,25 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorder:
+class RecorderHandler:
     """The work of the recorder."""
 
     policy: Policy
     codec: Codec
-    ledger: Ledger
-    seal: Seal
-    remains: Remains
+    ledger: Database
+    seal: AeadCipher
+    remains: TombstoneCipher
     observer: Observer
     now: Callable[[], datetime]
-    spans: Spans = NO_SPANS
-    _arrivals: Arrivals = field(init=False)
+    spans: Tracer = NO_SPANS
+    _arrivals: TaggedEventReader = field(init=False)
 
     def __post_init__(self) -> None:
         """What it has learned of its events outlives a batch."""
-        arrivals = Arrivals(plans=Plans(policy=self.policy), codec=self.codec)
+        arrivals = TaggedEventReader(plans=Plans(policy=self.policy), codec=self.codec)
         object.__setattr__(self, "_arrivals", arrivals)
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Record a batch: compare-and-swap of the positions first, then everything that came."""
         plans: list[Plan] = []
         origin: dict[int, Message] = {}
@@ -82,24 +82,24 @@ class Recorder:
                     from_tagger.append(self._letter(message))
                     parked.append(self._seen(from_tagger[-1]))
                 else:
-                    plans.append(self._arrivals.of(as_bytes(message.value())))
+                    plans.append(self._arrivals.of(to_bytes(message.value())))
                     origin[id(plans[-1].arrival)] = message
-                    if (trace := trace_of(message)) is not None:
+                    if (trace := extract_trace(message)) is not None:
                         traced.append((trace, plans[-1].arrival.type))
-            except (Undecodable, Untaggable) as cause:
-                own.append(dead_letter(ROLE, message, cause, self.seal, self.now()))
+            except (DecodingFailed, TaggingFailed) as cause:
+                own.append(build_dead_letter(ROLE, message, cause, self.seal, self.now()))
                 parked.append(self._seen_of_tagged(own[-1], message))
 
-        def write(connection: Connection) -> tuple[Recorded, list[DeadLetter]]:
-            offsets.advance(connection, ROLE, advances)
+        def write(connection: Connection) -> tuple[RecordingResult, list[DeadLetter]]:
+            offsets.advance_offsets(connection, ROLE, advances)
             now = database_now(connection)
-            active_policy.ensure(connection, self.policy, now)
-            recalled = recall(connection, plans, self.remains, self.policy)
+            active_policy.require_active(connection, self.policy, now)
+            recalled = restore_tombstones(connection, plans, self.remains, self.policy)
             recorded = recalled.with_these(
-                record_plans(connection, recalled.plans, self.policy, now)
+                record_planned(connection, recalled.plans, self.policy, now)
             )
             conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
-            dead_letters.park(connection, [*from_tagger, *own, *conflicts])
+            dead_letters.store(connection, [*from_tagger, *own, *conflicts])
             also = map(self._seen_of_conflict, conflicts, recorded.conflicts)
             blind_spots.note(connection, [*parked, *also], self.remains)
             return recorded, conflicts
@@ -118,7 +118,7 @@ class Recorder:
         for letter in [*own, *conflicts]:
             self.observer.parked(letter)
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park what no attempt could record."""
 
         def seen(letter: DeadLetter) -> Parked:
@@ -130,21 +130,21 @@ class Recorder:
         self.observer.parked(letter)
 
     def _letter(self, message: Message) -> DeadLetter:
-        return DeadLetter(**decoded(self.codec, DEAD_LETTERS, as_bytes(message.value())))
+        return DeadLetter(**decode_storable(self.codec, DEAD_LETTERS, to_bytes(message.value())))
 
     def _seen(self, letter: DeadLetter) -> Parked:
         """What can be seen of an event that the tagger parked."""
         topic = business_topic(event_type_of(letter.topic))
         data: Mapping[str, Any] = {}
-        with suppress(Undecodable, Unopenable, UnknownSchema):
+        with suppress(DecodingFailed, DecryptionFailed, UnknownSchema):
             original = self.seal.open(letter.sealed, letter.place, letter.key_id)
             data = self.codec.decode(topic, original.value)
         return _parked(letter, letter, glimpse(topic.schema, data, self.policy))
 
     def _seen_of_tagged(self, letter: DeadLetter, message: Message) -> Parked:
         """What can be seen of a tagged event that cannot be recorded."""
-        with suppress(Undecodable):
-            arrival = self._arrivals.read(as_bytes(message.value()))
+        with suppress(DecodingFailed):
+            arrival = self._arrivals.read(to_bytes(message.value()))
             return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
         return _parked(letter, letter, Glimpse(event_type=None))
 
@@ -166,8 +166,8 @@ class Recorder:
 
     def _conflict(self, arrival: Arrival, message: Message) -> DeadLetter:
         why = f"another event of {arrival.topic} has this identity and other content"
-        cause = Untaggable("identity-conflict", "id", why)
-        return dead_letter(ROLE, message, cause, self.seal, self.now())
+        cause = TaggingFailed("identity-conflict", "id", why)
+        return build_dead_letter(ROLE, message, cause, self.seal, self.now())
 
 
 def _parked(letter: DeadLetter, stood: DeadLetter | Arrival, seen: Glimpse) -> Parked:

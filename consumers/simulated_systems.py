@@ -9,37 +9,37 @@ from threading import Event
 
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from consumers.messages import as_bytes, headers
+from consumers.messages import headers, to_bytes
 from schemas.cloudevents import CloudEvent, from_headers
 from schemas.codec import Codec
-from schemas.errors import MalformedEvent, Undecodable
+from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
-from services.agent.simulated.systems import Reply, Systems
-from services.crypto.signing import Signs, Unverifiable, Verifies
-from services.kafka.client import Bus, OutMessage, Sender
-from services.policy.tagging import Untaggable, tag
+from services.agent.simulated.systems import Reply, SimulatedSystems
+from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
+from services.kafka.client import KafkaClient, KafkaProducer, OutgoingMessage
+from services.policy.tagging import TaggingFailed, tag
 
 _POLL_SECONDS = 0.2
-_AT_ONCE = 2_000
+_BATCH = 2_000
 
 
 @dataclass(slots=True, kw_only=True)
-class SampleSystems:
+class SimulatedSystemsLoop:
     """All simulated systems in one process. They read every topic from its beginning at each start:
     holding and obeying twice is harmless."""
 
-    bus: Bus
+    bus: KafkaClient
     codec: Codec
     business: Mapping[str, Topic]
     commands: Mapping[str, Topic]
     """The systems' command topics by name."""
     acknowledgements: Mapping[str, Topic]
     """Where each system answers."""
-    systems: Systems
-    sender: Sender
-    verifier: Verifies
+    systems: SimulatedSystems
+    sender: KafkaProducer
+    verifier: VerifierProtocol
     """What tells commands of the deleter from others'."""
-    signers: Mapping[str, Signs]
+    signers: Mapping[str, SignerProtocol]
     """What signs each system's answers."""
     now: Callable[[], datetime]
     _late: list[Reply] = field(default_factory=list)
@@ -50,7 +50,7 @@ class SampleSystems:
         try:
             consumer.assign(self._everything())
             while not stop.is_set():
-                polled = consumer.consume(_AT_ONCE, _POLL_SECONDS)
+                polled = consumer.consume(_BATCH, _POLL_SECONDS)
                 self._take([message for message in polled if message.error() is None])
                 self._answer()
         finally:
@@ -76,11 +76,11 @@ class SampleSystems:
     def _reply(self, message: Message) -> Reply | None:
         """The answer to a command that is proven to be one; what is not is not answered."""
         topic = self.commands[str(message.topic())]
-        key, value = as_bytes(message.key()), as_bytes(message.value())
+        key, value = to_bytes(message.key()), to_bytes(message.value())
         try:
             self.verifier.verify(topic.name, key, value, headers(message), self.now())
             command = self.codec.decode(topic, value)
-        except (Undecodable, MalformedEvent, Unverifiable):
+        except (DecodingFailed, MalformedEvent, SignatureInvalid):
             return None
         return self.systems.told(command, key, self.now())
 
@@ -89,10 +89,10 @@ class SampleSystems:
         try:
             topic = self.business[str(message.topic())]
             event = from_headers(
-                headers(message), self.codec.decode(topic, as_bytes(message.value()))
+                headers(message), self.codec.decode(topic, to_bytes(message.value()))
             )
             tag(event, self.systems.policy)
-        except (Undecodable, MalformedEvent, Untaggable):
+        except (DecodingFailed, MalformedEvent, TaggingFailed):
             return None
         return event
 
@@ -101,8 +101,8 @@ class SampleSystems:
         self._late = [reply for reply in self._late if reply.leaves_at > self.now()]
         self.sender.send([self._signed(reply) for reply in ready])
 
-    def _signed(self, reply: Reply) -> OutMessage:
+    def _signed(self, reply: Reply) -> OutgoingMessage:
         topic = self.acknowledgements[reply.system]
         value = self.codec.encode(topic, reply.value, own=True)
         headers = self.signers[reply.system].sign(topic.name, reply.key, value, self.now())
-        return OutMessage(topic=topic.name, key=reply.key, value=value, headers=headers)
+        return OutgoingMessage(topic=topic.name, key=reply.key, value=value, headers=headers)

@@ -16,26 +16,26 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import park
-from consumers.messages import arrival, as_bytes, dead_letter, headers, is_dated, taken
+from consumers.messages import arrival_time, build_dead_letter, headers, is_dated, taken, to_bytes
 from schemas import limits
 from schemas.codec import Codec
-from schemas.errors import MalformedEvent, Undecodable
+from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import DEAD_LETTERS, TAGGED, event_type_of
-from services.crypto.envelope import Seal
-from services.events.tagged_event import Headers, Passed, Place
-from services.events.tagger import Tags
-from services.kafka.bulk_producer import Forwarder
-from services.kafka.client import OutMessage, Sender
-from services.kafka.spans import NO_SPANS, Spans
-from services.kafka.trace_context import Trace, carried
+from services.crypto.envelope import AeadCipher
+from services.events.tagged_event import Headers, RecordMetadata, TaggedMessage
+from services.events.tagger import EventTagger
+from services.kafka.bulk_producer import BulkProducer
+from services.kafka.client import KafkaProducer, OutgoingMessage
+from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.trace_context import Trace, extract
 from services.ledger import blind_spots
 from services.ledger.blind_spots import Parked
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 from services.policy.untaggable_events import Glimpse
 from services.storage import dead_letters, offsets
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance
+from services.storage.offsets import OffsetAdvance
 
 ROLE = "tagger"
 
@@ -51,31 +51,31 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tagger:
+class TaggerHandler:
     """The work of the tagger."""
 
-    tags: Tags
+    tags: EventTagger
     codec: Codec
-    forwarder: Forwarder
-    sender: Sender
+    forwarder: BulkProducer
+    sender: KafkaProducer
     """For what is parked, and for what is traced: only its messages have headers."""
-    seal: Seal
-    ledger: Ledger
+    seal: AeadCipher
+    ledger: Database
     observer: Observer
     now: Callable[[], datetime]
     read: Callable[[], datetime] | None = None
     """The database's clock, by which is told when a message came that no broker dates; else `now`."""
-    spans: Spans = NO_SPANS
+    spans: Tracer = NO_SPANS
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
         now, read = self.now(), self._read_at(messages)
         tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
-        traced: list[tuple[Trace, Passed]] = []
+        traced: list[tuple[Trace, TaggedMessage]] = []
         parked: list[DeadLetter] = []
         for message in messages:
-            place = Place(
+            place = RecordMetadata(
                 str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             )
             found: Headers = []
@@ -83,13 +83,13 @@ class Tagger:
                 found = headers(message)
                 at = taken(message, found, read, self.seal)
                 passed = self.tags.of(
-                    place, found, as_bytes(message.value()), arrival(message, now), at
+                    place, found, to_bytes(message.value()), arrival_time(message, now), at
                 )
-            except (Undecodable, MalformedEvent, Untaggable) as cause:
+            except (DecodingFailed, MalformedEvent, TaggingFailed) as cause:
                 at = taken(message, found, read, self.seal)
-                parked.append(dead_letter(ROLE, message, cause, self.seal, now, at))
+                parked.append(build_dead_letter(ROLE, message, cause, self.seal, now, at))
             else:
-                if (trace := carried(found)) is None:
+                if (trace := extract(found)) is None:
                     forwarded.append((passed.key, passed.value))
                 else:
                     traced.append((trace, passed))
@@ -100,8 +100,8 @@ class Tagger:
         self.sender.send([self._parking(letter) for letter in parked if letter not in large])
 
         def write(connection: Connection) -> None:
-            offsets.advance(connection, ROLE, advances)
-            dead_letters.park(connection, large)  # the bus would refuse them, at every attempt
+            offsets.advance_offsets(connection, ROLE, advances)
+            dead_letters.store(connection, large)  # the bus would refuse them, at every attempt
             blind_spots.note(connection, list(map(_seen, large)), None)
 
         self.ledger.write(write)
@@ -116,22 +116,22 @@ class Tagger:
             return self.now()  # the broker has dated them all
         return (self.read or self.now)()
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park what no attempt could tag or pass on: in the ledger, whatever the bus would take."""
         now = self.now()
         letter = park(ROLE, self.ledger, self.seal, message, cause, advances, now, _seen)
         self.observer.parked(letter)
 
-    def _traced(self, trace: Trace, passed: Passed, started: datetime) -> OutMessage:
+    def _traced(self, trace: Trace, passed: TaggedMessage, started: datetime) -> OutgoingMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""
         after = self.spans.happened(
             "tag", trace, "consumer", started, self.now(), {"termijn.event_type": passed.type}
         )
-        return OutMessage(
+        return OutgoingMessage(
             topic=TAGGED.name, key=passed.key, value=passed.value, headers=after.headers
         )
 
-    def _parking(self, letter: DeadLetter) -> OutMessage:
+    def _parking(self, letter: DeadLetter) -> OutgoingMessage:
         value = {
             "reason": letter.reason,
             "detail": letter.detail,
@@ -144,7 +144,7 @@ class Tagger:
             "key_id": letter.key_id,
             "sealed": letter.sealed,
         }
-        return OutMessage(
+        return OutgoingMessage(
             topic=DEAD_LETTERS.name,
             key=letter.place.encode(),
             value=self.codec.encode(DEAD_LETTERS, value, own=True),

@@ -21,21 +21,34 @@ from faust.tables.wrappers import WindowWrapper
 from faust.types import EventT, StreamT
 
 from schemas.codec import Codec
-from schemas.errors import TermijnError, Undecodable
+from schemas.errors import DecodingFailed, TermijnError
 from schemas.topics import SIGHTINGS, Topic
-from services.crypto.signing import Unverifiable, Verifies
+from services.crypto.signing import SignatureInvalid, VerifierProtocol
 from services.kafka.security import Security
 from services.operations.watch.faust_credentials import credentials
-from services.operations.watch.sightings import COUNTED, Met, Sighting, met, of_answer, of_command
-from services.operations.watch.summary import WINDOW, Outlook, Recent, forgotten, systems
-from services.operations.watch.table_rows import Kept, kept, place_of, sighting_of, watched_of
+from services.operations.watch.sightings import (
+    COUNTED,
+    CommandObservation,
+    ObservationResult,
+    observe,
+    of_answer,
+    of_command,
+)
+from services.operations.watch.summary import WINDOW, Recent, WatchSummary, is_expired, summarize
+from services.operations.watch.table_rows import (
+    TableRow,
+    from_row,
+    parse_observation,
+    parse_place,
+    to_row,
+)
 
 ROLE = "watch"
 _TABLES = ("watched", "counted")
-_STEP = timedelta(minutes=1)
-_KEPT = timedelta(hours=1)
+_WINDOW_STEP = timedelta(minutes=1)
+_RETENTION = timedelta(hours=1)
 _LOOK_SECONDS = 1.0
-_SWEEP = timedelta(minutes=10)
+_EXPIRY_PAGE = timedelta(minutes=10)
 
 
 class WatchFailed(TermijnError):
@@ -54,10 +67,10 @@ class Observer(Protocol):
     def unreadable(self, system: str, reason: str) -> None:
         """A message that cannot be decoded, or that is not its sender's, was left out."""
 
-    def seen(self, system: str, met: Met) -> None:
+    def seen(self, system: str, met: ObservationResult) -> None:
         """Something was seen for the first time."""
 
-    def looked(self, outlook: Outlook) -> None:
+    def looked(self, outlook: WatchSummary) -> None:
         """How the systems fare now."""
 
     def hindered(self, why: str) -> None:
@@ -68,17 +81,17 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class WatchedTopic:
     """A topic that is watched."""
 
     topic: Topic
     system: str
-    verifier: Verifies
-    sighting: Callable[[Mapping[str, Any]], Sighting]
+    verifier: VerifierProtocol
+    sighting: Callable[[Mapping[str, Any]], CommandObservation]
 
 
 @dataclass(slots=True, kw_only=True)
-class Watch:
+class WatchApp:
     """The app of one process. `now` is this machine's clock, UTC."""
 
     group: str
@@ -89,21 +102,23 @@ class Watch:
     """Where Faust keeps its files."""
     commands: Mapping[str, Topic]
     answers: Mapping[str, Topic]
-    commander: Verifies
-    verifiers: Mapping[str, Verifies]
+    commander: VerifierProtocol
+    verifiers: Mapping[str, VerifierProtocol]
     codec: Codec
     observer: Observer
     now: Callable[[], datetime]
     _swept: dict[int, datetime] = field(default_factory=dict)
 
-    def sources(self) -> dict[str, Source]:
+    def sources(self) -> dict[str, WatchedTopic]:
         """What is watched, by the topic's name."""
         told = [
-            Source(topic=topic, system=system, verifier=self.commander, sighting=of_command)
+            WatchedTopic(topic=topic, system=system, verifier=self.commander, sighting=of_command)
             for system, topic in self.commands.items()
         ]
         answered = [
-            Source(topic=topic, system=system, verifier=self.verifiers[system], sighting=of_answer)
+            WatchedTopic(
+                topic=topic, system=system, verifier=self.verifiers[system], sighting=of_answer
+            )
             for system, topic in self.answers.items()
         ]
         return {one.topic.name: one for one in (*told, *answered)}
@@ -131,11 +146,11 @@ class Watch:
         watched_topics = app.topic(*sources, key_serializer="raw", value_serializer="raw")
         sightings = app.topic(SIGHTINGS.name, key_serializer="raw", value_serializer="raw")
         table = app.Table(_TABLES[0], partitions=SIGHTINGS.partitions)
-        watched = cast(MutableMapping[str, Kept], table)
+        watched = cast(MutableMapping[str, TableRow], table)
         counts = app.Table(_TABLES[1], default=float, partitions=SIGHTINGS.partitions)
-        counted = cast(WindowWrapper, counts.tumbling(_STEP, expires=_KEPT))
+        counted = cast(WindowWrapper, counts.tumbling(_WINDOW_STEP, expires=_RETENTION))
 
-        async def send(sighting: Sighting) -> None:
+        async def send(sighting: CommandObservation) -> None:
             await sightings.send(
                 key=sighting.command_id.encode(),
                 value=self.codec.encode(SIGHTINGS, asdict(sighting), own=True),
@@ -152,14 +167,14 @@ class Watch:
         @app.agent(sightings, name=f"{self.group}-fold")
         async def fold(stream: StreamT[bytes]) -> None:
             async for event in stream.events():
-                sighting = sighting_of(self.codec.decode(SIGHTINGS, event.message.value))
+                sighting = parse_observation(self.codec.decode(SIGHTINGS, event.message.value))
                 partition = event.message.partition
                 self._sweep(watched, partition)
                 known = watched.get(sighting.command_id)
-                before = watched_of(known) if known else None
-                found = met(before, sighting)
+                before = from_row(known) if known else None
+                found = observe(before, sighting)
                 if found.watched != before:
-                    watched[sighting.command_id] = kept(found.watched, partition)
+                    watched[sighting.command_id] = to_row(found.watched, partition)
                 for what in found.counted:
                     counted[f"{sighting.system}|{what}|{partition}"] += 1
                 if found.took_seconds is not None:
@@ -173,7 +188,7 @@ class Watch:
             if app.rebalancing or app.in_recovery:
                 self.observer.hindered("its tables are being recovered")
                 return
-            parts = _parts(app)
+            parts = _own_partitions(app)
             self.observer.able()
             self.observer.looked(self._outlook(watched, counted, parts))
 
@@ -196,7 +211,7 @@ class Watch:
         finally:
             await app.stop()
 
-    def _seen(self, source: Source, event: EventT[bytes]) -> Sighting | None:
+    def _seen(self, source: WatchedTopic, event: EventT[bytes]) -> CommandObservation | None:
         message = event.message
         headers = message.headers or ()
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
@@ -204,10 +219,10 @@ class Watch:
         try:
             source.verifier.verify(message.topic, message.key, message.value, pairs, at)
             value = self.codec.decode(source.topic, message.value)
-        except Unverifiable as cause:
+        except SignatureInvalid as cause:
             self.observer.unreadable(source.system, cause.reason)
             return None
-        except Undecodable:
+        except DecodingFailed:
             self.observer.unreadable(source.system, "undecodable")
             return None
         if value["system"] != source.system:
@@ -215,33 +230,33 @@ class Watch:
             return None
         return source.sighting(value)
 
-    def _sweep(self, watched: MutableMapping[str, Kept], partition: int) -> None:
+    def _sweep(self, watched: MutableMapping[str, TableRow], partition: int) -> None:
         """Forget what is over, now and then; a table only changes while a stream is read."""
         now = self.now()
-        if now - self._swept.setdefault(partition, now) < _SWEEP:
+        if now - self._swept.setdefault(partition, now) < _EXPIRY_PAGE:
             return
         self._swept[partition] = now
         over = [
             key
             for key, value in watched.items()
-            if place_of(value) == partition and forgotten(watched_of(value), now)
+            if parse_place(value) == partition and is_expired(from_row(value), now)
         ]
         for key in over:
             del watched[key]
 
     def _outlook(
         self,
-        watched: MutableMapping[str, Kept],
+        watched: MutableMapping[str, TableRow],
         counted: WindowWrapper,
         parts: Sequence[int],
-    ) -> Outlook:
+    ) -> WatchSummary:
         now = self.now()
-        mine = [watched_of(one) for one in watched.values() if place_of(one) in parts]
-        return Outlook(
+        mine = [from_row(one) for one in watched.values() if parse_place(one) in parts]
+        return WatchSummary(
             at=now,
             parts=tuple(parts),
             of=SIGHTINGS.partitions,
-            systems=systems(
+            systems=summarize(
                 self.commands,
                 mine,
                 {system: _recent(counted, system, parts, now) for system in self.commands},
@@ -250,7 +265,7 @@ class Watch:
         )
 
 
-def _parts(app: App) -> list[int]:
+def _own_partitions(app: App) -> list[int]:
     """The partitions of the sightings that this process reads."""
     assigned = app.consumer.assignment()
     return sorted(one.partition for one in assigned if one.topic == SIGHTINGS.name)
@@ -258,8 +273,8 @@ def _parts(app: App) -> list[int]:
 
 def _recent(counted: WindowWrapper, system: str, parts: Sequence[int], now: datetime) -> Recent:
     sums: defaultdict[str, float] = defaultdict(float)
-    for step in range(WINDOW // _STEP):
-        then = counted.relative_to((now - step * _STEP).timestamp())
+    for step in range(WINDOW // _WINDOW_STEP):
+        then = counted.relative_to((now - step * _WINDOW_STEP).timestamp())
         for what in (*COUNTED, "took"):
             for partition in parts:
                 sums[what] += then[f"{system}|{what}|{partition}"].value()

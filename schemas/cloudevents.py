@@ -19,11 +19,11 @@ __all__ = [
     "CloudEvent",
     "MalformedEvent",
     "content_hash",
+    "format_rfc3339",
     "from_headers",
-    "hash_of",
-    "instant",
+    "hash_content",
+    "parse_rfc3339",
     "parse_structured",
-    "rfc3339",
     "to_headers",
 ]
 
@@ -84,7 +84,7 @@ def parse_structured(text: str) -> CloudEvent:
         MalformedEvent: it is not JSON, or lacks `id`, `source`, `type`, `time` or `data`.
     """
     try:
-        event = json.loads(text, parse_constant=_refused, object_pairs_hook=_once)
+        event = json.loads(text, parse_constant=_reject, object_pairs_hook=_once)
     except (ValueError, RecursionError) as cause:  # also an integer of thousands of digits
         raise MalformedEvent(key="json", why=f"is not JSON: {cause}") from cause
     if not isinstance(event, dict):
@@ -107,7 +107,7 @@ def to_headers(event: CloudEvent) -> list[tuple[str, bytes]]:
         ("ce_id", event.id.encode()),
         ("ce_source", event.source.encode()),
         ("ce_type", event.type.encode()),
-        ("ce_time", rfc3339(event.time).encode()),
+        ("ce_time", format_rfc3339(event.time).encode()),
         ("content-type", CONTENT_TYPE),
     ]
     if event.backfill is not None:
@@ -140,7 +140,7 @@ def from_headers(
     return _event(attributes, data)
 
 
-def instant(text: str) -> datetime:
+def parse_rfc3339(text: str) -> datetime:
     """An RFC 3339 instant with its offset, UTC; digits beyond microseconds are cut off.
 
     Raises:
@@ -163,17 +163,17 @@ def instant(text: str) -> datetime:
         raise MalformedEvent(key="time", why=f"is no instant that exists: {cause}") from cause
 
 
-def rfc3339(at: datetime) -> str:
+def format_rfc3339(at: datetime) -> str:
     """An instant as text, UTC, with a fraction only where there is one."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def content_hash(event: CloudEvent) -> bytes:
     """What tells two contents apart, whatever they were encoded in: SHA-256 of type, time and data."""
-    return hash_of(event.type, rfc3339(event.time), event.data)
+    return hash_content(event.type, format_rfc3339(event.time), event.data)
 
 
-def hash_of(type: str, time: str, data: Mapping[str, Any]) -> bytes:
+def hash_content(type: str, time: str, data: Mapping[str, Any]) -> bytes:
     """The same of an event's type, time (as `rfc3339` writes it) and data."""
     text = _JSON.encode([type, time, _canonical(data)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -199,7 +199,7 @@ def _text(value: Any) -> str:
     """
     if not isinstance(value, datetime):
         return str(value)
-    return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
+    return format_rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 _JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_text)
@@ -215,21 +215,21 @@ def _event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> CloudEvent
         id=_attribute(attributes, "id"),
         source=_attribute(attributes, "source"),
         type=_attribute(attributes, "type"),
-        time=instant(_attribute(attributes, "time")),
+        time=parse_rfc3339(_attribute(attributes, "time")),
         data=data,
         backfill=backfill,
-        traceparent=_harmless(attributes, "traceparent"),
-        tracestate=_harmless(attributes, "tracestate"),
+        traceparent=_optional_attribute(attributes, "traceparent"),
+        tracestate=_optional_attribute(attributes, "tracestate"),
     )
 
 
-def _harmless(event: Mapping[str, Any], key: str) -> str | None:
+def _optional_attribute(event: Mapping[str, Any], key: str) -> str | None:
     """An attribute that decides nothing; one that is no text is none."""
     value = event.get(key)
     return value if isinstance(value, str) and value and not _FORBIDDEN.search(value) else None
 
 
-def _refused(constant: str) -> None:
+def _reject(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 

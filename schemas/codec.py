@@ -23,14 +23,14 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 from schemas import limits
 from schemas.compatibility import full_name, problems
 from schemas.errors import (
+    DecodingFailed,
+    EncodingFailed,
     InvalidSchema,
-    Undecodable,
-    Unencodable,
     UnknownSchema,
 )
-from schemas.json_to_avro import fit_for, left_out
-from schemas.scalars import Misfit
-from schemas.schema_versions import Schema, Schemas
+from schemas.json_to_avro import build_coercer, left_out
+from schemas.scalars import CoercionError
+from schemas.schema_versions import Schema, SchemaSet
 from schemas.topics import Topic
 
 if TYPE_CHECKING:
@@ -58,25 +58,25 @@ _FILE = re.compile(r"(?P<name>.+)\.(?P<version>[1-9]\d*)\.avsc", re.ASCII)
 _LARGEST_ID = 2**31 - 1
 
 
-def load(*directories: Path) -> Schemas:
+def load(*directories: Path) -> SchemaSet:
     """The schemas that ship, and a company's own: `<event type>.<version>.avsc` in each directory.
 
     Raises:
         InvalidSchema: a file cannot be used, or two do not go together.
     """
     shipped = files("schemas")
-    found = [*_read(shipped / "business"), *_read(shipped / "retention")]
+    found = [*_read_record(shipped / "business"), *_read_record(shipped / "retention")]
     for directory in directories:
         if not directory.is_dir():
             raise InvalidSchema(file=str(directory), why="is not a directory")
-        found += _read(directory)
-    return Schemas(found)
+        found += _read_record(directory)
+    return SchemaSet(found)
 
 
 class Codec:
     """Encodes and decodes the values of topics."""
 
-    def __init__(self, schemas: Schemas, registry: Registry | None = None) -> None:
+    def __init__(self, schemas: SchemaSet, registry: Registry | None = None) -> None:
         self._schemas = schemas
         self._registry = registry
         self._frames: dict[str, bytes] = {}
@@ -89,7 +89,7 @@ class Codec:
         With `own` it goes as it is, in half the time: for what Termijn itself made of Avro's types.
 
         Raises:
-            Unencodable: it does not fit; the error names the field and never holds its value.
+            EncodingFailed: it does not fit; the error names the field and never holds its value.
             UnknownSchema: the topic has no schema, or the registry does not have it.
             RegistryUnavailable: the registry did not answer.
         """
@@ -99,21 +99,21 @@ class Codec:
         body.write(frame)
         try:
             fastavro.schemaless_writer(body, schema.parsed, value if own else schema.fit(value))
-        except Misfit as misfit:
-            raise Unencodable(
+        except CoercionError as misfit:
+            raise EncodingFailed(
                 schema=topic.schema, key=misfit.path or "data", why=misfit.why
             ) from None
         # fastavro raises whatever its types raise: a decimal out of scale, a time out of range.
         except Exception as cause:
             why = f"does not fit ({type(cause).__name__})"
-            raise Unencodable(schema=topic.schema, key="data", why=why) from cause
+            raise EncodingFailed(schema=topic.schema, key="data", why=why) from cause
         return body.getvalue()
 
     def left_out(self, topic: Topic, value: Mapping[str, Any]) -> tuple[str, ...]:
         """The paths in a value that fits which no field of the schema takes: they go no further.
 
         Raises:
-            Misfit: it does not fit.
+            CoercionError: it does not fit.
         """
         schema = self._schemas.newest(topic.schema)
         return tuple(left_out(value, schema.fit(value)))
@@ -122,7 +122,7 @@ class Codec:
         """The value of a message, resolved to the newest version of its topic's schema.
 
         Raises:
-            Undecodable: the bytes are no value of it; the error never holds any of its data.
+            DecodingFailed: the bytes are no value of it; the error never holds any of its data.
             UnknownSchema: the topic has no schema.
             RegistryUnavailable: the registry did not answer; the message may well be sound.
         """
@@ -147,7 +147,7 @@ class Codec:
             return self.decode(topic, payload)
         head = self._heads.get((topic.schema, last))
         if head is None:
-            head = self._heads[topic.schema, last] = _head(reader, last)
+            head = self._heads[topic.schema, last] = _prefix_schema(reader, last)
         return self._read(topic, payload, start, head, whole=False)
 
     def register(self, topic: Topic) -> int:
@@ -192,49 +192,49 @@ class Codec:
                 why = "ends too early"
             else:
                 why = f"does not fit the schema that it names ({type(cause).__name__})"
-            raise Undecodable(why=why, topic=topic.name) from cause
+            raise DecodingFailed(why=why, topic=topic.name) from cause
         if whole and (left := len(payload) - body.tell()):
-            raise Undecodable(why=f"has {left} bytes after its end", topic=topic.name)
+            raise DecodingFailed(why=f"has {left} bytes after its end", topic=topic.name)
         return cast(dict[str, Any], value)
 
     def _writer(self, topic: Topic, payload: bytes, reader: Schema) -> tuple[Schema, int]:
         """The schema that a message was written with, and where its datum starts."""
         if not payload:
-            raise Undecodable(why="is empty", topic=topic.name)
+            raise DecodingFailed(why="is empty", topic=topic.name)
         if payload.startswith(_SINGLE_OBJECT) and len(payload) >= _SINGLE_OBJECT_FRAME:
             fingerprint = payload[len(_SINGLE_OBJECT) : _SINGLE_OBJECT_FRAME]
             found = self._schemas.written_with(fingerprint)
             if found is None:
                 why = f"was written with a schema that is not known here ({fingerprint.hex()})"
-                raise Undecodable(why=why, topic=topic.name)
+                raise DecodingFailed(why=why, topic=topic.name)
             start = _SINGLE_OBJECT_FRAME
         elif payload.startswith(_CONFLUENT) and len(payload) >= _CONFLUENT_FRAME:
             schema_id = int.from_bytes(payload[len(_CONFLUENT) : _CONFLUENT_FRAME], "big")
             found = self._of_id(topic, schema_id)
             start = _CONFLUENT_FRAME
         elif _SINGLE_OBJECT.startswith(payload[:2]) or payload.startswith(_CONFLUENT):
-            raise Undecodable(why="ends too early", topic=topic.name)
+            raise DecodingFailed(why="ends too early", topic=topic.name)
         else:
-            raise Undecodable(why="does not begin as Avro on the bus does", topic=topic.name)
+            raise DecodingFailed(why="does not begin as Avro on the bus does", topic=topic.name)
         if found.full_name != reader.full_name:
             why = f"was written with the schema {found.full_name}"
-            raise Undecodable(why=why, topic=topic.name)
+            raise DecodingFailed(why=why, topic=topic.name)
         return found, start
 
     def _of_id(self, topic: Topic, schema_id: int) -> Schema:
         if schema_id not in self._by_id:
             if self._registry is None:
                 why = "was written through a schema registry, and none is configured here"
-                raise Undecodable(why=why, topic=topic.name)
+                raise DecodingFailed(why=why, topic=topic.name)
             text = self._registry.text_of(schema_id) if schema_id <= _LARGEST_ID else None
             if text is None:
                 # Not remembered: it may be registered later.
                 why = f"was written with schema id {schema_id}, which the registry does not have"
-                raise Undecodable(why=why, topic=topic.name)
+                raise DecodingFailed(why=why, topic=topic.name)
             self._by_id[schema_id] = self._judged(text)
         found = self._by_id[schema_id]
         if isinstance(found, str):
-            raise Undecodable(
+            raise DecodingFailed(
                 why=f"was written with schema id {schema_id}: {found}", topic=topic.name
             )
         return found
@@ -257,7 +257,7 @@ class Codec:
         return schema
 
 
-def _read(directory: Path | Traversable) -> Iterable[Schema]:
+def _read_record(directory: Path | Traversable) -> Iterable[Schema]:
     for file in sorted(directory.iterdir(), key=lambda one: one.name):
         if not file.name.endswith(".avsc"):
             continue
@@ -273,7 +273,7 @@ def _read(directory: Path | Traversable) -> Iterable[Schema]:
             raise InvalidSchema(file=str(file), why=why) from cause
 
 
-def _head(schema: Schema, last: str) -> Any:
+def _prefix_schema(schema: Schema, last: str) -> Any:
     """The schema of a record's first fields."""
     fields = schema.definition["fields"]
     end = [one["name"] for one in fields].index(last) + 1
@@ -292,5 +292,5 @@ def _schema(name: str, version: int, definition: Any) -> Schema:
         full_name=full_name(definition, ""),
         parsed=parsed,
         fingerprint=bytes.fromhex(rabin),
-        fit=fit_for(definition),
+        fit=build_coercer(definition),
     )

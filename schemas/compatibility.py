@@ -61,12 +61,12 @@ def named_types(schema: Any, namespace: str = "") -> dict[str, Any]:
         name = full_name(schema, namespace)
         namespace = name.rpartition(".")[0]
         found[name] = schema
-    for inner in _inner(schema):
+    for inner in _unwrap(schema):
         found |= named_types(inner, namespace)
     return found
 
 
-def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:
+def _unwrap(schema: Mapping[str, Any]) -> Iterator[Any]:
     yield from (field["type"] for field in schema.get("fields", ()))
     yield from (schema[key] for key in ("items", "values", "type") if key in schema)
 
@@ -81,7 +81,7 @@ class _Type:
     """The full name, of a named type."""
 
 
-class _Side:
+class _Schema:
     """One of the two schemas, with its named types."""
 
     def __init__(self, schema: Any) -> None:
@@ -108,8 +108,8 @@ class _Side:
 
 class _Pair:
     def __init__(self, reader: Any, writer: Any) -> None:
-        self._reader = _Side(reader)
-        self._writer = _Side(writer)
+        self._reader = _Schema(reader)
+        self._writer = _Schema(writer)
         self._compared: set[tuple[str, str]] = set()
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -120,14 +120,14 @@ class _Pair:
     ) -> Iterator[tuple[str, str]]:
         takes = self._reader.branches(reader, reader_space)
         for written in self._writer.branches(writer, writer_space):
-            alike = [one for one in takes if _alike(one, written)]
+            alike = [one for one in takes if _same_name(one, written)]
             alike.sort(key=lambda one, kind=written.kind: one.kind != kind)  # type: ignore[misc]
             if alike:
                 yield from self._types(path, alike[0], written)
             elif len(takes) == 1 and not isinstance(writer, list):
-                yield path, f"{_shown(written)} became {_shown(takes[0])}"
+                yield path, f"{_describe(written)} became {_describe(takes[0])}"
             else:
-                yield path, f"takes no {_shown(written)}"
+                yield path, f"takes no {_describe(written)}"
 
     def _types(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
         for key in _LOGICAL:
@@ -172,11 +172,11 @@ def _named(name: str, schema: Mapping[str, Any]) -> _Type:
     return _Type(schema["type"], schema, name.rpartition(".")[0], name)
 
 
-def _alike(reader: _Type, writer: _Type) -> bool:
+def _same_name(reader: _Type, writer: _Type) -> bool:
     if reader.kind == writer.kind:
         return reader.kind not in ("record", "enum", "fixed") or reader.name == writer.name
     return reader.kind in _PROMOTIONS.get(writer.kind, ())
 
 
-def _shown(one: _Type) -> str:
+def _describe(one: _Type) -> str:
     return one.name or one.kind

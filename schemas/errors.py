@@ -19,7 +19,7 @@ class MalformedEvent(TermijnError):
         self.why = why
 
 
-class Undecodable(TermijnError):
+class DecodingFailed(TermijnError):
     """The bytes of a message are no value of its topic's schema, and never will be.
 
     It is parked as a dead letter. The operator mends the publisher, or adds the schema version that
@@ -32,7 +32,7 @@ class Undecodable(TermijnError):
         self.topic = topic
 
 
-class Unencodable(TermijnError):
+class EncodingFailed(TermijnError):
     """A value does not fit its schema; `key` is the path of the field. Nothing was sent.
 
     The publisher mends the value.
@@ -81,7 +81,7 @@ class RegistryUnavailable(TermijnError):
         self.why = why
 
 
-class RefusedSchema(TermijnError):
+class IncompatibleSchema(TermijnError):
     """The schema registry does not take a version: readers of what is registered could not read it.
 
     The operator looks with `termijn schemas check` what is registered, and mends the version, or takes

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.compatibility import PRIMITIVES, full_name, named_types
-from schemas.scalars import LOGICAL, PLAIN, Fit, Misfit
+from schemas.scalars import LOGICAL, PLAIN, Coercer, CoercionError
 
 
-def fit_for(schema: Any) -> Fit:
+def build_coercer(schema: Any) -> Coercer:
     """What fits values to a schema that Avro has accepted.
 
     A string is taken for an array of one string; ISO text for dates and instants; unknown fields are
@@ -47,7 +47,7 @@ class _Compiler:
         self._named = named
         self._open: list[str] = []
 
-    def compile(self, schema: Any, namespace: str) -> Fit:
+    def compile(self, schema: Any, namespace: str) -> Coercer:
         match schema:
             case list():
                 return self._union(schema, namespace)
@@ -62,14 +62,14 @@ class _Compiler:
         kind = schema["type"]
         return LOGICAL.get((kind, schema.get("logicalType"))) or self.compile(kind, namespace)
 
-    def _collection(self, schema: Mapping[str, Any], namespace: str) -> Fit:
+    def _collection(self, schema: Mapping[str, Any], namespace: str) -> Coercer:
         if schema["type"] == "map":
             return _map(self.compile(schema["values"], namespace))
         if self._may_be_empty(schema["items"], namespace):
             raise ValueError("has an array of items that take no bytes")
         return _array(self.compile(schema["items"], namespace))
 
-    def _of_name(self, name: str) -> Fit:
+    def _of_name(self, name: str) -> Coercer:
         if name in self._open:
             raise ValueError(f"is recursive: {name} holds itself")
         schema = self._named[name]
@@ -87,7 +87,7 @@ class _Compiler:
         self._open.pop()
         return _record(fields)
 
-    def _union(self, branches: list[Any], namespace: str) -> Fit:
+    def _union(self, branches: list[Any], namespace: str) -> Coercer:
         # Arrays last: they also take a string, which another branch may want as it is.
         others = sorted(
             (branch for branch in branches if branch != "null"),
@@ -120,78 +120,78 @@ def _relative(name: str, namespace: str) -> str:
     return name if "." in name or not namespace else f"{namespace}.{name}"
 
 
-def _record(fields: list[tuple[str, Fit, bool]]) -> Fit:
+def _record(fields: list[tuple[str, Coercer, bool]]) -> Coercer:
     def fit(value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise Misfit("is not an object")
+            raise CoercionError("is not an object")
         fitted = {}
         for name, inner, required in fields:
             if name in value:
                 try:
                     fitted[name] = inner(value[name])
-                except Misfit as misfit:
+                except CoercionError as misfit:
                     raise misfit.inside(name) from None
             elif required:
-                raise Misfit("is missing").inside(name)
+                raise CoercionError("is missing").inside(name)
         return fitted
 
     return fit
 
 
-def _array(item: Fit) -> Fit:
+def _array(item: Coercer) -> Coercer:
     def fit(value: Any) -> Any:
         if isinstance(value, str):
             try:
                 return [item(value)]
-            except Misfit:
-                raise Misfit("is not a list") from None
+            except CoercionError:
+                raise CoercionError("is not a list") from None
         if not isinstance(value, list | tuple):
-            raise Misfit("is not a list")
+            raise CoercionError("is not a list")
         try:
             return [item(one) for one in value]
-        except Misfit as misfit:
+        except CoercionError as misfit:
             raise misfit.inside("[]") from None
 
     return fit
 
 
-def _map(inner: Fit) -> Fit:
+def _map(inner: Coercer) -> Coercer:
     def fit(value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise Misfit("is not an object")
+            raise CoercionError("is not an object")
         try:
             return {PLAIN["string"](key): inner(one) for key, one in value.items()}
-        except Misfit as misfit:
+        except CoercionError as misfit:
             raise misfit.inside("[]") from None
 
     return fit
 
 
-def _enum(symbols: frozenset[str]) -> Fit:
+def _enum(symbols: frozenset[str]) -> Coercer:
     def fit(value: Any) -> Any:
         if isinstance(value, str) and value in symbols:
             return value
-        raise Misfit(f"is none of {', '.join(sorted(symbols))}")
+        raise CoercionError(f"is none of {', '.join(sorted(symbols))}")
 
     return fit
 
 
-def _fixed(size: int) -> Fit:
+def _fixed(size: int) -> Coercer:
     def fit(value: Any) -> Any:
         if isinstance(value, bytes) and len(value) == size:
             return value
-        raise Misfit(f"is not {size} bytes")
+        raise CoercionError(f"is not {size} bytes")
 
     return fit
 
 
-def _any(fits: list[Fit]) -> Fit:
+def _any(fits: list[Coercer]) -> Coercer:
     def fit(value: Any) -> Any:
         for inner in fits:
             try:
                 return inner(value)
-            except Misfit:
+            except CoercionError:
                 continue
-        raise Misfit("fits no branch of its union")
+        raise CoercionError("fits no branch of its union")
 
     return fit

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from schemas.errors import RefusedSchema, RegistryUnavailable, UnknownSchema
+from schemas.errors import IncompatibleSchema, RegistryUnavailable, UnknownSchema
 
 _NOT_FOUND = 404
 _NOT_TAKEN = (409, 422)  # incompatible; no schema, or no such level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class RegisteredSchema:
     """One version that a registry keeps for a topic."""
 
     version: int
@@ -65,7 +65,7 @@ class Registry:
         """Register a schema for a topic; the answer is its id, the same when it was there before.
 
         Raises:
-            RefusedSchema: it is not compatible with what is registered.
+            IncompatibleSchema: it is not compatible with what is registered.
             RegistryUnavailable: the registry did not answer.
         """
         try:
@@ -73,7 +73,7 @@ class Registry:
         except Exception as cause:
             raise _failed(cause, f"register {_subject(topic)}") from cause
 
-    def versions_of(self, topic: str) -> Sequence[Registered]:
+    def versions_of(self, topic: str) -> Sequence[RegisteredSchema]:
         """Every version that is registered for a topic, oldest first; none where nothing is.
 
         Raises:
@@ -82,7 +82,7 @@ class Registry:
         subject = _subject(topic)
         try:
             return [
-                Registered(
+                RegisteredSchema(
                     version=version, id=found.schema_id or 0, text=found.schema.schema_str or ""
                 )
                 for version in sorted(self._client.get_versions(subject))
@@ -128,9 +128,9 @@ def _subject(topic: str) -> str:
     return f"{topic}-value"
 
 
-def _failed(cause: Exception, asked: str) -> RefusedSchema | RegistryUnavailable:
+def _failed(cause: Exception, asked: str) -> IncompatibleSchema | RegistryUnavailable:
     if isinstance(cause, SchemaRegistryError) and cause.http_status_code in _NOT_TAKEN:
-        return RefusedSchema(asked=asked, why=str(cause.error_message))
+        return IncompatibleSchema(asked=asked, why=str(cause.error_message))
     return RegistryUnavailable(asked=asked, why=str(cause))
 
 

@@ -10,16 +10,16 @@ from typing import Any
 from uuid import UUID
 
 from schemas import limits
-from schemas.cloudevents import instant
+from schemas.cloudevents import parse_rfc3339
 from schemas.errors import MalformedEvent
 
-Fit = Callable[[Any], Any]
-"""Takes a value, gives it as Avro wants it, or raises `Misfit`."""
+Coercer = Callable[[Any], Any]
+"""Takes a value, gives it as Avro wants it, or raises `CoercionError`."""
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-class Misfit(Exception):
+class CoercionError(Exception):
     """A value does not fit. `path` grows from the inside out; `why` never holds the value."""
 
     def __init__(self, why: str) -> None:
@@ -27,7 +27,7 @@ class Misfit(Exception):
         self.why = why
         self.path = ""
 
-    def inside(self, name: str) -> Misfit:
+    def inside(self, name: str) -> CoercionError:
         """The same, seen from what surrounds it."""
         dot = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{name}{dot}{self.path}"
@@ -36,22 +36,22 @@ class Misfit(Exception):
 
 def _null(value: Any) -> None:
     if value is not None:
-        raise Misfit("is not null")
+        raise CoercionError("is not null")
 
 
 def _boolean(value: Any) -> Any:
     if isinstance(value, bool):
         return value
-    raise Misfit("is not a boolean")
+    raise CoercionError("is not a boolean")
 
 
-def _whole(bits: int) -> Fit:
+def _integer(bits: int) -> Coercer:
     low, high = -(1 << bits - 1), 1 << bits - 1
 
     def fit(value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool) and low <= value < high:
             return value
-        raise Misfit(f"is not a whole number of {bits} bits")
+        raise CoercionError(f"is not a whole number of {bits} bits")
 
     return fit
 
@@ -59,23 +59,23 @@ def _whole(bits: int) -> Fit:
 def _number(value: Any) -> Any:
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise Misfit("is not a number")
+    raise CoercionError("is not a number")
 
 
 def _bytes(value: Any) -> Any:
     if isinstance(value, bytes):
         return value
-    raise Misfit("is not bytes")
+    raise CoercionError("is not bytes")
 
 
 def _string(value: Any) -> Any:
     if not isinstance(value, str):
-        raise Misfit("is not a string")
+        raise CoercionError("is not a string")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Misfit("has a lone surrogate") from None
+            raise CoercionError("has a lone surrogate") from None
     return value
 
 
@@ -87,7 +87,7 @@ def _date(value: Any) -> Any:
             return date.fromisoformat(value)
         except ValueError:
             pass
-    raise Misfit("is not a date such as 2026-03-15")
+    raise CoercionError("is not a date such as 2026-03-15")
 
 
 def _instant(value: Any) -> Any:
@@ -95,10 +95,10 @@ def _instant(value: Any) -> Any:
         return value.astimezone(UTC)
     if isinstance(value, str):
         try:
-            return instant(value)
+            return parse_rfc3339(value)
         except MalformedEvent:
             pass
-    raise Misfit("is not an instant such as 2026-03-15T13:00:00Z")
+    raise CoercionError("is not an instant such as 2026-03-15T13:00:00Z")
 
 
 def _decimal(value: Any) -> Any:
@@ -113,28 +113,28 @@ def _decimal(value: Any) -> Any:
         exponent = value.as_tuple().exponent
         if isinstance(exponent, int) and abs(exponent) <= limits.DECIMAL:
             return value
-    raise Misfit("is not a decimal number")
+    raise CoercionError("is not a decimal number")
 
 
 def _uuid(value: Any) -> Any:
     try:
         return value if isinstance(value, UUID) else UUID(_string(value))
-    except (Misfit, ValueError):
-        raise Misfit("is not a UUID") from None
+    except (CoercionError, ValueError):
+        raise CoercionError("is not a UUID") from None
 
 
-PLAIN: Mapping[str, Fit] = {
+PLAIN: Mapping[str, Coercer] = {
     "null": _null,
     "boolean": _boolean,
-    "int": _whole(32),
-    "long": _whole(64),
+    "int": _integer(32),
+    "long": _integer(64),
     "float": _number,
     "double": _number,
     "bytes": _bytes,
     "string": _string,
 }
 # Any other logical type says nothing here: the value is the plain type's.
-LOGICAL: Mapping[tuple[str, str | None], Fit] = {
+LOGICAL: Mapping[tuple[str, str | None], Coercer] = {
     ("int", "date"): _date,
     ("long", "timestamp-millis"): _instant,
     ("long", "timestamp-micros"): _instant,

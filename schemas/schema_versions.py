@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.compatibility import problems
 from schemas.errors import InvalidSchema, UnknownSchema
-from schemas.scalars import Fit
+from schemas.scalars import Coercer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,7 +25,7 @@ class Schema:
     """As fastavro wants it."""
     fingerprint: bytes
     """CRC-64-AVRO of the Parsing Canonical Form, little-endian."""
-    fit: Fit
+    fit: Coercer
     """Takes a JSON value, gives it as Avro wants it."""
 
     @property
@@ -39,7 +39,7 @@ class Schema:
         return json.dumps(self.definition, ensure_ascii=False, separators=(",", ":"))
 
 
-class Schemas:
+class SchemaSet:
     """Every version of every schema that is known here."""
 
     def __init__(self, versions: Iterable[Schema]) -> None:

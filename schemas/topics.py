@@ -141,7 +141,7 @@ _TABLES = ("watched", "counted")
 """What the watch keeps, each in a log of its own."""
 
 
-def watched(app: str) -> list[Topic]:
+def watch_topics(app: str) -> list[Topic]:
     """What the watch writes, whose group is `app`: the sightings, and the logs of its tables."""
     return [
         SIGHTINGS,
@@ -159,7 +159,7 @@ def watched(app: str) -> list[Topic]:
     ]
 
 
-def commands(system: str) -> Topic:
+def command_topic(system: str) -> Topic:
     """The topic on which one system is told what to do."""
     return Topic(
         name=f"retention.commands.{system}.v1",
@@ -170,7 +170,7 @@ def commands(system: str) -> Topic:
     )
 
 
-def acknowledgements(system: str) -> Topic:
+def acknowledgement_topic(system: str) -> Topic:
     """The topic on which one system answers."""
     return Topic(
         name=f"retention.acks.{system}.v1",

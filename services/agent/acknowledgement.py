@@ -11,14 +11,14 @@ from uuid import UUID, uuid5
 from schemas import topics
 from schemas.codec import Codec
 from services.agent.command import Command
-from services.agent.result import Disclosed, Result
+from services.agent.result import DisclosedRecord, Result
 from services.crypto import jwe
 
 _ANSWER = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c07")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class AcknowledgementBuilder:
     """How a system answers."""
 
     system: str
@@ -53,7 +53,7 @@ class Answers:
         }
         said = json.dumps(value, sort_keys=True, default=str)
         value["acknowledgement_id"] = str(uuid5(_ANSWER, said))
-        encoded = self.codec.encode(topics.acknowledgements(self.system), value, own=True)
+        encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, own=True)
         bare = result.status == "failed" and not result.counts and result.ground is None
         if len(encoded) > self.largest and not bare:
             what = "the answer" if disclosure is None else "what is held"
@@ -61,7 +61,7 @@ class Answers:
             return self.compose(command, _failed(why), now)
         return result, encoded
 
-    def _encrypted(self, command: Command, records: Sequence[Disclosed]) -> str:
+    def _encrypted(self, command: Command, records: Sequence[DisclosedRecord]) -> str:
         content = {
             "command_id": command.command_id,
             "system": self.system,

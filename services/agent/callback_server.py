@@ -18,23 +18,23 @@ from urllib.parse import unquote
 
 from sqlalchemy.exc import DBAPIError
 
-from services.agent.result import LARGEST, BadResult, parsed
+from services.agent.result import LARGEST, InvalidResult, parsed
 
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT = 30.0
 """For a whole call: head, body and answer."""
 _DIGITS = 10
 
-Tell = Callable[[str, Any], bool]
-"""Takes a command's id and a result as JSON has it; false if nobody waits. Raises `BadResult`."""
+ReportResult = Callable[[str, Any], bool]
+"""Takes a command's id and a result as JSON has it; false if nobody waits. Raises `InvalidResult`."""
 
 
 @contextmanager
-def serving(
+def serve_callbacks(
     host: str,
     port: int,
     token: Callable[[str], str],
-    tell: Tell,
-    patience_seconds: float = _PATIENCE_SECONDS,
+    tell: ReportResult,
+    patience_seconds: float = _TIMEOUT,
 ) -> Iterator[int]:
     """Take callbacks in while the block lasts; gives the port. A call that takes longer is cut off.
 
@@ -87,7 +87,7 @@ def serving(
         def _told(self, command_id: str, body: bytes) -> tuple[int, str]:
             try:
                 told = tell(command_id, parsed(body))
-            except BadResult as cause:
+            except InvalidResult as cause:
                 return 400, cause.why
             except DBAPIError:
                 return 503, "try again"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from schemas.cloudevents import rfc3339
+from schemas.cloudevents import format_rfc3339
 from schemas.errors import TermijnError
 
 Action = Literal[
@@ -17,7 +17,7 @@ CHANGING: tuple[Action, ...] = ("erase", "pseudonymise", "restrict", "lift", "re
 """Actions after which the system holds something else than before."""
 
 
-class Misaddressed(TermijnError):
+class CommandMisaddressed(TermijnError):
     """A command on this system's topic is meant for another system; it was not obeyed.
 
     The operator looks at how it came there: the controller signs for the topic it writes to.
@@ -30,7 +30,7 @@ class Misaddressed(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class CommandRecord:
     """One event's data, as the system can find it."""
 
     source: str
@@ -51,7 +51,7 @@ class Command:
     subject: str | None
     """Whose data, `kind:id`; nothing where the records may not be tied to a person."""
     action: Action
-    records: tuple[Record, ...]
+    records: tuple[CommandRecord, ...]
     categories: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     purposes: tuple[str, ...] = ()
@@ -79,9 +79,9 @@ class Command:
         """The command as a hook or a webhook gets it: the schema's fields, instants in RFC 3339."""
         found = asdict(self)
         for name in ("not_before", "erase_by", "valid_until", "issued_at"):
-            found[name] = found[name] and rfc3339(found[name])
+            found[name] = found[name] and format_rfc3339(found[name])
         for record in found["records"]:
-            record["time"] = record["time"] and rfc3339(record["time"])
+            record["time"] = record["time"] and format_rfc3339(record["time"])
         return found
 
 
@@ -89,11 +89,11 @@ _NAMES = frozenset(one.name for one in fields(Command))
 _LISTS = ("categories", "rules", "purposes", "corrected_fields")
 
 
-def command_of(value: Mapping[str, Any]) -> Command:
+def parse_command(value: Mapping[str, Any]) -> Command:
     """The command of a decoded value; fields of later versions that are not known here are left out."""
     known = {name: given for name, given in value.items() if name in _NAMES}
     for name in _LISTS:
         if known.get(name) is not None:
             known[name] = tuple(known[name])
-    records = tuple(Record(**one) for one in value["records"])
+    records = tuple(CommandRecord(**one) for one in value["records"])
     return Command(**{**known, "records": records})

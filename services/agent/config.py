@@ -16,14 +16,22 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import URL, make_url
 
 from schemas.errors import TermijnError
-from services.agent.adapters.sql.config import Change, Declared, Strict, problems
+from services.agent.adapters.sql.config import ColumnChange, Strict, TableConfig, validate_table
 from services.kafka.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
-from services.kafka.security import Mechanism, Names, Protocol, Security
-from services.kafka.security import problems as problems_of_reaching
+from services.kafka.security import Mechanism, Protocol, Security, SettingNames
+from services.kafka.security import validate as problems_of_reaching
 from services.policy.pydantic_errors import problems_of
-from services.policy.yaml_source import Lines, NotYaml, Path_, Problem, decoded, place, read
+from services.policy.yaml_source import (
+    InvalidYaml,
+    Lines,
+    Path_,
+    PolicyProblem,
+    decoded,
+    parse_yaml,
+    validation_path,
+)
 
-_BUS_NAMES = Names(
+_BUS_NAMES = SettingNames(
     bootstrap_servers="bus.bootstrap_servers",
     protocol="bus.security_protocol",
     ca_file="bus.ca_file",
@@ -41,7 +49,7 @@ _PORTS = range(1, 2**16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference(Strict):
+class SecretRef(Strict):
     """Where a secret stands."""
 
     env: str | None = None
@@ -51,7 +59,7 @@ class Reference(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BusPart(Strict):
+class KafkaConfig(Strict):
     """The bus."""
 
     bootstrap_servers: str
@@ -63,9 +71,9 @@ class BusPart(Strict):
     """The key of that certificate, not encrypted."""
     sasl_mechanism: Mechanism | None = None
     sasl_username: str = ""
-    sasl_password: Reference | None = None
+    sasl_password: SecretRef | None = None
     schema_registry_url: str = ""
-    schema_registry_login: Reference | None = None
+    schema_registry_login: SecretRef | None = None
     """The registry's `user:password`, where it asks for one."""
     schema_registry_ca: str | None = None
     """File of certificates to trust the registry by, instead of the usual ones."""
@@ -76,10 +84,10 @@ class BusPart(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InboxPart(Strict):
+class InboxConfig(Strict):
     """Where the agent keeps what it was told: nobody else writes there."""
 
-    url: str | Reference
+    url: str | SecretRef
     """SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`."""
     key_file: str
     """The key that seals what lies there; it is made at first use."""
@@ -88,7 +96,7 @@ class InboxPart(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits(Strict):
+class LimitsConfig(Strict):
     """How hard the system may be asked."""
 
     at_once: int = 4
@@ -105,7 +113,7 @@ class Limits(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hook(Strict):
+class HookConfig(Strict):
     """An executable of the team's own."""
 
     command: tuple[str, ...]
@@ -134,7 +142,7 @@ class Webhook(Strict):
     """A service that is called."""
 
     url: str
-    hmac: Reference | None = None
+    hmac: SecretRef | None = None
     """The secret that both know; without one the agent's own Ed25519 key signs."""
     insecure: bool = False
     """Whether `url` may be http: commands, and what is disclosed, then go over the line in clear."""
@@ -146,49 +154,49 @@ class Webhook(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sql(Strict):
+class SqlConfig(Strict):
     """The system's own database."""
 
-    url: str | Reference
-    tables: Mapping[str, Declared]
+    url: str | SecretRef
+    tables: Mapping[str, TableConfig]
     """In the order in which they are changed: what refers to others first."""
     without_rows: tuple[str, ...] = ()
     """Event types of which this database holds nothing."""
-    pseudonym_key: Reference | None = None
+    pseudonym_key: SecretRef | None = None
     """The key of the hashes that stand for what was pseudonymised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vault(Strict):
+class VaultConfig(Strict):
     """The keys of encrypted fields: the system is the log itself."""
 
-    url: str | Reference
+    url: str | SecretRef
     """The vault's database; no master key is needed to destroy what is in it."""
     encrypted_since: datetime | None = None
     """Events before it went onto the bus in clear, and are gone by the topics' retention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterPart(Strict):
+class AdapterConfig(Strict):
     """One of the ways to the system."""
 
-    hook: Hook | None = None
+    hook: HookConfig | None = None
     webhook: Webhook | None = None
-    sql: Sql | None = None
-    vault: Vault | None = None
+    sql: SqlConfig | None = None
+    vault: VaultConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration(Strict):
+class AgentConfig(Strict):
     """The agent of one system."""
 
     system: str
-    bus: BusPart
+    bus: KafkaConfig
     keys: str
     """Directory with `<system>.private.jwks`, the system's own, and `deleter.jwks`, the controller's."""
-    inbox: InboxPart
-    limits: Limits = field(default_factory=Limits)
-    adapter: AdapterPart
+    inbox: InboxConfig
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    adapter: AdapterConfig
     metrics_host: str = "127.0.0.1"
     """Address on which /metrics is served; in a container 0.0.0.0."""
     metrics_port: int = 0
@@ -203,16 +211,16 @@ class InvalidConfiguration(TermijnError):
     The team mends the lines that it names.
     """
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class LoadedConfig:
     """A checked file, with what is needed to follow its references."""
 
-    configuration: Configuration
+    configuration: AgentConfig
     base: Path
     """The file's directory, to which paths in it are relative."""
     environment: Mapping[str, str] = field(repr=False)
@@ -222,21 +230,21 @@ class Loaded:
         """A path in the file."""
         return self.base / written
 
-    def database_url(self, written: str | Reference, *where: str | int) -> URL:
+    def database_url(self, written: str | SecretRef, *where: str | int) -> URL:
         """The URL of a database; SQLite's file is relative to this one, as other paths are.
 
         Raises:
             InvalidConfiguration: as `text`, or it is no URL that can be used.
         """
         text = self.text(written, *where)
-        if found := list(_check_url(where, text, secret=isinstance(written, Reference))):
+        if found := list(_check_url(where, text, secret=isinstance(written, SecretRef))):
             raise self.invalid(found)
         url = make_url(text)
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             return url.set(database=str(self.base / str(url.database)))
         return url
 
-    def text(self, written: str | Reference, *where: str | int) -> str:
+    def text(self, written: str | SecretRef, *where: str | int) -> str:
         """A setting, or the secret that it refers to.
 
         Raises:
@@ -281,7 +289,7 @@ class Loaded:
         return InvalidConfiguration(tuple(self.lines.problem(path, why) for path, why in found))
 
 
-_ADAPTER = TypeAdapter(Configuration)
+_ADAPTER = TypeAdapter(AgentConfig)
 
 
 def json_schema() -> dict[str, Any]:
@@ -290,24 +298,26 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Loaded:
+def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
     """The agent's file.
 
     Raises:
         InvalidConfiguration: naming every problem that was found.
     """
     try:
-        document, lines = read(decoded(path.read_bytes(), str(path)), str(path))
-    except NotYaml as cause:
+        document, lines = parse_yaml(decoded(path.read_bytes(), str(path)), str(path))
+    except InvalidYaml as cause:
         raise InvalidConfiguration((cause.problem,)) from cause
     except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
         why = f"cannot be read: {getattr(cause, 'strerror', None) or cause}"
-        raise InvalidConfiguration((Problem(file=str(path), line=0, key="", why=why),)) from cause
+        raise InvalidConfiguration(
+            (PolicyProblem(file=str(path), line=0, key="", why=why),)
+        ) from cause
     try:
         configuration = _ADAPTER.validate_python(document)
     except ValidationError as cause:
         raise InvalidConfiguration(tuple(problems_of(cause, lines, _place))) from cause
-    loaded = Loaded(
+    loaded = LoadedConfig(
         configuration=configuration,
         base=path.resolve().parent,
         environment=environment,
@@ -318,7 +328,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Loaded:
     return loaded
 
 
-def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
+def _check(one: AgentConfig) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say."""
     adapter = one.adapter
     kinds = ("hook", "webhook", "sql", "vault")
@@ -355,7 +365,7 @@ def _check(one: Configuration) -> Iterator[tuple[Path_, str]]:
         yield from _check_vault(adapter.vault)
 
 
-def _bounded(one: Configuration) -> Iterator[tuple[Path_, float, float]]:
+def _bounded(one: AgentConfig) -> Iterator[tuple[Path_, float, float]]:
     """Every number that must be above 0, and the most that it may be."""
     limits, adapter = one.limits, one.adapter
     yield ("limits", "at_once"), limits.at_once, 1_000
@@ -387,14 +397,14 @@ def _check_webhook(webhook: Webhook) -> Iterator[tuple[Path_, str]]:
             yield (*where, "callback", "port"), "is no port"
 
 
-def _check_bus(bus: BusPart) -> Iterator[tuple[Path_, str]]:
+def _check_bus(bus: KafkaConfig) -> Iterator[tuple[Path_, str]]:
     yield from _check_reference(("bus", "sasl_password"), bus.sasl_password)
     for name, why in problems_of_reaching(_security(bus, "given" if bus.sasl_password else "")):
         key: str = getattr(_BUS_NAMES, name)
         yield tuple(key.split(".")), why
 
 
-def _security(bus: BusPart, password: str, base: Path = Path()) -> Security:
+def _security(bus: KafkaConfig, password: str, base: Path = Path()) -> Security:
     def path(written: str | None) -> Path | None:
         return None if written is None else base / written
 
@@ -410,16 +420,16 @@ def _security(bus: BusPart, password: str, base: Path = Path()) -> Security:
     )
 
 
-def _check_sql(sql: Sql) -> Iterator[tuple[Path_, str]]:
+def _check_sql(sql: SqlConfig) -> Iterator[tuple[Path_, str]]:
     yield from _check_url(("adapter", "sql", "url"), sql.url)
     yield from _check_reference(("adapter", "sql", "pseudonym_key"), sql.pseudonym_key)
     if not sql.tables:
         yield ("adapter", "sql", "tables"), "declares no table"
     for name, declared in sql.tables.items():
-        for path, why in problems(name, declared):
+        for path, why in validate_table(name, declared):
             yield ("adapter", "sql", "tables", *path), why
         if (
-            isinstance(declared.pseudonymise, Change)
+            isinstance(declared.pseudonymise, ColumnChange)
             and declared.pseudonymise.hash
             and sql.pseudonym_key is None
         ):
@@ -432,7 +442,7 @@ def _check_sql(sql: Sql) -> Iterator[tuple[Path_, str]]:
             yield where, f"{kind} is said to have no rows here"
 
 
-def _check_vault(vault: Vault) -> Iterator[tuple[Path_, str]]:
+def _check_vault(vault: VaultConfig) -> Iterator[tuple[Path_, str]]:
     yield from _check_url(("adapter", "vault", "url"), vault.url)
     since = vault.encrypted_since
     if since is not None and since.tzinfo is None:
@@ -441,9 +451,9 @@ def _check_vault(vault: Vault) -> Iterator[tuple[Path_, str]]:
 
 
 def _check_url(
-    path: Path_, url: str | Reference, *, secret: bool = False
+    path: Path_, url: str | SecretRef, *, secret: bool = False
 ) -> Iterator[tuple[Path_, str]]:
-    if isinstance(url, Reference):
+    if isinstance(url, SecretRef):
         yield from _check_reference(path, url)
         return
     why = why_no_database(url, secret=secret)
@@ -451,7 +461,7 @@ def _check_url(
         yield path, f"{why}: {_BY_REFERENCE}" if why == HIDDEN else why
 
 
-def _check_reference(path: Path_, reference: Reference | None) -> Iterator[tuple[Path_, str]]:
+def _check_reference(path: Path_, reference: SecretRef | None) -> Iterator[tuple[Path_, str]]:
     if reference is not None and (reference.env is None) == (reference.file is None):
         yield path, "names not exactly one of env and file"
 
@@ -459,5 +469,7 @@ def _check_reference(path: Path_, reference: Reference | None) -> Iterator[tuple
 def _place(loc: tuple[int | str, ...]) -> Path_:
     """Where it is in the file: what pydantic says about which alternative it tried is left out."""
     return tuple(
-        part for part in place(loc) if str(part) not in ("str", "Reference", "Change", "Flag")
+        part
+        for part in validation_path(loc)
+        if str(part) not in ("str", "Reference", "Change", "Flag")
     )

@@ -19,28 +19,28 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from schemas.errors import RegistryUnavailable, TermijnError
-from services.agent.adapters.base import Adapter, Task
+from services.agent.adapters.base import Adapter, CommandTask
 from services.agent.command import Command
-from services.agent.inbox import Inbox, Outgoing
-from services.agent.inbox_entry import OPEN, Entry, may_have_run
-from services.agent.rate_limit import Backoff, TokenBucket
-from services.agent.result import BadResult, Pending, Result, TryAgain, result_of
+from services.agent.inbox import Inbox, OutgoingAcknowledgement
+from services.agent.inbox_entry import OPEN, InboxEntry, may_have_run
+from services.agent.rate_limit import RetryPolicy, TokenBucket
+from services.agent.result import InvalidResult, Pending, Result, RetryLater, parse_result
 from services.crypto import jwe
 from services.kafka.batch_bisection import Halving
 from services.kafka.errors import words
-from services.kafka.spans import NO_SPANS, Spans
-from services.kafka.trace_context import of_command
+from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.trace_context import trace_of_command
 
 _REST_SECONDS = 0.1
-_AFTER_TROUBLE_SECONDS = 1.0
+_ERROR_DELAY_SECONDS = 1.0
 _SENT_AT_ONCE = 500
 _RECALLED = ("recalled", "already_done")
 
 
-class Outlet(Protocol):
+class AcknowledgementPublisher(Protocol):
     """Where answers go."""
 
-    def send(self, answers: Sequence[Outgoing]) -> None:
+    def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         """Send all, signed, and return only when the bus has each; raise when one fails."""
 
 
@@ -67,20 +67,20 @@ class Observer(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Obeying:
+class CommandExecutor:
     """What carries commands out. `now` is this machine's clock, UTC."""
 
     inbox: Inbox
     adapter: Adapter
-    outlet: Outlet
+    outlet: AcknowledgementPublisher
     observer: Observer
     bucket: TokenBucket
-    backoff: Backoff
+    backoff: RetryPolicy
     own_keys: Callable[[datetime], Sequence[str]]
     """The system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
     now: Callable[[], datetime]
     at_once: int
-    spans: Spans = NO_SPANS
+    spans: Tracer = NO_SPANS
     _busy: dict[str, Future[None]] = field(default_factory=dict)
     _unsent: bool = False
     """Whether answers did not go out when that was tried last."""
@@ -94,12 +94,12 @@ class Obeying:
                     moved = self._start(pool) + self.send()
                 except (DBAPIError, RegistryUnavailable) as cause:
                     self.observer.unsent(f"the inbox cannot be read ({type(cause).__name__})")
-                    stop.wait(_AFTER_TROUBLE_SECONDS)
+                    stop.wait(_ERROR_DELAY_SECONDS)
                     continue
                 if self._busy:
                     wait(self._busy.values(), _REST_SECONDS, FIRST_COMPLETED)
                 elif not moved:
-                    stop.wait(_AFTER_TROUBLE_SECONDS if self._unsent else _REST_SECONDS)
+                    stop.wait(_ERROR_DELAY_SECONDS if self._unsent else _REST_SECONDS)
         self.send()
 
     def step(self) -> int:
@@ -122,13 +122,13 @@ class Obeying:
         self._unsent = False
         return len(answers)
 
-    def _deliver(self, answers: Sequence[Outgoing]) -> None:
+    def _deliver(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         if answers:
             self.outlet.send(answers)
             self.inbox.delivered(answers)
             self.observer.delivered(len(answers))
 
-    def _set_aside(self, answer: Outgoing, cause: Exception) -> None:
+    def _set_aside(self, answer: OutgoingAcknowledgement, cause: Exception) -> None:
         """An answer that the bus takes at no attempt keeps no other back: `failed` is told in its place.
 
         Where the bus takes not even that, nothing is told; the controller repeats the command, and
@@ -150,10 +150,10 @@ class Obeying:
     def _rest(self) -> None:
         sleep(_REST_SECONDS)
 
-    def obey(self, entry: Entry) -> None:
+    def obey(self, entry: InboxEntry) -> None:
         """Carry one command out, or try to, and keep what came of it."""
         now = self.now()
-        begun = self.inbox.change(entry.command_id, Entry.begun)
+        begun = self.inbox.change(entry.command_id, InboxEntry.begun)
         if begun is None:
             return  # answered meanwhile: by a recall, or by the system itself
         command = self.inbox.command(begun).command
@@ -166,7 +166,7 @@ class Obeying:
             return
         try:
             result = self._result(begun, command, now)
-        except (TryAgain, BadResult) as cause:
+        except (RetryLater, InvalidResult) as cause:
             self._tell(command, begun, "no answer", now)
             self.observer.tried(command.command_id, command.action, cause.why)
             self._put_off(begun, command, cause)
@@ -179,11 +179,11 @@ class Obeying:
             else:
                 self._answer(begun, command, result)
 
-    def _tell(self, command: Command, begun: Entry, outcome: str, started: datetime) -> None:
+    def _tell(self, command: Command, begun: InboxEntry, outcome: str, started: datetime) -> None:
         """What was done for a command, as a span of its trace."""
         self.spans.happened(
             "obey",
-            of_command(command.command_id),
+            trace_of_command(command.command_id),
             "client",
             started,
             self.now(),
@@ -205,13 +205,13 @@ class Obeying:
         return self._answer(entry, self.inbox.command(entry).command, result)
 
     def tell(self, command_id: str, document: Any) -> bool:
-        """The system tells by itself, in JSON. Raises `BadResult`; else as `told`."""
+        """The system tells by itself, in JSON. Raises `InvalidResult`; else as `told`."""
         with self.inbox.ledger.transaction() as connection:
             entry = self.inbox.entry(connection, command_id)
-        return entry is not None and self.told(command_id, result_of(document, entry.action))
+        return entry is not None and self.told(command_id, parse_result(document, entry.action))
 
-    def _result(self, entry: Entry, command: Command, now: datetime) -> Result | Pending:
-        task = Task(
+    def _result(self, entry: InboxEntry, command: Command, now: datetime) -> Result | Pending:
+        task = CommandTask(
             command=command,
             run=entry.runs,
             noted=json.loads(entry.noted) if entry.noted else None,
@@ -236,13 +236,13 @@ class Obeying:
         except TermijnError:
             raise
         except Exception as cause:  # a fault of an adapter must not cost the other commands
-            raise TryAgain(f"the adapter failed ({type(cause).__name__})") from cause
+            raise RetryLater(f"the adapter failed ({type(cause).__name__})") from cause
 
     def _corrections(self, command: Command, now: datetime) -> Mapping[str, Any] | None:
         for key in self.own_keys(now) if command.corrections else ():
             try:
                 return jwe.decrypt(command.corrections or "", key, command.command_id)
-            except jwe.Unreadable:
+            except jwe.DisclosureUndecryptable:
                 continue
         return None
 
@@ -250,10 +250,12 @@ class Obeying:
         text = json.dumps(dict(counts))
         self.inbox.change(command_id, lambda one: replace(one, noted=text))
 
-    def _put_off(self, entry: Entry, command: Command, cause: TryAgain | BadResult) -> None:
+    def _put_off(
+        self, entry: InboxEntry, command: Command, cause: RetryLater | InvalidResult
+    ) -> None:
         pause = self.backoff.wait(entry.tries)
-        asked = cause.after_seconds if isinstance(cause, TryAgain) else None
-        if pause is None or isinstance(cause, BadResult):
+        asked = cause.after_seconds if isinstance(cause, RetryLater) else None
+        if pause is None or isinstance(cause, InvalidResult):
             self._answer(entry, command, _failed(cause.why))
             return
         now = self.now()
@@ -263,7 +265,7 @@ class Obeying:
         at = now + max(pause, wanted)
         self.inbox.change(entry.command_id, lambda one: one.later(at))
 
-    def _answer(self, entry: Entry, command: Command, result: Result) -> bool:
+    def _answer(self, entry: InboxEntry, command: Command, result: Result) -> bool:
         def work(connection: Connection) -> bool:
             current = self.inbox.entry(connection, entry.command_id)
             if current is None or current.state not in OPEN:
@@ -282,7 +284,7 @@ class Obeying:
             self.observer.carried_out(command.action, result.status, now - entry.issued_at)
         return kept
 
-    def _ended(self, original: Entry, recall: Result, now: datetime) -> Entry:
+    def _ended(self, original: InboxEntry, recall: Result, now: datetime) -> InboxEntry:
         """What was recalled, once the system has said whether that came in time."""
         if recall.status == "recalled":
             return replace(original.answered("recalled", None, now), sealed=None)
@@ -301,7 +303,7 @@ class Obeying:
             self._busy[entry.grp] = pool.submit(self.obey, entry)
         return len(entries)
 
-    def _startable(self, room: int) -> list[Entry]:
+    def _startable(self, room: int) -> list[InboxEntry]:
         if room < 1:
             return []
         now = self.now()

@@ -32,15 +32,15 @@ from schemas import topics
 from schemas.codec import Codec
 from schemas.errors import TermijnError
 from services.agent import tables
-from services.agent.acknowledgement import Answers
-from services.agent.command import CHANGING, Command, command_of
-from services.agent.inbox_entry import OPEN, Entry, Newest
+from services.agent.acknowledgement import AcknowledgementBuilder
+from services.agent.command import CHANGING, Command, parse_command
+from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
-from services.crypto.envelope import Seal
+from services.crypto.envelope import AeadCipher
 from services.storage import offsets
-from services.storage.bulk import insert_or_update
-from services.storage.database import Ledger
-from services.storage.offsets import Gap
+from services.storage.bulk import upsert
+from services.storage.database import Database
+from services.storage.offsets import OffsetGap
 from services.storage.tables import dead_letter
 
 _COLUMN = tables.entry.c
@@ -58,7 +58,7 @@ class AnothersInbox(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class ReceivedCommand:
     """A command that has arrived and is proven to come from the controller."""
 
     command: Command
@@ -69,7 +69,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class OutgoingAcknowledgement:
     """An answer that is to be sent."""
 
     command_id: str
@@ -80,7 +80,7 @@ class Outgoing:
 class Inbox:
     """The inbox of one system."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, answers: Answers) -> None:
+    def __init__(self, ledger: Database, seal: AeadCipher, answers: AcknowledgementBuilder) -> None:
         self.ledger = ledger
         self.answers = answers
         self._seal = seal
@@ -102,7 +102,7 @@ class Inbox:
             AnothersInbox: it is not, or was sealed with another key.
         """
         with self.ledger.transaction() as connection:
-            for table in (*tables.OF_THE_LOOP, *tables.metadata.sorted_tables):
+            for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
                 table.create(connection, checkfirst=True)
             known = connection.execute(select(tables.owner)).one_or_none()
             if known is None:
@@ -128,51 +128,55 @@ class Inbox:
         """Whose commands keep their order: those of one message key."""
         return self.keyed("group", key or b"")
 
-    def sealed(self, arrival: Arrival) -> bytes:
+    def sealed(self, arrival: ReceivedCommand) -> bytes:
         """A message's key and value as they lie in the inbox."""
         content = {"key": _text(arrival.key), "value": _text(arrival.value)}
         return self._seal.wrap(json.dumps(content).encode(), arrival.command.command_id)
 
-    def command(self, entry: Entry) -> Arrival:
+    def command(self, entry: InboxEntry) -> ReceivedCommand:
         """The command of an entry that is not answered."""
         content = self._unsealed(entry)
         value = _bytes(content["value"]) or b""
-        decoded = self._codec.decode(topics.commands(self.system), value)
-        return Arrival(command=command_of(decoded), key=_bytes(content["key"]), value=value)
+        decoded = self._codec.decode(topics.command_topic(self.system), value)
+        return ReceivedCommand(
+            command=parse_command(decoded), key=_bytes(content["key"]), value=value
+        )
 
-    def answered(self, entry: Entry, command: Command, result: Result, now: datetime) -> Entry:
+    def answered(
+        self, entry: InboxEntry, command: Command, result: Result, now: datetime
+    ) -> InboxEntry:
         """The entry with that result as its answer."""
         told, answer = self.answers.compose(command, result, now)
         return entry.answered(told.status, answer, now)
 
     # What is in it
 
-    def entry(self, connection: Connection, command_id: str) -> Entry | None:
+    def entry(self, connection: Connection, command_id: str) -> InboxEntry | None:
         """What is known of a command; nobody else changes it until the transaction ends."""
         query = select(tables.entry).where(_COLUMN.command_id == command_id).with_for_update()
         row = connection.execute(query).one_or_none()
         return None if row is None else _entry(row)
 
-    def put(self, connection: Connection, *entries: Entry) -> None:
+    def put(self, connection: Connection, *entries: InboxEntry) -> None:
         """Keep entries as they are now."""
         rows = [asdict(one) for one in entries]
         changing = {column.name for column in _COLUMN} - {"command_id"}
-        insert_or_update(connection, tables.entry, rows, changing)
+        upsert(connection, tables.entry, rows, changing)
 
-    def newest(self, connection: Connection, group: str) -> Newest | None:
+    def newest(self, connection: Connection, group: str) -> LatestCommand | None:
         """The newest command of a group that was taken in."""
         query = select(tables.newest).where(tables.newest.c.grp == group)
         row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        return Newest(seq=row.seq, issued_at=row.issued_at, valid_until=row.valid_until)
+        return LatestCommand(seq=row.seq, issued_at=row.issued_at, valid_until=row.valid_until)
 
-    def put_newest(self, connection: Connection, group: str, newest: Newest) -> None:
+    def put_newest(self, connection: Connection, group: str, newest: LatestCommand) -> None:
         """Keep which command of a group is the newest."""
         row = {"grp": group, **asdict(newest)}
-        insert_or_update(connection, tables.newest, [row], ("seq", "issued_at", "valid_until"))
+        upsert(connection, tables.newest, [row], ("seq", "issued_at", "valid_until"))
 
-    def not_begun(self, connection: Connection, group: str, before: int) -> list[Entry]:
+    def not_begun(self, connection: Connection, group: str, before: int) -> list[InboxEntry]:
         """The commands of a group with a lower `seq` that nobody has begun to carry out."""
         query = select(tables.entry).where(
             _COLUMN.grp == group,
@@ -182,7 +186,7 @@ class Inbox:
         )
         return [_entry(row) for row in connection.execute(query.with_for_update())]
 
-    def ready(self, now: datetime, busy: Collection[str], limit: int) -> list[Entry]:
+    def ready(self, now: datetime, busy: Collection[str], limit: int) -> list[InboxEntry]:
         """What may be carried out now, the oldest first, one of each group that is not busy.
 
         What has been tried holds back the later ones of its group until it is answered; what waits for
@@ -206,10 +210,12 @@ class Inbox:
             found = [_entry(row) for row in connection.execute(query)]
         return list({one.grp: one for one in reversed(found)}.values())[::-1]
 
-    def change(self, command_id: str, changed: Callable[[Entry], Entry]) -> Entry | None:
+    def change(
+        self, command_id: str, changed: Callable[[InboxEntry], InboxEntry]
+    ) -> InboxEntry | None:
         """Change what is known of a command that is open, in one transaction; nothing if it is not."""
 
-        def work(connection: Connection) -> Entry | None:
+        def work(connection: Connection) -> InboxEntry | None:
             entry = self.entry(connection, command_id)
             if entry is None or entry.state not in OPEN:
                 return None
@@ -219,13 +225,13 @@ class Inbox:
 
         return self.ledger.write(work)
 
-    def outgoing(self, limit: int) -> list[Outgoing]:
+    def outgoing(self, limit: int) -> list[OutgoingAcknowledgement]:
         """Answers that are not out yet."""
         query = select(tables.entry).where(_COLUMN.delivered.is_(False)).limit(limit)
         with self.ledger.transaction() as connection:
             entries = [_entry(row) for row in connection.execute(query)]
         return [
-            Outgoing(
+            OutgoingAcknowledgement(
                 command_id=one.command_id,
                 key=_bytes(self._unsealed(one)["key"]),
                 value=one.answer,
@@ -234,7 +240,7 @@ class Inbox:
             if one.answer is not None
         ]
 
-    def delivered(self, answers: Sequence[Outgoing]) -> None:
+    def delivered(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         """These answers are out: whom they were about is forgotten."""
         statement = update(tables.entry).values(delivered=True, sealed=None)
         with self.ledger.transaction() as connection:
@@ -262,10 +268,10 @@ class Inbox:
         with self.ledger.transaction() as connection:
             return {row.reason: row.number for row in connection.execute(query)}
 
-    def gaps(self) -> Sequence[Gap]:
+    def gaps(self) -> Sequence[OffsetGap]:
         """Stretches of the log that were lost unread, and wait to be accepted."""
         with self.ledger.transaction() as connection:
-            return offsets.gaps(connection)
+            return offsets.open_gaps(connection)
 
     def reopen(self, connection: Connection, since: datetime) -> int:
         """Let what was carried out since an instant be carried out anew when it is repeated; how much.
@@ -297,7 +303,7 @@ class Inbox:
             )
         return int(gone.rowcount)
 
-    def _unsealed(self, entry: Entry) -> dict[str, str | None]:
+    def _unsealed(self, entry: InboxEntry) -> dict[str, str | None]:
         opened = self._seal.unwrap(entry.sealed or b"", entry.command_id, self._seal.key_id)
         content: dict[str, str | None] = json.loads(opened)
         return content
@@ -307,8 +313,8 @@ def _due(now: datetime) -> ColumnElement[bool]:
     return and_(_COLUMN.state.in_(OPEN), _COLUMN.due_at <= now)
 
 
-def _entry(row: Row[Any]) -> Entry:
-    return Entry(**row._mapping)
+def _entry(row: Row[Any]) -> InboxEntry:
+    return InboxEntry(**row._mapping)
 
 
 def _text(data: bytes | None) -> str | None:

@@ -23,7 +23,7 @@ _UNORDERED = ("recall", "verify", "disclose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class InboxEntry:
     """One command in the inbox. It is kept without whom it is about once it is answered."""
 
     command_id: str
@@ -55,29 +55,29 @@ class Entry:
     delivered: bool = True
     """Whether the answer is out, if there is one."""
 
-    def taken_in(self, at: datetime) -> Entry:
+    def taken_in(self, at: datetime) -> InboxEntry:
         """The entry, to be carried out from then on; what was answered before counts no longer."""
         return replace(
             self, state="waiting", due_at=at, tries=0, status=None, answer=None, delivered=True
         )
 
-    def begun(self) -> Entry:
+    def begun(self) -> InboxEntry:
         """The entry with one more run."""
         return replace(self, runs=self.runs + 1, tries=self.tries + 1)
 
-    def later(self, at: datetime) -> Entry:
+    def later(self, at: datetime) -> InboxEntry:
         """The entry, to be tried again then."""
         return replace(self, due_at=at)
 
-    def taken_over(self, ask_again_at: datetime) -> Entry:
+    def taken_over(self, ask_again_at: datetime) -> InboxEntry:
         """The entry, with the system itself under way."""
         return replace(self, state="pending", due_at=ask_again_at, tries=0)
 
-    def ended(self) -> Entry:
+    def ended(self) -> InboxEntry:
         """The entry, done for good whatever its answer: it was recalled."""
         return replace(self, state="settled", due_at=None)
 
-    def answered(self, status: Status, answer: bytes | None, at: datetime) -> Entry:
+    def answered(self, status: Status, answer: bytes | None, at: datetime) -> InboxEntry:
         """The entry with its answer, which is to be sent; without one there is nobody to tell."""
         return replace(
             self,
@@ -92,7 +92,7 @@ class Entry:
         )
 
 
-def may_have_run(entry: Entry) -> bool:
+def may_have_run(entry: InboxEntry) -> bool:
     """Whether the system was asked, and nothing is known of what it did: it is under way, or given up."""
     return entry.runs > 0 and (
         entry.state in OPEN or (entry.state == "failed" and entry.status == "failed")
@@ -100,28 +100,30 @@ def may_have_run(entry: Entry) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Newest:
+class LatestCommand:
     """The newest command of a group that was taken in."""
 
     seq: int
     issued_at: datetime
     valid_until: datetime
 
-    def with_command(self, command: Command) -> Newest:
+    def with_command(self, command: Command) -> LatestCommand:
         """The newest, once this one was taken in."""
-        return Newest(
+        return LatestCommand(
             seq=max(self.seq, command.seq),
             issued_at=max(self.issued_at, command.issued_at),
             valid_until=max(self.valid_until, command.valid_until),
         )
 
 
-Judgement = Literal[
+Intake = Literal[
     "carry out", "under way", "answer again", "recalled before", "expired", "overtaken"
 ]
 
 
-def judge(command: Command, known: Entry | None, newest: Newest | None, now: datetime) -> Judgement:
+def decide_intake(
+    command: Command, known: InboxEntry | None, newest: LatestCommand | None, now: datetime
+) -> Intake:
     """What is to become of a command that has arrived and is proven to come from the controller.
 
     `overtaken`: a later command on the same subject was issued after this attempt, so the controller may
@@ -141,4 +143,4 @@ def judge(command: Command, known: Entry | None, newest: Newest | None, now: dat
         return "recalled before"
     if known.state == "settled" or command.attempt <= known.attempt:
         return "answer again"
-    return judge(command, None, newest, now)
+    return decide_intake(command, None, newest, now)

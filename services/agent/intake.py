@@ -13,16 +13,22 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from services.agent.command import CHANGING, Command
-from services.agent.inbox import Arrival, Inbox
-from services.agent.inbox_entry import Entry, Judgement, Newest, judge, may_have_run
+from services.agent.inbox import Inbox, ReceivedCommand
+from services.agent.inbox_entry import (
+    InboxEntry,
+    Intake,
+    LatestCommand,
+    decide_intake,
+    may_have_run,
+)
 from services.agent.result import Result, Status
 
-_WHY = {
+_REJECTION_DETAIL = {
     "expired": "it had expired when it arrived",
     "overtaken": "a later command on this subject was issued before it arrived",
 }
 _IN_PART = "it had been carried out in part"
-_RECALLED_AFTER: dict[Status | None, Result] = {
+_RECALL_STATES: dict[Status | None, Result] = {
     "done": Result(status="already_done"),
     "nothing_held": Result(status="already_done"),
     "already_done": Result(status="already_done"),
@@ -37,20 +43,22 @@ _ENDED: dict[Status | None, Result] = {
 _RECALLED = Result(status="recalled")
 
 
-def accept(
-    connection: Connection, inbox: Inbox, arrivals: Sequence[Arrival], now: datetime
-) -> list[Judgement]:
+def take_commands(
+    connection: Connection, inbox: Inbox, arrivals: Sequence[ReceivedCommand], now: datetime
+) -> list[Intake]:
     """Take commands in, in the order in which they arrived, and say what becomes of each."""
-    return [_accept(connection, inbox, one, now) for one in arrivals]
+    return [_take_command(connection, inbox, one, now) for one in arrivals]
 
 
-def _accept(connection: Connection, inbox: Inbox, arrival: Arrival, now: datetime) -> Judgement:
+def _take_command(
+    connection: Connection, inbox: Inbox, arrival: ReceivedCommand, now: datetime
+) -> Intake:
     command, group = arrival.command, inbox.group(arrival.key)
     known = inbox.entry(connection, command.command_id)
     newest = inbox.newest(connection, group)
-    judgement = judge(command, known, newest, now)
+    judgement = decide_intake(command, known, newest, now)
     sealed = inbox.sealed(arrival)
-    entry = known or _fresh(command, group)
+    entry = known or _is_new_attempt(command, group)
     if judgement == "answer again":
         inbox.put(connection, replace(entry, sealed=sealed, delivered=False))
         return judgement
@@ -68,25 +76,25 @@ def _accept(connection: Connection, inbox: Inbox, arrival: Arrival, now: datetim
             told = _ENDED.get(entry.status, _RECALLED)
             entry = inbox.answered(entry, command, told, now).ended()
         case "expired" | "overtaken":
-            why = Result(status="failed", detail=_WHY[judgement])
+            why = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
             entry = inbox.answered(entry, command, why, now)
         case "carry out":
             entry = entry.taken_in(max(command.not_before or now, now))
             if command.action == "recall":
-                entry = _recall(connection, inbox, entry, command, now)
+                entry = _handle_recall(connection, inbox, entry, command, now)
             else:
-                _overrule(connection, inbox, entry, command, now)
+                _supersede_earlier(connection, inbox, entry, command, now)
     inbox.put(connection, entry)
     if judgement != "expired":
-        first = Newest(
+        first = LatestCommand(
             seq=command.seq, issued_at=command.issued_at, valid_until=command.valid_until
         )
         inbox.put_newest(connection, group, (newest or first).with_command(command))
     return judgement
 
 
-def _fresh(command: Command, group: str) -> Entry:
-    return Entry(
+def _is_new_attempt(command: Command, group: str) -> InboxEntry:
+    return InboxEntry(
         command_id=command.command_id,
         grp=group,
         action=command.action,
@@ -101,9 +109,9 @@ def _fresh(command: Command, group: str) -> Entry:
     )
 
 
-def _recall(
-    connection: Connection, inbox: Inbox, recall: Entry, command: Command, now: datetime
-) -> Entry:
+def _handle_recall(
+    connection: Connection, inbox: Inbox, recall: InboxEntry, command: Command, now: datetime
+) -> InboxEntry:
     """A recall, answered at once unless what it takes back was begun: then the system is asked."""
     original = command.supersedes or ""
     known = inbox.entry(connection, original)
@@ -117,12 +125,12 @@ def _recall(
     elif known.state != "settled":
         status: Status = "partial" if known.status == "partial" else "recalled"
         inbox.put(connection, replace(known.answered(status, None, now).ended(), sealed=None))
-    result = _RECALLED_AFTER.get(known.status, _RECALLED)
+    result = _RECALL_STATES.get(known.status, _RECALLED)
     return inbox.answered(recall, command, result, now)
 
 
-def _overrule(
-    connection: Connection, inbox: Inbox, entry: Entry, command: Command, now: datetime
+def _supersede_earlier(
+    connection: Connection, inbox: Inbox, entry: InboxEntry, command: Command, now: datetime
 ) -> None:
     """Let a later command stand in the place of earlier ones that nobody has begun.
 

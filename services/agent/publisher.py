@@ -7,33 +7,33 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas import topics
-from services.agent.inbox import Outgoing
-from services.crypto.signing import Signs
-from services.kafka.client import OutMessage, Sender
-from services.kafka.trace_context import of_command
+from services.agent.inbox import OutgoingAcknowledgement
+from services.crypto.signing import SignerProtocol
+from services.kafka.client import KafkaProducer, OutgoingMessage
+from services.kafka.trace_context import trace_of_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BusAnswers:
+class KafkaAcknowledgementPublisher:
     """The answers of one system."""
 
     system: str
-    sender: Sender
-    signer: Signs
+    sender: KafkaProducer
+    signer: SignerProtocol
     now: Callable[[], datetime]
 
-    def send(self, answers: Sequence[Outgoing]) -> None:
-        """Send all, in order. Raises `Undelivered` and `NoSigningKey`."""
-        topic = topics.acknowledgements(self.system).name
+    def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
+        """Send all, in order. Raises `DeliveryFailed` and `NoSigningKey`."""
+        topic = topics.acknowledgement_topic(self.system).name
         self.sender.send(
             [
-                OutMessage(
+                OutgoingMessage(
                     topic=topic,
                     key=one.key,
                     value=one.value,
                     headers=(
                         *self.signer.sign(topic, one.key, one.value, self.now()),
-                        *of_command(one.command_id).headers,
+                        *trace_of_command(one.command_id).headers,
                     ),
                 )
                 for one in answers

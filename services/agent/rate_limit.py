@@ -30,7 +30,7 @@ class TokenBucket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
+class RetryPolicy:
     """How often one attempt is tried, and how long each wait is: it doubles, up to the cap."""
 
     tries: int

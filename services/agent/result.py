@@ -17,15 +17,15 @@ FINAL: tuple[Status, ...] = ("done", "nothing_held", "recalled", "already_done")
 
 Whether a refusal is final is the controller's to judge: who asks again wants the system to look again.
 """
-_OF_RECALLS: tuple[Status, ...] = ("recalled", "already_done", "failed")
-_OF_OTHERS: tuple[Status, ...] = ("done", "nothing_held", "partial", "refused", "failed")
+_RECALL_STATUSES: tuple[Status, ...] = ("recalled", "already_done", "failed")
+_ALLOWED_STATUSES: tuple[Status, ...] = ("done", "nothing_held", "partial", "refused", "failed")
 _LONGEST = 300
 LARGEST = 16 * 1024 * 1024
 """Bytes of a result, whichever way it comes; a disclosure may be long."""
 _FIELDS = frozenset({"status", "counts", "records", "ground", "detail"})
 
 
-class BadResult(TermijnError):
+class InvalidResult(TermijnError):
     """What a hook or a webhook gave back is no result; the command counts as not carried out.
 
     The team that wrote the hook mends it: the README shows what a result looks like.
@@ -36,14 +36,14 @@ class BadResult(TermijnError):
         self.why = why
 
 
-class TooLarge(BadResult):
+class TooLarge(InvalidResult):
     """A result is larger than any may be; the rest of it was not read."""
 
     def __init__(self) -> None:
         super().__init__(f"it has more than {LARGEST} bytes")
 
 
-class TryAgain(TermijnError):
+class RetryLater(TermijnError):
     """The system could not be asked just now; the agent tries again by itself.
 
     The text names no person: it goes into logs and, when the agent gives up, into the answer.
@@ -57,7 +57,7 @@ class TryAgain(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disclosed:
+class DisclosedRecord:
     """One record as the system holds it: personal data, which leaves encrypted only."""
 
     type: str
@@ -73,7 +73,7 @@ class Result:
     status: Status
     counts: Mapping[str, int] = field(default_factory=dict)
     """Rows concerned, by table or kind."""
-    records: tuple[Disclosed, ...] = ()
+    records: tuple[DisclosedRecord, ...] = ()
     """For disclose."""
     ground: str | None = None
     """For a refusal."""
@@ -90,39 +90,39 @@ class Pending:
 
 
 def result_in(body: bytes, action: str) -> Result:
-    """The result that a body in JSON tells, for a command of that action. Raises `BadResult`."""
-    return result_of(parsed(body), action)
+    """The result that a body in JSON tells, for a command of that action. Raises `InvalidResult`."""
+    return parse_result(parsed(body), action)
 
 
 def parsed(body: bytes) -> Any:
-    """What a body in JSON says. Raises `BadResult`."""
+    """What a body in JSON says. Raises `InvalidResult`."""
     if len(body) > LARGEST:
         raise TooLarge
     try:
         return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as cause:
-        raise BadResult("it is no JSON") from cause
+        raise InvalidResult("it is no JSON") from cause
 
 
 def _no_number(name: str) -> None:
     raise ValueError(name)  # NaN and Infinity, which JSON does not have
 
 
-def result_of(document: Any, action: str) -> Result:
+def parse_result(document: Any, action: str) -> Result:
     """The result that JSON tells, for a command of that action.
 
     Raises:
-        BadResult: it tells none; the error holds nothing of what it said.
+        InvalidResult: it tells none; the error holds nothing of what it said.
     """
     if not isinstance(document, dict):
-        raise BadResult("it is no JSON object")
+        raise InvalidResult("it is no JSON object")
     if unknown := document.keys() - _FIELDS:
-        raise BadResult(f"it has {len(unknown)} fields that are not known")
+        raise InvalidResult(f"it has {len(unknown)} fields that are not known")
     status = document.get("status")
     if status not in get_args(Status):
-        raise BadResult("its status is not known")
-    if status not in (_OF_RECALLS if action == "recall" else _OF_OTHERS):
-        raise BadResult(f"{status} is no answer to {action}")
+        raise InvalidResult("its status is not known")
+    if status not in (_RECALL_STATUSES if action == "recall" else _ALLOWED_STATUSES):
+        raise InvalidResult(f"{status} is no answer to {action}")
     return Result(
         status=status,
         counts=_counts(document.get("counts", {})),
@@ -137,29 +137,29 @@ def _counts(found: Any) -> dict[str, int]:
         isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in found.values()
     )
     if not good:
-        raise BadResult("its counts are no map of names to whole numbers")
+        raise InvalidResult("its counts are no map of names to whole numbers")
     if why := limits.too_many(found, limits.COUNTS):
-        raise BadResult(f"its counts: {why}")
+        raise InvalidResult(f"its counts: {why}")
     if any(not name or limits.identifier(name) for name in found):
-        raise BadResult(f"a name in its counts is no line of at most {limits.IDENTIFIER} bytes")
+        raise InvalidResult(f"a name in its counts is no line of at most {limits.IDENTIFIER} bytes")
     return dict(found)
 
 
-def _records(found: Any, action: str) -> tuple[Disclosed, ...]:
+def _records(found: Any, action: str) -> tuple[DisclosedRecord, ...]:
     if not isinstance(found, list):
-        raise BadResult("its records are no list")
+        raise InvalidResult("its records are no list")
     if found and action != "disclose":
-        raise BadResult(f"{action} asks for no records")
+        raise InvalidResult(f"{action} asks for no records")
     return tuple(_record(one) for one in found)
 
 
-def _record(one: Any) -> Disclosed:
+def _record(one: Any) -> DisclosedRecord:
     if not isinstance(one, dict) or not isinstance(one.get("data"), dict):
-        raise BadResult("a record has no data")
+        raise InvalidResult("a record has no data")
     kind, id, time = one.get("type"), one.get("id"), one.get("time")
     if not isinstance(kind, str) or not isinstance(id, str) or not isinstance(time, str | None):
-        raise BadResult("a record lacks its type, id or time")
-    return Disclosed(type=kind, id=id, time=time, data=one["data"])
+        raise InvalidResult("a record lacks its type, id or time")
+    return DisclosedRecord(type=kind, id=id, time=time, data=one["data"])
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
@@ -167,5 +167,5 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
     if found is None:
         return None
     if not isinstance(found, str) or len(found) > _LONGEST or not found.isprintable():
-        raise BadResult(f"its {name} is no line of at most {_LONGEST} characters")
+        raise InvalidResult(f"its {name} is no line of at most {_LONGEST} characters")
     return found

@@ -65,7 +65,7 @@ owner = Table(
 )
 """One row: whose inbox this is, and its secret, sealed."""
 
-OF_THE_LOOP = (
+CONSUMER_TABLES = (
     storage_tables.position,
     storage_tables.gap,
     storage_tables.control,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 
-def run_together(stop: Event, *parts: Callable[[Event], None]) -> None:
+def run_threads(stop: Event, *parts: Callable[[Event], None]) -> None:
     """Run all parts until `stop` is set or one ends; then all end, each after what it is at.
 
     The first error of a part is raised when all have ended.

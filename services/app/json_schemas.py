@@ -17,8 +17,8 @@ from services.app.settings import GROUPS
 from services.policy import loader
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_BELOW = Path("schemas")
-_MOST = 2**16
+_EXCLUSIVE_MAX = Path("schemas")
+_MAX = 2**16
 """What no port is, and every other number may be."""
 
 
@@ -30,7 +30,8 @@ def files() -> Mapping[Path, str]:
         "agent": config.json_schema(),
     }
     return {
-        _BELOW / f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        _EXCLUSIVE_MAX / f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False)
+        + "\n"
         for name, schema in found.items()
     }
 
@@ -65,7 +66,7 @@ def _setting(one: Field[Any]) -> dict[str, Any]:
         said["default"] = one.default
     if kind == "int":
         least = next(value for value in (-1, 0, 1) if _takes(parse, value))
-        most = {} if _takes(parse, _MOST) else {"maximum": _MOST - 1}
+        most = {} if _takes(parse, _MAX) else {"maximum": _MAX - 1}
         return {"type": "integer", "minimum": least, **most, **said}
     if kind == "float":
         bound = "minimum" if _takes(parse, 0) else "exclusiveMinimum"

@@ -19,7 +19,7 @@ from services.storage import private_files
 _PATIENCE_SECONDS = 20.0
 
 
-class RoleEnded(TermijnError):
+class RoleExited(TermijnError):
     """A role's process ended although nobody asked it to; the others were ended with it.
 
     The operator reads its last words, mends the cause and starts again: nothing is lost.
@@ -45,7 +45,7 @@ def _end_with_parent() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Child:
+class _ChildProcess:
     role: str
     process: subprocess.Popen[bytes]
     log: Path
@@ -58,7 +58,7 @@ class ProcessTree:
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
         self._logs = logs
         self._environment = dict(environment)
-        self._children: list[_Child] = []
+        self._children: list[_ChildProcess] = []
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class ProcessTree:
             preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call and nothing else
             start_new_session=True,  # Ctrl-C reaches the parent, which ends its children in order
         )
-        self._children.append(_Child(role=role, process=process, log=log, output=output))
+        self._children.append(_ChildProcess(role=role, process=process, log=log, output=output))
 
     def roles(self) -> Sequence[str]:
         """The roles that were started."""
@@ -88,13 +88,13 @@ class ProcessTree:
         """Make sure that every child is alive.
 
         Raises:
-            RoleEnded: naming the first that is not, with the last line that it logged.
+            RoleExited: naming the first that is not, with the last line that it logged.
         """
         for child in self._children:
             code = child.process.poll()
             if code is not None:
                 lines = child.log.read_text("utf-8", "replace").strip().splitlines()
-                raise RoleEnded(child.role, code, lines[-1] if lines else "it said nothing")
+                raise RoleExited(child.role, code, lines[-1] if lines else "it said nothing")
 
     def __exit__(
         self,

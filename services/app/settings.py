@@ -16,10 +16,10 @@ from typing import Any
 
 from schemas.errors import TermijnError
 from services.kafka.addresses import why_no_database, why_not_shown
-from services.kafka.security import MECHANISMS, PROTOCOLS, Security, named, problems
+from services.kafka.security import MECHANISMS, PROTOCOLS, Security, validate, with_setting_names
 
 FILE = "TERMIJN_SETTINGS"
-OF_SECURITY = (
+SECURITY_FIELDS = (
     "KAFKA_SSL_CA_FILE",
     "KAFKA_SSL_CERTIFICATE_FILE",
     "KAFKA_SSL_KEY_FILE",
@@ -40,7 +40,7 @@ _LONGEST_WAIT = 3_600.0  # the Kafka client counts milliseconds in 32 bits
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
-class BadSetting(TermijnError):
+class InvalidSetting(TermijnError):
     """A setting cannot be used; nothing was started.
 
     The operator mends the variable, or the key of the file, that it names.
@@ -166,7 +166,7 @@ def _setting(  # returns a dataclass field, as `field` itself does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kafka:
+class KafkaSettings:
     """The bus."""
 
     bootstrap_servers: str = _setting(
@@ -241,7 +241,7 @@ class Kafka:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+class StorageSettings:
     """Where state is."""
 
     data: Path = _setting(
@@ -292,7 +292,7 @@ class Tagging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deleting:
+class DeleterSettings:
     """How the deleter works."""
 
     claim: int = _setting("TERMIJN_CLAIM", 5_000, "Most records a claim looks at.", _positive)
@@ -324,7 +324,7 @@ class Deleting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answering:
+class RequestSettings:
     """How requests are answered."""
 
     round_seconds: float = _setting(
@@ -342,7 +342,7 @@ class Answering:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signing:
+class SigningSettings:
     """Who is believed on the bus."""
 
     keys: Path | None = _setting(
@@ -360,7 +360,7 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encrypting:
+class EncryptionSettings:
     """Where the keys of encrypted fields are, for publishers and `termijn vault`."""
 
     vault_url: str = _setting(
@@ -379,7 +379,7 @@ class Encrypting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operating:
+class OperationsSettings:
     """What ops sees."""
 
     metrics_host: str = _setting(
@@ -426,14 +426,14 @@ class Operating:
 class Settings:
     """All settings."""
 
-    kafka: Kafka
-    storage: Storage
+    kafka: KafkaSettings
+    storage: StorageSettings
     tagging: Tagging
-    deleting: Deleting
-    answering: Answering
-    signing: Signing
-    encrypting: Encrypting
-    operating: Operating
+    deleting: DeleterSettings
+    answering: RequestSettings
+    signing: SigningSettings
+    encrypting: EncryptionSettings
+    operating: OperationsSettings
 
     @property
     def ledger_url(self) -> str:
@@ -467,7 +467,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class SettingView:
     """One setting as `termijn settings` lists it; a secret's value is not shown."""
 
     variable: str
@@ -478,14 +478,14 @@ class Shown:
 
 
 GROUPS: Mapping[str, type[Any]] = {
-    "kafka": Kafka,
-    "storage": Storage,
+    "kafka": KafkaSettings,
+    "storage": StorageSettings,
     "tagging": Tagging,
-    "deleting": Deleting,
-    "answering": Answering,
-    "signing": Signing,
-    "encrypting": Encrypting,
-    "operating": Operating,
+    "deleting": DeleterSettings,
+    "answering": RequestSettings,
+    "signing": SigningSettings,
+    "encrypting": EncryptionSettings,
+    "operating": OperationsSettings,
 }
 """The groups of settings, by the name of their section in the file."""
 
@@ -494,41 +494,41 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process.
 
     Raises:
-        BadSetting: a value is not of its kind, or the file has a key that is not known.
+        InvalidSetting: a value is not of its kind, or the file has a key that is not known.
     """
-    values, _ = _gather(os.environ if environment is None else environment)
+    values, _ = _collect(os.environ if environment is None else environment)
     return Settings(**{name: group(**values[name]) for name, group in GROUPS.items()})
 
 
-def shown(environment: Mapping[str, str] | None = None) -> Iterator[Shown]:
+def list_settings(environment: Mapping[str, str] | None = None) -> Iterator[SettingView]:
     """Every setting with its value, where that came from, and what it means.
 
     Raises:
-        BadSetting: as `load`.
+        InvalidSetting: as `load`.
     """
-    values, sources = _gather(os.environ if environment is None else environment)
+    values, sources = _collect(os.environ if environment is None else environment)
     for name, group in GROUPS.items():
         for one in fields(group):
             value = values[name].get(one.name, one.default)
             hidden = one.metadata["secret"] and value
-            yield Shown(
+            yield SettingView(
                 variable=one.metadata["variable"],
                 key=f"{name}.{one.name}",
-                value="(set)" if hidden else _CREDENTIALS.sub("//(hidden)@", _text(value)),
+                value="(set)" if hidden else _CREDENTIALS.sub("//(hidden)@", _display(value)),
                 source=sources.get((name, one.name), "default"),
                 meaning=one.metadata["meaning"],
             )
 
 
-def security(kafka: Kafka) -> Security:
+def security(kafka: KafkaSettings) -> Security:
     """How the bus is reached, with the password read from its file.
 
     Raises:
-        BadSetting: naming what is missing, given in vain, or cannot be read.
+        InvalidSetting: naming what is missing, given in vain, or cannot be read.
     """
     if kafka.sasl_password and kafka.sasl_password_file:
         why = "is given, and KAFKA_SASL_PASSWORD too: which is it?"
-        raise BadSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", why)
+        raise InvalidSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", why)
     found = Security(
         protocol=kafka.security_protocol,  # type: ignore[arg-type]  # parsed to be one of them
         ca_file=kafka.ca_file,
@@ -536,35 +536,35 @@ def security(kafka: Kafka) -> Security:
         key_file=kafka.key_file,
         mechanism=kafka.sasl_mechanism or None,  # type: ignore[arg-type]  # likewise
         username=kafka.sasl_username,
-        password=kafka.sasl_password or _secret_in(kafka.sasl_password_file),
+        password=kafka.sasl_password or _read_secret_file(kafka.sasl_password_file),
     )
-    for name, why in named(found, problems(found)).items():
-        raise BadSetting("kafka", name, why)
+    for name, why in with_setting_names(found, validate(found)).items():
+        raise InvalidSetting("kafka", name, why)
     for name, file in (
         (found.names.ca_file, found.ca_file),
         (found.names.certificate_file, found.certificate_file),
         (found.names.key_file, found.key_file),
     ):
         if file is not None:
-            _read(file, name)
+            _read_value(file, name)
     return found
 
 
-def _secret_in(file: Path | None) -> str:
+def _read_secret_file(file: Path | None) -> str:
     if file is None:
         return ""
-    secret = _read(file, "KAFKA_SASL_PASSWORD_FILE").strip()
+    secret = _read_value(file, "KAFKA_SASL_PASSWORD_FILE").strip()
     if not secret:
-        raise BadSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", f"{file} is empty")
+        raise InvalidSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", f"{file} is empty")
     return secret
 
 
-def _read(file: Path, name: str) -> str:
+def _read_value(file: Path, name: str) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as cause:
         why = f"{file} cannot be read: {type(cause).__name__}"
-        raise BadSetting("kafka", name, why) from cause
+        raise InvalidSetting("kafka", name, why) from cause
 
 
 def environment() -> dict[str, str]:
@@ -572,53 +572,53 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def _gather(
+def _collect(
     environment: Mapping[str, str],
 ) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, str], str]]:
     file = environment.get(FILE)
-    document = _document(Path(file)) if file else {}
+    document = _load_toml(Path(file)) if file else {}
     values: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
     sources: dict[tuple[str, str], str] = {}
     for name, group in GROUPS.items():
         section = document.pop(name, {})
         if not isinstance(section, dict):
-            raise BadSetting(str(file), name, "is not a section")
+            raise InvalidSetting(str(file), name, "is not a section")
         for one in fields(group):
             variable = one.metadata["variable"]
             if one.name in section and not one.metadata["in_file"]:
                 why = f"is no setting of a file: name another one, or set {variable}"
-                raise BadSetting(str(file), f"{name}.{one.name}", why)
+                raise InvalidSetting(str(file), f"{name}.{one.name}", why)
             if one.name in section:
                 raw = section.pop(one.name)
-                values[name][one.name] = _parsed(one, raw, str(file), f"{name}.{one.name}")
+                values[name][one.name] = _parse_value(one, raw, str(file), f"{name}.{one.name}")
                 sources[name, one.name] = str(file)
             if environment.get(variable):
                 raw = environment[variable]
-                values[name][one.name] = _parsed(one, raw, "environment", variable)
+                values[name][one.name] = _parse_value(one, raw, "environment", variable)
                 sources[name, one.name] = variable
         for key in section:
-            raise BadSetting(str(file), f"{name}.{key}", "is no setting")
+            raise InvalidSetting(str(file), f"{name}.{key}", "is no setting")
     for key in document:
-        raise BadSetting(str(file), key, "is no group of settings")
+        raise InvalidSetting(str(file), key, "is no group of settings")
     return values, sources
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _load_toml(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
         return tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as cause:
         line = raw.count(b"\n", 0, cause.start) + 1
         why = f"line {line} is not UTF-8; write the file in UTF-8"
-        raise BadSetting(str(path), "file", why) from cause
+        raise InvalidSetting(str(path), "file", why) from cause
     except RecursionError as cause:
-        raise BadSetting(str(path), "file", "is nested too deeply") from cause
+        raise InvalidSetting(str(path), "file", "is nested too deeply") from cause
     except (OSError, ValueError) as cause:  # ValueError: not TOML, or a name with a NUL
         why = getattr(cause, "strerror", None) or str(cause)
-        raise BadSetting(str(path), "file", f"cannot be read: {why}") from cause
+        raise InvalidSetting(str(path), "file", f"cannot be read: {why}") from cause
 
 
-def _parsed(one: Field[Any], raw: Any, where: str, key: str) -> Any:
+def _parse_value(one: Field[Any], raw: Any, where: str, key: str) -> Any:
     text = ":".join(map(str, raw)) if isinstance(raw, list) else str(raw)
     try:
         return one.metadata["parse"](text)
@@ -626,10 +626,10 @@ def _parsed(one: Field[Any], raw: Any, where: str, key: str) -> Any:
         hidden = one.metadata["secret"] or one.metadata["parse"] is _address
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         what = "what is set" if hidden else repr(shown)
-        raise BadSetting(where, key, f"{what} cannot be used: {cause}") from cause
+        raise InvalidSetting(where, key, f"{what} cannot be used: {cause}") from cause
 
 
-def _text(value: Any) -> str:
+def _display(value: Any) -> str:
     if isinstance(value, tuple):
         return ":".join(map(str, value))
     return "" if value is None else str(value)

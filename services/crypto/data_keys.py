@@ -32,8 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.crypto.master_keys import MasterKeys, Wrapped
-from services.storage.database import Ledger, open_ledger
+from services.crypto.master_keys import MasterKeys, WrappedKey
+from services.storage.database import Database, open_database
 from services.storage.types import Instant
 
 _SECRET_BYTES = 32
@@ -73,7 +73,7 @@ class DataKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Living:
+class ActiveKey:
     """A key that is not destroyed."""
 
     key_id: str
@@ -83,7 +83,7 @@ class Living:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class KeyCount:
     """Keys of one system under one master key, or the destroyed ones of it."""
 
     system: str
@@ -92,10 +92,10 @@ class Counted:
     oldest: datetime
 
 
-class DataKeys:
+class DataKeyStore:
     """The vault's keys, in a database of their own."""
 
-    def __init__(self, database: Ledger, masters: MasterKeys) -> None:
+    def __init__(self, database: Database, masters: MasterKeys) -> None:
         self.database = database
         self._masters = masters
 
@@ -122,7 +122,7 @@ class DataKeys:
             NoSuchMaster, Unopenable: of the master keys.
         """
         with self.database.transaction() as connection:
-            found = rows(connection, _COLUMN.key_id, key_ids)
+            found = select_in(connection, _COLUMN.key_id, key_ids)
         return {
             row.key_id: (row.system, DataKey(key_id=row.key_id, secret=self._secret(row)))
             for row in found
@@ -154,10 +154,10 @@ class DataKeys:
             return len(found)
 
         done = self.database.write(work)
-        settle(self.database)
+        checkpoint_wal(self.database)
         return done
 
-    def living(self, after: Living | None, before: datetime, limit: int) -> list[Living]:
+    def living(self, after: ActiveKey | None, before: datetime, limit: int) -> list[ActiveKey]:
         """Keys that are not destroyed and were made before an instant, UTC, by id from after one on."""
         query = (
             select(_COLUMN.key_id, _COLUMN.event_id, _COLUMN.system, _COLUMN.made_at)
@@ -167,9 +167,9 @@ class DataKeys:
             .limit(limit)
         )
         with self.database.transaction() as connection:
-            return [Living(**row) for row in connection.execute(query).mappings()]
+            return [ActiveKey(**row) for row in connection.execute(query).mappings()]
 
-    def counted(self) -> list[Counted]:
+    def counted(self) -> list[KeyCount]:
         """How many keys there are, by system and master key; those without one are destroyed."""
         query = (
             select(_COLUMN.system, _COLUMN.master, func.count(), func.min(_COLUMN.made_at))
@@ -178,7 +178,7 @@ class DataKeys:
         )
         with self.database.transaction() as connection:
             return [
-                Counted(system=system, master=master, keys=keys, oldest=oldest)
+                KeyCount(system=system, master=master, keys=keys, oldest=oldest)
                 for system, master, keys, oldest in connection.execute(query)
             ]
 
@@ -187,12 +187,13 @@ class DataKeys:
     ) -> Mapping[Wanted, DataKey]:
         events = {event for event, _ in wanted}
         found = {
-            (row.event_id, row.system): row for row in rows(connection, _COLUMN.event_id, events)
+            (row.event_id, row.system): row
+            for row in select_in(connection, _COLUMN.event_id, events)
         }
         missing = sorted(set(wanted) - found.keys())
         if missing:
             insert(connection, [self._made(event, system, now) for event, system in missing])
-            again = rows(connection, _COLUMN.event_id, events)  # another may have been first
+            again = select_in(connection, _COLUMN.event_id, events)  # another may have been first
             found = {(row.event_id, row.system): row for row in again}
         return {
             one: DataKey(key_id=found[one].key_id, secret=self._secret(found[one]))
@@ -214,12 +215,12 @@ class DataKeys:
     def _secret(self, row: Row[Any]) -> bytes | None:
         if row.wrapped is None:
             return None
-        return self._masters.unwrap(Wrapped(master=row.master, sealed=row.wrapped), _place(row))
+        return self._masters.unwrap(WrappedKey(master=row.master, sealed=row.wrapped), _place(row))
 
 
-def open_vault(url: str) -> Ledger:
+def open_vault(url: str) -> Database:
     """The vault's database at a SQLAlchemy URL; on SQLite what is destroyed there is overwritten."""
-    database = open_ledger(url)
+    database = open_database(url)
     if database.is_sqlite:
         event.listen(
             database.engine,
@@ -229,17 +230,18 @@ def open_vault(url: str) -> Ledger:
     return database
 
 
-def under(database: Ledger, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+def under(database: Database, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
     """Under which id the vault has each event's keys: its identity, or the one given with it, if only
     that has any: the identity that it had while identities counted over all topics."""
     with database.transaction() as connection:
         known = {
-            row.event_id for row in rows(connection, _COLUMN.event_id, {*events, *events.values()})
+            row.event_id
+            for row in select_in(connection, _COLUMN.event_id, {*events, *events.values()})
         }
     return {one: old if old in known and one not in known else one for one, old in events.items()}
 
 
-def settle(database: Ledger) -> None:
+def checkpoint_wal(database: Database) -> None:
     """On SQLite what was overwritten leaves the write-ahead log as well, as soon as nobody reads it."""
     if database.is_sqlite and database.engine.url.database:
         connection = database.engine.raw_connection()
@@ -269,15 +271,15 @@ def insert(connection: Connection, made: Sequence[Mapping[str, Any]]) -> int:
     return sum(len(connection.execute(statement, dict(one)).all()) for one in made)
 
 
-def rows(connection: Connection, column: Any, values: Collection[Any]) -> list[Row[Any]]:
+def select_in(connection: Connection, column: Any, values: Collection[Any]) -> list[Row[Any]]:
     """The keys that have one of these values in the column."""
     return [
         row
-        for part in parts(sorted(set(values)))
+        for part in chunks(sorted(set(values)))
         for row in connection.execute(select(data_key).where(column.in_(part)))
     ]
 
 
-def parts(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+def chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
     """As many at once as a statement takes."""
     return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))

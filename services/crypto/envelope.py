@@ -20,10 +20,10 @@ from schemas.errors import TermijnError
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-_EVERYBODY = 0o007
+_OTHERS_MASK = 0o007
 
 
-class UnusableKey(TermijnError):
+class InvalidKeyFile(TermijnError):
     """The key file is missing, unreadable, or holds no key; nothing was sealed or opened.
 
     The operator puts the right file back; without it what it sealed cannot be opened.
@@ -34,7 +34,7 @@ class UnusableKey(TermijnError):
         self.path = path
 
 
-class Unopenable(TermijnError):
+class DecryptionFailed(TermijnError):
     """Something sealed does not open: it was sealed with another key, or altered."""
 
     def __init__(self, key_id: str) -> None:
@@ -42,7 +42,7 @@ class Unopenable(TermijnError):
         self.key_id = key_id
 
 
-class SealedElsewhere(Unopenable):
+class SealedElsewhere(DecryptionFailed):
     """Something was sealed with a key that this machine does not have; nothing of it was opened.
 
     The operator puts the file with that key back; what was sealed with it waits meanwhile.
@@ -54,7 +54,7 @@ class SealedElsewhere(Unopenable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Original:
+class OriginalMessage:
     """A message as it came."""
 
     key: bytes | None
@@ -64,14 +64,14 @@ class Original:
     """When it did, UTC; where that decides something."""
 
 
-class Seal:
+class AeadCipher:
     """Seals and opens with one key; `key_id` tells which, and gives nothing of it away."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
         self.key_id = sha256(b"termijn key id" + key).hexdigest()[:16]
 
-    def seal(self, original: Original, place: str) -> bytes:
+    def seal(self, original: OriginalMessage, place: str) -> bytes:
         """Seal a message; it opens only as what stood at `place` (topic, partition and offset)."""
         content = {
             "key": _text(original.key),
@@ -81,18 +81,18 @@ class Seal:
         }
         return self.wrap(json.dumps(content).encode(), place)
 
-    def open(self, sealed: bytes, place: str, key_id: str) -> Original:
+    def open(self, sealed: bytes, place: str, key_id: str) -> OriginalMessage:
         """The message that was sealed.
 
         Raises:
-            Unopenable: this is not the key, or not the place, or the bytes were altered.
+            DecryptionFailed: this is not the key, or not the place, or the bytes were altered.
         """
         try:
             content = json.loads(self.unwrap(sealed, place, key_id))
         except ValueError as cause:
-            raise Unopenable(key_id) from cause
+            raise DecryptionFailed(key_id) from cause
         arrived = content.get("arrived")  # what was sealed before it was noted has none
-        return Original(
+        return OriginalMessage(
             key=_bytes(content["key"]),
             value=_bytes(content["value"]),
             headers=[(name, _bytes(value)) for name, value in content["headers"]],
@@ -110,41 +110,41 @@ class Seal:
         try:
             return self._cipher.decrypt(nonce, rest, place.encode())
         except (InvalidTag, ValueError) as cause:
-            raise Unopenable(key_id) from cause
+            raise DecryptionFailed(key_id) from cause
 
 
-def read_key(path: Path) -> Seal:
+def read_key(path: Path) -> AeadCipher:
     """The seal of a key file.
 
     Raises:
-        UnusableKey: there is none, it holds no key, or everybody on this machine may use it.
+        InvalidKeyFile: there is none, it holds no key, or everybody on this machine may use it.
     """
-    return Seal(_read_secret(path))
+    return AeadCipher(_read_secret(path))
 
 
-def read_or_make_key(path: Path) -> Seal:
+def load_or_create_key(path: Path) -> AeadCipher:
     """The seal of a key file, which is made, for its owner only, where there is none.
 
     Raises:
-        UnusableKey: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: it cannot be made, or what is there cannot be used.
     """
-    return Seal(read_or_make_secret(path))
+    return AeadCipher(load_or_create_secret(path))
 
 
-def read_or_make_secret(path: Path) -> bytes:
+def load_or_create_secret(path: Path) -> bytes:
     """The 32 bytes of a key file, which is made, for its owner only, where there is none.
 
     It is there whole or not at all; of several processes that make it at once, all use the first one's.
 
     Raises:
-        UnusableKey: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: it cannot be made, or what is there cannot be used.
     """
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             _make_key(path)
     except OSError as cause:
-        raise UnusableKey(path, f"cannot be made: {cause}") from cause
+        raise InvalidKeyFile(path, f"cannot be made: {cause}") from cause
     return _read_secret(path)
 
 
@@ -153,11 +153,11 @@ def _read_secret(path: Path) -> bytes:
         mode = path.stat().st_mode
         key = base64.b64decode(path.read_text("ascii").strip(), validate=True)
     except (OSError, ValueError) as cause:
-        raise UnusableKey(path, f"cannot be read: {cause}") from cause
+        raise InvalidKeyFile(path, f"cannot be read: {cause}") from cause
     if len(key) != _KEY_BYTES:
-        raise UnusableKey(path, f"holds no key of {_KEY_BYTES} bytes in base64")
-    if mode & _EVERYBODY:
-        raise UnusableKey(path, "is open to everybody on this machine; give it mode 0600")
+        raise InvalidKeyFile(path, f"holds no key of {_KEY_BYTES} bytes in base64")
+    if mode & _OTHERS_MASK:
+        raise InvalidKeyFile(path, "is open to everybody on this machine; give it mode 0600")
     return key
 
 

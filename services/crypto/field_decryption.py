@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 
 from services.crypto import field_tokens
 from services.crypto.data_keys import DataKey
-from services.crypto.field_paths import each_text
-from services.crypto.field_tokens import Place, Sealer, Tampered
+from services.crypto.field_paths import map_texts
+from services.crypto.field_tokens import FieldKey, FieldLocation, TokenTampered
 
 
-class Erased:
+class ErasedValue:
     """What stands where a field was, once its last key is destroyed. It is false, and there is one."""
 
     __slots__ = ()
@@ -24,7 +24,7 @@ class Erased:
         return "ERASED"
 
 
-ERASED: Final = Erased()
+ERASED: Final = ErasedValue()
 
 
 class OpensKeys(Protocol):
@@ -35,7 +35,7 @@ class OpensKeys(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revealing:
+class FieldDecryptor:
     """Reads encrypted events; it needs no policy."""
 
     vault: OpensKeys
@@ -46,7 +46,7 @@ class Revealing:
         `schema` is the event's type, `subject` the message's key. What is no token stays as it is.
 
         Raises:
-            Tampered: a token was altered, stood elsewhere, or names a key that never was.
+            TokenTampered: a token was altered, stood elsewhere, or names a key that never was.
             NoSuchMaster, Unopenable: the vault cannot open a key that lives.
         """
         named: dict[str, tuple[str, ...]] = {}
@@ -56,25 +56,25 @@ class Revealing:
                 named[at] = field_tokens.key_ids(text, at)
             return text
 
-        each_text(data, note)
+        map_texts(data, note)
         known = self.vault.keys({one for ids in named.values() for one in ids}) if named else {}
 
-        def open_(at: str, text: str) -> str | Erased:
+        def open_(at: str, text: str) -> str | ErasedValue:
             if at not in named:
                 return text
             sealers = [
-                Sealer(
+                FieldKey(
                     system=known[key_id][0], key_id=key_id, secret=known[key_id][1].secret or b""
                 )
                 for key_id in named[at]
                 if key_id in known and known[key_id][1].secret is not None
             ]
             if not sealers and not known.keys() >= set(named[at]):
-                raise Tampered(at, "names a key that there never was in this vault")
+                raise TokenTampered(at, "names a key that there never was in this vault")
             if not sealers:
                 return ERASED
-            place = Place(schema=schema, path=at, subject=subject)
-            return field_tokens.unseal(text, place, sealers)
+            place = FieldLocation(schema=schema, path=at, subject=subject)
+            return field_tokens.decrypt_token(text, place, sealers)
 
-        found: dict[str, Any] = each_text(data, open_)
+        found: dict[str, Any] = map_texts(data, open_)
         return found

@@ -13,23 +13,23 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from schemas.avro_paths import leaves
+from schemas.avro_paths import field_paths
 from schemas.cloudevents import CloudEvent
 from schemas.errors import TermijnError
-from schemas.schema_versions import Schemas
+from schemas.schema_versions import SchemaSet
 from services.crypto import field_tokens
 from services.crypto.data_keys import DataKey, Wanted
-from services.crypto.field_paths import changed, texts_at
-from services.crypto.field_tokens import Place, Sealer
+from services.crypto.field_paths import count_texts_at, map_texts_at
+from services.crypto.field_tokens import FieldKey, FieldLocation
 from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
-from services.policy.tagging import Tagged, tag
+from services.policy.tagging import TaggedEvent, tag
 from services.policy.validation_encryption import key_systems
 
 _SECRET_BYTES = 32
 
 
-class NobodyHolds(TermijnError):
+class NoKeyHolder(TermijnError):
     """A field is to be encrypted, and no holding of this event is in a system that would hold its key.
 
     Nobody would ever destroy such a key, so nothing was published. The policy names another system for the
@@ -42,7 +42,7 @@ class NobodyHolds(TermijnError):
         super().__init__(f"{path}: {self.why}")
 
 
-class Unencryptable(TermijnError):
+class FieldNotEncryptable(TermijnError):
     """The policy wants a field encrypted that its schema lacks, or that is no plain text there.
 
     The operator mends the policy; nothing was published.
@@ -64,23 +64,27 @@ class MakesKeys(Protocol):
         """The keys of these events and systems, made where there are none."""
 
 
-def check(policy: Policy, schemas: Schemas) -> None:
+def check(policy: Policy, schemas: SchemaSet) -> None:
     """Make sure that every field the policy encrypts can hold a token.
 
     Raises:
-        Unencryptable: naming the first that cannot.
+        FieldNotEncryptable: naming the first that cannot.
     """
     for name, event in policy.events.items():
         known = (
-            {leaf.path: leaf for leaf in leaves(schemas.newest(name).definition)}
+            {leaf.path: leaf for leaf in field_paths(schemas.newest(name).definition)}
             if event.encrypted or event.plain
             else {}
         )
         for path in (*event.encrypted, *event.plain):
             if path not in known:
-                raise Unencryptable(name, path, f"the schema has no such field; {name} has others")
+                raise FieldNotEncryptable(
+                    name, path, f"the schema has no such field; {name} has others"
+                )
             if path in event.encrypted and not known[path].is_text:
-                raise Unencryptable(name, path, "is no plain text: only text can be encrypted")
+                raise FieldNotEncryptable(
+                    name, path, "is no plain text: only text can be encrypted"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +102,8 @@ class FieldEncryption:
         the start: they read as erased.
 
         Raises:
-            Untaggable: the policy could not tag one: nobody would know when its keys are to be destroyed.
-            NotText, NobodyHolds: a field of it cannot be encrypted.
+            TaggingFailed: the policy could not tag one: nobody would know when its keys must go.
+            FieldNotText, NoKeyHolder: a field of it cannot be encrypted.
             TermijnError: the vault cannot be used.
         """
         held = [self.plan(event) for event in events]
@@ -116,7 +120,7 @@ class FieldEncryption:
             for event, (tagged, systems) in zip(events, held, strict=True)
         ]
 
-    def plan(self, event: CloudEvent) -> tuple[Tagged, tuple[str, ...]]:
+    def plan(self, event: CloudEvent) -> tuple[TaggedEvent, tuple[str, ...]]:
         """The event's tag, and the systems that hold a key of it.
 
         Raises:
@@ -129,32 +133,34 @@ class FieldEncryption:
         keys = key_systems(self.policy)
         systems = {name for one in tagged.holdings for name in one.systems if name in keys}
         for path, named in fields.items():
-            if texts_at(event.data, path) and systems.isdisjoint(named):
-                raise NobodyHolds(path)
+            if count_texts_at(event.data, path) and systems.isdisjoint(named):
+                raise NoKeyHolder(path)
         return tagged, tuple(sorted(systems))
 
-    def _one(self, event: CloudEvent, tagged: Tagged, keys: Mapping[str, DataKey]) -> CloudEvent:
+    def _one(
+        self, event: CloudEvent, tagged: TaggedEvent, keys: Mapping[str, DataKey]
+    ) -> CloudEvent:
         if not keys:
             return event
         data = event.data
         for path, named in self.policy.events[event.type].encrypted.items():
-            sealers = list(_sealers(named, keys))
+            sealers = list(_field_keys(named, keys))
 
-            def token(at: str, text: str, sealers: Sequence[Sealer] = sealers) -> str:
-                place = Place(schema=event.type, path=at, subject=tagged.subject or "")
-                return field_tokens.seal(text, place, sealers)
+            def token(at: str, text: str, sealers: Sequence[FieldKey] = sealers) -> str:
+                place = FieldLocation(schema=event.type, path=at, subject=tagged.subject or "")
+                return field_tokens.encrypt_text(text, place, sealers)
 
-            data = changed(data, path, token)
+            data = map_texts_at(data, path, token)
         return replace(event, data=data)
 
 
-def _sealers(named: Iterable[str], keys: Mapping[str, DataKey]) -> Iterable[Sealer]:
+def _field_keys(named: Iterable[str], keys: Mapping[str, DataKey]) -> Iterable[FieldKey]:
     """The keys of these systems; where one is destroyed, one that nobody will ever have."""
     for system in named:
         if system in keys:
             key = keys[system]
             secret = os.urandom(_SECRET_BYTES) if key.secret is None else key.secret
-            yield Sealer(system=system, key_id=key.key_id, secret=secret)
+            yield FieldKey(system=system, key_id=key.key_id, secret=secret)
 
 
 def _id(event: CloudEvent) -> UUID:

@@ -9,11 +9,11 @@ from typing import Any
 from schemas.errors import TermijnError
 
 _STEP = re.compile(r"(\w+)|(\[\])|(\{\})", re.ASCII)
-Change = Callable[[str, str], Any]
+TextMapper = Callable[[str, str], Any]
 """Given where a text stands, and the text."""
 
 
-class NotText(TermijnError):
+class FieldNotText(TermijnError):
     """A field that is to be encrypted holds something else than text; nothing was published.
 
     The publisher mends the event, or the policy names another field.
@@ -25,18 +25,18 @@ class NotText(TermijnError):
         self.why = "is no text, and only text can be encrypted"
 
 
-def changed(data: Mapping[str, Any], path: str, change: Change) -> dict[str, Any]:
+def map_texts_at(data: Mapping[str, Any], path: str, change: TextMapper) -> dict[str, Any]:
     """The data in which each text at the path is changed; what is absent or null stays so.
 
     Raises:
-        NotText: something else is there.
+        FieldNotText: something else is there.
     """
     steps = [match.group() for match in _STEP.finditer(path)]
     found: dict[str, Any] = _changed(data, steps, "", change)
     return found
 
 
-def texts_at(data: Mapping[str, Any], path: str) -> int:
+def count_texts_at(data: Mapping[str, Any], path: str) -> int:
     """How many texts there are at the path. Raises as `changed` does."""
     texts: list[str] = []
 
@@ -44,29 +44,29 @@ def texts_at(data: Mapping[str, Any], path: str) -> int:
         texts.append(text)
         return text
 
-    changed(data, path, note)
+    map_texts_at(data, path, note)
     return len(texts)
 
 
-def each_text(value: Any, change: Change, at: str = "") -> Any:
+def map_texts(value: Any, change: TextMapper, at: str = "") -> Any:
     """The value with each text in it, at whatever depth, changed."""
     match value:
         case str():
             return change(at, value)
         case Mapping():
             below = f"{at}." if at else ""
-            return {name: each_text(one, change, f"{below}{name}") for name, one in value.items()}
+            return {name: map_texts(one, change, f"{below}{name}") for name, one in value.items()}
         case list():
-            return [each_text(one, change, f"{at}[{n}]") for n, one in enumerate(value)]
+            return [map_texts(one, change, f"{at}[{n}]") for n, one in enumerate(value)]
     return value
 
 
-def _changed(value: Any, steps: list[str], at: str, change: Change) -> Any:
+def _changed(value: Any, steps: list[str], at: str, change: TextMapper) -> Any:
     if value is None:
         return None
     if not steps:
         if not isinstance(value, str):
-            raise NotText(at)
+            raise FieldNotText(at)
         return change(at, value)
     step, rest = steps[0], steps[1:]
     match step, value:
@@ -75,9 +75,9 @@ def _changed(value: Any, steps: list[str], at: str, change: Change) -> Any:
         case "{}", Mapping():
             return {k: _changed(one, rest, f"{at}.{k}", change) for k, one in value.items()}
         case (("[]" | "{}"), _):
-            raise NotText(at)
+            raise FieldNotText(at)
         case name, Mapping():
             below = f"{at}.{name}" if at else name
             there = name in value
             return {**value, name: _changed(value[name], rest, below, change)} if there else value
-    raise NotText(at)
+    raise FieldNotText(at)

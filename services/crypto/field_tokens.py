@@ -30,7 +30,7 @@ _PART = r"[A-Za-z0-9_-]{22}:[A-Za-z0-9_-]+"
 _TOKEN = re.compile(rf"{_PREFIX}{_PART}(,{_PART})*")
 
 
-class Tampered(TermijnError):
+class TokenTampered(TermijnError):
     """A token does not open under its own key: it was altered, or moved from where it was written.
 
     Nothing of it is shown. The operator looks who writes to that topic beside its publisher.
@@ -43,7 +43,7 @@ class Tampered(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class FieldLocation:
     """Where a text stands; it opens nowhere else."""
 
     schema: str
@@ -55,11 +55,11 @@ class Place:
     def bound(self, system: str, key_id: str) -> bytes:
         """The additional data of a part."""
         texts = (self.schema, self.path, self.subject, system, key_id)
-        return _DOMAIN + b"".join(map(_counted, texts))
+        return _DOMAIN + b"".join(map(_nonce_counter, texts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sealer:
+class FieldKey:
     """A key with what it is bound to."""
 
     system: str
@@ -67,7 +67,7 @@ class Sealer:
     secret: bytes = field(repr=False)
 
 
-def seal(text: str, place: Place, sealers: Sequence[Sealer]) -> str:
+def encrypt_text(text: str, place: FieldLocation, sealers: Sequence[FieldKey]) -> str:
     """The token of a text, once under each key."""
     parts = (f"{one.key_id}:{_sealed(text.encode(), place, one)}" for one in sealers)
     return _PREFIX + ",".join(parts)
@@ -82,32 +82,32 @@ def key_ids(token: str, path: str) -> tuple[str, ...]:
     """The ids of the keys that a token names.
 
     Raises:
-        Tampered: it is none.
+        TokenTampered: it is none.
     """
     return tuple(key_id for key_id, _ in _parts(token, path))
 
 
-def unseal(token: str, place: Place, sealers: Iterable[Sealer]) -> str:
+def decrypt_token(token: str, place: FieldLocation, sealers: Iterable[FieldKey]) -> str:
     """The text of a token by the first of these keys that it names.
 
     Raises:
-        Tampered: it was altered, or stood elsewhere.
+        TokenTampered: it was altered, or stood elsewhere.
     """
     known = {one.key_id: one for one in sealers}
     for key_id, sealed in _parts(token, place.path):
         if key_id in known:
-            return _opened(sealed, place, known[key_id])
-    raise Tampered(place.path, "the token names none of the keys at hand")
+            return _decrypt_part(sealed, place, known[key_id])
+    raise TokenTampered(place.path, "the token names none of the keys at hand")
 
 
 def _parts(token: str, path: str) -> list[tuple[str, str]]:
     if not _TOKEN.fullmatch(token):
-        raise Tampered(path, "is no whole token")
+        raise TokenTampered(path, "is no whole token")
     pairs = (part.split(":") for part in token.removeprefix(_PREFIX).split(","))
     return [(key_id, sealed) for key_id, sealed in pairs]
 
 
-def _sealed(text: bytes, place: Place, one: Sealer) -> str:
+def _sealed(text: bytes, place: FieldLocation, one: FieldKey) -> str:
     bound = place.bound(one.system, one.key_id)
     own = hmac.digest(one.secret, _NONCES, "sha256")
     nonce = hmac.digest(own, bound + text, "sha256")[:_NONCE_BYTES]
@@ -115,16 +115,18 @@ def _sealed(text: bytes, place: Place, one: Sealer) -> str:
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
-def _opened(sealed: str, place: Place, one: Sealer) -> str:
+def _decrypt_part(sealed: str, place: FieldLocation, one: FieldKey) -> str:
     try:
         whole = base64.b64decode(sealed + "=" * (-len(sealed) % 4), b"-_", validate=True)
         nonce, rest = whole[:_NONCE_BYTES], whole[_NONCE_BYTES:]
         bound = place.bound(one.system, one.key_id)
         return AESGCM(one.secret).decrypt(nonce, rest, bound).decode()
     except (InvalidTag, ValueError) as cause:
-        raise Tampered(place.path, "does not open: it was altered, or stood elsewhere") from cause
+        raise TokenTampered(
+            place.path, "does not open: it was altered, or stood elsewhere"
+        ) from cause
 
 
-def _counted(text: str) -> bytes:
+def _nonce_counter(text: str) -> bytes:
     data = text.encode()
     return len(data).to_bytes(4, "big") + data

@@ -21,7 +21,7 @@ _REGISTRY = jwe.JWERegistry(algorithms=_ALGORITHMS)
 _CURVE: Final = "X25519"
 
 
-class Unreadable(TermijnError):
+class DisclosureUndecryptable(TermijnError):
     """An encrypted answer does not open: another key, another place, or altered; nothing of it was used.
 
     The operator asks the system to answer again.
@@ -37,7 +37,7 @@ def new_key() -> str:
     return _text(OKPKey.generate_key(_CURVE).as_dict(private=True))
 
 
-def public_part(key: str) -> str:
+def to_public(key: str) -> str:
     """The public part of a key, as JWK text."""
     return _text(_key(key).as_dict(private=False))
 
@@ -61,15 +61,15 @@ def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
     """
     try:
         opened = jwe.decrypt_compact(text, _key(key), registry=_REGISTRY)
-        content = json.loads(opened.plaintext or b"", parse_constant=_no_number)
+        content = json.loads(opened.plaintext or b"", parse_constant=_reject_constant)
     except (JoseError, ValueError, RecursionError) as cause:
-        raise Unreadable(about) from cause
+        raise DisclosureUndecryptable(about) from cause
     if opened.protected.get("kid") != about or not isinstance(content, dict):
-        raise Unreadable(about)
+        raise DisclosureUndecryptable(about)
     return content
 
 
-def _no_number(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 

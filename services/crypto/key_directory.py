@@ -16,7 +16,7 @@ from tempfile import NamedTemporaryFile
 from typing import Final
 
 from schemas.errors import TermijnError
-from services.crypto.keyring import Key, Keyring, NotAKey, new_key, parse
+from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, new_key, parse
 from services.crypto.signing import Signer, Verifier
 
 DELETER: Final = "deleter"
@@ -25,7 +25,7 @@ _EVERYBODY = 0o007
 _PUBLIC_MODE = 0o644
 
 
-class UnusableKeys(TermijnError):
+class InvalidKeyring(TermijnError):
     """A file with keys is missing, unreadable, or not what it should be; nothing was signed or verified.
 
     The operator puts the right file back, or makes it: `termijn keys make`, `termijn keys trust`.
@@ -36,7 +36,7 @@ class UnusableKeys(TermijnError):
         self.path = path
 
 
-class KeyFile:
+class KeyringFile:
     """The ring in a file, read again when the file has changed."""
 
     def __init__(self, path: Path, *, private: bool = False, optional: bool = False) -> None:
@@ -51,7 +51,7 @@ class KeyFile:
         """The ring as the file has it now.
 
         Raises:
-            UnusableKeys: the file cannot be used.
+            InvalidKeyring: the file cannot be used.
         """
         try:
             found = self.path.stat()
@@ -59,9 +59,9 @@ class KeyFile:
             if self._optional:
                 self._seen, self._ring = None, Keyring()
                 return self._ring
-            raise UnusableKeys(self.path, "is not there") from cause
+            raise InvalidKeyring(self.path, "is not there") from cause
         except OSError as cause:
-            raise UnusableKeys(self.path, f"cannot be read: {cause}") from cause
+            raise InvalidKeyring(self.path, f"cannot be read: {cause}") from cause
         seen = (found.st_mtime_ns, found.st_size, found.st_ino)
         if seen != self._seen:
             self._ring = self._read()
@@ -73,14 +73,16 @@ class KeyFile:
             mode = self.path.stat().st_mode
             ring = parse(self.path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as cause:
-            raise UnusableKeys(self.path, f"cannot be read: {cause}") from cause
-        except NotAKey as cause:
-            raise UnusableKeys(self.path, cause.why) from cause
+            raise InvalidKeyring(self.path, f"cannot be read: {cause}") from cause
+        except InvalidKey as cause:
+            raise InvalidKeyring(self.path, cause.why) from cause
         if self._private and mode & _EVERYBODY:
-            raise UnusableKeys(self.path, "is open to everybody on this machine; give it mode 0600")
+            raise InvalidKeyring(
+                self.path, "is open to everybody on this machine; give it mode 0600"
+            )
         if any(key.is_private != self._private for key in ring):
             why = "lacks the private part of a key" if self._private else "holds a private key"
-            raise UnusableKeys(self.path, why)
+            raise InvalidKeyring(self.path, why)
         return ring
 
 
@@ -90,23 +92,23 @@ class KeyDirectory:
 
     path: Path
 
-    def private(self, owner: str = DELETER) -> KeyFile:
+    def private(self, owner: str = DELETER) -> KeyringFile:
         """The private keys of who works here."""
-        return KeyFile(self.path / f"{owner}.private.jwks", private=True)
+        return KeyringFile(self.path / f"{owner}.private.jwks", private=True)
 
-    def public(self, owner: str = DELETER) -> KeyFile:
+    def public(self, owner: str = DELETER) -> KeyringFile:
         """The public keys that are handed out, or were handed over."""
-        return KeyFile(self.path / f"{owner}.jwks")
+        return KeyringFile(self.path / f"{owner}.jwks")
 
-    def system(self, system: str) -> KeyFile:
+    def system(self, system: str) -> KeyringFile:
         """The public keys of a system; without a file it has none."""
-        return KeyFile(self.path / "systems" / f"{system}.jwks", optional=True)
+        return KeyringFile(self.path / "systems" / f"{system}.jwks", optional=True)
 
     def signer(self, owner: str = DELETER) -> Signer:
         """What signs for an owner.
 
         Raises:
-            UnusableKeys: its private keys cannot be used.
+            InvalidKeyring: its private keys cannot be used.
         """
         file = self.private(owner)
         file()
@@ -116,7 +118,7 @@ class KeyDirectory:
         """What verifies an owner's messages by the public keys that it handed over.
 
         Raises:
-            UnusableKeys: they cannot be used.
+            InvalidKeyring: they cannot be used.
         """
         file = self.public(owner)
         file()
@@ -126,7 +128,7 @@ class KeyDirectory:
         """What verifies a system's answers; without trusted keys it verifies none.
 
         Raises:
-            UnusableKeys: its keys cannot be used.
+            InvalidKeyring: its keys cannot be used.
         """
         file = self.system(system)
         file()
@@ -144,7 +146,7 @@ class KeyDirectory:
         one's.
 
         Raises:
-            UnusableKeys: it cannot be made, or what is there cannot be used.
+            InvalidKeyring: it cannot be made, or what is there cannot be used.
         """
         file = self.private(owner)
         if not file.path.exists():
@@ -158,18 +160,18 @@ class KeyDirectory:
         """Give an owner a new key to which others encrypt, beside its others; its private ring.
 
         Raises:
-            UnusableKeys: the owner has no ring, or it cannot be written.
+            InvalidKeyring: the owner has no ring, or it cannot be written.
         """
         ring = self.private(owner)().with_key(new_key("enc"))
         _write(self.private(owner).path, ring.text(), private=True)
         self._hand_out(owner, ring)
         return ring
 
-    def rotate(self, owner: str, at: datetime, until: datetime) -> Key:
+    def rotate(self, owner: str, at: datetime, until: datetime) -> JsonWebKey:
         """Make a signing key that holds from `at`; those before it hold until `until` at most, UTC.
 
         Raises:
-            UnusableKeys: the owner has no ring, or it cannot be written.
+            InvalidKeyring: the owner has no ring, or it cannot be written.
         """
         made = new_key("sig", at.replace(microsecond=0))
         ring = Keyring(
@@ -186,7 +188,7 @@ class KeyDirectory:
         """Trust these public keys of a system, beside those that are trusted; the ring as it is kept.
 
         Raises:
-            UnusableKeys: they cannot be written.
+            InvalidKeyring: they cannot be written.
         """
         before = self.system(system)()
         kept = before
@@ -200,7 +202,7 @@ class KeyDirectory:
         """Take a key out of every ring that it is in, and name those.
 
         Raises:
-            UnusableKeys: a ring cannot be used or written.
+            InvalidKeyring: a ring cannot be used or written.
         """
         owners = [owner for owner in self.owners() if self.private(owner)().get(key_id)]
         for owner in owners:
@@ -236,4 +238,4 @@ def _write(path: Path, text: str, *, private: bool = False, fresh: bool = False)
             if not fresh:
                 beside.replace(path)
     except OSError as cause:
-        raise UnusableKeys(path, f"cannot be written: {cause}") from cause
+        raise InvalidKeyring(path, f"cannot be written: {cause}") from cause

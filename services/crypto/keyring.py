@@ -24,10 +24,10 @@ Use = Literal["sig", "enc"]
 _CURVES: Mapping[str, Use] = {"Ed25519": "sig", "X25519": "enc"}
 _CURVE_OF: Mapping[Use, Literal["Ed25519", "X25519"]] = {"sig": "Ed25519", "enc": "X25519"}
 _ALGORITHMS = ("EdDSA", "Ed25519")
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class NotAKey(TermijnError):
+class InvalidKey(TermijnError):
     """Text that should be a JWK or a JWK Set is not one that Termijn can use; nothing of it was used.
 
     The operator mends the key that it names, or asks its owner for another.
@@ -39,7 +39,7 @@ class NotAKey(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class JsonWebKey:
     """One key; its private part, where it has one, never shows in a `repr`."""
 
     key_id: str
@@ -65,11 +65,11 @@ class Key:
         """Whether the key may be used at an instant, UTC."""
         return (self.not_before or at) <= at and (self.expires_at is None or at < self.expires_at)
 
-    def public(self) -> Key:
+    def public(self) -> JsonWebKey:
         """The key without its private part."""
         return replace(self, d=None, signs=None)
 
-    def expiring(self, at: datetime) -> Key:
+    def expiring(self, at: datetime) -> JsonWebKey:
         """The key, holding until then at most."""
         return replace(self, expires_at=min(at, self.expires_at or at))
 
@@ -90,26 +90,26 @@ class Key:
 class Keyring:
     """The keys of one owner, the newest last."""
 
-    keys: tuple[Key, ...] = ()
+    keys: tuple[JsonWebKey, ...] = ()
 
-    def __iter__(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[JsonWebKey]:
         return iter(self.keys)
 
-    def get(self, key_id: str) -> Key | None:
+    def get(self, key_id: str) -> JsonWebKey | None:
         """The key of that id."""
         return next((key for key in self.keys if key.key_id == key_id), None)
 
-    def newest(self, use: Use, at: datetime) -> Key | None:
+    def newest(self, use: Use, at: datetime) -> JsonWebKey | None:
         """Of the keys that hold at an instant, the one that has held for the shortest time."""
         held = [key for key in self.keys if key.use == use and key.holds(at)]
-        return max(reversed(held), key=lambda key: key.not_before or _LONG_AGO, default=None)
+        return max(reversed(held), key=lambda key: key.not_before or _EPOCH_START, default=None)
 
     def encrypts_to(self, at: datetime) -> str | None:
         """The public X25519 key to which corrections for the owner are encrypted, as JWK text."""
         key = self.newest("enc", at)
         return json.dumps(key.public().jwk(), sort_keys=True) if key else None
 
-    def with_key(self, key: Key) -> Keyring:
+    def with_key(self, key: JsonWebKey) -> Keyring:
         """The ring with one more key, or with this one in the place of the one of its id."""
         return Keyring((*self.without(key.key_id), key))
 
@@ -126,7 +126,7 @@ class Keyring:
         return json.dumps({"keys": [key.jwk() for key in self.keys]}, indent=2) + "\n"
 
 
-def new_key(use: Use = "sig", not_before: datetime | None = None) -> Key:
+def new_key(use: Use = "sig", not_before: datetime | None = None) -> JsonWebKey:
     """A new key with its private part."""
     made = OKPKey.generate_key(_CURVE_OF[use], private=True)
     fields: dict[str, Any] = dict(made.as_dict(private=True))
@@ -139,56 +139,56 @@ def parse(text: str) -> Keyring:
     """The keys of a JWK or a JWK Set; those of other kinds than Ed25519 and X25519 are passed over.
 
     Raises:
-        NotAKey: it is neither, a key in it is broken, or the same one is there twice.
+        InvalidKey: it is neither, a key in it is broken, or the same one is there twice.
     """
     try:
         document = json.loads(text)
     except RecursionError as cause:
-        raise NotAKey("is no JSON: it is nested too deeply") from cause
+        raise InvalidKey("is no JSON: it is nested too deeply") from cause
     except ValueError as cause:
-        raise NotAKey(f"is no JSON: {cause}") from cause
+        raise InvalidKey(f"is no JSON: {cause}") from cause
     if not isinstance(document, dict):
-        raise NotAKey("is neither a JWK nor a JWK Set")
-    found: list[Key] = []
+        raise InvalidKey("is neither a JWK nor a JWK Set")
+    found: list[JsonWebKey] = []
     for number, fields in enumerate(_listed(document), start=1):
         if fields.get("kty") == "OKP" and str(fields.get("crv")) in _CURVES:
             try:
                 found.append(_key(fields))
-            except NotAKey as cause:
-                raise NotAKey(f"key {number}: {cause.why}") from cause
+            except InvalidKey as cause:
+                raise InvalidKey(f"key {number}: {cause.why}") from cause
     if len({key.key_id for key in found}) != len(found):
-        raise NotAKey("holds one key twice")
+        raise InvalidKey("holds one key twice")
     return Keyring(tuple(found))
 
 
 def _listed(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     listed = document.get("keys", [document])
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise NotAKey("is neither a JWK nor a JWK Set")
+        raise InvalidKey("is neither a JWK nor a JWK Set")
     return listed
 
 
-def _key(fields: Mapping[str, Any]) -> Key:
+def _key(fields: Mapping[str, Any]) -> JsonWebKey:
     use = _CURVES[fields["crv"]]
     if fields.get("use", use) != use:
-        raise NotAKey(f"{fields['crv']} is no key with use {fields['use']!r}")
+        raise InvalidKey(f"{fields['crv']} is no key with use {fields['use']!r}")
     if use == "sig" and fields.get("alg", _ALGORITHMS[0]) not in _ALGORITHMS:
-        raise NotAKey(f"Ed25519 is no key with alg {fields['alg']!r}")
+        raise InvalidKey(f"Ed25519 is no key with alg {fields['alg']!r}")
     not_before, expires_at = _instant(fields, "nbf"), _instant(fields, "exp")
     if not_before and expires_at and expires_at <= not_before:
-        raise NotAKey("expires before it begins to hold")
+        raise InvalidKey("expires before it begins to hold")
     try:
         bare = {name: fields[name] for name in ("kty", "crv", "x", "d") if name in fields}
         key = OKPKey.import_key(bare)
         public, private = key.public_key, key.private_key
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as cause:
-        raise NotAKey("does not hold the parts of its curve") from cause
+        raise InvalidKey("does not hold the parts of its curve") from cause
     if _base64url(public.public_bytes_raw()) != fields["x"]:  # else it had another thumbprint
-        raise NotAKey("its x is not its public part")
+        raise InvalidKey("its x is not its public part")
     key_id = str(key.thumbprint())
     if fields.get("kid", key_id) != key_id:
-        raise NotAKey(f"its kid is not its RFC 7638 thumbprint, {key_id}")
-    return Key(
+        raise InvalidKey(f"its kid is not its RFC 7638 thumbprint, {key_id}")
+    return JsonWebKey(
         key_id=key_id,
         use=use,
         not_before=not_before,
@@ -213,4 +213,4 @@ def _instant(fields: Mapping[str, Any], name: str) -> datetime | None:
             raise ValueError("no whole number")
         return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError) as cause:
-        raise NotAKey(f"its {name} is no number of epoch seconds") from cause
+        raise InvalidKey(f"its {name} is no number of epoch seconds") from cause

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from schemas.errors import TermijnError
-from services.crypto.envelope import Seal, UnusableKey, read_key, read_or_make_key
+from services.crypto.envelope import AeadCipher, InvalidKeyFile, load_or_create_key, read_key
 
 _SUFFIX = ".key"
 _FIRST = 1
 
 
-class NoSuchMaster(TermijnError):
+class MasterKeyNotFound(TermijnError):
     """A data key was wrapped under a master key that is not here: it cannot be opened.
 
     Where the master key was destroyed that is meant: the vault at hand is an old backup, and the operator
@@ -31,7 +31,7 @@ class NoSuchMaster(TermijnError):
         self.master = master
 
 
-class NoMaster(TermijnError):
+class NoMasterKey(TermijnError):
     """There is no master key; nothing was encrypted.
 
     The operator mounts the directory that TERMIJN_MASTER_KEYS names, or makes the first one:
@@ -46,7 +46,7 @@ class NoMaster(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wrapped:
+class WrappedKey:
     """A data key as it lies in the vault."""
 
     master: str
@@ -61,23 +61,23 @@ class MasterKeys(Protocol):
         """The id of the master key that wraps now.
 
         Raises:
-            NoMaster: there is none.
+            NoMasterKey: there is none.
         """
 
-    def wrap(self, secret: bytes, place: str) -> Wrapped:
+    def wrap(self, secret: bytes, place: str) -> WrappedKey:
         """Wrap a data key; it opens only as what belongs at `place`."""
 
-    def unwrap(self, wrapped: Wrapped, place: str) -> bytes:
+    def unwrap(self, wrapped: WrappedKey, place: str) -> bytes:
         """The data key.
 
         Raises:
-            NoSuchMaster: its master key is not here.
-            Unopenable: it was altered, or belongs elsewhere.
+            MasterKeyNotFound: its master key is not here.
+            DecryptionFailed: it was altered, or belongs elsewhere.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class MasterKeyVersion:
     """One master key in the directory."""
 
     number: int
@@ -89,19 +89,19 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MasterFiles:
+class FileMasterKeys:
     """Master keys as files, `0001.key` and so on; the last one wraps. Their mode is checked."""
 
     directory: Path
     makes: bool = False
     """Whether the first one is made where there is none: on embedded defaults."""
-    _seals: dict[tuple[Path, int], Seal] = field(default_factory=dict, repr=False)
+    _seals: dict[tuple[Path, int], AeadCipher] = field(default_factory=dict, repr=False)
 
-    def generations(self) -> list[Generation]:
+    def generations(self) -> list[MasterKeyVersion]:
         """All that are here, oldest first.
 
         Raises:
-            UnusableKey: one of them cannot be used.
+            InvalidKeyFile: one of them cannot be used.
         """
         found = []
         for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
@@ -109,7 +109,7 @@ class MasterFiles:
                 made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 seal = self._seal(path)
                 found.append(
-                    Generation(
+                    MasterKeyVersion(
                         number=int(path.stem), path=path, master=seal.key_id, made_at=made_at
                     )
                 )
@@ -119,34 +119,34 @@ class MasterFiles:
         """The newest one's id."""
         return self._newest().master
 
-    def wrap(self, secret: bytes, place: str) -> Wrapped:
+    def wrap(self, secret: bytes, place: str) -> WrappedKey:
         """Wrap under the newest one."""
         newest = self._newest()
-        return Wrapped(master=newest.master, sealed=self._seal(newest.path).wrap(secret, place))
+        return WrappedKey(master=newest.master, sealed=self._seal(newest.path).wrap(secret, place))
 
-    def unwrap(self, wrapped: Wrapped, place: str) -> bytes:
+    def unwrap(self, wrapped: WrappedKey, place: str) -> bytes:
         """Open under the one that wrapped."""
         for one in self.generations():
             if one.master == wrapped.master:
                 return self._seal(one.path).unwrap(wrapped.sealed, place, one.master)
-        raise NoSuchMaster(wrapped.master)
+        raise MasterKeyNotFound(wrapped.master)
 
-    def add(self) -> Generation:
+    def add(self) -> MasterKeyVersion:
         """Make one that wraps from now on.
 
         Raises:
-            UnusableKey: it cannot be made.
+            InvalidKeyFile: it cannot be made.
         """
         there = self.generations()
         number = there[-1].number + 1 if there else _FIRST
-        read_or_make_key(self.directory / f"{number:04}{_SUFFIX}")
+        load_or_create_key(self.directory / f"{number:04}{_SUFFIX}")
         return self.generations()[-1]
 
-    def destroy(self, generation: Generation) -> None:
+    def destroy(self, generation: MasterKeyVersion) -> None:
         """Overwrite one and remove it; copies of it elsewhere are the operator's to destroy.
 
         Raises:
-            UnusableKey: it cannot be removed.
+            InvalidKeyFile: it cannot be removed.
         """
         try:
             with generation.path.open("r+b") as file:
@@ -155,17 +155,17 @@ class MasterFiles:
                 os.fsync(file.fileno())
             generation.path.unlink()
         except OSError as cause:
-            raise UnusableKey(generation.path, f"cannot be destroyed: {cause}") from cause
+            raise InvalidKeyFile(generation.path, f"cannot be destroyed: {cause}") from cause
 
-    def _newest(self) -> Generation:
+    def _newest(self) -> MasterKeyVersion:
         there = self.generations()
         if not there and self.makes:
             return self.add()
         if not there:
-            raise NoMaster(self.directory)
+            raise NoMasterKey(self.directory)
         return there[-1]
 
-    def _seal(self, path: Path) -> Seal:
+    def _seal(self, path: Path) -> AeadCipher:
         seen = (path, path.stat().st_mtime_ns)
         if seen not in self._seals:
             self._seals[seen] = read_key(path)

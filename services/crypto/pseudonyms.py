@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
-from services.crypto.envelope import read_or_make_secret
+from services.crypto.envelope import load_or_create_secret
 
 FILE: Final = "evidence.key"
 """Its name, among the keys that sign and verify."""
@@ -19,7 +19,7 @@ _BYTES = 16
 Kind = Literal["subject", "command", "request", "text"]
 
 
-class References:
+class Pseudonymizer:
     """Makes references with one key; `key_id` tells which, and gives nothing of it away."""
 
     def __init__(self, key: bytes) -> None:
@@ -31,10 +31,10 @@ class References:
         return hmac.digest(self._key, f"{kind}\0{thing}".encode(), "sha256")[:_BYTES]
 
 
-def read_or_make(directory: Path) -> References:
+def read_or_make(directory: Path) -> Pseudonymizer:
     """The references of the key file in a directory, which is made where there is none.
 
     Raises:
-        UnusableKey: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: it cannot be made, or what is there cannot be used.
     """
-    return References(read_or_make_secret(directory / FILE))
+    return Pseudonymizer(load_or_create_secret(directory / FILE))

@@ -24,11 +24,11 @@ _NULL = b"\xff\xff\xff\xff"
 
 Reason = Literal["unsigned", "ambiguous", "unknown-key", "expired-key", "forged"]
 Headers = Sequence[tuple[str, bytes]]
-Rings = Callable[[], Keyring]
+KeyringSource = Callable[[], Keyring]
 """Where keys come from: asked each time, since they may be rotated while a role runs."""
 
 
-class Unverifiable(TermijnError):
+class SignatureInvalid(TermijnError):
     """A message does not carry a valid signature of who it should come from; nothing of it was used.
 
     `unsigned`: it has no signature; `ambiguous`: it has several; `unknown-key`: of a key that is not
@@ -54,14 +54,14 @@ class NoSigningKey(TermijnError):
         super().__init__("no signing key is valid now; `termijn keys rotate` makes one")
 
 
-class Signs(Protocol):
+class SignerProtocol(Protocol):
     """Who signs what leaves."""
 
     def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
         """The headers that a message must carry; `now` is UTC. Raises `NoSigningKey`."""
 
 
-class Verifies(Protocol):
+class VerifierProtocol(Protocol):
     """Who verifies what comes."""
 
     def verify(
@@ -72,13 +72,13 @@ class Verifies(Protocol):
         headers: Sequence[tuple[str, bytes | None]],
         now: datetime,
     ) -> str:
-        """The id of the key that signed a message; `now` is UTC. Raises `Unverifiable`."""
+        """The id of the key that signed a message; `now` is UTC. Raises `SignatureInvalid`."""
 
 
 class Signer:
     """Signs with the newest key that holds."""
 
-    def __init__(self, ring: Rings) -> None:
+    def __init__(self, ring: KeyringSource) -> None:
         self._ring = ring
 
     def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
@@ -97,7 +97,7 @@ class Signer:
 class Verifier:
     """Verifies against the keys of one owner: any that holds now."""
 
-    def __init__(self, ring: Rings) -> None:
+    def __init__(self, ring: KeyringSource) -> None:
         self._ring = ring
 
     def verify(
@@ -111,27 +111,27 @@ class Verifier:
         """The id of the key that signed a message; `now` is UTC.
 
         Raises:
-            Unverifiable: no key of the ring that holds now signed exactly this.
+            SignatureInvalid: no key of the ring that holds now signed exactly this.
         """
         ids = [found for name, found in headers if name == KEY_ID]
         signatures = [found for name, found in headers if name == SIGNATURE]
         if len(ids) > 1 or len(signatures) > 1:
-            raise Unverifiable("ambiguous")
+            raise SignatureInvalid("ambiguous")
         if not ids or not signatures or ids[0] is None or signatures[0] is None:
-            raise Unverifiable("unsigned")
+            raise SignatureInvalid("unsigned")
         trusted = self._ring().get(ids[0].decode("ascii", "replace"))
         if trusted is None or trusted.verifies is None:
-            raise Unverifiable("unknown-key")
+            raise SignatureInvalid("unknown-key")
         if not trusted.holds(now):
-            raise Unverifiable("expired-key", trusted.key_id)
+            raise SignatureInvalid("expired-key", trusted.key_id)
         try:
             trusted.verifies.verify(signatures[0], signed_bytes(topic, key, value))
         except InvalidSignature as cause:
-            raise Unverifiable("forged", trusted.key_id) from cause
+            raise SignatureInvalid("forged", trusted.key_id) from cause
         return trusted.key_id
 
 
-class Unsigned:
+class NoSigning:
     """Neither signs nor verifies: for trying out only, where a setting says so."""
 
     def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
@@ -152,8 +152,15 @@ class Unsigned:
 
 def signed_bytes(topic: str, key: bytes | None, value: bytes | None) -> bytes:
     """What a signature covers; no two messages share it."""
-    return b"".join((_DOMAIN, *_part(topic.encode()), *_part(key), *_part(value)))
+    return b"".join(
+        (
+            _DOMAIN,
+            *_length_prefixed(topic.encode()),
+            *_length_prefixed(key),
+            *_length_prefixed(value),
+        )
+    )
 
 
-def _part(data: bytes | None) -> tuple[bytes, bytes]:
+def _length_prefixed(data: bytes | None) -> tuple[bytes, bytes]:
     return (_NULL, b"") if data is None else (len(data).to_bytes(4, "big"), data)

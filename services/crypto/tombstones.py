@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
-from services.crypto.envelope import Seal, read_or_make_secret
+from services.crypto.envelope import AeadCipher, load_or_create_secret
 
 FILE: Final = "remains.key"
 """Its name, among the keys that sign and verify."""
@@ -19,7 +19,7 @@ _BYTES = 16
 Kind = Literal["event", "content", "subject", "clock"]
 
 
-class Remains:
+class TombstoneCipher:
     """Refers, seals and opens with one key; `key_id` tells which, and gives nothing of it away."""
 
     def __init__(self, key: bytes) -> None:
@@ -32,24 +32,24 @@ class Remains:
 
     def wrap(self, kind: Kind, name: str, text: str) -> bytes:
         """Seal what remains of a name."""
-        return Seal(self._of("opens", kind, name)).wrap(text.encode(), kind)
+        return AeadCipher(self._of("opens", kind, name)).wrap(text.encode(), kind)
 
     def unwrap(self, kind: Kind, name: str, sealed: bytes) -> str:
         """What remains of a name.
 
         Raises:
-            Unopenable: it is of another name, or was altered.
+            DecryptionFailed: it is of another name, or was altered.
         """
-        return Seal(self._of("opens", kind, name)).unwrap(sealed, kind, self.key_id).decode()
+        return AeadCipher(self._of("opens", kind, name)).unwrap(sealed, kind, self.key_id).decode()
 
     def _of(self, use: str, kind: Kind, name: str) -> bytes:
         return hmac.digest(self._key, f"{use}\0{kind}\0{name}".encode(), "sha256")
 
 
-def read_or_make(directory: Path) -> Remains:
+def read_or_make(directory: Path) -> TombstoneCipher:
     """The remains of the key file in a directory, which is made where there is none.
 
     Raises:
-        UnusableKey: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: it cannot be made, or what is there cannot be used.
     """
-    return Remains(read_or_make_secret(directory / FILE))
+    return TombstoneCipher(load_or_create_secret(directory / FILE))

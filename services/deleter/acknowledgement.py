@@ -8,28 +8,30 @@ from uuid import UUID
 
 from schemas import limits
 from schemas.codec import Codec
-from schemas.errors import Undecodable
+from schemas.errors import DecodingFailed
 from schemas.topics import Topic
-from services.deleter.settlement import Answer
+from services.deleter.settlement import Acknowledgement
 
 
-def answer_of(codec: Codec, topic: Topic, system: str, payload: bytes | None) -> Answer:
+def decode_acknowledgement(
+    codec: Codec, topic: Topic, system: str, payload: bytes | None
+) -> Acknowledgement:
     """The answer in the value of a message on one system's topic.
 
     Raises:
-        Undecodable: it is no acknowledgement, or not that system's.
+        DecodingFailed: it is no acknowledgement, or not that system's.
     """
     value = codec.decode(topic, payload)
     if value["system"] != system:
         why = f"answers for {value['system']} on the topic of {system}"
-        raise Undecodable(why=why, topic=topic.name)
+        raise DecodingFailed(why=why, topic=topic.name)
     try:
         command_id = UUID(value["command_id"])
     except ValueError as cause:
-        raise Undecodable(why="command_id is no UUID", topic=topic.name) from cause
+        raise DecodingFailed(why="command_id is no UUID", topic=topic.name) from cause
     if beyond := _beyond_limits(value):
-        raise Undecodable(why=beyond, topic=topic.name)
-    return Answer(
+        raise DecodingFailed(why=beyond, topic=topic.name)
+    return Acknowledgement(
         acknowledgement_id=value["acknowledgement_id"],
         command_id=command_id,
         system=system,

@@ -23,7 +23,7 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     besides follows as all that is held is looked at again. `now` is UTC.
 
     Raises:
-        OtherShape: it hangs events of a known type on other subjects or clocks.
+        IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
         StillNeeded: it lacks a system or a purpose that is still needed.
         RetiredTooEarly: it retires something from an instant on of which events are recorded.
     """

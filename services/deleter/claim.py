@@ -19,37 +19,37 @@ from schemas import limits
 from services.deleter import subject_scan
 from services.deleter.command_size import chunks, size
 from services.deleter.plan_cache import Planner
-from services.deleter.planning import restricting, unmet, unwanted, without_contested_keys
-from services.deleter.subject_scan import Look
+from services.deleter.planning import obsolete, outstanding, restricting, without_contested_keys
+from services.deleter.subject_scan import SubjectScanChunk
 from services.deleter.withheld import is_withheld
 from services.ledger import clocks, key_conflicts, outbox, tables
 from services.ledger.blind_spots import AGAIN, CLEAR, Blindness, look_again
-from services.ledger.clocks import Clock
-from services.ledger.facts import Known, known, tagged_events
-from services.ledger.outbox import Draft, Lease
+from services.ledger.clocks import ClockState
+from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
+from services.ledger.outbox import CommandDraft, LeaseRequest
 from services.policy import obligations
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.obligations import Step
-from services.policy.tagging import Tagged
-from services.storage.bulk import change_each
+from services.policy.obligations import Obligation
+from services.policy.tagging import TaggedEvent
+from services.storage.bulk import update_each
 
-MOST_RECORDS = limits.COMMAND_RECORDS
+MAX_RECORDS_PER_COMMAND = limits.COMMAND_RECORDS
 """No command names more records than this."""
-_LATEST_SHARE = 8
+_NEWEST_SHARE = 8
 """Of so many records that a claim takes, one is among those that became due last."""
-_CLOCKS_TO_RECORDS = 4
+_CLOCKS_PER_RECORD = 4
 """A claim looks at one clock for so many records: most clocks have few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class ClaimResult:
     """What one claim came to."""
 
     commands: tuple[UUID, ...]
     leased: tuple[UUID, ...]
     """Of these, the commands that are to be relayed at once."""
-    events: Mapping[UUID, Tagged]
+    events: Mapping[UUID, TaggedEvent]
     """The events of the records that were looked at, by id."""
     looked_at: int
     """Records and clocks that were due for a look."""
@@ -58,12 +58,12 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class PlannedObligation:
     """A step that is due for a record, with the epochs of the clocks that say so."""
 
     record_id: UUID
     subject: str
-    step: Step
+    step: Obligation
     epochs: tuple[tuple[str, UUID, int], ...]
     names_subject: bool
     acts: int
@@ -72,15 +72,15 @@ class Wanted:
     """Bytes that the record takes in a command, at most."""
 
 
-def claim(
+def claim_due(
     connection: Connection,
     policy: Policy,
     now: datetime,
     *,
     limit: int,
-    lease: Lease | None = None,
+    lease: LeaseRequest | None = None,
     blindness: Blindness = CLEAR,
-) -> Claimed:
+) -> ClaimResult:
     """Claim up to `limit` records that are due by themselves, and one chunk of each of some clocks.
 
     Records of subjects of whom something was said come in chunks too. `now` is UTC, by the database's
@@ -89,38 +89,40 @@ def claim(
     """
     records = _due_records(connection, now, limit)
     members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
-    walked: list[Clock] = []
+    walked: list[ClockState] = []
     for walk in _due_clocks(connection, now, limit):
         if walked and len(members) >= limit:
             break  # the others keep their turn
-        chunk = _chunk(connection, walk)
+        chunk = _clock_chunk(connection, walk)
         members.update((row.record_id, row) for row in chunk if row.backfill is None)
-        cursor = chunk[-1].record_id if len(chunk) == MOST_RECORDS else None
+        cursor = chunk[-1].record_id if len(chunk) == MAX_RECORDS_PER_COMMAND else None
         walked.append(walk.walked(now, cursor, policy))
-    clocks.save(connection, walked)
-    looks = subject_scan.looks(
+    clocks.update_clocks(connection, walked)
+    looks = subject_scan.due_scans(
         connection,
         now,
-        limit=max(1, limit // _CLOCKS_TO_RECORDS),
+        limit=max(1, limit // _CLOCKS_PER_RECORD),
         most=limit,
-        chunk=MOST_RECORDS,
+        chunk=MAX_RECORDS_PER_COMMAND,
     )
     members.update((row.record_id, row) for look in looks for row in look.records)
-    events = tagged_events(connection, {row.event_id for row in members.values()}, policy)
-    siblings = subject_scan.siblings(connection, looks, events)
+    events = load_tagged_events(connection, {row.event_id for row in members.values()}, policy)
+    siblings = subject_scan.co_subject_records(connection, looks, events)
     members.update((row.record_id, row) for row in siblings)
 
-    def waits(step: Step, tagged: Tagged, subject: str) -> bool:
+    def waits(step: Obligation, tagged: TaggedEvent, subject: str) -> bool:
         return is_withheld(blindness, step.action, subject, tagged, policy)
 
     rows = list(members.values())
-    found = want(connection, rows, events, policy, now, looks, waits)
-    written = outbox.write(connection, draft(found.wanted), policy.version, now, lease)
-    _advance(connection, records, events, policy, now)
+    found = plan_obligations(connection, rows, events, policy, now, looks, waits)
+    written = outbox.insert_commands(
+        connection, group_into_commands(found.wanted), policy.version, now, lease
+    )
+    _schedule_next_check(connection, records, events, policy, now)
     look_again(connection, found.withheld | found.outdone.keys(), now)
-    subject_scan.looked(connection, looks, found.facts, now)
+    subject_scan.advance_scans(connection, looks, found.facts, now)
     subject_scan.look_later(connection, set(found.outdone.values()), now + AGAIN)
-    return Claimed(
+    return ClaimResult(
         commands=written.commands,
         leased=written.leased,
         events=events,
@@ -133,23 +135,23 @@ def claim(
 class Found:
     """What a look at records came to."""
 
-    wanted: Sequence[Wanted]
+    wanted: Sequence[PlannedObligation]
     """What is due and no command does yet."""
     withheld: Set[UUID]
     """Records of which something has to wait."""
     outdone: Mapping[UUID, str]
     """Records, with their subject, of which an erasure makes a restriction needless, once it leaves."""
-    facts: Known
+    facts: LedgerFacts
 
 
-def want(
+def plan_obligations(
     connection: Connection,
     rows: Collection[Row[Any]],
-    events: Mapping[UUID, Tagged],
+    events: Mapping[UUID, TaggedEvent],
     policy: Policy,
     now: datetime,
-    looks: Collection[Look],
-    waits: Callable[[Step, Tagged, str], bool],
+    looks: Collection[SubjectScanChunk],
+    waits: Callable[[Obligation, TaggedEvent, str], bool],
 ) -> Found:
     """Every step that is due for these records and that no command does yet, but for what `waits`.
 
@@ -159,24 +161,26 @@ def want(
     commands are to do although facts or policy do not ask for it any more is taken back.
     """
     keys = {
-        key for row in rows for key in obligations.clocks(events[row.event_id], row.subject, policy)
+        key
+        for row in rows
+        for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
     }
-    locked = clocks.read(connection, {clock_id(key) for key in keys})
+    locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
     own = {row.subject for row in rows} | {look.subject for look in looks}
     outbox.lock_subjects(connection, own, "command")
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
     others = {one for those in mentioned.values() for one in those}
-    facts = known(connection, anchors, own | others, policy)
+    facts = load_facts(connection, anchors, own | others, policy)
     said = {
         event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
     }
-    live = outbox.live_steps(connection, {row.record_id for row in rows})
+    live = outbox.active_obligations(connection, {row.record_id for row in rows})
     spoken_of = {row.record_id for row in rows if facts.standing(row.subject)}
     unsent = outbox.unsent_erasures(connection, spoken_of & live.keys())
     judged = key_conflicts.judge(connection, events.values(), policy)
     planner = Planner(facts, policy, now)
-    found: list[Wanted] = []
+    found: list[PlannedObligation] = []
     withheld: set[UUID] = set()
     outdone: dict[UUID, str] = {}
     forbidden: list[tuple[UUID, str, str]] = []
@@ -187,8 +191,8 @@ def want(
         if judged.blocks(tagged):
             due = without_contested_keys(due)
         acts = said[row.event_id]
-        forbidden += [(row.record_id, *one) for one in unwanted(due, done)]
-        unmet_steps = unmet(due, done)
+        forbidden += [(row.record_id, *one) for one in obsolete(due, done)]
+        unmet_steps = outstanding(due, done)
         restricted = [one for one in restricting(due, done) if one not in unmet_steps]
         lying = set(unsent.get(row.record_id, ())) if restricted else set()
         if any(waits(step, tagged, row.subject) for step in unmet_steps):
@@ -203,7 +207,7 @@ def want(
                 (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
             )
             found.append(
-                Wanted(
+                PlannedObligation(
                     record_id=row.record_id,
                     subject=row.subject,
                     step=step,
@@ -215,16 +219,16 @@ def want(
                 )
             )
     if forbidden:
-        stale = outbox.no_longer_wanted(connection, forbidden)
-        for command in outbox.take_back(connection, stale, policy, now):
-            outbox.look_again(connection, command, now)
+        stale = outbox.commands_for_obligations(connection, forbidden)
+        for command in outbox.cancel_or_recall(connection, stale, policy, now):
+            outbox.schedule_rescan(connection, command, now)
     return Found(wanted=found, withheld=withheld, outdone=outdone, facts=facts)
 
 
-def draft(wanted: Iterable[Wanted]) -> list[Draft]:
+def group_into_commands(wanted: Iterable[PlannedObligation]) -> list[CommandDraft]:
     """Group wanted steps into commands of so many records, alike in all they say, as the bus takes."""
     groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
-    firsts: dict[tuple[Any, ...], Wanted] = {}
+    firsts: dict[tuple[Any, ...], PlannedObligation] = {}
     for one in wanted:
         step = one.step
         alike = (
@@ -250,7 +254,7 @@ def draft(wanted: Iterable[Wanted]) -> list[Draft]:
         step = one.step
         for chunk in chunks(sorted(records)):
             drafts.append(
-                Draft(
+                CommandDraft(
                     system=step.system,
                     subject=one.subject,
                     action=step.action,
@@ -279,7 +283,7 @@ def _due_records(connection: Connection, now: datetime, limit: int) -> list[Row[
         .where(record.next_due <= now, record.next_due.is_not(None), record.backfill.is_(None))
         .with_for_update(skip_locked=True)
     )
-    latest = limit // _LATEST_SHARE
+    latest = limit // _NEWEST_SHARE
     found = connection.execute(query.order_by(record.next_due).limit(limit - latest)).all()
     if len(found) < limit - latest or not latest:
         return list(found)
@@ -287,7 +291,7 @@ def _due_records(connection: Connection, now: datetime, limit: int) -> list[Row[
     return list({row.record_id: row for row in (*found, *late)}.values())
 
 
-def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[Clock]:
+def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[ClockState]:
     """Clocks whose walk is due, some at a time, oldest first and the latest among the first."""
     column = tables.clock.c
     query = (
@@ -297,38 +301,38 @@ def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[C
         .with_for_update(skip_locked=True)
     )
     taken: set[UUID] = set()
-    part = max(1, limit // MOST_RECORDS)
-    while len(taken) < max(1, limit // _CLOCKS_TO_RECORDS):
+    part = max(1, limit // MAX_RECORDS_PER_COMMAND)
+    while len(taken) < max(1, limit // _CLOCKS_PER_RECORD):
         ends = [query.order_by(column.next_due).limit(len(taken) + part)]
-        if not taken and limit > MOST_RECORDS:
+        if not taken and limit > MAX_RECORDS_PER_COMMAND:
             ends.insert(0, query.order_by(column.next_due.desc()).limit(1))
         found = (row for end in ends for row in connection.execute(end))
         rows = {row.clock_id: row for row in found if row.clock_id not in taken}
         if not rows:
             return
         taken.update(rows)
-        yield from map(clocks.clock, rows.values())
+        yield from map(clocks.clock_from_row, rows.values())
         part *= 4
 
 
-def _chunk(connection: Connection, walk: Clock) -> Sequence[Row[Any]]:
+def _clock_chunk(connection: Connection, walk: ClockState) -> Sequence[Row[Any]]:
     hanging = tables.hanging.c
     query = (
         select(tables.record)
         .join(tables.hanging, hanging.record_id == tables.record.c.record_id)
         .where(hanging.clock_id == walk.clock_id)
         .order_by(hanging.record_id)
-        .limit(MOST_RECORDS)
+        .limit(MAX_RECORDS_PER_COMMAND)
     )
     if walk.cursor is not None:
         query = query.where(hanging.record_id > walk.cursor)
     return connection.execute(query).all()
 
 
-def _advance(
+def _schedule_next_check(
     connection: Connection,
     records: Sequence[Row[Any]],
-    events: Mapping[UUID, Tagged],
+    events: Mapping[UUID, TaggedEvent],
     policy: Policy,
     now: datetime,
 ) -> None:
@@ -337,7 +341,7 @@ def _advance(
         return
     changes = []
     for row in records:
-        wakes = obligations.own_wakes(events[row.event_id], row.subject, policy)
+        wakes = obligations.event_check_times(events[row.event_id], row.subject, policy)
         later = min((at for at in wakes if at > now), default=None)
         changes.append({"record_id": row.record_id, "next_due": later})
-    change_each(connection, tables.record, changes)
+    update_each(connection, tables.record, changes)

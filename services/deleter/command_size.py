@@ -7,7 +7,7 @@ from uuid import UUID
 
 from schemas import limits
 from services.policy.model import Policy
-from services.policy.tagging import Tagged, business_keys
+from services.policy.tagging import TaggedEvent, business_keys
 
 _FRAME = 32
 """What Avro adds to the texts of one record, its time among it."""
@@ -15,7 +15,7 @@ _PAIR = 6
 """And to a pair of them."""
 
 
-def size(tagged: Tagged, policy: Policy) -> int:
+def size(tagged: TaggedEvent, policy: Policy) -> int:
     """At most so many bytes one record takes in a command."""
     size = _FRAME + sum(_bytes(text) for text in (tagged.source, tagged.id, tagged.type))
     keys = business_keys(tagged, policy, tagged.subject or "")

@@ -17,47 +17,47 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from schemas.errors import TermijnError
-from services.crypto.tombstones import Remains
+from services.crypto.tombstones import TombstoneCipher
 from services.deleter import rate_cap
-from services.deleter.claim import Claimed, claim
+from services.deleter.claim import ClaimResult, claim_due
 from services.deleter.dispatch import (
     LEASE,
-    NOTHING_ENCLOSED,
+    NO_ATTACHMENTS,
     SCOPE,
-    Enclosures,
+    CommandAttachments,
     Outlet,
-    Patience,
-    Sent,
-    Stops,
+    PausedSystems,
+    RetryPolicy,
+    SentCommand,
+    dispatch,
     lease,
-    relay,
 )
 from services.deleter.protection import Passed, protect
 from services.deleter.settlement import escalate
 from services.deleter.undeliverable import set_aside
-from services.deleter.verification import Proved, prove
+from services.deleter.verification import VerificationResult, verify_commands
 from services.kafka.batch_bisection import Halving
 from services.kafka.errors import words
 from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import CLEAR, Blindness
-from services.ledger.outbox import Lease
+from services.ledger.outbox import LeaseRequest
 from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
-from services.policy.tagging import Tagged
+from services.policy.tagging import TaggedEvent
 from services.storage import pause
-from services.storage.database import Ledger, database_now
-from services.storage.gc_pause import uncollected
+from services.storage.database import Database, database_now
+from services.storage.gc_pause import gc_paused
 
 T = TypeVar("T")
 ROLE = SCOPE
 _ESCALATE = timedelta(seconds=5)
-_NO_STOPS = Stops()
+_NO_STOPS = PausedSystems()
 _AGAIN_SECONDS = 0.2
 _RECORDS = 20_000
 """What one relay names at most: it must be out long before its lease is over."""
 
 
-class ClockDisagreement(TermijnError):
+class ClockSkew(TermijnError):
     """This machine's clock and the database's differ by more than is safe; nothing was commanded.
 
     The operator mends the clock (NTP) of whichever is wrong; the role goes on by itself.
@@ -68,7 +68,7 @@ class ClockDisagreement(TermijnError):
         self.seconds = seconds
 
 
-class Sight(Protocol):
+class CatchUpCheck(Protocol):
     """Whether everything that could forbid an erasure has been recorded."""
 
     def blind_spots(self) -> Sequence[str]:
@@ -81,7 +81,7 @@ class Observer(Protocol):
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing was claimed, since these partitions are not recorded yet."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         """These commands went out; what was due by `nothing_due_at` became known only after it."""
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -95,7 +95,7 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class DeleterLimits:
     """How much one round does, and how much all rounds of an hour may do."""
 
     claim: int = 5_000
@@ -108,7 +108,7 @@ class Limits:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Pace:
+class _Throttle:
     """What need not be done every round: it looks at everything that is out."""
 
     every: timedelta
@@ -123,7 +123,7 @@ class _Pace:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Sweep:
+class _LastEmptyClaim:
     """When a claim saw everything and found nothing due, by the database's clock."""
 
     nothing_due_at: datetime | None = None
@@ -140,43 +140,43 @@ class _Protection:
 class Deleter:
     """The deleter of one process; `now` is this machine's clock, UTC."""
 
-    ledger: Ledger
+    ledger: Database
     outlet: Outlet
-    sight: Sight
+    sight: CatchUpCheck
     policy: Policy
     observer: Observer
     now: Callable[[], datetime]
-    limits: Limits = field(default_factory=Limits)
-    patience: Patience = field(default_factory=Patience)
-    enclosures: Enclosures = NOTHING_ENCLOSED
+    limits: DeleterLimits = field(default_factory=DeleterLimits)
+    patience: RetryPolicy = field(default_factory=RetryPolicy)
+    enclosures: CommandAttachments = NO_ATTACHMENTS
     """What goes along with commands that serve a request."""
-    remains: Remains | None = None
+    remains: TombstoneCipher | None = None
     """What compares parked events with whom they are about; without it all that they could forbid waits."""
     rest: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
     """Between two tries of what fails by itself."""
-    _escalated: _Pace = field(default_factory=lambda: _Pace(every=_ESCALATE), init=False)
-    _sweep: _Sweep = field(default_factory=_Sweep, init=False)
-    _protected: _Pace = field(init=False)
+    _escalated: _Throttle = field(default_factory=lambda: _Throttle(every=_ESCALATE), init=False)
+    _sweep: _LastEmptyClaim = field(default_factory=_LastEmptyClaim, init=False)
+    _protected: _Throttle = field(init=False)
     _protection: _Protection = field(default_factory=_Protection, init=False)
 
     def __post_init__(self) -> None:
         """Pace the looks as the limits say."""
-        object.__setattr__(self, "_protected", _Pace(every=self.limits.protect_every))
+        object.__setattr__(self, "_protected", _Throttle(every=self.limits.protect_every))
 
     def round(self) -> int:
         """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
 
         Raises:
-            ClockDisagreement: the clocks differ by more than the tolerance.
-            OtherPolicy: another policy has become the active one.
+            ClockSkew: the clocks differ by more than the tolerance.
+            PolicyMismatch: another policy has become the active one.
         """
         with self.ledger.transaction() as connection:
             now = self._agreed_now(connection)
             # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
             parked = blind_spots.read(connection, self.policy, self.remains)
-            state = pause.state(connection, ROLE)
-            stops = Stops.read(connection)
-        with uncollected():
+            state = pause.pause_state(connection, ROLE)
+            stops = PausedSystems.read(connection)
+        with gc_paused():
             handled = self._send(self._lease(_NO_STOPS, PROTECTIVE))
             sees = state != "paused" and self._sees()
             if state == "running" and sees:
@@ -202,11 +202,11 @@ class Deleter:
         self.observer.blind(spots)
         return not spots
 
-    def _claim(self, stops: Stops, parked: Blindness = CLEAR) -> Claimed:
-        def work(connection: Connection, room: int) -> tuple[Claimed, datetime]:
+    def _claim(self, stops: PausedSystems, parked: Blindness = CLEAR) -> ClaimResult:
+        def work(connection: Connection, room: int) -> tuple[ClaimResult, datetime]:
             now = database_now(connection)
-            lease = Lease(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
-            claimed = claim(
+            lease = LeaseRequest(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
+            claimed = claim_due(
                 connection,
                 self.policy,
                 now,
@@ -221,10 +221,12 @@ class Deleter:
             self._sweep.nothing_due_at = at
         return claimed
 
-    def _prove(self) -> Proved:
+    def _prove(self) -> VerificationResult:
         """In a transaction of its own: a claim takes its clocks before any subject."""
         return self._write(
-            lambda connection, now: prove(connection, self.policy, now, limit=self.limits.relay)
+            lambda connection, now: verify_commands(
+                connection, self.policy, now, limit=self.limits.relay
+            )
         )
 
     def _protect_meanwhile(self, now: datetime) -> int:
@@ -249,7 +251,7 @@ class Deleter:
                 return
             looked += 1 + passed.records
 
-    def _lease(self, stops: Stops, actions: Collection[str] | None) -> Sequence[UUID]:
+    def _lease(self, stops: PausedSystems, actions: Collection[str] | None) -> Sequence[UUID]:
         """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
 
         def work(connection: Connection, room: int) -> Sequence[UUID]:
@@ -266,18 +268,18 @@ class Deleter:
         self,
         leased: Collection[UUID],
         parked: Blindness = CLEAR,
-        claimed: Mapping[UUID, Tagged] = MappingProxyType({}),
+        claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
         nothing_due_at: datetime | None = None,
     ) -> int:
         """Send what is leased and still asked for; how many were leased."""
         if not leased:
             return 0
-        sent: list[Sent] = []
+        sent: list[SentCommand] = []
 
         def some(commands: Sequence[UUID]) -> None:
             sent.extend(
                 self._write(
-                    lambda connection, now: relay(
+                    lambda connection, now: dispatch(
                         connection,
                         commands,
                         self.outlet,
@@ -299,12 +301,12 @@ class Deleter:
         """Do `work` in one transaction in which the policy is the active one and stays so.
 
         Raises:
-            OtherPolicy: another policy has become the active one.
+            PolicyMismatch: another policy has become the active one.
         """
 
         def begun(connection: Connection) -> T:
             now = database_now(connection)
-            active_policy.ensure(connection, self.policy, now)
+            active_policy.require_active(connection, self.policy, now)
             return work(connection, database_now(connection))
 
         return self.ledger.write(begun)
@@ -344,5 +346,5 @@ class Deleter:
         now = database_now(connection)
         off = self.now() - now
         if abs(off) > self.limits.clock_tolerance:
-            raise ClockDisagreement(off.total_seconds())
+            raise ClockSkew(off.total_seconds())
         return now

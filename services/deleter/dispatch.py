@@ -25,10 +25,10 @@ from services.ledger.blind_spots import CLEAR, Blindness
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, CHECKS
-from services.policy.tagging import Tagged, business_keys
-from services.storage.bulk import fetch, insert
+from services.policy.tagging import TaggedEvent, business_keys
+from services.storage.bulk import insert, select_in
 
-_CHECKED = {reason: action for action, reason in CHECKS.items()}
+_VERIFIED_ACTIONS = {reason: action for action, reason in CHECKS.items()}
 _AT_ONCE = 10_000
 """Records that are put together and sent before the next are."""
 SCOPE: Final = "deleter"
@@ -39,7 +39,7 @@ LEASE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stops:
+class PausedSystems:
     """Systems to which nothing goes (`paused`), or nothing new (`drained`), but what protects."""
 
     paused: frozenset[str] = frozenset()
@@ -48,7 +48,7 @@ class Stops:
     """Whether the deleter itself is paused."""
 
     @classmethod
-    def read(cls, connection: Connection) -> Stops:
+    def read(cls, connection: Connection) -> PausedSystems:
         """What is paused and drained by now."""
         found = {row.scope: row.state for row in connection.execute(select(tables.control))}
         systems = {
@@ -70,7 +70,7 @@ class Stops:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class CommandMessage:
     """One command as it goes onto the bus."""
 
     system: str
@@ -80,7 +80,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class RecordMetadata:
     """The broker's word on where a command stands."""
 
     topic: str
@@ -88,7 +88,7 @@ class Delivery:
     offset: int
 
 
-class Enclosures(Protocol):
+class CommandAttachments(Protocol):
     """What goes along with commands that serve a request, beside their records."""
 
     def of(
@@ -97,7 +97,7 @@ class Enclosures(Protocol):
         """Further fields of the `command` schema by command; None where a command has to wait for them."""
 
 
-class NothingEnclosed:
+class NoAttachments:
     """Nothing goes along."""
 
     def of(
@@ -107,18 +107,18 @@ class NothingEnclosed:
         return {}
 
 
-NOTHING_ENCLOSED = NothingEnclosed()
+NO_ATTACHMENTS = NoAttachments()
 
 
 class Outlet(Protocol):
     """Where commands go."""
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Send all, and return only when each has its delivery report; raise when one fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How often a command is repeated, and how long each repetition may be obeyed."""
 
     base: timedelta = timedelta(minutes=1)
@@ -132,7 +132,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class SentCommand:
     """One command that went out, with what metrics and the terminal show of it."""
 
     command_id: UUID
@@ -146,7 +146,7 @@ class Sent:
 def lease(
     connection: Connection,
     now: datetime,
-    stops: Stops,
+    stops: PausedSystems,
     *,
     limit: int,
     records: int | None = None,
@@ -171,22 +171,22 @@ def lease(
         query = query.where(column.action.in_(sorted(actions)))
     taken: Sequence[Any] = connection.execute(query).all()
     if records is not None:
-        taken = next(_parts(taken, _sizes(connection, taken), records), [])
+        taken = next(_chunks_by_records(taken, _sizes(connection, taken), records), [])
     outbox.transition(connection, taken, "sending", now, next_attempt_at=now + LEASE)
     return [row.command_id for row in taken]
 
 
-def relay(
+def dispatch(
     connection: Connection,
     leased: Collection[UUID],
     outlet: Outlet,
     policy: Policy,
     now: datetime,
-    patience: Patience,
-    claimed: Mapping[UUID, Tagged] = MappingProxyType({}),
-    enclosures: Enclosures = NOTHING_ENCLOSED,
+    patience: RetryPolicy,
+    claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
+    enclosures: CommandAttachments = NO_ATTACHMENTS,
     blindness: Blindness = CLEAR,
-) -> list[Sent]:
+) -> list[SentCommand]:
     """Send leased commands that are still asked for, and mark them sent once they are delivered.
 
     `claimed` are the events of what is claimed just now, by id; the others are read. What has to wait
@@ -194,7 +194,7 @@ def relay(
     has paused since it was leased.
     """
     asked = asked_for(connection, leased, policy, now, claimed)
-    stops = Stops.read(connection)  # under the locks: waiting for them takes its time
+    stops = PausedSystems.read(connection)  # under the locks: waiting for them takes its time
     rows = [
         row
         for row in asked.commands
@@ -210,8 +210,8 @@ def relay(
         return []
     deliveries = [
         delivery
-        for part in _parts(rows, asked.sizes, _AT_ONCE)
-        for delivery in outlet.send(compose(part, asked, policy, now, patience, enclosed))
+        for part in _chunks_by_records(rows, asked.sizes, _AT_ONCE)
+        for delivery in outlet.send(build_messages(part, asked, policy, now, patience, enclosed))
     ]
     _mark_sent(connection, rows, now, patience)
     insert(
@@ -230,7 +230,7 @@ def relay(
         ],
     )
     return [
-        Sent(
+        SentCommand(
             command_id=row.command_id,
             system=row.system,
             action=row.action,
@@ -243,7 +243,7 @@ def relay(
 
 
 def _mark_sent(
-    connection: Connection, rows: Sequence[Row[Any]], now: datetime, patience: Patience
+    connection: Connection, rows: Sequence[Row[Any]], now: datetime, patience: RetryPolicy
 ) -> None:
     """Mark the attempt of each; those of the same number are marked together."""
     by_attempt: defaultdict[int, list[Row[Any]]] = defaultdict(list)
@@ -256,14 +256,14 @@ def _mark_sent(
         outbox.transition(connection, group, "sent", now, **changes)
 
 
-def compose(
+def build_messages(
     rows: Sequence[Row[Any]],
     asked: Asked,
     policy: Policy,
     now: datetime,
-    patience: Patience,
+    patience: RetryPolicy,
     enclosed: Mapping[UUID, Mapping[str, Any] | None] = MappingProxyType({}),
-) -> list[Outgoing]:
+) -> list[CommandMessage]:
     """The commands as they go onto the bus: records by event and business keys, never a body."""
     return [
         _outgoing(
@@ -282,11 +282,11 @@ def _sizes(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[UUID, in
     """How many records each command names, by the command whose records they are."""
     column = tables.member.c.command_id
     query = select(column, func.count().label("records")).group_by(column)
-    found = fetch(connection, query, column, {covers(row) for row in rows})
+    found = select_in(connection, query, column, {covers(row) for row in rows})
     return {row.command_id: row.records for row in found}
 
 
-def _parts(
+def _chunks_by_records(
     rows: Sequence[Row[Any]], sizes: Mapping[UUID, int], at_once: int
 ) -> Iterator[Sequence[Row[Any]]]:
     """The rows in parts that name only so many records: what one part takes has a bound."""
@@ -307,9 +307,9 @@ def _outgoing(
     asked: Asked,
     policy: Policy,
     now: datetime,
-    patience: Patience,
+    patience: RetryPolicy,
     enclosed: Mapping[str, Any],
-) -> Outgoing:
+) -> CommandMessage:
     tagged = asked.events_of(row)
     value = {
         "command_id": str(row.command_id),
@@ -347,8 +347,8 @@ def _outgoing(
         "issued_at": now,
         "supersedes": str(row.supersedes) if row.supersedes else None,
         "request": row.request,
-        "verifies": _CHECKED.get(row.reason),
+        "verifies": _VERIFIED_ACTIONS.get(row.reason),
         **enclosed,
     }
     key = row.subject if row.names_subject else tagged[0].id
-    return Outgoing(system=row.system, key=key, value=value)
+    return CommandMessage(system=row.system, key=key, value=value)

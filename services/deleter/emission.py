@@ -21,14 +21,14 @@ from services.deleter.plan_cache import Planner
 from services.deleter.planning import without_contested_keys
 from services.ledger import clocks, key_conflicts, outbox, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
-from services.ledger.facts import known, tagged_events
+from services.ledger.facts import load_facts, load_tagged_events
 from services.ledger.key_conflicts import Event
 from services.policy import obligations
 from services.policy.actions import ABOUT_COMMANDS
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.tagging import Tagged
-from services.storage.bulk import fetch
+from services.policy.tagging import TaggedEvent
+from services.storage.bulk import select_in
 
 _ABOUT_TO_LEAVE = ("sending", "sent")
 _COMMAND = tuple(
@@ -47,7 +47,7 @@ class Asked:
     """Commands, locked, that are asked for."""
 
     commands: Sequence[Row[Any]]
-    events: Mapping[UUID, Sequence[Tagged]]
+    events: Mapping[UUID, Sequence[TaggedEvent]]
     """By the command whose records they are, the events of these, in the order of the records."""
 
     without: Mapping[Event, Collection[str]]
@@ -55,13 +55,13 @@ class Asked:
     contested: Mapping[Event, Collection[str]]
     """The keys of events of which nobody knows yet whose they are: no restriction carries them."""
 
-    def left_out(self, command: Row[Any], event: Tagged) -> Collection[str]:
+    def left_out(self, command: Row[Any], event: TaggedEvent) -> Collection[str]:
         """The keys of an event that a command does not carry."""
         identity = (event.source, event.id)
         contested = self.contested.get(identity, ()) if command.action == "restrict" else ()
         return {*self.without.get(identity, ()), *contested}
 
-    def events_of(self, command: Row[Any]) -> Sequence[Tagged]:
+    def events_of(self, command: Row[Any]) -> Sequence[TaggedEvent]:
         """The events of the records that a command is about."""
         return self.events[covers(command)]
 
@@ -82,7 +82,7 @@ def asked_for(
     commands: Collection[UUID],
     policy: Policy,
     now: datetime,
-    tagged: Mapping[UUID, Tagged] = MappingProxyType({}),
+    tagged: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
 ) -> Asked:
     """Those of the commands that may leave by `now`, UTC; what is not asked for any more is taken back.
 
@@ -106,32 +106,32 @@ def _judged(
     policy: Policy,
     now: datetime,
     states: Collection[str],
-    tagged: Mapping[UUID, Tagged],
+    tagged: Mapping[UUID, TaggedEvent],
 ) -> Asked:
     column = tables.command.c
     query = select(*_COMMAND).order_by(column.subject, column.seq)
-    found = list(fetch(connection, query, column.command_id, commands))
+    found = list(select_in(connection, query, column.command_id, commands))
     members = _members(connection, {covers(row) for row in found})
     ids = {one.event_id for those in members.values() for one in those}
-    events = {**tagged, **tagged_events(connection, ids - tagged.keys(), policy)}
+    events = {**tagged, **load_tagged_events(connection, ids - tagged.keys(), policy)}
     doing = [row.command_id for row in found if row.action not in ABOUT_COMMANDS]
     done_to = [one for command in doing for one in members[command]]
     keys = {
         key
         for one in done_to
-        for key in obligations.clocks(events[one.event_id], one.subject, policy)
+        for key in obligations.clocks_of(events[one.event_id], one.subject, policy)
     }
-    locked = clocks.read(connection, {clock_id(key) for key in keys})
+    locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
     subjects = {row.subject for row in found}
     subjects |= {name for one in done_to for name in events[one.event_id].subjects}
     outbox.lock_subjects(connection, subjects, "command")
     rows = [
         row
-        for row in fetch(connection, query.with_for_update(), column.command_id, commands)
+        for row in select_in(connection, query.with_for_update(), column.command_id, commands)
         if row.state in states
     ]
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
-    planner = Planner(known(connection, anchors, subjects, policy), policy, now)
+    planner = Planner(load_facts(connection, anchors, subjects, policy), policy, now)
     judged = key_conflicts.judge(connection, events.values(), policy)
     contested = {one for one in ids if judged.blocks(events[one])}
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
@@ -155,8 +155,8 @@ def _judged(
             )
         )
     ]
-    for command in outbox.take_back(connection, not_asked, policy, now):
-        outbox.look_again(connection, command, now)
+    for command in outbox.cancel_or_recall(connection, not_asked, policy, now):
+        outbox.schedule_rescan(connection, command, now)
     left_out = {row.command_id for row in not_asked}
     left_out |= {  # a check would count another's rows: it waits until it is decided whose they are
         row.command_id
@@ -188,7 +188,7 @@ def _members(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID
         .order_by(member.command_id, member.record_id)
     )
     found: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
-    for row in fetch(connection, query, member.command_id, commands):
+    for row in select_in(connection, query, member.command_id, commands):
         found[row.command_id].append(row)
     return found
 
@@ -201,4 +201,4 @@ def _of_moved_clocks(connection: Connection, commands: Collection[UUID]) -> set[
         .join(tables.clock, tables.clock.c.clock_id == column.clock_id)
         .where(or_(tables.clock.c.epoch != column.epoch, tables.clock.c.backfill.is_not(None)))
     )
-    return {row.command_id for row in fetch(connection, query, column.command_id, commands)}
+    return {row.command_id for row in select_in(connection, query, column.command_id, commands)}

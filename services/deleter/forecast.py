@@ -11,19 +11,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, exists, or_, select
 
-from services.deleter.planning import due_steps, unmet
+from services.deleter.planning import due_obligations, outstanding
 from services.ledger import outbox, tables
-from services.ledger.facts import known, tagged_events
+from services.ledger.facts import load_facts, load_tagged_events
 from services.policy import obligations
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.storage.bulk import fetch
+from services.storage.bulk import select_in
 
 _AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Line:
+class ForecastLine:
     """How many records one system would be told of, by action and rule."""
 
     system: str
@@ -32,36 +32,39 @@ class Line:
     records: int
 
 
-def forecast(connection: Connection, backfill: str, policy: Policy, now: datetime) -> list[Line]:
+def forecast(
+    connection: Connection, backfill: str, policy: Policy, now: datetime
+) -> list[ForecastLine]:
     """What would be due by `now` (UTC) among all that the import holds back, per system and rule."""
     count: Counter[tuple[str, str, str]] = Counter()
-    for rows in _held_back(connection, backfill):
-        events = tagged_events(connection, {row.event_id for row in rows}, policy)
+    for rows in _backfill_records(connection, backfill):
+        events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
         keys = {
             clock_id(key)
             for row in rows
-            for key in obligations.clocks(events[row.event_id], row.subject, policy)
+            for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
         }
         clock = tables.clock.c
         query = select(clock.clock_id, clock.anchor_at)
         anchors = {
-            row.clock_id: row.anchor_at for row in fetch(connection, query, clock.clock_id, keys)
+            row.clock_id: row.anchor_at
+            for row in select_in(connection, query, clock.clock_id, keys)
         }
         subjects = {subject for tagged in events.values() for subject in tagged.subjects}
-        facts = known(connection, anchors, subjects, policy)
-        live = outbox.live_steps(connection, {row.record_id for row in rows})
+        facts = load_facts(connection, anchors, subjects, policy)
+        live = outbox.active_obligations(connection, {row.record_id for row in rows})
         for row in rows:
             done = live.get(row.record_id, frozenset())
-            due = due_steps(events[row.event_id], row.subject, facts, policy, now)
-            for step in unmet(due, done):
+            due = due_obligations(events[row.event_id], row.subject, facts, policy, now)
+            for step in outstanding(due, done):
                 count.update((step.system, rule, step.action) for rule in step.rules)
     return sorted(
-        Line(system=system, rule=rule, action=action, records=records)
+        ForecastLine(system=system, rule=rule, action=action, records=records)
         for (system, rule, action), records in count.items()
     )
 
 
-def _held_back(connection: Connection, backfill: str) -> Iterator[Sequence[Row[Any]]]:
+def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequence[Row[Any]]]:
     """The import's own records, and those that hang on clocks whose anchor it decided; page by page."""
     hangs = exists().where(
         tables.hanging.c.record_id == tables.record.c.record_id,

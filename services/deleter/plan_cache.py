@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from datetime import datetime
 
-from services.deleter.planning import due_steps
+from services.deleter.planning import due_obligations
 from services.policy.model import Policy
-from services.policy.obligations import Step
-from services.policy.retention_windows import Facts, due, fixed_anchor
-from services.policy.tagging import Holding, Tagged
+from services.policy.obligations import Obligation
+from services.policy.retention_windows import Facts, command_time, event_anchor
+from services.policy.tagging import Holding, TaggedEvent
 
 _MOST_HOLDINGS = 50
 
@@ -26,18 +26,20 @@ class Planner:
         self._facts = facts
         self._policy = policy
         self._now = now
-        self._known: dict[Hashable, list[Step]] = {}
+        self._known: dict[Hashable, list[Obligation]] = {}
 
-    def due(self, tagged: Tagged, subject: str) -> list[Step]:
+    def due(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
         """The steps of a record that are due by now; a list that other records may share."""
         alike = self._alike(tagged, subject)
         if alike is None:
-            return due_steps(tagged, subject, self._facts, self._policy, self._now)
+            return due_obligations(tagged, subject, self._facts, self._policy, self._now)
         if alike not in self._known:
-            self._known[alike] = due_steps(tagged, subject, self._facts, self._policy, self._now)
+            self._known[alike] = due_obligations(
+                tagged, subject, self._facts, self._policy, self._now
+            )
         return self._known[alike]
 
-    def _alike(self, tagged: Tagged, subject: str) -> Hashable | None:
+    def _alike(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
         """What records that are planned alike have in common; nothing where each is its own case."""
         if len(tagged.holdings) > _MOST_HOLDINGS:
             return None  # what they say would be looked at anew for each of its subjects
@@ -67,9 +69,10 @@ class Planner:
         """When the holding's term starts; nothing as long as all that follows from it lies ahead."""
         policy = self._policy
         rule = policy.rules[holding.rule]
-        anchor_at = fixed_anchor(rule, event_time, policy)
+        anchor_at = event_anchor(rule, event_time, policy)
         first = min(
-            due(rule, anchor_at, policy.systems[one].lead, policy) for one in holding.systems
+            command_time(rule, anchor_at, policy.systems[one].lead, policy)
+            for one in holding.systems
         )
         return anchor_at if first <= self._now else None
 

@@ -8,26 +8,30 @@ from datetime import datetime
 
 from services.policy import obligations, rights_effects
 from services.policy.model import Policy
-from services.policy.obligations import KEYLESS, Step
+from services.policy.obligations import KEYLESS, Obligation
 from services.policy.retention_windows import Facts
-from services.policy.tagging import Tagged
+from services.policy.tagging import TaggedEvent
 
-Done = Collection[tuple[str, str]]
+ActiveObligations = Collection[tuple[str, str]]
 """What a record's commands do or have done: system and step."""
 
 
-def due_steps(
-    tagged: Tagged, subject: str, facts: Facts, policy: Policy, now: datetime
-) -> list[Step]:
+def due_obligations(
+    tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy, now: datetime
+) -> list[Obligation]:
     """The steps of a record that are due by now; a hold that is open now keeps even what is late."""
-    due = [step for step in obligations.steps(tagged, subject, facts, policy) if step.due <= now]
+    due = [
+        step
+        for step in obligations.obligations_of(tagged, subject, facts, policy)
+        if step.due <= now
+    ]
     standing = facts.standing(subject)
-    if standing.holds and rights_effects.under_hold(now, tagged.id, standing):
+    if standing.holds and rights_effects.is_under_legal_hold(now, tagged.id, standing):
         return [step for step in due if step.action not in ("erase", "pseudonymise")]
     return due
 
 
-def unmet(due: Iterable[Step], done: Done) -> list[Step]:
+def outstanding(due: Iterable[Obligation], done: ActiveObligations) -> list[Obligation]:
     """The due steps that are still to be commanded.
 
     An erasure makes every other step needless; so does a lift the restriction that has not been sent.
@@ -43,12 +47,12 @@ def unmet(due: Iterable[Step], done: Done) -> list[Step]:
         and (
             (step.system, "erase") not in done
             if step.action == "erase"
-            else step.system not in erased and _makes_sense(step, lifted, done)
+            else step.system not in erased and _is_applicable(step, lifted, done)
         )
     ]
 
 
-def restricting(due: Collection[Step], done: Set[tuple[str, str]]) -> list[Step]:
+def restricting(due: Collection[Obligation], done: Set[tuple[str, str]]) -> list[Obligation]:
     """The restrictions that a person asked for and no command does, whatever erasure is due or commanded.
 
     For where that erasure has to wait: it makes them needless only once it leaves.
@@ -64,7 +68,7 @@ def restricting(due: Collection[Step], done: Set[tuple[str, str]]) -> list[Step]
     ]
 
 
-def without_contested_keys(due: Iterable[Step]) -> list[Step]:
+def without_contested_keys(due: Iterable[Obligation]) -> list[Obligation]:
     """Of the due steps, those that may leave while nobody knows whose a key of the record is.
 
     A restriction by the record itself and the person's own keys can meet nobody else's rows. Once it is
@@ -79,7 +83,7 @@ def without_contested_keys(due: Iterable[Step]) -> list[Step]:
     ]
 
 
-def unwanted(due: Collection[Step], done: Done) -> list[tuple[str, str]]:
+def obsolete(due: Collection[Obligation], done: ActiveObligations) -> list[tuple[str, str]]:
     """What commands do to a record although nothing asks for it any more."""
     planned = {(step.system, step.key) for step in due}
     erasing = {step.system for step in due if step.action == "erase"}
@@ -90,7 +94,9 @@ def unwanted(due: Collection[Step], done: Done) -> list[tuple[str, str]]:
     ]
 
 
-def _makes_sense(step: Step, lifted: Collection[tuple[str, str]], done: Done) -> bool:
+def _is_applicable(
+    step: Obligation, lifted: Collection[tuple[str, str]], done: ActiveObligations
+) -> bool:
     if not step.cause:
         return True
     if step.action == "restrict":

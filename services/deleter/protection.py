@@ -12,13 +12,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.deleter.claim import MOST_RECORDS, draft, want
+from services.deleter.claim import MAX_RECORDS_PER_COMMAND, group_into_commands, plan_obligations
 from services.ledger import outbox, tables
-from services.ledger.facts import tagged_events
+from services.ledger.facts import load_tagged_events
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
-from services.policy.obligations import Step
-from services.policy.tagging import Tagged
+from services.policy.obligations import Obligation
+from services.policy.tagging import TaggedEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +44,15 @@ def protect(connection: Connection, policy: Policy, now: datetime, passed: Passe
     query = select(tables.record).where(record.subject == subject, record.backfill.is_(None))
     if passed.record is not None:
         query = query.where(record.record_id > passed.record)
-    rows = connection.execute(query.order_by(record.record_id).limit(MOST_RECORDS)).all()
-    events = tagged_events(connection, {row.event_id for row in rows}, policy)
-    found = want(connection, rows, events, policy, now, (), _waits)
-    outbox.write(connection, draft(found.wanted), policy.version, now)
-    more = len(rows) == MOST_RECORDS
+    rows = connection.execute(query.order_by(record.record_id).limit(MAX_RECORDS_PER_COMMAND)).all()
+    events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
+    found = plan_obligations(connection, rows, events, policy, now, (), _waits)
+    outbox.insert_commands(connection, group_into_commands(found.wanted), policy.version, now)
+    more = len(rows) == MAX_RECORDS_PER_COMMAND
     return Passed(subject=subject, record=rows[-1].record_id if more else None, records=len(rows))
 
 
-def _waits(step: Step, _: Tagged, __: str) -> bool:
+def _waits(step: Obligation, _: TaggedEvent, __: str) -> bool:
     return step.action not in PROTECTIVE
 
 

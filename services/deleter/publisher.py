@@ -8,24 +8,24 @@ from datetime import datetime
 
 from schemas.codec import Codec
 from schemas.topics import Topic
-from services.crypto.signing import Signs
-from services.deleter.dispatch import Delivery, Outgoing
-from services.kafka.client import OutMessage, Sender
-from services.kafka.spans import NO_SPANS, Spans
-from services.kafka.trace_context import Trace, of_command
+from services.crypto.signing import SignerProtocol
+from services.deleter.dispatch import CommandMessage, RecordMetadata
+from services.kafka.client import KafkaProducer, OutgoingMessage
+from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.trace_context import Trace, trace_of_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BusOutlet:
+class KafkaCommandPublisher:
     """Commands onto the bus; `topics` are those of commands, by system."""
 
-    sender: Sender
+    sender: KafkaProducer
     codec: Codec
     topics: Mapping[str, Topic]
-    signer: Signs
-    spans: Spans = NO_SPANS
+    signer: SignerProtocol
+    spans: Tracer = NO_SPANS
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Send all, and return once each has its delivery report; each is signed as it is issued.
 
         Raises:
@@ -39,13 +39,15 @@ class BusOutlet:
             issued_at = command.value["issued_at"]
             signed = self.signer.sign(topic.name, key, value, issued_at)
             headers = (*signed, *self._trace(command, issued_at).headers)
-            messages.append(OutMessage(topic=topic.name, key=key, value=value, headers=headers))
+            messages.append(
+                OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
+            )
         return [
-            Delivery(topic=one.topic, partition=one.partition, offset=one.offset)
+            RecordMetadata(topic=one.topic, partition=one.partition, offset=one.offset)
             for one in self.sender.send(messages)
         ]
 
-    def _trace(self, command: Outgoing, issued_at: datetime) -> Trace:
+    def _trace(self, command: CommandMessage, issued_at: datetime) -> Trace:
         value = command.value
         attributes: dict[str, str | int] = {
             "termijn.system": command.system,
@@ -56,5 +58,5 @@ class BusOutlet:
         }
         if value["supersedes"]:
             attributes["termijn.supersedes"] = value["supersedes"]
-        trace = of_command(value["command_id"])
+        trace = trace_of_command(value["command_id"])
         return self.spans.happened("command", trace, "producer", issued_at, issued_at, attributes)

@@ -52,7 +52,7 @@ def take(connection: Connection, cap: int, scope: str) -> Room:
     left = cap - first_sent_since(connection, since)
     reached = left <= 0 and _waiting(connection)
     if reached:
-        pause.put(
+        pause.set_pause_state(
             connection,
             scope,
             "paused",

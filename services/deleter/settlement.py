@@ -12,21 +12,28 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Select, and_, or_, select, update
 
-from schemas.cloudevents import rfc3339
+from schemas.cloudevents import format_rfc3339
 from schemas.errors import TermijnError
 from services.ledger import outbox, tables
-from services.ledger.command_state import FREED, SETTLED, Happening, IllegalTransition, State, after
+from services.ledger.command_state import (
+    RELEASED,
+    SETTLED,
+    CommandEvent,
+    IllegalTransition,
+    State,
+    next_state,
+)
 from services.policy.calendar import period
 from services.policy.model import Policy
 from services.policy.reasons import CHECKS
 from services.storage import audit_outbox
-from services.storage.audit_outbox import Entry
-from services.storage.bulk import change_each, fetch, insert
+from services.storage.audit_outbox import AuditEntry
+from services.storage.bulk import insert, select_in, update_each
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
 REFUSED_AGAIN = timedelta(days=1)
 """How long after a refusal by whoever may not refuse it is told again."""
-_OF_RECALLS: Mapping[Status, Happening] = {
+_OF_RECALLS: Mapping[Status, CommandEvent] = {
     "recalled": "done",
     "done": "done",
     "already_done": "already_done",
@@ -36,7 +43,7 @@ may be said of what was erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Acknowledgement:
     """An acknowledgement; `at` is when the system answered, UTC."""
 
     acknowledgement_id: str
@@ -84,7 +91,7 @@ Unusable = UnknownCommand | ReusedAcknowledgement | IllegalTransition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class AcknowledgementResult:
     """What an answer came to."""
 
     state: State
@@ -100,7 +107,9 @@ class Settled:
     """For the answer that proves an erasure: the time since that was commanded."""
 
 
-def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime) -> Settled:
+def apply_acknowledgement(
+    connection: Connection, answer: Acknowledgement, policy: Policy, now: datetime
+) -> AcknowledgementResult:
     """Take an answer into the journal.
 
     Raises:
@@ -108,22 +117,22 @@ def settle(connection: Connection, answer: Answer, policy: Policy, now: datetime
         ReusedAcknowledgement: its system has given its id to another answer.
         IllegalTransition: the command cannot be answered so.
     """
-    [result] = settle_all(connection, [answer], policy, now)
-    if not isinstance(result, Settled):
+    [result] = apply_acknowledgements(connection, [answer], policy, now)
+    if not isinstance(result, AcknowledgementResult):
         raise result
     return result
 
 
-def settle_all(
-    connection: Connection, answers: Sequence[Answer], policy: Policy, now: datetime
-) -> list[Settled | Unusable]:
+def apply_acknowledgements(
+    connection: Connection, answers: Sequence[Acknowledgement], policy: Policy, now: datetime
+) -> list[AcknowledgementResult | Unusable]:
     """Take answers into the journal, one after the other; each comes to what it would alone.
 
     The commands are read and locked once, and written once as they stand after the last answer. An
     answer that cannot be taken is named in its place and changes nothing.
     """
-    batch = _Batch(connection, answers, policy, now)
-    found: list[Settled | Unusable] = []
+    batch = _AcknowledgementBatch(connection, answers, policy, now)
+    found: list[AcknowledgementResult | Unusable] = []
     for answer in answers:
         try:
             found.append(batch.settle(answer))
@@ -133,11 +142,15 @@ def settle_all(
     return found
 
 
-class _Batch:
+class _AcknowledgementBatch:
     """Answers in the making: the commands that they are about, as the answers so far leave them."""
 
     def __init__(
-        self, connection: Connection, answers: Sequence[Answer], policy: Policy, now: datetime
+        self,
+        connection: Connection,
+        answers: Sequence[Acknowledgement],
+        policy: Policy,
+        now: datetime,
     ) -> None:
         self._connection = connection
         self._policy = policy
@@ -152,12 +165,12 @@ class _Batch:
         names = {answer.acknowledgement_id for answer in answers}
         self._known = {
             (row.system, row.acknowledgement_id): _content(row, json.loads(row.counts))
-            for row in fetch(connection, select(tables.acknowledgement), column, names)
+            for row in select_in(connection, select(tables.acknowledgement), column, names)
         }
         self._kept: list[dict[str, object]] = []
-        self._happened: list[Entry] = []
+        self._happened: list[AuditEntry] = []
 
-    def settle(self, answer: Answer) -> Settled:
+    def settle(self, answer: Acknowledgement) -> AcknowledgementResult:
         """What one answer comes to; raises, and then leaves everything as it was."""
         command = self._commands.get(answer.command_id)
         if command is None or command.system != answer.system:
@@ -166,8 +179,8 @@ class _Batch:
         if identity in self._known:
             if self._known[identity] != content:
                 raise ReusedAcknowledgement(answer.system)
-            return Settled(state=command.state, suspicious=False, repeated=True)
-        happening: Happening = answer.status
+            return AcknowledgementResult(state=command.state, suspicious=False, repeated=True)
+        happening: CommandEvent = answer.status
         if command.action == "recall":
             happening = _OF_RECALLS.get(answer.status, "failed")
         if command.action == "verify":
@@ -189,9 +202,9 @@ class _Batch:
                 proof = self._now - original.created_at
         changed = [self._followed(one) for one in changed]
         left, *others = changed
-        self._happened.append(_said(answer, left.state, self._now))
+        self._happened.append(_evidence_body(answer, left.state, self._now))
         self._happened += [
-            Entry(self._now, "state", one.command_id, {"state": one.state})
+            AuditEntry(self._now, "state", one.command_id, {"state": one.state})
             for one in others
             if one.state != self._commands[one.command_id].state
         ]
@@ -201,7 +214,7 @@ class _Batch:
         suspicious = answer.status == "nothing_held" and command.action != "verify"
         settled = left.settled_at is not None and command.settled_at is None
         took = self._now - left.first_sent_at if settled and left.first_sent_at else None
-        return Settled(
+        return AcknowledgementResult(
             state=left.state,
             suspicious=suspicious,
             repeated=False,
@@ -213,17 +226,19 @@ class _Batch:
     def write(self) -> None:
         """Write what has changed."""
         insert(self._connection, tables.acknowledgement, self._kept)
-        audit_outbox.append(self._connection, self._happened)
+        audit_outbox.enqueue(self._connection, self._happened)
         pairs = [(one, self._commands[id]) for id, one in sorted(self._before.items())]
         written = [left.changes() for before, left in pairs if left != before]
-        change_each(self._connection, tables.command, written)
+        update_each(self._connection, tables.command, written)
         freed = [
-            left for before, left in pairs if left.state in FREED and before.state not in FREED
+            left
+            for before, left in pairs
+            if left.state in RELEASED and before.state not in RELEASED
         ]
-        outbox.free(self._connection, [one.command_id for one in freed])
+        outbox.release_records(self._connection, [one.command_id for one in freed])
         for one in freed:
             if one.state == "recalled":
-                outbox.look_again(self._connection, one.command_id, self._now)
+                outbox.schedule_rescan(self._connection, one.command_id, self._now)
 
     def _recalls_ended(self, original: UUID) -> list[_Command]:
         """The command itself was answered: its recall has nothing left to take back."""
@@ -239,17 +254,21 @@ class _Batch:
         again = self._now + REFUSED_AGAIN
         return replace(left, escalated_at=self._now, settled_at=None, next_attempt_at=again)
 
-    def _recall_answered(self, recall: _Command, original: UUID, answer: Answer) -> list[_Command]:
+    def _recall_answered(
+        self, recall: _Command, original: UUID, answer: Acknowledgement
+    ) -> list[_Command]:
         """A recall with what it takes back; a refusal takes nothing back, and is somebody's business."""
         about = self._commands[original]
         if answer.status in _OF_RECALLS:
-            happening: Happening = "already_done" if answer.status == "already_done" else "recalled"
+            happening: CommandEvent = (
+                "already_done" if answer.status == "already_done" else "recalled"
+            )
             return [recall, about.happened(happening, self._now, outcome=happening)]
         if answer.status != "refused" or about.state != "recalling":
             return [recall]
         return [replace(one, escalated_at=one.escalated_at or self._now) for one in (recall, about)]
 
-    def _proved(self, check: _Command, answer: Answer) -> _Command:
+    def _proved(self, check: _Command, answer: Acknowledgement) -> _Command:
         """What a check says about the command that it checks; what it said first stands."""
         assert check.supersedes is not None
         original = self._commands[check.supersedes]
@@ -287,7 +306,7 @@ class _Batch:
     def _fetched(
         self, query: Select[Any], column: Column[Any], values: Collection[UUID]
     ) -> dict[UUID, _Command]:
-        rows = fetch(self._connection, query, column, values)
+        rows = select_in(self._connection, query, column, values)
         return {row.command_id: _Command(**row._mapping) for row in rows}
 
 
@@ -308,17 +327,19 @@ class _Command:
     outcome: str | None
     follow_up_at: datetime | None
 
-    def happened(self, happening: Happening, now: datetime, outcome: str | None = None) -> _Command:
+    def happened(
+        self, happening: CommandEvent, now: datetime, outcome: str | None = None
+    ) -> _Command:
         """The command after something happened to it; what is settled stands.
 
         Raises:
             IllegalTransition: it cannot happen in its state.
         """
-        state = after(self.state, happening)
+        state = next_state(self.state, happening)
         if state == self.state and (outcome is None or state in SETTLED):
             return self
         said: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
-        return replace(self, **outbox.entered(state, now), **said)
+        return replace(self, **outbox.columns_for_state(state, now), **said)
 
     def changes(self) -> dict[str, Any]:
         """Its key, with all that answers change."""
@@ -351,7 +372,7 @@ def escalate(connection: Connection, policy: Policy, now: datetime) -> list[tupl
     return found
 
 
-def close(connection: Connection, command_id: UUID, now: datetime) -> State:
+def close_command(connection: Connection, command_id: UUID, now: datetime) -> State:
     """Give a command up: an operator answers for it from now on, and with a recall for what it recalls.
 
     Raises:
@@ -371,11 +392,11 @@ def close(connection: Connection, command_id: UUID, now: datetime) -> State:
         closed += connection.execute(query)
     state, *_ = outbox.transition(connection, closed, "close", now, outcome="closed")
     for recalled in closed[1:]:  # what asks for it again by now asked in vain while it was recalled
-        outbox.look_again(connection, recalled.command_id, now)
+        outbox.schedule_rescan(connection, recalled.command_id, now)
     return state
 
 
-def _checked(command: _Command, answer: Answer) -> Happening:
+def _checked(command: _Command, answer: Acknowledgement) -> CommandEvent:
     """What an answer to a check is: one that counts nothing proves nothing, and is asked again.
 
     Raises:
@@ -395,12 +416,12 @@ def _escalate(connection: Connection, command_id: UUID, now: datetime) -> None:
 
 
 def _content(answer: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
-    """What an answer says, of an `Answer` or a row with its counts; when it was said makes no other."""
+    """What an answer says, an `Acknowledgement` or a row with its counts; the time is no part of it."""
     told = dict(answer.counts if counts is None else counts)
     return (answer.command_id, answer.attempt, answer.status, told, answer.ground)
 
 
-def _row(answer: Answer, now: datetime) -> dict[str, object]:
+def _row(answer: Acknowledgement, now: datetime) -> dict[str, object]:
     return {
         "acknowledgement_id": answer.acknowledgement_id,
         "command_id": answer.command_id,
@@ -414,13 +435,13 @@ def _row(answer: Answer, now: datetime) -> dict[str, object]:
     }
 
 
-def _said(answer: Answer, state: State, now: datetime) -> Entry:
+def _evidence_body(answer: Acknowledgement, state: State, now: datetime) -> AuditEntry:
     body = {
         "status": answer.status,
         "counts": dict(answer.counts),
         "ground": answer.ground,
         "attempt": answer.attempt,
-        "answered_at": rfc3339(answer.at),
+        "answered_at": format_rfc3339(answer.at),
         "state": state,
     }
-    return Entry(now, "answered", answer.command_id, body)
+    return AuditEntry(now, "answered", answer.command_id, body)

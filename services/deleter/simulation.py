@@ -16,21 +16,28 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from schemas.cloudevents import CloudEvent, content_hash
-from services.deleter.claim import claim
-from services.deleter.dispatch import Delivery, Outgoing, Patience, Stops, lease, relay
-from services.deleter.settlement import Answer, settle
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import (
+    CommandMessage,
+    PausedSystems,
+    RecordMetadata,
+    RetryPolicy,
+    dispatch,
+    lease,
+)
+from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.events.ingestion_plan import Arrival
 from services.ledger import tables
 from services.ledger.recording import record
 from services.policy.model import Policy
-from services.policy.tagging import Tagged
-from services.storage.database import Ledger
+from services.policy.tagging import TaggedEvent
+from services.storage.database import Database
 
 _AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issued:
+class SimulatedCommand:
     """A command as it leaves; instants are UTC."""
 
     issued_at: datetime
@@ -46,11 +53,11 @@ class Issued:
 
 
 def simulate(
-    ledger: Ledger,
-    events: Sequence[tuple[CloudEvent, Tagged]],
+    ledger: Database,
+    events: Sequence[tuple[CloudEvent, TaggedEvent]],
     policy: Policy,
     until: datetime,
-) -> Iterator[Issued]:
+) -> Iterator[SimulatedCommand]:
     """Every command up to and including `until`, in the order in which it leaves.
 
     The ledger is an empty one of its own.
@@ -66,18 +73,22 @@ def simulate(
 
 
 def _run(
-    ledger: Ledger, policy: Policy, *, before: datetime | None = None, until: datetime | None = None
-) -> Iterator[Issued]:
+    ledger: Database,
+    policy: Policy,
+    *,
+    before: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[SimulatedCommand]:
     """Let the virtual clock run from one due instant to the next."""
     while True:
         with ledger.transaction() as connection:
-            due = next_due(connection)
+            due = next_wakeup(connection)
         if due is None or (before and due >= before) or (until and due > until):
             return
         yield from _sweep(ledger, policy, due)
 
 
-def next_due(connection: Connection) -> datetime | None:
+def next_wakeup(connection: Connection) -> datetime | None:
     """The earliest instant at which the deleter has something to look at."""
     subject = select(func.min(tables.subject.c.next_due))
     queries = [subject.where(tables.subject.c.next_due.is_not(None))]
@@ -88,36 +99,36 @@ def next_due(connection: Connection) -> datetime | None:
     return min((due for due in found if due is not None), default=None)
 
 
-def _sweep(ledger: Ledger, policy: Policy, now: datetime) -> Iterator[Issued]:
-    issued: list[Issued] = []
-    outlet = _Willing()
+def _sweep(ledger: Database, policy: Policy, now: datetime) -> Iterator[SimulatedCommand]:
+    issued: list[SimulatedCommand] = []
+    outlet = _AlwaysAcknowledges()
     more = True
     while more:
         with ledger.transaction() as connection:
-            claimed = claim(connection, policy, now, limit=_AT_ONCE)
+            claimed = claim_due(connection, policy, now, limit=_AT_ONCE)
             more = claimed.more
             if not claimed.commands:
                 continue
-            leased = lease(connection, now, Stops(), limit=len(claimed.commands))
-            for sent in relay(connection, leased, outlet, policy, now, Patience()):
-                settle(connection, outlet.answer(sent.command_id, now), policy, now)
+            leased = lease(connection, now, PausedSystems(), limit=len(claimed.commands))
+            for sent in dispatch(connection, leased, outlet, policy, now, RetryPolicy()):
+                apply_acknowledgement(connection, outlet.answer(sent.command_id, now), policy, now)
                 issued.append(_issued(connection, sent.command_id, now))
     yield from sorted(issued, key=lambda one: (one.system, one.subject, one.action, one.records))
 
 
-class _Willing:
+class _AlwaysAcknowledges:
     """Systems that acknowledge whatever they are told, at once."""
 
     def __init__(self) -> None:
         self._systems: dict[UUID, str] = {}
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         for command in commands:
             self._systems[UUID(command.value["command_id"])] = command.system
-        return [Delivery(topic="simulation", partition=0, offset=0) for _ in commands]
+        return [RecordMetadata(topic="simulation", partition=0, offset=0) for _ in commands]
 
-    def answer(self, command: UUID, now: datetime) -> Answer:
-        return Answer(
+    def answer(self, command: UUID, now: datetime) -> Acknowledgement:
+        return Acknowledgement(
             acknowledgement_id=str(command),
             command_id=command,
             system=self._systems.pop(command),
@@ -129,7 +140,7 @@ class _Willing:
         )
 
 
-def _issued(connection: Connection, command: UUID, now: datetime) -> Issued:
+def _issued(connection: Connection, command: UUID, now: datetime) -> SimulatedCommand:
     row = connection.execute(
         select(tables.command).where(tables.command.c.command_id == command)
     ).one()
@@ -139,7 +150,7 @@ def _issued(connection: Connection, command: UUID, now: datetime) -> Issued:
         .join(tables.member, tables.member.c.record_id == tables.record.c.record_id)
         .where(tables.member.c.command_id == command)
     ).scalars()
-    return Issued(
+    return SimulatedCommand(
         issued_at=now,
         system=row.system,
         subject=row.subject,
@@ -152,7 +163,7 @@ def _issued(connection: Connection, command: UUID, now: datetime) -> Issued:
     )
 
 
-def _arrival(event: CloudEvent, tagged: Tagged) -> Arrival:
+def _arrival(event: CloudEvent, tagged: TaggedEvent) -> Arrival:
     return Arrival(
         source=event.source,
         id=event.id,

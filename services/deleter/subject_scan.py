@@ -11,14 +11,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, or_, select, update
 
 from services.ledger import tables
-from services.ledger.facts import Known
+from services.ledger.facts import LedgerFacts
 from services.policy.ids import record_id
-from services.policy.tagging import Tagged
-from services.storage.bulk import change, fetch
+from services.policy.tagging import TaggedEvent
+from services.storage.bulk import select_in, update_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class SubjectScanChunk:
     """One chunk of the look at a subject's records."""
 
     subject: str
@@ -31,9 +31,9 @@ class Look:
     """The last record of the chunk; nothing when the look is over."""
 
 
-def looks(
+def due_scans(
     connection: Connection, now: datetime, *, limit: int, most: int, chunk: int
-) -> list[Look]:
+) -> list[SubjectScanChunk]:
     """A chunk of each of the looks that are due: at most `limit` subjects, and hardly over `most` records.
 
     Their rows are not locked yet: clocks are locked before subjects. `looked` sees whether another
@@ -46,7 +46,7 @@ def looks(
         .order_by(column.next_due)
         .limit(limit)
     )
-    found: list[Look] = []
+    found: list[SubjectScanChunk] = []
     records = 0
     for row in connection.execute(query).all():
         if records >= most:
@@ -56,8 +56,8 @@ def looks(
     return found
 
 
-def siblings(
-    connection: Connection, looks: Collection[Look], events: Mapping[UUID, Tagged]
+def co_subject_records(
+    connection: Connection, looks: Collection[SubjectScanChunk], events: Mapping[UUID, TaggedEvent]
 ) -> list[Row[Any]]:
     """The records that the same events make for other subjects: pseudonymisation waits for all."""
     ids = {
@@ -68,10 +68,12 @@ def siblings(
         for subject in tagged.subjects
     }
     query = select(tables.record).where(tables.record.c.backfill.is_(None))
-    return list(fetch(connection, query, tables.record.c.record_id, ids))
+    return list(select_in(connection, query, tables.record.c.record_id, ids))
 
 
-def looked(connection: Connection, looks: Collection[Look], facts: Known, now: datetime) -> None:
+def advance_scans(
+    connection: Connection, looks: Collection[SubjectScanChunk], facts: LedgerFacts, now: datetime
+) -> None:
     """Note how far each look has come; the subjects are locked. One that began anew stays due."""
     column = tables.subject.c
     for look in looks:
@@ -93,10 +95,10 @@ def look_later(connection: Connection, subjects: Collection[str], at: datetime) 
     column = tables.subject.c
     later = or_(column.next_due.is_(None), column.next_due > at)
     looking = update(tables.subject).where(later).values(next_due=at, cursor=None)
-    change(connection, looking, column.subject, sorted(subjects))
+    update_in(connection, looking, column.subject, sorted(subjects))
 
 
-def _look(connection: Connection, row: Row[Any], chunk: int) -> Look:
+def _look(connection: Connection, row: Row[Any], chunk: int) -> SubjectScanChunk:
     record = tables.record.c
     query = select(tables.record).where(record.subject == row.subject)
     if row.cursor is not None:
@@ -104,7 +106,7 @@ def _look(connection: Connection, row: Row[Any], chunk: int) -> Look:
     found: Sequence[Row[Any]] = connection.execute(
         query.order_by(record.record_id).limit(chunk)
     ).all()
-    return Look(
+    return SubjectScanChunk(
         subject=row.subject,
         due=row.next_due,
         cursor=row.cursor,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, update
 
 from services.ledger import tables
 from services.ledger.command_state import State
-from services.storage.operator_log import note
+from services.storage.operator_log import log_operator_action
 
 UNDELIVERABLE: Final = "undeliverable"
 """The outcome of a command that the bus does not take; an answer replaces it."""
@@ -45,5 +45,7 @@ def set_aside(
     )
     if row.outcome != UNDELIVERABLE:  # on record once, however often it is tried
         target = f"{command} {row.system}"
-        note(connection, "commands set aside", target, operator=_BY, reason=why, now=now)
+        log_operator_action(
+            connection, "commands set aside", target, operator=_BY, reason=why, now=now
+        )
     return str(row.system)

@@ -19,20 +19,20 @@ from sqlalchemy import Connection, Row, select, update
 from schemas.errors import TermijnError
 from services.ledger import outbox, tables
 from services.ledger.command_state import CARRIED_OUT
-from services.ledger.outbox import Draft
+from services.ledger.outbox import CommandDraft
 from services.policy.model import Policy
-from services.policy.reasons import CHECKS, FOUND_AGAIN, RESTORED
+from services.policy.reasons import CHECKS, RESTORED, STILL_PRESENT
 from services.policy.tagging import ClockKey
-from services.storage.bulk import change, fetch
+from services.storage.bulk import select_in, update_in
 
-_RESTORED = "restored"
-_AGAIN = ("erase", "pseudonymise", "restrict", "lift", "rectify")
+_RESTORE_STATES = "restored"
+_REPEATABLE = ("erase", "pseudonymise", "restrict", "lift", "rectify")
 """What a system that was restored has to do anew."""
 _Epochs = Mapping[UUID, Sequence[tuple[str, UUID, int]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proved:
+class VerificationResult:
     """What one look at the answers came to."""
 
     verifies: tuple[UUID, ...]
@@ -42,11 +42,11 @@ class Proved:
     looked_at: int
 
 
-NOTHING = Proved(verifies=(), repeated=(), looked_at=0)
+NO_RESULT = VerificationResult(verifies=(), repeated=(), looked_at=0)
 """What a look comes to when nothing has to follow."""
 
 
-class TooOld(TermijnError):
+class BackupTooOld(TermijnError):
     """A backup is older than what the ledger still knows by name; nothing was commanded again.
 
     Whoever runs the system restores a younger backup, or erases by hand what its erasures since should
@@ -62,64 +62,68 @@ class TooOld(TermijnError):
         self.forgotten = forgotten
 
 
-def prove(connection: Connection, policy: Policy, now: datetime, *, limit: int) -> Proved:
+def verify_commands(
+    connection: Connection, policy: Policy, now: datetime, *, limit: int
+) -> VerificationResult:
     """Write what has to follow on up to `limit` answers by `now`, UTC: a check, or a repetition.
 
     A check names the records of what it checks, and its id. A repetition has an id of its own and names
     what it supersedes; where a clock has moved since, there is none: the facts decide anew.
     """
-    rows = _followed(connection, now, limit)
+    rows = _commands_to_follow_up(connection, now, limit)
     if not rows:
-        return NOTHING
+        return NO_RESULT
     done = [row for row in rows if row.state == "acknowledged"]
     found = [row for row in rows if row.state == "reopened"]
     epochs, moved = _epochs(connection, {row.command_id for row in found})
     again = [row for row in found if row.command_id not in moved]
-    outbox.free(connection, [row.command_id for row in found])
+    outbox.release_records(connection, [row.command_id for row in found])
     for row in found:
         if row.command_id in moved:
-            outbox.look_again(connection, row.command_id, now)
+            outbox.schedule_rescan(connection, row.command_id, now)
     records = _records(connection, {row.command_id for row in again})
-    checks = [_check(row) for row in done]
-    repetitions = [_repetition(row, records, epochs, now) for row in again]
-    written = outbox.write(connection, [*checks, *repetitions], policy.version, now).commands
+    checks = [_verify_draft(row) for row in done]
+    repetitions = [_repeat_draft(row, records, epochs, now) for row in again]
+    written = outbox.insert_commands(
+        connection, [*checks, *repetitions], policy.version, now
+    ).commands
     column = tables.command.c.command_id
     followed = [row.command_id for row in rows]
-    change(connection, update(tables.command).values(follow_up_at=None), column, followed)
-    return Proved(
+    update_in(connection, update(tables.command).values(follow_up_at=None), column, followed)
+    return VerificationResult(
         verifies=written[: len(checks)],
         repeated=written[len(checks) :],
         looked_at=len(rows),
     )
 
 
-def restored(connection: Connection, system: str, since: datetime, now: datetime) -> int:
+def recommand_since(connection: Connection, system: str, since: datetime, now: datetime) -> int:
     """Have everything commanded again that a system has carried out since a backup; how many commands.
 
     `since` is the time of the backup, UTC; what was carried out before and proven after it is repeated as
     well, which does no harm. `prove` writes the repetitions, each under an id of its own.
 
     Raises:
-        TooOld: some of what was carried out since is forgotten; nothing is commanded.
+        BackupTooOld: some of what was carried out since is forgotten; nothing is commanded.
     """
     through = tables.forgetting.c.through
     forgotten = connection.execute(select(through).with_for_update(read=True)).scalar_one_or_none()
     if forgotten is not None and since <= forgotten:
-        raise TooOld(system, forgotten)
+        raise BackupTooOld(system, forgotten)
     column = tables.command.c
     query = (
         select(column.command_id, column.state)
-        .where(column.system == system, column.action.in_(_AGAIN))
+        .where(column.system == system, column.action.in_(_REPEATABLE))
         .where(column.state.in_(CARRIED_OUT), column.settled_at >= since)
         .order_by(column.command_id)
         .with_for_update()
     )
     rows = connection.execute(query).all()
-    outbox.transition(connection, rows, "restored", now, outcome=_RESTORED, follow_up_at=now)
+    outbox.transition(connection, rows, "restored", now, outcome=_RESTORE_STATES, follow_up_at=now)
     return len(rows)
 
 
-def _followed(connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
     """The commands on whose answers something has to follow; they and their subjects are locked."""
     column = tables.command.c
     due = (column.follow_up_at <= now, column.follow_up_at.is_not(None))
@@ -134,7 +138,7 @@ def _followed(connection: Connection, now: datetime, limit: int) -> list[Row[Any
     outbox.lock_subjects(connection, {row.subject for row in seen}, "command")
     query = select(tables.command).where(*due).order_by(column.subject, column.seq)
     query = query.with_for_update()
-    return list(fetch(connection, query, column.command_id, {row.command_id for row in seen}))
+    return list(select_in(connection, query, column.command_id, {row.command_id for row in seen}))
 
 
 def _epochs(connection: Connection, commands: Collection[UUID]) -> tuple[_Epochs, set[UUID]]:
@@ -145,7 +149,7 @@ def _epochs(connection: Connection, commands: Collection[UUID]) -> tuple[_Epochs
     )
     epochs: defaultdict[UUID, list[tuple[str, UUID, int]]] = defaultdict(list)
     moved = set()
-    for row in fetch(connection, query, column.command_id, commands):
+    for row in select_in(connection, query, column.command_id, commands):
         name = str(ClockKey(clock=row.clock, key=row.key))
         epochs[row.command_id].append((name, row.clock_id, row.epoch))
         if row.epoch != row.current:
@@ -157,13 +161,13 @@ def _records(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID
     member = tables.member.c
     query = select(member.command_id, member.record_id, member.step).order_by(member.record_id)
     found: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
-    for row in fetch(connection, query, member.command_id, commands):
+    for row in select_in(connection, query, member.command_id, commands):
         found[row.command_id].append(row)
     return found
 
 
-def _check(row: Row[Any]) -> Draft:
-    return Draft(
+def _verify_draft(row: Row[Any]) -> CommandDraft:
+    return CommandDraft(
         system=row.system,
         subject=row.subject,
         action="verify",
@@ -179,18 +183,18 @@ def _check(row: Row[Any]) -> Draft:
     )
 
 
-def _repetition(
+def _repeat_draft(
     row: Row[Any], records: Mapping[UUID, list[Row[Any]]], epochs: _Epochs, now: datetime
-) -> Draft:
+) -> CommandDraft:
     members = records[row.command_id]
-    return Draft(
+    return CommandDraft(
         system=row.system,
         subject=row.subject,
         action=row.action,
         step=members[0].step,
         rules=tuple(json.loads(row.rules)),
         purposes=tuple(json.loads(row.purposes)),
-        reason=RESTORED if row.outcome == _RESTORED else FOUND_AGAIN,
+        reason=RESTORED if row.outcome == _RESTORE_STATES else STILL_PRESENT,
         due_at=now,
         not_before=row.not_before,
         erase_by=row.erase_by,

@@ -6,11 +6,11 @@ from services.ledger.blind_spots import Blindness
 from services.policy import obligations
 from services.policy.actions import HARMLESS
 from services.policy.model import Policy
-from services.policy.tagging import Tagged
+from services.policy.tagging import TaggedEvent
 
 
 def is_withheld(
-    blindness: Blindness, action: str, subject: str, tagged: Tagged, policy: Policy
+    blindness: Blindness, action: str, subject: str, tagged: TaggedEvent, policy: Policy
 ) -> bool:
     """Whether an action on the record of a subject of an event has to wait.
 
@@ -19,4 +19,4 @@ def is_withheld(
     if not blindness or action in HARMLESS:
         return False
     about = tagged.subjects if action == "pseudonymise" else (subject,)
-    return blindness.covers(about, obligations.clocks(tagged, subject, policy))
+    return blindness.covers(about, obligations.clocks_of(tagged, subject, policy))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from services.crypto.envelope import Original, Seal, Unopenable
+from services.crypto.envelope import AeadCipher, DecryptionFailed, OriginalMessage
 from services.storage.dead_letters import DeadLetter
 
 HEADER = "termijn-arrived"
@@ -19,7 +19,7 @@ HEADER = "termijn-arrived"
 Headers = Sequence[tuple[str, bytes]]
 
 
-def headers_again(letter: DeadLetter, original: Original, seal: Seal) -> Headers:
+def headers_again(letter: DeadLetter, original: OriginalMessage, seal: AeadCipher) -> Headers:
     """The headers with which it goes back: its own, and when it arrived."""
     headers = _own(original.headers)
     arrived = (original.arrived or letter.at).isoformat().encode()
@@ -32,7 +32,7 @@ def arrived_first(
     key: bytes | None,
     value: bytes | None,
     headers: Sequence[tuple[str, bytes | None]],
-    seal: Seal,
+    seal: AeadCipher,
 ) -> datetime | None:
     """When a message that was replayed arrived first; nothing for one that was not, whatever it says."""
     told = next((value for name, value in headers if name == HEADER), None)
@@ -42,7 +42,7 @@ def arrived_first(
     try:
         place = _place(topic, key, value, _own(headers))
         return datetime.fromisoformat(seal.unwrap(b64decode(sealed), place, key_id).decode())
-    except (Unopenable, ValueError):
+    except (DecryptionFailed, ValueError):
         return None
 
 

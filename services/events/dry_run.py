@@ -18,22 +18,22 @@ from uuid import UUID
 from schemas import limits
 from schemas.cloudevents import CloudEvent, parse_structured, to_headers
 from schemas.codec import Codec
-from schemas.errors import MalformedEvent, Undecodable, Unencodable, UnknownSchema
-from schemas.schema_versions import Schemas
+from schemas.errors import DecodingFailed, EncodingFailed, MalformedEvent, UnknownSchema
+from schemas.schema_versions import SchemaSet
 from schemas.topics import TAGGED, business_topic
 from services.crypto.data_keys import DataKey, Wanted
-from services.crypto.field_encryption import FieldEncryption, NobodyHolds, check
-from services.crypto.field_paths import NotText
+from services.crypto.field_encryption import FieldEncryption, NoKeyHolder, check
+from services.crypto.field_paths import FieldNotText
 from services.events.event_file import Source, read_lines
 from services.events.history import BOUND
-from services.events.ingestion import Arrivals
+from services.events.ingestion import TaggedEventReader
 from services.events.ingestion_plan import Plan, Plans
-from services.events.refusals import REFUSALS, told
-from services.events.tagged_event import Passed, Place
-from services.events.tagger import Tags
+from services.events.refusals import TAGGING_ERRORS, rejection_reason
+from services.events.tagged_event import RecordMetadata, TaggedMessage
+from services.events.tagger import EventTagger
 from services.policy.ids import event_id
 from services.policy.model import Policy
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
 
@@ -42,7 +42,7 @@ _Firsts = Mapping[UUID, tuple[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsed:
+class DryRunResult:
     """What would become of one line."""
 
     line: int
@@ -70,7 +70,7 @@ class Rehearsed:
         return self.outcome in ("parked", "refused")
 
 
-class _Refused(Exception):
+class _NotPublishable(Exception):
     """It cannot go onto the bus as the event that it means to be."""
 
     def __init__(self, reason: str, key: str, why: str) -> None:
@@ -80,35 +80,37 @@ class _Refused(Exception):
         self.why = why
 
 
-class Rehearsal:
+class DryRun:
     """Judges events under one policy."""
 
     def __init__(
-        self, policy: Policy, schemas: Schemas, now: datetime, bound: timedelta = BOUND
+        self, policy: Policy, schemas: SchemaSet, now: datetime, bound: timedelta = BOUND
     ) -> None:
         """Put the parts together; `now` is when the events would arrive, UTC.
 
         What is older by more than `bound` would be held back.
 
         Raises:
-            Unencryptable: the policy encrypts a field that cannot be.
+            FieldNotEncryptable: the policy encrypts a field that cannot be.
         """
         topics = {topic.name: topic for topic in map(business_topic, policy.events)}
         self._policy = policy
         self._now = now
         self._codec = Codec(schemas)
-        self._tags = Tags(policy=policy, codec=self._codec, topics=topics, bound=bound)
-        self._arrivals = Arrivals(plans=Plans(policy=policy), codec=self._codec)
+        self._tags = EventTagger(policy=policy, codec=self._codec, topics=topics, bound=bound)
+        self._arrivals = TaggedEventReader(plans=Plans(policy=policy), codec=self._codec)
         self._encryption: FieldEncryption | None = None
         if any(event.encrypted for event in policy.events.values()):
             check(policy, schemas)
-            self._encryption = FieldEncryption(policy=policy, keys=_ThrownAway(), now=lambda: now)
+            self._encryption = FieldEncryption(
+                policy=policy, keys=_ThrowawayKeys(), now=lambda: now
+            )
 
-    def of_file(self, source: Source, backfill: str | None = None) -> Iterator[Rehearsed]:
+    def of_file(self, source: Source, backfill: str | None = None) -> Iterator[DryRunResult]:
         """What would become of each line of a file, in its order; `backfill` names the import, if any.
 
         Raises:
-            BadLine: the file cannot be read.
+            InvalidEventLine: the file cannot be read.
         """
         firsts = self._firsts(source, backfill)
         for number, text in read_lines(source):
@@ -126,7 +128,7 @@ class Rehearsal:
         for number, text in read_lines(source) if repeated else ():
             if number not in repeated:
                 continue
-            with suppress(_Refused, *REFUSALS):
+            with suppress(_NotPublishable, *TAGGING_ERRORS):
                 event = replace(parse_structured(text), backfill=backfill)
                 arrival = self._planned(event)[1].arrival
                 one = (event.time, number, arrival.content_hash)
@@ -134,13 +136,13 @@ class Rehearsal:
                 found[identity] = min(one, found.get(identity, one))
         return {identity: (number, content) for identity, (_, number, content) in found.items()}
 
-    def _of(self, line: int, text: str, backfill: str | None, firsts: _Firsts) -> Rehearsed:
+    def _of(self, line: int, text: str, backfill: str | None, firsts: _Firsts) -> DryRunResult:
         event: CloudEvent | None = None
         try:
             event = replace(_event(text), backfill=backfill)
             return self._judged(line, event, firsts)
-        except _Refused as cause:
-            return Rehearsed(
+        except _NotPublishable as cause:
+            return DryRunResult(
                 line=line,
                 outcome="refused",
                 reason=cause.reason,
@@ -148,35 +150,35 @@ class Rehearsal:
                 why=cause.why,
                 event=event,
             )
-        except REFUSALS as cause:
-            return Rehearsed(
+        except TAGGING_ERRORS as cause:
+            return DryRunResult(
                 line=line,
                 outcome="parked",
-                reason=told(cause)[0],
-                key="data" if isinstance(cause, Undecodable) else cause.key,
+                reason=rejection_reason(cause)[0],
+                key="data" if isinstance(cause, DecodingFailed) else cause.key,
                 why=cause.why,
                 event=event,
             )
 
-    def _planned(self, event: CloudEvent) -> tuple[Passed, Plan]:
+    def _planned(self, event: CloudEvent) -> tuple[TaggedMessage, Plan]:
         """What the tagger would pass on of an event, and what the recorder would make of it."""
-        place = Place(business_topic(event.type).name, 0, 0)
+        place = RecordMetadata(business_topic(event.type).name, 0, 0)
         headers = to_headers(event)
         body = self._body(event)
         passed = self._tags.of(place, headers, body, self._now)
         size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
         if size > limits.PUBLISHED:
-            raise _Refused("too-large", "data", f"{size} bytes are too many for one message")
+            raise _NotPublishable("too-large", "data", f"{size} bytes are too many for one message")
         return passed, self._arrivals.of(passed.value)
 
-    def _judged(self, line: int, event: CloudEvent, firsts: _Firsts) -> Rehearsed:
+    def _judged(self, line: int, event: CloudEvent, firsts: _Firsts) -> DryRunResult:
         passed, plan = self._planned(event)
         first, content = firsts.get(plan.event_id, (line, plan.arrival.content_hash))
         if content != plan.arrival.content_hash:
             why = f"line {first} gave this identity to other content"
-            raise Untaggable("identity-conflict", "id", why)
+            raise TaggingFailed("identity-conflict", "id", why)
         records = self._codec.decode(TAGGED, passed.value)["records"]
-        return Rehearsed(
+        return DryRunResult(
             line=line,
             outcome="recorded" if first == line else "duplicate",
             event=event,
@@ -195,17 +197,17 @@ class Rehearsal:
         topic = business_topic(event.type)
         if event.type not in self._policy.events:
             why = f"the policy knows no event type {event.type!r}: nobody reads {topic.name}"
-            raise _Refused("unknown-type", "type", why)
+            raise _NotPublishable("unknown-type", "type", why)
         try:
             if self._encryption is not None:
                 [event] = self._encryption.encrypted([event])
             return self._codec.encode(topic, event.data)
-        except (NotText, NobodyHolds) as cause:
-            raise _Refused("unencryptable", cause.key, cause.why) from cause
-        except Unencodable as cause:
-            raise _Refused("unencodable", cause.key, cause.why) from cause
+        except (FieldNotText, NoKeyHolder) as cause:
+            raise _NotPublishable("unencryptable", cause.key, cause.why) from cause
+        except EncodingFailed as cause:
+            raise _NotPublishable("unencodable", cause.key, cause.why) from cause
         except UnknownSchema as cause:
-            raise _Refused("unknown-schema", "type", str(cause)) from cause
+            raise _NotPublishable("unknown-schema", "type", str(cause)) from cause
 
 
 def _event(text: str) -> CloudEvent:
@@ -213,11 +215,11 @@ def _event(text: str) -> CloudEvent:
         return parse_structured(text)
     except MalformedEvent as cause:
         if cause.key in ("json", "data"):  # no message could say it
-            raise _Refused("no-event", cause.key, cause.why) from cause
+            raise _NotPublishable("no-event", cause.key, cause.why) from cause
         raise
 
 
-class _ThrownAway:
+class _ThrowawayKeys:
     """Keys for a rehearsal only, the same for the same event: nothing is ever read with them."""
 
     def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:

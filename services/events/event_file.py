@@ -17,13 +17,13 @@ from schemas.cloudevents import CloudEvent, MalformedEvent, content_hash, parse_
 from schemas.errors import TermijnError
 from services.policy.model import Policy
 from services.policy.sources import check_source
-from services.policy.tagging import Tagged, Untaggable, tag
+from services.policy.tagging import TaggedEvent, TaggingFailed, tag
 
 _BOM = b"\xef\xbb\xbf"
 """What some programs of Windows put before UTF-8."""
 
 
-class BadLine(TermijnError):
+class InvalidEventLine(TermijnError):
     """A line of an event file cannot be used; nothing was done with the file.
 
     The operator mends the line that it names.
@@ -58,7 +58,7 @@ def again(path: Path) -> Iterator[Source]:
     That lies in a temporary file without a name, which nobody else can open and which is gone with us.
 
     Raises:
-        BadLine: it cannot be read.
+        InvalidEventLine: it cannot be read.
     """
     with open_bytes(path) as file:
         if str(path) != "-" and stat.S_ISREG(fstat(file.fileno()).st_mode):
@@ -74,20 +74,20 @@ def read_events(source: Source) -> Iterator[tuple[int, CloudEvent]]:
     """The events of a file with their line numbers, counted from 1; empty lines are passed over.
 
     Raises:
-        BadLine: a line is not a CloudEvent, or the file cannot be read.
+        InvalidEventLine: a line is not a CloudEvent, or the file cannot be read.
     """
     for number, line in read_lines(source):
         try:
             yield number, parse_structured(line)
         except MalformedEvent as cause:
-            raise BadLine(str(source), number, cause.key, cause.why) from cause
+            raise InvalidEventLine(str(source), number, cause.key, cause.why) from cause
 
 
 def read_lines(source: Source) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers, counted from 1; empty lines are passed over.
 
     Raises:
-        BadLine: the file cannot be read, or a line of it is not UTF-8.
+        InvalidEventLine: the file cannot be read, or a line of it is not UTF-8.
     """
     with open_bytes(source) as lines, _readable(source):
         for number, line in enumerate(lines, start=1):
@@ -96,27 +96,27 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
                 yield number, _text(text, source, number)
 
 
-def read_tagged(source: Source, policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
+def read_tagged(source: Source, policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
     """The events of a file, each once, tagged by the policy; one that stands there twice counts once.
 
     Raises:
-        BadLine: a line is not a CloudEvent, cannot be tagged, or has an identity that another line
+        InvalidEventLine: a line is not a CloudEvent, cannot be tagged, or has an identity that another line
             gave to other content.
     """
-    found: dict[tuple[str, str, str], tuple[CloudEvent, Tagged]] = {}
+    found: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
     for number, event in read_events(source):
         identity = (event.type, event.source, event.id)
         known = found.get(identity)
         if known is not None:
             if content_hash(known[0]) != content_hash(event):
                 why = "was given to another event of this type and source"
-                raise BadLine(str(source), number, "id", why)
+                raise InvalidEventLine(str(source), number, "id", why)
             continue
         try:
             check_source(event, policy)
             found[identity] = (event, tag(event, policy))
-        except Untaggable as cause:
-            raise BadLine(str(source), number, cause.key, cause.why) from cause
+        except TaggingFailed as cause:
+            raise InvalidEventLine(str(source), number, cause.key, cause.why) from cause
     return list(found.values())
 
 
@@ -125,7 +125,7 @@ def open_bytes(source: Source) -> Iterator[IO[bytes]]:
     """The bytes of a file; `-` is standard input.
 
     Raises:
-        BadLine: it cannot be opened.
+        InvalidEventLine: it cannot be opened.
     """
     if isinstance(source, Kept):
         source.file.seek(0)
@@ -146,7 +146,7 @@ def _readable(source: Source) -> Iterator[None]:
         yield
     except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
         why = getattr(cause, "strerror", None) or str(cause)
-        raise BadLine(str(source), 0, "file", f"cannot be read: {why}") from cause
+        raise InvalidEventLine(str(source), 0, "file", f"cannot be read: {why}") from cause
 
 
 def _text(line: bytes, source: Source, number: int) -> str:
@@ -154,4 +154,4 @@ def _text(line: bytes, source: Source, number: int) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as cause:
         why = f"is not UTF-8 at byte {cause.start + 1} of the line; write the file in UTF-8"
-        raise BadLine(str(source), number, "text", why) from cause
+        raise InvalidEventLine(str(source), number, "text", why) from cause

@@ -9,19 +9,19 @@ from typing import Any
 
 from schemas import limits
 from schemas.codec import Codec
-from schemas.errors import Undecodable
+from schemas.errors import DecodingFailed
 from schemas.topics import TAGGED, Topic
 from services.events.ingestion_plan import Arrival, Plan, Plans
 from services.policy.sources import check_source
 from services.policy.tagging import Value
 
 # What stands behind it in a tagged event is informative: windows follow from the active policy alone.
-_LAST = "deciding"
+_LAST_DECODED_FIELD = "deciding"
 _IDENTIFIERS = ("source", "id", "type", "topic", "backfill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
+class TaggedEventReader:
     """Reads tagged events under one policy."""
 
     plans: Plans
@@ -31,8 +31,8 @@ class Arrivals:
         """What the value of a message comes to.
 
         Raises:
-            Undecodable: it is no tagged event, or holds what no database keeps.
-            Untaggable: its source or deciding fields do not fit the policy; the tagger's may be another.
+            DecodingFailed: it is no tagged event, or holds what no database keeps.
+            TaggingFailed: its source or deciding fields do not fit the policy; the tagger's may be another.
         """
         arrival = self.read(payload)
         check_source(arrival, self.plans.policy)
@@ -42,13 +42,13 @@ class Arrivals:
         """The tagged event of a message's value, whatever the policy makes of it.
 
         Raises:
-            Undecodable: it is none, or holds what no database keeps.
+            DecodingFailed: it is none, or holds what no database keeps.
         """
-        value = self.codec.decode_head(TAGGED, payload, _LAST)
+        value = self.codec.decode_head(TAGGED, payload, _LAST_DECODED_FIELD)
         _check_texts(value, TAGGED)
         for name in _IDENTIFIERS:
             if (text := value[name]) is not None and (why := limits.identifier(text)):
-                raise Undecodable(why=f"{name} {why}", topic=TAGGED.name)
+                raise DecodingFailed(why=f"{name} {why}", topic=TAGGED.name)
         return Arrival(
             source=value["source"],
             id=value["id"],
@@ -64,11 +64,11 @@ class Arrivals:
         )
 
 
-def decoded(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, Any]:
+def decode_storable(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, Any]:
     """The value of one of our own topics, as a database can keep it.
 
     Raises:
-        Undecodable: it is none, or a text of it has a null character, which PostgreSQL keeps nowhere.
+        DecodingFailed: it is none, or a text of it has a null character, which PostgreSQL keeps nowhere.
     """
     value = codec.decode(topic, payload)
     _check_texts(value, topic)
@@ -78,14 +78,14 @@ def decoded(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, A
 def _check_texts(value: Mapping[str, Any], topic: Topic) -> None:
     for name, one in value.items():
         if one.__class__ is str and "\0" in one:
-            raise Undecodable(why=f"{name} holds a null character", topic=topic.name)
+            raise DecodingFailed(why=f"{name} holds a null character", topic=topic.name)
 
 
 def _deciding(text: str) -> dict[str, Value]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as cause:
-        raise Undecodable(why="deciding is no JSON", topic=TAGGED.name) from cause
+        raise DecodingFailed(why="deciding is no JSON", topic=TAGGED.name) from cause
     if not isinstance(fields, dict):
-        raise Undecodable(why="deciding is no JSON object", topic=TAGGED.name)
+        raise DecodingFailed(why="deciding is no JSON object", topic=TAGGED.name)
     return fields

@@ -15,11 +15,11 @@ from uuid import UUID
 
 from services.events.templates import Shapes, Text
 from services.policy import obligations, retiring
-from services.policy.ids import Named, event_id, named, record_id
+from services.policy.ids import ClockRef, clock_ref, event_id, record_id
 from services.policy.model import Policy
-from services.policy.obligations import OwnTerm
-from services.policy.subject_state import Act
-from services.policy.tagging import EARLIEST, LATEST, ClockKey, Tagged, Value, tag
+from services.policy.obligations import EventTerm
+from services.policy.subject_state import PrivacyEvent
+from services.policy.tagging import EARLIEST, LATEST, ClockKey, TaggedEvent, Value, tag
 
 _MOST_TEMPLATES = 1_000
 _JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -54,7 +54,7 @@ class PlannedRecord(NamedTuple):
 
     record_id: UUID
     subject: str
-    hangs_on: Sequence[Named]
+    hangs_on: Sequence[ClockRef]
     wakes_at: datetime | None
     """The first instant, fixed by the event itself, at which a step of it can become due."""
 
@@ -62,7 +62,7 @@ class PlannedRecord(NamedTuple):
 class PlannedMove(NamedTuple):
     """A clock to be moved."""
 
-    clock: Named
+    clock: ClockRef
     move: Literal["start", "end"]
 
 
@@ -77,7 +77,7 @@ class Plan(NamedTuple):
     """Its own, among those of its records."""
     records: Sequence[PlannedRecord]
     moves: Sequence[PlannedMove]
-    act: Act | None = None
+    act: PrivacyEvent | None = None
 
     @property
     def history(self) -> str | None:
@@ -106,7 +106,7 @@ class Plans:
         """The plan of an arrival; the same as `plan` makes.
 
         Raises:
-            Untaggable: its deciding fields do not fit the policy.
+            TaggingFailed: its deciding fields do not fit the policy.
         """
         shapes = self._shapes.get(arrival.type) or self._known(arrival.type)
         found = shapes.find(arrival.deciding) if shapes else None
@@ -145,7 +145,7 @@ def plan(arrival: Arrival, policy: Policy) -> Plan:
     """Plan an arrival by itself.
 
     Raises:
-        Untaggable: its deciding fields do not fit the policy.
+        TaggingFailed: its deciding fields do not fit the policy.
     """
     tagged = tag(arrival, policy)
     source, id = arrival.source, arrival.id
@@ -159,8 +159,8 @@ def plan(arrival: Arrival, policy: Policy) -> Plan:
             PlannedRecord(
                 record_id(event, source, id, subject),
                 subject,
-                [_named(clock) for clock in obligations.clocks(tagged, subject, policy)],
-                min(obligations.own_wakes(tagged, subject, policy), default=None),
+                [_named(clock) for clock in obligations.clocks_of(tagged, subject, policy)],
+                min(obligations.event_check_times(tagged, subject, policy), default=None),
             )
             for subject in tagged.subjects
         ],
@@ -185,7 +185,7 @@ class _Template:
 
     __slots__ = ("_clocks", "_deciding", "_moves", "_policy", "_records", "_subject")
 
-    def __init__(self, tagged: Tagged, policy: Policy) -> None:
+    def __init__(self, tagged: TaggedEvent, policy: Policy) -> None:
         self._policy = policy
         self._deciding = Text(deciding_json(tagged.deciding))
         self._subject = Text(tagged.subject) if tagged.subject else None
@@ -195,9 +195,9 @@ class _Template:
                 Text(subject),
                 [
                     clocks.setdefault(clock, len(clocks))
-                    for clock in obligations.clocks(tagged, subject, policy)
+                    for clock in obligations.clocks_of(tagged, subject, policy)
                 ],
-                _first(obligations.own_terms(tagged, subject, policy), policy),
+                _first(obligations.event_terms(tagged, subject, policy), policy),
             )
             for subject in tagged.subjects
         ]
@@ -219,7 +219,7 @@ class _Template:
         source, id = arrival.source, arrival.id
         event = event_id(arrival.type, source, id)
         clocks = [
-            named(kind, key.written(values), parent, above.written(values) if above else "")
+            clock_ref(kind, key.written(values), parent, above.written(values) if above else "")
             for kind, key, parent, above in self._clocks
         ]
         records = []
@@ -243,14 +243,16 @@ class _Template:
         )
 
 
-def _named(clock: ClockKey) -> Named:
+def _named(clock: ClockKey) -> ClockRef:
     above = clock.parent
-    return named(clock.clock, clock.key, above.clock if above else None, above.key if above else "")
+    return clock_ref(
+        clock.clock, clock.key, above.clock if above else None, above.key if above else ""
+    )
 
 
-def _first(terms: frozenset[OwnTerm], policy: Policy) -> Sequence[OwnTerm]:
+def _first(terms: frozenset[EventTerm], policy: Policy) -> Sequence[EventTerm]:
     """Those of the terms of which one runs out first, whenever the event was."""
-    by_rule: dict[str | None, OwnTerm] = {}
+    by_rule: dict[str | None, EventTerm] = {}
     for one in sorted(terms, key=lambda one: policy.systems[one.system].lead.exact):
         by_rule[one.rule] = one  # the longest lead leaves first
     return [
@@ -260,7 +262,7 @@ def _first(terms: frozenset[OwnTerm], policy: Policy) -> Sequence[OwnTerm]:
     ]
 
 
-def _latest(term: OwnTerm, policy: Policy) -> timedelta:
+def _latest(term: EventTerm, policy: Policy) -> timedelta:
     """So long after the event it has certainly run out."""
     if term.rule is None:
         return timedelta(0)
@@ -270,7 +272,7 @@ def _latest(term: OwnTerm, policy: Policy) -> timedelta:
     return timedelta(days=31 * period.months + period.days + year + 2) + period.exact
 
 
-def _earliest(term: OwnTerm, policy: Policy) -> timedelta:
+def _earliest(term: EventTerm, policy: Policy) -> timedelta:
     """So long after the event it has certainly not run out."""
     if term.rule is None:
         return timedelta(0)

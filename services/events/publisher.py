@@ -11,24 +11,24 @@ from typing import Protocol
 from schemas import limits
 from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec
-from schemas.errors import MalformedEvent, Unencodable, UnknownSchema
+from schemas.errors import EncodingFailed, MalformedEvent, UnknownSchema
 from schemas.topics import business_topic
-from services.crypto.field_encryption import FieldEncryption, NobodyHolds
-from services.crypto.field_paths import NotText
-from services.events.event_file import BadLine, Source, read_events
-from services.kafka.client import OutMessage, Placed
+from services.crypto.field_encryption import FieldEncryption, NoKeyHolder
+from services.crypto.field_paths import FieldNotText
+from services.events.event_file import InvalidEventLine, Source, read_events
+from services.kafka.client import OutgoingMessage, RecordMetadata
 from services.policy.model import Policy
 from services.policy.sources import check_source
-from services.policy.tagging import Untaggable, tag
+from services.policy.tagging import TaggingFailed, tag
 
 _AT_ONCE = 1_000
-_WINDOW_BYTES = 512 * 1024
+_BATCH_BYTES = 512 * 1024
 
 
 class Sends(Protocol):
     """Where events go."""
 
-    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+    def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
         """Send all, and return where each stands once the broker has taken every one."""
 
 
@@ -44,14 +44,14 @@ class Publisher:
     leaves_out: bool = False
     """Whether a field that the schema does not know is left out; else its line is refused."""
     hold_back: Callable[[], None] | None = None
-    """Called after every `_WINDOW_BYTES`: waits until what was sent is recorded."""
+    """Called after every `_BATCH_BYTES`: waits until what was sent is recorded."""
 
-    def message(self, event: CloudEvent) -> OutMessage:
+    def message(self, event: CloudEvent) -> OutgoingMessage:
         """The event as it goes onto the bus.
 
         Raises:
-            Untaggable: the policy could not tag it: it would only become a dead letter.
-            Unencodable: its data does not fit its schema.
+            TaggingFailed: the policy could not tag it: it would only become a dead letter.
+            EncodingFailed: its data does not fit its schema.
             UnknownSchema: its type has no schema.
             NotText, NobodyHolds: a field of it cannot be encrypted.
         """
@@ -59,10 +59,10 @@ class Publisher:
             [event] = self.encryption.encrypted([event])
         return self._message(event)
 
-    def _message(self, event: CloudEvent) -> OutMessage:
+    def _message(self, event: CloudEvent) -> OutgoingMessage:
         topic = business_topic(event.type)
         check_source(event, self.policy)
-        message = OutMessage(
+        message = OutgoingMessage(
             topic=topic.name,
             key=tag(event, self.policy).key.encode(),
             value=self.codec.encode(topic, event.data),
@@ -70,17 +70,17 @@ class Publisher:
         )
         if (size := message.size) > limits.PUBLISHED:
             why = f"{size} bytes are too many for one message"
-            raise Unencodable(schema=event.type, key="data", why=why)
+            raise EncodingFailed(schema=event.type, key="data", why=why)
         return message
 
-    def send(self, messages: Iterator[OutMessage]) -> Iterator[Sequence[Placed]]:
+    def send(self, messages: Iterator[OutgoingMessage]) -> Iterator[Sequence[RecordMetadata]]:
         """Send messages, and say after each batch where the brokers have put them."""
-        batch: list[OutMessage] = []
+        batch: list[OutgoingMessage] = []
         size = held = 0
         for message in messages:
             batch.append(message)
             size += len(message.value or b"")
-            full = self.hold_back is not None and size - held >= _WINDOW_BYTES
+            full = self.hold_back is not None and size - held >= _BATCH_BYTES
             if len(batch) >= _AT_ONCE or full:
                 yield self.sender.send(batch)
                 batch = []
@@ -89,11 +89,11 @@ class Publisher:
                 held = size
         yield self.sender.send(batch)
 
-    def of_file(self, source: Source, backfill: str | None) -> Iterator[OutMessage]:
+    def of_file(self, source: Source, backfill: str | None) -> Iterator[OutgoingMessage]:
         """The messages of a file's events, in its order.
 
         Raises:
-            BadLine: naming the first line that cannot be published.
+            InvalidEventLine: naming the first line that cannot be published.
             MalformedEvent: no import can be called so.
         """
         if backfill is not None and (why := limits.identifier(backfill)):
@@ -117,7 +117,7 @@ class Publisher:
         """A typing error in an optional field would change whose event it is, or until when it counts."""
         unknown = self.codec.left_out(business_topic(event.type), event.data)
         if unknown and not self.leaves_out:
-            raise Unencodable(schema=event.type, key=unknown[0], why=not_known(event.type))
+            raise EncodingFailed(schema=event.type, key=unknown[0], why=not_known(event.type))
 
 
 def not_known(event_type: str) -> str:
@@ -129,7 +129,7 @@ def not_known(event_type: str) -> str:
 def _at(source: Source, number: int) -> Iterator[None]:
     try:
         yield
-    except (Untaggable, Unencodable, NotText, NobodyHolds) as cause:
-        raise BadLine(str(source), number, cause.key, cause.why) from cause
+    except (TaggingFailed, EncodingFailed, FieldNotText, NoKeyHolder) as cause:
+        raise InvalidEventLine(str(source), number, cause.key, cause.why) from cause
     except UnknownSchema as cause:
-        raise BadLine(str(source), number, "type", str(cause)) from cause
+        raise InvalidEventLine(str(source), number, "type", str(cause)) from cause

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from schemas.errors import MalformedEvent, Undecodable
-from services.policy.tagging import Untaggable
+from schemas.errors import DecodingFailed, MalformedEvent
+from services.policy.tagging import TaggingFailed
 
-Refusal = Undecodable | MalformedEvent | Untaggable
-REFUSALS = (Undecodable, MalformedEvent, Untaggable)
+TaggingError = DecodingFailed | MalformedEvent | TaggingFailed
+TAGGING_ERRORS = (DecodingFailed, MalformedEvent, TaggingFailed)
 
 
-def told(cause: Refusal) -> tuple[str, str]:
+def rejection_reason(cause: TaggingError) -> tuple[str, str]:
     """The reason in a word, and in words; never with anything of the event's data."""
     match cause:
-        case Undecodable():
+        case DecodingFailed():
             return "undecodable", cause.why
         case MalformedEvent(key="ce_time" | "time"):
             return "impossible-time", str(cause)
         case MalformedEvent():
             return "malformed", str(cause)
-        case Untaggable():
+        case TaggingFailed():
             return cause.reason, str(cause)

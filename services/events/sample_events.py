@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from schemas.cloudevents import CloudEvent
-from services.policy.calendar import at_most
+from services.policy.calendar import latest_erasure
 from services.policy.model import Policy
 
 SOURCE = "urn:termijn:sample"
@@ -224,7 +224,7 @@ class _Story:
         back = spec.period
         guess = leaves - timedelta(days=round(back.months * 30.44) + back.days) - back.exact
         zone = self._policy.controller.zone
-        return guess + (leaves - at_most(guess, back, zone))
+        return guess + (leaves - latest_erasure(guess, back, zone))
 
     def _event(self, type: str, time: datetime, data: Mapping[str, Any]) -> CloudEvent:
         return CloudEvent(

@@ -7,20 +7,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.kafka.client import OutMessage, Placed, Sender
+from services.kafka.client import KafkaProducer, OutgoingMessage, RecordMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembering:
     """Sends, and remembers where everything came to stand."""
 
-    sender: Sender
+    sender: KafkaProducer
     _runs: defaultdict[tuple[str, int], list[tuple[int, int]]] = field(
         default_factory=lambda: defaultdict(list), init=False
     )
     """By topic and partition: the first offset of each run, and the one after its last."""
 
-    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+    def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
         """Send all, as the sender does."""
         placed = self.sender.send(messages)
         for one in sorted(placed, key=lambda one: one.offset):

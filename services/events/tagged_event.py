@@ -18,17 +18,17 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED
 from services.policy.model import Policy
-from services.policy.retention_windows import EVENT_ALONE, Window, window
-from services.policy.tagging import Holding, Tagged, tag
+from services.policy.retention_windows import NO_FACTS, Window, window
+from services.policy.tagging import Holding, TaggedEvent, tag
 
 _DECIDING = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 Headers = Sequence[tuple[str, bytes | None]]
-View = Callable[[Holding], Window]
+WindowDates = Callable[[Holding], Window]
 """The window of a holding as far as the event alone tells it."""
 
 
-class Place(NamedTuple):
+class RecordMetadata(NamedTuple):
     """Where a message stands on the bus."""
 
     topic: str
@@ -36,7 +36,7 @@ class Place(NamedTuple):
     offset: int
 
 
-class Passed(NamedTuple):
+class TaggedMessage(NamedTuple):
     """What the tagger passes on of one event."""
 
     type: str
@@ -47,7 +47,7 @@ class Passed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unsaid:
+class VariableParts:
     """What an event says of itself that differs in every message, and not by its shape."""
 
     time: datetime
@@ -56,21 +56,23 @@ class Unsaid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passing:
+class TaggedEventBuilder:
     """Makes tagged events out of events."""
 
     policy: Policy
     codec: Codec
 
-    def passed(self, event: CloudEvent, place: Place, history: str | None = None) -> Passed:
+    def passed(
+        self, event: CloudEvent, place: RecordMetadata, history: str | None = None
+    ) -> TaggedMessage:
         """The tagged event of the event that stands there; `history` is the group it is held in.
 
         Raises:
             MalformedEvent: it is too large.
-            Untaggable: the policy cannot tag it.
+            TaggingFailed: the policy cannot tag it.
         """
         tagged = tag(event, self.policy)
-        unsaid = Unsaid(
+        unsaid = VariableParts(
             time=event.time, content_hash=content_hash(event), deciding=deciding_json(tagged)
         )
         value = self.value(event, place, tagged, unsaid, self.view(event.time), history)
@@ -84,19 +86,19 @@ class Passing:
                 key="data", why="its deciding fields are too large for one message"
             )
         rules = tuple(holding.rule for holding in tagged.holdings)
-        return Passed(event.type, tagged.key.encode(), encoded, rules)
+        return TaggedMessage(event.type, tagged.key.encode(), encoded, rules)
 
-    def view(self, time: datetime) -> View:
+    def view(self, time: datetime) -> WindowDates:
         """The windows of an event of that time."""
-        return lambda holding: window(holding, time, EVENT_ALONE, self.policy)
+        return lambda holding: window(holding, time, NO_FACTS, self.policy)
 
     def value(
         self,
         event: CloudEvent,
-        place: Place,
-        tagged: Tagged,
-        unsaid: Unsaid,
-        view: View,
+        place: RecordMetadata,
+        tagged: TaggedEvent,
+        unsaid: VariableParts,
+        view: WindowDates,
         history: str | None,
     ) -> dict[str, Any]:
         """The tagged event as a value of its schema."""
@@ -121,7 +123,7 @@ class Passing:
             ],
         }
 
-    def _records(self, tagged: Tagged, view: View) -> list[dict[str, Any]]:
+    def _records(self, tagged: TaggedEvent, view: WindowDates) -> list[dict[str, Any]]:
         """The holdings with their windows as far as the event alone tells them: informative."""
         records: dict[str, list[dict[str, Any]]] = {}
         for holding in tagged.holdings:
@@ -142,6 +144,6 @@ class Passing:
         return [{"subject": subject, "holdings": found} for subject, found in records.items()]
 
 
-def deciding_json(tagged: Tagged) -> str:
+def deciding_json(tagged: TaggedEvent) -> str:
     """The deciding fields as canonical JSON."""
     return _DECIDING.encode(tagged.deciding)

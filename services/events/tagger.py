@@ -12,29 +12,36 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.cloudevents import CloudEvent, from_headers, hash_of
+from schemas.cloudevents import CloudEvent, from_headers, hash_content
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic
 from services.events import templates
 from services.events.history import BOUND, group
-from services.events.tagged_event import Headers, Passed, Passing, Place, Unsaid, deciding_json
+from services.events.tagged_event import (
+    Headers,
+    RecordMetadata,
+    TaggedEventBuilder,
+    TaggedMessage,
+    VariableParts,
+    deciding_json,
+)
 from services.events.templates import Shapes, Template, Usual
 from services.policy import retiring
 from services.policy.model import Policy
-from services.policy.retention_windows import Window, fixed_anchor
+from services.policy.retention_windows import Window, event_anchor
 from services.policy.sources import admits, check_source
-from services.policy.tagging import EARLIEST, LATEST, Holding, Untaggable, tag
+from services.policy.tagging import EARLIEST, LATEST, Holding, TaggingFailed, tag
 
-_AHEAD = timedelta(days=1)
+_MAX_CLOCK_SKEW = timedelta(days=1)
 _MOST_TEMPLATES = 1_000
 # What is visible ASCII stands in the tag as it stands in the header.
-_visible = re.compile(rb"[!-~]{1,512}").fullmatch
-_usual_time = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?!000000)\d{6})?Z").fullmatch
+_is_plain_ascii = re.compile(rb"[!-~]{1,512}").fullmatch
+_parse_plain_time = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?!000000)\d{6})?Z").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedTemplate:
     """The template of a shape, and the holdings of which an event fixes the windows."""
 
     template: Template
@@ -43,7 +50,7 @@ class _Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tags:
+class EventTagger:
     """Makes tagged events out of business messages."""
 
     policy: Policy
@@ -52,24 +59,24 @@ class Tags:
     """The business topics by name; the event type is the topic's schema."""
     bound: timedelta = BOUND
     """What is older than its arrival by more than this is history."""
-    _plans: dict[str, _Plan] = field(default_factory=dict, init=False)
+    _plans: dict[str, _TypeTemplates] = field(default_factory=dict, init=False)
 
     def of(
         self,
-        place: Place,
+        place: RecordMetadata,
         headers: Headers,
         body: bytes | None,
         arrived: datetime,
         taken: datetime | None = None,
-    ) -> Passed:
+    ) -> TaggedMessage:
         """The tagged event of a message that arrived at an instant, UTC.
 
         A publisher may have a say in `arrived`, but not in `taken`, by which it is told what is history.
 
         Raises:
-            Undecodable: its body is no value of its topic's schema.
+            DecodingFailed: its body is no value of its topic's schema.
             MalformedEvent: its headers are no event's, or not of this topic's type.
-            Untaggable: the policy cannot tag it, its source may not publish it, or it is from the future.
+            TaggingFailed: the policy cannot tag it, its source may not publish it, or it lies ahead.
         """
         topic = self.topics[place.topic]
         data = self.codec.decode(topic, body)
@@ -82,30 +89,30 @@ class Tags:
         if event.type != topic.schema:
             raise MalformedEvent(key="ce_type", why=f"is not the type of {topic.name}")
         check_source(event, self.policy)
-        if event.time > arrived + _AHEAD:
+        if event.time > arrived + _MAX_CLOCK_SKEW:
             why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
-            raise Untaggable("impossible-time", "time", why)
+            raise TaggingFailed("impossible-time", "time", why)
         history = group(event.type, event.time, taken, self.bound)
         passed = plan.passing.passed(event, place, history)
         if usual is not None and usual.key not in plan.templates:
             plan.learn(usual, event, place, passed, history)
         return passed
 
-    def _plan(self, topic: Topic) -> _Plan:
-        passing = Passing(policy=self.policy, codec=self.codec)
-        plan = _Plan(type=topic.schema, passing=passing)
+    def _plan(self, topic: Topic) -> _TypeTemplates:
+        passing = TaggedEventBuilder(policy=self.policy, codec=self.codec)
+        plan = _TypeTemplates(type=topic.schema, passing=passing)
         self._plans[topic.name] = plan
         return plan
 
 
-class _Plan:
+class _TypeTemplates:
     """What is known of the events of one type."""
 
-    def __init__(self, type: str, passing: Passing) -> None:
+    def __init__(self, type: str, passing: TaggedEventBuilder) -> None:
         self._type = type
         self._name = type.encode()
         self.passing = passing
-        self.templates: dict[object, _Known | None] = {}
+        self.templates: dict[object, _CachedTemplate | None] = {}
         """By shape and what goes with it; nothing for a shape whose template does not fit."""
         policy = passing.policy
         kind = policy.events.get(type)
@@ -132,7 +139,7 @@ class _Plan:
             or given.get("ce_type") != self._name
             or given.get("ce_specversion") != b"1.0"
             or not (id and source and at)
-            or not (_visible(id) and _visible(source) and _usual_time(at))
+            or not (_is_plain_ascii(id) and _is_plain_ascii(source) and _parse_plain_time(at))
             or (self._named and not admits(self._named, source.decode()))
         ):
             return None
@@ -144,7 +151,7 @@ class _Plan:
             time = datetime.fromisoformat(written)
         except ValueError:
             return None
-        if not EARLIEST <= time < LATEST or time > arrived + _AHEAD:
+        if not EARLIEST <= time < LATEST or time > arrived + _MAX_CLOCK_SKEW:
             return None
         shape, values = found
         year = self._year(time) if self._book_year else None
@@ -153,22 +160,29 @@ class _Plan:
         key = (shape, given.get("ce_termijnbackfill"), year, history, era)
         return Usual(source, id, written, time, key, values)
 
-    def filled(self, known: _Known, usual: Usual, place: Place, data: Mapping[str, Any]) -> Passed:
+    def filled(
+        self, known: _CachedTemplate, usual: Usual, place: RecordMetadata, data: Mapping[str, Any]
+    ) -> TaggedMessage:
         """The tagged event of a usual message by its template."""
         instants: list[datetime] = []
         for holding in known.fixed:
             instants += _instants(self.passing.view(usual.time)(holding))
         key, value = known.template.fill(
             usual,
-            hash_of(self._type, usual.written, data),
+            hash_content(self._type, usual.written, data),
             place.partition,
             place.offset,
             instants,
         )
-        return Passed(self._type, key, value, known.rules)
+        return TaggedMessage(self._type, key, value, known.rules)
 
     def learn(
-        self, usual: Usual, event: CloudEvent, place: Place, passed: Passed, history: str | None
+        self,
+        usual: Usual,
+        event: CloudEvent,
+        place: RecordMetadata,
+        passed: TaggedMessage,
+        history: str | None,
     ) -> None:
         """Keep the template of a shape, if it gives for this event what the plain way gave."""
         if len(self.templates) >= _MOST_TEMPLATES:
@@ -177,7 +191,7 @@ class _Plan:
         fits = self.filled(known, usual, place, event.data) == passed
         self.templates[usual.key] = known if fits else None
 
-    def _made(self, event: CloudEvent, topic: str, history: str | None) -> _Known:
+    def _made(self, event: CloudEvent, topic: str, history: str | None) -> _CachedTemplate:
         """The template of an event's shape: its tagged event with stand-ins for what will differ."""
         assert self._shapes is not None
         stood = replace(
@@ -188,10 +202,10 @@ class _Plan:
         )
         policy = self.passing.policy
         tagged = tag(stood, policy)
-        unsaid = Unsaid(
+        unsaid = VariableParts(
             time=templates.TIME, content_hash=templates.HASH, deciding=templates.DECIDING
         )
-        place = Place(topic, templates.PARTITION, templates.OFFSET)
+        place = RecordMetadata(topic, templates.PARTITION, templates.OFFSET)
         fixed: dict[tuple[str, tuple[str, ...]], tuple[Holding, Window]] = {}
         free = iter(templates.INSTANTS)
         plain = self.passing.view(event.time)
@@ -201,7 +215,7 @@ class _Plan:
                 return plain(holding)
             like = (holding.rule, holding.systems)
             if like not in fixed:
-                fixed[like] = holding, _stood_in(plain(holding), free)
+                fixed[like] = holding, _with_placeholders(plain(holding), free)
             return fixed[like][1]
 
         value = self.passing.value(stood, place, tagged, unsaid, view, history)
@@ -212,7 +226,7 @@ class _Plan:
             texts=[*tagged.subjects, *(move.clock.key for move in tagged.moves)],
         )
         rules = tuple(holding.rule for holding in tagged.holdings)
-        return _Known(template, [holding for holding, _ in fixed.values()], rules)
+        return _CachedTemplate(template, [holding for holding, _ in fixed.values()], rules)
 
     def _year(self, time: datetime) -> datetime:
         """The end of the book year of an instant.
@@ -223,7 +237,7 @@ class _Plan:
             if first <= time <= last:
                 return end
         assert self._book_year is not None
-        end = fixed_anchor(self._book_year, time, self.passing.policy)
+        end = event_anchor(self._book_year, time, self.passing.policy)
         first, last = self._years.get(end, (time, time))
         self._years[end] = min(first, time), max(last, time)
         return end
@@ -236,7 +250,7 @@ def _instants(window: Window) -> Iterator[datetime]:
             yield at
 
 
-def _stood_in(window: Window, free: Iterator[datetime]) -> Window:
+def _with_placeholders(window: Window, free: Iterator[datetime]) -> Window:
     """The window with a stand-in for each of its instants."""
 
     def stand_in(at: datetime | None) -> datetime | None:

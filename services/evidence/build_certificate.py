@@ -16,31 +16,36 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from schemas.errors import TermijnError
-from services.crypto.pseudonyms import References
+from services.crypto.pseudonyms import Pseudonymizer
 from services.evidence.certificate import (
-    Backing,
     Certificate,
-    Erased,
-    Outstanding,
-    Owed,
+    ErasedItem,
+    EvidenceRef,
+    OutstandingItem,
+    OutstandingReason,
     Proof,
-    Retained,
+    RetainedItem,
 )
-from services.evidence.export import newest_head
+from services.evidence.export import latest_head
 from services.ledger import tables
-from services.ledger.facts import Known, tagged_events
+from services.ledger.facts import LedgerFacts, load_tagged_events
 from services.policy import obligations, rights_effects
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES
 from services.policy.request_cases import Case
 from services.policy.retention_windows import Window, window
-from services.policy.tagging import Tagged
-from services.requests.assessment import Told, chunks, facts_of, told_of
-from services.storage.bulk import fetch
+from services.policy.tagging import TaggedEvent
+from services.requests.assessment import (
+    CommandSummary,
+    load_commands,
+    load_subject_facts,
+    record_chunks,
+)
+from services.storage.bulk import select_in
 
 _ACTIONS = ("erase", "pseudonymise")
 _PROOFS: Mapping[str, Proof] = {"erased": "read_again", "attested": "attested"}
-_OWED: Mapping[str, Owed] = {
+_OUTSTANDING_REASON: Mapping[str, OutstandingReason] = {
     "acknowledged": "not_proven",
     "refused": "refused",
     "closed": "given_up",
@@ -48,7 +53,7 @@ _OWED: Mapping[str, Owed] = {
 }
 
 
-class NothingKnown(TermijnError):
+class SubjectNotFound(TermijnError):
     """The ledger knows nothing of that person, or of that request; no certificate was made.
 
     The operator looks at how the name is written: `kind:id`, or the id of a request.
@@ -59,7 +64,7 @@ class NothingKnown(TermijnError):
         self.about = about
 
 
-class NoErasure(TermijnError):
+class NotAnErasureRequest(TermijnError):
     """The request asks for something else than erasure, or nobody was verified; no certificate was made."""
 
     def __init__(self, request: str, why: str) -> None:
@@ -67,39 +72,43 @@ class NoErasure(TermijnError):
         self.request = request
 
 
-def account(
+def build_certificate(
     connection: Connection,
     subject: str,
     policy: Policy,
-    references: References,
+    references: Pseudonymizer,
     now: datetime,
     case: Case | None = None,
 ) -> Certificate:
     """The certificate of a subject, or of one request of theirs, as things stand at `now`, UTC.
 
     Raises:
-        NothingKnown: there is no record of the subject.
-        NoErasure: the request is not one that a certificate can be about.
-        NoHead: nothing of the evidence is signed yet.
+        SubjectNotFound: there is no record of the subject.
+        NotAnErasureRequest: the request is not one that a certificate can be about.
+        NoSignedHead: nothing of the evidence is signed yet.
     """
     if case is not None and case.right != "erasure":
-        raise NoErasure(case.request, f"asks for {case.right}: there is no erasure to certify")
+        raise NotAnErasureRequest(
+            case.request, f"asks for {case.right}: there is no erasure to certify"
+        )
     if case is not None and case.verified_at is None:
-        raise NoErasure(case.request, "the identity of who asks is not verified")
+        raise NotAnErasureRequest(case.request, "the identity of who asks is not verified")
     until = case.verified_at if case else None
-    head = newest_head(connection)
-    tally = _Tally(subject=subject, policy=policy, now=now)
-    for rows in chunks(connection, subject):
-        events = tagged_events(connection, {row.event_id for row in rows}, policy)
+    head = latest_head(connection)
+    tally = _CertificateBuilder(subject=subject, policy=policy, now=now)
+    for rows in record_chunks(connection, subject):
+        events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
         asked = [row for row in rows if until is None or events[row.event_id].time <= until]
-        facts = facts_of(connection, subject, [events[row.event_id] for row in asked], policy)
-        told = told_of(connection, {row.record_id for row in asked})
+        facts = load_subject_facts(
+            connection, subject, [events[row.event_id] for row in asked], policy
+        )
+        told = load_commands(connection, {row.record_id for row in asked})
         for row in asked:
             tally.add(events[row.event_id], facts, told.get(row.record_id, {}))
     if not tally.records:
-        raise NothingKnown(case.request if case else subject)
-    backing = _backing(connection, tally.proven(), references, head.head.number)
-    answered = _answered(connection, {told.command_id for told in tally.proven()})
+        raise SubjectNotFound(case.request if case else subject)
+    backing = _evidence_refs(connection, tally.proven(), references, head.head.number)
+    answered = _acknowledged_at(connection, {told.command_id for told in tally.proven()})
     return Certificate(
         policy=policy,
         subject=subject,
@@ -113,7 +122,7 @@ def account(
     )
 
 
-class _About(NamedTuple):
+class _LineKey(NamedTuple):
     """What a line is about."""
 
     system: str
@@ -122,18 +131,23 @@ class _About(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Tally:
+class _CertificateBuilder:
     """What the records add up to."""
 
     subject: str
     policy: Policy
     now: datetime
     records: int = 0
-    _done: Counter[tuple[_About, Told]] = field(default_factory=Counter)
-    _kept: Counter[Retained] = field(default_factory=Counter)
-    _owed: Counter[Outstanding] = field(default_factory=Counter)
+    _done: Counter[tuple[_LineKey, CommandSummary]] = field(default_factory=Counter)
+    _kept: Counter[RetainedItem] = field(default_factory=Counter)
+    _owed: Counter[OutstandingItem] = field(default_factory=Counter)
 
-    def add(self, tagged: Tagged, facts: Known, told: Mapping[tuple[str, str], Told]) -> None:
+    def add(
+        self,
+        tagged: TaggedEvent,
+        facts: LedgerFacts,
+        told: Mapping[tuple[str, str], CommandSummary],
+    ) -> None:
         """Add one record with what commands did to it."""
         self.records += 1
         windows = [
@@ -141,13 +155,15 @@ class _Tally:
             for holding in tagged.holdings
             if holding.subject == self.subject
         ]
-        planned = obligations.steps(tagged, self.subject, facts, self.policy)
+        planned = obligations.obligations_of(tagged, self.subject, facts, self.policy)
         due = {step.system for step in planned if step.action == "erase" and step.due <= self.now}
         standing = facts.standing(self.subject)
-        held = bool(standing.holds) and rights_effects.under_hold(self.now, tagged.id, standing)
+        held = bool(standing.holds) and rights_effects.is_under_legal_hold(
+            self.now, tagged.id, standing
+        )
         for (system, action), one in told.items():
             if action in _ACTIONS:
-                self._told(_About(system, action, tagged.type), one)
+                self._told(_LineKey(system, action, tagged.type), one)
         for system in sorted({one for view in windows for one in view.holding.systems}):
             if (system, "erase") in told:
                 continue
@@ -155,26 +171,28 @@ class _Tally:
             if held:
                 self._keep(system, tagged, serving, "hold")
             elif system in due:
-                self._owe(_About(system, "erase", tagged.type), "not_told", None)
+                self._owe(_LineKey(system, "erase", tagged.type), "not_told", None)
             else:
                 self._keep(system, tagged, serving, "basis")
 
-    def proven(self) -> set[Told]:
+    def proven(self) -> set[CommandSummary]:
         """The commands that are said to be proven."""
         return {told for _, told in self._done}
 
     def erased(
-        self, backing: Mapping[UUID, Backing], answered: Mapping[UUID, datetime]
-    ) -> Iterator[Erased]:
+        self, backing: Mapping[UUID, EvidenceRef], answered: Mapping[UUID, datetime]
+    ) -> Iterator[ErasedItem]:
         """A line for each system, action, type and way of proof."""
-        lines: defaultdict[tuple[_About, Proof], list[tuple[Told, int]]] = defaultdict(list)
+        lines: defaultdict[tuple[_LineKey, Proof], list[tuple[CommandSummary, int]]] = defaultdict(
+            list
+        )
         for (about, told), records in self._done.items():
             if told.command_id in backing:
                 lines[about, _PROOFS.get(told.state, "notified")].append((told, records))
         for (about, proof), those in sorted(lines.items()):
             commands = {told.command_id for told, _ in those}
             at = [answered[one] for one in commands if one in answered]
-            yield Erased(
+            yield ErasedItem(
                 **about._asdict(),
                 categories=self._categories(about.type),
                 articles=tuple(sorted({ARTICLES[told.reason] for told, _ in those})),
@@ -189,12 +207,12 @@ class _Tally:
                 ),
             )
 
-    def kept(self) -> Iterator[Retained]:
+    def kept(self) -> Iterator[RetainedItem]:
         """What stays, with how many records."""
         for line, records in sorted(self._kept.items(), key=_by):
             yield replace(line, records=records)
 
-    def outstanding(self, backing: Mapping[UUID, Backing]) -> Iterator[Outstanding]:
+    def outstanding(self, backing: Mapping[UUID, EvidenceRef]) -> Iterator[OutstandingItem]:
         """What is owed, and what is proven without a signed head behind it."""
         for (about, told), records in self._done.items():
             if told.command_id not in backing:
@@ -202,18 +220,18 @@ class _Tally:
         for line, records in sorted(self._owed.items(), key=_by):
             yield replace(line, records=records)
 
-    def _told(self, about: _About, told: Told) -> None:
+    def _told(self, about: _LineKey, told: CommandSummary) -> None:
         controller = self.policy.systems[about.system].role == "controller"
         if told.state in _PROOFS or (told.state == "acknowledged" and controller):
             self._done[about, told] += 1
         elif told.state == "refused" and controller:
             self._retain(about.system, about.type, why="refused", ground=told.ground)
         else:
-            why: Owed = "silent" if told.escalated else "under_way"
+            why: OutstandingReason = "silent" if told.escalated else "under_way"
             since = told.settled_at or told.sent_at
-            self._owe(about, _OWED.get(told.state, why), since)
+            self._owe(about, _OUTSTANDING_REASON.get(told.state, why), since)
 
-    def _keep(self, system: str, tagged: Tagged, serving: Sequence[Window], why: Any) -> None:
+    def _keep(self, system: str, tagged: TaggedEvent, serving: Sequence[Window], why: Any) -> None:
         """By the holdings that keep the record: under a hold all, else those that are not due."""
         going_on = [
             view
@@ -234,7 +252,7 @@ class _Tally:
 
     def _retain(self, system: str, type: str, **fields: Any) -> None:
         blank = dict.fromkeys(("purpose", "basis", "article", "ground", "until"))
-        line = Retained(
+        line = RetainedItem(
             system=system,
             type=type,
             categories=self._categories(type),
@@ -243,8 +261,10 @@ class _Tally:
         )
         self._kept[line] += 1
 
-    def _owe(self, about: _About, why: Owed, since: datetime | None, records: int = 1) -> None:
-        line = Outstanding(
+    def _owe(
+        self, about: _LineKey, why: OutstandingReason, since: datetime | None, records: int = 1
+    ) -> None:
+        line = OutstandingItem(
             **about._asdict(),
             categories=self._categories(about.type),
             why=why,
@@ -261,22 +281,25 @@ def _by(pair: tuple[Any, int]) -> str:
     return repr(pair[0])
 
 
-def _backing(
-    connection: Connection, proven: Collection[Told], references: References, until: int
-) -> Mapping[UUID, Backing]:
+def _evidence_refs(
+    connection: Connection,
+    proven: Collection[CommandSummary],
+    references: Pseudonymizer,
+    until: int,
+) -> Mapping[UUID, EvidenceRef]:
     """By command, the entry that says of it what the journal says, if a head stands behind that."""
     by_reference = {references.of("command", str(one.command_id)): one for one in proven}
     column = tables.evidence.c
     query = select(tables.evidence).where(column.number <= until).order_by(column.number)
-    found: dict[UUID, Backing] = {}
-    for row in fetch(connection, query, column.command, by_reference):
+    found: dict[UUID, EvidenceRef] = {}
+    for row in select_in(connection, query, column.command, by_reference):
         told = by_reference[row.command]
         if json.loads(row.entry).get("state") == told.state:
-            found[told.command_id] = Backing(number=row.number, hash=row.hash.hex())
+            found[told.command_id] = EvidenceRef(number=row.number, hash=row.hash.hex())
     return found
 
 
-def _answered(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, datetime]:
+def _acknowledged_at(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, datetime]:
     """When each command's system said that it had carried it out, UTC."""
     column = tables.acknowledgement.c
     query = (
@@ -284,4 +307,6 @@ def _answered(connection: Connection, commands: Collection[UUID]) -> Mapping[UUI
         .where(column.status.in_(("done", "nothing_held", "already_done")))
         .group_by(column.command_id)
     )
-    return {row.command_id: row.at for row in fetch(connection, query, column.command_id, commands)}
+    return {
+        row.command_id: row.at for row in select_in(connection, query, column.command_id, commands)
+    }

@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from schemas.cloudevents import rfc3339
-from services.evidence.hash_chain import SignedHead, canonical
+from schemas.cloudevents import format_rfc3339
+from services.evidence.hash_chain import SignedHead, canonical_json
 from services.policy.model import Policy
 
 Proof = Literal["read_again", "attested", "notified"]
 """The system read again and found nothing; it cannot, and says so; it is a controller of its own, and was
 told (GDPR 17(2), 19)."""
-Owed = Literal[
+OutstandingReason = Literal[
     "not_told", "under_way", "silent", "not_proven", "refused", "given_up", "reopened", "unsealed"
 ]
 """Why a line is not certified. `unsealed`: it is proven, and no signed head stands behind that yet."""
@@ -26,7 +26,7 @@ Ground = Literal["basis", "hold", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backing:
+class EvidenceRef:
     """An entry of the evidence."""
 
     number: int
@@ -34,7 +34,7 @@ class Backing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erased:
+class ErasedItem:
     """What one system has erased, or pseudonymised, of one type of record; instants are UTC."""
 
     system: str
@@ -51,12 +51,12 @@ class Erased:
     proof: Proof
     nothing_held: bool
     """For some of the records the system said that it held nothing."""
-    evidence: tuple[Backing, ...]
+    evidence: tuple[EvidenceRef, ...]
     """The entries that say so, one for each command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retained:
+class RetainedItem:
     """What one system keeps of one type of record, on which ground, and until when."""
 
     system: str
@@ -74,14 +74,14 @@ class Retained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outstanding:
+class OutstandingItem:
     """What is due and not proven: it is not certified."""
 
     system: str
     type: str
     categories: tuple[str, ...]
     action: str
-    why: Owed
+    why: OutstandingReason
     since: datetime | None
     records: int
 
@@ -97,9 +97,9 @@ class Certificate:
     request: str | None
     """The request that it is about; without one it is about all of the subject's data."""
     at: datetime
-    erased: tuple[Erased, ...]
-    kept: tuple[Retained, ...]
-    outstanding: tuple[Outstanding, ...]
+    erased: tuple[ErasedItem, ...]
+    kept: tuple[RetainedItem, ...]
+    outstanding: tuple[OutstandingItem, ...]
     head: SignedHead
     """What backs it: every entry that it names is not later than this one."""
 
@@ -139,10 +139,10 @@ def as_json(certificate: Certificate) -> str:
         "head": json.loads(certificate.head.line()),
         "key": {"crv": "Ed25519", "kty": "OKP", "x": certificate.head.x},
     }
-    return canonical(json.loads(json.dumps(content, default=_instant))) + "\n"
+    return canonical_json(json.loads(json.dumps(content, default=_instant))) + "\n"
 
 
 def _instant(value: Any) -> str:
     if isinstance(value, datetime):
-        return rfc3339(value)
+        return format_rfc3339(value)
     raise TypeError(f"a certificate holds no {type(value).__name__}")

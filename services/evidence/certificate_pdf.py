@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from schemas.cloudevents import rfc3339
-from services.evidence.certificate import Backing, Certificate, Erased, Outstanding, Owed, Retained
+from schemas.cloudevents import format_rfc3339
+from services.evidence.certificate import (
+    Certificate,
+    ErasedItem,
+    EvidenceRef,
+    OutstandingItem,
+    OutstandingReason,
+    RetainedItem,
+)
 from services.evidence.certificate import as_json as for_machines
-from services.requests.pdf import pdf
-from services.requests.wording import Language, Words, finalize, plain
+from services.requests.pdf import render_pdf
+from services.requests.wording import Language, Translator, finalize, strip_control_characters
 
 _SHOWN = 8
 """Entries that a line names on paper; the JSON has all, with their hashes."""
@@ -97,7 +104,7 @@ _PROOFS: Mapping[Language, Mapping[str, str]] = {
         "pseudonymised": "pseudonymised",
     },
 }
-_OWED: Mapping[Language, Mapping[Owed, str]] = {
+_OWED: Mapping[Language, Mapping[OutstandingReason, str]] = {
     "nl": {
         "not_told": "nog geen opdracht gegeven",
         "under_way": "opdracht gegeven, nog niet bevestigd",
@@ -128,19 +135,19 @@ _REFUSED = {"nl": "geweigerd door de ontvanger", "en": "refused by the recipient
 _OUTSIDE = {"nl": "buiten de EER", "en": "outside the EEA"}
 
 
-def files(certificate: Certificate, language: Language) -> dict[str, bytes]:
+def certificate_files(certificate: Certificate, language: Language) -> dict[str, bytes]:
     """The certificate as the files that are handed over."""
-    html = page(certificate, language)
+    html = render_certificate(certificate, language)
     title = _TEXT[language]["title"]
     return {
         "certificate.json": for_machines(certificate).encode(),
-        "certificate.pdf": pdf(html, title=title, language=language, at=certificate.at),
+        "certificate.pdf": render_pdf(html, title=title, language=language, at=certificate.at),
     }
 
 
-def page(certificate: Certificate, language: Language) -> str:
+def render_certificate(certificate: Certificate, language: Language) -> str:
     """The certificate as HTML that stands alone."""
-    words = Words(policy=certificate.policy, language=language)
+    words = Translator(policy=certificate.policy, language=language)
     environment = Environment(
         loader=PackageLoader("services.evidence"),
         undefined=StrictUndefined,
@@ -160,12 +167,12 @@ def page(certificate: Certificate, language: Language) -> str:
         kept=[_kept(one, words) for one in certificate.kept],
         outstanding=[_outstanding(one, words) for one in certificate.outstanding],
         head=certificate.head,
-        hash=_in_pieces(certificate.head.head.hash.hex()),
-        signed=rfc3339(certificate.head.head.at),
+        hash=_breakable_hex(certificate.head.head.hash.hex()),
+        signed=format_rfc3339(certificate.head.head.at),
     )
 
 
-def _recipient(name: str, words: Words) -> Mapping[str, str]:
+def _recipient(name: str, words: Translator) -> Mapping[str, str]:
     system = words.policy.systems[name]
     role = _ROLES[words.language][system.role]
     if system.outside_eea:
@@ -173,7 +180,7 @@ def _recipient(name: str, words: Words) -> Mapping[str, str]:
     return {"system": words.system(name), "owner": system.owner, "role": role}
 
 
-def _erased(one: Erased, words: Words) -> Mapping[str, object]:
+def _erased(one: ErasedItem, words: Translator) -> Mapping[str, object]:
     proofs = _PROOFS[words.language]
     proof = proofs[one.proof]
     if one.action == "pseudonymise":
@@ -188,15 +195,15 @@ def _erased(one: Erased, words: Words) -> Mapping[str, object]:
     }
 
 
-def _numbers(evidence: Sequence[Backing], words: Words) -> str:
+def _numbers(evidence: Sequence[EvidenceRef], words: Translator) -> str:
     shown = ", ".join(str(one.number) for one in evidence[:_SHOWN])
     more = len(evidence) - _SHOWN
     return f"{shown} {_TEXT[words.language]['more'].format(more)}" if more > 0 else shown
 
 
-def _kept(one: Retained, words: Words) -> Mapping[str, object]:
+def _kept(one: RetainedItem, words: Translator) -> Mapping[str, object]:
     if one.why == "refused":
-        ground = " ".join(plain(one.ground or "").split())[:_LONGEST_GROUND]
+        ground = " ".join(strip_control_characters(one.ground or "").split())[:_LONGEST_GROUND]
         why = f"{_REFUSED[words.language]}: {ground}"
     elif one.why == "hold":
         why = f"{_HOLD[words.language]} ({words.article(one.article or '')})"
@@ -213,7 +220,7 @@ def _kept(one: Retained, words: Words) -> Mapping[str, object]:
     }
 
 
-def _outstanding(one: Outstanding, words: Words) -> Mapping[str, object]:
+def _outstanding(one: OutstandingItem, words: Translator) -> Mapping[str, object]:
     return {
         "system": words.system(one.system),
         "data": _data(one, words),
@@ -222,12 +229,12 @@ def _outstanding(one: Outstanding, words: Words) -> Mapping[str, object]:
     }
 
 
-def _data(one: Erased | Retained | Outstanding, words: Words) -> str:
+def _data(one: ErasedItem | RetainedItem | OutstandingItem, words: Translator) -> str:
     """What kinds of data it is, and the type of event that it came with."""
     kinds = words.named("categories", one.categories)
     return f"{kinds} ({one.type})" if kinds else one.type
 
 
-def _in_pieces(text: str) -> str:
+def _breakable_hex(text: str) -> str:
     """Hexadecimal that a narrow cell can break."""
     return " ".join(text[at : at + 16] for at in range(0, len(text), 16))

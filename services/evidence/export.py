@@ -14,15 +14,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, or_, select
 
 from schemas.errors import TermijnError
-from services.evidence.hash_chain import Head, SignedHead, base64url, canonical
+from services.evidence.hash_chain import Head, SignedHead, base64url, canonical_json
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 
 FORMAT = 1
 _CHUNK = 5_000
 
 
-class NoHead(TermijnError):
+class NoSignedHead(TermijnError):
     """No head of the log was ever signed, so that nothing would prove it; nothing was written.
 
     The operator starts the deleter, with a key that holds now (`termijn keys list`); it signs within
@@ -33,17 +33,17 @@ class NoHead(TermijnError):
         super().__init__("the log has no signed head yet; a running deleter signs one")
 
 
-def newest_head(connection: Connection) -> SignedHead:
+def latest_head(connection: Connection) -> SignedHead:
     """The last signed head.
 
     Raises:
-        NoHead: there is none.
+        NoSignedHead: there is none.
     """
     column = tables.evidence_head.c
     query = select(tables.evidence_head).order_by(column.number.desc(), column.at.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise NoHead
+        raise NoSignedHead
     return signed_head(row)
 
 
@@ -58,23 +58,23 @@ def signed_head(row: Row[Any]) -> SignedHead:
     )
 
 
-def lines(ledger: Ledger) -> Iterator[str]:
+def export_lines(ledger: Database) -> Iterator[str]:
     """The log as far as its last signed head, line by line, without their ends.
 
     Entries do not change, so that no transaction is held open meanwhile.
 
     Raises:
-        NoHead: there is none.
+        NoSignedHead: there is none.
     """
     column = tables.evidence_head.c
     with ledger.transaction() as connection:
-        last = newest_head(connection).head.number
+        last = latest_head(connection).head.number
         keys = select(column.key_id, column.x).where(column.number <= last).distinct()
         known = connection.execute(keys.order_by(column.key_id, column.x)).all()
-    yield canonical({"evidence": FORMAT, "last": last})
+    yield canonical_json({"evidence": FORMAT, "last": last})
     for key in known:
         jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
-        yield canonical({"key": jwk})
+        yield canonical_json({"key": jwk})
     heads = _heads(ledger, last)
     head = next(heads, None)
     for row in _entries(ledger, last):
@@ -86,11 +86,11 @@ def lines(ledger: Ledger) -> Iterator[str]:
 
 def _head_line(row: Row[Any]) -> str:
     """A head as it lies there, whatever was done to it: who reads the line sees."""
-    rest = canonical({"key_id": row.key_id, "signature": base64url(row.signature)})
+    rest = canonical_json({"key_id": row.key_id, "signature": base64url(row.signature)})
     return f'{{"head":{row.head},{rest[1:]}'
 
 
-def _entries(ledger: Ledger, last: int) -> Iterator[Row[Any]]:
+def _entries(ledger: Database, last: int) -> Iterator[Row[Any]]:
     column = tables.evidence.c
     query = select(tables.evidence).order_by(column.number).limit(_CHUNK)
     after = 0
@@ -104,7 +104,7 @@ def _entries(ledger: Ledger, last: int) -> Iterator[Row[Any]]:
         after = rows[-1].number
 
 
-def _heads(ledger: Ledger, last: int) -> Iterator[Row[Any]]:
+def _heads(ledger: Database, last: int) -> Iterator[Row[Any]]:
     column = tables.evidence_head.c
     query = select(tables.evidence_head).order_by(column.number, column.at).limit(_CHUNK)
     query = query.where(column.number <= last)

@@ -18,10 +18,10 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from schemas.cloudevents import instant, rfc3339
+from schemas.cloudevents import format_rfc3339, parse_rfc3339
 from schemas.topics import EVIDENCE_HEADS
-from services.crypto.keyring import Key
-from services.crypto.signing import NoSigningKey, Rings, signed_bytes
+from services.crypto.keyring import JsonWebKey
+from services.crypto.signing import KeyringSource, NoSigningKey, signed_bytes
 
 GENESIS: Final = bytes(32)
 """The hash before the first entry."""
@@ -29,12 +29,12 @@ _DOMAIN = b"termijn evidence 1\x00"
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def canonical(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """The one way in which a value of the log is written."""
     return _JSON.encode(value)
 
 
-def link(before: bytes, entry: str) -> bytes:
+def entry_hash(before: bytes, entry: str) -> bytes:
     """The hash of an entry that follows on that hash."""
     return sha256(_DOMAIN + before + entry.encode("ascii")).digest()
 
@@ -50,7 +50,9 @@ class Head:
 
     def text(self) -> str:
         """What is signed."""
-        return canonical({"at": rfc3339(self.at), "hash": self.hash.hex(), "number": self.number})
+        return canonical_json(
+            {"at": format_rfc3339(self.at), "hash": self.hash.hex(), "number": self.number}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class SignedHead:
 
     def line(self) -> str:
         """The head as one line of JSON, without its public key: for an export, or to keep elsewhere."""
-        return canonical(
+        return canonical_json(
             {
                 "head": json.loads(self.head.text()),
                 "key_id": self.key_id,
@@ -73,7 +75,7 @@ class SignedHead:
         )
 
 
-def sign(head: Head, ring: Rings) -> SignedHead:
+def sign(head: Head, ring: KeyringSource) -> SignedHead:
     """Sign a head with the newest key that holds at its instant.
 
     Raises:
@@ -82,11 +84,11 @@ def sign(head: Head, ring: Rings) -> SignedHead:
     key = ring().newest("sig", head.at)
     if key is None or key.signs is None:
         raise NoSigningKey
-    signature = key.signs.sign(_signed(head.text()))
+    signature = key.signs.sign(_signing_input(head.text()))
     return SignedHead(head=head, key_id=key.key_id, x=key.x, signature=signature)
 
 
-def verify(head: Head, signature: bytes, key: Key) -> None:
+def verify(head: Head, signature: bytes, key: JsonWebKey) -> None:
     """Make sure that a key has signed exactly this head.
 
     Raises:
@@ -94,10 +96,10 @@ def verify(head: Head, signature: bytes, key: Key) -> None:
     """
     if key.verifies is None:
         raise ValueError("an encryption key signs nothing")
-    key.verifies.verify(signature, _signed(head.text()))
+    key.verifies.verify(signature, _signing_input(head.text()))
 
 
-def head_of(fields: Any) -> Head:
+def parse_head(fields: Any) -> Head:
     """The head that such an object describes.
 
     Raises:
@@ -108,8 +110,8 @@ def head_of(fields: Any) -> Head:
     number, text, at = fields["number"], fields["hash"], fields["at"]
     if type(number) is not int or number < 0 or type(text) is not str or type(at) is not str:
         raise ValueError("its head is not one")
-    head = Head(number=number, hash=bytes.fromhex(text), at=instant(at))
-    if canonical(fields) != head.text():
+    head = Head(number=number, hash=bytes.fromhex(text), at=parse_rfc3339(at))
+    if canonical_json(fields) != head.text():
         raise ValueError("its head is not written as it should be")
     return head
 
@@ -131,5 +133,5 @@ def from_base64url(text: str) -> bytes:
     return data
 
 
-def _signed(text: str) -> bytes:
+def _signing_input(text: str) -> bytes:
     return signed_bytes(EVIDENCE_HEADS.name, None, text.encode("ascii"))

@@ -16,21 +16,21 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, update
 
-from schemas.cloudevents import rfc3339
+from schemas.cloudevents import format_rfc3339
 from schemas.errors import TermijnError
-from services.crypto.pseudonyms import Kind, References
-from services.crypto.signing import NoSigningKey, Rings
+from services.crypto.pseudonyms import Kind, Pseudonymizer
+from services.crypto.signing import KeyringSource, NoSigningKey
 from services.evidence import hash_chain
 from services.evidence.hash_chain import GENESIS, Head, SignedHead
 from services.ledger import tables
 from services.policy.reasons import ARTICLES
-from services.storage.bulk import fetch, insert, insert_missing, remove
+from services.storage.bulk import delete_in, insert, insert_or_ignore, select_in
 
-MOST = 5_000
+MAX_ENTRIES = 5_000
 """Entries that one transaction seals."""
 HEAD_EVERY = timedelta(seconds=10)
 """How long at most entries stand without a signed head behind them."""
-HEAD_AT_LEAST = timedelta(hours=1)
+MAX_HEAD_AGE = timedelta(hours=1)
 """How often a head is signed although nothing was added: so much the log was, and no less."""
 _CHAIN = 1
 _CLEAR = frozenset(
@@ -58,7 +58,7 @@ _DECISION = tuple(
 )
 
 
-class OtherReferences(TermijnError):
+class PseudonymKeyMismatch(TermijnError):
     """The log's references were made with another key than the one at hand; nothing was sealed.
 
     The operator puts the right `evidence.key` among the keys of every deleter; where it is lost or was
@@ -75,7 +75,7 @@ class OtherReferences(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
+class AppendResult:
     """What one look came to."""
 
     entries: int
@@ -83,34 +83,34 @@ class Sealed:
     """The head that was signed, if it was time for one."""
 
 
-NOTHING = Sealed(entries=0, head=None)
+NOTHING_APPENDED = AppendResult(entries=0, head=None)
 """Where another sealer was at it."""
 
 
-def seal(
+def append_entries(
     connection: Connection,
-    references: References,
-    ring: Rings | None,
+    references: Pseudonymizer,
+    ring: KeyringSource | None,
     now: datetime,
     *,
-    limit: int = MOST,
+    limit: int = MAX_ENTRIES,
     head_every: timedelta = HEAD_EVERY,
-) -> Sealed:
+) -> AppendResult:
     """Seal up to `limit` of what waits; `now` is UTC, by the database's clock.
 
     The first entry of a log names the key of its references, so that no log is empty once it was sealed.
     Without a `ring`, or a key in it that holds now, the log goes on, and no head is signed.
 
     Raises:
-        OtherReferences: the log's references have another key.
+        PseudonymKeyMismatch: the log's references have another key.
     """
     seen = connection.execute(select(tables.evidence_chain)).one_or_none()
     _check(seen, references)
-    if seen is not None and not _is_needed(connection, seen.number, now, head_every):
-        return NOTHING
+    if seen is not None and not _has_work(connection, seen.number, now, head_every):
+        return NOTHING_APPENDED
     end = _locked(connection)
     if end is None:
-        return NOTHING
+        return NOTHING_APPENDED
     _check(end, references)
     column = tables.evidence_pending.c
     query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
@@ -119,20 +119,20 @@ def seal(
     rows = []
     for entry, command, subject in _entries(connection, waiting, references, end.key_id, now):
         number += 1
-        text = hash_chain.canonical({**entry, "n": number})
-        last = hash_chain.link(last, text)
+        text = hash_chain.canonical_json({**entry, "n": number})
+        last = hash_chain.entry_hash(last, text)
         rows.append(
             {"number": number, "entry": text, "hash": last, "command": command, "subject": subject}
         )
     if rows:
         insert(connection, tables.evidence, rows)
         ids = [row.pending_id for row in waiting]
-        remove(connection, tables.evidence_pending, column.pending_id, ids)
+        delete_in(connection, tables.evidence_pending, column.pending_id, ids)
         connection.execute(
             update(tables.evidence_chain).values(number=number, hash=last, key_id=references.key_id)
         )
     head = _head(connection, Head(number=number, hash=last, at=now), ring, head_every)
-    return Sealed(entries=len(rows), head=head)
+    return AppendResult(entries=len(rows), head=head)
 
 
 def rekey(connection: Connection) -> None:
@@ -140,12 +140,12 @@ def rekey(connection: Connection) -> None:
     connection.execute(update(tables.evidence_chain).values(key_id=None))
 
 
-def _check(end: Row[Any] | None, references: References) -> None:
+def _check(end: Row[Any] | None, references: Pseudonymizer) -> None:
     if end is not None and end.key_id not in (None, references.key_id):
-        raise OtherReferences(end.key_id, references.key_id)
+        raise PseudonymKeyMismatch(end.key_id, references.key_id)
 
 
-def _is_needed(connection: Connection, number: int, now: datetime, head_every: timedelta) -> bool:
+def _has_work(connection: Connection, number: int, now: datetime, head_every: timedelta) -> bool:
     """Whether there is anything to do: else a deleter at rest writes nothing."""
     waiting = select(tables.evidence_pending.c.pending_id).limit(1)
     if connection.execute(waiting).first() is not None:
@@ -155,7 +155,7 @@ def _is_needed(connection: Connection, number: int, now: datetime, head_every: t
 
 def _locked(connection: Connection) -> Row[Any] | None:
     """Where the chain ends, locked; nothing where another sealer has it."""
-    insert_missing(
+    insert_or_ignore(
         connection,
         tables.evidence_chain,
         [{"chain": _CHAIN, "number": 0, "hash": GENESIS, "key_id": None}],
@@ -164,29 +164,33 @@ def _locked(connection: Connection) -> Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
-_Made = tuple[Mapping[str, Any], bytes | None, bytes | None]
+_NewEntry = tuple[Mapping[str, Any], bytes | None, bytes | None]
 """An entry without its number, with the references of its command and its subject."""
 
 
 def _entries(
     connection: Connection,
     waiting: Sequence[Row[Any]],
-    references: References,
+    references: Pseudonymizer,
     key_id: str | None,
     now: datetime,
-) -> Iterator[_Made]:
+) -> Iterator[_NewEntry]:
     if key_id is None:
-        yield {"at": rfc3339(now), "kind": "key", "key": references.key_id}, None, None
+        yield {"at": format_rfc3339(now), "kind": "key", "key": references.key_id}, None, None
     ids = {row.command_id for row in waiting if row.kind == "commanded"}
     column = tables.command.c.command_id
-    decisions = {row.command_id: row for row in fetch(connection, select(*_DECISION), column, ids)}
+    decisions = {
+        row.command_id: row for row in select_in(connection, select(*_DECISION), column, ids)
+    }
     for row in waiting:
         body = json.loads(row.body)
         if row.kind == "commanded":
             body |= _decision(decisions[row.command_id])
         subject = body.get("subject")
         entry = {
-            name: value if value is None or name in _CLEAR else _written(name, value, references)
+            name: value
+            if value is None or name in _CLEAR
+            else _pseudonymize(name, value, references)
             for name, value in body.items()
         }
         if row.kind == "operator" and body["action"] in _SAFE_TARGETS:
@@ -196,7 +200,7 @@ def _entries(
             command = references.of("command", str(row.command_id))
             entry["command"] = command.hex()
         yield (
-            {**entry, "at": rfc3339(row.at), "kind": row.kind},
+            {**entry, "at": format_rfc3339(row.at), "kind": row.kind},
             command,
             references.of("subject", subject) if subject else None,
         )
@@ -215,24 +219,24 @@ def _decision(row: Row[Any]) -> dict[str, Any]:
         "policy_version": row.policy_version,
         "epoch": row.epoch,
         "seq": row.seq,
-        "due_at": rfc3339(row.due_at),
-        "not_before": rfc3339(row.not_before) if row.not_before else None,
-        "erase_by": rfc3339(row.erase_by) if row.erase_by else None,
+        "due_at": format_rfc3339(row.due_at),
+        "not_before": format_rfc3339(row.not_before) if row.not_before else None,
+        "erase_by": format_rfc3339(row.erase_by) if row.erase_by else None,
         "supersedes": str(superseded) if superseded else None,
         "request": row.request,
     }
 
 
-def _written(name: str, value: Any, references: References) -> Any:
+def _pseudonymize(name: str, value: Any, references: Pseudonymizer) -> Any:
     """What may identify somebody, or was written by hand, as it stands in the log."""
     if name == "counts":
-        return _counted(value)
+        return _sum_counts(value)
     return references.of(
         _KINDS.get(name, "text"), value if type(value) is str else json.dumps(value)
     ).hex()
 
 
-def _counted(counts: Mapping[str, int]) -> dict[str, int]:
+def _sum_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """Rows by table; what is not named as a table is (a system may write anything) is added up."""
     found: dict[str, int] = {}
     for name, rows in counts.items():
@@ -247,12 +251,12 @@ def _head_is_due(connection: Connection, number: int, now: datetime, every: time
     last = connection.execute(query.limit(1)).one_or_none()
     if last is None:
         return True
-    wait = every if number > last.number else HEAD_AT_LEAST
+    wait = every if number > last.number else MAX_HEAD_AGE
     return bool(now - last.at >= wait)
 
 
 def _head(
-    connection: Connection, head: Head, ring: Rings | None, every: timedelta
+    connection: Connection, head: Head, ring: KeyringSource | None, every: timedelta
 ) -> SignedHead | None:
     """Sign where the chain ends, if it is time for that and there is a key."""
     if ring is None or not _head_is_due(connection, head.number, head.at, every):

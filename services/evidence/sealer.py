@@ -11,14 +11,14 @@ from sqlalchemy import Connection, select, update
 
 from schemas.codec import Codec
 from schemas.topics import EVIDENCE_HEADS
-from services.crypto.pseudonyms import References
-from services.crypto.signing import Rings
+from services.crypto.pseudonyms import Pseudonymizer
+from services.crypto.signing import KeyringSource
 from services.evidence.export import signed_head
 from services.evidence.hash_chain import SignedHead
-from services.evidence.seal_entries import Sealed, seal
-from services.kafka.client import BusUnavailable, OutMessage, Sender, Undelivered
+from services.evidence.seal_entries import AppendResult, append_entries
+from services.kafka.client import DeliveryFailed, KafkaProducer, KafkaUnavailable, OutgoingMessage
 from services.ledger import tables
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 
 _AT_ONCE = 500
 PATIENCE_SECONDS = 2.0
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 2.0
 _REST = timedelta(minutes=1)
 
 
-class Outlet(Protocol):
+class HeadPublisher(Protocol):
     """Where heads go, so that others keep them too."""
 
     def send(self, heads: Sequence[SignedHead]) -> None:
@@ -34,17 +34,17 @@ class Outlet(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BusHeads:
+class KafkaHeadPublisher:
     """Heads onto their topic."""
 
-    sender: Sender
+    sender: KafkaProducer
     codec: Codec
 
     def send(self, heads: Sequence[SignedHead]) -> None:
         """Send all.
 
         Raises:
-            Undelivered: the broker did not take one of them.
+            DeliveryFailed: the broker did not take one of them.
         """
         values = (
             {
@@ -56,7 +56,7 @@ class BusHeads:
             for one in heads
         )
         messages = [
-            OutMessage(
+            OutgoingMessage(
                 topic=EVIDENCE_HEADS.name,
                 key=None,
                 value=self.codec.encode(EVIDENCE_HEADS, value, own=True),
@@ -75,14 +75,14 @@ class _Rest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
+class EvidenceSealer:
     """Keeps the log of one ledger; any number of processes may."""
 
-    ledger: Ledger
-    references: References
-    ring: Rings | None
+    ledger: Database
+    references: Pseudonymizer
+    ring: KeyringSource | None
     """The keys that sign heads; none where signing is off."""
-    outlet: Outlet
+    outlet: HeadPublisher
     unpublished: Callable[[str], None]
     """Is told why heads could not be published."""
     _rest: _Rest = field(default_factory=_Rest, init=False)
@@ -94,12 +94,12 @@ class Keeping:
         all that waits, and what is sealed is sealed all the same.
 
         Raises:
-            OtherReferences: the log is kept under another key.
+            PseudonymKeyMismatch: the log is kept under another key.
         """
 
-        def work(connection: Connection) -> tuple[Sealed, datetime]:
+        def work(connection: Connection) -> tuple[AppendResult, datetime]:
             now = database_now(connection)
-            return seal(connection, self.references, self.ring, now), now
+            return append_entries(connection, self.references, self.ring, now), now
 
         sealed, now = self.ledger.write(work)
         until = self._rest.until
@@ -117,7 +117,7 @@ class Keeping:
             ).all()
         try:
             self.outlet.send([signed_head(row) for row in rows])
-        except (BusUnavailable, Undelivered) as cause:
+        except (KafkaUnavailable, DeliveryFailed) as cause:
             self._rest.until = now + _REST
             self.unpublished(str(cause))
             return

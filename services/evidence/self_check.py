@@ -16,18 +16,18 @@ from sqlalchemy import Connection, Row, func, select
 
 from schemas.errors import TermijnError
 from services.crypto.keyring import Keyring, parse
-from services.evidence.export import lines, signed_head
-from services.evidence.hash_chain import GENESIS, canonical, link, verify
-from services.evidence.verify import Broken, Kept, Verified, check
+from services.evidence.export import export_lines, signed_head
+from services.evidence.hash_chain import GENESIS, canonical_json, entry_hash, verify
+from services.evidence.verify import EvidenceBroken, SavedHead, VerifiedLog, verify_lines
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 
-PIECE = 500
+CHUNK_SIZE = 500
 """Entries that a look reads of the end, and of the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rechecked:
+class SelfCheckResult:
     """What a look has found."""
 
     broken: str | None
@@ -36,46 +36,50 @@ class Rechecked:
     """When the last head was signed, UTC."""
 
 
-def check_ledger(ledger: Ledger, trusted: Keyring | None, elsewhere: Kept | None) -> Verified:
+def check_ledger(
+    ledger: Database, trusted: Keyring | None, elsewhere: SavedHead | None
+) -> VerifiedLog:
     """Verify a ledger's own log from its first entry on, with what no signed head stands behind yet.
 
     Raises:
         Broken: the first line of its export that does not hold, or what is behind its last.
-        NoHead: no head was ever signed.
+        NoSignedHead: no head was ever signed.
     """
-    found = check((f"{line}\n".encode() for line in lines(ledger)), trusted, elsewhere)
+    found = verify_lines(
+        (f"{line}\n".encode() for line in export_lines(ledger)), trusted, elsewhere
+    )
     with ledger.transaction() as connection:
         number = connection.execute(select(tables.evidence_chain.c.number)).scalar_one_or_none()
         behind = max(0, (number or 0) - found.entries)
-        broken = Recheck(piece=behind + 1).step(connection).broken
+        broken = ChainSelfCheck(piece=behind + 1).step(connection).broken
     if broken:
-        raise Broken(found.lines + 1, found.entries, broken)
+        raise EvidenceBroken(found.lines + 1, found.entries, broken)
     return found
 
 
-class _Wrong(Exception):
+class _ChainBroken(Exception):
     pass
 
 
 @dataclass(slots=True, kw_only=True)
-class Recheck:
+class ChainSelfCheck:
     """One walk after the other over the log."""
 
-    piece: int = PIECE
+    piece: int = CHUNK_SIZE
     _passed: int = field(default=0, init=False)
     """The last entry that this walk has passed; a piece that does not hold is not passed."""
     _seen: tuple[int, bytes] = field(default=(0, GENESIS), init=False)
     """Where the chain ended when it was last found to hold."""
 
-    def step(self, connection: Connection) -> Rechecked:
+    def step(self, connection: Connection) -> SelfCheckResult:
         """Look once."""
         newest = self._newest(connection)
         broken = None
         try:
             self._look(connection)
-        except _Wrong as cause:
+        except _ChainBroken as cause:
             broken = str(cause)
-        return Rechecked(broken=broken, sealed_at=newest)
+        return SelfCheckResult(broken=broken, sealed_at=newest)
 
     def _newest(self, connection: Connection) -> datetime | None:
         column = tables.evidence_head.c
@@ -88,16 +92,16 @@ class Recheck:
         number, last = (end.number, end.hash) if end else (0, GENESIS)
         known, hash = self._seen
         if number < known:
-            raise _Wrong(f"entry {known} and those before it are gone, back to {number}")
+            raise _ChainBroken(f"entry {known} and those before it are gone, back to {number}")
         if known and self._hash(connection, known) != hash:
-            raise _Wrong(f"entry {known} was another")
+            raise _ChainBroken(f"entry {known} was another")
         column = tables.evidence_head.c.number
         signed = connection.execute(select(func.max(column))).scalar_one()
         if signed is not None and signed > number:
-            raise _Wrong(f"a head was signed over entry {signed}, and the last is {number}")
+            raise _ChainBroken(f"a head was signed over entry {signed}, and the last is {number}")
         self._hold(connection, max(0, number - self.piece), number)
         if number and self._hash(connection, number) != last:
-            raise _Wrong(f"the chain does not end in entry {number}")
+            raise _ChainBroken(f"the chain does not end in entry {number}")
         until = min(number, self._passed + self.piece)
         self._hold(connection, self._passed, until)
         self._passed = until if until < number else 0
@@ -118,12 +122,12 @@ class Recheck:
         hashes = {after: before}
         for expected, row in enumerate(rows, start=after + 1):
             if row.number != expected or before is None:
-                raise _Wrong(f"entry {expected if before else after} is missing")
-            if not row.entry.isascii() or link(before, row.entry) != row.hash:
-                raise _Wrong(f"entry {expected} was altered")
+                raise _ChainBroken(f"entry {expected if before else after} is missing")
+            if not row.entry.isascii() or entry_hash(before, row.entry) != row.hash:
+                raise _ChainBroken(f"entry {expected} was altered")
             before = hashes[expected] = row.hash
         if len(rows) < until - after:
-            raise _Wrong(f"entry {after + len(rows) + 1} is missing")
+            raise _ChainBroken(f"entry {after + len(rows) + 1} is missing")
         number = tables.evidence_head.c.number
         heads = select(tables.evidence_head).where(number > after, number <= until)
         self._signed(connection.execute(heads.order_by(number)).all(), hashes)
@@ -133,9 +137,9 @@ class Recheck:
             try:
                 signed = signed_head(row)
                 jwk = {"crv": "Ed25519", "kid": row.key_id, "kty": "OKP", "x": row.x}
-                [key] = parse(canonical(jwk))
+                [key] = parse(canonical_json(jwk))
                 verify(signed.head, signed.signature, key)
             except (ValueError, TypeError, KeyError, InvalidSignature, TermijnError) as cause:
-                raise _Wrong(f"the head over entry {row.number} was altered") from cause
+                raise _ChainBroken(f"the head over entry {row.number} was altered") from cause
             if signed.head.hash != hashes[row.number] or signed.head.text() != row.head:
-                raise _Wrong(f"the head over entry {row.number} is of another log")
+                raise _ChainBroken(f"the head over entry {row.number} is of another log")

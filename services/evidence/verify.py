@@ -15,15 +15,15 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from schemas.errors import TermijnError
-from services.crypto.keyring import Key, Keyring, parse
+from services.crypto.keyring import JsonWebKey, Keyring, parse
 from services.evidence.export import FORMAT
 from services.evidence.hash_chain import (
     GENESIS,
     Head,
-    canonical,
+    canonical_json,
+    entry_hash,
     from_base64url,
-    head_of,
-    link,
+    parse_head,
     verify,
 )
 
@@ -31,7 +31,7 @@ _SHORTENED = 16
 """Characters of a key's id in an error."""
 
 
-class Broken(TermijnError):
+class EvidenceBroken(TermijnError):
     """The evidence does not hold from here on: it was altered, cut, or damaged on its way.
 
     The operator keeps both the file and the database as they are, tells the privacy officer, and compares
@@ -46,7 +46,7 @@ class Broken(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class SavedHead:
     """A head that was kept elsewhere, as one line of JSON, with its signature."""
 
     head: Head
@@ -55,7 +55,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class VerifiedLog:
     """A log that holds."""
 
     lines: int
@@ -67,7 +67,7 @@ class Verified:
     """Who signed that."""
 
 
-def kept(text: str) -> Kept:
+def parse_saved_head(text: str) -> SavedHead:
     """The head that `termijn evidence head` has printed.
 
     Raises:
@@ -77,12 +77,12 @@ def kept(text: str) -> Kept:
         fields = json.loads(text)
         return _signed(fields)
     except (ValueError, TypeError, KeyError, RecursionError, TermijnError) as cause:
-        raise Broken(1, 0, "the head that was kept is not one") from cause
+        raise EvidenceBroken(1, 0, "the head that was kept is not one") from cause
 
 
-def check(
-    lines: Iterable[bytes], trusted: Keyring | None = None, elsewhere: Kept | None = None
-) -> Verified:
+def verify_lines(
+    lines: Iterable[bytes], trusted: Keyring | None = None, elsewhere: SavedHead | None = None
+) -> VerifiedLog:
     """Verify a log from its lines, ends included.
 
     With `trusted` keys its last head must be signed by one of them, and with a head kept `elsewhere` it
@@ -98,11 +98,11 @@ def check(
             reader.read(line)
         except (ValueError, TypeError, KeyError, RecursionError, TermijnError) as cause:
             why = getattr(cause, "why", None) or str(cause) or type(cause).__name__
-            raise Broken(reader.line, reader.number, why) from cause
+            raise EvidenceBroken(reader.line, reader.number, why) from cause
     try:
         return reader.ended(anchored=trusted is not None)
     except ValueError as cause:
-        raise Broken(reader.line + 1, reader.number, str(cause)) from cause
+        raise EvidenceBroken(reader.line + 1, reader.number, str(cause)) from cause
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,14 +110,14 @@ class _Reader:
     """How far a log was read, and what it came to."""
 
     trusted: Keyring
-    elsewhere: Kept | None
+    elsewhere: SavedHead | None
     line: int = 0
     number: int = 0
     _hash: bytes = GENESIS
     _announced: int | None = None
     _heads: int = 0
     _keys: Keyring = field(default_factory=Keyring)
-    _last: Kept | None = None
+    _last: SavedHead | None = None
     _begun: bool = False
 
     def read(self, line: bytes) -> None:
@@ -128,7 +128,7 @@ class _Reader:
             raise ValueError("it is not ASCII")
         text = line[:-1].decode("ascii")
         fields = json.loads(text)
-        if not isinstance(fields, dict) or canonical(fields) != text:
+        if not isinstance(fields, dict) or canonical_json(fields) != text:
             raise ValueError("it is not written as it should be")
         if self._announced is None:
             self._announced = self._first(fields)
@@ -139,7 +139,7 @@ class _Reader:
         else:
             self._head(_signed(fields))
 
-    def ended(self, *, anchored: bool) -> Verified:
+    def ended(self, *, anchored: bool) -> VerifiedLog:
         """What it all came to; raises when something is missing at its end."""
         if self._announced is None:
             raise ValueError("it is empty")
@@ -154,10 +154,14 @@ class _Reader:
         if anchored:
             key = self.trusted.get(last.key_id)
             if key is None:
-                raise ValueError(f"its last head is signed by the stranger {_short(last.key_id)}")
+                raise ValueError(
+                    f"its last head is signed by the stranger {_short_key_id(last.key_id)}"
+                )
             if not key.holds(last.head.at):
-                raise ValueError(f"the key {_short(last.key_id)} did not hold when it signed")
-        return Verified(
+                raise ValueError(
+                    f"the key {_short_key_id(last.key_id)} did not hold when it signed"
+                )
+        return VerifiedLog(
             lines=self.line,
             entries=self.number,
             heads=self._heads,
@@ -169,7 +173,7 @@ class _Reader:
         announced = fields.get("last")
         if fields.keys() != {"evidence", "last"} or type(announced) is not int or announced < 0:
             raise ValueError("it is no export of evidence")
-        if canonical(fields["evidence"]) != canonical(FORMAT):
+        if canonical_json(fields["evidence"]) != canonical_json(FORMAT):
             raise ValueError("it is an export of another version")
         return announced
 
@@ -177,7 +181,7 @@ class _Reader:
         """Take a public key; its id is the hash of it, so that it can be no other."""
         if self._begun or not isinstance(jwk, dict):
             raise ValueError("a key stands where none belongs")
-        ring = parse(canonical(jwk))
+        ring = parse(canonical_json(jwk))
         if len(ring.keys) != 1 or ring.keys[0].is_private or ring.keys[0].jwk() != jwk:
             raise ValueError("it is no public key")
         if self._keys.get(ring.keys[0].key_id):
@@ -188,7 +192,7 @@ class _Reader:
         self._begun = True
         if not isinstance(entry, dict) or entry.get("n") != self.number + 1:
             raise ValueError(f"it is not entry {self.number + 1}")
-        following = link(self._hash, canonical(entry))
+        following = entry_hash(self._hash, canonical_json(entry))
         if hash != following.hex():
             raise ValueError("its hash does not follow from it and what stands before it")
         self.number, self._hash = self.number + 1, following
@@ -196,7 +200,7 @@ class _Reader:
         if kept and kept.head.number == self.number and kept.head.hash != following:
             raise ValueError("a head kept elsewhere knows another entry here: it was written anew")
 
-    def _head(self, signed: Kept) -> None:
+    def _head(self, signed: SavedHead) -> None:
         self._begun = True
         if signed.head.number != self.number or signed.head.hash != self._hash:
             raise ValueError("its head is signed over another log")
@@ -206,31 +210,33 @@ class _Reader:
         self._heads += 1
         self._last = signed
 
-    def _key_of(self, key_id: str) -> Key:
+    def _key_of(self, key_id: str) -> JsonWebKey:
         key = self.trusted.get(key_id) or self._keys.get(key_id)
         if key is None:
-            raise ValueError(f"its head is signed by a key that is not there, {_short(key_id)}")
+            raise ValueError(
+                f"its head is signed by a key that is not there, {_short_key_id(key_id)}"
+            )
         return key
 
 
-def _signed(fields: Any) -> Kept:
+def _signed(fields: Any) -> SavedHead:
     if not isinstance(fields, dict) or fields.keys() != {"head", "key_id", "signature"}:
         raise ValueError("it is neither an entry, a key nor a head")
     if not isinstance(fields["key_id"], str) or not isinstance(fields["signature"], str):
         raise ValueError("its head is not one")
-    return Kept(
-        head=head_of(fields["head"]),
+    return SavedHead(
+        head=parse_head(fields["head"]),
         key_id=fields["key_id"],
         signature=from_base64url(fields["signature"]),
     )
 
 
-def _verified(signed: Kept, key: Key) -> None:
+def _verified(signed: SavedHead, key: JsonWebKey) -> None:
     try:
         verify(signed.head, signed.signature, key)
     except InvalidSignature as cause:
-        raise ValueError(f"its head was not signed by {_short(signed.key_id)}") from cause
+        raise ValueError(f"its head was not signed by {_short_key_id(signed.key_id)}") from cause
 
 
-def _short(key_id: str) -> str:
+def _short_key_id(key_id: str) -> str:
     return key_id[:_SHORTENED]

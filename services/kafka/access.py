@@ -27,7 +27,7 @@ OPERATOR: Final = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Right:
+class AclEntry:
     """One thing that a user may do with one thing."""
 
     kind: Kind
@@ -36,7 +36,7 @@ class Right:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class KafkaAccess:
     """What one user of the bus does there, and nothing else."""
 
     user: str
@@ -58,11 +58,11 @@ class Use:
         return tuple(found[name] for name in sorted(found))
 
     @property
-    def rights(self) -> tuple[Right, ...]:
+    def rights(self) -> tuple[AclEntry, ...]:
         """The least that lets it do that, sorted."""
         return tuple(sorted(set(self._rights())))
 
-    def _rights(self) -> Iterator[Right]:
+    def _rights(self) -> Iterator[AclEntry]:
         operations: tuple[tuple[tuple[Topic, ...], tuple[Operation, ...]], ...] = (
             (self.reads, ("Read", "Describe")),
             (self.writes, ("Write", "Describe")),
@@ -72,16 +72,16 @@ class Use:
         for several, allowed in operations:
             for topic in several:
                 for operation in allowed:
-                    yield Right(kind="topic", name=topic.name, operation=operation)
+                    yield AclEntry(kind="topic", name=topic.name, operation=operation)
         for group in self.groups:
-            yield Right(kind="group", name=group, operation="Read")
-            yield Right(kind="group", name=group, operation="Describe")
+            yield AclEntry(kind="group", name=group, operation="Read")
+            yield AclEntry(kind="group", name=group, operation="Describe")
         if self.asks_cluster:
-            yield Right(kind="cluster", name=CLUSTER, operation="Describe")
-            yield Right(kind="cluster", name=CLUSTER, operation="DescribeConfigs")
+            yield AclEntry(kind="cluster", name=CLUSTER, operation="Describe")
+            yield AclEntry(kind="cluster", name=CLUSTER, operation="DescribeConfigs")
 
 
-def uses(policy: Policy, group: str) -> Mapping[str, Use]:
+def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
     """What each role, the publishers and the operators do, by their names; `group` is their prefix.
 
     The sample systems are there too; nobody deploys those.
@@ -90,10 +90,10 @@ def uses(policy: Policy, group: str) -> Mapping[str, Use]:
     own = tuple(one for one in business if one.schema in topics.OWN_EVENTS)
     told = tuple(one for one in business if one not in own)
     asked = tuple(one for one in business if policy.events[one.schema].act == "request-received")
-    commands = tuple(topics.commands(system) for system in policy.systems)
-    answers = tuple(topics.acknowledgements(system) for system in policy.systems)
+    commands = tuple(topics.command_topic(system) for system in policy.systems)
+    answers = tuple(topics.acknowledgement_topic(system) for system in policy.systems)
     log = (*business, TAGGED, DEAD_LETTERS)
-    tables = tuple(topics.watched(f"{group}-watch"))
+    tables = tuple(topics.watch_topics(f"{group}-watch"))
     found = (
         _use(group, "tagger", reads=business, writes=(TAGGED, DEAD_LETTERS)),
         _use(group, "recorder", reads=(TAGGED, DEAD_LETTERS)),
@@ -102,7 +102,7 @@ def uses(policy: Policy, group: str) -> Mapping[str, Use]:
         _use(group, "rights", reads=asked, writes=own, looks=log),
         _use(group, "watch", reads=(*commands, *answers, *tables), writes=tables),
         _use(group, PUBLISHER, writes=told),
-        Use(
+        KafkaAccess(
             user=f"{group}-{OPERATOR}",
             # `termijn dead-letters replay` puts back what came from any of these
             writes=(*business, TAGGED, *answers),
@@ -114,16 +114,16 @@ def uses(policy: Policy, group: str) -> Mapping[str, Use]:
     return {one.user.removeprefix(f"{group}-"): one for one in found}
 
 
-def of_agent(system: str, agents: str = AGENTS) -> Use:
+def agent_access(system: str, agents: str = AGENTS) -> KafkaAccess:
     """What the agent of one system does; `agents` is the prefix of its group."""
-    reads, writes = (topics.commands(system),), (topics.acknowledgements(system),)
+    reads, writes = (topics.command_topic(system),), (topics.acknowledgement_topic(system),)
     return _use(agents, system, reads=reads, writes=writes)
 
 
-def deployed(policy: Policy, group: str) -> tuple[Use, ...]:
+def deployment_access(policy: Policy, group: str) -> tuple[KafkaAccess, ...]:
     """Every user of a deployment, with each system's agent."""
-    own = [one for name, one in uses(policy, group).items() if name != SAMPLES]
-    return (*own, *(of_agent(system) for system in policy.systems))
+    own = [one for name, one in access_table(policy, group).items() if name != SAMPLES]
+    return (*own, *(agent_access(system) for system in policy.systems))
 
 
 def _use(
@@ -133,7 +133,7 @@ def _use(
     reads: tuple[Topic, ...] = (),
     writes: tuple[Topic, ...] = (),
     looks: tuple[Topic, ...] = (),
-) -> Use:
+) -> KafkaAccess:
     user = f"{prefix}-{name}"
     groups = (user,) if reads else ()
-    return Use(user=user, reads=reads, writes=writes, looks=looks, groups=groups)
+    return KafkaAccess(user=user, reads=reads, writes=writes, looks=looks, groups=groups)

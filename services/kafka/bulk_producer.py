@@ -1,7 +1,7 @@
 """Forwarding: many messages to one topic at once, of which only the failures are heard.
 
 It costs a fraction of what a delivery report for each message does; who must know where each one
-stands uses `services.kafka.client.Sender`.
+stands uses `services.kafka.client.KafkaProducer`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.kafka.client import Bus, Undelivered
+from services.kafka.client import DeliveryFailed, KafkaClient
 
 _DELIVERY_SECONDS = 120.0
-Pair = tuple[bytes, bytes]
+KeyValue = tuple[bytes, bytes]
 
 
-class Forwarder:
+class BulkProducer:
     """Sends keys and values, and returns once the broker has taken every one."""
 
     def __init__(self, open_producer: Callable[[], Producer]) -> None:
@@ -26,15 +26,15 @@ class Forwarder:
         self._producer = open_producer()
 
     @classmethod
-    def on(cls, bus: Bus) -> Forwarder:
+    def on(cls, bus: KafkaClient) -> BulkProducer:
         """One that sends on a cluster."""
         return cls(lambda: bus.producer({"delivery.report.only.error": True}))
 
-    def send(self, topic: str, messages: Sequence[Pair]) -> None:
+    def send(self, topic: str, messages: Sequence[KeyValue]) -> None:
         """Send all.
 
         Raises:
-            Undelivered: the broker did not take one of them; others may have been taken.
+            DeliveryFailed: the broker did not take one of them; others may have been taken.
         """
         failed: list[KafkaError] = []
 
@@ -62,6 +62,6 @@ class Forwarder:
         if failed:
             if any(one.fatal() or one.code() == KafkaError._FATAL for one in failed):
                 self._producer = self._open()  # the old one will never send anything again
-            raise Undelivered(topic, failed[0].str(), failed[0].code())
+            raise DeliveryFailed(topic, failed[0].str(), failed[0].code())
         if left:
-            raise Undelivered(topic, "not taken in time")
+            raise DeliveryFailed(topic, "not taken in time")

@@ -24,15 +24,15 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import TermijnError
 from schemas.topics import Topic
-from services.kafka.security import NOT_SECURED, Security, explained, librdkafka
+from services.kafka.security import PLAINTEXT, Security, explain_error, librdkafka
 from services.kafka.topic_state import Making, Shown, look, silent_about
-from services.storage.offsets import EMBEDDED
+from services.storage.offsets import EMBEDDED_CLUSTER_PREFIX
 
 Headers = Sequence[tuple[str, bytes]]
-_SILENT = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
-_PAUSE_SECONDS = 0.2
+_TRANSPORT_ERRORS = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
+_RETRY_SECONDS = 0.2
 _NOT_SHOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
-_NOT_ALLOWED = (
+_AUTHORIZATION_ERRORS = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
@@ -44,12 +44,12 @@ _FETCHED_BYTES = 262_144
 _REFRESH_MS = 5_000
 """How soon a role learns of partitions that were added; until it has read them the deleter is blind."""
 _DELIVERY_SECONDS = 60.0
-_LOOK_SECONDS = 1.0
-_REMEMBERED = 20
+_METADATA_SECONDS = 1.0
+_MAX_ERRORS = 20
 """So many of librdkafka's last words, to tell why it does not get through."""
 
 
-class BusUnavailable(TermijnError):
+class KafkaUnavailable(TermijnError):
     """The broker did not answer, or refused; nothing was lost, and the role tries again.
 
     The operator looks whether the brokers are up, and whether this role may do what it asked.
@@ -61,7 +61,7 @@ class BusUnavailable(TermijnError):
         self.why = why
 
 
-class BusRefused(TermijnError):
+class KafkaAccessDenied(TermijnError):
     """The broker does not let this role read, and will not by itself; the role has stopped.
 
     The operator mends its rights (ACLs, credentials) or its version, and starts it again.
@@ -73,7 +73,7 @@ class BusRefused(TermijnError):
         self.why = why
 
 
-class Undelivered(TermijnError):
+class DeliveryFailed(TermijnError):
     """The broker did not take a message; what depends on it was not done."""
 
     def __init__(self, topic: str, why: str, code: int | None = None) -> None:
@@ -84,7 +84,7 @@ class Undelivered(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutMessage:
+class OutgoingMessage:
     """A message to be sent."""
 
     topic: str
@@ -100,7 +100,7 @@ class OutMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class RecordMetadata:
     """Where a delivered message stands."""
 
     topic: str
@@ -108,30 +108,30 @@ class Placed:
     offset: int
 
 
-class Bus:
+class KafkaClient:
     """One cluster. `cluster_id` is its own word, or what a setting says for one that tells none."""
 
     def __init__(
-        self, bootstrap: str, cluster_id: str = "", security: Security = NOT_SECURED
+        self, bootstrap: str, cluster_id: str = "", security: Security = PLAINTEXT
     ) -> None:
         """Reach the cluster.
 
         Raises:
-            BusRefused: it does not let us in as we are; the setting to mend is named.
-            BusUnavailable: it does not answer.
+            KafkaAccessDenied: it does not let us in as we are; the setting to mend is named.
+            KafkaUnavailable: it does not answer.
         """
         self._security = security
-        self._said: deque[str] = deque(maxlen=_REMEMBERED)
+        self._said: deque[str] = deque(maxlen=_MAX_ERRORS)
         self._reach: Mapping[str, Any] = {
             "bootstrap.servers": bootstrap,
-            "log_level": _SILENT,
+            "log_level": _TRANSPORT_ERRORS,
             **librdkafka(security),
         }
         try:
             hears: Mapping[str, Any] = {"error_cb": self._hear}
             self._admin = AdminClient({**self._reach, **hears})
         except KafkaException as cause:
-            raise BusRefused("reach the bus", self._unusable(cause)) from cause
+            raise KafkaAccessDenied("reach the bus", self._unusable(cause)) from cause
         self.cluster_id = cluster_id or self._told_cluster_id()
 
     @property
@@ -142,7 +142,7 @@ class Bus:
     @property
     def is_embedded(self) -> bool:
         """Whether it is librdkafka's own, in memory, which lacks most of what admins ask for."""
-        return self.cluster_id.startswith(EMBEDDED)
+        return self.cluster_id.startswith(EMBEDDED_CLUSTER_PREFIX)
 
     def consumer(self, group: str) -> Consumer:
         """A consumer whose positions are given to it, and stay where they were put."""
@@ -164,10 +164,10 @@ class Bus:
             }
         )
 
-    def sender(self, patience: float = _DELIVERY_SECONDS) -> Sender:
+    def sender(self, patience: float = _DELIVERY_SECONDS) -> KafkaProducer:
         """Something that sends and waits for the broker's word, so many seconds for each message."""
         timeout = {"message.timeout.ms": int(patience * 1000)}
-        return Sender(lambda: self.producer(timeout), patience)
+        return KafkaProducer(lambda: self.producer(timeout), patience)
 
     def producer(self, further: Mapping[str, bool | int] | None = None) -> Producer:
         """A producer that waits for every in-sync replica, with further settings."""
@@ -187,8 +187,8 @@ class Bus:
         """Make the topics that are not there, as the catalogue has them; see `make`.
 
         Raises:
-            BusUnavailable: the brokers did not make one of them, or do not show it.
-            BusRefused: one is not there for this user, who may not make it either.
+            KafkaUnavailable: the brokers did not make one of them, or do not show it.
+            KafkaAccessDenied: one is not there for this user, who may not make it either.
         """
         self.make(
             Making(
@@ -211,8 +211,8 @@ class Bus:
         stays as that one made it.
 
         Raises:
-            BusUnavailable: the brokers did not make one of them, or do not show it.
-            BusRefused: one is not there for this user, who may not make it either.
+            KafkaUnavailable: the brokers did not make one of them, or do not show it.
+            KafkaAccessDenied: one is not there for this user, who may not make it either.
         """
         new = [topic.as_new() for topic in topics]
         if not new:
@@ -221,13 +221,13 @@ class Bus:
             try:
                 made.result(_CALL_SECONDS)
             except TimeoutError as cause:
-                raise BusUnavailable(f"make topic {name}", "no answer in time") from cause
+                raise KafkaUnavailable(f"make topic {name}", "no answer in time") from cause
             except KafkaException as cause:
-                if cause.args[0].code() in _NOT_ALLOWED:
+                if cause.args[0].code() in _AUTHORIZATION_ERRORS:
                     why = "it is not there, or may not be seen, and may not be made by this user"
-                    raise BusRefused(f"find topic {name}", why) from cause
+                    raise KafkaAccessDenied(f"find topic {name}", why) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise BusUnavailable(f"make topic {name}", str(cause.args[0])) from cause
+                    raise KafkaUnavailable(f"make topic {name}", str(cause.args[0])) from cause
         names = [topic.topic for topic in new]
         self._until_every_broker_shows(names)
         self.ends(names)
@@ -244,14 +244,14 @@ class Bus:
         while silent := self._call("look", lambda: silent_about(self._admin, names, reach)):
             if monotonic() > deadline:
                 why = f"the broker {silent} does not show it, or others made with it"
-                raise BusUnavailable(f"find topic {names[0]}", why)
-            sleep(_PAUSE_SECONDS)
+                raise KafkaUnavailable(f"find topic {names[0]}", why)
+            sleep(_RETRY_SECONDS)
 
     def partitions(self, topics: Collection[str]) -> Sequence[tuple[str, int]]:
         """Every partition of the topics, by name and number; waits for what was just made.
 
         Raises:
-            BusUnavailable: the brokers did not answer, or do not show one of the topics.
+            KafkaUnavailable: the brokers did not answer, or do not show one of the topics.
         """
         return list(self.ends(topics))
 
@@ -259,7 +259,7 @@ class Bus:
         """Those of the topics that are not there, or may not be seen.
 
         Raises:
-            BusUnavailable: the broker did not answer.
+            KafkaUnavailable: the broker did not answer.
         """
         if self.is_embedded:
             return []  # the embedded broker makes whatever is named
@@ -272,7 +272,7 @@ class Bus:
         """The id of each topic that is there and may be seen: one that is made anew has another.
 
         Raises:
-            BusUnavailable: the broker did not answer.
+            KafkaUnavailable: the broker did not answer.
         """
         if self.is_embedded:
             return {
@@ -289,17 +289,17 @@ class Bus:
             try:
                 found[name] = str(answer.result(_CALL_SECONDS).topic_id)
             except TimeoutError as cause:
-                raise BusUnavailable(f"describe {name}", "no answer in time") from cause
+                raise KafkaUnavailable(f"describe {name}", "no answer in time") from cause
             except KafkaException as cause:
                 if cause.args[0].code() not in _NOT_SHOWN:
-                    raise BusUnavailable(f"describe {name}", str(cause.args[0])) from cause
+                    raise KafkaUnavailable(f"describe {name}", str(cause.args[0])) from cause
         return found
 
     def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
         """Those of the topics that are there, with what the brokers tell of them; waits for nothing.
 
         Raises:
-            BusUnavailable: the brokers did not answer.
+            KafkaUnavailable: the brokers did not answer.
         """
         found: Mapping[str, Shown] = self._call(
             "look at topics", lambda: look(self._admin, topics, self.topic_ids)
@@ -310,7 +310,7 @@ class Bus:
         """The end offset of every partition of the topics; waits for leaders that are being found.
 
         Raises:
-            BusUnavailable: the brokers did not answer, or do not show one of the topics, or no leader
+            KafkaUnavailable: the brokers did not answer, or do not show one of the topics, or no leader
                 tells the end of one of its partitions: who passed over it would take what is on it
                 for read.
         """
@@ -326,25 +326,25 @@ class Bus:
                 return {place: end for place, end in ends.items() if end is not None}
             if monotonic() > deadline:
                 if unseen:
-                    raise BusUnavailable(f"find topic {unseen[0]}", "the broker does not show it")
+                    raise KafkaUnavailable(f"find topic {unseen[0]}", "the broker does not show it")
                 topic, number = silent[0]
-                raise BusUnavailable(f"find the end of {topic}[{number}]", "no leader tells it")
-            sleep(_PAUSE_SECONDS)
+                raise KafkaUnavailable(f"find the end of {topic}[{number}]", "no leader tells it")
+            sleep(_RETRY_SECONDS)
 
     def _told_cluster_id(self) -> str:
         deadline = monotonic() + _CALL_SECONDS
         while True:  # librdkafka tries again what will never work: what it says meanwhile tells
             try:
-                listed = self._admin.list_topics(timeout=min(_LOOK_SECONDS, _CALL_SECONDS))
+                listed = self._admin.list_topics(timeout=min(_METADATA_SECONDS, _CALL_SECONDS))
             except KafkaException as cause:
                 self._admin.poll(0)
-                if why := explained(self._security, self._said):
-                    raise BusRefused("reach the bus", why) from cause
+                if why := explain_error(self._security, self._said):
+                    raise KafkaAccessDenied("reach the bus", why) from cause
                 if monotonic() > deadline:
                     names, protocol = self._security.names, self._security.protocol
                     how = f"{names.bootstrap_servers} by {protocol}, {names.protocol}"
                     why = f"{cause.args[0].str()} ({how})"
-                    raise BusUnavailable("find the cluster", why) from cause
+                    raise KafkaUnavailable("find the cluster", why) from cause
             else:
                 return str(listed.cluster_id)
 
@@ -361,13 +361,13 @@ class Bus:
         try:
             found = call()
         except KafkaException as cause:
-            raise BusUnavailable(what, str(cause.args[0])) from cause
+            raise KafkaUnavailable(what, str(cause.args[0])) from cause
         finally:
             self._admin.poll(0)  # what it has to say must not pile up
         return found
 
 
-class Sender:
+class KafkaProducer:
     """Sends messages, and knows where each stands when it returns."""
 
     def __init__(
@@ -377,13 +377,13 @@ class Sender:
         self._patience = patience
         self._producer = open_producer()
 
-    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+    def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
         """Send all, and return where each stands, in order, once the broker has taken every one.
 
         Raises:
-            Undelivered: the broker did not take one of them; others may have been taken.
+            DeliveryFailed: the broker did not take one of them; others may have been taken.
         """
-        placed: list[Placed | None] = [None] * len(messages)
+        placed: list[RecordMetadata | None] = [None] * len(messages)
         failed: list[tuple[str, KafkaError]] = []
 
         def reporter(index: int) -> Any:
@@ -391,7 +391,7 @@ class Sender:
                 if error is not None:
                     failed.append((messages[index].topic, error))
                 else:
-                    placed[index] = Placed(
+                    placed[index] = RecordMetadata(
                         topic=message.topic(),
                         partition=message.partition(),
                         offset=message.offset(),
@@ -406,10 +406,10 @@ class Sender:
             raise self._undelivered(topic, error)
         done = [one for one in placed if one is not None]
         if len(done) != len(messages):
-            raise Undelivered(messages[placed.index(None)].topic, "no delivery report in time")
+            raise DeliveryFailed(messages[placed.index(None)].topic, "no delivery report in time")
         return done
 
-    def _produce(self, message: OutMessage, report: Any) -> None:
+    def _produce(self, message: OutgoingMessage, report: Any) -> None:
         while True:
             try:
                 self._producer.produce(
@@ -427,7 +427,7 @@ class Sender:
                 self._producer.poll(0)
                 return
 
-    def _undelivered(self, topic: str, error: KafkaError) -> Undelivered:
+    def _undelivered(self, topic: str, error: KafkaError) -> DeliveryFailed:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._producer = self._open()  # the old one will never send anything again
-        return Undelivered(topic, error.str(), error.code())
+        return DeliveryFailed(topic, error.str(), error.code())

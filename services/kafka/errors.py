@@ -22,17 +22,17 @@ from sqlalchemy.exc import (
 )
 
 from schemas.errors import (
+    DecodingFailed,
+    EncodingFailed,
     MalformedEvent,
     RegistryUnavailable,
     TermijnError,
-    Undecodable,
-    Unencodable,
 )
 from services.crypto.envelope import SealedElsewhere
-from services.kafka.client import BusUnavailable, Undelivered
-from services.storage.database import in_words
+from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.storage.database import describe_error
 
-TRANSIENT: Final = (BusUnavailable, Undelivered, RegistryUnavailable, DBAPIError)
+RETRYABLE_ERRORS: Final = (KafkaUnavailable, DeliveryFailed, RegistryUnavailable, DBAPIError)
 """What a role outlives: the bus, the registry or the ledger is away, or has refused something. Nothing was
 lost, and nothing was done by halves."""
 
@@ -98,8 +98,8 @@ _SUSPECT_CODES: Final = frozenset(
 
 
 _BY_KIND: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
-    ((BusUnavailable, RegistryUnavailable, KafkaException), "passing"),
-    ((MalformedEvent, Undecodable, Unencodable, SealedElsewhere), "poison"),
+    ((KafkaUnavailable, RegistryUnavailable, KafkaException), "passing"),
+    ((MalformedEvent, DecodingFailed, EncodingFailed, SealedElsewhere), "poison"),
     ((TermijnError, OSError, MemoryError), "fatal"),
     ((Exception,), "suspect"),  # a fault of ours, which some value has met
 )
@@ -109,7 +109,7 @@ def verdict(cause: BaseException) -> Verdict:
     """What to make of an error: `passing`, `poison`, `suspect`, or `fatal`, which ends the role."""
     if isinstance(cause, StatementError):
         return _of_database(cause)
-    if isinstance(cause, Undelivered):
+    if isinstance(cause, DeliveryFailed):
         return _of_broker(cause.code)
     for kinds, found in _BY_KIND:
         if isinstance(cause, kinds):
@@ -120,7 +120,7 @@ def verdict(cause: BaseException) -> Verdict:
 def signature(cause: BaseException) -> tuple[str, ...]:
     """What two failures have in common that failed the same way; never with anything of a value."""
     parts = [type(cause).__name__]
-    if isinstance(cause, Undelivered):
+    if isinstance(cause, DeliveryFailed):
         parts.append(str(cause.code))
     if isinstance(cause, StatementError):
         parts += [type(cause.orig).__name__, _state(cause) or ""]
@@ -130,7 +130,7 @@ def signature(cause: BaseException) -> tuple[str, ...]:
 def words(cause: BaseException) -> str:
     """What went wrong, one line for a log or a dead letter, without anything of a value."""
     if isinstance(cause, DBAPIError | TermijnError):
-        return in_words(cause)
+        return describe_error(cause)
     return type(cause).__name__  # what it says of itself may quote what it met
 
 

@@ -6,23 +6,23 @@ from schemas.codec import Codec
 from schemas.registry import Registry
 from schemas.topics import Topic
 
-LEVEL = "FULL_TRANSITIVE"
+COMPATIBILITY = "FULL_TRANSITIVE"
 """Both ways and with every version: the log holds old values, and publishers are deployed before and
 after readers. It is what `schemas.compatibility` holds our own versions to."""
 
 
-def register(topic: Topic, codec: Codec, registry: Registry) -> int:
-    """Register every version of a topic's schema under `LEVEL`; the answer is the newest's id.
+def register_schemas(topic: Topic, codec: Codec, registry: Registry) -> int:
+    """Register every version of a topic's schema under `COMPATIBILITY`; the answer is the newest's id.
 
     The level comes first where the registry lets it: then it also judges what is registered now.
 
     Raises:
         UnknownSchema: the topic has no schema.
-        RefusedSchema: a version is not compatible with what is registered.
+        IncompatibleSchema: a version is not compatible with what is registered.
         RegistryUnavailable: the registry did not answer.
     """
-    demanded = registry.demand(topic.name, LEVEL)
+    demanded = registry.demand(topic.name, COMPATIBILITY)
     newest = codec.register(topic)
     if not demanded:
-        registry.demand(topic.name, LEVEL)
+        registry.demand(topic.name, COMPATIBILITY)
     return newest

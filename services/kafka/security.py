@@ -19,7 +19,7 @@ MECHANISMS: Final[tuple[Mechanism, ...]] = get_args(Mechanism)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class SettingNames:
     """What the operator calls each setting, for errors."""
 
     bootstrap_servers: str = "KAFKA_BOOTSTRAP_SERVERS"
@@ -46,7 +46,7 @@ class Security:
     mechanism: Mechanism | None = None
     username: str = ""
     password: str = field(default="", repr=False)
-    names: Names = Names()
+    names: SettingNames = SettingNames()
 
     @property
     def is_encrypted(self) -> bool:
@@ -66,10 +66,10 @@ class Security:
         return "our certificate" if self.certificate_file else "nobody in particular"
 
 
-NOT_SECURED: Final = Security()
+PLAINTEXT: Final = Security()
 
 
-def problems(one: Security) -> Iterator[tuple[str, str]]:
+def validate(one: Security) -> Iterator[tuple[str, str]]:
     """What is missing, or given in vain: the field of `Security`, and why. No file is looked at."""
     sasl = ("mechanism", "username", "password")
     for name in sasl:
@@ -108,7 +108,7 @@ def librdkafka(one: Security) -> dict[str, str | bool]:
     return found
 
 
-def explained(one: Security, said: Iterable[str]) -> str | None:
+def explain_error(one: Security, said: Iterable[str]) -> str | None:
     """What is wrong with how we reach the brokers, with the setting to mend; None: nothing that we know.
 
     `said` is what librdkafka reported, newest last; none of it holds a password.
@@ -134,12 +134,12 @@ def explained(one: Security, said: Iterable[str]) -> str | None:
     return None
 
 
-def in_the_clear(bootstrap_servers: str) -> list[str]:
+def unencrypted_hosts(bootstrap_servers: str) -> list[str]:
     """Those of the addresses that are not on this machine: without TLS others can read on the way."""
-    return [one for one in bootstrap_servers.split(",") if not _is_here(one.strip())]
+    return [one for one in bootstrap_servers.split(",") if not _is_loopback(one.strip())]
 
 
-def _is_here(address: str) -> bool:
+def _is_loopback(address: str) -> bool:
     host = address.rpartition("://")[2].rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True
@@ -149,6 +149,6 @@ def _is_here(address: str) -> bool:
         return False
 
 
-def named(one: Security, found: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+def with_setting_names(one: Security, found: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     """The problems by the operator's name of the setting."""
     return {getattr(one.names, name): why for name, why in found}

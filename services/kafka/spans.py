@@ -13,7 +13,7 @@ Attributes = Mapping[str, str | int]
 """Never a subject, an identifier of an event, or anything else that leads to a person."""
 
 
-class Spans(Protocol):
+class Tracer(Protocol):
     """Who collects spans."""
 
     def happened(
@@ -28,7 +28,7 @@ class Spans(Protocol):
         """Something was done between two instants, UTC; where what follows from it stands."""
 
 
-class NoSpans:
+class NoTracer:
     """Nobody collects them: what follows stands where it came from."""
 
     def happened(
@@ -44,4 +44,4 @@ class NoSpans:
         return trace
 
 
-NO_SPANS = NoSpans()
+NO_SPANS = NoTracer()

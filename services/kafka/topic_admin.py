@@ -12,23 +12,23 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from services.kafka.client import BusUnavailable
-from services.kafka.topic_checks import SETTINGS, Found
+from services.kafka.client import KafkaUnavailable
+from services.kafka.topic_checks import SETTINGS, TopicState
 
 _CALL_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brokers:
+class TopicAdmin:
     """The cluster's admin interface; a cluster that lacks it answers no call."""
 
     admin: AdminClient
 
-    def found(self, names: Collection[str]) -> Mapping[str, Found]:
+    def found(self, names: Collection[str]) -> Mapping[str, TopicState]:
         """Those of the topics that are there, read back from the brokers.
 
         Raises:
-            BusUnavailable: the brokers did not answer, or do not let us look.
+            KafkaUnavailable: the brokers did not answer, or do not let us look.
         """
         listed = _call("list topics", lambda: self.admin.list_topics(timeout=_CALL_SECONDS)).topics
         there = [name for name in names if name in listed]
@@ -37,7 +37,7 @@ class Brokers:
         found = {}
         for resource, answer in answers.items():
             entries = _answer(f"read the settings of {resource.name}", answer)
-            found[resource.name] = Found(
+            found[resource.name] = TopicState(
                 partitions=len(listed[resource.name].partitions),
                 settings={name: str(entries[name].value) for name in SETTINGS if name in entries},
             )
@@ -47,7 +47,7 @@ class Brokers:
         """Set these settings of a topic; its others stay.
 
         Raises:
-            BusUnavailable: the brokers did not take them.
+            KafkaUnavailable: the brokers did not take them.
         """
         entries = [
             ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
@@ -66,6 +66,6 @@ def _call(what: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except TimeoutError as cause:
-        raise BusUnavailable(what, "no answer in time") from cause
+        raise KafkaUnavailable(what, "no answer in time") from cause
     except KafkaException as cause:
-        raise BusUnavailable(what, str(cause.args[0])) from cause
+        raise KafkaUnavailable(what, str(cause.args[0])) from cause

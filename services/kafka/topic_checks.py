@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from schemas.topics import Topic
-from services.kafka.topic_retention import Promise
+from services.kafka.topic_retention import RetentionRequirement
 
 SETTINGS = (
     "cleanup.policy",
@@ -23,7 +23,7 @@ SETTINGS = (
     "message.timestamp.type",
 )
 """What decides how long a record lives, and who says when it came, as Kafka calls it."""
-LOOKS_MS = 6 * 60 * 1000
+RETENTION_CHECK_MS = 6 * 60 * 1000
 """The broker looks every five minutes, and removes the files a minute later (its own defaults)."""
 MONTH_MS = 28 * 24 * 60 * 60 * 1000
 """Within a month a person has to be told that it was done (GDPR 12(3)): no log in clear may live longer."""
@@ -33,7 +33,7 @@ _SEGMENTS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class TopicState:
     """A topic as the brokers have it."""
 
     partitions: int
@@ -46,11 +46,11 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class TopicCheck:
     """What there is to say of a topic."""
 
-    promise: Promise
-    found: Found | None
+    promise: RetentionRequirement
+    found: TopicState | None
     """Nothing where the topic is not there."""
     life_ms: int | None = None
     """How long a record lives at most; None: for ever."""
@@ -62,25 +62,25 @@ class Judgement:
     """What `apply` sets; for a topic that is not there, all that it is made with."""
 
 
-def judge(promise: Promise, found: Found | None) -> Judgement:
+def check_topic(promise: RetentionRequirement, found: TopicState | None) -> TopicCheck:
     """Compare one topic."""
     if found is None:
-        return Judgement(
+        return TopicCheck(
             promise=promise,
             found=None,
             findings=("is not there",),
-            changes=wanted(promise),
+            changes=required_settings(promise),
         )
-    life = life_ms(found)
+    life = max_record_age_ms(found)
     findings = dict(_findings(promise, found, life))
-    want = wanted(promise)
+    want = required_settings(promise)
     changes = {
         name: want[name]
         for names in findings.values()
         for name in names
         if found.settings.get(name) != want[name]
     }
-    return Judgement(
+    return TopicCheck(
         promise=promise,
         found=found,
         life_ms=life,
@@ -90,13 +90,13 @@ def judge(promise: Promise, found: Found | None) -> Judgement:
     )
 
 
-def wanted(promise: Promise) -> dict[str, str]:
+def required_settings(promise: RetentionRequirement) -> dict[str, str]:
     """The settings with which a topic keeps its promise: the catalogue's, shorter where a term is."""
     topic = promise.topic
     retention = topic.retention_ms
     segment = topic.segment_ms
     if retention is not None and promise.window_ms is not None:
-        fits = max((promise.window_ms - LOOKS_MS) * _SEGMENTS // (_SEGMENTS + 1), 1)
+        fits = max((promise.window_ms - RETENTION_CHECK_MS) * _SEGMENTS // (_SEGMENTS + 1), 1)
         if fits < retention:
             retention, segment = fits, max(fits // _SEGMENTS, 1)
     return {
@@ -108,15 +108,15 @@ def wanted(promise: Promise) -> dict[str, str]:
     }
 
 
-def life_ms(found: Found) -> int | None:
+def max_record_age_ms(found: TopicState) -> int | None:
     """How long a record lives at most, in milliseconds; None: for ever."""
     retention = found.number("retention.ms")
     if "delete" not in _cleanup(found) or retention == _FOR_EVER:
         return None
-    return retention + found.number("segment.ms") + LOOKS_MS
+    return retention + found.number("segment.ms") + RETENTION_CHECK_MS
 
 
-def in_words(ms: int | None) -> str:
+def format_duration(ms: int | None) -> str:
     """A length of time for people: days to one place, or hours below two days."""
     if ms is None:
         return "for ever"
@@ -125,23 +125,23 @@ def in_words(ms: int | None) -> str:
 
 
 def _findings(
-    promise: Promise, found: Found, life: int | None
+    promise: RetentionRequirement, found: TopicState, life: int | None
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What breaks a promise, each with the settings that mend it."""
     times = ("cleanup.policy", "retention.ms", "segment.ms")
-    lives = f"a record lives {in_words(life)}"
+    lives = f"a record lives {format_duration(life)}"
     if "compact" in _cleanup(found) and promise.topic.cleanup == "delete":
         lag = found.number("max.compaction.lag.ms")
-        kept = "for ever" if lag < 0 or lag >= 2**63 - 1 else in_words(lag)
+        kept = "for ever" if lag < 0 or lag >= 2**63 - 1 else format_duration(lag)
         yield (
             "compaction keeps the last event of each subject and drops the others"
-            f" (within {kept}; deletions stay {in_words(found.number('delete.retention.ms'))})",
+            f" (within {kept}; deletions stay {format_duration(found.number('delete.retention.ms'))})",
             times,
         )
     if _longer(life, promise.window_ms):
-        yield f"{lives}, and {promise.rule} ends after {in_words(promise.window_ms)}", times
+        yield f"{lives}, and {promise.rule} ends after {format_duration(promise.window_ms)}", times
     elif promise.kind == "own" and _longer(life, _promised(promise.topic)):
-        yield f"{lives}, and its term is {in_words(_promised(promise.topic))}", times
+        yield f"{lives}, and its term is {format_duration(_promised(promise.topic))}", times
     elif promise.in_clear and promise.at_once and _longer(life, MONTH_MS):
         yield f"{lives} in clear, and {promise.at_once[0]} ends it at once", times
     if promise.kind == "own" and _shorter(found, promise.topic):
@@ -153,7 +153,7 @@ def _findings(
         yield "its senders say when a message came: an old event passes for a new one", tuple(dated)
 
 
-def _remarks(promise: Promise, found: Found, life: int | None) -> Iterator[str]:
+def _remarks(promise: RetentionRequirement, found: TopicState, life: int | None) -> Iterator[str]:
     if promise.in_clear and promise.at_once:
         yield f"needs field encryption: {', '.join(promise.at_once)}"
     if found.partitions != promise.topic.partitions:
@@ -162,21 +162,25 @@ def _remarks(promise: Promise, found: Found, life: int | None) -> Iterator[str]:
             " since other partitions would get the same keys"
         )
     if promise.kind == "business" and _shorter(found, promise.topic) and life is not None:
-        yield f"lives {in_words(life)}: a tagger that stands still for so long loses events"
+        yield f"lives {format_duration(life)}: a tagger that stands still for so long loses events"
 
 
-def _cleanup(found: Found) -> list[str]:
+def _cleanup(found: TopicState) -> list[str]:
     return [one.strip() for one in found.settings.get("cleanup.policy", "delete").split(",")]
 
 
 def _promised(topic: Topic) -> int | None:
-    return None if topic.retention_ms is None else topic.retention_ms + topic.segment_ms + LOOKS_MS
+    return (
+        None
+        if topic.retention_ms is None
+        else topic.retention_ms + topic.segment_ms + RETENTION_CHECK_MS
+    )
 
 
 def _longer(life: int | None, limit: int | None) -> bool:
     return limit is not None and (life is None or life > limit)
 
 
-def _shorter(found: Found, topic: Topic) -> bool:
+def _shorter(found: TopicState, topic: Topic) -> bool:
     kept = found.number("retention.ms")
     return kept != _FOR_EVER and (topic.retention_ms is None or kept < topic.retention_ms)

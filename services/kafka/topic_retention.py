@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from schemas.avro_paths import leaves
+from schemas.avro_paths import field_paths
 from schemas.topics import Topic
 from services.policy.calendar import Period
 from services.policy.model import EventType, HoldingRule, Policy
-from services.policy.validation_encryption import covers
+from services.policy.validation_encryption import is_within
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _SHORTEST_YEAR = 365
@@ -25,7 +25,7 @@ _SHORTEST_MONTHS = (0, 28, 59, 89, 120, 150, 181, 212, 242, 273, 303, 334)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class RetentionRequirement:
     """What is promised of a topic."""
 
     topic: Topic
@@ -40,26 +40,26 @@ class Promise:
     """Fields that the log shows whole to whoever has a copy; deciding fields are not among them."""
 
 
-def promises(
+def retention_requirements(
     policy: Policy, topics: Sequence[Topic], fields: Mapping[str, tuple[str, ...]]
-) -> tuple[Promise, ...]:
+) -> tuple[RetentionRequirement, ...]:
     """What is promised of each topic; `fields` are those in clear by event type."""
     found = [
         _of_business(topic, policy.events[topic.schema], policy, fields.get(topic.schema, ()))
         if topic.schema in policy.events
-        else Promise(topic=topic, kind="own")
+        else RetentionRequirement(topic=topic, kind="own")
         for topic in topics
     ]
     rules = {
         name: rule
         for topic in topics
         if topic.schema in policy.events
-        for name, rule in _lasting(policy.events[topic.schema], policy).items()
+        for name, rule in _rules_with_term(policy.events[topic.schema], policy).items()
     }
     return tuple(_with_all(one, rules) for one in found)
 
 
-def in_clear(event: EventType, definition: Any) -> tuple[str, ...]:
+def plaintext_fields(event: EventType, definition: Any) -> tuple[str, ...]:
     """The fields of an event, by its schema (Avro, as JSON), that decide nothing and lie open.
 
     Neither encrypted fields nor those that the policy says name nobody without them are among these.
@@ -67,8 +67,8 @@ def in_clear(event: EventType, definition: Any) -> tuple[str, ...]:
     known = (*event.fields, *event.encrypted, *event.plain)
     return tuple(
         leaf.path
-        for leaf in leaves(definition)
-        if not any(covers(name, leaf.path) for name in known)
+        for leaf in field_paths(definition)
+        if not any(is_within(name, leaf.path) for name in known)
     )
 
 
@@ -81,16 +81,16 @@ def shortest_ms(term: Period) -> int:
 
 def _of_business(
     topic: Topic, event: EventType, policy: Policy, in_clear: tuple[str, ...]
-) -> Promise:
+) -> RetentionRequirement:
     if event.encrypted and not in_clear:
         # Keys are destroyed instead, but those are its own subject's: data of others stays readable.
         others = tuple(one for one in event.holdings if one.subject)
         event, in_clear = replace(event, holdings=others), tuple(event.encrypted)
-    lasting = _lasting(event, policy)
+    lasting = _rules_with_term(event, policy)
     rule = _shortest(lasting)
     none = sorted(set(_rules(event.holdings)) - lasting.keys())
     at_once = [f"{name} ({policy.rules[name].term})" for name in none]
-    return Promise(
+    return RetentionRequirement(
         topic=topic,
         kind="business",
         window_ms=lasting[rule] if rule else None,
@@ -100,7 +100,7 @@ def _of_business(
     )
 
 
-def _lasting(event: EventType, policy: Policy) -> dict[str, int]:
+def _rules_with_term(event: EventType, policy: Policy) -> dict[str, int]:
     """The rules of an event that last at all, each with its shortest time."""
     terms = {name: shortest_ms(policy.rules[name].period) for name in _rules(event.holdings)}
     return {name: ms for name, ms in terms.items() if ms}
@@ -129,12 +129,12 @@ def _rights(event: EventType, policy: Policy) -> Iterator[str]:
         yield "erasure request"
 
 
-def _with_all(one: Promise, lasting: Mapping[str, int]) -> Promise:
+def _with_all(one: RetentionRequirement, lasting: Mapping[str, int]) -> RetentionRequirement:
     """Tags and dead letters are of every event: the shortest term of all is theirs."""
     rule = _shortest(lasting)
     if one.kind == "business" or rule is None or one.topic.schema in _OF_OTHERS:
         return one
-    return Promise(topic=one.topic, kind="own", window_ms=lasting[rule], rule=rule)
+    return RetentionRequirement(topic=one.topic, kind="own", window_ms=lasting[rule], rule=rule)
 
 
 _OF_OTHERS = ("command", "acknowledgement", "evidence-head")

@@ -53,7 +53,7 @@ class Trace:
         return tuple(found)
 
 
-def carried(headers: Headers) -> Trace | None:
+def extract(headers: Headers) -> Trace | None:
     """The trace that a message carries; what is not well-formed is none, and harms nothing.
 
     The plain headers go before those of CloudEvents (`ce_traceparent`), which may be older.
@@ -76,7 +76,7 @@ def carried(headers: Headers) -> Trace | None:
     return None
 
 
-def of_command(command_id: str) -> Trace:
+def trace_of_command(command_id: str) -> Trace:
     """The trace of a command: the same wherever it is computed, and sampled."""
     digest = hashlib.sha256(_DOMAIN + command_id.encode()).hexdigest()
     return Trace(parent=f"00-{digest[:32]}-{digest[32:48]}-{_SAMPLED}")

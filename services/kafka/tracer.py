@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from schemas.errors import TermijnError
-from services.kafka.spans import NO_SPANS, Spans
+from services.kafka.spans import NO_SPANS, Tracer
 
 
 class TracingMissing(TermijnError):
@@ -23,7 +23,7 @@ class TracingMissing(TermijnError):
         )
 
 
-def open_spans(endpoint: str, role: str, stack: ExitStack) -> Spans:
+def open_tracer(endpoint: str, role: str, stack: ExitStack) -> Tracer:
     """What takes spans to the collector there, until the stack closes; nothing where none is named.
 
     Raises:
@@ -37,5 +37,5 @@ def open_spans(endpoint: str, role: str, stack: ExitStack) -> Spans:
         raise TracingMissing(endpoint) from cause
     spans = otlp.OtlpSpans(endpoint, role, version("termijn"))
     stack.callback(spans.close)
-    made: Spans = spans
+    made: Tracer = spans
     return made

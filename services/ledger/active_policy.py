@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import clocks, key_conflicts, policy_references, retirement, tables
-from services.policy.loader import digest, shapes
+from services.policy.loader import digest, structure_hashes
 from services.policy.model import Policy
 from services.storage import audit_outbox
-from services.storage.audit_outbox import Entry
+from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert
 
 _AT_ONCE = 1_000
@@ -30,7 +30,7 @@ _SERVED, _RETIRED = "", " "
 """Among the shapes by event type, the systems of each, and what is retired; no type has such a name."""
 
 
-class OtherPolicy(TermijnError):
+class PolicyMismatch(TermijnError):
     """The ledger's windows derive from another policy than the one at hand; the role does not start.
 
     The operator starts it with the active policy, or activates this one with `termijn policy activate`.
@@ -45,7 +45,7 @@ class OtherPolicy(TermijnError):
         self.given = given
 
 
-class OtherShape(TermijnError):
+class IncompatiblePolicy(TermijnError):
     """The policy lacks recorded events' types, or gives them other subjects or clocks; it is not active.
 
     What is recorded hangs on the clocks of the active policy. The operator keeps each type, gives the
@@ -69,13 +69,13 @@ class OtherShape(TermijnError):
         self.event_types = event_types
 
 
-def ensure(connection: Connection, policy: Policy, now: datetime) -> None:
+def require_active(connection: Connection, policy: Policy, now: datetime) -> None:
     """Make sure that the policy is, and stays until the transaction ends, the active one.
 
     The first that an empty ledger sees becomes it. Call it before clocks, subjects or commands are locked.
 
     Raises:
-        OtherPolicy: another policy, or another version of it, is active.
+        PolicyMismatch: another policy, or another version of it, is active.
     """
     _lock(connection, shared=True)
     if not is_active(connection, policy):
@@ -86,13 +86,15 @@ def is_active(connection: Connection, policy: Policy) -> bool:
     """Whether the policy is the active one; not so where none is.
 
     Raises:
-        OtherPolicy: another policy, or another version of it, is active.
+        PolicyMismatch: another policy, or another version of it, is active.
     """
     active = _active(connection)
     if active is None:
         return False
     if active.digest != digest(policy):
-        raise OtherPolicy(f"{active.policy} {active.version}", f"{policy.policy} {policy.version}")
+        raise PolicyMismatch(
+            f"{active.policy} {active.version}", f"{policy.policy} {policy.version}"
+        )
     return True
 
 
@@ -103,7 +105,7 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     stands; what is not carried out yet is for `deleter.activation` to take back.
 
     Raises:
-        OtherShape: it hangs events of a known type on other subjects or clocks.
+        IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
         StillNeeded: it lacks a system or a purpose that is still needed.
         RetiredTooEarly: it retires something from an instant on of which events are recorded.
     """
@@ -111,10 +113,10 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
     active = _active(connection)
     known = json.loads(active.shapes) if active else {}
     serving, retired = known.pop(_SERVED, {}), known.pop(_RETIRED, {})
-    given = shapes(policy)
+    given = structure_hashes(policy)
     changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
     if changed:
-        raise OtherShape(changed, [name for name in changed if name not in given])
+        raise IncompatiblePolicy(changed, [name for name in changed if name not in given])
     policy_references.check(connection, policy, serving)
     retirement.check(connection, policy, serving, retired)
     _write(connection, policy, now)
@@ -131,8 +133,8 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
         ).all()
         if not rows:
             return
-        found = [clocks.clock(row) for row in rows]
-        clocks.save(connection, [one.rewound(policy) for one in found])
+        found = [clocks.clock_from_row(row) for row in rows]
+        clocks.update_clocks(connection, [one.rewound(policy) for one in found])
         after = found[-1].clock_id
 
 
@@ -152,7 +154,7 @@ def _write_first(connection: Connection, policy: Policy, now: datetime) -> None:
     """Make the policy an empty ledger's first, unless another process was faster.
 
     Raises:
-        OtherPolicy: it was, with another policy.
+        PolicyMismatch: it was, with another policy.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK + 1)))
@@ -167,7 +169,7 @@ def _write(connection: Connection, policy: Policy, now: datetime) -> None:
         "digest": digest(policy),
         "shapes": json.dumps(
             {
-                **shapes(policy),
+                **structure_hashes(policy),
                 _SERVED: policy_references.served(policy),
                 _RETIRED: retirement.written(policy),
             }
@@ -176,4 +178,4 @@ def _write(connection: Connection, policy: Policy, now: datetime) -> None:
     }
     insert(connection, tables.active_policy, [row])
     body = {name: row[name] for name in ("policy", "version", "digest")}
-    audit_outbox.append(connection, [Entry(now, "policy", None, body)])
+    audit_outbox.enqueue(connection, [AuditEntry(now, "policy", None, body)])

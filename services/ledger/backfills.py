@@ -18,10 +18,10 @@ from schemas.errors import TermijnError
 from services.events import history
 from services.events.ingestion_plan import Plan
 from services.ledger import subject_acts, tables
-from services.storage.bulk import fetch, insert_missing
+from services.storage.bulk import insert_or_ignore, select_in
 
 
-class NoSuchBackfill(TermijnError):
+class BackfillNotFound(TermijnError):
     """There is no import of that name that waits for release."""
 
     def __init__(self, backfill: str) -> None:
@@ -30,7 +30,7 @@ class NoSuchBackfill(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class PendingBackfill:
     """An import, or a group of live history, that waits for its release."""
 
     backfill: str
@@ -89,17 +89,19 @@ def _unreleased(connection: Connection, backfills: Collection[str], now: datetim
         {"backfill": one, "started_at": now, "released_at": None, "operator": None}
         for one in sorted(backfills)
     ]
-    insert_missing(connection, tables.backfill, rows)
+    insert_or_ignore(connection, tables.backfill, rows)
     query = (
         select(tables.backfill)
         .where(tables.backfill.c.released_at.is_(None))
         .order_by(tables.backfill.c.backfill)
         .with_for_update(read=True)  # a release waits for what is being recorded
     )
-    return {row.backfill for row in fetch(connection, query, tables.backfill.c.backfill, backfills)}
+    return {
+        row.backfill for row in select_in(connection, query, tables.backfill.c.backfill, backfills)
+    }
 
 
-def waiting(connection: Connection) -> list[Waiting]:
+def pending_backfills(connection: Connection) -> list[PendingBackfill]:
     """What waits for release, oldest first."""
     records = _counts(connection, tables.record)
     clocks = _counts(connection, tables.clock)
@@ -109,7 +111,7 @@ def waiting(connection: Connection) -> list[Waiting]:
         .order_by(tables.backfill.c.started_at, tables.backfill.c.backfill)
     )
     return [
-        Waiting(
+        PendingBackfill(
             backfill=row.backfill,
             started_at=row.started_at,
             records=records.get(row.backfill, 0),
@@ -123,7 +125,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
     """Let the deleter act on what an import brought.
 
     Raises:
-        NoSuchBackfill: there is none of that name, or it has been released.
+        BackfillNotFound: there is none of that name, or it has been released.
     """
     found = connection.execute(
         update(tables.backfill)
@@ -131,7 +133,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
         .values(released_at=now, operator=operator)
     )
     if found.rowcount != 1:
-        raise NoSuchBackfill(backfill)
+        raise BackfillNotFound(backfill)
     connection.execute(
         update(tables.clock)
         .where(tables.clock.c.moved_backfill == backfill)
@@ -151,7 +153,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
         .where(tables.record.c.backfill == backfill)
         .values(backfill=None, next_due=now)
     )
-    subject_acts.release(connection, backfill, now)
+    subject_acts.release_backfill(connection, backfill, now)
 
 
 def _counts(connection: Connection, table: Table) -> dict[str, int]:

@@ -18,13 +18,13 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Row, func, or_, select, update
 
-from services.crypto.tombstones import Remains
+from services.crypto.tombstones import TombstoneCipher
 from services.ledger import tables
 from services.policy.model import Policy
 from services.policy.sources import FORBIDDING
 from services.policy.tagging import ClockKey
 from services.policy.untaggable_events import Glimpse, forbids
-from services.storage.bulk import change, fetch, insert_missing
+from services.storage.bulk import insert_or_ignore, select_in, update_in
 
 Reach = Literal["everything", "clocks", "narrow"]
 """All there is, all that hangs on some kind of clock, or only what one subject or clock has."""
@@ -47,7 +47,7 @@ class Parked:
 class Blindness:
     """What must not be erased. It is false where nothing is in the way."""
 
-    remains: Remains | None = None
+    remains: TombstoneCipher | None = None
     everything: bool = False
     subjects: frozenset[bytes] = frozenset()
     """References of data subjects."""
@@ -89,7 +89,7 @@ CLEAR: Final = Blindness()
 """Nothing is parked that could forbid anything."""
 
 
-def note(connection: Connection, parked: Sequence[Parked], remains: Remains | None) -> None:
+def note(connection: Connection, parked: Sequence[Parked], remains: TombstoneCipher | None) -> None:
     """Note what was parked just now; a letter that was settled before stays so.
 
     Without the key of `remains` only the type is kept, and all that it could forbid waits.
@@ -97,12 +97,12 @@ def note(connection: Connection, parked: Sequence[Parked], remains: Remains | No
     by_letter = {one.dead_letter_id: one for one in parked}
     column = tables.dead_letter.c
     query = select(column.dead_letter_id).where(column.state == "parked")
-    waiting = {row[0] for row in fetch(connection, query, column.dead_letter_id, by_letter)}
+    waiting = {row[0] for row in select_in(connection, query, column.dead_letter_id, by_letter)}
     rows = [_row(one, remains) for key, one in sorted(by_letter.items()) if key in waiting]
-    insert_missing(connection, tables.parked_event, rows)
+    insert_or_ignore(connection, tables.parked_event, rows)
 
 
-def read(connection: Connection, policy: Policy, remains: Remains | None) -> Blindness:
+def read(connection: Connection, policy: Policy, remains: TombstoneCipher | None) -> Blindness:
     """What is parked by now, and could forbid an erasure under the policy."""
     found = Blindness(remains=remains)
     for row in _forbidding(connection, policy):
@@ -130,7 +130,7 @@ def look_again(connection: Connection, records: Collection[UUID], now: datetime)
     """Make records of which something was withheld due again soon, or sooner if they already are."""
     column, at = tables.record.c, now + AGAIN
     later = or_(column.next_due.is_(None), column.next_due > at)
-    change(
+    update_in(
         connection,
         update(tables.record).where(later).values(next_due=at),
         column.record_id,
@@ -142,11 +142,11 @@ def parked_on(connection: Connection, topics: Collection[str]) -> Iterator[tuple
     """Where the events of these topics stand that are parked: topic, partition and offset."""
     column = tables.parked_event.c
     query = select(column.topic, column.partition, column.offset)
-    for row in fetch(connection, query, column.topic, topics):
+    for row in select_in(connection, query, column.topic, topics):
         yield row.topic, row.partition, row.offset
 
 
-def _row(one: Parked, remains: Remains | None) -> dict[str, Any]:
+def _row(one: Parked, remains: TombstoneCipher | None) -> dict[str, Any]:
     seen = one.glimpse
     clocks = {
         kind: [remains.reference("clock", _name(key)).hex() for key in keys]
@@ -183,7 +183,7 @@ def _forbidding(connection: Connection, policy: Policy, *apart: Column[Any]) -> 
 
 
 def _blindness(
-    row: Row[Any], policy: Policy, remains: Remains | None, *, trusted: bool = False
+    row: Row[Any], policy: Policy, remains: TombstoneCipher | None, *, trusted: bool = False
 ) -> Blindness:
     """What one keeps back; references of another key than the one at hand can be compared with nothing."""
     if row.event_type is None:

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from services.kafka.topic_state import Partition, Shown
 from services.storage import offsets
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.offsets import Read
 
 _NOTHING: Final[Mapping[Partition, int]] = MappingProxyType({})
@@ -34,10 +34,10 @@ class Bus(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BusSight:
+class KafkaCatchUpCheck:
     """Compares what is on the bus with what the ledger has recorded."""
 
-    ledger: Ledger
+    ledger: Database
     bus: Bus
     cluster_id: str
     business: Sequence[str]
@@ -75,7 +75,7 @@ class BusSight:
         shown = self.bus.shown(topics)
         while True:
             with self.ledger.transaction() as connection:
-                gaps = [gap.log for gap in offsets.gaps(connection) if gap.role == role]
+                gaps = [gap.log for gap in offsets.open_gaps(connection) if gap.role == role]
                 read = offsets.read(connection, role, topics)
             if gaps:
                 return [f"{log.topic}[{log.partition}]" for log in gaps]

@@ -12,18 +12,18 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
-from services.policy.ids import Named, clock_id
+from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
-from services.policy.retention_windows import wakes
+from services.policy.retention_windows import check_times
 from services.policy.tagging import ClockKey
-from services.storage.bulk import change_each, fetch, insert_in_order
+from services.storage.bulk import insert_tuples, select_in, update_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class StoredClockChange:
     """A clock move with the event that made it."""
 
-    clock: Named
+    clock: ClockRef
     move: Literal["start", "end"]
     time: datetime
     source: str
@@ -37,7 +37,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
+class ClockState:
     """One clock row (`tables.clock`). Its epoch counts the anchors that it has had."""
 
     clock_id: UUID
@@ -68,11 +68,11 @@ class Clock:
             return False
         return bool(self.fired_to or (self.next_due and self.next_due < now))
 
-    def opened(self, at: datetime) -> Clock:
+    def opened(self, at: datetime) -> ClockState:
         """The clock with a record of that time under it."""
         return self if self.opened_at and self.opened_at <= at else replace(self, opened_at=at)
 
-    def moved(self, move: Move) -> Clock:
+    def moved(self, move: StoredClockChange) -> ClockState:
         """The clock after a move: the last writer's, in whatever order the moves arrive."""
         if self.moved_at:
             last = (self.moved_at, self.moved_source, self.moved_id, not self.ended)
@@ -87,7 +87,7 @@ class Clock:
             moved_backfill=move.backfill,
         )
 
-    def anchored(self, parent: Clock | None, policy: Policy) -> Clock:
+    def anchored(self, parent: ClockState | None, policy: Policy) -> ClockState:
         """The clock with its effective anchor: the earlier end of its own and its parent's.
 
         A changed anchor is a new epoch, whose walk over the records has yet to begin.
@@ -106,14 +106,14 @@ class Clock:
         changed = replace(self, anchor_at=anchor_at, epoch=self.epoch + 1, backfill=backfill)
         return changed.rewound(policy)
 
-    def rewound(self, policy: Policy) -> Clock:
+    def rewound(self, policy: Policy) -> ClockState:
         """The clock with the walk over its records yet to begin."""
-        due = wakes(self.clock, self.anchor_at, policy) if self.anchor_at else ()
+        due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
         return replace(self, next_due=min(due, default=None), fired_to=None, cursor=None)
 
-    def walked(self, now: datetime, cursor: UUID | None, policy: Policy) -> Clock:
+    def walked(self, now: datetime, cursor: UUID | None, policy: Policy) -> ClockState:
         """The clock after one chunk of the walk that is due; without a cursor the walk is over."""
-        due = wakes(self.clock, self.anchor_at, policy) if self.anchor_at else ()
+        due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
         fired_to = self.fired_to if self.cursor else max(at for at in due if at <= now)
         if cursor is not None:
             return replace(self, fired_to=fired_to, cursor=cursor)
@@ -121,25 +121,25 @@ class Clock:
         return replace(self, fired_to=fired_to, cursor=None, next_due=min(later, default=None))
 
 
-_COLUMNS = tuple(one.name for one in fields(Clock))
+_COLUMNS = tuple(one.name for one in fields(ClockState))
 _values = attrgetter(*_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class MergeResult:
     """What became of the clocks that a batch touched."""
 
-    clocks: Mapping[UUID, Clock]
+    clocks: Mapping[UUID, ClockState]
     reanchored: tuple[UUID, ...]
     """Those that had an anchor and have another now, or none: what was commanded under it is stale."""
 
 
 def merge(
     connection: Connection,
-    moves: Sequence[Move],
-    opened: Sequence[tuple[Named, datetime]],
+    moves: Sequence[StoredClockChange],
+    opened: Sequence[tuple[ClockRef, datetime]],
     policy: Policy,
-) -> Moved:
+) -> MergeResult:
     """Merge moves and newly hanging records into the clocks; their rows stay locked.
 
     Rows are locked, and then inserted, parents first, each level sorted by id, so that no two batches
@@ -148,17 +148,17 @@ def merge(
     keys = {one.id: one.clock for one in (*(move.clock for move in moves), *(o for o, _ in opened))}
     parents = {clock_id(key.parent): key.parent for key in keys.values() if key.parent}
     keys |= parents
-    before = _locked(connection, [one for one, key in keys.items() if not key.parent])
+    before = _lock_clocks(connection, [one for one, key in keys.items() if not key.parent])
     children = {one for one, key in keys.items() if key.parent}
     children |= _children(connection, {move.clock.id for move in moves} & before.keys())
-    before |= _locked(connection, children)
+    before |= _lock_clocks(connection, children)
     first = {named.id: at for named, at in opened}
     after = {
         one: clock.opened(first[one]) if one in first else clock for one, clock in before.items()
     }
     for one, key in keys.items():
         if one not in before:
-            after[one] = _fresh(one, key, first.get(one))
+            after[one] = _insert_missing(one, key, first.get(one))
     for move in moves:
         after[move.clock.id] = after[move.clock.id].moved(move)
     for identity, clock in list(after.items()):
@@ -167,9 +167,9 @@ def merge(
             after[identity] = clock.anchored(parent, policy)
     fresh = [clock for identity, clock in after.items() if identity not in before]
     for level in (False, True):
-        add(connection, [one for one in fresh if bool(one.parent_id) is level])
-    save(connection, [after[one] for one, clock in before.items() if after[one] != clock])
-    return Moved(
+        insert_clocks(connection, [one for one in fresh if bool(one.parent_id) is level])
+    update_clocks(connection, [after[one] for one, clock in before.items() if after[one] != clock])
+    return MergeResult(
         clocks=after,
         reanchored=tuple(
             identity
@@ -179,39 +179,42 @@ def merge(
     )
 
 
-def read(connection: Connection, ids: Collection[UUID], *, lock: bool = True) -> dict[UUID, Clock]:
+def load_clocks(
+    connection: Connection, ids: Collection[UUID], *, lock: bool = True
+) -> dict[UUID, ClockState]:
     """The clocks; with a `lock` no other transaction moves them until this one ends."""
     query = select(tables.clock).order_by(tables.clock.c.clock_id)
     if lock:
         query = query.with_for_update(read=True)
     return {
-        row.clock_id: clock(row) for row in fetch(connection, query, tables.clock.c.clock_id, ids)
+        row.clock_id: clock_from_row(row)
+        for row in select_in(connection, query, tables.clock.c.clock_id, ids)
     }
 
 
-def save(connection: Connection, clocks: Collection[Clock]) -> None:
+def update_clocks(connection: Connection, clocks: Collection[ClockState]) -> None:
     """Write changed clocks back."""
     ordered = sorted(clocks, key=lambda one: one.clock_id.int)
-    change_each(
+    update_each(
         connection,
         tables.clock,
         [dict(zip(_COLUMNS, _values(one), strict=True)) for one in ordered],
     )
 
 
-def add(connection: Connection, clocks: Collection[Clock]) -> None:
+def insert_clocks(connection: Connection, clocks: Collection[ClockState]) -> None:
     """Write clocks that are not there yet."""
     ordered = sorted(clocks, key=lambda one: one.clock_id.int)
-    insert_in_order(connection, tables.clock, _COLUMNS, [_values(one) for one in ordered])
+    insert_tuples(connection, tables.clock, _COLUMNS, [_values(one) for one in ordered])
 
 
-def clock(row: Row[Any]) -> Clock:
+def clock_from_row(row: Row[Any]) -> ClockState:
     """The value of a clock row."""
-    return Clock(**row._mapping)
+    return ClockState(**row._mapping)
 
 
-def _fresh(identity: UUID, key: ClockKey, opened_at: datetime | None) -> Clock:
-    return Clock(
+def _insert_missing(identity: UUID, key: ClockKey, opened_at: datetime | None) -> ClockState:
+    return ClockState(
         clock_id=identity,
         clock=key.clock,
         key=key.key,
@@ -220,12 +223,12 @@ def _fresh(identity: UUID, key: ClockKey, opened_at: datetime | None) -> Clock:
     )
 
 
-def _locked(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Clock]:
+def _lock_clocks(connection: Connection, ids: Collection[UUID]) -> dict[UUID, ClockState]:
     query = select(tables.clock).order_by(tables.clock.c.clock_id).with_for_update()
-    rows = fetch(connection, query, tables.clock.c.clock_id, ids)
-    return {row.clock_id: clock(row) for row in rows}
+    rows = select_in(connection, query, tables.clock.c.clock_id, ids)
+    return {row.clock_id: clock_from_row(row) for row in rows}
 
 
 def _children(connection: Connection, parents: Collection[UUID]) -> set[UUID]:
     query = select(tables.clock.c.clock_id)
-    return {row.clock_id for row in fetch(connection, query, tables.clock.c.parent_id, parents)}
+    return {row.clock_id for row in select_in(connection, query, tables.clock.c.parent_id, parents)}

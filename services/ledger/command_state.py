@@ -31,7 +31,7 @@ State = Literal[
     "recalled",
     "closed",
 ]
-Happening = Literal[
+CommandEvent = Literal[
     "sending",
     "sent",
     "stale",
@@ -59,7 +59,7 @@ SETTLED: tuple[State, ...] = (
 """States in which nothing more is sent, but for a refusal that is not final."""
 CARRIED_OUT: tuple[State, ...] = ("acknowledged", "erased", "attested")
 """States in which the system has said that it did it, and nothing says otherwise."""
-FREED: tuple[State, ...] = ("cancelled", "recalled", "closed")
+RELEASED: tuple[State, ...] = ("cancelled", "recalled", "closed")
 """States in which the command's records are free for another command."""
 
 
@@ -69,13 +69,13 @@ class IllegalTransition(TermijnError):
     It shows a fault in Termijn, or a system that answers what it was not asked.
     """
 
-    def __init__(self, state: State, happening: Happening) -> None:
+    def __init__(self, state: State, happening: CommandEvent) -> None:
         super().__init__(f"a command that is {state} cannot be {happening}")
         self.state = state
         self.happening = happening
 
 
-_OUT: Mapping[Happening, State] = {
+_OUT: Mapping[CommandEvent, State] = {
     "sending": "sending",
     "sent": "sent",
     "stale": "recalling",
@@ -87,7 +87,7 @@ _OUT: Mapping[Happening, State] = {
     "failed": "sent",
     "refused": "refused",
 }
-_AFTER: Mapping[State, Mapping[Happening, State]] = {
+_AFTER: Mapping[State, Mapping[CommandEvent, State]] = {
     "unsent": {"sending": "sending", "stale": "cancelled", "close": "closed"},
     "sending": {**_OUT, "partial": "sending", "failed": "sending"},
     "sent": {**_OUT, "sending": "sent"},
@@ -110,11 +110,11 @@ _AFTER: Mapping[State, Mapping[Happening, State]] = {
     "attested": {"restored": "reopened"},
     "refused": {**_OUT, "partial": "refused", "failed": "refused"},
 }
-_CONTRADICTIONS: Mapping[State, tuple[Happening, ...]] = {"recalled": ("done", "already_done")}
+_CONTRADICTIONS: Mapping[State, tuple[CommandEvent, ...]] = {"recalled": ("done", "already_done")}
 """What a system cannot say after it has said the opposite."""
 
 
-def after(state: State, happening: Happening) -> State:
+def next_state(state: State, happening: CommandEvent) -> State:
     """The state after something happened.
 
     Raises:

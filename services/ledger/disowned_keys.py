@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Row, select, update
 
 from services.events.ingestion_plan import Plan
 from services.ledger import outbox, tables
-from services.ledger.facts import tagged_events
+from services.ledger.facts import load_tagged_events
 from services.policy.ids import clock_id, event_id, key_id, old_event_id
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey, identifying_keys
-from services.storage.bulk import fetch
+from services.storage.bulk import select_in
 
 
 def expel(
@@ -34,9 +34,11 @@ def expel(
     keys = {clock_id(one): one for one in _clocks(name, value, policy)}
     column = tables.clock.c
     query = select(tables.clock).where(column.moved_at.is_not(None)).with_for_update()
-    rows = list(fetch(connection, query.order_by(column.clock_id), column.clock_id, keys))
+    rows = list(select_in(connection, query.order_by(column.clock_id), column.clock_id, keys))
     movers = {row.clock_id: _possible_movers(row, policy) for row in rows}
-    events = tagged_events(connection, {one for those in movers.values() for one in those}, policy)
+    events = load_tagged_events(
+        connection, {one for those in movers.values() for one in those}, policy
+    )
     moved = [
         clock
         for clock, those in movers.items()
@@ -59,7 +61,7 @@ def expel(
             backfill=None,
         )
     )
-    outbox.make_stale(connection, moved, policy, now)
+    outbox.invalidate_by_clock(connection, moved, policy, now)
     return sorted(str(keys[one]) for one in moved)
 
 
@@ -75,7 +77,7 @@ def owners(connection: Connection, plans: Iterable[Plan], policy: Policy) -> dic
     query = select(column.key_id, column.owner).where(column.owner.is_not(None))
     return {
         clock_id(clock): row.owner
-        for row in fetch(connection, query, column.key_id, named)
+        for row in select_in(connection, query, column.key_id, named)
         for clock in _clocks(*named[row.key_id], policy)
     }
 

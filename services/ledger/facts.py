@@ -15,17 +15,17 @@ from services.events.ingestion_plan import from_deciding_json
 from services.ledger import tables
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.subject_state import NOTHING, Act, Standing, standing
-from services.policy.tagging import ClockKey, Tagged, Value, tag
-from services.storage.bulk import fetch
+from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
+from services.policy.tagging import ClockKey, TaggedEvent, Value, tag
+from services.storage.bulk import select_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class LedgerFacts:
     """Where clocks and data subjects stand, as far as they were read."""
 
     anchors: Mapping[UUID, datetime | None]
-    standings: Mapping[str, Standing]
+    standings: Mapping[str, SubjectState]
     acts: Mapping[str, int]
     """How much was said about each subject; part of what a command's id is made of."""
 
@@ -33,22 +33,22 @@ class Known:
         """Where a shared clock stands."""
         return self.anchors.get(clock_id(clock))
 
-    def standing(self, subject: str) -> Standing:
+    def standing(self, subject: str) -> SubjectState:
         """Where a data subject stands."""
-        return self.standings.get(subject, NOTHING)
+        return self.standings.get(subject, EMPTY_STATE)
 
 
-def tagged_events(
+def load_tagged_events(
     connection: Connection, events: Collection[UUID], policy: Policy
-) -> dict[UUID, Tagged]:
+) -> dict[UUID, TaggedEvent]:
     """The events, tagged by the active policy from their deciding fields."""
-    rows = fetch(connection, select(*_TAGGED), tables.event.c.event_id, events)
+    rows = select_in(connection, select(*_TAGGED), tables.event.c.event_id, events)
     return {row.event_id: tag(_event(row), policy, recorded=True) for row in rows}
 
 
-def acts_of(
+def load_privacy_events(
     connection: Connection, about: Collection[str], policy: Policy, subject: str | None = None
-) -> list[Act]:
+) -> list[PrivacyEvent]:
     """What was said and decided about all subjects, or one, of the kinds that begin with these words."""
     types = [
         name
@@ -66,32 +66,34 @@ def acts_of(
     return [one.act for one in tagged if one.act]
 
 
-def known(
+def load_facts(
     connection: Connection,
     anchors: Mapping[UUID, datetime | None],
     subjects: Collection[str],
     policy: Policy,
-) -> Known:
+) -> LedgerFacts:
     """What is known of these clocks, and of these subjects as they stand now."""
     column = tables.subject.c
     spoken = select(column.subject, column.acts).where(column.acts > 0)
-    counts = {row.subject: row.acts for row in fetch(connection, spoken, column.subject, subjects)}
-    acts: defaultdict[str, list[Act]] = defaultdict(list)
+    counts = {
+        row.subject: row.acts for row in select_in(connection, spoken, column.subject, subjects)
+    }
+    acts: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     query = select(*_TAGGED, tables.act.c.backfill).join(
         tables.act, tables.act.c.event_id == tables.event.c.event_id
     )
-    for row in fetch(connection, query, tables.act.c.subject, counts):
+    for row in select_in(connection, query, tables.act.c.subject, counts):
         said = tag(_event(row), policy, recorded=True).act
         if said and (row.backfill is None or said.kind == "hold-placed"):
             acts[said.subject].append(said)
-    return Known(
+    return LedgerFacts(
         anchors=anchors,
-        standings={subject: standing(those, policy) for subject, those in acts.items()},
+        standings={subject: subject_state(those, policy) for subject, those in acts.items()},
         acts=counts,
     )
 
 
-class _Event(NamedTuple):
+class _StoredEvent(NamedTuple):
     """As much of an event as tagging looks at."""
 
     source: str
@@ -106,5 +108,5 @@ _TAGGED = tuple(
 )
 
 
-def _event(row: Row[Any]) -> _Event:
-    return _Event(row.source, row.id, row.type, row.time, from_deciding_json(row.deciding))
+def _event(row: Row[Any]) -> _StoredEvent:
+    return _StoredEvent(row.source, row.id, row.type, row.time, from_deciding_json(row.deciding))

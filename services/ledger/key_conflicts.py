@@ -22,11 +22,18 @@ from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 from schemas.errors import TermijnError
 from services.events.ingestion_plan import Plan, deciding_json
 from services.ledger import disowned_keys, outbox, tables
-from services.ledger.facts import tagged_events
+from services.ledger.facts import load_tagged_events
 from services.policy.ids import key_id, record_id
 from services.policy.model import Policy
-from services.policy.tagging import Tagged, identifying_keys
-from services.storage.bulk import change, change_each, fetch, insert_missing, insert_or_add, remove
+from services.policy.tagging import TaggedEvent, identifying_keys
+from services.storage.bulk import (
+    delete_in,
+    insert_or_add,
+    insert_or_ignore,
+    select_in,
+    update_each,
+    update_in,
+)
 
 Event = tuple[str, str]
 """An event's `source` and `id`."""
@@ -84,7 +91,7 @@ class Judged:
     without: Mapping[Event, Collection[str]] = field(default_factory=dict)
     """The keys of these that are another's: no command carries them."""
 
-    def blocks(self, event: Tagged) -> bool:
+    def blocks(self, event: TaggedEvent) -> bool:
         """Whether nothing about an event leaves but what protects, and that without the key."""
         return (event.source, event.id) in self.contested
 
@@ -95,19 +102,19 @@ def exist(connection: Connection) -> bool:
     return connection.execute(query).first() is not None
 
 
-def judge(connection: Connection, events: Iterable[Tagged], policy: Policy) -> Judged:
+def judge(connection: Connection, events: Iterable[TaggedEvent], policy: Policy) -> Judged:
     """What key conflicts say about these events, as far as that is committed."""
     if not exist(connection):
         return Judged()
     column = tables.key_conflict.c
-    keyed: defaultdict[UUID, list[tuple[Tagged, str]]] = defaultdict(list)
+    keyed: defaultdict[UUID, list[tuple[TaggedEvent, str]]] = defaultdict(list)
     for one in events:
         for name, value in identifying_keys(one.type, one.deciding, policy).items():
             keyed[key_id(name, value)].append((one, name))
     contested: defaultdict[Event, set[str]] = defaultdict(set)
     without: defaultdict[Event, set[str]] = defaultdict(set)
     query = select(column.key_id, column.owner)
-    for row in fetch(connection, query, column.key_id, keyed):
+    for row in select_in(connection, query, column.key_id, keyed):
         for one, name in keyed[row.key_id]:
             if row.owner is None:
                 contested[one.source, one.id].add(name)
@@ -147,7 +154,7 @@ def look_again(
     looking = update(tables.subject).values(
         next_due=case((later, at), else_=column.next_due), cursor=None
     )
-    change(connection, looking, column.subject, sorted(subjects))
+    update_in(connection, looking, column.subject, sorted(subjects))
 
 
 def conflicts(connection: Connection, *, decided: bool = False) -> list[Conflict]:
@@ -230,7 +237,7 @@ def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
         .scalars()
         .all()
     ):
-        events = tagged_events(connection, ids, policy).values()
+        events = load_tagged_events(connection, ids, policy).values()
         _note(connection, _claims(events, policy), now)
         after = ids[-1]
     has_it = select(tables.identifier.c.key_id).where(
@@ -240,22 +247,22 @@ def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
     connection.execute(conflict.delete().where(~has_it.exists()))
 
 
-def forget(connection: Connection, events: Collection[Tagged], policy: Policy) -> None:
+def forget(connection: Connection, events: Collection[TaggedEvent], policy: Policy) -> None:
     """Let go of the keys of events that are forgotten, with the last event that has them."""
     counts, _ = _counted(_claims(events, policy))
     contested: list[tuple[UUID, str, int]] = []
     changed = []
     column = tables.identifier.c
-    for row in list(fetch(connection, select(tables.identifier), column.key_id, counts)):
+    for row in list(select_in(connection, select(tables.identifier), column.key_id, counts)):
         if row.subject is None:
             contested += [(row.key_id, *one) for one in counts[row.key_id].items()]
         else:
             left = row.events - counts[row.key_id].total()
             changed.append({"key_id": row.key_id, "events": left})
-    change_each(connection, tables.identifier, changed)
+    update_each(connection, tables.identifier, changed)
     gone = {one["key_id"] for one in changed if one["events"] <= 0}
     for table in (tables.key_conflict, tables.identifier):
-        remove(connection, table, table.c.key_id, gone)
+        delete_in(connection, table, table.c.key_id, gone)
     if contested:
         _forget_claims(connection, contested)
 
@@ -272,14 +279,14 @@ def _forget_claims(connection: Connection, claims: Sequence[tuple[UUID, str, int
     keys = {key for key, _, _ in claims}
     left = {key for key, those in _claimants(connection, keys).items() if those}
     for table in (conflict, tables.identifier):
-        remove(connection, table, table.c.key_id, keys - left)
+        delete_in(connection, table, table.c.key_id, keys - left)
 
 
 _Claims = Iterable[tuple[str | None, Mapping[str, str]]]
 """The subjects of events, each with its event's keys."""
 
 
-def _claims(events: Iterable[Tagged], policy: Policy) -> _Claims:
+def _claims(events: Iterable[TaggedEvent], policy: Policy) -> _Claims:
     return ((one.subject, identifying_keys(one.type, one.deciding, policy)) for one in events)
 
 
@@ -305,7 +312,9 @@ def _note(connection: Connection, claims: _Claims, now: datetime) -> set[str]:
     insert_or_add(connection, tables.identifier, rows, "events")
     contested = [
         row
-        for row in fetch(connection, select(tables.identifier), tables.identifier.c.key_id, counts)
+        for row in select_in(
+            connection, select(tables.identifier), tables.identifier.c.key_id, counts
+        )
         if counts[row.key_id].keys() != {row.subject}
     ]
     if not contested:
@@ -322,13 +331,13 @@ def _note(connection: Connection, claims: _Claims, now: datetime) -> set[str]:
             for subject, events in sorted(claimed.items())
         ]
     insert_or_add(connection, tables.claimant, claiming, "events")
-    change_each(
+    update_each(
         connection,
         tables.identifier,
         [{"key_id": row.key_id, "subject": None, "events": 0} for row in contested],
     )
     names = ({"key_id": key, "name": written[key][0], "value": written[key][1]} for key in found)
-    insert_missing(
+    insert_or_ignore(
         connection, tables.key_conflict, [{**one, "found_at": now, "owner": None} for one in names]
     )
     return set().union(*found.values())
@@ -338,7 +347,7 @@ def _claimants(connection: Connection, keys: Collection[UUID]) -> Mapping[UUID, 
     found: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
     column = tables.claimant.c
     query = select(tables.claimant).order_by(column.key_id, column.subject)
-    for row in fetch(connection, query, column.key_id, keys):
+    for row in select_in(connection, query, column.key_id, keys):
         found[row.key_id][row.subject] = row.events
     return {key: found[key] for key in keys}
 
@@ -383,10 +392,10 @@ def _look_at_all(
     ids = connection.execute(query).scalars().all() if mentioning else ()
     records = sorted(
         record_id(identity, one.source, one.id, subject)
-        for identity, one in tagged_events(connection, ids, policy).items()
+        for identity, one in load_tagged_events(connection, ids, policy).items()
         for subject in one.subjects
     )
-    change(connection, update(record).values(next_due=now), record.c.record_id, records)
+    update_in(connection, update(record).values(next_due=now), record.c.record_id, records)
 
 
 def _say(connection: Connection, row: Row[Any], owner: str | None) -> None:

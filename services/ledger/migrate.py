@@ -15,7 +15,7 @@ from schemas.errors import TermijnError
 from services.ledger import granting
 from services.ledger.grants import Privilege
 from services.ledger.tables import metadata
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.database_roles import ALEMBIC, Role, group
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -23,7 +23,7 @@ _REFUSED = "42501"
 """PostgreSQL's code for a right that is lacking."""
 
 
-class OutdatedLedger(TermijnError):
+class SchemaMismatch(TermijnError):
     """The ledger's schema is not the one that this version of Termijn works with.
 
     The operator runs `termijn ledger migrate` before starting the roles.
@@ -54,12 +54,12 @@ class Ungranted(TermijnError):
         self.login = login
 
 
-def create(ledger: Ledger) -> None:
+def create(ledger: Database) -> None:
     """Make the schema of a ledger that lives in memory."""
     metadata.create_all(ledger.engine)
 
 
-def migrate(ledger: Ledger) -> Sequence[str]:
+def migrate(ledger: Database) -> Sequence[str]:
     """Bring the ledger to this version's schema, and give every role what it needs; one process at a time.
 
     Returns the groups of the database that are missing and that this login may not make: whoever would
@@ -73,11 +73,11 @@ def migrate(ledger: Ledger) -> Sequence[str]:
         return granting.apply(connection)
 
 
-def check(ledger: Ledger, role: Role | None = None) -> None:
+def check_schema_version(ledger: Database, role: Role | None = None) -> None:
     """Make sure that the ledger has this version's schema, and that a role may do there what it has to.
 
     Raises:
-        OutdatedLedger: it has another, or none.
+        SchemaMismatch: it has another, or none.
         Ungranted: the role may not.
     """
     wanted = ScriptDirectory.from_config(_configuration()).get_current_head()
@@ -90,7 +90,7 @@ def check(ledger: Ledger, role: Role | None = None) -> None:
                 raise
             raise Ungranted(role, login, str(Privilege(ALEMBIC, "SELECT"))) from cause
         if found != wanted:
-            raise OutdatedLedger(found, wanted)
+            raise SchemaMismatch(found, wanted)
         if role is not None and (lacks := granting.lacking(connection, role)):
             raise Ungranted(role, login, str(lacks[0]))
 

@@ -13,19 +13,26 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, Row, select, update
 
 from services.ledger import tables
-from services.ledger.command_state import FREED, NOT_CARRIED_OUT, SETTLED, Happening, State, after
+from services.ledger.command_state import (
+    NOT_CARRIED_OUT,
+    RELEASED,
+    SETTLED,
+    CommandEvent,
+    State,
+    next_state,
+)
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
-from services.policy.reasons import CHANGED
+from services.policy.reasons import POLICY_CHANGED
 from services.storage import audit_outbox
-from services.storage.audit_outbox import Entry
-from services.storage.bulk import change, fetch, insert, insert_missing, insert_or_update
+from services.storage.audit_outbox import AuditEntry
+from services.storage.bulk import insert, insert_or_ignore, select_in, update_in, upsert
 
 _COMMAND = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class CommandDraft:
     """A command before it has its id and its number."""
 
     system: str
@@ -63,7 +70,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class LeaseRequest:
     """Whoever writes commands may take them at once, as the relay takes those that lie in the outbox."""
 
     until: datetime
@@ -75,7 +82,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WriteResult:
     """Commands that lie in the outbox, in the order of their drafts."""
 
     commands: tuple[UUID, ...]
@@ -93,22 +100,24 @@ def lock_subjects(
 ) -> dict[str, Row[Any]]:
     """Take the one lock of each subject, in order; it is held until the transaction ends."""
     ordered = sorted(set(subjects))
-    insert_missing(connection, tables.subject, [{"subject": one} for one in ordered])
+    insert_or_ignore(connection, tables.subject, [{"subject": one} for one in ordered])
     query = select(tables.subject).order_by(tables.subject.c.subject)
     # FOR UPDATE, FOR NO KEY UPDATE or FOR KEY SHARE
     query = query.with_for_update(key_share=purpose != "say", read=purpose == "record")
-    return {row.subject: row for row in fetch(connection, query, tables.subject.c.subject, ordered)}
+    return {
+        row.subject: row for row in select_in(connection, query, tables.subject.c.subject, ordered)
+    }
 
 
-def write(
+def insert_commands(
     connection: Connection,
-    drafts: Sequence[Draft],
+    drafts: Sequence[CommandDraft],
     policy_version: str,
     now: datetime,
-    lease: Lease | None = None,
-) -> Written:
+    lease: LeaseRequest | None = None,
+) -> WriteResult:
     """Write commands to the outbox; their subjects are locked by the caller."""
-    numbers = _numbers(connection, drafts)
+    numbers = _next_seq(connection, drafts)
     ids = [draft.command_id(number) for draft, number in zip(drafts, numbers, strict=True)]
     leased: list[UUID] = []
     commands = []
@@ -139,16 +148,16 @@ def write(
                 "supersedes": draft.supersedes,
                 "request": draft.request,
                 "created_at": now,
-                "state": after("unsent", "sending") if taken else "unsent",
+                "state": next_state("unsent", "sending") if taken else "unsent",
                 "attempt": 0,
                 "next_attempt_at": lease.until if lease and taken else now,
             }
         )
     insert(connection, tables.command, commands)
-    audit_outbox.append(
+    audit_outbox.enqueue(
         connection,
         [
-            Entry(now, "commanded", identity, {"records": len(draft.records)})
+            AuditEntry(now, "commanded", identity, {"records": len(draft.records)})
             for identity, draft in zip(ids, drafts, strict=True)
         ],
     )
@@ -176,16 +185,16 @@ def write(
             for _, clock, epoch in draft.epochs
         ],
     )
-    return Written(commands=tuple(ids), leased=tuple(leased))
+    return WriteResult(commands=tuple(ids), leased=tuple(leased))
 
 
-def live_steps(
+def active_obligations(
     connection: Connection, records: Collection[UUID]
 ) -> dict[UUID, frozenset[tuple[str, str]]]:
     """The (system, step) pairs that a command does or has done to each record."""
     query = select(tables.member.c.record_id, tables.member.c.system, tables.member.c.step)
     found: defaultdict[UUID, set[tuple[str, str]]] = defaultdict(set)
-    for row in fetch(
+    for row in select_in(
         connection, query.where(tables.member.c.live), tables.member.c.record_id, records
     ):
         found[row.record_id].add((row.system, row.step))
@@ -203,12 +212,12 @@ def unsent_erasures(
         .where(member.live, member.step == "erase", command.attempt == 0)
     )
     found: defaultdict[UUID, set[str]] = defaultdict(set)
-    for row in fetch(connection, query, member.record_id, records):
+    for row in select_in(connection, query, member.record_id, records):
         found[row.record_id].add(row.system)
     return found
 
 
-def make_stale(
+def invalidate_by_clock(
     connection: Connection, clocks: Collection[UUID], policy: Policy, now: datetime
 ) -> None:
     """Take back what was commanded under anchors that have changed.
@@ -225,11 +234,11 @@ def make_stale(
         .where(tables.command.c.state.in_(NOT_CARRIED_OUT))
         .with_for_update(of=tables.command)
     )
-    found = fetch(connection, query, tables.command_clock.c.clock_id, clocks)
-    take_back(connection, list({row.command_id: row for row in found}.values()), policy, now)
+    found = select_in(connection, query, tables.command_clock.c.clock_id, clocks)
+    cancel_or_recall(connection, list({row.command_id: row for row in found}.values()), policy, now)
 
 
-def no_longer_wanted(
+def commands_for_obligations(
     connection: Connection, steps: Collection[tuple[UUID, str, str]]
 ) -> list[Row[Any]]:
     """The commands, not carried out yet, that do these steps: (record, system, step); locked."""
@@ -240,29 +249,29 @@ def no_longer_wanted(
         .where(member.live, tables.command.c.state.in_(NOT_CARRIED_OUT))
         .with_for_update(of=tables.command)
     )
-    found = fetch(connection, query, member.record_id, {record for record, _, _ in steps})
+    found = select_in(connection, query, member.record_id, {record for record, _, _ in steps})
     asked = set(steps)
     rows = {row.command_id: row for row in found if (row.record_id, row.system, row.step) in asked}
     return list(rows.values())
 
 
-def take_back(
+def cancel_or_recall(
     connection: Connection, commands: Sequence[Row[Any]], policy: Policy, now: datetime
 ) -> list[UUID]:
     """Cancel the commands that have not left and recall those that have; the cancelled ones' ids."""
     states = transition(connection, commands, "stale", now)
     pairs = list(zip(commands, states, strict=True))
-    recalls = [_recall(row) for row, state in pairs if state == "recalling"]
+    recalls = [_write_recalls(row) for row, state in pairs if state == "recalling"]
     if recalls:
         lock_subjects(connection, {draft.subject for draft in recalls}, "command")
-        write(connection, recalls, policy.version, now)
+        insert_commands(connection, recalls, policy.version, now)
     return [row.command_id for row, state in pairs if state == "cancelled"]
 
 
 def transition(
     connection: Connection,
     commands: Sequence[Any],
-    happening: Happening,
+    happening: CommandEvent,
     now: datetime,
     **changes: Any,
 ) -> list[State]:
@@ -273,42 +282,44 @@ def transition(
     Raises:
         IllegalTransition: it cannot happen to one of them in its state; none was changed.
     """
-    states = [after(command.state, happening) for command in commands]
+    states = [next_state(command.state, happening) for command in commands]
     by_state: defaultdict[State, list[UUID]] = defaultdict(list)
     freed = []
     happened = []
     for command, state in zip(commands, states, strict=True):
         if happening == "sent":
             body = {"attempt": changes["attempt"]}
-            happened.append(Entry(now, "sent", command.command_id, body))
+            happened.append(AuditEntry(now, "sent", command.command_id, body))
         elif state != command.state and (happening != "sending" or command.state == "refused"):
-            happened.append(Entry(now, "state", command.command_id, {"state": state}))
+            happened.append(AuditEntry(now, "state", command.command_id, {"state": state}))
         if state != command.state or (changes and state not in SETTLED):
             by_state[state].append(command.command_id)
-        if state in FREED and command.state not in FREED:
+        if state in RELEASED and command.state not in RELEASED:
             freed.append(command.command_id)
     for state, ids in by_state.items():
-        values = {**entered(state, now), **changes}
-        change(connection, update(tables.command).values(values), tables.command.c.command_id, ids)
-    free(connection, freed)
-    audit_outbox.append(connection, happened)
+        values = {**columns_for_state(state, now), **changes}
+        update_in(
+            connection, update(tables.command).values(values), tables.command.c.command_id, ids
+        )
+    release_records(connection, freed)
+    audit_outbox.enqueue(connection, happened)
     return states
 
 
-def free(connection: Connection, commands: Collection[UUID]) -> None:
+def release_records(connection: Connection, commands: Collection[UUID]) -> None:
     """Let other commands do to the records of these what these will not."""
     member = tables.member
-    change(connection, update(member).values(live=False), member.c.command_id, commands)
+    update_in(connection, update(member).values(live=False), member.c.command_id, commands)
 
 
-def entered(state: State, now: datetime) -> dict[str, Any]:
+def columns_for_state(state: State, now: datetime) -> dict[str, Any]:
     """What a command's row says once it is in a state."""
     if state in SETTLED:
         return {"state": state, "settled_at": now, "next_attempt_at": None}
     return {"state": state, "next_attempt_at": None} if state == "recalling" else {"state": state}
 
 
-def look_again(connection: Connection, command: UUID, at: datetime) -> None:
+def schedule_rescan(connection: Connection, command: UUID, at: datetime) -> None:
     """Make the records of a command due for another look."""
     records = select(tables.member.c.record_id).where(tables.member.c.command_id == command)
     connection.execute(
@@ -316,7 +327,7 @@ def look_again(connection: Connection, command: UUID, at: datetime) -> None:
     )
 
 
-def send_again(connection: Connection, now: datetime) -> None:
+def resend_outstanding(connection: Connection, now: datetime) -> None:
     """Make every command that is out and unanswered due again: the bus that carried it is gone."""
     column = tables.command.c
     connection.execute(
@@ -326,15 +337,15 @@ def send_again(connection: Connection, now: datetime) -> None:
     )
 
 
-def _recall(command: Any) -> Draft:
-    return Draft(
+def _write_recalls(command: Any) -> CommandDraft:
+    return CommandDraft(
         system=command.system,
         subject=command.subject,
         action="recall",
         step="recall",
         rules=tuple(json.loads(command.rules)),
         purposes=tuple(json.loads(command.purposes)),
-        reason=CHANGED,
+        reason=POLICY_CHANGED,
         due_at=command.due_at,
         not_before=None,
         erase_by=command.erase_by,
@@ -343,12 +354,14 @@ def _recall(command: Any) -> Draft:
     )
 
 
-def _numbers(connection: Connection, drafts: Sequence[Draft]) -> list[int]:
+def _next_seq(connection: Connection, drafts: Sequence[CommandDraft]) -> list[int]:
     """The next `seq` of each draft's system and subject."""
     subjects = {draft.subject for draft in drafts}
     last: dict[tuple[str, str], int] = {
         (row.system, row.subject): row.last
-        for row in fetch(connection, select(tables.sequence), tables.sequence.c.subject, subjects)
+        for row in select_in(
+            connection, select(tables.sequence), tables.sequence.c.subject, subjects
+        )
     }
     numbers = []
     touched: dict[tuple[str, str], int] = {}
@@ -360,5 +373,5 @@ def _numbers(connection: Connection, drafts: Sequence[Draft]) -> list[int]:
         {"system": system, "subject": subject, "last": number}
         for (system, subject), number in sorted(touched.items())
     ]
-    insert_or_update(connection, tables.sequence, rows, ("last",))
+    upsert(connection, tables.sequence, rows, ("last",))
     return numbers

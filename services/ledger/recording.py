@@ -27,11 +27,11 @@ from services.ledger import (
 )
 from services.ledger.backfills import HeldBack
 from services.policy import obligations
-from services.policy.ids import Named, clock_id, event_id, old_event_id
+from services.policy.ids import ClockRef, clock_id, event_id, old_event_id
 from services.policy.model import Policy
-from services.policy.retention_windows import EventAlone
-from services.policy.tagging import ClockKey, Tagged, tag
-from services.storage.bulk import fetch, insert_in_order
+from services.policy.retention_windows import NoFacts
+from services.policy.tagging import ClockKey, TaggedEvent, tag
+from services.storage.bulk import insert_tuples, select_in
 
 _EVENT = (
     "event_id",
@@ -46,13 +46,13 @@ _EVENT = (
     "offset",
 )
 _RECORD = ("record_id", "event_id", "subject", "next_due", "backfill")
-_HANGING = ("clock_id", "record_id")
+_RECORD_CLOCK = ("clock_id", "record_id")
 _by_event_id = attrgetter("event_id.int")
 _by_record_id = attrgetter("planned.record_id.int")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordingResult:
     """What a batch came to."""
 
     new: int
@@ -65,46 +65,48 @@ class Recorded:
     """Records that were due before they arrived."""
 
 
-class _Record(NamedTuple):
+class _RecordInBatch(NamedTuple):
     planned: PlannedRecord
     plan: Plan
 
 
 def record(
     connection: Connection, arrivals: Sequence[Arrival], policy: Policy, now: datetime
-) -> Recorded:
+) -> RecordingResult:
     """Record a batch of tagged events inside the caller's transaction.
 
     Raises:
-        Untaggable: the deciding fields do not fit the policy; the caller parks that event first.
+        TaggingFailed: the deciding fields do not fit the policy; the caller parks that event first.
     """
-    return record_plans(connection, [plan(one, policy) for one in arrivals], policy, now)
+    return record_planned(connection, [plan(one, policy) for one in arrivals], policy, now)
 
 
-def record_plans(
+def record_planned(
     connection: Connection, plans: Sequence[Plan], policy: Policy, now: datetime
-) -> Recorded:
+) -> RecordingResult:
     """Record a batch of planned events inside the caller's transaction."""
-    fresh, duplicates, clashing = _sift(connection, plans)
+    fresh, duplicates, clashing = _deduplicate(connection, plans)
     held = backfills.held_back(connection, fresh, now)
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
     contested = key_conflicts.note(connection, fresh, policy, now)
-    records = [_Record(planned, one) for one in fresh for planned in one.records]
+    records = [_RecordInBatch(planned, one) for one in fresh for planned in one.records]
     records.sort(key=_by_record_id)
     owners = disowned_keys.owners(connection, fresh, policy)
-    moved = clocks.merge(connection, _moves(fresh, held, owners), _opened(records), policy)
-    outbox.make_stale(connection, moved.reanchored, policy, now)
+    moved = clocks.merge(
+        connection, _clock_changes(fresh, held, owners), _first_record_times(records), policy
+    )
+    outbox.invalidate_by_clock(connection, moved.reanchored, policy, now)
     recorded = {one.planned.subject for one in records}
-    said = _said(fresh, held)
+    said = _privacy_events(fresh, held)
     beside = {*recorded, *(one.act.subject for one in said)}
     key_conflicts.look_again(connection, contested, now, beside)
-    subject_acts.note(connection, said, recorded, now)
-    spoken_of = subject_acts.spoken_of(connection, recorded)
+    subject_acts.store_privacy_events(connection, said, recorded, now)
+    spoken_of = subject_acts.subjects_with_privacy_events(connection, recorded)
     looked_at = {
         one.event_id for one in fresh if any(of.subject in spoken_of for of in one.records)
     }
-    insert_in_order(
+    insert_tuples(
         connection,
         tables.record,
         _RECORD,
@@ -123,8 +125,8 @@ def record_plans(
         (clock.id, one.planned.record_id) for one in records for clock in one.planned.hangs_on
     ]
     hanging.sort(key=lambda row: row[0].int)  # stable: under a clock in the order of the records
-    insert_in_order(connection, tables.hanging, _HANGING, hanging)
-    return Recorded(
+    insert_tuples(connection, tables.hanging, _RECORD_CLOCK, hanging)
+    return RecordingResult(
         new=len(fresh),
         duplicates=duplicates,
         conflicts=tuple(clashing),
@@ -133,7 +135,9 @@ def record_plans(
     )
 
 
-def _sift(connection: Connection, plans: Sequence[Plan]) -> tuple[list[Plan], int, list[Arrival]]:
+def _deduplicate(
+    connection: Connection, plans: Sequence[Plan]
+) -> tuple[list[Plan], int, list[Arrival]]:
     """Tell new events from duplicates and from conflicts: of one identity the first is the event."""
     first: dict[UUID, Plan] = {}
     for one in plans:
@@ -162,7 +166,7 @@ def _known(connection: Connection, plans: Mapping[UUID, Plan]) -> dict[UUID, byt
     query = select(column.type, column.source, column.id, column.content_hash)
     found = {
         event_id(row.type, row.source, row.id): bytes(row.content_hash)
-        for row in fetch(connection, query, column.event_id, ids)
+        for row in select_in(connection, query, column.event_id, ids)
     }
     return {identity: content for identity, content in found.items() if identity in plans}
 
@@ -184,13 +188,15 @@ def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
         for one in fresh
         for arrival in (one.arrival,)
     ]
-    insert_in_order(connection, tables.event, _EVENT, rows)
+    insert_tuples(connection, tables.event, _EVENT, rows)
 
 
-def _moves(fresh: Sequence[Plan], held: HeldBack, owners: Mapping[UUID, str]) -> list[clocks.Move]:
+def _clock_changes(
+    fresh: Sequence[Plan], held: HeldBack, owners: Mapping[UUID, str]
+) -> list[clocks.StoredClockChange]:
     """The moves that count: where it was decided whose a clock is, no stranger moves it."""
     return [
-        clocks.Move(
+        clocks.StoredClockChange(
             clock=move.clock,
             move=move.move,
             time=one.arrival.time,
@@ -204,9 +210,9 @@ def _moves(fresh: Sequence[Plan], held: HeldBack, owners: Mapping[UUID, str]) ->
     ]
 
 
-def _opened(records: Sequence[_Record]) -> list[tuple[Named, datetime]]:
+def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRef, datetime]]:
     """When each clock's earliest record of the batch is from."""
-    opened: dict[UUID, tuple[Named, datetime]] = {}
+    opened: dict[UUID, tuple[ClockRef, datetime]] = {}
     for one in records:
         at = one.plan.arrival.time
         for clock in one.planned.hangs_on:
@@ -216,16 +222,21 @@ def _opened(records: Sequence[_Record]) -> list[tuple[Named, datetime]]:
     return list(opened.values())
 
 
-def _said(fresh: Sequence[Plan], held: HeldBack) -> list[subject_acts.Said]:
+def _privacy_events(fresh: Sequence[Plan], held: HeldBack) -> list[subject_acts.StoredPrivacyEvent]:
     return [
-        subject_acts.Said(event_id=one.event_id, act=one.act, backfill=held.of_said(one))
+        subject_acts.StoredPrivacyEvent(
+            event_id=one.event_id, act=one.act, backfill=held.of_said(one)
+        )
         for one in fresh
         if one.act
     ]
 
 
 def _next_due(
-    one: _Record, known: Mapping[UUID, clocks.Clock], looked_at: Set[UUID], now: datetime
+    one: _RecordInBatch,
+    known: Mapping[UUID, clocks.ClockState],
+    looked_at: Set[UUID],
+    now: datetime,
 ) -> datetime | None:
     """When a record is due by itself: also where the look that it waits for may have passed it."""
     planned = one.planned
@@ -240,11 +251,14 @@ def _next_due(
 
 
 def _overdue(
-    records: Sequence[_Record], known: Mapping[UUID, clocks.Clock], policy: Policy, now: datetime
+    records: Sequence[_RecordInBatch],
+    known: Mapping[UUID, clocks.ClockState],
+    policy: Policy,
+    now: datetime,
 ) -> int:
     """How many of the records are due already; each event is tagged once, however many it has."""
-    facts = _Clocks(known)
-    tagged: dict[UUID, Tagged] = {}
+    facts = _BatchClocks(known)
+    tagged: dict[UUID, TaggedEvent] = {}
     overdue = 0
     for one in records:
         wakes_at = one.planned.wakes_at
@@ -255,21 +269,21 @@ def _overdue(
         event = one.plan.event_id
         if event not in tagged:
             tagged[event] = tag(one.plan.arrival, policy)
-        due = obligations.steps(tagged[event], one.planned.subject, facts, policy)
+        due = obligations.obligations_of(tagged[event], one.planned.subject, facts, policy)
         overdue += any(step.due < now for step in due)
     return overdue
 
 
-class _Clocks(EventAlone):
+class _BatchClocks(NoFacts):
     """What a batch knows of clocks; what was said of subjects is the deleter's to read."""
 
-    def __init__(self, known: Mapping[UUID, clocks.Clock]) -> None:
+    def __init__(self, known: Mapping[UUID, clocks.ClockState]) -> None:
         self._known = known
 
     def anchor(self, clock: ClockKey) -> datetime | None:
         return self._known[clock_id(clock)].anchor
 
 
-def _is_after_end(one: _Record, known: Mapping[UUID, clocks.Clock]) -> bool:
+def _is_after_end(one: _RecordInBatch, known: Mapping[UUID, clocks.ClockState]) -> bool:
     ends = [known[clock.id].anchor_at for clock in one.planned.hangs_on]
     return any(end is not None and one.plan.arrival.time > end for end in ends)

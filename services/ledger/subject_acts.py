@@ -11,28 +11,31 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from services.ledger import outbox, tables
-from services.policy.subject_state import Act
-from services.storage.bulk import change_each, fetch, insert
+from services.policy.subject_state import PrivacyEvent
+from services.storage.bulk import insert, select_in, update_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class StoredPrivacyEvent:
     """An act with the event that carried it."""
 
     event_id: UUID
-    act: Act
+    act: PrivacyEvent
     backfill: str | None
 
 
-def note(
-    connection: Connection, said: Sequence[Said], recorded: Collection[str], now: datetime
+def store_privacy_events(
+    connection: Connection,
+    said: Sequence[StoredPrivacyEvent],
+    recorded: Collection[str],
+    now: datetime,
 ) -> None:
     """Note what was said, and make the records of those subjects due for a look.
 
     Also locks the subjects of all that is `recorded` with it: what another recorder has of them at this
     moment is either seen from here on, or looks for them itself.
     """
-    by_subject: defaultdict[str, list[Said]] = defaultdict(list)
+    by_subject: defaultdict[str, list[StoredPrivacyEvent]] = defaultdict(list)
     for one in said:
         by_subject[one.act.subject].append(one)
     purpose: outbox.Purpose = "say" if by_subject else "record"
@@ -49,10 +52,10 @@ def note(
         looks += [known.next_due] if known.next_due else []
         acts = known.acts + len(those)
         changed.append({"subject": subject, "acts": acts, "next_due": min(looks), "cursor": None})
-    change_each(connection, tables.subject, changed)
+    update_each(connection, tables.subject, changed)
 
 
-def look_again(connection: Connection, subject: str, at: datetime, acts: int) -> None:
+def schedule_rescan(connection: Connection, subject: str, at: datetime, acts: int) -> None:
     """Make a subject's records due for a look at an instant, or sooner if they already are."""
     column = tables.subject.c
     sooner = or_(
@@ -72,13 +75,15 @@ def look_again(connection: Connection, subject: str, at: datetime, acts: int) ->
     )
 
 
-def spoken_of(connection: Connection, subjects: Collection[str]) -> set[str]:
+def subjects_with_privacy_events(connection: Connection, subjects: Collection[str]) -> set[str]:
     """Those among the subjects of whom anything was said."""
     column = tables.act.c.subject
-    return {row.subject for row in fetch(connection, select(column).distinct(), column, subjects)}
+    return {
+        row.subject for row in select_in(connection, select(column).distinct(), column, subjects)
+    }
 
 
-def release(connection: Connection, backfill: str, now: datetime) -> None:
+def release_backfill(connection: Connection, backfill: str, now: datetime) -> None:
     """Let count what an import said."""
     column = tables.act.c
     query = select(column.subject).where(column.backfill == backfill).distinct()
@@ -86,4 +91,4 @@ def release(connection: Connection, backfill: str, now: datetime) -> None:
     outbox.lock_subjects(connection, subjects, "say")
     connection.execute(update(tables.act).where(column.backfill == backfill).values(backfill=None))
     for subject in subjects:
-        look_again(connection, subject, now, 1)
+        schedule_rescan(connection, subject, now, 1)

@@ -67,7 +67,7 @@ record = Table(
         sqlite_where=text("backfill IS NOT NULL"),
     ),
 )
-"""An event's data on one subject. `next_due` is when the deleter has to look at it again."""
+"""An event's data on one subject. `next_wakeup` is when the deleter has to look at it again."""
 
 clock = Table(
     "clock",
@@ -139,7 +139,7 @@ subject = Table(
 )
 """A data subject: the row that claim, relay, retry and hold lock, the one lock.
 
-`acts` counts what was said and decided about the person; `next_due` is when the person's records have
+`acts` counts what was said and decided about the person; `next_wakeup` is when the person's records have
 to be looked at for it, and `cursor` the last record that this look has passed.
 """
 

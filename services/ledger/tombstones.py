@@ -18,18 +18,18 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, select, update
 
 from schemas.errors import TermijnError
-from services.crypto.tombstones import Kind, Remains
+from services.crypto.tombstones import Kind, TombstoneCipher
 from services.events.ingestion_plan import Arrival, Plan
 from services.ledger import clocks, outbox, tables
-from services.ledger.clocks import Clock
-from services.ledger.recording import Recorded
-from services.policy.ids import Named, old_event_id
+from services.ledger.clocks import ClockState
+from services.ledger.recording import RecordingResult
+from services.policy.ids import ClockRef, old_event_id
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey
-from services.storage.bulk import change_each, fetch, insert, insert_missing, remove
+from services.storage.bulk import delete_in, insert, insert_or_ignore, select_in, update_each
 from services.storage.types import Instant
 
-ONE = 1
+SINGLETON = 1
 """The key of the one row that forgetting locks."""
 _ABOUT_SUBJECT = ("event", "act", "sequence", "answer", "request_key", "correction")
 """The tables of which rows remain of a subject; the subject's own row is merged."""
@@ -38,7 +38,7 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by table."""
 
 
-class OtherRemains(TermijnError):
+class TombstoneKeyMismatch(TermijnError):
     """What remains of the forgotten was sealed with another key than the one at hand; nothing was recorded.
 
     The operator puts the right `remains.key` among the keys of every recorder and deleter. Without it
@@ -55,7 +55,7 @@ class OtherRemains(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
+class RestoreResult:
     """A batch once what it names is remembered."""
 
     plans: Sequence[Plan]
@@ -65,7 +65,7 @@ class Recalled:
     conflicts: tuple[Arrival, ...] = ()
     """Likewise, but with other content."""
 
-    def with_these(self, recorded: Recorded) -> Recorded:
+    def with_these(self, recorded: RecordingResult) -> RecordingResult:
         """What the whole batch came to."""
         return replace(
             recorded,
@@ -74,67 +74,67 @@ class Recalled:
         )
 
 
-def recall(
-    connection: Connection, plans: Sequence[Plan], remains: Remains, policy: Policy
-) -> Recalled:
+def restore_tombstones(
+    connection: Connection, plans: Sequence[Plan], remains: TombstoneCipher, policy: Policy
+) -> RestoreResult:
     """Remember whatever a batch names; nothing is forgotten until the transaction ends.
 
     Raises:
-        OtherRemains: what remains has another key.
+        TombstoneKeyMismatch: what remains has another key.
     """
-    row = hold_off(connection)
+    row = block_purge(connection)
     if row.began_at is None:
-        return Recalled(plans=plans)
+        return RestoreResult(plans=plans)
     check(row.key_id, remains)
     recalled = _sifted(connection, plans, remains)
-    keys, subjects = _named(recalled.plans)
-    for rows in _taken(connection, remains, "clock", set(map(clock_name, keys))):
+    keys, subjects = _names_in_batch(recalled.plans)
+    for rows in _take_tombstones(connection, remains, "clock", set(map(clock_name, keys))):
         _restore_clock(connection, rows, policy)
-    for rows in _taken(connection, remains, "subject", subjects):
+    for rows in _take_tombstones(connection, remains, "subject", subjects):
         _restore_subject(connection, rows)
     return recalled
 
 
-def hold_off(connection: Connection) -> Row[Any]:
+def block_purge(connection: Connection) -> Row[Any]:
     """Let nobody forget anything until the transaction ends; what is known of forgetting so far."""
     column = tables.forgetting.c
-    query = select(column.key_id, column.began_at).where(column.number == ONE)
+    query = select(column.key_id, column.began_at).where(column.number == SINGLETON)
     return _row(connection, query.with_for_update(read=True))
 
 
-def pin(connection: Connection, remains: Remains) -> None:
+def bind_key(connection: Connection, remains: TombstoneCipher) -> None:
     """Make this key the one of all that will remain, or make sure that it is.
 
     Raises:
-        OtherRemains: the key is another.
+        TombstoneKeyMismatch: the key is another.
     """
     column = tables.forgetting.c
-    query = select(column.key_id).where(column.number == ONE)
+    query = select(column.key_id).where(column.number == SINGLETON)
     check(_row(connection, query.with_for_update()).key_id, remains)
     connection.execute(update(tables.forgetting).values(key_id=remains.key_id))
 
 
-def check(key_id: str | None, remains: Remains) -> None:
+def check(key_id: str | None, remains: TombstoneCipher) -> None:
     """Make sure that what remains, if a key is known for it, has this one.
 
     Raises:
-        OtherRemains: it has another.
+        TombstoneKeyMismatch: it has another.
     """
     if key_id not in (None, remains.key_id):
-        raise OtherRemains(key_id or "", remains.key_id)
+        raise TombstoneKeyMismatch(key_id or "", remains.key_id)
 
 
-def clock_name(clock: ClockKey | Clock) -> str:
+def clock_name(clock: ClockKey | ClockState) -> str:
     """What a clock's remains are found by."""
     return f"{clock.clock}\0{clock.key}"
 
 
-def event_reference(event_id: UUID, remains: Remains) -> bytes:
+def event_reference(event_id: UUID, remains: TombstoneCipher) -> bytes:
     """What stays of the identity of a forgotten event."""
     return remains.reference("event", str(event_id))
 
 
-def content_reference(event_id: UUID, content: bytes, remains: Remains) -> bytes:
+def content_reference(event_id: UUID, content: bytes, remains: TombstoneCipher) -> bytes:
     """What stays of the content of a forgotten event: enough to tell another one from it."""
     return remains.reference("content", f"{event_id}\0{content.hex()}")
 
@@ -145,7 +145,7 @@ def as_text(rows: Rows) -> str:
         {
             name: [
                 {
-                    key: _plain(tables.metadata.tables[name].c[key], value)
+                    key: _to_json_value(tables.metadata.tables[name].c[key], value)
                     for key, value in row.items()
                 }
                 for row in those
@@ -159,22 +159,24 @@ def _row(connection: Connection, query: Select[Any]) -> Row[Any]:
     """The one row, which is made where there is none."""
     found = connection.execute(query).one_or_none()
     if found is None:
-        insert_missing(connection, tables.forgetting, [{"number": ONE}])
+        insert_or_ignore(connection, tables.forgetting, [{"number": SINGLETON}])
         found = connection.execute(query).one()
     return found
 
 
-def _sifted(connection: Connection, plans: Sequence[Plan], remains: Remains) -> Recalled:
+def _sifted(
+    connection: Connection, plans: Sequence[Plan], remains: TombstoneCipher
+) -> RestoreResult:
     ids = {one.event_id for one in plans}
     old = {id(one): old_event_id(one.arrival.source, one.arrival.id) for one in plans}
     of = {event_reference(one, remains): one for one in ids.union(old.values())}
     query = select(tables.forgotten_event)
     seen = {
         of[bytes(row.reference)]: bytes(row.content)
-        for row in fetch(connection, query, tables.forgotten_event.c.reference, of)
+        for row in select_in(connection, query, tables.forgotten_event.c.reference, of)
     }
     if not seen:
-        return Recalled(plans=plans)
+        return RestoreResult(plans=plans)
 
     def is_seen(one: Plan, identity: UUID) -> bool:
         content = one.arrival.content_hash
@@ -189,12 +191,12 @@ def _sifted(connection: Connection, plans: Sequence[Plan], remains: Remains) -> 
             conflicts.append(one.arrival)
         else:
             fresh.append(one)
-    return Recalled(plans=fresh, duplicates=duplicates, conflicts=tuple(conflicts))
+    return RestoreResult(plans=fresh, duplicates=duplicates, conflicts=tuple(conflicts))
 
 
-def _named(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:
+def _names_in_batch(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:
     """The clocks, with their parents, and the subjects that a batch names."""
-    named: set[Named] = {move.clock for one in plans for move in one.moves}
+    named: set[ClockRef] = {move.clock for one in plans for move in one.moves}
     named |= {clock for one in plans for record in one.records for clock in record.hangs_on}
     keys = {one.clock for one in named}
     keys |= {one.parent for one in keys if one.parent}
@@ -203,15 +205,15 @@ def _named(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:
     return keys, subjects
 
 
-def _taken(
-    connection: Connection, remains: Remains, kind: Kind, names: Collection[str]
+def _take_tombstones(
+    connection: Connection, remains: TombstoneCipher, kind: Kind, names: Collection[str]
 ) -> Iterator[Rows]:
     """What remains of those names; it is taken out, and belongs to this transaction alone."""
     named = {remains.reference(kind, name): name for name in names}
     column = tables.remains.c
     query = select(tables.remains).order_by(column.reference).with_for_update()
-    rows = list(fetch(connection, query, column.reference, named))
-    remove(connection, tables.remains, column.reference, [row.reference for row in rows])
+    rows = list(select_in(connection, query, column.reference, named))
+    delete_in(connection, tables.remains, column.reference, [row.reference for row in rows])
     for row in rows:
         yield _rows(remains.unwrap(kind, named[bytes(row.reference)], bytes(row.sealed)))
 
@@ -219,7 +221,7 @@ def _taken(
 def _restore_clock(connection: Connection, rows: Rows, policy: Policy) -> None:
     """Under the active policy its walk begins anew: what hangs on it from now on must be seen."""
     [row] = rows["clock"]
-    clocks.add(connection, [Clock(**row).rewound(policy)])
+    clocks.insert_clocks(connection, [ClockState(**row).rewound(policy)])
 
 
 def _restore_subject(connection: Connection, rows: Rows) -> None:
@@ -228,7 +230,7 @@ def _restore_subject(connection: Connection, rows: Rows) -> None:
     [row] = rows["subject"]
     [known] = outbox.lock_subjects(connection, [row["subject"]], "say").values()
     acts = {"subject": row["subject"], "acts": known.acts + row["acts"]}
-    change_each(connection, tables.subject, [acts])
+    update_each(connection, tables.subject, [acts])
 
 
 def _rows(text: str) -> Rows:
@@ -241,7 +243,7 @@ def _rows(text: str) -> Rows:
     }
 
 
-def _plain(column: Column[Any], value: Any) -> Any:
+def _to_json_value(column: Column[Any], value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(column.type, LargeBinary) and value is not None:

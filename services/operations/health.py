@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Address:
     """Where to serve."""
 
     host: str = HOST
@@ -34,7 +34,7 @@ class Where:
 
 
 @dataclass(slots=True, kw_only=True)
-class Part:
+class LoopStatus:
     """One loop of a role: when it went round last, and what keeps it from its work."""
 
     name: str
@@ -55,13 +55,13 @@ class Health:
     """A loop that has not gone round for longer hangs."""
     clock: Callable[[], float] = monotonic
     """Seconds that never go back."""
-    _parts: list[Part] = field(default_factory=list)
+    _parts: list[LoopStatus] = field(default_factory=list)
 
-    def loop(self, name: str) -> Loop:
+    def loop(self, name: str) -> LoopHealth:
         """One more loop of the role, which counts as going round from now on."""
-        part = Part(name=name, went_round_at=self.clock())
+        part = LoopStatus(name=name, went_round_at=self.clock())
         self._parts.append(part)
-        return Loop(health=self, part=part)
+        return LoopHealth(health=self, part=part)
 
     def alive(self) -> Mapping[str, str]:
         """What hangs, by loop; empty while the role is alive."""
@@ -79,11 +79,11 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
+class LoopHealth:
     """How a loop says how it fares."""
 
     health: Health
-    part: Part
+    part: LoopStatus
 
     def went_round(self) -> None:
         """It goes round, whether it gets anything done or not."""
@@ -98,25 +98,25 @@ class Loop:
         self.went_round()
         self.part.hindrance = why
 
-    def beside(self, name: str) -> Loop:
+    def beside(self, name: str) -> LoopHealth:
         """Another loop of the same role."""
         return self.health.loop(name)
 
 
-View = Callable[[str], object | None]
+ExtraPage = Callable[[str], object | None]
 """What a role shows at a path, as JSON; None where there is nothing."""
 
 
-def no_view(path: str) -> None:
+def no_extra_page(path: str) -> None:
     """A role that shows nothing but how it fares."""
 
 
 @contextmanager
-def served(
+def serve_http(
     registry: CollectorRegistry,
     health: Health,
     port: int,
-    view: View = no_view,
+    view: ExtraPage = no_extra_page,
     host: str = HOST,
 ) -> Iterator[int]:
     """Serve until the block ends, which is given the port.
@@ -124,7 +124,9 @@ def served(
     Raises:
         OSError: the port is taken; port 0 takes any.
     """
-    server = make_server(host, port, _answers(registry, health, view), ThreadingWSGIServer, _Silent)
+    server = make_server(
+        host, port, _application(registry, health, view), ThreadingWSGIServer, _QuietHandler
+    )
     thread = Thread(target=server.serve_forever, name="serving", daemon=True)
     thread.start()
     try:
@@ -135,7 +137,7 @@ def served(
         thread.join()
 
 
-def _answers(registry: CollectorRegistry, health: Health, view: View) -> WSGIApplication:
+def _application(registry: CollectorRegistry, health: Health, view: ExtraPage) -> WSGIApplication:
     metrics = make_wsgi_app(registry)
     looks = {"/livez": health.alive, "/readyz": health.ready}
 
@@ -146,29 +148,29 @@ def _answers(registry: CollectorRegistry, health: Health, view: View) -> WSGIApp
             return found
         if path not in looks:
             if (shown := view(path)) is not None:
-                return _shown(start, shown)
-            return _said(start, "404 Not Found", "there are /metrics, /livez and /readyz")
+                return _render(start, shown)
+            return _status_text(start, "404 Not Found", "there are /metrics, /livez and /readyz")
         wrong = looks[path]()
         if not wrong:
-            return _said(start, "200 OK", "ok")
-        return _said(
+            return _status_text(start, "200 OK", "ok")
+        return _status_text(
             start, "503 Service Unavailable", "\n".join(f"{k}: {v}" for k, v in wrong.items())
         )
 
     return answer
 
 
-def _said(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
+def _status_text(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
     start(status, [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")])
     return [f"{text}\n".encode()]
 
 
-def _shown(start: StartResponse, value: object) -> Iterable[bytes]:
+def _render(start: StartResponse, value: object) -> Iterable[bytes]:
     start("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
     return [json.dumps(value).encode()]
 
 
-class _Silent(WSGIRequestHandler):
+class _QuietHandler(WSGIRequestHandler):
     """Does not log requests: a scrape every few seconds is no event."""
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -176,20 +178,20 @@ class _Silent(WSGIRequestHandler):
 
 
 @contextmanager
-def served_near(
+def serve_http_on_free_port(
     registry: CollectorRegistry,
     health: Health,
-    where: Where,
+    where: Address,
     usual: int,
-    view: View = no_view,
+    view: ExtraPage = no_extra_page,
 ) -> Iterator[str]:
     """Serve on the port asked for, else the role's own, or any where that is taken; the metrics' URL."""
     with ExitStack() as stack:
         try:
-            served_at = served(registry, health, where.port or usual, view, where.host)
+            served_at = serve_http(registry, health, where.port or usual, view, where.host)
             port = stack.enter_context(served_at)
         except OSError:
             if where.port:
                 raise
-            port = stack.enter_context(served(registry, health, 0, view, where.host))
+            port = stack.enter_context(serve_http(registry, health, 0, view, where.host))
         yield f"http://{where.host}:{port}/metrics"

@@ -19,14 +19,14 @@ from sqlalchemy import Connection, Row, select
 
 from services.ledger import clocks, tables
 from services.ledger.command_state import CARRIED_OUT
-from services.ledger.facts import Known, known, tagged_events
+from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
 from services.policy import obligations
 from services.policy.explain import state_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.retention_windows import after_holds, window
-from services.policy.tagging import Tagged
-from services.storage.bulk import fetch
+from services.policy.retention_windows import apply_legal_holds, window
+from services.policy.tagging import TaggedEvent
+from services.storage.bulk import select_in
 
 State = Literal["open", "scheduled", "held", "ended", "acknowledged", "attested", "erased"]
 Key = tuple[str, str, str]
@@ -37,7 +37,7 @@ _IDS = 1 << 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class HoldingCounts:
     """What is known of the holdings so far."""
 
     holdings: Mapping[Key, float]
@@ -46,7 +46,7 @@ class Counted:
 
 
 @dataclass(slots=True, kw_only=True)
-class Census:
+class HoldingCounter:
     """One walk after the other over all records."""
 
     policy: Policy
@@ -56,7 +56,7 @@ class Census:
     _tally: Counter[Key] = field(default_factory=Counter)
     _whole: Mapping[Key, float] | None = None
 
-    def step(self, connection: Connection, now: datetime) -> Counted:
+    def step(self, connection: Connection, now: datetime) -> HoldingCounts:
         """Go a step further, and say what is known by then; states are as they are at `now`, UTC.
 
         After the first round it is what the last whole round has counted.
@@ -73,17 +73,17 @@ class Census:
         else:
             self._cursor = rows[-1].record_id
         if self._whole is not None:
-            return Counted(holdings=self._whole, share=1.0)
+            return HoldingCounts(holdings=self._whole, share=1.0)
         share = self._cursor.int / _IDS
-        return Counted(holdings={k: n / share for k, n in self._tally.items()}, share=share)
+        return HoldingCounts(holdings={k: n / share for k, n in self._tally.items()}, share=share)
 
 
 def _keys(
     connection: Connection, rows: Sequence[Row[Any]], policy: Policy, now: datetime
 ) -> Iterator[Key]:
-    events = tagged_events(connection, {row.event_id for row in rows}, policy)
+    events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
     facts = _facts(connection, rows, events, policy)
-    done = _done(connection, {row.record_id for row in rows})
+    done = _erasure_progress(connection, {row.record_id for row in rows})
     for row in rows:
         tagged = events[row.event_id]
         own = facts.standing(row.subject)
@@ -92,24 +92,31 @@ def _keys(
                 continue
             view = window(holding, tagged.time, facts, policy)
             if own.holds:
-                view = after_holds(view, tagged.id, own, policy)
+                view = apply_legal_holds(view, tagged.id, own, policy)
             state = state_of(view, tagged.id, own, now)
             for system in view.holding.systems:
                 yield view.holding.rule, system, done.get((row.record_id, system), state)
 
 
 def _facts(
-    connection: Connection, rows: Sequence[Row[Any]], events: Mapping[UUID, Tagged], policy: Policy
-) -> Known:
+    connection: Connection,
+    rows: Sequence[Row[Any]],
+    events: Mapping[UUID, TaggedEvent],
+    policy: Policy,
+) -> LedgerFacts:
     keys = {
-        key for row in rows for key in obligations.clocks(events[row.event_id], row.subject, policy)
+        key
+        for row in rows
+        for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
     }
-    found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
+    found = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}
-    return known(connection, anchors, {row.subject for row in rows}, policy)
+    return load_facts(connection, anchors, {row.subject for row in rows}, policy)
 
 
-def _done(connection: Connection, records: Collection[UUID]) -> Mapping[tuple[UUID, str], str]:
+def _erasure_progress(
+    connection: Connection, records: Collection[UUID]
+) -> Mapping[tuple[UUID, str], str]:
     """By record and system, how far its erasure is that the system says it has carried out."""
     member, command = tables.member.c, tables.command.c
     query = (
@@ -117,5 +124,5 @@ def _done(connection: Connection, records: Collection[UUID]) -> Mapping[tuple[UU
         .join(tables.command, command.command_id == member.command_id)
         .where(member.live, member.step == "erase", command.state.in_(CARRIED_OUT))
     )
-    found = fetch(connection, query, member.record_id, records)
+    found = select_in(connection, query, member.record_id, records)
     return {(row.record_id, row.system): row.state for row in found}

@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-from services.kafka.trace_context import of_command
+from services.kafka.trace_context import trace_of_command
 
 
 def configure(form: Literal["auto", "console", "json"] | str) -> None:
@@ -33,7 +33,7 @@ def configure(form: Literal["auto", "console", "json"] | str) -> None:
     )
 
 
-def take_over(level: int, *names: str) -> None:
+def redirect_library_logs(level: int, *names: str) -> None:
     """Have what libraries say by these loggers, from a level on, come out in the same form.
 
     Only what was said and by whom, never the values that went with it: they may hold a message.
@@ -41,11 +41,11 @@ def take_over(level: int, *names: str) -> None:
     for name in names:
         library = logging.getLogger(name)
         library.setLevel(level)
-        library.handlers = [_Handler()]
+        library.handlers = [_StructlogHandler()]
         library.propagate = False
 
 
-class _Handler(logging.Handler):
+class _StructlogHandler(logging.Handler):
     """Hands a library's words over."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -63,7 +63,7 @@ class _Handler(logging.Handler):
 def _with_trace(_: object, __: str, said: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """What is said of a command leads to its trace, in whatever role."""
     if "command" in said:
-        said["trace"] = of_command(said["command"]).trace_id
+        said["trace"] = trace_of_command(said["command"]).trace_id
     return said
 
 

@@ -15,14 +15,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.crypto.data_keys import DataKeys, Living
+from services.crypto.data_keys import ActiveKey, DataKeyStore
 from services.ledger import tables
-from services.ledger.facts import tagged_events
+from services.ledger.facts import load_tagged_events
 from services.policy.ids import is_old, old_event_id, record_id
 from services.policy.model import Policy
-from services.policy.tagging import Tagged
-from services.storage.bulk import fetch
-from services.storage.database import Ledger
+from services.policy.tagging import TaggedEvent
+from services.storage.bulk import select_in
+from services.storage.database import Database
 
 _AT_ONCE = 500
 _EVENTS_AT_ONCE = 5_000
@@ -33,14 +33,16 @@ Why = Literal["unrecorded", "unheld", "outlived"]
 class Stray:
     """One such key."""
 
-    key: Living
+    key: ActiveKey
     why: Why
     """`unrecorded`: the ledger does not know the event; replay its dead letter, or destroy the key.
     `unheld`: the policy has no holding of the event in that system; bring it back, or destroy the key.
     `outlived`: its erasure is proven, and it came back; `termijn commands repeat` destroys it again."""
 
 
-def strays(keys: DataKeys, ledger: Ledger, policy: Policy, before: datetime) -> Iterator[Stray]:
+def strays(
+    keys: DataKeyStore, ledger: Database, policy: Policy, before: datetime
+) -> Iterator[Stray]:
     """The strays among the keys made before an instant, UTC: younger events may be on their way."""
     after = None
     unknown: dict[UUID, list[Stray]] = defaultdict(list)
@@ -69,7 +71,7 @@ def _of_any(
     return list(those)
 
 
-def _recorded_anew(ledger: Ledger, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
+def _recorded_anew(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
     """The events that had these identities, and are recorded under those that events have now.
 
     A publisher that still counts over all topics makes such keys. No index leads from them to their events.
@@ -91,8 +93,8 @@ def _recorded_anew(ledger: Ledger, old: Collection[UUID]) -> Mapping[UUID, list[
                 found[identity].append(row.event_id)
 
 
-def _strays(connection: Connection, part: Sequence[Living], policy: Policy) -> list[Stray]:
-    events = tagged_events(connection, {one.event_id for one in part}, policy)
+def _strays(connection: Connection, part: Sequence[ActiveKey], policy: Policy) -> list[Stray]:
+    events = load_tagged_events(connection, {one.event_id for one in part}, policy)
     erased = _erased(connection, events)
     found = []
     for one in part:
@@ -109,7 +111,7 @@ def _strays(connection: Connection, part: Sequence[Living], policy: Policy) -> l
     return found
 
 
-def _erased(connection: Connection, events: Mapping[UUID, Tagged]) -> set[tuple[UUID, str]]:
+def _erased(connection: Connection, events: Mapping[UUID, TaggedEvent]) -> set[tuple[UUID, str]]:
     """The events whose erasure from a system is proven."""
     records = {
         record_id(event, one.source, one.id, one.subject): event
@@ -122,5 +124,5 @@ def _erased(connection: Connection, events: Mapping[UUID, Tagged]) -> set[tuple[
         .join(tables.command, command.command_id == member.command_id)
         .where(member.live, member.step == "erase", command.state == "erased")
     )
-    rows = fetch(connection, query, member.record_id, records)
+    rows = select_in(connection, query, member.record_id, records)
     return {(records[row.record_id], row.system) for row in rows}

@@ -15,12 +15,12 @@ from services.ledger.command_state import OUTSTANDING
 from services.policy.calendar import period
 from services.policy.model import Policy
 
-MOST = 100_000
+MAX_ROWS = 100_000
 """Of what is due no more records, and no more clocks, are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class Pause:
     """What a named operator, or the hourly cap, has stopped."""
 
     scope: str
@@ -42,7 +42,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class LedgerStatus:
     """One look at the ledger; instants are UTC."""
 
     at: datetime
@@ -69,8 +69,8 @@ class Status:
     kept_back: Mapping[str, int]
     """Of these, the events that keep erasures back, by how much."""
     gaps: Sequence[Gap]
-    stops: Sequence[Stop]
-    backfills: Sequence[backfills.Waiting]
+    stops: Sequence[Pause]
+    backfills: Sequence[backfills.PendingBackfill]
     """Imports, and live events with an old time, that wait for their release."""
     key_conflicts: int
     """Keys that several subjects claim, and of which nobody has said yet whose they are."""
@@ -78,7 +78,9 @@ class Status:
     """Clocks that no event has stopped within their `max_open`, by kind."""
 
 
-def look(connection: Connection, policy: Policy, now: datetime, *, history: bool = True) -> Status:
+def read_status(
+    connection: Connection, policy: Policy, now: datetime, *, history: bool = True
+) -> LedgerStatus:
     """Look at the ledger as it is at `now` (UTC).
 
     Without `history` only what is open is counted, by indexes that do not grow with what is done: cheap
@@ -91,13 +93,13 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
         is_due = and_(
             table.c.next_due <= now, table.c.next_due.is_not(None), table.c.backfill.is_(None)
         )
-        some = select(table.c.next_due).where(is_due).limit(MOST).subquery()
+        some = select(table.c.next_due).where(is_due).limit(MAX_ROWS).subquery()
         due += connection.execute(select(func.count()).select_from(some)).scalar_one()
         first = connection.execute(select(func.min(table.c.next_due)).where(is_due)).scalar_one()
         oldest_due += [first] if first else []
     overdue = connection.execute(
         select(command.system, func.count(), func.min(command.erase_by))
-        .where(of_systems, _pursued(), command.erase_by < now)
+        .where(of_systems, _is_actionable(), command.erase_by < now)
         .group_by(command.system)
     ).all()
     by_state = connection.execute(
@@ -109,12 +111,12 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
     )
     escalated = connection.execute(
         select(command.system, func.count())
-        .where(of_systems, command.escalated_at.is_not(None), _pursued())
+        .where(of_systems, command.escalated_at.is_not(None), _is_actionable())
         .group_by(command.system)
     )
     undeliverable = connection.execute(
         select(command.system, func.count())
-        .where(of_systems, command.outcome == UNDELIVERABLE, _pursued())
+        .where(of_systems, command.outcome == UNDELIVERABLE, _is_actionable())
         .group_by(command.system)
     )
     dead = tables.dead_letter.c
@@ -124,7 +126,7 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
     active = connection.execute(
         select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
     ).one_or_none()
-    return Status(
+    return LedgerStatus(
         at=now,
         policy=f"{active.policy} {active.version}" if active else "none yet",
         events=_count(connection, tables.event) if history else 0,
@@ -156,7 +158,7 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
             for row in connection.execute(select(tables.gap).order_by(tables.gap.c.topic))
         ],
         stops=[
-            Stop(
+            Pause(
                 scope=row.scope,
                 state=row.state,
                 operator=row.operator,
@@ -167,14 +169,14 @@ def look(connection: Connection, policy: Policy, now: datetime, *, history: bool
                 select(tables.control).where(tables.control.c.state != "running")
             )
         ],
-        backfills=backfills.waiting(connection),
+        backfills=backfills.pending_backfills(connection),
         key_conflicts=key_conflicts.undecided(connection),
         open_too_long=_open_too_long(connection, policy, now),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
+class RecentCommand:
     """One of the latest commands, without its subject."""
 
     created_at: datetime
@@ -186,7 +188,7 @@ class Recent:
     attempt: int
 
 
-def latest(connection: Connection, limit: int) -> Sequence[Recent]:
+def latest_commands(connection: Connection, limit: int) -> Sequence[RecentCommand]:
     """The commands that were written last, newest first."""
     command = tables.command.c
     members = (
@@ -200,7 +202,7 @@ def latest(connection: Connection, limit: int) -> Sequence[Recent]:
         .limit(limit)
     )
     return [
-        Recent(
+        RecentCommand(
             created_at=row.created_at,
             system=row.system,
             action=row.action,
@@ -218,7 +220,7 @@ def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) ->
     return int(connection.execute(query).scalar_one())
 
 
-def _pursued() -> ColumnElement[bool]:
+def _is_actionable() -> ColumnElement[bool]:
     """Not done, and somebody's business: of refusals those that are told again, a controller's is final."""
     command = tables.command.c
     refused = and_(command.state == "refused", command.next_attempt_at.is_not(None))

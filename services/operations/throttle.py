@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-_SHARE = 20
+_MAX_TIME_SHARE = 20
 """A measurement takes no more than one part in so many of a role's time."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Measuring:
+class Throttled:
     """A measurement that a role's loop does beside its work."""
 
     measure: Callable[[], object]
@@ -28,4 +28,4 @@ class Measuring:
             return
         self.measure()
         took = self.clock() - begun
-        self._next = begun + max(self.seconds, _SHARE * took)
+        self._next = begun + max(self.seconds, _MAX_TIME_SHARE * took)

@@ -79,7 +79,7 @@ def period(text: str) -> Period:
     )
 
 
-def aware(instant: datetime) -> datetime:
+def require_utc(instant: datetime) -> datetime:
     """Return the instant in UTC.
 
     Raises:
@@ -91,30 +91,30 @@ def aware(instant: datetime) -> datetime:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def at_most(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
+def latest_erasure(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
     """The instant by which data under an `at_most` term must be gone, UTC.
 
     The anchor's local date and wall-clock time plus the term; a day that the target month lacks is
     that month's last; a wall-clock time that does not exist or exists twice is the earlier instant.
     """
     if term.is_exact:
-        return aware(anchor) + term.exact
-    local = aware(anchor).astimezone(zone)
+        return require_utc(anchor) + term.exact
+    local = require_utc(anchor).astimezone(zone)
     wall = datetime.combine(_plus(local.date(), term), local.time())
-    return _earlier(wall, zone) + term.exact
+    return _first_valid_offset(wall, zone) + term.exact
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def at_least(day: date, term: Period, zone: ZoneInfo) -> datetime:
+def earliest_erasure(day: date, term: Period, zone: ZoneInfo) -> datetime:
     """The instant until which data under an `at_least` term must still be there, UTC.
 
     It is kept through the whole of its last local day, so this is the first instant of the day after.
     Where clocks skip that midnight the day starts after the gap: an hour early would break the duty.
     """
-    return start_of(_plus(day, term) + DAY, zone)
+    return start_of_day(_plus(day, term) + DAY, zone)
 
 
-def start_of(day: date, zone: ZoneInfo) -> datetime:
+def start_of_day(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a local day, UTC."""
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
@@ -124,19 +124,19 @@ def book_year_end(instant: datetime, month_day: tuple[int, int], zone: ZoneInfo)
 
     `month_day` is the book year's last day; 29 February means the last day of February.
     """
-    day = aware(instant).astimezone(zone).date()
-    end = _clamped(day.year, *month_day)
-    return end if day <= end else _clamped(day.year + 1, *month_day)
+    day = require_utc(instant).astimezone(zone).date()
+    end = _clamp_to_month(day.year, *month_day)
+    return end if day <= end else _clamp_to_month(day.year + 1, *month_day)
 
 
 def _plus(day: date, term: Period) -> date:
     months = day.year * 12 + day.month - 1 + term.months
-    return _clamped(months // 12, months % 12 + 1, day.day) + timedelta(days=term.days)
+    return _clamp_to_month(months // 12, months % 12 + 1, day.day) + timedelta(days=term.days)
 
 
-def _clamped(year: int, month: int, day: int) -> date:
+def _clamp_to_month(year: int, month: int, day: int) -> date:
     return date(year, month, min(day, monthrange(year, month)[1]))
 
 
-def _earlier(wall: datetime, zone: ZoneInfo) -> datetime:
+def _first_valid_offset(wall: datetime, zone: ZoneInfo) -> datetime:
     return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

@@ -10,9 +10,9 @@ from typing import Literal
 
 from services.policy import rights_effects
 from services.policy.model import Policy
-from services.policy.retention_windows import Window, after_holds, window
-from services.policy.subject_state import NOTHING, Act, Standing, standing
-from services.policy.tagging import ClockKey, Holding, Tagged
+from services.policy.retention_windows import Window, apply_legal_holds, window
+from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
+from services.policy.tagging import ClockKey, Holding, TaggedEvent
 
 State = Literal["open", "scheduled", "held", "ended"]
 
@@ -21,14 +21,14 @@ State = Literal["open", "scheduled", "held", "ended"]
 class Explained:
     """One holding with its window, and what it is at an instant."""
 
-    event: Tagged
+    event: TaggedEvent
     holding: Holding
     window: Window
     state: State
 
 
 def explain(
-    events: Collection[Tagged], policy: Policy, now: datetime | None = None
+    events: Collection[TaggedEvent], policy: Policy, now: datetime | None = None
 ) -> list[Explained]:
     """Every holding, sorted by event, purpose and subject; `now` (UTC) is the latest event's time
     unless given, and decides which have ended."""
@@ -41,7 +41,7 @@ def explain(
             view = window(holding, event.time, facts, policy)
             own = facts.standing(holding.subject)
             if own.holds:
-                view = after_holds(view, event.id, own, policy)
+                view = apply_legal_holds(view, event.id, own, policy)
             found.append(
                 Explained(
                     event=event,
@@ -65,9 +65,9 @@ def explain(
 class Known:
     """Where clocks and data subjects stand when a set of events is all that is known."""
 
-    def __init__(self, events: Iterable[Tagged], policy: Policy) -> None:
+    def __init__(self, events: Iterable[TaggedEvent], policy: Policy) -> None:
         self._last: dict[ClockKey, tuple[tuple[datetime, str, str, bool], str]] = {}
-        acts: defaultdict[str, list[Act]] = defaultdict(list)
+        acts: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
         for event in events:
             for move in event.moves:
                 rank = (event.time, event.source, event.id, move.move == "start")
@@ -76,7 +76,7 @@ class Known:
                     self._last[move.clock] = (rank, move.move)
             if event.act:
                 acts[event.act.subject].append(event.act)
-        self._standing = {one: standing(those, policy) for one, those in acts.items()}
+        self._standing = {one: subject_state(those, policy) for one, those in acts.items()}
 
     def anchor(self, clock: ClockKey) -> datetime | None:
         """The earlier end of the clock's own and its parent's, or nothing while both are open."""
@@ -85,21 +85,21 @@ class Known:
             ends.append(self._end(clock.parent))
         return min((end for end in ends if end), default=None)
 
-    def standing(self, subject: str) -> Standing:
+    def standing(self, subject: str) -> SubjectState:
         """Where a data subject stands."""
-        return self._standing.get(subject, NOTHING)
+        return self._standing.get(subject, EMPTY_STATE)
 
     def _end(self, clock: ClockKey) -> datetime | None:
         rank, move = self._last.get(clock, (None, "start"))
         return rank[0] if rank and move == "end" else None
 
 
-def state_of(view: Window, event: str, own: Standing, now: datetime) -> State:
+def state_of(view: Window, event: str, own: SubjectState, now: datetime) -> State:
     """What a holding is at an instant, UTC: `event` is its event's id, `own` its subject's standing."""
     ends_at = view.ends_at
-    held = rights_effects.under_hold(now, event, own)
+    held = rights_effects.is_under_legal_hold(now, event, own)
     if held and (
-        ends_at is None or ends_at > now or rights_effects.free_at(ends_at, event, own) is None
+        ends_at is None or ends_at > now or rights_effects.released_at(ends_at, event, own) is None
     ):
         return "held"
     if ends_at is None:

@@ -28,7 +28,7 @@ def event_id(type: str, source: str, id: str) -> UUID:
 
 def old_event_id(source: str, id: str) -> UUID:
     """The identity that an event had while it counted over all topics; what has it keeps it."""
-    return _uuid5(_EVENT, f"{source}\0{id}")
+    return _fast_uuid5(_EVENT, f"{source}\0{id}")
 
 
 def is_old(event: UUID) -> bool:
@@ -39,27 +39,27 @@ def is_old(event: UUID) -> bool:
 def record_id(event: UUID, source: str, id: str, subject: str) -> UUID:
     """The identity of a record: an event's data on one subject; also of an event with an old identity."""
     if is_old(event):
-        return _uuid5(_RECORD, f"{source}\0{id}\0{subject}")
-    return _uuid5(event.bytes, subject)
+        return _fast_uuid5(_RECORD, f"{source}\0{id}\0{subject}")
+    return _fast_uuid5(event.bytes, subject)
 
 
 def request_id(subject: str, request: str) -> UUID:
     """The identity of a request: whose it is, and the name that it was given."""
-    return _uuid5(_REQUEST, f"{subject}\0{request}")
+    return _fast_uuid5(_REQUEST, f"{subject}\0{request}")
 
 
 def key_id(name: str, value: str) -> UUID:
     """The identity of an identifying key: the field that has it, whatever the event type, and its value."""
-    return _uuid5(_KEY, f"{name}\0{value}")
+    return _fast_uuid5(_KEY, f"{name}\0{value}")
 
 
 @lru_cache(maxsize=16_384)
 def clock_id(clock: ClockKey) -> UUID:
     """The identity of a shared clock: its kind and its key."""
-    return _uuid5(_CLOCK, f"{clock.clock}\0{clock.key}")
+    return _fast_uuid5(_CLOCK, f"{clock.clock}\0{clock.key}")
 
 
-class Named(NamedTuple):
+class ClockRef(NamedTuple):
     """A shared clock with its identity."""
 
     id: UUID
@@ -67,11 +67,11 @@ class Named(NamedTuple):
 
 
 @lru_cache(maxsize=16_384)
-def named(clock: str, key: str, parent: str | None, parent_key: str) -> Named:
+def clock_ref(clock: str, key: str, parent: str | None, parent_key: str) -> ClockRef:
     """A clock by its kind and key, under its parent's if it has one."""
     above = ClockKey(clock=parent, key=parent_key) if parent else None
     found = ClockKey(clock=clock, key=key, parent=above)
-    return Named(clock_id(found), found)
+    return ClockRef(clock_id(found), found)
 
 
 def _version_8(namespace: bytes, name: str) -> UUID:
@@ -82,7 +82,7 @@ def _version_8(namespace: bytes, name: str) -> UUID:
     return UUID(bytes=bytes(digest))
 
 
-def _uuid5(namespace: bytes, name: str) -> UUID:
+def _fast_uuid5(namespace: bytes, name: str) -> UUID:
     """What `uuid.uuid5` gives, in half the time."""
     digest = sha1(namespace + name.encode(), usedforsecurity=False).digest()
     return UUID(bytes=digest[:16], version=5)

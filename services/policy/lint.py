@@ -18,14 +18,14 @@ _NOT_CARRIED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
+class LintWarning:
     """One thing to look at."""
 
     key: str
     what: str
 
 
-def lint(policy: Policy) -> Iterator[Remark]:
+def lint(policy: Policy) -> Iterator[LintWarning]:
     """What is derived and wants confirmation, what is defined and never used, and who is not named."""
     for name, rule in policy.rules.items():
         derived = [
@@ -35,43 +35,43 @@ def lint(policy: Policy) -> Iterator[Remark]:
         ]
         if derived:
             what = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
-            yield Remark(key=f"rules.{name}", what=what)
+            yield LintWarning(key=f"rules.{name}", what=what)
     if policy.proof and policy.proof.term_from == "derived":
         what = f"term derived, to be confirmed: {policy.proof.rationale}"
-        yield Remark(key="proof", what=what)
+        yield LintWarning(key="proof", what=what)
     for name, event in policy.events.items():
         naming = {subject.field for subject in event.subject}
         for key, one in event.fields.items():
             if event.holdings and one.business_key and not one.identifies and key not in naming:
-                yield Remark(key=f"events.{name}.fields.{key}", what=_NOT_CARRIED)
+                yield LintWarning(key=f"events.{name}.fields.{key}", what=_NOT_CARRIED)
     yield from _retired(policy)
     yield from _unlikely(policy)
     for section, name in _unused(policy):
-        yield Remark(key=f"{section}.{name}", what="is defined and never used")
+        yield LintWarning(key=f"{section}.{name}", what="is defined and never used")
     for name, clock in policy.clocks.items():
-        if clock.max_open is None and not _may_stay_open(name, policy):
-            yield Remark(key=f"clocks.{name}", what="may stay open for ever without an alarm")
+        if clock.max_open is None and not _is_open_by_nature(name, policy):
+            yield LintWarning(key=f"clocks.{name}", what="may stay open for ever without an alarm")
     for name, event in policy.events.items():
         if wants_sources(event):
             what = "can forbid or cause an erasure, and names no `sources`: whoever publishes it counts"
-            yield Remark(key=f"events.{name}", what=what)
+            yield LintWarning(key=f"events.{name}", what=what)
 
 
-def _retired(policy: Policy) -> Iterator[Remark]:
+def _retired(policy: Policy) -> Iterator[LintWarning]:
     words = {"systems": "gets nothing of what happens", "purposes": "has nothing held for it"}
     for section, named in retired(policy).items():
         for name, at in named.items():
             what = f"{words[section]} from {at.isoformat().replace('+00:00', 'Z')} on"
-            yield Remark(key=f"{section}.{name}.retired", what=what)
+            yield LintWarning(key=f"{section}.{name}.retired", what=what)
 
 
-def _unlikely(policy: Policy) -> Iterator[Remark]:
+def _unlikely(policy: Policy) -> Iterator[LintWarning]:
     """What is most likely not what was meant."""
     for name, rule in policy.rules.items():
         term = rule.period
         if term.is_exact and not term.is_zero and term.exact < DAY:
             what = f"lasts less than a day ({rule.term}): after T, M is minutes, not months"
-            yield Remark(key=f"rules.{name}", what=what)
+            yield LintWarning(key=f"rules.{name}", what=what)
     for system, name in sorted(_served(policy)):
         rule, lead_time = policy.rules[name], policy.systems[system].lead_time
         if (
@@ -83,7 +83,7 @@ def _unlikely(policy: Policy) -> Iterator[Remark]:
                 f"{lead_time} is longer than the term of {name} ({rule.term}):"
                 " its commands leave at once, and nothing may go wrong"
             )
-            yield Remark(key=f"systems.{system}.lead_time", what=what)
+            yield LintWarning(key=f"systems.{system}.lead_time", what=what)
 
 
 def _served(policy: Policy) -> set[tuple[str, str]]:
@@ -122,7 +122,7 @@ def _unused(policy: Policy) -> Iterator[tuple[str, str]]:
                 yield section, name
 
 
-def _may_stay_open(clock: str, policy: Policy) -> bool:
+def _is_open_by_nature(clock: str, policy: Policy) -> bool:
     """A clock that an event can start again, or whose end another clock brings, is open by its nature."""
     moves = [
         move for event in policy.events.values() for move in event.moves if move.clock == clock

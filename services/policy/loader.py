@@ -12,10 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.errors import TermijnError
 from services.policy.model import Policy
 from services.policy.pydantic_errors import problems_of
-from services.policy.validation import check
-from services.policy.yaml_source import NotYaml, Problem, decoded, place, read
+from services.policy.validation import validate_policy
+from services.policy.yaml_source import (
+    InvalidYaml,
+    PolicyProblem,
+    decoded,
+    parse_yaml,
+    validation_path,
+)
 
-SHIPPED = "optimum_pos.yaml"
+DEFAULT_POLICY = "optimum_pos.yaml"
 _ADAPTER = TypeAdapter(Policy)
 
 
@@ -25,7 +31,7 @@ class InvalidPolicy(TermijnError):
     The operator mends the lines that it names.
     """
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
 
@@ -37,7 +43,9 @@ def load(path: Path | None = None) -> Policy:
         InvalidPolicy: naming every problem that was found.
     """
     if path is None:
-        return loads(files(__package__).joinpath(SHIPPED).read_text("utf-8"), SHIPPED)
+        return load_text(
+            files(__package__).joinpath(DEFAULT_POLICY).read_text("utf-8"), DEFAULT_POLICY
+        )
     try:
         return load_bytes(path.read_bytes(), str(path))
     except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
@@ -53,26 +61,26 @@ def load_bytes(raw: bytes, name: str) -> Policy:
     """
     try:
         text = decoded(raw, name)
-    except NotYaml as cause:
+    except InvalidYaml as cause:
         raise InvalidPolicy((cause.problem,)) from cause
-    return loads(text, name)
+    return load_text(text, name)
 
 
-def loads(text: str, name: str) -> Policy:
+def load_text(text: str, name: str) -> Policy:
     """The policy of a text; `name` is what errors call it.
 
     Raises:
         InvalidPolicy: naming every problem that was found.
     """
     try:
-        document, lines = read(text, name)
-    except NotYaml as cause:
+        document, lines = parse_yaml(text, name)
+    except InvalidYaml as cause:
         raise InvalidPolicy((cause.problem,)) from cause
     try:
         policy = _ADAPTER.validate_python(document)
     except ValidationError as cause:
-        raise InvalidPolicy(tuple(problems_of(cause, lines, place))) from cause
-    problems = tuple(lines.problem(path, why) for path, why in check(policy))
+        raise InvalidPolicy(tuple(problems_of(cause, lines, validation_path))) from cause
+    problems = tuple(lines.problem(path, why) for path, why in validate_policy(policy))
     if problems:
         raise InvalidPolicy(problems)
     return policy
@@ -99,7 +107,7 @@ def digest(policy: Policy) -> str:
     return sha256(_ADAPTER.dump_json(policy, exclude=later)).hexdigest()
 
 
-def shapes(policy: Policy) -> dict[str, str]:
+def structure_hashes(policy: Policy) -> dict[str, str]:
     """Per event type, a hash of whose data it holds and which clocks it hangs on and moves.
 
     What the ledger has already hung on clocks fits another policy only where these stay the same.
@@ -133,4 +141,4 @@ def json_schema() -> dict[str, Any]:
 
 
 def _invalid(file: str, line: int, key: str, why: str) -> InvalidPolicy:
-    return InvalidPolicy((Problem(file=file, line=line, key=key, why=why),))
+    return InvalidPolicy((PolicyProblem(file=file, line=line, key=key, why=why),))

@@ -16,23 +16,30 @@ from services.policy import rights_effects
 from services.policy.model import Policy
 from services.policy.reasons import (
     ACCESS_ASKED,
-    ANOTHER_GOES_ON,
-    LAST_ENDED,
-    ONE_ENDED,
+    LAST_PURPOSE_ENDED,
     ONLY_RESEARCH,
+    OTHER_PURPOSE_REMAINS,
     PORTABILITY_ASKED,
+    PURPOSE_ENDED,
     RECTIFICATION_ASKED,
     RELEASED,
 )
-from services.policy.retention_windows import Facts, Window, due, fixed_anchor, term, window
-from services.policy.subject_state import Request
-from services.policy.tagging import ClockKey, Holding, Tagged
+from services.policy.retention_windows import (
+    Facts,
+    Window,
+    command_time,
+    event_anchor,
+    term,
+    window,
+)
+from services.policy.subject_state import VerifiedRequest
+from services.policy.tagging import ClockKey, Holding, TaggedEvent
 
 Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
 
 KEYLESS = " without contested keys"
 """What the key of a step ends with that is `keyless`."""
-_ASKED: Mapping[str, tuple[Action, str]] = {
+_ACTION_FOR_RIGHT: Mapping[str, tuple[Action, str]] = {
     "access": ("disclose", ACCESS_ASKED),
     "portability": ("disclose", PORTABILITY_ASKED),
     "rectification": ("rectify", RECTIFICATION_ASKED),
@@ -40,7 +47,7 @@ _ASKED: Mapping[str, tuple[Action, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Obligation:
     """One thing that one system has to do with one record, from `due` on; instants are UTC."""
 
     system: str
@@ -80,28 +87,30 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HoldingWindow:
     holding: Holding
     window: Window
 
 
-def steps(tagged: Tagged, subject: str, facts: Facts, policy: Policy) -> tuple[Step, ...]:
+def obligations_of(
+    tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
+) -> tuple[Obligation, ...]:
     """Every step whose time is known, for the record of one subject of an event, earliest first."""
     own = []
     for holding in tagged.by_subject.get(subject, ()):
         view = window(holding, tagged.time, facts, policy)
-        own.append(_Held(view.holding, view))
+        own.append(_HoldingWindow(view.holding, view))
     standing = facts.standing(subject)
-    found: list[Step] = []
+    found: list[Obligation] = []
     for system in sorted({system for one in own for system in one.holding.systems}):
         serving = [one for one in own if system in one.holding.systems]
         erasure = _erasure(system, serving)
         found.extend(_restrictions(system, serving, erasure))
         pseudonymisation = _pseudonymisation(system, serving, tagged, facts, policy)
         if standing:
-            found.extend(_exercised(system, serving, tagged, facts, policy))
-            erasure = _after_holds(erasure, tagged, subject, facts, policy)
-            pseudonymisation = _after_holds(pseudonymisation, tagged, subject, facts, policy)
+            found.extend(_obligations_from_rights(system, serving, tagged, facts, policy))
+            erasure = _delayed_by_holds(erasure, tagged, subject, facts, policy)
+            pseudonymisation = _delayed_by_holds(pseudonymisation, tagged, subject, facts, policy)
         if erasure is not None:
             found.append(erasure)
         if pseudonymisation and not (erasure and erasure.due <= pseudonymisation.due):
@@ -109,7 +118,7 @@ def steps(tagged: Tagged, subject: str, facts: Facts, policy: Policy) -> tuple[S
     return tuple(sorted(found, key=lambda step: (step.due, step.system, step.action)))
 
 
-def clocks(tagged: Tagged, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
+def clocks_of(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
     """The shared clocks on which any step of the record hangs, or would were nothing retired."""
     relevant = [*tagged.by_subject.get(subject, ()), *tagged.retired_by_subject.get(subject, ())]
     if any(policy.rules[holding.rule].pseudonymise for holding in relevant):
@@ -117,13 +126,13 @@ def clocks(tagged: Tagged, subject: str, policy: Policy) -> tuple[ClockKey, ...]
     return tuple(dict.fromkeys(holding.clock for holding in relevant if holding.clock))
 
 
-def own_wakes(tagged: Tagged, subject: str, policy: Policy) -> tuple[datetime, ...]:
+def event_check_times(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[datetime, ...]:
     """The instants, fixed by the event itself, at which a step of the record can become due."""
-    terms = own_terms(tagged, subject, policy)
+    terms = event_terms(tagged, subject, policy)
     return tuple(sorted({one.runs_out(tagged.time, policy) for one in terms}))
 
 
-class OwnTerm(NamedTuple):
+class EventTerm(NamedTuple):
     """A term that the event itself starts, as one system is to be told of its end."""
 
     rule: str | None
@@ -135,27 +144,27 @@ class OwnTerm(NamedTuple):
         if self.rule is None:
             return event_time
         rule = policy.rules[self.rule]
-        anchor_at = fixed_anchor(rule, event_time, policy)
-        return due(rule, anchor_at, policy.systems[self.system].lead, policy)
+        anchor_at = event_anchor(rule, event_time, policy)
+        return command_time(rule, anchor_at, policy.systems[self.system].lead, policy)
 
 
-def own_terms(tagged: Tagged, subject: str, policy: Policy) -> frozenset[OwnTerm]:
+def event_terms(tagged: TaggedEvent, subject: str, policy: Policy) -> frozenset[EventTerm]:
     """Every term of the record that waits for no clock."""
-    found: set[OwnTerm] = set()
+    found: set[EventTerm] = set()
     for holding in tagged.by_subject.get(subject, ()):
         if holding.clock is None:
             rules = [holding.rule, *([holding.alternative.rule] if holding.alternative else [])]
-            found.update(OwnTerm(rule, system) for rule in rules for system in holding.systems)
+            found.update(EventTerm(rule, system) for rule in rules for system in holding.systems)
         if policy.rules[holding.rule].pseudonymise:
-            others = _others(tagged, policy)
+            others = _co_subjects_holdings(tagged, policy)
             rules = [other.rule for other in others if other.clock is None]
-            found.update(OwnTerm(rule, system) for rule in rules for system in holding.systems)
+            found.update(EventTerm(rule, system) for rule in rules for system in holding.systems)
             if not others:
-                found.update(OwnTerm(None, system) for system in holding.systems)
+                found.update(EventTerm(None, system) for system in holding.systems)
     return frozenset(found)
 
 
-def _others(tagged: Tagged, policy: Policy) -> tuple[Holding, ...]:
+def _co_subjects_holdings(tagged: TaggedEvent, policy: Policy) -> tuple[Holding, ...]:
     """The event's holdings, over all its subjects, for which pseudonymisation has to wait."""
     return _keeping(tagged.holdings, policy)
 
@@ -168,12 +177,12 @@ def _keeping(holdings: Iterable[Holding], policy: Policy) -> tuple[Holding, ...]
     )
 
 
-def _exercised(
-    system: str, serving: list[_Held], tagged: Tagged, facts: Facts, policy: Policy
-) -> Iterator[Step]:
+def _obligations_from_rights(
+    system: str, serving: list[_HoldingWindow], tagged: TaggedEvent, facts: Facts, policy: Policy
+) -> Iterator[Obligation]:
     """What the person's objections and requests ask of a system, beside erasure."""
     standing = facts.standing(serving[0].holding.subject)
-    restricted: dict[str, tuple[rights_effects.Restriction, list[_Held]]] = {}
+    restricted: dict[str, tuple[rights_effects.Restriction, list[_HoldingWindow]]] = {}
     all_of = {
         id(one): tuple(rights_effects.restrictions(one.holding, tagged.time, standing, policy))
         for one in serving
@@ -182,23 +191,25 @@ def _exercised(
         for restriction in all_of[id(one)]:
             restricted.setdefault(restriction.cause, (restriction, []))[1].append(one)
     for asked, those in restricted.values():
-        yield _asked(system, "restrict", those, asked.start, asked.cause, asked.reason)
+        yield _requested_erasure(system, "restrict", those, asked.start, asked.cause, asked.reason)
         if asked.end is None:
             continue
-        free = [one for one in those if _is_free(one, system, asked, all_of[id(one)])]
+        free = [one for one in those if _is_unrestricted(one, system, asked, all_of[id(one)])]
         if free:
-            yield _asked(system, "lift", free, asked.end, asked.cause, asked.lifted)
+            yield _requested_erasure(system, "lift", free, asked.end, asked.cause, asked.lifted)
     for request in standing.requests:
-        if request.right not in _ASKED or tagged.time > request.at:
+        if request.right not in _ACTION_FOR_RIGHT or tagged.time > request.at:
             continue
-        action, reason = _ASKED[request.right]
-        those = [one for one in serving if _concerns(request, one.holding, policy)]
+        action, reason = _ACTION_FOR_RIGHT[request.right]
+        those = [one for one in serving if _applies_to(request, one.holding, policy)]
         if those:
-            yield _asked(system, action, those, request.at, f"request {request.id}", reason)
+            yield _requested_erasure(
+                system, action, those, request.at, f"request {request.id}", reason
+            )
 
 
-def _is_free(
-    one: _Held,
+def _is_unrestricted(
+    one: _HoldingWindow,
     system: str,
     ended: rights_effects.Restriction,
     others: Iterable[rights_effects.Restriction],
@@ -217,35 +228,35 @@ def _is_free(
     )
 
 
-def _concerns(request: Request, holding: Holding, policy: Policy) -> bool:
+def _applies_to(request: VerifiedRequest, holding: Holding, policy: Policy) -> bool:
     return (
         request.right != "portability"
-        or policy.bases[holding.basis].ground in rights_effects.PORTABLE
+        or policy.bases[holding.basis].ground in rights_effects.BASES_WITH_PORTABILITY
     )
 
 
-def _asked(
-    system: str, action: Action, those: list[_Held], at: datetime, cause: str, reason: str
-) -> Step:
+def _requested_erasure(
+    system: str, action: Action, those: list[_HoldingWindow], at: datetime, cause: str, reason: str
+) -> Obligation:
     step = _step(system, action, those, at=at, erase_by=at, hangs_on=(), reason=reason)
     return replace(step, cause=cause)
 
 
-def _after_holds(
-    step: Step | None, tagged: Tagged, subject: str, facts: Facts, policy: Policy
-) -> Step | None:
+def _delayed_by_holds(
+    step: Obligation | None, tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
+) -> Obligation | None:
     """The step as the holds on the record leave it; nothing while one is open at its instant."""
     if step is None:
         return None
-    free = rights_effects.free_at(step.due, tagged.id, facts.standing(subject))
+    free = rights_effects.released_at(step.due, tagged.id, facts.standing(subject))
     if free is None or free == step.due:
         return step if free else None
     erase_by = max(step.erase_by, free + policy.systems[step.system].lead.exact)
     return replace(step, due=free, erase_by=erase_by, reason=RELEASED)
 
 
-def _released(
-    holding: Holding, system: str, tagged: Tagged, facts: Facts, policy: Policy
+def _pseudonymisation_due(
+    holding: Holding, system: str, tagged: TaggedEvent, facts: Facts, policy: Policy
 ) -> tuple[datetime, datetime] | None:
     """When a holding no longer keeps `system` from pseudonymising, and by when that must be done."""
     lead = policy.systems[system].lead
@@ -253,7 +264,7 @@ def _released(
     by = window(holding, tagged.time, facts, policy).erase_by
     if at is None or by is None:
         return None
-    free = rights_effects.free_at(at, tagged.id, facts.standing(holding.subject))
+    free = rights_effects.released_at(at, tagged.id, facts.standing(holding.subject))
     if free is None or free == at:
         return (at, by) if free else None
     return free, max(by, free + lead.exact)
@@ -262,15 +273,15 @@ def _released(
 def _step(
     system: str,
     action: Action,
-    ended: list[_Held],
+    ended: list[_HoldingWindow],
     *,
     at: datetime,
     erase_by: datetime,
     hangs_on: Iterable[Holding],
     reason: str,
     not_before: datetime | None = None,
-) -> Step:
-    return Step(
+) -> Obligation:
+    return Obligation(
         system=system,
         action=action,
         due=at,
@@ -283,14 +294,14 @@ def _step(
     )
 
 
-def _erasure(system: str, serving: list[_Held]) -> Step | None:
+def _erasure(system: str, serving: list[_HoldingWindow]) -> Obligation | None:
     known = [at for one in serving if (at := one.window.due_at[system]) is not None]
     if len(known) < len(serving):
         return None
     floors = [one.window.not_before for one in serving if one.window.not_before]
     at = max(known + floors)
     cuts = [one.window.cut for one in serving if one.window.cut and one.window.cut.at == at]
-    natural = LAST_ENDED if len(serving) > 1 else ONE_ENDED
+    natural = LAST_PURPOSE_ENDED if len(serving) > 1 else PURPOSE_ENDED
     return _step(
         system,
         "erase",
@@ -303,8 +314,10 @@ def _erasure(system: str, serving: list[_Held]) -> Step | None:
     )
 
 
-def _restrictions(system: str, serving: list[_Held], erasure: Step | None) -> Iterator[Step]:
-    by_due: dict[datetime, list[_Held]] = {}
+def _restrictions(
+    system: str, serving: list[_HoldingWindow], erasure: Obligation | None
+) -> Iterator[Obligation]:
+    by_due: dict[datetime, list[_HoldingWindow]] = {}
     for one in serving:
         at = one.window.due_at[system]
         if at is not None and (erasure is None or at < erasure.due):
@@ -317,22 +330,22 @@ def _restrictions(system: str, serving: list[_Held], erasure: Step | None) -> It
             at=at,
             erase_by=max(one.window.erase_by for one in ended if one.window.erase_by),
             hangs_on=[one.holding for one in ended if one.window.anchor_at],
-            reason=ANOTHER_GOES_ON,
+            reason=OTHER_PURPOSE_REMAINS,
         )
 
 
 def _pseudonymisation(
     system: str,
-    serving: list[_Held],
-    tagged: Tagged,
+    serving: list[_HoldingWindow],
+    tagged: TaggedEvent,
     facts: Facts,
     policy: Policy,
-) -> Step | None:
+) -> Obligation | None:
     research = [one for one in serving if policy.rules[one.holding.rule].pseudonymise]
     if not research:
         return None
-    others = _others(tagged, policy)
-    released = [_released(other, system, tagged, facts, policy) for other in others]
+    others = _co_subjects_holdings(tagged, policy)
+    released = [_pseudonymisation_due(other, system, tagged, facts, policy) for other in others]
     known = [one for one in released if one is not None]
     if len(known) < len(released):
         return None

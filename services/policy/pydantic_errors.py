@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.policy.yaml_source import Lines, Path_, Problem
+from services.policy.yaml_source import Lines, Path_, PolicyProblem
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (type(None), "nothing"),
@@ -53,7 +53,7 @@ _BARE: Mapping[str, str] = {
 
 def problems_of(
     cause: ValidationError, lines: Lines, place: Callable[[tuple[int | str, ...]], Path_]
-) -> Iterator[Problem]:
+) -> Iterator[PolicyProblem]:
     """Each problem in its place. A value is never repeated, only its kind: it may be a secret."""
     for error in cause.errors(include_url=False):
         yield lines.problem(place(error["loc"]), _sentence(error))

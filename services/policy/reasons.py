@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ONE_ENDED = "the purpose has ended"
-LAST_ENDED = "the last purpose has ended"
-ANOTHER_GOES_ON = "a purpose has ended, another goes on"
+PURPOSE_ENDED = "the purpose has ended"
+LAST_PURPOSE_ENDED = "the last purpose has ended"
+OTHER_PURPOSE_REMAINS = "a purpose has ended, another goes on"
 ONLY_RESEARCH = "only research still needs it"
 RELEASED = "the hold was released"
 WITHDRAWN = "consent was withdrawn"
@@ -20,8 +20,8 @@ RESTRICTION_LIFTED = "the restriction was lifted"
 ACCESS_ASKED = "the person asked for access"
 PORTABILITY_ASKED = "the person asked for portability"
 RECTIFICATION_ASKED = "the person asked for rectification"
-CHANGED = "what it waited for has changed"
-FOUND_AGAIN = "it was still there when it was read again"
+POLICY_CHANGED = "what it waited for has changed"
+STILL_PRESENT = "it was still there when it was read again"
 RESTORED = "the system was restored from a backup"
 CHECKS: Mapping[str, str] = {
     "erase": "what was erased is read again",
@@ -30,9 +30,9 @@ CHECKS: Mapping[str, str] = {
 """By the action that is checked; other actions are not."""
 
 ARTICLES: Mapping[str, str] = {
-    ONE_ENDED: "GDPR 5(1)(e), 17(1)(a)",
-    LAST_ENDED: "GDPR 5(1)(e), 17(1)(a)",
-    ANOTHER_GOES_ON: "GDPR 5(1)(b), 18",
+    PURPOSE_ENDED: "GDPR 5(1)(e), 17(1)(a)",
+    LAST_PURPOSE_ENDED: "GDPR 5(1)(e), 17(1)(a)",
+    OTHER_PURPOSE_REMAINS: "GDPR 5(1)(b), 18",
     ONLY_RESEARCH: "GDPR 5(1)(c), 89(1)",
     RELEASED: "GDPR 5(1)(e), 17(1)",
     WITHDRAWN: "GDPR 17(1)(b)",
@@ -46,8 +46,8 @@ ARTICLES: Mapping[str, str] = {
     ACCESS_ASKED: "GDPR 15",
     PORTABILITY_ASKED: "GDPR 20",
     RECTIFICATION_ASKED: "GDPR 16, 19",
-    CHANGED: "GDPR 5(1)(d)",
-    FOUND_AGAIN: "GDPR 5(1)(e), 17(1)",
+    POLICY_CHANGED: "GDPR 5(1)(d)",
+    STILL_PRESENT: "GDPR 5(1)(e), 17(1)",
     RESTORED: "GDPR 5(1)(e), 17(1)",
     CHECKS["erase"]: "GDPR 5(2), 24(1)",
     CHECKS["pseudonymise"]: "GDPR 5(2), 24(1)",

@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from services.policy.calendar import at_most, period
+from services.policy.calendar import latest_erasure, period
 from services.policy.model import Policy, Right
-from services.policy.subject_state import CLOSING, Act, joined
+from services.policy.subject_state import CLOSING_EVENTS, PrivacyEvent, merged_requests
 
 State = Literal["received", "verified", "in_progress", "ready", "answered", "refused"]
-Happening = Literal["identity-verified", "commanded", "done", "request-answered", "request-refused"]
+RequestEvent = Literal[
+    "identity-verified", "commanded", "done", "request-answered", "request-refused"
+]
 
 OPEN: tuple[State, ...] = ("received", "verified", "in_progress", "ready")
 """States in which an answer is owed."""
@@ -26,7 +28,7 @@ OPEN: tuple[State, ...] = ("received", "verified", "in_progress", "ready")
 _ANSWER = period("P1M")
 _EXTENDED = period("P3M")
 
-_AFTER: Mapping[State, Mapping[Happening, State]] = {
+_AFTER: Mapping[State, Mapping[RequestEvent, State]] = {
     "received": {"identity-verified": "verified"},
     "verified": {"commanded": "in_progress", "done": "ready"},
     "in_progress": {"done": "ready"},
@@ -34,7 +36,7 @@ _AFTER: Mapping[State, Mapping[Happening, State]] = {
 }
 
 
-def after(state: State, happening: Happening) -> State:
+def next_state(state: State, happening: RequestEvent) -> State:
     """The state after something happened; it never moves backwards, and what is closed stays as it is.
 
     Whoever answers for the controller may answer or refuse at any time: such an event is a fact.
@@ -72,30 +74,30 @@ class Case:
         """Whether an answer is still owed."""
         return self.state in OPEN
 
-    def happened(self, happening: Happening) -> Case:
+    def happened(self, happening: RequestEvent) -> Case:
         """The case after something happened to it."""
-        return replace(self, state=after(self.state, happening))
+        return replace(self, state=next_state(self.state, happening))
 
 
-def cases(acts: Iterable[Act], policy: Policy) -> list[Case]:
+def cases(acts: Iterable[PrivacyEvent], policy: Policy) -> list[Case]:
     """Every request among the acts, the one that must be answered first coming first."""
-    about: defaultdict[str, list[Act]] = defaultdict(list)
+    about: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     for act in sorted(acts, key=lambda act: (act.rank, act.kind)):
         about[act.subject].append(act)
-    found = (case for those in about.values() for case in _of_subject(those, policy))
+    found = (case for those in about.values() for case in _cases_of_subject(those, policy))
     return sorted(
         found,
         key=lambda one: (not one.is_open, one.answer_by, one.received_at, one.request),
     )
 
 
-def _of_subject(acts: list[Act], policy: Policy) -> Iterator[Case]:
+def _cases_of_subject(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
     """The cases of one subject; one that joins another has its clock, and shares its verification."""
-    about: defaultdict[str, list[Act]] = defaultdict(list)
+    about: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     for act in acts:
         if act.reference:
             about[act.reference].append(act)
-    leaders = joined(acts)
+    leaders = merged_requests(acts)
     for name, leader in leaders.items():
         about[leader] += [act for act in about[name] if act.kind == "identity-verified"]
     for name, those in about.items():
@@ -104,10 +106,10 @@ def _of_subject(acts: list[Act], policy: Policy) -> Iterator[Case]:
     for name, leader in leaders.items():
         for own in _case(about[name], policy):
             for first in _case(sorted(about[leader], key=lambda act: (act.rank, act.kind)), policy):
-                yield _joining(own, first)
+                yield _merge(own, first)
 
 
-def _joining(own: Case, first: Case) -> Case:
+def _merge(own: Case, first: Case) -> Case:
     return replace(
         own,
         joined_to=first.request,
@@ -117,16 +119,16 @@ def _joining(own: Case, first: Case) -> Case:
     )
 
 
-def _case(acts: list[Act], policy: Policy) -> Iterator[Case]:
+def _case(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
     received = _first(acts, "request-received")
     if received is None or received.right is None:
         return
     zone = policy.controller.zone
-    within = at_most(received.time, _ANSWER, zone)
+    within = latest_erasure(received.time, _ANSWER, zone)
     extension = _first(acts, "request-extended")
     extended = extension is not None and extension.time <= within
     verified = _first(acts, "identity-verified")
-    closed = next((act for act in acts if act.kind in CLOSING), None)
+    closed = next((act for act in acts if act.kind in CLOSING_EVENTS), None)
     case = Case(
         request=received.reference or "",
         subject=received.subject,
@@ -136,7 +138,7 @@ def _case(acts: list[Act], policy: Policy) -> Iterator[Case]:
         extended=extended,
         closed_at=closed.time if closed else None,
         state="received",
-        answer_by=at_most(received.time, _EXTENDED, zone) if extended else within,
+        answer_by=latest_erasure(received.time, _EXTENDED, zone) if extended else within,
     )
     if verified:
         case = case.happened("identity-verified")
@@ -147,5 +149,5 @@ def _case(acts: list[Act], policy: Policy) -> Iterator[Case]:
     yield case
 
 
-def _first(acts: Iterable[Act], kind: str) -> Act | None:
+def _first(acts: Iterable[PrivacyEvent], kind: str) -> PrivacyEvent | None:
     return next((act for act in acts if act.kind == kind), None)

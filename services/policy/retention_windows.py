@@ -14,8 +14,8 @@ from typing import Protocol
 from services.policy import calendar, rights_effects
 from services.policy.calendar import Period
 from services.policy.model import Policy, Rule
-from services.policy.rights_effects import Cut
-from services.policy.subject_state import NOTHING, Standing
+from services.policy.rights_effects import EarlyEnd
+from services.policy.subject_state import EMPTY_STATE, SubjectState
 from services.policy.tagging import ClockKey, Holding
 
 
@@ -25,23 +25,23 @@ class Facts(Protocol):
     def anchor(self, clock: ClockKey) -> datetime | None:
         """Where a shared clock stands: the instant of its end, or nothing while it is open."""
 
-    def standing(self, subject: str) -> Standing:
+    def standing(self, subject: str) -> SubjectState:
         """Where a data subject stands."""
 
 
-class EventAlone:
+class NoFacts:
     """Facts of whoever knows an event and nothing else."""
 
     def anchor(self, clock: ClockKey) -> datetime | None:
         """No clock has ended."""
         return None
 
-    def standing(self, subject: str) -> Standing:
+    def standing(self, subject: str) -> SubjectState:
         """Nobody has said anything."""
-        return NOTHING
+        return EMPTY_STATE
 
 
-EVENT_ALONE = EventAlone()
+NO_FACTS = NoFacts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Term:
     anchor_at: datetime | None
     floor: datetime | None
     """It is not due before this: what held until then was another, longer term."""
-    cut: Cut | None
+    cut: EarlyEnd | None
     """It is due here at the latest, whatever the rule says."""
     runs_out_at: datetime | None
     """When the rule alone has its maximum reached or its minimum over."""
@@ -86,7 +86,7 @@ class Window:
     not_before: datetime | None
     erase_by: datetime | None
     due_at: Mapping[str, datetime | None]
-    cut: Cut | None = None
+    cut: EarlyEnd | None = None
     """What the person said or did that ends it before its term."""
 
     @property
@@ -101,20 +101,20 @@ def term(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -
     standing = facts.standing(holding.subject)
     floor = None
     if standing:
-        holding, floor = rights_effects.fallen_back(holding, event_time, standing)
+        holding, floor = rights_effects.apply_consent_change(holding, event_time, standing)
     rule = policy.rules[holding.rule]
     clock = holding.clock
-    anchor_at = facts.anchor(clock) if clock else fixed_anchor(rule, event_time, policy)
+    anchor_at = facts.anchor(clock) if clock else event_anchor(rule, event_time, policy)
     cut = None
     if standing and rule.kind == "at_most":  # a duty of a minimum stands, whatever its basis
-        cut = rights_effects.cut(holding, event_time, anchor_at, standing, policy)
+        cut = rights_effects.early_end(holding, event_time, anchor_at, standing, policy)
     return Term(
         holding=holding,
         rule=rule,
         anchor_at=anchor_at,
         floor=floor,
         cut=cut,
-        runs_out_at=_ends(rule, anchor_at, policy) if anchor_at else None,
+        runs_out_at=_ends_at(rule, anchor_at, policy) if anchor_at else None,
     )
 
 
@@ -142,7 +142,7 @@ def window(holding: Holding, event_time: datetime, facts: Facts, policy: Policy)
     )
 
 
-def after_holds(view: Window, event: str, standing: Standing, policy: Policy) -> Window:
+def apply_legal_holds(view: Window, event: str, standing: SubjectState, policy: Policy) -> Window:
     """The window as the holds on this event leave it: what they kept leaves at their release.
 
     A system for which a hold is still open keeps the instant that its command would have had.
@@ -150,7 +150,7 @@ def after_holds(view: Window, event: str, standing: Standing, policy: Policy) ->
     moved = {
         system: free
         for system, at in view.due_at.items()
-        if at and (free := rights_effects.free_at(at, event, standing)) and free != at
+        if at and (free := rights_effects.released_at(at, event, standing)) and free != at
     }
     if not moved or view.erase_by is None:
         return view
@@ -158,33 +158,35 @@ def after_holds(view: Window, event: str, standing: Standing, policy: Policy) ->
     return replace(view, due_at={**view.due_at, **moved}, erase_by=max(view.erase_by, latest))
 
 
-def fixed_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
+def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
     """The anchor that the event itself fixes; a book year's is the instant at which it has ended."""
     if rule.anchor.kind == "event":
         return event_time
     zone = policy.controller.zone
     day = calendar.book_year_end(event_time, policy.controller.book_year, zone)
-    return calendar.at_least(day, Period(), zone)
+    return calendar.earliest_erasure(day, Period(), zone)
 
 
-def due(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) -> datetime:
+def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) -> datetime:
     """When the command for a system with this lead time leaves, given the anchor."""
-    ends = _ends(rule, anchor_at, policy)
+    ends = _ends_at(rule, anchor_at, policy)
     return ends if rule.kind == "at_least" else max(anchor_at, ends - lead.exact)
 
 
-def wakes(clock: str, anchor_at: datetime, policy: Policy) -> tuple[datetime, ...]:
+def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[datetime, ...]:
     """Every instant at which something that hangs on an ended clock of this kind can become due."""
     leads = {system.lead for system in policy.systems.values()}
     rules: Iterable[Rule] = (r for r in policy.rules.values() if r.anchor.clock == clock)
-    return tuple(sorted({due(rule, anchor_at, lead, policy) for rule in rules for lead in leads}))
+    return tuple(
+        sorted({command_time(rule, anchor_at, lead, policy) for rule in rules for lead in leads})
+    )
 
 
-def _ends(rule: Rule, anchor_at: datetime, policy: Policy) -> datetime:
+def _ends_at(rule: Rule, anchor_at: datetime, policy: Policy) -> datetime:
     zone = policy.controller.zone
     if rule.kind == "at_most":
-        return calendar.at_most(anchor_at, rule.period, zone)
+        return calendar.latest_erasure(anchor_at, rule.period, zone)
     day = anchor_at.astimezone(zone).date()
     if rule.anchor.kind == "book-year":
         day -= calendar.DAY  # the anchor is the first instant after the book year's last day
-    return calendar.at_least(day, rule.period, zone)
+    return calendar.earliest_erasure(day, rule.period, zone)

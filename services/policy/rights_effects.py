@@ -21,17 +21,17 @@ from services.policy.reasons import (
     UPHELD,
     WITHDRAWN,
 )
-from services.policy.subject_state import Hold, Standing
-from services.policy.tagging import Change, Holding
+from services.policy.subject_state import LegalHold, SubjectState
+from services.policy.tagging import Holding, HoldingChange
 
-OBJECTIONABLE = ("legitimate_interest", "public_task")
+BASES_OPEN_TO_OBJECTION = ("legitimate_interest", "public_task")
 """The grounds that are open to objection (GDPR 21(1))."""
-PORTABLE = ("consent", "contract")
+BASES_WITH_PORTABILITY = ("consent", "contract")
 """The grounds on which data can be taken along (GDPR 20(1))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class EarlyEnd:
     """A holding ends here, whatever its term says."""
 
     at: datetime
@@ -50,8 +50,8 @@ class Restriction:
     end: datetime | None
 
 
-def fallen_back(
-    holding: Holding, event_time: datetime, standing: Standing
+def apply_consent_change(
+    holding: Holding, event_time: datetime, standing: SubjectState
 ) -> tuple[Holding, datetime | None]:
     """The holding as consent given or withdrawn since leaves it, and before when it is not due.
 
@@ -69,19 +69,19 @@ def fallen_back(
     given_last = max((i for i, (_, given) in enumerate(since) if given), default=-1)
     if since[-1][1]:
         fallen = other.when == "withdrawn"
-        return (holding if fallen else _as(holding)), None
+        return (holding if fallen else _as_alternative(holding)), None
     if other.when == "withdrawn":
-        return _as(holding), since[given_last + 1][0][0]
+        return _as_alternative(holding), since[given_last + 1][0][0]
     return holding, since[given_last + 1][0][0] if given_last >= 0 else None
 
 
-def cut(
+def early_end(
     holding: Holding,
     event_time: datetime,
     anchor_at: datetime | None,
-    standing: Standing,
+    standing: SubjectState,
     policy: Policy,
-) -> Cut | None:
+) -> EarlyEnd | None:
     """The earliest end that the person's own acts give a holding, if any.
 
     `anchor_at` is where its clock stands: a contract whose clock is open when erasure is asked for goes
@@ -90,18 +90,18 @@ def cut(
     if policy.bases[holding.basis].statutory:
         return None
     return min(
-        _cuts(holding, event_time, anchor_at, standing, policy),
+        _early_ends(holding, event_time, anchor_at, standing, policy),
         key=lambda one: one.at,
         default=None,
     )
 
 
 def restrictions(
-    holding: Holding, event_time: datetime, standing: Standing, policy: Policy
+    holding: Holding, event_time: datetime, standing: SubjectState, policy: Policy
 ) -> Iterator[Restriction]:
     """The times in which a holding is restricted: objections until decided, and requests for it."""
     basis = policy.bases[holding.basis]
-    if basis.ground in OBJECTIONABLE:
+    if basis.ground in BASES_OPEN_TO_OBJECTION:
         for objection in standing.objections.get(holding.purpose, ()):
             decided = objection.decided_at
             start = max(objection.at, event_time)
@@ -126,11 +126,11 @@ def restrictions(
                 )
 
 
-def free_at(at: datetime, event: str, standing: Standing) -> datetime | None:
+def released_at(at: datetime, event: str, standing: SubjectState) -> datetime | None:
     """When what is due at an instant may leave under the holds on this event; nothing while one is open."""
     holds = [one for one in standing.holds if one.records is None or event in one.records]
     while holds:
-        covering = [one for one in holds if _covers(one, at)]
+        covering = [one for one in holds if _hold_applies(one, at)]
         if not covering:
             break
         ends = [one.end for one in covering if one.end is not None]
@@ -140,14 +140,16 @@ def free_at(at: datetime, event: str, standing: Standing) -> datetime | None:
     return at
 
 
-def under_hold(at: datetime, event: str, standing: Standing) -> bool:
+def is_under_legal_hold(at: datetime, event: str, standing: SubjectState) -> bool:
     """Whether a hold on this event is open at an instant."""
     return any(
-        _covers(one, at) for one in standing.holds if one.records is None or event in one.records
+        _hold_applies(one, at)
+        for one in standing.holds
+        if one.records is None or event in one.records
     )
 
 
-def _covers(hold: Hold, at: datetime) -> bool:
+def _hold_applies(hold: LegalHold, at: datetime) -> bool:
     return hold.start <= at and (hold.end is None or at < hold.end)
 
 
@@ -157,12 +159,12 @@ def _performs_contract(holding: Holding, policy: Policy) -> bool:
     return any(policy.bases[one].ground == "contract" for one in bases)
 
 
-def _as(holding: Holding) -> Holding:
+def _as_alternative(holding: Holding) -> Holding:
     """The holding as its alternative; what it was before is the alternative then."""
     other = holding.alternative
     if other is None:
         return holding
-    back = Change(
+    back = HoldingChange(
         when="given" if other.when == "withdrawn" else "withdrawn",
         basis=holding.basis,
         rule=holding.rule,
@@ -170,13 +172,13 @@ def _as(holding: Holding) -> Holding:
     return replace(holding, basis=other.basis, rule=other.rule, alternative=back)
 
 
-def _cuts(
+def _early_ends(
     holding: Holding,
     event_time: datetime,
     anchor_at: datetime | None,
-    standing: Standing,
+    standing: SubjectState,
     policy: Policy,
-) -> Iterator[Cut]:
+) -> Iterator[EarlyEnd]:
     ground = policy.bases[holding.basis].ground
     purpose = policy.purposes[holding.purpose]
     if ground == "consent" and holding.alternative is None:
@@ -184,25 +186,25 @@ def _cuts(
         after = [one for one in consents if one.at >= event_time and not one.given]
         before = [one for one in consents if one.at < event_time]
         if after:
-            yield Cut(at=after[0].at, reason=WITHDRAWN)
+            yield EarlyEnd(at=after[0].at, reason=WITHDRAWN)
         if before and not before[-1].given and not holding.own_consent:
-            yield Cut(at=event_time, reason=WITHDRAWN)
+            yield EarlyEnd(at=event_time, reason=WITHDRAWN)
     refusals = standing.refusals.get(holding.purpose, ())
     if refusals and (
-        ground in OBJECTIONABLE or (ground, purpose.objection) == ("consent", "absolute")
+        ground in BASES_OPEN_TO_OBJECTION or (ground, purpose.objection) == ("consent", "absolute")
     ):
         later = [at for at in refusals if at >= event_time]
         if later:
-            yield Cut(at=later[0], reason=OBJECTED)
+            yield EarlyEnd(at=later[0], reason=OBJECTED)
         if purpose.objection == "absolute" and refusals[0] < event_time:
-            yield Cut(at=event_time, reason=OBJECTED)
-    if ground in OBJECTIONABLE:
+            yield EarlyEnd(at=event_time, reason=OBJECTED)
+    if ground in BASES_OPEN_TO_OBJECTION:
         for objection in standing.objections.get(holding.purpose, ()):
             if objection.upheld and objection.decided_at and event_time <= objection.decided_at:
-                yield Cut(at=objection.decided_at, reason=UPHELD)
+                yield EarlyEnd(at=objection.decided_at, reason=UPHELD)
     for request in standing.requests:
         if request.right != "erasure" or event_time > request.at:
             continue
         running = holding.clock and (anchor_at is None or anchor_at > request.at)
         if not (running and _performs_contract(holding, policy)):
-            yield Cut(at=request.at, reason=ERASURE_ASKED)
+            yield EarlyEnd(at=request.at, reason=ERASURE_ASKED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.policy.model import ActKind, EventType, Policy
-from services.policy.tagging import Event, Untaggable
+from services.policy.tagging import Event, TaggingFailed
 
 OWN: Final = "/termijn/rights"
 """Where Termijn's own answers to requests come from."""
@@ -24,12 +24,12 @@ def check_source(event: Event, policy: Policy) -> None:
     """Make sure that an event's source may publish its type; it counts where an event comes in.
 
     Raises:
-        Untaggable: it may not.
+        TaggingFailed: it may not.
     """
     kind = policy.events.get(event.type)
     if kind is not None and not admits(kind, event.source):
         why = f"is none that the policy lets publish {event.type}"
-        raise Untaggable("unknown-source", "source", why)
+        raise TaggingFailed("unknown-source", "source", why)
 
 
 def admits(event: EventType, source: str) -> bool:

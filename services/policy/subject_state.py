@@ -13,13 +13,13 @@ from datetime import datetime
 
 from services.policy.model import ActKind, Policy, Right
 
-CLOSING: tuple[ActKind, ...] = ("request-answered", "request-refused")
+CLOSING_EVENTS: tuple[ActKind, ...] = ("request-answered", "request-refused")
 """What ends a request."""
 _DISCLOSING: tuple[Right, ...] = ("access", "portability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class PrivacyEvent:
     """One thing that a data subject, the controller or a court did: a `privacy.*` event; `time` is UTC."""
 
     kind: ActKind
@@ -68,7 +68,7 @@ class Objection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class VerifiedRequest:
     """A request of the data subject whose identity is verified (GDPR 12(6)); it counts from `at`."""
 
     id: str
@@ -84,7 +84,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class LegalHold:
     """Nothing is erased from `start` until `end`, open while that is absent."""
 
     start: datetime
@@ -94,7 +94,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class SubjectState:
     """Where one data subject stands; every tuple is in order of time."""
 
     consents: Mapping[str, tuple[Consent, ...]] = field(default_factory=dict)
@@ -103,8 +103,8 @@ class Standing:
     """By purpose: objections that need no decision."""
     objections: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)
     """By purpose: objections that restrict until they are decided."""
-    requests: tuple[Request, ...] = ()
-    holds: tuple[Hold, ...] = ()
+    requests: tuple[VerifiedRequest, ...] = ()
+    holds: tuple[LegalHold, ...] = ()
     instants: tuple[datetime, ...] = ()
     """Every instant at which any of this changes."""
 
@@ -112,16 +112,16 @@ class Standing:
         return bool(self.instants)
 
 
-NOTHING = Standing()
+EMPTY_STATE = SubjectState()
 """Of whom nothing was said."""
 
 
-def standing(acts: Collection[Act], policy: Policy) -> Standing:
+def subject_state(acts: Collection[PrivacyEvent], policy: Policy) -> SubjectState:
     """The standing of the one subject that all these acts are about."""
     if not acts:
-        return NOTHING
+        return EMPTY_STATE
     ordered = sorted(acts, key=lambda act: (act.rank, act.kind))  # of topics apart, of one identity
-    return Standing(
+    return SubjectState(
         consents=_consents(ordered, policy),
         refusals=_refusals(ordered, policy),
         objections=_objections(ordered, policy),
@@ -131,41 +131,41 @@ def standing(acts: Collection[Act], policy: Policy) -> Standing:
     )
 
 
-def _mode(purpose: str | None, policy: Policy) -> str:
+def _request_mode(purpose: str | None, policy: Policy) -> str:
     return policy.purposes[purpose].objection if purpose else "restrict"
 
 
-def _consents(acts: Iterable[Act], policy: Policy) -> dict[str, tuple[Consent, ...]]:
+def _consents(acts: Iterable[PrivacyEvent], policy: Policy) -> dict[str, tuple[Consent, ...]]:
     found: defaultdict[str, list[Consent]] = defaultdict(list)
     for act in acts:
         withdrawn = act.kind == "consent-withdrawn" or (
-            act.kind == "objection-raised" and _mode(act.purpose, policy) == "withdrawal"
+            act.kind == "objection-raised" and _request_mode(act.purpose, policy) == "withdrawal"
         )
         if act.purpose and (withdrawn or act.kind == "consent-given"):
             found[act.purpose].append(Consent(rank=act.rank, given=not withdrawn))
     return {purpose: tuple(those) for purpose, those in found.items()}
 
 
-def _refusals(acts: Iterable[Act], policy: Policy) -> dict[str, tuple[datetime, ...]]:
+def _refusals(acts: Iterable[PrivacyEvent], policy: Policy) -> dict[str, tuple[datetime, ...]]:
     found: defaultdict[str, list[datetime]] = defaultdict(list)
     for act in acts:
-        final = act.kind == "objection-raised" and _mode(act.purpose, policy) != "restrict"
+        final = act.kind == "objection-raised" and _request_mode(act.purpose, policy) != "restrict"
         if final and act.purpose:
             found[act.purpose].append(act.time)
     return {purpose: tuple(those) for purpose, those in found.items()}
 
 
-def _objections(acts: Collection[Act], policy: Policy) -> dict[str, tuple[Objection, ...]]:
+def _objections(acts: Collection[PrivacyEvent], policy: Policy) -> dict[str, tuple[Objection, ...]]:
     raised = [
         act
         for act in acts
-        if act.kind == "objection-raised" and _mode(act.purpose, policy) == "restrict"
+        if act.kind == "objection-raised" and _request_mode(act.purpose, policy) == "restrict"
     ]
-    decisions: dict[Act, Act] = {}
+    decisions: dict[PrivacyEvent, PrivacyEvent] = {}
     for act in acts:
         if act.kind != "objection-decided":
             continue
-        for about in _decided(act, raised):
+        for about in _decided_objections(act, raised):
             decisions.setdefault(about, act)
     found: defaultdict[str, list[Objection]] = defaultdict(list)
     for act in raised:
@@ -181,7 +181,9 @@ def _objections(acts: Collection[Act], policy: Policy) -> dict[str, tuple[Object
     return {purpose: tuple(those) for purpose, those in found.items()}
 
 
-def _decided(decision: Act, raised: Collection[Act]) -> Collection[Act]:
+def _decided_objections(
+    decision: PrivacyEvent, raised: Collection[PrivacyEvent]
+) -> Collection[PrivacyEvent]:
     """The objections that a decision is about: the one with its id, else all to that purpose."""
     named = [act for act in raised if act.reference and act.reference == decision.reference]
     return named or [
@@ -193,7 +195,7 @@ def _decided(decision: Act, raised: Collection[Act]) -> Collection[Act]:
     ]
 
 
-def joined(acts: Iterable[Act]) -> dict[str, str]:
+def merged_requests(acts: Iterable[PrivacyEvent]) -> dict[str, str]:
     """The requests that ask once more for what an earlier one asks, while that is not answered: both names.
 
     The acts are one subject's, in order. Corrections are never the same ones, so that requests for
@@ -205,7 +207,7 @@ def joined(acts: Iterable[Act]) -> dict[str, str]:
     closed: set[str] = set()
     for act in acts:
         name = act.reference
-        if name and act.kind in CLOSING:
+        if name and act.kind in CLOSING_EVENTS:
             closed.add(name)
         if not name or act.kind != "request-received" or act.right is None or name in seen:
             continue
@@ -218,7 +220,7 @@ def joined(acts: Iterable[Act]) -> dict[str, str]:
     return found
 
 
-def _requests(acts: Collection[Act]) -> Iterator[Request]:
+def _requests(acts: Collection[PrivacyEvent]) -> Iterator[VerifiedRequest]:
     """Each request from its first verification on; one for erasure counts anew with every one.
 
     A second request for the same data is not a second disclosure: who is verified for it is for the first.
@@ -227,7 +229,9 @@ def _requests(acts: Collection[Act]) -> Iterator[Request]:
     for act in acts:
         if act.kind == "request-received" and act.reference and act.right:
             rights.setdefault(act.reference, act.right)
-    leaders = {name: to for name, to in joined(acts).items() if rights[name] in _DISCLOSING}
+    leaders = {
+        name: to for name, to in merged_requests(acts).items() if rights[name] in _DISCLOSING
+    }
     lifts = [act for act in acts if act.kind == "restriction-lifted"]
     seen: set[str] = set()
     for act in acts:
@@ -238,18 +242,18 @@ def _requests(acts: Collection[Act]) -> Iterator[Request]:
         seen.add(name)
         ends = (one.time for one in lifts if one.time >= act.time and one.reference in (None, name))
         lifted_at = min(ends, default=None) if right == "restriction" else None
-        yield Request(id=name, right=right, rank=act.rank, lifted_at=lifted_at)
+        yield VerifiedRequest(id=name, right=right, rank=act.rank, lifted_at=lifted_at)
 
 
-def _holds(acts: Iterable[Act]) -> Iterator[Hold]:
-    placed: defaultdict[str, list[Act]] = defaultdict(list)
+def _holds(acts: Iterable[PrivacyEvent]) -> Iterator[LegalHold]:
+    placed: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     for act in acts:
         name = act.reference or ""
         if act.kind == "hold-placed":
             placed[name].append(act)
         elif act.kind == "hold-released":
             for one in placed.pop(name, ()):
-                yield Hold(start=one.time, end=act.time, records=one.records)
+                yield LegalHold(start=one.time, end=act.time, records=one.records)
     for those in placed.values():
         for one in those:
-            yield Hold(start=one.time, end=None, records=one.records)
+            yield LegalHold(start=one.time, end=None, records=one.records)

@@ -17,7 +17,7 @@ from schemas import limits
 from schemas.errors import TermijnError
 from services.policy import retiring
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
-from services.policy.subject_state import Act
+from services.policy.subject_state import PrivacyEvent
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""
@@ -37,7 +37,7 @@ Value = str | bool | tuple[str, ...]
 _REFERENCES = ("request_id", "objection_id", "hold_id")
 
 
-class Untaggable(TermijnError):
+class TaggingFailed(TermijnError):
     """The event cannot be tagged under the policy; it is parked as a dead letter.
 
     The operator mends the publisher or the policy and replays it, or discards it with a reason.
@@ -78,7 +78,7 @@ class ClockKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class HoldingChange:
     """What a holding becomes when consent is given or withdrawn; its clock stays."""
 
     when: Literal["given", "withdrawn"]
@@ -99,12 +99,12 @@ class Holding:
     """The shared clock it waits for; without one the event itself fixes the anchor."""
     own_consent: bool = False
     """Whether the event is a consent by itself."""
-    alternative: Change | None = None
+    alternative: HoldingChange | None = None
     """What consent makes of it; without one a withdrawal ends a holding on consent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockMove:
+class ClockChange:
     """An event ends a clock, or starts it (again)."""
 
     clock: ClockKey
@@ -112,7 +112,7 @@ class ClockMove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tagged:
+class TaggedEvent:
     """An event with what follows from it under one policy. It carries no body."""
 
     id: str
@@ -123,8 +123,8 @@ class Tagged:
     subject: str | None
     """The event's own subject; absent only for a type that names none."""
     holdings: tuple[Holding, ...]
-    moves: tuple[ClockMove, ...]
-    act: Act | None = None
+    moves: tuple[ClockChange, ...]
+    act: PrivacyEvent | None = None
     """What it does to where its subject stands."""
     retired: tuple[Holding, ...] = ()
     """What it would hold were its purposes and systems not retired: it asks for nothing."""
@@ -172,27 +172,29 @@ def _grouped(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[Holding, 
     return ((one, tuple(its)) for one, its in grouped.items())
 
 
-def tag(event: Event, policy: Policy, *, recorded: bool = False) -> Tagged:
+def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
     """Tag an event; one that is `recorded` already is judged by no limit (`schemas.limits`) any more.
 
     Raises:
-        Untaggable: its type is unknown to the policy, a deciding field is missing or of a wrong kind,
+        TaggingFailed: its type is unknown to the policy, a deciding field is missing or of a wrong kind,
             it names no data subject, or its time cannot be true.
     """
     kind = policy.events.get(event.type)
     if kind is None:
-        raise Untaggable("unknown-type", "type", f"the policy knows no event type {event.type!r}")
+        raise TaggingFailed(
+            "unknown-type", "type", f"the policy knows no event type {event.type!r}"
+        )
     if not EARLIEST <= event.time < LATEST:
-        raise Untaggable("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
+        raise TaggingFailed("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
     deciding = dict(_deciding(kind, event.data))
     if not recorded:
         _check_limits(deciding)
     subject = subject_of(kind, deciding, policy)
     for name, field in kind.fields.items():
         if field.required and name not in deciding:
-            raise Untaggable("missing-field", name, "is missing")
+            raise TaggingFailed("missing-field", name, "is missing")
     holdings, retired = _holdings(kind, deciding, subject, event.time, policy, recorded)
-    return Tagged(
+    return TaggedEvent(
         id=event.id,
         source=event.source,
         type=event.type,
@@ -202,7 +204,7 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> Tagged:
         holdings=holdings,
         retired=retired,
         moves=tuple(
-            ClockMove(clock=clock_key(move.clock, deciding, policy, move.key), move=move.move)
+            ClockChange(clock=clock_key(move.clock, deciding, policy, move.key), move=move.move)
             for move in kind.moves
             if _moves(move, deciding, policy)
         ),
@@ -219,7 +221,7 @@ def clock_key(
     """The clock of a kind that an event's deciding fields name.
 
     Raises:
-        Untaggable: a key field is missing.
+        TaggingFailed: a key field is missing.
     """
     spec = policy.clocks[clock]
     parts = []
@@ -227,7 +229,7 @@ def clock_key(
         field = (renamed or {}).get(name, name)
         value = deciding.get(field)
         if not isinstance(value, str):
-            raise Untaggable("missing-field", field, "is missing")
+            raise TaggingFailed("missing-field", field, "is missing")
         parts.append(quote(value, safe=""))
     parent = clock_key(spec.parent, deciding, policy, renamed) if spec.parent else None
     return ClockKey(clock=clock, key="/".join(parts), parent=parent)
@@ -245,7 +247,7 @@ def identifying_keys(
 
 
 def business_keys(
-    tagged: Tagged,
+    tagged: TaggedEvent,
     policy: Policy,
     subject: str,
     *,
@@ -280,7 +282,7 @@ def read_field(name: str, field: Field, data: Mapping[str, Any]) -> Value | None
     """What an event's data says in a deciding field, or its default.
 
     Raises:
-        Untaggable: that is no value of the field.
+        TaggingFailed: that is no value of the field.
     """
     value = data.get(name)
     if value is None or value == "":
@@ -294,7 +296,7 @@ def _check_limits(deciding: Mapping[str, Value]) -> None:
         why = limits.too_many(texts, limits.LIST)
         wrong = (limits.identifier(text) for text in texts if isinstance(text, str))
         if why := why or next((one for one in wrong if one), None):
-            raise Untaggable("invalid-field", name, why)
+            raise TaggingFailed("invalid-field", name, why)
 
 
 def _value(name: str, field: Field, value: Any) -> Value:
@@ -302,7 +304,7 @@ def _value(name: str, field: Field, value: Any) -> Value:
         case "string", str():
             if field.one_of and value not in field.one_of:
                 known = ", ".join(field.one_of)
-                raise Untaggable("invalid-field", name, f"is none of {known}")
+                raise TaggingFailed("invalid-field", name, f"is none of {known}")
             return value
         case "boolean", bool():
             return value
@@ -310,22 +312,22 @@ def _value(name: str, field: Field, value: Any) -> Value:
             return (value,)
         case "strings", list() | tuple() if all(isinstance(v, str) and v for v in value):
             return tuple(dict.fromkeys(value))
-    raise Untaggable("invalid-field", name, f"is not a value of type {field.type}")
+    raise TaggingFailed("invalid-field", name, f"is not a value of type {field.type}")
 
 
 def subject_of(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -> str | None:
     """The data subject that an event names, if its type names any.
 
     Raises:
-        Untaggable: it names none.
+        TaggingFailed: it names none.
     """
     if not kind.subject:
         return None
     for candidate in kind.subject:
         for subject in _subjects(candidate, deciding):
-            return _whole(candidate, subject, policy)
+            return _parse_subject(candidate, subject, policy)
     fields = " or ".join(candidate.field for candidate in kind.subject)
-    raise Untaggable("unknown-subject", fields, "is missing: the event names no data subject")
+    raise TaggingFailed("unknown-subject", fields, "is missing: the event names no data subject")
 
 
 def _subjects(field: SubjectField, deciding: Mapping[str, Value]) -> Iterator[str]:
@@ -342,12 +344,14 @@ def _naming(kind: EventType, deciding: Mapping[str, Value]) -> str | None:
     return next(named, None)
 
 
-def _whole(field: SubjectField, subject: str, policy: Policy) -> str:
+def _parse_subject(field: SubjectField, subject: str, policy: Policy) -> str:
     """A subject that the event gave in full, once its kind is known to exist."""
     kind, _, identifier = subject.partition(":")
     if field.kind is None and (kind not in policy.subjects or not identifier):
         known = ", ".join(policy.subjects)
-        raise Untaggable("unknown-subject", field.field, f"is not kind:id, with a kind of {known}")
+        raise TaggingFailed(
+            "unknown-subject", field.field, f"is not kind:id, with a kind of {known}"
+        )
     return subject
 
 
@@ -357,12 +361,12 @@ def _act(
     deciding: Mapping[str, Value],
     subject: str | None,
     policy: Policy,
-) -> Act:
+) -> PrivacyEvent:
     purpose = _text(deciding, "purpose")
     if purpose is not None and purpose not in policy.purposes:
-        raise Untaggable("invalid-field", "purpose", "is no purpose of the policy")
+        raise TaggingFailed("invalid-field", "purpose", "is no purpose of the policy")
     records = deciding.get("records")
-    return Act(
+    return PrivacyEvent(
         kind=kind.act,  # type: ignore[arg-type]  # the caller has looked
         subject=subject or "",
         time=event.time,
@@ -399,7 +403,7 @@ def _holdings(
             continue
         systems, named = _systems(spec, deciding, policy)
         if not recorded and any(retiring.is_retired(one, time, policy) for one in named):
-            raise Untaggable("invalid-field", str(spec.systems_from), "names a retired system")
+            raise TaggingFailed("invalid-field", str(spec.systems_from), "names a retired system")
         live = retiring.left(spec.purpose, systems, time, policy, kept=named)
         anchor = policy.rules[spec.rule].anchor
         subjects = (
@@ -427,13 +431,13 @@ def _holdings(
     return tuple(holdings), tuple(retired)
 
 
-def _change(spec: HoldingRule) -> Change | None:
+def _change(spec: HoldingRule) -> HoldingChange | None:
     if spec.on_withdrawal:
-        return Change(
+        return HoldingChange(
             when="withdrawn", basis=spec.on_withdrawal.basis, rule=spec.on_withdrawal.rule
         )
     if spec.on_consent:
-        return Change(when="given", basis=spec.on_consent.basis, rule=spec.on_consent.rule)
+        return HoldingChange(when="given", basis=spec.on_consent.basis, rule=spec.on_consent.rule)
     return None
 
 
@@ -448,7 +452,7 @@ def _systems(
     if spec.systems_from:
         for system in deciding.get(spec.systems_from, ()):  # type: ignore[union-attr]  # a list field
             if system not in policy.systems:
-                raise Untaggable("invalid-field", spec.systems_from, "names an unknown system")
+                raise TaggingFailed("invalid-field", spec.systems_from, "names an unknown system")
             named.add(system)
     return tuple(sorted(systems | named)), frozenset(named)
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from services.policy.model import EventType, Policy
 from services.policy.sources import FORBIDDING
-from services.policy.tagging import ClockKey, Untaggable, Value, clock_key, read_field, subject_of
+from services.policy.tagging import (
+    ClockKey,
+    TaggingFailed,
+    Value,
+    clock_key,
+    read_field,
+    subject_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +43,7 @@ def glimpse(event_type: str | None, data: Mapping[str, Any], policy: Policy) -> 
     wrong = {name for name in kind.fields if not _read(name, kind, data, deciding)}
     subject: str | None = None
     if wrong.isdisjoint(one.field for one in kind.subject):
-        with suppress(Untaggable):
+        with suppress(TaggingFailed):
             subject = subject_of(kind, deciding, policy)
     clocks: dict[str, tuple[ClockKey, ...]] = {}
     unseen: set[str] = set()
@@ -66,7 +73,7 @@ def _read(name: str, kind: EventType, data: Mapping[str, Any], deciding: dict[st
     spec = kind.fields[name]
     try:
         value = read_field(name, spec, data)
-    except Untaggable:
+    except TaggingFailed:
         return False
     if value is not None:
         deciding[name] = value

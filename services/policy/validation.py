@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from services.policy.calendar import period
 from services.policy.model import (
     ActKind,
-    Alternative,
+    ConsentFallback,
     EventType,
     Field,
     HoldingRule,
@@ -20,7 +20,7 @@ from services.policy.model import (
 )
 from services.policy.names import check_names
 from services.policy.sources import OWN, admits
-from services.policy.subject_state import CLOSING
+from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.validation_encryption import check_encryption
 
 _TITLED = ("purposes", "bases", "categories", "subjects", "systems", "rules")
@@ -29,7 +29,7 @@ Path_ = tuple[str | int, ...]
 """Where something stands in a policy file."""
 
 
-def check(policy: Policy) -> Iterator[tuple[Path_, str]]:
+def validate_policy(policy: Policy) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say: that every name is defined, every period a period, every key there."""
     yield from check_names(policy)
     yield from _check_controller(policy)
@@ -61,7 +61,9 @@ def _check_rules(policy: Policy) -> Iterator[tuple[Path_, str]]:
         yield from _check_period(("rules", name, "term"), rule.term)
         if (rule.anchor.kind == "clock") != (rule.anchor.clock is not None):
             yield ("rules", name, "anchor"), "kind `clock`, and only that, names a clock"
-        yield from _known(("rules", name, "anchor", "clock"), rule.anchor.clock, policy.clocks)
+        yield from _require_defined(
+            ("rules", name, "anchor", "clock"), rule.anchor.clock, policy.clocks
+        )
         if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
             yield ("rules", name), "what is derived needs a rationale"
 
@@ -78,7 +80,7 @@ def _check_clocks(policy: Policy) -> Iterator[tuple[Path_, str]]:
     for name, clock in policy.clocks.items():
         if clock.max_open is not None:
             yield from _check_period(("clocks", name, "max_open"), clock.max_open, months=False)
-        yield from _known(("clocks", name, "parent"), clock.parent, policy.clocks)
+        yield from _require_defined(("clocks", name, "parent"), clock.parent, policy.clocks)
         parent = policy.clocks.get(clock.parent or "")
         if parent and (parent.parent or not set(parent.key) <= set(clock.key)):
             yield ("clocks", name, "parent"), "a parent has no parent, and only keys of this clock"
@@ -111,7 +113,7 @@ def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]
         yield ("holdings",), "an event that makes holdings names its subject"
     yield from _check_sources(event)
     for index, category in enumerate(event.categories):
-        yield from _known(("categories", index), category, policy.categories)
+        yield from _require_defined(("categories", index), category, policy.categories)
     for index, subject in enumerate(event.subject):
         yield from _check_subject(("subject", index), subject, event, policy)
     for index, holding in enumerate(event.holdings):
@@ -124,7 +126,7 @@ def _check_sources(event: EventType) -> Iterator[tuple[Path_, str]]:
     for index, source in enumerate(event.sources):
         if not source.removesuffix("*") or "*" in source[:-1]:
             yield ("sources", index), "is a source, or the beginning of some with `*` after it"
-    if event.act in CLOSING and not admits(event, OWN):
+    if event.act in CLOSING_EVENTS and not admits(event, OWN):
         yield ("sources",), f"leaves out {OWN}, from where Termijn itself publishes it"
 
 
@@ -146,10 +148,10 @@ def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[tu
 def _check_subject(
     path: Path_, subject: SubjectField, event: EventType, policy: Policy
 ) -> Iterator[tuple[Path_, str]]:
-    yield from _known((*path, "kind"), subject.kind, policy.subjects)
+    yield from _require_defined((*path, "kind"), subject.kind, policy.subjects)
     if subject.each and subject.kind is None:
         yield (*path, "kind"), "is needed where a field lists several subjects"
-    yield from _known((*path, "field"), subject.field, event.fields)
+    yield from _require_defined((*path, "field"), subject.field, event.fields)
     field = event.fields.get(subject.field)
     if field and (field.type == "strings") != subject.each:
         yield (*path, "field"), "a list field, and only that, names a subject for `each`"
@@ -158,28 +160,30 @@ def _check_subject(
 def _check_holding(
     path: Path_, holding: HoldingRule, event: EventType, policy: Policy
 ) -> Iterator[tuple[Path_, str]]:
-    yield from _known((*path, "purpose"), holding.purpose, policy.purposes)
-    yield from _known((*path, "basis"), holding.basis, policy.bases)
-    yield from _known((*path, "rule"), holding.rule, policy.rules)
+    yield from _require_defined((*path, "purpose"), holding.purpose, policy.purposes)
+    yield from _require_defined((*path, "basis"), holding.basis, policy.bases)
+    yield from _require_defined((*path, "rule"), holding.rule, policy.rules)
     if not holding.systems:
         yield (*path, "systems"), "a holding is in a system at least"
     for index, system in enumerate(holding.systems):
-        yield from _known((*path, "systems", index), system, policy.systems)
+        yield from _require_defined((*path, "systems", index), system, policy.systems)
     for index, kind in enumerate(holding.for_kinds):
-        yield from _known((*path, "for_kinds", index), kind, policy.subjects)
+        yield from _require_defined((*path, "for_kinds", index), kind, policy.subjects)
     if holding.subject:
         yield from _check_subject((*path, "subject"), holding.subject, event, policy)
     for name, allowed in holding.when.items():
-        yield from _known((*path, "when", name), name, event.fields)
-        yield from _possible((*path, "when", name), allowed, event.fields.get(name))
+        yield from _require_defined((*path, "when", name), name, event.fields)
+        yield from _require_possible_value((*path, "when", name), allowed, event.fields.get(name))
     for name, by_value in holding.systems_when.items():
-        yield from _known((*path, "systems_when", name), name, event.fields)
+        yield from _require_defined((*path, "systems_when", name), name, event.fields)
         for value, systems in by_value.items():
             place = (*path, "systems_when", name, value)
-            yield from _possible(place, [value], event.fields.get(name))
+            yield from _require_possible_value(place, [value], event.fields.get(name))
             for system in systems:
-                yield from _known((*path, "systems_when", name, value), system, policy.systems)
-    yield from _known((*path, "systems_from"), holding.systems_from, event.fields)
+                yield from _require_defined(
+                    (*path, "systems_when", name, value), system, policy.systems
+                )
+    yield from _require_defined((*path, "systems_from"), holding.systems_from, event.fields)
     listed = event.fields.get(holding.systems_from or "")
     if listed and listed.type != "strings":
         yield (*path, "systems_from"), "is no list field"
@@ -193,7 +197,7 @@ def _check_term(
     rule = policy.rules.get(holding.rule)
     clock = policy.clocks.get(rule.anchor.clock or "") if rule else None
     for name in clock.key if clock else ():
-        yield from _known((*path, "rule"), holding.key.get(name, name), event.fields)
+        yield from _require_defined((*path, "rule"), holding.key.get(name, name), event.fields)
     for name in holding.key:
         if clock is None or name not in clock.key:
             yield (*path, "key", name), f"{name!r} is no key of the rule's clock"
@@ -207,11 +211,11 @@ def _check_alternatives(
 ) -> Iterator[tuple[Path_, str]]:
     own = policy.rules.get(holding.rule)
     for key in ("on_withdrawal", "on_consent"):
-        other: Alternative | None = getattr(holding, key)
+        other: ConsentFallback | None = getattr(holding, key)
         if other is None:
             continue
-        yield from _known((*path, key, "basis"), other.basis, policy.bases)
-        yield from _known((*path, key, "rule"), other.rule, policy.rules)
+        yield from _require_defined((*path, key, "basis"), other.basis, policy.bases)
+        yield from _require_defined((*path, key, "rule"), other.rule, policy.rules)
         rule = policy.rules.get(other.rule)
         if own and rule and (own.anchor, own.kind) != (rule.anchor, rule.kind):
             yield (*path, key, "rule"), f"has another anchor or kind than {holding.rule}"
@@ -257,10 +261,10 @@ def _check_act(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]]:
 def _check_move(
     path: Path_, move: MoveRule, event: EventType, policy: Policy
 ) -> Iterator[tuple[Path_, str]]:
-    yield from _known((*path, "clock"), move.clock, policy.clocks)
+    yield from _require_defined((*path, "clock"), move.clock, policy.clocks)
     clock = policy.clocks.get(move.clock)
     for name in clock.key if clock else ():
-        yield from _known((*path, "key", name), move.key.get(name, name), event.fields)
+        yield from _require_defined((*path, "key", name), move.key.get(name, name), event.fields)
     for name in move.key if clock else ():
         if clock and name not in clock.key:
             yield (*path, "key", name), f"{name!r} is no key of the clock {move.clock}"
@@ -280,14 +284,14 @@ def _check_period(
         yield path, f"{text!r} is not a period in days such as P90D"
 
 
-def _known(
+def _require_defined(
     path: Path_, name: str | None, defined: Mapping[str, object]
 ) -> Iterator[tuple[Path_, str]]:
     if name is not None and name not in defined:
         yield path, f"{name!r} is not defined"
 
 
-def _possible(
+def _require_possible_value(
     path: Path_, values: Iterable[str | bool], field: Field | None
 ) -> Iterator[tuple[Path_, str]]:
     """A condition on a value that the field never has would lose its holding in silence."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from services.policy.model import EventType, HoldingRule, Policy
 
 _PATH = re.compile(r"\w+(\[\]|\{\})*(\.\w+(\[\]|\{\})*)*", re.ASCII)
-Found = tuple[tuple[str | int, ...], str]
+PolicyError = tuple[tuple[str | int, ...], str]
 
 
 def key_systems(policy: Policy) -> frozenset[str]:
@@ -21,12 +21,12 @@ def key_systems(policy: Policy) -> frozenset[str]:
     return frozenset(name for name, system in policy.systems.items() if system.holds == "keys")
 
 
-def covers(field: str, path: str) -> bool:
+def is_within(field: str, path: str) -> bool:
     """Whether a place in an event is that field, or lies within it."""
     return path == field or path.startswith((f"{field}.", f"{field}[", f"{field}{{"))
 
 
-def check_encryption(policy: Policy) -> Iterator[Found]:
+def check_encryption(policy: Policy) -> Iterator[PolicyError]:
     """What would lose a key too early, too late or for ever."""
     keys = key_systems(policy)
     for name in sorted(keys):
@@ -38,18 +38,18 @@ def check_encryption(policy: Policy) -> Iterator[Found]:
             yield ("events", name, *path), why
 
 
-def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iterator[Found]:
+def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iterator[PolicyError]:
     served: set[str] = set()
     for index, holding in enumerate(event.holdings):
         held = set(keys).intersection(holding.systems)
         served |= held
-        for why in _forbidden(holding, held, keys, policy):
+        for why in _undecidable_fields(holding, held, keys, policy):
             yield ("holdings", index, "systems"), why
     used = {system for systems in event.encrypted.values() for system in systems}
     for system in sorted(served - used):
         yield ("encrypted",), f"has no field whose key {system} would hold"
     for path, systems in event.encrypted.items():
-        for why in _wrong(path, systems, event, served, keys):
+        for why in _field_problems(path, systems, event, served, keys):
             yield ("encrypted", path), why
     for index, path in enumerate(event.plain):
         if not _PATH.fullmatch(path):
@@ -58,7 +58,7 @@ def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iter
             yield ("plain", index), f"{path} is encrypted"
 
 
-def _forbidden(
+def _undecidable_fields(
     holding: HoldingRule, held: set[str], keys: frozenset[str], policy: Policy
 ) -> Iterator[str]:
     later = {one for by in holding.systems_when.values() for those in by.values() for one in those}
@@ -73,7 +73,7 @@ def _forbidden(
         yield "the log's keys are the event's own subject's: others' data has no key of its own"
 
 
-def _wrong(
+def _field_problems(
     path: str,
     systems: tuple[str, ...],
     event: EventType,
@@ -82,7 +82,9 @@ def _wrong(
 ) -> Iterator[str]:
     if not _PATH.fullmatch(path):
         yield f"{path!r} is no field such as lines[].product"
-    if deciding := [name for name in event.fields if covers(name, path) or covers(path, name)]:
+    if deciding := [
+        name for name in event.fields if is_within(name, path) or is_within(path, name)
+    ]:
         yield f"{deciding[0]} decides, and has to be read"
     if event.act:
         yield "what is said about a person is read by Termijn itself"

@@ -14,7 +14,7 @@ Path_ = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class PolicyProblem:
     """One thing that is wrong in a policy file: where, and what."""
 
     file: str
@@ -27,10 +27,10 @@ class Problem:
         return ": ".join(filter(None, (place, self.key, self.why)))
 
 
-class NotYaml(TermijnError):
+class InvalidYaml(TermijnError):
     """A file is not YAML, or one of its keys stands twice; the operator mends the line that it names."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: PolicyProblem) -> None:
         super().__init__(str(problem))
         self.problem = problem
 
@@ -39,25 +39,25 @@ def decoded(raw: bytes, name: str) -> str:
     """The text of a file in UTF-8, with or without the mark that Windows puts before it.
 
     Raises:
-        NotYaml: naming the line that is not UTF-8.
+        InvalidYaml: naming the line that is not UTF-8.
     """
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
         line = raw.count(b"\n", 0, cause.start) + 1
         why = "is not UTF-8; write the file in UTF-8"
-        raise NotYaml(Problem(file=name, line=line, key="", why=why)) from cause
+        raise InvalidYaml(PolicyProblem(file=name, line=line, key="", why=why)) from cause
 
 
-def read(text: str, name: str) -> tuple[Any, Lines]:
+def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
     """What a text says, and where; `name` is what errors call the file.
 
     Raises:
-        NotYaml: it is not YAML.
+        InvalidYaml: it is not YAML.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        document = yaml.load(text, Loader=_Loader)
+        node = yaml.compose(text, Loader=_StrictLoader)
+        document = yaml.load(text, Loader=_StrictLoader)
     except yaml.reader.ReaderError as cause:
         line = text.count("\n", 0, cause.position) + 1
         raise _not_yaml(name, line, "a control character is not allowed") from cause
@@ -69,20 +69,20 @@ def read(text: str, name: str) -> tuple[Any, Lines]:
     return document, Lines(name, node)
 
 
-def _not_yaml(name: str, line: int, why: str) -> NotYaml:
-    return NotYaml(Problem(file=name, line=line, key="", why=f"is not YAML: {why}"))
+def _not_yaml(name: str, line: int, why: str) -> InvalidYaml:
+    return InvalidYaml(PolicyProblem(file=name, line=line, key="", why=f"is not YAML: {why}"))
 
 
 def _first_line(cause: yaml.YAMLError) -> str:
     return str(getattr(cause, "problem", None) or cause).partition("\n")[0]
 
 
-def place(loc: tuple[int | str, ...]) -> Path_:
+def validation_path(loc: tuple[int | str, ...]) -> Path_:
     """The path of what a validation found, as the file has it."""
     return tuple(part for part in loc if part != "[key]")
 
 
-class _Loader(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """YAML without surprises: a key that stands twice is an error, and so is a date that is none."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -115,7 +115,7 @@ class Lines:
         self._file = file
         self._root = root
 
-    def problem(self, path: Path_, why: str) -> Problem:
+    def problem(self, path: Path_, why: str) -> PolicyProblem:
         """A problem at the deepest part of the path that is in the file."""
         node, line = self._root, 1
         for part in path:
@@ -123,7 +123,7 @@ class Lines:
             if step is None:
                 break
             node, line = step
-        return Problem(file=self._file, line=line, key=".".join(map(str, path)), why=why)
+        return PolicyProblem(file=self._file, line=line, key=".".join(map(str, path)), why=why)
 
     @staticmethod
     def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, int] | None:

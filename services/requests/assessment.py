@@ -14,19 +14,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, select
 
-from services.deleter.planning import unmet
+from services.deleter.planning import outstanding
 from services.ledger import clocks, tables
 from services.ledger.command_state import CARRIED_OUT
-from services.ledger.facts import Known, known, tagged_events
+from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
 from services.policy import obligations, rights_effects
 from services.policy.ids import clock_id
 from services.policy.model import Policy, Right
-from services.policy.obligations import Step
+from services.policy.obligations import Obligation
 from services.policy.request_cases import Case
 from services.policy.retention_windows import Window, window
-from services.policy.tagging import Tagged
-from services.requests.report import Kept, Outcome, Part, Processing
-from services.storage.bulk import fetch
+from services.policy.tagging import TaggedEvent
+from services.requests.report import Outcome, ProcessingSummary, RetainedData, SystemOutcome
+from services.storage.bulk import select_in
 
 _CHUNK = 2_000
 _ACTIONS: Mapping[Right, str] = {
@@ -39,12 +39,12 @@ _ACTIONS: Mapping[Right, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed:
+class Assessment:
     """What a request has come to so far."""
 
-    parts: tuple[Part, ...]
-    kept: tuple[Kept, ...]
-    processing: tuple[Processing, ...]
+    parts: tuple[SystemOutcome, ...]
+    kept: tuple[RetainedData, ...]
+    processing: tuple[ProcessingSummary, ...]
     own_dossier_only: bool
     """Whether nothing is kept but the dossiers of such requests themselves."""
 
@@ -64,25 +64,27 @@ class Weighed:
         return tuple(sorted(owing))
 
 
-def weigh(connection: Connection, case: Case, policy: Policy, now: datetime) -> Weighed:
+def assess_request(connection: Connection, case: Case, policy: Policy, now: datetime) -> Assessment:
     """Weigh a request whose identity is verified; `now` is UTC, by the database's clock.
 
     What is dated after the verification is not part of it.
     """
     if case.verified_at is None:
         raise ValueError("a request is weighed from its verification on")
-    tally = _Tally(case=case, verified_at=case.verified_at, policy=policy, now=now)
-    for rows in chunks(connection, case.subject):
-        events = tagged_events(connection, {row.event_id for row in rows}, policy)
+    tally = _AssessmentBuilder(case=case, verified_at=case.verified_at, policy=policy, now=now)
+    for rows in record_chunks(connection, case.subject):
+        events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
         asked = [row for row in rows if events[row.event_id].time <= case.verified_at]
-        facts = facts_of(connection, case.subject, [events[row.event_id] for row in asked], policy)
-        told = told_of(connection, {row.record_id for row in asked})
+        facts = load_subject_facts(
+            connection, case.subject, [events[row.event_id] for row in asked], policy
+        )
+        told = load_commands(connection, {row.record_id for row in asked})
         for row in asked:
             tally.add(events[row.event_id], facts, told.get(row.record_id, {}))
     return tally.weighed()
 
 
-class Told(NamedTuple):
+class CommandSummary(NamedTuple):
     """The live command that does a step to a record."""
 
     command_id: UUID
@@ -96,7 +98,7 @@ class Told(NamedTuple):
     ground: str | None
 
 
-class _Way(NamedTuple):
+class _ProcessingKey(NamedTuple):
     """What processings are told apart by."""
 
     purpose: str
@@ -105,7 +107,7 @@ class _Way(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Spread:
+class _ProcessingTotals:
     """A processing in the making."""
 
     systems: set[str] = field(default_factory=set)
@@ -118,26 +120,33 @@ class _Spread:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Tally:
+class _AssessmentBuilder:
     """What the records add up to."""
 
     case: Case
     verified_at: datetime
     policy: Policy
     now: datetime
-    _parts: Counter[Part] = field(default_factory=Counter)
-    _kept: Counter[Kept] = field(default_factory=Counter)
-    _ways: defaultdict[_Way, _Spread] = field(default_factory=lambda: defaultdict(_Spread))
+    _parts: Counter[SystemOutcome] = field(default_factory=Counter)
+    _kept: Counter[RetainedData] = field(default_factory=Counter)
+    _ways: defaultdict[_ProcessingKey, _ProcessingTotals] = field(
+        default_factory=lambda: defaultdict(_ProcessingTotals)
+    )
     _keeps_more: bool = False
 
-    def add(self, tagged: Tagged, facts: Known, told: Mapping[tuple[str, str], Told]) -> None:
+    def add(
+        self,
+        tagged: TaggedEvent,
+        facts: LedgerFacts,
+        told: Mapping[tuple[str, str], CommandSummary],
+    ) -> None:
         """Add one record with what commands did to it."""
         windows = [
             window(holding, tagged.time, facts, self.policy)
             for holding in tagged.holdings
             if holding.subject == self.case.subject
         ]
-        planned = obligations.steps(tagged, self.case.subject, facts, self.policy)
+        planned = obligations.obligations_of(tagged, self.case.subject, facts, self.policy)
         erased = {
             system for (system, step), one in told.items() if step == "erase" and _is_done(one)
         }
@@ -148,22 +157,24 @@ class _Tally:
             return
         asked = f"{_ACTIONS[self.case.right]} request {self.case.request}"
         due = [step for step in planned if step.due <= self.now]
-        owed = {step.system for step in unmet(due, told) if step.key == asked}
+        owed = {step.system for step in outstanding(due, told) if step.key == asked}
         for system in sorted(owed | {system for system, step in told if step == asked}):
             if (
                 system not in erased
             ):  # what was lifted or erased before it was told needs no telling
                 self._count(system, told.get((system, asked)))
 
-    def weighed(self) -> Weighed:
+    def weighed(self) -> Assessment:
         """The sum."""
-        return Weighed(
+        return Assessment(
             parts=tuple(
-                replace(part, records=n) for part, n in sorted(self._parts.items(), key=_by)
+                replace(part, records=n) for part, n in sorted(self._parts.items(), key=_sort_key)
             ),
-            kept=tuple(replace(one, records=n) for one, n in sorted(self._kept.items(), key=_by)),
+            kept=tuple(
+                replace(one, records=n) for one, n in sorted(self._kept.items(), key=_sort_key)
+            ),
             processing=tuple(
-                Processing(
+                ProcessingSummary(
                     purpose=way.purpose,
                     basis=way.basis,
                     rule=way.rule,
@@ -182,15 +193,17 @@ class _Tally:
 
     def _erasure(
         self,
-        tagged: Tagged,
+        tagged: TaggedEvent,
         windows: Sequence[Window],
-        planned: Sequence[Step],
-        facts: Known,
-        told: Mapping[tuple[str, str], Told],
+        planned: Sequence[Obligation],
+        facts: LedgerFacts,
+        told: Mapping[tuple[str, str], CommandSummary],
     ) -> None:
         due = {step.system: step for step in planned if step.action == "erase"}
         standing = facts.standing(self.case.subject)
-        held = bool(standing.holds) and rights_effects.under_hold(self.now, tagged.id, standing)
+        held = bool(standing.holds) and rights_effects.is_under_legal_hold(
+            self.now, tagged.id, standing
+        )
         for system in sorted({one for view in windows for one in view.holding.systems}):
             one = told.get((system, "erase"))
             step = due.get(system)
@@ -201,18 +214,20 @@ class _Tally:
             else:
                 self._keep(system, tagged, windows, held=held)
 
-    def _keep(self, system: str, tagged: Tagged, windows: Sequence[Window], *, held: bool) -> None:
+    def _keep(
+        self, system: str, tagged: TaggedEvent, windows: Sequence[Window], *, held: bool
+    ) -> None:
         """Which of a system's holdings keep the record: those that are not due by now, else the hold."""
         serving = [view for view in windows if system in view.holding.systems]
         going_on = [
             view
             for view in serving
-            if (at := view.due_at[system]) is None or at > self.now or _later(view, self.now)
+            if (at := view.due_at[system]) is None or at > self.now or _latest(view, self.now)
         ]
         for view in going_on if not held else ():
             basis = self.policy.bases[view.holding.basis]
             self._kept[
-                Kept(
+                RetainedData(
                     system=system,
                     purpose=view.holding.purpose,
                     why="legal_obligation" if basis.statutory else "contract",
@@ -224,7 +239,7 @@ class _Tally:
         if held:
             for purpose in sorted({view.holding.purpose for view in serving}):
                 self._kept[
-                    Kept(
+                    RetainedData(
                         system=system,
                         purpose=purpose,
                         why="hold",
@@ -236,14 +251,14 @@ class _Tally:
         if not self.policy.events[tagged.type].act:
             self._keeps_more = True
 
-    def _use(self, tagged: Tagged, windows: Sequence[Window], erased: Collection[str]) -> None:
+    def _use(self, tagged: TaggedEvent, windows: Sequence[Window], erased: Collection[str]) -> None:
         """Count the ways in which a record is used; what is erased everywhere is used no more."""
         event = self.policy.events[tagged.type]
         for view in windows:
             systems = set(view.holding.systems) - set(erased)
             if not systems:
                 continue
-            way = _Way(view.holding.purpose, view.holding.basis, view.holding.rule)
+            way = _ProcessingKey(view.holding.purpose, view.holding.basis, view.holding.rule)
             spread = self._ways[way]
             spread.systems |= systems
             spread.categories |= set(event.categories)
@@ -257,12 +272,12 @@ class _Tally:
     def _is_read_again(self, system: str) -> bool:
         return self.case.right == "erasure" and self.policy.systems[system].proof_after is not None
 
-    def _count(self, system: str, told: Told | None) -> None:
+    def _count(self, system: str, told: CommandSummary | None) -> None:
         outcome, at = _outcome(told)
         if told and told.state == "acknowledged" and self._is_read_again(system):
             outcome, at = "under_way", told.sent_at  # said, and not proven yet
         self._parts[
-            Part(
+            SystemOutcome(
                 system=system,
                 action=_ACTIONS[self.case.right],
                 outcome=outcome,
@@ -273,7 +288,7 @@ class _Tally:
         ] += 1
 
 
-def _outcome(told: Told | None) -> tuple[Outcome, datetime | None]:
+def _outcome(told: CommandSummary | None) -> tuple[Outcome, datetime | None]:
     """How far a system is with a record, and since when."""
     if told is None:
         return "under_way", None
@@ -287,19 +302,19 @@ def _outcome(told: Told | None) -> tuple[Outcome, datetime | None]:
     return ("silent" if told.escalated else "under_way"), told.sent_at
 
 
-def _is_done(told: Told) -> bool:
+def _is_done(told: CommandSummary) -> bool:
     return told.state in CARRIED_OUT
 
 
-def _later(view: Window, now: datetime) -> bool:
+def _latest(view: Window, now: datetime) -> bool:
     return view.not_before is not None and view.not_before > now
 
 
-def _by(pair: tuple[Any, int]) -> str:
+def _sort_key(pair: tuple[Any, int]) -> str:
     return repr(pair[0])
 
 
-def chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
+def record_chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
     """The records of a subject, by id, a bounded number at a time."""
     record = tables.record.c
     query = (
@@ -314,20 +329,20 @@ def chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]
         rows = connection.execute(query.where(record.record_id > rows[-1].record_id)).all()
 
 
-def facts_of(
-    connection: Connection, subject: str, events: Sequence[Tagged], policy: Policy
-) -> Known:
+def load_subject_facts(
+    connection: Connection, subject: str, events: Sequence[TaggedEvent], policy: Policy
+) -> LedgerFacts:
     """What decides over a subject's share of these events."""
-    keys = {key for one in events for key in obligations.clocks(one, subject, policy)}
-    found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
+    keys = {key for one in events for key in obligations.clocks_of(one, subject, policy)}
+    found = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}
     subjects = {subject} | {other for one in events for other in one.subjects}
-    return known(connection, anchors, subjects, policy)
+    return load_facts(connection, anchors, subjects, policy)
 
 
-def told_of(
+def load_commands(
     connection: Connection, records: Collection[UUID]
-) -> Mapping[UUID, Mapping[tuple[str, str], Told]]:
+) -> Mapping[UUID, Mapping[tuple[str, str], CommandSummary]]:
     """The live commands of records, by system and step."""
     member, command = tables.member.c, tables.command.c
     query = (
@@ -338,11 +353,11 @@ def told_of(
         .join(tables.command, command.command_id == member.command_id)
         .where(member.live)
     )
-    rows = list(fetch(connection, query, member.record_id, records))
+    rows = list(select_in(connection, query, member.record_id, records))
     grounds = _grounds(connection, {row.command_id for row in rows if row.state == "refused"})
-    found: defaultdict[UUID, dict[tuple[str, str], Told]] = defaultdict(dict)
+    found: defaultdict[UUID, dict[tuple[str, str], CommandSummary]] = defaultdict(dict)
     for row in rows:
-        found[row.record_id][row.system, row.step] = Told(
+        found[row.record_id][row.system, row.step] = CommandSummary(
             command_id=row.command_id,
             created_at=row.created_at,
             reason=row.reason,
@@ -361,5 +376,5 @@ def _grounds(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID
     query = select(column.command_id, func.max(column.ground).label("ground")).where(
         column.ground.is_not(None)
     )
-    rows = fetch(connection, query.group_by(column.command_id), column.command_id, commands)
+    rows = select_in(connection, query.group_by(column.command_id), column.command_id, commands)
     return {row.command_id: row.ground for row in rows}

@@ -8,18 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from schemas.cloudevents import instant
-from services.crypto.jwe import Unreadable, decrypt
+from schemas.cloudevents import parse_rfc3339
+from services.crypto.jwe import DisclosureUndecryptable, decrypt
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.policy.model import Policy
 from services.policy.request_cases import Case
-from services.requests.assessment import Weighed, weigh
-from services.requests.report import Disclosed, Report, Verdict
+from services.requests.assessment import Assessment, assess_request
+from services.requests.report import Decision, DisclosureItem, Report
 from services.requests.request_keys import RequestKeys
 
 
-def report(
+def build_report(
     connection: Connection,
     case: Case,
     policy: Policy,
@@ -33,11 +33,13 @@ def report(
         Unreadable: a system's answer does not open; it is asked again.
     """
     if case.verified_at is None:
-        return Report(**_head(case, policy, now), verdict="refused", refusal="never_verified")
-    weighed = weigh(connection, case, policy, now)
-    given = verdict(weighed, case, policy)
+        return Report(
+            **_report_header(case, policy, now), verdict="refused", refusal="never_verified"
+        )
+    weighed = assess_request(connection, case, policy, now)
+    given = decision(weighed, case, policy)
     return Report(
-        **_head(case, policy, now),
+        **_report_header(case, policy, now),
         verdict=given,
         refusal="nothing_to_grant" if given == "refused" else None,
         parts=weighed.parts,
@@ -47,14 +49,14 @@ def report(
     )
 
 
-def verdict(weighed: Weighed, case: Case, policy: Policy) -> Verdict:
+def decision(weighed: Assessment, case: Case, policy: Policy) -> Decision:
     """Whether all of a request is granted; its own dossier does not count."""
     if case.right == "erasure" and not weighed.own_dossier_only:
         return "partly" if weighed.parts else "refused"
     return "partly" if weighed.waits_for(policy) else "granted"
 
 
-def _head(case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
+def _report_header(case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
     return {
         "policy": policy,
         "request": case.request,
@@ -65,7 +67,7 @@ def _head(case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
     }
 
 
-def _disclosed(connection: Connection, case: Case, keys: RequestKeys) -> Iterator[Disclosed]:
+def _disclosed(connection: Connection, case: Case, keys: RequestKeys) -> Iterator[DisclosureItem]:
     private = keys.private(connection, case.subject, case.request)
     if private is None:
         return
@@ -80,19 +82,19 @@ def _disclosed(connection: Connection, case: Case, keys: RequestKeys) -> Iterato
         content = decrypt(row.text, private, str(row.command_id))
         records = content.get("records")
         if content.get("system") != row.system or not isinstance(records, list):
-            raise Unreadable(str(row.command_id))
+            raise DisclosureUndecryptable(str(row.command_id))
         for one in records:
             yield _record(row.system, one, str(row.command_id))
 
 
-def _record(system: str, one: Any, about: str) -> Disclosed:
+def _record(system: str, one: Any, about: str) -> DisclosureItem:
     try:
-        return Disclosed(
+        return DisclosureItem(
             system=system,
             type=str(one["type"]),
             id=str(one["id"]),
-            time=instant(one["time"]) if one.get("time") else None,
+            time=parse_rfc3339(one["time"]) if one.get("time") else None,
             data=dict(one["data"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as cause:
-        raise Unreadable(about) from cause
+        raise DisclosureUndecryptable(about) from cause

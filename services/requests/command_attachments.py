@@ -18,12 +18,12 @@ from services.crypto.jwe import decrypt, encrypt
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.requests.request_keys import RequestKeys
-from services.storage.bulk import fetch
+from services.storage.bulk import select_in
 from services.storage.database import database_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestEnclosures:
+class RequestAttachments:
     """Enclosures from the ledger."""
 
     keys: RequestKeys
@@ -52,7 +52,7 @@ class RequestEnclosures:
         ids = {request_id(row.subject, row.request) for row in rows}
         known = {
             row.request_id: row
-            for row in fetch(connection, select(tables.correction), column.request_id, ids)
+            for row in select_in(connection, select(tables.correction), column.request_id, ids)
         }
         return {
             row.command_id: self._correction(

@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from services.ledger.facts import acts_of
+from services.ledger.facts import load_privacy_events
 from services.policy.model import Policy
 from services.policy.request_cases import cases
-from services.policy.subject_state import Act, standing
-from services.requests.delivery import standing_of
-from services.requests.responder import ABOUT
+from services.policy.subject_state import PrivacyEvent, subject_state
+from services.requests.delivery import case_progress
+from services.requests.responder import PRIVACY_EVENT_PREFIXES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class RequestCounts:
     """What is owed and what is kept."""
 
     requests: Mapping[tuple[str, str], int]
@@ -30,17 +30,17 @@ class Counted:
     holds: int
 
 
-def count(connection: Connection, policy: Policy, now: datetime) -> Counted:
+def count(connection: Connection, policy: Policy, now: datetime) -> RequestCounts:
     """Count what is open at `now`, UTC; one that joins another counts as well."""
     found = [
-        standing_of(connection, case, policy, now)
-        for case in cases(acts_of(connection, ABOUT, policy), policy)
+        case_progress(connection, case, policy, now)
+        for case in cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy)
         if case.is_open
     ]
     left: dict[str, timedelta] = {}
     for case in found:
         left[case.right] = min(case.answer_by - now, left.get(case.right, timedelta.max))
-    return Counted(
+    return RequestCounts(
         requests=Counter((case.right, case.state) for case in found),
         left=left,
         late=sum(case.answer_by < now for case in found),
@@ -49,9 +49,11 @@ def count(connection: Connection, policy: Policy, now: datetime) -> Counted:
 
 
 def _holds(connection: Connection, policy: Policy) -> int:
-    by_subject: defaultdict[str, list[Act]] = defaultdict(list)
-    for act in acts_of(connection, ("hold",), policy):
+    by_subject: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
+    for act in load_privacy_events(connection, ("hold",), policy):
         by_subject[act.subject].append(act)
     return sum(
-        hold.end is None for acts in by_subject.values() for hold in standing(acts, policy).holds
+        hold.end is None
+        for acts in by_subject.values()
+        for hold in subject_state(acts, policy).holds
     )

@@ -19,8 +19,8 @@ from services.policy.sources import OWN
 from services.requests import request_keys
 from services.requests.report import Refusal, Report
 from services.storage import audit_outbox
-from services.storage.audit_outbox import Entry
-from services.storage.bulk import fetch, insert
+from services.storage.audit_outbox import AuditEntry
+from services.storage.bulk import insert, select_in
 
 _ANSWERED, _REFUSED = OWN_EVENTS
 _AT_ONCE = 500
@@ -30,17 +30,17 @@ _REASONS: dict[Refusal, str] = {
 }
 
 
-def conclude(connection: Connection, cases: Sequence[Case], report: Report, now: datetime) -> None:
+def decide(connection: Connection, cases: Sequence[Case], report: Report, now: datetime) -> None:
     """Decide the answer to a request, and to those that joined it; what was decided before stands.
 
     The subject is locked by the caller. `now` is UTC.
     """
     refused = report.refusal
     event_type = _REFUSED if refused else _ANSWERED
-    said: dict[str, object] = {"reasons": _REASONS[refused]} if refused else _said(report)
+    said: dict[str, object] = {"reasons": _REASONS[refused]} if refused else _event_data(report)
     ids = {request_id(case.subject, case.request): case for case in cases}
     column = tables.answer.c.request_id
-    decided = {row.request_id for row in fetch(connection, select(column), column, ids)}
+    decided = {row.request_id for row in select_in(connection, select(column), column, ids)}
     fresh = {identity: case for identity, case in sorted(ids.items()) if identity not in decided}
     insert(
         connection,
@@ -58,10 +58,10 @@ def conclude(connection: Connection, cases: Sequence[Case], report: Report, now:
             for identity, case in fresh.items()
         ],
     )
-    audit_outbox.append(
+    audit_outbox.enqueue(
         connection,
         [
-            Entry(
+            AuditEntry(
                 now,
                 "concluded",
                 None,
@@ -72,7 +72,7 @@ def conclude(connection: Connection, cases: Sequence[Case], report: Report, now:
     )
 
 
-def unpublished(connection: Connection) -> list[CloudEvent]:
+def unpublished_decisions(connection: Connection) -> list[CloudEvent]:
     """The answers that are not known to be on the bus, oldest first, as events."""
     column = tables.answer.c
     query = select(tables.answer).where(column.published_at.is_(None))
@@ -80,7 +80,7 @@ def unpublished(connection: Connection) -> list[CloudEvent]:
     return [_event(row) for row in rows]
 
 
-def published(connection: Connection, events: Sequence[CloudEvent], now: datetime) -> None:
+def mark_published(connection: Connection, events: Sequence[CloudEvent], now: datetime) -> None:
     """Note that answers are on the bus; one that is published twice is one event."""
     for event in events:
         identity = request_id(event.data["subject"], event.data["request_id"])
@@ -91,7 +91,7 @@ def published(connection: Connection, events: Sequence[CloudEvent], now: datetim
         )
 
 
-def tidy(connection: Connection, case: Case, policy: Policy, now: datetime) -> None:
+def erase_collected(connection: Connection, case: Case, policy: Policy, now: datetime) -> None:
     """Erase what was collected for a request that is closed; what is not answered yet is given up.
 
     Corrections stay until every system has them (GDPR 19).
@@ -107,7 +107,7 @@ def tidy(connection: Connection, case: Case, policy: Policy, now: datetime) -> N
         outbox.transition(connection, waiting, "close", now, outcome="request closed")
     elif waiting:
         return
-    request_keys.destroy(connection, case.subject, case.request, now)
+    request_keys.destroy_request_key(connection, case.subject, case.request, now)
 
 
 def is_decided(connection: Connection, case: Case) -> bool:
@@ -118,7 +118,7 @@ def is_decided(connection: Connection, case: Case) -> bool:
     return bool(connection.execute(query).scalar_one())
 
 
-def _said(report: Report) -> dict[str, object]:
+def _event_data(report: Report) -> dict[str, object]:
     done = {part.system for part in report.parts if part.outcome in ("done", "nothing_held")}
     pending = {part.system for part in report.parts if part.outcome in ("under_way", "silent")}
     return {

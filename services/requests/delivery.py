@@ -10,23 +10,23 @@ from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
 from services.ledger import outbox, tables
-from services.ledger.facts import tagged_events
+from services.ledger.facts import load_tagged_events
 from services.policy.model import Policy
 from services.policy.request_cases import Case
 from services.requests import decisions
-from services.requests.assessment import weigh
-from services.requests.build_report import report
+from services.requests.assessment import assess_request
+from services.requests.build_report import build_report
 from services.requests.report import Report
 from services.requests.request_keys import RequestKeys
-from services.requests.responder import as_weighed, cases_of
-from services.storage.database import Ledger, database_now
+from services.requests.responder import load_cases, with_progress
+from services.storage.database import Database, database_now
 
-_COME_IN = ("request-received", "objection-raised", "complaint-received")
+_RECEIPT_EVENTS = ("request-received", "objection-raised", "complaint-received")
 """What the types of events end in that begin a matter."""
 _NAMES = ("request_id", "objection_id", "complaint_id")
 
 
-class NoSuchRequest(TermijnError):
+class RequestNotFound(TermijnError):
     """There is no such request of that subject; nothing was done.
 
     The operator looks it up in `termijn requests list --all`.
@@ -38,7 +38,7 @@ class NoSuchRequest(TermijnError):
         self.request = request
 
 
-class NotReady(TermijnError):
+class PackageIncomplete(TermijnError):
     """The answer cannot be handed over as it is; nothing was done.
 
     The operator waits for the systems it names, or says `--incomplete` and the answer names them too.
@@ -51,10 +51,10 @@ class NotReady(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivering:
+class PackageDelivery:
     """Hands over the answers to requests for access and portability."""
 
-    ledger: Ledger
+    ledger: Database
     policy: Policy
     keys: RequestKeys
 
@@ -66,24 +66,24 @@ class Delivering:
         A crash in between leaves all as it was, so that it can be handed over again.
 
         Raises:
-            NoSuchRequest: it is not known.
-            NotReady: systems still owe their part, or it is not for handing over.
+            RequestNotFound: it is not known.
+            PackageIncomplete: systems still owe their part, or it is not for handing over.
             KeyDestroyed: it was delivered before.
         """
         with self.ledger.transaction() as connection:
             now = database_now(connection)
-            case = find(connection, subject, request, self.policy)
+            case = find_case(connection, subject, request, self.policy)
             self._check(connection, case, now, incomplete=incomplete)
-            found = report(connection, case, self.policy, now, self.keys)
+            found = build_report(connection, case, self.policy, now, self.keys)
         hand_over(found)
 
         def close(connection: Connection) -> None:
             outbox.lock_subjects(connection, [subject], "say")
-            those = cases_of(connection, subject, self.policy)
+            those = load_cases(connection, subject, self.policy)
             joined = [one for one in those if one.joined_to == request and one.is_open]
             at = database_now(connection)
-            decisions.conclude(connection, [case, *joined], found, at)
-            decisions.tidy(connection, case, self.policy, at)
+            decisions.decide(connection, [case, *joined], found, at)
+            decisions.erase_collected(connection, case, self.policy, at)
 
         self.ledger.write(close)
         return found
@@ -92,55 +92,61 @@ class Delivering:
         self, connection: Connection, case: Case, now: datetime, *, incomplete: bool
     ) -> None:
         if case.joined_to:
-            raise NotReady(case.request, f"is answered with {case.joined_to}, which it joined")
+            raise PackageIncomplete(
+                case.request, f"is answered with {case.joined_to}, which it joined"
+            )
         if case.right not in ("access", "portability"):
-            raise NotReady(case.request, "is answered by itself; `requests letter` has the text")
+            raise PackageIncomplete(
+                case.request, "is answered by itself; `requests letter` has the text"
+            )
         if case.verified_at is None:
-            raise NotReady(case.request, "the identity of who asks is not verified")
+            raise PackageIncomplete(case.request, "the identity of who asks is not verified")
         if not case.is_open or decisions.is_decided(connection, case):
-            raise NotReady(case.request, "is answered already")
-        owing = weigh(connection, case, self.policy, now).waits_for(self.policy)
+            raise PackageIncomplete(case.request, "is answered already")
+        owing = assess_request(connection, case, self.policy, now).waits_for(self.policy)
         if owing and not incomplete:
-            raise NotReady(case.request, f"these systems have not answered: {', '.join(owing)}")
+            raise PackageIncomplete(
+                case.request, f"these systems have not answered: {', '.join(owing)}"
+            )
 
 
-def find(connection: Connection, subject: str, request: str, policy: Policy) -> Case:
+def find_case(connection: Connection, subject: str, request: str, policy: Policy) -> Case:
     """The case of a request.
 
     Raises:
-        NoSuchRequest: it is not known.
+        RequestNotFound: it is not known.
     """
-    for case in cases_of(connection, subject, policy):
+    for case in load_cases(connection, subject, policy):
         if case.request == request:
             return case
-    raise NoSuchRequest(subject, request)
+    raise RequestNotFound(subject, request)
 
 
-def received(connection: Connection, subject: str, reference: str, policy: Policy) -> datetime:
+def received_at(connection: Connection, subject: str, reference: str, policy: Policy) -> datetime:
     """When a request, an objection or a complaint came in.
 
     Raises:
-        NoSuchRequest: none of that name is known of this subject.
+        RequestNotFound: none of that name is known of this subject.
     """
-    types = [name for name in policy.events if name.endswith(_COME_IN)]
+    types = [name for name in policy.events if name.endswith(_RECEIPT_EVENTS)]
     query = (
         select(tables.event.c.event_id)
         .join(tables.record, tables.record.c.event_id == tables.event.c.event_id)
         .where(tables.record.c.subject == subject, tables.event.c.type.in_(types))
     )
-    events = tagged_events(connection, list(connection.execute(query).scalars()), policy)
+    events = load_tagged_events(connection, list(connection.execute(query).scalars()), policy)
     times = [
         one.time
         for one in events.values()
         if reference in (one.id, *(one.deciding.get(field) for field in _NAMES))
     ]
     if not times:
-        raise NoSuchRequest(subject, reference)
+        raise RequestNotFound(subject, reference)
     return min(times)
 
 
-def standing_of(connection: Connection, case: Case, policy: Policy, now: datetime) -> Case:
+def case_progress(connection: Connection, case: Case, policy: Policy, now: datetime) -> Case:
     """An open case as far as the systems are with it."""
     if not case.is_open or case.verified_at is None or case.joined_to:
         return case
-    return as_weighed(case, weigh(connection, case, policy, now), policy)
+    return with_progress(case, assess_request(connection, case, policy, now), policy)

@@ -9,14 +9,16 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from services.crypto.jwe import encrypt
-from services.deleter.settlement import Answer
+from services.deleter.settlement import Acknowledgement
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.requests.request_keys import RequestKeys
-from services.storage.bulk import fetch, insert_missing, insert_or_update
+from services.storage.bulk import insert_or_ignore, select_in, upsert
 
 
-def collect(connection: Connection, answers: Sequence[Answer], now: datetime) -> None:
+def store_disclosures(
+    connection: Connection, answers: Sequence[Acknowledgement], now: datetime
+) -> None:
     """Keep what settled answers disclose; the last answer to a command counts.
 
     What was not asked for, or comes after the answer was delivered, is not kept.
@@ -28,11 +30,13 @@ def collect(connection: Connection, answers: Sequence[Answer], now: datetime) ->
     )
     asked = {
         row.command_id: request_id(row.subject, row.request)
-        for row in fetch(connection, query, column.command_id, told)
+        for row in select_in(connection, query, column.command_id, told)
     }
     key = tables.request_key.c
     open_ = select(key.request_id).where(key.destroyed_at.is_(None)).with_for_update(read=True)
-    usable = {row.request_id for row in fetch(connection, open_, key.request_id, {*asked.values()})}
+    usable = {
+        row.request_id for row in select_in(connection, open_, key.request_id, {*asked.values()})
+    }
     rows = [
         {
             "command_id": command,
@@ -43,10 +47,10 @@ def collect(connection: Connection, answers: Sequence[Answer], now: datetime) ->
         for command, request in sorted(asked.items())
         if request in usable
     ]
-    insert_or_update(connection, tables.disclosure, rows, ("text", "received_at"))
+    upsert(connection, tables.disclosure, rows, ("text", "received_at"))
 
 
-def note_corrections(
+def store_corrections(
     connection: Connection,
     keys: RequestKeys,
     subject: str,
@@ -64,4 +68,4 @@ def note_corrections(
         "text": text,
         "noted_at": now,
     }
-    insert_missing(connection, tables.correction, [row])
+    insert_or_ignore(connection, tables.correction, [row])

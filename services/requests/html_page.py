@@ -9,13 +9,20 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.requests.report import Disclosed, Processing, Report
-from services.requests.wording import Language, Words, done, finalize, outside, plain
+from services.requests.report import DisclosureItem, ProcessingSummary, Report
+from services.requests.wording import (
+    Language,
+    Translator,
+    finalize,
+    outcome_lines,
+    strip_control_characters,
+    third_country_lines,
+)
 
 _LONGEST = 10_000
 """Characters of one value that are shown; the rest is in the data file."""
-_DEEPEST = 8
-_PIECE = 1_000
+_MAX_DEPTH = 8
+_CELL_CHARS = 1_000
 """Characters of a row on paper, and lines of it: fpdf2 cannot break a row over pages."""
 _LINES = 20
 _LONGEST_NAME = 200
@@ -84,14 +91,14 @@ _TEXT: Mapping[Language, Mapping[str, str]] = {
 }
 
 
-def page(
+def render_page(
     report: Report, language: Language, *, most: int | None = None, rows: int | None = None
 ) -> str:
     """The answer as HTML that stands alone; it says how many records it leaves out.
 
     It shows `most` records at most, and of those the ones that fit in `rows` rows, cut to fit on paper.
     """
-    words = Words(policy=report.policy, language=language)
+    words = Translator(policy=report.policy, language=language)
     shown = list(_shown(report.disclosed[:most], words, rows))
     environment = Environment(
         loader=PackageLoader("services.requests"),
@@ -107,8 +114,8 @@ def page(
         words=words,
         text=_TEXT[language],
         processing=[_processing(one, words) for one in report.processing],
-        outside=outside(report),
-        done=done(report, words),
+        outside=third_country_lines(report),
+        done=outcome_lines(report, words),
         disclosed=[
             (words.system(system), [record for _, record in those])
             for system, those in groupby(shown, key=lambda pair: pair[0])
@@ -117,7 +124,7 @@ def page(
     )
 
 
-def _processing(one: Processing, words: Words) -> Mapping[str, object]:
+def _processing(one: ProcessingSummary, words: Translator) -> Mapping[str, object]:
     return {
         "purpose": words.named("purposes", [one.purpose]),
         "basis": words.basis(one),
@@ -131,7 +138,7 @@ def _processing(one: Processing, words: Words) -> Mapping[str, object]:
 
 
 def _shown(
-    disclosed: Sequence[Disclosed], words: Words, rows: int | None
+    disclosed: Sequence[DisclosureItem], words: Translator, rows: int | None
 ) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Each record that is shown, under its system; one that does not fit any more is left out whole."""
     left = rows
@@ -139,14 +146,14 @@ def _shown(
         if left is None:
             yield one.system, _record(one, words, list(_fields(one.data)))
             continue
-        fields = list(islice(_in_pieces(_fields(one.data)), left + 1))
+        fields = list(islice(_split_cells(_fields(one.data)), left + 1))
         if len(fields) <= left:
             left -= len(fields)
             yield one.system, _record(one, words, fields)
 
 
 def _record(
-    one: Disclosed, words: Words, fields: Sequence[tuple[str, str]]
+    one: DisclosureItem, words: Translator, fields: Sequence[tuple[str, str]]
 ) -> Mapping[str, object]:
     return {
         "type": _plain(one.type),
@@ -160,9 +167,9 @@ def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     stack: list[tuple[str, Any, int]] = [(str(k), v, 1) for k, v in reversed([*data.items()])]
     while stack:
         name, value, depth = stack.pop()
-        if isinstance(value, Mapping) and value and depth < _DEEPEST:
+        if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
             stack += [(f"{name}.{k}", v, depth + 1) for k, v in reversed([*value.items()])]
-        elif _is_list(value) and value and depth < _DEEPEST:
+        elif _is_list(value) and value and depth < _MAX_DEPTH:
             pairs = list(enumerate(value, start=1))
             stack += [(f"{name}.{n}", v, depth + 1) for n, v in reversed(pairs)]
         else:
@@ -180,10 +187,10 @@ def _written(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    return plain(f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text)
+    return strip_control_characters(f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text)
 
 
-def _in_pieces(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _split_cells(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Rows that each fit on a page of paper: a long value goes on in the rows below its name."""
     for name, value in fields:
         label = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
@@ -196,5 +203,5 @@ def _pieces(value: str) -> Iterator[str]:
     lines = value.split("\n")
     for start in range(0, len(lines), _LINES):
         block = "\n".join(lines[start : start + _LINES])
-        for at in range(0, len(block) or 1, _PIECE):
-            yield block[at : at + _PIECE]
+        for at in range(0, len(block) or 1, _CELL_CHARS):
+            yield block[at : at + _CELL_CHARS]

@@ -9,9 +9,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from services.policy.model import Policy
 from services.requests.report import Report
-from services.requests.wording import LANGUAGES, Language, Words, done, finalize, kept
+from services.requests.wording import (
+    LANGUAGES,
+    Language,
+    Translator,
+    finalize,
+    outcome_lines,
+    retained_lines,
+)
 
-__all__ = ["LANGUAGES", "NOTICES", "Language", "Notice", "letter", "notice"]
+__all__ = ["LANGUAGES", "NOTICES", "Language", "Notice", "render_letter", "render_notice"]
 
 Notice = Literal[
     "request-received",
@@ -26,22 +33,22 @@ Notice = Literal[
 NOTICES: tuple[Notice, ...] = get_args(Notice)
 
 
-def letter(report: Report, language: Language) -> str:
+def render_letter(report: Report, language: Language) -> str:
     """The answer to the request of a report; it ends with a line break."""
-    words = Words(policy=report.policy, language=language)
+    words = Translator(policy=report.policy, language=language)
     template = _templates().get_template(f"{language}.txt.jinja")
     text = template.render(
         report=report,
         controller=report.policy.controller,
         words=words,
-        done=done(report, words),
-        kept=kept(report, words),
+        done=outcome_lines(report, words),
+        kept=retained_lines(report, words),
         pending=[p for p in report.parts if p.outcome in ("under_way", "silent", "given_up")],
     )
     return text.strip() + "\n"
 
 
-def notice(
+def render_notice(
     policy: Policy,
     kind: Notice,
     language: Language,
@@ -51,7 +58,7 @@ def notice(
     answer_by: datetime | None = None,
 ) -> str:
     """A notice about a request, an objection or a complaint; `answer_by` is for requests."""
-    words = Words(policy=policy, language=language)
+    words = Translator(policy=policy, language=language)
     text = (
         _templates()
         .get_template(f"notices.{language}.jinja")

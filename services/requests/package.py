@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.errors import UnknownSchema
-from schemas.schema_versions import Schemas
-from services.requests.html_page import page
-from services.requests.letters import letter
-from services.requests.pdf import pdf
+from schemas.schema_versions import SchemaSet
+from services.requests.html_page import render_page
+from services.requests.letters import render_letter
+from services.requests.pdf import render_pdf
 from services.requests.report import Report
 from services.requests.wording import Language
 
@@ -78,14 +78,14 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
-def package(report: Report, language: Language, schemas: Schemas) -> Mapping[str, bytes]:
+def build_package(report: Report, language: Language, schemas: SchemaSet) -> Mapping[str, bytes]:
     """The files of a package by name: the letter, the page, its PDF, the data, and all of it as a ZIP."""
-    html = page(report, language)
-    short = page(report, language, most=_IN_PDF, rows=_ROWS_IN_PDF)
+    html = render_page(report, language)
+    short = render_page(report, language, most=_IN_PDF, rows=_ROWS_IN_PDF)
     files = {
-        "letter.txt": letter(report, language).encode(),
+        "letter.txt": render_letter(report, language).encode(),
         "answer.html": html.encode(),
-        "answer.pdf": pdf(
+        "answer.pdf": render_pdf(
             short, title=report.policy.controller.name, language=language, at=report.answered_at
         ),
         "data.json": _json(_data(report, language, schemas)),
@@ -98,7 +98,7 @@ def package(report: Report, language: Language, schemas: Schemas) -> Mapping[str
     return {**files, "package.zip": _zipped(files)}
 
 
-def _data(report: Report, language: Language, schemas: Schemas) -> Mapping[str, Any]:
+def _data(report: Report, language: Language, schemas: SchemaSet) -> Mapping[str, Any]:
     return {
         "$schema": "data.schema.json",
         "request": report.request,
@@ -132,7 +132,7 @@ def _data(report: Report, language: Language, schemas: Schemas) -> Mapping[str, 
     }
 
 
-def _newest(schemas: Schemas, name: str) -> Any:
+def _newest(schemas: SchemaSet, name: str) -> Any:
     try:
         return schemas.newest(name)
     except UnknownSchema:

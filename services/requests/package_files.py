@@ -9,7 +9,7 @@ from pathlib import Path
 from schemas.errors import TermijnError
 
 
-class CannotHandOver(TermijnError):
+class PackageNotWritten(TermijnError):
     """The package could not be written; the request is as open as it was.
 
     The operator names a directory that does not exist yet, where there is room.
@@ -20,11 +20,11 @@ class CannotHandOver(TermijnError):
         self.path = path
 
 
-def write_new(directory: Path, files: Mapping[str, bytes]) -> None:
+def write_new_directory(directory: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a new directory; they are on disk when this returns.
 
     Raises:
-        CannotHandOver: it exists, or cannot be written.
+        PackageNotWritten: it exists, or cannot be written.
     """
     try:
         directory.mkdir(mode=0o700, parents=True)
@@ -40,4 +40,4 @@ def write_new(directory: Path, files: Mapping[str, bytes]) -> None:
         finally:
             os.close(opened)
     except OSError as cause:
-        raise CannotHandOver(directory, cause.strerror or str(cause)) from cause
+        raise PackageNotWritten(directory, cause.strerror or str(cause)) from cause

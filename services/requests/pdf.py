@@ -19,7 +19,7 @@ _HEAD = re.compile(r"\A<!doctype.*?</head>|</html>\s*\Z", re.DOTALL | re.IGNOREC
 _UNKNOWN = "\ufffd"
 
 
-def pdf(html: str, *, title: str, language: str, at: datetime) -> bytes:
+def render_pdf(html: str, *, title: str, language: str, at: datetime) -> bytes:
     """A page of ours as PDF; characters that its font lacks are shown as such, and stand in the page."""
     document = FPDF(format="A4")
     document.set_lang(language)

@@ -15,14 +15,14 @@ from services.policy.model import Policy, Right
 Outcome = Literal["done", "nothing_held", "refused", "under_way", "silent", "given_up"]
 """How far a system is: `silent` is over its time to acknowledge, `given_up` an operator's word."""
 
-Verdict = Literal["granted", "partly", "refused"]
+Decision = Literal["granted", "partly", "refused"]
 
 Refusal = Literal["never_verified", "nothing_to_grant"]
 """Why a request is refused: identity was never shown (GDPR 12(6)), or all of it must be kept (17(3))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class SystemOutcome:
     """What one system did about a request."""
 
     system: str
@@ -36,7 +36,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class RetainedData:
     """What one system keeps although erasure was asked for, and on which ground (GDPR 17(3))."""
 
     system: str
@@ -50,7 +50,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Processing:
+class ProcessingSummary:
     """One way in which the person's data is used (GDPR 15(1)(a)-(d)); the keys are the policy's."""
 
     purpose: str
@@ -70,7 +70,7 @@ class Processing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disclosed:
+class DisclosureItem:
     """One record as a system holds it."""
 
     system: str
@@ -91,11 +91,11 @@ class Report:
     right: Right
     received_at: datetime
     answered_at: datetime
-    verdict: Verdict
+    verdict: Decision
     refusal: Refusal | None = None
-    parts: tuple[Part, ...] = ()
-    kept: tuple[Kept, ...] = ()
-    processing: tuple[Processing, ...] = ()
+    parts: tuple[SystemOutcome, ...] = ()
+    kept: tuple[RetainedData, ...] = ()
+    processing: tuple[ProcessingSummary, ...] = ()
     """For access and portability."""
-    disclosed: tuple[Disclosed, ...] = ()
+    disclosed: tuple[DisclosureItem, ...] = ()
     """For access and portability: what the systems hold. Personal data: never kept in clear."""

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from schemas.errors import TermijnError
 from services.crypto import jwe
-from services.crypto.envelope import Seal, SealedElsewhere, UnusableKey
+from services.crypto.envelope import AeadCipher, InvalidKeyFile, SealedElsewhere
 from services.ledger import tables
 from services.policy.ids import request_id
-from services.storage.bulk import fetch, insert_missing
+from services.storage.bulk import insert_or_ignore, select_in
 
 MEND: Final = (
     "put that file back as TERMIJN_REQUEST_KEY_FILE,"
@@ -47,11 +47,11 @@ class KeyDestroyed(TermijnError):
 class RequestKeys:
     """The key pairs of requests, in the ledger."""
 
-    seal: Seal
-    older: Callable[[], Seal]
+    seal: AeadCipher
+    older: Callable[[], AeadCipher]
     """What sealed these keys before; asked only where that is met, since few have it.
 
-    Raises `UnusableKey` where it is not here.
+    Raises `InvalidKeyFile` where it is not here.
     """
 
     def public(
@@ -69,13 +69,13 @@ class RequestKeys:
                 {
                     "request_id": identity,
                     "subject": subject,
-                    "public": jwe.public_part(key),
+                    "public": jwe.to_public(key),
                     "key_id": self.seal.key_id,
                     "sealed": self.seal.wrap(key.encode(), str(identity)),
                     "made_at": now,
                 }
             )
-        insert_missing(connection, tables.request_key, missing)
+        insert_or_ignore(connection, tables.request_key, missing)
         # Another process may have been first: what lies there counts.
         return self._read(connection, wanted) if missing else known
 
@@ -85,7 +85,7 @@ class RequestKeys:
         Raises:
             KeyDestroyed: it was there and is gone.
             SealedElsewhere: the key that it was sealed with is not here.
-            Unopenable: it was altered.
+            DecryptionFailed: it was altered.
         """
         identity = request_id(subject, request)
         column = tables.request_key.c
@@ -97,10 +97,10 @@ class RequestKeys:
             raise KeyDestroyed(request)
         return self._sealed_by(row.key_id).unwrap(row.sealed, str(identity), row.key_id).decode()
 
-    def _sealed_by(self, key_id: str) -> Seal:
+    def _sealed_by(self, key_id: str) -> AeadCipher:
         if key_id == self.seal.key_id:
             return self.seal
-        with suppress(UnusableKey):
+        with suppress(InvalidKeyFile):
             older = self.older()
             if older.key_id == key_id:
                 return older
@@ -111,11 +111,11 @@ class RequestKeys:
         query = select(column.request_id, column.public, column.destroyed_at)
         return {
             row.request_id: row.public if row.destroyed_at is None else None
-            for row in fetch(connection, query, column.request_id, wanted)
+            for row in select_in(connection, query, column.request_id, wanted)
         }
 
 
-def destroy(connection: Connection, subject: str, request: str, now: datetime) -> int:
+def destroy_request_key(connection: Connection, subject: str, request: str, now: datetime) -> int:
     """Destroy a request's key with all that was encrypted to it; the number of disclosures erased."""
     identity = request_id(subject, request)
     key, correction = tables.request_key.c, tables.correction.c

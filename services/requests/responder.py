@@ -11,18 +11,18 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from schemas.cloudevents import CloudEvent
-from services.deleter.deleter import Sight
+from services.deleter.deleter import CatchUpCheck
 from services.ledger import active_policy, outbox, tables
-from services.ledger.facts import acts_of
+from services.ledger.facts import load_privacy_events
 from services.policy.ids import request_id
 from services.policy.model import Policy
 from services.policy.request_cases import Case, cases
 from services.requests import decisions
-from services.requests.assessment import Weighed, weigh
-from services.requests.build_report import report
-from services.storage.database import Ledger, database_now
+from services.requests.assessment import Assessment, assess_request
+from services.requests.build_report import build_report
+from services.storage.database import Database, database_now
 
-ABOUT = ("request", "identity")
+PRIVACY_EVENT_PREFIXES = ("request", "identity")
 """The acts that cases are made of."""
 _PATIENCE = 20
 """A request that took long to weigh is weighed again only after so many times as long."""
@@ -39,12 +39,12 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answering:
+class RequestResponder:
     """The answering of one process. Access and portability wait for a person to hand the package over."""
 
-    ledger: Ledger
+    ledger: Database
     policy: Policy
-    sight: Sight
+    sight: CatchUpCheck
     publish: Callable[[Sequence[CloudEvent]], None]
     """Puts events on the bus, and returns once the broker has them."""
     observer: Observer
@@ -61,7 +61,9 @@ class Answering:
             return 0
         with self.ledger.transaction() as connection:
             now = database_now(connection)
-            found = cases(acts_of(connection, ABOUT, self.policy), self.policy)
+            found = cases(
+                load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, self.policy), self.policy
+            )
             decided = set(connection.execute(select(tables.answer.c.request_id)).scalars())
             keys = select(tables.request_key.c.request_id)
             kept = set(
@@ -83,10 +85,10 @@ class Answering:
 
     def _look_at(self, case: Case, identity: UUID) -> bool:
         def work(connection: Connection) -> tuple[str, timedelta] | timedelta:
-            active_policy.ensure(connection, self.policy, database_now(connection))
+            active_policy.require_active(connection, self.policy, database_now(connection))
             outbox.lock_subjects(connection, [case.subject], "say")
             now = database_now(connection)
-            those = cases_of(connection, case.subject, self.policy)
+            those = load_cases(connection, case.subject, self.policy)
             current = next((one for one in those if one.request == case.request), None)
             if current is None or not current.is_open or current.joined_to:
                 return timedelta()
@@ -115,28 +117,32 @@ class Answering:
                 return None
         elif case.right in ("access", "portability"):
             return None  # a person hands the package over
-        elif not at_the_limit and weigh(connection, case, self.policy, now).waits_for(self.policy):
+        elif not at_the_limit and assess_request(connection, case, self.policy, now).waits_for(
+            self.policy
+        ):
             return None
-        found = report(connection, case, self.policy, now)
+        found = build_report(connection, case, self.policy, now)
         joined = [one for one in those if one.joined_to == case.request and one.is_open]
-        decisions.conclude(connection, [case, *joined], found, now)
+        decisions.decide(connection, [case, *joined], found, now)
         return found.verdict
 
     def _tidy(self, case: Case) -> None:
         def work(connection: Connection) -> None:
             outbox.lock_subjects(connection, [case.subject], "say")
-            decisions.tidy(connection, case, self.policy, database_now(connection))
+            decisions.erase_collected(connection, case, self.policy, database_now(connection))
 
         self.ledger.write(work)
 
     def _publish(self) -> None:
         with self.ledger.transaction() as connection:
-            events = decisions.unpublished(connection)
+            events = decisions.unpublished_decisions(connection)
         if not events:
             return
         self.publish(events)
         self.ledger.write(
-            lambda connection: decisions.published(connection, events, database_now(connection))
+            lambda connection: decisions.mark_published(
+                connection, events, database_now(connection)
+            )
         )
 
 
@@ -156,12 +162,12 @@ def _is_held_back(connection: Connection, case: Case) -> bool:
     return case.verified_at is not None and connection.execute(held.limit(1)).first() is not None
 
 
-def cases_of(connection: Connection, subject: str, policy: Policy) -> list[Case]:
+def load_cases(connection: Connection, subject: str, policy: Policy) -> list[Case]:
     """The cases of one subject."""
-    return cases(acts_of(connection, ABOUT, policy, subject), policy)
+    return cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy, subject), policy)
 
 
-def as_weighed(case: Case, weighed: Weighed, policy: Policy) -> Case:
+def with_progress(case: Case, weighed: Assessment, policy: Policy) -> Case:
     """A case as far as the systems are with it."""
     if weighed.commanded:
         case = case.happened("commanded")

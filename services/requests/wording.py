@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from services.policy.model import Policy
-from services.requests.report import Kept, Outcome, Part, Processing, Report
+from services.requests.report import Outcome, ProcessingSummary, Report, RetainedData, SystemOutcome
 
 Language = Literal["nl", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -81,7 +81,7 @@ _PARAGRAPH = re.compile(r"(\d+)\((\d+)\)")
 _POINT = re.compile(r"\(([a-z])\)")
 
 
-def plain(text: str) -> str:
+def strip_control_characters(text: str) -> str:
     """Text without what could change how it is shown: controls, and marks of direction."""
     if text.isprintable():
         return text
@@ -93,11 +93,11 @@ def plain(text: str) -> str:
 
 def finalize(value: object) -> object:
     """What a template writes, made plain; markup of our own stays as it is."""
-    return plain(value) if type(value) is str else value
+    return strip_control_characters(value) if type(value) is str else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class Translator:
     """The words of one language for what one policy names."""
 
     policy: Policy
@@ -118,13 +118,13 @@ class Words:
         """Things of a section by their titles, comma-separated."""
         return ", ".join(self.policy.title(section, name, self.language) for name in names)
 
-    def outcome(self, part: Part) -> str:
+    def outcome(self, part: SystemOutcome) -> str:
         """How far a system is."""
         text = _OUTCOMES[self.language][part.outcome]
-        ground = " ".join(plain(part.ground or "").split())[:_LONGEST_GROUND]
+        ground = " ".join(strip_control_characters(part.ground or "").split())[:_LONGEST_GROUND]
         return f"{text}: {ground}" if ground else text
 
-    def why(self, kept: Kept) -> str:
+    def why(self, kept: RetainedData) -> str:
         """Why something is kept, with the article."""
         return f"{_WHY[self.language][kept.why]} ({self.article(kept.article)})"
 
@@ -150,14 +150,14 @@ class Words:
         )
         return f"{most[self.language]} {words}"
 
-    def basis(self, processing: Processing) -> str:
+    def basis(self, processing: ProcessingSummary) -> str:
         """On what ground data is used, with the article."""
         title = self.policy.title("bases", processing.basis, self.language)
         return f"{title} ({self.article(self.policy.bases[processing.basis].article)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class LetterLine:
     """One system's part, or one thing that is kept, in words."""
 
     system: str
@@ -166,18 +166,18 @@ class Line:
     until: str = ""
 
 
-def done(report: Report, words: Words) -> list[Line]:
+def outcome_lines(report: Report, words: Translator) -> list[LetterLine]:
     """What each system did."""
     return [
-        Line(system=words.system(part.system), text=words.outcome(part), records=part.records)
+        LetterLine(system=words.system(part.system), text=words.outcome(part), records=part.records)
         for part in report.parts
     ]
 
 
-def kept(report: Report, words: Words) -> list[Line]:
+def retained_lines(report: Report, words: Translator) -> list[LetterLine]:
     """What each system keeps, why, and until when."""
     return [
-        Line(
+        LetterLine(
             system=words.system(one.system),
             text=f"{words.named('purposes', [one.purpose])}: {words.why(one)}",
             records=one.records,
@@ -187,7 +187,7 @@ def kept(report: Report, words: Words) -> list[Line]:
     ]
 
 
-def outside(report: Report) -> list[tuple[str, str]]:
+def third_country_lines(report: Report) -> list[tuple[str, str]]:
     """The systems outside the European Economic Area that have data, with the safeguard (GDPR 46)."""
     systems = {system for one in report.processing for system in one.systems}
     known = report.policy.systems

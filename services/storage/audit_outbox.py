@@ -15,9 +15,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.storage import tables
-from services.storage.bulk import insert_in_order
+from services.storage.bulk import insert_tuples
 
-Kind = Literal[
+AuditKind = Literal[
     "commanded",
     "sent",
     "answered",
@@ -36,16 +36,16 @@ _COLUMNS = ("at", "kind", "command_id", "body")
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """One thing that happened at an instant, UTC, to a command or to none."""
 
     at: datetime
-    kind: Kind
+    kind: AuditKind
     command_id: UUID | None
     body: Mapping[str, Any]
 
 
-def append(connection: Connection, entries: Sequence[Entry]) -> None:
+def enqueue(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Have these sealed, in this order, if and when the transaction commits."""
     rows = [(one.at, one.kind, one.command_id, _JSON.encode(one.body)) for one in entries]
-    insert_in_order(connection, tables.evidence_pending, _COLUMNS, rows)
+    insert_tuples(connection, tables.evidence_pending, _COLUMNS, rows)

@@ -32,7 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 Values = Mapping[str, Any]
-_AT_ONCE = 5_000
+_CHUNK_SIZE = 5_000
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
@@ -46,7 +46,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None
         _copy(connection, table, names, [[row[name] for name in names] for row in rows])
 
 
-def insert_in_order(
+def insert_tuples(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
     """Insert rows that have their values in the order of these columns; likewise."""
@@ -58,7 +58,7 @@ def insert_in_order(
         _copy(connection, table, names, rows)
 
 
-def insert_missing(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
+def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
     """Insert the rows whose key is not there yet; those that are there stay as they are."""
     if not rows:
         return
@@ -66,10 +66,10 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Values])
         connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows))
     else:
         statement = _insert_arrays(table, rows).on_conflict_do_nothing()
-        connection.execute(statement, _arrays(rows))
+        connection.execute(statement, _column_arrays(rows))
 
 
-def insert_or_update(
+def upsert(
     connection: Connection, table: Table, rows: Sequence[Values], changing: Collection[str]
 ) -> None:
     """Insert the rows; where the key is there already, give the named columns their new values."""
@@ -81,7 +81,7 @@ def insert_or_update(
         index_elements=[column.name for column in table.primary_key],
         set_={name: statement.excluded[name] for name in changing},
     )
-    connection.execute(statement, list(rows) if on_sqlite else _arrays(rows))
+    connection.execute(statement, list(rows) if on_sqlite else _column_arrays(rows))
 
 
 def insert_or_add(
@@ -99,35 +99,35 @@ def insert_or_add(
         index_elements=[column.name for column in table.primary_key],
         set_={adding: table.c[adding] + statement.excluded[adding]},
     )
-    connection.execute(statement, list(rows) if on_sqlite else _arrays(rows))
+    connection.execute(statement, list(rows) if on_sqlite else _column_arrays(rows))
 
 
-def fetch(
+def select_in(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[Any]
 ) -> Iterator[Row[Any]]:
     """The rows of a query whose column has one of the values, however many those are."""
-    for part in _parts(values):
-        yield from connection.execute(query.where(_is_one_of(connection, column)), {"of": part})
+    for part in _chunks(values):
+        yield from connection.execute(query.where(_in_clause(connection, column)), {"of": part})
 
 
-def change(
+def update_in(
     connection: Connection, statement: Update, column: Column[Any], values: Collection[Any]
 ) -> None:
     """Do an update to the rows whose column has one of the values, however many those are."""
-    for part in _parts(values):
-        connection.execute(statement.where(_is_one_of(connection, column)), {"of": part})
+    for part in _chunks(values):
+        connection.execute(statement.where(_in_clause(connection, column)), {"of": part})
 
 
-def remove(
+def delete_in(
     connection: Connection, table: Table, column: Column[Any], values: Collection[Any]
 ) -> None:
     """Delete the rows whose column has one of the values, however many those are."""
-    for part in _parts(values):
-        statement = table.delete().where(_is_one_of(connection, column))
+    for part in _chunks(values):
+        statement = table.delete().where(_in_clause(connection, column))
         connection.execute(statement, {"of": part})
 
 
-def change_each(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
+def update_each(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
     """Give each row, found by its key, its own values of the other columns that are named."""
     if not rows:
         return
@@ -140,30 +140,30 @@ def change_each(connection: Connection, table: Table, rows: Sequence[Values]) ->
             statement = statement.where(table.c[key] == bindparam(f"new_{key}"))
         connection.execute(statement, changed)
         return
-    given = _given(table, rows)
+    given = _values_table(table, rows)
     statement = update(table).values({n: given.c[n] for n in rows[0].keys() - keys})
     for key in keys:
         statement = statement.where(table.c[key] == given.c[key])
-    connection.execute(statement, _arrays(rows))
+    connection.execute(statement, _column_arrays(rows))
 
 
 def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
-def _is_one_of(connection: Connection, column: Column[Any]) -> ColumnElement[bool]:
+def _in_clause(connection: Connection, column: Column[Any]) -> ColumnElement[bool]:
     if _is_sqlite(connection):
         return column.in_(bindparam("of", expanding=True))
     return column == any_(bindparam("of", type_=ARRAY(column.type)))
 
 
-def _parts(values: Collection[Any]) -> Iterator[list[Any]]:
+def _chunks(values: Collection[Any]) -> Iterator[list[Any]]:
     rest = iter(values)
-    while part := list(islice(rest, _AT_ONCE)):
+    while part := list(islice(rest, _CHUNK_SIZE)):
         yield part
 
 
-def _given(table: Table, rows: Sequence[Values]) -> TableValuedAlias:
+def _values_table(table: Table, rows: Sequence[Values]) -> TableValuedAlias:
     """The rows as a table, from one array a column."""
     names = list(rows[0])
     arrays = (bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in names)
@@ -171,12 +171,12 @@ def _given(table: Table, rows: Sequence[Values]) -> TableValuedAlias:
     return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
 
 
-def _arrays(rows: Sequence[Values]) -> dict[str, list[Any]]:
+def _column_arrays(rows: Sequence[Values]) -> dict[str, list[Any]]:
     return {f"all_{name}": [row[name] for row in rows] for name in rows[0]}
 
 
 def _insert_arrays(table: Table, rows: Sequence[Values]) -> postgresql.Insert:
-    given = _given(table, rows)
+    given = _values_table(table, rows)
     return postgresql.insert(table).from_select(list(rows[0]), select(*given.c))
 
 

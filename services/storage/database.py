@@ -19,16 +19,16 @@ from services.storage import database_roles, private_files
 from services.storage.database_roles import Role
 
 T = TypeVar("T")
-_TRY_AGAIN = frozenset({"40P01", "40001", "23505"})
+_RETRYABLE_SQLSTATES = frozenset({"40P01", "40001", "23505"})
 """Deadlock, serialisation failure, and a key that another transaction inserted first: the second look
 finds it there."""
-_ATTEMPTS = 10
-_PAUSE_SECONDS = 0.01
+_MAX_ATTEMPTS = 10
+_RETRY_SECONDS = 0.01
 _IDLE_IN_TRANSACTION = "60s"
 _SQLITE_BUSY_SECONDS = 60
 
 
-class NotAlone(TermijnError):
+class AlreadyRunning(TermijnError):
     """Another deleter works on this SQLite ledger; this one has refused to start.
 
     The operator stops the other one, or moves the ledger to PostgreSQL, where many may run.
@@ -39,7 +39,7 @@ class NotAlone(TermijnError):
         self.lock = lock
 
 
-class Ledger:
+class Database:
     """A ledger on PostgreSQL or SQLite. Close it when done; it may be shared by threads."""
 
     def __init__(self, engine: Engine) -> None:
@@ -62,14 +62,17 @@ class Ledger:
         What `_TRY_AGAIN` names repeats the whole; `work` must therefore have no effect outside the
         transaction.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 with self.transaction() as connection:
                     return work(connection)
             except DBAPIError as cause:
-                if attempt == _ATTEMPTS or getattr(cause.orig, "sqlstate", None) not in _TRY_AGAIN:
+                if (
+                    attempt == _MAX_ATTEMPTS
+                    or getattr(cause.orig, "sqlstate", None) not in _RETRYABLE_SQLSTATES
+                ):
                     raise
-                sleep(_PAUSE_SECONDS * attempt)
+                sleep(_RETRY_SECONDS * attempt)
         raise AssertionError("unreachable")
 
     @contextmanager
@@ -87,7 +90,7 @@ class Ledger:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as cause:
-                raise NotAlone(lock) from cause
+                raise AlreadyRunning(lock) from cause
             yield
 
     def close(self) -> None:
@@ -95,7 +98,7 @@ class Ledger:
         self.engine.dispose()
 
 
-def open_ledger(url: str, role: Role | None = None) -> Ledger:
+def open_database(url: str, role: Role | None = None) -> Database:
     """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`).
 
     With a role each connection is no more than that, where its login may become it: `database_roles.enter`.
@@ -114,7 +117,7 @@ def open_ledger(url: str, role: Role | None = None) -> Ledger:
         )
         if role is not None:
             event.listen(engine, "connect", lambda driver, _: database_roles.enter(driver, role))
-        return Ledger(engine)
+        return Database(engine)
     in_memory = url in {"sqlite://", "sqlite:///:memory:"}
     options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
     engine = create_engine(
@@ -126,10 +129,10 @@ def open_ledger(url: str, role: Role | None = None) -> Ledger:
     event.listen(engine, "do_connect", _before_sqlite_connects)
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
-    return Ledger(engine)
+    return Database(engine)
 
 
-def in_words(cause: Exception) -> str:
+def describe_error(cause: Exception) -> str:
     """What went wrong, one line for a log: of a database's refusal never the value that it refused.
 
     What it says of itself or of a statement holds no row; what it says of a row may quote it.

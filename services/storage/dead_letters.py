@@ -11,8 +11,8 @@ from sqlalchemy import Connection, delete, select, update
 
 from schemas.errors import TermijnError
 from services.storage import tables
-from services.storage.bulk import insert_missing
-from services.storage.operator_log import note
+from services.storage.bulk import insert_or_ignore
+from services.storage.operator_log import log_operator_action
 
 _DEAD_LETTER = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05")
 
@@ -48,10 +48,10 @@ class DeadLetter:
     @property
     def place(self) -> str:
         """Where it stood; the seal opens only for it."""
-        return place(self.topic, self.partition, self.offset)
+        return binding_context(self.topic, self.partition, self.offset)
 
 
-class NotParked(TermijnError):
+class DeadLetterNotFound(TermijnError):
     """There is no dead letter of that id that waits; nothing was done."""
 
     def __init__(self, dead_letter_id: UUID) -> None:
@@ -71,12 +71,12 @@ class Unparkable(TermijnError):
         self.place = place
 
 
-def place(topic: str, partition: int, offset: int) -> str:
+def binding_context(topic: str, partition: int, offset: int) -> str:
     """A message's place on the bus, as seals are bound to it."""
     return f"{topic}/{partition}/{offset}"
 
 
-def park(connection: Connection, letters: Sequence[DeadLetter]) -> None:
+def store(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """Keep dead letters; keeping one twice is harmless."""
     rows = [
         {
@@ -95,18 +95,18 @@ def park(connection: Connection, letters: Sequence[DeadLetter]) -> None:
         }
         for letter in letters
     ]
-    insert_missing(
+    insert_or_ignore(
         connection, tables.dead_letter, sorted(rows, key=lambda row: str(row["dead_letter_id"]))
     )
 
 
-def parked(
+def list_parked(
     connection: Connection, ids: Collection[UUID] = (), *, reason: str | None = None
 ) -> Sequence[DeadLetter]:
     """The parked dead letters, oldest first: those of the ids, or all; of one reason, or of any.
 
     Raises:
-        NotParked: one of the ids is not parked.
+        DeadLetterNotFound: one of the ids is not parked.
     """
     column = tables.dead_letter.c
     query = select(tables.dead_letter).where(column.state == "parked").order_by(column.at)
@@ -117,7 +117,7 @@ def parked(
     found = {row.dead_letter_id: row for row in connection.execute(query)}
     for one in ids:
         if one not in found:
-            raise NotParked(one)
+            raise DeadLetterNotFound(one)
     return [
         DeadLetter(
             role=row.role,
@@ -135,7 +135,7 @@ def parked(
     ]
 
 
-def settle(
+def close(
     connection: Connection,
     letter: DeadLetter,
     state: str,
@@ -147,7 +147,7 @@ def settle(
     """Note that a parked dead letter was `replayed` or `discarded`, by whom and why.
 
     Raises:
-        NotParked: it is not parked any more.
+        DeadLetterNotFound: it is not parked any more.
     """
     column = tables.dead_letter.c
     changed = connection.execute(
@@ -156,8 +156,10 @@ def settle(
         .values(state=state, sealed=b"")  # what it held is personal data, and has no use here now
     )
     if changed.rowcount != 1:
-        raise NotParked(letter.dead_letter_id)
+        raise DeadLetterNotFound(letter.dead_letter_id)
     seen = tables.parked_event.c.dead_letter_id == letter.dead_letter_id
     connection.execute(delete(tables.parked_event).where(seen))
     target = f"{letter.dead_letter_id} {letter.topic}[{letter.partition}]@{letter.offset}"
-    note(connection, f"dead-letters {state}", target, operator=operator, reason=reason, now=now)
+    log_operator_action(
+        connection, f"dead-letters {state}", target, operator=operator, reason=reason, now=now
+    )

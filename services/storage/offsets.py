@@ -16,15 +16,15 @@ from sqlalchemy.exc import IntegrityError
 
 from schemas.errors import TermijnError
 from services.storage import tables
-from services.storage.bulk import insert, insert_or_update
-from services.storage.operator_log import note
+from services.storage.bulk import insert, upsert
+from services.storage.operator_log import log_operator_action
 
-EMBEDDED = "embedded-"
+EMBEDDED_CLUSTER_PREFIX = "embedded-"
 """Prefix of the ids of clusters that live in memory: each start is a new one, with an empty log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Log:
+class PartitionId:
     """One partition of one topic of one cluster."""
 
     cluster_id: str
@@ -34,10 +34,10 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Advance:
+class OffsetAdvance:
     """A role has read a log from `expected` (None: it never had) up to, and not including, `next`."""
 
-    log: Log
+    log: PartitionId
     expected: int | None
     next: int
 
@@ -55,15 +55,15 @@ class Read:
     @property
     def is_kept(self) -> bool:
         """Whether the log should still be there: one in memory is gone with its broker."""
-        return not self.cluster_id.startswith(EMBEDDED)
+        return not self.cluster_id.startswith(EMBEDDED_CLUSTER_PREFIX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
+class OffsetGap:
     """What a role has not read of a log is gone: it expected an offset, the log has low to high."""
 
     role: str
-    log: Log
+    log: PartitionId
     expected: int | None
     low: int
     high: int
@@ -75,19 +75,19 @@ class Fenced(TermijnError):
     The role reads its positions again and goes on by itself.
     """
 
-    def __init__(self, role: str, log: Log) -> None:
+    def __init__(self, role: str, log: PartitionId) -> None:
         super().__init__(f"{role}: {log.topic}[{log.partition}] was read on by another process")
         self.role = role
         self.log = log
 
 
-class ChangedLog(TermijnError):
+class TopicReplaced(TermijnError):
     """The role has read this topic on another cluster, or before it was deleted and made anew.
 
     The operator points the role at the right cluster, or accepts the loss with `termijn gaps accept`.
     """
 
-    def __init__(self, role: str, log: Log) -> None:
+    def __init__(self, role: str, log: PartitionId) -> None:
         super().__init__(
             f"{role}: {log.topic}[{log.partition}] is not the log that was read before:"
             " another cluster, or a topic made anew"
@@ -96,18 +96,18 @@ class ChangedLog(TermijnError):
         self.log = log
 
 
-class NoSuchGap(TermijnError):
+class GapNotFound(TermijnError):
     """There is no gap there that waits to be accepted."""
 
     def __init__(self, role: str, topic: str, partition: int) -> None:
         super().__init__(f"{role}: no gap waits at {topic}[{partition}]")
 
 
-def position(connection: Connection, role: str, log: Log) -> int | None:
+def read_offset(connection: Connection, role: str, log: PartitionId) -> int | None:
     """The next offset that the role reads of the log, or nothing if it has never read it.
 
     Raises:
-        ChangedLog: it has read a log of that name that was another one.
+        TopicReplaced: it has read a log of that name that was another one.
     """
     column = tables.position.c
     query = select(tables.position).where(
@@ -119,8 +119,8 @@ def position(connection: Connection, role: str, log: Log) -> int | None:
     here = (log.cluster_id, log.topic_id)
     if here in known:
         return known[here]
-    if any(not cluster.startswith(EMBEDDED) for cluster, _ in known):
-        raise ChangedLog(role, log)
+    if any(not cluster.startswith(EMBEDDED_CLUSTER_PREFIX) for cluster, _ in known):
+        raise TopicReplaced(role, log)
     return None
 
 
@@ -142,7 +142,7 @@ def read(connection: Connection, role: str, topics: Collection[str]) -> Sequence
     ]
 
 
-def advance(connection: Connection, role: str, advances: Iterable[Advance]) -> None:
+def advance_offsets(connection: Connection, role: str, advances: Iterable[OffsetAdvance]) -> None:
     """Move positions by compare-and-swap, in the transaction of what was read.
 
     Raises:
@@ -158,14 +158,14 @@ def advance(connection: Connection, role: str, advances: Iterable[Advance]) -> N
             continue
         moved = connection.execute(
             update(tables.position)
-            .where(_is(tables.position, role, one.log), tables.position.c.next == one.expected)
+            .where(_matches(tables.position, role, one.log), tables.position.c.next == one.expected)
             .values(next=one.next)
         )
         if moved.rowcount != 1:
             raise Fenced(role, one.log)
 
 
-def found_gap(connection: Connection, gap: Gap, now: datetime) -> None:
+def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:
     """Note a gap; the role stands still until a named operator accepts it.
 
     One that waits already keeps what was expected at first, and learns what the log has by now.
@@ -177,10 +177,10 @@ def found_gap(connection: Connection, gap: Gap, now: datetime) -> None:
         "high": gap.high,
         "found_at": now,
     }
-    insert_or_update(connection, tables.gap, [row], ("low", "high", "found_at"))
+    upsert(connection, tables.gap, [row], ("low", "high", "found_at"))
 
 
-def gaps(connection: Connection) -> Sequence[Gap]:
+def open_gaps(connection: Connection) -> Sequence[OffsetGap]:
     """The gaps that wait to be accepted; those of one place in the order in which they were found."""
     column = tables.gap.c
     rows = connection.execute(
@@ -189,18 +189,18 @@ def gaps(connection: Connection) -> Sequence[Gap]:
     return [_gap(row) for row in rows]
 
 
-def waiting_gap(connection: Connection, role: str, log: Log) -> Gap | None:
+def open_gap(connection: Connection, role: str, log: PartitionId) -> OffsetGap | None:
     """The gap of this very log that waits to be accepted.
 
     A position may come to lie inside the log again, when a log that was cut short has grown past it:
     what stands between is unread all the same.
     """
-    query = select(tables.gap).where(_is(tables.gap, role, log))
+    query = select(tables.gap).where(_matches(tables.gap, role, log))
     row = connection.execute(query).one_or_none()
     return None if row is None else _gap(row)
 
 
-def accept(
+def accept_gap(
     connection: Connection,
     place: tuple[str, str, int],
     *,
@@ -214,13 +214,15 @@ def accept(
     The role goes on from the first offset that is left. Returns that offset. `sealed` is as of `note`.
 
     Raises:
-        NoSuchGap: none waits there.
+        GapNotFound: none waits there.
     """
     found = [
-        gap for gap in gaps(connection) if (gap.role, gap.log.topic, gap.log.partition) == place
+        gap
+        for gap in open_gaps(connection)
+        if (gap.role, gap.log.topic, gap.log.partition) == place
     ]
     if not found:
-        raise NoSuchGap(*place)
+        raise GapNotFound(*place)
     gap = found[-1]
     connection.execute(
         delete(tables.position).where(
@@ -238,7 +240,7 @@ def accept(
         )
     )
     target = f"{gap.role} {gap.log.topic}[{gap.log.partition}] {gap.expected}->{gap.low}"
-    note(
+    log_operator_action(
         connection,
         "gaps accept",
         target,
@@ -250,10 +252,10 @@ def accept(
     return gap.low
 
 
-def _gap(row: Row[Any]) -> Gap:
-    return Gap(
+def _gap(row: Row[Any]) -> OffsetGap:
+    return OffsetGap(
         role=row.role,
-        log=Log(
+        log=PartitionId(
             cluster_id=row.cluster_id,
             topic=row.topic,
             topic_id=row.topic_id,
@@ -265,7 +267,7 @@ def _gap(row: Row[Any]) -> Gap:
     )
 
 
-def _key(role: str, log: Log) -> Mapping[str, object]:
+def _key(role: str, log: PartitionId) -> Mapping[str, object]:
     return {
         "role": role,
         "cluster_id": log.cluster_id,
@@ -275,7 +277,7 @@ def _key(role: str, log: Log) -> Mapping[str, object]:
     }
 
 
-def _is(table: Table, role: str, log: Log) -> ColumnElement[bool]:
+def _matches(table: Table, role: str, log: PartitionId) -> ColumnElement[bool]:
     column = table.c
     return and_(
         column.role == role,

@@ -8,18 +8,18 @@ from sqlalchemy import Connection
 
 from schemas.errors import TermijnError
 from services.storage import audit_outbox, tables
-from services.storage.audit_outbox import Entry
+from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert
 
 
-class Nameless(TermijnError):
+class OperatorRequired(TermijnError):
     """An operator's command came without an operator's name, or without a reason; nothing was done."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"an operator's command needs {what}")
 
 
-def note(
+def log_operator_action(
     connection: Connection,
     action: str,
     target: str,
@@ -34,15 +34,15 @@ def note(
     With `sealed` it goes into the evidence too, which an agent's inbox does not have.
 
     Raises:
-        Nameless: the operator or the reason is empty.
+        OperatorRequired: the operator or the reason is empty.
     """
     if not operator.strip():
-        raise Nameless("a name: --operator NAME, or TERMIJN_OPERATOR")
+        raise OperatorRequired("a name: --operator NAME, or TERMIJN_OPERATOR")
     if not reason.strip():
-        raise Nameless("a reason: --reason TEXT")
+        raise OperatorRequired("a reason: --reason TEXT")
     row = {"at": now, "operator": operator, "action": action, "target": target, "reason": reason}
     insert(connection, tables.operator_action, [row])
     if not sealed:
         return
     body = {"operator": operator, "action": action, "target": target, "because": reason}
-    audit_outbox.append(connection, [Entry(now, "operator", None, body)])
+    audit_outbox.enqueue(connection, [AuditEntry(now, "operator", None, body)])

@@ -8,14 +8,14 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from services.storage import tables
-from services.storage.bulk import insert_or_update
-from services.storage.operator_log import note
+from services.storage.bulk import upsert
+from services.storage.operator_log import log_operator_action
 
 State = Literal["running", "paused", "drained"]
 _ACTION = {"running": "resume", "paused": "pause", "drained": "drain"}
 
 
-def state(connection: Connection, scope: str) -> State:
+def pause_state(connection: Connection, scope: str) -> State:
     """Whether the scope runs, stands still (`paused`), or only finishes what it began (`drained`)."""
     query = select(tables.control.c.state).where(tables.control.c.scope == scope)
     found: State | None = connection.execute(query).scalar_one_or_none()
@@ -31,7 +31,7 @@ def resumed_at(connection: Connection, scope: str) -> datetime | None:
     return found
 
 
-def put(
+def set_pause_state(
     connection: Connection,
     scope: str,
     state: State,
@@ -43,8 +43,10 @@ def put(
     """Pause, drain or resume a scope, on record.
 
     Raises:
-        Nameless: the operator or the reason is empty.
+        OperatorRequired: the operator or the reason is empty.
     """
     row = {"scope": scope, "state": state, "operator": operator, "reason": reason, "at": now}
-    insert_or_update(connection, tables.control, [row], ("state", "operator", "reason", "at"))
-    note(connection, _ACTION[state], scope, operator=operator, reason=reason, now=now)
+    upsert(connection, tables.control, [row], ("state", "operator", "reason", "at"))
+    log_operator_action(
+        connection, _ACTION[state], scope, operator=operator, reason=reason, now=now
+    )

@@ -10,12 +10,12 @@ from sqlalchemy import text
 
 from schemas.errors import TermijnError
 from services.storage import private_files
-from services.storage.database import Ledger
+from services.storage.database import Database
 
 _LOCK = 0x7465726D  # any number; it is this inbox's database that it locks in
 
 
-class NotAlone(TermijnError):
+class AlreadyRunning(TermijnError):
     """Another agent works on this inbox; this one has refused to start, or has stopped.
 
     The operator stops the other one. Where one should stand in for another, its supervisor starts it
@@ -27,7 +27,7 @@ class NotAlone(TermijnError):
 
 
 @contextmanager
-def alone(inbox: Ledger) -> Iterator[Callable[[], None]]:
+def inbox_lock(inbox: Database) -> Iterator[Callable[[], None]]:
     """Keep every other agent away while the block lasts; the answer makes sure that it still does.
 
     Raises:
@@ -38,7 +38,7 @@ def alone(inbox: Ledger) -> Iterator[Callable[[], None]]:
             connection.detach()  # closed at the end, not kept for the next: the lock is the session's
             got = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})
             if not got.scalar_one():
-                raise NotAlone
+                raise AlreadyRunning
             # A session that has ended has lost its lock, and then this raises.
             yield lambda: connection.execute(text("SELECT 1")).close()
         return
@@ -50,5 +50,5 @@ def alone(inbox: Ledger) -> Iterator[Callable[[], None]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
-            raise NotAlone from cause
+            raise AlreadyRunning from cause
         yield lambda: None

@@ -11,13 +11,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from schemas.topics import acknowledgements
-from services.crypto.signing import Headers, Signs
-from services.deleter.acknowledgement import answer_of
-from services.deleter.settlement import Settled, settle_all
+from schemas.topics import acknowledgement_topic
+from services.crypto.signing import Headers, SignerProtocol
+from services.deleter.acknowledgement import decode_acknowledgement
+from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
 from services.storage import offsets
-from services.storage.database import Ledger, database_now
-from services.storage.offsets import Advance, Log
+from services.storage.database import Database, database_now
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.benchmarks import sweeping
 from tests.benchmarks.bare import Unequal, transaction_id
 from tests.benchmarks.figures import Figure
@@ -25,8 +25,8 @@ from tests.benchmarks.recording import AT, fresh
 from tests.benchmarks.stage import Stage
 
 _SYSTEM = "crm"
-_TOPIC = acknowledgements(_SYSTEM)
-_LOG = Log(cluster_id="benchmark", topic=_TOPIC.name, topic_id="benchmark", partition=0)
+_TOPIC = acknowledgement_topic(_SYSTEM)
+_LOG = PartitionId(cluster_id="benchmark", topic=_TOPIC.name, topic_id="benchmark", partition=0)
 _BATCH = 2_000
 _Batch = Sequence[tuple[bytes, Headers]]
 _QUICK = 6_000
@@ -73,7 +73,7 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
     )
 
 
-def _answer(stage: Stage, number: int, signer: Signs) -> tuple[bytes, Headers]:
+def _answer(stage: Stage, number: int, signer: SignerProtocol) -> tuple[bytes, Headers]:
     value = {
         "acknowledgement_id": f"a{number}",
         "command_id": str(UUID(int=number)),
@@ -89,7 +89,7 @@ def _answer(stage: Stage, number: int, signer: Signs) -> tuple[bytes, Headers]:
     return payload, signer.sign(_TOPIC.name, None, payload, AT)
 
 
-def _sent(stage: Stage, count: int) -> Ledger:
+def _sent(stage: Stage, count: int) -> Database:
     """A ledger with commands that are out."""
     ledger = fresh(stage)
     with ledger.transaction() as connection:
@@ -97,7 +97,7 @@ def _sent(stage: Stage, count: int) -> Ledger:
     return ledger
 
 
-def _settle(stage: Stage, ledger: Ledger, batches: Sequence[_Batch]) -> None:
+def _settle(stage: Stage, ledger: Database, batches: Sequence[_Batch]) -> None:
     for number, values in enumerate(batches):
         with ledger.transaction() as connection:
             _settle_batch(stage, connection, values, number)
@@ -108,12 +108,12 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
     verifier = sweeping.verifier(stage, _SYSTEM)
     for value, signed in values:
         verifier.verify(_TOPIC.name, None, value, signed, AT)
-    answers = [answer_of(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]
-    advance = Advance(log=_LOG, expected=number or None, next=number + 1)
-    offsets.advance(connection, "acknowledgements", [advance])
+    answers = [decode_acknowledgement(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]
+    advance = OffsetAdvance(log=_LOG, expected=number or None, next=number + 1)
+    offsets.advance_offsets(connection, "acknowledgements", [advance])
     database_now(connection)
-    results = settle_all(connection, answers, stage.policy, AT)
-    if not all(isinstance(one, Settled) for one in results):
+    results = apply_acknowledgements(connection, answers, stage.policy, AT)
+    if not all(isinstance(one, AcknowledgementResult) for one in results):
         raise RuntimeError("an answer was not taken")
 
 
@@ -135,11 +135,11 @@ def _rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
     return found
 
 
-def _write(ledger: Ledger, batches: Sequence[dict[str, bytes]]) -> None:
+def _write(ledger: Database, batches: Sequence[dict[str, bytes]]) -> None:
     for number, rows in enumerate(batches):
-        advance = Advance(log=_LOG, expected=number or None, next=number + 1)
+        advance = OffsetAdvance(log=_LOG, expected=number or None, next=number + 1)
         with ledger.transaction() as connection, _cursor(connection) as cursor:
-            offsets.advance(connection, "acknowledgements", [advance])
+            offsets.advance_offsets(connection, "acknowledgements", [advance])
             cursor.execute(
                 "CREATE TEMPORARY TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS"
                 f" AS {_WRITTEN['command']} LIMIT 0"
@@ -153,7 +153,7 @@ def _write(ledger: Ledger, batches: Sequence[dict[str, bytes]]) -> None:
             _in(cursor, "acknowledgement", rows["acknowledgement"])
 
 
-def _left(ledger: Ledger) -> list[list[tuple[Any, ...]]]:
+def _left(ledger: Database) -> list[list[tuple[Any, ...]]]:
     with ledger.transaction() as connection:
         return [
             [tuple(row) for row in connection.execute(text(f"{query} ORDER BY 1"))]

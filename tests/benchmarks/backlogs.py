@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from services.ledger import clocks
-from services.ledger.clocks import Move
+from services.ledger.clocks import StoredClockChange
 from services.policy import obligations
-from services.policy.ids import Named, clock_id
+from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
-from services.policy.retention_windows import wakes
-from services.policy.tagging import ClockKey, Tagged, tag
-from services.storage.database import Ledger, database_now, open_ledger
+from services.policy.retention_windows import check_times
+from services.policy.tagging import ClockKey, TaggedEvent, tag
+from services.storage.database import Database, database_now, open_database
 from tests.benchmarks.stage import Stage
 
 SOURCE = "urn:termijn:benchmark"
@@ -48,7 +48,7 @@ class Kind:
     clock: str | None = None
     """The clock, keyed by the subject, on which their records hang."""
 
-    def tagged(self, at: datetime, policy: Policy) -> tuple[Tagged, str]:
+    def tagged(self, at: datetime, policy: Policy) -> tuple[TaggedEvent, str]:
         """One of them at that time, as the policy sees it, with its subject."""
         event = _Sample(id="1", source=SOURCE, type=self.type, time=at, data=self.fields)
         found = tag(event, policy)
@@ -91,9 +91,9 @@ class Load:
 
 
 @contextmanager
-def fresh_ledger(stage: Stage) -> Iterator[Ledger]:
+def fresh_ledger(stage: Stage) -> Iterator[Database]:
     """An empty ledger in a database of its own, fsync on, whose active policy is the stage's."""
-    ledger = open_ledger(stage.postgres().fresh_database())
+    ledger = open_database(stage.postgres().fresh_database())
     try:
         stage.migrate(ledger)
         yield ledger
@@ -101,7 +101,7 @@ def fresh_ledger(stage: Stage) -> Iterator[Ledger]:
         ledger.close()
 
 
-def now(ledger: Ledger) -> datetime:
+def now(ledger: Database) -> datetime:
     """The database's clock, UTC."""
     with ledger.transaction() as connection:
         return database_now(connection)
@@ -111,26 +111,26 @@ def time_when_due(kind: Kind, due: datetime, policy: Policy) -> datetime:
     """When an event of this kind happened whose record first becomes due by itself at `due`."""
 
     def wake(at: datetime) -> datetime:
-        return obligations.own_wakes(*kind.tagged(at, policy), policy)[0]
+        return obligations.event_check_times(*kind.tagged(at, policy), policy)[0]
 
     return _before(due, wake)
 
 
 def end_when_due(clock: str, due: datetime, policy: Policy) -> datetime:
     """When a clock ended whose first wake is at `due`."""
-    return _before(due, lambda at: wakes(clock, at, policy)[0])
+    return _before(due, lambda at: check_times(clock, at, policy)[0])
 
 
-def fill(ledger: Ledger, load: Load, policy: Policy) -> None:
+def fill(ledger: Database, load: Load, policy: Policy) -> None:
     """Insert the load, and leave the database as if it had always been there."""
     insert(ledger, load, policy)
     settle(ledger)
 
 
-def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
+def insert(ledger: Database, load: Load, policy: Policy) -> None:
     """Make the records with their events, and their open clocks if they hang on any."""
     tagged, subject = load.kind.tagged(load.time, policy)
-    wake = min(obligations.own_wakes(tagged, subject, policy), default=None)
+    wake = min(obligations.event_check_times(tagged, subject, policy), default=None)
     with ledger.transaction() as connection:
         connection.execute(
             text(_RECORDS),
@@ -150,7 +150,7 @@ def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
         )
         if load.kind.clock:
             keys = (clock_of(load, number) for number in range(load.subjects))
-            opened = [(Named(clock_id(key), key), load.time) for key in keys]
+            opened = [(ClockRef(clock_id(key), key), load.time) for key in keys]
             clocks.merge(connection, [], opened, policy)
             connection.execute(
                 text(_HANGING),
@@ -158,12 +158,12 @@ def insert(ledger: Ledger, load: Load, policy: Policy) -> None:
             )
 
 
-def end(ledger: Ledger, load: Load, at: datetime, policy: Policy) -> None:
+def end(ledger: Database, load: Load, at: datetime, policy: Policy) -> None:
     """End the clocks of all subjects of a load."""
     keys = [clock_of(load, number) for number in range(load.subjects)]
     moves = [
-        Move(
-            clock=Named(clock_id(key), key),
+        StoredClockChange(
+            clock=ClockRef(clock_id(key), key),
             move="end",
             time=at,
             source=SOURCE,
@@ -180,7 +180,7 @@ def clock_of(load: Load, number: int) -> ClockKey:
     return ClockKey(clock=str(load.kind.clock), key=f"{load.name}-{number}")
 
 
-def settle(ledger: Ledger) -> None:
+def settle(ledger: Database) -> None:
     """Leave nothing for later that would be counted against whoever comes next: vacuum, checkpoint."""
     engine = ledger.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

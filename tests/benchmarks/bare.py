@@ -9,7 +9,7 @@ from typing import Any, Self
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 
 COPIED = ("record", "hanging", "act")
 """Tables that only get rows of events just inserted."""
@@ -30,7 +30,7 @@ class Rows:
     by_table: Mapping[str, bytes]
 
     @classmethod
-    def of(cls, ledger: Ledger, written_by: str) -> Self:
+    def of(cls, ledger: Database, written_by: str) -> Self:
         """Of the transaction that wrote them, as they are now."""
         found = {}
         with ledger.transaction() as connection, _cursor(connection) as cursor:
@@ -47,7 +47,7 @@ class Rows:
 class Bare:
     """Writes such rows, in one transaction a batch."""
 
-    def __init__(self, ledger: Ledger, *, indexed: bool = True) -> None:
+    def __init__(self, ledger: Database, *, indexed: bool = True) -> None:
         """Prepare the tables; without `indexed` they lose their indexes."""
         self._ledger = ledger
         self._number = 0
@@ -74,7 +74,7 @@ class Bare:
                 for table in _ALL:
                     _copy(cursor, table, rows.by_table[table])
 
-    def check_equal(self, other: Ledger) -> None:
+    def check_equal(self, other: Database) -> None:
         """Make sure that the other ledger has the same rows.
 
         Raises:
@@ -128,7 +128,7 @@ def _copy(cursor: Any, table: str, rows: bytes) -> None:
         copy.write(rows)
 
 
-def _digest(ledger: Ledger, table: str) -> str:
+def _digest(ledger: Database, table: str) -> str:
     query = f"SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {table} t"
     with ledger.transaction() as connection:
         return str(connection.execute(text(query)).scalar_one())

@@ -15,7 +15,7 @@ from services.app.cli.options import show
 from services.app.wiring import root
 from tests.benchmarks import comparing, plots
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.stage import Sizes, stage
+from tests.benchmarks.stage import Sizes, environment
 from tests.benchmarks.suite import SUITE
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -134,8 +134,8 @@ def _show(names: Collection[str], *, sizes: Sizes, as_json: bool) -> None:
 
 def _figures(names: Collection[str], *, sizes: Sizes) -> Iterator[Figure]:
     with (
-        root.root(settings.load()) as opened,
-        stage(opened.policy(), opened.codec(), sizes=sizes) as measured,
+        root.open_resources(settings.load()) as opened,
+        environment(opened.policy(), opened.codec(), sizes=sizes) as measured,
     ):
         for one in SUITE:
             if one.name in names:

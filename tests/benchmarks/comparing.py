@@ -23,7 +23,7 @@ class UnreadableFigures(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class FigureComparison:
     """One figure in both runs; its ratio where it has one, else its value."""
 
     name: str
@@ -60,11 +60,11 @@ def read(path: Path) -> dict[str, Mapping[str, Any]]:
 
 def compare(
     old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]], tolerance: float
-) -> Iterator[Compared]:
+) -> Iterator[FigureComparison]:
     """Each figure of either run, in the order of the new one; `tolerance` is a part, such as 0.15."""
     for name in [*new, *(name for name in old if name not in new)]:
         before, after = _measure(old.get(name)), _measure(new.get(name))
-        yield Compared(
+        yield FigureComparison(
             name=name,
             old=before,
             new=after,

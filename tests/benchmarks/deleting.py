@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from services.deleter.deleter import Limits
-from services.kafka.client import Bus
-from services.storage.database import Ledger
+from services.deleter.deleter import DeleterLimits
+from services.kafka.client import KafkaClient
+from services.storage.database import Database
 from tests.benchmarks import backlogs, statements, sweeping
 from tests.benchmarks.backlogs import FEEDBACK, INVOICE, Load
-from tests.benchmarks.figures import Figure, at_least, at_most
+from tests.benchmarks.figures import Figure, lower, upper
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.sweeping import Seen
 
 _LONG_AGO = timedelta(days=1_000)
 _SECOND = timedelta(seconds=1)
-_LIMITS = Limits(commands_per_hour=0)
+_LIMITS = DeleterLimits(commands_per_hour=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def deleting(stage: Stage) -> Iterator[Figure]:
     yield growth(stage, bus, sizes)
 
 
-def chunks(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
+def chunks(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
     """Subjects with 500 records each, all due at one second through their clocks."""
     due = _just_now(stage)
     load = Load(
@@ -70,7 +70,7 @@ def chunks(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
     )
 
 
-def singles(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
+def singles(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
     """Subjects with one record each, all due at one second."""
     due = _just_now(stage)
     at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
@@ -93,7 +93,7 @@ def singles(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
 
 
 def _against_statements(
-    stage: Stage, bus: Bus, load: Load, due: datetime, *, name: str, unit: str
+    stage: Stage, bus: KafkaClient, load: Load, due: datetime, *, name: str, unit: str
 ) -> Figure:
     ours, alone = [], []
     for _ in range(stage.runs):
@@ -112,12 +112,12 @@ def _against_statements(
         value=load.records / median(ours),
         unit=unit,
         baseline=load.records / median(alone),
-        reach=at_least(0.5),
+        reach=lower(0.5),
         runs=stage.runs,
     )
 
 
-def growth(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
+def growth(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
     """Time per due row with many other rows against the same with few."""
     seconds: dict[int, list[float]] = {others: [] for others in sizes.growth}
     for others in sizes.growth:
@@ -143,12 +143,12 @@ def growth(stage: Stage, bus: Bus, sizes: Sizes) -> Figure:
         value=median(seconds[many][1:]) / sizes.due * 1e6,
         unit=f"µs a due row, with {many:,} other rows against {few:,}",
         baseline=median(seconds[few][1:]) / sizes.due * 1e6,
-        reach=at_most(1.25),
+        reach=upper(1.25),
         runs=stage.runs,
     )
 
 
-def _due(ledger: Ledger, load: Load, due: datetime, stage: Stage) -> None:
+def _due(ledger: Database, load: Load, due: datetime, stage: Stage) -> None:
     backlogs.fill(ledger, load, stage.policy)
     if load.kind.clock:
         at = backlogs.end_when_due(load.kind.clock, due, stage.policy)
@@ -160,7 +160,7 @@ def _just_now(stage: Stage) -> datetime:
     return sweeping.this_now().replace(microsecond=0) - 2 * _SECOND
 
 
-def _check_equal(ledger: Ledger, bare: Ledger, load: Load, seen: Seen) -> None:
+def _check_equal(ledger: Database, bare: Database, load: Load, seen: Seen) -> None:
     """Both ledgers say the same: each record is in one command, and each command is out."""
     expected = {
         "record": load.records,

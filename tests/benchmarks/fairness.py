@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from statistics import median
 
-from services.kafka.client import Bus
+from services.kafka.client import KafkaClient
 from tests.benchmarks import backlogs, sweeping
 from tests.benchmarks.backlogs import FEEDBACK, Load
-from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.sweeping import Seen
 
@@ -26,7 +26,7 @@ def fairness(stage: Stage) -> Iterator[Figure]:
     yield fair(stage, sweeping.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
 
 
-def fair(stage: Stage, bus: Bus, *, backlog: int) -> Figure:
+def fair(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
     """Seconds from the arrival of one due row until its command is out, while the backlog drains."""
     with backlogs.fresh_ledger(stage) as ledger:
         due = backlogs.now(ledger) - timedelta(seconds=1)
@@ -51,6 +51,6 @@ def fair(stage: Stage, bus: Bus, *, backlog: int) -> Figure:
         name="fair",
         value=median(waits),
         unit=f"s until one row's command is out while {backlog:,} others drain",
-        reach=at_most(5, of="value"),
+        reach=upper(5, of="value"),
         runs=stage.runs,
     )

@@ -10,7 +10,7 @@ from tests.benchmarks.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Target:
     """What a figure should come to: its ratio, or its value, at most or at least a bound."""
 
     of: Literal["ratio", "value"] = "ratio"
@@ -25,14 +25,14 @@ class Reach:
         return measured <= self.bound if self.side == "at_most" else measured >= self.bound
 
 
-def at_most(bound: float, of: Literal["ratio", "value"] = "ratio") -> Reach:
+def upper(bound: float, of: Literal["ratio", "value"] = "ratio") -> Target:
     """A bound that must not be passed."""
-    return Reach(of=of, bound=bound, side="at_most")
+    return Target(of=of, bound=bound, side="at_most")
 
 
-def at_least(bound: float, of: Literal["ratio", "value"] = "ratio") -> Reach:
+def lower(bound: float, of: Literal["ratio", "value"] = "ratio") -> Target:
     """A bound that must be reached."""
-    return Reach(of=of, bound=bound, side="at_least")
+    return Target(of=of, bound=bound, side="at_least")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Figure:
     unit: str
     baseline: float | None = None
     """In the same unit; nothing where the figure stands alone."""
-    reach: Reach | None = None
+    reach: Target | None = None
     runs: int = 1
 
     @property

@@ -7,13 +7,13 @@ from datetime import timedelta
 from statistics import median
 from time import perf_counter
 
-from services.deleter.claim import claim
+from services.deleter.claim import claim_due
 from services.events.sample_events import sample_events
 from services.ledger.recording import record
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 from tests.benchmarks import backlogs
 from tests.benchmarks.backlogs import FEEDBACK, Load
-from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.parts import arrival_of
 from tests.benchmarks.stage import Stage
 
@@ -48,11 +48,11 @@ def growth(stage: Stage) -> Iterator[Figure]:
                     value=value,
                     unit=f"µs {'an event recorded' if what == 'event' else 'a due row claimed'}",
                     baseline=smallest[what],
-                    reach=at_most(_FLAT) if number else None,
+                    reach=upper(_FLAT) if number else None,
                 )
 
 
-def _grow(ledger: Ledger, stage: Stage, name: str, records: int) -> None:
+def _grow(ledger: Database, stage: Stage, name: str, records: int) -> None:
     """Fill in records that are due in a year."""
     due = backlogs.now(ledger) + timedelta(days=365)
     time = backlogs.time_when_due(FEEDBACK, due, stage.policy)
@@ -60,7 +60,7 @@ def _grow(ledger: Ledger, stage: Stage, name: str, records: int) -> None:
     backlogs.fill(ledger, load, stage.policy)
 
 
-def _microseconds_an_event(ledger: Ledger, stage: Stage, *, seed: int) -> float:
+def _microseconds_an_event(ledger: Database, stage: Stage, *, seed: int) -> float:
     at = backlogs.now(ledger)
     events = sample_events(stage.policy, at, seed=1_000 + seed, companies=_COMPANIES)
     arrivals = [arrival_of(event, stage.policy) for event in events]
@@ -73,7 +73,7 @@ def _microseconds_an_event(ledger: Ledger, stage: Stage, *, seed: int) -> float:
     return median(spent)
 
 
-def _microseconds_a_due_row(ledger: Ledger, stage: Stage, name: str) -> float:
+def _microseconds_a_due_row(ledger: Database, stage: Stage, name: str) -> float:
     """Claiming rows, one subject each; what the recorded events left due is out of the way first."""
     _claim_all(ledger, stage)
     due = backlogs.now(ledger) - timedelta(seconds=1)
@@ -85,11 +85,11 @@ def _microseconds_a_due_row(ledger: Ledger, stage: Stage, name: str) -> float:
     return (perf_counter() - started) / _DUE * 1e6
 
 
-def _claim_all(ledger: Ledger, stage: Stage) -> None:
+def _claim_all(ledger: Database, stage: Stage) -> None:
     more = True
     while more:
         more = ledger.write(
             lambda connection: (
-                claim(connection, stage.policy, database_now(connection), limit=_BATCH).more
+                claim_due(connection, stage.policy, database_now(connection), limit=_BATCH).more
             )
         )

@@ -16,11 +16,11 @@ from schemas.cloudevents import CloudEvent
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import Signer
 from services.events.publisher import Publisher
-from services.kafka.client import Bus, OutMessage
+from services.kafka.client import KafkaClient, OutgoingMessage
 from services.ledger import backfills, migrate
-from services.storage.database import Ledger, database_now, open_ledger
+from services.storage.database import Database, database_now, open_database
 from tests.benchmarks import backlogs, sweeping
-from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.roles import Role
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.traffic import wait_until
@@ -54,7 +54,7 @@ def memory(stage: Stage) -> Iterator[Figure]:
         "TERMIJN_KEYS": str(keys.path),
     }
     with ExitStack() as stack:
-        ledger = stack.enter_context(closing(open_ledger(url)))
+        ledger = stack.enter_context(closing(open_database(url)))
         migrate.migrate(ledger)
         roles = {
             name: stack.enter_context(Role(name, settings, stage.directory / f"memory-{name}.log"))
@@ -70,11 +70,11 @@ def memory(stage: Stage) -> Iterator[Figure]:
                 value=role.used().resident_bytes / 2**20,
                 unit=f"MiB resident after {last:,} events, against after {first:,}",
                 baseline=before[name] / 2**20,
-                reach=at_most(_FLAT),
+                reach=upper(_FLAT),
             )
 
 
-def _pass_by(stage: Stage, bus: Bus, ledger: Ledger, start: int, end: int) -> None:
+def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: int) -> None:
     """Publish events, and wait until all are recorded and all that is due is acknowledged."""
     publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
     sender = bus.sender()
@@ -97,7 +97,7 @@ def _pass_by(stage: Stage, bus: Bus, ledger: Ledger, start: int, end: int) -> No
     sleep(_SETTLE_SECONDS)
 
 
-def _counted(ledger: Ledger, table: str, where: str, wanted: int) -> Callable[[], bool]:
+def _counted(ledger: Database, table: str, where: str, wanted: int) -> Callable[[], bool]:
     def counted() -> bool:
         with ledger.transaction() as connection:
             return backlogs.count(connection, table, where) >= wanted
@@ -122,7 +122,7 @@ def _feedback(number: int, name: str) -> CloudEvent:
 class _Answering:
     """A system that says `done` to whatever it is told."""
 
-    def __init__(self, stage: Stage, bus: Bus, signer: Signer) -> None:
+    def __init__(self, stage: Stage, bus: KafkaClient, signer: Signer) -> None:
         self._stage = stage
         self._signer = signer
         self._bus = bus
@@ -137,7 +137,7 @@ class _Answering:
         self._thread.join()
 
     def _answer(self) -> None:
-        told, answers = topics.commands(_SYSTEM), topics.acknowledgements(_SYSTEM)
+        told, answers = topics.command_topic(_SYSTEM), topics.acknowledgement_topic(_SYSTEM)
         sender = self._bus.sender()
         with closing(self._bus.consumer("memory-answers")) as consumer:
             consumer.assign([TopicPartition(told.name, one, 0) for one in range(told.partitions)])
@@ -150,7 +150,9 @@ class _Answering:
                         key = bytes(message.key() or b"")
                         signed = self._signer.sign(answers.name, key, value, sweeping.this_now())
                         out.append(
-                            OutMessage(topic=answers.name, key=key, value=value, headers=signed)
+                            OutgoingMessage(
+                                topic=answers.name, key=key, value=value, headers=signed
+                            )
                         )
                 if out:
                     sender.send(out)

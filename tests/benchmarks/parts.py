@@ -19,7 +19,7 @@ from services.ledger import migrate, tables
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.tagging import tag
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.stage import Stage
 
@@ -30,7 +30,7 @@ _QUICK = 20
 _FULL = 200
 
 
-def parts(stage: Stage) -> Iterator[Figure]:
+def components(stage: Stage) -> Iterator[Figure]:
     """Tagging against decoding alone, and recording against bare inserts of the same rows."""
     companies = stage.size(_QUICK, _FULL)
     yield from _parts(stage.policy, stage.codec, companies=companies, runs=stage.runs)
@@ -99,14 +99,14 @@ def _copying(arrivals: Sequence[Arrival], policy: Policy) -> Callable[[], None]:
     return copy
 
 
-def _record(ledger: Ledger, arrivals: Sequence[Arrival], policy: Policy) -> None:
+def _record(ledger: Database, arrivals: Sequence[Arrival], policy: Policy) -> None:
     for start in range(0, len(arrivals), _BATCH):
         with ledger.transaction() as connection:
             record(connection, arrivals[start : start + _BATCH], policy, _AT)
 
 
-def _fresh() -> Ledger:
-    ledger = open_ledger("sqlite://")
+def _fresh() -> Database:
+    ledger = open_database("sqlite://")
     migrate.create(ledger)
     return ledger
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from schemas.topics import TAGGED
 from services.storage import pause
-from services.storage.database import Ledger, database_now, open_ledger
+from services.storage.database import Database, database_now, open_database
 from services.storage.pause import State
 from tests.benchmarks import backlogs
 from tests.benchmarks.figures import Figure
@@ -45,7 +45,7 @@ def _recorded(stage: Stage, traffic: Traffic, run: int) -> float:
     """The CPU seconds of recording all of it into an empty ledger."""
     url, group = _new_database(stage), f"records-{run}"
     settings = _settings(stage, traffic, url, group)
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         _put(ledger, "paused")
         with Role("recorder", settings, stage.directory / f"{group}.log") as role:
             until_joined(traffic, f"{group}-recorder", role)
@@ -57,7 +57,7 @@ def _recorded(stage: Stage, traffic: Traffic, run: int) -> float:
 
 def _new_database(stage: Stage) -> str:
     url = stage.postgres().fresh_database()
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         stage.migrate(ledger)
     return url
 
@@ -71,14 +71,14 @@ def _settings(stage: Stage, traffic: Traffic, url: str, group: str) -> dict[str,
     }
 
 
-def _events(ledger: Ledger) -> int:
+def _events(ledger: Database) -> int:
     with ledger.transaction() as connection:
         return backlogs.count(connection, "event")
 
 
-def _put(ledger: Ledger, state: State) -> None:
+def _put(ledger: Database, state: State) -> None:
     ledger.write(
-        lambda connection: pause.put(
+        lambda connection: pause.set_pause_state(
             connection,
             "recorder",
             state,

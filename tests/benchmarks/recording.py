@@ -16,18 +16,18 @@ from sqlalchemy import Connection
 
 from schemas.codec import Codec
 from schemas.topics import TAGGED, business_topic
-from services.events.ingestion import Arrivals
+from services.events.ingestion import TaggedEventReader
 from services.events.ingestion_plan import Plans
 from services.events.sample_events import sample_events
-from services.events.tagged_event import Passing, Place
+from services.events.tagged_event import RecordMetadata, TaggedEventBuilder
 from services.ledger import active_policy, migrate
-from services.ledger.recording import record_plans
+from services.ledger.recording import record_planned
 from services.policy.model import Policy
 from services.storage import offsets
-from services.storage.database import Ledger, database_now, open_ledger
-from services.storage.offsets import Advance, Log
+from services.storage.database import Database, database_now, open_database
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.benchmarks.bare import Bare, Rows, transaction_id
-from tests.benchmarks.figures import Figure, at_least
+from tests.benchmarks.figures import Figure, lower
 from tests.benchmarks.recorder_role import recorder_cpu
 from tests.benchmarks.stage import Stage
 
@@ -38,7 +38,7 @@ _BATCH = 2_000
 _QUICK = 250
 """Companies; each makes some thirty events."""
 _FULL = 1_500
-_LOG = Log(cluster_id="benchmark", topic=TAGGED.name, topic_id="benchmark", partition=0)
+_LOG = PartitionId(cluster_id="benchmark", topic=TAGGED.name, topic_id="benchmark", partition=0)
 
 
 def recording(stage: Stage) -> Iterator[Figure]:
@@ -73,7 +73,7 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
         value=events / median(thought),
         unit="events/s: tagged messages to committed rows; against the same statements alone",
         baseline=events / median(bare),
-        reach=at_least(0.5),
+        reach=lower(0.5),
         runs=stage.runs,
     )
     yield Figure(
@@ -86,29 +86,32 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
 
 def tagged_messages(policy: Policy, codec: Codec, *, companies: int) -> Sequence[bytes]:
     """What the tagger would send for the sample events of some companies, in order of time."""
-    passing = Passing(policy=policy, codec=codec)
+    passing = TaggedEventBuilder(policy=policy, codec=codec)
     found = []
     for number, event in enumerate(sample_events(policy, AT, seed=1, companies=companies)):
-        place = Place(business_topic(event.type).name, 0, number)
+        place = RecordMetadata(business_topic(event.type).name, 0, number)
         found.append(passing.passed(event, place).value)
     return found
 
 
 def record_batch(
-    connection: Connection, messages: Sequence[bytes], arrivals: Arrivals, advance: Advance
+    connection: Connection,
+    messages: Sequence[bytes],
+    arrivals: TaggedEventReader,
+    advance: OffsetAdvance,
 ) -> None:
     """What the recorder does with a batch, in its order."""
     taken = [arrivals.of(message) for message in messages]
-    offsets.advance(connection, "recorder", [advance])
+    offsets.advance_offsets(connection, "recorder", [advance])
     database_now(connection)
-    active_policy.ensure(connection, arrivals.plans.policy, AT)
-    recorded = record_plans(connection, taken, arrivals.plans.policy, AT)
+    active_policy.require_active(connection, arrivals.plans.policy, AT)
+    recorded = record_planned(connection, taken, arrivals.plans.policy, AT)
     if recorded.new != len(messages):
         raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
 
 
-def _record_all(ledger: Ledger, batches: Sequence[Sequence[bytes]], stage: Stage) -> None:
-    arrivals = Arrivals(plans=Plans(policy=stage.policy), codec=stage.codec)
+def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Stage) -> None:
+    arrivals = TaggedEventReader(plans=Plans(policy=stage.policy), codec=stage.codec)
     for number, messages in enumerate(batches):
         with ledger.transaction() as connection:
             record_batch(connection, messages, arrivals, _advance(number))
@@ -116,7 +119,7 @@ def _record_all(ledger: Ledger, batches: Sequence[Sequence[bytes]], stage: Stage
 
 def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
     """The rows that each batch writes, as PostgreSQL encodes them."""
-    arrivals = Arrivals(plans=Plans(policy=stage.policy), codec=stage.codec)
+    arrivals = TaggedEventReader(plans=Plans(policy=stage.policy), codec=stage.codec)
     found = []
     with closing(fresh(stage)) as ledger:
         for number, messages in enumerate(batches):
@@ -127,16 +130,16 @@ def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
     return found
 
 
-def _advance(number: int) -> Advance:
-    return Advance(log=_LOG, expected=number or None, next=number + 1)
+def _advance(number: int) -> OffsetAdvance:
+    return OffsetAdvance(log=_LOG, expected=number or None, next=number + 1)
 
 
-def fresh(stage: Stage) -> Ledger:
+def fresh(stage: Stage) -> Database:
     """An empty ledger in a database of its own, fsync on, with the policy active."""
-    ledger = open_ledger(stage.postgres().fresh_database())
+    ledger = open_database(stage.postgres().fresh_database())
     migrate.migrate(ledger)
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, stage.policy, AT)
+        active_policy.require_active(connection, stage.policy, AT)
     return ledger
 
 

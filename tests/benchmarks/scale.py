@@ -8,9 +8,9 @@ from time import monotonic, sleep
 
 from schemas.topics import TAGGED
 from services.storage import pause
-from services.storage.database import Ledger, database_now, open_ledger
+from services.storage.database import Database, database_now, open_database
 from tests.benchmarks import backlogs
-from tests.benchmarks.figures import Figure, at_least
+from tests.benchmarks.figures import Figure, lower
 from tests.benchmarks.roles import Role
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.tagging import until_joined
@@ -41,7 +41,7 @@ def scale(stage: Stage) -> Iterator[Figure]:
                 value=rate,
                 unit=f"events a second of {processes} processes, against one, on shared cores",
                 baseline=rates[role, 1],
-                reach=at_least(1.3) if processes == 2 else None,
+                reach=lower(1.3) if processes == 2 else None,
             )
 
 
@@ -54,7 +54,7 @@ class _Run:
         self._processes = processes
         self._stack = ExitStack()
         self._url = stage.postgres().fresh_database()
-        self._ledger: Ledger = self._stack.enter_context(closing(open_ledger(self._url)))
+        self._ledger: Database = self._stack.enter_context(closing(open_database(self._url)))
         stage.migrate(self._ledger)
 
     def __enter__(self) -> _Run:
@@ -97,7 +97,7 @@ class _Run:
 
     def _put(self, role: str, state: pause.State) -> None:
         self._ledger.write(
-            lambda connection: pause.put(
+            lambda connection: pause.set_pause_state(
                 connection,
                 role,
                 state,

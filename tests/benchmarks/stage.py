@@ -13,7 +13,7 @@ from schemas.codec import Codec
 from services.ledger import active_policy
 from services.ledger import migrate as schema
 from services.policy.model import Policy
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer
 
@@ -64,10 +64,10 @@ class Stage:
             self._kafka.start()
         return self._kafka
 
-    def migrate(self, ledger: Ledger) -> None:
+    def migrate(self, ledger: Database) -> None:
         """This version's schema, and the policy as the active one, for which the tagger waits."""
         schema.migrate(ledger)
-        ledger.write(lambda c: active_policy.ensure(c, self.policy, database_now(c)))
+        ledger.write(lambda c: active_policy.require_active(c, self.policy, database_now(c)))
 
     def postgres(self) -> PostgresServer:
         """A real PostgreSQL on loopback, fsync on; ask it for a fresh database.
@@ -83,7 +83,7 @@ class Stage:
 
 
 @contextmanager
-def stage(policy: Policy, codec: Codec, *, sizes: Sizes) -> Iterator[Stage]:
+def environment(policy: Policy, codec: Codec, *, sizes: Sizes) -> Iterator[Stage]:
     """A stage whose servers and files are gone afterwards."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="termijn-bench-"))

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import psycopg
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 
 _BY_COMMAND = ("command", "member", "command_clock", "attempt")
 _AS_CLAIMED = {
@@ -41,7 +41,7 @@ class Batch:
     """By table: `command`, `member`, `command_clock`, `sequence`, and `attempt` for the relay."""
 
 
-def prepared(done: Ledger, *, records: int, by_clock: bool) -> list[Batch]:
+def prepared(done: Database, *, records: int, by_clock: bool) -> list[Batch]:
     """The batches of about so many records that a deleter's finished work comes to."""
     with _connection(done) as connection:
         commands = connection.execute(
@@ -103,7 +103,7 @@ def _out(connection: psycopg.Connection[Any], query: str, values: list[Any]) -> 
         return b"".join(bytes(part) for part in copy)
 
 
-def executed(ledger: Ledger, batches: Sequence[Batch]) -> float:
+def executed(ledger: Database, batches: Sequence[Batch]) -> float:
     """Seconds for the statements of all batches on a ledger where the same is due."""
     with _connection(ledger) as connection:
         started = perf_counter()
@@ -201,7 +201,7 @@ def _copy(connection: psycopg.Connection[Any], table: str, data: bytes) -> None:
 
 
 @contextmanager
-def _connection(ledger: Ledger) -> Iterator[psycopg.Connection[Any]]:
+def _connection(ledger: Database) -> Iterator[psycopg.Connection[Any]]:
     url = ledger.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, options="-c plan_cache_mode=force_custom_plan") as connection:
         yield connection

@@ -15,12 +15,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from services.deleter.claim import claim
+from services.deleter.claim import claim_due
 from services.events.ingestion_plan import Arrival
 from services.ledger.recording import record
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.retention_windows import wakes
+from services.policy.retention_windows import check_times
 from tests.benchmarks.backlogs import SOURCE, Load, clock_of
 
 Metadata = list[tuple[str, tuple[str, ...]]]
@@ -57,7 +57,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Created:
+class CreatedUser:
     """A record to be created: an invoice of a user."""
 
     number: int
@@ -66,7 +66,7 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class ChangedUser:
     """New terms for a user's records: they count from `at`."""
 
     user: User
@@ -112,7 +112,7 @@ class LedgerStore:
         return sorted((row.id, self._purposes[row.type]) for row in rows)
 
     def take(
-        self, connection: Connection, creations: Sequence[Created], moves: Sequence[Moved]
+        self, connection: Connection, creations: Sequence[CreatedUser], moves: Sequence[ChangedUser]
     ) -> None:
         """Events, recorded in one batch as the recorder does it."""
         arrivals = [
@@ -152,7 +152,7 @@ class LedgerStore:
 
     def erase_due(self, connection: Connection, now: datetime) -> None:
         """Erase what has come to its term: claimed, with the command to its system in the outbox."""
-        while claim(connection, self._policy, now, limit=2_000).more:
+        while claim_due(connection, self._policy, now, limit=2_000).more:
             pass
 
     def log(self, connection: Connection, start: datetime, end: datetime) -> list[str]:
@@ -217,7 +217,7 @@ class PlainStore:
         return sorted((row.key, tuple(row.purposes)) for row in rows)
 
     def take(
-        self, connection: Connection, creations: Sequence[Created], moves: Sequence[Moved]
+        self, connection: Connection, creations: Sequence[CreatedUser], moves: Sequence[ChangedUser]
     ) -> None:
         """The rows in one statement, and one UPDATE a user."""
         if creations:
@@ -246,8 +246,8 @@ class PlainStore:
                 ],
             )
 
-    def _first_due(self, move: Moved) -> datetime:
-        return wakes(str(move.user.load.kind.clock), move.at, self._policy)[0]
+    def _first_due(self, move: ChangedUser) -> datetime:
+        return check_times(str(move.user.load.kind.clock), move.at, self._policy)[0]
 
     def erase_due(self, connection: Connection, now: datetime) -> None:
         """Delete what has come to its term, and log each."""

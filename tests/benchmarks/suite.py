@@ -9,19 +9,19 @@ from tests.benchmarks.figures import Benchmark
 from tests.benchmarks.gdprbench import gdprbench
 from tests.benchmarks.growth import growth
 from tests.benchmarks.memory import memory
-from tests.benchmarks.parts import parts
+from tests.benchmarks.parts import components
 from tests.benchmarks.punctual import punctuality
 from tests.benchmarks.recording import recording
-from tests.benchmarks.rivals import kafka_streams, rivals
+from tests.benchmarks.rivals import competitors, kafka_streams
 from tests.benchmarks.scale import scale
 from tests.benchmarks.signing import signing
 from tests.benchmarks.tagging import tagging
-from tests.benchmarks.terminating import terminating
+from tests.benchmarks.terminating import termination_latency
 
 SUITE = (
-    Benchmark(name="parts", title="Tagging and recording in one process", measure=parts),
+    Benchmark(name="parts", title="Tagging and recording in one process", measure=components),
     Benchmark(name="tagger", title="The tagger against a copier of bytes", measure=tagging),
-    Benchmark(name="rivals", title="The tagger against other frameworks", measure=rivals),
+    Benchmark(name="rivals", title="The tagger against other frameworks", measure=competitors),
     Benchmark(name="streams", title="The tagger against Kafka Streams", measure=kafka_streams),
     Benchmark(name="growth", title="Cost while the ledger grows", measure=growth),
     Benchmark(name="memory", title="Memory while events go by", measure=memory),
@@ -29,7 +29,7 @@ SUITE = (
     Benchmark(name="deleter", title="The deleter against its statements alone", measure=deleting),
     Benchmark(name="punctual", title="Due rows a second, on time", measure=punctuality),
     Benchmark(name="fair", title="One row among a backlog", measure=fairness),
-    Benchmark(name="terminate", title="The end of a large customer", measure=terminating),
+    Benchmark(name="terminate", title="The end of a large customer", measure=termination_latency),
     Benchmark(name="gdprbench", title="GDPRBench against a plain table", measure=gdprbench),
     Benchmark(
         name="recorder", title="The recorder against its statements alone", measure=recording

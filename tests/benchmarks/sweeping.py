@@ -12,16 +12,16 @@ from uuid import UUID
 from schemas import topics
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.signing import Signer, Verifier
-from services.deleter.deleter import Deleter, Limits
-from services.deleter.dispatch import Patience, Sent
-from services.deleter.publisher import BusOutlet
-from services.kafka.client import Bus
-from services.ledger.catch_up import BusSight
-from services.storage.database import Ledger
+from services.deleter.deleter import Deleter, DeleterLimits
+from services.deleter.dispatch import RetryPolicy, SentCommand
+from services.deleter.publisher import KafkaCommandPublisher
+from services.kafka.client import KafkaClient
+from services.ledger.catch_up import KafkaCatchUpCheck
+from services.storage.database import Database
 from tests.benchmarks.stage import Stage
 
-_NO_CAP = Limits(commands_per_hour=0)
-_NO_REPETITION = Patience(base=timedelta(days=1), cap=timedelta(days=1))
+_NO_CAP = DeleterLimits(commands_per_hour=0)
+_NO_REPETITION = RetryPolicy(base=timedelta(days=1), cap=timedelta(days=1))
 """Nobody answers here, and nothing is sent a second time for that."""
 REST_SECONDS = 0.02
 """Between rounds with nothing to do."""
@@ -44,7 +44,7 @@ class Seen:
         if spots:
             raise RuntimeError(f"the deleter is blind: {spots}")
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None = None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None = None) -> None:
         """Note them."""
         at = this_now()
         self.commands += len(commands)
@@ -68,29 +68,29 @@ def this_now() -> datetime:
     return datetime.fromtimestamp(time(), UTC)
 
 
-def open_bus(stage: Stage) -> Bus:
+def open_bus(stage: Stage) -> KafkaClient:
     """The stage's Kafka, cleared, with every topic that the deleter needs."""
     stage.kafka().clear()
-    bus = Bus(stage.kafka().bootstrap)
+    bus = KafkaClient(stage.kafka().bootstrap)
     business = [topics.business_topic(event_type) for event_type in stage.policy.events]
-    commands = [topics.commands(system) for system in stage.policy.systems]
+    commands = [topics.command_topic(system) for system in stage.policy.systems]
     bus.ensure([*business, *commands, topics.TAGGED, topics.DEAD_LETTERS])
     return bus
 
 
 def deleter(
-    stage: Stage, ledger: Ledger, bus: Bus, seen: Seen, limits: Limits = _NO_CAP
+    stage: Stage, ledger: Database, bus: KafkaClient, seen: Seen, limits: DeleterLimits = _NO_CAP
 ) -> Deleter:
     """A deleter as `termijn deleter` runs it, without the hourly cap."""
     return Deleter(
         ledger=ledger,
-        outlet=BusOutlet(
+        outlet=KafkaCommandPublisher(
             sender=bus.sender(),
             codec=stage.codec,
-            topics={system: topics.commands(system) for system in stage.policy.systems},
+            topics={system: topics.command_topic(system) for system in stage.policy.systems},
             signer=signer(stage),
         ),
-        sight=BusSight(
+        sight=KafkaCatchUpCheck(
             ledger=ledger,
             bus=bus,
             cluster_id=bus.cluster_id,

@@ -15,9 +15,9 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 
 from schemas.topics import TAGGED
 from services.storage import pause
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from services.storage.pause import State
-from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.roles import Program, Role
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.traffic import Place, Stuck, Traffic, wait_until
@@ -55,7 +55,7 @@ def tagging(stage: Stage) -> Iterator[Figure]:
         value=_microseconds([one.cpu_seconds for one in tagged], traffic),
         unit="CPU µs an event, positions in PostgreSQL; against a copier of bytes",
         baseline=_microseconds([one.cpu_seconds for one in copied], traffic),
-        reach=at_most(3),
+        reach=upper(3),
         runs=stage.runs,
     )
     yield Figure(
@@ -84,7 +84,7 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
         "TERMIJN_LEDGER_URL": url,
         "TERMIJN_DATA": str(data),
     }
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         stage.migrate(ledger)
         _put(ledger, "paused")
         with Role("tagger", settings, stage.directory / "tagger.log") as role:
@@ -136,9 +136,9 @@ def wait_for(
     wait_until(arrived, f"{sink} did not get {count} messages")
 
 
-def _put(ledger: Ledger, state: State) -> None:
+def _put(ledger: Database, state: State) -> None:
     ledger.write(
-        lambda connection: pause.put(
+        lambda connection: pause.set_pause_state(
             connection,
             "tagger",
             state,

@@ -9,13 +9,13 @@ from time import monotonic, perf_counter, sleep
 
 from sqlalchemy import text
 
-from services.deleter.claim import MOST_RECORDS
+from services.deleter.claim import MAX_RECORDS_PER_COMMAND
 from services.events.ingestion_plan import Arrival
 from services.ledger.recording import record
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 from tests.benchmarks import backlogs, sweeping
 from tests.benchmarks.backlogs import FEEDBACK, INVOICE, SOURCE, Load
-from tests.benchmarks.figures import Figure, at_least, at_most
+from tests.benchmarks.figures import Figure, lower, upper
 from tests.benchmarks.roles import Role
 from tests.benchmarks.stage import Stage
 
@@ -35,7 +35,7 @@ _PATIENCE_SECONDS = 600.0
 _LOOK_SECONDS = 0.02
 
 
-def terminating(stage: Stage) -> Iterator[Figure]:
+def termination_latency(stage: Stage) -> Iterator[Figure]:
     """Its end, the first command when it is due, the drain, and a reinstatement midway."""
     yield from terminate(stage, records=stage.size(_QUICK, _FULL, _WHOLE))
 
@@ -60,20 +60,22 @@ def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:
             value=updated,
             unit=f"s: an UPDATE of {records:,} rows against the move of their clock",
             baseline=perf_counter() - began,
-            reach=at_least(100),
+            reach=lower(100),
         )
         _others(stage, ledger, due)
         with _deleter(stage, ledger) as role:
             yield from _drain(stage, ledger, role, load, due)
 
 
-def _drain(stage: Stage, ledger: Ledger, role: Role, load: Load, due: datetime) -> Iterator[Figure]:
+def _drain(
+    stage: Stage, ledger: Database, role: Role, load: Load, due: datetime
+) -> Iterator[Figure]:
     _until(role, lambda: _sent(ledger) > 0)
     yield Figure(
         name="terminate.first",
         value=(backlogs.now(ledger) - due).total_seconds(),
         unit="s from the instant due until a first command is out",
-        reach=at_most(1, of="value"),
+        reach=upper(1, of="value"),
     )
     _until(role, lambda: _sent(ledger) >= load.records * _WARM)
     warm = role.used().resident_bytes
@@ -87,25 +89,25 @@ def _drain(stage: Stage, ledger: Ledger, role: Role, load: Load, due: datetime) 
         value=late / 2**20,
         unit=f"MiB: the deleter at {_NEARLY:.0%} of {load.records:,} records against {_WARM:.0%}",
         baseline=warm / 2**20,
-        reach=at_most(1.1),
+        reach=upper(1.1),
     )
     yield Figure(
         name="terminate.others",
         value=_longest_wait(ledger, stopped),
         unit="s: the longest that another subject's row waited meanwhile",
-        reach=at_most(5, of="value"),
+        reach=upper(5, of="value"),
     )
     yield Figure(
         name="terminate.stopped",
         value=_out(ledger, stopped),
         unit="erasures of the customer's records that left after the reinstatement",
-        reach=at_most(500, of="value"),
+        reach=upper(500, of="value"),
     )
     if _sent(ledger) >= load.records:
         raise RuntimeError("everything was sent before the reinstatement")
 
 
-def _deleter(stage: Stage, ledger: Ledger) -> Role:
+def _deleter(stage: Stage, ledger: Database) -> Role:
     data = stage.directory / "deleter"
     data.mkdir(exist_ok=True)
     return Role(
@@ -120,14 +122,14 @@ def _deleter(stage: Stage, ledger: Ledger) -> Role:
     )
 
 
-def _others(stage: Stage, ledger: Ledger, due: datetime) -> None:
+def _others(stage: Stage, ledger: Database, due: datetime) -> None:
     """Rows of other subjects, four a second from a second after the customer's own, for some minutes."""
     at = backlogs.time_when_due(FEEDBACK, due + timedelta(seconds=1), stage.policy)
     load = Load(kind=FEEDBACK, name="other", subjects=1_000, each=1, time=at, apart=_OTHERS_APART)
     backlogs.insert(ledger, load, stage.policy)
 
 
-def _updated(ledger: Ledger) -> float:
+def _updated(ledger: Database) -> float:
     """Seconds for what a table without clocks has to do: give every row of the customer its new term."""
     with ledger.transaction() as connection:
         for statement in (
@@ -152,7 +154,7 @@ def _updated(ledger: Ledger) -> float:
 
 
 def _take(
-    stage: Stage, ledger: Ledger, event_type: str, at: datetime, customer: str = _CUSTOMER
+    stage: Stage, ledger: Database, event_type: str, at: datetime, customer: str = _CUSTOMER
 ) -> None:
     """Record one event of a customer, as the recorder does; the same again is a duplicate."""
     arrival = Arrival(
@@ -177,12 +179,12 @@ def _until(role: Role, done: Callable[[], bool]) -> None:
         sleep(_LOOK_SECONDS)
 
 
-def _sent(ledger: Ledger) -> int:
+def _sent(ledger: Database) -> int:
     """How many of the customer's records are in commands that are out."""
     return _out(ledger, datetime.min.replace(tzinfo=UTC))
 
 
-def _out(ledger: Ledger, after: datetime) -> int:
+def _out(ledger: Database, after: datetime) -> int:
     """The records in erasures that left after an instant; all but the last name the most there may be."""
     query = text(
         "SELECT count(*) FROM attempt JOIN command USING (command_id)"
@@ -190,10 +192,10 @@ def _out(ledger: Ledger, after: datetime) -> int:
     )
     with ledger.transaction() as connection:
         commands = connection.execute(query, {"after": after}).scalar_one()
-    return int(commands) * MOST_RECORDS
+    return int(commands) * MAX_RECORDS_PER_COMMAND
 
 
-def _longest_wait(ledger: Ledger, until: datetime) -> float:
+def _longest_wait(ledger: Database, until: datetime) -> float:
     """Of the other subjects' rows that were due by then; one that is not out has waited until then."""
     query = text(
         "SELECT max(waited) FROM ("

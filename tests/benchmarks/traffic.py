@@ -14,7 +14,7 @@ from schemas.cloudevents import CloudEvent
 from schemas.topics import business_topic
 from services.events.publisher import Publisher
 from services.events.sample_events import sample_events
-from services.kafka.client import Bus, OutMessage
+from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.benchmarks.stage import Stage
 from tests.servers.kafka import KafkaBroker
 
@@ -32,12 +32,12 @@ class Traffic:
     """The same events for every contender, which alone are on the broker."""
 
     broker: KafkaBroker
-    bus: Bus
+    bus: KafkaClient
     topics: Mapping[str, int]
     """The business topics, each with its number of partitions."""
-    first: Sequence[OutMessage]
+    first: Sequence[OutgoingMessage]
     """Those of one company: whoever has passed them on has started."""
-    rest: Sequence[OutMessage]
+    rest: Sequence[OutgoingMessage]
 
     @classmethod
     def made(cls, stage: Stage, *, companies: int, partitions: int | None = None) -> Self:
@@ -60,7 +60,7 @@ class Traffic:
     ) -> Self:
         """These events, likewise."""
         broker = stage.kafka()
-        bus = Bus(broker.bootstrap)
+        bus = KafkaClient(broker.bootstrap)
         topics = [business_topic(event_type) for event_type in stage.policy.events]
         publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
         return cls(

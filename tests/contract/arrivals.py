@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from schemas.cloudevents import CloudEvent, content_hash, parse_structured
 from services.events.ingestion_plan import Arrival
 from services.policy.model import Policy
-from services.policy.tagging import Tagged, tag
+from services.policy.tagging import TaggedEvent, tag
 
 Event: TypeAlias = dict[str, Any]
 
@@ -96,9 +96,9 @@ def parsed(one: Mapping[str, Any]) -> CloudEvent:
     return parse_structured(json.dumps(one))
 
 
-def once_each(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent, Tagged]]:
+def once_each(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
     """The events, tagged, in the order given and without repetitions."""
-    found: dict[tuple[str, str, str], tuple[CloudEvent, Tagged]] = {}
+    found: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
     for one in events:
         cloud_event = parsed(one)
         found.setdefault(

@@ -9,7 +9,7 @@ import pytest
 
 from services.policy import loader
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.ledgers import emptied, new_ledger
 
 
@@ -22,7 +22,7 @@ def policy() -> Policy:
 @pytest.fixture(
     scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 )
-def shared_ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+def shared_ledger(request: pytest.FixtureRequest) -> Iterator[Database]:
     url = "sqlite://"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres")()
@@ -31,13 +31,13 @@ def shared_ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def ledger(shared_ledger: Ledger) -> Ledger:
+def ledger(shared_ledger: Database) -> Database:
     """An empty ledger, once on each database."""
     return emptied(shared_ledger)
 
 
 @pytest.fixture
-def postgres_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
+def postgres_ledger(postgres: Callable[[], str]) -> Iterator[Database]:
     """An empty ledger on PostgreSQL, for this test alone."""
     with closing(new_ledger(postgres())) as ledger:
         yield ledger

@@ -9,24 +9,24 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from services.crypto.pseudonyms import References
-from services.crypto.tombstones import Remains
+from services.crypto.pseudonyms import Pseudonymizer
+from services.crypto.tombstones import TombstoneCipher
 from services.deleter.settlement import Status
-from services.deleter.verification import prove
+from services.deleter.verification import verify_commands
 from services.events.ingestion_plan import plan
-from services.evidence.purge.base import Terms, terms_of
-from services.evidence.purge.scan import forget, is_safe, look
-from services.evidence.seal_entries import seal
+from services.evidence.purge.base import ProofTerm, terms_of
+from services.evidence.purge.scan import is_purge_safe, next_pages, purge
+from services.evidence.seal_entries import append_entries
 from services.ledger import tables
-from services.ledger.recording import Recorded, record_plans
-from services.ledger.tombstones import recall
+from services.ledger.recording import RecordingResult, record_planned
+from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy, Proof
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep
 
 MONTH = Proof(term="P1M", term_from="derived", source="a test", rationale="short")
-REFERENCES = References(bytes(32))
+REFERENCES = Pseudonymizer(bytes(32))
 FORGETFUL = replace(POLICY, proof=MONTH)
 
 
@@ -34,20 +34,20 @@ FORGETFUL = replace(POLICY, proof=MONTH)
 class Life:
     """One ledger, the bus that its commands leave by, and systems that do and prove all at once."""
 
-    ledger: Ledger
+    ledger: Database
     policy: Policy = FORGETFUL
-    remains: Remains = field(default_factory=lambda: Remains(bytes(32)))
+    remains: TombstoneCipher = field(default_factory=lambda: TombstoneCipher(bytes(32)))
     bus: Bus = field(default_factory=Bus)
     forgotten: int = 0
 
-    def take(self, events: Iterable[Event], now: datetime | str) -> Recorded:
+    def take(self, events: Iterable[Event], now: datetime | str) -> RecordingResult:
         """Record one batch, as the recorder does."""
         plans = [plan(arrival(one, POLICY), POLICY) for one in events]
         at = instant(now) if isinstance(now, str) else now
 
-        def work(connection: Any) -> Recorded:
-            recalled = recall(connection, plans, self.remains, POLICY)
-            return recalled.with_these(record_plans(connection, recalled.plans, POLICY, at))
+        def work(connection: Any) -> RecordingResult:
+            recalled = restore_tombstones(connection, plans, self.remains, POLICY)
+            return recalled.with_these(record_planned(connection, recalled.plans, POLICY, at))
 
         return self.ledger.write(work)
 
@@ -56,7 +56,7 @@ class Life:
         at = instant(now) if isinstance(now, str) else now
         while True:
             sweep(self.ledger, at)
-            checks = self.ledger.write(lambda c: prove(c, POLICY, at, limit=999))
+            checks = self.ledger.write(lambda c: verify_commands(c, POLICY, at, limit=999))
             if not post(self.ledger, self.bus, at) and not checks.looked_at:
                 self.seal(at)
                 return
@@ -76,16 +76,16 @@ class Life:
             counts += found
         return dict(counts)
 
-    def _pass(self, terms: Terms, page: int) -> Counter[str]:
+    def _pass(self, terms: ProofTerm, page: int) -> Counter[str]:
         """Once through the whole ledger."""
         counts: Counter[str] = Counter()
         more = True
         while more:
             with self.ledger.transaction() as connection:
-                assert is_safe(connection, terms)
-            pages, more = self.ledger.write(lambda c: look(c, terms, page))
+                assert is_purge_safe(connection, terms)
+            pages, more = self.ledger.write(lambda c: next_pages(c, terms, page))
             if pages:
-                done = partial(forget, pages=pages, terms=terms, remains=self.remains)
+                done = partial(purge, pages=pages, terms=terms, remains=self.remains)
                 counts.update(self.ledger.write(done))
         return counts
 
@@ -93,7 +93,7 @@ class Life:
         """Seal all that waits into the evidence."""
         at = instant(now) if isinstance(now, str) else now
         with self.ledger.transaction() as connection:
-            seal(connection, REFERENCES, None, at)
+            append_entries(connection, REFERENCES, None, at)
 
     def texts(self) -> str:
         """Everything that the ledger holds, as text."""

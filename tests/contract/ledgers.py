@@ -11,14 +11,27 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text
 
-from services.deleter.claim import claim
-from services.deleter.dispatch import Delivery, Outgoing, Patience, Sent, Stops, lease, relay
-from services.deleter.settlement import Answer, Settled, Status, settle
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import (
+    CommandMessage,
+    PausedSystems,
+    RecordMetadata,
+    RetryPolicy,
+    SentCommand,
+    dispatch,
+    lease,
+)
+from services.deleter.settlement import (
+    Acknowledgement,
+    AcknowledgementResult,
+    Status,
+    apply_acknowledgement,
+)
 from services.ledger import granting, migrate, tables
-from services.ledger.recording import Recorded, record
+from services.ledger.recording import RecordingResult, record
 from services.policy import loader
 from services.policy.model import Policy
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from services.storage.database_roles import ALEMBIC, Role, group
 from tests.contract.arrivals import Event, arrival
 
@@ -27,9 +40,9 @@ POLICY = loader.load()
 _NUMBERS = count(1)
 
 
-def new_ledger(url: str) -> Ledger:
+def new_ledger(url: str) -> Database:
     """An empty ledger with its tables; on PostgreSQL commits are not awaited on disk, for speed."""
-    ledger = open_ledger(url)
+    ledger = open_database(url)
     if not ledger.is_sqlite:
         with ledger.transaction() as connection:
             name = connection.execute(text("SELECT current_database()")).scalar_one()
@@ -43,7 +56,7 @@ def new_ledger(url: str) -> Ledger:
     return ledger
 
 
-def acting_as(ledger: Ledger, role: Role, work: Callable[[Connection], T]) -> T:
+def acting_as(ledger: Database, role: Role, work: Callable[[Connection], T]) -> T:
     """Do the work as that role would, on PostgreSQL with its rights alone."""
 
     def limited(connection: Connection) -> T:
@@ -54,7 +67,7 @@ def acting_as(ledger: Ledger, role: Role, work: Callable[[Connection], T]) -> T:
     return ledger.write(limited)
 
 
-def emptied(ledger: Ledger) -> Ledger:
+def emptied(ledger: Database) -> Database:
     """The same ledger without a row; DELETE, since TRUNCATE is slow on small tables."""
     with ledger.transaction() as connection:
         for table in tables.metadata.sorted_tables:
@@ -68,13 +81,13 @@ def instant(written: str) -> datetime:
 
 
 def take(
-    ledger: Ledger,
+    ledger: Database,
     events: Iterable[Event],
     now: datetime | str,
     backfill: str | None = None,
     *,
     history: str | None = None,
-) -> Recorded:
+) -> RecordingResult:
     """Record one batch; with `history` the tagger said of all of it that it is too old to be live."""
     arrivals = [arrival(one, POLICY, backfill, history=history) for one in events]
     at = instant(now) if isinstance(now, str) else now
@@ -87,7 +100,7 @@ class Aborted(Exception):
     """The crash of a test: raised inside a transaction, so that the database rolls it back."""
 
 
-def crash(ledger: Ledger, work: Callable[[Connection], object]) -> None:
+def crash(ledger: Database, work: Callable[[Connection], object]) -> None:
     """Do the work and roll it back, as when the process ends before the commit."""
     try:
         with ledger.transaction() as connection:
@@ -101,27 +114,27 @@ class Bus:
     """Where commands go: it keeps all that were sent."""
 
     def __init__(self) -> None:
-        self.sent: list[Outgoing] = []
+        self.sent: list[CommandMessage] = []
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Deliver all."""
         start = len(self.sent)
         self.sent.extend(commands)
         return [
-            Delivery(
+            RecordMetadata(
                 topic=f"retention.commands.{one.system}.v1", partition=0, offset=start + number
             )
             for number, one in enumerate(commands)
         ]
 
 
-def sweep(ledger: Ledger, now: datetime | str, limit: int = 500) -> list[UUID]:
+def sweep(ledger: Database, now: datetime | str, limit: int = 500) -> list[UUID]:
     """Claim until nothing is due; the ids of the commands."""
     at = instant(now) if isinstance(now, str) else now
     found: list[UUID] = []
     while True:
         claimed = acting_as(
-            ledger, "deleter", lambda connection: claim(connection, POLICY, at, limit=limit)
+            ledger, "deleter", lambda connection: claim_due(connection, POLICY, at, limit=limit)
         )
         found.extend(claimed.commands)
         if not claimed.looked_at:
@@ -129,36 +142,36 @@ def sweep(ledger: Ledger, now: datetime | str, limit: int = 500) -> list[UUID]:
 
 
 def post(
-    ledger: Ledger,
+    ledger: Database,
     bus: Bus,
     now: datetime | str,
     limit: int = 10_000,
-) -> list[Sent]:
+) -> list[SentCommand]:
     """Send what is to go out by now, once each."""
     at = instant(now) if isinstance(now, str) else now
     leased = acting_as(
-        ledger, "deleter", lambda connection: lease(connection, at, Stops(), limit=limit)
+        ledger, "deleter", lambda connection: lease(connection, at, PausedSystems(), limit=limit)
     )
     return acting_as(
         ledger,
         "deleter",
-        lambda connection: relay(connection, leased, bus, POLICY, at, Patience()),
+        lambda connection: dispatch(connection, leased, bus, POLICY, at, RetryPolicy()),
     )
 
 
 def answer(
-    ledger: Ledger,
+    ledger: Database,
     command: UUID,
     status: Status,
     now: datetime | str,
     name: str | None = None,
     counts: Mapping[str, int] = MappingProxyType({}),
     policy: Policy = POLICY,
-) -> Settled:
+) -> AcknowledgementResult:
     """Let the command's system answer."""
     at = instant(now) if isinstance(now, str) else now
     (row,) = rows(ledger, tables.command, command_id=command)
-    one = Answer(
+    one = Acknowledgement(
         acknowledgement_id=name or f"a{next(_NUMBERS)}",
         command_id=command,
         system=row.system,
@@ -169,11 +182,13 @@ def answer(
         at=at,
     )
     return acting_as(
-        ledger, "acknowledgements", lambda connection: settle(connection, one, policy, at)
+        ledger,
+        "acknowledgements",
+        lambda connection: apply_acknowledgement(connection, one, policy, at),
     )
 
 
-def rows(ledger: Ledger, table: Any, **values: object) -> list[Row[Any]]:
+def rows(ledger: Database, table: Any, **values: object) -> list[Row[Any]]:
     """The rows of a table in which these columns have these values, by primary key."""
     query = select(table).order_by(*table.primary_key)
     for name, value in values.items():
@@ -182,20 +197,20 @@ def rows(ledger: Ledger, table: Any, **values: object) -> list[Row[Any]]:
         return list(connection.execute(query))
 
 
-def commands(ledger: Ledger, **values: object) -> list[tuple[str, str, str]]:
+def commands(ledger: Database, **values: object) -> list[tuple[str, str, str]]:
     """System, action and state of each command, sorted."""
     found = rows(ledger, tables.command, **values)
     return sorted((row.system, row.action, row.state) for row in found)
 
 
-def command(ledger: Ledger, **values: object) -> UUID:
+def command(ledger: Database, **values: object) -> UUID:
     """The one command with these values."""
     (row,) = rows(ledger, tables.command, **values)
     identity: UUID = row.command_id
     return identity
 
 
-def facts(ledger: Ledger) -> Mapping[str, list[tuple[Any, ...]]]:
+def facts(ledger: Database) -> Mapping[str, list[tuple[Any, ...]]]:
     """All that is a function of the set of events: nothing of who was first, nor of the journal."""
     ways = {
         tables.event: ("event_id", "source", "id", "type", "time", "content_hash", "deciding"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 
 PATIENCE_SECONDS = 30.0
 
@@ -28,7 +28,7 @@ def others(count: int = 4) -> Iterator[ThreadPoolExecutor]:
 class Opened:
     """A transaction of another process, which commits when it is told to."""
 
-    ledger: Ledger
+    ledger: Database
     work: Callable[[Connection], object]
     pool: ThreadPoolExecutor
     worked: threading.Event = field(default_factory=threading.Event)
@@ -60,7 +60,7 @@ class Opened:
         assert self.may_commit.wait(PATIENCE_SECONDS)
 
 
-def is_waiting(ledger: Ledger) -> bool:
+def is_waiting(ledger: Database) -> bool:
     """Whether some session waits for a lock of another."""
     with ledger.transaction() as connection:
         found = connection.execute(
@@ -72,7 +72,7 @@ def is_waiting(ledger: Ledger) -> bool:
         return bool(found.scalar_one())
 
 
-def wait_until_it_waits(ledger: Ledger, task: Future[Any]) -> None:
+def wait_until_it_waits(ledger: Database, task: Future[Any]) -> None:
     """Until the task stands before a lock; one that has ended never will."""
     pause = threading.Event()
     for _ in range(int(PATIENCE_SECONDS / 0.02)):

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event
 from tests.oracle import commands as oracle
 from tests.oracle.catalogue import holdings_of
@@ -35,7 +35,7 @@ class Told(NamedTuple):
     state: str
 
 
-def told(ledger: Ledger) -> list[Told]:
+def told(ledger: Database) -> list[Told]:
     """Every live member of a command."""
     event, record, member, command = tables.event, tables.record, tables.member, tables.command
     query = (
@@ -69,7 +69,7 @@ def told(ledger: Ledger) -> list[Told]:
         ]
 
 
-def too_early(ledger: Ledger, known: Sequence[Event], now: datetime) -> list[Told]:
+def too_early(ledger: Database, known: Sequence[Event], now: datetime) -> list[Told]:
     """Standing commands that the known events do not want by now."""
     served = _served(known)
     return [
@@ -79,7 +79,7 @@ def too_early(ledger: Ledger, known: Sequence[Event], now: datetime) -> list[Tol
     ]
 
 
-def missing(ledger: Ledger, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
+def missing(ledger: Database, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
     """Steps that the known events want by now and that no command does or has done."""
     have: defaultdict[tuple[str, str, str, str], set[tuple[str, str]]] = defaultdict(set)
     for one in told(ledger):
@@ -93,7 +93,7 @@ def missing(ledger: Ledger, known: Sequence[Event], now: datetime) -> list[tuple
     ]
 
 
-def off_the_record(ledger: Ledger) -> list[tuple[str, str]]:
+def off_the_record(ledger: Database) -> list[tuple[str, str]]:
     """What the journal has and what waits to be sealed has not, or has more than once, by command."""
     pending, command = tables.evidence_pending, tables.command
     said: defaultdict[UUID, list[tuple[str, str | None]]] = defaultdict(list)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from schemas.cloudevents import rfc3339
-from services.deleter.simulation import Issued, simulate
+from schemas.cloudevents import format_rfc3339
+from services.deleter.simulation import SimulatedCommand, simulate
 from services.policy import loader
 from services.policy.explain import Explained, explain
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event, once_each
 from tests.contract.ledgers import emptied
@@ -47,7 +47,7 @@ def _line(one: Explained) -> dict[str, Any]:
 
 
 def _written(at: datetime | None) -> str | None:
-    return rfc3339(at) if at else None
+    return format_rfc3339(at) if at else None
 
 
 def expected(
@@ -58,23 +58,23 @@ def expected(
 
 
 def issued(
-    ledger: Ledger, events: list[Event], until: datetime, policy: Policy = POLICY
-) -> list[Issued]:
+    ledger: Database, events: list[Event], until: datetime, policy: Policy = POLICY
+) -> list[SimulatedCommand]:
     return list(simulate(emptied(ledger), once_each(events, policy), policy, until))
 
 
-def lines(found: list[Issued]) -> list[dict[str, Any]]:
+def lines(found: list[SimulatedCommand]) -> list[dict[str, Any]]:
     """One line for each record of each command, in the oracle's order."""
     made = [
         {
-            "issued_at": rfc3339(one.issued_at),
+            "issued_at": format_rfc3339(one.issued_at),
             "system": one.system,
             "subject": one.subject,
             "action": one.action,
             "record": record,
             "rules": list(one.rules),
             "purposes": list(one.purposes),
-            "erase_by": rfc3339(one.erase_by) if one.erase_by else None,
+            "erase_by": format_rfc3339(one.erase_by) if one.erase_by else None,
         }
         for one in found
         for record in one.records

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.agent import tables
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.inbox import AnothersInbox, Inbox
-from services.agent.result import Pending, Result, TryAgain
-from services.crypto.envelope import Seal
-from services.storage.database import Ledger, open_ledger
-from services.storage.single_instance import NotAlone, alone
+from services.agent.result import Pending, Result, RetryLater
+from services.crypto.envelope import AeadCipher
+from services.storage.database import Database, open_database
+from services.storage.single_instance import AlreadyRunning, inbox_lock
 from tests.effort import examples
 from tests.unit.agent.stage import SEAL, T0, Playing, Stage, command, command_id
 
@@ -31,25 +31,25 @@ HOUR = timedelta(hours=1)
 )
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ledger]:
+) -> Iterator[Database]:
     url = f"sqlite:///{tmp_path_factory.mktemp('inbox')}/inbox.sqlite"
     if request.param == "postgres":
         fresh: Callable[[], str] = request.getfixturevalue("postgres")
         url = fresh()
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         yield ledger
 
 
 @pytest.fixture
-def database(shared: Ledger) -> Ledger:
+def database(shared: Database) -> Database:
     """An empty database, once of each kind."""
     with shared.transaction() as connection:
-        for table in (*tables.OF_THE_LOOP, *tables.metadata.sorted_tables):
+        for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
             table.drop(connection, checkfirst=True)
     return shared
 
 
-def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Ledger) -> None:
+def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Database) -> None:
     """Done, waiting, pending, recalled, failed and forgotten."""
     plays: dict[str, Result | Pending] = {
         command_id("done"): Result(status="done", counts={"orders": 1}),
@@ -74,21 +74,21 @@ def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Led
     assert stage.inbox.forget(T0 + timedelta(days=8), timedelta(days=0)) == 5
 
 
-def test_only_one_agent_works_on_an_inbox(database: Ledger) -> None:
+def test_only_one_agent_works_on_an_inbox(database: Database) -> None:
     """Until it has ended."""
-    with alone(database) as check:
+    with inbox_lock(database) as check:
         check()
-        with pytest.raises(NotAlone), alone(database):
+        with pytest.raises(AlreadyRunning), inbox_lock(database):
             pass
-    with alone(database):
+    with inbox_lock(database):
         pass
 
 
-def test_an_inbox_opens_for_its_own_system_and_key_only(database: Ledger) -> None:
+def test_an_inbox_opens_for_its_own_system_and_key_only(database: Database) -> None:
     """Whoever mixes two up hears of it before anything is obeyed."""
     stage = Stage(adapter=Playing(), ledger=database)
     with pytest.raises(AnothersInbox, match="sealed with the key"):
-        Inbox(database, Seal(b"1" * 32), stage.inbox.answers).open()
+        Inbox(database, AeadCipher(b"1" * 32), stage.inbox.answers).open()
     with pytest.raises(AnothersInbox, match="it is crm's"):
         Inbox(database, SEAL, replace(stage.inbox.answers, system="psp")).open()
 
@@ -113,22 +113,22 @@ STEPS = st.lists(
 )
 @given(steps=STEPS)
 def test_each_command_is_done_once_whatever_comes_between(
-    shared: Ledger, steps: list[tuple[str, int | str, int]]
+    shared: Database, steps: list[tuple[str, int | str, int]]
 ) -> None:
     """Repeated, disordered, killed before or after doing it: in the end each is done and answered."""
     with shared.transaction() as connection:
-        for table in (*tables.OF_THE_LOOP, *tables.metadata.sorted_tables):
+        for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
             table.drop(connection, checkfirst=True)
     held = {command_id(f"c{n}") for n in range(6)}
     done: defaultdict[str, int] = defaultdict(int)
     next_: list[str] = []
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         fate = next_.pop() if next_ else ""
         if fate == "before":
             raise Killed
         if fate == "away":
-            raise TryAgain("away")
+            raise RetryLater("away")
         id = task.command.command_id
         found = len(held & {id})
         if found:
@@ -175,10 +175,10 @@ def test_a_process_that_holds_an_inbox_keeps_another_process_away(tmp_path: Path
     """Two connections to the same file, as two processes have them."""
     url = f"sqlite:///{tmp_path}/inbox.sqlite"
     with (
-        closing(open_ledger(url)) as one,
-        closing(open_ledger(url)) as other,
-        alone(one),
-        pytest.raises(NotAlone),
-        alone(other),
+        closing(open_database(url)) as one,
+        closing(open_database(url)) as other,
+        inbox_lock(one),
+        pytest.raises(AlreadyRunning),
+        inbox_lock(other),
     ):
         pass

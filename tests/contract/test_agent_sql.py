@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
 
 from services.agent import config
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
-from services.agent.command import Command, Record
+from services.agent.command import Command, CommandRecord
 from services.agent.config import InvalidConfiguration
 from services.agent.result import Result
 from tests.effort import examples
@@ -53,7 +53,7 @@ class Crm:
             query = text(f"SELECT {name} FROM {table} ORDER BY id")
             return list(connection.execute(query).scalars())
 
-    def tell(self, action: str, *records: Record, **further: Any) -> Result:
+    def tell(self, action: str, *records: CommandRecord, **further: Any) -> Result:
         """Have the adapter carry a command out."""
         task_fields = {
             name: further.pop(name)
@@ -63,14 +63,14 @@ class Crm:
         told = command(action=action, records=records, **further)
         return self.adapter.carry_out(self.task(told, **task_fields))
 
-    def task(self, told: Command, **further: Any) -> Task:
+    def task(self, told: Command, **further: Any) -> CommandTask:
         fields = {"run": 1, "noted": None, "note": lambda found: self.noted.append(dict(found))}
-        return Task(command=told, now=T0, **{**fields, **further})
+        return CommandTask(command=told, now=T0, **{**fields, **further})
 
 
-def order(number: str, event: str | None = None) -> Record:
+def order(number: str, event: str | None = None) -> CommandRecord:
     """The record of an order."""
-    return Record(
+    return CommandRecord(
         source="/shop",
         id=f"e-{number}" if event is None else event,
         type="orders.order-placed",
@@ -78,8 +78,8 @@ def order(number: str, event: str | None = None) -> Record:
     )
 
 
-def signed_up(customer: str) -> Record:
-    return Record(
+def signed_up(customer: str) -> CommandRecord:
+    return CommandRecord(
         source="/crm",
         id=f"s-{customer}",
         type="customers.customer-signed-up",
@@ -87,9 +87,9 @@ def signed_up(customer: str) -> Record:
     )
 
 
-def ticket(number: str) -> Record:
+def ticket(number: str) -> CommandRecord:
     keys = {"ticket_id": number}
-    return Record(source="/desk", id=f"t-{number}", type="helpdesk.ticket-opened", keys=keys)
+    return CommandRecord(source="/desk", id=f"t-{number}", type="helpdesk.ticket-opened", keys=keys)
 
 
 def order_row(number: str, customer: str = "C1") -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from services.agent import config
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.config import InvalidConfiguration
@@ -101,7 +101,7 @@ def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Resu
     told = command(
         action=action, records=tuple(record(one, event=f"e-{one}") for one in orders), **further
     )
-    task = Task(
+    task = CommandTask(
         command=told, run=1, noted=None, note=lambda _: None, now=T0, corrections=corrections
     )
     return adapter.carry_out(task)

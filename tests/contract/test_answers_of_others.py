@@ -13,16 +13,16 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Message
 
-from consumers.acknowledgements import Acknowledgements
+from consumers.acknowledgements import AcknowledgementHandler
 from schemas import topics
 from schemas.codec import Codec, load
-from services.crypto.envelope import Seal
-from services.deleter.settlement import Answer, Settled
+from services.crypto.envelope import AeadCipher
+from services.deleter.settlement import Acknowledgement, AcknowledgementResult
 from services.kafka.trace_context import Trace
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance, Log
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.arrivals import order
 from tests.contract.ledgers import POLICY, Bus, command, post, rows, sweep, take
 
@@ -55,13 +55,13 @@ class _Traces:
 class Role:
     """The acknowledgements role on a ledger; signing is off, since it is not what is tried here."""
 
-    ledger: Ledger
+    ledger: Database
     reasons: list[tuple[str, str]] = field(default_factory=list)
     repeated: list[bool] = field(default_factory=list)
     read: int = 0
     spans: Any = None
 
-    def answered(self, answer: Answer, settled: Settled) -> None:
+    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         self.repeated.append(settled.repeated)
 
     def unverifiable(self, system: str, reason: str) -> None:
@@ -73,23 +73,23 @@ class Role:
     def takes(self, *messages: Message) -> None:
         """One batch off the bus."""
         more = {"spans": self.spans} if self.spans else {}
-        work = Acknowledgements(
+        work = AcknowledgementHandler(
             policy=POLICY,
             codec=CODEC,
             topics={
-                topics.acknowledgements(one).name: (topics.acknowledgements(one), one)
+                topics.acknowledgement_topic(one).name: (topics.acknowledgement_topic(one), one)
                 for one in SYSTEMS
             },
             verifiers=dict.fromkeys(SYSTEMS, _Trusting()),
             ledger=self.ledger,
-            seal=Seal(bytes(32)),
+            seal=AeadCipher(bytes(32)),
             observer=self,
             now=lambda: NOW,
             **more,
         )
-        log = Log(cluster_id="c", topic="acks", topic_id="t", partition=0)
+        log = PartitionId(cluster_id="c", topic="acks", topic_id="t", partition=0)
         before, self.read = self.read or None, self.read + len(messages)
-        work.apply(messages, [Advance(log=log, expected=before, next=self.read)])
+        work.apply(messages, [OffsetAdvance(log=log, expected=before, next=self.read)])
 
 
 class _Trusting:
@@ -99,7 +99,7 @@ class _Trusting:
 
 
 @pytest.fixture
-def role(ledger: Ledger) -> Role:
+def role(ledger: Database) -> Role:
     """An order whose erasure is out, to orders and to psp."""
     take(ledger, [order("o1", ORDERED)], ORDERED)
     sweep(ledger, DUE)
@@ -107,9 +107,9 @@ def role(ledger: Ledger) -> Role:
     return Role(ledger)
 
 
-def said(ledger: Ledger, system: str, erasure: UUID | None = None, **values: Any) -> Message:
+def said(ledger: Database, system: str, erasure: UUID | None = None, **values: Any) -> Message:
     """A system's answer to its (one) erasure, as it comes off the bus: `done`, by the id `a1`."""
-    topic = topics.acknowledgements(system)
+    topic = topics.acknowledgement_topic(system)
     value = {
         "acknowledgement_id": "a1",
         "command_id": str(erasure or command(ledger, system=system, action="erase")),
@@ -128,7 +128,7 @@ def said(ledger: Ledger, system: str, erasure: UUID | None = None, **values: Any
     )
 
 
-def states(ledger: Ledger) -> dict[str, str]:
+def states(ledger: Database) -> dict[str, str]:
     """Where the erasures of orders and psp stand."""
     return {row.system: row.state for row in rows(ledger, tables.command, action="erase")}
 

@@ -16,24 +16,24 @@ import pytest
 from confluent_kafka import Message
 
 from consumers.batch_application import apply
-from consumers.recorder import Recorder
-from consumers.tagger import Tagger
+from consumers.recorder import RecorderHandler
+from consumers.tagger import TaggerHandler
 from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
-from services.crypto.envelope import Seal
-from services.crypto.tombstones import Remains
+from services.crypto.envelope import AeadCipher
+from services.crypto.tombstones import TombstoneCipher
 from services.deleter.deleter import Deleter
-from services.deleter.dispatch import Sent
-from services.events.tagger import Tags
-from services.kafka.client import OutMessage, Placed
+from services.deleter.dispatch import SentCommand
+from services.events.tagger import EventTagger
+from services.kafka.client import OutgoingMessage, RecordMetadata
 from services.ledger import blind_spots, tables
 from services.ledger.blind_spots import Blindness
-from services.ledger.recording import Recorded
+from services.ledger.recording import RecordingResult
 from services.operations.doctor.ledger import check_parked
 from services.policy.model import Policy
 from services.storage import dead_letters, pause
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import event, feedback, signed_up, terminated
 from tests.contract.ledgers import POLICY, Bus, crash, rows, take
@@ -65,10 +65,10 @@ class Nobody:
     """Who is told of everything."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
-    def recorded(self, recorded: Recorded) -> None: ...
+    def recorded(self, recorded: RecordingResult) -> None: ...
     def parked(self, letter: DeadLetter) -> None: ...
     def blind(self, spots: Sequence[str]) -> None: ...
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None: ...
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None: ...
     def escalated(self, commands: Sequence[Any]) -> None: ...
     def capped(self, cap: int) -> None: ...
 
@@ -77,11 +77,13 @@ class Nobody:
 class Topics:
     """What the tagger puts on the bus; forwarder and sender in one."""
 
-    out: list[OutMessage] = field(default_factory=list)
+    out: list[OutgoingMessage] = field(default_factory=list)
 
-    def send(self, *sent: Any) -> Sequence[Placed]:
+    def send(self, *sent: Any) -> Sequence[RecordMetadata]:
         if isinstance(sent[0], str):
-            self.out += [OutMessage(topic=sent[0], key=key, value=value) for key, value in sent[1]]
+            self.out += [
+                OutgoingMessage(topic=sent[0], key=key, value=value) for key, value in sent[1]
+            ]
         else:
             self.out += sent[0]
         return []
@@ -102,10 +104,10 @@ class Seeing:
 class Stage:
     """A tagger, recorders and a deleter on one ledger."""
 
-    ledger: Ledger
+    ledger: Database
     policy: Policy = POLICY
-    seal: Seal = field(default_factory=lambda: Seal(KEY))
-    remains: Remains = field(default_factory=lambda: Remains(KEY))
+    seal: AeadCipher = field(default_factory=lambda: AeadCipher(KEY))
+    remains: TombstoneCipher = field(default_factory=lambda: TombstoneCipher(KEY))
     bus: Bus = field(default_factory=Bus)
     offset: int = 0
 
@@ -115,7 +117,7 @@ class Stage:
 
     def tag(
         self, type_: str, body: Any, time: datetime | None = None, id_: str = "", source: str = "/x"
-    ) -> list[OutMessage]:
+    ) -> list[OutgoingMessage]:
         """What the tagger makes of it."""
         self.offset += 1
         topic = business_topic(type_)
@@ -126,10 +128,10 @@ class Stage:
         self.tagger(out).apply([self.message(topic.name, value, to_headers(one))], [])
         return out.out
 
-    def tagger(self, out: Topics) -> Tagger:
+    def tagger(self, out: Topics) -> TaggerHandler:
         topics = {one.name: one for one in map(business_topic, self.policy.events)}
-        return Tagger(
-            tags=Tags(policy=self.policy, codec=CODEC, topics=topics),
+        return TaggerHandler(
+            tags=EventTagger(policy=self.policy, codec=CODEC, topics=topics),
             codec=CODEC,
             forwarder=out,  # type: ignore[arg-type]  # as much of it as the tagger uses
             sender=out,  # type: ignore[arg-type]
@@ -151,11 +153,11 @@ class Stage:
             headers=list(headers),
         )
 
-    def record(self, out: Sequence[OutMessage], **other: Any) -> None:
+    def record(self, out: Sequence[OutgoingMessage], **other: Any) -> None:
         """Let a recorder read these."""
         self.recorder(**other).apply([self.message(one.topic, one.value) for one in out], [])
 
-    def recorder(self, **other: Any) -> Recorder:
+    def recorder(self, **other: Any) -> RecorderHandler:
         parts: dict[str, Any] = {
             "policy": self.policy,
             "codec": CODEC,
@@ -165,7 +167,7 @@ class Stage:
             "observer": Nobody(),
             "now": now,
         }
-        return Recorder(**{**parts, **other})
+        return RecorderHandler(**{**parts, **other})
 
     def leaves(self, seeing: Seeing | None = None, rounds: int = 3, **other: Any) -> set[Any]:
         """What a deleter lets go in some rounds: system and action."""
@@ -191,8 +193,8 @@ class Stage:
     def settle(self, state: str = "discarded") -> None:
         """Settle all that is parked, as `termijn dead-letters` does."""
         with self.ledger.transaction() as connection:
-            for one in dead_letters.parked(connection):
-                dead_letters.settle(
+            for one in dead_letters.list_parked(connection):
+                dead_letters.close(
                     connection, one, state, operator="Anna", reason="looked at", now=now()
                 )
 
@@ -206,7 +208,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Feedback of two visitors that is due, and a customer who left."""
     monkeypatch.setattr(blind_spots, "AGAIN", timedelta(0))
     take(ledger, [feedback("f1", OLD), two(feedback("f2", OLD))], now())
@@ -272,7 +274,7 @@ def test_a_hold_that_no_attempt_can_tag_stops_everything(
     def of(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Tags, "of", of)
+    monkeypatch.setattr(EventTagger, "of", of)
     value = CODEC.encode(business_topic(HOLD), hold())
     apply(stage.tagger(Topics()), [stage.message(f"{HOLD}.v1", value)], [], lambda: None)
     assert stage.leaves() == set()
@@ -368,7 +370,7 @@ def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(stage: Stage, 
     assert stage.reach() == {"clocks": 1}
 
 
-def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Ledger) -> None:
+def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Database) -> None:
     """A supplier's contact goes with the supplier: by kind, and by key."""
     policy, kinds = POLICY, frozenset({"supplier"})
     engaged, ended = "suppliers.supplier-engaged", "suppliers.supplier-ended"
@@ -395,13 +397,13 @@ def test_what_could_forbid_nothing_stops_nothing(stage: Stage, type_: str) -> No
 
 def test_a_tagged_event_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None:
     """It stands on the recorder's own topic."""
-    stage.record([OutMessage(topic=TAGGED.name, key=b"k", value=GARBAGE)])
+    stage.record([OutgoingMessage(topic=TAGGED.name, key=b"k", value=GARBAGE)])
     assert stage.leaves() == set()
 
 
 def test_a_letter_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None:
     """Likewise."""
-    stage.record([OutMessage(topic=DEAD_LETTERS.name, key=b"k", value=GARBAGE)])
+    stage.record([OutgoingMessage(topic=DEAD_LETTERS.name, key=b"k", value=GARBAGE)])
     assert stage.leaves() == set()
 
 
@@ -411,7 +413,9 @@ def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(stag
     assert stage.leaves() == set()
 
 
-@pytest.mark.parametrize("other", [{"remains": Remains(bytes(32))}, {"remains": None}], ids=str)
+@pytest.mark.parametrize(
+    "other", [{"remains": TombstoneCipher(bytes(32))}, {"remains": None}], ids=str
+)
 def test_a_deleter_with_another_key_lets_nothing_go(stage: Stage, other: dict[str, Any]) -> None:
     """It cannot tell whom the hold is about."""
     stage.publish(HOLD, BAD_HOLD)
@@ -420,7 +424,7 @@ def test_a_deleter_with_another_key_lets_nothing_go(stage: Stage, other: dict[st
 
 def test_a_recorder_with_another_key_than_the_taggers_knows_only_the_type(stage: Stage) -> None:
     """What it cannot open may be about anybody."""
-    stage.record(stage.tag(HOLD, BAD_HOLD), seal=Seal(bytes(32)))
+    stage.record(stage.tag(HOLD, BAD_HOLD), seal=AeadCipher(bytes(32)))
     assert stage.leaves() == set()
 
 
@@ -528,7 +532,7 @@ def test_what_protects_leaves_meanwhile(stage: Stage) -> None:
 
 
 def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_recorder(
-    postgres_ledger: Ledger,
+    postgres_ledger: Database,
 ) -> None:
     """No index of PostgreSQL takes it: neither as it came, nor as what can be seen of it."""
     stage = Stage(ledger=postgres_ledger)
@@ -553,7 +557,9 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(stage: Stage, stop: s
         stage.publish(HOLD, GARBAGE)
     with stage.ledger.transaction() as connection:
         state: pause.State = "paused" if stop == "paused" else "running"
-        pause.put(connection, "deleter", state, operator="Anna", reason="a test", now=now())
+        pause.set_pause_state(
+            connection, "deleter", state, operator="Anna", reason="a test", now=now()
+        )
     events = [
         event("e1", "credit.check-performed", checked.isoformat(), **check),
         event("o1", RESTRICT, raised.isoformat(), **said),
@@ -562,7 +568,9 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(stage: Stage, stop: s
     restricted = {("crm", "restrict"), ("credit-bureau", "restrict")}
     assert stage.leaves() == restricted
     with stage.ledger.transaction() as connection:
-        pause.put(connection, "deleter", "running", operator="Anna", reason="over", now=now())
+        pause.set_pause_state(
+            connection, "deleter", "running", operator="Anna", reason="over", now=now()
+        )
     stage.settle()
     assert {("crm", "erase"), ("credit-bureau", "erase")} <= stage.leaves()
 
@@ -586,7 +594,7 @@ def test_the_list_says_which_letter_keeps_what_back(stage: Stage) -> None:
     stage.publish(GONE, GARBAGE)
     stage.publish(RELEASE, GARBAGE)
     with stage.ledger.transaction() as connection:
-        letters = {one.dead_letter_id: one.topic for one in dead_letters.parked(connection)}
+        letters = {one.dead_letter_id: one.topic for one in dead_letters.list_parked(connection)}
         found = blind_spots.reach_of_each(connection, POLICY)
     assert len(letters) == 4
     assert {letters[one]: width for one, width in found.items()} == {

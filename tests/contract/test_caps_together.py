@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from services.deleter.deleter import Deleter, Limits
-from services.deleter.dispatch import Delivery, Outgoing, Sent
+from services.deleter.deleter import Deleter, DeleterLimits
+from services.deleter.dispatch import CommandMessage, RecordMetadata, SentCommand
 from services.ledger import tables
 from services.storage import pause
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event
 from tests.contract.ledgers import POLICY, Bus, rows, take
 from tests.contract.others import others
@@ -39,7 +39,7 @@ class Watched:
     bus: Bus = field(default_factory=Bus)
     caps: list[int] = field(default_factory=list)
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         self.before()
         return self.bus.send(commands)
 
@@ -49,7 +49,7 @@ class Watched:
     def blind(self, spots: Sequence[str]) -> None:
         """It sees."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         """The bus keeps them."""
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -62,7 +62,7 @@ class Watched:
         self.caps.append(cap)
 
 
-def deleter(ledger: Ledger, watched: Watched, *, cap: int, claim: int = 3) -> Deleter:
+def deleter(ledger: Database, watched: Watched, *, cap: int, claim: int = 3) -> Deleter:
     return Deleter(
         ledger=ledger,
         outlet=watched,
@@ -70,11 +70,11 @@ def deleter(ledger: Ledger, watched: Watched, *, cap: int, claim: int = 3) -> De
         policy=POLICY,
         observer=watched,
         now=lambda: datetime.now(UTC),
-        limits=Limits(commands_per_hour=cap, claim=claim),
+        limits=DeleterLimits(commands_per_hour=cap, claim=claim),
     )
 
 
-def due(ledger: Ledger, count: int) -> None:
+def due(ledger: Database, count: int) -> None:
     """Feedback of so many visitors, each a command to one system, long due."""
     given = "website.feedback-given"
     late = [
@@ -86,7 +86,7 @@ def due(ledger: Ledger, count: int) -> None:
 
 @pytest.mark.timeout(60)
 def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
-    postgres_ledger: Ledger,
+    postgres_ledger: Database,
 ) -> None:
     """The second does a whole round between the first one's lease and its delivery."""
     due(postgres_ledger, 6)
@@ -98,7 +98,7 @@ def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
 
 
 @pytest.mark.timeout(100)
-def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Ledger) -> None:
+def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Database) -> None:
     """Four at once, five commands an hour, forty due: five leave, and all stop."""
     due(postgres_ledger, 40)
     start, all_of_them = Barrier(4), [Watched() for _ in range(4)]
@@ -114,11 +114,11 @@ def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Ledger) -> N
             done.result(timeout=60)
     assert sum(len(one.bus.sent) for one in all_of_them) == 5
     with postgres_ledger.transaction() as connection:
-        assert pause.state(connection, "deleter") == "paused"
+        assert pause.pause_state(connection, "deleter") == "paused"
 
 
 @pytest.mark.timeout(60)
-def test_what_a_crash_left_leased_is_sent_when_its_lease_is_over(postgres_ledger: Ledger) -> None:
+def test_what_a_crash_left_leased_is_sent_when_its_lease_is_over(postgres_ledger: Database) -> None:
     """It takes no room for ever: else three crashed leases would stop a cap of three for good."""
     due(postgres_ledger, 3)
     crashing = Watched(before=killed)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.operations.holding_counts import Census, Counted
-from services.operations.status import look
+from services.operations.holding_counts import HoldingCounter, HoldingCounts
+from services.operations.status import read_status
 from services.policy.model import Policy
 from services.requests import counts
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event, order, signed_up, ticket
 from tests.contract.ledgers import Bus, answer, command, instant, post, sweep, take
 
 NOW = instant("2026-03-15T13:00:00Z")
 
 
-def stepped(ledger: Ledger, census: Census) -> Counted:
+def stepped(ledger: Database, census: HoldingCounter) -> HoldingCounts:
     with ledger.transaction() as connection:
         return census.step(connection, NOW)
 
 
-def test_every_holding_is_counted_by_what_it_is(ledger: Ledger, policy: Policy) -> None:
+def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy) -> None:
     """An open customer, an order of this year, and one whose consumer's term is over."""
     events = [
         signed_up("S", "2020-01-01T00:00:00Z"),
@@ -28,7 +28,7 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Ledger, policy: Policy) 
         order("old", "2022-02-01T00:00:00Z", "3"),
     ]
     take(ledger, events, NOW)
-    counted = stepped(ledger, Census(policy=policy))
+    counted = stepped(ledger, HoldingCounter(policy=policy))
     assert counted.share == 1.0
     found = {key: n for key, n in counted.holdings.items() if key[0] in ("D4", "R5", "R1")}
     assert found == {
@@ -46,23 +46,23 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Ledger, policy: Policy) 
     }
 
 
-def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Ledger, policy: Policy) -> None:
+def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Database, policy: Policy) -> None:
     """Once it has answered; the other system has only been told."""
     take(ledger, [order("old", "2022-02-01T00:00:00Z", "3")], NOW)
     sweep(ledger, NOW)
     post(ledger, Bus(), NOW)
     answer(ledger, command(ledger, system="orders"), "done", NOW)
-    holdings = stepped(ledger, Census(policy=policy)).holdings
+    holdings = stepped(ledger, HoldingCounter(policy=policy)).holdings
     assert {key: n for key, n in holdings.items() if key[0] == "D4"} == {
         ("D4", "orders", "acknowledged"): 1,
         ("D4", "psp", "ended"): 1,
     }
 
 
-def test_steps_are_bounded_and_add_up(ledger: Ledger, policy: Policy) -> None:
+def test_steps_are_bounded_and_add_up(ledger: Database, policy: Policy) -> None:
     """Fifty orders in steps of eight: an estimate after the first, the truth after the seventh."""
     take(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(50)], NOW)
-    census = Census(policy=policy, chunk=8)
+    census = HoldingCounter(policy=policy, chunk=8)
     first = stepped(ledger, census)
     assert 0 < first.share < 0.5
     assert 20 < first.holdings["D4", "orders", "scheduled"] < 125  # 8 of the ids, over their share
@@ -72,10 +72,10 @@ def test_steps_are_bounded_and_add_up(ledger: Ledger, policy: Policy) -> None:
     assert (last.share, last.holdings["D4", "orders", "scheduled"]) == (1.0, 50)
 
 
-def test_a_whole_round_stands_until_the_next_is_over(ledger: Ledger, policy: Policy) -> None:
+def test_a_whole_round_stands_until_the_next_is_over(ledger: Database, policy: Policy) -> None:
     """A gauge that fell back to an estimate every so often would be no use."""
     take(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(10)], NOW)
-    census = Census(policy=policy, chunk=6)
+    census = HoldingCounter(policy=policy, chunk=6)
     stepped(ledger, census)
     whole = stepped(ledger, census)
     assert whole.holdings["D4", "psp", "scheduled"] == 10
@@ -84,7 +84,7 @@ def test_a_whole_round_stands_until_the_next_is_over(ledger: Ledger, policy: Pol
     assert stepped(ledger, census).holdings["D4", "psp", "scheduled"] == 11
 
 
-def test_requests_are_counted_with_the_least_time_left(ledger: Ledger, policy: Policy) -> None:
+def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy: Policy) -> None:
     """One of 1 March, one of 1 February that is two weeks late, one answered, and a hold."""
 
     def said(id_: str, what: str, time: str, **data: str) -> dict[str, object]:
@@ -140,7 +140,7 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Ledger, policy: P
     assert (counted.late, counted.holds) == (1, 1)
 
 
-def test_a_look_without_history_sees_all_that_is_open(ledger: Ledger, policy: Policy) -> None:
+def test_a_look_without_history_sees_all_that_is_open(ledger: Database, policy: Policy) -> None:
     """The ticket of 2025 is open too long; what is due is due, and nothing settled is counted."""
     take(
         ledger,
@@ -148,8 +148,8 @@ def test_a_look_without_history_sees_all_that_is_open(ledger: Ledger, policy: Po
         NOW,
     )
     with ledger.transaction() as connection:
-        seen = look(connection, policy, NOW, history=False)
-        whole = look(connection, policy, NOW)
+        seen = read_status(connection, policy, NOW, history=False)
+        whole = read_status(connection, policy, NOW)
     assert seen.open_too_long["ticket"] == 1
     assert (seen.due, seen.oldest_due_at) == (whole.due, whole.oldest_due_at)
     assert (seen.events, whole.events) == (0, 2)

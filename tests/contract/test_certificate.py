@@ -14,31 +14,35 @@ from typing import Any
 import pytest
 
 from services.crypto.keyring import Keyring, new_key
-from services.crypto.pseudonyms import References
-from services.deleter.verification import prove
-from services.evidence.build_certificate import NoErasure, NothingKnown, account
+from services.crypto.pseudonyms import Pseudonymizer
+from services.deleter.verification import verify_commands
+from services.evidence.build_certificate import (
+    NotAnErasureRequest,
+    SubjectNotFound,
+    build_certificate,
+)
 from services.evidence.certificate import Certificate, as_json
-from services.evidence.certificate_pdf import files, page
-from services.evidence.export import NoHead
-from services.evidence.seal_entries import seal
+from services.evidence.certificate_pdf import certificate_files, render_certificate
+from services.evidence.export import NoSignedHead
+from services.evidence.seal_entries import append_entries
 from services.ledger import tables
 from services.policy.model import Policy
 from services.policy.request_cases import Case
-from services.requests.responder import cases_of
-from services.storage.database import Ledger
+from services.requests.responder import load_cases
+from services.storage.database import Database
 from tests.contract.arrivals import event, feedback, invoice, order, signed_up, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep, take
 
-REFERENCES = References(bytes(32))
+REFERENCES = Pseudonymizer(bytes(32))
 RING = Keyring((new_key(),))
 JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-06-01T00:00:00Z"
 THEN = instant(DUE)
 
 
-def sealed(ledger: Ledger, ring: Keyring | None = RING) -> None:
+def sealed(ledger: Database, ring: Keyring | None = RING) -> None:
     """With a head over all of it, if there are keys."""
     with ledger.transaction() as connection:
-        seal(
+        append_entries(
             connection,
             REFERENCES,
             (lambda: ring) if ring else None,
@@ -47,13 +51,15 @@ def sealed(ledger: Ledger, ring: Keyring | None = RING) -> None:
         )
 
 
-def carried_out(ledger: Ledger, proven: Sequence[str], policy: Policy = POLICY) -> None:
+def carried_out(ledger: Database, proven: Sequence[str], policy: Policy = POLICY) -> None:
     """Sweep at `DUE` and let every system answer; these prove it as well."""
     bus = Bus()
     for identity in sweep(ledger, DUE):
         post(ledger, bus, DUE)
         answer(ledger, identity, "done", DUE, counts={"rows": 1}, policy=policy)
-    checks = ledger.write(lambda connection: prove(connection, policy, THEN, limit=99)).verifies
+    checks = ledger.write(
+        lambda connection: verify_commands(connection, policy, THEN, limit=99)
+    ).verifies
     post(ledger, bus, DUE)
     for check in checks:
         [row] = rows(ledger, tables.command, command_id=check)
@@ -62,14 +68,14 @@ def carried_out(ledger: Ledger, proven: Sequence[str], policy: Policy = POLICY) 
 
 
 def certified(
-    ledger: Ledger, subject: str, case: Case | None = None, policy: Policy = POLICY
+    ledger: Database, subject: str, case: Case | None = None, policy: Policy = POLICY
 ) -> Certificate:
     """The certificate at `DUE`."""
     with ledger.transaction() as connection:
-        return account(connection, subject, policy, REFERENCES, THEN, case)
+        return build_certificate(connection, subject, policy, REFERENCES, THEN, case)
 
 
-def test_what_was_read_again_is_certified(ledger: Ledger) -> None:
+def test_what_was_read_again_is_certified(ledger: Database) -> None:
     """With the entry that says so, and the head behind it."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     carried_out(ledger, ["website"])
@@ -87,7 +93,7 @@ def test_what_was_read_again_is_certified(ledger: Ledger) -> None:
     assert found.reference == REFERENCES.of("subject", "visitor:1").hex()
 
 
-def test_what_is_not_proven_is_outstanding(ledger: Ledger) -> None:
+def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
     """Said and not read again is not enough; what is not due is kept."""
     take(ledger, [order("e1", JOINED)], JOINED)
     carried_out(ledger, [])
@@ -104,7 +110,7 @@ def test_what_is_not_proven_is_outstanding(ledger: Ledger) -> None:
     }
 
 
-def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Ledger) -> None:
+def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Database) -> None:
     """The payment provider answers for itself (GDPR 17(2), 19)."""
     take(ledger, [order("e1", JOINED), order("e2", JOINED, consumer="2")], JOINED)
     found = [
@@ -124,7 +130,7 @@ def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Led
     assert ("psp", "refused") in {(one.system, one.why) for one in other.kept}
 
 
-def test_a_system_that_cannot_read_again_attests(ledger: Ledger) -> None:
+def test_a_system_that_cannot_read_again_attests(ledger: Database) -> None:
     """And is shown so."""
     systems = {**POLICY.systems, "website": replace(POLICY.systems["website"], reread="attested")}
     policy = replace(POLICY, systems=systems)
@@ -136,7 +142,7 @@ def test_a_system_that_cannot_read_again_attests(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("entered", [True, False])
-def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Ledger, entered: bool) -> None:
+def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Database, entered: bool) -> None:
     """Nothing would prove it, be it an entry already."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     sealed(ledger)
@@ -148,7 +154,7 @@ def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Ledger, entered: 
     assert [(one.system, one.why) for one in found.outstanding] == [("website", "unsealed")]
 
 
-def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Ledger) -> None:
+def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> None:
     """The invoice of a customer who has left stays for the tax authority."""
     take(ledger, [signed_up("e0", JOINED), invoice("e1", JOINED), terminated("e2", ENDED)], JOINED)
     systems = list(POLICY.systems)
@@ -163,7 +169,7 @@ def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Ledger) -> Non
     assert found.outstanding == ()
 
 
-def test_what_is_under_a_hold_is_kept_for_it(ledger: Ledger) -> None:
+def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
     """Also what is due."""
     fields = {"subject": "visitor:1", "hold_id": "H", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", JOINED, **fields)
@@ -175,7 +181,7 @@ def test_what_is_under_a_hold_is_kept_for_it(ledger: Ledger) -> None:
     }
 
 
-def test_due_and_not_commanded_is_outstanding(ledger: Ledger) -> None:
+def test_due_and_not_commanded_is_outstanding(ledger: Database) -> None:
     """Nobody was told yet."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     sealed(ledger)
@@ -185,7 +191,7 @@ def test_due_and_not_commanded_is_outstanding(ledger: Ledger) -> None:
 class TestRequests:
     """A certificate of one request for erasure is about what it could ask for."""
 
-    def asked(self, ledger: Ledger, right: str = "erasure") -> Case:
+    def asked(self, ledger: Database, right: str = "erasure") -> Case:
         """A request that is verified."""
         about = {"subject": "visitor:1", "request_id": "Q1"}
         take(
@@ -201,10 +207,10 @@ class TestRequests:
             DUE,
         )
         with ledger.transaction() as connection:
-            [case] = cases_of(connection, "visitor:1", POLICY)
+            [case] = load_cases(connection, "visitor:1", POLICY)
         return case
 
-    def test_what_is_later_is_not_part_of_it(self, ledger: Ledger) -> None:
+    def test_what_is_later_is_not_part_of_it(self, ledger: Database) -> None:
         """One record of feedback was there when it was verified."""
         case = self.asked(ledger)
         carried_out(ledger, ["website"])
@@ -217,46 +223,46 @@ class TestRequests:
         assert [one for one in found.kept if one.type == "website.feedback-given"] == []
         assert found.request == "Q1"
 
-    def test_another_right_erases_nothing(self, ledger: Ledger) -> None:
+    def test_another_right_erases_nothing(self, ledger: Database) -> None:
         """There is nothing to certify."""
         case = self.asked(ledger, "access")
         sealed(ledger)
-        with pytest.raises(NoErasure, match="asks for access"):
+        with pytest.raises(NotAnErasureRequest, match="asks for access"):
             certified(ledger, "visitor:1", case)
 
 
-def test_nobody_that_is_known(ledger: Ledger) -> None:
+def test_nobody_that_is_known(ledger: Database) -> None:
     """A name that was written wrongly certifies nothing."""
     sealed(ledger)
-    with pytest.raises(NothingKnown):
+    with pytest.raises(SubjectNotFound):
         certified(ledger, "visitor:2")
 
 
-def test_without_a_head_there_is_none(ledger: Ledger) -> None:
+def test_without_a_head_there_is_none(ledger: Database) -> None:
     """Nothing would back it."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
-    with pytest.raises(NoHead):
+    with pytest.raises(NoSignedHead):
         certified(ledger, "visitor:1")
 
 
 @pytest.mark.parametrize("language", ["nl", "en"])
-def test_the_files(ledger: Ledger, language: Any) -> None:
+def test_the_files(ledger: Database, language: Any) -> None:
     """JSON with everything, a PDF, and no markup from what systems say."""
     take(ledger, [order("e1", JOINED, consumer="<b>K1</b>")], JOINED)
     carried_out(ledger, list(POLICY.systems))
     sealed(ledger)
     found = certified(ledger, "consumer:<b>K1</b>")
-    made = files(found, language)
+    made = certificate_files(found, language)
     content = json.loads(as_json(found))
     assert content["complete"] is True
     assert {one["system"] for one in content["recipients"]} == set(found.recipients)
     assert content["recipients"][0]["owner"]
     assert content["head"]["head"]["number"] == found.head.head.number
     assert made["certificate.pdf"].startswith(b"%PDF")
-    assert "<b>K1" not in page(found, language)
+    assert "<b>K1" not in render_certificate(found, language)
 
 
-def test_a_long_list_of_entries_fits_on_paper(ledger: Ledger) -> None:
+def test_a_long_list_of_entries_fits_on_paper(ledger: Database) -> None:
     """Hundreds of commands: the page names some, the JSON all."""
     at: datetime = THEN
     take(ledger, [feedback(f"e{n}", JOINED) for n in range(3)], JOINED)
@@ -266,5 +272,5 @@ def test_a_long_list_of_entries_fits_on_paper(ledger: Ledger) -> None:
     [line] = found.erased
     many = replace(line, evidence=line.evidence * 200)
     long = replace(found, erased=(many,), at=at)
-    assert "and 192 others" in page(long, "en")
-    assert files(long, "en")["certificate.pdf"].startswith(b"%PDF")
+    assert "and 192 others" in render_certificate(long, "en")
+    assert certificate_files(long, "en")["certificate.pdf"].startswith(b"%PDF")

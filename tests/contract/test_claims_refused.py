@@ -16,10 +16,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from services.deleter.deleter import Deleter
-from services.deleter.dispatch import Sent
-from services.kafka.errors import TRANSIENT, verdict
+from services.deleter.dispatch import SentCommand
+from services.kafka.errors import RETRYABLE_ERRORS, verdict
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event
 from tests.contract.ledgers import POLICY, Bus, rows, take
 
@@ -35,7 +35,7 @@ class Sees:
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing is."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         """Commands went out."""
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -49,7 +49,7 @@ class Sees:
 
 
 @contextmanager
-def refusing(ledger: Ledger, subject: str) -> Iterator[None]:
+def refusing(ledger: Database, subject: str) -> Iterator[None]:
     """The database takes no command about this subject meanwhile."""
     if ledger.is_sqlite:
         made = (
@@ -69,7 +69,7 @@ def refusing(ledger: Ledger, subject: str) -> Iterator[None]:
             connection.execute(text(gone))
 
 
-def deleter_of(ledger: Ledger, bus: Bus) -> Deleter:
+def deleter_of(ledger: Database, bus: Bus) -> Deleter:
     return Deleter(
         ledger=ledger,
         outlet=bus,
@@ -80,7 +80,7 @@ def deleter_of(ledger: Ledger, bus: Bus) -> Deleter:
     )
 
 
-def test_what_protects_leaves_while_claims_are_refused(ledger: Ledger) -> None:
+def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None:
     """A claim would have written the restriction: whoever waits for it must not wait for the database."""
     now = datetime.now(UTC)
     checked, raised = (now - timedelta(days=10)).isoformat(), (now - timedelta(hours=1)).isoformat()
@@ -101,7 +101,7 @@ def test_what_protects_leaves_while_claims_are_refused(ledger: Ledger) -> None:
         }
 
 
-def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Ledger) -> None:
+def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Database) -> None:
     """The claim fails as a whole, at every round, in a way that the role tells; mended, all leave."""
     given = [
         event(f"f{n}", "website.feedback-given", GIVEN, feedback_id=f"f{n}", visitor_id=str(n))
@@ -113,7 +113,7 @@ def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Ledger)
     deleter = deleter_of(ledger, bus)
     with refusing(ledger, "visitor:1"):
         for _ in range(2):
-            with pytest.raises(TRANSIENT) as refused:
+            with pytest.raises(RETRYABLE_ERRORS) as refused:
                 deleter.round()
             assert isinstance(refused.value, IntegrityError)
             assert verdict(refused.value) == "poison"

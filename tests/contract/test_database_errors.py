@@ -6,36 +6,36 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from services.storage.database import Ledger, in_words
+from services.storage.database import Database, describe_error
 
 CANARY = "canary-jansen"
 
 
-def refused(ledger: Ledger, statement: str) -> DBAPIError:
+def refused(ledger: Database, statement: str) -> DBAPIError:
     with pytest.raises(DBAPIError) as caught, ledger.transaction() as connection:
         connection.execute(text(statement), {"value": CANARY})
     return caught.value
 
 
-def test_a_refused_row_is_not_quoted(ledger: Ledger) -> None:
+def test_a_refused_row_is_not_quoted(ledger: Database) -> None:
     """Neither in the words for the log, nor among the parameters that a traceback prints."""
     cause = refused(ledger, "INSERT INTO record (id) VALUES (:value)")
-    assert CANARY not in in_words(cause)
+    assert CANARY not in describe_error(cause)
     assert CANARY not in str(cause).partition("[SQL")[2]
 
 
-def test_a_value_of_the_wrong_form_is_not_quoted(postgres_ledger: Ledger) -> None:
+def test_a_value_of_the_wrong_form_is_not_quoted(postgres_ledger: Database) -> None:
     """PostgreSQL repeats it in the first line of what it says: only its code is said on."""
     cause = refused(postgres_ledger, "SELECT CAST(CAST(:value AS text) AS integer)")
     assert CANARY in str(cause.orig).partition("\n")[0]
-    assert in_words(cause) == "DataError 22P02"
+    assert describe_error(cause) == "DataError 22P02"
 
 
-def test_a_missing_table_is_named(ledger: Ledger) -> None:
+def test_a_missing_table_is_named(ledger: Database) -> None:
     """The operator migrates: that needs the name, and no code from a table of codes."""
-    assert "nowhere" in in_words(refused(ledger, "SELECT :value FROM nowhere"))
+    assert "nowhere" in describe_error(refused(ledger, "SELECT :value FROM nowhere"))
 
 
 def test_an_error_of_no_database_is_said_in_one_line() -> None:
     """With its kind."""
-    assert in_words(ValueError("first\nsecond")) == "ValueError: first"
+    assert describe_error(ValueError("first\nsecond")) == "ValueError: first"

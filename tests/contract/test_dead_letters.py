@@ -11,9 +11,9 @@ import pytest
 
 from services.ledger import tables
 from services.storage import dead_letters
-from services.storage.database import Ledger
-from services.storage.dead_letters import DeadLetter, NotParked
-from services.storage.operator_log import Nameless
+from services.storage.database import Database
+from services.storage.dead_letters import DeadLetter, DeadLetterNotFound
+from services.storage.operator_log import OperatorRequired
 from tests.contract.ledgers import rows
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -32,18 +32,18 @@ LETTER = DeadLetter(
 MALFORMED = replace(LETTER, reason="malformed", offset=18, at=NOW - timedelta(hours=1))
 
 
-def park(ledger: Ledger, *letters: DeadLetter) -> None:
+def park(ledger: Database, *letters: DeadLetter) -> None:
     with ledger.transaction() as connection:
-        dead_letters.park(connection, letters)
+        dead_letters.store(connection, letters)
 
 
-def parked(ledger: Ledger, *ids: UUID, reason: str | None = None) -> Sequence[DeadLetter]:
+def parked(ledger: Database, *ids: UUID, reason: str | None = None) -> Sequence[DeadLetter]:
     with ledger.transaction() as connection:
-        return dead_letters.parked(connection, ids, reason=reason)
+        return dead_letters.list_parked(connection, ids, reason=reason)
 
 
 def settle(
-    ledger: Ledger,
+    ledger: Database,
     letter: DeadLetter,
     state: str = "discarded",
     *,
@@ -51,16 +51,16 @@ def settle(
     reason: str = "the publisher was mended",
 ) -> None:
     with ledger.transaction() as connection:
-        dead_letters.settle(connection, letter, state, operator=operator, reason=reason, now=NOW)
+        dead_letters.close(connection, letter, state, operator=operator, reason=reason, now=NOW)
 
 
-def test_what_is_parked_comes_back_as_it_was(ledger: Ledger) -> None:
+def test_what_is_parked_comes_back_as_it_was(ledger: Database) -> None:
     """Reason, place, instants and the sealed bytes."""
     park(ledger, LETTER)
     assert parked(ledger) == [LETTER]
 
 
-def test_parking_twice_is_harmless(ledger: Ledger) -> None:
+def test_parking_twice_is_harmless(ledger: Database) -> None:
     """The tagger may send it twice, in one batch or in two, at another time and sealed anew."""
     again = replace(LETTER, at=NOW + timedelta(hours=1), sealed=b"with another nonce")
     park(ledger, LETTER, again)
@@ -79,46 +79,46 @@ def test_parking_twice_is_harmless(ledger: Ledger) -> None:
     ],
     ids=["offset", "partition", "topic", "role", "timestamp"],
 )
-def test_another_message_is_another_dead_letter(ledger: Ledger, other: DeadLetter) -> None:
+def test_another_message_is_another_dead_letter(ledger: Database, other: DeadLetter) -> None:
     """Also one that stands in the same place after the topic was made anew."""
     park(ledger, LETTER, other)
     assert len(parked(ledger)) == 2
 
 
-def test_parking_nothing_is_nothing(ledger: Ledger) -> None:
+def test_parking_nothing_is_nothing(ledger: Database) -> None:
     """As most batches do."""
     park(ledger)
     assert parked(ledger) == []
 
 
-def test_the_oldest_comes_first(ledger: Ledger) -> None:
+def test_the_oldest_comes_first(ledger: Database) -> None:
     """Its data is the nearest to its term."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger) == [MALFORMED, LETTER]
 
 
-def test_they_are_found_by_reason(ledger: Ledger) -> None:
+def test_they_are_found_by_reason(ledger: Database) -> None:
     """One fault of one publisher makes many of the same."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger, reason="malformed") == [MALFORMED]
 
 
-def test_they_are_found_by_id(ledger: Ledger) -> None:
+def test_they_are_found_by_id(ledger: Database) -> None:
     """Those and no others."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger, LETTER.dead_letter_id) == [LETTER]
 
 
-def test_an_id_that_is_not_parked_is_named(ledger: Ledger) -> None:
+def test_an_id_that_is_not_parked_is_named(ledger: Database) -> None:
     """Nothing is done to the others meanwhile."""
     park(ledger, LETTER)
-    with pytest.raises(NotParked) as refused:
+    with pytest.raises(DeadLetterNotFound) as refused:
         parked(ledger, LETTER.dead_letter_id, MALFORMED.dead_letter_id)
     assert refused.value.dead_letter_id == MALFORMED.dead_letter_id
 
 
 @pytest.mark.parametrize("state", ["replayed", "discarded"])
-def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Ledger, state: str) -> None:
+def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Database, state: str) -> None:
     """The row stays, as a fact; what it held is personal data and goes."""
     park(ledger, LETTER)
     settle(ledger, LETTER, state)
@@ -127,7 +127,7 @@ def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Ledger, state: str
     assert (row.state, bytes(row.sealed)) == (state, b"")
 
 
-def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Ledger) -> None:
+def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Database) -> None:
     """The tagger may read it again, after an accepted gap; it was answered for."""
     park(ledger, LETTER)
     settle(ledger, LETTER)
@@ -135,7 +135,7 @@ def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Ledger) -> Non
     assert parked(ledger) == []
 
 
-def test_settling_is_on_record(ledger: Ledger) -> None:
+def test_settling_is_on_record(ledger: Database) -> None:
     """Who, when, why, and which message."""
     park(ledger, LETTER)
     settle(ledger, LETTER)
@@ -149,19 +149,19 @@ def test_settling_is_on_record(ledger: Ledger) -> None:
     )
 
 
-def test_none_is_settled_twice(ledger: Ledger) -> None:
+def test_none_is_settled_twice(ledger: Database) -> None:
     """Two operators at once: the second learns that it is done."""
     park(ledger, LETTER)
     settle(ledger, LETTER, "replayed")
-    with pytest.raises(NotParked):
+    with pytest.raises(DeadLetterNotFound):
         settle(ledger, LETTER, "discarded")
     assert len(rows(ledger, tables.operator_action)) == 1
 
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("Anna", "")])
-def test_nobody_settles_namelessly(ledger: Ledger, operator: str, reason: str) -> None:
+def test_nobody_settles_namelessly(ledger: Database, operator: str, reason: str) -> None:
     """It stays parked, with what it holds."""
     park(ledger, LETTER)
-    with pytest.raises(Nameless):
+    with pytest.raises(OperatorRequired):
         settle(ledger, LETTER, operator=operator, reason=reason)
     assert parked(ledger) == [LETTER]

@@ -12,12 +12,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from services.deleter.claim import claim
-from services.deleter.dispatch import Patience, Stops, lease, relay
-from services.deleter.settlement import Answer, settle
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.ledger import backfills, tables
 from services.ledger.recording import record
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     Event,
     arrival,
@@ -52,7 +52,7 @@ DUE = "2022-05-31T12:00:00Z"
 FAR = instant("2060-01-01T00:00:00Z")
 
 
-def told(ledger: Ledger, **values: object) -> int:
+def told(ledger: Database, **values: object) -> int:
     ids = {row.command_id for row in rows(ledger, tables.command, **values)}
     return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
 
@@ -66,7 +66,7 @@ def many(count: int, start: int = 0, customer: str = "1") -> list[Event]:
 
 @pytest.mark.timeout(100)
 def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
-    postgres_ledger: Ledger,
+    postgres_ledger: Database,
 ) -> None:
     """Ruling 2: it began before the walk passed its key; the walk waits for it or finds it later."""
     ledger = postgres_ledger
@@ -80,13 +80,13 @@ def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
 
 
 @pytest.mark.timeout(100)
-def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: Ledger) -> None:
+def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: Database) -> None:
     """It finds the walk's first chunk committed, and becomes due by itself."""
     ledger = postgres_ledger
     take(ledger, [*many(700), terminated("t1", ENDED)], ENDED)
     with others() as pool:
         with ledger.transaction() as walking:
-            claim(walking, POLICY, instant(DUE), limit=1)
+            claim_due(walking, POLICY, instant(DUE), limit=1)
             recording = pool.submit(take, ledger, many(20, start=7000), DUE)
             wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
@@ -96,7 +96,7 @@ def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: L
 
 @pytest.mark.timeout(100)
 def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commit(
-    postgres_ledger: Ledger,
+    postgres_ledger: Database,
 ) -> None:
     """A child clock reads its parent under lock, parent first."""
     ledger = postgres_ledger
@@ -118,15 +118,15 @@ def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commi
 
 
 @pytest.mark.timeout(100)
-def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger: Ledger) -> None:
+def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger: Database) -> None:
     """The relay that has begun finishes, and what it sent is recalled; none goes out after."""
     ledger, bus = postgres_ledger, Bus()
     take(ledger, [*many(3), terminated("t1", ENDED)], ENDED)
     sweep(ledger, DUE)
-    leased = ledger.write(lambda c: lease(c, instant(DUE), Stops(), limit=9))
+    leased = ledger.write(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
     with others() as pool:
         with ledger.transaction() as relaying:
-            relay(relaying, leased, bus, POLICY, instant(DUE), Patience())
+            dispatch(relaying, leased, bus, POLICY, instant(DUE), RetryPolicy())
             recording = pool.submit(take, ledger, [reinstated("r1", BACK)], DUE)
             wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
@@ -135,7 +135,7 @@ def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger
 
 @pytest.mark.timeout(100)
 def test_a_record_that_comes_while_its_import_is_released_is_released_too(
-    postgres_ledger: Ledger,
+    postgres_ledger: Database,
 ) -> None:
     """The recorder found the import held back; the release commits first, and must not pass it by."""
     ledger = postgres_ledger
@@ -159,7 +159,7 @@ def test_a_record_that_comes_while_its_import_is_released_is_released_too(
 
 
 @pytest.mark.timeout(100)
-def test_two_recorders_of_one_batch_record_it_once(postgres_ledger: Ledger) -> None:
+def test_two_recorders_of_one_batch_record_it_once(postgres_ledger: Database) -> None:
     """The second waits, finds it there and counts duplicates."""
     ledger = postgres_ledger
     batch = [*many(50), terminated("t1", ENDED), signed_up("s1", JOINED)]
@@ -206,7 +206,7 @@ def _ends(customers: int, each: int) -> list[Event]:
 
 
 @pytest.mark.timeout(120)
-def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Ledger) -> None:
+def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Database) -> None:
     """Four deleters claim, relay and take answers while two recorders bring the rest, in any order."""
     ledger = postgres_ledger
     customers, each = 8, 25
@@ -230,7 +230,7 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Le
     def deleter(bus: Bus) -> None:
         idle = 0
         while idle < 2:
-            looked = ledger.write(lambda c: claim(c, POLICY, FAR, limit=40)).looked_at
+            looked = ledger.write(lambda c: claim_due(c, POLICY, FAR, limit=40)).looked_at
             sent = post(ledger, bus, FAR, limit=40)
             for one in sent:
                 _answered(ledger, one.command_id, one.system)
@@ -258,8 +258,8 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Le
     assert together == alone
 
 
-def _answered(ledger: Ledger, identity: UUID, system: str) -> None:
-    one = Answer(
+def _answered(ledger: Database, identity: UUID, system: str) -> None:
+    one = Acknowledgement(
         acknowledgement_id=str(identity),
         command_id=identity,
         system=system,
@@ -269,10 +269,10 @@ def _answered(ledger: Ledger, identity: UUID, system: str) -> None:
         ground=None,
         at=FAR,
     )
-    ledger.write(lambda c: settle(c, one, POLICY, FAR))
+    ledger.write(lambda c: apply_acknowledgement(c, one, POLICY, FAR))
 
 
-def _told_by_one_deleter(ledger: Ledger, events: list[Event]) -> set[tuple[UUID, str, str]]:
+def _told_by_one_deleter(ledger: Database, events: list[Event]) -> set[tuple[UUID, str, str]]:
     """What one deleter commands of the same facts, in the same database, emptied."""
     recorded = facts(ledger)
     with ledger.transaction() as connection:
@@ -286,7 +286,7 @@ def _told_by_one_deleter(ledger: Ledger, events: list[Event]) -> set[tuple[UUID,
 
 @pytest.mark.timeout(100)
 def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
-    postgres_ledger: Ledger,
+    postgres_ledger: Database,
 ) -> None:
     """At the end every customer is back: nothing stands, whatever was sent is being recalled."""
     ledger, customers = postgres_ledger, 6
@@ -298,7 +298,7 @@ def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
     def deleter() -> None:
         bus = Bus()
         while not stop.is_set():
-            ledger.write(lambda c: claim(c, POLICY, now, limit=20))
+            ledger.write(lambda c: claim_due(c, POLICY, now, limit=20))
             post(ledger, bus, now, limit=5)
 
     def recorder() -> None:
@@ -327,7 +327,7 @@ def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
     assert rows(ledger, tables.member, live=True) == []
 
 
-def _while_locked(ledger: Ledger, statement: str, work: Callable[[], object]) -> Future[object]:
+def _while_locked(ledger: Database, statement: str, work: Callable[[], object]) -> Future[object]:
     with others(1) as pool, ledger.transaction() as connection:
         connection.execute(text(statement))
         task = pool.submit(work)
@@ -336,7 +336,7 @@ def _while_locked(ledger: Ledger, statement: str, work: Callable[[], object]) ->
 
 
 @pytest.mark.timeout(60)
-def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Ledger) -> None:
+def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
     """40P01 is an answer, not an error: one of the two begins anew, and both are done."""
     ledger = postgres_ledger
     barrier = threading.Barrier(2)
@@ -362,7 +362,7 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Ledger) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger: Ledger) -> None:
+def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger: Database) -> None:
     """Ruling 3: one lock; whoever has it decides what leaves."""
     ledger = postgres_ledger
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
@@ -370,17 +370,17 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
     _while_locked(ledger, lock, lambda: sweep(ledger, DUE)).result(PATIENCE_SECONDS)
     assert told(ledger) == 1
     identity = command(ledger, system="crm")
-    ledger.write(lambda c: lease(c, instant(DUE), Stops(), limit=9))
+    ledger.write(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
     bus = Bus()
 
     def send() -> None:
-        ledger.write(lambda c: relay(c, [identity], bus, POLICY, instant(DUE), Patience()))
+        ledger.write(lambda c: dispatch(c, [identity], bus, POLICY, instant(DUE), RetryPolicy()))
 
     _while_locked(ledger, lock, send).result(PATIENCE_SECONDS)
     assert len(bus.sent) == 1
 
 
-def test_a_tickets_end_from_two_sides_is_one_pseudonym(postgres_ledger: Ledger) -> None:
+def test_a_tickets_end_from_two_sides_is_one_pseudonym(postgres_ledger: Database) -> None:
     """Two clocks fire for one record, each walked by another deleter at once."""
     ledger = postgres_ledger
     take(ledger, _tickets(1, 1), JOINED)

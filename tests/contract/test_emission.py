@@ -16,16 +16,23 @@ import pytest
 from sqlalchemy import update
 
 from services.deleter import activation
-from services.deleter.deleter import Deleter, Limits
-from services.deleter.dispatch import Outgoing, Patience, Sent, Stops, lease, relay
+from services.deleter.deleter import Deleter, DeleterLimits
+from services.deleter.dispatch import (
+    CommandMessage,
+    PausedSystems,
+    RetryPolicy,
+    SentCommand,
+    dispatch,
+    lease,
+)
 from services.deleter.emission import withdraw
-from services.deleter.settlement import close
+from services.deleter.settlement import close_command
 from services.ledger import active_policy, tables
-from services.ledger.active_policy import OtherPolicy
+from services.ledger.active_policy import PolicyMismatch
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage import pause
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
@@ -79,7 +86,7 @@ def utc_now() -> datetime:
 class Stage:
     """A ledger with a deleter whose sight can be taken, and what that has sent."""
 
-    ledger: Ledger
+    ledger: Database
     bus: Bus = field(default_factory=Bus)
     spots: list[str] = field(default_factory=list)
     deleter: Deleter = field(init=False)
@@ -96,8 +103,8 @@ class Stage:
             policy=policy,
             observer=self,
             now=utc_now,
-            limits=Limits(commands_per_hour=cap, protect_every=timedelta()),
-            patience=Patience(base=timedelta(), cap=timedelta()),
+            limits=DeleterLimits(commands_per_hour=cap, protect_every=timedelta()),
+            patience=RetryPolicy(base=timedelta(), cap=timedelta()),
         )
 
     def take(self, events: Sequence[Event], policy: Policy = RIGHT) -> None:
@@ -105,7 +112,7 @@ class Stage:
         arrivals = [arrival(one, policy) for one in events]
 
         def work(connection):  # type: ignore[no-untyped-def]
-            active_policy.ensure(connection, policy, utc_now())
+            active_policy.require_active(connection, policy, utc_now())
             return record(connection, arrivals, policy, utc_now())
 
         self.ledger.write(work)
@@ -118,7 +125,7 @@ class Stage:
     def put(self, scope: str, state: pause.State) -> None:
         """An operator pauses, drains or resumes."""
         with self.ledger.transaction() as connection:
-            pause.put(connection, scope, state, operator="o", reason="r", now=utc_now())
+            pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=utc_now())
 
     def rounds(self, count: int = 3) -> list[tuple[str, str]]:
         """What these rounds send: system and action, sorted."""
@@ -133,7 +140,7 @@ class Stage:
     def blind(self, spots: Sequence[str]) -> None:
         """The deleter is blind, or sees."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         """Commands went out."""
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -147,7 +154,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(ledger: Ledger) -> Stage:
+def stage(ledger: Database) -> Stage:
     return Stage(ledger)
 
 
@@ -208,13 +215,13 @@ class TestACorrectedPolicy:
         stage.rounds()
         stage.put("system:accounting", "running")
         old = stage.deleter
-        leased = old._lease(Stops(), None)
+        leased = old._lease(PausedSystems(), None)
         assert len(leased) == 1
         stage.activate(RIGHT)
-        with pytest.raises(OtherPolicy):
+        with pytest.raises(PolicyMismatch):
             old._send(leased)
-        with pytest.raises(OtherPolicy):
-            old._lease(Stops(), None)
+        with pytest.raises(PolicyMismatch):
+            old._lease(PausedSystems(), None)
         assert stage.bus.sent == []
 
     def test_what_the_old_policy_asked_for_can_be_asked_for_again(self, stage: Stage) -> None:
@@ -366,7 +373,7 @@ class TestWhatProtects:
             stage.take([feedback(f"f{day}", f"2024-02-0{day}T00:00:00Z") for day in (2, 3, 4)])
             stage.rounds(3)
             with stage.ledger.transaction() as connection:
-                assert pause.state(connection, "deleter") == "paused"
+                assert pause.pause_state(connection, "deleter") == "paused"
             stage.bus.sent.clear()
         elif stop == "system":
             stage.put(f"system:{system}", "paused")
@@ -390,7 +397,7 @@ class TestWhatProtects:
 class TestWhatIsDropped:
     """A command that may not leave any more is taken back, and its records are looked at again."""
 
-    def test_a_repetition_of_an_epoch_that_is_over_blocks_nothing(self, ledger: Ledger) -> None:
+    def test_a_repetition_of_an_epoch_that_is_over_blocks_nothing(self, ledger: Database) -> None:
         """The clock moved between the look at its epoch and the repetition."""
         bus = Bus()
         joined, ended = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z"
@@ -418,7 +425,7 @@ class TestWhatIsDropped:
         found = commands(ledger, system="crm", action="erase")
         assert found == [("crm", "erase", "recalled"), ("crm", "erase", "unsent")]
 
-    def test_what_is_cancelled_is_looked_at_again(self, ledger: Ledger) -> None:
+    def test_what_is_cancelled_is_looked_at_again(self, ledger: Database) -> None:
         """It was written under an epoch that is over; what is still due is commanded anew."""
         joined, ended = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z"
         take(ledger, [invoice("i1", joined), terminated("t1", ended)], FAR)
@@ -433,20 +440,20 @@ class TestWhatIsDropped:
             ("crm", "erase", "unsent"),
         ]
 
-    def test_what_is_closed_is_free_for_another_command(self, ledger: Ledger) -> None:
+    def test_what_is_closed_is_free_for_another_command(self, ledger: Database) -> None:
         """Once something makes the record due again, it is commanded again."""
         take(ledger, [feedback("f1", INVOICED)], INVOICED)
         sweep(ledger, FAR)
         post(ledger, Bus(), FAR)
         erasure = command(ledger)
-        ledger.write(lambda c: close(c, erasure, instant(FAR)))
+        ledger.write(lambda c: close_command(c, erasure, instant(FAR)))
         assert sweep(ledger, later(FAR, days=1)) == []
         take(ledger, [hold("h1", INVOICED, "visitor:1")], FAR)
         take(ledger, [released("h2", "2024-03-16T00:00:00Z", "h1", "visitor:1")], FAR)
         sweep(ledger, later(FAR, days=1))
         assert commands(ledger) == [("website", "erase", "closed"), ("website", "erase", "unsent")]
 
-    def test_a_hold_placed_and_released_ahead_of_time(self, ledger: Ledger) -> None:
+    def test_a_hold_placed_and_released_ahead_of_time(self, ledger: Database) -> None:
         """Each time the command comes back it has an id of its own."""
         due, placed, freed = "2024-06-01T00:00:00Z", "2025-07-01T00:00:00Z", "2025-08-01T00:00:00Z"
         take(ledger, [feedback("f1", due)], due)
@@ -468,13 +475,15 @@ class TestWhatIsDropped:
         sent = {one.value["command_id"] for one in bus.sent if one.value["action"] == "erase"}
         assert sent == {str(row.command_id) for row in erasures}
 
-    def test_a_record_of_an_unreleased_import_is_asked_for_by_nobody(self, ledger: Ledger) -> None:
+    def test_a_record_of_an_unreleased_import_is_asked_for_by_nobody(
+        self, ledger: Database
+    ) -> None:
         take(ledger, [feedback("f1", INVOICED)], INVOICED)
         sweep(ledger, FAR)
         with ledger.transaction() as connection:
             connection.execute(update(tables.record).values(backfill="history"))
-        sent: list[Outgoing] = []
+        sent: list[CommandMessage] = []
         bus = Bus()
-        leased = ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
-        ledger.write(lambda c: relay(c, leased, bus, POLICY, instant(FAR), Patience()))
+        leased = ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
+        ledger.write(lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
         assert bus.sent == sent

@@ -28,22 +28,28 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from schemas import limits
-from services.crypto.tombstones import Remains
+from services.crypto.tombstones import TombstoneCipher
 from services.deleter import activation, claim, deleter
-from services.deleter.deleter import Deleter, Limits
-from services.deleter.dispatch import Delivery, Outgoing, Patience, Sent, Stops
+from services.deleter.deleter import Deleter, DeleterLimits
+from services.deleter.dispatch import (
+    CommandMessage,
+    PausedSystems,
+    RecordMetadata,
+    RetryPolicy,
+    SentCommand,
+)
 from services.deleter.manual_retry import NotOut, retry
-from services.deleter.settlement import Status, close
+from services.deleter.settlement import Status, close_command
 from services.ledger import active_policy, tables
 from services.ledger import blind_spots as ledger_blindness
-from services.ledger.active_policy import OtherPolicy
+from services.ledger.active_policy import PolicyMismatch
 from services.ledger.blind_spots import CLEAR, Parked
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 from services.policy.untaggable_events import glimpse
 from services.storage import dead_letters, pause
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, reinstated, terminated
 from tests.contract.emission_oracle import (
@@ -64,7 +70,7 @@ END = datetime(2060, 1, 10, 12, tzinfo=UTC)
 YEAR = timedelta(days=365)
 DESTROYS = ("erase", "pseudonymise", "lift")
 SYSTEMS = ("website", "accounting", "crm")
-REMAINS = Remains(bytes(32))
+REMAINS = TombstoneCipher(bytes(32))
 
 
 class Crash(BaseException):
@@ -76,7 +82,7 @@ class Emitting(RuleBasedStateMachine):
 
     clock = START
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Database) -> None:
         super().__init__()
         self.ledger = emptied(ledger)
         type(self).clock = START
@@ -92,7 +98,7 @@ class Emitting(RuleBasedStateMachine):
         self.stopped: set[str] = set()
         self.state: pause.State = "running"
         with ledger.transaction() as connection:
-            active_policy.ensure(connection, SEVEN, START)
+            active_policy.require_active(connection, SEVEN, START)
         self.deleters = [self.started(), self.started()]
         self.leased: list[tuple[Deleter, Sequence[UUID]]] = []
         self.wrong: list[str] = []
@@ -106,8 +112,8 @@ class Emitting(RuleBasedStateMachine):
             policy=self.oracle.policy,
             observer=self,
             now=lambda: self.clock,
-            limits=Limits(claim=8, relay=8, protect_every=timedelta()),
-            patience=Patience(base=timedelta(hours=1), cap=timedelta(days=1)),
+            limits=DeleterLimits(claim=8, relay=8, protect_every=timedelta()),
+            patience=RetryPolicy(base=timedelta(hours=1), cap=timedelta(days=1)),
             remains=REMAINS,
         )
 
@@ -119,7 +125,7 @@ class Emitting(RuleBasedStateMachine):
     def blind(self, spots: Sequence[str]) -> None:
         """Told whether it sees."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         """Told what it sent."""
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -132,7 +138,7 @@ class Emitting(RuleBasedStateMachine):
     def capped(self, cap: int) -> None:
         """Told of the cap."""
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """The broker: it judges whatever it is given."""
         if self.crash == "before":
             raise Crash
@@ -148,7 +154,7 @@ class Emitting(RuleBasedStateMachine):
             raise Crash
         return found
 
-    def judged(self, one: Outgoing) -> Iterator[str]:
+    def judged(self, one: CommandMessage) -> Iterator[str]:
         """Why it should not have left."""
         if one.value["action"] != "erase":
             yield "nothing in this world is to be pseudonymised or lifted"
@@ -270,7 +276,7 @@ class Emitting(RuleBasedStateMachine):
             one = event(f"e{self.number}", "privacy.hold-placed", time, **fields)
         self.unread.append(one)
         if size > limits.IDENTIFIER or text == "\0":
-            with pytest.raises(Untaggable):
+            with pytest.raises(TaggingFailed):
                 arrival(one, self.oracle.policy)
             self.parks(one, readable=True)
 
@@ -303,7 +309,7 @@ class Emitting(RuleBasedStateMachine):
             glimpse=glimpse(one["type"], one["data"] if readable else {}, self.oracle.policy),
         )
         with self.ledger.transaction() as connection:
-            dead_letters.park(connection, [letter])
+            dead_letters.store(connection, [letter])
             ledger_blindness.note(connection, [seen], REMAINS)
         self.unread.remove(one)
         self.parked.append((letter, one, readable))
@@ -319,11 +325,11 @@ class Emitting(RuleBasedStateMachine):
         replayed = replayed and is_sound(one)
         with self.ledger.transaction() as connection:
             state = "replayed" if replayed else "discarded"
-            dead_letters.settle(connection, letter, state, operator="o", reason="r", now=self.clock)
+            dead_letters.close(connection, letter, state, operator="o", reason="r", now=self.clock)
         if replayed:
             self.unread.append(one)
 
-    def could_forbid(self, command: Outgoing) -> bool:
+    def could_forbid(self, command: CommandMessage) -> bool:
         """Whether what is parked could, by hand: holds of a subject, moves of the one relationship."""
         for _, one, readable in self.parked:
             if one["type"] in ("privacy.hold-placed", "privacy.hold-released"):
@@ -368,7 +374,9 @@ class Emitting(RuleBasedStateMachine):
 
     def put(self, scope: str, state: pause.State) -> None:
         with self.ledger.transaction() as connection:
-            pause.put(connection, scope, state, operator="o", reason="r", now=self.clock)
+            pause.set_pause_state(
+                connection, scope, state, operator="o", reason="r", now=self.clock
+            )
 
     @rule(which=st.integers(0, 1), crash=st.sampled_from([None, None, None, "before", "after"]))
     def round(self, which: int, crash: str | None) -> None:
@@ -381,7 +389,7 @@ class Emitting(RuleBasedStateMachine):
         handled = 0
         try:
             handled = self.deleters[which].round()
-        except (OtherPolicy, Crash):
+        except (PolicyMismatch, Crash):
             self.deleters[which] = self.started()
         self.crash = None
         return handled
@@ -407,10 +415,10 @@ class Emitting(RuleBasedStateMachine):
         if self.state != "running" or self.blind_spots():
             return False
         try:
-            stops = Stops(paused=frozenset(self.stopped))
+            stops = PausedSystems(paused=frozenset(self.stopped))
             claimed = self.deleters[which]._claim(stops, CLEAR).leased
             leased = [*claimed, *self.deleters[which]._lease(stops, None)]
-        except OtherPolicy:
+        except PolicyMismatch:
             self.deleters[which] = self.started()
             return False
         if leased:
@@ -425,7 +433,7 @@ class Emitting(RuleBasedStateMachine):
     def sends_what_was_leased(self) -> None:
         deleter, leased = self.leased.pop()
         self.allowed = None
-        with contextlib.suppress(OtherPolicy):
+        with contextlib.suppress(PolicyMismatch):
             deleter._send(leased)
 
     def calms(self) -> None:
@@ -527,7 +535,7 @@ class Emitting(RuleBasedStateMachine):
             return
         one = data.draw(st.sampled_from(found))
         with contextlib.suppress(IllegalTransition):
-            self.ledger.write(lambda connection: close(connection, one, self.clock))
+            self.ledger.write(lambda connection: close_command(connection, one, self.clock))
 
     @rule(data=st.data())
     def tell_again(self, data: st.DataObject) -> None:
@@ -644,10 +652,10 @@ def is_sound(one: Event) -> bool:
 
 
 def test_what_leaves_is_asked_for_whatever_happens(
-    shared_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    shared_ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Judged by hand at every send, after some rounds and in the end."""
-    monkeypatch.setattr(claim, "MOST_RECORDS", 2)
+    monkeypatch.setattr(claim, "MAX_RECORDS_PER_COMMAND", 2)
     monkeypatch.setattr(deleter, "database_now", lambda connection: Emitting.clock)
     few = 20 if shared_ledger.is_sqlite else 6
     play(lambda: Emitting(shared_ledger), few=few, steps=30)

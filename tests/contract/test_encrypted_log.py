@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from services.crypto.data_keys import Living
+from services.crypto.data_keys import ActiveKey
 from services.deleter.simulation import simulate
-from services.deleter.verification import prove
+from services.deleter.verification import verify_commands
 from services.operations.orphaned_keys import strays
 from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests import oracle
 from tests.contract import ledgers
 from tests.contract.arrivals import Event, once_each, order
@@ -85,14 +85,14 @@ def encrypting(monkeypatch: pytest.MonkeyPatch) -> Policy:
     return policy()
 
 
-def found(vault: Vault, ledger: Ledger, by: Policy, before: str = "2026-01-01") -> dict[str, str]:
+def found(vault: Vault, ledger: Database, by: Policy, before: str = "2026-01-01") -> dict[str, str]:
     """The strays, by system."""
     at = datetime.fromisoformat(before).replace(tzinfo=UTC)
     return {one.key.system: one.why for one in strays(vault.keys, ledger, by, at)}
 
 
 def test_keys_of_events_that_were_never_recorded_are_found(
-    vault: Vault, ledger: Ledger, encrypting: Policy
+    vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """Once their event has had its time to arrive."""
     assert found(vault, ledger, encrypting) == {"bus": "unrecorded", "bus-books": "unrecorded"}
@@ -102,7 +102,7 @@ def test_keys_of_events_that_were_never_recorded_are_found(
 
 
 def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
-    tmp_path: Path, ledger: Ledger, encrypting: Policy
+    tmp_path: Path, ledger: Database, encrypting: Policy
 ) -> None:
     """Their events are recorded under the new identity: whoever shredded them would lose living data."""
     made = datetime(2020, 3, 15, tzinfo=UTC)
@@ -120,7 +120,7 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
 
 
 def test_keys_that_the_policy_has_forgotten_are_found(
-    vault: Vault, ledger: Ledger, encrypting: Policy
+    vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """No command would ever come for them."""
     take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
@@ -132,7 +132,7 @@ def test_keys_that_the_policy_has_forgotten_are_found(
 
 
 def test_keys_that_came_back_with_a_backup_are_found(
-    vault: Vault, ledger: Ledger, encrypting: Policy
+    vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """Their erasure is proven, and yet they live."""
     take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
@@ -143,7 +143,7 @@ def test_keys_that_came_back_with_a_backup_are_found(
     answer(ledger, erasure, "done", now, counts={"keys": 1}, policy=encrypting)
     assert found(vault, ledger, encrypting) == {}  # not read again yet
     at = datetime.fromisoformat("2022-03-16T13:00:01Z")
-    ledger.write(lambda connection: prove(connection, encrypting, at, limit=10))
+    ledger.write(lambda connection: verify_commands(connection, encrypting, at, limit=10))
     post(ledger, Bus(), at)
     check = command(ledger, system="bus", action="verify")
     answer(ledger, check, "done", at, counts={"keys": 0}, policy=encrypting)
@@ -156,7 +156,7 @@ def test_keys_that_came_back_with_a_backup_are_found(
 
 def test_keys_are_walked_through_in_parts(vault: Vault) -> None:
     """From one to the next, each once."""
-    seen: list[Living] = []
+    seen: list[ActiveKey] = []
     while part := vault.keys.living(seen[-1] if seen else None, datetime.now(UTC), 1):
         seen += part
         assert len(seen) < 3

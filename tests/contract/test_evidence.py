@@ -17,20 +17,26 @@ import pytest
 from sqlalchemy import delete, event, insert, select, update
 
 from services.crypto.keyring import Keyring, new_key
-from services.crypto.pseudonyms import References
-from services.deleter.settlement import close
-from services.deleter.verification import prove, restored
-from services.evidence.export import NoHead, lines
-from services.evidence.hash_chain import GENESIS, link
-from services.evidence.seal_entries import NOTHING, OtherReferences, Sealed, rekey, seal
-from services.evidence.self_check import Recheck
-from services.evidence.verify import Verified, check
+from services.crypto.pseudonyms import Pseudonymizer
+from services.deleter.settlement import close_command
+from services.deleter.verification import recommand_since, verify_commands
+from services.evidence.export import NoSignedHead, export_lines
+from services.evidence.hash_chain import GENESIS, entry_hash
+from services.evidence.seal_entries import (
+    NOTHING_APPENDED,
+    AppendResult,
+    PseudonymKeyMismatch,
+    append_entries,
+    rekey,
+)
+from services.evidence.self_check import ChainSelfCheck
+from services.evidence.verify import VerifiedLog, verify_lines
 from services.ledger import active_policy, outbox, tables
-from services.requests.build_report import report
-from services.requests.decisions import conclude
-from services.requests.responder import cases_of
+from services.requests.build_report import build_report
+from services.requests.decisions import decide
+from services.requests.responder import load_cases
 from services.storage import audit_outbox, operator_log
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event as event_of
 from tests.contract.arrivals import feedback, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import (
@@ -46,17 +52,17 @@ from tests.contract.ledgers import (
     take,
 )
 
-REFERENCES = References(bytes(32))
+REFERENCES = Pseudonymizer(bytes(32))
 RING = Keyring((new_key(),))
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
 THEN = instant(FAR)
 
 
-def sealed(ledger: Ledger, now: datetime = THEN, limit: int = 5_000) -> Sealed:
+def sealed(ledger: Database, now: datetime = THEN, limit: int = 5_000) -> AppendResult:
     """What one look comes to."""
     return ledger.write(
-        lambda connection: seal(
+        lambda connection: append_entries(
             connection,
             REFERENCES,
             lambda: RING,
@@ -67,12 +73,12 @@ def sealed(ledger: Ledger, now: datetime = THEN, limit: int = 5_000) -> Sealed:
     )
 
 
-def entries(ledger: Ledger) -> list[dict[str, Any]]:
+def entries(ledger: Database) -> list[dict[str, Any]]:
     """The log, in order."""
     return [json.loads(row.entry) for row in rows(ledger, tables.evidence)]
 
 
-def told(ledger: Ledger) -> list[tuple[str, str | None]]:
+def told(ledger: Database) -> list[tuple[str, str | None]]:
     """What the log tells of commands: kinds and states, in order."""
     return [
         (one["kind"], one.get("state", one.get("action")))
@@ -81,19 +87,19 @@ def told(ledger: Ledger) -> list[tuple[str, str | None]]:
     ]
 
 
-def verified(ledger: Ledger) -> Verified:
+def verified(ledger: Database) -> VerifiedLog:
     """The log as it would be exported."""
-    return check([f"{line}\n".encode() for line in lines(ledger)])
+    return verify_lines([f"{line}\n".encode() for line in export_lines(ledger)])
 
 
-def erased(ledger: Ledger, bus: Bus) -> UUID:
+def erased(ledger: Database, bus: Bus) -> UUID:
     """An erasure of one record that is proven."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     (identity,) = sweep(ledger, FAR)
     post(ledger, bus, FAR)
     answer(ledger, identity, "done", FAR, counts={"rows": 1, "Jan Jansen": 2})
     [verify] = ledger.write(
-        lambda connection: prove(connection, POLICY, instant(FAR), limit=9)
+        lambda connection: verify_commands(connection, POLICY, instant(FAR), limit=9)
     ).verifies
     post(ledger, bus, FAR)
     answer(ledger, verify, "done", FAR, counts={"rows": 0})
@@ -103,7 +109,7 @@ def erased(ledger: Ledger, bus: Bus) -> UUID:
 class TestEntries:
     """Each change of the journal has one entry."""
 
-    def test_an_erasure_from_decision_to_proof(self, ledger: Ledger) -> None:
+    def test_an_erasure_from_decision_to_proof(self, ledger: Database) -> None:
         """Decided, sent, answered, and the same for its check, whose answer proves it."""
         erased(ledger, Bus())
         sealed(ledger)
@@ -117,7 +123,7 @@ class TestEntries:
             ("state", "erased"),
         ]
 
-    def test_a_decision_says_why(self, ledger: Ledger) -> None:
+    def test_a_decision_says_why(self, ledger: Database) -> None:
         """System, purposes, rules, article and policy in clear; whose data it is as a keyed hash."""
         identity = erased(ledger, Bus())
         sealed(ledger)
@@ -130,7 +136,7 @@ class TestEntries:
         assert decision["article"] == "GDPR 5(1)(e), 17(1)(a)"
         assert decision["policy_version"] == POLICY.version
 
-    def test_what_a_system_wrote_names_nobody(self, ledger: Ledger) -> None:
+    def test_what_a_system_wrote_names_nobody(self, ledger: Database) -> None:
         """Counts under a name that is no table's are added up; nothing of a subject is in the log."""
         erased(ledger, Bus())
         sealed(ledger)
@@ -140,13 +146,15 @@ class TestEntries:
         assert "visitor" not in everything
         assert "Jan" not in everything
 
-    def test_an_operator_and_the_reason_are_keyed(self, ledger: Ledger) -> None:
+    def test_an_operator_and_the_reason_are_keyed(self, ledger: Database) -> None:
         """The action is in clear, and what it was done to where that is no person's."""
         at = instant(FAR)
         for action, target in (("pause", "system:crm"), ("dead-letters discard", "a7")):
             with ledger.transaction() as connection:
                 reason = "customer:K1 asked"
-                operator_log.note(connection, action, target, operator="Jan", reason=reason, now=at)
+                operator_log.log_operator_action(
+                    connection, action, target, operator="Jan", reason=reason, now=at
+                )
         sealed(ledger)
         first, second = (one for one in entries(ledger) if one["kind"] == "operator")
         assert (first["action"], first["target"]) == ("pause", "system:crm")
@@ -154,17 +162,17 @@ class TestEntries:
         assert second["target"] == REFERENCES.of("text", "a7").hex()
         assert "K1" not in json.dumps([first, second])
 
-    def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Ledger) -> None:
+    def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Database) -> None:
         """Only what is known to name nobody stands in the log in clear."""
-        entry = audit_outbox.Entry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
+        entry = audit_outbox.AuditEntry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
         with ledger.transaction() as connection:
-            audit_outbox.append(connection, [entry])
+            audit_outbox.enqueue(connection, [entry])
         sealed(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
         assert one["name"] == REFERENCES.of("text", "Jan").hex()
         assert one["names"] == REFERENCES.of("text", '["Jan"]').hex()
 
-    def test_a_request_that_was_answered(self, ledger: Ledger) -> None:
+    def test_a_request_that_was_answered(self, ledger: Database) -> None:
         """Who asked and under which name is keyed; what it came to is in clear, once."""
         said = {"subject": "visitor:1", "request_id": "Q1"}
         asked = [
@@ -173,10 +181,10 @@ class TestEntries:
         ]
         take(ledger, [feedback("e1", JOINED), *asked], JOINED)
         with ledger.transaction() as connection:
-            [case] = cases_of(connection, "visitor:1", POLICY)
-            found = report(connection, case, POLICY, THEN)
+            [case] = load_cases(connection, "visitor:1", POLICY)
+            found = build_report(connection, case, POLICY, THEN)
             for _ in range(2):
-                conclude(connection, [case], found, THEN)
+                decide(connection, [case], found, THEN)
         sealed(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "concluded"]
         assert one["answer"] == "privacy.request-answered"
@@ -184,15 +192,17 @@ class TestEntries:
         assert one["request"] == REFERENCES.of("request", "Q1").hex()
         assert one["pending"] == ["crm", "mail", "website"]
 
-    def test_the_active_policy(self, ledger: Ledger) -> None:
+    def test_the_active_policy(self, ledger: Database) -> None:
         """Its first use is on record, and no later one."""
         for _ in range(2):
-            ledger.write(lambda connection: active_policy.ensure(connection, POLICY, instant(FAR)))
+            ledger.write(
+                lambda connection: active_policy.require_active(connection, POLICY, instant(FAR))
+            )
         sealed(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
         assert (one["policy"], one["version"]) == (POLICY.policy, POLICY.version)
 
-    def test_a_customer_who_comes_back(self, ledger: Ledger) -> None:
+    def test_a_customer_who_comes_back(self, ledger: Database) -> None:
         """What was out is recalled by another command; what was not is cancelled."""
         take(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], JOINED)
         found = sweep(ledger, FAR)
@@ -204,16 +214,16 @@ class TestEntries:
         assert kinds["state", "recalling"] == kinds["commanded", "recall"] == 1
         assert kinds["state", "cancelled"] == len(found) - 1
 
-    def test_given_up_and_repeated_after_a_restore(self, ledger: Ledger) -> None:
+    def test_given_up_and_repeated_after_a_restore(self, ledger: Database) -> None:
         """Both are changes of the journal."""
         proven = erased(ledger, Bus())
         ledger.write(
-            lambda connection: restored(connection, "website", instant(JOINED), instant(FAR))
+            lambda connection: recommand_since(connection, "website", instant(JOINED), instant(FAR))
         )
         again = ledger.write(
-            lambda connection: prove(connection, POLICY, instant(FAR), limit=9)
+            lambda connection: verify_commands(connection, POLICY, instant(FAR), limit=9)
         ).repeated
-        ledger.write(lambda connection: close(connection, again[0], instant(FAR)))
+        ledger.write(lambda connection: close_command(connection, again[0], instant(FAR)))
         sealed(ledger)
         changes = [
             (one["command"], one["state"]) for one in entries(ledger) if one["kind"] == "state"
@@ -223,7 +233,7 @@ class TestEntries:
             (REFERENCES.of("command", str(again[0])).hex(), "closed"),
         ]
 
-    def test_each_attempt_is_one(self, ledger: Ledger) -> None:
+    def test_each_attempt_is_one(self, ledger: Database) -> None:
         """A repetition is not a change of state, and is on record."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         sweep(ledger, FAR)
@@ -232,7 +242,7 @@ class TestEntries:
         sealed(ledger)
         assert [one["attempt"] for one in entries(ledger) if one["kind"] == "sent"] == [1, 2]
 
-    def test_an_answer_that_is_repeated_is_not(self, ledger: Ledger) -> None:
+    def test_an_answer_that_is_repeated_is_not(self, ledger: Database) -> None:
         """It counts once."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
@@ -242,7 +252,7 @@ class TestEntries:
         sealed(ledger)
         assert [one["kind"] for one in entries(ledger)].count("answered") == 1
 
-    def test_what_was_proven_is_not_proven_again(self, ledger: Ledger) -> None:
+    def test_what_was_proven_is_not_proven_again(self, ledger: Database) -> None:
         """A second answer to the check is on record, and changes nothing of what it checked."""
         bus = Bus()
         erased(ledger, bus)
@@ -251,7 +261,7 @@ class TestEntries:
         sealed(ledger)
         assert told(ledger)[-2:] == [("state", "erased"), ("answered", "acknowledged")]
 
-    def test_a_transaction_that_is_rolled_back_leaves_nothing(self, ledger: Ledger) -> None:
+    def test_a_transaction_that_is_rolled_back_leaves_nothing(self, ledger: Database) -> None:
         """Neither a command nor a word of it."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
@@ -267,26 +277,26 @@ class TestEntries:
 class TestSealing:
     """Entries get consecutive numbers and hashes that follow on each other."""
 
-    def test_the_chain(self, ledger: Ledger) -> None:
+    def test_the_chain(self, ledger: Database) -> None:
         """The first entry names the key of the references; each hash is over the one before."""
         erased(ledger, Bus())
         assert sealed(ledger).entries == 8
         before = GENESIS
         for expected, row in enumerate(rows(ledger, tables.evidence), start=1):
             assert row.number == expected == json.loads(row.entry)["n"]
-            assert row.hash == link(before, row.entry)
+            assert row.hash == entry_hash(before, row.entry)
             before = row.hash
         assert entries(ledger)[0]["key"] == REFERENCES.key_id
         assert rows(ledger, tables.evidence_pending) == []
 
-    def test_in_parts_it_is_the_same_chain(self, ledger: Ledger) -> None:
+    def test_in_parts_it_is_the_same_chain(self, ledger: Database) -> None:
         """However little one transaction seals."""
         erased(ledger, Bus())
         counts = [sealed(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
         assert counts == [4, 3, 1, 0]
         assert verified(ledger).entries == 8
 
-    def test_at_rest_nothing_is_written(self, ledger: Ledger) -> None:
+    def test_at_rest_nothing_is_written(self, ledger: Database) -> None:
         """Not even a lock is taken: a deleter looks several times a second."""
         erased(ledger, Bus())
         sealed(ledger)
@@ -301,22 +311,22 @@ class TestSealing:
         assert {one.split()[0] for one in said} <= {"SELECT", "BEGIN"}
         assert not any("FOR UPDATE" in one for one in said)
 
-    def test_a_crash_changes_nothing(self, ledger: Ledger) -> None:
+    def test_a_crash_changes_nothing(self, ledger: Database) -> None:
         """What was not sealed waits."""
         erased(ledger, Bus())
         crash(
             ledger,
-            lambda connection: seal(connection, REFERENCES, lambda: RING, instant(FAR)),
+            lambda connection: append_entries(connection, REFERENCES, lambda: RING, instant(FAR)),
         )
         assert (len(rows(ledger, tables.evidence)), sealed(ledger).entries) == (0, 8)
 
-    def test_a_head_is_signed_once_it_is_time(self, ledger: Ledger) -> None:
+    def test_a_head_is_signed_once_it_is_time(self, ledger: Database) -> None:
         """At once, then after ten seconds if anything came, and every hour if nothing did."""
         erased(ledger, Bus())
 
         def look(at: Any) -> bool:
             with ledger.transaction() as connection:
-                return seal(connection, REFERENCES, lambda: RING, at).head is not None
+                return append_entries(connection, REFERENCES, lambda: RING, at).head is not None
 
         assert look(instant(FAR))
         assert not look(later(FAR, minutes=59))
@@ -326,31 +336,33 @@ class TestSealing:
         assert look(later(FAR, minutes=61))
         assert not look(later(FAR, minutes=61, seconds=9))
 
-    def test_an_empty_log_has_no_head(self, ledger: Ledger) -> None:
+    def test_an_empty_log_has_no_head(self, ledger: Database) -> None:
         """Nothing was sealed yet, and there is nothing to export."""
-        with pytest.raises(NoHead):
-            list(lines(ledger))
+        with pytest.raises(NoSignedHead):
+            list(export_lines(ledger))
 
-    def test_without_a_key_the_log_goes_on_unsigned(self, ledger: Ledger) -> None:
+    def test_without_a_key_the_log_goes_on_unsigned(self, ledger: Database) -> None:
         """Signing is off, or no key holds: nothing is lost, and there is no head."""
         erased(ledger, Bus())
         for ring in (None, Keyring):
             with ledger.transaction() as connection:
-                found = seal(connection, REFERENCES, ring, instant(FAR))
+                found = append_entries(connection, REFERENCES, ring, instant(FAR))
             assert found.head is None
         assert len(entries(ledger)) == 8
 
-    def test_another_key_of_references_is_refused(self, ledger: Ledger) -> None:
+    def test_another_key_of_references_is_refused(self, ledger: Database) -> None:
         """Else nobody would find a subject again; a rekeyed log says so and goes on."""
         erased(ledger, Bus())
         sealed(ledger)
-        other = References(b"\1" * 32)
-        with ledger.transaction() as connection, pytest.raises(OtherReferences, match="rekey"):
-            seal(connection, other, None, instant(FAR))
+        other = Pseudonymizer(b"\1" * 32)
+        with ledger.transaction() as connection, pytest.raises(PseudonymKeyMismatch, match="rekey"):
+            append_entries(connection, other, None, instant(FAR))
         ledger.write(rekey)
-        ledger.write(lambda connection: active_policy.ensure(connection, POLICY, instant(FAR)))
+        ledger.write(
+            lambda connection: active_policy.require_active(connection, POLICY, instant(FAR))
+        )
         with ledger.transaction() as connection:
-            seal(connection, other, lambda: RING, later(FAR, hours=1))
+            append_entries(connection, other, lambda: RING, later(FAR, hours=1))
         assert [one["key"] for one in entries(ledger) if one["kind"] == "key"] == [
             REFERENCES.key_id,
             other.key_id,
@@ -358,11 +370,11 @@ class TestSealing:
         assert verified(ledger).entries == 10
 
 
-def _nothing(_: Ledger) -> None:
+def _nothing(_: Database) -> None:
     pass
 
 
-def _altered(ledger: Ledger) -> None:
+def _altered(ledger: Database) -> None:
     with ledger.transaction() as connection:
         row = connection.execute(select(tables.evidence).where(tables.evidence.c.number == 3)).one()
         other = row.entry.replace('"attempt":1', '"attempt":2')
@@ -372,12 +384,12 @@ def _altered(ledger: Ledger) -> None:
         )
 
 
-def _taken_out(ledger: Ledger) -> None:
+def _taken_out(ledger: Database) -> None:
     with ledger.transaction() as connection:
         connection.execute(delete(tables.evidence).where(tables.evidence.c.number == 3))
 
 
-def _cut(ledger: Ledger) -> None:
+def _cut(ledger: Database) -> None:
     """The last entry is gone, and the chain says so too."""
     with ledger.transaction() as connection:
         connection.execute(delete(tables.evidence).where(tables.evidence.c.number == 8))
@@ -385,20 +397,20 @@ def _cut(ledger: Ledger) -> None:
         connection.execute(update(tables.evidence_chain).values(number=7, hash=row.hash))
 
 
-def _cut_with_its_head(ledger: Ledger) -> None:
+def _cut_with_its_head(ledger: Database) -> None:
     _cut(ledger)
     with ledger.transaction() as connection:
         connection.execute(delete(tables.evidence_head))
 
 
-def _rewritten(ledger: Ledger) -> None:
+def _rewritten(ledger: Database) -> None:
     """Everything from an entry on is hashed anew, and nothing is signed."""
     _altered(ledger)
     with ledger.transaction() as connection:
         before = GENESIS
         column = tables.evidence.c
         for row in connection.execute(select(tables.evidence).order_by(column.number)).all():
-            before = link(before, row.entry)
+            before = entry_hash(before, row.entry)
             connection.execute(
                 update(tables.evidence).where(column.number == row.number).values(hash=before)
             )
@@ -409,31 +421,31 @@ class TestTampering:
     """Whatever is done to the tables, the next look finds it."""
 
     @pytest.mark.parametrize("tamper", [_altered, _taken_out, _cut, _rewritten])
-    def test_it_is_found(self, ledger: Ledger, tamper: Callable[[Ledger], None]) -> None:
+    def test_it_is_found(self, ledger: Database, tamper: Callable[[Database], None]) -> None:
         """By a deleter that starts after it as well, and by an export."""
         erased(ledger, Bus())
         sealed(ledger)
         tamper(ledger)
         with ledger.transaction() as connection:
-            assert Recheck().step(connection).broken
+            assert ChainSelfCheck().step(connection).broken
 
-    def test_a_tail_cut_with_its_heads_is_found_by_who_saw_it(self, ledger: Ledger) -> None:
+    def test_a_tail_cut_with_its_heads_is_found_by_who_saw_it(self, ledger: Database) -> None:
         """A deleter that runs remembers where the chain was."""
         erased(ledger, Bus())
         sealed(ledger)
-        recheck = Recheck()
+        recheck = ChainSelfCheck()
         with ledger.transaction() as connection:
             assert recheck.step(connection).broken is None
         _cut_with_its_head(ledger)
         with ledger.transaction() as connection:
-            assert Recheck().step(connection).broken is None
+            assert ChainSelfCheck().step(connection).broken is None
             assert (
                 recheck.step(connection).broken == "entry 8 and those before it are gone, back to 7"
             )
 
-    def test_a_log_that_was_not_tampered_with_holds(self, ledger: Ledger) -> None:
+    def test_a_log_that_was_not_tampered_with_holds(self, ledger: Database) -> None:
         """Look after look, in pieces, while it grows."""
-        recheck = Recheck(piece=3)
+        recheck = ChainSelfCheck(piece=3)
         erased(ledger, Bus())
         for number in range(8):
             take(ledger, [invoice(f"i{number}", JOINED, customer=str(number))], FAR)
@@ -441,11 +453,11 @@ class TestTampering:
             with ledger.transaction() as connection:
                 assert recheck.step(connection).broken is None
 
-    def test_what_is_far_from_the_end_is_found_in_time(self, ledger: Ledger) -> None:
+    def test_what_is_far_from_the_end_is_found_in_time(self, ledger: Database) -> None:
         """Each look takes the next piece, and stays with the one that does not hold."""
         erased(ledger, Bus())
         sealed(ledger)
-        recheck = Recheck(piece=2)
+        recheck = ChainSelfCheck(piece=2)
         _altered(ledger)
         found = []
         for _ in range(3):
@@ -454,7 +466,7 @@ class TestTampering:
         assert found == [None, "entry 3 was altered", "entry 3 was altered"]
 
 
-def test_many_sealers_make_one_chain(postgres_ledger: Ledger) -> None:
+def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
     """While others write: consecutive numbers, each entry once, whatever commits when."""
     ledger = postgres_ledger
     at = instant(FAR)
@@ -467,14 +479,14 @@ def test_many_sealers_make_one_chain(postgres_ledger: Ledger) -> None:
                 "target": f"{writer}-{number}",
                 "because": "y",
             }
-            entry = audit_outbox.Entry(at, "operator", None, body)
+            entry = audit_outbox.AuditEntry(at, "operator", None, body)
             with ledger.transaction() as connection:
-                audit_outbox.append(connection, [entry])
+                audit_outbox.enqueue(connection, [entry])
 
     def keep_sealing(_: int) -> int:
         return sum(
             ledger.write(
-                lambda connection: seal(
+                lambda connection: append_entries(
                     connection, REFERENCES, lambda: RING, at, limit=7, head_every=timedelta(days=1)
                 )
             ).entries
@@ -491,10 +503,10 @@ def test_many_sealers_make_one_chain(postgres_ledger: Ledger) -> None:
     targets = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
     assert sorted(targets) == sorted(f"{w}-{n}" for w in range(3) for n in range(20))
     with ledger.transaction() as connection:
-        assert Recheck().step(connection).broken is None
+        assert ChainSelfCheck().step(connection).broken is None
 
 
-def test_what_commits_later_gets_a_later_number(postgres_ledger: Ledger) -> None:
+def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> None:
     """Although its place in the queue was taken first."""
     ledger = postgres_ledger
     rows_of = [
@@ -517,9 +529,9 @@ def test_what_commits_later_gets_a_later_number(postgres_ledger: Ledger) -> None
     assert found == ["fast", "slow"]
 
 
-def test_a_second_sealer_does_not_wait(postgres_ledger: Ledger) -> None:
+def test_a_second_sealer_does_not_wait(postgres_ledger: Database) -> None:
     """While one is at it there is nothing to do for another."""
     sealed(postgres_ledger)
     with postgres_ledger.transaction() as connection:
-        seal(connection, REFERENCES, None, instant(FAR))
-        assert sealed(postgres_ledger) == NOTHING
+        append_entries(connection, REFERENCES, None, instant(FAR))
+        assert sealed(postgres_ledger) == NOTHING_APPENDED

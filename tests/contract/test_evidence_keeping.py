@@ -10,12 +10,12 @@ import pytest
 from schemas.codec import Codec, load
 from schemas.topics import EVIDENCE_HEADS
 from services.crypto.keyring import Keyring, new_key
-from services.crypto.pseudonyms import References
+from services.crypto.pseudonyms import Pseudonymizer
 from services.evidence.hash_chain import Head, SignedHead, sign, verify
-from services.evidence.sealer import BusHeads, Keeping
-from services.kafka.client import OutMessage, Placed, Undelivered
+from services.evidence.sealer import EvidenceSealer, KafkaHeadPublisher
+from services.kafka.client import DeliveryFailed, OutgoingMessage, RecordMetadata
 from services.ledger import active_policy, tables
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 from tests.contract.ledgers import POLICY, instant, rows
 
 KEY = new_key()
@@ -33,29 +33,31 @@ class Outlet:
         """Send all."""
         self.attempts += 1
         if self.away:
-            raise Undelivered("heads", "no leader")
+            raise DeliveryFailed("heads", "no leader")
         self.sent.extend(heads)
 
 
 def keeping(
-    ledger: Ledger, outlet: Outlet, unpublished: Callable[[str], None] = lambda _: None
-) -> Keeping:
+    ledger: Database, outlet: Outlet, unpublished: Callable[[str], None] = lambda _: None
+) -> EvidenceSealer:
     """As the deleter has it."""
-    return Keeping(
+    return EvidenceSealer(
         ledger=ledger,
-        references=References(bytes(32)),
+        references=Pseudonymizer(bytes(32)),
         ring=lambda: Keyring((KEY,)),
         outlet=outlet,
         unpublished=unpublished,
     )
 
 
-def test_a_signed_head_is_published_once(ledger: Ledger) -> None:
+def test_a_signed_head_is_published_once(ledger: Database) -> None:
     """After it is committed; the next turn has nothing to do."""
     outlet = Outlet()
     kept = keeping(ledger, outlet)
     ledger.write(
-        lambda connection: active_policy.ensure(connection, POLICY, database_now(connection))
+        lambda connection: active_policy.require_active(
+            connection, POLICY, database_now(connection)
+        )
     )
     assert (kept.round(), kept.round()) == (2, 0)
     [head] = outlet.sent
@@ -65,13 +67,15 @@ def test_a_signed_head_is_published_once(ledger: Ledger) -> None:
     verify(head.head, head.signature, KEY.public())
 
 
-def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Ledger) -> None:
+def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
     """What is sealed is sealed; the deleter is told, and does not try again at each of its rounds."""
     outlet, told = Outlet(), list[str]()
     outlet.away = True
     kept = keeping(ledger, outlet, told.append)
     ledger.write(
-        lambda connection: active_policy.ensure(connection, POLICY, database_now(connection))
+        lambda connection: active_policy.require_active(
+            connection, POLICY, database_now(connection)
+        )
     )
     assert (kept.round(), kept.round(), kept.round()) == (2, 0, 0)
     assert (outlet.attempts, told) == (1, ["heads: not delivered: no leader"])
@@ -80,7 +84,7 @@ def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Ledger) -> None:
 
 
 def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By itself: it does not wait for a next one, which may be long in coming."""
     monkeypatch.setattr("services.evidence.sealer._REST", timedelta(0))
@@ -88,7 +92,9 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
     outlet.away = True
     kept = keeping(ledger, outlet)
     ledger.write(
-        lambda connection: active_policy.ensure(connection, POLICY, database_now(connection))
+        lambda connection: active_policy.require_active(
+            connection, POLICY, database_now(connection)
+        )
     )
     kept.round()
     outlet.away = False
@@ -101,16 +107,16 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
 def test_heads_are_on_their_topic_in_avro() -> None:
     """Whoever reads them needs nothing else to verify one."""
     codec = Codec(load(), None)
-    sent: list[OutMessage] = []
+    sent: list[OutgoingMessage] = []
 
     class Sending:
-        def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
             sent.extend(messages)
             return []
 
     head = Head(number=7, hash=bytes(32), at=instant("2026-03-01T12:00:00Z"))
     signed = sign(head, lambda: Keyring((KEY,)))
-    BusHeads(sender=Sending(), codec=codec).send([signed])  # type: ignore[arg-type]
+    KafkaHeadPublisher(sender=Sending(), codec=codec).send([signed])  # type: ignore[arg-type]
     [message] = sent
     assert (message.topic, message.key) == ("retention.evidence-heads.v1", None)
     assert message.value is not None

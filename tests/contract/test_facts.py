@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from services.events.ingestion_plan import Arrival
 from services.ledger import tables
 from services.ledger.recording import record
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     Event,
     arrival,
@@ -43,7 +43,7 @@ NOW = datetime(2027, 1, 1, tzinfo=UTC)
 calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
-def in_one_batch(ledger: Ledger, events: Sequence[Event]) -> object:
+def in_one_batch(ledger: Database, events: Sequence[Event]) -> object:
     emptied(ledger)
     ordered = sorted(events, key=lambda one: (instant(one["time"]), one["source"], one["id"]))
     take(ledger, ordered, NOW)
@@ -54,7 +54,7 @@ def in_one_batch(ledger: Ledger, events: Sequence[Event]) -> object:
 @settings(calm, max_examples=examples(35))
 @given(events=event_sets(shared_systems=("repair", "research")), data=st.data())
 def test_any_delivery_of_a_set_gives_the_same_facts(
-    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+    shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """Permuted, repeated, in any batches, each of which may crash before its commit and come again."""
     expected = in_one_batch(shared_ledger, events)
@@ -77,7 +77,7 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
 @settings(calm, max_examples=examples(20))
 @given(events=event_sets(), data=st.data())
 def test_sweeps_between_the_batches_change_no_fact(
-    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+    shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """What the deleter does is journal, and never comes back into the facts."""
     expected = in_one_batch(shared_ledger, events)
@@ -92,7 +92,7 @@ def test_sweeps_between_the_batches_change_no_fact(
 @settings(calm, max_examples=examples(35))
 @given(events=event_sets(), data=st.data())
 def test_every_clock_stands_where_the_oracle_has_it(
-    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+    shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """The effective anchor of each clock, a supplier's contact with its parent's end."""
     emptied(shared_ledger)
@@ -118,7 +118,7 @@ def test_every_clock_stands_where_the_oracle_has_it(
 @settings(calm, max_examples=examples(20))
 @given(events=event_sets(duplicates=False), data=st.data())
 def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
-    shared_ledger: Ledger, events: list[Event], data: st.DataObject
+    shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """The first stays; the other is named, so that it can be parked."""
     expected = in_one_batch(shared_ledger, events)
@@ -132,7 +132,7 @@ def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
     assert facts(shared_ledger) == expected
 
 
-def test_a_conflict_inside_one_batch_is_told(ledger: Ledger) -> None:
+def test_a_conflict_inside_one_batch_is_told(ledger: Database) -> None:
     """The first by its time is recorded, in whatever order they are read: partitions keep none."""
     one, other = terminated("e1", "2024-01-01T00:00:00Z"), terminated("e1", "2024-02-01T00:00:00Z")
     for batch in ([one, other, one], [other, one, one]):
@@ -144,7 +144,7 @@ def test_a_conflict_inside_one_batch_is_told(ledger: Ledger) -> None:
         assert clock.anchor_at == instant("2024-01-01T00:00:00Z")
 
 
-def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Ledger) -> None:
+def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Database) -> None:
     """By the offset of the original."""
     one = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     first = replace(one, offset=7, content_hash=b"first")
@@ -153,7 +153,7 @@ def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Ledger) -> None:
     assert found.conflicts == (second,)
 
 
-def test_the_same_id_of_another_source_is_another_event(ledger: Ledger) -> None:
+def test_the_same_id_of_another_source_is_another_event(ledger: Database) -> None:
     """Identity is source and id."""
     time = "2024-01-01T00:00:00Z"
     one = event("e1", "customers.customer-signed-up", time, "/crm", customer_id="1")
@@ -162,7 +162,7 @@ def test_the_same_id_of_another_source_is_another_event(ledger: Ledger) -> None:
     assert len(rows(ledger, tables.record)) == 2
 
 
-def test_ids_derive_from_what_they_identify(ledger: Ledger) -> None:
+def test_ids_derive_from_what_they_identify(ledger: Database) -> None:
     """Whoever computes them; the values are written down, since a ledger lives for years."""
     take(ledger, [feedback("e1", "2024-01-01T00:00:00Z")], NOW)
     (one,) = rows(ledger, tables.record)
@@ -170,7 +170,7 @@ def test_ids_derive_from_what_they_identify(ledger: Ledger) -> None:
     assert str(one.record_id) == "eee8a8e6-1108-51f3-bb31-9548adc53c65"
 
 
-def test_the_last_writer_decides_by_time_source_and_id(ledger: Ledger) -> None:
+def test_the_last_writer_decides_by_time_source_and_id(ledger: Database) -> None:
     """At one instant the greater source, then the greater id."""
     time = "2024-01-01T00:00:00Z"
     shop = event("e1", "customers.customer-reinstated", time, "/shop", customer_id="1")
@@ -181,7 +181,7 @@ def test_the_last_writer_decides_by_time_source_and_id(ledger: Ledger) -> None:
     assert clock.anchor_at is None
 
 
-def test_the_clock_opens_with_its_earliest_record(ledger: Ledger) -> None:
+def test_the_clock_opens_with_its_earliest_record(ledger: Database) -> None:
     """Not with the first that arrived, and not with a move."""
     for one in (
         signed_up("e1", "2024-05-01T00:00:00Z"),
@@ -196,7 +196,7 @@ def test_the_clock_opens_with_its_earliest_record(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("parent_first", [True, False])
 def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
-    ledger: Ledger, parent_first: bool
+    ledger: Database, parent_first: bool
 ) -> None:
     """Whichever comes first: the supplier's end, or the contact's own."""
     events = [
@@ -214,7 +214,7 @@ def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
     }
 
 
-def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Ledger) -> None:
+def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Database) -> None:
     """Those that have not ended themselves."""
     take(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
     take(ledger, [supplier_ended("e2", "2024-05-01T00:00:00Z")], NOW)
@@ -224,7 +224,7 @@ def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Ledge
     assert found[("supplier-contact", "1/2")] is None
 
 
-def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Ledger) -> None:
+def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Database) -> None:
     """What one event both ends and begins has begun: the safe reading, since P0D erases at once."""
     take(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
     take(ledger, [contact_changed("e2", "2024-03-01T00:00:00Z", "1", "1")], NOW)
@@ -232,7 +232,7 @@ def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Ledger) -> No
     assert found == {"1/1": None}
 
 
-def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Ledger) -> None:
+def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
     """The customer's hangs on both clocks, since research waits for the consumers too."""
     take(ledger, [ticket("e1", "2024-01-01T00:00:00Z", ["8", "9"])], NOW)
     take(ledger, [ticket_resolved("e2", "2024-02-01T00:00:00Z")], NOW)
@@ -249,7 +249,7 @@ def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Ledger) -> None:
     }
 
 
-def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Ledger) -> None:
+def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Database) -> None:
     """Ruling 10 of the catalogue, 15 of the design: nothing reinstates by itself."""
     found = take(
         ledger,
@@ -268,7 +268,7 @@ def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Ledger)
 
 
 def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
-    ledger: Ledger,
+    ledger: Database,
 ) -> None:
     """In one batch with its end, after it, and after the walk: it was due before it arrived."""
     ended, now = terminated("e1", "2020-01-01T00:00:00Z"), "2024-03-01T00:00:00Z"
@@ -279,7 +279,7 @@ def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
     assert (together.overdue, after.overdue, walked.overdue) == (1, 1, 1)
 
 
-def test_bodies_never_reach_the_ledger(ledger: Ledger) -> None:
+def test_bodies_never_reach_the_ledger(ledger: Database) -> None:
     """Deciding fields and business keys only."""
     one = event(
         "e1",
@@ -308,7 +308,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Ledger, name: str) -> None:
+def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Database, name: str) -> None:
     """Either it is refused as untaggable before it is recorded, or everything works with it."""
     good = feedback("good", "2020-01-01T00:00:00Z")
     bad = event(
@@ -325,7 +325,7 @@ def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Ledger, name
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_an_odd_event_id_never_stops_the_recorder(ledger: Ledger, name: str) -> None:
+def test_an_odd_event_id_never_stops_the_recorder(ledger: Database, name: str) -> None:
     """The same for the identity itself."""
     arrivals = [arrival(feedback("good", "2020-01-01T00:00:00Z"), POLICY)]
     try:
@@ -336,7 +336,7 @@ def test_an_odd_event_id_never_stops_the_recorder(ledger: Ledger, name: str) -> 
     assert len(rows(ledger, tables.event)) == len(arrivals)
 
 
-def test_an_import_of_history_gives_the_same_facts(ledger: Ledger) -> None:
+def test_an_import_of_history_gives_the_same_facts(ledger: Database) -> None:
     """It is held back from the deleter, not from the facts."""
     events = [
         engaged("e1", "2024-01-01T00:00:00Z", "1"),
@@ -353,13 +353,13 @@ def test_an_import_of_history_gives_the_same_facts(ledger: Ledger) -> None:
     assert facts(ledger) == expected
 
 
-def test_a_batch_of_nothing_is_nothing(ledger: Ledger) -> None:
+def test_a_batch_of_nothing_is_nothing(ledger: Database) -> None:
     """An empty poll."""
     found = take(ledger, [], NOW)
     assert (found.new, found.duplicates, found.conflicts) == (0, 0, ())
 
 
-def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Ledger) -> None:
+def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Database) -> None:
     """Identity is not where it stood; the first place is kept."""
     first = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     second = replace(first, partition=7, offset=99)

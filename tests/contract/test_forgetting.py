@@ -16,16 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.crypto.tombstones import Remains
-from services.deleter.verification import TooOld, restored
+from services.crypto.tombstones import TombstoneCipher
+from services.deleter.verification import BackupTooOld, recommand_since
 from services.events.ingestion_plan import plan
 from services.ledger import blind_spots, tables
 from services.ledger.blind_spots import Parked
-from services.ledger.recording import record_plans
-from services.ledger.tombstones import OtherRemains, pin, recall
+from services.ledger.recording import record_planned
+from services.ledger.tombstones import TombstoneKeyMismatch, bind_key, restore_tombstones
 from services.policy.untaggable_events import Glimpse
 from services.storage import dead_letters
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import (
     Event,
@@ -51,7 +51,7 @@ SIX = ("crm", "lease", "orders", "printer", "psp", "website")
 
 
 @pytest.fixture
-def life(ledger: Ledger) -> Life:
+def life(ledger: Database) -> Life:
     return Life(ledger=ledger)
 
 
@@ -151,7 +151,7 @@ def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: Life) -> Non
     longer = replace(POLICY, rules=rules)
     plans = [plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
     with life.ledger.transaction() as connection:
-        recall(connection, plans, life.remains, longer)
+        restore_tombstones(connection, plans, life.remains, longer)
     [clock] = rows(life.ledger, tables.clock)
     assert clock.next_due == instant("2020-05-31T12:00:00Z")
 
@@ -214,12 +214,12 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
     parked = Parked(
         dead_letter_id=letter.dead_letter_id, topic="t", partition=0, offset=0, glimpse=seen
     )
-    life.ledger.write(lambda c: dead_letters.park(c, [letter]))
+    life.ledger.write(lambda c: dead_letters.store(c, [letter]))
     life.ledger.write(lambda c: blind_spots.note(c, [parked], life.remains))
     going = {"events", "clocks", "subjects"}
     assert life.forget(LATER).keys() & going == (set() if kept else going)
     life.ledger.write(
-        lambda c: dead_letters.settle(c, letter, "discarded", operator="o", reason="r", now=at)
+        lambda c: dead_letters.close(c, letter, "discarded", operator="o", reason="r", now=at)
     )
     assert life.forget(LATER).keys() & going == (going if kept else set())
 
@@ -254,8 +254,8 @@ def test_without_its_key_nothing_more_is_recorded(life: Life) -> None:
     """Nobody could tell whom a hold or an end was about."""
     ended(life)
     life.forget(LATER)
-    life.remains = Remains(bytes(31) + b"1")
-    with pytest.raises(OtherRemains, match=r"remains\.key"):
+    life.remains = TombstoneCipher(bytes(31) + b"1")
+    with pytest.raises(TombstoneKeyMismatch, match=r"remains\.key"):
         life.take([signed_up("e9", LATER, "K-1")], LATER)
     assert rows(life.ledger, tables.event) == []
 
@@ -263,10 +263,10 @@ def test_without_its_key_nothing_more_is_recorded(life: Life) -> None:
 def test_the_key_is_pinned_long_before_anything_is_forgotten(life: Life) -> None:
     """A host with a key of its own is refused on its first day, not after years."""
     with life.ledger.transaction() as connection:
-        pin(connection, life.remains)
-        pin(connection, life.remains)
-        with pytest.raises(OtherRemains):
-            pin(connection, Remains(bytes(31) + b"1"))
+        bind_key(connection, life.remains)
+        bind_key(connection, life.remains)
+        with pytest.raises(TombstoneKeyMismatch):
+            bind_key(connection, TombstoneCipher(bytes(31) + b"1"))
 
 
 def test_a_backup_from_before_what_is_forgotten_is_refused(life: Life) -> None:
@@ -274,10 +274,10 @@ def test_a_backup_from_before_what_is_forgotten_is_refused(life: Life) -> None:
     ended(life)
     life.forget(LATER)
     with life.ledger.transaction() as connection:
-        with pytest.raises(TooOld, match="restore a younger backup"):
-            restored(connection, "crm", instant(GONE), instant(MUCH_LATER))
+        with pytest.raises(BackupTooOld, match="restore a younger backup"):
+            recommand_since(connection, "crm", instant(GONE), instant(MUCH_LATER))
         after = instant(GONE) + timedelta(seconds=1)
-        assert restored(connection, "crm", after, instant(MUCH_LATER)) == 0
+        assert recommand_since(connection, "crm", after, instant(MUCH_LATER)) == 0
 
 
 def test_what_was_forgotten_is_on_record_without_a_name(life: Life) -> None:
@@ -292,7 +292,7 @@ def test_what_was_forgotten_is_on_record_without_a_name(life: Life) -> None:
 
 
 @pytest.mark.postgres
-def test_who_forgets_waits_for_who_records(postgres_ledger: Ledger) -> None:
+def test_who_forgets_waits_for_who_records(postgres_ledger: Database) -> None:
     """And sees the record that came meanwhile: what was said of that person stays where it is."""
     life = Life(ledger=postgres_ledger)
     ended(life)
@@ -300,11 +300,11 @@ def test_who_forgets_waits_for_who_records(postgres_ledger: Ledger) -> None:
     plans = [plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
     with ThreadPoolExecutor() as threads:
         with postgres_ledger.transaction() as connection:
-            recalled = recall(connection, plans, life.remains, POLICY)
+            recalled = restore_tombstones(connection, plans, life.remains, POLICY)
             forgetting = threads.submit(life.forget, LATER)
             with pytest.raises(TimeoutError):
                 forgetting.result(timeout=0.5)
-            record_plans(connection, recalled.plans, POLICY, instant(LATER))
+            record_planned(connection, recalled.plans, POLICY, instant(LATER))
         forgotten = forgetting.result(timeout=30)
     assert "subjects" not in forgotten
     assert "clocks" not in forgotten
@@ -323,7 +323,7 @@ LATE = (0, 0, 0, 40, 1_200, 4_000, 9_000)
 )
 @given(events=event_sets_with_rights(duplicates=False), data=st.data())
 def test_forgetting_changes_nothing_that_is_commanded(
-    ledger: Ledger, events: list[Event], data: st.DataObject
+    ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """Late, twice, under rights and holds: with and without it the same commands leave."""
     arriving = [

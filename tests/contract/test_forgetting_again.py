@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event
 from tests.contract.forgetful import Life
 from tests.contract.test_forgetting import ENDED, JOINED, lead
 
 
 @pytest.fixture
-def life(ledger: Ledger) -> Life:
+def life(ledger: Database) -> Life:
     return Life(ledger=ledger)
 
 

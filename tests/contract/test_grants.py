@@ -25,7 +25,7 @@ from services.ledger import active_policy, granting, migrate
 from services.ledger.grants import GRANTS, Privilege, columns, needed
 from services.ledger.migrate import Ungranted
 from services.ledger.tables import metadata
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from services.storage.database_roles import ALEMBIC, Role, group
 from tests.contract.ledgers import acting_as
 from tests.servers.postgres import PostgresServer
@@ -37,14 +37,14 @@ ADMINISTRATOR = "CREATE ROLE maker LOGIN CREATEROLE"
 
 
 @pytest.fixture(scope="module")
-def granted(postgres: Callable[[], str]) -> Iterator[Ledger]:
+def granted(postgres: Callable[[], str]) -> Iterator[Database]:
     """A ledger that was migrated by a superuser."""
-    with closing(open_ledger(postgres())) as ledger:
+    with closing(open_database(postgres())) as ledger:
         assert migrate.migrate(ledger) == ()
         yield ledger
 
 
-def execute(ledger: Ledger, *statements: str) -> None:
+def execute(ledger: Database, *statements: str) -> None:
     """As the login of the ledger."""
     with ledger.transaction() as connection:
         for statement in statements:
@@ -56,12 +56,12 @@ def as_login(url: str, name: str) -> str:
     return make_url(url).set(username=name).render_as_string(hide_password=False)
 
 
-def url_of(ledger: Ledger) -> str:
+def url_of(ledger: Database) -> str:
     """As it was opened."""
     return ledger.engine.url.render_as_string(hide_password=False)
 
 
-def may(ledger: Ledger, role: Role, table: str, kind: str) -> bool:
+def may(ledger: Database, role: Role, table: str, kind: str) -> bool:
     """What PostgreSQL says of a table or any of its columns, not by our own query."""
     asked = "has_table_privilege" if kind == "DELETE" else "has_any_column_privilege"
     with ledger.transaction() as connection:
@@ -69,7 +69,7 @@ def may(ledger: Ledger, role: Role, table: str, kind: str) -> bool:
         return bool(connection.execute(query).scalar_one())
 
 
-def refusal(ledger: Ledger, role: Role, statement: str) -> str | None:
+def refusal(ledger: Database, role: Role, statement: str) -> str | None:
     """The code with which a statement of a role is refused, if it is."""
 
     def work(connection: Connection) -> None:
@@ -97,7 +97,7 @@ def test_every_column_that_is_named_is_one() -> None:
 
 
 @pytest.mark.parametrize("role", GRANTS)
-def test_a_role_may_do_what_the_table_says_and_no_more(granted: Ledger, role: Role) -> None:
+def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: Role) -> None:
     """Every pair of table and right, as PostgreSQL itself judges it."""
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
         grant = GRANTS[role].get(table)
@@ -124,7 +124,7 @@ def statement_of(table: str, kind: str) -> str:
 
 
 @pytest.mark.parametrize("role", GRANTS)
-def test_what_is_not_granted_is_refused(granted: Ledger, role: Role) -> None:
+def test_what_is_not_granted_is_refused(granted: Database, role: Role) -> None:
     """Really tried: every right on a table that the role does not have any of."""
     tried = 0
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
@@ -163,31 +163,35 @@ def test_what_is_not_granted_is_refused(granted: Ledger, role: Role) -> None:
         ("operators", "DROP TABLE record"),
     ],
 )
-def test_what_a_role_must_never_do_is_refused(granted: Ledger, role: Role, statement: str) -> None:
+def test_what_a_role_must_never_do_is_refused(
+    granted: Database, role: Role, statement: str
+) -> None:
     """Written down by hand, whatever the table of grants says."""
     assert refusal(granted, role, statement) == REFUSED
 
 
 @pytest.mark.parametrize("role", GRANTS)
-def test_a_login_that_is_only_a_member_has_what_its_role_needs(granted: Ledger, role: Role) -> None:
+def test_a_login_that_is_only_a_member_has_what_its_role_needs(
+    granted: Database, role: Role
+) -> None:
     """It passes the check at the start as its own role, and as no other."""
     execute(granted, f"CREATE ROLE login_{role} LOGIN NOINHERIT IN ROLE {group(role)}")
     url = as_login(url_of(granted), f"login_{role}")
     for other in GRANTS:
-        with closing(open_ledger(url, other)) as ledger:
+        with closing(open_database(url, other)) as ledger:
             if other == role:
-                migrate.check(ledger, role)
+                migrate.check_schema_version(ledger, role)
                 with ledger.transaction() as connection:
                     assert granting.acting(connection) == group(role)
             else:
                 with pytest.raises(Ungranted, match=f"GRANT {group(other)} TO login_{role}"):
-                    migrate.check(ledger, other)
+                    migrate.check_schema_version(ledger, other)
 
 
-def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Ledger) -> None:
+def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Database) -> None:
     """Even a superuser's process; also after a transaction that was rolled back."""
-    with closing(open_ledger(url_of(granted), "tagger")) as ledger:
-        migrate.check(ledger, "tagger")
+    with closing(open_database(url_of(granted), "tagger")) as ledger:
+        migrate.check_schema_version(ledger, "tagger")
         for _ in range(2):
             with (
                 pytest.raises(ProgrammingError, match="permission denied"),
@@ -199,23 +203,23 @@ def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Ledger) -> 
 def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], str]) -> None:
     """The groups are there, by another ledger of the cluster; this one was not migrated since."""
     url = postgres()
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         with ledger.transaction() as connection:
             configuration = migrate._configuration()
             configuration.attributes["connection"] = connection
             alembic.upgrade(configuration, "head")
-        with closing(open_ledger(url, "tagger")) as tagger:
-            migrate.check(tagger, "tagger")
+        with closing(open_database(url, "tagger")) as tagger:
+            migrate.check_schema_version(tagger, "tagger")
             with tagger.transaction() as connection:
                 assert granting.acting(connection) == "termijn"
         assert migrate.migrate(ledger) == ()
-        with closing(open_ledger(url, "tagger")) as tagger, tagger.transaction() as connection:
+        with closing(open_database(url, "tagger")) as tagger, tagger.transaction() as connection:
             assert granting.acting(connection) == "termijn_tagger"
 
 
 def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str]) -> None:
     """One at an earlier revision, whose later tables did not exist."""
-    with closing(open_ledger(postgres())) as ledger:
+    with closing(open_database(postgres())) as ledger:
         with ledger.transaction() as connection:
             configuration = migrate._configuration()
             configuration.attributes["connection"] = connection
@@ -228,7 +232,7 @@ def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str
 
 def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> None:
     """So that a version which needs less takes the rest away."""
-    with closing(open_ledger(postgres())) as ledger:
+    with closing(open_database(postgres())) as ledger:
         migrate.migrate(ledger)
         execute(ledger, "GRANT DELETE, UPDATE ON record TO termijn_tagger")
         migrate.migrate(ledger)
@@ -240,30 +244,30 @@ def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> 
 def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
     """By name; migrating again mends it."""
     url = postgres()
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)
         execute(ledger, "REVOKE DELETE ON record FROM termijn_deleter")
-        with closing(open_ledger(url, "deleter")) as deleter:
+        with closing(open_database(url, "deleter")) as deleter:
             with pytest.raises(Ungranted, match="DELETE on record; run `termijn ledger migrate`"):
-                migrate.check(deleter, "deleter")
+                migrate.check_schema_version(deleter, "deleter")
             with ledger.transaction() as connection:
                 connection.execute(text("SET LOCAL ROLE termijn_deleter"))
                 assert granting.lacking(connection, "deleter") == [Privilege("record", "DELETE")]
             migrate.migrate(ledger)
-            migrate.check(deleter, "deleter")
+            migrate.check_schema_version(deleter, "deleter")
 
 
 def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: PostgresServer) -> None:
     """The missing groups are told; what `ledger grants` prints makes them, and then migrating grants."""
-    with closing(open_ledger(postgres_server.fresh_database())) as admin:
+    with closing(open_database(postgres_server.fresh_database())) as admin:
         execute(admin, "CREATE ROLE owner LOGIN", "GRANT CREATE ON SCHEMA public TO owner")
         url = as_login(url_of(admin), "owner")
-        with closing(open_ledger(url)) as ledger:
+        with closing(open_database(url)) as ledger:
             assert migrate.migrate(ledger) == tuple(group(role) for role in GRANTS)
-        with closing(open_ledger(url, "recorder")) as recorder:
-            migrate.check(recorder, "recorder")
+        with closing(open_database(url, "recorder")) as recorder:
+            migrate.check_schema_version(recorder, "recorder")
         execute(admin, *map(granting.creating, GRANTS))
-        with closing(open_ledger(url)) as ledger:
+        with closing(open_database(url)) as ledger:
             assert migrate.migrate(ledger) == ()
             with ledger.transaction() as connection:
                 assert granting.held(connection, "termijn_rights") == needed("rights")
@@ -273,13 +277,13 @@ def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: Postg
 
 def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresServer) -> None:
     """One login for all roles without being a superuser: it is no more than the role at work either."""
-    with closing(open_ledger(postgres_server.fresh_database())) as admin:
+    with closing(open_database(postgres_server.fresh_database())) as admin:
         execute(admin, ADMINISTRATOR, "GRANT CREATE ON SCHEMA public TO maker")
         url = as_login(url_of(admin), "maker")
-        with closing(open_ledger(url)) as ledger:
+        with closing(open_database(url)) as ledger:
             assert migrate.migrate(ledger) == ()
-        with closing(open_ledger(url, "rights")) as rights:
-            migrate.check(rights, "rights")
+        with closing(open_database(url, "rights")) as rights:
+            migrate.check_schema_version(rights, "rights")
             with rights.transaction() as connection:
                 assert granting.acting(connection) == "termijn_rights"
 
@@ -287,7 +291,7 @@ def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresS
 def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -> None:
     """Two processes a ledger, three ledgers in a cluster where another process makes a group just then."""
     urls = [postgres_server.fresh_database() for _ in range(3)]
-    with closing(open_ledger(postgres_server.fresh_database())) as admin, ExitStack() as stack:
+    with closing(open_database(postgres_server.fresh_database())) as admin, ExitStack() as stack:
         with admin.transaction() as connection:
             connection.execute(text("CREATE ROLE termijn_tagger NOLOGIN"))
             started = [
@@ -314,8 +318,8 @@ def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -
                 sleep(0.1)
         assert [one.wait(120) for one in started] == [0] * 6
     for url in urls:
-        with closing(open_ledger(url, "deleter")) as ledger:
-            migrate.check(ledger, "deleter")
+        with closing(open_database(url, "deleter")) as ledger:
+            migrate.check_schema_version(ledger, "deleter")
             with ledger.transaction() as connection:
                 assert granting.acting(connection) == "termijn_deleter"
 
@@ -325,10 +329,10 @@ def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(
 ) -> None:
     """It may write neither that nor evidence; where another policy is active it ends as every role does."""
     url = postgres()
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)
     chosen = settings.load({"TERMIJN_LEDGER_URL": url, "TERMIJN_DATA": str(tmp_path)})
-    with root.root(chosen) as opened, ThreadPoolExecutor(1) as pool:
+    with root.open_resources(chosen) as opened, ThreadPoolExecutor(1) as pool:
         tagger, recorder = opened.ledger("tagger"), opened.ledger("recorder")
         waiting = pool.submit(opened.agreed, tagger, Event())
         with pytest.raises(TimeoutError):
@@ -338,5 +342,5 @@ def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(
         with recorder.transaction() as connection:
             assert active_policy.is_active(connection, policy)
         other = replace(policy, version="other")
-        with pytest.raises(active_policy.OtherPolicy), tagger.transaction() as connection:
+        with pytest.raises(active_policy.PolicyMismatch), tagger.transaction() as connection:
             active_policy.is_active(connection, other)

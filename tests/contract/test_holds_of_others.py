@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event, terminated, ticket, ticket_resolved
 from tests.contract.ledgers import Bus, post, sweep, take
 
@@ -29,7 +29,7 @@ def actions(bus: Bus) -> set[tuple[str, str]]:
 
 
 def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
-    ledger: Ledger,
+    ledger: Database,
 ) -> None:
     """The customer's ticket names K1: its pseudonymisation is written, and does not go out."""
     take(ledger, STORY, LATER)
@@ -41,7 +41,7 @@ def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
     assert ("helpdesk", "erase") in actions(bus)
 
 
-def test_without_a_hold_it_goes_out(ledger: Ledger) -> None:
+def test_without_a_hold_it_goes_out(ledger: Database) -> None:
     """So that the test above is about the hold."""
     take(ledger, STORY, LATER)
     sweep(ledger, LATER)

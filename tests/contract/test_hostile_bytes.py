@@ -15,38 +15,38 @@ from confluent_kafka import Message
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from consumers.acknowledgements import Acknowledgements
+from consumers.acknowledgements import AcknowledgementHandler
 from consumers.batch_application import Work, apply
-from consumers.recorder import Recorder
-from consumers.tagger import Tagger
+from consumers.recorder import RecorderHandler
+from consumers.tagger import TaggerHandler
 from schemas import topics
 from schemas.codec import Codec, load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
-from services.crypto.envelope import Seal
+from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
-from services.crypto.tombstones import Remains
-from services.deleter.settlement import Answer, Settled
-from services.events.tagger import Tags
-from services.kafka.bulk_producer import Forwarder
-from services.kafka.client import OutMessage, Placed, Sender
+from services.crypto.tombstones import TombstoneCipher
+from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.events.tagger import EventTagger
+from services.kafka.bulk_producer import BulkProducer
+from services.kafka.client import KafkaProducer, OutgoingMessage, RecordMetadata
 from services.ledger import tables
-from services.ledger.recording import Recorded
-from services.storage.database import Ledger
+from services.ledger.recording import RecordingResult
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance, Log
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.arrivals import feedback
 from tests.contract.ledgers import POLICY, Bus, emptied, instant, post, rows, sweep, take
 from tests.effort import examples
 
 CODEC = Codec(load())
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
-SEAL = Seal(bytes(32))
+SEAL = AeadCipher(bytes(32))
 TICKETS = business_topic("helpdesk.ticket-opened")
 FEEDBACK = business_topic("website.feedback-given")
 TOPICS = {topic.name: topic for topic in map(business_topic, POLICY.events)}
 KEY = new_key()
-WEBSITE = topics.acknowledgements("website")
+WEBSITE = topics.acknowledgement_topic("website")
 FAR = instant("2060-01-01T00:00:00Z")
 
 alphabet = st.sampled_from(["a", "\0", "\x1b", "\n", "\N{GRINNING FACE}", "é", "[", "%", "'", " "])
@@ -117,13 +117,13 @@ class Reading:
 
     def __init__(self, role: Work, topic: str) -> None:
         self.role = role
-        self.log = Log(cluster_id="c", topic=topic, topic_id=topic, partition=0)
+        self.log = PartitionId(cluster_id="c", topic=topic, topic_id=topic, partition=0)
         self.read = 0
 
     def takes(self, messages: Sequence[Message]) -> None:
         """A batch, as the loop of the role would do it."""
         before, self.read = self.read or None, self.read + len(messages)
-        advance = Advance(log=self.log, expected=before, next=self.read)
+        advance = OffsetAdvance(log=self.log, expected=before, next=self.read)
         apply(self.role, messages, [advance], lambda: None)
 
 
@@ -134,8 +134,8 @@ class Nobody:
         self.letters: list[DeadLetter] = []
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
-    def recorded(self, recorded: Recorded) -> None: ...
-    def answered(self, answer: Answer, settled: Settled) -> None: ...
+    def recorded(self, recorded: RecordingResult) -> None: ...
+    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None: ...
     def unverifiable(self, system: str, reason: str) -> None: ...
     def parked(self, letter: DeadLetter) -> None:
         self.letters.append(letter)
@@ -147,12 +147,12 @@ class Passed:
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes]] = []
 
-    def send(self, *given: Any) -> Sequence[Placed]:
+    def send(self, *given: Any) -> Sequence[RecordMetadata]:
         if len(given) == 2:  # a forwarder's
             topic, pairs = given
             self.sent += [(topic, key, value) for key, value in pairs]
             return ()
-        messages: Sequence[OutMessage] = given[0]
+        messages: Sequence[OutgoingMessage] = given[0]
         self.sent += [(one.topic, one.key or b"", one.value or b"") for one in messages]
         return ()
 
@@ -197,15 +197,15 @@ def good(offset: int) -> Message:
 @example(bad=[{**_SOUND, "backfill": "".join(map(chr, range(0x1F300, 0x1F600))).encode()}])
 @example(bad=[{**_SOUND, "consumer_ids": ["a\0b"]}])
 @hostile
-def test_no_event_stops_its_neighbours(shared_ledger: Ledger, bad: list[dict[str, Any]]) -> None:
+def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
     """From the publisher's bytes into the ledger: good events are recorded, all others parked or so."""
     ledger = emptied(shared_ledger)
     nobody, passed = Nobody(), Passed()
-    tagger = Tagger(
-        tags=Tags(policy=POLICY, codec=CODEC, topics=TOPICS),
+    tagger = TaggerHandler(
+        tags=EventTagger(policy=POLICY, codec=CODEC, topics=TOPICS),
         codec=CODEC,
-        forwarder=cast(Forwarder, passed),
-        sender=cast(Sender, passed),
+        forwarder=cast(BulkProducer, passed),
+        sender=cast(KafkaProducer, passed),
         seal=SEAL,
         ledger=ledger,
         observer=nobody,
@@ -216,12 +216,12 @@ def test_no_event_stops_its_neighbours(shared_ledger: Ledger, bad: list[dict[str
         messages.append(event(len(messages), **one))
         messages.append(good(len(messages)))
     Reading(tagger, TICKETS.name).takes(messages)
-    recorder = Recorder(
+    recorder = RecorderHandler(
         policy=POLICY,
         codec=CODEC,
         ledger=ledger,
         seal=SEAL,
-        remains=Remains(bytes(32)),
+        remains=TombstoneCipher(bytes(32)),
         observer=nobody,
         now=lambda: NOW,
     )
@@ -247,7 +247,7 @@ def test_no_event_stops_its_neighbours(shared_ledger: Ledger, bad: list[dict[str
 @example(bad=[{"ground": "a\0b"}])
 @example(bad=[{"acknowledgement_id": "".join(map(chr, range(0x1F300, 0x1F600)))}])
 @hostile
-def test_no_answer_stops_its_neighbours(shared_ledger: Ledger, bad: list[dict[str, Any]]) -> None:
+def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
     """Signed by its system as it should be, and still hostile."""
     ledger = emptied(shared_ledger)
     first, second = feedback("e1", "2020-01-01T12:00:00Z"), feedback("e2", "2020-01-01T12:00:00Z")
@@ -256,7 +256,7 @@ def test_no_answer_stops_its_neighbours(shared_ledger: Ledger, bad: list[dict[st
     one, other = sweep(ledger, FAR)
     post(ledger, Bus(), FAR)
     nobody = Nobody()
-    role = Acknowledgements(
+    role = AcknowledgementHandler(
         policy=POLICY,
         codec=CODEC,
         topics={WEBSITE.name: (WEBSITE, "website")},
@@ -315,14 +315,14 @@ class Registry:
         return json.dumps(definition)
 
 
-def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Ledger) -> None:
+def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Database) -> None:
     """The reason of its dead letter names what does not fit; a letter so large goes into the ledger."""
     nobody, passed = Nobody(), Passed()
-    tagger = Tagger(
-        tags=Tags(policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS),
+    tagger = TaggerHandler(
+        tags=EventTagger(policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS),
         codec=CODEC,
-        forwarder=cast(Forwarder, passed),
-        sender=cast(Sender, passed),
+        forwarder=cast(BulkProducer, passed),
+        sender=cast(KafkaProducer, passed),
         seal=SEAL,
         ledger=ledger,
         observer=nobody,

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     Event,
     event,
@@ -39,7 +39,7 @@ def hold(id_: str, subject: str = "visitor:1", time: str = T0) -> Event:
     return event(id_, "privacy.hold-placed", time, **said)
 
 
-def sent(ledger: Ledger, now: str = DUE) -> list[tuple[str, str]]:
+def sent(ledger: Database, now: str = DUE) -> list[tuple[str, str]]:
     """What leaves by now."""
     bus = Bus()
     sweep(ledger, now)
@@ -47,7 +47,7 @@ def sent(ledger: Ledger, now: str = DUE) -> list[tuple[str, str]]:
     return sorted((one.system, one.value["action"]) for one in bus.sent)
 
 
-def aged(ledger: Ledger) -> None:
+def aged(ledger: Database) -> None:
     """Give everything the ids that a ledger of before has."""
     with ledger.transaction() as connection:
         was = {row.event_id: row for row in connection.execute(tables.event.select())}
@@ -73,7 +73,7 @@ def aged(ledger: Ledger) -> None:
                 connection.execute(table.update().where(column == old).values({name: new}))
 
 
-def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Ledger) -> None:
+def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Database) -> None:
     """Whoever publishes orders cannot keep a hold out; before, after and with it."""
     taken, data = order("h1", T0, "9"), feedback("f1", T0)
     for batches in ([[taken], [hold("h1")]], [[hold("h1")], [taken]], [[taken, hold("h1")]]):
@@ -85,7 +85,7 @@ def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Ledger) ->
         assert "website" not in {system for system, _ in sent(ledger)}
 
 
-def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Ledger) -> None:
+def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Database) -> None:
     """Of one instant, source and id the start counts: what keeps data, whoever comes first."""
     for batch in ([terminated("e1", T0), reinstated("e1", T0)], [reinstated("e1", T0)]):
         for moves in (batch, batch[::-1]):
@@ -96,7 +96,7 @@ def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Ledge
             assert (clock.ended, clock.anchor_at) == (False, None)
 
 
-def test_what_a_ledger_of_before_has_comes_again_and_is_a_duplicate(ledger: Ledger) -> None:
+def test_what_a_ledger_of_before_has_comes_again_and_is_a_duplicate(ledger: Database) -> None:
     """With other content a conflict, and on another topic an event of its own."""
     take(ledger, [feedback("e1", T0)], T0)
     aged(ledger)
@@ -118,7 +118,7 @@ EVENTS: Sequence[Event] = [
 ]
 
 
-def test_a_ledger_of_before_commands_what_it_would_have(ledger: Ledger) -> None:
+def test_a_ledger_of_before_commands_what_it_would_have(ledger: Database) -> None:
     """Aged between recording and sweeping, and once more between two sweeps."""
     told: list[list[Any]] = []
     for old in (False, True):
@@ -141,7 +141,7 @@ def test_a_ledger_of_before_commands_what_it_would_have(ledger: Ledger) -> None:
 
 
 @pytest.fixture
-def life(ledger: Ledger) -> Life:
+def life(ledger: Database) -> Life:
     return Life(ledger=ledger)
 
 

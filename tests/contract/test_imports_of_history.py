@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.ledger import backfills, tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     engaged,
     feedback,
@@ -31,11 +31,11 @@ JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31
 FAR = "2060-01-01T00:00:00Z"
 
 
-def release(ledger: Ledger, now: str = FAR) -> None:
+def release(ledger: Database, now: str = FAR) -> None:
     ledger.write(lambda c: backfills.release(c, "history", "operator", instant(now)))
 
 
-def test_nothing_of_an_import_is_commanded_before_its_release(ledger: Ledger) -> None:
+def test_nothing_of_an_import_is_commanded_before_its_release(ledger: Database) -> None:
     """And everything is after it."""
     events = [feedback("e1", JOINED), signed_up("e2", JOINED), terminated("e3", ENDED)]
     take(ledger, events, DUE, backfill="history")
@@ -45,7 +45,7 @@ def test_nothing_of_an_import_is_commanded_before_its_release(ledger: Ledger) ->
     assert missing(ledger, events, instant(FAR)) == []
 
 
-def test_an_imported_end_holds_back_what_lives_under_it(ledger: Ledger) -> None:
+def test_an_imported_end_holds_back_what_lives_under_it(ledger: Database) -> None:
     """The customer's live records wait for the release of the end that decides."""
     take(ledger, [invoice("e1", JOINED)], DUE)
     take(ledger, [terminated("e2", ENDED)], DUE, backfill="history")
@@ -54,14 +54,14 @@ def test_an_imported_end_holds_back_what_lives_under_it(ledger: Ledger) -> None:
     assert len(sweep(ledger, DUE)) == 1
 
 
-def test_an_imported_reinstatement_counts_at_once(ledger: Ledger) -> None:
+def test_an_imported_reinstatement_counts_at_once(ledger: Database) -> None:
     """What stops an erasure is never held back."""
     take(ledger, [invoice("e1", JOINED), terminated("e2", ENDED)], ENDED)
     take(ledger, [reinstated("e3", "2021-01-01T12:00:00Z")], ENDED, backfill="history")
     assert sweep(ledger, DUE) == []
 
 
-def test_what_arrives_live_while_an_import_decides_is_not_lost(ledger: Ledger) -> None:
+def test_what_arrives_live_while_an_import_decides_is_not_lost(ledger: Database) -> None:
     """The same end comes live first and by the import again, under another id."""
     events = [signed_up("e1", JOINED), terminated("e2", ENDED)]
     take(ledger, events, ENDED)
@@ -75,7 +75,7 @@ def test_what_arrives_live_while_an_import_decides_is_not_lost(ledger: Ledger) -
     assert missing(ledger, [*events, terminated("e3", ENDED), late], instant(FAR)) == []
 
 
-def test_a_live_end_at_the_instant_of_an_imported_one_is_looked_at_anew(ledger: Ledger) -> None:
+def test_a_live_end_at_the_instant_of_an_imported_one_is_looked_at_anew(ledger: Database) -> None:
     """What was looked at while the import held the clock back waits for no release any more."""
     events = [signed_up("e1", JOINED), terminated("e2", ENDED)]
     take(ledger, events, DUE)
@@ -94,7 +94,7 @@ def test_a_live_end_at_the_instant_of_an_imported_one_is_looked_at_anew(ledger: 
     assert missing(ledger, [*events, late, terminated("e5", ENDED)], instant(FAR)) == []
 
 
-def test_an_imported_end_of_a_supplier_holds_back_its_contacts(ledger: Ledger) -> None:
+def test_an_imported_end_of_a_supplier_holds_back_its_contacts(ledger: Database) -> None:
     """The parent's end decides the child's anchor."""
     take(ledger, [engaged("e1", JOINED, "1")], JOINED)
     take(ledger, [supplier_ended("e2", ENDED)], ENDED, backfill="history")
@@ -104,7 +104,7 @@ def test_an_imported_end_of_a_supplier_holds_back_its_contacts(ledger: Ledger) -
     assert commands(ledger) == [("procurement", "erase", "unsent")]
 
 
-def test_a_released_import_is_live(ledger: Ledger) -> None:
+def test_a_released_import_is_live(ledger: Database) -> None:
     """What still comes of it is acted upon like anything else."""
     take(ledger, [feedback("e1", JOINED)], DUE, backfill="history")
     release(ledger, DUE)
@@ -113,7 +113,7 @@ def test_a_released_import_is_live(ledger: Ledger) -> None:
     assert len(rows(ledger, tables.member, live=True)) == 2
 
 
-def test_an_import_changes_no_fact(ledger: Ledger) -> None:
+def test_an_import_changes_no_fact(ledger: Database) -> None:
     """Nor does its release."""
     events = [signed_up("e1", JOINED), terminated("e2", ENDED), engaged("e3", JOINED)]
     take(ledger, events, DUE)

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from services.deleter.settlement import (
-    Answer,
+    Acknowledgement,
+    AcknowledgementResult,
     ReusedAcknowledgement,
-    Settled,
     Status,
     UnknownCommand,
-    settle,
-    settle_all,
+    apply_acknowledgement,
+    apply_acknowledgements,
 )
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import POLICY, Aborted, Bus, emptied, instant, post, rows, sweep, take
 from tests.effort import SLOW, examples
@@ -41,10 +41,10 @@ STATUSES: tuple[Status, ...] = (
     "recalled",
     "already_done",
 )
-Result = Settled | UnknownCommand | ReusedAcknowledgement | IllegalTransition
+Result = AcknowledgementResult | UnknownCommand | ReusedAcknowledgement | IllegalTransition
 
 
-def varied(ledger: Ledger) -> list[Any]:
+def varied(ledger: Database) -> list[Any]:
     """Commands that are sent, being recalled, recalls, and one that is not sent yet."""
     bus = Bus()
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED), order("o1", JOINED)], DUE)
@@ -60,8 +60,8 @@ def varied(ledger: Ledger) -> list[Any]:
     return found
 
 
-def an_answer(command: Any, status: Status, name: str) -> Answer:
-    return Answer(
+def an_answer(command: Any, status: Status, name: str) -> Acknowledgement:
+    return Acknowledgement(
         acknowledgement_id=name,
         command_id=command.command_id,
         system=command.system,
@@ -73,24 +73,24 @@ def an_answer(command: Any, status: Status, name: str) -> Answer:
     )
 
 
-def one_by_one(connection: Connection, answers: list[Answer]) -> list[Result]:
+def one_by_one(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
     found: list[Result] = []
     for one in answers:
         try:
-            found.append(settle(connection, one, POLICY, instant(FAR)))
+            found.append(apply_acknowledgement(connection, one, POLICY, instant(FAR)))
         except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
             found.append(cause)
     return found
 
 
-def at_once(connection: Connection, answers: list[Answer]) -> list[Result]:
-    return settle_all(connection, answers, POLICY, instant(FAR))
+def at_once(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
+    return apply_acknowledgements(connection, answers, POLICY, instant(FAR))
 
 
 def outcome(
-    ledger: Ledger,
-    way: Callable[[Connection, list[Answer]], list[Result]],
-    answers: list[Answer],
+    ledger: Database,
+    way: Callable[[Connection, list[Acknowledgement]], list[Result]],
+    answers: list[Acknowledgement],
 ) -> tuple[list[str], list[Any]]:
     """What a way says of the answers and leaves in the ledger; it is rolled back."""
     written = (tables.command, tables.member, tables.acknowledgement, tables.record)
@@ -110,7 +110,7 @@ def outcome(
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
-    shared_ledger: Ledger, data: st.DataObject
+    shared_ledger: Database, data: st.DataObject
 ) -> None:
     """Whatever they say, several to one command, the same twice, to recalls and to what they recall."""
     commands = varied(emptied(shared_ledger))
@@ -127,12 +127,12 @@ def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
     assert outcome(shared_ledger, at_once, answers) == expected
 
 
-def test_what_cannot_be_taken_stops_nothing_else(ledger: Ledger) -> None:
+def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
     """An unknown command, another system's, and one that was never sent: named in their places."""
     commands = varied(ledger)
     sent = next(row for row in commands if row.state == "sent" and row.action == "erase")
     unsent = next(row for row in commands if row.state == "unsent")
-    unknown = Answer(
+    unknown = Acknowledgement(
         acknowledgement_id="b",
         command_id=UUID(int=1),
         system="crm",
@@ -150,14 +150,14 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Ledger) -> None:
     assert isinstance(second, UnknownCommand)
     assert isinstance(last, ReusedAcknowledgement)
     assert rest == [
-        Settled(
+        AcknowledgementResult(
             state="acknowledged",
             suspicious=False,
             repeated=False,
             took=instant(FAR) - instant(DUE),
         ),
-        Settled(state="acknowledged", suspicious=False, repeated=True),
-        Settled(state="acknowledged", suspicious=False, repeated=False),
+        AcknowledgementResult(state="acknowledged", suspicious=False, repeated=True),
+        AcknowledgementResult(state="acknowledged", suspicious=False, repeated=False),
     ]
     kept = rows(ledger, tables.acknowledgement)
     assert [row.acknowledgement_id for row in kept] == ["c", "d"]

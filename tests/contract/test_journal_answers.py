@@ -11,10 +11,16 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.settlement import Answer, UnknownCommand, close, escalate, settle
+from services.deleter.settlement import (
+    Acknowledgement,
+    UnknownCommand,
+    apply_acknowledgement,
+    close_command,
+    escalate,
+)
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     feedback,
     order,
@@ -37,7 +43,7 @@ ENDED = "2020-06-01T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
 
 
-def told(ledger: Ledger, **values: object) -> int:
+def told(ledger: Database, **values: object) -> int:
     """How many records the live commands cover."""
     ids = {row.command_id for row in rows(ledger, tables.command, **values)}
     return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
@@ -47,7 +53,7 @@ class TestAnswers:
     """Each answer is kept; the state follows from it, and what is settled stands."""
 
     @pytest.fixture
-    def erasure(self, ledger: Ledger) -> UUID:
+    def erasure(self, ledger: Database) -> UUID:
         """An erasure that is out."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
@@ -66,7 +72,7 @@ class TestAnswers:
         ],
     )
     def test_an_answer_makes_the_state(
-        self, ledger: Ledger, erasure: UUID, status: str, state: str
+        self, ledger: Database, erasure: UUID, status: str, state: str
     ) -> None:
         """`nothing_held` is suspicious, where the ledger knows records."""
         found = answer(ledger, erasure, status, FAR)  # type: ignore[arg-type]
@@ -76,14 +82,14 @@ class TestAnswers:
         assert (row.state, row.outcome) == (state, status)
 
     def test_the_answer_that_settles_says_how_long_it_took(
-        self, ledger: Ledger, erasure: UUID
+        self, ledger: Database, erasure: UUID
     ) -> None:
         """From the first sending; one that settles nothing, or comes after, says nothing."""
         assert answer(ledger, erasure, "partial", later(FAR, seconds=30)).took is None
         assert answer(ledger, erasure, "done", later(FAR, seconds=90)).took == timedelta(seconds=90)
         assert answer(ledger, erasure, "done", later(FAR, seconds=95)).took is None
 
-    def test_a_repeated_answer_changes_nothing(self, ledger: Ledger, erasure: UUID) -> None:
+    def test_a_repeated_answer_changes_nothing(self, ledger: Database, erasure: UUID) -> None:
         """It is known by its id."""
         answer(ledger, erasure, "done", FAR, name="a")
         before = rows(ledger, tables.command)
@@ -95,7 +101,7 @@ class TestAnswers:
         "late", ["failed", "partial", "refused", "recalled", "nothing_held", "done"]
     )
     def test_a_late_answer_is_kept_and_changes_nothing_that_is_settled(
-        self, ledger: Ledger, erasure: UUID, late: str
+        self, ledger: Database, erasure: UUID, late: str
     ) -> None:
         """The evidence says when and how it was done."""
         answer(ledger, erasure, "done", FAR)
@@ -104,7 +110,7 @@ class TestAnswers:
         assert rows(ledger, tables.command) == before
         assert len(rows(ledger, tables.acknowledgement)) == 2
 
-    def test_recalled_without_a_recall_stops_nobody(self, ledger: Ledger, erasure: UUID) -> None:
+    def test_recalled_without_a_recall_stops_nobody(self, ledger: Database, erasure: UUID) -> None:
         """A system that answers what it was not asked is refused, or asked again; the deleter goes on."""
         try:
             answer(ledger, erasure, "recalled", FAR)
@@ -114,14 +120,14 @@ class TestAnswers:
         sweep(ledger, FAR)
         assert told(ledger) == 2
 
-    def test_what_failed_is_sent_again(self, ledger: Ledger, erasure: UUID) -> None:
+    def test_what_failed_is_sent_again(self, ledger: Database, erasure: UUID) -> None:
         """Never given up silently."""
         bus = Bus()
         answer(ledger, erasure, "failed", FAR)
         post(ledger, bus, later(FAR, days=1))
         assert len(bus.sent) == 1
 
-    def test_what_is_done_is_never_sent_again(self, ledger: Ledger, erasure: UUID) -> None:
+    def test_what_is_done_is_never_sent_again(self, ledger: Database, erasure: UUID) -> None:
         """Nor claimed again."""
         bus = Bus()
         answer(ledger, erasure, "done", FAR)
@@ -129,7 +135,7 @@ class TestAnswers:
         assert sweep(ledger, later(FAR, days=400)) == []
         assert bus.sent == []
 
-    def test_an_answer_to_an_unsent_command_is_illegal(self, ledger: Ledger) -> None:
+    def test_an_answer_to_an_unsent_command_is_illegal(self, ledger: Database) -> None:
         """And leaves nothing behind."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
@@ -139,11 +145,11 @@ class TestAnswers:
 
     @pytest.mark.parametrize("system", ["crm", "website"])
     def test_an_answer_to_nothing_is_refused(
-        self, ledger: Ledger, erasure: UUID, system: str
+        self, ledger: Database, erasure: UUID, system: str
     ) -> None:
         """An unknown command, or another system's."""
         identity = erasure if system == "crm" else UUID(int=1)
-        one = Answer(
+        one = Acknowledgement(
             acknowledgement_id="a",
             command_id=identity,
             system=system,
@@ -154,9 +160,11 @@ class TestAnswers:
             at=instant(FAR),
         )
         with pytest.raises(UnknownCommand):
-            ledger.write(lambda c: settle(c, one, POLICY, instant(FAR)))
+            ledger.write(lambda c: apply_acknowledgement(c, one, POLICY, instant(FAR)))
 
-    def test_a_controllers_refusal_is_final_and_anothers_is_escalated(self, ledger: Ledger) -> None:
+    def test_a_controllers_refusal_is_final_and_anothers_is_escalated(
+        self, ledger: Database
+    ) -> None:
         """GDPR 17(2), 19: for a controller the command is a notice."""
         take(ledger, [order("o1", JOINED)], JOINED)
         sweep(ledger, "2022-01-01T12:00:00Z")
@@ -168,20 +176,20 @@ class TestAnswers:
         assert found["orders"].escalated_at == instant("2022-01-02T12:00:00Z")
         assert found["psp"].next_attempt_at is None
 
-    def test_silence_is_escalated_once(self, ledger: Ledger, erasure: UUID) -> None:
+    def test_silence_is_escalated_once(self, ledger: Database, erasure: UUID) -> None:
         """The website has 48 hours."""
         assert ledger.write(lambda c: escalate(c, POLICY, later(FAR, hours=47.9))) == []
         at = later(FAR, hours=48)
         assert ledger.write(lambda c: escalate(c, POLICY, at)) == [("website", erasure)]
         assert ledger.write(lambda c: escalate(c, POLICY, at + timedelta(days=1))) == []
 
-    def test_what_an_operator_gave_up_is_over(self, ledger: Ledger, erasure: UUID) -> None:
+    def test_what_an_operator_gave_up_is_over(self, ledger: Database, erasure: UUID) -> None:
         """It is not sent again; giving up twice, or something unknown, is refused."""
-        assert ledger.write(lambda c: close(c, erasure, instant(FAR))) == "closed"
+        assert ledger.write(lambda c: close_command(c, erasure, instant(FAR))) == "closed"
         bus = Bus()
         post(ledger, bus, later(FAR, days=1))
         assert bus.sent == []
         with pytest.raises(IllegalTransition):
-            ledger.write(lambda c: close(c, erasure, instant(FAR)))
+            ledger.write(lambda c: close_command(c, erasure, instant(FAR)))
         with pytest.raises(UnknownCommand):
-            ledger.write(lambda c: close(c, UUID(int=1), instant(FAR)))
+            ledger.write(lambda c: close_command(c, UUID(int=1), instant(FAR)))

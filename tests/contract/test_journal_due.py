@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.deleter.claim import claim
-from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     Event,
     feedback,
@@ -46,11 +46,11 @@ def many(count: int, start: int = 0) -> list[Event]:
     return [invoice(f"i{number:05}", JOINED) for number in range(start, start + count)]
 
 
-def of_crm(ledger: Ledger) -> list[tuple[str, str]]:
+def of_crm(ledger: Database) -> list[tuple[str, str]]:
     return [(action, state) for system, action, state in commands(ledger) if system == "crm"]
 
 
-def told(ledger: Ledger, **values: object) -> int:
+def told(ledger: Database, **values: object) -> int:
     """How many records the live commands cover."""
     ids = {row.command_id for row in rows(ledger, tables.command, **values)}
     return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
@@ -79,14 +79,14 @@ def _closed(id_: str, application: str) -> Event:
 class TestDue:
     """Not before, and no later."""
 
-    def test_nothing_is_commanded_a_microsecond_before_it_is_due(self, ledger: Ledger) -> None:
+    def test_nothing_is_commanded_a_microsecond_before_it_is_due(self, ledger: Database) -> None:
         """And at the instant itself it is."""
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
         assert sweep(ledger, later(DUE, microseconds=-1)) == []
         assert len(sweep(ledger, DUE)) == 1
         assert of_crm(ledger) == [("erase", "unsent")]
 
-    def test_what_is_due_is_commanded_once(self, ledger: Ledger) -> None:
+    def test_what_is_due_is_commanded_once(self, ledger: Database) -> None:
         """However often the deleter looks."""
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
         sweep(ledger, FAR)
@@ -96,7 +96,7 @@ class TestDue:
             ("crm", "erase", "unsent"),
         ]
 
-    def test_a_minimum_is_kept_to_the_microsecond(self, ledger: Ledger) -> None:
+    def test_a_minimum_is_kept_to_the_microsecond(self, ledger: Database) -> None:
         """The invoice of 2020 is kept through 2027."""
         take(ledger, [invoice("i1", JOINED)], JOINED)
         assert sweep(ledger, "2027-12-31T22:59:59.999999Z") == []
@@ -105,7 +105,7 @@ class TestDue:
         assert row.not_before == instant("2027-12-31T23:00:00Z")
         assert row.system == "accounting"
 
-    def test_a_command_with_a_minimum_does_not_leave_before_it(self, ledger: Ledger) -> None:
+    def test_a_command_with_a_minimum_does_not_leave_before_it(self, ledger: Database) -> None:
         """The relay looks at `not_before` again: its own clock may be behind the claim's."""
         bus = Bus()
         take(ledger, [invoice("i1", JOINED)], JOINED)
@@ -113,13 +113,15 @@ class TestDue:
         early = "2027-12-31T22:59:59Z"
         at = instant(early)
         (identity,) = [row.command_id for row in rows(ledger, tables.command)]
-        ledger.write(lambda c: lease(c, instant("2027-12-31T23:00:00Z"), Stops(), limit=9))
-        ledger.write(lambda c: relay(c, [identity], bus, POLICY, at, Patience()))
+        ledger.write(lambda c: lease(c, instant("2027-12-31T23:00:00Z"), PausedSystems(), limit=9))
+        ledger.write(lambda c: dispatch(c, [identity], bus, POLICY, at, RetryPolicy()))
         assert bus.sent == []
         post(ledger, bus, "2027-12-31T23:05:00Z")
         assert len(bus.sent) == 1
 
-    def test_a_walk_that_goes_on_with_an_earlier_clock_loses_nothing(self, ledger: Ledger) -> None:
+    def test_a_walk_that_goes_on_with_an_earlier_clock_loses_nothing(
+        self, ledger: Database
+    ) -> None:
         """Two deleters read the time apart: the one that is behind may take the walk's second chunk.
 
         An application's clock wakes twice, at a month and at a year; the walk of both goes on at a time
@@ -131,12 +133,12 @@ class TestDue:
         events.append(_closed("c1", "1"))
         take(ledger, events, "2024-02-01T12:00:00Z")
         at_a_year, a_moment_before = "2025-01-31T12:00:00Z", "2025-01-31T11:59:59Z"
-        ledger.write(lambda c: claim(c, POLICY, instant(at_a_year), limit=1))
+        ledger.write(lambda c: claim_due(c, POLICY, instant(at_a_year), limit=1))
         sweep(ledger, a_moment_before)
         sweep(ledger, later(at_a_year, days=3650))
         assert missing(ledger, events, later(at_a_year, days=3650)) == []
 
-    def test_no_command_names_more_than_500_records(self, ledger: Ledger) -> None:
+    def test_no_command_names_more_than_500_records(self, ledger: Database) -> None:
         """The rest is in the next."""
         take(ledger, [*many(1001), terminated("t1", ENDED)], ENDED)
         sweep(ledger, DUE)
@@ -147,7 +149,7 @@ class TestDue:
         assert sizes == [1, 500, 500]
 
     @pytest.mark.parametrize("count", [499, 500, 501, 1000])
-    def test_a_walk_ends_with_its_last_record(self, ledger: Ledger, count: int) -> None:
+    def test_a_walk_ends_with_its_last_record(self, ledger: Database, count: int) -> None:
         """Also where the last chunk is full."""
         take(ledger, [*many(count), terminated("t1", ENDED)], ENDED)
         sweep(ledger, DUE)
@@ -159,7 +161,7 @@ class TestDue:
 class TestIds:
     """The same facts give the same commands, whoever computes them."""
 
-    def test_ids_and_numbers_are_the_same_in_another_ledger(self, ledger: Ledger) -> None:
+    def test_ids_and_numbers_are_the_same_in_another_ledger(self, ledger: Database) -> None:
         """Whatever the order in which the events came."""
         events = [
             *many(7),
@@ -176,7 +178,7 @@ class TestIds:
         sweep(ledger, FAR)
         assert {(row.command_id, row.cause) for row in rows(ledger, tables.command)} == first
 
-    def test_a_retry_keeps_the_id_and_raises_the_attempt(self, ledger: Ledger) -> None:
+    def test_a_retry_keeps_the_id_and_raises_the_attempt(self, ledger: Database) -> None:
         """Until it is answered."""
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
@@ -187,7 +189,7 @@ class TestIds:
         assert [one.value["attempt"] for one in bus.sent] == [1, 2, 3]
         assert len(rows(ledger, tables.attempt)) == 3
 
-    def test_numbers_rise_by_system_and_subject(self, ledger: Ledger) -> None:
+    def test_numbers_rise_by_system_and_subject(self, ledger: Database) -> None:
         """From 1, without a hole."""
         take(ledger, [feedback(f"e{n}", f"2020-01-0{n}T12:00:00Z") for n in (1, 2, 3)], JOINED)
         for day in (1, 2, 3):
@@ -198,7 +200,7 @@ class TestIds:
 class TestLateArrivals:
     """What arrives under a clock that has fired is due again (ruling 2)."""
 
-    def test_a_record_that_arrives_after_the_walk_is_commanded(self, ledger: Ledger) -> None:
+    def test_a_record_that_arrives_after_the_walk_is_commanded(self, ledger: Database) -> None:
         """At the next sweep, not at the next wake."""
         take(ledger, [*many(3), terminated("t1", ENDED)], ENDED)
         sweep(ledger, DUE)
@@ -206,31 +208,35 @@ class TestLateArrivals:
         assert len(sweep(ledger, DUE)) == 1
         assert told(ledger) == 4
 
-    def test_a_record_that_arrives_between_two_chunks_is_commanded(self, ledger: Ledger) -> None:
+    def test_a_record_that_arrives_between_two_chunks_is_commanded(self, ledger: Database) -> None:
         """Whether the walk has passed its key or not."""
         events = [*many(1100), terminated("t1", ENDED)]
         take(ledger, events, ENDED)
-        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         late = many(40, start=5000)
         take(ledger, late, DUE)
         sweep(ledger, DUE)
         assert told(ledger) == 1140
 
-    def test_a_record_that_arrives_before_the_first_wake_waits_for_it(self, ledger: Ledger) -> None:
+    def test_a_record_that_arrives_before_the_first_wake_waits_for_it(
+        self, ledger: Database
+    ) -> None:
         """It is not looked at before."""
         take(ledger, [terminated("t1", ENDED)], ENDED)
         take(ledger, many(1), ENDED)
         assert sweep(ledger, later(DUE, seconds=-1)) == []
         assert len(sweep(ledger, DUE)) == 1
 
-    def test_the_end_may_arrive_after_it_is_due(self, ledger: Ledger) -> None:
+    def test_the_end_may_arrive_after_it_is_due(self, ledger: Database) -> None:
         """Then everything is due at once."""
         take(ledger, many(3), FAR)
         take(ledger, [terminated("t1", ENDED)], FAR)
         sweep(ledger, FAR)
         assert told(ledger, system="crm") == 3
 
-    def test_a_late_record_waits_for_the_second_wake_with_the_others(self, ledger: Ledger) -> None:
+    def test_a_late_record_waits_for_the_second_wake_with_the_others(
+        self, ledger: Database
+    ) -> None:
         """Research's pseudonym and the erasures of a ticket: each late record gets all its steps."""
         events = [
             ticket("e1", JOINED, ["1", "2"], shared_with=["repair", "research"]),
@@ -244,10 +250,10 @@ class TestLateArrivals:
             sweep(ledger, at)
             assert missing(ledger, events, instant(at)) == []
 
-    def test_a_crash_of_the_claim_leaves_everything_due(self, ledger: Ledger) -> None:
+    def test_a_crash_of_the_claim_leaves_everything_due(self, ledger: Database) -> None:
         """Commands, members and the walk's progress commit together."""
         take(ledger, [*many(700), terminated("t1", ENDED)], ENDED)
-        crash(ledger, lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        crash(ledger, lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         assert told(ledger) == 0
         sweep(ledger, DUE)
         assert told(ledger) == 700

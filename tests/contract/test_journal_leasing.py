@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.deleter.claim import Claimed, claim
-from services.deleter.dispatch import Outgoing, Patience, Stops, lease, relay
+from services.deleter.claim import ClaimResult, claim_due
+from services.deleter.dispatch import CommandMessage, PausedSystems, RetryPolicy, dispatch, lease
 from services.ledger import tables
-from services.ledger.outbox import Lease
-from services.storage.bulk import change_each
-from services.storage.database import Ledger
+from services.ledger.outbox import LeaseRequest
+from services.storage.bulk import update_each
+from services.storage.database import Database
 from tests.contract.arrivals import feedback, order
 from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
 
@@ -21,33 +21,33 @@ JOINED = "2020-01-01T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
 
 
-def _claim(ledger: Ledger, *, room: int, stopped: frozenset[str] = frozenset()) -> Claimed:
-    taken = Lease(until=instant(FAR) + timedelta(seconds=60), room=room, stopped=stopped)
-    return ledger.write(lambda c: claim(c, POLICY, instant(FAR), limit=100, lease=taken))
+def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()) -> ClaimResult:
+    taken = LeaseRequest(until=instant(FAR) + timedelta(seconds=60), room=room, stopped=stopped)
+    return ledger.write(lambda c: claim_due(c, POLICY, instant(FAR), limit=100, lease=taken))
 
 
-def _sent(ledger: Ledger, claimed: Claimed, *, told: bool) -> list[Outgoing]:
+def _sent(ledger: Database, claimed: ClaimResult, *, told: bool) -> list[CommandMessage]:
     bus = Bus()
     known = claimed.events if told else {}
     ledger.write(
-        lambda c: relay(c, list(claimed.leased), bus, POLICY, instant(FAR), Patience(), known)
+        lambda c: dispatch(c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), known)
     )
     return bus.sent
 
 
-def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger: Ledger) -> None:
+def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger: Database) -> None:
     """It is `sending` from the claim's commit on: it may be out, whatever crashes."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10)
     assert list(claimed.leased) == list(claimed.commands)
     assert [row.state for row in rows(ledger, tables.command)] == ["sending"]
     at = instant(FAR)
-    assert ledger.write(lambda c: lease(c, at, Stops(), limit=9)) == []
+    assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9)) == []
     at += timedelta(seconds=60)
-    assert ledger.write(lambda c: lease(c, at, Stops(), limit=9)) == list(claimed.commands)
+    assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9)) == list(claimed.commands)
 
 
-def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Ledger) -> None:
+def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Database) -> None:
     """The cap is kept; the others lie in the outbox."""
     take(ledger, [feedback("e1", JOINED), feedback("e2", "2020-01-01T12:00:01Z")], JOINED)
     claimed = _claim(ledger, room=1)
@@ -55,7 +55,7 @@ def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Ledger) -> None:
     assert sorted(row.state for row in rows(ledger, tables.command)) == ["sending", "unsent"]
 
 
-def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Ledger) -> None:
+def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Database) -> None:
     """What is paused or drained gets nothing new."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10, stopped=frozenset({"website"}))
@@ -64,7 +64,7 @@ def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Ledger) -> None:
 
 
 def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
-    ledger: Ledger,
+    ledger: Database,
 ) -> None:
     """The events that a claim hands on make the message that reading them again makes."""
     take(ledger, [feedback("e1", JOINED), order("o1", JOINED)], JOINED)
@@ -76,29 +76,29 @@ def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
     ]
 
 
-def test_the_latest_due_is_claimed_with_the_oldest(ledger: Ledger) -> None:
+def test_the_latest_due_is_claimed_with_the_oldest(ledger: Database) -> None:
     """Of eight records that fit, seven have been due for longest, and one became due last."""
     take(
         ledger,
         [feedback(f"e{second}", f"2020-01-01T12:00:{second:02}Z") for second in range(10, 40)],
         JOINED,
     )
-    ledger.write(lambda c: claim(c, POLICY, instant(FAR), limit=8))
+    ledger.write(lambda c: claim_due(c, POLICY, instant(FAR), limit=8))
     claimed = sorted(row.due_at.second for row in rows(ledger, tables.command))
     assert claimed == [10, 11, 12, 13, 14, 15, 16, 39]
 
 
-def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger: Ledger) -> None:
+def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger: Database) -> None:
     """Three commands of one record each: two where two records may go, one where none may."""
     take(ledger, [feedback(f"e{n}", f"2020-01-01T12:00:0{n}Z") for n in range(3)], JOINED)
     sweep(ledger, FAR)
     at = instant(FAR)
-    assert len(ledger.write(lambda c: lease(c, at, Stops(), limit=9, records=2))) == 2
-    assert len(ledger.write(lambda c: lease(c, at, Stops(), limit=9, records=0))) == 1
-    assert ledger.write(lambda c: lease(c, at, Stops(), limit=9, records=2)) == []
+    assert len(ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9, records=2))) == 2
+    assert len(ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9, records=0))) == 1
+    assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9, records=2)) == []
 
 
-def test_each_row_gets_its_own_values(ledger: Ledger) -> None:
+def test_each_row_gets_its_own_values(ledger: Database) -> None:
     """By its key; the others stay as they are."""
     take(ledger, [feedback("e1", JOINED), feedback("e2", JOINED), feedback("e3", JOINED)], JOINED)
     first, second, third = sorted(row.record_id for row in rows(ledger, tables.record))
@@ -106,6 +106,6 @@ def test_each_row_gets_its_own_values(ledger: Ledger) -> None:
         {"record_id": first, "next_due": instant(FAR)},
         {"record_id": third, "next_due": None},
     ]
-    ledger.write(lambda c: change_each(c, tables.record, changes))
+    ledger.write(lambda c: update_each(c, tables.record, changes))
     found = {row.record_id: row.next_due for row in rows(ledger, tables.record)}
     assert found == {first: instant(FAR), second: instant("2020-12-31T12:00:00Z"), third: None}

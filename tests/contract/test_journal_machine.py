@@ -24,16 +24,16 @@ from hypothesis.stateful import (
 )
 
 from services.deleter import claim as claiming
-from services.deleter.claim import claim
-from services.deleter.dispatch import Stops, lease
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import PausedSystems, lease
 from services.deleter.manual_retry import FinalRefusal, retry
-from services.deleter.settlement import ReusedAcknowledgement, Settled, Status
-from services.deleter.simulation import next_due
+from services.deleter.settlement import AcknowledgementResult, ReusedAcknowledgement, Status
+from services.deleter.simulation import next_wakeup
 from services.events.history import anew
 from services.ledger import backfills, tables
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
 from tests.contract.promises import missing, off_the_record, too_early
@@ -49,7 +49,7 @@ STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "ac
 class Deleting(RuleBasedStateMachine):
     """One ledger, what has been published, and a clock that only goes on."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Database) -> None:
         super().__init__()
         self.ledger = emptied(ledger)
         self.bus = Bus()
@@ -86,7 +86,7 @@ class Deleting(RuleBasedStateMachine):
         take(self.ledger, batch, self.now, backfill, history=GROUP if old else None)
         self.known += batch
         with self.ledger.transaction() as connection:
-            waiting = {one.backfill for one in backfills.waiting(connection)}
+            waiting = {one.backfill for one in backfills.pending_backfills(connection)}
         self.imports += sorted(waiting.difference(self.imports))
         group = anew(GROUP, self.released + 1)
         if backfill in waiting:
@@ -113,7 +113,7 @@ class Deleting(RuleBasedStateMachine):
     @rule()
     def wait_for_what_is_due(self) -> None:
         with self.ledger.transaction() as connection:
-            due = next_due(connection)
+            due = next_wakeup(connection)
         if due:
             self.now = max(self.now, due)
 
@@ -123,18 +123,18 @@ class Deleting(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5))
     def one_claim(self, limit: int) -> None:
-        self.ledger.write(lambda connection: claim(connection, POLICY, self.now, limit=limit))
+        self.ledger.write(lambda connection: claim_due(connection, POLICY, self.now, limit=limit))
 
     @rule()
     def claim_that_crashes(self) -> None:
-        crash(self.ledger, lambda connection: claim(connection, POLICY, self.now, limit=3))
+        crash(self.ledger, lambda connection: claim_due(connection, POLICY, self.now, limit=3))
 
     @precondition(lambda self: self.held)
     @rule()
     def years_pass_and_nobody_releases(self) -> None:
         """What is held back is long due: nothing of it is commanded all the same."""
         with self.ledger.transaction() as connection:
-            due = next_due(connection)
+            due = next_wakeup(connection)
         self.now = max(self.now, due or self.now, datetime(2050, 1, 1, tzinfo=UTC))
         sweep(self.ledger, self.now)
 
@@ -146,7 +146,7 @@ class Deleting(RuleBasedStateMachine):
 
     @rule()
     def lease_and_crash(self) -> None:
-        self.ledger.write(lambda connection: lease(connection, self.now, Stops(), limit=2))
+        self.ledger.write(lambda connection: lease(connection, self.now, PausedSystems(), limit=2))
 
     @rule()
     def send(self) -> None:
@@ -194,7 +194,9 @@ class Deleting(RuleBasedStateMachine):
         with pytest.raises(FinalRefusal) if final else nullcontext():
             self.ledger.write(lambda c: retry(c, command.command_id, POLICY, self.now))
 
-    def _answered(self, command: Any, status: Status, name: str | None = None) -> Settled:
+    def _answered(
+        self, command: Any, status: Status, name: str | None = None
+    ) -> AcknowledgementResult:
         found = answer(self.ledger, command.command_id, status, self.now, name)
         if status in ("done", "already_done"):
             recall = command.action == "recall"
@@ -276,8 +278,8 @@ def _goes_on(row: Any) -> bool:
 
 
 def test_the_deleter_keeps_its_promises_whatever_happens(
-    shared_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    shared_ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Judged by the oracle after every step."""
-    monkeypatch.setattr(claiming, "MOST_RECORDS", 2)
+    monkeypatch.setattr(claiming, "MAX_RECORDS_PER_COMMAND", 2)
     play(lambda: Deleting(shared_ledger), few=30 if shared_ledger.is_sqlite else 10, steps=25)

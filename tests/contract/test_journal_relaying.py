@@ -10,9 +10,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.deleter.dispatch import LEASE, Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.dispatch import (
+    LEASE,
+    CommandMessage,
+    PausedSystems,
+    RecordMetadata,
+    RetryPolicy,
+    dispatch,
+    lease,
+)
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     feedback,
     invoice,
@@ -43,82 +51,84 @@ FAR = "2060-01-01T00:00:00Z"
 class _Broken:
     """A bus that is not there."""
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         raise ConnectionError("no broker")
 
 
 class TestRelaying:
     """Nothing is `sent` before the broker has said so, and nothing is forgotten."""
 
-    def test_a_crash_after_the_lease_sends_it_again_later(self, ledger: Ledger) -> None:
+    def test_a_crash_after_the_lease_sends_it_again_later(self, ledger: Database) -> None:
         """When the lease has run out, under the same id."""
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
-        ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
+        ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
         post(ledger, bus, later(FAR, seconds=59))
         assert bus.sent == []
         post(ledger, bus, instant(FAR) + LEASE)
         assert [one.value["command_id"] for one in bus.sent] == [str(identity)]
 
-    def test_a_bus_that_fails_marks_nothing_as_sent(self, ledger: Ledger) -> None:
+    def test_a_bus_that_fails_marks_nothing_as_sent(self, ledger: Database) -> None:
         """The whole batch goes out again."""
         take(ledger, [feedback("e1", JOINED), feedback("e2", ENDED)], JOINED)
         sweep(ledger, FAR)
-        leased = ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
+        leased = ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
         with pytest.raises(ConnectionError):
-            ledger.write(lambda c: relay(c, leased, _Broken(), POLICY, instant(FAR), Patience()))
+            ledger.write(
+                lambda c: dispatch(c, leased, _Broken(), POLICY, instant(FAR), RetryPolicy())
+            )
         assert {row.state for row in rows(ledger, tables.command)} == {"sending"}
         assert rows(ledger, tables.attempt) == []
         bus = Bus()
         post(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2
 
-    def test_a_crash_after_the_bus_repeats_the_same_id(self, ledger: Ledger) -> None:
+    def test_a_crash_after_the_bus_repeats_the_same_id(self, ledger: Database) -> None:
         """Re-sending is harmless, losing is not."""
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
         sweep(ledger, FAR)
-        leased = ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
-        crash(ledger, lambda c: relay(c, leased, bus, POLICY, instant(FAR), Patience()))
+        leased = ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
+        crash(ledger, lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
         post(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2
         assert len({one.value["command_id"] for one in bus.sent}) == 1
 
     def test_a_clock_that_opens_between_lease_and_relay_stops_the_command(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """The relay looks again, inside the lock."""
         bus = Bus()
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         sweep(ledger, DUE)
-        leased = ledger.write(lambda c: lease(c, instant(DUE), Stops(), limit=9))
+        leased = ledger.write(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
         take(ledger, [reinstated("r1", BACK)], DUE)
-        ledger.write(lambda c: relay(c, leased, bus, POLICY, instant(DUE), Patience()))
+        ledger.write(lambda c: dispatch(c, leased, bus, POLICY, instant(DUE), RetryPolicy()))
         assert bus.sent == []
 
-    def test_an_answer_between_lease_and_relay_stops_the_repetition(self, ledger: Ledger) -> None:
+    def test_an_answer_between_lease_and_relay_stops_the_repetition(self, ledger: Database) -> None:
         """What is acknowledged is not sent again."""
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
         post(ledger, bus, FAR)
         at = later(FAR, hours=1)
-        leased = ledger.write(lambda c: lease(c, at, Stops(), limit=9))
+        leased = ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9))
         assert leased == [identity]
         answer(ledger, identity, "done", at)
-        ledger.write(lambda c: relay(c, leased, bus, POLICY, at, Patience()))
+        ledger.write(lambda c: dispatch(c, leased, bus, POLICY, at, RetryPolicy()))
         assert len(bus.sent) == 1
 
     def test_a_paused_system_gets_nothing_and_a_drained_one_nothing_new(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """What is out is repeated to a drained one."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         sweep(ledger, FAR)
         paused, drained = (
-            Stops(paused=frozenset({"website"})),
-            Stops(drained=frozenset({"website"})),
+            PausedSystems(paused=frozenset({"website"})),
+            PausedSystems(drained=frozenset({"website"})),
         )
         for stops in (paused, drained):
             assert ledger.write(lambda c, s=stops: lease(c, instant(FAR), s, limit=9)) == []  # type: ignore[misc]
@@ -127,17 +137,17 @@ class TestRelaying:
         assert ledger.write(lambda c: lease(c, at, paused, limit=9)) == []
         assert len(ledger.write(lambda c: lease(c, at, drained, limit=9))) == 1
 
-    def test_two_relays_of_one_lease_raise_the_attempt_twice(self, ledger: Ledger) -> None:
+    def test_two_relays_of_one_lease_raise_the_attempt_twice(self, ledger: Database) -> None:
         """The second reads what the first has marked."""
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
         leased = sweep(ledger, FAR)
-        ledger.write(lambda c: lease(c, instant(FAR), Stops(), limit=9))
+        ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
         for _ in range(2):
-            ledger.write(lambda c: relay(c, leased, bus, POLICY, instant(FAR), Patience()))
+            ledger.write(lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
         assert [one.value["attempt"] for one in bus.sent] == [1, 2]
 
-    def test_a_pseudonymised_records_erasure_names_no_person(self, ledger: Ledger) -> None:
+    def test_a_pseudonymised_records_erasure_names_no_person(self, ledger: Database) -> None:
         """Neither in its key nor in its business keys (ruling 11 of the design)."""
         bus = Bus()
         take(ledger, [order("o1", JOINED)], JOINED)

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.claim import claim
+from services.deleter.claim import claim_due
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     Event,
     contact_changed,
@@ -51,17 +51,17 @@ def many(count: int, start: int = 0) -> list[Event]:
     return [invoice(f"i{number:05}", JOINED) for number in range(start, start + count)]
 
 
-def of_crm(ledger: Ledger) -> list[tuple[str, str]]:
+def of_crm(ledger: Database) -> list[tuple[str, str]]:
     return [(action, state) for system, action, state in commands(ledger) if system == "crm"]
 
 
-def told(ledger: Ledger, **values: object) -> int:
+def told(ledger: Database, **values: object) -> int:
     """How many records the live commands cover."""
     ids = {row.command_id for row in rows(ledger, tables.command, **values)}
     return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
 
 
-def sent_and_reopened(ledger: Ledger, bus: Bus) -> tuple[UUID, UUID]:
+def sent_and_reopened(ledger: Database, bus: Bus) -> tuple[UUID, UUID]:
     """An erasure that went out before its customer came back, and its recall, out as well."""
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     sweep(ledger, DUE)
@@ -75,7 +75,7 @@ def sent_and_reopened(ledger: Ledger, bus: Bus) -> tuple[UUID, UUID]:
 class TestReopening:
     """A clock that opens again takes back what was not carried out (ruling 9; rulings 4 of the design)."""
 
-    def test_what_has_not_left_is_cancelled(self, ledger: Ledger) -> None:
+    def test_what_has_not_left_is_cancelled(self, ledger: Database) -> None:
         """And is commanded again when the customer has ended again."""
         bus = Bus()
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
@@ -89,7 +89,7 @@ class TestReopening:
         sweep(ledger, DUE_AGAIN)
         assert of_crm(ledger) == [("erase", "cancelled"), ("erase", "unsent")]
 
-    def test_what_has_left_is_recalled(self, ledger: Ledger) -> None:
+    def test_what_has_left_is_recalled(self, ledger: Database) -> None:
         """The recall names the same records, and goes out at once."""
         bus = Bus()
         erasure, recall = sent_and_reopened(ledger, bus)
@@ -100,7 +100,7 @@ class TestReopening:
         assert bus.sent[1].value["records"] == bus.sent[0].value["records"]
         assert bus.sent[1].value["seq"] > bus.sent[0].value["seq"]
 
-    def test_a_recalled_command_is_not_sent_again(self, ledger: Ledger) -> None:
+    def test_a_recalled_command_is_not_sent_again(self, ledger: Database) -> None:
         """Only its recall is, until that is answered."""
         bus = Bus()
         sent_and_reopened(ledger, bus)
@@ -109,7 +109,7 @@ class TestReopening:
         assert [one.value["action"] for one in bus.sent] == ["erase", *["recall"] * 3]
 
     @pytest.mark.parametrize("status", ["recalled", "done"])
-    def test_an_answered_recall_frees_the_records(self, ledger: Ledger, status: str) -> None:
+    def test_an_answered_recall_frees_the_records(self, ledger: Database, status: str) -> None:
         """They are commanded again when they are due, under another id."""
         erasure, recall = sent_and_reopened(ledger, Bus())
         answer(ledger, recall, status, DUE)  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ class TestReopening:
         assert ("erase", "unsent") in of_crm(ledger)
 
     def test_what_is_due_again_before_the_recall_is_answered_waits_for_the_answer(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """The walk passes it by, since the first command may still be carried out; the answer wakes it."""
         _, recall = sent_and_reopened(ledger, Bus())
@@ -133,7 +133,7 @@ class TestReopening:
         answer(ledger, recall, "done", later(DUE_AGAIN, hours=1))
         assert len(sweep(ledger, later(DUE_AGAIN, hours=1))) == 1
 
-    def test_an_end_that_turns_out_earlier_is_walked_again(self, ledger: Ledger) -> None:
+    def test_an_end_that_turns_out_earlier_is_walked_again(self, ledger: Database) -> None:
         """The contact had left and was told; then the supplier proves to have ended before that."""
         events = [engaged("e1", JOINED, "1"), contact_changed("e2", BACK, "1", "2")]
         take(ledger, events, BACK)
@@ -149,7 +149,7 @@ class TestReopening:
         assert missing(ledger, events, instant(BACK)) == []
 
     def test_an_answer_to_the_recalled_command_itself_ends_the_recall_too(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """Nothing is left to repeat, nor to escalate."""
         bus = Bus()
@@ -159,7 +159,7 @@ class TestReopening:
         assert [one.value["action"] for one in bus.sent] == ["erase", "recall"]
 
     @pytest.mark.parametrize("of_recall", [True, False])
-    def test_what_was_already_done_stands(self, ledger: Ledger, of_recall: bool) -> None:
+    def test_what_was_already_done_stands(self, ledger: Database, of_recall: bool) -> None:
         """Ruling 9: a command that was carried out stands, and is not sent again."""
         erasure, recall = sent_and_reopened(ledger, Bus())
         answer(ledger, recall if of_recall else erasure, "already_done", DUE)
@@ -167,7 +167,7 @@ class TestReopening:
         take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
         assert sweep(ledger, DUE_AGAIN) == []
 
-    def test_what_was_done_before_the_recall_came_stands(self, ledger: Ledger) -> None:
+    def test_what_was_done_before_the_recall_came_stands(self, ledger: Database) -> None:
         """And its outcome says what was done, whatever the recall is answered."""
         erasure, recall = sent_and_reopened(ledger, Bus())
         answer(ledger, erasure, "done", DUE)
@@ -175,7 +175,7 @@ class TestReopening:
         (row,) = rows(ledger, tables.command, command_id=erasure)
         assert (row.state, row.outcome, row.settled_at) == ("acknowledged", "done", instant(DUE))
 
-    def test_a_refused_recall_loses_no_erasure(self, ledger: Ledger) -> None:
+    def test_a_refused_recall_loses_no_erasure(self, ledger: Database) -> None:
         """What is due again waits until somebody answers for it, and is then commanded again."""
         erasure, recall = sent_and_reopened(ledger, Bus())
         answer(ledger, recall, "refused", DUE)
@@ -185,7 +185,7 @@ class TestReopening:
         (again,) = sweep(ledger, DUE_AGAIN)
         assert again != erasure
 
-    def test_a_corrected_end_moves_what_was_commanded_under_it(self, ledger: Ledger) -> None:
+    def test_a_corrected_end_moves_what_was_commanded_under_it(self, ledger: Database) -> None:
         """The end was a day later: the first erasure is cancelled, the second comes a day later."""
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         sweep(ledger, DUE)
@@ -194,23 +194,23 @@ class TestReopening:
         assert sweep(ledger, later(DUE, hours=23, minutes=59)) == []
         assert len(sweep(ledger, later(DUE, days=1))) == 1
 
-    def test_a_reopening_midway_stops_the_rest_within_a_chunk(self, ledger: Ledger) -> None:
+    def test_a_reopening_midway_stops_the_rest_within_a_chunk(self, ledger: Database) -> None:
         """Of 1,600 records 500 were claimed; they are cancelled, and the others never commanded."""
         take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
-        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         assert told(ledger) == 500
         take(ledger, [reinstated("r1", BACK)], DUE)
         assert sweep(ledger, DUE) == []
         assert told(ledger) == 0
         assert commands(ledger) == [("crm", "erase", "cancelled")]
 
-    def test_a_reopening_midway_recalls_what_was_sent(self, ledger: Ledger) -> None:
+    def test_a_reopening_midway_recalls_what_was_sent(self, ledger: Database) -> None:
         """The first chunk went out, the second was claimed, the third never is."""
         bus = Bus()
         take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
-        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         post(ledger, bus, DUE)
-        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         take(ledger, [reinstated("r1", BACK)], DUE)
         sweep(ledger, DUE)
         assert of_crm(ledger) == [
@@ -219,11 +219,11 @@ class TestReopening:
             ("recall", "unsent"),
         ]
 
-    def test_a_walk_begins_anew_when_the_end_moves_midway(self, ledger: Ledger) -> None:
+    def test_a_walk_begins_anew_when_the_end_moves_midway(self, ledger: Database) -> None:
         """Nothing of the first chunk is lost, nothing of the rest is told twice."""
         events = [*many(1200), terminated("t1", ENDED)]
         take(ledger, events, ENDED)
-        ledger.write(lambda c: claim(c, POLICY, instant(DUE), limit=1))
+        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         corrected = terminated("t2", "2020-06-01T13:00:00Z")
         take(ledger, [corrected], DUE)
         at = later(DUE, hours=1)
@@ -234,17 +234,17 @@ class TestReopening:
         assert missing(ledger, known, at) == []
 
     def test_an_end_that_turns_out_earlier_midway_is_walked_from_the_start(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """Of 700 records 500 were claimed under the later end; all 700 are told the earlier one."""
         bills = [purchase_invoice(f"p{number:03}", JOINED) for number in range(700)]
         take(ledger, [*bills, contact_changed("e2", BACK, "1", "2")], BACK)
-        ledger.write(lambda c: claim(c, POLICY, instant(BACK), limit=1))
+        ledger.write(lambda c: claim_due(c, POLICY, instant(BACK), limit=1))
         take(ledger, [supplier_ended("e3", ENDED)], BACK)
         sweep(ledger, BACK)
         assert told(ledger, system="procurement", state="unsent") == 701
 
-    def test_a_suppliers_new_start_recalls_its_contacts(self, ledger: Ledger) -> None:
+    def test_a_suppliers_new_start_recalls_its_contacts(self, ledger: Database) -> None:
         """A parent's move takes back what its children's records were told."""
         bus = Bus()
         take(ledger, [engaged("e1", JOINED, "1"), supplier_ended("e2", ENDED)], ENDED)
@@ -256,7 +256,7 @@ class TestReopening:
             ("procurement", "recall", "unsent"),
         ]
 
-    def test_a_contact_that_had_left_before_stays_told(self, ledger: Ledger) -> None:
+    def test_a_contact_that_had_left_before_stays_told(self, ledger: Database) -> None:
         """The supplier's end later than the contact's own, and its new start, change nothing for it."""
         take(ledger, [engaged("e1", JOINED, "1"), contact_changed("e2", ENDED, "1", "2")], ENDED)
         sweep(ledger, ENDED)
@@ -266,7 +266,7 @@ class TestReopening:
         assert row.state == "unsent"
 
     def test_a_restriction_goes_out_whatever_becomes_of_the_other_purpose(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """Research of 2000 ends in 2020 while the customer stays; the customer's end does not stop it."""
         bus = Bus()
@@ -278,7 +278,7 @@ class TestReopening:
         post(ledger, bus, "2020-03-01T14:00:00Z")
         assert {one.value["action"] for one in bus.sent} == {"restrict"}
 
-    def test_a_restriction_that_was_cancelled_is_told_again(self, ledger: Ledger) -> None:
+    def test_a_restriction_that_was_cancelled_is_told_again(self, ledger: Database) -> None:
         """The customer had ended before; a corrected end takes nothing away from the restriction."""
         events = [
             ticket("e1", "2000-03-01T12:00:00Z", shared_with="research"),

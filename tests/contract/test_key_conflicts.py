@@ -9,15 +9,15 @@ import pytest
 
 from services import policy as policy_package
 from services.deleter.activation import activate
-from services.deleter.claim import claim
-from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
 from services.ledger import active_policy, key_conflicts, tables
 from services.ledger.key_conflicts import AlreadyDecided, NoSuchConflict
 from services.ledger.recording import record
 from services.policy import loader
 from services.policy.model import Policy
 from services.policy.tagging import tag
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event, parsed, ticket, ticket_resolved
 from tests.contract.ledgers import (
     POLICY,
@@ -69,7 +69,7 @@ def objection(consumer: str, id_: str) -> Event:
     )
 
 
-def decide(ledger: Ledger, owner: str, now: str = NOW, value: str = "o1") -> None:
+def decide(ledger: Database, owner: str, now: str = NOW, value: str = "o1") -> None:
     """Say whose an order's number is."""
     ledger.write(lambda c: key_conflicts.decide(c, "order_id", value, owner, POLICY, instant(now)))
 
@@ -90,7 +90,7 @@ def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
     )
 
 
-def go(ledger: Ledger, now: str) -> Bus:
+def go(ledger: Database, now: str) -> Bus:
     """Claim and send what is due; what was sent."""
     bus = Bus()
     sweep(ledger, now)
@@ -101,7 +101,7 @@ def go(ledger: Ledger, now: str) -> Bus:
 class TestUndecided:
     """Nobody has said yet whose the key is."""
 
-    def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Ledger) -> None:
+    def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Database) -> None:
         """Its own terms are long over; the number is the victim's, whose are not."""
         take(ledger, [VICTIM], PLACED)
         take(ledger, [NOBODY], NOW)
@@ -111,7 +111,7 @@ class TestUndecided:
 
     @pytest.mark.parametrize("batches", [[[VICTIM, NOBODY]], [[NOBODY], [VICTIM]]])
     def test_the_order_of_arrival_does_not_matter(
-        self, ledger: Ledger, batches: Sequence[list[Event]]
+        self, ledger: Database, batches: Sequence[list[Event]]
     ) -> None:
         """Together, or the other first."""
         for batch in batches:
@@ -122,7 +122,9 @@ class TestUndecided:
         assert (found.key, found.owner) == ("order_id=o1", None)
         assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
 
-    def test_what_has_not_left_is_cancelled_and_what_has_is_recalled(self, ledger: Ledger) -> None:
+    def test_what_has_not_left_is_cancelled_and_what_has_is_recalled(
+        self, ledger: Database
+    ) -> None:
         """The second event comes while commands about the first are on their way."""
         take(ledger, [NOBODY], NOW)
         sweep(ledger, NOW)
@@ -143,7 +145,7 @@ class TestUndecided:
             if one.value["action"] != "recall"
         ]
 
-    def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Ledger) -> None:
+    def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Database) -> None:
         """The relay looks again, also where no look has come by in between."""
         take(ledger, [NOBODY], NOW)
         sweep(ledger, NOW)
@@ -153,7 +155,7 @@ class TestUndecided:
         left = {state for _, action, state in commands(ledger) if action != "recall"}
         assert left <= {"cancelled", "recalling"}
 
-    def test_a_check_waits_too(self, ledger: Ledger) -> None:
+    def test_a_check_waits_too(self, ledger: Database) -> None:
         """It would find the victim's rows, and call for another erasure."""
         take(ledger, [NOBODY], NOW)
         go(ledger, NOW)
@@ -163,7 +165,7 @@ class TestUndecided:
         bus = go(ledger, later(NOW, minutes=2).isoformat())
         assert "verify" not in {one.value["action"] for one in bus.sent}
 
-    def test_an_objection_restricts_by_the_record_alone(self, ledger: Ledger) -> None:
+    def test_an_objection_restricts_by_the_record_alone(self, ledger: Database) -> None:
         """By the number it might restrict the other's rows; once that is decided it goes by it as well."""
         take(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
         found = told(go(ledger, NOW))
@@ -180,7 +182,7 @@ class TestUndecided:
             (one, "restrict", "consumer:victim", keys) for one in ("orders", "psp")
         ]
 
-    def test_what_is_due_is_restricted_as_well(self, ledger: Ledger) -> None:
+    def test_what_is_due_is_restricted_as_well(self, ledger: Database) -> None:
         """The erasure that would make it needless waits."""
         take(ledger, [VICTIM, NOBODY, objection("nobody", "x1")], NOW)
         assert {one[:2] for one in told(go(ledger, NOW))} == {
@@ -188,7 +190,7 @@ class TestUndecided:
             ("psp", "restrict"),
         }
 
-    def test_nothing_is_lifted(self, ledger: Ledger) -> None:
+    def test_nothing_is_lifted(self, ledger: Database) -> None:
         """Whoever it would free is not known yet; once it is decided nothing needs a restriction."""
         take(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
         go(ledger, NOW)
@@ -207,7 +209,7 @@ class TestUndecided:
         decide(ledger, "consumer:victim", at)
         assert "lift" in {one[1] for one in told(go(ledger, at)) if one[2] == "consumer:victim"}
 
-    def test_others_orders_go_their_way(self, ledger: Ledger) -> None:
+    def test_others_orders_go_their_way(self, ledger: Database) -> None:
         """One number stops nobody else, nor the same people's other orders."""
         other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
         take(ledger, [VICTIM, NOBODY, other], NOW)
@@ -263,7 +265,7 @@ class TestNoConflict:
         ],
         ids=["twice", "ticket", "reopened", "survey", "suppliers", "requests", "fields"],
     )
-    def test_nothing_waits_for_anybody(self, ledger: Ledger, events: list[Event]) -> None:
+    def test_nothing_waits_for_anybody(self, ledger: Database, events: list[Event]) -> None:
         """A ticket has a customer and consumers; a survey has many; fields have names."""
         take(ledger, events, NOW)
         assert ledger.write(lambda c: key_conflicts.conflicts(c, decided=True)) == []
@@ -291,18 +293,18 @@ class TestClocks:
     LATER = "2024-06-01T00:00:00Z"
 
     @staticmethod
-    def decide(ledger: Ledger, owner: str) -> list[str]:
+    def decide(ledger: Database, owner: str) -> list[str]:
         return ledger.write(
             lambda c: key_conflicts.decide(c, "application_id", "a", owner, POLICY, instant(NOW))
         )
 
-    def test_anothers_end_erases_nothing(self, ledger: Ledger) -> None:
+    def test_anothers_end_erases_nothing(self, ledger: Database) -> None:
         """The event makes no record: it only ends the victim's procedure."""
         take(ledger, [self.RECEIVED], PLACED)
         take(ledger, [self.CLOSED], PLACED)
         assert told(go(ledger, self.LATER)) == []
 
-    def test_once_it_is_decided_it_counts_no_more(self, ledger: Ledger) -> None:
+    def test_once_it_is_decided_it_counts_no_more(self, ledger: Database) -> None:
         """The procedure goes on; what another says later of it is passed over."""
         take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:victim") == ["application:a"]
@@ -310,7 +312,7 @@ class TestClocks:
         take(ledger, [application("a3", "closed", "nobody", self.LATER)], self.LATER)
         assert told(go(ledger, "2030-01-01T00:00:00Z")) == []
 
-    def test_the_owners_own_end_counts(self, ledger: Ledger) -> None:
+    def test_the_owners_own_end_counts(self, ledger: Database) -> None:
         """Also one from before the other's."""
         take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         self.decide(ledger, "applicant:victim")
@@ -321,7 +323,7 @@ class TestClocks:
             ("recruitment", "applicant:victim"),
         }
 
-    def test_whoever_ended_it_rightly_has(self, ledger: Ledger) -> None:
+    def test_whoever_ended_it_rightly_has(self, ledger: Database) -> None:
         """Its owner's move stands."""
         take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:nobody") == []
@@ -331,7 +333,7 @@ class TestClocks:
 class TestDecided:
     """A named operator has said whose the key is."""
 
-    def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Ledger) -> None:
+    def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Database) -> None:
         """Either way round; nothing is forgotten."""
         take(ledger, [VICTIM, NOBODY], NOW)
         go(ledger, NOW)
@@ -353,7 +355,7 @@ class TestDecided:
             for system in ("accounting", "orders", "psp", "research")
         }
 
-    def test_it_may_be_the_newcomers(self, ledger: Ledger) -> None:
+    def test_it_may_be_the_newcomers(self, ledger: Database) -> None:
         """The first to come need not be right."""
         take(ledger, [VICTIM], PLACED)
         take(ledger, [NOBODY], NOW)
@@ -362,7 +364,7 @@ class TestDecided:
         assert {keys.get("order_id") for _, _, _, keys in told(bus)} == {"o1"}
         assert {subject for _, _, subject, _ in told(bus)} == {"consumer:nobody"}
 
-    def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Ledger) -> None:
+    def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Database) -> None:
         """What was decided stands."""
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
@@ -371,7 +373,7 @@ class TestDecided:
         assert len(third) == 4
         assert all("order_id" not in keys for _, _, _, keys in third)
 
-    def test_what_was_recalled_is_commanded_again(self, ledger: Ledger) -> None:
+    def test_what_was_recalled_is_commanded_again(self, ledger: Database) -> None:
         """Under other ids: the recalled ones count no more."""
         take(ledger, [NOBODY], NOW)
         first = {one.value["command_id"] for one in go(ledger, NOW).sent}
@@ -385,7 +387,7 @@ class TestDecided:
         assert len(bus.sent) == 4
         assert not first & {one.value["command_id"] for one in bus.sent}
 
-    def test_opened_again_it_stops_everything_again(self, ledger: Ledger) -> None:
+    def test_opened_again_it_stops_everything_again(self, ledger: Database) -> None:
         """An operator may have been wrong: what is out is recalled, and the other is named."""
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:nobody")
@@ -404,7 +406,7 @@ class TestDecided:
         ],
     )
     def test_only_who_claims_a_key_can_be_its_owner(
-        self, ledger: Ledger, value: str, owner: str, why: str
+        self, ledger: Database, value: str, owner: str, why: str
     ) -> None:
         """A slip of the pen decides nothing."""
         take(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
@@ -421,15 +423,15 @@ class TestMentioned:
     @staticmethod
     def without_a_customers_holdings() -> Policy:
         """A policy under which only the consumers of a ticket hold data of it."""
-        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
+        text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         own = "      - {purpose: service_delivery, basis: contract, rule: R1, systems: [helpdesk]"
         start = text.index(own)
         rest = text[start:].partition("\n")[2]
         consumers, research, after = rest.partition("      - *research\n")
         assert research
-        return loader.loads(text[:start] + consumers + after, "without.yaml")
+        return loader.load_text(text[:start] + consumers + after, "without.yaml")
 
-    def test_a_decision_looks_at_them_too(self, ledger: Ledger) -> None:
+    def test_a_decision_looks_at_them_too(self, ledger: Database) -> None:
         """Also where nothing else would lead from the key to their records."""
         policy, bus = self.without_a_customers_holdings(), Bus()
         opened = ticket("t1", self.OPENED, ["k"])
@@ -445,9 +447,9 @@ class TestMentioned:
             ledger.write(lambda c: record(c, arrivals, policy, instant(NOW)))
 
         def leave() -> list[tuple[str, str | None]]:
-            ledger.write(lambda c: claim(c, policy, instant(NOW), limit=99))
-            leased = ledger.write(lambda c: lease(c, instant(NOW), Stops(), limit=99))
-            ledger.write(lambda c: relay(c, leased, bus, policy, instant(NOW), Patience()))
+            ledger.write(lambda c: claim_due(c, policy, instant(NOW), limit=99))
+            leased = ledger.write(lambda c: lease(c, instant(NOW), PausedSystems(), limit=99))
+            ledger.write(lambda c: dispatch(c, leased, bus, policy, instant(NOW), RetryPolicy()))
             return [(one.value["action"], one.value["subject"]) for one in bus.sent]
 
         work(opened, resolved, another)
@@ -462,14 +464,14 @@ class TestMentioned:
 class TestPolicies:
     """Another policy may say that other fields identify."""
 
-    def test_activating_it_finds_the_conflicts_of_what_is_recorded(self, ledger: Ledger) -> None:
+    def test_activating_it_finds_the_conflicts_of_what_is_recorded(self, ledger: Database) -> None:
         """And takes back what is on its way."""
-        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
-        before = loader.loads(text.replace(", identifies: true", ""), "before.yaml")
+        text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
+        before = loader.load_text(text.replace(", identifies: true", ""), "before.yaml")
         arrivals = [arrival(one, before) for one in (VICTIM, NOBODY)]
-        ledger.write(lambda c: active_policy.ensure(c, before, instant(NOW)))
+        ledger.write(lambda c: active_policy.require_active(c, before, instant(NOW)))
         ledger.write(lambda c: record(c, arrivals, before, instant(NOW)))
-        ledger.write(lambda c: claim(c, before, instant(NOW), limit=99))
+        ledger.write(lambda c: claim_due(c, before, instant(NOW), limit=99))
         assert len(commands(ledger)) == 4
         assert rows(ledger, tables.identifier) == []
         ledger.write(lambda c: activate(c, POLICY, instant(NOW)))
@@ -477,7 +479,7 @@ class TestPolicies:
         assert {state for _, _, state in commands(ledger)} == {"cancelled"}
         assert told(go(ledger, NOW)) == []
 
-    def test_what_was_decided_stands(self, ledger: Ledger) -> None:
+    def test_what_was_decided_stands(self, ledger: Database) -> None:
         """A new version asks nobody again; without keys nothing waits."""
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
@@ -489,7 +491,7 @@ class TestPolicies:
 class TestForgetting:
     """The last event of a key takes it along; so does the last of a subject that subject's claim."""
 
-    def test_a_key_goes_with_its_last_event(self, ledger: Ledger) -> None:
+    def test_a_key_goes_with_its_last_event(self, ledger: Database) -> None:
         """Until then it is known whose it is."""
         again = order("e9", PLACED, "victim")
         take(ledger, [VICTIM, again], NOW)
@@ -500,7 +502,7 @@ class TestForgetting:
         self.forget(ledger, again)
         assert rows(ledger, tables.identifier) == []
 
-    def test_a_forgotten_owner_is_named_no_more(self, ledger: Ledger) -> None:
+    def test_a_forgotten_owner_is_named_no_more(self, ledger: Database) -> None:
         """The key is nobody's then: the other gets it back from no one."""
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
@@ -512,7 +514,7 @@ class TestForgetting:
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
     def test_who_is_left_alone_by_a_new_policy_is_named_no_more_either(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """The other was forgotten before the policy came: no claim of several is left to go."""
         take(ledger, [VICTIM, NOBODY], NOW)
@@ -524,16 +526,16 @@ class TestForgetting:
         self.forget(ledger, VICTIM)
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
-    def test_a_key_that_identifies_no_more_names_nobody(self, ledger: Ledger) -> None:
+    def test_a_key_that_identifies_no_more_names_nobody(self, ledger: Database) -> None:
         """No event would ever take along what was decided about it."""
-        text = files(policy_package).joinpath(loader.SHIPPED).read_text("utf-8")
-        without = loader.loads(text.replace(", identifies: true", ""), "without.yaml")
+        text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
+        without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         ledger.write(lambda c: key_conflicts.rebuild(c, without, instant(NOW)))
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
     @staticmethod
-    def forget(ledger: Ledger, one: Event) -> None:
+    def forget(ledger: Database, one: Event) -> None:
         tagged = tag(parsed(one), POLICY)
         ledger.write(lambda c: key_conflicts.forget(c, [tagged], POLICY))

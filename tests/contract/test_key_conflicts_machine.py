@@ -17,11 +17,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from services.deleter.claim import claim
-from services.deleter.dispatch import Stops, lease
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import PausedSystems, lease
 from services.ledger import key_conflicts, tables
 from services.ledger.recording import record
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
 from tests.effort import play
@@ -34,7 +34,7 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 class Contesting(RuleBasedStateMachine):
     """One ledger, what was recorded in it, and what was decided."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Database) -> None:
         super().__init__()
         self.ledger = emptied(ledger)
         self.bus = Bus()
@@ -79,7 +79,7 @@ class Contesting(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def one_claim(self, limit: int) -> None:
-        self.ledger.write(lambda c: claim(c, POLICY, self.now, limit=limit))
+        self.ledger.write(lambda c: claim_due(c, POLICY, self.now, limit=limit))
 
     @rule()
     def sweep_all(self) -> None:
@@ -91,7 +91,7 @@ class Contesting(RuleBasedStateMachine):
 
     @rule()
     def lease_and_crash(self) -> None:
-        self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=2))
+        self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=2))
 
     @rule(limit=st.integers(1, 50))
     def send(self, limit: int) -> None:
@@ -166,6 +166,6 @@ class Contesting(RuleBasedStateMachine):
         ) == sorted((f"consumer:{person}", n) for by in alone for person, n in by.items())
 
 
-def test_no_command_goes_by_anothers_key(shared_ledger: Ledger) -> None:
+def test_no_command_goes_by_anothers_key(shared_ledger: Database) -> None:
     """Nor is anything left out that nobody contests."""
     play(lambda: Contesting(shared_ledger), few=40, steps=30)

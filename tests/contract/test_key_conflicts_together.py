@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
 from services.ledger import key_conflicts
 from services.ledger.recording import record
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import arrival
 from tests.contract.ledgers import POLICY, Bus, commands, instant, later, sweep, take
 from tests.contract.others import PATIENCE_SECONDS, others, wait_until_it_waits
@@ -29,7 +29,7 @@ SECOND = later(NOW, minutes=2).isoformat()
 
 @pytest.mark.parametrize(("first", "second"), [(VICTIM, NOBODY), (NOBODY, VICTIM)])
 def test_of_two_recorders_at_once_the_second_sees_the_first(
-    postgres_ledger: Ledger, first: dict[str, object], second: dict[str, object]
+    postgres_ledger: Database, first: dict[str, object], second: dict[str, object]
 ) -> None:
     """It waits for the key, not for the deleter to find out."""
     ledger = postgres_ledger
@@ -43,7 +43,7 @@ def test_of_two_recorders_at_once_the_second_sees_the_first(
     assert told(go(ledger, NOW)) == []
 
 
-def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Ledger) -> None:
+def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -> None:
     """Each takes keys in their order, whatever the order of its events."""
     ledger = postgres_ledger
     mine = [order(f"a{n}", PLACED, "a", number=f"o{n}") for n in range(300)]
@@ -55,7 +55,7 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Ledger) -> 
     assert ledger.write(key_conflicts.undecided) == 300
 
 
-def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Ledger) -> None:
+def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -> None:
     """It would else command what the other transaction stops."""
     ledger = postgres_ledger
     take(ledger, [NOBODY], NOW)
@@ -68,15 +68,15 @@ def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Ledger) -> 
     assert commands(ledger) == []
 
 
-def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Ledger) -> None:
+def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> None:
     """The recorder waits for it, and has what is out looked at."""
     ledger, bus = postgres_ledger, Bus()
     take(ledger, [NOBODY], NOW)
     sweep(ledger, NOW)
-    leased = ledger.write(lambda c: lease(c, instant(NOW), Stops(), limit=9))
+    leased = ledger.write(lambda c: lease(c, instant(NOW), PausedSystems(), limit=9))
     with others() as pool:
         with ledger.transaction() as relaying:
-            relay(relaying, leased, bus, POLICY, instant(NOW), Patience())
+            dispatch(relaying, leased, bus, POLICY, instant(NOW), RetryPolicy())
             recording = pool.submit(take, ledger, [VICTIM], NOW)
             wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
@@ -84,7 +84,7 @@ def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Ledger) -> No
     assert sorted(one.value["action"] for one in go(ledger, SECOND).sent) == ["recall"] * 4
 
 
-def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: Ledger) -> None:
+def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: Database) -> None:
     """Whichever commits first: the newcomer's commands leave, without the key."""
     ledger = postgres_ledger
     third = order("e3", LONG_AGO, "third", source="/anywhere")

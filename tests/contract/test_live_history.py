@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ledger import backfills, tables
-from services.ledger.backfills import NoSuchBackfill
-from services.ledger.recording import Recorded, record
-from services.storage.database import Ledger
+from services.ledger.backfills import BackfillNotFound
+from services.ledger.recording import RecordingResult, record
+from services.storage.database import Database
 from tests.contract.arrivals import (
     Event,
     arrival,
@@ -35,19 +35,22 @@ GROUP = "live-history/2022-05-31/any"
 STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "acquisition", "shop")
 
 
-def old(ledger: Ledger, *events: Event, backfill: str | None = None) -> Recorded:
+def old(ledger: Database, *events: Event, backfill: str | None = None) -> RecordingResult:
     """Record live events of which the tagger said that they are too old."""
     return take(ledger, events, DUE, backfill, history=GROUP)
 
 
-def release(ledger: Ledger, group: str = GROUP, now: str = FAR) -> None:
+def release(ledger: Database, group: str = GROUP, now: str = FAR) -> None:
     ledger.write(lambda c: backfills.release(c, group, "operator", instant(now)))
 
 
-def waiting(ledger: Ledger) -> list[tuple[str, int, int]]:
+def waiting(ledger: Database) -> list[tuple[str, int, int]]:
     """The groups that wait, with their records and clocks."""
     with ledger.transaction() as connection:
-        return [(one.backfill, one.records, one.clocks) for one in backfills.waiting(connection)]
+        return [
+            (one.backfill, one.records, one.clocks)
+            for one in backfills.pending_backfills(connection)
+        ]
 
 
 def held(id: str, time: str) -> Event:
@@ -61,7 +64,7 @@ def held(id: str, time: str) -> Event:
     )
 
 
-def test_old_records_lead_to_nothing_until_they_are_released(ledger: Ledger) -> None:
+def test_old_records_lead_to_nothing_until_they_are_released(ledger: Database) -> None:
     """And to everything after it."""
     old(ledger, feedback("e1", JOINED))
     assert sweep(ledger, FAR) == []
@@ -72,7 +75,7 @@ def test_old_records_lead_to_nothing_until_they_are_released(ledger: Ledger) -> 
     assert waiting(ledger) == []
 
 
-def test_an_old_end_is_held_back(ledger: Ledger) -> None:
+def test_an_old_end_is_held_back(ledger: Database) -> None:
     """What lives under it waits; the end itself is shown."""
     take(ledger, [invoice("e1", JOINED)], DUE)
     old(ledger, terminated("e2", ENDED))
@@ -82,7 +85,7 @@ def test_an_old_end_is_held_back(ledger: Ledger) -> None:
     assert len(sweep(ledger, DUE)) == 1
 
 
-def test_an_old_end_of_a_supplier_holds_back_its_contacts(ledger: Ledger) -> None:
+def test_an_old_end_of_a_supplier_holds_back_its_contacts(ledger: Database) -> None:
     """The parent's end decides the child's anchor."""
     take(ledger, [engaged("e1", JOINED, "1")], JOINED)
     old(ledger, supplier_ended("e2", ENDED))
@@ -92,7 +95,7 @@ def test_an_old_end_of_a_supplier_holds_back_its_contacts(ledger: Ledger) -> Non
     assert commands(ledger) == [("procurement", "erase", "unsent")]
 
 
-def test_an_old_reinstatement_counts_at_once(ledger: Ledger) -> None:
+def test_an_old_reinstatement_counts_at_once(ledger: Database) -> None:
     """It starts the clock again: nothing is there to be released."""
     take(ledger, [invoice("e1", JOINED), terminated("e2", ENDED)], ENDED)
     old(ledger, reinstated("e3", "2021-01-01T12:00:00Z"))
@@ -101,7 +104,7 @@ def test_an_old_reinstatement_counts_at_once(ledger: Ledger) -> None:
 
 
 def test_an_old_event_that_makes_a_record_and_starts_a_clock_does_both_in_its_own_way(
-    ledger: Ledger,
+    ledger: Database,
 ) -> None:
     """A sign-up opens the relationship again at once, and its own record waits."""
     old(ledger, signed_up("e1", JOINED))
@@ -110,7 +113,7 @@ def test_an_old_event_that_makes_a_record_and_starts_a_clock_does_both_in_its_ow
     assert waiting(ledger) == [(GROUP, 1, 0)]
 
 
-def test_an_old_hold_counts_at_once(ledger: Ledger) -> None:
+def test_an_old_hold_counts_at_once(ledger: Database) -> None:
     """Whatever it says of when it was placed."""
     take(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], DUE)
     old(ledger, held("e3", JOINED))
@@ -119,7 +122,7 @@ def test_an_old_hold_counts_at_once(ledger: Ledger) -> None:
     assert waiting(ledger) == []
 
 
-def test_an_old_objection_counts_at_once(ledger: Ledger) -> None:
+def test_an_old_objection_counts_at_once(ledger: Database) -> None:
     """What a person says of own data is never held back; the record in the dossier of it waits."""
     lead = event("e1", "acquisition.lead-acquired", "2022-03-01T12:00:00Z", prospect_id="P1")
     lead["data"]["source"] = "fair"
@@ -143,7 +146,7 @@ def test_an_old_objection_counts_at_once(ledger: Ledger) -> None:
     assert waiting(ledger) == [(GROUP, 1, 0)]
 
 
-def test_what_comes_after_a_release_waits_anew(ledger: Ledger) -> None:
+def test_what_comes_after_a_release_waits_anew(ledger: Database) -> None:
     """Nothing slips into a group that somebody has looked at, however often."""
     old(ledger, feedback("e1", JOINED))
     release(ledger)
@@ -152,11 +155,11 @@ def test_what_comes_after_a_release_waits_anew(ledger: Ledger) -> None:
     release(ledger, f"{GROUP}/2")
     old(ledger, feedback("e3", JOINED), feedback("e4", JOINED))
     assert waiting(ledger) == [(f"{GROUP}/3", 2, 0)]
-    with pytest.raises(NoSuchBackfill):
+    with pytest.raises(BackfillNotFound):
         release(ledger)
 
 
-def test_a_released_import_lets_no_old_event_in(ledger: Ledger) -> None:
+def test_a_released_import_lets_no_old_event_in(ledger: Database) -> None:
     """Whoever names an import that is released gets what an old live event gets."""
     take(ledger, [feedback("e1", JOINED)], DUE, backfill="import")
     release(ledger, "import", DUE)
@@ -164,7 +167,7 @@ def test_a_released_import_lets_no_old_event_in(ledger: Ledger) -> None:
     assert waiting(ledger) == [(GROUP, 1, 0)]
 
 
-def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Ledger) -> None:
+def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Database) -> None:
     """With all that they say; its release lets go of it, and nothing else waits."""
     old(ledger, feedback("e1", JOINED), held("e2", JOINED), backfill="import")
     assert waiting(ledger) == [("import", 1, 0)]
@@ -172,7 +175,7 @@ def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Ledger) -
     assert waiting(ledger) == []
 
 
-def test_the_first_that_is_recorded_counts(ledger: Ledger) -> None:
+def test_the_first_that_is_recorded_counts(ledger: Database) -> None:
     """A second copy neither releases nor holds back; a batch that was rolled back leaves nothing."""
     arrivals = [arrival(feedback("e1", JOINED), POLICY, history=GROUP)]
     crash(ledger, lambda connection: record(connection, arrivals, POLICY, instant(DUE)))
@@ -185,7 +188,7 @@ def test_the_first_that_is_recorded_counts(ledger: Ledger) -> None:
     assert sweep(ledger, FAR) == []
 
 
-def test_a_release_waits_for_what_is_being_recorded(ledger: Ledger) -> None:
+def test_a_release_waits_for_what_is_being_recorded(ledger: Database) -> None:
     """Two transactions at once: what came first is let go with it, and nothing stays behind."""
     if ledger.is_sqlite:
         pytest.skip("writes exclude each other there")
@@ -209,7 +212,7 @@ def test_a_release_waits_for_what_is_being_recorded(ledger: Ledger) -> None:
     old_ones=st.sets(st.integers(0, 9), min_size=1),
 )
 def test_nothing_is_commanded_that_only_an_old_event_makes_due(
-    shared_ledger: Ledger, events: list[Event], old_ones: set[int]
+    shared_ledger: Database, events: list[Event], old_ones: set[int]
 ) -> None:
     """As the oracle has it, to whom the old ones were never told; after the release nothing is missing."""
     ledger = emptied(shared_ledger)

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import pytest
 
-from services.deleter.dispatch import LEASE, Patience, Stops, lease, relay
+from services.deleter.dispatch import LEASE, PausedSystems, RetryPolicy, dispatch, lease
 from services.storage import pause
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event, feedback
 from tests.contract.ledgers import POLICY, Bus, commands, instant, post, sweep, take
 
@@ -26,21 +26,21 @@ ORDER = event(
 )
 
 
-def put(ledger: Ledger, scope: str, state: pause.State, at: datetime) -> None:
+def put(ledger: Database, scope: str, state: pause.State, at: datetime) -> None:
     """An operator pauses, drains or resumes."""
     with ledger.transaction() as connection:
-        pause.put(connection, scope, state, operator="o", reason="r", now=at)
+        pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=at)
 
 
-def told(ledger: Ledger, at: datetime, scope: str, state: pause.State) -> set[tuple[str, str]]:
+def told(ledger: Database, at: datetime, scope: str, state: pause.State) -> set[tuple[str, str]]:
     """Who is told what, where an operator comes between the lease of all that is due and its relay."""
-    taken = ledger.write(lambda c: lease(c, at, Stops.read(c), limit=100))
+    taken = ledger.write(lambda c: lease(c, at, PausedSystems.read(c), limit=100))
     put(ledger, scope, state, at)
-    sent = ledger.write(lambda c: relay(c, taken, Bus(), POLICY, at, Patience()))
+    sent = ledger.write(lambda c: dispatch(c, taken, Bus(), POLICY, at, RetryPolicy()))
     return {(one.system, one.action) for one in sent}
 
 
-def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Ledger) -> None:
+def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Database) -> None:
     """The others are; what waits leaves once it is resumed and its lease is over."""
     take(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
     sweep(ledger, DUE)
@@ -56,14 +56,14 @@ def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Ledger) -> No
     }
 
 
-def test_a_deleter_that_is_paused_meanwhile_sends_nothing(ledger: Ledger) -> None:
+def test_a_deleter_that_is_paused_meanwhile_sends_nothing(ledger: Database) -> None:
     take(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
     sweep(ledger, DUE)
     assert told(ledger, DUE, "deleter", "paused") == set()
 
 
 @pytest.mark.parametrize("scope", ["system:website", "deleter"])
-def test_what_is_drained_meanwhile_has_begun(ledger: Ledger, scope: str) -> None:
+def test_what_is_drained_meanwhile_has_begun(ledger: Database, scope: str) -> None:
     """Draining finishes it."""
     take(ledger, [feedback("f1", GIVEN)], GIVEN)
     sweep(ledger, DUE)
@@ -71,7 +71,7 @@ def test_what_is_drained_meanwhile_has_begun(ledger: Ledger, scope: str) -> None
 
 
 @pytest.mark.parametrize("scope", ["system:crm", "deleter"])
-def test_what_protects_passes_a_pause_that_came_meanwhile(ledger: Ledger, scope: str) -> None:
+def test_what_protects_passes_a_pause_that_came_meanwhile(ledger: Database, scope: str) -> None:
     """A restriction that somebody asked for."""
     now = instant("2026-02-02T00:00:00Z")
     check = event(

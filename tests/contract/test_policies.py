@@ -12,7 +12,7 @@ from services.ledger import active_policy, policy_references, tables
 from services.ledger.recording import record
 from services.policy.loader import load
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import arrival, event, feedback, signed_up, ticket
 from tests.contract.ledgers import rows, sweep, take
 
@@ -26,40 +26,40 @@ def with_term(term: str) -> Policy:
     return replace(SHIPPED, version="next", rules=rules)
 
 
-def test_the_first_policy_becomes_the_active_one(ledger: Ledger) -> None:
+def test_the_first_policy_becomes_the_active_one(ledger: Database) -> None:
     """An empty ledger takes the policy at hand, and goes on with it."""
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
         assert active_policy.is_active(connection, SHIPPED)
     [row] = rows(ledger, tables.active_policy)
     assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.6")
 
 
-def test_a_role_with_another_policy_refuses(ledger: Ledger) -> None:
+def test_a_role_with_another_policy_refuses(ledger: Database) -> None:
     """One other term is another policy."""
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
-        with pytest.raises(active_policy.OtherPolicy, match=r"optimum-pos 2021-05-19\.6, not"):
-            active_policy.ensure(connection, with_term("P3Y"), NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
+        with pytest.raises(active_policy.PolicyMismatch, match=r"optimum-pos 2021-05-19\.6, not"):
+            active_policy.require_active(connection, with_term("P3Y"), NOW)
 
 
-def test_an_activated_policy_takes_over(ledger: Ledger) -> None:
+def test_an_activated_policy_takes_over(ledger: Database) -> None:
     """After `activate` the new one is welcome, and the old one is not."""
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
         active_policy.activate(connection, with_term("P3Y"), NOW)
-        active_policy.ensure(connection, with_term("P3Y"), NOW)
-        with pytest.raises(active_policy.OtherPolicy):
-            active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, with_term("P3Y"), NOW)
+        with pytest.raises(active_policy.PolicyMismatch):
+            active_policy.require_active(connection, SHIPPED, NOW)
 
 
-def test_a_policy_that_moves_records_to_other_clocks_is_refused(ledger: Ledger) -> None:
+def test_a_policy_that_moves_records_to_other_clocks_is_refused(ledger: Database) -> None:
     """What is recorded hangs on the old clocks: it would never be found under the new ones."""
     rules = {**SHIPPED.rules, "D4": replace(SHIPPED.rules["D4"], anchor=SHIPPED.rules["R1"].anchor)}
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
-        with pytest.raises(active_policy.OtherShape, match=r"orders\.order-placed"):
+        active_policy.require_active(connection, SHIPPED, NOW)
+        with pytest.raises(active_policy.IncompatiblePolicy, match=r"orders\.order-placed"):
             active_policy.activate(connection, replace(SHIPPED, rules=rules), NOW)
 
 
@@ -86,34 +86,34 @@ def with_order(**changes: Any) -> Policy:
     ],
 )
 def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
-    ledger: Ledger, given: Policy
+    ledger: Database, given: Policy
 ) -> None:
     """It is refused with the type's name, and nothing has changed."""
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
     with (
-        pytest.raises(active_policy.OtherShape) as refused,
+        pytest.raises(active_policy.IncompatiblePolicy) as refused,
         ledger.transaction() as connection,
     ):
         active_policy.activate(connection, replace(given, version="next"), NOW)
     assert refused.value.event_types == (ORDER,)
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
     assert len(rows(ledger, tables.active_policy)) == 1
 
 
-def test_other_systems_and_lead_times_are_welcome(ledger: Ledger) -> None:
+def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
     """What is recorded hangs where it hung."""
     slower = replace(SHIPPED.systems["crm"], lead_time="PT216H")
     given = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
     arrivals = [arrival(signed_up("s1", "2024-03-15T13:00:00Z"), SHIPPED)]
-    ledger.write(lambda connection: active_policy.ensure(connection, SHIPPED, NOW))
+    ledger.write(lambda connection: active_policy.require_active(connection, SHIPPED, NOW))
     ledger.write(lambda connection: record(connection, arrivals, SHIPPED, NOW))
     hung = rows(ledger, tables.hanging)
     assert hung
     with ledger.transaction() as connection:
         active_policy.activate(connection, given, NOW)
-        active_policy.ensure(connection, given, NOW)
+        active_policy.require_active(connection, given, NOW)
         assert active_policy.is_active(connection, given)
     assert rows(ledger, tables.hanging) == hung
 
@@ -124,12 +124,12 @@ def without(*systems: str) -> Policy:
     return replace(SHIPPED, version="next", systems=left)
 
 
-def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Ledger) -> None:
+def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Database) -> None:
     """The deleter would end at each start: what that system answers could not be read."""
     take(ledger, [feedback("e1", "2019-01-01T12:00:00Z")], NOW)
     sweep(ledger, NOW)
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
     with (
         pytest.raises(
             policy_references.StillNeeded, match="still needs: systems website; keep"
@@ -140,7 +140,7 @@ def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Ledger)
     assert (refused.value.systems, refused.value.purposes) == (("website",), ())
 
 
-def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Ledger) -> None:
+def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Database) -> None:
     """The system that a ticket was shared with, and the purpose of a consent."""
     shared = ticket("e1", "2025-01-01T12:00:00Z", shared_with=["psp"])
     given = event(
@@ -156,7 +156,7 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Led
         purposes={n: one for n, one in SHIPPED.purposes.items() if n != "market_research"},
     )
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
     with (
         pytest.raises(
             policy_references.StillNeeded, match="systems psp; purposes market_research; keep"
@@ -169,12 +169,12 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Led
 
 @pytest.mark.parametrize("left", ["nowhere", "elsewhere"])
 def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
-    ledger: Ledger, left: str
+    ledger: Database, left: str
 ) -> None:
     """No command names it yet; its erasure was promised all the same, and would vanish without a word."""
     take(ledger, [feedback("e1", "2026-01-01T12:00:00Z")], NOW)
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
     lacking = without("website", "psp")
     if left == "elsewhere":
         kind = lacking.events["website.feedback-given"]
@@ -189,8 +189,8 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
     assert len(rows(ledger, tables.active_policy)) == 1
 
 
-def test_what_the_ledger_names_nowhere_may_go(ledger: Ledger) -> None:
+def test_what_the_ledger_names_nowhere_may_go(ledger: Database) -> None:
     """An empty ledger needs no system."""
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, SHIPPED, NOW)
+        active_policy.require_active(connection, SHIPPED, NOW)
         active_policy.activate(connection, without("website"), NOW)

@@ -9,64 +9,73 @@ import pytest
 
 from services.ledger import tables
 from services.storage import offsets
-from services.storage.database import Ledger
-from services.storage.offsets import Advance, ChangedLog, Fenced, Gap, Log, NoSuchGap
-from services.storage.operator_log import Nameless
+from services.storage.database import Database
+from services.storage.offsets import (
+    Fenced,
+    GapNotFound,
+    OffsetAdvance,
+    OffsetGap,
+    PartitionId,
+    TopicReplaced,
+)
+from services.storage.operator_log import OperatorRequired
 from tests.contract.ledgers import rows
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 LATER = datetime(2026, 3, 15, 14, tzinfo=UTC)
 ROLE = "recorder"
-LOG = Log(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=0)
-BESIDE = Log(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=1)
-ANEW = Log(cluster_id="c1", topic="retention.tagged.v1", topic_id="t2", partition=0)
-ELSEWHERE = Log(cluster_id="c2", topic="retention.tagged.v1", topic_id="t3", partition=0)
+LOG = PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=0)
+BESIDE = PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=1)
+ANEW = PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t2", partition=0)
+ELSEWHERE = PartitionId(cluster_id="c2", topic="retention.tagged.v1", topic_id="t3", partition=0)
 PLACE = (ROLE, "retention.tagged.v1", 0)
 
 
-def advance(ledger: Ledger, *advances: Advance, role: str = ROLE) -> None:
+def advance(ledger: Database, *advances: OffsetAdvance, role: str = ROLE) -> None:
     with ledger.transaction() as connection:
-        offsets.advance(connection, role, advances)
+        offsets.advance_offsets(connection, role, advances)
 
 
-def moved(log: Log, expected: int | None, to: int) -> Advance:
-    return Advance(log=log, expected=expected, next=to)
+def moved(log: PartitionId, expected: int | None, to: int) -> OffsetAdvance:
+    return OffsetAdvance(log=log, expected=expected, next=to)
 
 
-def position(ledger: Ledger, log: Log, role: str = ROLE) -> int | None:
+def position(ledger: Database, log: PartitionId, role: str = ROLE) -> int | None:
     with ledger.transaction() as connection:
-        return offsets.position(connection, role, log)
+        return offsets.read_offset(connection, role, log)
 
 
-def find(ledger: Ledger, log: Log, expected: int | None, low: int, high: int) -> None:
-    gap = Gap(role=ROLE, log=log, expected=expected, low=low, high=high)
+def find(ledger: Database, log: PartitionId, expected: int | None, low: int, high: int) -> None:
+    gap = OffsetGap(role=ROLE, log=log, expected=expected, low=low, high=high)
     with ledger.transaction() as connection:
-        offsets.found_gap(connection, gap, NOW)
+        offsets.record_gap(connection, gap, NOW)
 
 
-def gaps(ledger: Ledger) -> Sequence[Gap]:
+def gaps(ledger: Database) -> Sequence[OffsetGap]:
     with ledger.transaction() as connection:
-        return offsets.gaps(connection)
+        return offsets.open_gaps(connection)
 
 
-def accept(ledger: Ledger, operator: str = "Anna", reason: str = "retention was too short") -> int:
+def accept(
+    ledger: Database, operator: str = "Anna", reason: str = "retention was too short"
+) -> int:
     with ledger.transaction() as connection:
-        return offsets.accept(connection, PLACE, operator=operator, reason=reason, now=LATER)
+        return offsets.accept_gap(connection, PLACE, operator=operator, reason=reason, now=LATER)
 
 
-def test_a_log_that_was_never_read_has_no_position(ledger: Ledger) -> None:
+def test_a_log_that_was_never_read_has_no_position(ledger: Database) -> None:
     """Which is not the same as position 0."""
     assert position(ledger, LOG) is None
 
 
-def test_a_position_is_where_the_last_batch_ended(ledger: Ledger) -> None:
+def test_a_position_is_where_the_last_batch_ended(ledger: Database) -> None:
     """The first batch makes it, the next one moves it."""
     advance(ledger, moved(LOG, None, 5))
     advance(ledger, moved(LOG, 5, 9))
     assert position(ledger, LOG) == 9
 
 
-def test_roles_and_partitions_have_positions_of_their_own(ledger: Ledger) -> None:
+def test_roles_and_partitions_have_positions_of_their_own(ledger: Database) -> None:
     """One role's reading says nothing about another's."""
     advance(ledger, moved(LOG, None, 5), moved(BESIDE, None, 7))
     advance(ledger, moved(LOG, None, 2), role="tagger")
@@ -75,7 +84,7 @@ def test_roles_and_partitions_have_positions_of_their_own(ledger: Ledger) -> Non
 
 
 @pytest.mark.parametrize("expected", [4, 6, 0, None])
-def test_who_expects_another_position_is_fenced(ledger: Ledger, expected: int | None) -> None:
+def test_who_expects_another_position_is_fenced(ledger: Database, expected: int | None) -> None:
     """Also who believes that nobody has ever read the log."""
     advance(ledger, moved(LOG, None, 5))
     with pytest.raises(Fenced):
@@ -83,14 +92,14 @@ def test_who_expects_another_position_is_fenced(ledger: Ledger, expected: int | 
     assert position(ledger, LOG) == 5
 
 
-def test_who_expects_a_position_that_is_not_there_is_fenced(ledger: Ledger) -> None:
+def test_who_expects_a_position_that_is_not_there_is_fenced(ledger: Database) -> None:
     """It was read on another log."""
     advance(ledger, moved(LOG, None, 5))
     with pytest.raises(Fenced):
         advance(ledger, moved(ANEW, 5, 9))
 
 
-def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Ledger) -> None:
+def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Database) -> None:
     """A batch counts as a whole, or not at all."""
     advance(ledger, moved(LOG, None, 5), moved(BESIDE, None, 7))
     with pytest.raises(Fenced):
@@ -99,57 +108,57 @@ def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Ledger) -> None
 
 
 @pytest.mark.parametrize("log", [ANEW, ELSEWHERE], ids=["a topic made anew", "another cluster"])
-def test_another_log_of_the_same_name_is_refused(ledger: Ledger, log: Log) -> None:
+def test_another_log_of_the_same_name_is_refused(ledger: Database, log: PartitionId) -> None:
     """Its offsets mean something else."""
     advance(ledger, moved(LOG, None, 5))
-    with pytest.raises(ChangedLog):
+    with pytest.raises(TopicReplaced):
         position(ledger, log)
 
 
-def test_going_back_to_the_log_that_was_read_is_no_change(ledger: Ledger) -> None:
+def test_going_back_to_the_log_that_was_read_is_no_change(ledger: Database) -> None:
     """After somebody pointed the role at the wrong cluster for a while."""
     advance(ledger, moved(LOG, None, 5))
-    with pytest.raises(ChangedLog):
+    with pytest.raises(TopicReplaced):
         position(ledger, ELSEWHERE)
     assert position(ledger, LOG) == 5
 
 
-def test_each_start_of_an_embedded_broker_begins_anew(ledger: Ledger) -> None:
+def test_each_start_of_an_embedded_broker_begins_anew(ledger: Database) -> None:
     """Its log was in memory; that another one follows is expected."""
-    first = Log(cluster_id="embedded-1", topic="t.v1", topic_id="a", partition=0)
-    second = Log(cluster_id="embedded-2", topic="t.v1", topic_id="b", partition=0)
+    first = PartitionId(cluster_id="embedded-1", topic="t.v1", topic_id="a", partition=0)
+    second = PartitionId(cluster_id="embedded-2", topic="t.v1", topic_id="b", partition=0)
     advance(ledger, moved(first, None, 5))
     assert position(ledger, second) is None
 
 
-def test_an_embedded_broker_does_not_follow_a_real_one(ledger: Ledger) -> None:
+def test_an_embedded_broker_does_not_follow_a_real_one(ledger: Database) -> None:
     """A ledger of production that is started on embedded defaults by mistake."""
-    embedded = Log(cluster_id="embedded-1", topic=LOG.topic, topic_id="a", partition=0)
+    embedded = PartitionId(cluster_id="embedded-1", topic=LOG.topic, topic_id="a", partition=0)
     advance(ledger, moved(LOG, None, 5))
-    with pytest.raises(ChangedLog):
+    with pytest.raises(TopicReplaced):
         position(ledger, embedded)
 
 
-def test_a_gap_waits_with_what_was_expected_and_what_is_left(ledger: Ledger) -> None:
+def test_a_gap_waits_with_what_was_expected_and_what_is_left(ledger: Database) -> None:
     """Enough for an operator to find out what is missing."""
     find(ledger, LOG, 5, 18, 40)
-    assert gaps(ledger) == [Gap(role=ROLE, log=LOG, expected=5, low=18, high=40)]
+    assert gaps(ledger) == [OffsetGap(role=ROLE, log=LOG, expected=5, low=18, high=40)]
 
 
-def test_a_gap_that_is_found_again_keeps_what_was_expected(ledger: Ledger) -> None:
+def test_a_gap_that_is_found_again_keeps_what_was_expected(ledger: Database) -> None:
     """The log goes on losing while the gap waits; where the role stood does not change."""
     find(ledger, LOG, 5, 18, 40)
     find(ledger, LOG, 40, 30, 60)
-    assert gaps(ledger) == [Gap(role=ROLE, log=LOG, expected=5, low=30, high=60)]
+    assert gaps(ledger) == [OffsetGap(role=ROLE, log=LOG, expected=5, low=30, high=60)]
 
 
 @pytest.mark.parametrize(("log", "waits"), [(LOG, True), (BESIDE, False), (ANEW, False)])
-def test_a_gap_waits_for_its_own_log_alone(ledger: Ledger, log: Log, waits: bool) -> None:
+def test_a_gap_waits_for_its_own_log_alone(ledger: Database, log: PartitionId, waits: bool) -> None:
     """Other partitions, and the topic made anew, have a state of their own."""
     find(ledger, LOG, 5, 18, 40)
     with ledger.transaction() as connection:
-        assert (offsets.waiting_gap(connection, ROLE, log) is not None) is waits
-        assert offsets.waiting_gap(connection, "tagger", log) is None
+        assert (offsets.open_gap(connection, ROLE, log) is not None) is waits
+        assert offsets.open_gap(connection, "tagger", log) is None
 
 
 @pytest.mark.parametrize(
@@ -161,7 +170,7 @@ def test_a_gap_waits_for_its_own_log_alone(ledger: Ledger, log: Log, waits: bool
     ],
 )
 def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
-    ledger: Ledger, expected: int | None, low: int, high: int
+    ledger: Database, expected: int | None, low: int, high: int
 ) -> None:
     """So that nothing that is still there is passed over; what is read twice counts once."""
     if expected is not None:
@@ -172,27 +181,27 @@ def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
     assert gaps(ledger) == []
 
 
-def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Ledger) -> None:
+def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Database) -> None:
     """And the old one the stranger."""
     advance(ledger, moved(LOG, None, 5))
     find(ledger, ANEW, None, 0, 3)
     accept(ledger)
     assert position(ledger, ANEW) == 0
-    with pytest.raises(ChangedLog):
+    with pytest.raises(TopicReplaced):
         position(ledger, LOG)
 
 
-def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Ledger) -> None:
+def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Database) -> None:
     """Such as a topic that lost records, and was then made anew, with an id that sorts before."""
     find(ledger, ANEW, 5, 18, 40)
-    gap = Gap(role=ROLE, log=LOG, expected=None, low=0, high=3)
+    gap = OffsetGap(role=ROLE, log=LOG, expected=None, low=0, high=3)
     with ledger.transaction() as connection:
-        offsets.found_gap(connection, gap, LATER)
+        offsets.record_gap(connection, gap, LATER)
     assert accept(ledger) == 0
     assert gaps(ledger) == []
 
 
-def test_other_gaps_go_on_waiting(ledger: Ledger) -> None:
+def test_other_gaps_go_on_waiting(ledger: Database) -> None:
     """Each is accepted by itself."""
     find(ledger, LOG, 5, 18, 40)
     find(ledger, BESIDE, 5, 18, 40)
@@ -200,7 +209,7 @@ def test_other_gaps_go_on_waiting(ledger: Ledger) -> None:
     assert [gap.log for gap in gaps(ledger)] == [BESIDE]
 
 
-def test_acceptance_is_on_record(ledger: Ledger) -> None:
+def test_acceptance_is_on_record(ledger: Database) -> None:
     """Who, when, why, and what was given up."""
     find(ledger, LOG, 5, 18, 40)
     accept(ledger)
@@ -215,19 +224,19 @@ def test_acceptance_is_on_record(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("  ", "why"), ("Anna", " ")])
-def test_nobody_accepts_namelessly(ledger: Ledger, operator: str, reason: str) -> None:
+def test_nobody_accepts_namelessly(ledger: Database, operator: str, reason: str) -> None:
     """The role goes on standing still."""
     advance(ledger, moved(LOG, None, 5))
     find(ledger, LOG, 5, 18, 40)
-    with pytest.raises(Nameless):
+    with pytest.raises(OperatorRequired):
         accept(ledger, operator, reason)
     assert position(ledger, LOG) == 5
     assert len(gaps(ledger)) == 1
 
 
-def test_where_no_gap_waits_nothing_is_accepted(ledger: Ledger) -> None:
+def test_where_no_gap_waits_nothing_is_accepted(ledger: Database) -> None:
     """A slip of the pen moves no position."""
     advance(ledger, moved(LOG, None, 5))
-    with pytest.raises(NoSuchGap):
+    with pytest.raises(GapNotFound):
         accept(ledger)
     assert position(ledger, LOG) == 5

@@ -9,12 +9,12 @@ from threading import Barrier
 import pytest
 
 from services.storage import offsets
-from services.storage.database import Ledger
-from services.storage.offsets import Advance, Fenced, Log
+from services.storage.database import Database
+from services.storage.offsets import Fenced, OffsetAdvance, PartitionId
 
 ROLE = "recorder"
 LOGS = [
-    Log(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=number)
+    PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=number)
     for number in range(6)
 ]
 
@@ -35,18 +35,20 @@ def outcomes(*works: Callable[[], None]) -> list[str]:
         return sorted(pool.map(run, works))
 
 
-def batch(ledger: Ledger, expected: int | None, to: int, logs: list[Log]) -> Callable[[], None]:
+def batch(
+    ledger: Database, expected: int | None, to: int, logs: list[PartitionId]
+) -> Callable[[], None]:
     def write() -> None:
         with ledger.transaction() as connection:  # which does not try again after a deadlock
-            advances = [Advance(log=log, expected=expected, next=to) for log in logs]
-            offsets.advance(connection, ROLE, advances)
+            advances = [OffsetAdvance(log=log, expected=expected, next=to) for log in logs]
+            offsets.advance_offsets(connection, ROLE, advances)
 
     return write
 
 
 @pytest.mark.parametrize("start", [None, 5], ids=["never read", "read before"])
 def test_of_two_batches_from_one_position_one_counts(
-    postgres_ledger: Ledger, start: int | None
+    postgres_ledger: Database, start: int | None
 ) -> None:
     """A process that was taken for dead and comes back writes nothing."""
     if start is not None:
@@ -55,7 +57,7 @@ def test_of_two_batches_from_one_position_one_counts(
     assert outcomes(*works) == ["done", "fenced", "fenced", "fenced"]
 
 
-def test_partitions_in_any_order_make_no_deadlock(postgres_ledger: Ledger) -> None:
+def test_partitions_in_any_order_make_no_deadlock(postgres_ledger: Database) -> None:
     """Rows are locked sorted, whatever order the bus gave them in."""
     batch(postgres_ledger, None, 0, LOGS)()
     for number in range(20):

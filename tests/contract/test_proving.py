@@ -16,14 +16,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from services.deleter.deleter import Deleter
-from services.deleter.dispatch import Sent
+from services.deleter.dispatch import SentCommand
 from services.deleter.rate_cap import first_sent_since
-from services.deleter.settlement import close
-from services.deleter.verification import NOTHING, Proved, prove, restored
+from services.deleter.settlement import close_command
+from services.deleter.verification import (
+    NO_RESULT,
+    VerificationResult,
+    recommand_since,
+    verify_commands,
+)
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import (
     Event,
     event,
@@ -57,9 +62,13 @@ FAR = "2060-01-01T00:00:00Z"
 DUE = "2022-05-31T12:00:00Z"
 
 
-def proved(ledger: Ledger, now: str = FAR, policy: Policy = POLICY, limit: int = 100) -> Proved:
+def proved(
+    ledger: Database, now: str = FAR, policy: Policy = POLICY, limit: int = 100
+) -> VerificationResult:
     """What one look comes to."""
-    return ledger.write(lambda connection: prove(connection, policy, instant(now), limit=limit))
+    return ledger.write(
+        lambda connection: verify_commands(connection, policy, instant(now), limit=limit)
+    )
 
 
 def changed(system: str, **values: object) -> Policy:
@@ -68,24 +77,24 @@ def changed(system: str, **values: object) -> Policy:
     return replace(POLICY, systems=systems)
 
 
-def of(ledger: Ledger, identity: UUID) -> tuple[str, str, str]:
+def of(ledger: Database, identity: UUID) -> tuple[str, str, str]:
     """System, action and state of a command."""
     ((system, action, found),) = commands(ledger, command_id=identity)
     return system, action, found
 
 
-def state(ledger: Ledger, identity: UUID) -> str:
+def state(ledger: Database, identity: UUID) -> str:
     """Where a command stands."""
     (row,) = rows(ledger, tables.command, command_id=identity)
     return str(row.state)
 
 
-def live(ledger: Ledger) -> set[UUID]:
+def live(ledger: Database) -> set[UUID]:
     """The commands that their records belong to."""
     return {row.command_id for row in rows(ledger, tables.member, live=True)}
 
 
-def carried_out(ledger: Ledger, bus: Bus) -> UUID:
+def carried_out(ledger: Database, bus: Bus) -> UUID:
     """An erasure of one record of the website that is said to be done."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     (identity,) = sweep(ledger, FAR)
@@ -94,7 +103,7 @@ def carried_out(ledger: Ledger, bus: Bus) -> UUID:
     return identity
 
 
-def checked(ledger: Ledger, bus: Bus) -> tuple[UUID, UUID]:
+def checked(ledger: Database, bus: Bus) -> tuple[UUID, UUID]:
     """The same, with its check out."""
     erasure = carried_out(ledger, bus)
     (check,) = proved(ledger).verifies
@@ -105,7 +114,7 @@ def checked(ledger: Ledger, bus: Bus) -> tuple[UUID, UUID]:
 class TestChecks:
     """A check follows each erasure that a system says it has carried out."""
 
-    def test_it_names_the_records_of_what_it_checks(self, ledger: Ledger) -> None:
+    def test_it_names_the_records_of_what_it_checks(self, ledger: Database) -> None:
         """And the erasure's id; it does nothing by itself."""
         bus = Bus()
         erasure, check = checked(ledger, bus)
@@ -119,16 +128,16 @@ class TestChecks:
         assert second["seq"] > first["seq"]
         assert rows(ledger, tables.member, command_id=check) == []
 
-    def test_there_is_one_however_often_is_looked(self, ledger: Ledger) -> None:
+    def test_there_is_one_however_often_is_looked(self, ledger: Database) -> None:
         """And however often the answer comes."""
         bus = Bus()
         erasure, _ = checked(ledger, bus)
         answer(ledger, erasure, "done", FAR)
-        assert proved(ledger) == NOTHING
+        assert proved(ledger) == NO_RESULT
 
     @pytest.mark.parametrize("status", ["done", "nothing_held", "already_done"])
     def test_it_follows_whichever_way_the_system_was_done(
-        self, ledger: Ledger, status: str
+        self, ledger: Database, status: str
     ) -> None:
         """`nothing_held` is suspicious, and checked all the same."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
@@ -138,25 +147,25 @@ class TestChecks:
         assert len(proved(ledger).verifies) == 1
 
     @pytest.mark.parametrize("status", ["partial", "failed", "refused"])
-    def test_nothing_follows_what_was_not_carried_out(self, ledger: Ledger, status: str) -> None:
+    def test_nothing_follows_what_was_not_carried_out(self, ledger: Database, status: str) -> None:
         """It is told again, or somebody's business."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
         post(ledger, Bus(), FAR)
         answer(ledger, identity, status, FAR)  # type: ignore[arg-type]
-        assert proved(ledger) == NOTHING
+        assert proved(ledger) == NO_RESULT
 
-    def test_it_waits_as_long_as_the_policy_says(self, ledger: Ledger) -> None:
+    def test_it_waits_as_long_as_the_policy_says(self, ledger: Database) -> None:
         """A replica or a backup of the system may need a while."""
         policy = changed("website", verify_after="PT2H")
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
         post(ledger, Bus(), FAR)
         answer(ledger, identity, "done", FAR, policy=policy)
-        assert proved(ledger, "2060-01-01T01:59:59Z", policy) == NOTHING
+        assert proved(ledger, "2060-01-01T01:59:59Z", policy) == NO_RESULT
         assert len(proved(ledger, "2060-01-01T02:00:00Z", policy).verifies) == 1
 
-    def test_a_system_that_cannot_be_read_again_attests(self, ledger: Ledger) -> None:
+    def test_a_system_that_cannot_be_read_again_attests(self, ledger: Database) -> None:
         """Its word is all there is, and shown as no more."""
         policy = changed("website", reread="attested")
         take(ledger, [feedback("e1", JOINED)], JOINED)
@@ -164,10 +173,10 @@ class TestChecks:
         post(ledger, Bus(), FAR)
         assert answer(ledger, identity, "done", FAR, policy=policy).state == "attested"
         assert state(ledger, identity) == "attested"
-        assert proved(ledger, policy=policy) == NOTHING
+        assert proved(ledger, policy=policy) == NO_RESULT
         assert sweep(ledger, FAR) == []
 
-    def test_a_controller_is_not_checked(self, ledger: Ledger) -> None:
+    def test_a_controller_is_not_checked(self, ledger: Database) -> None:
         """It was given notice (GDPR 17(2), 19); what it keeps is its own business."""
         take(ledger, [order("e1", JOINED)], JOINED)
         identities = sweep(ledger, DUE)
@@ -175,18 +184,18 @@ class TestChecks:
         [psp] = rows(ledger, tables.command, system="psp", action="erase")
         assert psp.command_id in identities
         answer(ledger, psp.command_id, "done", DUE)
-        assert (state(ledger, psp.command_id), proved(ledger)) == ("acknowledged", NOTHING)
+        assert (state(ledger, psp.command_id), proved(ledger)) == ("acknowledged", NO_RESULT)
 
-    def test_restricting_is_not_checked(self, ledger: Ledger) -> None:
+    def test_restricting_is_not_checked(self, ledger: Database) -> None:
         """Nothing was to be gone."""
         take(ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED)
         (identity,) = sweep(ledger, "2020-02-29T12:00:00Z")
         assert commands(ledger) == [("research", "restrict", "unsent")]
         post(ledger, Bus(), DUE)
         answer(ledger, identity, "done", DUE)
-        assert (state(ledger, identity), proved(ledger)) == ("acknowledged", NOTHING)
+        assert (state(ledger, identity), proved(ledger)) == ("acknowledged", NO_RESULT)
 
-    def test_pseudonymising_is_checked(self, ledger: Ledger) -> None:
+    def test_pseudonymising_is_checked(self, ledger: Database) -> None:
         """What was pseudonymised may no longer be tied to the person."""
         bus = Bus()
         take(ledger, [order("e1", JOINED)], JOINED)
@@ -204,7 +213,7 @@ class TestChecks:
         assert verifies == {"erase", "pseudonymise"}
         assert len(checks) == len(about)
 
-    def test_a_pseudonymised_records_check_names_no_person(self, ledger: Ledger) -> None:
+    def test_a_pseudonymised_records_check_names_no_person(self, ledger: Database) -> None:
         """Nor does the repetition: as the erasure itself (ruling 11 of the design)."""
         bus, first = Bus(), "2021-12-31T12:00:00Z"
         take(ledger, [order("o1", JOINED)], JOINED)
@@ -225,7 +234,7 @@ class TestChecks:
         assert [one.value["action"] for one in about] == ["verify", "erase"]
         assert [(one.key, one.value["subject"]) for one in about] == [("o1", None)] * 2
 
-    def test_it_is_told_again_until_answered(self, ledger: Ledger) -> None:
+    def test_it_is_told_again_until_answered(self, ledger: Database) -> None:
         """As every command is."""
         bus = Bus()
         _, check = checked(ledger, bus)
@@ -233,13 +242,13 @@ class TestChecks:
         assert [one.value["attempt"] for one in bus.sent] == [1, 1, 2]
         assert bus.sent[-1].value["command_id"] == str(check)
 
-    def test_checks_do_not_count_towards_the_cap(self, ledger: Ledger) -> None:
+    def test_checks_do_not_count_towards_the_cap(self, ledger: Database) -> None:
         """They destroy nothing."""
         checked(ledger, Bus())
         with ledger.transaction() as connection:
             assert first_sent_since(connection, instant(JOINED)) == 1
 
-    def test_many_are_written_at_once_and_no_more_than_asked(self, ledger: Ledger) -> None:
+    def test_many_are_written_at_once_and_no_more_than_asked(self, ledger: Database) -> None:
         """The oldest first; the rest at the next look."""
         take(
             ledger,
@@ -268,7 +277,7 @@ class Seeing:
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing is claimed."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         self.actions += [one.action for one in commands]
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -284,7 +293,7 @@ class Seeing:
 class TestRounds:
     """The deleter's round does it by itself, and only while it sees."""
 
-    def test_a_round_checks_unless_it_is_blind(self, ledger: Ledger) -> None:
+    def test_a_round_checks_unless_it_is_blind(self, ledger: Database) -> None:
         """A hold that lies unread must not be overtaken by a repetition, so nothing follows."""
         seeing = Seeing()
         deleter = Deleter(
@@ -315,7 +324,7 @@ class TestProof:
         [("done", {"rows": 0}), ("done", {"a": 0, "b": 0}), ("nothing_held", {})],
     )
     def test_nothing_found_is_proof(
-        self, ledger: Ledger, status: str, counts: dict[str, int]
+        self, ledger: Database, status: str, counts: dict[str, int]
     ) -> None:
         """The erasure is `erased`, and that is not suspicious."""
         erasure, check = checked(ledger, Bus())
@@ -323,10 +332,10 @@ class TestProof:
         assert (found.state, found.suspicious, found.reopened) == ("acknowledged", False, False)
         assert found.proof == timedelta()  # commanded, carried out and checked at one instant
         assert (state(ledger, erasure), state(ledger, check)) == ("erased", "acknowledged")
-        assert proved(ledger) == NOTHING
+        assert proved(ledger) == NO_RESULT
         assert sweep(ledger, FAR) == []
 
-    def test_a_check_that_counted_nothing_proves_nothing(self, ledger: Ledger) -> None:
+    def test_a_check_that_counted_nothing_proves_nothing(self, ledger: Database) -> None:
         """Whoever says `done` to everything has not read anything: it is asked again."""
         bus = Bus()
         erasure, check = checked(ledger, bus)
@@ -335,14 +344,14 @@ class TestProof:
         assert [one.command_id for one in post(ledger, bus, later(FAR, days=1))] == [check]
 
     @pytest.mark.parametrize("status", ["recalled", "already_done"])
-    def test_an_answer_to_something_else_is_refused(self, ledger: Ledger, status: str) -> None:
+    def test_an_answer_to_something_else_is_refused(self, ledger: Database, status: str) -> None:
         """Nobody proves an erasure by what was said of a recall."""
         erasure, check = checked(ledger, Bus())
         with pytest.raises(IllegalTransition):
             answer(ledger, check, status, FAR)  # type: ignore[arg-type]
         assert (state(ledger, erasure), state(ledger, check)) == ("acknowledged", "sent")
 
-    def test_what_was_found_is_commanded_again(self, ledger: Ledger) -> None:
+    def test_what_was_found_is_commanded_again(self, ledger: Database) -> None:
         """Under a new id that names what it supersedes, with the same records."""
         bus = Bus()
         erasure, check = checked(ledger, bus)
@@ -360,7 +369,7 @@ class TestProof:
         assert value["reason"] == "it was still there when it was read again"
         assert value["seq"] > bus.sent[1].value["seq"]
 
-    def test_it_goes_round_until_nothing_is_found(self, ledger: Ledger) -> None:
+    def test_it_goes_round_until_nothing_is_found(self, ledger: Database) -> None:
         """Each repetition is checked as the first was, and has an id of its own."""
         bus = Bus()
         erasure, check = checked(ledger, bus)
@@ -377,7 +386,7 @@ class TestProof:
         assert [state(ledger, one) for one in told] == [*["reopened"] * 3, "erased"]
         assert live(ledger) == {told[-1]}
 
-    def test_a_claim_meanwhile_does_not_command_it_twice(self, ledger: Ledger) -> None:
+    def test_a_claim_meanwhile_does_not_command_it_twice(self, ledger: Database) -> None:
         """Between the finding and the repetition the records are nobody else's."""
         _, check = checked(ledger, Bus())
         answer(ledger, check, "done", FAR, counts={"rows": 1})
@@ -388,7 +397,7 @@ class TestProof:
 
     @pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
     def test_the_first_word_of_a_check_counts(
-        self, ledger: Ledger, first: int, second: int
+        self, ledger: Database, first: int, second: int
     ) -> None:
         """A second answer to it, with another finding, changes nothing."""
         erasure, check = checked(ledger, Bus())
@@ -397,15 +406,15 @@ class TestProof:
         assert not answer(ledger, check, "done", FAR, counts={"rows": second}).reopened
         assert state(ledger, erasure) == before
 
-    def test_a_late_answer_to_the_erasure_changes_nothing(self, ledger: Ledger) -> None:
+    def test_a_late_answer_to_the_erasure_changes_nothing(self, ledger: Database) -> None:
         """Proven is proven, whatever the broker delivers once more."""
         erasure, check = checked(ledger, Bus())
         answer(ledger, check, "nothing_held", FAR)
         answer(ledger, erasure, "failed", FAR)
         assert state(ledger, erasure) == "erased"
-        assert proved(ledger) == NOTHING
+        assert proved(ledger) == NO_RESULT
 
-    def test_a_late_check_still_proves(self, ledger: Ledger) -> None:
+    def test_a_late_check_still_proves(self, ledger: Database) -> None:
         """However long the system takes, and however often it said that it failed."""
         erasure, check = checked(ledger, Bus())
         answer(ledger, check, "failed", FAR)
@@ -414,7 +423,7 @@ class TestProof:
         answer(ledger, check, "nothing_held", later(FAR, days=500))
         assert state(ledger, erasure) == "erased"
 
-    def test_a_refused_check_is_no_proof(self, ledger: Ledger) -> None:
+    def test_a_refused_check_is_no_proof(self, ledger: Database) -> None:
         """It is escalated, and may still be answered."""
         erasure, check = checked(ledger, Bus())
         answer(ledger, check, "refused", FAR)
@@ -424,15 +433,15 @@ class TestProof:
         answer(ledger, check, "nothing_held", FAR)
         assert state(ledger, erasure) == "erased"
 
-    def test_a_check_that_was_given_up_leaves_it_unproven(self, ledger: Ledger) -> None:
+    def test_a_check_that_was_given_up_leaves_it_unproven(self, ledger: Database) -> None:
         """The operator answers for that, on record."""
         erasure, check = checked(ledger, Bus())
-        ledger.write(lambda connection: close(connection, check, instant(FAR)))
+        ledger.write(lambda connection: close_command(connection, check, instant(FAR)))
         answer(ledger, check, "nothing_held", FAR)
         assert (state(ledger, erasure), state(ledger, check)) == ("acknowledged", "closed")
 
 
-def ended(ledger: Ledger, bus: Bus) -> UUID:
+def ended(ledger: Database, bus: Bus) -> UUID:
     """The erasure of an ended customer by the crm, carried out."""
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     sweep(ledger, DUE)
@@ -445,7 +454,7 @@ def ended(ledger: Ledger, bus: Bus) -> UUID:
 class TestClocks:
     """A clock that moves after an erasure leaves what was carried out, and commands nothing more."""
 
-    def test_a_customer_who_comes_back_leaves_what_is_done(self, ledger: Ledger) -> None:
+    def test_a_customer_who_comes_back_leaves_what_is_done(self, ledger: Database) -> None:
         """The check goes on, and proves."""
         bus = Bus()
         erasure = ended(ledger, bus)
@@ -456,7 +465,7 @@ class TestClocks:
         answer(ledger, check, "nothing_held", BACK)
         assert state(ledger, erasure) == "erased"
 
-    def test_what_is_found_of_a_customer_who_came_back_stays(self, ledger: Ledger) -> None:
+    def test_what_is_found_of_a_customer_who_came_back_stays(self, ledger: Database) -> None:
         """It is kept again; when the customer ends again, it is commanded by the new end."""
         bus = Bus()
         erasure = ended(ledger, bus)
@@ -472,7 +481,7 @@ class TestClocks:
         assert commands(ledger).count(("crm", "erase", "unsent")) == 1
 
     def test_what_is_found_after_an_end_was_corrected_is_commanded_by_the_new_end(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """It is due under the new end as well: the facts decide anew, and they say erase."""
         bus = Bus()
@@ -487,7 +496,7 @@ class TestClocks:
         assert again != erasure
         assert of(ledger, again) == ("crm", "erase", "unsent")
 
-    def test_a_repetition_is_cancelled_by_a_clock_as_any_erasure_is(self, ledger: Ledger) -> None:
+    def test_a_repetition_is_cancelled_by_a_clock_as_any_erasure_is(self, ledger: Database) -> None:
         """It depends on the same clocks as what it supersedes."""
         bus = Bus()
         ended(ledger, bus)
@@ -511,7 +520,7 @@ class TestHolds:
     PLACED = "2059-12-31T00:00:00Z"
     RELEASED = "2060-02-01T00:00:00Z"
 
-    def test_a_hold_leaves_what_was_carried_out(self, ledger: Ledger) -> None:
+    def test_a_hold_leaves_what_was_carried_out(self, ledger: Database) -> None:
         """The check still goes out, and proves; nothing is recalled."""
         bus = Bus()
         erasure = carried_out(ledger, bus)
@@ -523,7 +532,7 @@ class TestHolds:
         assert state(ledger, erasure) == "erased"
         assert {row.action for row in rows(ledger, tables.command)} == {"erase", "verify"}
 
-    def test_what_is_found_under_a_hold_stays_until_its_release(self, ledger: Ledger) -> None:
+    def test_what_is_found_under_a_hold_stays_until_its_release(self, ledger: Database) -> None:
         """The repetition does not leave, and is taken back; after the release the facts decide anew."""
         bus = Bus()
         _, check = checked(ledger, bus)
@@ -553,7 +562,7 @@ ANSWERS = st.sampled_from(["clean", "found", "failed", "done"])
 )
 @given(st.lists(ANSWERS, max_size=12))
 def test_however_checks_are_answered_one_command_has_the_record(
-    shared_ledger: Ledger, answers: list[str]
+    shared_ledger: Database, answers: list[str]
 ) -> None:
     """And what is `erased` was said to be clean; nothing is outstanding twice over."""
     ledger = emptied(shared_ledger)
@@ -574,7 +583,7 @@ def test_however_checks_are_answered_one_command_has_the_record(
                 answer(ledger, one.command_id, "done", at, name=f"a{number}", counts=counts)
             else:
                 answer(ledger, one.command_id, "done", at, name=f"a{number}")
-        ledger.write(lambda connection, at=at: prove(connection, POLICY, at, limit=10))  # type: ignore[misc]
+        ledger.write(lambda connection, at=at: verify_commands(connection, POLICY, at, limit=10))  # type: ignore[misc]
         assert len(live(ledger)) == 1
     clean = rows(ledger, tables.command, state="erased")
     assert len(clean) <= 1
@@ -585,7 +594,7 @@ class TestRestored:
     """A system that was restored from a backup does again what it has done since."""
 
     def test_what_was_proven_since_the_backup_is_commanded_under_another_id(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """The same records, naming what it supersedes, and the reason."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
@@ -595,7 +604,9 @@ class TestRestored:
         (check,) = proved(ledger).verifies
         post(ledger, Bus(), FAR)
         answer(ledger, check, "done", FAR, counts={"rows": 0})
-        assert ledger.write(lambda c: restored(c, "website", instant(FAR), instant(FAR))) == 1
+        assert (
+            ledger.write(lambda c: recommand_since(c, "website", instant(FAR), instant(FAR))) == 1
+        )
         (again,) = proved(ledger).repeated
         (row,) = rows(ledger, tables.command, command_id=again)
         assert (row.supersedes, row.action, row.reason, row.state) == (
@@ -607,17 +618,17 @@ class TestRestored:
         live = rows(ledger, tables.member, live=True, step="erase")
         assert [one.command_id for one in live] == [again]
 
-    def test_what_was_done_before_the_backup_and_by_others_is_left(self, ledger: Ledger) -> None:
+    def test_what_was_done_before_the_backup_and_by_others_is_left(self, ledger: Database) -> None:
         """It is in the backup as it should be."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (first,) = sweep(ledger, FAR)
         post(ledger, Bus(), FAR)
         answer(ledger, first, "done", FAR)
         after = later(FAR, seconds=1)
-        assert ledger.write(lambda c: restored(c, "website", after, after)) == 0
-        assert ledger.write(lambda c: restored(c, "crm", instant(JOINED), after)) == 0
+        assert ledger.write(lambda c: recommand_since(c, "website", after, after)) == 0
+        assert ledger.write(lambda c: recommand_since(c, "crm", instant(JOINED), after)) == 0
 
-    def test_restrictions_and_lifts_come_in_the_order_they_had(self, ledger: Ledger) -> None:
+    def test_restrictions_and_lifts_come_in_the_order_they_had(self, ledger: Database) -> None:
         """Restricted and freed since the backup: free in the end."""
         acts = [
             event(
@@ -649,7 +660,7 @@ class TestRestored:
         post(ledger, Bus(), "2020-01-02T12:00:00Z")
         answer(ledger, lift, "done", "2020-01-02T12:00:00Z")
         at = instant("2020-01-03T12:00:00Z")
-        assert ledger.write(lambda c: restored(c, "research", instant(JOINED), at)) == 2
+        assert ledger.write(lambda c: recommand_since(c, "research", instant(JOINED), at)) == 2
         again = proved(ledger, "2020-01-03T12:00:00Z").repeated
         by_seq = sorted(
             (row.seq, row.action) for row in rows(ledger, tables.command) if row.command_id in again
@@ -657,6 +668,6 @@ class TestRestored:
         assert [action for _, action in by_seq] == ["restrict", "lift"]
 
 
-def the_action(ledger: Ledger, identity: UUID) -> str:
+def the_action(ledger: Database, identity: UUID) -> str:
     (row,) = rows(ledger, tables.command, command_id=identity)
     return str(row.action)

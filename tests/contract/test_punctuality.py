@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.deleter import Deleter, Limits
-from services.deleter.dispatch import Sent
+from services.deleter.deleter import Deleter, DeleterLimits
+from services.deleter.dispatch import SentCommand
 from services.storage import pause
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import order
 from tests.contract.ledgers import POLICY, Bus, take
 
@@ -31,7 +31,7 @@ class Seeing:
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing is claimed."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         self.since += [nothing_due_at] if commands else []
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -50,7 +50,7 @@ def seeing() -> Seeing:
 
 
 @pytest.fixture
-def deleter(ledger: Ledger, seeing: Seeing) -> Deleter:
+def deleter(ledger: Database, seeing: Seeing) -> Deleter:
     """One that has just started."""
     return Deleter(
         ledger=ledger,
@@ -66,13 +66,13 @@ def this_now() -> datetime:
     return datetime.now(UTC)
 
 
-def stop(ledger: Ledger, scope: str, state: pause.State) -> None:
+def stop(ledger: Database, scope: str, state: pause.State) -> None:
     with ledger.transaction() as connection:
-        pause.put(connection, scope, state, operator="o", reason="r", now=this_now())
+        pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=this_now())
 
 
 def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
-    ledger: Ledger, deleter: Deleter, seeing: Seeing
+    ledger: Database, deleter: Deleter, seeing: Seeing
 ) -> None:
     """It may have been away for a year."""
     take(ledger, [order("old", LONG_AGO)], this_now())
@@ -81,7 +81,7 @@ def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
 
 
 def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
-    ledger: Ledger, deleter: Deleter, seeing: Seeing
+    ledger: Database, deleter: Deleter, seeing: Seeing
 ) -> None:
     """The round before it: an import of history is nobody's lateness."""
     before = this_now()
@@ -94,7 +94,7 @@ def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
     assert before <= since <= after
 
 
-def test_a_round_that_leaves_some_behind_excuses_nothing(ledger: Ledger, seeing: Seeing) -> None:
+def test_a_round_that_leaves_some_behind_excuses_nothing(ledger: Database, seeing: Seeing) -> None:
     """A backlog that takes two rounds was due before the first."""
     deleter = Deleter(
         ledger=ledger,
@@ -103,7 +103,7 @@ def test_a_round_that_leaves_some_behind_excuses_nothing(ledger: Ledger, seeing:
         policy=POLICY,
         observer=seeing,
         now=this_now,
-        limits=Limits(claim=1),
+        limits=DeleterLimits(claim=1),
     )
     take(ledger, [order("one", LONG_AGO, "1"), order("two", LONG_AGO, "2")], this_now())
     deleter.round()
@@ -113,7 +113,7 @@ def test_a_round_that_leaves_some_behind_excuses_nothing(ledger: Ledger, seeing:
 
 @pytest.mark.parametrize("hindered", ["paused", "blind"])
 def test_a_round_that_does_not_look_excuses_nothing(
-    ledger: Ledger, deleter: Deleter, seeing: Seeing, hindered: str
+    ledger: Database, deleter: Deleter, seeing: Seeing, hindered: str
 ) -> None:
     """Whatever became due meanwhile is late from its own instant, or the last look before."""
     deleter.round()
@@ -134,7 +134,7 @@ def test_a_round_that_does_not_look_excuses_nothing(
 
 
 def test_what_waits_in_the_outbox_counts_from_its_own_instant(
-    ledger: Ledger, deleter: Deleter, seeing: Seeing
+    ledger: Database, deleter: Deleter, seeing: Seeing
 ) -> None:
     """A system was paused: its commands are written, looks find nothing due, and yet they are late."""
     for system in ("orders", "psp", "research"):

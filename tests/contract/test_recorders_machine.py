@@ -19,12 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from sqlalchemy import Connection
 
 from services.deleter import activation
-from services.deleter.claim import claim
+from services.deleter.claim import claim_due
 from services.ledger import active_policy, tables
-from services.ledger.active_policy import OtherPolicy
+from services.ledger.active_policy import PolicyMismatch
 from services.ledger.recording import record
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event, feedback
 from tests.contract.ledgers import POLICY, emptied, instant, new_ledger, rows
 from tests.contract.others import Opened, others
@@ -40,7 +40,7 @@ slots = st.integers(0, 2)
 
 
 @pytest.fixture(scope="module")
-def shared_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
+def shared_ledger(postgres: Callable[[], str]) -> Iterator[Database]:
     with closing(new_ledger(postgres())) as ledger:
         yield ledger
 
@@ -48,7 +48,7 @@ def shared_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
 class Recording(RuleBasedStateMachine):
     """One person's events, in the hands of several recorders."""
 
-    def __init__(self, ledger: Ledger, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, ledger: Database, pool: ThreadPoolExecutor) -> None:
         super().__init__()
         self.ledger = emptied(ledger)
         self.pool = pool
@@ -60,7 +60,7 @@ class Recording(RuleBasedStateMachine):
         self.recorders: dict[int, tuple[Opened, Event]] = {}
         self.beside: list[Opened] = []
         """Claims and activations that wait for a recorder."""
-        ledger.write(lambda connection: active_policy.ensure(connection, POLICY, NOW))
+        ledger.write(lambda connection: active_policy.require_active(connection, POLICY, NOW))
 
     @rule(slot=slots, what=st.sampled_from([*["feedback", "withdrawal"] * 3, "hold"]))
     def begin(self, slot: int, what: str) -> None:
@@ -94,7 +94,7 @@ class Recording(RuleBasedStateMachine):
         recorder.may_commit.set()
         try:
             recorder.end()
-        except OtherPolicy:
+        except PolicyMismatch:
             self.ledger.write(partial(recorded, one=one, policy=self.active))
         self.beside = [task for task in self.beside if not over(task)]
 
@@ -153,14 +153,14 @@ class Recording(RuleBasedStateMachine):
 
 def recorded(connection: Connection, one: Event, policy: Policy) -> None:
     """Record as the role does."""
-    active_policy.ensure(connection, policy, NOW)
+    active_policy.require_active(connection, policy, NOW)
     record(connection, [arrival(one, policy)], policy, NOW)
 
 
 def claimed(connection: Connection, policy: Policy) -> int:
     """Claim as the role does; how much there was to look at."""
-    active_policy.ensure(connection, policy, NOW)
-    return claim(connection, policy, NOW, limit=100).looked_at
+    active_policy.require_active(connection, policy, NOW)
+    return claim_due(connection, policy, NOW, limit=100).looked_at
 
 
 def over(task: Opened, *, wait: bool = False) -> bool:
@@ -168,12 +168,12 @@ def over(task: Opened, *, wait: bool = False) -> bool:
     assert task.task is not None
     if not (wait or task.worked.is_set() or task.task.done()):
         return False
-    with suppress(OtherPolicy):
+    with suppress(PolicyMismatch):
         task.end()
     return True
 
 
-def test_what_several_recorders_have_at_once_is_all_looked_at(shared_ledger: Ledger) -> None:
+def test_what_several_recorders_have_at_once_is_all_looked_at(shared_ledger: Database) -> None:
     """Whoever comes first, commits first or waits for whom."""
     with others(8) as pool:
         play(lambda: Recording(shared_ledger, pool), few=25, steps=10)

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from services.deleter import activation
 from services.ledger import active_policy, tables
-from services.ledger.active_policy import OtherPolicy
+from services.ledger.active_policy import PolicyMismatch
 from services.ledger.recording import record
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, order, terminated
 from tests.contract.ledgers import (
     POLICY,
@@ -41,19 +41,19 @@ SHORTER = replace(
 
 
 @pytest.fixture(scope="module")
-def shared_ledger(postgres: Callable[[], str]) -> Iterator[Ledger]:
+def shared_ledger(postgres: Callable[[], str]) -> Iterator[Database]:
     with closing(new_ledger(postgres())) as ledger:
         yield ledger
 
 
 def recorded(connection: Connection, events: Sequence[Event], policy: Policy = POLICY) -> None:
     """Record as the role does."""
-    active_policy.ensure(connection, policy, NOW)
+    active_policy.require_active(connection, policy, NOW)
     record(connection, [arrival(one, policy) for one in events], policy, NOW)
 
 
 @contextmanager
-def two(ledger: Ledger, one: Sequence[Event], other: Sequence[Event]) -> Iterator[list[Opened]]:
+def two(ledger: Database, one: Sequence[Event], other: Sequence[Event]) -> Iterator[list[Opened]]:
     """Two recorders."""
     with others(2) as pool:
         yield [
@@ -113,12 +113,12 @@ SAYINGS = {
 )
 @pytest.mark.parametrize("what", sorted(SAYINGS))
 def test_what_is_said_finds_a_record_that_another_recorder_has(
-    ledger: Ledger, what: str, begins: str, overlap: bool, commits: str
+    ledger: Database, what: str, begins: str, overlap: bool, commits: str
 ) -> None:
     """In every order of begin, commit and look the systems are told to erase."""
     made, said, systems = SAYINGS[what]
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, POLICY, NOW)
+        active_policy.require_active(connection, POLICY, NOW)
     with two(ledger, [made], said) as pair:
         first, second = pair if begins == "record" else pair[::-1]
         first.begin()
@@ -138,12 +138,12 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
 
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize("commits", ["record", "said"])
-def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Ledger, commits: str) -> None:
+def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commits: str) -> None:
     """The record is long due; nothing of it leaves."""
     fields = {"subject": "visitor:1", "hold_id": "h1", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", SAID, **fields)
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, POLICY, NOW)
+        active_policy.require_active(connection, POLICY, NOW)
     with two(ledger, [feedback("f1", PLACED)], [hold]) as pair:
         for one in pair:
             one.begin()
@@ -157,7 +157,7 @@ def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Ledger, commits
     assert bus.sent == []
 
 
-def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Ledger) -> None:
+def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Database) -> None:
     """Only who says something is alone with a person."""
     take(ledger, [feedback("f0", PLACED)], NOW)
     with others(1) as pool, ledger.transaction() as open_transaction:
@@ -167,10 +167,10 @@ def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Ledger) 
 
 
 @pytest.mark.timeout(100)
-def test_an_activation_waits_for_a_batch_that_is_open(ledger: Ledger) -> None:
+def test_an_activation_waits_for_a_batch_that_is_open(ledger: Database) -> None:
     """What it records is dated anew with all others: the shortened term counts for it."""
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, POLICY, NOW)
+        active_policy.require_active(connection, POLICY, NOW)
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
             recorded(open_transaction, [feedback("f1", PLACED)])
@@ -183,7 +183,7 @@ def test_an_activation_waits_for_a_batch_that_is_open(ledger: Ledger) -> None:
 
 
 @pytest.mark.timeout(100)
-def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Ledger) -> None:
+def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -> None:
     """Its walk is begun anew under the new policy, although nobody could see it before."""
     shorter = replace(
         POLICY,
@@ -191,7 +191,7 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Ledger) -> 
         rules={**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P1D")},
     )
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, POLICY, NOW)
+        active_policy.require_active(connection, POLICY, NOW)
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
             recorded(open_transaction, [invoice("i1", PLACED), terminated("t1", PLACED)])
@@ -206,10 +206,10 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Ledger) -> 
 
 
 @pytest.mark.timeout(100)
-def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Ledger) -> None:
+def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Database) -> None:
     """Its plans are the old policy's: the role starts again with the new one."""
     with ledger.transaction() as connection:
-        active_policy.ensure(connection, POLICY, NOW)
+        active_policy.require_active(connection, POLICY, NOW)
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
             activation.activate(open_transaction, LONGER, NOW)
@@ -217,21 +217,22 @@ def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Ledger) -> None
                 ledger.write, lambda connection: recorded(connection, [feedback("f1", PLACED)])
             )
             wait_until_it_waits(ledger, recording)
-        with pytest.raises(OtherPolicy):
+        with pytest.raises(PolicyMismatch):
             recording.result(PATIENCE_SECONDS)
     assert rows(ledger, tables.record) == []
 
 
 @pytest.mark.timeout(100)
-def test_of_two_first_policies_one_becomes_active(ledger: Ledger) -> None:
+def test_of_two_first_policies_one_becomes_active(ledger: Database) -> None:
     """Two roles that start on an empty ledger with different policies: the slower one is refused."""
     with others(1) as pool:
         with ledger.transaction() as open_transaction:
-            active_policy.ensure(open_transaction, POLICY, NOW)
+            active_policy.require_active(open_transaction, POLICY, NOW)
             other = pool.submit(
-                ledger.write, lambda connection: active_policy.ensure(connection, LONGER, NOW)
+                ledger.write,
+                lambda connection: active_policy.require_active(connection, LONGER, NOW),
             )
             wait_until_it_waits(ledger, other)
-        with pytest.raises(OtherPolicy):
+        with pytest.raises(PolicyMismatch):
             other.result(PATIENCE_SECONDS)
     assert len(rows(ledger, tables.active_policy)) == 1

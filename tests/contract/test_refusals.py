@@ -12,14 +12,14 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.dispatch import Stops, lease
-from services.deleter.settlement import Status, close, escalate
+from services.deleter.dispatch import PausedSystems, lease
+from services.deleter.settlement import Status, close_command, escalate
 from services.deleter.undeliverable import set_aside
-from services.deleter.verification import prove
+from services.deleter.verification import verify_commands
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
-from services.operations.status import look
-from services.storage.database import Ledger
+from services.operations.status import read_status
+from services.storage.database import Database
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
@@ -46,7 +46,7 @@ FAR = "2060-01-01T00:00:00Z"
 UNHELPFUL: tuple[Status, ...] = ("refused", "failed", "partial", "nothing_held")
 
 
-def row(ledger: Ledger, identity: UUID) -> Any:
+def row(ledger: Database, identity: UUID) -> Any:
     (found,) = rows(ledger, tables.command, command_id=identity)
     return found
 
@@ -56,7 +56,7 @@ def sent(bus: Bus, identity: UUID) -> int:
     return sum(one.value["command_id"] == str(identity) for one in bus.sent)
 
 
-def recalled(ledger: Ledger, bus: Bus) -> tuple[UUID, UUID]:
+def recalled(ledger: Database, bus: Bus) -> tuple[UUID, UUID]:
     """An erasure of crm that went out before its customer came back, and its recall, out as well."""
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     sweep(ledger, DUE)
@@ -71,7 +71,9 @@ class TestRecalls:
     """Only `recalled` and `done` take back; only `already_done` says that it was too late."""
 
     @pytest.mark.parametrize("status", UNHELPFUL)
-    def test_what_does_not_say_so_takes_nothing_back(self, ledger: Ledger, status: Status) -> None:
+    def test_what_does_not_say_so_takes_nothing_back(
+        self, ledger: Database, status: Status
+    ) -> None:
         """The system may have erased it, or do so still: the recall is told again, with patience."""
         bus = Bus()
         erasure, recall = recalled(ledger, bus)
@@ -85,7 +87,7 @@ class TestRecalls:
         assert (sent(bus, recall), sent(bus, erasure)) == (2, 1)
         assert off_the_record(ledger) == []
 
-    def test_a_refused_recall_is_escalated_at_once(self, ledger: Ledger) -> None:
+    def test_a_refused_recall_is_escalated_at_once(self, ledger: Database) -> None:
         """Both it and what it is about: nobody waits for `acknowledge_within`."""
         erasure, recall = recalled(ledger, Bus())
         answer(ledger, recall, "refused", later(DUE, hours=1))
@@ -94,7 +96,7 @@ class TestRecalls:
         assert ledger.write(lambda c: escalate(c, POLICY, later(DUE, days=9))) == []
 
     @pytest.mark.parametrize("status", UNHELPFUL)
-    def test_what_is_said_at_last_counts(self, ledger: Ledger, status: Status) -> None:
+    def test_what_is_said_at_last_counts(self, ledger: Database, status: Status) -> None:
         """`recalled` frees its records, which are due again; `already_done` ends it as carried out."""
         for number, (last, state) in enumerate(
             [("recalled", "recalled"), ("done", "recalled"), ("already_done", "acknowledged")], 1
@@ -113,7 +115,7 @@ class TestRecalls:
                 "acknowledged",
             )
 
-    def test_a_refusal_of_what_is_recalled_speaks_for_one_attempt(self, ledger: Ledger) -> None:
+    def test_a_refusal_of_what_is_recalled_speaks_for_one_attempt(self, ledger: Database) -> None:
         """It was told twice; the first time it was refused, the second may still be carried out."""
         bus = Bus()
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
@@ -129,7 +131,7 @@ class TestRecalls:
         recall = command(ledger, action="recall", system="crm")
         assert row(ledger, recall).state == "acknowledged"
 
-    def test_what_was_taken_back_and_then_done_is_a_fault(self, ledger: Ledger) -> None:
+    def test_what_was_taken_back_and_then_done_is_a_fault(self, ledger: Database) -> None:
         """The system contradicts itself about data under a hold: somebody has to look."""
         erasure, recall = recalled(ledger, Bus())
         answer(ledger, recall, "recalled", DUE)
@@ -137,18 +139,18 @@ class TestRecalls:
             with pytest.raises(IllegalTransition):
                 answer(ledger, identity, status, DUE)  # type: ignore[arg-type]
 
-    def test_a_recall_that_is_given_up_leaves_nothing_hanging(self, ledger: Ledger) -> None:
+    def test_a_recall_that_is_given_up_leaves_nothing_hanging(self, ledger: Database) -> None:
         """Who closes it answers for what it was to take back: that is closed as well."""
         bus = Bus()
         erasure, recall = recalled(ledger, bus)
         answer(ledger, recall, "refused", DUE)
-        ledger.write(lambda c: close(c, recall, instant(DUE)))
+        ledger.write(lambda c: close_command(c, recall, instant(DUE)))
         assert (row(ledger, erasure).state, row(ledger, recall).state) == ("closed", "closed")
         post(ledger, bus, later(DUE, days=9))
         assert sent(bus, recall) == 1
         assert off_the_record(ledger) == []
 
-    def test_what_is_recalled_is_not_set_aside_to_be_sent(self, ledger: Ledger) -> None:
+    def test_what_is_recalled_is_not_set_aside_to_be_sent(self, ledger: Database) -> None:
         """An event took it back while the bus refused it: only its recall goes out from here on."""
         erasure, _ = recalled(ledger, Bus())
         again = timedelta(hours=6)
@@ -156,7 +158,7 @@ class TestRecalls:
         assert (aside, row(ledger, erasure).next_attempt_at) == (None, None)
 
     def test_what_became_due_while_it_waited_for_its_recall_is_looked_at(
-        self, ledger: Ledger
+        self, ledger: Database
     ) -> None:
         """The hold went while its recall was out: no other look would find the record free."""
         take(ledger, [feedback("f1", JOINED)], DUE)
@@ -167,7 +169,7 @@ class TestRecalls:
         take(ledger, [released("h2", DUE, "h1", "visitor:1")], DUE)
         assert sweep(ledger, DUE) == []
         recall = command(ledger, action="recall")
-        ledger.write(lambda c: close(c, recall, instant(DUE)))
+        ledger.write(lambda c: close_command(c, recall, instant(DUE)))
         [again] = sweep(ledger, DUE)
         assert (row(ledger, erasure).state, row(ledger, again).action) == ("closed", "erase")
 
@@ -176,7 +178,7 @@ class TestRefusals:
     """An own system or a processor has to: it is told again once a day, and the alarm stays on."""
 
     @pytest.fixture
-    def erasures(self, ledger: Ledger) -> dict[str, UUID]:
+    def erasures(self, ledger: Database) -> dict[str, UUID]:
         """An order's erasures, out to orders (our own) and psp (a controller); research has done it."""
         take(ledger, [order("o1", JOINED)], JOINED)
         sweep(ledger, "2022-01-01T12:00:00Z")
@@ -184,7 +186,9 @@ class TestRefusals:
         answer(ledger, command(ledger, system="research"), "done", "2022-01-01T12:00:00Z")
         return {one: command(ledger, system=one) for one in ("orders", "psp")}
 
-    def test_it_is_told_again_after_a_day(self, ledger: Ledger, erasures: dict[str, UUID]) -> None:
+    def test_it_is_told_again_after_a_day(
+        self, ledger: Database, erasures: dict[str, UUID]
+    ) -> None:
         """And each day after; a controller never."""
         for one in erasures.values():
             answer(ledger, one, "refused", "2022-01-02T12:00:00Z")
@@ -202,13 +206,13 @@ class TestRefusals:
         assert off_the_record(ledger) == []
 
     def test_the_alarm_stays_on_until_it_is_done(
-        self, ledger: Ledger, erasures: dict[str, UUID]
+        self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """While it is refused, while it is out again, and no longer."""
 
         def escalated(at: str) -> dict[str, int]:
             with ledger.transaction() as connection:
-                return dict(look(connection, POLICY, instant(at)).escalated)
+                return dict(read_status(connection, POLICY, instant(at)).escalated)
 
         answer(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
         assert escalated("2022-01-02T12:00:00Z") == {"orders": 1}
@@ -220,18 +224,18 @@ class TestRefusals:
         assert found.took.total_seconds() == 49 * 3600
 
     def test_a_controllers_refusal_is_no_alarm_however_long_it_was_silent(
-        self, ledger: Ledger, erasures: dict[str, UUID]
+        self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """Its silence was one; its answer with a ground ends that."""
         ledger.write(lambda c: escalate(c, POLICY, instant("2022-01-09T12:00:00Z")))
         answer(ledger, erasures["psp"], "refused", "2022-01-09T13:00:00Z")
         answer(ledger, erasures["orders"], "done", "2022-01-09T13:00:00Z")
         with ledger.transaction() as connection:
-            assert look(connection, POLICY, instant("2022-01-10T12:00:00Z")).escalated == {}
+            assert read_status(connection, POLICY, instant("2022-01-10T12:00:00Z")).escalated == {}
         assert row(ledger, erasures["psp"]).settled_at == instant("2022-01-09T13:00:00Z")
 
     def test_a_refusal_settles_nothing_where_it_is_not_final(
-        self, ledger: Ledger, erasures: dict[str, UUID]
+        self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """Nothing counts it as an answer in time, and nothing may forget it."""
         took = [answer(ledger, one, "refused", "2022-01-02T12:00:00Z") for one in erasures.values()]
@@ -239,7 +243,7 @@ class TestRefusals:
         assert row(ledger, erasures["orders"]).settled_at is None
 
     def test_a_late_refusal_does_not_put_off_the_next_attempt(
-        self, ledger: Ledger, erasures: dict[str, UUID]
+        self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """Delivered twice by another id, half a day later."""
         answer(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
@@ -248,13 +252,13 @@ class TestRefusals:
         post(ledger, bus, "2022-01-03T12:00:00Z")
         assert sent(bus, erasures["orders"]) == 1
 
-    def test_a_refused_check_is_told_again_after_a_day(self, ledger: Ledger) -> None:
+    def test_a_refused_check_is_told_again_after_a_day(self, ledger: Database) -> None:
         """Until then what it checks is not proven."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (erasure,) = sweep(ledger, FAR)
         post(ledger, Bus(), FAR)
         answer(ledger, erasure, "done", FAR)
-        ledger.write(lambda c: prove(c, POLICY, instant(FAR), limit=10))
+        ledger.write(lambda c: verify_commands(c, POLICY, instant(FAR), limit=10))
         post(ledger, Bus(), FAR)
         check = command(ledger, action="verify")
         answer(ledger, check, "refused", FAR)
@@ -268,7 +272,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("leased", [False, True])
     def test_what_was_refused_is_recalled_when_it_is_no_longer_wanted(
-        self, ledger: Ledger, leased: bool
+        self, ledger: Database, leased: bool
     ) -> None:
         """Another attempt of it may be out, whatever the journal knows."""
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
@@ -277,7 +281,7 @@ class TestRefusals:
         answer(ledger, erasure, "refused", DUE)
         if leased:
             at = later(DUE, days=1)
-            assert ledger.write(lambda c: lease(c, at, Stops(), limit=9)) == [erasure]
+            assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9)) == [erasure]
         take(ledger, [reinstated("r1", BACK)], later(DUE, days=1))
         bus = Bus()
         post(ledger, bus, later(DUE, days=2))

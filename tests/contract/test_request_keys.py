@@ -10,26 +10,26 @@ from uuid import UUID
 
 import pytest
 
-from services.crypto.envelope import Seal, SealedElsewhere, UnusableKey
-from services.crypto.jwe import decrypt, new_key, public_part
+from services.crypto.envelope import AeadCipher, InvalidKeyFile, SealedElsewhere
+from services.crypto.jwe import decrypt, new_key, to_public
 from services.deleter.deleter import Deleter
-from services.deleter.dispatch import Sent
+from services.deleter.dispatch import SentCommand
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.requests import disclosures
-from services.requests.command_attachments import RequestEnclosures
+from services.requests.command_attachments import RequestAttachments
 from services.requests.request_keys import RequestKeys, sealed_with
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, event
 from tests.contract.ledgers import POLICY, Bus, rows, take
 
-OLD, NEW = Seal(b"o" * 32), Seal(b"n" * 32)
+OLD, NEW = AeadCipher(b"o" * 32), AeadCipher(b"n" * 32)
 NOW = datetime(2026, 4, 4, 9, tzinfo=UTC)
 SYSTEM_KEY = new_key()
 
 
-def not_here() -> Seal:
-    raise UnusableKey(Path("/k/dead-letters.key"), "cannot be read: it is not there")
+def not_here() -> AeadCipher:
+    raise InvalidKeyFile(Path("/k/dead-letters.key"), "cannot be read: it is not there")
 
 
 BEFORE = RequestKeys(seal=OLD, older=not_here)
@@ -38,10 +38,10 @@ AFTER = RequestKeys(seal=NEW, older=lambda: OLD)
 WITHOUT = RequestKeys(seal=NEW, older=not_here)
 
 
-def corrected(keys: RequestKeys, ledger: Ledger, customer: str) -> None:
+def corrected(keys: RequestKeys, ledger: Database, customer: str) -> None:
     """The rights role notes what somebody's request corrects."""
     noted = {"name": f"the new name of {customer}"}
-    ledger.write(lambda c: disclosures.note_corrections(c, keys, customer, "Q1", noted, NOW))
+    ledger.write(lambda c: disclosures.store_corrections(c, keys, customer, "Q1", noted, NOW))
 
 
 def asked(customer: str) -> list[Event]:
@@ -70,7 +70,9 @@ def asked(customer: str) -> list[Event]:
     ]
 
 
-def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(ledger: Ledger) -> None:
+def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(
+    ledger: Database,
+) -> None:
     """The upgrade: one request from before, and one from after it."""
     corrected(BEFORE, ledger, "consumer:K1")
     corrected(AFTER, ledger, "consumer:K2")
@@ -86,7 +88,7 @@ def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(ledge
         assert sealed_with(connection) == {OLD.key_id: 1, NEW.key_id: 1}
 
 
-def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Ledger) -> None:
+def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Database) -> None:
     """Roles are upgraded one by one: both versions run at once, and the first one's key counts."""
     asked_for = [("consumer:K1", "Q1")]
     first = ledger.write(lambda c: BEFORE.public(c, asked_for, NOW))
@@ -94,15 +96,15 @@ def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Ledg
     with ledger.transaction() as connection:
         private = AFTER.private(connection, "consumer:K1", "Q1")
     assert private is not None
-    assert [public_part(private)] == list(first.values())
+    assert [to_public(private)] == list(first.values())
 
 
 @pytest.mark.parametrize(
     "keys",
-    [WITHOUT, RequestKeys(seal=NEW, older=lambda: Seal(b"x" * 32))],
+    [WITHOUT, RequestKeys(seal=NEW, older=lambda: AeadCipher(b"x" * 32))],
     ids=["no older key", "another one"],
 )
-def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Ledger, keys: RequestKeys) -> None:
+def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: RequestKeys) -> None:
     """By its id and the settings; never by the request or the person."""
     corrected(BEFORE, ledger, "consumer:K1")
     with ledger.transaction() as connection, pytest.raises(SealedElsewhere) as refused:
@@ -125,7 +127,7 @@ class Heard:
     def blind(self, spots: Sequence[str]) -> None:
         """Nothing is."""
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         """Commands went out."""
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -138,7 +140,7 @@ class Heard:
         """The cap was reached."""
 
 
-def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Ledger) -> None:
+def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -> None:
     """The deleter of a host without the old key: that command is escalated, the other leaves."""
     now = datetime.now(UTC)
     take(ledger, [*asked("consumer:K1"), *asked("consumer:K2")], now - timedelta(hours=1))
@@ -152,8 +154,8 @@ def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Ledger) -> 
         policy=POLICY,
         observer=heard,
         now=lambda: datetime.now(UTC),
-        enclosures=RequestEnclosures(
-            keys=WITHOUT, key_of=lambda name: public_part(SYSTEM_KEY) if name == "psp" else None
+        enclosures=RequestAttachments(
+            keys=WITHOUT, key_of=lambda name: to_public(SYSTEM_KEY) if name == "psp" else None
         ),
         rest=lambda: None,
     )

@@ -11,21 +11,21 @@ from uuid import UUID
 import pytest
 
 from schemas.cloudevents import CloudEvent
-from services.crypto.envelope import Seal
-from services.crypto.jwe import decrypt, encrypt, new_key, public_part
-from services.deleter.dispatch import Patience, Stops, lease, relay
-from services.deleter.settlement import Answer, settle_all
-from services.deleter.verification import prove
+from services.crypto.envelope import AeadCipher
+from services.crypto.jwe import decrypt, encrypt, new_key, to_public
+from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.settlement import Acknowledgement, apply_acknowledgements
+from services.deleter.verification import verify_commands
 from services.ledger import backfills, tables
 from services.policy.request_cases import Case
 from services.requests import disclosures
-from services.requests.build_report import report
-from services.requests.command_attachments import RequestEnclosures
-from services.requests.delivery import Delivering, NotReady
-from services.requests.report import Kept, Part, Report
+from services.requests.build_report import build_report
+from services.requests.command_attachments import RequestAttachments
+from services.requests.delivery import PackageDelivery, PackageIncomplete
+from services.requests.report import Report, RetainedData, SystemOutcome
 from services.requests.request_keys import KeyDestroyed, RequestKeys
-from services.requests.responder import Answering, cases_of
-from services.storage.database import Ledger
+from services.requests.responder import RequestResponder, load_cases
+from services.storage.database import Database
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
 
@@ -33,7 +33,7 @@ ORDERED = "2026-03-15T13:00:00Z"
 ASKED = "2026-04-02T09:00:00Z"
 VERIFIED = "2026-04-03T09:00:00Z"
 NOW = "2026-04-04T09:00:00Z"
-SEAL = Seal(bytes(32))
+SEAL = AeadCipher(bytes(32))
 KEYS = RequestKeys(seal=SEAL, older=lambda: SEAL)
 SYSTEM_KEY = new_key()
 
@@ -79,7 +79,7 @@ def verified(time: str = VERIFIED, request: str = "Q1") -> Event:
 class Systems:
     """Systems that answer as they are told to; who is not named does what it is asked."""
 
-    def __init__(self, ledger: Ledger, **manners: str) -> None:
+    def __init__(self, ledger: Database, **manners: str) -> None:
         self.ledger = ledger
         self.bus = Bus()
         self.manners = manners
@@ -91,17 +91,17 @@ class Systems:
         at = instant(now)
         sweep(self.ledger, at)
         self._round(at)
-        self.ledger.write(lambda c: prove(c, POLICY, at, limit=1_000))
+        self.ledger.write(lambda c: verify_commands(c, POLICY, at, limit=1_000))
         self._round(at)
 
     def _round(self, at: datetime) -> None:
-        enclosures = RequestEnclosures(
-            keys=KEYS, key_of=lambda name: public_part(SYSTEM_KEY) if name == "psp" else None
+        enclosures = RequestAttachments(
+            keys=KEYS, key_of=lambda name: to_public(SYSTEM_KEY) if name == "psp" else None
         )
-        leased = self.ledger.write(lambda c: lease(c, at, Stops(), limit=1_000))
+        leased = self.ledger.write(lambda c: lease(c, at, PausedSystems(), limit=1_000))
         before = len(self.bus.sent)
         self.ledger.write(
-            lambda c: relay(c, leased, self.bus, POLICY, at, Patience(), {}, enclosures)
+            lambda c: dispatch(c, leased, self.bus, POLICY, at, RetryPolicy(), {}, enclosures)
         )
         answers = [
             self._answer(one.value, at)
@@ -110,8 +110,8 @@ class Systems:
         ]
 
         def settle(connection: Any) -> None:
-            settle_all(connection, answers, POLICY, at)
-            disclosures.collect(connection, answers, at)
+            apply_acknowledgements(connection, answers, POLICY, at)
+            disclosures.store_disclosures(connection, answers, at)
 
         self.ledger.write(settle)
 
@@ -121,12 +121,12 @@ class Systems:
             one.system: dict(one.value) for one in self.bus.sent if one.value["action"] == action
         }
 
-    def _answer(self, value: Any, at: datetime) -> Answer:
+    def _answer(self, value: Any, at: datetime) -> Acknowledgement:
         refused = self.manners.get(value["system"]) == "refuse"
         about, to = value["command_id"], value.get("disclose_to")
         held = [{"type": "orders.order-placed", "id": "order-1", "data": {"name": "CANARY"}}]
         content = {"command_id": about, "system": value["system"], "records": held}
-        return Answer(
+        return Acknowledgement(
             acknowledgement_id=f"{about}/{value['attempt']}",
             command_id=UUID(about),
             system=value["system"],
@@ -173,8 +173,8 @@ class Published:
         self.events.extend(events)
 
 
-def answering(ledger: Ledger, publish: Published, sight: Any = None) -> Answering:
-    return Answering(
+def answering(ledger: Database, publish: Published, sight: Any = None) -> RequestResponder:
+    return RequestResponder(
         ledger=ledger,
         policy=POLICY,
         sight=sight or Seeing(),
@@ -193,24 +193,24 @@ def database_clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     return clock
 
 
-def the_case(ledger: Ledger, request: str = "Q1") -> Case:
+def the_case(ledger: Database, request: str = "Q1") -> Case:
     with ledger.transaction() as connection:
-        found = cases_of(connection, "consumer:K1", POLICY)
+        found = load_cases(connection, "consumer:K1", POLICY)
     return next(one for one in found if one.request == request)
 
 
-def the_report(ledger: Ledger, now: str = NOW) -> Report:
+def the_report(ledger: Database, now: str = NOW) -> Report:
     case = the_case(ledger)
     with ledger.transaction() as connection:
-        return report(connection, case, POLICY, instant(now))
+        return build_report(connection, case, POLICY, instant(now))
 
 
-def part(system: str, outcome: Any, at: str | None, **more: Any) -> Part:
+def part(system: str, outcome: Any, at: str | None, **more: Any) -> SystemOutcome:
     when = instant(at) if at else None
-    return Part(system=system, action="erase", outcome=outcome, at=when, records=1, **more)
+    return SystemOutcome(system=system, action="erase", outcome=outcome, at=when, records=1, **more)
 
 
-def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Ledger) -> None:
+def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Database) -> None:
     """The books keep the order for 7 years from the end of 2026; the rest is gone."""
     take(ledger, [order(), asked("erasure"), verified()], NOW)
     Systems(ledger).work()
@@ -223,7 +223,7 @@ def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Ledge
         part("research", "done", NOW),
     ]
     assert [one for one in found.kept if one.system == "accounting"] == [
-        Kept(
+        RetainedData(
             system="accounting",
             purpose="legal_compliance",
             why="legal_obligation",
@@ -234,7 +234,9 @@ def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Ledge
     ]
 
 
-def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(ledger: Ledger) -> None:
+def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(
+    ledger: Database,
+) -> None:
     """The PSP is a controller and says no; the platform says nothing."""
     take(ledger, [order(), asked("erasure"), verified()], NOW)
     Systems(ledger, psp="refuse", orders="silent").work()
@@ -243,13 +245,13 @@ def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(ledge
     assert found["orders"].outcome == "under_way"
 
 
-def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Ledger) -> None:
+def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Database) -> None:
     """Right after the verification nothing has left."""
     take(ledger, [order(), asked("erasure"), verified()], NOW)
     assert {one.outcome for one in the_report(ledger).parts} == {"under_way"}
 
 
-def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Ledger) -> None:
+def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Database) -> None:
     """All systems say done, and all still find a row when they read again: nothing is done."""
     take(ledger, [order(), asked("erasure"), verified()], NOW)
     systems = Systems(ledger)
@@ -260,7 +262,7 @@ def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Le
     assert set(found.values()) == {"under_way"}
 
 
-def test_a_hold_is_a_ground_of_its_own(ledger: Ledger) -> None:
+def test_a_hold_is_a_ground_of_its_own(ledger: Database) -> None:
     """Under a hold nothing is erased, not even what no law keeps."""
     hold = event(
         "hold",
@@ -278,7 +280,7 @@ def test_a_hold_is_a_ground_of_its_own(ledger: Ledger) -> None:
 
 
 def test_an_erasure_is_answered_once_all_systems_have_done_it(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Not while the platform is silent; then once, however often one looks."""
     take(ledger, [order(), asked("erasure"), verified()], NOW)
@@ -303,7 +305,7 @@ def test_an_erasure_is_answered_once_all_systems_have_done_it(
 
 @pytest.mark.parametrize("imported", ["all", "the order"])
 def test_nothing_is_answered_about_what_is_held_back(
-    ledger: Ledger, database_clock: list[datetime], imported: str
+    ledger: Database, database_clock: list[datetime], imported: str
 ) -> None:
     """Neither while the request itself is, nor while data of the person is that nobody has erased yet."""
     take(ledger, [order()], NOW, backfill="history")
@@ -320,7 +322,7 @@ def test_nothing_is_answered_about_what_is_held_back(
 
 
 def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Asked on 2 April, to be answered by 2 May, and answered three days before."""
     take(ledger, [order(), asked("erasure"), verified()], NOW)
@@ -335,7 +337,7 @@ def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
 
 
 def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """With the reason (GDPR 12(4), 12(6)); nothing has left."""
     take(ledger, [order(), asked("erasure")], NOW)
@@ -352,7 +354,7 @@ def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
 
 
 def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The verification itself may be among it."""
     take(ledger, [order(), asked("erasure")], NOW)
@@ -363,7 +365,7 @@ def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
 
 
 def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """It was decided at the first look; its identity and its time are those of then."""
     take(ledger, [order(), asked("restriction"), verified()], NOW)
@@ -382,7 +384,7 @@ def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
 
 
 def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Both come in late and together: no system is told of either, and nothing is waited for."""
     lifted = event(
@@ -400,7 +402,7 @@ def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
 
 
 def test_access_beside_erasure_waits_for_no_system_that_only_erases(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Asked for at one instant, what is erased is not disclosed as well; books and dossier are."""
     take(
@@ -416,14 +418,14 @@ def test_access_beside_erasure_waits_for_no_system_that_only_erases(
     )
     Systems(ledger).work()
     handed: list[Report] = []
-    Delivering(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
+    PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
         "consumer:K1", "Q1", handed.append, incomplete=False
     )
     assert {one.system for one in handed[0].parts} == {"accounting", "crm"}
 
 
 def test_those_who_asked_twice_are_answered_together(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Each request's dossier needs its own answer, or its clock would never stop."""
     twice = asked("restriction", "2026-04-02T10:00:00Z", "Q2")
@@ -435,7 +437,7 @@ def test_those_who_asked_twice_are_answered_together(
 
 
 def test_disclosures_are_collected_sealed_and_gone_once_delivered(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The name is in no table in clear; after delivery its key is destroyed and nothing opens it."""
     take(ledger, [order(), asked("access"), verified()], NOW)
@@ -446,7 +448,7 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
     collected = rows(ledger, tables.disclosure)
     assert len(collected) == len(told)
     assert not any("CANARY" in row.text for row in collected)
-    delivering = Delivering(ledger=ledger, policy=POLICY, keys=KEYS)
+    delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
     handed: list[Report] = []
     delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
     assert {one.data["name"] for one in handed[0].disclosed} == {"CANARY"}
@@ -456,19 +458,19 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
     published = Published()
     answering(ledger, published).round()
     assert [one.type for one in published.events] == ["privacy.request-answered"]
-    with pytest.raises(NotReady, match="answered already"):
+    with pytest.raises(PackageIncomplete, match="answered already"):
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
 
 
 def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Unless a person says so; then the answer names the system."""
     take(ledger, [order(), asked("access"), verified()], NOW)
     Systems(ledger, research="silent").work()
-    delivering = Delivering(ledger=ledger, policy=POLICY, keys=KEYS)
+    delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
     handed: list[Report] = []
-    with pytest.raises(NotReady, match="research"):
+    with pytest.raises(PackageIncomplete, match="research"):
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
     delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=True)
     outcomes = {one.system: one.outcome for one in handed[0].parts}
@@ -477,12 +479,12 @@ def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
 
 
 def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
-    ledger: Ledger, database_clock: list[datetime], tmp_path: Path
+    ledger: Database, database_clock: list[datetime], tmp_path: Path
 ) -> None:
     """The disk is full: the key is still there, and nothing is answered."""
     take(ledger, [order(), asked("portability"), verified()], NOW)
     Systems(ledger).work()
-    delivering = Delivering(ledger=ledger, policy=POLICY, keys=KEYS)
+    delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
 
     def full(_: Report) -> None:
         raise OSError("no space left")
@@ -494,22 +496,22 @@ def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
 
 
 def test_a_disclosure_that_comes_after_the_delivery_is_not_kept(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Its key is gone, so that nobody could open it anyway."""
     take(ledger, [order(), asked("access"), verified()], NOW)
     systems = Systems(ledger, research="silent")
     systems.work()
-    Delivering(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
+    PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
         "consumer:K1", "Q1", lambda _: None, incomplete=True
     )
     late = systems._answer(systems.told("disclose")["research"], instant(NOW))
-    ledger.write(lambda c: disclosures.collect(c, [late], instant(NOW)))
+    ledger.write(lambda c: disclosures.store_disclosures(c, [late], instant(NOW)))
     assert rows(ledger, tables.disclosure) == []
 
 
 def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The PSP has a key and gets the values; the others get the names of the fields."""
     take(ledger, [order(), asked("rectification"), verified()], NOW)
@@ -518,7 +520,7 @@ def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system
     assert systems.told("rectify") == {}
     corrections = {"name": "CANARY de Vries"}
     ledger.write(
-        lambda c: disclosures.note_corrections(
+        lambda c: disclosures.store_corrections(
             c, KEYS, "consumer:K1", "Q1", corrections, instant(NOW)
         )
     )
@@ -534,7 +536,7 @@ def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system
 
 
 def test_a_flood_of_requests_of_one_subject_is_one_disclosure(
-    ledger: Ledger, database_clock: list[datetime]
+    ledger: Database, database_clock: list[datetime]
 ) -> None:
     """300 requests of one person, and one of another, who is told in the same round."""
     flood = [asked("access", f"2026-04-02T09:0{n // 60}:{n % 60:02}Z", f"F{n}") for n in range(300)]

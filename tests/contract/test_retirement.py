@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import pytest
 
 from services.deleter import activation
-from services.deleter.claim import claim
+from services.deleter.claim import claim_due
 from services.ledger import active_policy, policy_references, tables
 from services.ledger.recording import record
 from services.ledger.retirement import RetiredTooEarly
 from services.policy.model import Policy
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, feedback, order, ticket
 from tests.contract.ledgers import commands, rows
 from tests.contract.retiring import SHIPPED, retiring
@@ -23,25 +23,25 @@ NOW = datetime(2026, 1, 10, tzinfo=UTC)
 LATER = datetime(2029, 1, 1, tzinfo=UTC)
 
 
-def take(ledger: Ledger, policy: Policy, events: Iterable[Event]) -> None:
+def take(ledger: Database, policy: Policy, events: Iterable[Event]) -> None:
     arrivals = [arrival(one, policy) for one in events]
-    ledger.write(lambda connection: active_policy.ensure(connection, policy, NOW))
+    ledger.write(lambda connection: active_policy.require_active(connection, policy, NOW))
     ledger.write(lambda connection: record(connection, arrivals, policy, NOW))
 
 
-def activate(ledger: Ledger, policy: Policy) -> None:
+def activate(ledger: Database, policy: Policy) -> None:
     ledger.write(lambda connection: activation.activate(connection, policy, NOW))
 
 
-def swept(ledger: Ledger, policy: Policy, now: datetime = LATER) -> list[tuple[str, str]]:
+def swept(ledger: Database, policy: Policy, now: datetime = LATER) -> list[tuple[str, str]]:
     """The system and subject of every erasure that was commanded by then."""
-    while ledger.write(lambda connection: claim(connection, policy, now, limit=500)).looked_at:
+    while ledger.write(lambda connection: claim_due(connection, policy, now, limit=500)).looked_at:
         pass
     found = rows(ledger, tables.command, action="erase")
     return sorted((row.system, row.subject) for row in found)
 
 
-def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Ledger) -> None:
+def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Database) -> None:
     """Also what comes late: not its arrival counts, but when it happened."""
     policy = retiring({"psp": "2026-01-05T00:00:00Z"})
     take(ledger, SHIPPED, [order("e1", "2026-01-01T12:00:00Z", "before")])
@@ -67,7 +67,7 @@ def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Ledg
     ],
 )
 def test_an_instant_that_recorded_events_are_not_before_is_refused(
-    ledger: Ledger, retired: str, said: str
+    ledger: Database, retired: str, said: str
 ) -> None:
     """What was promised of them would be carried out by nobody."""
     events = [
@@ -85,7 +85,7 @@ def test_an_instant_that_recorded_events_are_not_before_is_refused(
 
 
 def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
-    ledger: Ledger,
+    ledger: Database,
 ) -> None:
     """An order is in neither; a ticket is shared with no repairer unless it says so."""
     take(
@@ -98,7 +98,7 @@ def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
     )
 
 
-def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Ledger) -> None:
+def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Database) -> None:
     """Events that came since hold nothing there; an earlier instant would take back what was promised."""
     take(ledger, SHIPPED, [order("e1", "2026-01-03T12:00:00Z")])
     activate(ledger, retiring({"psp": "2026-01-05T00:00:00Z"}, "2"))
@@ -110,10 +110,10 @@ def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Ledge
 
 
 @pytest.mark.parametrize("moved", [{}, {"website_experience": "2026-01-09T00:00:00Z"}])
-def test_what_is_taken_up_again_is_dated_anew(ledger: Ledger, moved: dict[str, str]) -> None:
+def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str, str]) -> None:
     """What happened meanwhile is held after all, in whatever state its record was left."""
     policy = retiring({"website_experience": "2026-01-05T00:00:00Z"}, "2")
-    ledger.write(lambda connection: active_policy.ensure(connection, SHIPPED, NOW))
+    ledger.write(lambda connection: active_policy.require_active(connection, SHIPPED, NOW))
     activate(ledger, policy)
     take(ledger, policy, [feedback("e1", "2026-01-07T00:00:00Z")])
     assert swept(ledger, policy) == []
@@ -122,10 +122,10 @@ def test_what_is_taken_up_again_is_dated_anew(ledger: Ledger, moved: dict[str, s
     assert swept(ledger, again) == [("website", "visitor:1")]
 
 
-def test_a_clock_reaches_what_is_taken_up_again(ledger: Ledger) -> None:
+def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
     """The ticket's customer ends after the system was taken up again."""
     policy = retiring({"helpdesk": "2026-01-05T00:00:00Z"}, "2")
-    ledger.write(lambda connection: active_policy.ensure(connection, SHIPPED, NOW))
+    ledger.write(lambda connection: active_policy.require_active(connection, SHIPPED, NOW))
     activate(ledger, policy)
     take(ledger, policy, [ticket("e1", "2026-01-07T00:00:00Z", ["9"])])
     activate(ledger, retiring({}, "3"))
@@ -140,7 +140,7 @@ def test_a_clock_reaches_what_is_taken_up_again(ledger: Ledger) -> None:
     assert ("helpdesk", "consumer:9") in swept(ledger, retiring({}, "3"))
 
 
-def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: Ledger) -> None:
+def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: Database) -> None:
     """What it is about happened before the instant, and is asked for as ever."""
     take(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
     assert swept(ledger, SHIPPED) == [("website", "visitor:1")]
@@ -148,7 +148,7 @@ def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: L
     assert commands(ledger) == [("website", "erase", "unsent")]
 
 
-def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Ledger) -> None:
+def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Database) -> None:
     """A system that is still needed, and a type of event."""
     take(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
     kept = dict(SHIPPED.systems)
@@ -159,6 +159,6 @@ def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Ledger) -> N
         activate(ledger, replace(SHIPPED, version="2", systems=kept))
     types = {name: one for name, one in SHIPPED.events.items() if name != "orders.order-placed"}
     with pytest.raises(
-        active_policy.OtherShape, match=r"lacks the event types orders\.order-placed"
+        active_policy.IncompatiblePolicy, match=r"lacks the event types orders\.order-placed"
     ):
         activate(ledger, replace(SHIPPED, version="2", events=types))

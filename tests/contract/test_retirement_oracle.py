@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
@@ -61,7 +61,7 @@ def test_every_command_leaves_as_the_oracle_has_it(
 @settings(calm, max_examples=20)
 @given(found=SETS)
 def test_postgresql_and_sqlite_say_the_same(
-    shared_ledger: Ledger, found: tuple[list[Event], dict[str, str]]
+    shared_ledger: Database, found: tuple[list[Event], dict[str, str]]
 ) -> None:
     """The oracle holds on each database."""
     events, instants = found

@@ -24,19 +24,26 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from services.deleter import claim as claiming
-from services.deleter.claim import claim
-from services.deleter.dispatch import Delivery, Outgoing, Patience, Stops, lease, relay
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import (
+    CommandMessage,
+    PausedSystems,
+    RecordMetadata,
+    RetryPolicy,
+    dispatch,
+    lease,
+)
 from services.deleter.settlement import Status
-from services.deleter.simulation import next_due
-from services.deleter.verification import prove
+from services.deleter.simulation import next_wakeup
+from services.deleter.verification import verify_commands
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
-from services.ledger.facts import acts_of
+from services.ledger.facts import load_privacy_events
 from services.ledger.recording import record
 from services.policy.request_cases import cases
-from services.requests.assessment import weigh
-from services.requests.responder import ABOUT
-from services.storage.database import Ledger
+from services.requests.assessment import assess_request
+from services.requests.responder import PRIVACY_EVENT_PREFIXES
+from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event, arrival
 from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, rows, take
@@ -83,7 +90,7 @@ class Failing(Bus):
         super().__init__()
         self.fails = False
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         deliveries = super().send(commands)
         if self.fails:
             raise ConnectionError
@@ -93,7 +100,7 @@ class Failing(Bus):
 class Exercising(RuleBasedStateMachine):
     """One ledger, what has been published, and a clock that only goes on."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Database) -> None:
         super().__init__()
         self.ledger = emptied(ledger)
         self.bus = Failing()
@@ -127,7 +134,7 @@ class Exercising(RuleBasedStateMachine):
     @rule()
     def wait_for_what_is_due(self) -> None:
         with self.ledger.transaction() as connection:
-            due = next_due(connection)
+            due = next_wakeup(connection)
         if due:
             self.now = max(self.now, due)
 
@@ -149,11 +156,11 @@ class Exercising(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5))
     def one_claim(self, limit: int) -> None:
-        self.ledger.write(lambda connection: claim(connection, POLICY, self.now, limit=limit))
+        self.ledger.write(lambda connection: claim_due(connection, POLICY, self.now, limit=limit))
 
     @rule()
     def claim_that_crashes(self) -> None:
-        crash(self.ledger, lambda connection: claim(connection, POLICY, self.now, limit=3))
+        crash(self.ledger, lambda connection: claim_due(connection, POLICY, self.now, limit=3))
 
     @rule(limit=st.integers(1, 5))
     def sweep_all(self, limit: int) -> None:
@@ -162,7 +169,7 @@ class Exercising(RuleBasedStateMachine):
 
     @rule()
     def lease_and_crash(self) -> None:
-        self.ledger.write(lambda connection: lease(connection, self.now, Stops(), limit=2))
+        self.ledger.write(lambda connection: lease(connection, self.now, PausedSystems(), limit=2))
 
     @rule(limit=st.integers(1, 5))
     def send(self, limit: int) -> None:
@@ -171,7 +178,7 @@ class Exercising(RuleBasedStateMachine):
     @rule()
     def send_between_lease_and_arrival(self) -> None:
         """What arrives after the lease is seen by the relay."""
-        leased = self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=5))
+        leased = self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=5))
         if self.coming:
             take(self.ledger, self.coming[:1], self.now)
             self.known += self.coming[:1]
@@ -181,7 +188,7 @@ class Exercising(RuleBasedStateMachine):
     @rule()
     def bus_fails(self) -> None:
         """The broker has the commands, and the relay does not know it."""
-        leased = self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=3))
+        leased = self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=3))
         self.bus.fails = True
         with pytest.raises(ConnectionError) if self._would_send(leased) else nullcontext():
             self._relay(leased)
@@ -190,7 +197,7 @@ class Exercising(RuleBasedStateMachine):
     @rule()
     def checks(self) -> None:
         """What was carried out is read again; what was found is commanded again."""
-        self.ledger.write(lambda connection: prove(connection, POLICY, self.now, limit=3))
+        self.ledger.write(lambda connection: verify_commands(connection, POLICY, self.now, limit=3))
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
@@ -244,9 +251,9 @@ class Exercising(RuleBasedStateMachine):
     def an_answer_names_every_system_rightly(self) -> None:
         """Done only where it was said to be done; and no system that had data is left out of an erasure."""
         with self.ledger.transaction() as connection:
-            found = cases(acts_of(connection, ABOUT, POLICY), POLICY)
+            found = cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, POLICY), POLICY)
             weighed = [
-                (case, weigh(connection, case, POLICY, self.now))
+                (case, assess_request(connection, case, POLICY, self.now))
                 for case in found
                 if case.verified_at and not case.joined_to
             ]
@@ -283,7 +290,9 @@ class Exercising(RuleBasedStateMachine):
         self.now = END
         for _ in range(5):
             self._sweep(500)
-            self.ledger.write(lambda connection: prove(connection, POLICY, self.now, limit=500))
+            self.ledger.write(
+                lambda connection: verify_commands(connection, POLICY, self.now, limit=500)
+            )
             self.now += timedelta(days=1)
             self._send(500)
             for row in rows(self.ledger, tables.command, action="recall"):
@@ -294,16 +303,18 @@ class Exercising(RuleBasedStateMachine):
         assert rows(self.ledger, tables.command, state="recalling") == []
 
     def _sweep(self, limit: int) -> None:
-        while self.ledger.write(lambda c: claim(c, POLICY, self.now, limit=limit)).looked_at:
+        while self.ledger.write(lambda c: claim_due(c, POLICY, self.now, limit=limit)).looked_at:
             pass
 
     def _send(self, limit: int) -> None:
-        self._relay(self.ledger.write(lambda c: lease(c, self.now, Stops(), limit=limit)))
+        self._relay(self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=limit)))
 
     def _relay(self, leased: Sequence[Any]) -> None:
         before = len(self.bus.sent)
         try:
-            self.ledger.write(lambda c: relay(c, leased, self.bus, POLICY, self.now, Patience()))
+            self.ledger.write(
+                lambda c: dispatch(c, leased, self.bus, POLICY, self.now, RetryPolicy())
+            )
         finally:
             for one in self.bus.sent[before:]:
                 self._check(one)
@@ -311,10 +322,10 @@ class Exercising(RuleBasedStateMachine):
     def _would_send(self, leased: Sequence[Any]) -> bool:
         """Whether a relay of these sends anything now: tried, and rolled back."""
         trial = Bus()
-        crash(self.ledger, lambda c: relay(c, leased, trial, POLICY, self.now, Patience()))
+        crash(self.ledger, lambda c: dispatch(c, leased, trial, POLICY, self.now, RetryPolicy()))
         return bool(trial.sent)
 
-    def _check(self, one: Outgoing) -> None:
+    def _check(self, one: CommandMessage) -> None:
         """What goes out is due by all that is known now, and no hold is on it."""
         value = one.value
         if value["action"] in ("recall", "verify"):
@@ -391,8 +402,8 @@ def _what(step: Step) -> Done:
 
 
 def test_rights_and_holds_are_kept_whatever_happens(
-    shared_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    shared_ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No send that the oracle would not make, none missing after a sweep, no state that goes back."""
-    monkeypatch.setattr(claiming, "MOST_RECORDS", 2)
+    monkeypatch.setattr(claiming, "MAX_RECORDS_PER_COMMAND", 2)
     play(lambda: Exercising(shared_ledger), few=30 if shared_ledger.is_sqlite else 8, steps=25)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
@@ -85,7 +85,7 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
 @pytest.mark.timeout(300)
 @settings(calm, max_examples=examples(25))
 @given(events=event_sets_with_rights(max_events=6, max_plots=3))
-def test_postgresql_and_sqlite_say_the_same(shared_ledger: Ledger, events: list[Event]) -> None:
+def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
     found = issued(shared_ledger, events, FAR)
     assert lines(found) == oracle.simulate(events, FAR)

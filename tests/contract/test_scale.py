@@ -12,11 +12,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, event, text
 
-from services.deleter.claim import claim
-from services.deleter.dispatch import Stops, lease
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import PausedSystems, lease
 from services.ledger import tables
 from services.ledger.recording import record
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import arrival, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import POLICY, instant, new_ledger, take
 
@@ -26,7 +26,7 @@ CUSTOMERS = 3_000
 
 
 @pytest.fixture(scope="module")
-def big(postgres: Callable[[], str]) -> Iterator[Ledger]:
+def big(postgres: Callable[[], str]) -> Iterator[Database]:
     """One customer with 20,000 invoices, and 3,000 others with one."""
     with closing(new_ledger(postgres())) as ledger:
         for start in range(0, RECORDS, 5_000):
@@ -49,7 +49,7 @@ def big(postgres: Callable[[], str]) -> Iterator[Ledger]:
         yield ledger
 
 
-def updated(ledger: Ledger, table: str) -> int:
+def updated(ledger: Database, table: str) -> int:
     """How many rows of the table PostgreSQL has updated so far."""
     with ledger.transaction() as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
@@ -59,13 +59,13 @@ def updated(ledger: Ledger, table: str) -> int:
         return int(connection.execute(text(query), {"table": table}).scalar_one())
 
 
-def flushed(ledger: Ledger) -> None:
+def flushed(ledger: Database) -> None:
     """End every connection, so that each tells PostgreSQL what it has done."""
     ledger.engine.dispose()
 
 
 @pytest.mark.timeout(100)
-def test_ending_a_customer_moves_one_clock_and_no_record(big: Ledger) -> None:
+def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
     """And so does its return."""
     for one in (terminated("t1", ENDED), reinstated("r1", DUE)):
         flushed(big)
@@ -77,7 +77,7 @@ def test_ending_a_customer_moves_one_clock_and_no_record(big: Ledger) -> None:
 
 
 @contextmanager
-def statements(ledger: Ledger) -> Iterator[list[tuple[str, Any]]]:
+def statements(ledger: Database) -> Iterator[list[tuple[str, Any]]]:
     """The statements that run meanwhile, with their parameters."""
     found: list[tuple[str, Any]] = []
 
@@ -103,7 +103,7 @@ def plan(connection: Connection, sql: str, parameters: Any) -> list[dict[str, An
     return nodes
 
 
-def plans_of(ledger: Ledger, work: Callable[[Connection], object]) -> list[list[dict[str, Any]]]:
+def plans_of(ledger: Database, work: Callable[[Connection], object]) -> list[list[dict[str, Any]]]:
     """The plan of every SELECT that the work ran; the work is rolled back."""
     with ledger.engine.connect() as connection, statements(ledger) as found:
         work(connection)
@@ -135,16 +135,16 @@ LARGE = {"event", "record", "hanging", "clock"}
 
 
 @pytest.mark.timeout(100)
-def test_claims_read_the_partial_indexes(big: Ledger) -> None:
+def test_claims_read_the_partial_indexes(big: Database) -> None:
     """What is due is found by its instant; nothing that grows is read from end to end."""
-    made = plans_of(big, lambda c: claim(c, POLICY, instant("2020-02-01T12:00:00Z"), limit=500))
+    made = plans_of(big, lambda c: claim_due(c, POLICY, instant("2020-02-01T12:00:00Z"), limit=500))
     assert indexes(made, "record") >= {"record_due"}
     assert indexes(made, "clock") >= {"clock_due"}
     assert read_whole(made) & LARGE == set()
 
 
 @pytest.mark.timeout(100)
-def test_a_chunk_of_a_walk_reads_its_own_records(big: Ledger) -> None:
+def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
     """By the clock and the cursor, then by key."""
 
     def walk(connection: Connection) -> None:
@@ -154,9 +154,9 @@ def test_a_chunk_of_a_walk_reads_its_own_records(big: Ledger) -> None:
             POLICY,
             instant(DUE),
         )
-        claimed = claim(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
+        claimed = claim_due(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
         assert len(claimed.commands) == 1
-        claimed = claim(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
+        claimed = claim_due(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
         assert len(claimed.commands) == 1
 
     made = plans_of(big, walk)
@@ -167,7 +167,7 @@ def test_a_chunk_of_a_walk_reads_its_own_records(big: Ledger) -> None:
 
 
 @pytest.mark.timeout(100)
-def test_a_lease_reads_what_is_to_go_out(big: Ledger) -> None:
+def test_a_lease_reads_what_is_to_go_out(big: Database) -> None:
     """By the next attempt; the settled rest is not read."""
     rows = [
         {
@@ -200,7 +200,7 @@ def test_a_lease_reads_what_is_to_go_out(big: Ledger) -> None:
         )
         connection.execute(text("ANALYZE command"))
         with statements(big) as found:
-            lease(connection, instant(DUE) + timedelta(days=1), Stops(), limit=10)
+            lease(connection, instant(DUE) + timedelta(days=1), PausedSystems(), limit=10)
         (sql, values) = next(one for one in found if one[0].startswith("SELECT"))
         nodes = plan(connection, sql, values)
         connection.rollback()

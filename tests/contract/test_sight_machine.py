@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.kafka.topic_state import Partition, Shown
-from services.ledger.catch_up import BusSight
+from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage import offsets
-from services.storage.database import Ledger
-from services.storage.offsets import Advance, Log
+from services.storage.database import Database
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.ledgers import emptied
 from tests.effort import play
 
@@ -30,7 +30,7 @@ partitions = st.integers(0, 2)
 class Looking(RuleBasedStateMachine):
     """A bus, the two roles that read it, and a deleter that looks at both."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Database) -> None:
         super().__init__()
         self.ledger = emptied(ledger)
         self.ends: Counter[Partition] = Counter({(EVENTS, 0): 0, (TAGGED, 0): 0})
@@ -57,7 +57,7 @@ class Looking(RuleBasedStateMachine):
     def start_anew(self) -> None:
         """The deleter forgets what brokers have shown; what was read is in the ledger."""
         self.known = {one for one, read in self.read.items() if read}
-        self.sight = BusSight(
+        self.sight = KafkaCatchUpCheck(
             ledger=self.ledger,
             bus=self,
             cluster_id="cluster",
@@ -77,10 +77,10 @@ class Looking(RuleBasedStateMachine):
         at = (topic, partition)
         if at not in self.ends or self.ends[at] == self.read[at]:
             return
-        log = Log(cluster_id="cluster", topic=topic, topic_id="id", partition=partition)
-        advance = Advance(log=log, expected=self.read[at] or None, next=self.ends[at])
+        log = PartitionId(cluster_id="cluster", topic=topic, topic_id="id", partition=partition)
+        advance = OffsetAdvance(log=log, expected=self.read[at] or None, next=self.ends[at])
         with self.ledger.transaction() as connection:
-            offsets.advance(connection, ROLES[topic], [advance])
+            offsets.advance_offsets(connection, ROLES[topic], [advance])
         self.read[at] = self.ends[at]
         self.known.add(at)
 
@@ -118,6 +118,6 @@ class Looking(RuleBasedStateMachine):
             assert list(spots) == []
 
 
-def test_sight_takes_nothing_unread_for_read(shared_ledger: Ledger) -> None:
+def test_sight_takes_nothing_unread_for_read(shared_ledger: Database) -> None:
     """Nor is it blind for ever: where all is shown and read it sees."""
     play(lambda: Looking(shared_ledger), few=20, steps=20)

@@ -14,24 +14,24 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Message
 
-from consumers.acknowledgements import Acknowledgements
+from consumers.acknowledgements import AcknowledgementHandler
 from schemas import topics
 from schemas.codec import Codec, load
-from services.crypto.envelope import Seal
-from services.crypto.keyring import Key, Keyring, new_key
+from services.crypto.envelope import AeadCipher
+from services.crypto.keyring import JsonWebKey, Keyring, new_key
 from services.crypto.signing import Headers, Signer, Verifier
-from services.deleter.settlement import Answer, Settled
+from services.deleter.settlement import Acknowledgement, AcknowledgementResult
 from services.ledger import tables
-from services.storage.database import Ledger
+from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Advance, Log
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.arrivals import feedback
 from tests.contract.ledgers import POLICY, Bus, instant, post, rows, sweep, take
 
 JOINED = "2020-01-01T12:00:00Z"
 FAR = instant("2060-01-01T00:00:00Z")
 SYSTEM, OTHER = "website", "crm"
-TOPIC = topics.acknowledgements(SYSTEM)
+TOPIC = topics.acknowledgement_topic(SYSTEM)
 CODEC = Codec(load())
 SUBJECT = b"visitor:v-e1"
 
@@ -40,13 +40,13 @@ SUBJECT = b"visitor:v-e1"
 class Role:
     """The acknowledgements role with keys of both systems, and what it was seen to do."""
 
-    ledger: Ledger
+    ledger: Database
     keys: dict[str, Keyring]
     refused: list[tuple[str, str]] = field(default_factory=list)
     reasons: list[tuple[str, str]] = field(default_factory=list)
     read: int = 0
 
-    def answered(self, answer: Answer, settled: Settled) -> None:
+    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         """An answer was taken."""
 
     def unverifiable(self, system: str, reason: str) -> None:
@@ -59,22 +59,22 @@ class Role:
 
     def takes(self, *messages: Message, at: datetime = FAR) -> None:
         """One batch off the bus."""
-        work = Acknowledgements(
+        work = AcknowledgementHandler(
             policy=POLICY,
             codec=CODEC,
             topics={
-                topics.acknowledgements(one).name: (topics.acknowledgements(one), one)
+                topics.acknowledgement_topic(one).name: (topics.acknowledgement_topic(one), one)
                 for one in self.keys
             },
             verifiers={one: Verifier(self._ring(one)) for one in self.keys},
             ledger=self.ledger,
-            seal=Seal(bytes(32)),
+            seal=AeadCipher(bytes(32)),
             observer=self,
             now=lambda: at,
         )
-        log = Log(cluster_id="c", topic=TOPIC.name, topic_id="t", partition=0)
+        log = PartitionId(cluster_id="c", topic=TOPIC.name, topic_id="t", partition=0)
         before, self.read = self.read or None, self.read + len(messages)
-        work.apply(messages, [Advance(log=log, expected=before, next=self.read)])
+        work.apply(messages, [OffsetAdvance(log=log, expected=before, next=self.read)])
 
     def _ring(self, system: str) -> Callable[[], Keyring]:
         def ring() -> Keyring:
@@ -84,7 +84,7 @@ class Role:
 
 
 @pytest.fixture
-def role(ledger: Ledger) -> Role:
+def role(ledger: Database) -> Role:
     """Two systems with a key each."""
     return Role(
         ledger=ledger,
@@ -93,7 +93,7 @@ def role(ledger: Ledger) -> Role:
 
 
 @pytest.fixture
-def erasure(ledger: Ledger) -> UUID:
+def erasure(ledger: Database) -> UUID:
     """An erasure that is out."""
     take(ledger, [feedback("e1", JOINED)], JOINED)
     (identity,) = sweep(ledger, FAR)
@@ -117,7 +117,9 @@ def done(erasure: UUID, **values: Any) -> bytes:
     return CODEC.encode(TOPIC, answer | values, own=True)
 
 
-def signed(key: Key, value: bytes, topic: str = TOPIC.name, subject: bytes = SUBJECT) -> Headers:
+def signed(
+    key: JsonWebKey, value: bytes, topic: str = TOPIC.name, subject: bytes = SUBJECT
+) -> Headers:
     """The headers that a key gives a message."""
     return Signer(lambda: Keyring((key,))).sign(topic, subject, value, FAR)
 
@@ -131,7 +133,7 @@ def message(
     )
 
 
-def state(ledger: Ledger) -> str:
+def state(ledger: Database) -> str:
     """Where the one command stands."""
     (row,) = rows(ledger, tables.command, action="erase")
     return str(row.state)
@@ -180,14 +182,14 @@ def test_an_answer_moved_to_another_topic_closes_nothing(role: Role, erasure: UU
     """Signed by its owner for its own topic, put on another's."""
     [key] = role.keys[OTHER]
     value = done(erasure)
-    role.takes(message(value, signed(key, value, topics.acknowledgements(OTHER).name)))
+    role.takes(message(value, signed(key, value, topics.acknowledgement_topic(OTHER).name)))
     assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
 
 
 def test_a_system_cannot_answer_for_another_on_its_own_topic(role: Role, erasure: UUID) -> None:
     """A good signature on its own topic does not make it somebody else's answer."""
     [key] = role.keys[OTHER]
-    name = topics.acknowledgements(OTHER).name
+    name = topics.acknowledgement_topic(OTHER).name
     value = done(erasure)
     role.takes(message(value, signed(key, value, name), name))
     assert (state(role.ledger), role.refused) == ("sent", [])

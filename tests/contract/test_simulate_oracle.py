@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
@@ -51,7 +51,7 @@ def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> 
 @pytest.mark.timeout(120)
 @settings(calm, max_examples=examples(25))
 @given(events=event_sets(max_events=8, shared_systems=SHARED))
-def test_postgresql_and_sqlite_say_the_same(shared_ledger: Ledger, events: list[Event]) -> None:
+def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
     found = issued(shared_ledger, events, FAR)
     assert lines(found) == oracle.simulate(events, FAR)

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.crypto.data_keys import DataKeys
-from services.crypto.envelope import UnusableKey
+from services.crypto.data_keys import DataKeyStore
+from services.crypto.envelope import InvalidKeyFile
 from services.crypto.field_decryption import ERASED
-from services.crypto.master_keys import MasterFiles, NoMaster, NoSuchMaster, Wrapped
-from services.crypto.rotation import NotDestroyed, destroy, rotate, standings
-from services.crypto.shredding import Destroyed
+from services.crypto.master_keys import FileMasterKeys, MasterKeyNotFound, NoMasterKey, WrappedKey
+from services.crypto.rotation import MasterKeyInUse, destroy, master_key_statuses, rotate
+from services.crypto.shredding import ShredResult
 from services.policy.ids import event_id, old_event_id
 from tests.unit.fields.stage import NOW, Vault, a_vault, order
 
@@ -59,8 +59,8 @@ def test_a_destroyed_key_is_gone_and_the_others_are_not(vault: Vault) -> None:
     other, books = secret(vault, SECOND), secret(vault, FIRST, "bus-books")
     key = vault.keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
     first = vault.shredder.destroy([FIRST], "bus", NOW)
-    assert first == Destroyed(now=1, before=0, never=0)
-    assert vault.shredder.destroy([FIRST], "bus", NOW) == Destroyed(now=0, before=1, never=0)
+    assert first == ShredResult(now=1, before=0, never=0)
+    assert vault.shredder.destroy([FIRST], "bus", NOW) == ShredResult(now=0, before=1, never=0)
     assert vault.keys.keys([key.key_id])[key.key_id][1].secret is None
     assert secret(vault, FIRST) is None
     assert (secret(vault, SECOND), secret(vault, FIRST, "bus-books")) == (other, books)
@@ -69,7 +69,7 @@ def test_a_destroyed_key_is_gone_and_the_others_are_not(vault: Vault) -> None:
 
 def test_what_was_destroyed_before_it_was_made_is_never_made(vault: Vault) -> None:
     """A publisher may be late."""
-    assert vault.shredder.destroy([FIRST], "bus", NOW) == Destroyed(now=0, before=0, never=1)
+    assert vault.shredder.destroy([FIRST], "bus", NOW) == ShredResult(now=0, before=0, never=1)
     assert secret(vault, FIRST) is None
 
 
@@ -99,7 +99,7 @@ def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> 
     old = vault.masters.current()
     made, wrapped = rotate(vault.keys, vault.masters)
     assert (made.number, wrapped) == (2, 3)
-    assert [one.keys for one in standings(vault.keys, vault.masters)] == [0, 3]
+    assert [one.keys for one in master_key_statuses(vault.keys, vault.masters)] == [0, 3]
     later = datetime.now(UTC) + timedelta(hours=1)
     assert [one.generation.master for one in destroy(vault.keys, vault.masters, old, later)] == [
         made.master
@@ -115,12 +115,12 @@ def test_a_master_key_that_may_still_wrap_is_not_destroyed(vault: Vault) -> None
     secret(vault, FIRST)
     old = vault.masters.current()
     now = datetime.now(UTC)
-    with pytest.raises(NotDestroyed, match="is the one that wraps"):
+    with pytest.raises(MasterKeyInUse, match="is the one that wraps"):
         destroy(vault.keys, vault.masters, old, now)
     rotate(vault.keys, vault.masters)
-    with pytest.raises(NotDestroyed, match="publishers may use it for ten minutes"):
+    with pytest.raises(MasterKeyInUse, match="publishers may use it for ten minutes"):
         destroy(vault.keys, vault.masters, old, datetime.now(UTC))
-    with pytest.raises(NotDestroyed, match="is not here"):
+    with pytest.raises(MasterKeyInUse, match="is not here"):
         destroy(vault.keys, vault.masters, "0" * 16, now)
     assert len(vault.masters.generations()) == 2
 
@@ -128,7 +128,7 @@ def test_a_master_key_that_may_still_wrap_is_not_destroyed(vault: Vault) -> None
 def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -> None:
     """A publisher that had not looked again wraps under the old one, after all others are wrapped anew."""
     old = vault.masters.generations() or [vault.masters.add()]
-    late = MasterFiles(directory=vault.masters.directory)
+    late = FileMasterKeys(directory=vault.masters.directory)
     rotate(vault.keys, vault.masters)
     newest = vault.masters.generations()[-1]
     newest.path.rename(newest.path.with_suffix(".away"))
@@ -196,18 +196,18 @@ FIXED = Path()
 
 def test_without_a_master_key_nothing_is_encrypted(tmp_path: Path) -> None:
     """In production a directory that is not mounted must not lead to a key of its own."""
-    bare = MasterFiles(directory=tmp_path)
-    with pytest.raises(NoMaster, match="holds no master key"):
+    bare = FileMasterKeys(directory=tmp_path)
+    with pytest.raises(NoMasterKey, match="holds no master key"):
         bare.wrap(b"", "place")
 
 
 def test_a_master_key_that_is_open_to_everybody_is_refused(tmp_path: Path) -> None:
     """Its file's mode says so."""
-    made = MasterFiles(directory=tmp_path).add()
+    made = FileMasterKeys(directory=tmp_path).add()
     assert made.path.stat().st_mode & 0o777 == 0o600
     made.path.chmod(0o644)
-    with pytest.raises(UnusableKey, match="is open to everybody"):
-        MasterFiles(directory=tmp_path).current()
+    with pytest.raises(InvalidKeyFile, match="is open to everybody"):
+        FileMasterKeys(directory=tmp_path).current()
 
 
 def test_a_key_whose_master_is_destroyed_is_an_error_of_its_own(vault: Vault) -> None:
@@ -217,7 +217,7 @@ def test_a_key_whose_master_is_destroyed_is_an_error_of_its_own(vault: Vault) ->
     vault.masters.destroy(generation)
     vault.masters.add()
     assert not generation.path.exists() or generation.path.read_bytes()
-    with pytest.raises(NoSuchMaster, match=generation.master):
+    with pytest.raises(MasterKeyNotFound, match=generation.master):
         vault.reveal(sealed)
 
 
@@ -230,12 +230,12 @@ class Kms:
     def current(self) -> str:
         return "arn:kms/1"
 
-    def wrap(self, secret: bytes, place: str) -> Wrapped:
+    def wrap(self, secret: bytes, place: str) -> WrappedKey:
         sealed = len(self._kept).to_bytes(4, "big")
         self._kept[sealed] = (secret, place)
-        return Wrapped(master="arn:kms/1", sealed=sealed)
+        return WrappedKey(master="arn:kms/1", sealed=sealed)
 
-    def unwrap(self, wrapped: Wrapped, place: str) -> bytes:
+    def unwrap(self, wrapped: WrappedKey, place: str) -> bytes:
         secret, bound = self._kept[wrapped.sealed]
         assert (wrapped.master, place) == ("arn:kms/1", bound)
         return secret
@@ -243,7 +243,7 @@ class Kms:
 
 def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
     """The vault asks it for nothing but to wrap and to open."""
-    keys = DataKeys(vault.keys.database, Kms())
+    keys = DataKeyStore(vault.keys.database, Kms())
     made = keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
     assert keys.keys([made.key_id])[made.key_id] == ("bus", made)
     assert keys.rewrap() == 0
@@ -264,5 +264,5 @@ def test_another_topic_of_one_identity_has_a_key_of_its_own(vault: Vault) -> Non
     """Whoever shreds the one does not shred the other."""
     vault.encrypted(order("O1"))
     other = event_id("website.feedback-given", "/orders", "order-O1")
-    assert vault.shredder.destroy([other], "bus", NOW) == Destroyed(now=0, before=0, never=1)
+    assert vault.shredder.destroy([other], "bus", NOW) == ShredResult(now=0, before=0, never=1)
     assert vault.shredder.living([ORDER], "bus") == 1

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from schemas import topics
-from schemas.cloudevents import CloudEvent, instant, to_headers
+from schemas.cloudevents import CloudEvent, parse_rfc3339, to_headers
 from schemas.codec import load as load_schemas
 from services.app import settings
 from services.app.cli.main import termijn
@@ -105,11 +105,11 @@ def test_the_table_of_commands_is_the_command_line() -> None:
 def test_the_table_of_settings_is_the_settings() -> None:
     """Variables and keys of the file, each once."""
     in_table = first_cells(section("Settings"))
-    assert in_table == [one.variable for one in settings.shown({})]
+    assert in_table == [one.variable for one in settings.list_settings({})]
 
 
-@pytest.mark.parametrize("one", list(settings.shown({})), ids=lambda one: one.variable)
-def test_a_setting_has_its_key_and_its_default(one: settings.Shown) -> None:
+@pytest.mark.parametrize("one", list(settings.list_settings({})), ids=lambda one: one.variable)
+def test_a_setting_has_its_key_and_its_default(one: settings.SettingView) -> None:
     """As `termijn settings` shows them; a default that is empty is told in words."""
     [row] = [line for line in TABLE_ROWS if line.startswith(f"| `{one.variable}` |")]
     assert f"| `{one.key}` |" in row
@@ -118,7 +118,7 @@ def test_a_setting_has_its_key_and_its_default(one: settings.Shown) -> None:
 
 def test_no_setting_is_named_that_there_is_not() -> None:
     """The variables in the text too; three are not settings of a role."""
-    known = {one.variable for one in settings.shown({})}
+    known = {one.variable for one in settings.list_settings({})}
     named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", README))
     of_the_tests = {"TERMIJN_REQUIRE_ALL", "TERMIJN_CHAOS_COMPANIES", "TERMIJN_CHAOS_ERASURES"}
     assert named_anywhere - known == {"TERMIJN_SETTINGS", *of_the_tests}
@@ -248,7 +248,7 @@ def test_the_table_of_headers_is_what_is_published() -> None:
         id="1",
         source="/crm",
         type="orders.order-placed",
-        time=instant("2026-03-15T13:00:00Z"),
+        time=parse_rfc3339("2026-03-15T13:00:00Z"),
         data={},
         backfill="2019",
     )
@@ -258,8 +258,8 @@ def test_the_table_of_headers_is_what_is_published() -> None:
 
 def test_the_topics_are_those_of_the_catalogue() -> None:
     """What a system and a publisher have to know."""
-    assert f"`{topics.commands('<system>').name}`" in README
-    assert f"`{topics.acknowledgements('<system>').name}`" in README
+    assert f"`{topics.command_topic('<system>').name}`" in README
+    assert f"`{topics.acknowledgement_topic('<system>').name}`" in README
     assert topics.TAGGED.name in README
     assert topics.DEAD_LETTERS.name in README
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from schemas.cloudevents import CloudEvent, rfc3339
+from schemas.cloudevents import CloudEvent, format_rfc3339
 
 ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 
@@ -154,7 +154,7 @@ def structured(event: CloudEvent) -> dict[str, Any]:
         "id": event.id,
         "source": event.source,
         "type": event.type,
-        "time": rfc3339(event.time),
+        "time": format_rfc3339(event.time),
         "data": dict(event.data),
     }
 

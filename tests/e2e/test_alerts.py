@@ -17,8 +17,8 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.cloudevents import rfc3339
-from schemas.topics import TAGGED, acknowledgements, business_topic
+from schemas.cloudevents import format_rfc3339
+from schemas.topics import TAGGED, acknowledgement_topic, business_topic
 from services.operations.monitoring.files import BOARDS
 from tests.e2e.running import ROLES, business_event, write_events
 from tests.e2e.watched import Labels, Watched
@@ -41,7 +41,7 @@ def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
     return business_event(
         f"order-{number}",
         "orders.order-placed",
-        at if isinstance(at, str) else rfc3339(at),
+        at if isinstance(at, str) else format_rfc3339(at),
         order_id=f"O{number}",
         customer_id="C1",
         consumer_id=f"K{number}",
@@ -56,12 +56,16 @@ def asked(consumer: str, days: int, right: str = "access") -> list[dict[str, Any
     about = {"subject": f"consumer:{consumer}", "request_id": f"Q-{consumer}"}
     return [
         business_event(
-            f"asked-{consumer}", "privacy.request-received", rfc3339(at), right=right, **about
+            f"asked-{consumer}",
+            "privacy.request-received",
+            format_rfc3339(at),
+            right=right,
+            **about,
         ),
         business_event(
             f"known-{consumer}",
             "privacy.identity-verified",
-            rfc3339(at + timedelta(minutes=1)),
+            format_rfc3339(at + timedelta(minutes=1)),
             **about,
         ),
     ]
@@ -97,7 +101,11 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
         business_event("opened", "helpdesk.ticket-opened", "2025-01-01T00:00:00Z", **ticket),
     )
     watched.publish(order(2, NOW - timedelta(days=3), amount="99.00"), wait=False)
-    junk(watched.broker, business_topic("orders.order-placed").name, acknowledgements("crm").name)
+    junk(
+        watched.broker,
+        business_topic("orders.order-placed").name,
+        acknowledgement_topic("crm").name,
+    )
     watched.sees(("TermijnUnverifiable", {"system": "crm"}))  # it passes by itself
     return [
         ("TermijnSystemSilent", {"system": "printer"}),

@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from schemas.codec import Codec, load
-from schemas.topics import acknowledgements
+from schemas.topics import acknowledgement_topic
 from services.crypto.key_directory import KeyDirectory
-from services.kafka.client import Bus, OutMessage
+from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.e2e.running import Running, business_event
 from tests.e2e.watched import Watched
 
@@ -44,12 +44,12 @@ def answer(running: Running, action: str, status: str, **counts: int) -> None:
     running.until(f"the {action} is out", lambda: running.count("command", query) > 0)
     rows = running.query(f"SELECT command_id, attempt FROM command WHERE {query} LIMIT 1")
     [(command_id, attempt)] = rows
-    topic = acknowledgements(SYSTEM)
+    topic = acknowledgement_topic(SYSTEM)
     value = CODEC.encode(topic, _answer(command_id, attempt, status, counts), own=True)
     signer = KeyDirectory(path=running.data / "keys").signer(SYSTEM)
     headers = signer.sign(topic.name, b"", value, datetime.now(UTC))
-    message = OutMessage(topic=topic.name, key=b"", value=value, headers=headers)
-    Bus(running.bootstrap).sender().send([message])
+    message = OutgoingMessage(topic=topic.name, key=b"", value=value, headers=headers)
+    KafkaClient(running.bootstrap).sender().send([message])
 
 
 def _answer(

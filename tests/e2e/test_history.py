@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.cloudevents import rfc3339
+from schemas.cloudevents import format_rfc3339
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -22,7 +22,7 @@ FORGED = business_event(
 
 
 def today(id: str, type: str, **data: str) -> dict[str, object]:
-    return business_event(id, type, rfc3339(NOW - timedelta(minutes=1)), **data)
+    return business_event(id, type, format_rfc3339(NOW - timedelta(minutes=1)), **data)
 
 
 def published(running: Running, name: str, *events: dict[str, object]) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from services.kafka.client import Bus, OutMessage
+from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
 HOLDS = "privacy.hold-placed.v1"
@@ -16,8 +16,8 @@ FEEDBACK = "website.feedback-given"
 
 def garbage(running: Running) -> None:
     """Put what nobody can read on the topic of holds."""
-    message = OutMessage(topic=HOLDS, key=b"k", value=b"\xff no Avro")
-    Bus(running.bootstrap).sender().send([message])
+    message = OutgoingMessage(topic=HOLDS, key=b"k", value=b"\xff no Avro")
+    KafkaClient(running.bootstrap).sender().send([message])
 
 
 def kept_back(running: Running) -> list[tuple[str, int]]:

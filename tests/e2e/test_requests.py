@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from schemas.cloudevents import rfc3339
+from schemas.cloudevents import format_rfc3339
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -26,7 +26,7 @@ def order(consumer: str) -> Event:
     return business_event(
         f"order-{consumer}",
         "orders.order-placed",
-        rfc3339(ORDERED),
+        format_rfc3339(ORDERED),
         order_id=f"O-{consumer}",
         customer_id="C9",
         consumer_id=consumer,
@@ -40,7 +40,7 @@ def request(subject: str, right: str, asked: datetime = ASKED, **more: Any) -> E
     return business_event(
         f"asked-{subject}",
         "privacy.request-received",
-        rfc3339(asked),
+        format_rfc3339(asked),
         subject=subject,
         request_id=f"Q-{subject}",
         right=right,
@@ -52,7 +52,7 @@ def identity(subject: str) -> Event:
     return business_event(
         f"verified-{subject}",
         "privacy.identity-verified",
-        rfc3339(VERIFIED),
+        format_rfc3339(VERIFIED),
         subject=subject,
         request_id=f"Q-{subject}",
     )
@@ -63,13 +63,13 @@ def customer(name: str) -> list[Event]:
         business_event(
             f"signed-{name}",
             "customers.customer-signed-up",
-            rfc3339(ORDERED),
+            format_rfc3339(ORDERED),
             customer_id=name,
         ),
         business_event(
             f"credit-{name}",
             "credit.check-performed",
-            rfc3339(ORDERED),
+            format_rfc3339(ORDERED),
             check_id=f"K-{name}",
             customer_id=name,
         ),
@@ -133,7 +133,7 @@ def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> Non
         business_event(
             "applied",
             "recruitment.application-received",
-            rfc3339(ORDERED),
+            format_rfc3339(ORDERED),
             application_id="A1",
             applicant_id="P1",
             keep_consent=False,
@@ -194,7 +194,7 @@ def test_each_right_is_answered_whatever_the_systems_do(running: Running) -> Non
     free = business_event(
         "free",
         "privacy.restriction-lifted",
-        rfc3339(NOW),
+        format_rfc3339(NOW),
         subject="consumer:K4",
         request_id="Q-consumer:K4",
     )

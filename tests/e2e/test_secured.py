@@ -15,10 +15,10 @@ from secrets import token_urlsafe
 import pytest
 import yaml
 
-from schemas.topics import acknowledgements, commands
+from schemas.topics import acknowledgement_topic, command_topic
 from services.agent import config
-from services.kafka.access import Right, deployed
-from services.kafka.client import Bus, BusRefused, OutMessage, Undelivered
+from services.kafka.access import AclEntry, deployment_access
+from services.kafka.client import DeliveryFailed, KafkaAccessDenied, KafkaClient, OutgoingMessage
 from services.kafka.security import Security
 from services.policy.loader import load
 from tests.e2e.running import Running, business_event, write_events
@@ -46,7 +46,7 @@ class Secured(Running):
         )
         self.broker = broker
         users = {f"termijn-{name}" for name in (*ROLES, "publisher", "operator")} | {AGENT}
-        self.users = [one for one in deployed(load(), "termijn") if one.user in users]
+        self.users = [one for one in deployment_access(load(), "termijn") if one.user in users]
         self.passwords = {one.user: token_urlsafe() for one in self.users}
         for role in ROLES:
             self.own[role] = self.login(f"termijn-{role}")
@@ -164,33 +164,33 @@ def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: S
 
 def test_a_publisher_cannot_command(secured: Secured) -> None:
     """Not even unsigned commands, which agents would park, get onto the bus."""
-    bus = Bus(secured.bootstrap, security=secured.security("termijn-publisher"))
-    message = OutMessage(topic=commands("crm").name, key=b"customer:C1", value=b"erase")
-    with pytest.raises(Undelivered, match="uthorization failed"):
+    bus = KafkaClient(secured.bootstrap, security=secured.security("termijn-publisher"))
+    message = OutgoingMessage(topic=command_topic("crm").name, key=b"customer:C1", value=b"erase")
+    with pytest.raises(DeliveryFailed, match="uthorization failed"):
         bus.sender().send([message])
 
 
 def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None:
     """Its name is the user's; one that another authority vouched for is refused, with its setting."""
     broker, name = secured.broker, "CN=termijn-agent-crm"
-    [use] = [one for one in deployed(load(), "termijn") if f"CN={one.user}" == name]
+    [use] = [one for one in deployment_access(load(), "termijn") if f"CN={one.user}" == name]
     broker.allows(name, use.rights)
-    told = OutMessage(topic=acknowledgements("crm").name, key=b"customer:C1", value=b"-")
-    forbidden = OutMessage(topic=commands("crm").name, key=b"customer:C1", value=b"-")
+    told = OutgoingMessage(topic=acknowledgement_topic("crm").name, key=b"customer:C1", value=b"-")
+    forbidden = OutgoingMessage(topic=command_topic("crm").name, key=b"customer:C1", value=b"-")
 
-    def reached(authority: Authority) -> Bus:
+    def reached(authority: Authority) -> KafkaClient:
         certificate, key = authority.vouches(use.user).written(tmp_path, "me")
         security = Security(
             protocol="SSL", ca_file=broker.ca_file, certificate_file=certificate, key_file=key
         )
-        return Bus(broker.certified, security=security)
+        return KafkaClient(broker.certified, security=security)
 
     sender = reached(broker.authority).sender()
     [placed] = sender.send([told])
     assert placed.topic == told.topic
-    with pytest.raises(Undelivered, match="uthorization failed"):
+    with pytest.raises(DeliveryFailed, match="uthorization failed"):
         sender.send([forbidden])
-    with pytest.raises(BusRefused, match="KAFKA_SSL_CERTIFICATE_FILE"):
+    with pytest.raises(KafkaAccessDenied, match="KAFKA_SSL_CERTIFICATE_FILE"):
         reached(Authority(datetime.now(UTC)))
 
 
@@ -234,8 +234,8 @@ def test_the_doctor_finds_no_fault_with_the_rules_as_they_are_written(secured: S
 def test_the_doctor_names_a_missing_right(secured: Secured) -> None:
     """The operator learns what a role lacks, and the role itself does; with the rule it is well again."""
     rights = [
-        Right(kind="group", name="termijn-recorder", operation="Read"),
-        Right(kind="topic", name="retention.tagged.v1", operation="Read"),
+        AclEntry(kind="group", name="termijn-recorder", operation="Read"),
+        AclEntry(kind="topic", name="retention.tagged.v1", operation="Read"),
     ]
     lacks = [
         ("acls", "group termijn-recorder", "termijn-recorder may not Read"),

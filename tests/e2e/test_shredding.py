@@ -19,7 +19,7 @@ from schemas.codec import Codec, load
 from schemas.topics import business_topic
 from services.crypto.data_keys import data_key
 from services.crypto.field_decryption import ERASED
-from services.crypto.master_keys import NoSuchMaster
+from services.crypto.master_keys import MasterKeyNotFound
 from tests.e2e.running import Running, structured, write_events
 from tests.servers.kafka import KafkaBroker
 from tests.unit.fields.stage import Vault, document, order
@@ -197,6 +197,6 @@ def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
     os.utime(masters / "0002.key", (long_ago, long_ago))
     assert encrypting.run("vault", "destroy", generation.master).returncode == 0
     for value in copied:
-        with pytest.raises(NoSuchMaster):
+        with pytest.raises(MasterKeyNotFound):
             read(restored(dump, masters), value)
     assert read(vault, copied[0])["amount"] == "12.50 canary-amount-O1"

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Message, TopicPartition
 
-from consumers.messages import as_bytes, headers
+from consumers.messages import headers, to_bytes
 from schemas.codec import Codec, load
-from schemas.topics import acknowledgements, business_topic, commands
+from schemas.topics import acknowledgement_topic, business_topic, command_topic
 from services.crypto.key_directory import KeyDirectory
-from services.crypto.signing import Unverifiable
+from services.crypto.signing import SignatureInvalid
 from services.events.sample_events import sample_events
-from services.kafka.client import Bus, OutMessage
+from services.kafka.client import KafkaClient, OutgoingMessage
 from services.policy.loader import load as load_policy
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
 from tests.servers.kafka import KafkaCluster
@@ -107,7 +107,11 @@ def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaClus
     keys = KeyDirectory(path=running.data / "keys")
     for system in ("orders", "psp"):
         keys.trust(system, keys.make(system))
-    bus, codec, topic = Bus(fresh_kafka.bootstrap), Codec(load()), acknowledgements("orders")
+    bus, codec, topic = (
+        KafkaClient(fresh_kafka.bootstrap),
+        Codec(load()),
+        acknowledgement_topic("orders"),
+    )
     ((command,),) = running.query("SELECT command_id FROM command WHERE system = 'orders'")
     answer = {
         "acknowledgement_id": "forged",
@@ -124,8 +128,8 @@ def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaClus
     stolen = keys.signer("psp").sign(topic.name, b"k", value, datetime.now(UTC))
     bus.sender().send(
         [
-            OutMessage(topic=topic.name, key=b"k", value=value),
-            OutMessage(topic=topic.name, key=b"k", value=value, headers=stolen),
+            OutgoingMessage(topic=topic.name, key=b"k", value=value),
+            OutgoingMessage(topic=topic.name, key=b"k", value=value, headers=stolen),
         ]
     )
     running.until(
@@ -144,20 +148,20 @@ def test_commands_are_signed_for_their_topic(running: Running, fresh_kafka: Kafk
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0
     running.until("psp was told", lambda: running.count("attempt", "topic LIKE '%psp%'") >= 1)
-    topic = commands("psp")
-    consumer = Bus(fresh_kafka.bootstrap).consumer("a-system")
+    topic = command_topic("psp")
+    consumer = KafkaClient(fresh_kafka.bootstrap).consumer("a-system")
     consumer.assign([TopicPartition(topic.name, one, 0) for one in range(topic.partitions)])
     polled: list[Message] = []
     while not polled:
         polled = [one for one in consumer.consume(1, 1.0) if one.error() is None]
     [message] = polled
     consumer.close()
-    key, value = as_bytes(message.key()), as_bytes(message.value())
+    key, value = to_bytes(message.key()), to_bytes(message.value())
     verifier = KeyDirectory(path=running.data / "keys").verifier()
     now = datetime.now(UTC)
     assert len(verifier.verify(topic.name, key, value, headers(message), now)) == 43
-    with pytest.raises(Unverifiable, match="forged"):
-        verifier.verify(commands("crm").name, key, value, headers(message), now)
+    with pytest.raises(SignatureInvalid, match="forged"):
+        verifier.verify(command_topic("crm").name, key, value, headers(message), now)
 
 
 def test_every_sample_event_is_recorded_once(running: Running) -> None:
@@ -200,7 +204,7 @@ def test_a_client_that_is_not_ours_reads_the_commands(
             timeout=60,
         ).stdout
 
-    psp = commands("psp")
+    psp = command_topic("psp")
     assert read(psp.name, "%k") == b"consumer:K1"
     value = Codec(load()).decode(psp, read(psp.name, "%s"))
     assert value["action"] == "erase"

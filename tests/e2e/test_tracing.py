@@ -12,7 +12,7 @@ import pytest
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from services.kafka.trace_context import of_command
+from services.kafka.trace_context import trace_of_command
 from tests.e2e.running import Running, write_events
 from tests.e2e.test_agent import agent_of_orders, order
 
@@ -107,7 +107,7 @@ def test_an_event_and_a_command_can_be_followed(
     ]
     assert way_in[0][2] == "00f067aa0ba902b7"
     assert way_in[1][2] not in ("", "00f067aa0ba902b7")  # the tagger's own span
-    trace = of_command(str(command_id))
+    trace = trace_of_command(str(command_id))
     way_out = collector.of(trace.trace_id)
     assert [one[:2] for one in way_out] == [
         ("termijn-deleter", "command"),

@@ -21,7 +21,7 @@ from services.agent import config
 from services.agent.command import Command
 from services.app.wiring import agent
 from services.crypto.key_directory import DELETER, KeyDirectory
-from services.kafka.client import Bus, OutMessage
+from services.kafka.client import KafkaClient, OutgoingMessage
 from services.kafka.embedded_broker import EmbeddedBroker
 from tests.unit.agent.stage import CODEC, command, encoded
 
@@ -37,12 +37,12 @@ class Controller:
 
     def __init__(self, broker: EmbeddedBroker, system: str, directory: Path) -> None:
         self.system = system
-        topics = (catalogue.commands(system), catalogue.acknowledgements(system))
+        topics = (catalogue.command_topic(system), catalogue.acknowledgement_topic(system))
         broker.create_topics(one.name for one in topics)
         self.topic, self.answering = topics
         self.directory = directory
         self._bootstrap = broker.bootstrap
-        self.bus = Bus(broker.bootstrap, broker.cluster_id)
+        self.bus = KafkaClient(broker.bootstrap, broker.cluster_id)
         self.keys = KeyDirectory(path=directory / "keys")
         self.keys.make(DELETER)
         self.keys.make(system)
@@ -65,7 +65,7 @@ class Controller:
             key, value = (one.subject or "").encode(), encoded(replace(one, system=self.system))
             headers = signer.sign(self.topic.name, key, value, now())
             messages.append(
-                OutMessage(topic=self.topic.name, key=key, value=value, headers=headers)
+                OutgoingMessage(topic=self.topic.name, key=key, value=value, headers=headers)
             )
         self.bus.sender().send(messages)
 

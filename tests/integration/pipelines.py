@@ -13,12 +13,12 @@ from confluent_kafka import Message, Producer
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, select
 
 from consumers.batch_application import Work
-from consumers.consumer_loop import Pipeline
-from services.kafka.client import Bus
+from consumers.consumer_loop import ConsumerLoop
+from services.kafka.client import KafkaClient
 from services.ledger import tables
 from services.storage import offsets, pause
-from services.storage.database import Ledger
-from services.storage.offsets import Advance, Gap
+from services.storage.database import Database
+from services.storage.offsets import OffsetAdvance, OffsetGap
 from tests.servers.kafka import KafkaCluster
 
 ROLE = "recorder"
@@ -44,17 +44,17 @@ class Crash(BaseException):
 class Keeping:
     """The smallest work: a row for each message, in one transaction with the positions."""
 
-    ledger: Ledger
+    ledger: Database
     before: Callable[[], None] = lambda: None
     """Called before each transaction."""
     before_commit: Callable[[], None] = lambda: None
     """Called inside each transaction, when everything is written."""
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         self.before()
 
         def write(connection: Connection) -> None:
-            offsets.advance(connection, ROLE, advances)
+            offsets.advance_offsets(connection, ROLE, advances)
             for message in messages:
                 row = {
                     "topic": message.topic(),
@@ -66,7 +66,7 @@ class Keeping:
 
         self.ledger.write(write)
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         raise AssertionError("nothing here is to be parked") from cause
 
 
@@ -86,7 +86,7 @@ class Watching:
     """An observer that keeps what it is told."""
 
     again: list[str] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: list[OffsetGap] = field(default_factory=list)
     lags: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def went_round(self) -> None:
@@ -104,7 +104,7 @@ class Watching:
     def tried_again(self, why: str) -> None:
         self.again.append(why)
 
-    def gap(self, gap: Gap) -> None:
+    def gap(self, gap: OffsetGap) -> None:
         self.gaps.append(gap)
 
 
@@ -130,7 +130,7 @@ _STARTING = Lock()
 @contextmanager
 def running(
     kafka: KafkaCluster,
-    ledger: Ledger,
+    ledger: Database,
     work: Work,
     *,
     role: str = ROLE,
@@ -139,9 +139,9 @@ def running(
 ) -> Iterator[Running]:
     """The loop, until the block ends or it stops by itself; an error that nobody asked for fails."""
     observer, stop = Watching(), Event()
-    pipeline = Pipeline(
+    pipeline = ConsumerLoop(
         role=role,
-        bus=Bus(kafka.bootstrap),
+        bus=KafkaClient(kafka.bootstrap),
         ledger=ledger,
         topics=topics,
         group=group,
@@ -179,14 +179,14 @@ def publish(kafka: KafkaCluster, count: int, *, partition: int = 0, topic: str =
     assert producer.flush(PATIENCE_SECONDS) == 0
 
 
-def kept(ledger: Ledger, partition: int = 0) -> list[int]:
+def kept(ledger: Database, partition: int = 0) -> list[int]:
     """The offsets of a partition that count, in the order in which they were written."""
     query = select(seen.c.offset).where(seen.c.partition == partition).order_by(seen.c.number)
     with ledger.transaction() as connection:
         return list(connection.execute(query).scalars())
 
 
-def position(ledger: Ledger, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
+def position(ledger: Database, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
     """Where a role is, or -1 where it has no position."""
     column = tables.position.c
     query = select(column.next).where(
@@ -205,16 +205,16 @@ def until(condition: Callable[[], bool], otherwise: str = "it did not come to it
         time.sleep(0.02)
 
 
-def accept(ledger: Ledger, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
+def accept(ledger: Database, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
     """What `termijn gaps accept` does."""
     place = (role, topic, partition)
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:
-        return offsets.accept(connection, place, operator="Anna", reason="a test", now=at)
+        return offsets.accept_gap(connection, place, operator="Anna", reason="a test", now=at)
 
 
-def put(ledger: Ledger, state: pause.State, scope: str = ROLE) -> None:
+def put(ledger: Database, state: pause.State, scope: str = ROLE) -> None:
     """What `termijn pause` and `termijn resume` do."""
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:
-        pause.put(connection, scope, state, operator="Anna", reason="a test", now=at)
+        pause.set_pause_state(connection, scope, state, operator="Anna", reason="a test", now=at)

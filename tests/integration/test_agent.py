@@ -20,18 +20,18 @@ from sqlalchemy import Engine, create_engine, text
 
 from schemas import topics
 from services.agent import config
-from services.agent.command import Command, Record
+from services.agent.command import Command, CommandRecord
 from services.crypto import jwe
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
-from services.crypto.signing import Signer, Signs
-from services.kafka.client import Bus, OutMessage, Sender
+from services.crypto.signing import Signer, SignerProtocol
+from services.kafka.client import KafkaClient, KafkaProducer, OutgoingMessage
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.stage import CODEC, command, command_id, encoded
 
 EXAMPLE = Path(config.__file__).parent / "examples" / "crm"
-TOPIC = topics.commands("crm")
-ANSWERS = topics.acknowledgements("crm")
+TOPIC = topics.command_topic("crm")
+ANSWERS = topics.acknowledgement_topic("crm")
 CANARY = "canary7f3a"
 SUBJECTS = 40
 ORDERS = 4
@@ -49,7 +49,7 @@ class Crm:
 
     def __init__(self, directory: Path, kafka: KafkaCluster, url: str) -> None:
         self.directory = directory
-        self.bus = Bus(kafka.bootstrap)
+        self.bus = KafkaClient(kafka.bootstrap)
         self.bus.ensure([TOPIC, ANSWERS])
         self.controller = KeyDirectory(path=directory / "controller")
         self.controller.make(DELETER)
@@ -58,7 +58,7 @@ class Crm:
         self.keys.add_encryption("crm")
         self.controller.trust("crm", self.keys.public("crm")())
         shutil.copy(self.controller.public(DELETER).path, self.keys.path)
-        self.sender: Sender = self.bus.sender()
+        self.sender: KafkaProducer = self.bus.sender()
         self.signer = self.controller.signer(DELETER)
         self.engine: Engine = create_engine(url)
         file = yaml.safe_load((EXAMPLE / "agent.yaml").read_text("utf-8"))
@@ -94,15 +94,17 @@ class Crm:
         self._reader.close()
         self.engine.dispose()
 
-    def send(self, *commands: Command, signer: Signs | None = None) -> None:
+    def send(self, *commands: Command, signer: SignerProtocol | None = None) -> None:
         self.put(*(self.message(one, signer or self.signer) for one in commands))
 
-    def message(self, one: Command, signer: Signs, topic: str = TOPIC.name) -> OutMessage:
+    def message(
+        self, one: Command, signer: SignerProtocol, topic: str = TOPIC.name
+    ) -> OutgoingMessage:
         key, value = (one.subject or "").encode(), encoded(one)
         headers = signer.sign(topic, key, value, now())
-        return OutMessage(topic=TOPIC.name, key=key, value=value, headers=headers)
+        return OutgoingMessage(topic=TOPIC.name, key=key, value=value, headers=headers)
 
-    def put(self, *messages: OutMessage) -> None:
+    def put(self, *messages: OutgoingMessage) -> None:
         self.sender.send(messages)
 
     def read(self) -> None:
@@ -177,9 +179,9 @@ def crm(fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path) 
     made.close()
 
 
-def order(subject: int, number: int) -> Record:
+def order(subject: int, number: int) -> CommandRecord:
     name = f"{CANARY}-{subject}-{number}"
-    return Record(
+    return CommandRecord(
         source="/shop", id=f"e-{name}", type="orders.order-placed", keys={"order_id": name}
     )
 
@@ -216,7 +218,7 @@ def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm)
         replace(honest[0], headers=()),
         replace(honest[1], value=encoded(erase(1, ORDERS - 1, seq=99))),
         crm.message(last[2], stranger),
-        crm.message(last[3], crm.signer, topic=topics.commands("psp").name),
+        crm.message(last[3], crm.signer, topic=topics.command_topic("psp").name),
         crm.message(replace(last[4], system="psp"), crm.signer),
         replace(honest[5], key=b"customer:another"),
     )
@@ -245,7 +247,7 @@ def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
     """What is disclosed, and what is corrected, is read by whom it is for only."""
     crm.start()
     request = jwe.new_key()
-    tell = erase(1, 0, action="disclose", disclose_to=jwe.public_part(request), seq=1)
+    tell = erase(1, 0, action="disclose", disclose_to=jwe.to_public(request), seq=1)
     tell = replace(tell, command_id=command_id("tell"), request="R1")
     to = crm.controller.system("crm")().encrypts_to(now())
     assert to is not None

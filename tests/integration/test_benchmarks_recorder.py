@@ -7,13 +7,13 @@ import pytest
 from schemas.codec import Codec, load
 from services.policy.loader import load as load_policy
 from tests.benchmarks import acknowledging, recording
-from tests.benchmarks.stage import stage
+from tests.benchmarks.stage import environment
 
 
 @pytest.mark.postgres
 def test_recorded_rows_are_those_that_bare_statements_write() -> None:
     """In two batches; a difference in any row would be `Unequal`."""
-    with stage(load_policy(), Codec(load()), sizes="quick") as small:
+    with environment(load_policy(), Codec(load()), sizes="quick") as small:
         messages = recording.tagged_messages(small.policy, small.codec, companies=2)
         figures = list(recording.measured(small, messages, batch=len(messages) // 2 + 1))
     assert [one.name for one in figures] == ["recorder", "recorder.copy"]
@@ -22,6 +22,6 @@ def test_recorded_rows_are_those_that_bare_statements_write() -> None:
 @pytest.mark.postgres
 def test_settled_commands_are_those_that_bare_statements_write() -> None:
     """In three batches; a difference in any row would be `Unequal`."""
-    with stage(load_policy(), Codec(load()), sizes="quick") as small:
+    with environment(load_policy(), Codec(load()), sizes="quick") as small:
         figure = acknowledging.measured(small, answers=25, batch=10)
     assert (figure.name, figure.reach) == ("acknowledgements", None)

@@ -12,18 +12,18 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
 from services.app.cli.main import termijn
-from services.app.wiring.root import topics
-from services.kafka.client import Bus, BusUnavailable, OutMessage, Undelivered
+from services.app.wiring.root import required_topics
+from services.kafka.client import DeliveryFailed, KafkaClient, KafkaUnavailable, OutgoingMessage
 from services.policy import loader
 from tests.servers.kafka import KafkaCluster
 
 
 def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaCluster) -> None:
     """Several roles start at once on an empty broker; each goes on only when it can read all."""
-    commands = list(topics(loader.load()).commands.values())
+    commands = list(required_topics(loader.load()).commands.values())
 
     def start(_: int) -> set[str]:
-        bus = Bus(fresh_kafka.bootstrap)
+        bus = KafkaClient(fresh_kafka.bootstrap)
         bus.ensure(commands)
         return {topic for topic, _ in bus.partitions([one.name for one in commands])}
 
@@ -33,10 +33,10 @@ def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaClu
 
 def test_who_has_little_patience_gets_its_answer_soon(fresh_kafka: KafkaCluster) -> None:
     """A topic without a leader, or that is not there, takes nothing: heads must not wait for it long."""
-    sender = Bus(fresh_kafka.bootstrap).sender(2.0)
+    sender = KafkaClient(fresh_kafka.bootstrap).sender(2.0)
     begun = monotonic()
-    with pytest.raises(Undelivered, match=r"retention\.evidence-heads\.v1: not delivered"):
-        sender.send([OutMessage(topic="retention.evidence-heads.v1", key=None, value=b"x")])
+    with pytest.raises(DeliveryFailed, match=r"retention\.evidence-heads\.v1: not delivered"):
+        sender.send([OutgoingMessage(topic="retention.evidence-heads.v1", key=None, value=b"x")])
     assert monotonic() - begun < 15
 
 
@@ -87,5 +87,7 @@ def test_a_topic_that_nobody_makes_is_named(
 ) -> None:
     """Whoever would pass over it would never read what is published there."""
     monkeypatch.setattr("services.kafka.client._CALL_SECONDS", 1.0)
-    with pytest.raises(BusUnavailable, match=r"find topic orders\.v9: the broker does not show it"):
-        Bus(fresh_kafka.bootstrap).partitions(["orders.v9"])
+    with pytest.raises(
+        KafkaUnavailable, match=r"find topic orders\.v9: the broker does not show it"
+    ):
+        KafkaClient(fresh_kafka.bootstrap).partitions(["orders.v9"])

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from schemas.codec import Codec, load
-from services.kafka.client import Bus
+from services.kafka.client import KafkaClient
 from services.policy.loader import load as load_policy
 from tests.benchmarks import deleting, fairness, gdprbench, punctual, sweeping, terminating
 from tests.benchmarks.deleting import Sizes
-from tests.benchmarks.stage import Stage, stage
+from tests.benchmarks.stage import Stage, environment
 from tests.servers.kafka import KafkaCluster
 
 _TINY = Sizes(chunked=2, singles=20, growth=(50, 500), due=20)
@@ -32,38 +32,40 @@ def small(
     given: dict[str, Any] = {"kafka": lambda _: kafka, "postgres": lambda _: _Server(postgres)}
     for name, server in given.items():
         monkeypatch.setattr(Stage, name, server)
-    with stage(load_policy(), Codec(load()), sizes="quick") as made:
+    with environment(load_policy(), Codec(load()), sizes="quick") as made:
         yield made
 
 
 @pytest.fixture
-def bus(small: Stage) -> Bus:
+def bus(small: Stage) -> KafkaClient:
     """The bus with every topic that the deleter needs."""
     return sweeping.open_bus(small)
 
 
-def test_the_deleter_and_its_statements_alone_write_the_same(small: Stage, bus: Bus) -> None:
+def test_the_deleter_and_its_statements_alone_write_the_same(
+    small: Stage, bus: KafkaClient
+) -> None:
     """Equal members, commands and attempts are checked by the benchmark itself, which raises."""
     figures = [deleting.chunks(small, bus, _TINY), deleting.singles(small, bus, _TINY)]
     assert [one.name for one in figures] == ["deleter.chunks", "deleter.singles"]
     assert all(one.value > 0 and one.baseline for one in figures)
 
 
-def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: Bus) -> None:
+def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: KafkaClient) -> None:
     """Every due row leaves in both; the benchmark itself counts them."""
     figure = deleting.growth(small, bus, _TINY)
     assert figure.name == "deleter.growth"
     assert figure.ratio
 
 
-def test_one_row_among_a_backlog_leaves(small: Stage, bus: Bus) -> None:
+def test_one_row_among_a_backlog_leaves(small: Stage, bus: KafkaClient) -> None:
     """One figure, in seconds."""
     figure = fairness.fair(small, bus, backlog=50)
     assert figure.name == "fair"
     assert figure.value > 0
 
 
-def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: Bus) -> None:
+def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: KafkaClient) -> None:
     """Forty rows in two seconds, none before its time."""
     held = punctual.held(small, bus, rate=20, seconds=2)
     assert held.on_time

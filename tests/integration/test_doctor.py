@@ -16,10 +16,10 @@ from sqlalchemy import make_url, text
 from services.app.cli.main import termijn
 from services.crypto.key_directory import KeyDirectory
 from services.kafka import client
-from services.kafka.topic_admin import Brokers
+from services.kafka.topic_admin import TopicAdmin
 from services.ledger import migrate
 from services.policy.loader import load
-from services.storage.database import open_ledger
+from services.storage.database import open_database
 from tests.servers.kafka import KafkaCluster
 
 SHIPPED = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
@@ -38,7 +38,7 @@ def whole(
     for system in load().systems:
         keys.trust(system, keys.make(system))
     url = postgres()
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)
     settings = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
@@ -82,7 +82,7 @@ def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
 def executed(settings: dict[str, str], *statements: str) -> None:
     """Done to the ledger's database as its owner."""
     with (
-        closing(open_ledger(settings["TERMIJN_LEDGER_URL"])) as ledger,
+        closing(open_database(settings["TERMIJN_LEDGER_URL"])) as ledger,
         ledger.transaction() as connection,
     ):
         for statement in statements:
@@ -137,7 +137,7 @@ def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
 ) -> None:
     """Both by name; `termijn topics apply` mends both."""
     kafka.delete_topics(["retention.dead-letters.v1"])
-    Brokers(admin=kafka.admin).change(ORDERS, {"retention.ms": "-1"})
+    TopicAdmin(admin=kafka.admin).change(ORDERS, {"retention.ms": "-1"})
     said = planted(whole)
     assert sorted((one["target"], one["mend"]) for one in said) == [
         (ORDERS, "`termijn topics apply`"),

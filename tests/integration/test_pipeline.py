@@ -12,11 +12,11 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy.exc import OperationalError
 
-from consumers.consumer_loop import LostLog
-from services.kafka.client import BusUnavailable, Undelivered
+from consumers.consumer_loop import OffsetsLost
+from services.kafka.client import DeliveryFailed, KafkaUnavailable
 from services.storage import offsets
-from services.storage.database import Ledger
-from services.storage.offsets import Advance, Log
+from services.storage.database import Database
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.ledgers import new_ledger
 from tests.integration.pipelines import (
     PATIENCE_SECONDS,
@@ -41,7 +41,7 @@ LOOKED_SECONDS = 3.0
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty ledger, once on each database."""
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     if request.param == "postgres":
@@ -59,30 +59,31 @@ def kafka(fresh_kafka: KafkaCluster) -> KafkaCluster:
     return fresh_kafka
 
 
-def read_all(kafka: KafkaCluster, ledger: Ledger, upto: int) -> None:
+def read_all(kafka: KafkaCluster, ledger: Database, upto: int) -> None:
     """Run the loop until it has read partition 0 that far."""
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
         until(lambda: position(ledger) >= upto or bool(loop.ended))
     assert loop.end() is None
 
 
-def lost(kafka: KafkaCluster, ledger: Ledger) -> LostLog:
+def lost(kafka: KafkaCluster, ledger: Database) -> OffsetsLost:
     """Run the loop until it stops by itself, at what is lost."""
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
         ended = loop.end()
-    assert isinstance(ended, LostLog)
+    assert isinstance(ended, OffsetsLost)
     return ended
 
 
-def waiting(ledger: Ledger) -> list[tuple[int, int | None, int, int]]:
+def waiting(ledger: Database) -> list[tuple[int, int | None, int, int]]:
     """Partition, expected, low and high of each gap that waits."""
     with ledger.transaction() as connection:
         return [
-            (gap.log.partition, gap.expected, gap.low, gap.high) for gap in offsets.gaps(connection)
+            (gap.log.partition, gap.expected, gap.low, gap.high)
+            for gap in offsets.open_gaps(connection)
         ]
 
 
-def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: Database) -> None:
     """All partitions, and the positions stand at the ends."""
     publish(kafka, 3, partition=1)
     with running(kafka, ledger, Keeping(ledger=ledger)):
@@ -91,7 +92,7 @@ def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: 
     assert kept(ledger, 1) == [0, 1, 2]
 
 
-def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Database) -> None:
     """Whatever the group has committed on the broker, which is nothing."""
     read_all(kafka, ledger, 10)
     publish(kafka, 5)
@@ -100,7 +101,7 @@ def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Ledg
 
 
 def test_a_process_that_ends_before_the_commit_has_written_nothing(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Rows and positions stand or fall together; the next process reads the batch again."""
     with running(kafka, ledger, Keeping(ledger=ledger, before_commit=once(Crash()))) as first:
@@ -113,8 +114,8 @@ def test_a_process_that_ends_before_the_commit_has_written_nothing(
 @pytest.mark.parametrize(
     "error",
     [
-        BusUnavailable("list topics", "timed out"),
-        Undelivered("t", "timed out"),
+        KafkaUnavailable("list topics", "timed out"),
+        DeliveryFailed("t", "timed out"),
         OperationalError("insert", {}, Exception("the database went away")),
     ],
     ids=lambda error: type(error).__name__,
@@ -122,7 +123,7 @@ def test_a_process_that_ends_before_the_commit_has_written_nothing(
 @pytest.mark.parametrize("when", ["before", "before_commit"])
 def test_a_batch_that_fails_is_read_again(
     kafka: KafkaCluster,
-    ledger: Ledger,
+    ledger: Database,
     error: Exception,
     when: Literal["before", "before_commit"],
 ) -> None:
@@ -136,7 +137,7 @@ def test_a_batch_that_fails_is_read_again(
 
 
 def test_processes_of_a_group_share_the_partitions_and_take_over(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """While they come and go each message counts once, in the order of its partition."""
 
@@ -157,7 +158,7 @@ def test_processes_of_a_group_share_the_partitions_and_take_over(
     assert kept(ledger, 1) == list(range(240))
 
 
-def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger: Database) -> None:
     """Two that read the same partitions, as the group allows neither: each message counts once."""
     with (
         running(kafka, ledger, Keeping(ledger=ledger), group="living") as one,
@@ -174,7 +175,7 @@ def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger
 
 
 def test_records_lost_before_the_first_reading_stop_the_role(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """No position and a log that does not begin at 0: something is gone that nobody read."""
     kafka.delete_records(TOPIC, 0, before=4)
@@ -186,7 +187,7 @@ def test_records_lost_before_the_first_reading_stop_the_role(
     assert kept(ledger) == []
 
 
-def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Database) -> None:
     """With the first that is left."""
     kafka.delete_records(TOPIC, 0, before=4)
     lost(kafka, ledger)
@@ -196,7 +197,7 @@ def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Ledger) 
 
 
 def test_records_lost_while_the_role_stood_still_stop_it(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """A position below the log."""
     read_all(kafka, ledger, 10)
@@ -209,7 +210,7 @@ def test_records_lost_while_the_role_stood_still_stop_it(
     assert kept(ledger) == [*range(10), 15, 16, 17, 18, 19]
 
 
-def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Database) -> None:
     """Retention up to the position, exactly, takes nothing away."""
     read_all(kafka, ledger, 10)
     publish(kafka, 5)
@@ -218,7 +219,9 @@ def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Ledger) -> N
     assert kept(ledger) == list(range(15))
 
 
-def test_records_lost_ahead_of_a_running_role_stop_it(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_records_lost_ahead_of_a_running_role_stop_it(
+    kafka: KafkaCluster, ledger: Database
+) -> None:
     """Retention overtakes it while it is paused."""
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
@@ -228,19 +231,21 @@ def test_records_lost_ahead_of_a_running_role_stop_it(kafka: KafkaCluster, ledge
         kafka.delete_records(TOPIC, 0, before=18)
         put(ledger, "running")
         ended = loop.end()
-    assert isinstance(ended, LostLog)
+    assert isinstance(ended, OffsetsLost)
     assert waiting(ledger) == [(0, 10, 18, 20)]
     assert kept(ledger) == list(range(10))
 
 
-def beyond_the_end(kafka: KafkaCluster, ledger: Ledger) -> None:
+def beyond_the_end(kafka: KafkaCluster, ledger: Database) -> None:
     """As after the broker lost its newest records."""
-    log = Log(cluster_id=kafka.cluster_id, topic=TOPIC, topic_id=kafka.topic_id(TOPIC), partition=0)
+    log = PartitionId(
+        cluster_id=kafka.cluster_id, topic=TOPIC, topic_id=kafka.topic_id(TOPIC), partition=0
+    )
     with ledger.transaction() as connection:
-        offsets.advance(connection, ROLE, [Advance(log=log, expected=None, next=12)])
+        offsets.advance_offsets(connection, ROLE, [OffsetAdvance(log=log, expected=None, next=12)])
 
 
-def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: Database) -> None:
     """The log was cut short: what stands in it from now on may not be what was read."""
     beyond_the_end(kafka, ledger)
     lost(kafka, ledger)
@@ -248,7 +253,7 @@ def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: L
 
 
 def test_a_cut_log_that_has_grown_past_the_position_still_waits(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Else restarting long enough would pass over what was written in between."""
     beyond_the_end(kafka, ledger)
@@ -269,7 +274,7 @@ def recreate(kafka: KafkaCluster, count: int) -> None:
 
 
 def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Its offsets mean something else, also where the position lies inside it."""
     read_all(kafka, ledger, 10)
@@ -281,7 +286,7 @@ def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
 
 
 def test_a_topic_made_anew_under_a_running_role_stops_it(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Kafka itself says nothing; accepted, it is read from its own beginning."""
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
@@ -290,7 +295,7 @@ def test_a_topic_made_anew_under_a_running_role_stops_it(
         time.sleep(LOOKED_SECONDS)
         recreate(kafka, 12)
         ended = loop.end()
-    assert isinstance(ended, LostLog)
+    assert isinstance(ended, OffsetsLost)
     assert waiting(ledger) == [(0, 10, 0, 12), (1, None, 0, 0)]
     put(ledger, "running")
     assert [accept(ledger), accept(ledger, 1)] == [0, 0]
@@ -298,16 +303,16 @@ def test_a_topic_made_anew_under_a_running_role_stops_it(
     assert kept(ledger) == [*range(10), *range(12)]
 
 
-def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Database) -> None:
     """It was pointed at the wrong one, or the right one was lost."""
-    log = Log(cluster_id="another", topic=TOPIC, topic_id="t", partition=0)
+    log = PartitionId(cluster_id="another", topic=TOPIC, topic_id="t", partition=0)
     with ledger.transaction() as connection:
-        offsets.advance(connection, ROLE, [Advance(log=log, expected=None, next=5)])
+        offsets.advance_offsets(connection, ROLE, [OffsetAdvance(log=log, expected=None, next=5)])
     lost(kafka, ledger)
     assert kept(ledger) == []
 
 
-def test_one_gap_is_found_with_all_others(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_one_gap_is_found_with_all_others(kafka: KafkaCluster, ledger: Database) -> None:
     """The operator sees the whole at once."""
     publish(kafka, 10, partition=1)
     for partition in (0, 1):
@@ -332,7 +337,7 @@ class Forgetful(Consumer):
 
 
 def test_what_a_consumer_keeps_back_is_read_all_the_same(
-    kafka: KafkaCluster, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaCluster, ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As was seen of librdkafka under load: the position went past events that nobody had read."""
     monkeypatch.setattr(Forgetful, "left", 10)
@@ -344,7 +349,9 @@ def test_what_a_consumer_keeps_back_is_read_all_the_same(
 
 
 @pytest.mark.parametrize("end", ["commit_transaction", "abort_transaction"])
-def test_transactions_are_read_to_their_end(kafka: KafkaCluster, ledger: Ledger, end: str) -> None:
+def test_transactions_are_read_to_their_end(
+    kafka: KafkaCluster, ledger: Database, end: str
+) -> None:
     """Their markers are no gap, what was aborted is no message, and the position is the log's end."""
     producer = Producer(
         {"bootstrap.servers": kafka.bootstrap, "transactional.id": "t", "log_level": 0}
@@ -363,7 +370,7 @@ def test_transactions_are_read_to_their_end(kafka: KafkaCluster, ledger: Ledger,
 
 
 def test_a_paused_role_reads_nothing_and_then_everything(
-    kafka: KafkaCluster, ledger: Ledger
+    kafka: KafkaCluster, ledger: Database
 ) -> None:
     """From where it was."""
     with running(kafka, ledger, Keeping(ledger=ledger)):
@@ -379,7 +386,7 @@ def test_a_paused_role_reads_nothing_and_then_everything(
     assert kept(ledger) == list(range(20))
 
 
-def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Database) -> None:
     """Also what the group gives it later."""
     put(ledger, "paused")
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
@@ -387,7 +394,7 @@ def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Le
     assert kept(ledger) == []
 
 
-def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Database) -> None:
     """Nothing, once all is read."""
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
@@ -396,7 +403,7 @@ def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Ledger) -> Non
     assert read == {(TOPIC, 0): 0, (TOPIC, 1): 0}
 
 
-def test_a_role_that_is_asked_to_stop_stops_soon(kafka: KafkaCluster, ledger: Ledger) -> None:
+def test_a_role_that_is_asked_to_stop_stops_soon(kafka: KafkaCluster, ledger: Database) -> None:
     """Between two batches, its group told."""
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)

@@ -17,23 +17,29 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from sqlalchemy import select
 
 from consumers.recorder import TOPICS as RECORDED
-from consumers.recorder import Recorder
-from consumers.tagger import Tagger
+from consumers.recorder import RecorderHandler
+from consumers.tagger import TaggerHandler
 from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.app.cli.operating import dead_letters_
-from services.crypto.envelope import Seal
-from services.crypto.tombstones import Remains
-from services.events.tagger import Tags
-from services.kafka.bulk_producer import Forwarder
-from services.kafka.client import Bus, OutMessage, Placed, Sender, Undelivered
-from services.kafka.topic_admin import Brokers
+from services.crypto.envelope import AeadCipher
+from services.crypto.tombstones import TombstoneCipher
+from services.events.tagger import EventTagger
+from services.kafka.bulk_producer import BulkProducer
+from services.kafka.client import (
+    DeliveryFailed,
+    KafkaClient,
+    KafkaProducer,
+    OutgoingMessage,
+    RecordMetadata,
+)
+from services.kafka.topic_admin import TopicAdmin
 from services.ledger import migrate, tables
-from services.ledger.recording import Recorded
+from services.ledger.recording import RecordingResult
 from services.policy import loader
 from services.storage import dead_letters
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from services.storage.dead_letters import DeadLetter
 from tests.contract.ledgers import facts
 from tests.integration.pipelines import Crash, Running, position, running, until
@@ -59,14 +65,14 @@ class Noted:
     """Who is told by both roles."""
 
     parked_: list[DeadLetter] = field(default_factory=list)
-    recorded_: list[Recorded] = field(default_factory=list)
+    recorded_: list[RecordingResult] = field(default_factory=list)
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
 
     def parked(self, letter: DeadLetter) -> None:
         self.parked_.append(letter)
 
-    def recorded(self, recorded: Recorded) -> None:
+    def recorded(self, recorded: RecordingResult) -> None:
         self.recorded_.append(recorded)
 
 
@@ -75,9 +81,9 @@ class Stage:
     """The topics, the ledger, and the two roles to be started on them."""
 
     kafka: KafkaCluster
-    ledger: Ledger
-    bus: Bus
-    sender: Sender
+    ledger: Database
+    bus: KafkaClient
+    sender: KafkaProducer
     noted: Noted = field(default_factory=Noted)
 
     @contextmanager
@@ -85,16 +91,16 @@ class Stage:
         self,
         *,
         clock: Callable[[], datetime] = now,
-        ledger: Ledger | None = None,
-        sender: Sender | None = None,
+        ledger: Database | None = None,
+        sender: KafkaProducer | None = None,
     ) -> Iterator[Running]:
         """A tagger, by this machine's clock or another."""
-        work = Tagger(
-            tags=Tags(policy=POLICY, codec=CODEC, topics=BUSINESS),
+        work = TaggerHandler(
+            tags=EventTagger(policy=POLICY, codec=CODEC, topics=BUSINESS),
             codec=CODEC,
-            forwarder=Forwarder.on(self.bus),
+            forwarder=BulkProducer.on(self.bus),
             sender=sender or self.sender,
-            seal=Seal(KEY),
+            seal=AeadCipher(KEY),
             ledger=ledger or self.ledger,
             observer=self.noted,
             now=clock,
@@ -109,12 +115,12 @@ class Stage:
     @contextmanager
     def recording(self) -> Iterator[Running]:
         """A recorder."""
-        work = Recorder(
+        work = RecorderHandler(
             policy=POLICY,
             codec=CODEC,
             ledger=self.ledger,
-            seal=Seal(KEY),
-            remains=Remains(KEY),
+            seal=AeadCipher(KEY),
+            remains=TombstoneCipher(KEY),
             observer=self.noted,
             now=now,
         )
@@ -145,7 +151,7 @@ class Stage:
             for (topic, partition), end in ends.items()
         )
 
-    def send(self, *messages: OutMessage) -> list[int]:
+    def send(self, *messages: OutgoingMessage) -> list[int]:
         """Put messages on the bus; their offsets."""
         return [one.offset for one in self.sender.send(messages)]
 
@@ -165,7 +171,7 @@ class Stage:
     def letters(self) -> Sequence[DeadLetter]:
         """What is parked."""
         with self.ledger.transaction() as connection:
-            return dead_letters.parked(connection)
+            return dead_letters.list_parked(connection)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -179,9 +185,9 @@ def stage(
     topics = [*(f"{one}.v1" for one in READ), TAGGED.name, DEAD_LETTERS.name]
     fresh_kafka.create_topics(dict.fromkeys(topics, 1))
     with ExitStack() as stack:
-        ledger = stack.enter_context(closing(open_ledger(url)))
+        ledger = stack.enter_context(closing(open_database(url)))
         migrate.migrate(ledger)
-        bus = Bus(fresh_kafka.bootstrap)
+        bus = KafkaClient(fresh_kafka.bootstrap)
         yield Stage(kafka=fresh_kafka, ledger=ledger, bus=bus, sender=bus.sender())
 
 
@@ -204,7 +210,7 @@ def order(id_: str = "e1", **data: Any) -> CloudEvent:
     )
 
 
-def message(event: CloudEvent, **replaced: Any) -> OutMessage:
+def message(event: CloudEvent, **replaced: Any) -> OutgoingMessage:
     """The event as publishers send it, but for what is replaced."""
     topic = business_topic(event.type)
     values: dict[str, Any] = {
@@ -213,10 +219,10 @@ def message(event: CloudEvent, **replaced: Any) -> OutMessage:
         "value": CODEC.encode(topic, event.data),
         "headers": to_headers(event),
     }
-    return OutMessage(**(values | replaced))
+    return OutgoingMessage(**(values | replaced))
 
 
-def with_headers(event: CloudEvent, **changed: bytes | None) -> OutMessage:
+def with_headers(event: CloudEvent, **changed: bytes | None) -> OutgoingMessage:
     """The event with some headers changed, or (None) gone."""
     kept = [(name, value) for name, value in to_headers(event) if name not in changed]
     new = [(name, value) for name, value in changed.items() if value is not None]
@@ -286,7 +292,7 @@ def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(stage: Sta
             raise Crash
 
     stage.send(message(order("e1")), message(order("e2")))
-    with stage.tagging(ledger=cast(Ledger, Ending())) as tagger:
+    with stage.tagging(ledger=cast(Database, Ending())) as tagger:
         assert isinstance(tagger.end(), Crash)
     stage.pass_through()
     assert len(on_the_bus(stage.kafka, TAGGED.name)) == 4
@@ -295,7 +301,7 @@ def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(stage: Sta
     assert stage.letters() == []
 
 
-def _poisons() -> Mapping[str, tuple[OutMessage, str, str]]:
+def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
     """Messages that cannot be processed, each with its reason and the end of its detail."""
     event = order()
     good = message(event)
@@ -409,7 +415,7 @@ def test_what_is_parked_is_nowhere_to_be_read(stage: Stage) -> None:
     ):
         assert SECRET.encode() not in kept
         assert base64.b64encode(SECRET.encode()) not in kept
-    opened = Seal(KEY).open(letter.sealed, letter.place, letter.key_id)
+    opened = AeadCipher(KEY).open(letter.sealed, letter.place, letter.key_id)
     assert (opened.key, opened.value) == (poison.key, poison.value)
     assert list(opened.headers) == list(poison.headers)
 
@@ -451,7 +457,7 @@ def test_an_event_of_very_many_subjects_is_recorded(stage: Stage) -> None:
 @pytest.mark.parametrize("topic", [TAGGED, DEAD_LETTERS], ids=lambda topic: topic.schema)
 def test_what_the_recorder_cannot_read_is_parked_too(stage: Stage, topic: Any) -> None:
     """Whoever wrote it there."""
-    stage.send(OutMessage(topic=topic.name, key=b"k", value=b"garbage"), message(order()))
+    stage.send(OutgoingMessage(topic=topic.name, key=b"k", value=b"garbage"), message(order()))
     stage.pass_through()
     [letter] = stage.letters()
     assert (letter.role, letter.reason, letter.topic) == ("recorder", "undecodable", topic.name)
@@ -479,7 +485,7 @@ def test_a_tagged_message_that_makes_no_sense_is_parked(
     [tagged] = on_the_bus(stage.kafka, TAGGED.name)
     altered = {**CODEC.decode(TAGGED, tagged), "id": "e2", field_: value}
     encoded = CODEC.encode(TAGGED, altered, own=True)
-    stage.send(OutMessage(topic=TAGGED.name, key=b"k", value=encoded))
+    stage.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=encoded))
     stage.pass_through()
     assert [(one.role, one.reason) for one in stage.letters()] == [("recorder", reason)]
     assert stage.events() == ["e1"]
@@ -493,17 +499,17 @@ def test_a_message_whose_parking_fails_is_read_again(stage: Stage) -> None:
 
         tried = 0
 
-        def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+        def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
             if any(one.topic == DEAD_LETTERS.name for one in messages):
                 self.tried += 1
                 if self.tried < 3:
                     assert position(stage.ledger, 0, "tagger", "orders.order-placed.v1") == -1
-                    raise Undelivered(DEAD_LETTERS.name, "no")
+                    raise DeliveryFailed(DEAD_LETTERS.name, "no")
             return stage.sender.send(messages)
 
     stage.send(message(order(), value=b"garbage"), message(order()))
     refusing = Refusing()
-    with stage.tagging(sender=cast(Sender, refusing)):
+    with stage.tagging(sender=cast(KafkaProducer, refusing)):
         until(lambda: position(stage.ledger, 0, "tagger", "orders.order-placed.v1") == 2)
     stage.pass_through()
     assert refusing.tried == 3
@@ -520,7 +526,7 @@ def today() -> str:
 def test_no_publisher_makes_an_old_event_one_of_its_time(stage: Stage, dated_by: str) -> None:
     """It writes the timestamp of its message as it likes; an order of six days ago is live."""
     topic = f"{ORDERS}.v1"
-    Brokers(admin=stage.bus.admin).change(topic, {"message.timestamp.type": dated_by})
+    TopicAdmin(admin=stage.bus.admin).change(topic, {"message.timestamp.type": dated_by})
     producer = Producer({"bootstrap.servers": stage.kafka.bootstrap, "log_level": 0})
     for id_, days in (("e1", 8), ("e2", 6), ("e3", 9_000)):
         event = replace(order(id_), time=now() - timedelta(days=days))
@@ -547,7 +553,7 @@ def test_what_is_tagged_again_after_a_crash_stays_held_back(stage: Stage) -> Non
             raise Crash
 
     stage.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
-    with stage.tagging(ledger=cast(Ledger, Ending())) as tagger:
+    with stage.tagging(ledger=cast(Database, Ending())) as tagger:
         assert isinstance(tagger.end(), Crash)
     stage.pass_through()
     assert stage.groups() == [today()]
@@ -618,4 +624,4 @@ def test_a_large_dead_letter_is_parked_when_the_bus_would_not_take_it(stage: Sta
     stage.pass_through()
     [letter] = stage.letters()
     assert on_the_bus(stage.kafka, DEAD_LETTERS.name) == []
-    assert Seal(KEY).open(letter.sealed, letter.place, letter.key_id).value == value
+    assert AeadCipher(KEY).open(letter.sealed, letter.place, letter.key_id).value == value

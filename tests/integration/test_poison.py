@@ -14,21 +14,21 @@ from uuid import UUID
 
 import pytest
 
-from consumers.acknowledgements import Acknowledgements
-from consumers.corrections import Corrections
+from consumers.acknowledgements import AcknowledgementHandler
+from consumers.corrections import CorrectionHandler
 from schemas import topics as catalogue
 from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
 from schemas.topics import TAGGED, business_topic
-from services.crypto.envelope import Seal
+from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
 from services.deleter.deleter import Deleter
-from services.deleter.dispatch import Sent
-from services.deleter.publisher import BusOutlet
-from services.deleter.settlement import Answer, Settled
-from services.events.tagger import Tags
-from services.kafka.client import OutMessage
+from services.deleter.dispatch import SentCommand
+from services.deleter.publisher import KafkaCommandPublisher
+from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.events.tagger import EventTagger
+from services.kafka.client import OutgoingMessage
 from services.ledger import tables
 from services.ledger.recording import record
 from services.policy import ids as keys
@@ -90,7 +90,7 @@ def test_a_tagged_message_with_an_endless_name_is_parked(stage: Stage, name: str
     [tagged] = on_the_bus(stage.kafka, TAGGED.name)
     altered = {**CODEC.decode(TAGGED, tagged), "id": "bad", name: noise(2_700)}
     value = CODEC.encode(TAGGED, altered, own=True)
-    stage.send(OutMessage(topic=TAGGED.name, key=b"k", value=value), message(order("good2")))
+    stage.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=value), message(order("good2")))
     stage.pass_through()
     assert stage.events() == ["good1", "good2"]
     [letter] = stage.letters()
@@ -167,9 +167,9 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours that one value meets, in either role: the role goes on, the value waits."""
-    tag = Tags.of
+    tag = EventTagger.of
 
-    def of(self: Tags, place: Any, headers: Any, *rest: Any) -> Any:
+    def of(self: EventTagger, place: Any, headers: Any, *rest: Any) -> Any:
         if ("ce_id", b"tagger") in list(headers):
             raise ZeroDivisionError("Sanne de Vries")
         return tag(self, place, headers, *rest)
@@ -179,7 +179,7 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
             raise ZeroDivisionError("Sanne de Vries")
         return keys.event_id(type_, source, id_)
 
-    monkeypatch.setattr(Tags, "of", of)
+    monkeypatch.setattr(EventTagger, "of", of)
     monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
     names = [f"good{number:02}" for number in range(20)]
     ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
@@ -201,11 +201,11 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
 class Told:
     """Who is told what a round did."""
 
-    sent_: list[Sent] = field(default_factory=list)
+    sent_: list[SentCommand] = field(default_factory=list)
     undeliverable_: list[tuple[str, UUID]] = field(default_factory=list)
 
     def blind(self, spots: Sequence[str]) -> None: ...
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         self.sent_ += commands
 
     def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None: ...
@@ -225,13 +225,13 @@ class AllSeen:
 def deleting(stage: Stage, told: Told) -> Deleter:
     """The deleter, on the real bus."""
     needed = {
-        system: catalogue.commands(system)
+        system: catalogue.command_topic(system)
         for event in POLICY.events.values()
         for system in POLICY.systems
     }
     return Deleter(
         ledger=stage.ledger,
-        outlet=BusOutlet(
+        outlet=KafkaCommandPublisher(
             sender=stage.sender,
             codec=CODEC,
             topics=needed,
@@ -246,14 +246,14 @@ def deleting(stage: Stage, told: Told) -> Deleter:
 
 def commanded(stage: Stage) -> list[dict[str, Any]]:
     """The commands on the website's topic."""
-    topic = catalogue.commands(WEBSITE)
+    topic = catalogue.command_topic(WEBSITE)
     return [CODEC.decode(topic, one) for one in on_the_bus(stage.kafka, topic.name)]
 
 
 @pytest.fixture
 def deleter(stage: Stage) -> tuple[Deleter, Told]:
     """A deleter whose systems have topics of one partition each."""
-    stage.kafka.create_topics({catalogue.commands(one).name: 1 for one in POLICY.systems})
+    stage.kafka.create_topics({catalogue.command_topic(one).name: 1 for one in POLICY.systems})
     told = Told()
     return deleting(stage, told), told
 
@@ -334,7 +334,7 @@ class Heard:
 
     parked_: list[DeadLetter] = field(default_factory=list)
 
-    def answered(self, answer: Answer, settled: Settled) -> None: ...
+    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None: ...
     def unverifiable(self, system: str, reason: str) -> None: ...
     def parked(self, letter: DeadLetter) -> None:
         self.parked_.append(letter)
@@ -344,14 +344,14 @@ class Heard:
 def settling(stage: Stage, systems: Sequence[str]) -> Iterator[Heard]:
     """The acknowledgements role."""
     heard = Heard()
-    topics = {catalogue.acknowledgements(one).name: one for one in systems}
-    work = Acknowledgements(
+    topics = {catalogue.acknowledgement_topic(one).name: one for one in systems}
+    work = AcknowledgementHandler(
         policy=POLICY,
         codec=CODEC,
-        topics={name: (catalogue.acknowledgements(one), one) for name, one in topics.items()},
+        topics={name: (catalogue.acknowledgement_topic(one), one) for name, one in topics.items()},
         verifiers={one: Verifier(lambda: Keyring((SIGNING,)).public()) for one in systems},
         ledger=stage.ledger,
-        seal=Seal(KEY),
+        seal=AeadCipher(KEY),
         observer=heard,
         now=now,
     )
@@ -361,9 +361,9 @@ def settling(stage: Stage, systems: Sequence[str]) -> Iterator[Heard]:
         yield heard
 
 
-def acknowledged(system: str, command: UUID, **values: Any) -> OutMessage:
+def acknowledged(system: str, command: UUID, **values: Any) -> OutgoingMessage:
     """An answer of a system, signed."""
-    topic = catalogue.acknowledgements(system)
+    topic = catalogue.acknowledgement_topic(system)
     said = {
         "acknowledgement_id": f"a-{command}",
         "command_id": str(command),
@@ -379,7 +379,7 @@ def acknowledged(system: str, command: UUID, **values: Any) -> OutMessage:
     }
     value = CODEC.encode(topic, said, own=True)
     headers = Signer(lambda: Keyring((SIGNING,))).sign(topic.name, b"k", value, now())
-    return OutMessage(topic=topic.name, key=b"k", value=value, headers=headers)
+    return OutgoingMessage(topic=topic.name, key=b"k", value=value, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -402,14 +402,14 @@ def test_a_hostile_answer_does_not_stop_those_of_other_systems(
     if hostile.get("counts") == "many":
         hostile = {"counts": {f"t{number}": 1 for number in range(60_000)}}
     systems = [WEBSITE, "crm"]
-    stage.kafka.create_topics({catalogue.acknowledgements(one).name: 1 for one in systems})
+    stage.kafka.create_topics({catalogue.acknowledgement_topic(one).name: 1 for one in systems})
     first, second = feedback("e1", LONG_AGO), feedback("e2", LONG_AGO)
     second["data"]["visitor_id"] = "V2"
     take(stage.ledger, [first, second], LONG_AGO)
     rounds(deleter[0], 2)
     one, other = [row.command_id for row in rows(stage.ledger, tables.command, action="erase")]
     stage.send(acknowledged(WEBSITE, one, **hostile), acknowledged(WEBSITE, other))
-    topic = catalogue.acknowledgements(WEBSITE).name
+    topic = catalogue.acknowledgement_topic(WEBSITE).name
     with settling(stage, systems) as heard:
         until(lambda: position(stage.ledger, 0, "acknowledgements", topic) == 2)
     assert [letter.detail for letter in heard.parked_] == [f"{topic}: {detail}".split(": ")[1]]
@@ -437,12 +437,12 @@ def test_a_hostile_request_stops_no_other(stage: Stage, hostile: Mapping[str, An
     """The tagger parks it; whoever notes corrections passes it over."""
     stage.kafka.create_topics({REQUESTS.name: 1})
     heard = Heard()
-    work = Corrections(
+    work = CorrectionHandler(
         codec=CODEC,
         topics={REQUESTS.name: REQUESTS},
         ledger=stage.ledger,
-        keys=RequestKeys(seal=Seal(KEY), older=lambda: Seal(KEY)),
-        seal=Seal(KEY),
+        keys=RequestKeys(seal=AeadCipher(KEY), older=lambda: AeadCipher(KEY)),
+        seal=AeadCipher(KEY),
         observer=heard,
         now=now,
     )
@@ -462,10 +462,10 @@ def test_a_hostile_request_stops_no_other(stage: Stage, hostile: Mapping[str, An
     ]
 
 
-def asked(data: Mapping[str, Any]) -> OutMessage:
+def asked(data: Mapping[str, Any]) -> OutgoingMessage:
     """A request as publishers send it."""
     event = CloudEvent(
         id="r", source="/privacy", type=REQUESTS.schema, time=datetime.now(UTC), data=data
     )
     value = CODEC.encode(REQUESTS, data)
-    return OutMessage(topic=REQUESTS.name, key=b"k", value=value, headers=to_headers(event))
+    return OutgoingMessage(topic=REQUESTS.name, key=b"k", value=value, headers=to_headers(event))

@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from schemas.cloudevents import rfc3339
+from schemas.cloudevents import format_rfc3339
 from schemas.codec import Codec, load
 from schemas.errors import TermijnError
 from schemas.topics import TAGGED, business_topic
-from services.events.dry_run import Rehearsal
-from services.kafka.client import OutMessage
+from services.events.dry_run import DryRun
+from services.kafka.client import OutgoingMessage
 from services.policy import loader
 from tests.integration.whole_way import now, whole_way
 from tests.servers.kafka import KafkaCluster
@@ -28,7 +28,7 @@ WRONG = (None, "", 7, True, "x" * 513, "tab\there", ["C1"], {"id": "C1"}, "nonse
 
 def event(id: str, type: str, data: Any) -> dict[str, Any]:
     """An event in structured mode, an hour old."""
-    time = rfc3339(now().replace(microsecond=0) - timedelta(hours=1))
+    time = format_rfc3339(now().replace(microsecond=0) - timedelta(hours=1))
     return {"id": id, "source": "/shop", "type": type, "time": time, "data": data}
 
 
@@ -54,8 +54,8 @@ def attributes() -> Iterator[dict[str, Any]]:
         ("", "yesterday", "2024-02-30T13:00:00Z", "1899-12-31T23:59:59Z", "9999-12-31T23:59:59Z")
     ):
         yield {**good, "id": f"time {n}", "time": time}
-    yield {**good, "id": "ahead", "time": rfc3339(now() + timedelta(days=2))}
-    yield {**good, "id": "nearly ahead", "time": rfc3339(now() + timedelta(hours=23))}
+    yield {**good, "id": "ahead", "time": format_rfc3339(now() + timedelta(days=2))}
+    yield {**good, "id": "nearly ahead", "time": format_rfc3339(now() + timedelta(hours=23))}
     yield {**good, "id": "old", "time": "1900-01-01T00:00:00Z"}
     yield {**good, "id": "a\tb"}
     yield {**good, "id": "y" * 2000}
@@ -67,7 +67,7 @@ def attributes() -> Iterator[dict[str, Any]]:
         yield {key: value for key, value in {**good, "id": "less"}.items() if key != name}
 
 
-def anyhow(line: Mapping[str, Any]) -> OutMessage:
+def anyhow(line: Mapping[str, Any]) -> OutgoingMessage:
     """The event as somebody would put it on the bus who checks nothing."""
     topic = business_topic(line["type"] if line["type"] in MINIMAL else FEEDBACK)
     headers = [("ce_specversion", str(line.get("specversion", "1.0")).encode())]
@@ -80,7 +80,7 @@ def anyhow(line: Mapping[str, Any]) -> OutMessage:
         value = CODEC.encode(topic, line["data"])
     except (TermijnError, AttributeError):
         value = json.dumps(line["data"]).encode()
-    return OutMessage(topic=topic.name, key=b"any", value=value, headers=headers)
+    return OutgoingMessage(topic=topic.name, key=b"any", value=value, headers=headers)
 
 
 def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path
     lines = list(examples())
     file = tmp_path / "events.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    said = list(Rehearsal(POLICY, SCHEMAS, now()).of_file(file))
+    said = list(DryRun(POLICY, SCHEMAS, now()).of_file(file))
     accepted = {lines[one.line - 1]["id"] for one in said if not one.fails}
     refused = [one for one in said if one.fails]
 

@@ -16,14 +16,14 @@ import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from consumers.messages import as_bytes, headers
+from consumers.messages import headers, to_bytes
 from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec, load
 from schemas.registry import Registry
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.hook import HookAdapter
-from services.agent.command import Record
+from services.agent.command import CommandRecord
 from services.kafka import schema_registration
 from services.kafka.embedded_broker import EmbeddedBroker
 from services.policy import loader
@@ -38,7 +38,7 @@ SCHEMAS = load()
 POLICY = loader.load()
 LANGUAGES: tuple[Language, ...] = ("java", "node")
 TEXT = "Wërkt het? Ja ✓"
-RECORD = Record(
+RECORD = CommandRecord(
     source="urn:example:website",
     id="feedback-given-F1",
     type=FEEDBACK.schema,
@@ -92,9 +92,9 @@ def given(language: Language) -> CloudEvent:
 def check_published(kafka: KafkaCluster, codec: Codec) -> None:
     """What both have published is what Termijn itself would have."""
     for language, message in zip(LANGUAGES, on_the_bus(kafka, len(LANGUAGES)), strict=True):
-        event, value = given(language), as_bytes(message.value())
+        event, value = given(language), to_bytes(message.value())
         assert value == codec.encode(FEEDBACK, event.data)
-        assert as_bytes(message.key()) == b"visitor:V1"
+        assert to_bytes(message.key()) == b"visitor:V1"
         assert {name for name, _ in headers(message)} == {name for name, _ in to_headers(event)}
         assert from_headers(headers(message), codec.decode(FEEDBACK, value)) == event
 
@@ -124,7 +124,7 @@ def test_what_they_publish_through_a_registry_is_recorded(
     registry = Registry(SchemaRegistryClient({"url": schema_registry.url}))
     codec = Codec(SCHEMAS, registry)
     for topic in (FEEDBACK, TAGGED, DEAD_LETTERS):
-        schema_registration.register(topic, codec, registry)
+        schema_registration.register_schemas(topic, codec, registry)
     with whole_way(fresh_kafka, tmp_path, POLICY, codec, [FEEDBACK.schema]) as way:
         for language in LANGUAGES:
             publish(
@@ -190,7 +190,7 @@ def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) ->
         environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C"},
     )
     asked = fresh("d", subject="visitor:V1", action="disclose", records=(RECORD,))
-    task = Task(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
+    task = CommandTask(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
     result = hook.carry_out(task)
     assert (result.status, result.counts) == ("done", {"feedback": 1})
     assert [(one.type, one.id, one.data) for one in result.records] == [
@@ -211,6 +211,6 @@ def test_as_a_hook_they_know_records_by_source_and_id(sample: Path, tmp_path: Pa
     )
     other = replace(RECORD, source="urn:example:app", keys={"feedback_id": "F2"})
     asked = fresh("e", subject="visitor:V1", records=(RECORD, other))
-    task = Task(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
+    task = CommandTask(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
     assert hook.carry_out(task).counts == {"feedback": 2}
     assert list(tmp_path.iterdir()) == []

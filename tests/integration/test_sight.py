@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from consumers.consumer_loop import LostLog
+from consumers.consumer_loop import OffsetsLost
 from services.app.cli import publish as publishing
 from services.app.cli.main import termijn
-from services.kafka.client import Bus
-from services.ledger.catch_up import BusSight
-from services.storage.database import Ledger
+from services.kafka.client import KafkaClient
+from services.ledger.catch_up import KafkaCatchUpCheck
+from services.storage.database import Database
 from tests.contract.ledgers import new_ledger
 from tests.e2e.running import business_event, write_events
 from tests.integration.pipelines import Keeping, accept, publish, running, seen, until
@@ -38,17 +38,17 @@ HOLD = business_event(
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def ledger(tmp_path: Path) -> Iterator[Database]:
     """An empty ledger."""
     with closing(new_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")) as ledger:
         seen.metadata.create_all(ledger.engine)
         yield ledger
 
 
-def sight(kafka: KafkaCluster, ledger: Ledger, patience: float = 0.1) -> BusSight:
+def sight(kafka: KafkaCluster, ledger: Database, patience: float = 0.1) -> KafkaCatchUpCheck:
     """As the deleter has it, of one topic of each kind; `patience` in seconds."""
-    bus = Bus(kafka.bootstrap)
-    return BusSight(
+    bus = KafkaClient(kafka.bootstrap)
+    return KafkaCatchUpCheck(
         ledger=ledger,
         bus=bus,
         cluster_id=bus.cluster_id,
@@ -84,7 +84,7 @@ def stalls(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 def test_an_end_that_no_broker_told_is_not_read(
-    kafka_broker: KafkaBroker, ledger: Ledger, stalls: Callable[[], None]
+    kafka_broker: KafkaBroker, ledger: Database, stalls: Callable[[], None]
 ) -> None:
     """The three events may be holds; that nobody said how far the log goes does not make them known."""
     kafka_broker.create_topics({EVENTS: 2, TAGGED: 1})
@@ -114,7 +114,7 @@ def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
 
 
 def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
-    fresh_kafka: KafkaCluster, ledger: Ledger
+    fresh_kafka: KafkaCluster, ledger: Database
 ) -> None:
     """A hold may lie there from the first moment; the roles that run need no restart to read it."""
     fresh_kafka.create_topics({EVENTS: 1, TAGGED: 1})
@@ -131,7 +131,7 @@ def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
 
 
 def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
-    fresh_kafka: KafkaCluster, ledger: Ledger
+    fresh_kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Made anew with fewer, nobody is assigned it; what was lost with it is found all the same."""
     fresh_kafka.create_topics({EVENTS: 1, TAGGED: 2})
@@ -149,7 +149,7 @@ def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
     ]
     for partition in (0, 1):
         with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
-            assert isinstance(loop.end(), LostLog)
+            assert isinstance(loop.end(), OffsetsLost)
         assert accept(ledger, partition) == 0
     with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
         until(lambda: looking.blind_spots() == [] and bool(loop.observer.lags))

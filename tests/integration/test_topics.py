@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from services.app.cli.main import termijn
-from services.kafka.topic_admin import Brokers
-from services.kafka.topic_checks import Found
+from services.kafka.topic_admin import TopicAdmin
+from services.kafka.topic_checks import TopicState
 from tests.servers.kafka import KafkaCluster
 
 ORDERS = "orders.order-placed.v1"
@@ -29,9 +29,9 @@ def told(*words: str) -> Result:
     return CliRunner().invoke(termijn, ["topics", *words])
 
 
-def orders(cluster: KafkaCluster) -> Found:
+def orders(cluster: KafkaCluster) -> TopicState:
     """The topic of orders as the broker has it."""
-    return Brokers(admin=cluster.admin).found([ORDERS])[ORDERS]
+    return TopicAdmin(admin=cluster.admin).found([ORDERS])[ORDERS]
 
 
 def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> None:

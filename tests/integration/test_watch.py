@@ -23,8 +23,8 @@ from schemas import topics
 from services.agent.command import Command
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
-from services.crypto.signing import Signer, Signs
-from services.kafka.client import Bus, OutMessage
+from services.crypto.signing import Signer, SignerProtocol
+from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.stage import CODEC, command, encoded
 
@@ -38,13 +38,13 @@ class Watching:
 
     def __init__(self, directory: Path, kafka: KafkaCluster) -> None:
         self.directory = directory
-        self.bus = Bus(kafka.bootstrap)
+        self.bus = KafkaClient(kafka.bootstrap)
         self.keys = KeyDirectory(path=directory / "keys")
         self.keys.make(DELETER)
         for system in ("crm", "psp"):
             self.keys.make(system)
             self.keys.trust(system, self.keys.public(system)())
-            self.bus.ensure([topics.commands(system), topics.acknowledgements(system)])
+            self.bus.ensure([topics.command_topic(system), topics.acknowledgement_topic(system)])
         self._environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
@@ -77,15 +77,17 @@ class Watching:
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text("utf-8", "replace")
 
-    def put(self, *commands: Command, signer: Signs | None = None) -> None:
+    def put(self, *commands: Command, signer: SignerProtocol | None = None) -> None:
         by = signer or self.keys.signer(DELETER)
-        self._send(*((topics.commands(one.system), one, encoded(one), by) for one in commands))
+        self._send(*((topics.command_topic(one.system), one, encoded(one), by) for one in commands))
 
-    def answer(self, *commands: Command, status: str = "done", signer: Signs | None = None) -> None:
+    def answer(
+        self, *commands: Command, status: str = "done", signer: SignerProtocol | None = None
+    ) -> None:
         self._send(
             *(
                 (
-                    topics.acknowledgements(one.system),
+                    topics.acknowledgement_topic(one.system),
                     one,
                     _answer(one, status),
                     signer or self.keys.signer(one.system),
@@ -94,12 +96,14 @@ class Watching:
             )
         )
 
-    def _send(self, *what: tuple[topics.Topic, Command, bytes, Signs]) -> None:
+    def _send(self, *what: tuple[topics.Topic, Command, bytes, SignerProtocol]) -> None:
         messages = []
         for topic, one, value, signer in what:
             key = str(one.subject).encode()
             headers = signer.sign(topic.name, key, value, now())
-            messages.append(OutMessage(topic=topic.name, key=key, value=value, headers=headers))
+            messages.append(
+                OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
+            )
         self._sender.send(messages)
 
     def told(self, name: str, path: str = "/systems") -> Any:
@@ -155,7 +159,7 @@ def _answer(one: Command, status: str) -> bytes:
         "at": one.issued_at + timedelta(seconds=2),
         "disclosure": None,
     }
-    return CODEC.encode(topics.acknowledgements(one.system), value, own=True)
+    return CODEC.encode(topics.acknowledgement_topic(one.system), value, own=True)
 
 
 def listening(pid: int) -> set[str]:

@@ -10,26 +10,26 @@ from pathlib import Path
 from sqlalchemy import select
 
 from consumers.recorder import TOPICS as RECORDED
-from consumers.recorder import Recorder
-from consumers.tagger import Tagger
+from consumers.recorder import RecorderHandler
+from consumers.tagger import TaggerHandler
 from schemas.codec import Codec
 from schemas.topics import business_topic
-from services.crypto.envelope import Seal
-from services.crypto.tombstones import Remains
-from services.events.tagger import Tags
-from services.kafka.bulk_producer import Forwarder
-from services.kafka.client import Bus
+from services.crypto.envelope import AeadCipher
+from services.crypto.tombstones import TombstoneCipher
+from services.events.tagger import EventTagger
+from services.kafka.bulk_producer import BulkProducer
+from services.kafka.client import KafkaClient
 from services.ledger import migrate, tables
-from services.ledger.recording import Recorded
+from services.ledger.recording import RecordingResult
 from services.policy.model import Policy
 from services.storage import dead_letters
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from services.storage.dead_letters import DeadLetter
 from tests.integration.pipelines import position, running, until
 from tests.servers.kafka import KafkaCluster
 
 KEY = bytes(range(32))
-SEAL = Seal(KEY)
+SEAL = AeadCipher(KEY)
 
 
 def now() -> datetime:
@@ -42,12 +42,12 @@ class WholeWay:
     def __init__(
         self,
         kafka: KafkaCluster,
-        ledger: Ledger,
+        ledger: Database,
         policy: Policy,
         codec: Codec,
         types: Collection[str],
     ) -> None:
-        self.bus = Bus(kafka.bootstrap)
+        self.bus = KafkaClient(kafka.bootstrap)
         self._kafka = kafka
         self._ledger = ledger
         self._policy = policy
@@ -57,22 +57,22 @@ class WholeWay:
     def pass_through(self) -> None:
         """Let both roles run until all that is on the bus is in the ledger."""
         topics = {topic.name: topic for topic in map(business_topic, self._policy.events)}
-        tagger = Tagger(
-            tags=Tags(policy=self._policy, codec=self._codec, topics=topics),
+        tagger = TaggerHandler(
+            tags=EventTagger(policy=self._policy, codec=self._codec, topics=topics),
             codec=self._codec,
-            forwarder=Forwarder.on(self.bus),
+            forwarder=BulkProducer.on(self.bus),
             sender=self.bus.sender(),
             seal=SEAL,
             ledger=self._ledger,
             observer=_Nobody(),
             now=now,
         )
-        recorder = Recorder(
+        recorder = RecorderHandler(
             policy=self._policy,
             codec=self._codec,
             ledger=self._ledger,
             seal=SEAL,
-            remains=Remains(KEY),
+            remains=TombstoneCipher(KEY),
             observer=_Nobody(),
             now=now,
         )
@@ -113,7 +113,7 @@ class WholeWay:
     def letters(self) -> Sequence[DeadLetter]:
         """What is parked."""
         with self._ledger.transaction() as connection:
-            return dead_letters.parked(connection)
+            return dead_letters.list_parked(connection)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def whole_way(
     """Topics of one partition for these event types, and an empty ledger."""
     topics = [*(business_topic(one).name for one in types), *(topic.name for topic in RECORDED)]
     kafka.create_topics(dict.fromkeys(topics, 1))
-    with closing(open_ledger(f"sqlite:///{directory / 'ledger.sqlite'}")) as ledger:
+    with closing(open_database(f"sqlite:///{directory / 'ledger.sqlite'}")) as ledger:
         migrate.migrate(ledger)
         yield WholeWay(kafka, ledger, policy, codec, types)
 
@@ -135,4 +135,4 @@ class _Nobody:
 
     def parked(self, letter: DeadLetter) -> None: ...
 
-    def recorded(self, recorded: Recorded) -> None: ...
+    def recorded(self, recorded: RecordingResult) -> None: ...

@@ -16,7 +16,7 @@ _MINUTES = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vouched:
+class IssuedCertificate:
     """A certificate and its key, PEM."""
 
     certificate: str
@@ -44,7 +44,7 @@ class Authority:
         )
         self.certificate = _pem(builder.sign(self._key, hashes.SHA256()))
 
-    def vouches(self, name: str, lasts: timedelta = timedelta(days=365)) -> Vouched:
+    def vouches(self, name: str, lasts: timedelta = timedelta(days=365)) -> IssuedCertificate:
         """A certificate for whoever has this name; servers are on 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
         here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
@@ -55,7 +55,7 @@ class Authority:
             serialization.NoEncryption(),
         )
         signed = builder.sign(self._key, hashes.SHA256())
-        return Vouched(certificate=_pem(signed), key=written.decode())
+        return IssuedCertificate(certificate=_pem(signed), key=written.decode())
 
     def _builder(
         self, name: x509.Name, key: ec.EllipticCurvePrivateKey, lasts: timedelta

@@ -15,7 +15,7 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
-from services.kafka.access import Operation, Right
+from services.kafka.access import AclEntry, Operation
 from tests.servers.authority import Authority
 from tests.servers.kafka import KafkaBroker
 from tests.servers.processes import free_ports
@@ -82,20 +82,20 @@ class SecuredBroker(KafkaBroker):
         for done in self.admin.alter_user_scram_credentials([made]).values():
             done.result(_CALL_SECONDS)
 
-    def allows(self, user: str, rights: Iterable[Right]) -> None:
+    def allows(self, user: str, rights: Iterable[AclEntry]) -> None:
         """Let a user do these things."""
         made = self.admin.create_acls([_rule(AclBinding, user, one) for one in rights])
         for done in made.values():
             done.result(_CALL_SECONDS)
 
-    def allows_no_more(self, user: str, rights: Iterable[Right]) -> None:
+    def allows_no_more(self, user: str, rights: Iterable[AclEntry]) -> None:
         """Take these rights away from a user."""
         gone = self.admin.delete_acls([_rule(AclBindingFilter, user, one) for one in rights])
         for done in gone.values():
             done.result(_CALL_SECONDS)
 
 
-def _rule(kind: type[_Rule], user: str, right: Right) -> _Rule:
+def _rule(kind: type[_Rule], user: str, right: AclEntry) -> _Rule:
     return kind(
         _RESOURCES[right.kind],
         right.name,

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from services.agent.simulated.store import Store
+from services.agent.simulated.store import SimulatedStore
 from services.app import settings
 from services.app.process_tree import ProcessTree
 from services.crypto.data_keys import open_vault
-from services.storage.database import Ledger, open_ledger
-from services.storage.single_instance import alone
+from services.storage.database import Database, open_database
+from services.storage.single_instance import inbox_lock
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +32,15 @@ def modes(directory: Path) -> dict[str, str]:
     return {one.name: oct(one.stat().st_mode & 0o777) for one in directory.iterdir()}
 
 
-@pytest.mark.parametrize("opening", [open_ledger, open_vault])
+@pytest.mark.parametrize("opening", [open_database, open_vault])
 def test_a_database_of_sqlite_is_private_with_all_that_lies_beside_it(
-    tmp_path: Path, opening: Callable[[str], Ledger]
+    tmp_path: Path, opening: Callable[[str], Database]
 ) -> None:
     """The ledger's, the vault's, and every inbox."""
     with (
         closing(opening(f"sqlite:///{tmp_path / 'x.sqlite'}")) as ledger,
         ledger.sole_deleter(),
-        alone(ledger),
+        inbox_lock(ledger),
         ledger.transaction() as connection,
     ):
         connection.execute(text("CREATE TABLE a (b text)"))
@@ -59,13 +59,13 @@ def test_a_database_that_was_there_keeps_the_mode_that_somebody_gave_it(tmp_path
     create_engine(f"sqlite:///{file}").connect().close()
     file.touch(mode=0o640)
     file.chmod(0o640)
-    with closing(open_ledger(f"sqlite:///{file}")) as ledger, ledger.transaction():
+    with closing(open_database(f"sqlite:///{file}")) as ledger, ledger.transaction():
         assert modes(tmp_path)["x.sqlite"] == "0o640"
 
 
 def test_the_store_of_a_sample_system_is_private(tmp_path: Path) -> None:
     """It holds what a system would."""
-    Store(tmp_path / "crm.sqlite")
+    SimulatedStore(tmp_path / "crm.sqlite")
     assert modes(tmp_path)["crm.sqlite"] == "0o600"
 
 

@@ -15,12 +15,12 @@ from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec, load
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic, business_topic
-from services.events.tagged_event import Headers, Passed, Passing, Place
-from services.events.tagger import Tags
+from services.events.tagged_event import Headers, RecordMetadata, TaggedEventBuilder, TaggedMessage
+from services.events.tagger import EventTagger
 from services.events.templates import long, string
 from services.policy.loader import load as load_policy
 from services.policy.model import Field
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 from tests.contract.retiring import retiring
 
 POLICY = load_policy()
@@ -36,7 +36,7 @@ class Json(Codec):
 
 
 CODEC = Json(load())
-TAGS = Tags(
+TAGS = EventTagger(
     policy=POLICY,
     codec=CODEC,
     topics={topic.name: topic for topic in map(business_topic, POLICY.events)},
@@ -99,21 +99,23 @@ def outcome(made: Any) -> Any:
     """What it gives, or what it complains of."""
     try:
         return made()
-    except (MalformedEvent, Untaggable) as cause:
+    except (MalformedEvent, TaggingFailed) as cause:
         return type(cause), str(cause)
 
 
-def plainly(type: str, headers: Headers, data: Mapping[str, Any], place: Place) -> Passed:
+def plainly(
+    type: str, headers: Headers, data: Mapping[str, Any], place: RecordMetadata
+) -> TaggedMessage:
     """What the tagger passes on, without templates."""
     event = from_headers(headers, data)
     if event.type != type:
         raise MalformedEvent(key="ce_type", why=f"is not the type of {place.topic}")
     if event.time > NOW + timedelta(days=1):
         why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
-        raise Untaggable("impossible-time", "time", why)
+        raise TaggingFailed("impossible-time", "time", why)
     old = event.time < datetime(2026, 6, 24, 12, tzinfo=UTC)
     history = f"live-history/2026-07-01/{type}" if old else None
-    return Passing(policy=POLICY, codec=CODEC).passed(event, place, history)
+    return TaggedEventBuilder(policy=POLICY, codec=CODEC).passed(event, place, history)
 
 
 @given(
@@ -151,7 +153,7 @@ def test_the_two_ways_agree(
         ("ce_time", time.encode()),
         ("ce_termijnbackfill", backfill),
     ]
-    place = Place(f"{type_}.v1", 3, offset)
+    place = RecordMetadata(f"{type_}.v1", 3, offset)
     expected = outcome(lambda: plainly(type_, headers, data, place))
     body = json.dumps(data).encode()
     for _ in range(2):
@@ -161,7 +163,7 @@ def test_the_two_ways_agree(
 def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
     """The template of an order of before names the accounting system; the next order is not there."""
     policy = retiring({"accounting": "2026-03-15T13:02:00Z"})
-    tags = Tags(policy=policy, codec=CODEC, topics=TAGS.topics)
+    tags = EventTagger(policy=policy, codec=CODEC, topics=TAGS.topics)
     systems = []
     for number in (0, 1, 2, 3):
         event = CloudEvent(
@@ -171,7 +173,7 @@ def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
             time=datetime(2026, 3, 15, 13, number, tzinfo=UTC),
             data={"order_id": f"O{number}", "customer_id": "C", "consumer_id": f"K{number}"},
         )
-        place = Place("orders.order-placed.v1", 1, number)
+        place = RecordMetadata("orders.order-placed.v1", 1, number)
         passed = tags.of(place, to_headers(event), json.dumps(dict(event.data)).encode(), NOW)
         value = Codec(load()).decode(TAGGED, passed.value)
         assert value["id"] == f"e{number}"
@@ -186,7 +188,7 @@ def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
 
 def test_a_template_says_what_the_event_says() -> None:
     """The second order of its shape, read back from its bytes."""
-    tags = Tags(policy=POLICY, codec=CODEC, topics=TAGS.topics)
+    tags = EventTagger(policy=POLICY, codec=CODEC, topics=TAGS.topics)
     for number in ("1", "2"):
         event = CloudEvent(
             id=f"e{number}",
@@ -199,7 +201,7 @@ def test_a_template_says_what_the_event_says() -> None:
                 "consumer_id": f"K{number}",
             },
         )
-        place = Place("orders.order-placed.v1", int(number), 10 + int(number))
+        place = RecordMetadata("orders.order-placed.v1", int(number), 10 + int(number))
         body = json.dumps(dict(event.data)).encode()
         passed = tags.of(place, to_headers(event), body, NOW)
     value = Codec(load()).decode(TAGGED, passed.value)

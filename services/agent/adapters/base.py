@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from services.agent.command import Command
 from services.agent.result import Pending, Result
-from services.kafka.trace_context import Trace, of_command
+from services.kafka.trace_context import Trace, trace_of_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class CommandTask:
     """A command that is to be carried out now."""
 
     command: Command
@@ -33,13 +33,13 @@ class Task:
     @property
     def trace(self) -> Trace:
         """Where what the system does for it stands."""
-        return of_command(self.command.command_id)
+        return trace_of_command(self.command.command_id)
 
 
 class Adapter(Protocol):
     """How commands reach the system. It is called by several threads, for different subjects."""
 
-    def carry_out(self, task: Task) -> Result | Pending:
+    def carry_out(self, task: CommandTask) -> Result | Pending:
         """Carry a command out; doing so twice comes to the same.
 
         A recall only comes for what was begun and not answered yet, or given up without knowing what
@@ -47,6 +47,6 @@ class Adapter(Protocol):
         `already_done`.
 
         Raises:
-            TryAgain: the system could not be asked; nothing is known of the outcome.
-            BadResult: it answered what is no answer.
+            RetryLater: the system could not be asked; nothing is known of the outcome.
+            InvalidResult: it answered what is no answer.
         """

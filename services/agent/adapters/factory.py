@@ -16,23 +16,23 @@ from sqlalchemy.exc import DBAPIError
 from services.agent.adapters.base import Adapter
 from services.agent.adapters.hook import HookAdapter
 from services.agent.adapters.sql.adapter import SqlAdapter
-from services.agent.adapters.sql.binding import bind
+from services.agent.adapters.sql.binding import bind_tables
 from services.agent.adapters.vault import VaultAdapter
 from services.agent.adapters.webhook import (
-    Later,
+    CallbackConfig,
     WebhookAdapter,
     ed25519_headers,
     hmac_headers,
 )
-from services.agent.config import Loaded, Sql
+from services.agent.config import LoadedConfig, SqlConfig
 from services.crypto.data_keys import open_vault
 from services.crypto.shredding import Shredder
-from services.crypto.signing import Signs
+from services.crypto.signing import SignerProtocol
 
 _ALWAYS = ("PATH", "HOME", "LANG")
 
 
-def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
+def sql_adapter(loaded: LoadedConfig, sql: SqlConfig, stack: ExitStack) -> SqlAdapter:
     """The SQL adapter, bound to the tables that are there; its connections close with the stack.
 
     Raises:
@@ -51,7 +51,7 @@ def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
         listen(engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON").close())
     stack.callback(engine.dispose)
     try:
-        bounds, problems = bind(engine, sql.tables)
+        bounds, problems = bind_tables(engine, sql.tables)
     except DBAPIError as cause:
         why = f"the database cannot be read ({type(cause.orig).__name__})"
         raise loaded.invalid([((*where, "url"), why)]) from cause
@@ -66,7 +66,7 @@ def sql_adapter(loaded: Loaded, sql: Sql, stack: ExitStack) -> SqlAdapter:
     )
 
 
-def hook_adapter(loaded: Loaded) -> HookAdapter:
+def hook_adapter(loaded: LoadedConfig) -> HookAdapter:
     """The hook, with no more of the agent's environment than it is given.
 
     Raises:
@@ -92,7 +92,9 @@ def hook_adapter(loaded: Loaded) -> HookAdapter:
     )
 
 
-def webhook_adapter(loaded: Loaded, token: Callable[[str], str], signer: Signs) -> WebhookAdapter:
+def webhook_adapter(
+    loaded: LoadedConfig, token: Callable[[str], str], signer: SignerProtocol
+) -> WebhookAdapter:
     """The webhook.
 
     Raises:
@@ -121,13 +123,13 @@ def webhook_adapter(loaded: Loaded, token: Callable[[str], str], signer: Signs) 
     later = None
     if callback is not None:
         after = timedelta(hours=callback.ask_again_hours)
-        later = Later(url=callback.url, token=token, ask_again_after=after)
+        later = CallbackConfig(url=callback.url, token=token, ask_again_after=after)
     return WebhookAdapter(
         client=client, url=webhook.url, sign=sign, timeout_seconds=timeout, later=later
     )
 
 
-def vault_adapter(loaded: Loaded, stack: ExitStack) -> VaultAdapter:
+def vault_adapter(loaded: LoadedConfig, stack: ExitStack) -> VaultAdapter:
     """The vault's keys of this system; its connections close with the stack.
 
     Raises:
@@ -151,7 +153,9 @@ def vault_adapter(loaded: Loaded, stack: ExitStack) -> VaultAdapter:
     )
 
 
-def build(loaded: Loaded, token: Callable[[str], str], signer: Signs, stack: ExitStack) -> Adapter:
+def build(
+    loaded: LoadedConfig, token: Callable[[str], str], signer: SignerProtocol, stack: ExitStack
+) -> Adapter:
     """The adapter that the file names; `token` is a command's, for callbacks.
 
     Raises:

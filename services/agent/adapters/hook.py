@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from services.agent.adapters.base import Task
-from services.agent.adapters.payload import wire
-from services.agent.result import LARGEST, Result, TooLarge, TryAgain, result_in
+from services.agent.adapters.base import CommandTask
+from services.agent.adapters.payload import command_payload
+from services.agent.result import LARGEST, Result, RetryLater, TooLarge, result_in
 
 TRY_AGAIN = 75
 _LOOK_SECONDS = 0.02
@@ -39,8 +39,8 @@ class HookAdapter:
     environment: Mapping[str, str] = field(repr=False)
     """All that the hook finds in its environment."""
 
-    def carry_out(self, task: Task) -> Result:
-        """Run the hook. Raises `TryAgain` and `BadResult`; what it says on stderr is thrown away."""
+    def carry_out(self, task: CommandTask) -> Result:
+        """Run the hook. Raises `RetryLater` and `InvalidResult`; what it says on stderr is thrown away."""
         try:
             process = subprocess.Popen(
                 self.command,
@@ -52,19 +52,19 @@ class HookAdapter:
                 start_new_session=True,  # what it starts ends with it when its time is over
             )
         except OSError as cause:
-            raise TryAgain(f"the hook cannot be started ({type(cause).__name__})") from cause
+            raise RetryLater(f"the hook cannot be started ({type(cause).__name__})") from cause
         with process:
             try:
-                output = _talk(process, wire(task), self.timeout_seconds)
+                output = _talk(process, command_payload(task), self.timeout_seconds)
             except TimeoutError as cause:
                 why = f"the hook gave no answer in {self.timeout_seconds:g} s"
-                raise TryAgain(why) from cause
+                raise RetryLater(why) from cause
             finally:
                 _end(process)
         if process.returncode == TRY_AGAIN:
-            raise TryAgain("the hook asks for another try")
+            raise RetryLater("the hook asks for another try")
         if process.returncode != 0:
-            raise TryAgain(f"the hook ended with exit code {process.returncode}")
+            raise RetryLater(f"the hook ended with exit code {process.returncode}")
         return result_in(output, task.command.action)
 
 

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.command import Command
-from services.agent.result import Result, TryAgain
+from services.agent.result import Result, RetryLater
 from services.crypto.shredding import Shredder
 from services.policy.ids import event_id, old_event_id
 
@@ -31,16 +31,16 @@ class VaultAdapter:
     encrypted_since: datetime | None = None
     """Events before it went onto the bus in clear, and are gone by the topics' retention. UTC."""
 
-    def carry_out(self, task: Task) -> Result:
-        """Carry a command out. Raises `TryAgain` when the vault cannot be asked."""
+    def carry_out(self, task: CommandTask) -> Result:
+        """Carry a command out. Raises `RetryLater` when the vault cannot be asked."""
         try:
             return self._carry_out(task)
         except DBAPIError as cause:
             if cause.connection_invalidated or isinstance(cause, OperationalError):
-                raise TryAgain(f"the vault cannot be asked ({type(cause).__name__})") from cause
+                raise RetryLater(f"the vault cannot be asked ({type(cause).__name__})") from cause
             return Result(status="failed", detail=f"the vault: {type(cause).__name__}")
 
-    def _carry_out(self, task: Task) -> Result:
+    def _carry_out(self, task: CommandTask) -> Result:
         command = task.command
         match command.action:
             case "erase":

@@ -17,20 +17,28 @@ from urllib.parse import quote
 import httpx2
 
 from schemas.errors import TermijnError
-from services.agent.adapters.base import Task
-from services.agent.adapters.payload import wire
-from services.agent.result import LARGEST, BadResult, Pending, Result, TooLarge, TryAgain, result_in
-from services.crypto.signing import KEY_ID, SIGNATURE, Signs
+from services.agent.adapters.base import CommandTask
+from services.agent.adapters.payload import command_payload
+from services.agent.result import (
+    LARGEST,
+    InvalidResult,
+    Pending,
+    Result,
+    RetryLater,
+    TooLarge,
+    result_in,
+)
+from services.crypto.signing import KEY_ID, SIGNATURE, SignerProtocol
 from services.kafka.trace_context import TRACEPARENT
 
 TIMESTAMP = "termijn-timestamp"
 _TRY_AGAIN = (408, 425, 429)
 
-SignsBody = Callable[[bytes, datetime], Mapping[str, str]]
+BodySigner = Callable[[bytes, datetime], Mapping[str, str]]
 """The headers that prove where a body comes from, and when."""
 
 
-def hmac_headers(secret: bytes) -> SignsBody:
+def hmac_headers(secret: bytes) -> BodySigner:
     """`termijn-signature: sha256=<hex>`, HMAC-SHA256 over timestamp, a full stop and the body."""
 
     def sign(body: bytes, now: datetime) -> Mapping[str, str]:
@@ -41,7 +49,7 @@ def hmac_headers(secret: bytes) -> SignsBody:
     return sign
 
 
-def ed25519_headers(signer: Signs, url: str) -> SignsBody:
+def ed25519_headers(signer: SignerProtocol, url: str) -> BodySigner:
     """`termijn-signature: ed25519=<hex>`: a signature as on the bus, over url, timestamp and body."""
 
     def sign(body: bytes, now: datetime) -> Mapping[str, str]:
@@ -54,7 +62,7 @@ def ed25519_headers(signer: Signs, url: str) -> SignsBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class CallbackConfig:
     """Where and how a service tells later what became of a command."""
 
     url: str
@@ -75,15 +83,15 @@ class WebhookAdapter:
     client: Callable[[], httpx2.AsyncClient]
     """Makes one for a call, which closes it."""
     url: str
-    sign: SignsBody
+    sign: BodySigner
     timeout_seconds: float
     """For the whole of a call, from the first name that is looked up to the last byte of the answer."""
-    later: Later | None = None
+    later: CallbackConfig | None = None
 
-    def carry_out(self, task: Task) -> Result | Pending:
-        """Call the service. Raises `TryAgain` and `BadResult`."""
+    def carry_out(self, task: CommandTask) -> Result | Pending:
+        """Call the service. Raises `RetryLater` and `InvalidResult`."""
         further = {"callback": self.later.of(task.command.command_id)} if self.later else {}
-        body = wire(task, **further)
+        body = command_payload(task, **further)
         try:
             headers = {
                 "content-type": "application/json",
@@ -92,13 +100,13 @@ class WebhookAdapter:
             }
             answer, read = asyncio.run(self._call(body, headers))
         except TimeoutError as cause:
-            raise TryAgain(f"the service gave no answer in {self.timeout_seconds:g} s") from cause
+            raise RetryLater(f"the service gave no answer in {self.timeout_seconds:g} s") from cause
         except (httpx2.HTTPError, httpx2.InvalidURL) as cause:
-            raise TryAgain(f"the service cannot be reached ({type(cause).__name__})") from cause
-        except BadResult:
+            raise RetryLater(f"the service cannot be reached ({type(cause).__name__})") from cause
+        except InvalidResult:
             raise
         except TermijnError as cause:  # no key to sign with just now
-            raise TryAgain(str(cause)) from cause
+            raise RetryLater(str(cause)) from cause
         return self._read(task, answer, read)
 
     async def _call(self, body: bytes, headers: Mapping[str, str]) -> tuple[httpx2.Response, bytes]:
@@ -118,14 +126,14 @@ class WebhookAdapter:
                         raise TooLarge
         return answer, bytes(read)
 
-    def _read(self, task: Task, answer: httpx2.Response, body: bytes) -> Result | Pending:
+    def _read(self, task: CommandTask, answer: httpx2.Response, body: bytes) -> Result | Pending:
         code = answer.status_code
         if code == httpx2.codes.ACCEPTED:
             if self.later is None:
-                raise BadResult("it promises to tell later, and no callback is declared")
+                raise InvalidResult("it promises to tell later, and no callback is declared")
             return Pending(ask_again_at=task.now + self.later.ask_again_after)
         if code in _TRY_AGAIN or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
-            raise TryAgain(f"the service answered {code}", _seconds(answer, task.now))
+            raise RetryLater(f"the service answered {code}", _seconds(answer, task.now))
         if code != httpx2.codes.OK:
             return Result(status="failed", detail=f"the service answered {code}")
         return result_in(body, task.command.action)

@@ -52,7 +52,7 @@ _answered = Table(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class StoredRow:
     """An event's data on one subject, as a system holds it."""
 
     source: str
@@ -63,24 +63,24 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class StoreCounts:
     """How many rows a system holds, and how many of those are restricted."""
 
     rows: int
     restricted: int
 
 
-class Store:
+class SimulatedStore:
     """What one system holds, and which commands it has obeyed: obeying twice is harmless."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         private_files.make(path)
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        listen(self._engine, "connect", _fast)
+        listen(self._engine, "connect", _without_fsync)
         _metadata.create_all(self._engine)
 
-    def hold(self, rows: Sequence[Row]) -> None:
+    def hold(self, rows: Sequence[StoredRow]) -> None:
         """Hold events' data; what is held already stays as it is."""
         values = [
             {
@@ -111,7 +111,7 @@ class Store:
             ).one_or_none()
             if known:
                 return known.status, int(known.rows)
-            which = _which(subject, records)
+            which = _matching_rows(subject, records)
             if action in (
                 "disclose",
                 "rectify",
@@ -130,7 +130,11 @@ class Store:
         self, subject: str | None, records: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
         """What is held of these records: type, id and the data itself."""
-        query = select(_held).where(_which(subject, records)).order_by(_held.c.source, _held.c.id)
+        query = (
+            select(_held)
+            .where(_matching_rows(subject, records))
+            .order_by(_held.c.source, _held.c.id)
+        )
         with self._engine.connect() as connection:
             return [
                 {"type": row.type, "id": row.id, "time": None, "data": json.loads(row.body)}
@@ -144,7 +148,7 @@ class Store:
         values: Mapping[str, Any],
     ) -> None:
         """Put the right values in the place of wrong ones, wherever there is such a field."""
-        which = _which(subject, records)
+        which = _matching_rows(subject, records)
         with self._engine.begin() as connection:
             for row in connection.execute(select(_held).where(which)).all():
                 body = json.loads(row.body)
@@ -165,13 +169,13 @@ class Store:
             query = select(_answered.c.status).where(_answered.c.command_id == command_id)
             return connection.execute(query).first() is not None
 
-    def held(self) -> Held:
+    def held(self) -> StoreCounts:
         """What is held now."""
         with self._engine.connect() as connection:
             rows, restricted = connection.execute(
                 select(func.count(), func.coalesce(func.sum(cast(_held.c.restricted, Integer)), 0))
             ).one()
-        return Held(rows=rows, restricted=restricted)
+        return StoreCounts(rows=rows, restricted=restricted)
 
     def close(self) -> None:
         """Close the file."""
@@ -192,13 +196,15 @@ class Store:
         raise ValueError(f"a simulated system knows no action {action!r}")
 
 
-def _fast(connection: Any, _: object) -> None:
+def _without_fsync(connection: Any, _: object) -> None:
     """A store for trying out needs no disk's word; it outlives a killed process all the same."""
     for pragma in ("journal_mode=WAL", "synchronous=OFF"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _which(subject: str | None, records: Sequence[Mapping[str, Any]]) -> ColumnElement[bool]:
+def _matching_rows(
+    subject: str | None, records: Sequence[Mapping[str, Any]]
+) -> ColumnElement[bool]:
     """The rows of the named events, and of the subject where the command names one."""
     held = _held.c
     events = or_(

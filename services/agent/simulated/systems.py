@@ -14,32 +14,32 @@ from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from schemas.cloudevents import CloudEvent
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.vault import VaultAdapter
-from services.agent.command import command_of
-from services.agent.simulated.store import Held, Row, Store
+from services.agent.command import parse_command
+from services.agent.simulated.store import SimulatedStore, StoreCounts, StoredRow
 from services.crypto.jwe import decrypt, encrypt
 from services.crypto.shredding import Shredder
 from services.policy.model import Policy
 from services.policy.tagging import tag
 
-Manner = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
+ResponseMode = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
 """How a system answers: at once, late, with a refusal, never, or only when it is told again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class SystemBehaviour:
     """How one system answers."""
 
-    manner: Manner = "prompt"
+    manner: ResponseMode = "prompt"
     delay: timedelta = timedelta(seconds=4)
     """For a system that answers late."""
 
 
-SHOWN: Mapping[str, Behaviour] = {
-    "psp": Behaviour(manner="late"),
-    "lease": Behaviour(manner="deaf-once"),
-    "credit-bureau": Behaviour(manner="refuse"),
+SHOWN: Mapping[str, SystemBehaviour] = {
+    "psp": SystemBehaviour(manner="late"),
+    "lease": SystemBehaviour(manner="deaf-once"),
+    "credit-bureau": SystemBehaviour(manner="refuse"),
 }
 """How the systems of the shipped policy behave in `termijn up --sample`: the others are prompt."""
 
@@ -55,24 +55,24 @@ class Reply:
 
 
 @dataclass(slots=True, kw_only=True)
-class Systems:
+class SimulatedSystems:
     """All systems of a policy, with a store each under one directory."""
 
     policy: Policy
     directory: Path
-    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    behaviours: Mapping[str, SystemBehaviour] = field(default_factory=dict)
     reads: Callable[[str], str | None] = field(default=lambda _: None)
     """The private key with which a system reads corrections, as JWK text."""
     shredder: Shredder | None = None
     """What destroys the keys of the log, where the policy has fields encrypted."""
-    _stores: dict[str, Store] = field(default_factory=dict)
+    _stores: dict[str, SimulatedStore] = field(default_factory=dict)
 
     def happened(self, *events: CloudEvent) -> None:
         """Hold the events' data, each system for the subjects and purposes that it serves."""
-        rows: defaultdict[str, list[Row]] = defaultdict(list)
+        rows: defaultdict[str, list[StoredRow]] = defaultdict(list)
         for event in events:
             for holding in tag(event, self.policy).holdings:
-                row = Row(
+                row = StoredRow(
                     source=event.source,
                     id=event.id,
                     type=event.type,
@@ -88,7 +88,7 @@ class Systems:
     def told(self, command: Mapping[str, Any], key: bytes | None, now: datetime) -> Reply | None:
         """Obey a command, or not, and answer it, or not."""
         system = str(command["system"])
-        behaviour = self.behaviours.get(system, Behaviour())
+        behaviour = self.behaviours.get(system, SystemBehaviour())
         again = command["attempt"] > 1
         if behaviour.manner == "silent" or (behaviour.manner == "deaf-once" and not again):
             return None
@@ -116,7 +116,7 @@ class Systems:
             },
         )
 
-    def held(self) -> Mapping[str, Held]:
+    def held(self) -> Mapping[str, StoreCounts]:
         """What each system holds now."""
         return {system: self._store(system).held() for system in self.policy.systems}
 
@@ -126,7 +126,7 @@ class Systems:
             store.close()
 
     def _carry_out(
-        self, system: str, behaviour: Behaviour, command: Mapping[str, Any]
+        self, system: str, behaviour: SystemBehaviour, command: Mapping[str, Any]
     ) -> tuple[str, int, str | None]:
         store = self._store(system)
         if command["action"] == "recall":
@@ -148,8 +148,8 @@ class Systems:
     ) -> tuple[str, int, str | None]:
         if self.shredder is None:
             return "failed", 0, None
-        task = Task(
-            command=command_of(command),
+        task = CommandTask(
+            command=parse_command(command),
             run=1,
             noted=None,
             note=lambda _: None,
@@ -174,7 +174,7 @@ class Systems:
         rows = self._store(system).rows(command["subject"], command["records"])
         return encrypt({"command_id": about, "system": system, "records": rows}, to, about)
 
-    def _store(self, system: str) -> Store:
+    def _store(self, system: str) -> SimulatedStore:
         if system not in self._stores:
-            self._stores[system] = Store(self.directory / f"{system}.sqlite")
+            self._stores[system] = SimulatedStore(self.directory / f"{system}.sqlite")
         return self._stores[system]

@@ -11,22 +11,22 @@ import click
 from sqlalchemy import Executable
 
 from schemas import topics
-from schemas.errors import Undecodable, Unencodable
+from schemas.errors import DecodingFailed, EncodingFailed
 from services.agent import config as configuration
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.factory import sql_adapter
-from services.agent.adapters.payload import wire
+from services.agent.adapters.payload import command_payload
 from services.agent.adapters.sql.adapter import SqlAdapter
-from services.agent.command import Command, command_of
-from services.agent.config import Loaded
+from services.agent.command import Command, parse_command
+from services.agent.config import LoadedConfig
 from services.app import settings
-from services.app.cli.options import as_text, instant, show
+from services.app.cli.options import format_instant, parse_instant, show
 from services.app.cli.output import say, say_json
-from services.app.cli.run import until_stopped
+from services.app.cli.run import run_until_signal
 from services.app.wiring import agent as bootstrap_agent
 from services.app.wiring import root
 from services.storage import offsets
-from services.storage.operator_log import note
+from services.storage.operator_log import log_operator_action
 
 _CONFIG = click.option(
     "--config",
@@ -64,8 +64,8 @@ def agent(context: click.Context, config: Path | None) -> None:
         raise click.UsageError("--config FILE says what to run")
     loaded = _load(config)
     log_form = settings.load().operating.log_form
-    until_stopped(
-        lambda stop: bootstrap_agent.run_agent(loaded, stop, log_form=log_form, now=root.now)
+    run_until_signal(
+        lambda stop: bootstrap_agent.run_agent(loaded, stop, log_form=log_form, now=root.utc_now)
     )
 
 
@@ -83,8 +83,8 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
     told = _command(file.read(), file.name, loaded)
     sql = loaded.configuration.adapter.sql
     if sql is None:
-        task = Task(command=told, run=1, noted=None, note=lambda _: None, now=root.now())
-        say(wire(task).decode())
+        task = CommandTask(command=told, run=1, noted=None, note=lambda _: None, now=root.utc_now())
+        say(command_payload(task).decode())
         return
     with bootstrap_agent.agent(loaded) as opened:
         adapter = sql_adapter(loaded, sql, opened.stack)
@@ -108,7 +108,7 @@ def status(config: Path, as_json: bool) -> None:
                 state: counted.get(state, 0)
                 for state in ("waiting", "pending", "failed", "settled")
             },
-            "oldest": as_text(inbox.oldest()),
+            "oldest": format_instant(inbox.oldest()),
             "parked": dict(inbox.parked()),
             "gaps": [f"{one.log.topic} {one.log.partition}" for one in inbox.gaps()],
         }
@@ -127,14 +127,14 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
     """
     with bootstrap_agent.agent(_load(config)) as opened:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
-        place = ("agent", topics.commands(inbox.system).name, partition)
+        place = ("agent", topics.command_topic(inbox.system).name, partition)
         with inbox.ledger.transaction() as connection:
-            offset = offsets.accept(
+            offset = offsets.accept_gap(
                 connection,
                 place,
                 operator=operator,
                 reason=reason,
-                now=root.now(),
+                now=root.utc_now(),
                 sealed=False,
             )
     say(f"goes on at offset {offset}")
@@ -142,7 +142,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
 
 @agent.command()
 @_CONFIG
-@click.option("--since", type=instant, required=True, help="The instant of the backup.")
+@click.option("--since", type=parse_instant, required=True, help="The instant of the backup.")
 @_OPERATOR
 @_REASON
 def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
@@ -155,8 +155,8 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
         with inbox.ledger.transaction() as connection:
             reopened = inbox.reopen(connection, since)
-            now, target = root.now(), f"{inbox.system} since {as_text(since)}"
-            note(
+            now, target = root.utc_now(), f"{inbox.system} since {format_instant(since)}"
+            log_operator_action(
                 connection,
                 "agent replay",
                 target,
@@ -168,18 +168,18 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
     say(f"{reopened} commands are carried out anew when they are repeated")
 
 
-def _load(config: Path) -> Loaded:
+def _load(config: Path) -> LoadedConfig:
     return configuration.load(config, settings.environment())
 
 
-def _command(text: bytes, name: str, loaded: Loaded) -> Command:
+def _command(text: bytes, name: str, loaded: LoadedConfig) -> Command:
     """The command of a JSON file, as it would come off the bus."""
-    topic = topics.commands(loaded.configuration.system)
+    topic = topics.command_topic(loaded.configuration.system)
     with bootstrap_agent.agent(loaded) as opened:
         codec = opened.codec()
         try:
-            return command_of(codec.decode(topic, codec.encode(topic, json.loads(text))))
-        except (ValueError, RecursionError, Unencodable, Undecodable) as cause:
+            return parse_command(codec.decode(topic, codec.encode(topic, json.loads(text))))
+        except (ValueError, RecursionError, EncodingFailed, DecodingFailed) as cause:
             raise click.ClickException(f"{name}: {cause}") from cause
 
 

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, select
 
 from services.app import settings
 from services.app.wiring import root
-from services.evidence.build_certificate import NothingKnown, account
-from services.evidence.certificate_pdf import files
+from services.evidence.build_certificate import SubjectNotFound, build_certificate
+from services.evidence.certificate_pdf import certificate_files
 from services.ledger import tables
-from services.ledger.facts import acts_of
+from services.ledger.facts import load_privacy_events
 from services.policy.model import Policy
 from services.policy.request_cases import Case, cases
-from services.requests.package_files import write_new
-from services.requests.responder import ABOUT
+from services.requests.package_files import write_new_directory
+from services.requests.responder import PRIVACY_EVENT_PREFIXES
 from services.requests.wording import LANGUAGES, Language
 from services.storage.database import database_now
 
@@ -43,14 +43,14 @@ def certificate(about: str, directory: Path, language: Language) -> None:
     As JSON and PDF: each recipient, what it has erased and how that is proven, what is kept and why, and
     the evidence behind it. What is not proven is listed as outstanding and not certified.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         policy, references = opened.policy(), opened.references()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
             case = _case(connection, about, policy)
             subject = case.subject if case else about
-            found = account(connection, subject, policy, references, now, case)
-    write_new(directory, files(found, language))
+            found = build_certificate(connection, subject, policy, references, now, case)
+    write_new_directory(directory, certificate_files(found, language))
     erased = sum(one.records for one in found.erased)
     owed = sum(one.records for one in found.outstanding)
     click.echo(f"{directory}: {erased} records proven in {len(found.recipients)} systems")
@@ -66,11 +66,11 @@ def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
         return None
     found = [
         one
-        for one in cases(acts_of(connection, ABOUT, policy), policy)
+        for one in cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy)
         if one.request == about and one.right == "erasure"
     ]
     if len({one.subject for one in found}) > 1:
         raise click.UsageError(f"{about}: several subjects have a request of that name")
     if not found:
-        raise NothingKnown(about)
+        raise SubjectNotFound(about)
     return found[0]

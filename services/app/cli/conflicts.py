@@ -10,7 +10,7 @@ import click
 from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.cli.options import as_text, show
+from services.app.cli.options import format_instant, show
 from services.app.wiring import root
 from services.ledger import active_policy
 from services.ledger import key_conflicts as keys
@@ -18,7 +18,7 @@ from services.ledger.key_conflicts import Conflict
 from services.policy.ids import key_id
 from services.policy.model import Policy
 from services.storage.database import database_now
-from services.storage.operator_log import note
+from services.storage.operator_log import log_operator_action
 
 T = TypeVar("T")
 _REASON = click.option("--reason", required=True, help="Why; it stays on record.")
@@ -39,7 +39,10 @@ def conflicts() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_conflicts(all_: bool, as_json: bool) -> None:
     """List the keys that wait for a decision, oldest first, with each subject that claims them."""
-    with root.root(settings.load()) as opened, opened.ledger().transaction() as connection:
+    with (
+        root.open_resources(settings.load()) as opened,
+        opened.ledger().transaction() as connection,
+    ):
         found = keys.conflicts(connection, decided=all_)
     rows = (
         {
@@ -47,7 +50,7 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
             "subject": subject,
             "events": events,
             "state": _state(one, subject),
-            "found_at": as_text(one.found_at),
+            "found_at": format_instant(one.found_at),
         }
         for one in found
         for subject, events in one.claimants.items()
@@ -96,15 +99,17 @@ def _decided(
     if not separator:
         raise click.UsageError("a key is written NAME=VALUE, as `termijn conflicts list` has it")
 
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         policy, ledger = opened.policy(), opened.ledger()
 
         def work(connection: Connection) -> T:
             now = database_now(connection)
-            active_policy.ensure(connection, policy, now)
+            active_policy.require_active(connection, policy, now)
             done = decide(connection, name, value, policy, now)
             target = str(key_id(name, value))  # which names nobody
-            note(connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now)
+            log_operator_action(
+                connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now
+            )
             return done
 
         return ledger.write(work)

@@ -13,8 +13,8 @@ from schemas.codec import load as load_schemas
 from schemas.topics import OWN_EVENTS, SIGHTINGS
 from services.app import json_schemas, settings
 from services.app.wiring import root
-from services.app.wiring.root import Topics
-from services.kafka.access import deployed
+from services.app.wiring.root import RequiredTopics
+from services.kafka.access import deployment_access
 from services.operations.manifests import asyncapi, kubernetes, strimzi
 from services.operations.manifests.asyncapi import Channel
 from services.operations.monitoring.files import write as write_files
@@ -34,11 +34,11 @@ def write(directory: Path) -> None:
     JSON Schemas of the files that people write, and manifests for Kubernetes.
     """
     chosen = settings.load()
-    with root.root(chosen) as opened:
+    with root.open_resources(chosen) as opened:
         policy = opened.policy()
-    needed, group = root.topics(policy), chosen.kafka.group
-    log = [*needed.all, *topics.watched(f"{group}-watch")]
-    users = deployed(policy, group)
+    needed, group = root.required_topics(policy), chosen.kafka.group
+    log = [*needed.all, *topics.watch_topics(f"{group}-watch")]
+    users = deployment_access(policy, group)
     schemas = load_schemas(*chosen.storage.schemas)
     found = {
         **strimzi.files(log, users),
@@ -50,7 +50,7 @@ def write(directory: Path) -> None:
     click.echo(f"{directory}: {len(found)} files, {len(log)} topics, {len(users)} users")
 
 
-def _channels(needed: Topics) -> Iterator[Channel]:
+def _channels(needed: RequiredTopics) -> Iterator[Channel]:
     for topic in needed.business.values():
         both = topic.schema in OWN_EVENTS
         yield Channel(
@@ -61,8 +61,8 @@ def _channels(needed: Topics) -> Iterator[Channel]:
         )
     systems = tuple(needed.commands)
     for make, action, about in (
-        (topics.commands, "send", "A system is told what to do."),
-        (topics.acknowledgements, "receive", "A system answers."),
+        (topics.command_topic, "send", "A system is told what to do."),
+        (topics.acknowledgement_topic, "receive", "A system answers."),
     ):
         yield Channel(
             topic=make("{system}"),

@@ -12,18 +12,18 @@ from confluent_kafka import KafkaException
 from schemas.errors import TermijnError
 from services.app import settings
 from services.app.cli.options import show
-from services.app.settings import BadSetting
+from services.app.settings import InvalidSetting
 from services.app.wiring import root
-from services.app.wiring.root import Root, now
+from services.app.wiring.root import Resources, utc_now
 from services.crypto.key_directory import KeyDirectory
-from services.kafka.access import deployed
-from services.kafka.client import BusRefused, BusUnavailable
+from services.kafka.access import deployment_access
+from services.kafka.client import KafkaAccessDenied, KafkaUnavailable
 from services.kafka.security import Security
-from services.kafka.topic_admin import Brokers
-from services.kafka.topic_retention import promises
-from services.operations.doctor.acls import check_own_rights, check_rights
-from services.operations.doctor.cluster import check_topics, own_rights, rights
-from services.operations.doctor.findings import Finding, fault, sound, unchecked
+from services.kafka.topic_admin import TopicAdmin
+from services.kafka.topic_retention import retention_requirements
+from services.operations.doctor.acls import check_acls, check_own_acls
+from services.operations.doctor.cluster import check_topics, describe_acls, describe_own_access
+from services.operations.doctor.findings import Finding, error, ok, skipped
 from services.operations.doctor.keys import (
     SealFiles,
     check_keys,
@@ -35,7 +35,7 @@ from services.operations.doctor.registry import check_registry
 from services.operations.doctor.tls import check_security
 from services.policy.loader import InvalidPolicy
 from services.policy.model import Policy
-from services.storage.database import open_ledger
+from services.storage.database import open_database
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 """Those without which nothing is erased; the others may be named otherwise, or not run."""
@@ -54,7 +54,7 @@ def doctor(as_json: bool, faults: bool) -> None:
 
     For each: what is wrong, and the command that mends it. Nothing is changed. Fails on a fault.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         found = list(_examine(opened))
     shown = [one for one in found if not faults or one.state in ("fault", "warning")]
     show(map(asdict, shown), as_json=as_json, title="The doctor", columns=_COLUMNS)
@@ -63,37 +63,37 @@ def doctor(as_json: bool, faults: bool) -> None:
         raise _Unwell(f"{wrong} faults")
 
 
-def _examine(opened: Root) -> Iterator[Finding]:
+def _examine(opened: Resources) -> Iterator[Finding]:
     policy: Policy | None = None
     try:
         policy = opened.policy()
     except (InvalidPolicy, OSError) as cause:
         first, *others = str(cause).splitlines()
         more = f" (and {len(others)} more)" if others else ""
-        yield fault("policy", f"{first}{more}", "mend the lines that `termijn policy lint` names")
+        yield error("policy", f"{first}{more}", "mend the lines that `termijn policy lint` names")
     else:
-        yield sound("policy", f"{policy.policy} {policy.version}")
+        yield ok("policy", f"{policy.policy} {policy.version}")
     yield from _cluster(opened, policy)
     yield from _registry(opened, policy)
     yield from _ledger(opened, policy)
     yield from _keys(opened, policy)
 
 
-def _cluster(opened: Root, policy: Policy | None) -> Iterator[Finding]:
+def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     servers = opened.settings.kafka.bootstrap_servers
     try:
         security = settings.security(opened.settings.kafka)
-    except BadSetting as cause:
-        yield fault("settings", str(cause), "mend that setting: see Kafka over TLS in the README")
+    except InvalidSetting as cause:
+        yield error("settings", str(cause), "mend that setting: see Kafka over TLS in the README")
         return
-    yield from check_security(security, servers, now())
+    yield from check_security(security, servers, utc_now())
     try:
         yield from _brokers(opened, policy, security)
-    except BusRefused as cause:
+    except KafkaAccessDenied as cause:
         why, _, mend = cause.why.partition(": mend ")
-        yield fault("credentials", why, f"mend {mend or 'the settings of the bus'}", servers)
-    except (BusUnavailable, KafkaException, TimeoutError) as cause:
-        yield fault(
+        yield error("credentials", why, f"mend {mend or 'the settings of the bus'}", servers)
+    except (KafkaUnavailable, KafkaException, TimeoutError) as cause:
+        yield error(
             "broker",
             f"does not answer: {cause}",
             "start the brokers, or point KAFKA_BOOTSTRAP_SERVERS at them",
@@ -101,76 +101,76 @@ def _cluster(opened: Root, policy: Policy | None) -> Iterator[Finding]:
         )
 
 
-def _brokers(opened: Root, policy: Policy | None, security: Security) -> Iterator[Finding]:
+def _brokers(opened: Resources, policy: Policy | None, security: Security) -> Iterator[Finding]:
     bus, servers = opened.bus(), opened.settings.kafka.bootstrap_servers
     if bus.is_embedded:
-        yield sound("broker", "the embedded one answers", servers)
-        yield unchecked("topics", "the embedded broker keeps no settings of topics")
+        yield ok("broker", "the embedded one answers", servers)
+        yield skipped("topics", "the embedded broker keeps no settings of topics")
         return
-    yield sound("broker", f"answers as cluster {bus.cluster_id}", servers)
+    yield ok("broker", f"answers as cluster {bus.cluster_id}", servers)
     if policy is None:
-        yield unchecked("topics", "which there should be, only a policy says")
-        yield unchecked("acls", "who should do what, only a policy says")
+        yield skipped("topics", "which there should be, only a policy says")
+        yield skipped("acls", "who should do what, only a policy says")
         return
-    found = rights(bus.admin)
-    users = {one.user: one for one in deployed(policy, opened.settings.kafka.group)}
+    found = describe_acls(bus.admin)
+    users = {one.user: one for one in deployment_access(policy, opened.settings.kafka.group)}
     if found.rules is None and (use := users.get(security.username)):
-        yield unchecked("topics", f"{use.user} may not see how long they keep what")
-        yield from check_own_rights(own_rights(bus.admin, use), use)
+        yield skipped("topics", f"{use.user} may not see how long they keep what")
+        yield from check_own_acls(describe_own_access(bus.admin, use), use)
         return
-    needed = root.topics(policy).all
+    needed = root.required_topics(policy).all
     try:
-        there = Brokers(admin=bus.admin).found([topic.name for topic in needed])
-    except BusUnavailable as cause:
+        there = TopicAdmin(admin=bus.admin).found([topic.name for topic in needed])
+    except KafkaUnavailable as cause:
         if found.rules is not None:
             raise
-        yield unchecked("topics", str(cause))
+        yield skipped("topics", str(cause))
     else:
-        promised = promises(policy, needed, opened.fields_in_clear(policy))
+        promised = retention_requirements(policy, needed, opened.fields_in_clear(policy))
         yield from check_topics(promised, there)
     roles = {opened.use(role, policy).user for role in _ROLES}
     deleter = opened.use("deleter", policy).user
-    yield from check_rights(found, list(users.values()), users.keys() - roles, deleter)
+    yield from check_acls(found, list(users.values()), users.keys() - roles, deleter)
 
 
-def _registry(opened: Root, policy: Policy | None) -> Iterator[Finding]:
+def _registry(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     registry = opened.registry()
     if registry is None:
-        yield sound("registry", "none is used: values are in single-object encoding")
+        yield ok("registry", "none is used: values are in single-object encoding")
         return
     if policy is None:
-        yield unchecked("registry", "which schemas there should be, only a policy says")
+        yield skipped("registry", "which schemas there should be, only a policy says")
         return
     try:
-        needed = root.schemas_of(opened, policy)
+        needed = root.required_schemas(opened, policy)
     except TermijnError as cause:
-        yield fault("registry", str(cause), "mend the file below TERMIJN_SCHEMAS that it names")
+        yield error("registry", str(cause), "mend the file below TERMIJN_SCHEMAS that it names")
         return
     yield from check_registry(registry, needed)
 
 
-def _ledger(opened: Root, policy: Policy | None) -> Iterator[Finding]:
-    ledger = open_ledger(opened.settings.ledger_url)  # not `Root.ledger`: nothing is made here
+def _ledger(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
+    ledger = open_database(opened.settings.ledger_url)  # not `Root.ledger`: nothing is made here
     opened.stack.callback(ledger.close)
     tolerance = timedelta(seconds=opened.settings.deleting.clock_tolerance_seconds)
-    found = list(check_ledger(ledger, policy, now, tolerance))
+    found = list(check_ledger(ledger, policy, utc_now, tolerance))
     yield from found
     if any(one.check == "migrations" and one.state == "sound" for one in found):
         yield from check_requests(ledger, _seal_files(opened))
 
 
-def _keys(opened: Root, policy: Policy | None) -> Iterator[Finding]:
+def _keys(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     chosen = opened.settings
     yield from check_keys(
         KeyDirectory(path=chosen.keys),
         list(policy.systems) if policy else [],
-        now(),
+        utc_now(),
         required=chosen.signing.mode == "required",
     )
     yield from check_seals(_seal_files(opened))
 
 
-def _seal_files(opened: Root) -> SealFiles:
+def _seal_files(opened: Resources) -> SealFiles:
     chosen = opened.settings
     return SealFiles(
         dead_letters=chosen.key_file,

@@ -9,16 +9,16 @@ import click
 from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.cli.options import as_text
+from services.app.cli.options import format_instant
 from services.app.wiring import root
 from services.crypto.key_directory import KeyDirectory
 from services.events.event_file import open_bytes
-from services.evidence.export import lines, newest_head
+from services.evidence.export import export_lines, latest_head
 from services.evidence.seal_entries import rekey as go_on
 from services.evidence.self_check import check_ledger
-from services.evidence.verify import check, kept
+from services.evidence.verify import parse_saved_head, verify_lines
 from services.storage.database import database_now
-from services.storage.operator_log import note
+from services.storage.operator_log import log_operator_action
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 _OPERATOR = click.option(
@@ -41,13 +41,13 @@ def export(file: Path) -> None:
     One JSON object a line: how far it goes, public keys, entries, signed heads. `termijn evidence verify`
     reads it without a database.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         ledger = opened.ledger()
         with ledger.transaction() as connection:
-            newest_head(connection)  # where there is none, no file is begun
+            latest_head(connection)  # where there is none, no file is begun
         with file.open("x", encoding="utf-8", newline="\n") as to:
             count = 0
-            for line in lines(ledger):
+            for line in export_lines(ledger):
                 to.write(f"{line}\n")
                 count += 1
             to.flush()
@@ -77,15 +77,15 @@ def verify(file: Path | None, keys: Path | None, elsewhere: Path | None) -> None
     head = None
     if elsewhere is not None:
         with open_bytes(elsewhere) as from_:
-            head = kept(from_.read().decode("utf-8", "replace"))
+            head = parse_saved_head(from_.read().decode("utf-8", "replace"))
     if file is not None:
         with open_bytes(file) as from_:
-            found = check(from_, trusted, head)
+            found = verify_lines(from_, trusted, head)
     else:
-        with root.root(settings.load()) as opened:
+        with root.open_resources(settings.load()) as opened:
             found = check_ledger(opened.ledger(), trusted, head)
     click.echo(
-        f"{found.entries} entries hold, up to {as_text(found.last.at)}:"
+        f"{found.entries} entries hold, up to {format_instant(found.last.at)}:"
         f" {found.heads} heads are signed, the last by {found.key_id}"
     )
     if trusted is None and head is None:
@@ -101,8 +101,11 @@ def head() -> None:
 
     Whoever keeps it sees by `termijn evidence verify --head` whether the log was cut or written anew.
     """
-    with root.root(settings.load()) as opened, opened.ledger().transaction() as connection:
-        click.echo(newest_head(connection).line())
+    with (
+        root.open_resources(settings.load()) as opened,
+        opened.ledger().transaction() as connection,
+    ):
+        click.echo(latest_head(connection).line())
 
 
 @evidence.command()
@@ -113,11 +116,13 @@ def rekey(operator: str, reason: str) -> None:
 
     With the old key gone nobody can tell whose the entries before are; they verify as before.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
 
         def work(connection: Connection) -> None:
             at = database_now(connection)
-            note(connection, "evidence rekey", "log", operator=operator, reason=reason, now=at)
+            log_operator_action(
+                connection, "evidence rekey", "log", operator=operator, reason=reason, now=at
+            )
             go_on(connection)
 
         opened.ledger().write(work)

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from services.app import settings
-from services.app.cli.options import as_text, instant, show
+from services.app.cli.options import format_instant, parse_instant, show
 from services.app.settings import Settings
-from services.deleter.simulation import Issued
+from services.deleter.simulation import SimulatedCommand
 from services.deleter.simulation import simulate as simulate_events
 from services.events.event_file import read_tagged
 from services.events.history import in_words
@@ -22,7 +22,7 @@ from services.policy.explain import Explained
 from services.policy.explain import explain as explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
-from services.storage.database import open_ledger
+from services.storage.database import open_database
 
 _FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
 _POLICY = click.option(
@@ -39,7 +39,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a 
 @_JSON
 @click.option(
     "--now",
-    type=instant,
+    type=parse_instant,
     help="Which holdings have ended is judged at it; the latest event's time.",
 )
 def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | None) -> None:
@@ -61,7 +61,7 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
 @_FILE
 @_POLICY
 @_JSON
-@click.option("--until", type=instant, required=True, help="Where the virtual clock stops.")
+@click.option("--until", type=parse_instant, required=True, help="Where the virtual clock stops.")
 def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) -> None:
     """Run the ledger and the deleter on a virtual clock, and print each command as it leaves.
 
@@ -74,7 +74,7 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
     columns = ("issued_at", "system", "subject", "action", "records", "rules", "erase_by", "reason")
 
     def rows() -> Iterator[dict[str, Any]]:
-        with closing(open_ledger("sqlite://")) as ledger:
+        with closing(open_database("sqlite://")) as ledger:
             migrate.create(ledger)
             for one in simulate_events(ledger, tagged, the_policy, until):
                 yield _command(one)
@@ -111,23 +111,23 @@ def _holding(one: Explained, policy: Policy) -> dict[str, Any]:
         "stated": rule.stated,
         "systems": list(one.holding.systems),
         "anchor": str(rule.anchor),
-        "anchor_at": as_text(one.window.anchor_at),
-        "not_before": as_text(one.window.not_before),
-        "erase_by": as_text(one.window.erase_by),
-        "due_at": {system: as_text(at) for system, at in sorted(one.window.due_at.items())},
+        "anchor_at": format_instant(one.window.anchor_at),
+        "not_before": format_instant(one.window.not_before),
+        "erase_by": format_instant(one.window.erase_by),
+        "due_at": {system: format_instant(at) for system, at in sorted(one.window.due_at.items())},
         "state": one.state,
     }
 
 
-def _command(one: Issued) -> dict[str, Any]:
+def _command(one: SimulatedCommand) -> dict[str, Any]:
     return {
-        "issued_at": as_text(one.issued_at),
+        "issued_at": format_instant(one.issued_at),
         "system": one.system,
         "subject": one.subject,
         "action": one.action,
         "records": list(one.records),
         "rules": list(one.rules),
         "purposes": list(one.purposes),
-        "erase_by": as_text(one.erase_by),
+        "erase_by": format_instant(one.erase_by),
         "reason": one.reason,
     }

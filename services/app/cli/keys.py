@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from services.app import settings
-from services.app.cli.options import TAKES_KEY_IDS, as_text, length, show
+from services.app.cli.options import ACCEPTS_DASH_VALUES, format_instant, parse_period, show
 from services.app.cli.output import say
 from services.app.wiring import root
-from services.app.wiring.root import now
+from services.app.wiring.root import utc_now
 from services.crypto import pseudonyms, tombstones
-from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
-from services.crypto.keyring import Key, Keyring, NotAKey, parse
+from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
+from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, parse
 from services.events.event_file import open_bytes
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -46,7 +46,7 @@ def keys() -> None:
 def list_(as_json: bool) -> None:
     """List every key, and the systems of the policy that have none; no private part is shown."""
     directory = _directory()
-    at = now()
+    at = utc_now()
     columns = ("owner", "use", "key_id", "private", "holds_from", "holds_until", "state")
     rows = [*_own(directory, at), *_of_systems(directory, at)]
     show(rows, as_json=as_json, title=f"Keys in {directory.path}", columns=columns)
@@ -83,14 +83,14 @@ def make(owner: str, encryption: bool) -> None:
     "--after",
     default="P1D",
     show_default=True,
-    callback=length,
+    callback=parse_period,
     help="When the new key begins to sign: time to hand it out.",
 )
 @click.option(
     "--overlap",
     default="P7D",
     show_default=True,
-    callback=length,
+    callback=parse_period,
     help="How long the older keys hold after that.",
 )
 def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
@@ -99,11 +99,11 @@ def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
     Running roles notice by themselves. Whoever verifies needs the new OWNER.jwks before it signs.
     """
     directory = _directory()
-    begins = now() + after
+    begins = utc_now() + after
     made = directory.rotate(owner, begins, begins + overlap)
     say(
-        f"{owner}: {made.key_id} signs from {as_text(made.not_before)}; the others hold until"
-        f" {as_text((begins + overlap).replace(microsecond=0))} at most"
+        f"{owner}: {made.key_id} signs from {format_instant(made.not_before)}; the others hold until"
+        f" {format_instant((begins + overlap).replace(microsecond=0))} at most"
     )
     say(f"hand out {directory.public(owner).path}")
 
@@ -119,7 +119,7 @@ def trust(system: str, file: Path) -> None:
     FILE may be `-`, standard input. They come beside those that are trusted; `termijn keys retire`
     takes one away.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         if system not in opened.policy().systems:
             raise click.UsageError(f"the policy has no system {system!r}")
     directory = _directory()
@@ -127,11 +127,11 @@ def trust(system: str, file: Path) -> None:
         say(f"{system}: {key.key_id} ({key.use})")
 
 
-@keys.command(context_settings=TAKES_KEY_IDS)
+@keys.command(context_settings=ACCEPTS_DASH_VALUES)
 @click.argument("key_id")
 def retire(key_id: str) -> None:
     """Take the key KEY_ID out of every ring: from now on it signs and proves nothing."""
-    directory, at = _directory(), now()
+    directory, at = _directory(), utc_now()
     for owner in directory.owners():
         ring = directory.private(owner)()
         if ring.get(key_id) and ring.newest("sig", at) and not _signs_without(ring, key_id, at):
@@ -158,15 +158,15 @@ def _handed_over(file: Path) -> Keyring:
         with open_bytes(file) as handed_over:
             ring = parse(handed_over.read().decode("utf-8"))
     except UnicodeDecodeError as cause:
-        raise UnusableKeys(file, "is not UTF-8; write the file in UTF-8") from cause
-    except NotAKey as cause:
-        raise UnusableKeys(file, cause.why) from cause
+        raise InvalidKeyring(file, "is not UTF-8; write the file in UTF-8") from cause
+    except InvalidKey as cause:
+        raise InvalidKeyring(file, cause.why) from cause
     if any(key.is_private for key in ring):
-        raise UnusableKeys(
+        raise InvalidKeyring(
             file, "holds a private key, which its owner should keep; nothing was taken"
         )
     if not any(key.use == "sig" for key in ring):
-        raise UnusableKeys(file, "holds no Ed25519 key")
+        raise InvalidKeyring(file, "holds no Ed25519 key")
     return ring
 
 
@@ -177,7 +177,7 @@ def _own(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
 
 
 def _of_systems(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         systems = opened.policy().systems
     for system in systems:
         ring = directory.system(system)()
@@ -195,14 +195,14 @@ def _of_systems(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any
             }
 
 
-def _row(owner: str, key: Key, at: datetime) -> dict[str, Any]:
+def _row(owner: str, key: JsonWebKey, at: datetime) -> dict[str, Any]:
     coming = key.not_before is not None and at < key.not_before
     return {
         "owner": owner,
         "use": key.use,
         "key_id": key.key_id,
         "private": key.is_private,
-        "holds_from": as_text(key.not_before),
-        "holds_until": as_text(key.expires_at),
+        "holds_from": format_instant(key.not_before),
+        "holds_until": format_instant(key.expires_at),
         "state": "holds" if key.holds(at) else "coming" if coming else "expired",
     }

@@ -34,7 +34,7 @@ from services.app.cli import (
     vault,
 )
 from services.app.cli.output import say
-from services.storage.database import in_words
+from services.storage.database import describe_error
 
 UNEXPECTED = 70
 """The exit code of a fault of Termijn's own, as sysexits.h has it; any other failure is 1."""
@@ -121,7 +121,7 @@ def main() -> None:
     except TermijnError as cause:
         why = str(cause)
     except SQLAlchemyError as cause:
-        why = f"ledger: {in_words(cause)}"
+        why = f"ledger: {describe_error(cause)}"
     except BrokenPipeError:
         sys.stderr.close()  # whoever read has enough; nothing is wrong
         sys.exit(1)

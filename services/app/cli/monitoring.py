@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from services.operations.monitoring import alerts, files
-from services.operations.monitoring.time_scale import Pace
+from services.operations.monitoring.time_scale import TimeScale
 
 
 @click.group()
@@ -39,6 +39,6 @@ def monitoring() -> None:
 )
 def write(directory: Path, runbooks: str, lag: int, hasten: float) -> None:
     """Write the scrape configuration, the rules and the dashboards below a directory."""
-    found = files.files(Pace(hasten=hasten), lag=lag, runbooks=runbooks)
+    found = files.files(TimeScale(hasten=hasten), lag=lag, runbooks=runbooks)
     files.write(directory, found)
     click.echo(f"{directory}: {len(found)} files")

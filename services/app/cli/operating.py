@@ -13,24 +13,24 @@ import click
 from sqlalchemy import Connection, select
 
 from services.app import settings
-from services.app.cli.options import as_text, instant, show
+from services.app.cli.options import format_instant, parse_instant, show
 from services.app.wiring import root
 from services.deleter import activation, manual_retry, settlement, verification
-from services.deleter.claim import claim
+from services.deleter.claim import claim_due
 from services.deleter.forecast import forecast as forecast_backfill
 from services.events.dead_letter_replay import headers_again
-from services.kafka.client import OutMessage
+from services.kafka.client import OutgoingMessage
 from services.ledger import backfills, blind_spots, granting, tables
 from services.ledger import migrate as schema
 from services.ledger.command_state import OUTSTANDING, State
 from services.ledger.grants import GRANTS
 from services.operations.metrics import PORTS
-from services.operations.status import look
+from services.operations.status import read_status
 from services.policy.model import Policy
 from services.storage import dead_letters, offsets
 from services.storage import pause as control
 from services.storage.database import database_now
-from services.storage.operator_log import note
+from services.storage.operator_log import log_operator_action
 
 T = TypeVar("T")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -47,13 +47,13 @@ class _RolledBack(Exception):
 
 
 @contextmanager
-def _opened() -> Iterator[root.Root]:
-    with root.root(settings.load()) as opened:
+def _open_resources() -> Iterator[root.Resources]:
+    with root.open_resources(settings.load()) as opened:
         yield opened
 
 
-def _write(work: Callable[[Connection, datetime], T]) -> T:
-    with _opened() as opened:
+def _run_in_transaction(work: Callable[[Connection, datetime], T]) -> T:
+    with _open_resources() as opened:
         return opened.ledger().write(lambda connection: work(connection, database_now(connection)))
 
 
@@ -61,17 +61,21 @@ def _write(work: Callable[[Connection, datetime], T]) -> T:
 @_JSON
 def status(as_json: bool) -> None:
     """Say all on one screen: what is due, late, refused, parked, missing or stopped, and why."""
-    with _opened() as opened:
+    with _open_resources() as opened:
         ledger, policy = opened.ledger(), opened.policy()
         with ledger.transaction() as connection:
-            seen = look(connection, policy, database_now(connection))
+            seen = read_status(connection, policy, database_now(connection))
     rows: list[dict[str, Any]] = [
         {"what": "policy", "which": "", "value": seen.policy},
         {"what": "events recorded", "which": "", "value": seen.events},
-        {"what": "due and not claimed", "which": _since(seen.oldest_due_at), "value": seen.due},
+        {
+            "what": "due and not claimed",
+            "which": _format_since(seen.oldest_due_at),
+            "value": seen.due,
+        },
         {
             "what": "past erase_by and not carried out",
-            "which": _since(min(seen.overdue_by.values(), default=None)),
+            "which": _format_since(min(seen.overdue_by.values(), default=None)),
             "value": seen.overdue,
         },
         {"what": "answered that nothing was held", "which": "", "value": seen.suspicious},
@@ -93,7 +97,11 @@ def status(as_json: bool) -> None:
     for stop in seen.stops:
         who = f"{stop.operator}: {stop.reason}"
         rows.append(
-            {"what": f"{stop.state} since {as_text(stop.at)}", "which": stop.scope, "value": who}
+            {
+                "what": f"{stop.state} since {format_instant(stop.at)}",
+                "which": stop.scope,
+                "value": who,
+            }
         )
     rows += map(_waiting, seen.backfills)
     if seen.key_conflicts:
@@ -101,10 +109,15 @@ def status(as_json: bool) -> None:
     for clock, count in sorted(seen.open_too_long.items()):
         if count:
             rows.append({"what": "clocks open too long", "which": clock, "value": count})
-    show(rows, as_json=as_json, title=f"At {as_text(seen.at)}", columns=("what", "which", "value"))
+    show(
+        rows,
+        as_json=as_json,
+        title=f"At {format_instant(seen.at)}",
+        columns=("what", "which", "value"),
+    )
 
 
-def _waiting(one: backfills.Waiting) -> dict[str, Any]:
+def _waiting(one: backfills.PendingBackfill) -> dict[str, Any]:
     """What waits for its release, as a row."""
     if not one.is_history:
         return {"what": "backfill waits", "which": one.backfill, "value": one.records}
@@ -124,7 +137,7 @@ def settings_(as_json: bool) -> None:
             "from": one.source,
             "meaning": one.meaning,
         }
-        for one in settings.shown()
+        for one in settings.list_settings()
     )
     columns = ("variable", "key", "value", "from", "meaning")
     show(rows, as_json=as_json, title="Settings", columns=columns)
@@ -138,7 +151,7 @@ def ledger() -> None:
 @ledger.command()
 def migrate() -> None:
     """Bring the ledger to this version's schema. Run it before the roles start."""
-    with _opened() as opened:
+    with _open_resources() as opened:
         missing = schema.migrate(opened.owned_ledger())
     click.echo("the ledger has this version's schema")
     if missing:
@@ -162,15 +175,17 @@ def print_grants() -> None:
 @_REASON
 def activate(operator: str, reason: str) -> None:
     """Make the policy at hand the ledger's active one: all that is held is looked at again under it."""
-    with _opened() as opened:
+    with _open_resources() as opened:
         the_policy = opened.policy()
 
     def work(connection: Connection, now: datetime) -> None:
         activation.activate(connection, the_policy, now)
         target = f"{the_policy.policy} {the_policy.version}"
-        note(connection, "policy activate", target, operator=operator, reason=reason, now=now)
+        log_operator_action(
+            connection, "policy activate", target, operator=operator, reason=reason, now=now
+        )
 
-    _write(work)
+    _run_in_transaction(work)
     click.echo(f"active: {the_policy.policy} {the_policy.version}")
 
 
@@ -183,7 +198,7 @@ def gaps() -> None:
 @_JSON
 def list_gaps(as_json: bool) -> None:
     """List the gaps that wait."""
-    found = _write(lambda connection, _: offsets.gaps(connection))
+    found = _run_in_transaction(lambda connection, _: offsets.open_gaps(connection))
     rows = (
         {
             "role": gap.role,
@@ -208,8 +223,8 @@ def list_gaps(as_json: bool) -> None:
 def accept_gap(role: str, topic: str, partition: int, operator: str, reason: str) -> None:
     """Let ROLE go on at the first offset that is left of TOPIC's PARTITION."""
     place = (role, topic, partition)
-    at = _write(
-        lambda connection, now: offsets.accept(
+    at = _run_in_transaction(
+        lambda connection, now: offsets.accept_gap(
             connection, place, operator=operator, reason=reason, now=now
         )
     )
@@ -238,7 +253,7 @@ def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) ->
     query = select(tables.command).where(column.state.in_(wanted)).order_by(column.due_at)
     if system:
         query = query.where(column.system == system)
-    found = _write(lambda connection, _: connection.execute(query).all())
+    found = _run_in_transaction(lambda connection, _: connection.execute(query).all())
     rows = (
         {
             "command": str(row.command_id),
@@ -246,11 +261,11 @@ def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) ->
             "action": row.action,
             "state": row.state,
             "attempt": row.attempt,
-            "due_at": as_text(row.due_at),
-            "erase_by": as_text(row.erase_by),
-            "next_attempt_at": as_text(row.next_attempt_at),
+            "due_at": format_instant(row.due_at),
+            "erase_by": format_instant(row.erase_by),
+            "next_attempt_at": format_instant(row.next_attempt_at),
             "outcome": row.outcome,
-            "escalated_at": as_text(row.escalated_at),
+            "escalated_at": format_instant(row.escalated_at),
         }
         for row in found
     )
@@ -275,10 +290,12 @@ def close_command(command: UUID, operator: str, reason: str) -> None:
     """Give COMMAND up: it is not sent again, and the operator answers for what it was for."""
 
     def work(connection: Connection, now: datetime) -> None:
-        settlement.close(connection, command, now)
-        note(connection, "commands close", str(command), operator=operator, reason=reason, now=now)
+        settlement.close_command(connection, command, now)
+        log_operator_action(
+            connection, "commands close", str(command), operator=operator, reason=reason, now=now
+        )
 
-    _write(work)
+    _run_in_transaction(work)
     click.echo(f"closed {command}")
 
 
@@ -291,7 +308,7 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
     """Tell COMMAND again at once, once its system is mended; a controller's refusal is final."""
     if (command is None) == (system is None):
         raise click.UsageError("name one COMMAND, or say --system SYSTEM")
-    with _opened() as opened:
+    with _open_resources() as opened:
         the_policy = opened.policy()
 
     def work(connection: Connection, now: datetime) -> int:
@@ -299,27 +316,31 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
             manual_retry.retry(connection, command, the_policy, now)
         told = manual_retry.retry_all(connection, system, the_policy, now) if system else 1
         target = system or str(command)
-        note(connection, "commands retry", target, operator=operator, reason=reason, now=now)
+        log_operator_action(
+            connection, "commands retry", target, operator=operator, reason=reason, now=now
+        )
         return told
 
-    told = _write(work)
+    told = _run_in_transaction(work)
     click.echo(f"{system}: {told} commands are told again" if system else f"told again: {command}")
 
 
 @commands.command("repeat")
 @click.option("--system", required=True, help="The system that was restored.")
-@click.option("--since", type=instant, required=True, help="The time of its backup.")
+@click.option("--since", type=parse_instant, required=True, help="The time of its backup.")
 @_OPERATOR
 @_REASON
 def repeat_commands(system: str, since: datetime, operator: str, reason: str) -> None:
     """Have a system that was restored from a backup do again what it has done since."""
 
     def work(connection: Connection, now: datetime) -> int:
-        repeated = verification.restored(connection, system, since, now)
-        note(connection, "commands repeat", system, operator=operator, reason=reason, now=now)
+        repeated = verification.recommand_since(connection, system, since, now)
+        log_operator_action(
+            connection, "commands repeat", system, operator=operator, reason=reason, now=now
+        )
         return repeated
 
-    click.echo(f"{system}: {_write(work)} commands are repeated")
+    click.echo(f"{system}: {_run_in_transaction(work)} commands are repeated")
 
 
 @click.group("dead-letters")
@@ -333,10 +354,10 @@ def dead_letters_() -> None:
 def list_dead_letters(reason: str | None, as_json: bool) -> None:
     """List the parked dead letters, oldest first, each with what it keeps back until it is settled:
     everything, what hangs on some kind of clock (`clocks`), or one subject's or clock's (`narrow`)."""
-    with _opened() as opened:
+    with _open_resources() as opened:
         the_ledger, policy = opened.ledger(), opened.policy()
         with the_ledger.transaction() as connection:
-            found = dead_letters.parked(connection, reason=reason)
+            found = dead_letters.list_parked(connection, reason=reason)
             keeps = blind_spots.reach_of_each(connection, policy)
     rows = (
         {
@@ -347,7 +368,7 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
             "topic": letter.topic,
             "partition": letter.partition,
             "offset": letter.offset,
-            "at": as_text(letter.at),
+            "at": format_instant(letter.at),
             "keeps_back": keeps.get(letter.dead_letter_id),
         }
         for letter in found
@@ -364,24 +385,24 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
 def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> None:
     """Put the originals back on their topics, as they came; they count as arrived when they first did."""
     _ids_or_all(ids, all_)
-    with _opened() as opened:
+    with _open_resources() as opened:
         the_ledger, seal, sender = opened.ledger(), opened.seal(), opened.bus().sender()
 
         def work(connection: Connection) -> int:
             now = database_now(connection)
-            letters = dead_letters.parked(connection, ids)
+            letters = dead_letters.list_parked(connection, ids)
             messages = []
             for letter in letters:
                 original = seal.open(letter.sealed, letter.place, letter.key_id)
                 messages.append(
-                    OutMessage(
+                    OutgoingMessage(
                         topic=letter.topic,
                         key=original.key,
                         value=original.value,
                         headers=headers_again(letter, original, seal),
                     )
                 )
-                dead_letters.settle(
+                dead_letters.close(
                     connection, letter, "replayed", operator=operator, reason=reason, now=now
                 )
             sender.send(messages)
@@ -400,25 +421,25 @@ def discard(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> No
     _ids_or_all(ids, all_)
 
     def work(connection: Connection, now: datetime) -> int:
-        letters = dead_letters.parked(connection, ids)
+        letters = dead_letters.list_parked(connection, ids)
         for letter in letters:
-            dead_letters.settle(
+            dead_letters.close(
                 connection, letter, "discarded", operator=operator, reason=reason, now=now
             )
         return len(letters)
 
-    click.echo(f"discarded {_write(work)}")
+    click.echo(f"discarded {_run_in_transaction(work)}")
 
 
-def _stopping(name: str, state: control.State, meaning: str) -> click.Command:
+def _pause_command(name: str, state: control.State, meaning: str) -> click.Command:
     def run(scope: str, operator: str, reason: str) -> None:
-        with _opened() as opened:
+        with _open_resources() as opened:
             systems = {f"system:{name}" for name in opened.policy().systems}
         known = systems | ({"deleter"} if state == "drained" else set(PORTS))
         if state != "running" and scope not in known:
             raise click.UsageError(f"{scope!r} is no role or system that can be {state}")
-        _write(
-            lambda connection, now: control.put(
+        _run_in_transaction(
+            lambda connection, now: control.set_pause_state(
                 connection, scope, state, operator=operator, reason=reason, now=now
             )
         )
@@ -428,40 +449,42 @@ def _stopping(name: str, state: control.State, meaning: str) -> click.Command:
     return command
 
 
-pause = _stopping(
+pause = _pause_command(
     "pause", "paused", "Stop SCOPE: a role such as deleter, or a system such as system:crm."
 )
-drain = _stopping(
+drain = _pause_command(
     "drain", "drained", "Begin nothing new for SCOPE (deleter, or system:NAME); finish what is out."
 )
-resume = _stopping("resume", "running", "Let SCOPE run again.")
+resume = _pause_command("resume", "running", "Let SCOPE run again.")
 
 
 @click.command()
 @click.option(
     "--dry-run", is_flag=True, required=True, help="Change nothing; there is no other way."
 )
-@click.option("--now", "at", type=instant, required=True, help="What would be due by this instant.")
+@click.option(
+    "--now", "at", type=parse_instant, required=True, help="What would be due by this instant."
+)
 @_JSON
 def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
     """Show which commands the deleter would write by an instant, from the ledger as it is."""
     assert dry_run
-    with _opened() as opened:
+    with _open_resources() as opened:
         the_ledger, the_policy = opened.ledger(), opened.policy()
         rows: list[dict[str, Any]] = []
         try:
             with the_ledger.transaction() as connection:
-                rows = list(_swept(connection, the_policy, at))
+                rows = list(_preview_rows(connection, the_policy, at))
                 raise _RolledBack
         except _RolledBack:
             pass
     columns = ("due_at", "system", "subject", "action", "records", "rules", "reason")
-    show(rows, as_json=as_json, title=f"Due by {as_text(at)}", columns=columns)
+    show(rows, as_json=as_json, title=f"Due by {format_instant(at)}", columns=columns)
 
 
-def _swept(connection: Connection, policy: Policy, at: datetime) -> Iterator[dict[str, Any]]:
+def _preview_rows(connection: Connection, policy: Policy, at: datetime) -> Iterator[dict[str, Any]]:
     found: list[UUID] = []
-    while (claimed := claim(connection, policy, at, limit=5_000)).looked_at:
+    while (claimed := claim_due(connection, policy, at, limit=5_000)).looked_at:
         found.extend(claimed.commands)
     column = tables.command.c
     members = tables.member.c
@@ -473,7 +496,7 @@ def _swept(connection: Connection, policy: Policy, at: datetime) -> Iterator[dic
             select(members.record_id).where(members.command_id == command_id)
         )
         yield {
-            "due_at": as_text(row.due_at),
+            "due_at": format_instant(row.due_at),
             "system": row.system,
             "subject": row.subject,
             "action": row.action,
@@ -493,7 +516,7 @@ def forecast(backfill: str, as_json: bool) -> None:
 
 def show_forecast(backfill: str, *, as_json: bool) -> None:
     """Print the forecast of an import."""
-    with _opened() as opened:
+    with _open_resources() as opened:
         the_ledger, the_policy = opened.ledger(), opened.policy()
         with the_ledger.transaction() as connection:
             lines = forecast_backfill(connection, backfill, the_policy, database_now(connection))
@@ -514,9 +537,11 @@ def release(backfill: str, operator: str, reason: str) -> None:
 
     def work(connection: Connection, now: datetime) -> None:
         backfills.release(connection, backfill, operator, now)
-        note(connection, "release", backfill, operator=operator, reason=reason, now=now)
+        log_operator_action(
+            connection, "release", backfill, operator=operator, reason=reason, now=now
+        )
 
-    _write(work)
+    _run_in_transaction(work)
     click.echo(f"released {backfill}")
 
 
@@ -525,5 +550,5 @@ def _ids_or_all(ids: tuple[UUID, ...], all_: bool) -> None:
         raise click.UsageError("name dead letters by id, or say --all")
 
 
-def _since(at: datetime | None) -> str:
-    return f"since {as_text(at)}" if at else ""
+def _format_since(at: datetime | None) -> str:
+    return f"since {format_instant(at)}" if at else ""

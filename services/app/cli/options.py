@@ -7,27 +7,27 @@ from datetime import datetime, timedelta
 import click
 
 from schemas import cloudevents
-from schemas.cloudevents import rfc3339
+from schemas.cloudevents import format_rfc3339
 from schemas.errors import MalformedEvent
 from services.app.cli.output import show
 from services.policy.calendar import period
 
-__all__ = ["TAKES_KEY_IDS", "as_text", "instant", "length", "show"]
+__all__ = ["ACCEPTS_DASH_VALUES", "format_instant", "parse_instant", "parse_period", "show"]
 
-TAKES_KEY_IDS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+ACCEPTS_DASH_VALUES = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 """The settings of a command that takes ids of keys: one in 64 begins with a hyphen and is no option."""
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """An option's value as an RFC 3339 instant with its offset, UTC."""
     try:
-        return cloudevents.instant(text)
+        return cloudevents.parse_rfc3339(text)
     except MalformedEvent as cause:
         why = f"{text!r} is not an instant such as 2026-03-15T13:00:00Z: {cause.why}"
         raise click.BadParameter(why) from cause
 
 
-def length(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+def parse_period(_: click.Context, __: click.Parameter, text: str) -> timedelta:
     """An option's value as a length of time such as P7D or PT24H."""
     try:
         found = period(text)
@@ -38,6 +38,6 @@ def length(_: click.Context, __: click.Parameter, text: str) -> timedelta:
     return timedelta(days=found.days) + found.exact
 
 
-def as_text(at: datetime | None) -> str | None:
+def format_instant(at: datetime | None) -> str | None:
     """An instant as the contract writes it, or nothing."""
-    return None if at is None else rfc3339(at)
+    return None if at is None else format_rfc3339(at)

@@ -14,19 +14,19 @@ from rich.progress import Progress
 from schemas.codec import load as load_schemas
 from services.app import settings
 from services.app.cli.operating import show_forecast
-from services.app.cli.options import as_text, show
+from services.app.cli.options import format_instant, show
 from services.app.cli.output import console, say
 from services.app.wiring import root
-from services.app.wiring.root import Root
-from services.events.dry_run import Rehearsal, Rehearsed
+from services.app.wiring.root import Resources
+from services.events.dry_run import DryRun, DryRunResult
 from services.events.event_file import Source, again
 from services.events.history import is_group
 from services.events.publisher import Publisher, not_known
 from services.events.sent_offsets import Remembering
 from services.kafka.topic_state import Partition
 from services.ledger.blind_spots import parked_on
-from services.ledger.catch_up import BusSight
-from services.storage.database import Ledger
+from services.ledger.catch_up import KafkaCatchUpCheck
+from services.storage.database import Database
 
 _PATIENCE = timedelta(minutes=10)
 
@@ -97,8 +97,8 @@ def publish(
         raise click.UsageError("--json goes with --dry-run")
     if wait and dry_run:
         raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
-    called = (name or f"backfill-{root.now():%Y%m%dT%H%M%SZ}") if backfill else None
-    with root.root(settings.load()) as opened:
+    called = (name or f"backfill-{root.utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
+    with root.open_resources(settings.load()) as opened:
         if dry_run:
             _rehearse(opened, events, called, leave_out=leave_out, as_json=as_json)
             return
@@ -110,11 +110,11 @@ def publish(
 
 
 def _rehearse(
-    opened: Root, events: Path, backfill: str | None, *, leave_out: bool, as_json: bool
+    opened: Resources, events: Path, backfill: str | None, *, leave_out: bool, as_json: bool
 ) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
     bound = opened.settings.tagging.bound
-    rehearsal = Rehearsal(opened.policy(), schemas, root.now(), bound)
+    rehearsal = DryRun(opened.policy(), schemas, root.utc_now(), bound)
     failed: list[str] = []
     odd: list[str] = []
     count = loose = 0
@@ -147,7 +147,7 @@ def _rehearse(
         raise _WouldNotBe(f"{loose} of {count} events have fields that the schema does not know")
 
 
-def _as_json(one: Rehearsed) -> dict[str, Any]:
+def _as_json(one: DryRunResult) -> dict[str, Any]:
     event = one.event
     return {
         "line": one.line,
@@ -164,15 +164,18 @@ def _as_json(one: Rehearsed) -> dict[str, Any]:
         "holdings": [
             {
                 **holding,
-                **{at: as_text(holding[at]) for at in ("anchor_at", "not_before", "erase_by")},
-                "due_at": {system: as_text(at) for system, at in holding["due_at"].items()},
+                **{
+                    at: format_instant(holding[at])
+                    for at in ("anchor_at", "not_before", "erase_by")
+                },
+                "due_at": {system: format_instant(at) for system, at in holding["due_at"].items()},
             }
             for holding in one.holdings
         ],
     }
 
 
-def _shown(one: Rehearsed) -> dict[str, Any]:
+def _shown(one: DryRunResult) -> dict[str, Any]:
     def until(holding: Mapping[str, Any]) -> str:
         by = holding["erase_by"]
         return f"gone by {by:%Y-%m-%d}" if by else "open"
@@ -181,12 +184,14 @@ def _shown(one: Rehearsed) -> dict[str, Any]:
     return {**_as_json(one), "purposes": purposes}
 
 
-def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool, leave_out: bool) -> int:
+def _send(
+    opened: Resources, events: Path, backfill: str | None, *, wait: bool, leave_out: bool
+) -> int:
     bus, policy = opened.bus(), opened.policy()
-    needed = root.topics(policy)
-    sight: BusSight | None = None
+    needed = root.required_topics(policy)
+    sight: KafkaCatchUpCheck | None = None
     if wait or bus.is_embedded:
-        sight = root.sight(bus, opened.ledger(), needed, _PATIENCE)
+        sight = root.catch_up_check(bus, opened.ledger(), needed, _PATIENCE)
     ends: dict[Partition, int] = {}
 
     def hold_back() -> None:
@@ -224,7 +229,7 @@ def _send(opened: Root, events: Path, backfill: str | None, *, wait: bool, leave
     return sent
 
 
-def _check_parked(ledger: Ledger, sender: Remembering, sent: int) -> None:
+def _check_parked(ledger: Database, sender: Remembering, sent: int) -> None:
     """What was read is not all recorded: some of it may be parked."""
     with ledger.transaction() as connection:
         parked = sum(sender.has(*one) for one in parked_on(connection, sender.topics))

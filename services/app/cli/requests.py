@@ -10,21 +10,22 @@ from sqlalchemy import Connection, and_, or_, select
 
 from schemas.codec import load as load_schemas
 from services.app import settings
-from services.app.cli.options import as_text, show
+from services.app.cli.options import format_instant, show
 from services.app.cli.output import say
 from services.app.wiring import root
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
-from services.ledger.facts import acts_of
+from services.ledger.facts import load_privacy_events
 from services.policy.request_cases import cases
-from services.policy.subject_state import standing
+from services.policy.subject_state import subject_state
 from services.requests import letters
-from services.requests.build_report import report
-from services.requests.delivery import Delivering, NotReady, find, received, standing_of
+from services.requests.build_report import build_report
+from services.requests.delivery import PackageDelivery, PackageIncomplete, case_progress, find_case
+from services.requests.delivery import received_at as received
 from services.requests.letters import LANGUAGES, Language, Notice
-from services.requests.package import package
-from services.requests.package_files import write_new
-from services.requests.responder import ABOUT, cases_of
+from services.requests.package import build_package
+from services.requests.package_files import write_new_directory
+from services.requests.responder import PRIVACY_EVENT_PREFIXES, load_cases
 from services.storage.database import database_now
 
 _SUBJECT = click.argument("subject")
@@ -50,13 +51,15 @@ def requests() -> None:
 @_JSON
 def list_requests(all_: bool, as_json: bool) -> None:
     """List the open requests, the one that must be answered first coming first."""
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
             found = [
-                standing_of(connection, one, policy, now)
-                for one in cases(acts_of(connection, ABOUT, policy), policy)
+                case_progress(connection, one, policy, now)
+                for one in cases(
+                    load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy
+                )
                 if all_ or one.is_open
             ]
     rows = (
@@ -65,12 +68,12 @@ def list_requests(all_: bool, as_json: bool) -> None:
             "subject": one.subject,
             "right": one.right,
             "state": one.state,
-            "received_at": as_text(one.received_at),
-            "verified_at": as_text(one.verified_at),
+            "received_at": format_instant(one.received_at),
+            "verified_at": format_instant(one.verified_at),
             "extended": one.extended,
-            "answer_by": as_text(one.answer_by),
+            "answer_by": format_instant(one.answer_by),
             "days_left": (one.answer_by - now).days if one.is_open else None,
-            "closed_at": as_text(one.closed_at),
+            "closed_at": format_instant(one.closed_at),
             "joined_to": one.joined_to,
         }
         for one in found
@@ -85,14 +88,16 @@ def list_requests(all_: bool, as_json: bool) -> None:
 @_LANGUAGE
 def letter(subject: str, request: str, language: Language) -> None:
     """Print the answer to a request as it stands now, as a letter."""
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
-            case = find(connection, subject, request, policy)
+            case = find_case(connection, subject, request, policy)
             if case.verified_at is None and case.state != "refused":
-                raise NotReady(request, "nobody is verified for it: there is no answer to print")
-            found = report(connection, case, policy, database_now(connection))
-    say(letters.letter(found, language))
+                raise PackageIncomplete(
+                    request, "nobody is verified for it: there is no answer to print"
+                )
+            found = build_report(connection, case, policy, database_now(connection))
+    say(letters.render_letter(found, language))
 
 
 @requests.command()
@@ -105,14 +110,14 @@ def notice(kind: Notice, subject: str, reference: str, language: Language) -> No
 
     REFERENCE is the id of the request, the objection or the complaint.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             received_at = received(connection, subject, reference, policy)
-            asked = [one for one in cases_of(connection, subject, policy) if one.is_open]
+            asked = [one for one in load_cases(connection, subject, policy) if one.is_open]
     limits = {one.request: one.answer_by for one in asked}
     say(
-        letters.notice(
+        letters.render_notice(
             policy,
             kind,
             language,
@@ -139,15 +144,15 @@ def deliver(
     The request is answered by that: nothing that the systems disclosed can be opened afterwards.
     """
     chosen = settings.load()
-    with root.root(chosen) as opened:
-        delivering = Delivering(
+    with root.open_resources(chosen) as opened:
+        delivering = PackageDelivery(
             ledger=opened.ledger(), policy=opened.policy(), keys=opened.request_keys()
         )
         schemas = load_schemas(*chosen.storage.schemas)
         found = delivering.deliver(
             subject,
             request,
-            lambda report: write_new(directory, package(report, language, schemas)),
+            lambda report: write_new_directory(directory, build_package(report, language, schemas)),
             incomplete=incomplete,
         )
     say(f"{directory}: {len(found.disclosed)} records of {len(found.parts)} systems' parts")
@@ -162,22 +167,22 @@ def holds() -> None:
 @_JSON
 def list_holds(as_json: bool) -> None:
     """List the open holds, with the systems that had erased before they could be told, or may have."""
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             by_subject = defaultdict(list)
-            for act in acts_of(connection, ("hold",), policy):
+            for act in load_privacy_events(connection, ("hold",), policy):
                 by_subject[act.subject].append(act)
             found = [
                 (subject, hold, _too_late_for(connection, subject))
                 for subject, acts in sorted(by_subject.items())
-                for hold in standing(acts, policy).holds
+                for hold in subject_state(acts, policy).holds
                 if hold.end is None
             ]
     rows = (
         {
             "subject": subject,
-            "since": as_text(hold.start),
+            "since": format_instant(hold.start),
             "records": list(hold.records) if hold.records is not None else None,
             "too_late_for": too_late,
         }

@@ -13,7 +13,7 @@ from services.app.wiring import root
 from services.app.wiring import watch as bootstrap_watch
 
 
-def until_stopped(run: Callable[[Event], None]) -> None:
+def run_until_signal(run: Callable[[Event], None]) -> None:
     """Run a role until SIGTERM or Ctrl-C."""
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -23,7 +23,7 @@ def until_stopped(run: Callable[[Event], None]) -> None:
 
 def _consumer(role: root.ConsumerRole, meaning: str) -> click.Command:
     def run() -> None:
-        until_stopped(lambda stop: root.run_consumer(settings.load(), role, stop))
+        run_until_signal(lambda stop: root.run_consumer(settings.load(), role, stop))
 
     return click.Command(role, callback=run, help=meaning)
 
@@ -48,7 +48,7 @@ def deleter() -> None:
 
     Any number may run on PostgreSQL; on SQLite one.
     """
-    until_stopped(lambda stop: root.run_deleter(settings.load(), stop))
+    run_until_signal(lambda stop: root.run_deleter(settings.load(), stop))
 
 
 @click.command()
@@ -57,7 +57,7 @@ def rights() -> None:
 
     Any number may run on PostgreSQL.
     """
-    until_stopped(lambda stop: root.run_rights(settings.load(), stop))
+    run_until_signal(lambda stop: root.run_rights(settings.load(), stop))
 
 
 @click.command()
@@ -66,11 +66,11 @@ def watch() -> None:
 
     Any number may run; each watches a part. Nothing else depends on it.
     """
-    until_stopped(lambda stop: bootstrap_watch.run_watch(settings.load(), stop))
+    run_until_signal(lambda stop: bootstrap_watch.run_watch(settings.load(), stop))
 
 
 @click.command("sample-systems", hidden=True)
 @click.option("--silent", multiple=True, help="A system that never answers.")
 def sample_systems(silent: tuple[str, ...]) -> None:
     """The simulated systems of `termijn up --sample`."""
-    until_stopped(lambda stop: root.run_sample_systems(settings.load(), stop, silent))
+    run_until_signal(lambda stop: root.run_sample_systems(settings.load(), stop, silent))

@@ -10,7 +10,7 @@ from schemas.registry import Registry
 from services.app import settings
 from services.app.cli.options import show
 from services.app.wiring import root
-from services.app.wiring.root import Root
+from services.app.wiring.root import Resources
 from services.kafka import schema_registration
 from services.operations.doctor.registry import check_registry
 
@@ -31,10 +31,12 @@ def register() -> None:
     Each gets the compatibility FULL_TRANSITIVE, so that the registry itself refuses a change that some
     reader could not cope with. To register again does no harm.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         registry, codec = _registry(opened), opened.codec()
-        for topic, _ in root.schemas_of(opened, opened.policy()):
-            click.echo(f"{topic.name}: {schema_registration.register(topic, codec, registry)}")
+        for topic, _ in root.required_schemas(opened, opened.policy()):
+            click.echo(
+                f"{topic.name}: {schema_registration.register_schemas(topic, codec, registry)}"
+            )
 
 
 @schemas.command()
@@ -45,8 +47,8 @@ def check(as_json: bool) -> None:
     What is missing there, what is there and not here, and where a change could break a reader. Fails on
     any of it; changes nothing.
     """
-    with root.root(settings.load()) as opened:
-        needed = root.schemas_of(opened, opened.policy())
+    with root.open_resources(settings.load()) as opened:
+        needed = root.required_schemas(opened, opened.policy())
         found = list(check_registry(_registry(opened), needed))
     columns = ("target", "state", "what", "mend")
     show(map(asdict, found), as_json=as_json, title="The schema registry", columns=columns)
@@ -54,7 +56,7 @@ def check(as_json: bool) -> None:
         raise _Differs(f"{len(wrong)} findings")
 
 
-def _registry(opened: Root) -> Registry:
+def _registry(opened: Resources) -> Registry:
     registry = opened.registry()
     if registry is None:
         raise _Differs("no schema registry is configured: SCHEMA_REGISTRY_URL names it")

@@ -11,11 +11,11 @@ from schemas import topics as catalogue
 from services.app import settings
 from services.app.cli.options import show
 from services.app.wiring import root
-from services.app.wiring.root import Root
-from services.kafka.client import Bus
-from services.kafka.topic_admin import Brokers
-from services.kafka.topic_checks import Judgement, in_words, judge
-from services.kafka.topic_retention import promises
+from services.app.wiring.root import Resources
+from services.kafka.client import KafkaClient
+from services.kafka.topic_admin import TopicAdmin
+from services.kafka.topic_checks import TopicCheck, check_topic, format_duration
+from services.kafka.topic_retention import retention_requirements
 from services.kafka.topic_state import Making
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -40,8 +40,8 @@ def check(as_json: bool, strict: bool) -> None:
 
     Fails when a topic keeps something for longer than is promised, or is not there.
     """
-    with root.root(settings.load()) as opened:
-        judged = _judged(opened, Brokers(admin=_bus(opened).admin))
+    with root.open_resources(settings.load()) as opened:
+        judged = _judged(opened, TopicAdmin(admin=_bus(opened).admin))
     columns = ("topic", "promised", "lives", "findings", "remarks", "do")
     show((_row(one) for one in judged), as_json=as_json, title="The log", columns=columns)
     found = sum(1 for one in judged if one.findings)
@@ -60,10 +60,10 @@ def apply(dry_run: bool) -> None:
     It ends when every broker shows what was made.
     """
     done = "would have" if dry_run else "has"
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         bus = _bus(opened)
-        brokers = Brokers(admin=bus.admin)
-        watched = bus.missing(catalogue.watched(opened.watch))
+        brokers = TopicAdmin(admin=bus.admin)
+        watched = bus.missing(catalogue.watch_topics(opened.watch))
         if not dry_run:
             bus.ensure(watched)
         for topic in watched:
@@ -85,16 +85,16 @@ def apply(dry_run: bool) -> None:
         click.echo("nothing to do")
 
 
-def _making(judged: Judgement) -> Making:
+def _making(judged: TopicCheck) -> Making:
     topic = judged.promise.topic
     return Making(name=topic.name, partitions=topic.partitions, settings=judged.changes)
 
 
-def _told(judged: Judgement) -> str:
+def _told(judged: TopicCheck) -> str:
     return ", ".join(f"{name}={value}" for name, value in judged.changes.items())
 
 
-def _bus(opened: Root) -> Bus:
+def _bus(opened: Resources) -> KafkaClient:
     bus = opened.bus()
     if bus.is_embedded:
         raise _Unfit(
@@ -103,15 +103,15 @@ def _bus(opened: Root) -> Bus:
     return bus
 
 
-def _judged(opened: Root, brokers: Brokers) -> Sequence[Judgement]:
+def _judged(opened: Resources, brokers: TopicAdmin) -> Sequence[TopicCheck]:
     policy = opened.policy()
-    needed = root.topics(policy).all
+    needed = root.required_topics(policy).all
     found = brokers.found([topic.name for topic in needed])
-    promised = promises(policy, needed, opened.fields_in_clear(policy))
-    return [judge(one, found.get(one.topic.name)) for one in promised]
+    promised = retention_requirements(policy, needed, opened.fields_in_clear(policy))
+    return [check_topic(one, found.get(one.topic.name)) for one in promised]
 
 
-def _row(one: Judgement) -> dict[str, Any]:
+def _row(one: TopicCheck) -> dict[str, Any]:
     promise, found = one.promise, one.found
     return {
         "topic": promise.topic.name,
@@ -124,7 +124,7 @@ def _row(one: Judgement) -> dict[str, Any]:
         "there": found is not None,
         "partitions": found.partitions if found else None,
         "settings": dict(found.settings) if found else {},
-        "lives": in_words(one.life_ms) if found else None,
+        "lives": format_duration(one.life_ms) if found else None,
         "life_ms": one.life_ms,
         "findings": list(one.findings),
         "remarks": list(one.remarks),
@@ -132,9 +132,9 @@ def _row(one: Judgement) -> dict[str, Any]:
     }
 
 
-def _promised(one: Judgement) -> str:
+def _promised(one: TopicCheck) -> str:
     promise = one.promise
-    own = f"catalogue: {in_words(promise.topic.retention_ms)}"
+    own = f"catalogue: {format_duration(promise.topic.retention_ms)}"
     if promise.window_ms is None:
         return own
-    return f"{promise.rule}: {in_words(promise.window_ms)}; {own}"
+    return f"{promise.rule}: {format_duration(promise.window_ms)}; {own}"

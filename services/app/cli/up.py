@@ -14,28 +14,28 @@ from rich.console import Group
 from rich.live import Live
 from sqlalchemy import Connection
 
-from services.agent.simulated.store import Held
+from services.agent.simulated.store import StoreCounts
 from services.app import settings
 from services.app.cli.output import cell, console, table, visible
 from services.app.process_tree import ProcessTree
 from services.app.wiring import root
-from services.app.wiring.root import Root
+from services.app.wiring.root import Resources
 from services.events.publisher import Publisher
 from services.events.sample_events import sample_events
 from services.kafka.embedded_broker import EmbeddedBroker
 from services.ledger import backfills, migrate
 from services.ledger.command_state import CARRIED_OUT, OUTSTANDING
-from services.ledger.outbox import send_again
-from services.operations.status import Recent, Status, latest, look
+from services.ledger.outbox import resend_outstanding
+from services.operations.status import LedgerStatus, RecentCommand, latest_commands, read_status
 from services.policy.model import Policy
-from services.storage.database import Ledger, database_now
-from services.storage.operator_log import note
+from services.storage.database import Database, database_now
+from services.storage.operator_log import log_operator_action
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 _SHOW_SECONDS = 1.0
 _PLAIN_SECONDS = 10.0
-_LATEST = 8
-_TRICKLE_SECONDS = 5.0
+_RECENT_COMMANDS = 8
+_SAMPLE_INTERVAL = 5.0
 _PATIENCE = timedelta(minutes=2)
 _GLANCE = timedelta(seconds=1)
 _SAMPLE_RETRY_SECONDS = "5"
@@ -57,18 +57,20 @@ def up(sample: bool) -> None:
             "TERMIJN_KAFKA_CLUSTER_ID": broker.cluster_id,
             "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         }
-        for variable in settings.OF_SECURITY:  # the embedded broker knows neither TLS nor users
+        for variable in settings.SECURITY_FIELDS:  # the embedded broker knows neither TLS nor users
             environment.pop(variable, None)
         environment.pop("TERMIJN_METRICS_PORT", None)  # each role has its own
         if sample:
             environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)
         chosen = settings.load(environment)
-        with root.root(chosen) as opened:
+        with root.open_resources(chosen) as opened:
             migrate.migrate(opened.owned_ledger())
             ledger = opened.ledger()
             policy = opened.agreed(ledger)
-            ledger.write(lambda connection: send_again(connection, database_now(connection)))
-            broker.create_topics(topic.name for topic in root.topics(policy).all)
+            ledger.write(
+                lambda connection: resend_outstanding(connection, database_now(connection))
+            )
+            broker.create_topics(topic.name for topic in root.required_topics(policy).all)
             opened.seal()
             opened.request_keys()
             signatures = opened.signatures()
@@ -86,12 +88,18 @@ def up(sample: bool) -> None:
 
 
 def _show(
-    opened: Root, ledger: Ledger, policy: Policy, tree: ProcessTree, stop: Event, *, sample: bool
+    opened: Resources,
+    ledger: Database,
+    policy: Policy,
+    tree: ProcessTree,
+    stop: Event,
+    *,
+    sample: bool,
 ) -> None:
     terminal = console()
     systems = root.sample_systems(opened.settings, policy) if sample else None
-    held: Callable[[], Mapping[str, Held]] = systems.held if systems else dict
-    feed = _feed(opened, ledger, policy) if sample else iter(())
+    held: Callable[[], Mapping[str, StoreCounts]] = systems.held if systems else dict
+    feed = _publish_sample(opened, ledger, policy) if sample else iter(())
     where = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
     terminal.print(
         f"termijn up: {', '.join(tree.roles())}; ledger {where};"
@@ -102,10 +110,10 @@ def _show(
         soft_wrap=True,
     )
 
-    def seen() -> tuple[Status, Sequence[Recent]]:
+    def seen() -> tuple[LedgerStatus, Sequence[RecentCommand]]:
         with ledger.transaction() as connection:
-            status = look(connection, policy, database_now(connection))
-            return status, latest(connection, _LATEST)
+            status = read_status(connection, policy, database_now(connection))
+            return status, latest_commands(connection, _RECENT_COMMANDS)
 
     if terminal.is_terminal:
         with Live(console=terminal, refresh_per_second=2) as live:
@@ -123,10 +131,10 @@ def _show(
             said = monotonic()
 
 
-def _feed(opened: Root, ledger: Ledger, policy: Policy) -> Iterator[int]:
+def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iterator[int]:
     """Publish the sample history where the ledger is empty, then a little more now and then."""
     bus = opened.bus()
-    sight = root.sight(bus, ledger, root.topics(policy), _PATIENCE)
+    sight = root.catch_up_check(bus, ledger, root.required_topics(policy), _PATIENCE)
 
     def hold_back() -> None:
         sight.blind_spots()  # waits; what is still unread then is far below what the broker keeps
@@ -139,18 +147,18 @@ def _feed(opened: Root, ledger: Ledger, policy: Policy) -> Iterator[int]:
         hold_back=hold_back,
     )
     with ledger.transaction() as connection:
-        started = look(connection, policy, database_now(connection)).events > 0
+        started = read_status(connection, policy, database_now(connection)).events > 0
     if not started:
-        yield from _published(publisher, policy, root.now(), companies=12)
+        yield from _published(publisher, policy, root.utc_now(), companies=12)
     waits = True  # what the last run did not come to release
     last = monotonic()
-    seen = root.sight(bus, ledger, root.topics(policy), _GLANCE)
+    seen = root.catch_up_check(bus, ledger, root.required_topics(policy), _GLANCE)
     while True:
         if waits and not seen.blind_spots():
             ledger.write(_release)
             waits = False
-        if monotonic() - last >= _TRICKLE_SECONDS:
-            yield from _published(publisher, policy, root.now(), companies=1)
+        if monotonic() - last >= _SAMPLE_INTERVAL:
+            yield from _published(publisher, policy, root.utc_now(), companies=1)
             waits, last = True, monotonic()
         yield 0
 
@@ -158,10 +166,10 @@ def _feed(opened: Root, ledger: Ledger, policy: Policy) -> Iterator[int]:
 def _release(connection: Connection) -> None:
     """Let go the samples that are recorded: each is an import, since most of it is years old."""
     now = database_now(connection)
-    for one in backfills.waiting(connection):
+    for one in backfills.pending_backfills(connection):
         if one.backfill.startswith(_SAMPLE):
             backfills.release(connection, one.backfill, _WHO, now)
-            note(
+            log_operator_action(
                 connection, "release", one.backfill, operator=_WHO, reason="it is a sample", now=now
             )
 
@@ -179,13 +187,16 @@ def _published(
 
 
 def screen(
-    status: Status, recent: Sequence[Recent], held: Mapping[str, Held], policy: Policy
+    status: LedgerStatus,
+    recent: Sequence[RecentCommand],
+    held: Mapping[str, StoreCounts],
+    policy: Policy,
 ) -> Group:
     """What a terminal shows: each system, and the latest commands."""
     numbers = ("holds", "restricted", "waits", "answered", "proven", "refused", "escalated")
     systems = table("Systems", ("system", "role", *numbers), right=numbers)
     for name, system in policy.systems.items():
-        store = held.get(name, Held(rows=0, restricted=0))
+        store = held.get(name, StoreCounts(rows=0, restricted=0))
         waits = sum(status.commands.get((name, state), 0) for state in OUTSTANDING)
         row = (
             name,
@@ -210,12 +221,12 @@ def screen(
     return Group(cell(_summary(status)), systems, told, cell(stopped))
 
 
-def _line(status: Status, held: Mapping[str, Held]) -> str:
+def _line(status: LedgerStatus, held: Mapping[str, StoreCounts]) -> str:
     rows = sum(one.rows for one in held.values())
     return f"{status.at:%H:%M:%S} {_summary(status)}; rows held by systems {rows}"
 
 
-def _summary(status: Status) -> str:
+def _summary(status: LedgerStatus) -> str:
     told = sum(status.commands.values())
     answered = sum(n for (_, state), n in status.commands.items() if state in CARRIED_OUT)
     parked = sum(status.dead_letters.values())

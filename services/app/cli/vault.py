@@ -10,16 +10,16 @@ import click
 from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.cli.options import TAKES_KEY_IDS, as_text, length, show
+from services.app.cli.options import ACCEPTS_DASH_VALUES, format_instant, parse_period, show
 from services.app.wiring import root
-from services.app.wiring.root import now
+from services.app.wiring.root import utc_now
 from services.crypto import rotation
-from services.crypto.data_keys import DataKeys
-from services.crypto.master_keys import MasterFiles
+from services.crypto.data_keys import DataKeyStore
+from services.crypto.master_keys import FileMasterKeys
 from services.crypto.shredding import Shredder
 from services.operations.orphaned_keys import strays
 from services.storage.database import database_now
-from services.storage.operator_log import note
+from services.storage.operator_log import log_operator_action
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _REASON = click.option("--reason", required=True, help="Why; it stays on record.")
@@ -46,8 +46,8 @@ def status(as_json: bool) -> None:
     Fails while a master key that no longer wraps is older than a week: so long a backup of the vault
     opens what was shredded since.
     """
-    at = now()
-    with root.root(settings.load()) as opened:
+    at = utc_now()
+    with root.open_resources(settings.load()) as opened:
         masters, keys = opened.masters(), opened.vault()
         rows = [*_of_masters(keys, masters, at), *_of_systems(keys)]
     columns = ("kind", "name", "state", "keys", "since")
@@ -60,10 +60,10 @@ def status(as_json: bool) -> None:
 @vault.command()
 def rotate() -> None:
     """Make a new master key and wrap every key under it; the older ones wrap nothing any more."""
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         masters, keys = opened.masters(), opened.vault()
         made, wrapped = rotation.rotate(keys, masters)
-        older = [one.generation for one in rotation.standings(keys, masters)[:-1]]
+        older = [one.generation for one in rotation.master_key_statuses(keys, masters)[:-1]]
     click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys anew")
     for one in older:
         click.echo(f"back the vault up, and then: termijn vault destroy {one.master}")
@@ -77,8 +77,8 @@ def destroy(master: str) -> None:
     Backups of the vault from before then open nothing any more. Copies of the master key elsewhere are
     yours to destroy.
     """
-    with root.root(settings.load()) as opened:
-        rotation.destroy(opened.vault(), opened.masters(), master, now())
+    with root.open_resources(settings.load()) as opened:
+        rotation.destroy(opened.vault(), opened.masters(), master, utc_now())
     click.echo(f"destroyed {master}; destroy every copy of it as well")
 
 
@@ -87,7 +87,7 @@ def destroy(master: str) -> None:
     "--older-than",
     default="P1D",
     show_default=True,
-    callback=length,
+    callback=parse_period,
     help="Younger keys are passed over: their events may be on their way.",
 )
 @_JSON
@@ -98,15 +98,15 @@ def check(older_than: timedelta, as_json: bool) -> None:
     `unheld`: the policy has no holding of the event in that system. `outlived`: its erasure is proven and
     the key came back with a backup: `termijn commands repeat`.
     """
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         ledger = opened.ledger()
         policy = opened.agreed(ledger)
-        found = list(strays(opened.vault(), ledger, policy, now() - older_than))
+        found = list(strays(opened.vault(), ledger, policy, utc_now() - older_than))
     rows = [
         {
             "key": one.key.key_id,
             "system": one.key.system,
-            "made_at": as_text(one.key.made_at.replace(microsecond=0)),
+            "made_at": format_instant(one.key.made_at.replace(microsecond=0)),
             "why": one.why,
         }
         for one in found
@@ -117,13 +117,13 @@ def check(older_than: timedelta, as_json: bool) -> None:
         raise click.ClickException(f"{len(found)} keys have no term")
 
 
-@vault.command(context_settings=TAKES_KEY_IDS)
+@vault.command(context_settings=ACCEPTS_DASH_VALUES)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_OPERATOR
 @_REASON
 def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
     """Destroy the keys KEY, for ever: what they encrypt is gone from every copy of the log."""
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         ledger, data_keys = opened.ledger(), opened.vault()
         shredder = Shredder(data_keys.database)
         found = shredder.named(keys)
@@ -134,32 +134,38 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
             for one in found:
                 target = f"{one.system} {one.key_id}"
                 at = database_now(connection)
-                note(connection, "shred", target, operator=operator, reason=reason, now=at)
+                log_operator_action(
+                    connection, "shred", target, operator=operator, reason=reason, now=at
+                )
 
         ledger.write(noted)  # first: what is gone without a word cannot be accounted for
         for one in found:
-            shredder.destroy([one.event_id], one.system, now())
+            shredder.destroy([one.event_id], one.system, utc_now())
     click.echo(f"destroyed {len(found)} keys")
 
 
-def _of_masters(keys: DataKeys, masters: MasterFiles, at: datetime) -> Iterator[dict[str, Any]]:
-    for one in rotation.standings(keys, masters):
+def _of_masters(
+    keys: DataKeyStore, masters: FileMasterKeys, at: datetime
+) -> Iterator[dict[str, Any]]:
+    for one in rotation.master_key_statuses(keys, masters):
         retired = "overdue" if one.overdue(at) else "to be destroyed"
         yield {
             "kind": "master key",
             "name": one.generation.master,
             "state": "wraps" if one.retired_at is None else retired,
             "keys": one.keys,
-            "since": as_text((one.retired_at or one.generation.made_at).replace(microsecond=0)),
+            "since": format_instant(
+                (one.retired_at or one.generation.made_at).replace(microsecond=0)
+            ),
         }
 
 
-def _of_systems(keys: DataKeys) -> Iterator[dict[str, Any]]:
+def _of_systems(keys: DataKeyStore) -> Iterator[dict[str, Any]]:
     for one in keys.counted():
         yield {
             "kind": "keys",
             "name": one.system,
             "state": f"under {one.master}" if one.master else "destroyed",
             "keys": one.keys,
-            "since": as_text(one.oldest.replace(microsecond=0)),
+            "since": format_instant(one.oldest.replace(microsecond=0)),
         }

@@ -15,49 +15,49 @@ from threading import Event
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from consumers.agent import ROLE, Receiving
-from consumers.consumer_loop import Pipeline
+from consumers.agent import ROLE, CommandIntake
+from consumers.consumer_loop import ConsumerLoop
 from schemas import topics
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.registry import Registry
 from schemas.registry_client import client
-from services.agent.acknowledgement import Answers
+from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.adapters.base import Adapter
 from services.agent.adapters.factory import build
-from services.agent.callback_server import serving
-from services.agent.config import Loaded
-from services.agent.executor import Obeying
+from services.agent.callback_server import serve_callbacks
+from services.agent.config import LoadedConfig
+from services.agent.executor import CommandExecutor
 from services.agent.inbox import Inbox
-from services.agent.publisher import BusAnswers
-from services.agent.rate_limit import Backoff, TokenBucket
-from services.agent.threads import run_together
-from services.crypto.envelope import Seal, read_or_make_key
-from services.crypto.key_directory import DELETER, KeyDirectory, KeyFile
-from services.kafka.access import of_agent
-from services.kafka.client import Bus
-from services.kafka.tracer import open_spans
+from services.agent.publisher import KafkaAcknowledgementPublisher
+from services.agent.rate_limit import RetryPolicy, TokenBucket
+from services.agent.threads import run_threads
+from services.crypto.envelope import AeadCipher, load_or_create_key
+from services.crypto.key_directory import DELETER, KeyDirectory, KeyringFile
+from services.kafka.access import agent_access
+from services.kafka.client import KafkaClient
+from services.kafka.tracer import open_tracer
 from services.operations import logs
-from services.operations.health import Health, Where, served_near
+from services.operations.health import Address, Health, serve_http_on_free_port
 from services.operations.metrics import PORTS, Metrics
 from services.operations.observers.agent import AgentObserver
-from services.storage.database import Ledger, open_ledger
-from services.storage.single_instance import alone
+from services.storage.database import Database, open_database
+from services.storage.single_instance import inbox_lock
 
 _LOOK_SECONDS = 5.0
-_HANGS_AFTER = timedelta(minutes=2)
+_HEARTBEAT_TIMEOUT = timedelta(minutes=2)
 """A loop that has not gone round for longer is not alive."""
 _BATCH = 200
 _BATCH_SECONDS = 0.2
 
-Clock = Callable[[], datetime]
+Now = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
+class AgentResources:
     """What the file of an agent leads to, opened as it is asked for."""
 
-    loaded: Loaded
+    loaded: LoadedConfig
     stack: ExitStack
 
     def codec(self) -> Codec:
@@ -78,14 +78,14 @@ class Agent:
             where = ("bus", "schema_registry_url")
             raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause
 
-    def seal(self) -> Seal:
+    def seal(self) -> AeadCipher:
         """The seal of what lies in the inbox; its key is made at first use."""
-        return read_or_make_key(self.loaded.path(self.loaded.configuration.inbox.key_file))
+        return load_or_create_key(self.loaded.path(self.loaded.configuration.inbox.key_file))
 
-    def database(self) -> Ledger:
+    def database(self) -> Database:
         """The inbox's database; on SQLite what is deleted there is overwritten."""
         url = self.loaded.database_url(self.loaded.configuration.inbox.url, "inbox", "url")
-        database = open_ledger(url.render_as_string(hide_password=False))
+        database = open_database(url.render_as_string(hide_password=False))
         if database.is_sqlite:
             event.listen(
                 database.engine,
@@ -95,10 +95,10 @@ class Agent:
         self.stack.callback(database.close)
         return database
 
-    def inbox(self, database: Ledger, codec: Codec, seal: Seal) -> Inbox:
+    def inbox(self, database: Database, codec: Codec, seal: AeadCipher) -> Inbox:
         """The inbox, opened."""
         configuration = self.loaded.configuration
-        answers = Answers(
+        answers = AcknowledgementBuilder(
             system=configuration.system, codec=codec, largest=configuration.limits.answer_bytes
         )
         found = Inbox(database, seal, answers)
@@ -112,39 +112,41 @@ class Agent:
     def adapter(self, inbox: Inbox) -> Adapter:
         """The way to the system."""
         signer = self.keys().signer(self.loaded.configuration.system)
-        return build(self.loaded, _tokens(inbox), signer, self.stack)
+        return build(self.loaded, _callback_tokens(inbox), signer, self.stack)
 
 
 @contextmanager
-def agent(loaded: Loaded) -> Iterator[Agent]:
+def agent(loaded: LoadedConfig) -> Iterator[AgentResources]:
     """What the file leads to; everything that was opened closes at the end, in reverse."""
     with ExitStack() as stack:
-        yield Agent(loaded=loaded, stack=stack)
+        yield AgentResources(loaded=loaded, stack=stack)
 
 
-def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None:
+def run_agent(loaded: LoadedConfig, stop: Event, *, log_form: str, now: Now) -> None:
     """Run the agent until `stop` is set; `now` is this machine's clock, UTC."""
     configuration = loaded.configuration
     limits, system = configuration.limits, configuration.system
     with agent(loaded) as opened:
         database = opened.database()
-        check = opened.stack.enter_context(alone(database))
+        check = opened.stack.enter_context(inbox_lock(database))
         codec, seal, keys = opened.codec(), opened.seal(), opened.keys()
         inbox = opened.inbox(database, codec, seal)
         signer, verifier = keys.signer(system), keys.verifier(DELETER)
         adapter = opened.adapter(inbox)
         observer = _observer(opened, log_form)
         part = configuration.bus
-        bus = Bus(part.bootstrap_servers, part.cluster_id, loaded.security())
-        topic = topics.commands(system)
-        bus.ensure(of_agent(system, part.group).topics)
-        obeying = Obeying(
+        bus = KafkaClient(part.bootstrap_servers, part.cluster_id, loaded.security())
+        topic = topics.command_topic(system)
+        bus.ensure(agent_access(system, part.group).topics)
+        obeying = CommandExecutor(
             inbox=inbox,
             adapter=adapter,
-            outlet=BusAnswers(system=system, sender=bus.sender(), signer=signer, now=now),
+            outlet=KafkaAcknowledgementPublisher(
+                system=system, sender=bus.sender(), signer=signer, now=now
+            ),
             observer=observer.beside("obeying"),
             bucket=TokenBucket(per_second=limits.per_second, burst=limits.burst),
-            backoff=Backoff(
+            backoff=RetryPolicy(
                 tries=limits.tries,
                 base=timedelta(seconds=limits.retry_seconds),
                 cap=timedelta(seconds=limits.retry_cap_seconds),
@@ -152,21 +154,21 @@ def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None
             own_keys=_own_keys(keys.private(system)),
             now=now,
             at_once=limits.at_once,
-            spans=open_spans(configuration.tracing, ROLE, opened.stack),
+            spans=open_tracer(configuration.tracing, ROLE, opened.stack),
         )
         webhook = configuration.adapter.webhook
         if webhook and webhook.callback:
             callback = webhook.callback
             opened.stack.enter_context(
-                serving(callback.host, callback.port, _tokens(inbox), obeying.tell)
+                serve_callbacks(callback.host, callback.port, _callback_tokens(inbox), obeying.tell)
             )
-        pipeline = Pipeline(
+        pipeline = ConsumerLoop(
             role=ROLE,
             bus=bus,
             ledger=database,
             topics=[topic.name],
             group=f"{configuration.bus.group}-{system}",
-            work=Receiving(
+            work=CommandIntake(
                 inbox=inbox, codec=codec, verifier=verifier, seal=seal, observer=observer, now=now
             ),
             observer=observer,
@@ -179,13 +181,13 @@ def run_agent(loaded: Loaded, stop: Event, *, log_form: str, now: Clock) -> None
         def look(stopped: Event) -> None:
             while not stopped.is_set():
                 check()
-                _look(inbox, observer, keep, now())
+                _measure(inbox, observer, keep, now())
                 stopped.wait(_LOOK_SECONDS)
 
-        run_together(stop, pipeline.run, obeying.run, look)
+        run_threads(stop, pipeline.run, obeying.run, look)
 
 
-def _look(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime) -> None:
+def _measure(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime) -> None:
     try:
         observer.looked_at(inbox.counted(), inbox.oldest(), inbox.parked(), len(inbox.gaps()), now)
         observer.forgot(inbox.forget(now, keep))
@@ -193,23 +195,25 @@ def _look(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime)
         observer.tried_again(f"{type(cause).__name__} in the inbox")
 
 
-def _tokens(inbox: Inbox) -> Callable[[str], str]:
+def _callback_tokens(inbox: Inbox) -> Callable[[str], str]:
     return lambda command_id: inbox.keyed("callback", command_id.encode())
 
 
-def _own_keys(file: KeyFile) -> Callable[[datetime], Sequence[str]]:
+def _own_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:
     """The private keys that receive corrections; one that was replaced may still be written to."""
     return lambda at: [json.dumps(key.jwk()) for key in file() if key.use == "enc"]
 
 
-def _observer(opened: Agent, log_form: str) -> AgentObserver:
+def _observer(opened: AgentResources, log_form: str) -> AgentObserver:
     logs.configure(log_form)
     metrics = Metrics()
-    health = Health(bound_seconds=_HANGS_AFTER.total_seconds())
+    health = Health(bound_seconds=_HEARTBEAT_TIMEOUT.total_seconds())
     loop = health.loop(ROLE)
     asked = opened.loaded.configuration
-    where = Where(host=asked.metrics_host, port=asked.metrics_port)
-    url = opened.stack.enter_context(served_near(metrics.registry, health, where, PORTS[ROLE]))
+    where = Address(host=asked.metrics_host, port=asked.metrics_port)
+    url = opened.stack.enter_context(
+        serve_http_on_free_port(metrics.registry, health, where, PORTS[ROLE])
+    )
     log = logs.logger(ROLE)
     log.info(
         "started",

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
-from services.crypto.signing import Signs, Unsigned, Verifies
+from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
+from services.crypto.signing import NoSigning, SignerProtocol, VerifierProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signatures:
+class SigningConfig:
     """What one process signs and verifies with."""
 
     keys: KeyDirectory
@@ -21,45 +21,45 @@ class Signatures:
     required: bool
     """Whether anything is signed and verified; if not, everybody may command an erasure."""
 
-    def signer(self) -> Signs:
+    def signer(self) -> SignerProtocol:
         """What signs commands.
 
         Raises:
-            UnusableKeys: the deleter's keys cannot be used.
+            InvalidKeyring: the deleter's keys cannot be used.
         """
         if not self.required:
-            return Unsigned()
+            return NoSigning()
         if self.makes:
             self.keys.make()
         return self.keys.signer()
 
-    def commands(self) -> Verifies:
+    def commands(self) -> VerifierProtocol:
         """What verifies commands.
 
         Raises:
-            UnusableKeys: the deleter's public keys cannot be used.
+            InvalidKeyring: the deleter's public keys cannot be used.
         """
         if not self.required:
-            return Unsigned()
+            return NoSigning()
         if self.makes:
             self.keys.make()
         return self.keys.verifier(DELETER)
 
-    def answers(self, systems: Iterable[str]) -> Mapping[str, Verifies]:
+    def answers(self, systems: Iterable[str]) -> Mapping[str, VerifierProtocol]:
         """What verifies the answers of each system.
 
         Raises:
-            UnusableKeys: the keys of one cannot be used; to have none is no error here.
+            InvalidKeyring: the keys of one cannot be used; to have none is no error here.
         """
         if not self.required:
-            return dict.fromkeys(systems, Unsigned())
+            return dict.fromkeys(systems, NoSigning())
         return {system: self.keys.system_verifier(system) for system in systems}
 
     def encrypts_to(self, system: str, now: datetime) -> str | None:
         """The public key to which corrections for a system are encrypted, as JWK text, if it has one.
 
         Raises:
-            UnusableKeys: its keys cannot be used.
+            InvalidKeyring: its keys cannot be used.
         """
         return self.keys.system(system)().encrypts_to(now)
 
@@ -72,18 +72,18 @@ class Signatures:
     def _has_key(self, system: str, now: datetime) -> bool:
         try:
             return self.keys.system(system)().newest("sig", now) is not None
-        except UnusableKeys:
+        except InvalidKeyring:
             return False
 
-    def simulated(self, systems: Iterable[str]) -> Mapping[str, Signs]:
+    def simulated(self, systems: Iterable[str]) -> Mapping[str, SignerProtocol]:
         """What signs for simulated systems; where keys are made, theirs are made and trusted.
 
         Raises:
-            UnusableKeys: the keys of one cannot be used.
+            InvalidKeyring: the keys of one cannot be used.
         """
         if not self.required:
-            return dict.fromkeys(systems, Unsigned())
-        signers: dict[str, Signs] = {}
+            return dict.fromkeys(systems, NoSigning())
+        signers: dict[str, SignerProtocol] = {}
         for system in systems:
             if self.makes:
                 ring = self.keys.make(system)

@@ -9,11 +9,11 @@ from platform import python_version
 from threading import Event
 from typing import Final
 
-from consumers.watch import ROLE, Watch
+from consumers.watch import ROLE, WatchApp
 from services.app.settings import Settings, security
-from services.app.wiring.root import Root, now, root, topics
+from services.app.wiring.root import Resources, open_resources, required_topics, utc_now
 from services.operations import logs
-from services.operations.health import Health, Where, served_near
+from services.operations.health import Address, Health, serve_http_on_free_port
 from services.operations.metrics import PORTS, Metrics
 from services.operations.watch.observer import WatchObserver
 from services.policy.model import Policy
@@ -23,11 +23,11 @@ _DIRECTORY: Final = "watch"
 
 def run_watch(settings: Settings, stop: Event) -> None:
     """Run the watch until `stop` is set."""
-    with root(settings) as opened:
+    with open_resources(settings) as opened:
         policy = opened.policy()
-        needed = topics(policy)
+        needed = required_topics(policy)
         signatures = opened.signatures()
-        watch = Watch(
+        watch = WatchApp(
             group=f"{settings.kafka.group}-{ROLE}",
             bootstrap=settings.kafka.bootstrap_servers,
             security=security(settings.kafka),
@@ -38,17 +38,17 @@ def run_watch(settings: Settings, stop: Event) -> None:
             verifiers=signatures.answers(needed.acknowledgements),
             codec=opened.codec(),
             observer=_observer(opened, policy),
-            now=now,
+            now=utc_now,
         )
         opened.bus().ensure(opened.use(ROLE, policy).topics)
         watch.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(watch.run(stop))
 
 
-def _observer(opened: Root, policy: Policy) -> WatchObserver:
+def _observer(opened: Resources, policy: Policy) -> WatchObserver:
     settings = opened.settings.operating
     logs.configure(settings.log_form)
-    logs.take_over(logging.WARNING, "faust", "mode", "aiokafka", "asyncio")
+    logs.redirect_library_logs(logging.WARNING, "faust", "mode", "aiokafka", "asyncio")
     metrics = Metrics()
     metrics.set("termijn_role_info", 1, role=ROLE, policy=policy.policy, version=policy.version)
     metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
@@ -58,9 +58,9 @@ def _observer(opened: Root, policy: Policy) -> WatchObserver:
     log = logs.logger(ROLE)
     observer = WatchObserver(metrics=metrics, log=log, loop=loop)
     observer.began(policy.systems)
-    where = Where(host=settings.metrics_host, port=settings.metrics_port)
+    where = Address(host=settings.metrics_host, port=settings.metrics_port)
     url = opened.stack.enter_context(
-        served_near(metrics.registry, health, where, PORTS[ROLE], observer.view)
+        serve_http_on_free_port(metrics.registry, health, where, PORTS[ROLE], observer.view)
     )
     log.info("started", metrics=url, policy=policy.version)
     opened.stack.callback(log.info, "stopped")

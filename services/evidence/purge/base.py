@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from services.crypto.tombstones import Remains
+from services.crypto.tombstones import TombstoneCipher
 from services.ledger import blind_spots
 from services.ledger.blind_spots import CLEAR, Blindness
-from services.policy.calendar import at_most
+from services.policy.calendar import latest_erasure
 from services.policy.model import Policy, Proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class ProofTerm:
     """What decides whether something may be forgotten: the policy, and the instant, UTC."""
 
     policy: Policy
@@ -28,18 +28,18 @@ class Terms:
 
     def are_over(self, since: datetime) -> bool:
         """Whether the proof of what was settled at an instant need not be kept by name any more."""
-        return at_most(since, self.proof.period, self.policy.controller.zone) <= self.now
+        return latest_erasure(since, self.proof.period, self.policy.controller.zone) <= self.now
 
 
 def terms_of(
-    connection: Connection, policy: Policy, proof: Proof, now: datetime, remains: Remains
-) -> Terms:
+    connection: Connection, policy: Policy, proof: Proof, now: datetime, remains: TombstoneCipher
+) -> ProofTerm:
     """The terms as they are now, with what is parked."""
     parked = blind_spots.read(connection, policy, remains)
-    return Terms(policy=policy, proof=proof, now=now, parked=parked)
+    return ProofTerm(policy=policy, proof=proof, now=now, parked=parked)
 
 
-class Sweep(Protocol):
+class PurgeTarget(Protocol):
     """One kind of thing. Keys are texts, in whose order it is looked through."""
 
     name: str
@@ -48,11 +48,15 @@ class Sweep(Protocol):
         """The next keys."""
 
     def forgettable(
-        self, connection: Connection, keys: Sequence[str], terms: Terms
+        self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[Any]:
         """Those of them that may be forgotten now, as `forget` takes them."""
 
     def forget(
-        self, connection: Connection, things: Sequence[Any], terms: Terms, remains: Remains
+        self,
+        connection: Connection,
+        things: Sequence[Any],
+        terms: ProofTerm,
+        remains: TombstoneCipher,
     ) -> None:
         """Forget them; whoever calls has made sure that nothing is recorded meanwhile."""

@@ -8,19 +8,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.crypto.tombstones import Remains
-from services.evidence.purge.base import Terms
-from services.evidence.purge.events import fetch_ids
+from services.crypto.tombstones import TombstoneCipher
+from services.evidence.purge.base import ProofTerm
+from services.evidence.purge.events import existing_ids
 from services.ledger import clocks, tables
-from services.ledger.clocks import Clock
+from services.ledger.clocks import ClockState
 from services.ledger.tombstones import as_text, clock_name
 from services.policy.tagging import ClockKey
-from services.storage.bulk import fetch, insert, remove
+from services.storage.bulk import delete_in, insert, select_in
 
 _NOWHERE = UUID(int=0)
 
 
-class Clocks:
+class ClockPurge:
     """By id. What they show stays, sealed: a record that comes late hangs on the same end."""
 
     name = "clocks"
@@ -34,15 +34,15 @@ class Clocks:
         ]
 
     def forgettable(
-        self, connection: Connection, keys: Sequence[str], terms: Terms
-    ) -> Sequence[Clock]:
+        self, connection: Connection, keys: Sequence[str], terms: ProofTerm
+    ) -> Sequence[ClockState]:
         """Those without records and children that ended long ago, or under which nothing is left."""
-        found = clocks.read(connection, [UUID(key) for key in keys], lock=False)
+        found = clocks.load_clocks(connection, [UUID(key) for key in keys], lock=False)
         over = {identity: one for identity, one in found.items() if _is_over(one, terms)}
         hanging = tables.hanging.c.clock_id
         query = select(hanging).distinct()
-        used = {row.clock_id for row in fetch(connection, query, hanging, over)}
-        used |= set(fetch_ids(connection, tables.clock.c.parent_id, over))
+        used = {row.clock_id for row in select_in(connection, query, hanging, over)}
+        used |= set(existing_ids(connection, tables.clock.c.parent_id, over))
         return [
             one
             for identity, one in over.items()
@@ -50,7 +50,11 @@ class Clocks:
         ]
 
     def forget(
-        self, connection: Connection, things: Sequence[Clock], terms: Terms, remains: Remains
+        self,
+        connection: Connection,
+        things: Sequence[ClockState],
+        terms: ProofTerm,
+        remains: TombstoneCipher,
     ) -> None:
         """One that never moved leaves nothing to remember."""
         rows = [
@@ -62,14 +66,16 @@ class Clocks:
             if one.anchor_at is not None
         ]
         insert(connection, tables.remains, sorted(rows, key=lambda row: row["reference"]))
-        remove(connection, tables.clock, tables.clock.c.clock_id, [one.clock_id for one in things])
+        delete_in(
+            connection, tables.clock, tables.clock.c.clock_id, [one.clock_id for one in things]
+        )
 
 
-def _key(clock: Clock) -> ClockKey:
+def _key(clock: ClockState) -> ClockKey:
     return ClockKey(clock=clock.clock, key=clock.key)
 
 
-def _is_over(clock: Clock, terms: Terms) -> bool:
+def _is_over(clock: ClockState, terms: ProofTerm) -> bool:
     """Whether a clock is at rest, and everything that it says old enough."""
     if clock.next_due or clock.backfill or clock.moved_backfill:
         return False

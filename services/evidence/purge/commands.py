@@ -7,16 +7,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.crypto.tombstones import Remains
-from services.evidence.purge.base import Terms
+from services.crypto.tombstones import TombstoneCipher
+from services.evidence.purge.base import ProofTerm
 from services.ledger import tables
 from services.ledger.command_state import SETTLED
-from services.storage.bulk import fetch, remove
+from services.storage.bulk import delete_in, select_in
 
 _NOWHERE = UUID(int=0)
 
 
-class Commands:
+class CommandPurge:
     """By id, with all that was answered; what was proven by them stands in the evidence."""
 
     name = "commands"
@@ -30,7 +30,7 @@ class Commands:
         ]
 
     def forgettable(
-        self, connection: Connection, keys: Sequence[str], terms: Terms
+        self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[UUID]:
         """Those that are settled, their proof's term over, and whose records are forgotten."""
         command, member = tables.command.c, tables.member.c
@@ -41,7 +41,7 @@ class Commands:
         )
         over = {
             row.command_id
-            for row in fetch(connection, query, command.command_id, [UUID(key) for key in keys])
+            for row in select_in(connection, query, command.command_id, [UUID(key) for key in keys])
             if terms.are_over(row.settled_at)
         }
         left = (
@@ -50,11 +50,15 @@ class Commands:
             .distinct()
         )
         return sorted(
-            over - {row.command_id for row in fetch(connection, left, member.command_id, over)}
+            over - {row.command_id for row in select_in(connection, left, member.command_id, over)}
         )
 
     def forget(
-        self, connection: Connection, things: Sequence[UUID], terms: Terms, remains: Remains
+        self,
+        connection: Connection,
+        things: Sequence[UUID],
+        terms: ProofTerm,
+        remains: TombstoneCipher,
     ) -> None:
         """With their members, clocks, attempts and answers."""
         for table in (
@@ -65,4 +69,4 @@ class Commands:
             tables.disclosure,
             tables.command,
         ):
-            remove(connection, table, table.c.command_id, things)
+            delete_in(connection, table, table.c.command_id, things)

@@ -14,23 +14,23 @@ from sqlalchemy import Connection, Row, select
 
 from services.ledger import clocks, tables
 from services.ledger.command_state import OUTSTANDING
-from services.ledger.facts import Known, known
+from services.ledger.facts import LedgerFacts, load_facts
 from services.policy import obligations, rights_effects
 from services.policy.ids import clock_id, record_id
 from services.policy.model import Policy
 from services.policy.retention_windows import window
-from services.policy.tagging import Tagged
-from services.requests.assessment import Told, told_of
-from services.requests.responder import cases_of
-from services.storage.bulk import fetch
+from services.policy.tagging import TaggedEvent
+from services.requests.assessment import CommandSummary, load_commands
+from services.requests.responder import load_cases
+from services.storage.bulk import select_in
 
 _PROVEN = ("erased", "attested")
-_FINAL_OF_CONTROLLERS = ("acknowledged", "refused")
+_FINAL_REFUSALS = ("acknowledged", "refused")
 """A notice under GDPR 17(2) and 19 is not read again, and a controller's refusal stands."""
 
 
-def spent(
-    connection: Connection, events: Mapping[UUID, Tagged], policy: Policy, now: datetime
+def fully_erased_events(
+    connection: Connection, events: Mapping[UUID, TaggedEvent], policy: Policy, now: datetime
 ) -> dict[UUID, datetime]:
     """Of these events, by id, those of which every record is spent, and since when, UTC.
 
@@ -45,18 +45,20 @@ def spent(
         return {}
     rows = {
         row.record_id: row
-        for row in fetch(connection, select(tables.record), tables.record.c.record_id, of)
+        for row in select_in(connection, select(tables.record), tables.record.c.record_id, of)
     }
     facts = _facts(connection, [(one, subject) for _, one, subject in of.values()], policy)
-    busy = {one for one in facts.acts if any(c.is_open for c in cases_of(connection, one, policy))}
-    told = told_of(connection, rows)
+    busy = {
+        one for one in facts.acts if any(c.is_open for c in load_cases(connection, one, policy))
+    }
+    told = load_commands(connection, rows)
     found: dict[UUID, datetime] = {}
     unspent: set[UUID] = set()
     for identity, (event, tagged, subject) in of.items():
         row = rows.get(identity)
         since = None
-        if row is not None and _is_at_rest(row) and subject not in busy:
-            since = _since(tagged, subject, facts, told.get(identity, {}), policy, now)
+        if row is not None and _has_no_open_commands(row) and subject not in busy:
+            since = _settled_since(tagged, subject, facts, told.get(identity, {}), policy, now)
         if since is None:
             unspent.add(event)
         else:
@@ -64,28 +66,32 @@ def spent(
     return {event: since for event, since in found.items() if event not in unspent}
 
 
-def _facts(connection: Connection, pairs: Collection[tuple[Tagged, str]], policy: Policy) -> Known:
-    keys = {key for tagged, subject in pairs for key in obligations.clocks(tagged, subject, policy)}
-    found = clocks.read(connection, {clock_id(key) for key in keys}, lock=False)
+def _facts(
+    connection: Connection, pairs: Collection[tuple[TaggedEvent, str]], policy: Policy
+) -> LedgerFacts:
+    keys = {
+        key for tagged, subject in pairs for key in obligations.clocks_of(tagged, subject, policy)
+    }
+    found = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in found.items()}
-    return known(connection, anchors, {subject for _, subject in pairs}, policy)
+    return load_facts(connection, anchors, {subject for _, subject in pairs}, policy)
 
 
-def _is_at_rest(row: Row[Any]) -> bool:
+def _has_no_open_commands(row: Row[Any]) -> bool:
     return row.next_due is None and row.backfill is None
 
 
-def _since(
-    tagged: Tagged,
+def _settled_since(
+    tagged: TaggedEvent,
     subject: str,
-    facts: Known,
-    told: Mapping[tuple[str, str], Told],
+    facts: LedgerFacts,
+    told: Mapping[tuple[str, str], CommandSummary],
     policy: Policy,
     now: datetime,
 ) -> datetime | None:
     """When the last thing was settled of a record that is spent; nothing where it is not."""
     standing = facts.standing(subject)
-    if standing.holds and rights_effects.under_hold(now, tagged.id, standing):
+    if standing.holds and rights_effects.is_under_legal_hold(now, tagged.id, standing):
         return None
     settled = [tagged.time]
     for holding in tagged.holdings:
@@ -93,7 +99,7 @@ def _since(
             continue
         due_at = window(holding, tagged.time, facts, policy).due_at
         for system, due in due_at.items():
-            proven = _proven(told.get((system, "erase")), policy.systems[system].role)
+            proven = _proven_commands(told.get((system, "erase")), policy.systems[system].role)
             if due is None or due > now or proven is None:
                 return None
             settled.append(proven)
@@ -104,8 +110,8 @@ def _since(
     return max(settled)
 
 
-def _proven(told: Told | None, role: str) -> datetime | None:
+def _proven_commands(told: CommandSummary | None, role: str) -> datetime | None:
     if told is None:
         return None
-    final = (*_PROVEN, *_FINAL_OF_CONTROLLERS) if role == "controller" else _PROVEN
+    final = (*_PROVEN, *_FINAL_REFUSALS) if role == "controller" else _PROVEN
     return told.settled_at if told.state in final else None

@@ -9,30 +9,30 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select, update
 
-from services.crypto.tombstones import Remains
-from services.evidence.purge.base import Terms
-from services.evidence.purge.eligibility import spent
+from services.crypto.tombstones import TombstoneCipher
+from services.evidence.purge.base import ProofTerm
+from services.evidence.purge.eligibility import fully_erased_events
 from services.ledger import key_conflicts, tables
-from services.ledger.facts import tagged_events
-from services.ledger.tombstones import ONE, content_reference, event_reference
+from services.ledger.facts import load_tagged_events
+from services.ledger.tombstones import SINGLETON, content_reference, event_reference
 from services.policy import obligations
 from services.policy.ids import clock_id, record_id
-from services.policy.tagging import Tagged
-from services.storage.bulk import fetch, insert_missing, remove
+from services.policy.tagging import TaggedEvent
+from services.storage.bulk import delete_in, insert_or_ignore, select_in
 
 _NOWHERE = UUID(int=0)
 
 
-class Spent(NamedTuple):
+class EligibleEvent(NamedTuple):
     """An event that may be forgotten."""
 
     event_id: UUID
-    tagged: Tagged
+    tagged: TaggedEvent
     since: datetime
     """When the last thing of it was settled, UTC."""
 
 
-class Events:
+class EventPurge:
     """By id. What was said of a person is not among them: it goes, or stays, with the person."""
 
     name = "events"
@@ -46,24 +46,24 @@ class Events:
         ]
 
     def forgettable(
-        self, connection: Connection, keys: Sequence[str], terms: Terms
-    ) -> Sequence[Spent]:
+        self, connection: Connection, keys: Sequence[str], terms: ProofTerm
+    ) -> Sequence[EligibleEvent]:
         """Those without acts of which nothing is left, and their proof's term is over."""
         column = tables.event.c
         query = select(column.event_id, column.time)
         old = [
             row.event_id
-            for row in fetch(connection, query, column.event_id, [UUID(key) for key in keys])
+            for row in select_in(connection, query, column.event_id, [UUID(key) for key in keys])
             if terms.are_over(row.time)
         ]
-        tagged = tagged_events(connection, old, terms.policy)
+        tagged = load_tagged_events(connection, old, terms.policy)
         plain = {identity: one for identity, one in tagged.items() if one.act is None}
-        since = spent(connection, plain, terms.policy, terms.now)
+        since = fully_erased_events(connection, plain, terms.policy, terms.now)
         moving = {
             clock_id(move.clock) for one in plain.values() if not one.subjects for move in one.moves
         }
         clock = tables.clock.c.clock_id
-        standing = set(fetch_ids(connection, clock, moving))
+        standing = set(existing_ids(connection, clock, moving))
         found = []
         for identity, one in plain.items():
             settled = since.get(identity) if one.subjects else one.time
@@ -71,35 +71,39 @@ class Events:
             if settled is None or not terms.are_over(settled) or _may_be_spoken_of(one, terms):
                 continue
             if not any(clock_id(move.clock) in standing for move in moves):
-                found.append(Spent(identity, one, settled))
+                found.append(EligibleEvent(identity, one, settled))
         return found
 
     def forget(
-        self, connection: Connection, things: Sequence[Spent], terms: Terms, remains: Remains
+        self,
+        connection: Connection,
+        things: Sequence[EligibleEvent],
+        terms: ProofTerm,
+        remains: TombstoneCipher,
     ) -> None:
         """Only references of their identity and content stay."""
         column = tables.event.c
         ids = [one.event_id for one in things]
-        leave_references(connection, ids, remains)
-        drop_records(connection, {one.event_id: one.tagged for one in things}, terms)
-        no_older_backup(connection, (one.since for one in things))
-        remove(connection, tables.event, column.event_id, ids)
+        write_tombstones(connection, ids, remains)
+        delete_records(connection, {one.event_id: one.tagged for one in things}, terms)
+        record_oldest_backup(connection, (one.since for one in things))
+        delete_in(connection, tables.event, column.event_id, ids)
 
 
-def _may_be_spoken_of(one: Tagged, terms: Terms) -> bool:
+def _may_be_spoken_of(one: TaggedEvent, terms: ProofTerm) -> bool:
     """Whether a parked event may be about one of its subjects, or a clock of its own or of theirs."""
     if not terms.parked:
         return False
     hung = {
-        key for subject in one.subjects for key in obligations.clocks(one, subject, terms.policy)
+        key for subject in one.subjects for key in obligations.clocks_of(one, subject, terms.policy)
     }
     return terms.parked.covers(one.subjects, hung | {move.clock for move in one.moves})
 
 
-def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remains) -> None:
+def write_tombstones(connection: Connection, ids: Sequence[UUID], remains: TombstoneCipher) -> None:
     """Leave keyed hashes of the identity and content of events: one of them that comes again is told."""
     column = tables.event.c
-    rows = fetch(connection, select(column.event_id, column.content_hash), column.event_id, ids)
+    rows = select_in(connection, select(column.event_id, column.content_hash), column.event_id, ids)
     references = (
         {
             "reference": event_reference(row.event_id, remains),
@@ -107,12 +111,14 @@ def leave_references(connection: Connection, ids: Sequence[UUID], remains: Remai
         }
         for row in rows
     )
-    insert_missing(
+    insert_or_ignore(
         connection, tables.forgotten_event, sorted(references, key=lambda row: row["reference"])
     )
 
 
-def drop_records(connection: Connection, events: Mapping[UUID, Tagged], terms: Terms) -> None:
+def delete_records(
+    connection: Connection, events: Mapping[UUID, TaggedEvent], terms: ProofTerm
+) -> None:
     """Delete the records and keys of events, and what hangs them on clocks; not what commands did."""
     key_conflicts.forget(connection, events.values(), terms.policy)
     records = []
@@ -120,21 +126,21 @@ def drop_records(connection: Connection, events: Mapping[UUID, Tagged], terms: T
     for event, one in events.items():
         for subject in one.subjects:
             records.append(record_id(event, one.source, one.id, subject))
-            pairs = [clock_id(key) for key in obligations.clocks(one, subject, terms.policy)]
+            pairs = [clock_id(key) for key in obligations.clocks_of(one, subject, terms.policy)]
             own = hanging.c.record_id == records[-1]
             connection.execute(hanging.delete().where(hanging.c.clock_id.in_(pairs), own))
-    remove(connection, tables.record, tables.record.c.record_id, records)
+    delete_in(connection, tables.record, tables.record.c.record_id, records)
 
 
-def no_older_backup(connection: Connection, settled: Iterable[datetime]) -> None:
+def record_oldest_backup(connection: Connection, settled: Iterable[datetime]) -> None:
     """Note until when a system's backup is too old: what it did since could not be commanded again."""
     column = tables.forgetting.c
-    query = select(column.through).where(column.number == ONE)
+    query = select(column.through).where(column.number == SINGLETON)
     known = connection.execute(query).scalar_one()
     through = max([*settled, *([known] if known else [])], default=None)
     connection.execute(update(tables.forgetting).values(through=through))
 
 
-def fetch_ids(connection: Connection, column: Any, values: Any) -> Sequence[Any]:
+def existing_ids(connection: Connection, column: Any, values: Any) -> Sequence[Any]:
     """Which of the values a key column has."""
-    return [row[0] for row in fetch(connection, select(column), column, values)]
+    return [row[0] for row in select_in(connection, select(column), column, values)]

@@ -13,14 +13,14 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from services.crypto.tombstones import Remains
-from services.deleter.deleter import ROLE, Sight
-from services.evidence.purge.base import Terms, terms_of
-from services.evidence.purge.scan import forget, is_safe, look
+from services.crypto.tombstones import TombstoneCipher
+from services.deleter.deleter import ROLE, CatchUpCheck
+from services.evidence.purge.base import ProofTerm, terms_of
+from services.evidence.purge.scan import is_purge_safe, next_pages, purge
 from services.ledger import active_policy
 from services.policy.model import Policy
 from services.storage import pause
-from services.storage.database import Ledger, database_now
+from services.storage.database import Database, database_now
 
 _REST = timedelta(hours=1)
 """After a time through the whole ledger at which nothing was forgotten."""
@@ -34,31 +34,31 @@ class Observer(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Rest:
+class _PurgePause:
     until: datetime | None = None
     earned: bool = True
     """Whether nothing was forgotten since it was gone through last: one thing frees the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forgetting:
+class Purger:
     """Forgets for one ledger; any number of processes may."""
 
-    ledger: Ledger
+    ledger: Database
     policy: Policy
-    remains: Remains
-    sight: Sight
+    remains: TombstoneCipher
+    sight: CatchUpCheck
     observer: Observer
     page: int = 500
     """So many of each kind are looked at in a round."""
-    _rest: _Rest = field(default_factory=_Rest, init=False)
+    _rest: _PurgePause = field(default_factory=_PurgePause, init=False)
 
     def round(self) -> int:
         """Look at the next page of each kind; how many things were forgotten.
 
         Raises:
-            OtherPolicy: another policy has become the active one.
-            OtherRemains: what remains has another key.
+            PolicyMismatch: another policy has become the active one.
+            TombstoneKeyMismatch: what remains has another key.
         """
         proof = self.policy.proof
         if proof is None:
@@ -67,9 +67,9 @@ class Forgetting:
             now = database_now(connection)
             resting = self._rest.until is not None and now < self._rest.until
             terms = terms_of(connection, self.policy, proof, now, self.remains)
-            if resting or not _may(connection, terms):
+            if resting or not _is_allowed(connection, terms):
                 return 0
-            pages, more = look(connection, terms, self.page)
+            pages, more = next_pages(connection, terms, self.page)
         if not more:
             self._rest.until = now + _REST if self._rest.earned else None
             self._rest.earned = True
@@ -77,11 +77,11 @@ class Forgetting:
             return 0
 
         def work(connection: Connection) -> Mapping[str, int]:
-            active_policy.ensure(connection, self.policy, now)
-            if not _may(connection, terms):  # a pause, or a gap, that came since
+            active_policy.require_active(connection, self.policy, now)
+            if not _is_allowed(connection, terms):  # a pause, or a gap, that came since
                 return {}
             latest = terms_of(connection, self.policy, proof, now, self.remains)
-            return forget(connection, pages, latest, self.remains)
+            return purge(connection, pages, latest, self.remains)
 
         counts = self.ledger.write(work)
         if counts:  # else another deleter was faster
@@ -90,5 +90,5 @@ class Forgetting:
         return sum(counts.values())
 
 
-def _may(connection: Connection, terms: Terms) -> bool:
-    return pause.state(connection, ROLE) == "running" and is_safe(connection, terms)
+def _is_allowed(connection: Connection, terms: ProofTerm) -> bool:
+    return pause.pause_state(connection, ROLE) == "running" and is_purge_safe(connection, terms)

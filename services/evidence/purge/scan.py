@@ -7,29 +7,29 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select, update
 
-from services.crypto.tombstones import Remains
-from services.evidence.purge.base import Sweep, Terms
-from services.evidence.purge.clocks import Clocks
-from services.evidence.purge.commands import Commands
-from services.evidence.purge.events import Events
-from services.evidence.purge.subjects import Subjects
+from services.crypto.tombstones import TombstoneCipher
+from services.evidence.purge.base import ProofTerm, PurgeTarget
+from services.evidence.purge.clocks import ClockPurge
+from services.evidence.purge.commands import CommandPurge
+from services.evidence.purge.events import EventPurge
+from services.evidence.purge.subjects import SubjectPurge
 from services.ledger import tables
-from services.ledger.tombstones import hold_off, pin
+from services.ledger.tombstones import bind_key, block_purge
 from services.storage import audit_outbox, offsets
-from services.storage.audit_outbox import Entry
-from services.storage.bulk import insert_or_update
+from services.storage.audit_outbox import AuditEntry
+from services.storage.bulk import upsert
 
-SWEEPS: Sequence[Sweep] = (Events(), Clocks(), Subjects(), Commands())
-KINDS = tuple(one.name for one in SWEEPS)
+PURGE_TARGETS: Sequence[PurgeTarget] = (EventPurge(), ClockPurge(), SubjectPurge(), CommandPurge())
+KINDS = tuple(one.name for one in PURGE_TARGETS)
 """What is forgotten, each kind by itself."""
 
-Pages = Mapping[str, Sequence[str]]
+PagesByKind = Mapping[str, Sequence[str]]
 """Of each kind, the keys of a page in which something may be forgotten."""
 
 
-def is_safe(connection: Connection, terms: Terms) -> bool:
+def is_purge_safe(connection: Connection, terms: ProofTerm) -> bool:
     """Whether nothing is missing that could still speak: a gap in the log, or proof not yet sealed."""
-    if offsets.gaps(connection):
+    if offsets.open_gaps(connection):
         return False
     column = tables.evidence_pending.c
     query = select(column.at).order_by(column.pending_id).limit(1)
@@ -37,18 +37,18 @@ def is_safe(connection: Connection, terms: Terms) -> bool:
     return oldest is None or not terms.are_over(oldest)
 
 
-def look(connection: Connection, terms: Terms, limit: int) -> tuple[Pages, bool]:
+def next_pages(connection: Connection, terms: ProofTerm, limit: int) -> tuple[PagesByKind, bool]:
     """The next page of each kind with something that may be forgotten, and whether there was any page.
 
     A page without goes by; one with stays until that is forgotten. A kind that was gone through waits for
     the others, and all begin anew after the last. Nobody forgets meanwhile: where a search goes on stands
     in the ledger too, and would name whom it just forgot.
     """
-    hold_off(connection)
+    block_purge(connection)
     cursors = {row.sweep: row for row in connection.execute(select(tables.forgetting_cursor))}
     found: dict[str, Sequence[str]] = {}
     done = []
-    for sweep in SWEEPS:
+    for sweep in PURGE_TARGETS:
         known = cursors.get(sweep.name)
         if known and known.done:
             done.append(sweep.name)
@@ -58,27 +58,27 @@ def look(connection: Connection, terms: Terms, limit: int) -> tuple[Pages, bool]
             found[sweep.name] = keys
             continue
         row = {"sweep": sweep.name, "cursor": keys[-1] if keys else None, "done": not keys}
-        insert_or_update(connection, tables.forgetting_cursor, [row], ("cursor", "done"))
+        upsert(connection, tables.forgetting_cursor, [row], ("cursor", "done"))
         done += [sweep.name] if not keys else []
-    if len(done) == len(SWEEPS):
+    if len(done) == len(PURGE_TARGETS):
         connection.execute(update(tables.forgetting_cursor).values(cursor=None, done=False))
         return {}, False
     return found, True
 
 
-def forget(
-    connection: Connection, pages: Pages, terms: Terms, remains: Remains
+def purge(
+    connection: Connection, pages: PagesByKind, terms: ProofTerm, remains: TombstoneCipher
 ) -> Mapping[str, int]:
     """Forget what may still be forgotten of these pages, in the caller's transaction; how many a kind.
 
     Whoever records waits until it ends. It is on record in the evidence, without a name.
 
     Raises:
-        OtherRemains: what remains has another key.
+        TombstoneKeyMismatch: what remains has another key.
     """
-    pin(connection, remains)
+    bind_key(connection, remains)
     counts: Counter[str] = Counter()
-    for sweep in SWEEPS:
+    for sweep in PURGE_TARGETS:
         things = sweep.forgettable(connection, pages.get(sweep.name, ()), terms)
         if things:
             sweep.forget(connection, things, terms, remains)
@@ -87,7 +87,7 @@ def forget(
         column = tables.forgetting.c
         began = update(tables.forgetting).where(column.began_at.is_(None))
         connection.execute(began.values(began_at=terms.now))
-        audit_outbox.append(
-            connection, [Entry(terms.now, "forgotten", None, {"counts": dict(counts)})]
+        audit_outbox.enqueue(
+            connection, [AuditEntry(terms.now, "forgotten", None, {"counts": dict(counts)})]
         )
     return counts

@@ -9,30 +9,30 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.crypto.tombstones import Remains
-from services.evidence.purge.base import Terms
-from services.evidence.purge.eligibility import spent
+from services.crypto.tombstones import TombstoneCipher
+from services.evidence.purge.base import ProofTerm
+from services.evidence.purge.eligibility import fully_erased_events
 from services.evidence.purge.events import (
-    drop_records,
-    fetch_ids,
-    leave_references,
-    no_older_backup,
+    delete_records,
+    existing_ids,
+    record_oldest_backup,
+    write_tombstones,
 )
 from services.ledger import tables
-from services.ledger.facts import tagged_events
+from services.ledger.facts import load_tagged_events
 from services.ledger.tombstones import Rows, as_text, plain_rows
 from services.policy.ids import record_id, request_id
 from services.policy.request_cases import cases
-from services.policy.subject_state import Act, standing
-from services.policy.tagging import Tagged
-from services.storage.bulk import fetch, insert, remove
+from services.policy.subject_state import PrivacyEvent, subject_state
+from services.policy.tagging import TaggedEvent
+from services.storage.bulk import delete_in, insert, select_in
 
 
-class Quiet(NamedTuple):
+class EligibleSubject(NamedTuple):
     """A subject that may be forgotten."""
 
     subject: str
-    said: Mapping[UUID, Tagged]
+    said: Mapping[UUID, TaggedEvent]
     """The events that say something of the subject, by id."""
     since: Sequence[datetime]
     """When the last things of those were settled, UTC."""
@@ -40,7 +40,7 @@ class Quiet(NamedTuple):
     """What remains."""
 
 
-class Subjects:
+class SubjectPurge:
     """By name. What was said of them, and the numbers of their commands, stay, sealed."""
 
     name = "subjects"
@@ -52,8 +52,8 @@ class Subjects:
         return connection.execute(query.where(column > after) if after else query).scalars().all()
 
     def forgettable(
-        self, connection: Connection, keys: Sequence[str], terms: Terms
-    ) -> Sequence[Quiet]:
+        self, connection: Connection, keys: Sequence[str], terms: ProofTerm
+    ) -> Sequence[EligibleSubject]:
         """Those who hold nothing open: no record, no hold, no request."""
         column = tables.subject.c
         waiting = (
@@ -63,7 +63,7 @@ class Subjects:
             .exists()
         )
         query = select(tables.subject).where(column.next_due.is_(None), ~waiting)
-        rows = plain_rows(list(fetch(connection, query, column.subject, keys)))
+        rows = plain_rows(list(select_in(connection, query, column.subject, keys)))
         found = (
             self._quiet(connection, row, terms)
             for row in rows
@@ -72,7 +72,11 @@ class Subjects:
         return [one for one in found if one is not None]
 
     def forget(
-        self, connection: Connection, things: Sequence[Quiet], terms: Terms, remains: Remains
+        self,
+        connection: Connection,
+        things: Sequence[EligibleSubject],
+        terms: ProofTerm,
+        remains: TombstoneCipher,
     ) -> None:
         """Whoever was never told of anything, and said nothing, leaves nothing."""
         sealed = [
@@ -84,40 +88,42 @@ class Subjects:
             if one.rows["act"] or one.rows["sequence"]
         ]
         insert(connection, tables.remains, sorted(sealed, key=lambda row: row["reference"]))
-        leave_references(
+        write_tombstones(
             connection, [row["event_id"] for one in things for row in one.rows["event"]], remains
         )
-        drop_records(
+        delete_records(
             connection, {k: tagged for one in things for k, tagged in one.said.items()}, terms
         )
-        no_older_backup(connection, [at for one in things for at in one.since])
+        record_oldest_backup(connection, [at for one in things for at in one.since])
         for table in (tables.event, tables.act):
             ids = [row["event_id"] for one in things for row in one.rows["act"]]
-            remove(connection, table, table.c.event_id, ids)
+            delete_in(connection, table, table.c.event_id, ids)
         names = [one.subject for one in things]
         for table in (tables.sequence, tables.subject):
-            remove(connection, table, table.c.subject, names)
+            delete_in(connection, table, table.c.subject, names)
         for table in (tables.answer, tables.request_key, tables.correction):
             ids = [row["request_id"] for one in things for row in one.rows[table.name]]
-            remove(connection, table, table.c.request_id, ids)
+            delete_in(connection, table, table.c.request_id, ids)
 
-    def _quiet(self, connection: Connection, row: Mapping[str, Any], terms: Terms) -> Quiet | None:
+    def _quiet(
+        self, connection: Connection, row: Mapping[str, Any], terms: ProofTerm
+    ) -> EligibleSubject | None:
         subject: str = row["subject"]
         acts = _rows(connection, tables.act, "subject", [subject])
         ids = [act["event_id"] for act in acts]
-        said = tagged_events(connection, ids, terms.policy)
+        said = load_tagged_events(connection, ids, terms.policy)
         if any(act["backfill"] for act in acts) or not all(
             terms.are_over(one.time) for one in said.values()
         ):
             return None
         spoken = [one.act for one in said.values() if one.act]
-        since = spent(connection, said, terms.policy, terms.now)
+        since = fully_erased_events(connection, said, terms.policy, terms.now)
         of = {
             record_id(event, one.source, one.id, name): event
             for event, one in said.items()
             for name in one.subjects
         }  # of one who was remembered, the records of what was said are gone already
-        there = {of[one] for one in fetch_ids(connection, tables.record.c.record_id, of)}
+        there = {of[one] for one in existing_ids(connection, tables.record.c.record_id, of)}
         left = there - since.keys()
         if left or not all(map(terms.are_over, since.values())) or _is_pending(spoken, terms):
             return None
@@ -128,7 +134,7 @@ class Subjects:
         }
         if not _is_delivered(connection, kept):
             return None
-        return Quiet(
+        return EligibleSubject(
             subject=subject,
             said=said,
             since=tuple(since.values()),
@@ -142,9 +148,9 @@ class Subjects:
         )
 
 
-def _is_pending(acts: Sequence[Act], terms: Terms) -> bool:
+def _is_pending(acts: Sequence[PrivacyEvent], terms: ProofTerm) -> bool:
     """Whether a hold stands, or a request is not answered."""
-    holds = standing(acts, terms.policy).holds
+    holds = subject_state(acts, terms.policy).holds
     held = any(hold.end is None or hold.end > terms.now for hold in holds)
     return held or any(case.is_open for case in cases(acts, terms.policy))
 
@@ -152,7 +158,7 @@ def _is_pending(acts: Sequence[Act], terms: Terms) -> bool:
 def _rows(
     connection: Connection, table: Any, column: str, values: Any
 ) -> Sequence[Mapping[str, Any]]:
-    return plain_rows(list(fetch(connection, select(table), table.c[column], values)))
+    return plain_rows(list(select_in(connection, select(table), table.c[column], values)))
 
 
 def _is_delivered(connection: Connection, kept: Rows) -> bool:
@@ -163,5 +169,5 @@ def _is_delivered(connection: Connection, kept: Rows) -> bool:
         all(row["published_at"] for row in kept["answer"])
         and all(row["destroyed_at"] for row in kept["request_key"])
         and all(row["text"] is None for row in kept["correction"])
-        and not list(fetch(connection, select(column), column, requests))
+        and not list(select_in(connection, select(column), column, requests))
     )

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.kafka.access import Right, Use
-from services.operations.doctor.findings import Finding, fault, sound, unchecked, warning
+from services.kafka.access import AclEntry, KafkaAccess
+from services.operations.doctor.findings import Finding, error, ok, skipped, warning
 
 _EVERYBODY: Final = "User:*"
 _EVERY: Final = "*"
@@ -24,7 +24,7 @@ _FILE: Final = "deploy/kafka/users.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class AclRule:
     """One rule of the brokers, in their words."""
 
     principal: str
@@ -45,21 +45,23 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rights:
+class AclRules:
     """Who may do what, as the brokers tell."""
 
     enforced: bool
     """Whether there is an authorizer at all."""
-    rules: Sequence[Rule] | None = None
+    rules: Sequence[AclRule] | None = None
     """None where we may not see them."""
     superusers: Collection[str] = ()
     """Principals that may do everything."""
     open_by_default: bool = False
     """Whether everybody may do everything with what no rule is about."""
 
-    def allow(self, user: str, right: Right) -> bool:
+    def allow(self, user: str, right: AclEntry) -> bool:
         """Whether a user may do this."""
-        principals = [one for one in self._principals() if _is(one, user)] or [f"User:{user}"]
+        principals = [one for one in self._principals() if _is_principal(one, user)] or [
+            f"User:{user}"
+        ]
         if any(one in self.superusers for one in principals):
             return True
         about = [one for one in self.rules or () if one.touches(right.kind, right.name)]
@@ -76,7 +78,7 @@ class Rights:
 
     def know(self, user: str) -> bool:
         """Whether they speak of a user at all."""
-        return any(_is(one, user) for one in self._principals())
+        return any(_is_principal(one, user) for one in self._principals())
 
     def commanding(self, topic: str, deleter: str) -> list[str]:
         """Who else than the deleter is let write to a topic of commands."""
@@ -87,7 +89,7 @@ class Rights:
                 if one.allows
                 and one.operation in ("Write", _ALL)
                 and one.touches("topic", topic)
-                and not _is(one.principal, deleter)
+                and not _is_principal(one.principal, deleter)
                 and one.principal not in self.superusers
             }
         )
@@ -96,8 +98,8 @@ class Rights:
         return {one.principal for one in self.rules or ()} | set(self.superusers)
 
 
-def check_rights(
-    found: Rights, needed: Sequence[Use], optional: Collection[str], deleter: str
+def check_acls(
+    found: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str], deleter: str
 ) -> Iterator[Finding]:
     """Who lacks what, and who may do too much; `optional` users may be named otherwise, or not run."""
     if not found.enforced:
@@ -108,45 +110,47 @@ def check_rights(
         )
         return
     if found.rules is None:
-        yield unchecked("acls", "the brokers do not show their rules to this user")
+        yield skipped("acls", "the brokers do not show their rules to this user")
         return
     if not found.rules and not found.open_by_default:
-        yield fault(
+        yield error(
             "acls",
             "the brokers have an authorizer and not one rule: no role may do anything",
             f"give each role the rights it needs ({_FILE})",
         )
         return
     wrong = 0
-    for finding in (*_lacking(found, needed, optional), *_commanding(found, needed, deleter)):
+    for finding in (*_missing_acls(found, needed, optional), *_commanding(found, needed, deleter)):
         wrong += 1
         yield finding
     if not wrong:
-        yield sound("acls", f"{len(found.rules)} rules: {len(needed)} users may do their part")
+        yield ok("acls", f"{len(found.rules)} rules: {len(needed)} users may do their part")
 
 
-def check_own_rights(found: Rights, use: Use) -> Iterator[Finding]:
+def check_own_acls(found: AclRules, use: KafkaAccess) -> Iterator[Finding]:
     """What the user who asks lacks, as far as it may know."""
     lacks = [one for one in use.rights if not found.allow(use.user, one)]
     for right in lacks:
-        yield _lack(use.user, right)
+        yield _missing_acl(use.user, right)
     if not lacks:
-        yield sound("acls", f"{use.user} may do its part; the rules of others it does not see")
+        yield ok("acls", f"{use.user} may do its part; the rules of others it does not see")
 
 
-def _lacking(found: Rights, needed: Sequence[Use], optional: Collection[str]) -> Iterator[Finding]:
+def _missing_acls(
+    found: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str]
+) -> Iterator[Finding]:
     for use in needed:
         lacks = [one for one in use.rights if not found.allow(use.user, one)]
         if lacks and not found.know(use.user):
-            say = warning if use.user in optional else fault
+            say = warning if use.user in optional else error
             what = f"there is no rule for it: of {len(use.rights)} rights it lacks {len(lacks)}"
             yield say("acls", what, f"give it what {_FILE} says", f"user {use.user}")
             continue
         for right in lacks:
-            yield _lack(use.user, right)
+            yield _missing_acl(use.user, right)
 
 
-def _commanding(found: Rights, needed: Sequence[Use], deleter: str) -> Iterator[Finding]:
+def _commanding(found: AclRules, needed: Sequence[KafkaAccess], deleter: str) -> Iterator[Finding]:
     [commander] = [one for one in needed if one.user == deleter]
     for topic in commander.writes:
         for principal in found.commanding(topic.name, deleter):
@@ -158,17 +162,17 @@ def _commanding(found: Rights, needed: Sequence[Use], deleter: str) -> Iterator[
             )
 
 
-def _lack(user: str, right: Right) -> Finding:
+def _missing_acl(user: str, right: AclEntry) -> Finding:
     thing = "--cluster" if right.kind == "cluster" else f"--{right.kind} {right.name}"
     mend = (
         f"`kafka-acls --add --allow-principal User:{user} --operation {right.operation} {thing}`,"
         f" or apply {_FILE}"
     )
     what = f"{user} may not {right.operation}"
-    return fault("acls", what, mend, f"{right.kind} {right.name}")
+    return error("acls", what, mend, f"{right.kind} {right.name}")
 
 
-def _is(principal: str, user: str) -> bool:
+def _is_principal(principal: str, user: str) -> bool:
     """Whether a principal is this user, by its name or by its certificate's."""
     certificate = f"User:CN={user}"
     return principal in (f"User:{user}", certificate) or principal.startswith(f"{certificate},")

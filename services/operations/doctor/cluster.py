@@ -17,11 +17,11 @@ from confluent_kafka.admin._acl import (
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from services.kafka.access import Use
-from services.kafka.topic_checks import Found, judge
-from services.kafka.topic_retention import Promise
-from services.operations.doctor.acls import Rights, Rule
-from services.operations.doctor.findings import Finding, fault, sound, warning
+from services.kafka.access import KafkaAccess
+from services.kafka.topic_checks import TopicState, check_topic
+from services.kafka.topic_retention import RetentionRequirement
+from services.operations.doctor.acls import AclRule, AclRules
+from services.operations.doctor.findings import Finding, error, ok, warning
 
 _CALL_SECONDS = 15.0
 _AUTHORIZER = "authorizer.class.name"
@@ -35,7 +35,7 @@ _OPEN = "allow.everyone.if.no.acl.found"
 _APPLY = "`termijn topics apply`"
 
 
-def rights(admin: AdminClient) -> Rights:
+def describe_acls(admin: AdminClient) -> AclRules:
     """Ask the brokers for their access rules.
 
     Raises:
@@ -48,7 +48,7 @@ def rights(admin: AdminClient) -> Rights:
     try:
         settings = asked.result(_CALL_SECONDS)
         if not _value(settings, _AUTHORIZER):
-            return Rights(enforced=False)
+            return AclRules(enforced=False)
         every = AclBindingFilter(
             ResourceType.ANY,
             None,  # type: ignore[arg-type]  # any, says its documentation
@@ -61,9 +61,9 @@ def rights(admin: AdminClient) -> Rights:
         rules = admin.describe_acls(every, request_timeout=_CALL_SECONDS).result(_CALL_SECONDS)
     except KafkaException as cause:
         if cause.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
-            return Rights(enforced=True)
+            return AclRules(enforced=True)
         raise
-    return Rights(
+    return AclRules(
         enforced=True,
         rules=[_rule(one) for one in rules],
         superusers=frozenset(filter(None, _value(settings, _SUPERUSERS).split(";"))),
@@ -71,7 +71,7 @@ def rights(admin: AdminClient) -> Rights:
     )
 
 
-def own_rights(admin: AdminClient, use: Use) -> Rights:
+def describe_own_access(admin: AdminClient, use: KafkaAccess) -> AclRules:
     """What the user who asks may do with what its part needs, where the rules themselves are hidden.
 
     Raises:
@@ -88,11 +88,11 @@ def own_rights(admin: AdminClient, use: Use) -> Rights:
         )
         allowed += [("group", name, _operations(one)) for name, one in asked.items()]
     rules = [
-        Rule(principal=f"User:{use.user}", kind=kind, name=name, operation=operation)
+        AclRule(principal=f"User:{use.user}", kind=kind, name=name, operation=operation)
         for kind, name, operations in allowed
         for operation in operations
     ]
-    return Rights(enforced=True, rules=rules)
+    return AclRules(enforced=True, rules=rules)
 
 
 def _operations(asked: Future[Any]) -> list[str]:
@@ -113,9 +113,9 @@ def _value(settings: Mapping[str, ConfigEntry], name: str) -> str:
     return str(settings[name].value or "") if name in settings else ""
 
 
-def _rule(one: AclBinding) -> Rule:
+def _rule(one: AclBinding) -> AclRule:
     kind, operation = ResourceType(one.restype), AclOperation(one.operation)
-    return Rule(
+    return AclRule(
         principal=one.principal,
         kind="cluster" if kind is ResourceType.BROKER else kind.name.lower(),
         name=one.name,
@@ -126,15 +126,17 @@ def _rule(one: AclBinding) -> Rule:
     )
 
 
-def check_topics(promised: Sequence[Promise], found: Mapping[str, Found]) -> Iterator[Finding]:
+def check_topics(
+    promised: Sequence[RetentionRequirement], found: Mapping[str, TopicState]
+) -> Iterator[Finding]:
     """Each topic against the catalogue and the policy."""
     wrong = 0
     for promise in promised:
         topic, there = promise.topic, found.get(promise.topic.name)
-        judged = judge(promise, there)
+        judged = check_topic(promise, there)
         for what in judged.findings:
             wrong += 1
-            yield fault("topics", what, _APPLY, topic.name)
+            yield error("topics", what, _APPLY, topic.name)
         if there is not None and there.partitions != topic.partitions:
             wrong += 1
             yield warning(
@@ -145,4 +147,4 @@ def check_topics(promised: Sequence[Promise], found: Mapping[str, Found]) -> Ite
                 topic.name,
             )
     if not wrong:
-        yield sound("topics", f"{len(promised)} are there, as the catalogue has them")
+        yield ok("topics", f"{len(promised)} are there, as the catalogue has them")

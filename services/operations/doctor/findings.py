@@ -24,12 +24,12 @@ class Finding:
     """What the operator does, with the command; empty where nothing has to be done."""
 
 
-def sound(check: str, what: str, target: str = "") -> Finding:
+def ok(check: str, what: str, target: str = "") -> Finding:
     """Nothing is wrong."""
     return Finding(check=check, state="sound", what=what, target=target)
 
 
-def fault(check: str, what: str, mend: str, target: str = "") -> Finding:
+def error(check: str, what: str, mend: str, target: str = "") -> Finding:
     """Something keeps a role from its work, or a promise from being kept."""
     return Finding(check=check, state="fault", what=what, mend=mend, target=target)
 
@@ -39,6 +39,6 @@ def warning(check: str, what: str, mend: str, target: str = "") -> Finding:
     return Finding(check=check, state="warning", what=what, mend=mend, target=target)
 
 
-def unchecked(check: str, why: str) -> Finding:
+def skipped(check: str, why: str) -> Finding:
     """It could not be looked at, because of what else was found or since there is none."""
     return Finding(check=check, state="not checked", what=why)

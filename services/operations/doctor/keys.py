@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from services.crypto.envelope import UnusableKey, read_key
-from services.crypto.key_directory import DELETER, KeyDirectory, UnusableKeys
+from services.crypto.envelope import InvalidKeyFile, read_key
+from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
 from services.crypto.keyring import Keyring
-from services.operations.doctor.findings import Finding, fault, sound, warning
+from services.operations.doctor.findings import Finding, error, ok, warning
 from services.requests.request_keys import MEND, sealed_with
-from services.storage.database import Ledger
+from services.storage.database import Database
 
-NEAR = timedelta(days=14)
+EXPIRY_WARNING = timedelta(days=14)
 """A last key that ends sooner is told: a successor has to be handed out before."""
 
 
@@ -40,9 +40,9 @@ def check_keys(
             "set TERMIJN_SIGNING=required",
         )
         return
-    yield from _own(directory, now)
+    yield from _check_own_key(directory, now)
     for system in systems:
-        yield from _of_system(directory, system, now)
+        yield from _check_system_key(directory, system, now)
 
 
 def check_seals(files: SealFiles) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def check_seals(files: SealFiles) -> Iterator[Finding]:
     makes = not files.dead_letters_named
     yield _seal("dead-letter key", files.dead_letters, "TERMIJN_KEY_FILE", makes=makes)
     if files.dead_letters_named and not files.requests_named:
-        yield fault(
+        yield error(
             "request key",
             "TERMIJN_REQUEST_KEY_FILE is missing, while TERMIJN_KEY_FILE is given",
             "make one file for all that share the ledger: `openssl rand -base64 32`, mode 0600",
@@ -69,68 +69,68 @@ def check_seals(files: SealFiles) -> Iterator[Finding]:
     yield found
 
 
-def check_requests(ledger: Ledger, files: SealFiles) -> Iterator[Finding]:
+def check_requests(ledger: Database, files: SealFiles) -> Iterator[Finding]:
     """Whether the keys are here with which the keys of requests in the ledger are sealed."""
     known = _ids((files.requests, files.dead_letters))
     with ledger.transaction() as connection:
         found = sealed_with(connection)
     for key_id in sorted(found.keys() - known):
-        yield fault("requests", f"{found[key_id]} keys are sealed with the key {key_id}", MEND)
+        yield error("requests", f"{found[key_id]} keys are sealed with the key {key_id}", MEND)
     if found.keys() <= known:
-        yield sound("requests", f"{sum(found.values())} keys can be opened")
+        yield ok("requests", f"{sum(found.values())} keys can be opened")
 
 
 def _seal(check: str, path: Path, variable: str, *, makes: bool) -> Finding:
     if makes and not path.exists():
-        return sound(check, "is made at first use", str(path))
+        return ok(check, "is made at first use", str(path))
     try:
         read_key(path)
-    except (UnusableKey, OSError) as cause:
+    except (InvalidKeyFile, OSError) as cause:
         mend = f"put the file back from where it is kept, or mend {variable}"
-        return fault(check, str(cause), mend, str(path))
-    return sound(check, "can be read", str(path))
+        return error(check, str(cause), mend, str(path))
+    return ok(check, "can be read", str(path))
 
 
 def _ids(paths: Iterable[Path]) -> set[str]:
     found = set()
     for path in paths:
-        with suppress(UnusableKey, OSError):
+        with suppress(InvalidKeyFile, OSError):
             found.add(read_key(path).key_id)
     return found
 
 
-def _own(directory: KeyDirectory, now: datetime) -> Iterator[Finding]:
+def _check_own_key(directory: KeyDirectory, now: datetime) -> Iterator[Finding]:
     try:
         ring = directory.private()()
-    except UnusableKeys as cause:
+    except InvalidKeyring as cause:
         mend = "`termijn keys make`, or put the file back and give it mode 0600"
-        yield fault("keys", str(cause), mend, DELETER)
+        yield error("keys", str(cause), mend, DELETER)
         return
-    yield from _judged(
+    yield from _check_expiry(
         ring, DELETER, now, "`termijn keys rotate`, and hand out the new deleter.jwks"
     )
 
 
-def _of_system(directory: KeyDirectory, system: str, now: datetime) -> Iterator[Finding]:
+def _check_system_key(directory: KeyDirectory, system: str, now: datetime) -> Iterator[Finding]:
     mend = f"ask its team for {system}.jwks, and `termijn keys trust {system} {system}.jwks`"
     try:
         ring = directory.system(system)()
-    except UnusableKeys as cause:
-        yield fault("keys", str(cause), mend, system)
+    except InvalidKeyring as cause:
+        yield error("keys", str(cause), mend, system)
         return
-    yield from _judged(ring, system, now, mend)
+    yield from _check_expiry(ring, system, now, mend)
 
 
-def _judged(ring: Keyring, owner: str, now: datetime, mend: str) -> Iterator[Finding]:
+def _check_expiry(ring: Keyring, owner: str, now: datetime, mend: str) -> Iterator[Finding]:
     signing = [key for key in ring if key.use == "sig"]
     if not signing:
-        yield fault("keys", "has no signing key: nothing from there can be verified", mend, owner)
+        yield error("keys", "has no signing key: nothing from there can be verified", mend, owner)
         return
     if not any(key.holds(now) for key in signing):
-        yield fault("keys", "no key holds now", mend, owner)
+        yield error("keys", "no key holds now", mend, owner)
         return
-    if not any(key.holds(now + NEAR) for key in signing):
+    if not any(key.holds(now + EXPIRY_WARNING) for key in signing):
         ends = max(key.expires_at for key in signing if key.expires_at is not None)
         yield warning("keys", f"the last key ends at {ends:%Y-%m-%dT%H:%M:%SZ}", mend, owner)
         return
-    yield sound("keys", f"{len(signing)} keys", owner)
+    yield ok("keys", f"{len(signing)} keys", owner)

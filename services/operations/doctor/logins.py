@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from services.ledger import granting
 from services.ledger.grants import GRANTS, Privilege, needed
-from services.operations.doctor.findings import Finding, fault, sound, warning
+from services.operations.doctor.findings import Finding, error, ok, warning
 from services.storage.database_roles import Role, group
 
 CHECK = "database login"
@@ -30,7 +30,7 @@ def check_login(connection: Connection) -> Iterator[Finding]:
                 group(role),
             )
         elif lacks := needed(role) - granting.held(connection, group(role)):
-            yield fault(
+            yield error(
                 "database roles", f"lacks {_some(lacks)}", "`termijn ledger migrate`", group(role)
             )
     may_all = granting.is_owner(connection)
@@ -64,13 +64,13 @@ def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_al
             "make a login for each role",
             login,
         )
-    return sound(CHECK, f"may do what the {mine[0]} needs, and no more", login)
+    return ok(CHECK, f"may do what the {mine[0]} needs, and no more", login)
 
 
 def unreadable(login: str, why: str) -> Finding:
     """What to say of a login that may not even see the ledger."""
     mend = f"`termijn ledger migrate`, and have an administrator GRANT the group of its role TO {login}"
-    return fault(CHECK, f"may not see the ledger: {why}", mend, login)
+    return error(CHECK, f"may not see the ledger: {why}", mend, login)
 
 
 def _some(privileges: Iterable[Privilege]) -> str:

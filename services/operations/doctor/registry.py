@@ -8,14 +8,14 @@ from typing import Protocol
 
 from schemas.compatibility import problems
 from schemas.errors import RegistryUnavailable, UnknownSchema
-from schemas.registry import Registered
+from schemas.registry import RegisteredSchema
 from schemas.schema_versions import Schema
 from schemas.topics import Topic
-from services.kafka.schema_registration import LEVEL
-from services.operations.doctor.findings import Finding, fault, sound, warning
+from services.kafka.schema_registration import COMPATIBILITY
+from services.operations.doctor.findings import Finding, error, ok, warning
 
 _REGISTER = "`termijn schemas register`"
-_STRANGER = "keep it as a file below TERMIJN_SCHEMAS, or take it out of the registry"
+_UNKNOWN_VERSION = "keep it as a file below TERMIJN_SCHEMAS, or take it out of the registry"
 
 
 class Registry(Protocol):
@@ -24,7 +24,7 @@ class Registry(Protocol):
     def id_of(self, topic: str, text: str) -> int:
         """The id of a schema that is registered for a topic."""
 
-    def versions_of(self, topic: str) -> Sequence[Registered]:
+    def versions_of(self, topic: str) -> Sequence[RegisteredSchema]:
         """Every version that is registered for a topic."""
 
     def compatibility_of(self, topic: str) -> str:
@@ -41,36 +41,38 @@ def check_registry(
     wrong = 0
     try:
         for topic, versions in needed:
-            for found in _of_topic(registry, topic, versions):
+            for found in _check_topic(registry, topic, versions):
                 wrong += 1
                 yield found
     except RegistryUnavailable as cause:
-        yield fault(
+        yield error(
             "registry",
             f"does not answer: {cause}",
             "start it, or point SCHEMA_REGISTRY_URL at it (empty: none is used)",
         )
         return
     if not wrong:
-        yield sound("registry", f"{len(needed)} topics are registered as they are here, {LEVEL}")
+        yield ok(
+            "registry", f"{len(needed)} topics are registered as they are here, {COMPATIBILITY}"
+        )
 
 
-def _of_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -> Iterator[Finding]:
+def _check_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -> Iterator[Finding]:
     ours: set[int] = set()
     for schema in versions:
         try:
             ours.add(registry.id_of(topic.name, schema.text))
         except UnknownSchema:
-            yield fault("registry", f"{schema.file} is not registered", _REGISTER, topic.name)
+            yield error("registry", f"{schema.file} is not registered", _REGISTER, topic.name)
     for one in registry.versions_of(topic.name):
         if one.id not in ours:
-            yield _stranger(one, topic, versions[-1])
-    if ours and (level := registry.compatibility_of(topic.name)) != LEVEL:
-        what = f"its compatibility is {level} and must be {LEVEL}: a change could break readers"
+            yield _unknown_version(one, topic, versions[-1])
+    if ours and (level := registry.compatibility_of(topic.name)) != COMPATIBILITY:
+        what = f"its compatibility is {level} and must be {COMPATIBILITY}: a change could break readers"
         yield warning("registry", what, _REGISTER, topic.name)
 
 
-def _stranger(one: Registered, topic: Topic, newest: Schema) -> Finding:
+def _unknown_version(one: RegisteredSchema, topic: Topic, newest: Schema) -> Finding:
     """A version that no file here has: a publisher that is ahead, or somebody's slip."""
     named = f"version {one.version} (id {one.id}) is none of ours"
     try:
@@ -79,11 +81,14 @@ def _stranger(one: Registered, topic: Topic, newest: Schema) -> Finding:
     except (
         Exception
     ) as cause:  # text from outside makes a parser raise whatever Python's types raise
-        return fault(
-            "registry", f"{named}, and no schema: {type(cause).__name__}", _STRANGER, topic.name
+        return error(
+            "registry",
+            f"{named}, and no schema: {type(cause).__name__}",
+            _UNKNOWN_VERSION,
+            topic.name,
         )
     if unread:
         first = unread[0]
         what = f"{named}; what is written with it is parked: {first.path or '.'}: {first.why}"
-        return fault("registry", what, _STRANGER, topic.name)
-    return warning("registry", f"{named}, and can be read", _STRANGER, topic.name)
+        return error("registry", what, _UNKNOWN_VERSION, topic.name)
+    return warning("registry", f"{named}, and can be read", _UNKNOWN_VERSION, topic.name)

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from services.kafka.security import Security, in_the_clear
-from services.operations.doctor.findings import Finding, fault, sound, warning
-from services.operations.doctor.keys import NEAR
+from services.kafka.security import Security, unencrypted_hosts
+from services.operations.doctor.findings import Finding, error, ok, warning
+from services.operations.doctor.keys import EXPIRY_WARNING
 
 _SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -24,9 +24,9 @@ _SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 def check_security(security: Security, servers: str, now: datetime) -> Iterator[Finding]:
     """Whether others can read on the way, and whether each certificate holds; `now` is UTC."""
     names = security.names
-    elsewhere = in_the_clear(servers)
+    elsewhere = unencrypted_hosts(servers)
     if security.is_encrypted:
-        yield sound("tls", f"brokers are reached by {security.protocol}")
+        yield ok("tls", f"brokers are reached by {security.protocol}")
     elif elsewhere:
         yield warning(
             "tls",
@@ -36,43 +36,45 @@ def check_security(security: Security, servers: str, now: datetime) -> Iterator[
             ",".join(elsewhere),
         )
     else:
-        yield sound("tls", "brokers are on this machine, and reached in the clear")
+        yield ok("tls", "brokers are on this machine, and reached in the clear")
     if security.ca_file:
         mend = f"get the new authority from whoever runs the brokers, and mend {names.ca_file}"
-        yield _lasts(security.ca_file, now, mend)
+        yield _check_expiry(security.ca_file, now, mend)
     if security.certificate_file and security.key_file:
         mend = f"have a new certificate made, and mend {names.certificate_file}"
-        yield _lasts(security.certificate_file, now, mend)
-        yield from _belongs(security.certificate_file, security.key_file, names.key_file)
+        yield _check_expiry(security.certificate_file, now, mend)
+        yield from _key_matches_certificate(
+            security.certificate_file, security.key_file, names.key_file
+        )
 
 
-def _lasts(file: Path, now: datetime, mend: str) -> Finding:
+def _check_expiry(file: Path, now: datetime, mend: str) -> Finding:
     """Whether what a file holds is valid: of a chain its first, of several authorities the last to end."""
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
     except (ValueError, OSError):
-        return fault("certificates", "holds no certificate that can be read (PEM)", mend, str(file))
+        return error("certificates", "holds no certificate that can be read (PEM)", mend, str(file))
     authorities = all(one.issuer == one.subject for one in found)
     one = max(found, key=lambda one: one.not_valid_after_utc) if authorities else found[0]
     ends = f"{one.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
     if one.not_valid_after_utc <= now:
-        return fault("certificates", f"ended at {ends}", mend, str(file))
+        return error("certificates", f"ended at {ends}", mend, str(file))
     if one.not_valid_before_utc > now:
         begins = f"{one.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
-        return fault("certificates", f"begins at {begins} only", mend, str(file))
-    if one.not_valid_after_utc <= now + NEAR:
+        return error("certificates", f"begins at {begins} only", mend, str(file))
+    if one.not_valid_after_utc <= now + EXPIRY_WARNING:
         return warning("certificates", f"ends at {ends}", mend, str(file))
-    return sound("certificates", f"holds until {ends}", str(file))
+    return ok("certificates", f"holds until {ends}", str(file))
 
 
-def _belongs(certificate: Path, key: Path, name: str) -> Iterator[Finding]:
+def _key_matches_certificate(certificate: Path, key: Path, name: str) -> Iterator[Finding]:
     """Whether the key is the certificate's own."""
     mend = f"mend {name}: the key that the certificate was asked for with, PEM, not encrypted"
     try:
         private = load_pem_private_key(key.read_bytes(), password=None)
         vouched = x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm, OSError):
-        yield fault("certificates", "holds no key that can be used", mend, str(key))
+        yield error("certificates", "holds no key that can be used", mend, str(key))
         return
     if private.public_key().public_bytes(*_SPKI) != vouched.public_bytes(*_SPKI):
-        yield fault("certificates", f"is not the key of {certificate}", mend, str(key))
+        yield error("certificates", f"is not the key of {certificate}", mend, str(key))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from schemas.cloudevents import CONTENT_TYPE
-from schemas.schema_versions import Schemas
+from schemas.schema_versions import SchemaSet
 from schemas.topics import Topic
 from services.crypto.signing import KEY_ID, SIGNATURE
 from services.kafka.trace_context import TRACEPARENT, TRACESTATE
@@ -38,13 +38,13 @@ class Channel:
     headers: Literal["event", "signed", "none"] = "none"
 
 
-def files(channels: Iterable[Channel], schemas: Schemas, version: str) -> Mapping[Path, str]:
+def files(channels: Iterable[Channel], schemas: SchemaSet, version: str) -> Mapping[Path, str]:
     """Every file, by its path below the directory that they are written to."""
     document = document_of(list(channels), schemas, version)
     return {DOCUMENT: _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)}
 
 
-def document_of(channels: Sequence[Channel], schemas: Schemas, version: str) -> dict[str, Any]:
+def document_of(channels: Sequence[Channel], schemas: SchemaSet, version: str) -> dict[str, Any]:
     """The document."""
     names = sorted({one.topic.schema for one in channels})
     headers = {one.topic.schema: one.headers for one in channels}

@@ -13,11 +13,11 @@ from typing import Any, Final
 import yaml
 
 from services.operations.manifests.kubernetes_policies import (
-    budget,
     deny_all,
+    disruption_budget,
+    egress_ports,
+    network_policy,
     pod_monitor,
-    reach,
-    reach_ports,
     scaling,
 )
 from services.operations.manifests.kubernetes_roles import (
@@ -49,10 +49,14 @@ def files(version: str, group: str, systems: Iterable[str]) -> Mapping[Path, str
     """Every file, by its path below the directory that they are written to."""
     known, scaled = sorted(systems), [role for role in ROLES if role.scaled_by]
     found = {
-        f"{role.name}.yaml": [_deployment(role, version, group, known), budget(role), reach(role)]
+        f"{role.name}.yaml": [
+            _deployment(role, version, group, known),
+            disruption_budget(role),
+            network_policy(role),
+        ]
         for role in ROLES
     }
-    found["migrate.yaml"] = [_migration(version), reach_ports("migrate", [DATABASE])]
+    found["migrate.yaml"] = [_migration(version), egress_ports("migrate", [DATABASE])]
     found["common.yaml"] = [_account(), deny_all()]
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -63,7 +67,9 @@ def files(version: str, group: str, systems: Iterable[str]) -> Mapping[Path, str
     return {
         BASE / "kustomization.yaml": _text([kustomization]),
         **{BASE / name: _text(documents) for name, documents in found.items()},
-        **_component(SCALING, "scaling.yaml", [scaling(one) for one in scaled], _unset(scaled)),
+        **_component(
+            SCALING, "scaling.yaml", [scaling(one) for one in scaled], _omit_replicas(scaled)
+        ),
         **_component(WATCHING, "pods.yaml", [pod_monitor()]),
     }
 
@@ -86,7 +92,7 @@ def _component(
     }
 
 
-def _unset(roles: Iterable[Role]) -> list[dict[str, Any]]:
+def _omit_replicas(roles: Iterable[Role]) -> list[dict[str, Any]]:
     """How many there are is the scaler's to say, and not set anew with each change."""
     remove = yaml.safe_dump([{"op": "remove", "path": "/spec/replicas"}], sort_keys=False)
     return [

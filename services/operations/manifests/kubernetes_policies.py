@@ -19,7 +19,7 @@ from services.operations.manifests.strimzi import CLUSTER
 from services.operations.metrics import PORTS
 
 
-def budget(role: Role) -> dict[str, Any]:
+def disruption_budget(role: Role) -> dict[str, Any]:
     """Never more than one process of a role is taken away on purpose."""
     return {
         "apiVersion": "policy/v1",
@@ -42,9 +42,9 @@ def deny_all() -> dict[str, Any]:
     }
 
 
-def reach(role: Role) -> dict[str, Any]:
+def network_policy(role: Role) -> dict[str, Any]:
     """What a role may reach, and who may ask how it fares."""
-    policy = reach_ports(role.name, [REGISTRY, *([DATABASE] if role.database else [])])
+    policy = egress_ports(role.name, [REGISTRY, *([DATABASE] if role.database else [])])
     brokers = {"podSelector": {"matchLabels": {"strimzi.io/cluster": CLUSTER}}}
     policy["spec"]["egress"].append({"to": [brokers], "ports": _tcp([BROKERS])})
     policy["spec"]["policyTypes"].append("Ingress")
@@ -53,7 +53,7 @@ def reach(role: Role) -> dict[str, Any]:
     return policy
 
 
-def reach_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
+def egress_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
     """Names are asked of Kubernetes, and these ports reached in the same namespace alone.
 
     Policies add up: an overlay has one more for what lies elsewhere, and says where.

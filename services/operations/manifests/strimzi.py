@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from schemas.topics import Topic
-from services.kafka.access import Right, Use
+from services.kafka.access import AclEntry, KafkaAccess
 
 REPLICAS = 3
 IN_SYNC = 2
 """Producers wait for every replica in sync: with fewer than this nothing is taken for written."""
 CLUSTER = "kafka"
-"""The name of the `Kafka` resource that the topics belong to."""
+"""The name of the `KafkaSettings` resource that the topics belong to."""
 TOPICS = Path("kafka") / "topics.yaml"
 USERS = Path("kafka") / "users.yaml"
 _FOR_EVER = -1
@@ -29,7 +29,7 @@ _USERS_HEADER = (
 )
 
 
-def files(topics: Iterable[Topic], users: Iterable[Use]) -> Mapping[Path, str]:
+def files(topics: Iterable[Topic], users: Iterable[KafkaAccess]) -> Mapping[Path, str]:
     """Every file, by its path below the directory that they are written to."""
     made = [topic_document(one) for one in sorted(topics, key=lambda one: one.name)]
     known = [user_document(one) for one in sorted(users, key=lambda one: one.user)]
@@ -62,7 +62,7 @@ def topic_document(topic: Topic) -> dict[str, Any]:
     }
 
 
-def user_document(use: Use) -> dict[str, Any]:
+def user_document(use: KafkaAccess) -> dict[str, Any]:
     """One user, as Strimzi's user operator reads it; it makes the password, as a secret of that name."""
     by_thing = groupby(use.rights, key=lambda one: (one.kind, one.name))
     return {
@@ -79,7 +79,7 @@ def user_document(use: Use) -> dict[str, Any]:
     }
 
 
-def _rule(rights: list[Right]) -> dict[str, Any]:
+def _rule(rights: list[AclEntry]) -> dict[str, Any]:
     first = rights[0]
     thing: dict[str, Any] = {"type": first.kind}
     if first.kind != "cluster":  # there is only one, and Strimzi lets it have no name

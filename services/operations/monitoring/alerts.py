@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from services.operations.monitoring import slo
 from services.operations.monitoring.rules import Alert
-from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, Pace
+from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, TimeScale
 
 LAG_MESSAGES = 10_000
 """A role that is further behind, and stays so, does not keep up."""
 
 
-def groups(pace: Pace, lag: int = LAG_MESSAGES) -> Mapping[str, Sequence[Alert]]:
+def groups(pace: TimeScale, lag: int = LAG_MESSAGES) -> Mapping[str, Sequence[Alert]]:
     """Every alert, by what it is about; a role lags with more than `lag` messages unread."""
     return {
         "promises": [*_promises(pace), *slo.alerts(pace)],
@@ -24,7 +24,7 @@ def groups(pace: Pace, lag: int = LAG_MESSAGES) -> Mapping[str, Sequence[Alert]]
     }
 
 
-def _promises(pace: Pace) -> list[Alert]:
+def _promises(pace: TimeScale) -> list[Alert]:
     return [
         Alert(
             name="TermijnOverdue",
@@ -78,7 +78,7 @@ def _promises(pace: Pace) -> list[Alert]:
     ]
 
 
-def _requests(pace: Pace) -> list[Alert]:
+def _requests(pace: TimeScale) -> list[Alert]:
     return [
         Alert(
             name="TermijnRequestNearLimit",
@@ -100,7 +100,7 @@ def _requests(pace: Pace) -> list[Alert]:
     ]
 
 
-def _systems(pace: Pace) -> list[Alert]:
+def _systems(pace: TimeScale) -> list[Alert]:
     def grown(metric: str) -> str:
         # `increase` does not see a counter's first step, since the series begins with it.
         window = pace.window(HOUR)
@@ -169,7 +169,7 @@ def _systems(pace: Pace) -> list[Alert]:
     ]
 
 
-def _bus(pace: Pace, lag: int) -> list[Alert]:
+def _bus(pace: TimeScale, lag: int) -> list[Alert]:
     return [
         Alert(
             name="TermijnDeadLetters",
@@ -222,7 +222,7 @@ def _bus(pace: Pace, lag: int) -> list[Alert]:
     ]
 
 
-def _roles(pace: Pace) -> list[Alert]:
+def _roles(pace: TimeScale) -> list[Alert]:
     return [
         Alert(
             name="TermijnRoleDown",
@@ -267,7 +267,7 @@ def _roles(pace: Pace) -> list[Alert]:
     ]
 
 
-def _evidence(pace: Pace) -> list[Alert]:
+def _evidence(pace: TimeScale) -> list[Alert]:
     return [
         Alert(
             name="TermijnEvidenceBroken",

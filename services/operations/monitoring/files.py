@@ -14,7 +14,7 @@ from services.operations.monitoring.dashboard_promises import PROMISES
 from services.operations.monitoring.dashboard_systems import SYSTEMS
 from services.operations.monitoring.dashboards import document
 from services.operations.monitoring.rules import alert_file, recording_file
-from services.operations.monitoring.time_scale import PRODUCTION, Pace
+from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
 
 BOARDS = (PROMISES, SYSTEMS, FLOW)
 RUNBOOKS = "runbooks.md"
@@ -24,7 +24,7 @@ _SCRAPE_SECONDS = 15
 
 
 def files(
-    pace: Pace = PRODUCTION, *, lag: int = alerts.LAG_MESSAGES, runbooks: str = RUNBOOKS
+    pace: TimeScale = PRODUCTION, *, lag: int = alerts.LAG_MESSAGES, runbooks: str = RUNBOOKS
 ) -> Mapping[Path, str]:
     """Every file, by its path below the directory that they are written to."""
     prometheus = Path("prometheus")

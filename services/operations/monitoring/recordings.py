@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from services.operations.monitoring import slo
 from services.operations.monitoring.rules import Recording
-from services.operations.monitoring.time_scale import HOUR, MINUTE, Pace
+from services.operations.monitoring.time_scale import HOUR, MINUTE, TimeScale
 
 
-def groups(pace: Pace) -> Mapping[str, Sequence[Recording]]:
+def groups(pace: TimeScale) -> Mapping[str, Sequence[Recording]]:
     """Every recording rule, by what it is about."""
     hour, minutes = pace.window(HOUR), pace.window(5 * MINUTE)
     return {
-        "punctuality": slo.recordings(pace),
+        "punctuality": slo.recording_rules(pace),
         "systems": [
             Recording(
                 record="termijn:acknowledgement_seconds:p95_1h",

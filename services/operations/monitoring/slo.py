@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.operations.metrics import LATENESS
 from services.operations.monitoring.rules import Alert, Recording
-from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, PRODUCTION, Pace
+from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, PRODUCTION, TimeScale
 
 OBJECTIVE = 0.999
 """So much of the commands leaves in time."""
@@ -19,7 +19,7 @@ IN_TIME_SECONDS = 5 * MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Burn:
+class BurnRate:
     """How fast the allowance may burn, over a long window and a short one, in seconds."""
 
     rate: float
@@ -28,24 +28,24 @@ class Burn:
 
 
 FAST = (
-    Burn(rate=14.4, long=HOUR, short=5 * MINUTE),
-    Burn(rate=6, long=6 * HOUR, short=30 * MINUTE),
+    BurnRate(rate=14.4, long=HOUR, short=5 * MINUTE),
+    BurnRate(rate=6, long=6 * HOUR, short=30 * MINUTE),
 )
 """2 % of the month's allowance in an hour, or 5 % in six."""
 SLOW = (
-    Burn(rate=3, long=DAY, short=2 * HOUR),
-    Burn(rate=1, long=3 * DAY, short=6 * HOUR),
+    BurnRate(rate=3, long=DAY, short=2 * HOUR),
+    BurnRate(rate=1, long=3 * DAY, short=6 * HOUR),
 )
 """10 % of it in a day, or in three."""
 
 
-def recordings(pace: Pace) -> list[Recording]:
+def recording_rules(pace: TimeScale) -> list[Recording]:
     """The share of late commands over each window, named by the window of production."""
     windows = sorted({window for burn in (*FAST, *SLOW) for window in (burn.long, burn.short)})
     return [_late_share(window, pace) for window in windows]
 
 
-def alerts(pace: Pace) -> list[Alert]:
+def alerts(pace: TimeScale) -> list[Alert]:
     """A fast burn and a slow one."""
     return [
         Alert(
@@ -71,7 +71,7 @@ def _name(window: float) -> str:
     return f"termijn:commands_late:ratio_rate{PRODUCTION.window(window)}"
 
 
-def _late_share(window: float, pace: Pace) -> Recording:
+def _late_share(window: float, pace: TimeScale) -> Recording:
     bound = pace.seconds(IN_TIME_SECONDS)
     bucket = min(one for one in LATENESS if one >= bound)
     over = pace.window(window)
@@ -82,7 +82,7 @@ def _late_share(window: float, pace: Pace) -> Recording:
     )
 
 
-def _burning(burns: tuple[Burn, ...]) -> str:
+def _burning(burns: tuple[BurnRate, ...]) -> str:
     return " or ".join(
         f"({_name(burn.long)} > {burn.rate} * {1 - OBJECTIVE:.3f}"
         f" and {_name(burn.short)} > {burn.rate} * {1 - OBJECTIVE:.3f})"

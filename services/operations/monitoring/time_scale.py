@@ -14,7 +14,7 @@ _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1.0, "s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class TimeScale:
     """Every duration of the rules is divided by `hasten`; 1 in production."""
 
     hasten: float = 1.0
@@ -36,7 +36,7 @@ class Pace:
         return _text(max(self.seconds(real), min(real, _SHORTEST)))
 
 
-PRODUCTION = Pace()
+PRODUCTION = TimeScale()
 
 
 def _text(seconds: float) -> str:

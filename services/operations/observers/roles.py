@@ -11,21 +11,21 @@ from uuid import UUID
 
 import structlog
 
-from services.deleter.dispatch import Sent
-from services.deleter.settlement import Answer, Settled
+from services.deleter.dispatch import SentCommand
+from services.deleter.settlement import Acknowledgement, AcknowledgementResult
 from services.events.history import type_of
 from services.evidence.purge.scan import KINDS
-from services.evidence.self_check import Rechecked
+from services.evidence.self_check import SelfCheckResult
 from services.ledger.blind_spots import Reach
 from services.ledger.command_state import OUTSTANDING
-from services.ledger.recording import Recorded
-from services.operations.health import Loop
-from services.operations.holding_counts import Counted as Holdings
+from services.ledger.recording import RecordingResult
+from services.operations.health import LoopHealth
+from services.operations.holding_counts import HoldingCounts as Holdings
 from services.operations.metrics import Metrics
-from services.operations.status import Status
-from services.requests.counts import Counted as Rights
+from services.operations.status import LedgerStatus
+from services.requests.counts import RequestCounts as Rights
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Gap
+from services.storage.offsets import OffsetGap
 
 _ABOUT_SYSTEMS: Mapping[str, Sequence[str]] = {
     "deleter": ("termijn_lateness_seconds",),
@@ -46,7 +46,7 @@ class Observer:
     role: str
     metrics: Metrics
     log: structlog.typing.FilteringBoundLogger
-    loop: Loop
+    loop: LoopHealth
     """How it fares, for `/livez` and `/readyz`."""
     _blind: bool = field(default=False)
 
@@ -87,7 +87,7 @@ class Observer:
         self.loop.hindered("tries again; its log says why")
         self.log.warning("read a batch again", why=why.partition("\n")[0])
 
-    def gap(self, gap: Gap) -> None:
+    def gap(self, gap: OffsetGap) -> None:
         """The log has lost something."""
         self.metrics.set("termijn_gaps", 1)
         self.log.error(
@@ -123,7 +123,7 @@ class Observer:
             offset=letter.offset,
         )
 
-    def recorded(self, recorded: Recorded) -> None:
+    def recorded(self, recorded: RecordingResult) -> None:
         """A batch was recorded."""
         self.metrics.count("termijn_events_recorded_total", recorded.new, outcome="new")
         self.metrics.count(
@@ -132,7 +132,7 @@ class Observer:
         self.metrics.count("termijn_activity_after_end_total", recorded.after_end)
         self.metrics.count("termijn_overdue_on_arrival_total", recorded.overdue)
 
-    def answered(self, answer: Answer, settled: Settled) -> None:
+    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         """An answer was taken into the journal."""
         self.metrics.count(
             "termijn_acknowledgements_total", system=answer.system, status=answer.status
@@ -184,7 +184,7 @@ class Observer:
             self.log.warning("waited for unread events", partitions=len(spots), first=spots[0])
         self._blind = bool(spots)
 
-    def sent(self, commands: Sequence[Sent], nothing_due_at: datetime | None = None) -> None:
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None = None) -> None:
         """These commands went out; what was due by `nothing_due_at` became known only after it.
 
         That was overdue on arrival, which is counted apart and is nobody's lateness here.
@@ -216,7 +216,7 @@ class Observer:
         """The clocks differ."""
         self.metrics.set("termijn_clock_disagreement_seconds", seconds)
 
-    def looked(self, status: Status) -> None:
+    def looked(self, status: LedgerStatus) -> None:
         """The ledger was looked at as a whole."""
         metrics = self.metrics
         metrics.set("termijn_due_backlog", status.due)
@@ -259,7 +259,7 @@ class Observer:
         self.metrics.replace("termijn_holdings", holdings.holdings)
         self.metrics.set("termijn_holdings_counted_ratio", holdings.share)
 
-    def rechecked(self, found: Rechecked) -> None:
+    def rechecked(self, found: SelfCheckResult) -> None:
         """The log of evidence was looked at once more."""
         self.metrics.set("termijn_evidence_broken", found.broken is not None)
         if found.sealed_at is not None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import structlog
 
-from services.operations.health import Loop
+from services.operations.health import LoopHealth
 from services.operations.metrics import Metrics
-from services.operations.watch.sightings import Met
-from services.operations.watch.summary import Outlook
+from services.operations.watch.sightings import ObservationResult
+from services.operations.watch.summary import WatchSummary
 
 _SYSTEMS = "/systems"
 
@@ -22,8 +22,8 @@ class WatchObserver:
 
     metrics: Metrics
     log: structlog.typing.FilteringBoundLogger
-    loop: Loop
-    _last: Outlook | None = None
+    loop: LoopHealth
+    _last: WatchSummary | None = None
     _hindered: str | None = None
 
     def began(self, systems: Collection[str]) -> None:
@@ -36,7 +36,7 @@ class WatchObserver:
         """A message that cannot be decoded, or that is not its sender's, was left out."""
         self.metrics.count("termijn_watch_unreadable_total", system=system, reason=reason)
 
-    def seen(self, system: str, met: Met) -> None:
+    def seen(self, system: str, met: ObservationResult) -> None:
         """Something was seen for the first time."""
         if "sent" in met.counted:
             self.metrics.count("termijn_watch_commands_total", system=system)
@@ -46,7 +46,7 @@ class WatchObserver:
         if met.took_seconds is not None:
             self.metrics.observe("termijn_watch_answer_seconds", met.took_seconds, system=system)
 
-    def looked(self, outlook: Outlook) -> None:
+    def looked(self, outlook: WatchSummary) -> None:
         """How the systems fare now."""
         self._last = outlook
         self.metrics.set("termijn_watch_partitions", len(outlook.parts))

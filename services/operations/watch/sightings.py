@@ -16,7 +16,7 @@ _TROUBLES = ("failed", "partial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class CommandObservation:
     """A command or an answer that was seen. It never says whom it is about."""
 
     command_id: str
@@ -31,7 +31,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class WatchedCommand:
     """One command, as far as it was seen. Instants are UTC."""
 
     system: str
@@ -53,22 +53,22 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Met:
+class ObservationResult:
     """What a sighting comes to."""
 
-    watched: Watched
+    watched: WatchedCommand
     counted: tuple[Counted, ...] = ()
     """What is counted for the first time."""
     took_seconds: float | None = None
     """From leaving to answer, once both are known."""
-    further: Sighting | None = None
+    further: CommandObservation | None = None
     """What follows for another command: a recall that was answered settles what it takes back."""
 
 
-def of_command(command: Mapping[str, Any]) -> Sighting:
+def of_command(command: Mapping[str, Any]) -> CommandObservation:
     """The sighting of a command, from the fields of its schema."""
     recalls = command["action"] == "recall"
-    return Sighting(
+    return CommandObservation(
         command_id=command["command_id"],
         system=command["system"],
         what="sent",
@@ -78,9 +78,9 @@ def of_command(command: Mapping[str, Any]) -> Sighting:
     )
 
 
-def of_answer(answer: Mapping[str, Any]) -> Sighting:
+def of_answer(answer: Mapping[str, Any]) -> CommandObservation:
     """The sighting of an answer, from the fields of its schema."""
-    return Sighting(
+    return CommandObservation(
         command_id=answer["command_id"],
         system=answer["system"],
         what="answered",
@@ -89,13 +89,13 @@ def of_answer(answer: Mapping[str, Any]) -> Sighting:
     )
 
 
-def met(known: Watched | None, sighting: Sighting) -> Met:
+def observe(known: WatchedCommand | None, sighting: CommandObservation) -> ObservationResult:
     """What is known of a command after one more sighting.
 
     What is known does not depend on the order of sightings, and a sighting that comes again changes and
     counts nothing.
     """
-    before = known or Watched(system=sighting.system)
+    before = known or WatchedCommand(system=sighting.system)
     after = (_sent if sighting.what == "sent" else _answered)(before, sighting)
     counted: list[Counted] = []
     if before.sent_at is None and after.sent_at is not None:
@@ -106,7 +106,7 @@ def met(known: Watched | None, sighting: Sighting) -> Met:
         counted.append("refused")
     if after.failed_at != before.failed_at:
         counted.append("failed")
-    return Met(
+    return ObservationResult(
         watched=after,
         counted=tuple(counted),
         took_seconds=_took(after) if _took(before) is None else None,
@@ -114,12 +114,12 @@ def met(known: Watched | None, sighting: Sighting) -> Met:
     )
 
 
-def _sent(known: Watched, sighting: Sighting) -> Watched:
+def _sent(known: WatchedCommand, sighting: CommandObservation) -> WatchedCommand:
     first = min(known.sent_at or sighting.at, sighting.at)
     return replace(known, action=sighting.action, takes_back=sighting.takes_back, sent_at=first)
 
 
-def _answered(known: Watched, sighting: Sighting) -> Watched:
+def _answered(known: WatchedCommand, sighting: CommandObservation) -> WatchedCommand:
     if sighting.status in _TROUBLES:
         return replace(known, failed_at=max(known.failed_at or sighting.at, sighting.at))
     if sighting.status not in _SETTLES:
@@ -130,19 +130,19 @@ def _answered(known: Watched, sighting: Sighting) -> Watched:
     return known
 
 
-def _took(watched: Watched) -> float | None:
+def _took(watched: WatchedCommand) -> float | None:
     if watched.sent_at is None or watched.answered_at is None:
         return None
     return max(0.0, (watched.answered_at - watched.sent_at).total_seconds())
 
 
-def _further(watched: Watched) -> Sighting | None:
+def _further(watched: WatchedCommand) -> CommandObservation | None:
     """What an answered recall says of the command that it takes back."""
     if watched.takes_back is None or watched.answered_at is None:
         return None
     if watched.status not in _TAKEN_BACK:
         return None
-    return Sighting(
+    return CommandObservation(
         command_id=watched.takes_back,
         system=watched.system,
         what="answered",

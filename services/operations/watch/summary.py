@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.cloudevents import rfc3339
-from services.operations.watch.sightings import Watched
+from schemas.cloudevents import format_rfc3339
+from services.operations.watch.sightings import WatchedCommand
 
 WINDOW = timedelta(minutes=5)
 """The time that rates are counted over."""
-FORGOTTEN = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 """So long after its answer a command is forgotten."""
-LOST = timedelta(days=14)
+LOST_AFTER = timedelta(days=14)
 """So long after it left one that nobody answered is forgotten: the log does not keep it longer either."""
 
 
@@ -32,7 +32,7 @@ class Recent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SystemOutlook:
+class SystemSummary:
     """How one system fares."""
 
     outstanding: Mapping[str, int]
@@ -61,7 +61,7 @@ class SystemOutlook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class WatchSummary:
     """How the systems fare, as far as one process of the watch sees it."""
 
     at: datetime
@@ -69,12 +69,12 @@ class Outlook:
     """The partitions that this process watches."""
     of: int
     """How many there are."""
-    systems: Mapping[str, SystemOutlook]
+    systems: Mapping[str, SystemSummary]
 
     def told(self) -> dict[str, Any]:
         """As the web view shows it."""
         return {
-            "at": rfc3339(self.at),
+            "at": format_rfc3339(self.at),
             "partitions": list(self.parts),
             "of_partitions": self.of,
             "window_seconds": WINDOW.total_seconds(),
@@ -82,26 +82,26 @@ class Outlook:
         }
 
 
-def systems(
+def summarize(
     names: Iterable[str],
-    watched: Iterable[Watched],
+    watched: Iterable[WatchedCommand],
     recent: Mapping[str, Recent],
     now: datetime,
-) -> dict[str, SystemOutlook]:
+) -> dict[str, SystemSummary]:
     """How each of the systems fares now, UTC, from what is known of commands."""
-    outstanding: defaultdict[str, list[Watched]] = defaultdict(list)
+    outstanding: defaultdict[str, list[WatchedCommand]] = defaultdict(list)
     for one in watched:
         if one.outstanding:
             outstanding[one.system].append(one)
     return {name: _system(outstanding[name], recent.get(name, Recent()), now) for name in names}
 
 
-def _system(outstanding: list[Watched], recent: Recent, now: datetime) -> SystemOutlook:
+def _system(outstanding: list[WatchedCommand], recent: Recent, now: datetime) -> SystemSummary:
     by_action: defaultdict[str, int] = defaultdict(int)
     for one in outstanding:
         by_action[str(one.action)] += 1
     oldest = min((one.sent_at for one in outstanding if one.sent_at), default=now)
-    return SystemOutlook(
+    return SystemSummary(
         outstanding=dict(by_action),
         failing=sum(one.failed_at is not None for one in outstanding),
         oldest_seconds=max(0.0, (now - oldest).total_seconds()),
@@ -109,9 +109,9 @@ def _system(outstanding: list[Watched], recent: Recent, now: datetime) -> System
     )
 
 
-def forgotten(watched: Watched, now: datetime) -> bool:
+def is_expired(watched: WatchedCommand, now: datetime) -> bool:
     """Whether nothing more is to be known of a command."""
     if watched.answered_at is not None:
-        return now - watched.answered_at > FORGOTTEN
+        return now - watched.answered_at > RETENTION
     last = watched.sent_at or watched.failed_at
-    return last is not None and now - last > LOST
+    return last is not None and now - last > LOST_AFTER

@@ -7,16 +7,16 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.operations.watch.sightings import Sighting, Watched
+from services.operations.watch.sightings import CommandObservation, WatchedCommand
 
-Kept = dict[str, Any]
+TableRow = dict[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _INSTANTS = ("sent_at", "answered_at", "failed_at")
 _PLACE = "partition"
 
 
-def kept(watched: Watched, partition: int) -> Kept:
+def to_row(watched: WatchedCommand, partition: int) -> TableRow:
     """As it is kept, with the partition of its sightings, which a table does not tell."""
     value = {**asdict(watched), _PLACE: partition}
     for name in _INSTANTS:
@@ -25,21 +25,21 @@ def kept(watched: Watched, partition: int) -> Kept:
     return value
 
 
-def watched_of(value: Kept) -> Watched:
+def from_row(value: TableRow) -> WatchedCommand:
     """What was kept."""
-    found = {one.name: value[one.name] for one in fields(Watched)}
+    found = {one.name: value[one.name] for one in fields(WatchedCommand)}
     for name in _INSTANTS:
         if found[name] is not None:
             found[name] = _EPOCH + found[name] * _MICROSECOND
-    return Watched(**found)
+    return WatchedCommand(**found)
 
 
-def place_of(value: Kept) -> int:
+def parse_place(value: TableRow) -> int:
     """The partition of its sightings."""
     partition: int = value[_PLACE]
     return partition
 
 
-def sighting_of(value: Mapping[str, Any]) -> Sighting:
+def parse_observation(value: Mapping[str, Any]) -> CommandObservation:
     """A sighting from the fields of its schema."""
-    return Sighting(**{one.name: value[one.name] for one in fields(Sighting)})
+    return CommandObservation(**{one.name: value[one.name] for one in fields(CommandObservation)})

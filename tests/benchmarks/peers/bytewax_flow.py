@@ -12,7 +12,7 @@ from bytewax.connectors.kafka import (  # type: ignore[import-not-found]  # as a
 from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]  # as above
 from bytewax.testing import cluster_main  # type: ignore[import-not-found]  # as above
 
-from services.events.tagged_event import Place
+from services.events.tagged_event import RecordMetadata
 from tests.benchmarks.peers.job import Job
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     job = Job.told()
 
     def pass_on(message: KafkaSourceMessage) -> KafkaSinkMessage:
-        place = Place(message.topic, message.partition, message.offset)
+        place = RecordMetadata(message.topic, message.partition, message.offset)
         passed = job.passed(place, message.headers, message.value)
         return KafkaSinkMessage(passed.key, passed.value)
 

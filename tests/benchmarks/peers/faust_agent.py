@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from faust import App
 from faust.types import EventT, StreamT
 
-from services.events.tagged_event import Place
+from services.events.tagged_event import RecordMetadata
 from tests.benchmarks.peers.job import Job
 
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _passed(job: Job, event: EventT[bytes]) -> tuple[bytes, bytes]:
     message = event.message
-    place = Place(message.topic, message.partition, message.offset)
+    place = RecordMetadata(message.topic, message.partition, message.offset)
     headers = message.headers or ()
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     passed = job.passed(place, list(pairs), message.value)

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from schemas.codec import Codec, load
 from schemas.topics import business_topic
-from services.events.tagged_event import Passed, Place
-from services.events.tagger import Tags
+from services.events.tagged_event import RecordMetadata, TaggedMessage
+from services.events.tagger import EventTagger
 from services.policy.loader import load as load_policy
 
 
@@ -19,7 +19,7 @@ from services.policy.loader import load as load_policy
 class Job:
     """One run of a peer."""
 
-    tags: Tags
+    tags: EventTagger
     bootstrap: str
     group: str
     sink: str
@@ -31,7 +31,7 @@ class Job:
         bootstrap, group, sink = sys.argv[1:]
         policy = load_policy()
         topics = {topic.name: topic for topic in map(business_topic, policy.events)}
-        tags = Tags(policy=policy, codec=Codec(load()), topics=topics)
+        tags = EventTagger(policy=policy, codec=Codec(load()), topics=topics)
         return cls(tags=tags, bootstrap=bootstrap, group=group, sink=sink)
 
     @property
@@ -40,7 +40,7 @@ class Job:
         return list(self.tags.topics)
 
     def passed(
-        self, place: Place, headers: Sequence[tuple[str, Any]], body: bytes | None
-    ) -> Passed:
+        self, place: RecordMetadata, headers: Sequence[tuple[str, Any]], body: bytes | None
+    ) -> TaggedMessage:
         """What the tagger would pass on."""
         return self.tags.of(place, headers, body, datetime.now(UTC))

@@ -6,7 +6,7 @@ import sys
 
 from confluent_kafka import TopicPartition
 
-from services.kafka.client import Bus
+from services.kafka.client import KafkaClient
 
 _BATCH = 2_000
 _BATCH_SECONDS = 0.2
@@ -15,7 +15,7 @@ _BATCH_SECONDS = 0.2
 def main() -> None:
     """Copy all topics that are named into the sink, from where they begin, after a line on stdin."""
     bootstrap, group, sink, *sources = sys.argv[1:]
-    bus = Bus(bootstrap)
+    bus = KafkaClient(bootstrap)
     consumer, producer = bus.consumer(group), bus.producer()
     consumer.assign([TopicPartition(*place, 0) for place in bus.ends(sources)])
     consumer.pause(consumer.assignment())

@@ -10,7 +10,7 @@ from quixstreams import (  # type: ignore[import-not-found]  # has its own envir
 )
 from quixstreams.models import Serializer  # type: ignore[import-not-found]  # as above
 
-from services.events.tagged_event import Passed, Place
+from services.events.tagged_event import RecordMetadata, TaggedMessage
 from tests.benchmarks.peers.job import Job
 
 
@@ -34,12 +34,12 @@ def main() -> None:
     class Value(Serializer):  # type: ignore[misc]  # mypy does not see Quix Streams
         """Of what is passed on, the value; the key is taken apart from it."""
 
-        def __call__(self, value: Passed, ctx: Any) -> bytes:
+        def __call__(self, value: TaggedMessage, ctx: Any) -> bytes:
             return value.value
 
-    def passed(value: bytes, _key: bytes, _timestamp: int, headers: Any) -> Passed:
+    def passed(value: bytes, _key: bytes, _timestamp: int, headers: Any) -> TaggedMessage:
         at = message_context()
-        return job.passed(Place(at.topic, at.partition, at.offset), headers or (), value)
+        return job.passed(RecordMetadata(at.topic, at.partition, at.offset), headers or (), value)
 
     sink = app.topic(job.sink, value_serializer=Value(), key_serializer="bytes")
     for name in job.sources:

@@ -17,8 +17,8 @@ from schemas.codec import Codec, load
 from schemas.topics import Topic
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
-from services.crypto.signing import Signer, Signs
-from services.kafka.client import Bus, Headers, OutMessage
+from services.crypto.signing import Signer, SignerProtocol
+from services.kafka.client import Headers, KafkaClient, OutgoingMessage
 from tests.chaos.erasures.orders import Order
 
 SEED = 11
@@ -42,14 +42,14 @@ class Forger(threading.Thread):
         self, bootstrap: str, keys: KeyDirectory, systems: tuple[str, ...], stands: list[Order]
     ) -> None:
         super().__init__(daemon=True)
-        self._bus = Bus(bootstrap)
+        self._bus = KafkaClient(bootstrap)
         self._sender = self._bus.sender()
         self._keys = keys
         self._systems = systems
         self._stands = stands
         self._random = random.Random(SEED)
         mine = new_key()
-        self._stranger: Signs = Signer(lambda: Keyring((mine,)))
+        self._stranger: SignerProtocol = Signer(lambda: Keyring((mine,)))
         self._enough = threading.Event()
         self._reader = Consumer(
             {"bootstrap.servers": bootstrap, "group.id": "forger", "log_level": 0}
@@ -57,7 +57,7 @@ class Forger(threading.Thread):
         self._reader.assign(
             [
                 TopicPartition(topic.name, partition, 0)
-                for topic in map(topics.commands, systems)
+                for topic in map(topics.command_topic, systems)
                 for partition in range(topic.partitions)
             ]
         )
@@ -85,14 +85,14 @@ class Forger(threading.Thread):
             _seen(message) for message in self._reader.consume(500, 0.2) if message.error() is None
         ]
 
-    def commands(self, seen: Seen) -> list[tuple[str, OutMessage]]:
+    def commands(self, seen: Seen) -> list[tuple[str, OutgoingMessage]]:
         """What can be made of a command: the same again, and what would erase an order that stands."""
-        topic = topics.commands(_system(seen))
+        topic = topics.command_topic(_system(seen))
         value = _CODEC.decode(topic, seen.value)
         aimed = self._aimed(value)
         forged = _CODEC.encode(topic, aimed, own=True)
         key = str(aimed["subject"]).encode()
-        other = topics.commands(
+        other = topics.command_topic(
             self._random.choice([one for one in self._systems if one != value["system"]])
         )
         return [
@@ -104,11 +104,11 @@ class Forger(threading.Thread):
             ("for another", _message(other, seen.key, seen.value, seen.headers)),
         ]
 
-    def answers(self, seen: Seen) -> list[tuple[str, OutMessage]]:
+    def answers(self, seen: Seen) -> list[tuple[str, OutgoingMessage]]:
         """Answers to a command that say `done`, and are not the system's."""
         system = _system(seen)
-        command = _CODEC.decode(topics.commands(system), seen.value)
-        topic = topics.acknowledgements(system)
+        command = _CODEC.decode(topics.command_topic(system), seen.value)
+        topic = topics.acknowledgement_topic(system)
         value = _CODEC.encode(topic, _done(command), own=True)
         other = self._random.choice([one for one in self._systems if one != system])
         return [
@@ -137,11 +137,11 @@ class Forger(threading.Thread):
         }
 
     @staticmethod
-    def _signed(topic: Topic, key: bytes, value: bytes, signer: Signs) -> OutMessage:
+    def _signed(topic: Topic, key: bytes, value: bytes, signer: SignerProtocol) -> OutgoingMessage:
         headers = signer.sign(topic.name, key, value, datetime.now(UTC))
         return _message(topic, key, value, headers)
 
-    def send(self, messages: list[tuple[str, OutMessage]]) -> None:
+    def send(self, messages: list[tuple[str, OutgoingMessage]]) -> None:
         """Send them."""
         self._sender.send([message for _, message in messages])
         self.sent.update(kind for kind, _ in messages)
@@ -155,8 +155,8 @@ def _seen(message: Message) -> Seen:
     return Seen(topic=str(message.topic()), key=key, value=value, headers=headers)
 
 
-def _message(topic: Topic, key: bytes, value: bytes, headers: Headers) -> OutMessage:
-    return OutMessage(topic=topic.name, key=key, value=value, headers=headers)
+def _message(topic: Topic, key: bytes, value: bytes, headers: Headers) -> OutgoingMessage:
+    return OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
 
 
 def _system(seen: Seen) -> str:

@@ -17,11 +17,11 @@ from confluent_kafka.admin._resource import ResourceType
 
 from schemas import topics as catalogue
 from schemas.codec import Codec, load
-from services.crypto.data_keys import DataKeys, open_vault
-from services.crypto.field_decryption import ERASED, Revealing
+from services.crypto.data_keys import DataKeyStore, open_vault
+from services.crypto.field_decryption import ERASED, FieldDecryptor
 from services.crypto.key_directory import KeyDirectory
-from services.crypto.master_keys import MasterFiles
-from services.kafka.client import Bus, OutMessage
+from services.crypto.master_keys import FileMasterKeys
+from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.chaos.erasures.forger import Forger
 from tests.chaos.erasures.orders import Order, canaries_in, holds, orders
 from tests.chaos.erasures.systems import SYSTEMS, Systems
@@ -100,10 +100,10 @@ def running(
         *(catalogue.business_topic(one) for one in ("orders.order-placed", "privacy.hold-placed")),
         catalogue.TAGGED,
         catalogue.DEAD_LETTERS,
-        *(catalogue.commands(one) for one in SYSTEMS),
-        *(catalogue.acknowledgements(one) for one in SYSTEMS),
+        *(catalogue.command_topic(one) for one in SYSTEMS),
+        *(catalogue.acknowledgement_topic(one) for one in SYSTEMS),
     ]
-    Bus(kafka_broker.bootstrap).ensure(topics)
+    KafkaClient(kafka_broker.bootstrap).ensure(topics)
     _uncompressed(kafka_broker, [one.name for one in topics])
     yield made
     made.end_all()
@@ -135,13 +135,13 @@ def shop(running: Running, postgres_server: PostgresServer) -> Iterator[Systems]
 def revealed(running: Running) -> dict[int, set[object]]:
     """What a reader of the log gets to see of each order's personal fields."""
     topic = catalogue.business_topic("orders.order-placed")
-    vault = DataKeys(
+    vault = DataKeyStore(
         open_vault(running.environment("TERMIJN_VAULT_URL")),
-        MasterFiles(directory=Path(running.environment("TERMIJN_MASTER_KEYS"))),
+        FileMasterKeys(directory=Path(running.environment("TERMIJN_MASTER_KEYS"))),
     )
-    revealing, codec = Revealing(vault=vault), Codec(load())
+    revealing, codec = FieldDecryptor(vault=vault), Codec(load())
     reader = Consumer({"bootstrap.servers": running.bootstrap, "group.id": "r", "log_level": 0})
-    bus = Bus(running.bootstrap)
+    bus = KafkaClient(running.bootstrap)
     ends = bus.ends([topic.name])
     reader.assign([TopicPartition(name, partition, 0) for name, partition in ends])
     found: dict[int, set[object]] = {}
@@ -181,7 +181,7 @@ def published(running: Running, all_orders: Sequence[Order]) -> None:
 
 def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -> None:
     """Every erasure is commanded; answers that are not the systems' settle none of them."""
-    garbage = OutMessage(topic=HOLDS, key=b"consumer:P0", value=b"\xc3\x01CNRY-999999-dead")
+    garbage = OutgoingMessage(topic=HOLDS, key=b"consumer:P0", value=b"\xc3\x01CNRY-999999-dead")
     forger.send([("garbage", garbage)])
     running.until(
         "every erasure is commanded",

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.ledger import migrate, tables
 from services.ledger.recording import record
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from tests.chaos.ledger.victim import STEPS, Death, run, told
 from tests.contract.arrivals import (
     Event,
@@ -72,7 +72,7 @@ def events() -> list[Event]:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Database:
     """What one batch and one undisturbed deleter make of the events."""
     folder = _folder(tmp_path_factory.mktemp("calm"))
     ledger = new_ledger("sqlite://")
@@ -93,7 +93,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     found = f"sqlite:///{tmp_path / 'ledger.db'}"
     if request.param == "postgres":
         found = request.getfixturevalue("postgres")()
-    with closing(open_ledger(found)) as ledger:
+    with closing(open_database(found)) as ledger:
         migrate.create(ledger)
     return found
 
@@ -110,9 +110,9 @@ def start(url: str, folder: Path, now: str, *step: str) -> subprocess.Popen[str]
     )
 
 
-def check(url: str, folder: Path, calm: Ledger) -> None:
+def check(url: str, folder: Path, calm: Database) -> None:
     """Facts exact; every step commanded, by one id; all of it out, and acknowledged."""
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         assert facts(ledger) == facts(calm)
         assert _live(ledger) == _live(calm)
         assert {row.state for row in rows(ledger, tables.command)} == {"acknowledged"}
@@ -126,14 +126,14 @@ def check(url: str, folder: Path, calm: Ledger) -> None:
     assert {len(ids) for ids in by_record.values()} == {1}
 
 
-def _live(ledger: Ledger) -> set[tuple[object, ...]]:
+def _live(ledger: Database) -> set[tuple[object, ...]]:
     return {(row.record_id, row.system, row.step) for row in rows(ledger, tables.member, live=True)}
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("step", [*(f"{step}#2" for step in STEPS), "relay:produced#1"])
 def test_a_death_at_any_step_is_made_good(
-    url: str, tmp_path: Path, calm: Ledger, step: str
+    url: str, tmp_path: Path, calm: Database, step: str
 ) -> None:
     """Before the commit, after it, between lease and relay, between the bus and the mark."""
     folder = _folder(tmp_path)
@@ -147,7 +147,7 @@ def test_a_death_at_any_step_is_made_good(
 
 
 @pytest.mark.timeout(100)
-def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: Ledger) -> None:
+def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: Database) -> None:
     """Nobody chose the step; each start comes a day later, when every lease has run out."""
     folder = _folder(tmp_path)
     chance = random.Random(11)
@@ -168,16 +168,16 @@ def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: 
 
 
 @pytest.fixture
-def own_postgres(postgres_server: PostgresServer) -> Iterator[tuple[PostgresServer, Ledger]]:
+def own_postgres(postgres_server: PostgresServer) -> Iterator[tuple[PostgresServer, Database]]:
     """A PostgreSQL of this test alone, with a ledger that stays open over its deaths."""
-    with closing(open_ledger(postgres_server.fresh_database())) as ledger:
+    with closing(open_database(postgres_server.fresh_database())) as ledger:
         migrate.create(ledger)
         yield postgres_server, ledger
 
 
 @pytest.mark.timeout(90)
 def test_a_database_that_dies_in_a_transaction_keeps_what_was_committed(
-    own_postgres: tuple[PostgresServer, Ledger], tmp_path: Path, calm: Ledger
+    own_postgres: tuple[PostgresServer, Database], tmp_path: Path, calm: Database
 ) -> None:
     """The batch that was open is gone as a whole; the same ledger object goes on with the next."""
     server, ledger = own_postgres

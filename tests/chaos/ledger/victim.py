@@ -23,12 +23,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.deleter.claim import claim
-from services.deleter.dispatch import Delivery, Outgoing, Patience, Stops, lease, relay
-from services.deleter.settlement import Answer, settle
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import (
+    CommandMessage,
+    PausedSystems,
+    RecordMetadata,
+    RetryPolicy,
+    dispatch,
+    lease,
+)
+from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.ledger.recording import record
 from services.policy import loader
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from tests.contract.arrivals import arrival
 
 T = TypeVar("T")
@@ -71,7 +78,7 @@ class FileBus:
         self._path = path
         self._death = death
 
-    def send(self, commands: Sequence[Outgoing]) -> Sequence[Delivery]:
+    def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Append, flush, sync."""
         with self._path.open("a", encoding="utf-8") as file:
             for one in commands:
@@ -79,10 +86,10 @@ class FileBus:
             file.flush()
             os.fsync(file.fileno())
         self._death.at("relay:produced")
-        return [Delivery(topic="bus", partition=0, offset=0) for _ in commands]
+        return [RecordMetadata(topic="bus", partition=0, offset=0) for _ in commands]
 
 
-def run(ledger: Ledger, folder: Path, now: datetime, death: Death) -> None:
+def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
     """Deliver everything, command what is due by now, send it, and take each answer."""
     policy = loader.load()
     bus = FileBus(folder / "bus.jsonl", death)
@@ -102,15 +109,15 @@ def run(ledger: Ledger, folder: Path, now: datetime, death: Death) -> None:
     for start in range(0, len(arrivals), _BATCH):
         batch = arrivals[start : start + _BATCH]
         step("record", lambda c, b=batch: record(c, b, policy, now))  # type: ignore[misc]
-    while step("claim", lambda c: claim(c, policy, now, limit=_CLAIM)).looked_at:
+    while step("claim", lambda c: claim_due(c, policy, now, limit=_CLAIM)).looked_at:
         pass
     while True:
-        leased = step("lease", lambda c: lease(c, now, Stops(), limit=_LEASE))
+        leased = step("lease", lambda c: lease(c, now, PausedSystems(), limit=_LEASE))
         if not leased:
             break
-        step("relay", lambda c, ids=leased: relay(c, ids, bus, policy, now, Patience()))  # type: ignore[misc]
+        step("relay", lambda c, ids=leased: dispatch(c, ids, bus, policy, now, RetryPolicy()))  # type: ignore[misc]
     for one in told(folder):
-        step("settle", lambda c, o=one: settle(c, _answer(o, now), policy, now))  # type: ignore[misc]
+        step("settle", lambda c, o=one: apply_acknowledgement(c, _answer(o, now), policy, now))  # type: ignore[misc]
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
@@ -120,8 +127,8 @@ def told(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _answer(one: dict[str, Any], now: datetime) -> Answer:
-    return Answer(
+def _answer(one: dict[str, Any], now: datetime) -> Acknowledgement:
+    return Acknowledgement(
         acknowledgement_id=f"{one['command_id']}/{one['attempt']}",
         command_id=UUID(one["command_id"]),
         system=one["system"],
@@ -137,7 +144,7 @@ def main() -> None:
     """Run, and say when it begins, and that the end was reached alive."""
     url, folder, now, *step = sys.argv[1:]
     print("begun", flush=True)
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_database(url)) as ledger:
         run(ledger, Path(folder), datetime.fromisoformat(now), Death(step[0] if step else None))
     print("alive")
 

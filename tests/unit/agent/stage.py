@@ -12,21 +12,21 @@ from confluent_kafka import KafkaError
 
 from schemas import topics
 from schemas.codec import Codec, load
-from services.agent.acknowledgement import Answers
-from services.agent.adapters.base import Adapter, Task
-from services.agent.command import Command, Record
-from services.agent.executor import Obeying
-from services.agent.inbox import Arrival, Inbox, Outgoing
-from services.agent.intake import accept
-from services.agent.rate_limit import Backoff, TokenBucket
+from services.agent.acknowledgement import AcknowledgementBuilder
+from services.agent.adapters.base import Adapter, CommandTask
+from services.agent.command import Command, CommandRecord
+from services.agent.executor import CommandExecutor
+from services.agent.inbox import Inbox, OutgoingAcknowledgement, ReceivedCommand
+from services.agent.intake import take_commands
+from services.agent.rate_limit import RetryPolicy, TokenBucket
 from services.agent.result import Pending, Result
-from services.crypto.envelope import Seal
-from services.kafka.client import Undelivered
-from services.storage.database import Ledger, open_ledger
+from services.crypto.envelope import AeadCipher
+from services.kafka.client import DeliveryFailed
+from services.storage.database import Database, open_database
 
 CODEC = Codec(load())
 T0 = datetime(2026, 3, 15, 13, tzinfo=UTC)
-SEAL = Seal(bytes(32))
+SEAL = AeadCipher(bytes(32))
 
 
 def command_id(name: str) -> str:
@@ -53,9 +53,9 @@ def command(name: str = "c1", **further: Any) -> Command:
     return Command(**{**fields, **further})
 
 
-def record(order: str, **keys: str) -> Record:
+def record(order: str, **keys: str) -> CommandRecord:
     """The record of one order."""
-    return Record(
+    return CommandRecord(
         source="/shop",
         id=f"e-{order}",
         type="orders.order-placed",
@@ -72,19 +72,19 @@ def encoded(command: Command) -> bytes:
     ]
     for name in ("categories", "rules", "purposes"):
         fields[name] = list(fields[name])
-    return CODEC.encode(topics.commands(command.system), fields, own=True)
+    return CODEC.encode(topics.command_topic(command.system), fields, own=True)
 
 
 @dataclass(slots=True)
 class Playing:
     """An adapter that does as it is told, and keeps what it was asked."""
 
-    play: Callable[[Task], Result | Pending] = lambda task: Result(
+    play: Callable[[CommandTask], Result | Pending] = lambda task: Result(
         status="done", counts={"orders": 1}
     )
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[CommandTask] = field(default_factory=list)
 
-    def carry_out(self, task: Task) -> Result | Pending:
+    def carry_out(self, task: CommandTask) -> Result | Pending:
         self.tasks.append(task)
         return self.play(task)
 
@@ -98,17 +98,19 @@ class Playing:
 class Noted:
     """Observer and bus in one: keeps what it is told and what is sent."""
 
-    sent_: list[Outgoing] = field(default_factory=list)
+    sent_: list[OutgoingAcknowledgement] = field(default_factory=list)
     said: list[tuple[Any, ...]] = field(default_factory=list)
     broken: list[Exception] = field(default_factory=list)
     most: int = 2**63
     """Bytes that the broker takes of one message."""
 
-    def send(self, answers: Sequence[Outgoing]) -> None:
+    def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         if self.broken:
             raise self.broken.pop()
         if any(len(one.value) + len(one.key or b"") > self.most for one in answers):
-            raise Undelivered("retention.acks.crm.v1", "too large", KafkaError.MSG_SIZE_TOO_LARGE)
+            raise DeliveryFailed(
+                "retention.acks.crm.v1", "too large", KafkaError.MSG_SIZE_TOO_LARGE
+            )
         self.sent_ += answers
 
     def went_round(self) -> None: ...
@@ -132,7 +134,7 @@ class Stage:
     """An agent whose clock stands still until a test moves it."""
 
     adapter: Adapter
-    ledger: Ledger = field(default_factory=lambda: open_ledger("sqlite://"))
+    ledger: Database = field(default_factory=lambda: open_database("sqlite://"))
     noted: Noted = field(default_factory=Noted)
     now: datetime = T0
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(per_second=1e9, burst=10**6))
@@ -140,23 +142,25 @@ class Stage:
     largest: int = 900_000
     keys: Sequence[str] = ()
     inbox: Inbox = field(init=False)
-    obeying: Obeying = field(init=False)
+    obeying: CommandExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
         """Start the agent, for the first time or after a crash: nothing but the inbox is left."""
-        answers = Answers(system="crm", codec=CODEC, largest=self.largest)
+        answers = AcknowledgementBuilder(system="crm", codec=CODEC, largest=self.largest)
         self.inbox = Inbox(self.ledger, SEAL, answers)
         self.inbox.open()
-        self.obeying = Obeying(
+        self.obeying = CommandExecutor(
             inbox=self.inbox,
             adapter=self.adapter,
             outlet=self.noted,
             observer=self.noted,
             bucket=self.bucket,
-            backoff=Backoff(tries=self.tries, base=timedelta(seconds=1), cap=timedelta(seconds=60)),
+            backoff=RetryPolicy(
+                tries=self.tries, base=timedelta(seconds=1), cap=timedelta(seconds=60)
+            ),
             own_keys=lambda now: self.keys,
             now=lambda: self.now,
             at_once=4,
@@ -165,13 +169,13 @@ class Stage:
     def arrive(self, *commands: Command) -> list[str]:
         """Commands come off the bus, in that order; what becomes of each."""
         arrivals = [
-            Arrival(
+            ReceivedCommand(
                 command=one, key=(one.subject or one.records[0].id).encode(), value=encoded(one)
             )
             for one in commands
         ]
         with self.ledger.transaction() as connection:
-            return list(accept(connection, self.inbox, arrivals, self.now))
+            return list(take_commands(connection, self.inbox, arrivals, self.now))
 
     def obey(self, seconds: float = 0) -> list[str]:
         """Carry out all that may be carried out, later; the statuses that went out."""
@@ -189,5 +193,5 @@ class Stage:
 
     def answers(self) -> list[dict[str, Any]]:
         """Every answer that went out."""
-        topic = topics.acknowledgements("crm")
+        topic = topics.acknowledgement_topic("crm")
         return [CODEC.decode(topic, one.value) for one in self.noted.sent_]

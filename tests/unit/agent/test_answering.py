@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.agent.adapters.base import Task
-from services.agent.rate_limit import Backoff, TokenBucket
-from services.agent.result import Disclosed, Result
+from services.agent.adapters.base import CommandTask
+from services.agent.rate_limit import RetryPolicy, TokenBucket
+from services.agent.result import DisclosedRecord, Result
 from services.crypto import jwe
 from tests.unit.agent.stage import T0, Playing, Stage, command, command_id
 
 TOLD = Result(
     status="done",
     counts={"orders": 1},
-    records=(Disclosed(type="orders.order-placed", id="e-O1", time=None, data={"to": "Sanne"}),),
+    records=(
+        DisclosedRecord(type="orders.order-placed", id="e-O1", time=None, data={"to": "Sanne"}),
+    ),
 )
 
 
-def telling(task: Task) -> Result:
+def telling(task: CommandTask) -> Result:
     return TOLD
 
 
@@ -25,7 +27,7 @@ def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
     """It says which command and system it is about."""
     key = jwe.new_key()
     stage = Stage(adapter=Playing(telling))
-    public = jwe.public_part(key)
+    public = jwe.to_public(key)
     assert stage.tell(command(action="disclose", disclose_to=public)) == ["done"]
     [answer] = stage.answers()
     assert b"Sanne" not in stage.noted.sent_[0].value
@@ -49,7 +51,7 @@ def test_without_a_key_nothing_is_read() -> None:
 
 def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
     """Else it would be sent for ever."""
-    key = jwe.public_part(jwe.new_key())
+    key = jwe.to_public(jwe.new_key())
     stage = Stage(adapter=Playing(telling), largest=300)
     assert stage.tell(command(action="disclose", disclose_to=key)) == ["failed"]
     assert "an answer has 300" in str(stage.answers()[0]["detail"])
@@ -59,7 +61,7 @@ def test_corrections_open_with_any_of_the_systems_keys() -> None:
     """One that was replaced may still be written to; nobody else's opens."""
     old, new = jwe.new_key(), jwe.new_key()
     stage = Stage(adapter=(adapter := Playing()), keys=(new, old))
-    text = jwe.encrypt({"name": "S. de Vries"}, jwe.public_part(old), command_id("c1"))
+    text = jwe.encrypt({"name": "S. de Vries"}, jwe.to_public(old), command_id("c1"))
     assert stage.tell(command(action="rectify", corrections=text)) == ["done"]
     assert adapter.tasks[0].corrections == {"name": "S. de Vries"}
     elsewhere = command("c2", seq=2, action="rectify", corrections=text)
@@ -79,7 +81,7 @@ def test_a_clock_that_is_set_back_gives_no_tokens() -> None:
 
 def test_pauses_double_up_to_the_cap_and_end() -> None:
     """One, two, four, five seconds; then it is the controller's turn."""
-    backoff = Backoff(tries=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
+    backoff = RetryPolicy(tries=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
     waits = [backoff.wait(tries) for tries in (1, 2, 3, 4, 5)]
     assert [wait and wait.total_seconds() for wait in waits] == [1, 2, 4, 5, None]
 
@@ -96,7 +98,7 @@ def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> Non
     """`failed` is told in its place; the others go out, each once."""
     large = {f"t{number}": 1 for number in range(900)}
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         return Result(status="done", counts=large if task.command.seq == 2 else {"orders": 1})
 
     stage = Stage(adapter=Playing(play))

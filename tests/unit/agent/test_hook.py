@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from services.agent import config
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.hook import HookAdapter
-from services.agent.result import BadResult, Result, TryAgain
+from services.agent.result import InvalidResult, Result, RetryLater
 from tests.unit.agent.stage import T0, command, record
 
 EXAMPLE = Path(config.__file__).parent / "examples" / "hook"
@@ -32,9 +32,9 @@ def hook(tmp_path: Path, body: str, timeout_seconds: float = 20.0) -> HookAdapte
     )
 
 
-def task(**further: Any) -> Task:
+def task(**further: Any) -> CommandTask:
     fields: dict[str, Any] = {"command": command(), "run": 1, "noted": None, "now": T0}
-    return Task(note=lambda _: None, **{**fields, **further})
+    return CommandTask(note=lambda _: None, **{**fields, **further})
 
 
 def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_hook_finds_only_what_it_is_given_in_its_environment(tmp_path: Path) -
 def test_an_exit_code_that_is_not_0_means_another_try(tmp_path: Path, code: int) -> None:
     """Whatever it wrote before."""
     adapter = hook(tmp_path, f'print(\'{{"status": "done"}}\'); sys.exit({code})')
-    with pytest.raises(TryAgain):
+    with pytest.raises(RetryLater):
         adapter.carry_out(task())
 
 
@@ -80,7 +80,7 @@ def test_a_hook_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: 
         f"import subprocess\nsubprocess.Popen([sys.executable, '-c', {child!r}])\ntime.sleep(60)",
         timeout_seconds=0.8,
     )
-    with pytest.raises(TryAgain, match=r"no answer in 0\.8 s"):
+    with pytest.raises(RetryLater, match=r"no answer in 0\.8 s"):
         adapter.carry_out(task())
     time.sleep(1.0)
     assert not (tmp_path / "late").exists()
@@ -108,7 +108,7 @@ def test_a_hook_has_ended_when_the_program_has(tmp_path: Path, leaves: bool) -> 
 def test_a_hook_that_writes_without_end_is_ended(tmp_path: Path) -> None:
     """At the largest that a result may be, not at the end of its time or of the memory."""
     adapter = hook(tmp_path, "while True: sys.stdout.write('x' * 65536)", timeout_seconds=60)
-    with pytest.raises(BadResult, match="more than 16777216 bytes"):
+    with pytest.raises(InvalidResult, match="more than 16777216 bytes"):
         adapter.carry_out(task())
 
 
@@ -143,7 +143,7 @@ def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
     adapter = HookAdapter(
         command=("./nothing",), directory=tmp_path, timeout_seconds=1, environment={}
     )
-    with pytest.raises(TryAgain, match="FileNotFoundError"):
+    with pytest.raises(RetryLater, match="FileNotFoundError"):
         adapter.carry_out(task())
 
 
@@ -171,7 +171,7 @@ def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
 def test_what_is_no_result_is_refused_without_a_word_of_it(tmp_path: Path, output: str) -> None:
     """Nothing is guessed, and nothing of it is told on."""
     adapter = hook(tmp_path, f"sys.stdout.write({output!r})")
-    with pytest.raises(BadResult) as raised:
+    with pytest.raises(InvalidResult) as raised:
         adapter.carry_out(task())
     assert "two" not in str(raised.value)
 

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import select
 
 from services.agent import tables
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.command import Command
 from services.agent.rate_limit import TokenBucket
-from services.agent.result import BadResult, Pending, Result, TryAgain
-from services.kafka.client import Undelivered
+from services.agent.result import InvalidResult, Pending, Result, RetryLater
+from services.kafka.client import DeliveryFailed
 from tests.unit.agent.stage import T0, Playing, Stage, command, command_id, record
 
 SECOND = timedelta(seconds=1)
@@ -31,7 +31,7 @@ def once(error: BaseException, result: Result | None = None) -> Playing:
     """An adapter that fails at its first call, and then does it."""
     left = [error]
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         if left:
             raise left.pop()
         return result or Result(status="done", counts={"orders": 1})
@@ -42,7 +42,7 @@ def once(error: BaseException, result: Result | None = None) -> Playing:
 def always(error: Exception) -> Playing:
     """An adapter that fails at every call."""
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         raise error
 
     return Playing(play)
@@ -72,7 +72,7 @@ def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
 def test_a_crash_between_doing_and_answering_repeats_the_doing() -> None:
     """The second run knows that there was a first, and what that noted."""
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         if task.run == 1:
             task.note({"orders": 3})
             raise Killed
@@ -100,7 +100,7 @@ def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
 def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
     """And meanwhile nothing is lost."""
     stage = Stage(adapter=Playing())
-    stage.noted.broken.append(Undelivered("retention.acks.crm.v1", "no leader"))
+    stage.noted.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
     assert stage.tell(command()) == []
     assert stage.obey() == ["done"]
 
@@ -109,7 +109,7 @@ def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
     """Not ten times a second."""
     stage = Stage(adapter=Playing())
     stage.arrive(command())
-    stage.noted.broken += [Undelivered("retention.acks.crm.v1", "no leader")] * 100
+    stage.noted.broken += [DeliveryFailed("retention.acks.crm.v1", "no leader")] * 100
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(stage.obeying.run, stop)
@@ -141,9 +141,9 @@ def test_what_waits_names_nobody_in_clear() -> None:
 
 def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> None:
     """One second, then two; other subjects do not wait."""
-    down = TryAgain("connection refused")
+    down = RetryLater("connection refused")
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         if task.command.subject == "customer:C1" and task.run < 3:
             raise down
         return Result(status="done")
@@ -159,13 +159,13 @@ def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> N
 
 def test_a_system_that_says_when_to_come_again_is_left_alone_until_then() -> None:
     """Longer than the agent's own longest pause, though not beyond the time that the command has."""
-    adapter = once(TryAgain("busy", 3600))
+    adapter = once(RetryLater("busy", 3600))
     stage = Stage(adapter=adapter)
     assert stage.tell(command()) == []
     assert stage.obey(3599) == []
     assert len(adapter.tasks) == 1
     assert stage.obey(1) == ["done"]
-    stage = Stage(adapter=once(TryAgain("busy", 1e300)))
+    stage = Stage(adapter=once(RetryLater("busy", 1e300)))
     stage.tell(command())
     assert stage.obey(7 * 86_400) == ["failed"]
     assert stage.answers()[0]["detail"] == "it expired before it could be carried out"
@@ -175,7 +175,7 @@ def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attem
     """The controller repeats it: nothing is given up in silence."""
     adapter = Playing()
     stage = Stage(adapter=adapter, tries=1)
-    adapter.play = always(TryAgain("connection refused")).play
+    adapter.play = always(RetryLater("connection refused")).play
     assert stage.tell(command()) == ["failed"]
     assert stage.answers()[0]["detail"] == "connection refused"
     assert stage.tell(command()) == ["failed"]
@@ -187,7 +187,7 @@ def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attem
 
 def test_what_is_no_result_is_answered_failed_at_once() -> None:
     """Asking again would bring the same."""
-    stage = Stage(adapter=always(BadResult("it is no JSON")))
+    stage = Stage(adapter=always(InvalidResult("it is no JSON")))
     assert stage.tell(command()) == ["failed"]
 
 
@@ -228,7 +228,7 @@ def test_nothing_is_carried_out_before_its_time() -> None:
 
 def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
     """Also when the first has to be tried again."""
-    adapter = once(TryAgain("connection refused"))
+    adapter = once(RetryLater("connection refused"))
     stage = Stage(adapter=adapter)
     assert stage.tell(command("c1"), command("c2", seq=2)) == []
     assert stage.obey(1) == ["done", "done"]
@@ -267,12 +267,12 @@ def test_what_has_waited_is_carried_out_in_order_too() -> None:
 def test_a_processor_that_is_away_when_it_is_asked_again_holds_back_no_other() -> None:
     """It has the command already."""
 
-    def play(task: Task) -> Result | Pending:
+    def play(task: CommandTask) -> Result | Pending:
         if task.command.command_id == command_id("c2"):
             return Result(status="done")
         if task.run == 1:
             return Pending(ask_again_at=T0 + HOUR)
-        raise TryAgain("away")
+        raise RetryLater("away")
 
     stage = Stage(adapter=Playing(play))
     stage.tell(command())
@@ -282,7 +282,7 @@ def test_a_processor_that_is_away_when_it_is_asked_again_holds_back_no_other() -
 
 def test_an_answer_that_is_no_longer_true_is_not_sent() -> None:
     """The command was repeated before the bus took it, and has its answer by now."""
-    adapter = once(BadResult("it is no JSON"))
+    adapter = once(InvalidResult("it is no JSON"))
     stage = Stage(adapter=adapter)
     stage.arrive(command())
     stage.obeying.step()
@@ -298,7 +298,7 @@ def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -
     """For its latest attempt."""
     stage = Stage(adapter=Playing())
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         stage.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
         return Result(status="done")
 
@@ -386,10 +386,10 @@ def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
 def test_a_recall_of_what_was_given_up_asks_the_system(status: str, later: str) -> None:
     """A call without an answer may have done it all the same: nobody knows but the system."""
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         if task.command.action == "recall":
             return Result(status=status)  # type: ignore[arg-type]  # one of the two above
-        raise BadResult("nothing that can be read")
+        raise InvalidResult("nothing that can be read")
 
     stage = Stage(adapter=(adapter := Playing(play)))
     assert stage.tell(command()) == ["failed"]
@@ -406,11 +406,11 @@ def test_a_recall_of_what_was_given_up_asks_the_system(status: str, later: str) 
 def test_a_recall_of_what_was_begun_asks_the_system(status: str, answers: list[str]) -> None:
     """Nobody else knows how far it came; the answer ends the command as well."""
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         if task.command.action == "recall":
             assert task.recalls == "erase"
             return Result(status=status)  # type: ignore[arg-type]  # one of the two above
-        raise TryAgain("no answer in time")
+        raise RetryLater("no answer in time")
 
     stage = Stage(adapter=(adapter := Playing(play)))
     stage.tell(command())
@@ -504,7 +504,7 @@ def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
     """Of many commands with a kill at each, all are answered done."""
     kills = {command_id(f"c{n}") for n in range(20)}
 
-    def play(task: Task) -> Result:
+    def play(task: CommandTask) -> Result:
         if task.command.command_id in kills:
             kills.discard(task.command.command_id)
             raise Killed

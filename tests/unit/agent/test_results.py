@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.agent.result import BadResult, result_of
+from services.agent.result import InvalidResult, parse_result
 
 
 @pytest.mark.parametrize(
@@ -18,10 +18,10 @@ from services.agent.result import BadResult, result_of
     ids=["too many", "too long", "too long in bytes", "a null character"],
 )
 def test_counts_beyond_the_limits_are_no_result(counts: dict[str, int], why: str) -> None:
-    with pytest.raises(BadResult, match=why):
-        result_of({"status": "done", "counts": counts}, "erase")
+    with pytest.raises(InvalidResult, match=why):
+        parse_result({"status": "done", "counts": counts}, "erase")
 
 
 def test_counts_at_the_limits_are() -> None:
     counts = {f"{number:04}{'t' * 508}": 1 for number in range(1_000)}
-    assert result_of({"status": "done", "counts": counts}, "erase").counts == counts
+    assert parse_result({"status": "done", "counts": counts}, "erase").counts == counts

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from services.agent import config
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.config import InvalidConfiguration
-from services.agent.result import Result, TryAgain
+from services.agent.result import Result, RetryLater
 from tests.unit.agent.stage import T0, command, record
 
 FILE = """\
@@ -61,7 +61,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
         yield make
 
 
-def engine_of(loaded: config.Loaded) -> Engine:
+def engine_of(loaded: config.LoadedConfig) -> Engine:
     sql = loaded.configuration.adapter.sql
     assert sql is not None
     return create_engine(loaded.database_url(sql.url, "adapter", "sql", "url"))
@@ -69,7 +69,9 @@ def engine_of(loaded: config.Loaded) -> Engine:
 
 def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
     told = command(action=action, records=tuple(map(record, orders)), **further)
-    return adapter.carry_out(Task(command=told, run=1, noted=None, note=lambda _: None, now=T0))
+    return adapter.carry_out(
+        CommandTask(command=told, run=1, noted=None, note=lambda _: None, now=T0)
+    )
 
 
 def numbers(engine: Engine) -> list[Any]:
@@ -148,6 +150,6 @@ def test_a_database_that_cannot_be_asked_is_asked_again(made: Made) -> None:
     adapter, engine = made("number text, event text", {"number": "O1", "event": "e-O1"})
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE orders"))
-    with pytest.raises(TryAgain) as raised:
+    with pytest.raises(RetryLater) as raised:
         tell(adapter, "erase", "O1")
     assert "O1" not in raised.value.why

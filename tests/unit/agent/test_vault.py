@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.factory import vault_adapter
 from services.agent.adapters.vault import VaultAdapter
 from services.agent.config import InvalidConfiguration, load
-from services.agent.result import Result, TryAgain
+from services.agent.result import Result, RetryLater
 from services.policy.ids import event_id, old_event_id
 from tests.unit.agent.stage import T0, command, record
 from tests.unit.fields.stage import Vault, a_vault
@@ -43,7 +43,7 @@ def told(vault: Vault, action: str = "erase", *, recalls: str | None = None, **m
     """What the adapter of `bus` makes of a command."""
     adapter = VaultAdapter(shredder=vault.shredder, system="bus", **more.pop("adapter", {}))
     one = command(system="bus", action=action, **more)
-    task = Task(command=one, run=1, noted=None, note=lambda _: None, now=T0, recalls=recalls)
+    task = CommandTask(command=one, run=1, noted=None, note=lambda _: None, now=T0, recalls=recalls)
     return adapter.carry_out(task)
 
 
@@ -108,7 +108,7 @@ def test_a_vault_that_is_away_is_asked_again(vault: Vault) -> None:
     """Nothing is known of the outcome."""
     with vault.keys.database.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE data_key")
-    with pytest.raises(TryAgain, match=r"the vault cannot be asked \(OperationalError\)"):
+    with pytest.raises(RetryLater, match=r"the vault cannot be asked \(OperationalError\)"):
         told(vault)
 
 

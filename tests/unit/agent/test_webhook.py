@@ -15,30 +15,30 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.agent.adapters.base import Task
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.webhook import (
-    Later,
+    CallbackConfig,
     WebhookAdapter,
     ed25519_headers,
     hmac_headers,
 )
-from services.agent.callback_server import serving
+from services.agent.callback_server import serve_callbacks
 from services.agent.examples.webhook.mailer import Mailer, server
-from services.agent.result import BadResult, Pending, Result, TryAgain
+from services.agent.result import InvalidResult, Pending, Result, RetryLater
 from services.crypto.keyring import Keyring, new_key
-from services.crypto.signing import Signer, Unverifiable, Verifier
-from services.kafka.trace_context import of_command
+from services.crypto.signing import SignatureInvalid, Signer, Verifier
+from services.kafka.trace_context import trace_of_command
 from tests.unit.agent.stage import T0, Stage, command, command_id
 
 SECRET = b"a secret that both know"
 Answering = Callable[[httpx2.Request], httpx2.Response]
 
 
-def task() -> Task:
-    return Task(command=command(), run=1, noted=None, note=lambda _: None, now=T0)
+def task() -> CommandTask:
+    return CommandTask(command=command(), run=1, noted=None, note=lambda _: None, now=T0)
 
 
-def webhook(answering: Answering, later: Later | None = None) -> WebhookAdapter:
+def webhook(answering: Answering, later: CallbackConfig | None = None) -> WebhookAdapter:
     """An adapter whose service answers so."""
     return WebhookAdapter(
         client=lambda: httpx2.AsyncClient(transport=httpx2.MockTransport(answering)),
@@ -78,7 +78,7 @@ def test_a_request_is_signed_with_the_shared_secret() -> None:
     assert mailer.take(str(int(timestamp) + 1), signature, request.content)[0] == 403
     late = Mailer(SECRET, slow=False, now=lambda: T0.timestamp() + 301)
     assert late.take(timestamp, signature, request.content)[0] == 403
-    assert request.headers["traceparent"] == of_command(command_id("c1")).parent
+    assert request.headers["traceparent"] == trace_of_command(command_id("c1")).parent
 
 
 def test_a_request_can_be_signed_with_the_systems_own_key() -> None:
@@ -93,14 +93,14 @@ def test_a_request_can_be_signed_with_the_systems_own_key() -> None:
     ]
     at = headers["termijn-timestamp"].encode()
     assert verifier.verify("https://m", at, b"body", given, T0) == key.key_id
-    with pytest.raises(Unverifiable):
+    with pytest.raises(SignatureInvalid):
         verifier.verify("https://other", at, b"body", given, T0)
 
 
 @pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])
 def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
     """After as long as it says."""
-    with pytest.raises(TryAgain) as raised:
+    with pytest.raises(RetryLater) as raised:
         webhook(with_code(code, **{"retry-after": "7"})).carry_out(task())
     assert raised.value.after_seconds == 7
 
@@ -118,7 +118,7 @@ def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
 )
 def test_a_service_may_say_when_to_come_again(said: str, seconds: float | None) -> None:
     """As an instant or in seconds; T0 is 13:00 of that day."""
-    with pytest.raises(TryAgain) as raised:
+    with pytest.raises(RetryLater) as raised:
         webhook(with_code(503, **{"retry-after": said})).carry_out(task())
     assert raised.value.after_seconds == seconds
 
@@ -163,7 +163,7 @@ def test_a_service_that_drips_has_one_deadline(head: bytes) -> None:
             timeout_seconds=1,
         )
         began = monotonic()
-        with pytest.raises(TryAgain, match="no answer in 1 s"):
+        with pytest.raises(RetryLater, match="no answer in 1 s"):
             adapter.carry_out(task())
         assert monotonic() - began < 8
 
@@ -171,7 +171,7 @@ def test_a_service_that_drips_has_one_deadline(head: bytes) -> None:
 def test_an_answer_is_not_read_beyond_its_largest() -> None:
     """However much more the service has to say."""
     body = b" " * (16 * 1024 * 1024 + 1)
-    with pytest.raises(BadResult, match="more than 16777216 bytes"):
+    with pytest.raises(InvalidResult, match="more than 16777216 bytes"):
         webhook(lambda _: httpx2.Response(200, content=body)).carry_out(task())
 
 
@@ -183,7 +183,7 @@ def test_a_callback_that_drips_has_one_deadline() -> None:
         told.append(document)
         return True
 
-    with serving("127.0.0.1", 0, lambda _: "t", tell, patience_seconds=1) as port:
+    with serve_callbacks("127.0.0.1", 0, lambda _: "t", tell, patience_seconds=1) as port:
         began = monotonic()
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(
@@ -215,13 +215,13 @@ def test_a_service_that_cannot_be_reached_is_asked_again() -> None:
     def answering(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("customer C1")
 
-    with pytest.raises(TryAgain, match=r"cannot be reached \(ConnectError\)"):
+    with pytest.raises(RetryLater, match=r"cannot be reached \(ConnectError\)"):
         webhook(answering).carry_out(task())
 
 
 def test_202_needs_a_callback() -> None:
     """Else nobody would ever hear of it."""
-    with pytest.raises(BadResult):
+    with pytest.raises(InvalidResult):
         webhook(with_code(202)).carry_out(task())
 
 
@@ -234,7 +234,9 @@ def test_202_waits_for_the_callback() -> None:
         return httpx2.Response(202)
 
     hours = timedelta(hours=24)
-    later = Later(url="https://agent/cb/", token=lambda id: f"t-{id}", ask_again_after=hours)
+    later = CallbackConfig(
+        url="https://agent/cb/", token=lambda id: f"t-{id}", ask_again_after=hours
+    )
     assert webhook(answering, later).carry_out(task()) == Pending(ask_again_at=T0 + hours)
     id = command_id("c1")
     assert seen[0]["callback"] == {"url": f"https://agent/cb/{id}", "token": f"t-{id}"}
@@ -256,13 +258,13 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, Stage, int]]:
         return stages[0].obeying.tell(command_id, document)
 
     try:
-        with serving("127.0.0.1", 0, token, tell) as port:
+        with serve_callbacks("127.0.0.1", 0, token, tell) as port:
             adapter = WebhookAdapter(
                 client=lambda: httpx2.AsyncClient(trust_env=False),
                 timeout_seconds=30,
                 url=f"http://127.0.0.1:{service.server_port}/commands",
                 sign=hmac_headers(SECRET),
-                later=Later(
+                later=CallbackConfig(
                     url=f"http://127.0.0.1:{port}/callbacks",
                     token=token,
                     ask_again_after=timedelta(hours=24),

@@ -6,15 +6,15 @@ import pytest
 
 from schemas.codec import Codec, load
 from services.policy.loader import load as load_policy
-from tests.benchmarks.figures import Figure, at_least, at_most
-from tests.benchmarks.parts import parts
-from tests.benchmarks.stage import stage
+from tests.benchmarks.figures import Figure, lower, upper
+from tests.benchmarks.parts import components
+from tests.benchmarks.stage import environment
 
 
 def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
     """Two figures, each with what it is measured against."""
-    with stage(load_policy(), Codec(load()), sizes="quick") as small:
-        figures = list(parts(small))
+    with environment(load_policy(), Codec(load()), sizes="quick") as small:
+        figures = list(components(small))
     assert [one.name for one in figures] == ["tagging.cpu", "recording.cpu"]
     assert all(one.baseline and one.ratio == one.value / one.baseline > 0 for one in figures)
 
@@ -22,13 +22,13 @@ def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
 @pytest.mark.parametrize(
     ("value", "baseline", "reach", "met"),
     [
-        (30.0, 10.0, at_most(3), True),
-        (31.0, 10.0, at_most(3), False),
-        (5.0, 10.0, at_least(0.5), True),
-        (4.9, 10.0, at_least(0.5), False),
-        (6_000.0, None, at_least(5_000, of="value"), True),
-        (4_000.0, None, at_least(5_000, of="value"), False),
-        (30.0, None, at_most(3), False),
+        (30.0, 10.0, upper(3), True),
+        (31.0, 10.0, upper(3), False),
+        (5.0, 10.0, lower(0.5), True),
+        (4.9, 10.0, lower(0.5), False),
+        (6_000.0, None, lower(5_000, of="value"), True),
+        (4_000.0, None, lower(5_000, of="value"), False),
+        (30.0, None, upper(3), False),
         (30.0, 10.0, None, None),
     ],
 )

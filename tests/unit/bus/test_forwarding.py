@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from services.kafka.bulk_producer import Forwarder
-from services.kafka.client import Undelivered
+from services.kafka.bulk_producer import BulkProducer
+from services.kafka.client import DeliveryFailed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class FakeProducer:
 def send(*producers: FakeProducer) -> Callable[..., None]:
     """A forwarder's send; it opens these producers, one after the other."""
     left = iter(producers)
-    forwarder = Forwarder(lambda: cast(Producer, next(left)))
+    forwarder = BulkProducer(lambda: cast(Producer, next(left)))
     return lambda *values: forwarder.send("t", [(b"k", value) for value in values])
 
 
@@ -69,13 +69,13 @@ def test_all_are_sent_in_order() -> None:
 def test_one_that_fails_fails_the_whole(where: str) -> None:
     """Wherever it was refused."""
     producer = FakeProducer(**{where: {b"b": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)}})  # type: ignore[arg-type]  # one of two
-    with pytest.raises(Undelivered, match="t: not delivered: "):
+    with pytest.raises(DeliveryFailed, match="t: not delivered: "):
         send(producer)(b"a", b"b", b"c")
 
 
 def test_silence_is_a_failure() -> None:
     """What is still in the local queue is not at the broker."""
-    with pytest.raises(Undelivered, match="not taken in time"):
+    with pytest.raises(DeliveryFailed, match="not taken in time"):
         send(FakeProducer(silent=True))(b"a")
 
 
@@ -91,7 +91,7 @@ def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
     fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
     anew = FakeProducer()
     the_send = send(FakeProducer(errors={b"a": fatal}), anew)
-    with pytest.raises(Undelivered):
+    with pytest.raises(DeliveryFailed):
         the_send(b"a")
     the_send(b"a")
     assert anew.sent == [b"a"]

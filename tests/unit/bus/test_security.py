@@ -14,10 +14,10 @@ from services.kafka.security import (
     MECHANISMS,
     PROTOCOLS,
     Security,
-    explained,
-    in_the_clear,
+    explain_error,
     librdkafka,
-    problems,
+    unencrypted_hosts,
+    validate,
 )
 from services.operations.watch.faust_credentials import credentials
 
@@ -100,7 +100,7 @@ def test_a_user_without_tls_for_faust() -> None:
 )
 def test_what_is_missing_or_given_in_vain_is_named(security: Security, missing: list[str]) -> None:
     """Whoever gives a password to a bus in the clear thinks that it protects something."""
-    assert [name for name, _ in problems(security)] == missing
+    assert [name for name, _ in validate(security)] == missing
 
 
 @given(
@@ -116,7 +116,7 @@ def test_a_password_is_never_told(protocol: str, mechanism: str | None, said: li
         username="termijn-tagger",
         password="geheim",
     )
-    told = [repr(one), one.who, str(list(problems(one))), str(explained(one, said))]
+    told = [repr(one), one.who, str(list(validate(one))), str(explain_error(one, said))]
     assert not [text for text in told if "geheim" in text]
 
 
@@ -146,7 +146,7 @@ def test_a_password_is_never_told(protocol: str, mechanism: str | None, said: li
 )
 def test_what_never_will_work_names_its_settings(said: str, why: str) -> None:
     """As librdkafka reports it, also when it says something else after it."""
-    assert explained(SCRAM, [said, "1/1 brokers are down"]) == why
+    assert explain_error(SCRAM, [said, "1/1 brokers are down"]) == why
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_what_never_will_work_names_its_settings(said: str, why: str) -> None:
 def test_a_certificate_that_brokers_refuse_is_named(security: Security, why: str) -> None:
     """They say so after the handshake, as TLS 1.3 has it."""
     said = "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42"
-    assert explained(security, [said]) == why
+    assert explain_error(security, [said]) == why
 
 
 def test_a_silent_broker_is_no_matter_of_ours() -> None:
     """It may be away."""
-    assert explained(SCRAM, ["Connect to ipv4#127.0.0.1:1 failed: Connection refused"]) is None
+    assert explain_error(SCRAM, ["Connect to ipv4#127.0.0.1:1 failed: Connection refused"]) is None
 
 
 @pytest.mark.parametrize(
@@ -181,4 +181,4 @@ def test_a_silent_broker_is_no_matter_of_ours() -> None:
 )
 def test_addresses_of_other_machines_are_told_apart(servers: str, elsewhere: list[str]) -> None:
     """What goes to them in the clear can be read on the way."""
-    assert in_the_clear(servers) == elsewhere
+    assert unencrypted_hosts(servers) == elsewhere

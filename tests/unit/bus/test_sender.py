@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.kafka.client import OutMessage, Placed, Sender, Undelivered
+from services.kafka.client import DeliveryFailed, KafkaProducer, OutgoingMessage, RecordMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,35 +59,35 @@ class FakeProducer:
         return 0
 
 
-def sender(*producers: FakeProducer) -> Sender:
+def sender(*producers: FakeProducer) -> KafkaProducer:
     """A sender that opens these producers, one after the other."""
     left = iter(producers)
-    return Sender(lambda: cast(Producer, next(left)))
+    return KafkaProducer(lambda: cast(Producer, next(left)))
 
 
-def messages(*values: bytes) -> list[OutMessage]:
-    return [OutMessage(topic="t", key=None, value=value) for value in values]
+def messages(*values: bytes) -> list[OutgoingMessage]:
+    return [OutgoingMessage(topic="t", key=None, value=value) for value in values]
 
 
 def test_each_message_gets_its_place_in_order() -> None:
     """Where the broker put it."""
     placed = sender(FakeProducer()).send(messages(b"a", b"b"))
     assert placed == [
-        Placed(topic="t", partition=0, offset=0),
-        Placed(topic="t", partition=0, offset=1),
+        RecordMetadata(topic="t", partition=0, offset=0),
+        RecordMetadata(topic="t", partition=0, offset=1),
     ]
 
 
 def test_one_that_fails_fails_the_whole() -> None:
     """What depends on all of them must not happen."""
     producer = FakeProducer(errors={b"b": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)})
-    with pytest.raises(Undelivered, match="t: not delivered: "):
+    with pytest.raises(DeliveryFailed, match="t: not delivered: "):
         sender(producer).send(messages(b"a", b"b", b"c"))
 
 
 def test_silence_is_a_failure() -> None:
     """Without its delivery report nothing is delivered."""
-    with pytest.raises(Undelivered, match="no delivery report in time"):
+    with pytest.raises(DeliveryFailed, match="no delivery report in time"):
         sender(FakeProducer(silent=True)).send(messages(b"a"))
 
 
@@ -100,7 +100,7 @@ def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
     """One that has met a fatal error never sends again: a role would try for ever in vain."""
     fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
     the_sender = sender(FakeProducer(refuses=fatal), FakeProducer())
-    with pytest.raises(Undelivered):
+    with pytest.raises(DeliveryFailed):
         the_sender.send(messages(b"a"))
     assert len(the_sender.send(messages(b"a"))) == 1
 
@@ -109,6 +109,6 @@ def test_after_another_error_the_producer_stays() -> None:
     """It remembers what the broker has taken."""
     producer = FakeProducer(errors={b"a": KafkaError(KafkaError._MSG_TIMED_OUT)})
     the_sender = sender(producer)
-    with pytest.raises(Undelivered):
+    with pytest.raises(DeliveryFailed):
         the_sender.send(messages(b"a"))
     assert len(the_sender.send(messages(b"b"))) == 1

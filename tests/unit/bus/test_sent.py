@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.events.sent_offsets import Remembering
-from services.kafka.client import OutMessage, Placed
+from services.kafka.client import OutgoingMessage, RecordMetadata
 
 PLACES = st.lists(st.sets(st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 12))))
 
@@ -19,8 +19,8 @@ class Broker:
     def __init__(self, *batches: set[tuple[str, int, int]]) -> None:
         self.batches = list(batches)
 
-    def send(self, _: Any) -> list[Placed]:
-        return [Placed(topic=t, partition=p, offset=o) for t, p, o in self.batches.pop(0)]
+    def send(self, _: Any) -> list[RecordMetadata]:
+        return [RecordMetadata(topic=t, partition=p, offset=o) for t, p, o in self.batches.pop(0)]
 
 
 @given(PLACES)
@@ -32,7 +32,7 @@ def test_it_knows_what_was_sent_and_nothing_else(batches: list[set[tuple[str, in
     ]
     sender = Remembering(sender=Broker(*risen))  # type: ignore[arg-type]  # as much as it needs
     for _ in risen:
-        sender.send([OutMessage(topic="a", key=None, value=None)])
+        sender.send([OutgoingMessage(topic="a", key=None, value=None)])
     sent = set().union(*risen)
     every = {(t, p, o) for t in "abc" for p in range(2) for o in range(20 * len(batches) + 1)}
     assert {one for one in every if sender.has(*one)} == sent

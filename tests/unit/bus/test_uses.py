@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from services.kafka.access import Right, Use, deployed, of_agent, uses
+from services.kafka.access import (
+    AclEntry,
+    KafkaAccess,
+    access_table,
+    agent_access,
+    deployment_access,
+)
 from services.policy.loader import load
 
 POLICY = load()
-USERS = {one.user: one for one in deployed(POLICY, "termijn")}
+USERS = {one.user: one for one in deployment_access(POLICY, "termijn")}
 
 
 def who(operation: str, topic: str) -> set[str]:
@@ -92,7 +98,7 @@ def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
 
 
 @pytest.mark.parametrize("use", USERS.values(), ids=USERS)
-def test_a_group_is_its_users_own(use: Use) -> None:
+def test_a_group_is_its_users_own(use: KafkaAccess) -> None:
     """Nobody takes over the part of another."""
     groups = {one.name for one in use.rights if one.kind == "group"}
     assert groups <= {use.user}
@@ -101,16 +107,16 @@ def test_a_group_is_its_users_own(use: Use) -> None:
 
 def test_a_prefix_of_groups_is_one_of_users() -> None:
     """Two Termijns on one cluster are apart."""
-    night = uses(POLICY, "night")["tagger"]
+    night = access_table(POLICY, "night")["tagger"]
     assert (night.user, night.groups) == ("night-tagger", ("night-tagger",))
-    assert of_agent("crm", "night-agent").user == "night-agent-crm"
+    assert agent_access("crm", "night-agent").user == "night-agent-crm"
 
 
 def test_what_is_read_and_written_is_allowed_once() -> None:
     """The watch reads back what it has seen."""
     found = [one for one in USERS["termijn-watch"].rights if one.name == "retention.sightings.v1"]
     assert found == [
-        Right(kind="topic", name="retention.sightings.v1", operation="Describe"),
-        Right(kind="topic", name="retention.sightings.v1", operation="Read"),
-        Right(kind="topic", name="retention.sightings.v1", operation="Write"),
+        AclEntry(kind="topic", name="retention.sightings.v1", operation="Describe"),
+        AclEntry(kind="topic", name="retention.sightings.v1", operation="Read"),
+        AclEntry(kind="topic", name="retention.sightings.v1", operation="Write"),
     ]

@@ -16,7 +16,7 @@ import pytest
 from services.app.cli import main
 from services.policy import loader
 
-_LOADS = cache(loader.loads)  # a text is one policy for ever; reading it takes 0.1 seconds
+_LOADS = cache(loader.load_text)  # a text is one policy for ever; reading it takes 0.1 seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def termijn(
         if name.startswith(("TERMIJN_", "KAFKA_", "SCHEMA_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loader, "loads", _LOADS)
+    monkeypatch.setattr(loader, "load_text", _LOADS)
 
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["termijn", *map(str, arguments)])

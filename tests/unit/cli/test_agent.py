@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from services.agent import config
 from services.app.cli.main import termijn
 from services.storage import offsets
-from services.storage.database import open_ledger
-from services.storage.offsets import Gap, Log
+from services.storage.database import open_database
+from services.storage.offsets import OffsetGap, PartitionId
 from tests.unit.agent.stage import T0, command, record
 
 FIELDS = {"corrected_fields": ("delivery_name",)}
@@ -102,13 +102,13 @@ def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> Non
     """With a name and a reason, on record."""
     assert run("status", "--config", crm).exit_code == 0
     topic = "retention.commands.crm.v1"
-    log = Log(cluster_id="c", topic=topic, topic_id="t", partition=1)
-    gap = Gap(role="agent", log=log, expected=3, low=7, high=9)
+    log = PartitionId(cluster_id="c", topic=topic, topic_id="t", partition=1)
+    gap = OffsetGap(role="agent", log=log, expected=3, low=7, high=9)
     with (
-        closing(open_ledger(f"sqlite:///{tmp_path}/inbox.sqlite")) as inbox,
+        closing(open_database(f"sqlite:///{tmp_path}/inbox.sqlite")) as inbox,
         inbox.transaction() as connection,
     ):
-        offsets.found_gap(connection, gap, T0)
+        offsets.record_gap(connection, gap, T0)
     status = json.loads(run("status", "--config", crm, "--json").stdout)
     assert status["gaps"] == [f"{topic} 1"]
     nameless = run("accept-gap", "--config", crm, "1", "--reason", "restored")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.policy.ids import key_id
-from services.storage.database import Ledger
+from services.storage.database import Database
 from tests.contract.arrivals import event, order
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.cli.test_operating import BY_ME, actions, ledger, recorded
@@ -16,7 +16,7 @@ __all__ = ["ledger"]
 T = "2024-03-15T12:00:00Z"
 
 
-def claimed_twice(ledger: Ledger, *, events: int = 1) -> None:
+def claimed_twice(ledger: Database, *, events: int = 1) -> None:
     """One number for two consumers."""
     recorded(
         ledger,
@@ -40,7 +40,7 @@ def shown(termijn: Call, *more: str) -> list[tuple[Any, ...]]:
     return [(row["key"], row["subject"], row["events"], row["state"]) for row in rows]
 
 
-def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Ledger) -> None:
+def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Database) -> None:
     """With a reason; on record without the key, which may be somebody's name."""
     claimed_twice(ledger, events=2)
     [row] = [row for row in termijn("status", "--json").rows if row["what"] == "key-conflict"]
@@ -75,7 +75,7 @@ def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Ledger) -
     ],
 )
 def test_what_cannot_be_decided_is_said_in_one_line(
-    termijn: Call, ledger: Ledger, arguments: tuple[str, ...], why: str
+    termijn: Call, ledger: Database, arguments: tuple[str, ...], why: str
 ) -> None:
     """And nothing is on record."""
     claimed_twice(ledger)

@@ -11,11 +11,11 @@ import pytest
 
 from services.crypto import pseudonyms
 from services.crypto.key_directory import KeyDirectory
-from services.evidence.seal_entries import seal
+from services.evidence.seal_entries import append_entries
 from services.ledger import active_policy
 from services.ledger.recording import record
 from services.policy import loader
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from tests.contract.arrivals import arrival, event, feedback
 from tests.unit.cli.conftest import Call
 
@@ -24,27 +24,29 @@ BY_ME = ("--operator", "night-shift", "--reason", "a test")
 
 
 @pytest.fixture
-def ledger(termijn: Call) -> Iterator[Ledger]:
+def ledger(termijn: Call) -> Iterator[Database]:
     """A ledger where the commands look for it, with keys."""
     assert termijn("ledger", "migrate").code == 0
     assert termijn("keys", "make").code == 0
-    with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
+    with closing(open_database(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
         yield opened
 
 
-def sealed(ledger: Ledger, at: datetime = NOW) -> None:
+def sealed(ledger: Database, at: datetime = NOW) -> None:
     """What a deleter does."""
     keys = Path(".termijn", "keys")
     ring = KeyDirectory(path=keys).private()
     ledger.write(
-        lambda connection: active_policy.ensure(connection, loader.load(), at),
+        lambda connection: active_policy.require_active(connection, loader.load(), at),
     )
     ledger.write(
-        lambda connection: seal(connection, pseudonyms.read_or_make(keys), ring, at),
+        lambda connection: append_entries(connection, pseudonyms.read_or_make(keys), ring, at),
     )
 
 
-def test_an_export_verifies_without_a_ledger(termijn: Call, ledger: Ledger, tmp_path: Path) -> None:
+def test_an_export_verifies_without_a_ledger(
+    termijn: Call, ledger: Database, tmp_path: Path
+) -> None:
     """By the keys that were handed out and a head that was kept; nothing else is needed."""
     sealed(ledger)
     Path("head.json").write_text(termijn("evidence", "head").out)
@@ -57,14 +59,14 @@ def test_an_export_verifies_without_a_ledger(termijn: Call, ledger: Ledger, tmp_
     assert found.out.startswith("2 entries hold, up to 2026-03-01T12:00:00Z: 1 heads are signed")
 
 
-def test_keys_that_came_along_are_called_that(termijn: Call, ledger: Ledger) -> None:
+def test_keys_that_came_along_are_called_that(termijn: Call, ledger: Database) -> None:
     """It holds, and by itself proves nothing against who wrote it."""
     sealed(ledger)
     termijn("evidence", "export", "log.jsonl")
     assert "the keys came with the log" in termijn("evidence", "verify", "log.jsonl").err
 
 
-def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Ledger) -> None:
+def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Database) -> None:
     """With the line, and the last entry that holds."""
     sealed(ledger)
     termijn("evidence", "export", "log.jsonl")
@@ -77,7 +79,7 @@ def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Le
     )
 
 
-def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Ledger) -> None:
+def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Database) -> None:
     """It may be all that proves something."""
     sealed(ledger)
     Path("log.jsonl").write_text("older")
@@ -85,7 +87,7 @@ def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Ledger) -> No
     assert Path("log.jsonl").read_text() == "older"
 
 
-def test_the_ledgers_own_log(termijn: Call, ledger: Ledger) -> None:
+def test_the_ledgers_own_log(termijn: Call, ledger: Database) -> None:
     """Without a file; what no head stands behind yet counts too."""
     sealed(ledger)
     ledger.write(lambda connection: None)
@@ -101,7 +103,7 @@ def test_the_ledgers_own_log(termijn: Call, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("command", [("head",), ("export", "log.jsonl"), ("verify",)])
 def test_before_anything_was_sealed(
-    termijn: Call, ledger: Ledger, command: tuple[str, ...]
+    termijn: Call, ledger: Database, command: tuple[str, ...]
 ) -> None:
     """One line says what is missing, and no file is begun."""
     found = termijn("evidence", *command)
@@ -109,7 +111,7 @@ def test_before_anything_was_sealed(
     assert not Path("log.jsonl").exists()
 
 
-def test_a_lost_key(termijn: Call, ledger: Ledger) -> None:
+def test_a_lost_key(termijn: Call, ledger: Database) -> None:
     """The log goes on under another, once somebody with a name says so."""
     sealed(ledger)
     Path(".termijn", "keys", "evidence.key").unlink()
@@ -120,7 +122,7 @@ def test_a_lost_key(termijn: Call, ledger: Ledger) -> None:
     assert termijn("evidence", "verify").code == 0
 
 
-def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Ledger) -> None:
+def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Database) -> None:
     """A new directory with JSON and PDF; what is not proven is said."""
     said = {"subject": "visitor:1", "request_id": "Q1"}
     at = "2026-02-01T12:00:00Z"

@@ -320,7 +320,7 @@ def test_what_its_source_may_not_publish_is_no_event(
     termijn: Call, events: Write, tmp_path: Path
 ) -> None:
     """Nor is it for `simulate` and the dry run: production would park it."""
-    text = files("services.policy").joinpath(loader.SHIPPED).read_text("utf-8")
+    text = files("services.policy").joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
     policy = tmp_path / "policy.yaml"
     head, tail = text.split("  website.feedback-given:\n", 1)
     policy.write_text(f"{head}  website.feedback-given:\n    sources: [/website]\n{tail}", "utf-8")

@@ -311,7 +311,7 @@ def test_no_json_ends_in_a_traceback(desk: Call, document: Any) -> None:
 
 
 URLS = ("TERMIJN_LEDGER_URL", "TERMIJN_VAULT_URL", "SCHEMA_REGISTRY_URL", "TERMIJN_TRACING")
-VARIABLES = sorted({one.variable for one in the_settings.shown({})} | {the_settings.FILE})
+VARIABLES = sorted({one.variable for one in the_settings.list_settings({})} | {the_settings.FILE})
 LOOKS = (
     ("settings",),
     ("status",),
@@ -342,7 +342,9 @@ def test_no_setting_ends_in_a_traceback(
 @fuzz(40)
 @given(
     group=st.sampled_from((*the_settings.GROUPS, "x")),
-    key=st.sampled_from(sorted({one.key.partition(".")[2] for one in the_settings.shown({})})),
+    key=st.sampled_from(
+        sorted({one.key.partition(".")[2] for one in the_settings.list_settings({})})
+    ),
     value=JSON,
     raw=st.none() | st.binary(max_size=30),
 )

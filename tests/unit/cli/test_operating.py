@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from services.deleter.claim import claim
-from services.deleter.dispatch import Patience, Stops, lease, relay
+from services.deleter.claim import claim_due
+from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
 from services.ledger import active_policy, tables
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage import offsets
-from services.storage.database import Ledger, open_ledger
-from services.storage.offsets import Gap, Log
+from services.storage.database import Database, open_database
+from services.storage.offsets import OffsetGap, PartitionId
 from tests.contract.arrivals import arrival, feedback, invoice, signed_up, terminated
 from tests.contract.ledgers import Bus
 from tests.unit.cli.conftest import Call, Write
@@ -31,21 +31,21 @@ NOBODY = "00000000-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
-def ledger(termijn: Call) -> Iterator[Ledger]:
+def ledger(termijn: Call) -> Iterator[Database]:
     """A ledger where the commands look for it."""
     assert termijn("ledger", "migrate").code == 0
-    with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
+    with closing(open_database(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
         yield opened
 
 
-def recorded(ledger: Ledger, *events: dict[str, Any], backfill: str | None = None) -> None:
+def recorded(ledger: Database, *events: dict[str, Any], backfill: str | None = None) -> None:
     """Record events under the shipped policy."""
     arrivals = [arrival(one, POLICY, backfill) for one in events]
-    ledger.write(lambda connection: active_policy.ensure(connection, POLICY, NOW))
+    ledger.write(lambda connection: active_policy.require_active(connection, POLICY, NOW))
     ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
 
 
-def actions(ledger: Ledger) -> list[tuple[str, str, str, str]]:
+def actions(ledger: Database) -> list[tuple[str, str, str, str]]:
     """What is on record."""
     column = tables.operator_action.c
     query = select(column.operator, column.action, column.target, column.reason)
@@ -53,13 +53,13 @@ def actions(ledger: Ledger) -> list[tuple[str, str, str, str]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_migrating_twice_changes_nothing(termijn: Call, ledger: Ledger) -> None:
+def test_migrating_twice_changes_nothing(termijn: Call, ledger: Database) -> None:
     """A deployment runs it always."""
     assert termijn("ledger", "migrate").code == 0
     assert termijn("status").code == 0
 
 
-def test_a_pause_is_seen_and_a_resume_ends_it(termijn: Call, ledger: Ledger) -> None:
+def test_a_pause_is_seen_and_a_resume_ends_it(termijn: Call, ledger: Database) -> None:
     """With who and why."""
     assert termijn("pause", "deleter", *BY_ME).out == "deleter: paused\n"
     [row] = [row for row in termijn("status", "--json").rows if row["which"] == "deleter"]
@@ -74,7 +74,7 @@ def test_a_pause_is_seen_and_a_resume_ends_it(termijn: Call, ledger: Ledger) -> 
 
 
 @pytest.mark.parametrize("scope", ["deletr", "crm", "system:cmr", "system:"])
-def test_a_scope_that_there_is_not_is_refused(termijn: Call, ledger: Ledger, scope: str) -> None:
+def test_a_scope_that_there_is_not_is_refused(termijn: Call, ledger: Database, scope: str) -> None:
     """Who pauses `crm` instead of `system:crm` must not believe that it stands still."""
     said = termijn("pause", scope, *BY_ME)
     assert said.code == 1
@@ -82,7 +82,7 @@ def test_a_scope_that_there_is_not_is_refused(termijn: Call, ledger: Ledger, sco
     assert actions(ledger) == []
 
 
-def test_a_role_that_knows_no_drain_is_not_drained(termijn: Call, ledger: Ledger) -> None:
+def test_a_role_that_knows_no_drain_is_not_drained(termijn: Call, ledger: Database) -> None:
     """It would read on as if nothing had been said."""
     assert termijn("drain", "recorder", *BY_ME).code == 1
 
@@ -90,12 +90,12 @@ def test_a_role_that_knows_no_drain_is_not_drained(termijn: Call, ledger: Ledger
 @pytest.mark.parametrize(
     "scope", ["deleter", "tagger", "recorder", "acknowledgements", "system:crm"]
 )
-def test_every_role_and_system_can_be_paused(termijn: Call, ledger: Ledger, scope: str) -> None:
+def test_every_role_and_system_can_be_paused(termijn: Call, ledger: Database, scope: str) -> None:
     """Those are all there are."""
     assert termijn("pause", scope, *BY_ME).code == 0
 
 
-def test_without_a_name_nothing_is_done(termijn: Call, ledger: Ledger) -> None:
+def test_without_a_name_nothing_is_done(termijn: Call, ledger: Database) -> None:
     """Somebody answers for it."""
     said = termijn("pause", "deleter", "--reason", "a test")
     assert (said.code, said.out) == (1, "")
@@ -109,7 +109,7 @@ def test_without_a_name_nothing_is_done(termijn: Call, ledger: Ledger) -> None:
 
 
 def test_the_name_may_come_from_the_environment(
-    termijn: Call, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    termijn: Call, ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An option wins over it."""
     monkeypatch.setenv("TERMIJN_OPERATOR", "day-shift")
@@ -118,11 +118,11 @@ def test_the_name_may_come_from_the_environment(
     assert [operator for operator, *_ in actions(ledger)] == ["day-shift", "night-shift"]
 
 
-def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Ledger) -> None:
+def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
     """The role then goes on at what is left."""
-    log = Log(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=0)
-    gap = Gap(role="recorder", log=log, expected=5, low=7, high=9)
-    ledger.write(lambda connection: offsets.found_gap(connection, gap, NOW))
+    log = PartitionId(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=0)
+    gap = OffsetGap(role="recorder", log=log, expected=5, low=7, high=9)
+    ledger.write(lambda connection: offsets.record_gap(connection, gap, NOW))
     assert termijn("gaps", "list", "--json").rows == [
         {
             "role": "recorder",
@@ -153,7 +153,7 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Ledger) -> None:
     ids=lambda one: one[0] if isinstance(one, tuple) else "",
 )
 def test_what_there_is_not_is_told(
-    termijn: Call, ledger: Ledger, arguments: tuple[str, ...], what: str
+    termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
     """One line, and nothing on record."""
     said = termijn(*arguments, *BY_ME)
@@ -164,7 +164,7 @@ def test_what_there_is_not_is_told(
 
 
 def test_a_sweep_shows_what_would_be_commanded_and_changes_nothing(
-    termijn: Call, ledger: Ledger
+    termijn: Call, ledger: Database
 ) -> None:
     """By an instant that has not come; twice, and nothing is in the outbox."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
@@ -177,14 +177,14 @@ def test_a_sweep_shows_what_would_be_commanded_and_changes_nothing(
     assert termijn("commands", "list", "--json").rows == []
 
 
-def test_a_sweep_tells_rules_as_a_list(termijn: Call, ledger: Ledger) -> None:
+def test_a_sweep_tells_rules_as_a_list(termijn: Call, ledger: Database) -> None:
     """As `simulate` does, not as JSON inside JSON."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     [row] = termijn("sweep", "--dry-run", "--now", "2025-03-14T13:00:00Z", "--json").rows
     assert row["rules"] == ["D5"]
 
 
-def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Ledger) -> None:
+def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Database) -> None:
     """By the wall clock, which is long past its terms."""
     told = (signed_up("s1", "2010-01-01T09:00:00Z"), terminated("t1", "2012-01-01T09:00:00Z"))
     recorded(ledger, *told, backfill="2019")
@@ -204,11 +204,11 @@ def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Ledger) 
 
 
 def test_another_policy_is_activated_on_record(
-    termijn: Call, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    termijn: Call, ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is looked at again under it."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
-    text = (Path(loader.__file__).parent / loader.SHIPPED).read_text("utf-8")
+    text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     policy = tmp_path / "policy.yaml"
     policy.write_text(text.replace('version: "2021-05-19.6"', 'version: "2"'), "utf-8")
     monkeypatch.setenv("TERMIJN_POLICY", str(policy))
@@ -218,23 +218,29 @@ def test_another_policy_is_activated_on_record(
 
 
 def test_what_only_the_old_policy_asked_for_is_taken_back(
-    termijn: Call, ledger: Ledger, tmp_path: Path
+    termijn: Call, ledger: Database, tmp_path: Path
 ) -> None:
     """R5 was one year by mistake: what lies in the outbox is cancelled, what is out is recalled."""
-    text = (Path(loader.__file__).parent / loader.SHIPPED).read_text("utf-8")
+    text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     file = tmp_path / "wrong.yaml"
     text = text.replace("term: P7Y", "term: P1Y").replace(f'"{POLICY.version}"', '"wrong"')
     file.write_text(text, "utf-8")
     wrong = loader.load(file)
     at = datetime(2026, 2, 1, tzinfo=UTC)
-    ledger.write(lambda connection: active_policy.ensure(connection, wrong, at))
+    ledger.write(lambda connection: active_policy.require_active(connection, wrong, at))
     for day, sent in ((1, True), (2, False)):
         one = arrival(invoice(f"i{day}", f"2024-03-0{day}T12:00:00Z", f"{day}"), wrong)
         ledger.write(lambda connection, one=one: record(connection, [one], wrong, at))  # type: ignore[misc]
-        ledger.write(lambda connection: claim(connection, wrong, at, limit=9))
+        ledger.write(lambda connection: claim_due(connection, wrong, at, limit=9))
         if sent:
-            leased = ledger.write(lambda connection: lease(connection, at, Stops(), limit=9))
-            ledger.write(lambda c, those=leased: relay(c, those, Bus(), wrong, at, Patience()))  # type: ignore[misc]
+            leased = ledger.write(
+                lambda connection: lease(connection, at, PausedSystems(), limit=9)
+            )
+            ledger.write(
+                lambda c, those=leased: dispatch(  # type: ignore[misc]
+                    c, those, Bus(), wrong, at, RetryPolicy()
+                )
+            )
     assert states(termijn) == [("erase", "sent"), ("erase", "unsent")]
     assert termijn("policy", "activate", *BY_ME).code == 0
     assert states(termijn) == [("erase", "recalling"), ("recall", "unsent")]
@@ -247,11 +253,11 @@ def states(termijn: Call) -> list[tuple[str, str]]:
 
 
 def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
-    termijn: Call, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    termijn: Call, ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is held of that type would never be erased, and no look would ever end."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
-    text = (Path(loader.__file__).parent / loader.SHIPPED).read_text("utf-8")
+    text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     head, tail = text.split("  website.feedback-given:\n", 1)
     policy = tmp_path / "policy.yaml"
     policy.write_text(
@@ -289,7 +295,7 @@ def test_the_schema_of_a_policy_is_json_schema(termijn: Call) -> None:
 
 
 def test_publishing_checks_the_whole_file_first(
-    termijn: Call, ledger: Ledger, events: Write, monkeypatch: pytest.MonkeyPatch
+    termijn: Call, ledger: Database, events: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bad line is told before anything could be sent, whatever the broker does."""
     monkeypatch.setattr("services.app.wiring.root.Bus", _NoBus)
@@ -324,7 +330,7 @@ def said(id: str, what: str, time: str, **data: Any) -> dict[str, Any]:
     }
 
 
-def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Ledger) -> None:
+def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Database) -> None:
     """A month after receipt, by calendar; an answered one only where it is asked for."""
     recorded(
         ledger,
@@ -343,7 +349,7 @@ def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Ledger
     ]
 
 
-def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: Ledger) -> None:
+def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: Database) -> None:
     """Nobody is refused by a letter that was printed too soon; its receipt can be told."""
     recorded(
         ledger,
@@ -358,7 +364,9 @@ def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: 
     assert (unknown.code, "no such request" in unknown.err) == (1, True)
 
 
-def test_the_letter_of_an_erasure_says_what_the_ledger_says(termijn: Call, ledger: Ledger) -> None:
+def test_the_letter_of_an_erasure_says_what_the_ledger_says(
+    termijn: Call, ledger: Database
+) -> None:
     """Verified, and nothing commanded yet: the dossier is kept, and nothing is said to be done."""
     recorded(
         ledger,
@@ -370,7 +378,7 @@ def test_the_letter_of_an_erasure_says_what_the_ledger_says(termijn: Call, ledge
     assert ": done" not in letter.out
 
 
-def test_open_holds_are_listed(termijn: Call, ledger: Ledger) -> None:
+def test_open_holds_are_listed(termijn: Call, ledger: Database) -> None:
     """A released one is not; one on some records names them."""
     recorded(
         ledger,

@@ -14,9 +14,9 @@ import pytest
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.topics import business_topic
-from services.events.event_file import BadLine
+from services.events.event_file import InvalidEventLine
 from services.events.publisher import Publisher
-from services.kafka.client import OutMessage, Placed
+from services.kafka.client import OutgoingMessage, RecordMetadata
 from services.policy import loader
 from tests.contract.arrivals import event, feedback
 from tests.unit.cli.conftest import Call, Outcome, Write
@@ -252,7 +252,7 @@ def test_such_a_field_stops_the_publishing_of_the_whole_file(events: Write) -> N
     file, codec = events([ORDER, TYPO]), Codec(load_schemas(), None)
     sent = Sent()
     publisher = Publisher(policy=loader.load(), codec=codec, sender=sent)
-    with pytest.raises(BadLine) as refused:
+    with pytest.raises(InvalidEventLine) as refused:
         list(publisher.of_file(file, None))
     assert str(refused.value) == f"{file}:2: payment.methd: {WHY}"
     assert sent.messages == []
@@ -266,9 +266,9 @@ def test_such_a_field_stops_the_publishing_of_the_whole_file(events: Write) -> N
 class Sent:
     """A bus that keeps what it is given."""
 
-    messages: list[OutMessage] = field(default_factory=list)
+    messages: list[OutgoingMessage] = field(default_factory=list)
 
-    def send(self, messages: Sequence[OutMessage]) -> Sequence[Placed]:
+    def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
         self.messages.extend(messages)
         return ()
 

@@ -13,7 +13,7 @@ import pytest
 
 from services.deleter.settlement import Status
 from services.ledger import active_policy, tables
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from tests.contract.arrivals import invoice, order, reinstated, terminated
 from tests.contract.ledgers import POLICY, Bus, answer, command, post, rows, sweep, take
 from tests.unit.cli.conftest import Call
@@ -25,16 +25,18 @@ DUE = "2012-05-31T12:00:00Z"
 
 
 @pytest.fixture
-def ledger(termijn: Call) -> Iterator[Ledger]:
+def ledger(termijn: Call) -> Iterator[Database]:
     """A ledger where the commands look for it, under the shipped policy."""
     assert termijn("ledger", "migrate").code == 0
-    with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
-        opened.write(lambda connection: active_policy.ensure(connection, POLICY, datetime.now(UTC)))
+    with closing(open_database(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
+        opened.write(
+            lambda connection: active_policy.require_active(connection, POLICY, datetime.now(UTC))
+        )
         yield opened
 
 
 @pytest.fixture
-def refused(ledger: Ledger) -> dict[str, UUID]:
+def refused(ledger: Database) -> dict[str, UUID]:
     """An order's erasures, refused by orders (our own) and by psp (a controller)."""
     take(ledger, [order("o1", JOINED)], JOINED)
     sweep(ledger, DUE)
@@ -45,13 +47,13 @@ def refused(ledger: Ledger) -> dict[str, UUID]:
     return found
 
 
-def next_attempt(ledger: Ledger, identity: UUID) -> Any:
+def next_attempt(ledger: Database, identity: UUID) -> Any:
     (row,) = rows(ledger, tables.command, command_id=identity)
     return row.next_attempt_at
 
 
 def test_a_refused_command_is_told_again_at_once(
-    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+    termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
     """Before its day is over, by a name, on record."""
     assert next_attempt(ledger, refused["orders"]) > datetime.now(UTC)
@@ -70,7 +72,7 @@ def test_a_refused_command_is_told_again_at_once(
 
 
 def test_all_that_a_system_refused_is_told_again_at_once(
-    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+    termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
     """Of a controller nothing that it refused."""
     assert termijn("commands", "retry", "--system", "orders", *BY_ME).out == (
@@ -84,7 +86,7 @@ def test_all_that_a_system_refused_is_told_again_at_once(
 
 
 def test_a_controllers_refusal_is_final(
-    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+    termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
     """One line says so, and nothing is on record."""
     told = termijn("commands", "retry", refused["psp"], *BY_ME)
@@ -104,7 +106,7 @@ def test_a_controllers_refusal_is_final(
     ],
 )
 def test_what_cannot_be_told_again_is_said(
-    termijn: Call, ledger: Ledger, arguments: tuple[str, ...], what: str
+    termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
     """And nothing is on record."""
     told = termijn("commands", "retry", *arguments, *BY_ME)
@@ -114,7 +116,7 @@ def test_what_cannot_be_told_again_is_said(
 
 
 def test_what_is_done_is_not_told_again(
-    termijn: Call, ledger: Ledger, refused: dict[str, UUID]
+    termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
     """There is nothing to do."""
     answer(ledger, refused["orders"], "done", datetime.now(UTC))
@@ -136,7 +138,7 @@ def test_what_is_done_is_not_told_again(
     ],
 )
 def test_a_hold_is_too_late_for_whoever_does_not_say_that_it_stopped(
-    termijn: Call, ledger: Ledger, status: Status | None, too_late: list[str]
+    termijn: Call, ledger: Database, status: Status | None, too_late: list[str]
 ) -> None:
     """Whether it had erased or may do so still; one that has not answered yet has time."""
     take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from services.app.cli.output import cell, table, visible
 from services.app.cli.up import screen
-from services.operations.status import Recent
+from services.operations.status import RecentCommand
 from services.policy import loader
 from services.storage import dead_letters
-from services.storage.database import Ledger, open_ledger
+from services.storage.database import Database, open_database
 from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import event, feedback
 from tests.unit.cli.conftest import Call, Write
@@ -45,10 +45,10 @@ UNSEEN = {
 
 
 @pytest.fixture
-def ledger(termijn: Call) -> Iterator[Ledger]:
+def ledger(termijn: Call) -> Iterator[Database]:
     """A ledger where the commands look for it."""
     assert termijn("ledger", "migrate").code == 0
-    with closing(open_ledger(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
+    with closing(open_database(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
         yield opened
 
 
@@ -60,7 +60,7 @@ def test_a_table_of_holdings_shows_an_id_as_it_is(termijn: Call, events: Write, 
 
 
 @pytest.mark.parametrize("id", HOSTILE)
-def test_a_list_of_requests_shows_an_id_as_it_is(termijn: Call, ledger: Ledger, id: str) -> None:
+def test_a_list_of_requests_shows_an_id_as_it_is(termijn: Call, ledger: Database, id: str) -> None:
     data = {"subject": "consumer:c1", "request_id": id, "right": "erasure"}
     recorded(ledger, event("r1", "privacy.request-received", "2024-03-15T13:00:00Z", **data))
     said = termijn("requests", "list")
@@ -69,7 +69,7 @@ def test_a_list_of_requests_shows_an_id_as_it_is(termijn: Call, ledger: Ledger, 
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_title_shows_a_name_as_it_is(termijn: Call, ledger: Ledger, name: str) -> None:
+def test_a_title_shows_a_name_as_it_is(termijn: Call, ledger: Database, name: str) -> None:
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"), backfill=name)
     said = termijn("forecast", name)
     assert (said.code, said.err) == (0, "")
@@ -77,14 +77,16 @@ def test_a_title_shows_a_name_as_it_is(termijn: Call, ledger: Ledger, name: str)
 
 
 @pytest.mark.parametrize("reason", HOSTILE)
-def test_the_reason_of_a_stop_is_shown_as_it_is(termijn: Call, ledger: Ledger, reason: str) -> None:
+def test_the_reason_of_a_stop_is_shown_as_it_is(
+    termijn: Call, ledger: Database, reason: str
+) -> None:
     assert termijn("pause", "deleter", "--operator", "me", "--reason", reason).code == 0
     assert f" me: {reason} " in termijn("status").out
 
 
 @pytest.mark.parametrize(("detail", "shown"), UNSEEN.items(), ids=ascii)
 def test_what_moves_a_terminal_is_made_visible(
-    termijn: Call, ledger: Ledger, detail: str, shown: str
+    termijn: Call, ledger: Database, detail: str, shown: str
 ) -> None:
     """In a table and in a line of JSON, where it stays the same value."""
     letter = DeadLetter(
@@ -99,7 +101,7 @@ def test_what_moves_a_terminal_is_made_visible(
         key_id="k",
         sealed=b"",
     )
-    ledger.write(lambda connection: dead_letters.park(connection, [letter]))
+    ledger.write(lambda connection: dead_letters.store(connection, [letter]))
     assert shown in termijn("dead-letters", "list").out
     said = termijn("dead-letters", "list", "--json")
     assert shown in said.out
@@ -120,7 +122,7 @@ def test_the_screen_of_up_shows_what_it_is_told_as_it_is() -> None:
     """Ids of rules and reasons of stops are somebody's text too."""
     policy = loader.load()
     rule = "R[red]1 :id: \x1b[2J"
-    recent = Recent(
+    recent = RecentCommand(
         created_at=NOW,
         system="crm",
         action="erase",

@@ -14,7 +14,7 @@ import yaml
 
 from services.app import settings
 from services.app.wiring import root
-from services.crypto.master_keys import NoMaster
+from services.crypto.master_keys import NoMasterKey
 from services.events.publisher import Publisher
 from tests.e2e.running import structured
 from tests.unit.cli.conftest import Call, Write
@@ -33,7 +33,7 @@ def encrypting(tmp_path: Path, termijn: Call, monkeypatch: pytest.MonkeyPatch) -
 
 def messages(file: Path) -> list[bytes]:
     """The values that a file of events would be published as."""
-    with root.root(settings.load()) as opened:
+    with root.open_resources(settings.load()) as opened:
         policy = opened.policy()
         publisher = Publisher(
             policy=policy,
@@ -105,7 +105,7 @@ def test_a_master_key_is_only_made_by_name_where_others_need_it_too(
     monkeypatch.setenv(variable, value)
     file = events([structured(order())])
     assert termijn("vault", "status", "--json").rows == []
-    with pytest.raises(NoMaster, match="`termijn vault rotate` makes the first one"):
+    with pytest.raises(NoMasterKey, match="`termijn vault rotate` makes the first one"):
         messages(file)
     assert "0001.key" in termijn("vault", "rotate").out
     assert len(messages(file)) == 1

@@ -8,15 +8,15 @@ import pytest
 from confluent_kafka import Message
 
 from consumers.batch_application import apply
-from services.kafka.client import BusUnavailable, Undelivered
-from services.storage.offsets import Advance, Log
+from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.storage.offsets import OffsetAdvance, PartitionId
 
 TOO_LARGE = 10
 Place = tuple[str, int]
 
 
-def log(place: Place) -> Log:
-    return Log(cluster_id="c", topic=place[0], topic_id=place[0], partition=place[1])
+def log(place: Place) -> PartitionId:
+    return PartitionId(cluster_id="c", topic=place[0], topic_id=place[0], partition=place[1])
 
 
 class Ledger:
@@ -25,22 +25,24 @@ class Ledger:
     def __init__(self, *guilty: tuple[str, int, int], expected: int | None = None) -> None:
         self.guilty = set(guilty)
         self.expected = expected
-        self.at: dict[Log, int | None] = {}
+        self.at: dict[PartitionId, int | None] = {}
         self.applied: list[tuple[str, int, int]] = []
         self.parked: list[tuple[str, int, int]] = []
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         found = [place(one) for one in messages]
         if self.guilty & set(found):
-            raise Undelivered("t", "too large", TOO_LARGE)
+            raise DeliveryFailed("t", "too large", TOO_LARGE)
         self._move(found, advances)
         self.applied += found
 
-    def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
+    def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         self._move([place(message)], advances)
         self.parked.append(place(message))
 
-    def _move(self, found: Sequence[tuple[str, int, int]], advances: Sequence[Advance]) -> None:
+    def _move(
+        self, found: Sequence[tuple[str, int, int]], advances: Sequence[OffsetAdvance]
+    ) -> None:
         for one in advances:
             assert one.expected == self.at.get(one.log, self.expected)
             self.at[one.log] = one.next
@@ -76,7 +78,9 @@ def test_each_message_is_applied_or_parked_once_and_in_order(
     guilty: set[tuple[str, int, int]], expected: int | None
 ) -> None:
     ledger = Ledger(*guilty, expected=expected)
-    advances = [Advance(log=log(one), expected=expected, next=end) for one, end in ENDS.items()]
+    advances = [
+        OffsetAdvance(log=log(one), expected=expected, next=end) for one, end in ENDS.items()
+    ]
     apply(ledger, BATCH, advances, lambda: None)
     everything = [place(one) for one in BATCH]
     assert set(ledger.parked) == guilty
@@ -88,12 +92,14 @@ def test_what_was_applied_before_the_bus_went_away_counts() -> None:
     """And nothing behind it: the log is read again from there."""
 
     class Away(Ledger):
-        def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None:
-            raise BusUnavailable("park", "no")
+        def park(
+            self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]
+        ) -> None:
+            raise KafkaUnavailable("park", "no")
 
     ledger = Away(("b", 1, 6), expected=5)
-    advances = [Advance(log=log(one), expected=5, next=end) for one, end in ENDS.items()]
-    with pytest.raises(BusUnavailable):
+    advances = [OffsetAdvance(log=log(one), expected=5, next=end) for one, end in ENDS.items()]
+    with pytest.raises(KafkaUnavailable):
         apply(ledger, BATCH, advances, lambda: None)
     assert ledger.applied == [("a", 0, 5), ("a", 0, 6), ("a", 0, 9), ("b", 1, 5)]
     assert ledger.at == {log(("a", 0)): 10, log(("b", 1)): 6}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas.errors import Unencodable
+from schemas.errors import EncodingFailed
 from services.kafka.batch_bisection import Halving
-from services.kafka.client import BusUnavailable, Undelivered
+from services.kafka.client import DeliveryFailed, KafkaUnavailable
 
 TOO_LARGE = 10
 
@@ -18,7 +18,7 @@ class Stage:
 
     def __init__(self, *guilty: int, error: Exception | None = None) -> None:
         self.guilty = set(guilty)
-        self.error = error or Undelivered("t", "too large", TOO_LARGE)
+        self.error = error or DeliveryFailed("t", "too large", TOO_LARGE)
         self.done: list[int] = []
         self.alone: list[int] = []
         self.order: list[int] = []
@@ -68,9 +68,9 @@ def test_several_guilty_ones_are_all_set_apart_and_no_other(guilty: set[int]) ->
 
 def test_a_failure_that_passes_halves_nothing() -> None:
     """However often it comes back the same."""
-    stage = Stage(3, error=BusUnavailable("send", "no"))
+    stage = Stage(3, error=KafkaUnavailable("send", "no"))
     for _ in range(50):
-        with pytest.raises(BusUnavailable):
+        with pytest.raises(KafkaUnavailable):
             stage.run(10)
     assert (stage.alone, stage.done, stage.rests) == ([], [], 0)
 
@@ -81,11 +81,11 @@ def test_trouble_amid_the_halving_sets_nobody_apart() -> None:
     class Ending(Stage):
         def do(self, things: Sequence[int]) -> None:
             if len(things) < 10:
-                raise BusUnavailable("send", "no")
+                raise KafkaUnavailable("send", "no")
             super().do(things)
 
     stage = Ending(3)
-    with pytest.raises(BusUnavailable):
+    with pytest.raises(KafkaUnavailable):
         stage.run(10)
     assert (stage.alone, stage.done) == ([], [])
 
@@ -101,7 +101,7 @@ def test_what_failed_once_and_then_went_well_sets_nobody_apart() -> None:
     class Once(Stage):
         def do(self, things: Sequence[int]) -> None:
             if not self.rests:
-                raise Unencodable(schema="s", key="k", why="no")
+                raise EncodingFailed(schema="s", key="k", why="no")
             super().do(things)
 
     stage = Once()
@@ -112,9 +112,9 @@ def test_what_failed_once_and_then_went_well_sets_nobody_apart() -> None:
 def test_where_setting_apart_fails_nothing_goes_on() -> None:
     class Full(Stage):
         def apart(self, thing: int, cause: Exception) -> None:
-            raise BusUnavailable("park", "no")
+            raise KafkaUnavailable("park", "no")
 
     stage = Full(3)
-    with pytest.raises(BusUnavailable):
+    with pytest.raises(KafkaUnavailable):
         stage.run(10)
     assert stage.done == [0, 1, 2]

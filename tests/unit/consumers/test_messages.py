@@ -8,13 +8,13 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from consumers.messages import arrival, dead_letter, headers, is_dated, taken
-from schemas.errors import MalformedEvent, Undecodable
-from services.crypto.envelope import Original, Seal
+from consumers.messages import arrival_time, build_dead_letter, headers, is_dated, taken
+from schemas.errors import DecodingFailed, MalformedEvent
+from services.crypto.envelope import AeadCipher, OriginalMessage
 from services.events.dead_letter_replay import HEADER, headers_again
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
-SEAL = Seal(bytes(32))
+SEAL = AeadCipher(bytes(32))
 CREATED, APPENDED = 1, 2
 EARLIER = datetime(2026, 3, 15, 12, tzinfo=UTC)
 MONTHS_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ class Unreadable:
 
 def test_a_message_arrived_at_its_kafka_timestamp() -> None:
     """To the millisecond."""
-    assert arrival(message(1_773_576_000_123), NOW) == datetime(
+    assert arrival_time(message(1_773_576_000_123), NOW) == datetime(
         2026, 3, 15, 12, 0, 0, 123000, tzinfo=UTC
     )
 
@@ -66,23 +66,23 @@ def test_a_message_arrived_at_its_kafka_timestamp() -> None:
 )
 def test_no_message_arrived_after_now(timestamp: int) -> None:
     """Nor in a year that does not exist: publishers may write any timestamp."""
-    assert arrival(message(timestamp), NOW) == NOW
+    assert arrival_time(message(timestamp), NOW) == NOW
 
 
 @pytest.mark.parametrize("timestamp", [0, -1, 253_402_300_800_000, 2**62], ids=str)
 def test_an_impossible_timestamp_parks_under_the_same_id_each_time(timestamp: int) -> None:
     """Whenever it is read again."""
-    cause = Undecodable(why="is empty")
-    first = dead_letter("tagger", message(timestamp), cause, SEAL, NOW)
-    later = dead_letter("tagger", message(timestamp), cause, SEAL, datetime.now(UTC))
+    cause = DecodingFailed(why="is empty")
+    first = build_dead_letter("tagger", message(timestamp), cause, SEAL, NOW)
+    later = build_dead_letter("tagger", message(timestamp), cause, SEAL, datetime.now(UTC))
     assert first.dead_letter_id == later.dead_letter_id
 
 
 def test_a_dead_letter_holds_the_original_sealed_for_its_place() -> None:
     """Key, value and headers, as they came."""
     original = message(key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)])
-    letter = dead_letter("tagger", original, Undecodable(why="ends too early"), SEAL, NOW)
-    assert SEAL.open(letter.sealed, "orders.order-placed.v1/3/17", SEAL.key_id) == Original(
+    letter = build_dead_letter("tagger", original, DecodingFailed(why="ends too early"), SEAL, NOW)
+    assert SEAL.open(letter.sealed, "orders.order-placed.v1/3/17", SEAL.key_id) == OriginalMessage(
         key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)]
     )
     assert (letter.reason, letter.detail) == ("undecodable", "ends too early")
@@ -98,8 +98,8 @@ def test_headers_that_cannot_be_read_are_malformed() -> None:
 
 def test_a_message_whose_headers_cannot_be_read_is_parked_without_them() -> None:
     """Its key and body are kept."""
-    letter = dead_letter(
-        "tagger", cast(Message, Unreadable()), Undecodable(why="is empty"), SEAL, NOW
+    letter = build_dead_letter(
+        "tagger", cast(Message, Unreadable()), DecodingFailed(why="is empty"), SEAL, NOW
     )
     opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
     assert (opened.value, opened.headers) == (b"v", [])
@@ -126,8 +126,8 @@ def test_a_message_that_no_broker_dates_is_taken_when_it_is_read(one: Message) -
 def replayed() -> list[tuple[str, bytes]]:
     """The headers with which a message goes back that was parked two and a half months ago."""
     original = message(key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)])
-    cause = Undecodable(why="is empty")
-    letter = dead_letter("tagger", original, cause, SEAL, NOW, MONTHS_AGO)
+    cause = DecodingFailed(why="is empty")
+    letter = build_dead_letter("tagger", original, cause, SEAL, NOW, MONTHS_AGO)
     opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
     return list(headers_again(letter, opened, SEAL))
 
@@ -137,7 +137,7 @@ def test_what_is_replayed_was_taken_when_it_came_first() -> None:
     again = message(kind=APPENDED, key=b"k", value=b"v", headers=replayed())
     assert taken(again, replayed(), NOW, SEAL) == MONTHS_AGO
     at = taken(again, replayed(), NOW, SEAL)
-    letter = dead_letter("tagger", again, Undecodable(why="is empty"), SEAL, NOW, at)
+    letter = build_dead_letter("tagger", again, DecodingFailed(why="is empty"), SEAL, NOW, at)
     opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
     third = headers_again(letter, opened, SEAL)
     assert [name for name, _ in third].count(HEADER) == 1
@@ -173,12 +173,12 @@ def test_other_headers_make_it_another_message() -> None:
 
 def test_nobody_else_gives_the_word() -> None:
     """It takes the key of the dead letters."""
-    assert taken(message(key=b"k", value=b"v"), replayed(), NOW, Seal(bytes([1] * 32))) == NOW
+    assert taken(message(key=b"k", value=b"v"), replayed(), NOW, AeadCipher(bytes([1] * 32))) == NOW
 
 
 def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() -> None:
     """Never later than it comes back."""
     original = message(key=b"k", value=b"v")
-    letter = dead_letter("tagger", original, Undecodable(why="is empty"), SEAL, MONTHS_AGO)
+    letter = build_dead_letter("tagger", original, DecodingFailed(why="is empty"), SEAL, MONTHS_AGO)
     told = headers_again(letter, SEAL.open(letter.sealed, letter.place, SEAL.key_id), SEAL)
     assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == MONTHS_AGO

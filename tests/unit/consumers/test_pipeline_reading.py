@@ -12,15 +12,15 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from consumers.consumer_loop import LostLog, Pipeline
-from services.kafka.client import Bus, BusRefused
+from consumers.consumer_loop import ConsumerLoop, OffsetsLost
+from services.kafka.client import KafkaAccessDenied, KafkaClient
 from services.storage import offsets, pause
-from services.storage.database import Ledger
-from services.storage.offsets import Advance, Gap, Log
+from services.storage.database import Database
+from services.storage.offsets import OffsetAdvance, OffsetGap, PartitionId
 from tests.contract.ledgers import new_ledger
 
 TOPIC = "t.v1"
-LOG = Log(cluster_id="c", topic=TOPIC, topic_id="id", partition=0)
+LOG = PartitionId(cluster_id="c", topic=TOPIC, topic_id="id", partition=0)
 
 
 class NotConnected(Exception):
@@ -96,28 +96,30 @@ class Played:
     again: list[str] = field(default_factory=list)
     lags: list[int] = field(default_factory=list)
     able: int = 0
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: list[OffsetGap] = field(default_factory=list)
     ended: BaseException | None = None
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
+def ledger() -> Iterator[Database]:
     """An empty ledger."""
     with closing(new_ledger("sqlite://")) as ledger:
         yield ledger
 
 
-def play(ledger: Ledger, *consumers: FakeConsumer, unseen: int = 0) -> Played:
+def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> Played:
     """Run the loop on consumers, each taken when the one before it was closed."""
     played = Played()
 
     class Work:
-        def apply(self, messages: Sequence[Message], advances: Sequence[Advance]) -> None:
+        def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
             with ledger.transaction() as connection:
-                offsets.advance(connection, "recorder", advances)
+                offsets.advance_offsets(connection, "recorder", advances)
             played.applied.append([message.offset() or 0 for message in messages])
 
-        def park(self, message: Message, cause: Exception, advances: Sequence[Advance]) -> None: ...
+        def park(
+            self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]
+        ) -> None: ...
 
     class Observer:
         def went_round(self) -> None: ...
@@ -131,12 +133,12 @@ def play(ledger: Ledger, *consumers: FakeConsumer, unseen: int = 0) -> Played:
         def tried_again(self, why: str) -> None:
             played.again.append(why)
 
-        def gap(self, gap: Gap) -> None:
+        def gap(self, gap: OffsetGap) -> None:
             played.gaps.append(gap)
 
-    pipeline = Pipeline(
+    pipeline = ConsumerLoop(
         role="recorder",
-        bus=cast(Bus, FakeBus(list(consumers), unseen=unseen)),
+        bus=cast(KafkaClient, FakeBus(list(consumers), unseen=unseen)),
         ledger=ledger,
         topics=[TOPIC],
         group="g",
@@ -148,7 +150,7 @@ def play(ledger: Ledger, *consumers: FakeConsumer, unseen: int = 0) -> Played:
     )
     try:
         pipeline.run(Event())
-    except (NotConnected, LostLog, BusRefused) as ended:
+    except (NotConnected, OffsetsLost, KafkaAccessDenied) as ended:
         played.ended = ended
     return played
 
@@ -167,22 +169,22 @@ def end(offset: int) -> Message:
     return failure(KafkaError._PARTITION_EOF, offset)
 
 
-def position(ledger: Ledger) -> int | None:
+def position(ledger: Database) -> int | None:
     with ledger.transaction() as connection:
-        return offsets.position(connection, "recorder", LOG)
+        return offsets.read_offset(connection, "recorder", LOG)
 
 
-def test_what_was_read_before_a_gap_counts(ledger: Ledger) -> None:
+def test_what_was_read_before_a_gap_counts(ledger: Database) -> None:
     """It is nowhere else any more: the log has lost it too."""
     lost = failure(KafkaError._AUTO_OFFSET_RESET, 2)
     played = play(ledger, FakeConsumer([[*messages(0, 1), lost, *messages(18)]]))
     assert played.applied == [[0, 1]]
     assert position(ledger) == 2
     assert [gap.expected for gap in played.gaps] == [2]
-    assert isinstance(played.ended, LostLog)
+    assert isinstance(played.ended, OffsetsLost)
 
 
-def test_the_end_of_a_partition_moves_the_position_past_markers(ledger: Ledger) -> None:
+def test_the_end_of_a_partition_moves_the_position_past_markers(ledger: Database) -> None:
     """Those of transactions have offsets, and are no messages."""
     second = FakeConsumer([[end(4)]])
     play(ledger, FakeConsumer([[*messages(0, 1), end(4)]]), second)
@@ -190,7 +192,7 @@ def test_the_end_of_a_partition_moves_the_position_past_markers(ledger: Ledger) 
     assert second.assigned == [[2]]
 
 
-def test_an_end_alone_moves_it_too(ledger: Ledger) -> None:
+def test_an_end_alone_moves_it_too(ledger: Database) -> None:
     """Else a log that ends in markers would look unread for ever."""
     play(ledger, FakeConsumer([messages(0), [end(3)]]), FakeConsumer([[], [end(3)]]))
     assert position(ledger) == 3
@@ -206,7 +208,7 @@ def test_an_end_alone_moves_it_too(ledger: Ledger) -> None:
     ids=["all of a partition", "in the middle", "before a message"],
 )
 def test_what_a_consumer_did_not_hand_out_is_read_again(
-    ledger: Ledger, first: list[Message], second: list[Message]
+    ledger: Database, first: list[Message], second: list[Message]
 ) -> None:
     """librdkafka says that a partition ends, and has kept back what stands before: none of it is lost."""
     again = FakeConsumer([messages(0, 1, 2, 3)])
@@ -218,7 +220,7 @@ def test_what_a_consumer_did_not_hand_out_is_read_again(
     assert "was passed over" in why
 
 
-def test_what_cannot_be_read_again_is_not_passed_over(ledger: Ledger) -> None:
+def test_what_cannot_be_read_again_is_not_passed_over(ledger: Database) -> None:
     """Whatever stands in the way of the second reading: the first alone proves nothing."""
     broken = FakeConsumer([[failure(KafkaError._BAD_MSG, 1)]])
     again = FakeConsumer([messages(0, 1, 2)])
@@ -227,7 +229,7 @@ def test_what_cannot_be_read_again_is_not_passed_over(ledger: Ledger) -> None:
     assert played.again == ["BusUnavailable: read t.v1[0] again: it said"]
 
 
-def test_what_is_passed_over_in_many_places_is_read_again_at_once(ledger: Ledger) -> None:
+def test_what_is_passed_over_in_many_places_is_read_again_at_once(ledger: Database) -> None:
     """A log of transactions has a marker behind each; one more reading is enough for all."""
     second = FakeConsumer([messages(2, 4), [end(6)]])
     played = play(ledger, FakeConsumer([[*messages(0, 2, 4), end(6)]]), second)
@@ -236,7 +238,7 @@ def test_what_is_passed_over_in_many_places_is_read_again_at_once(ledger: Ledger
     assert second.assigned == [[1]]
 
 
-def test_what_cannot_be_unpacked_is_read_again_and_not_passed_over(ledger: Ledger) -> None:
+def test_what_cannot_be_unpacked_is_read_again_and_not_passed_over(ledger: Database) -> None:
     """librdkafka reports the batch and goes on behind it; the loop goes back to the ledger."""
     broken = failure(KafkaError._BAD_COMPRESSION, 2)
     again = FakeConsumer([messages(0, 1, 2, 3)])
@@ -246,7 +248,7 @@ def test_what_cannot_be_unpacked_is_read_again_and_not_passed_over(ledger: Ledge
     assert len(played.again) == 1
 
 
-def test_messages_of_a_partition_that_was_taken_away_are_dropped(ledger: Ledger) -> None:
+def test_messages_of_a_partition_that_was_taken_away_are_dropped(ledger: Database) -> None:
     """Whoever has it now reads them."""
 
     def revoked(consumer: FakeConsumer) -> list[Message]:
@@ -259,13 +261,13 @@ def test_messages_of_a_partition_that_was_taken_away_are_dropped(ledger: Ledger)
     assert position(ledger) == 2
 
 
-def test_what_comes_twice_counts_once(ledger: Ledger) -> None:
+def test_what_comes_twice_counts_once(ledger: Database) -> None:
     """As after a rebalance that gives the same partition back."""
     played = play(ledger, FakeConsumer([messages(0, 1), messages(0, 1, 2, 2)]))
     assert played.applied == [[0, 1], [2]]
 
 
-def test_a_jump_inside_the_log_is_no_gap(ledger: Ledger) -> None:
+def test_a_jump_inside_the_log_is_no_gap(ledger: Database) -> None:
     """Compaction and transactions make them."""
     played = play(ledger, FakeConsumer([messages(0, 5, 9)]), FakeConsumer([messages(5, 9)]))
     assert played.applied == [[0, 5, 9]]
@@ -280,20 +282,20 @@ def test_a_jump_inside_the_log_is_no_gap(ledger: Ledger) -> None:
         KafkaError.SASL_AUTHENTICATION_FAILED,
     ],
 )
-def test_a_role_that_may_not_read_stops_and_says_so(ledger: Ledger, code: int) -> None:
+def test_a_role_that_may_not_read_stops_and_says_so(ledger: Database, code: int) -> None:
     """It would stand still for ever, and nothing would be erased."""
     played = play(ledger, FakeConsumer([[failure(code, partition=-1)]]))
-    assert isinstance(played.ended, BusRefused)
+    assert isinstance(played.ended, KafkaAccessDenied)
     assert str(played.ended) == "recorder: read t.v1: it said"
 
 
-def test_a_fatal_error_stops_the_role(ledger: Ledger) -> None:
+def test_a_fatal_error_stops_the_role(ledger: Database) -> None:
     """Its consumer will not read again."""
     played = play(ledger, FakeConsumer([[failure(KafkaError._FATAL, fatal=True)]]))
-    assert isinstance(played.ended, BusRefused)
+    assert isinstance(played.ended, KafkaAccessDenied)
 
 
-def test_a_broker_that_is_away_is_said_and_waited_out(ledger: Ledger) -> None:
+def test_a_broker_that_is_away_is_said_and_waited_out(ledger: Database) -> None:
     """With the same consumer, which connects again by itself."""
     away = failure(KafkaError._ALL_BROKERS_DOWN, partition=-1)
     played = play(ledger, FakeConsumer([[away], messages(0)]))
@@ -301,7 +303,7 @@ def test_a_broker_that_is_away_is_said_and_waited_out(ledger: Ledger) -> None:
     assert played.applied == [[0]]
 
 
-def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Ledger) -> None:
+def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Database) -> None:
     """It is made with its first message, or soon."""
     missing = failure(KafkaError.UNKNOWN_TOPIC_OR_PART, partition=-1)
     played = play(ledger, FakeConsumer([[missing], messages(0)]))
@@ -309,7 +311,7 @@ def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Ledger) 
     assert played.applied == [[0]]
 
 
-def test_a_topic_that_a_broker_does_not_show_yet_is_no_other_log(ledger: Ledger) -> None:
+def test_a_topic_that_a_broker_does_not_show_yet_is_no_other_log(ledger: Database) -> None:
     """Another broker handed it out already; the role tries again, and reads on where it was."""
     play(ledger, FakeConsumer([messages(0, 1)]))
     played = play(ledger, FakeConsumer([]), FakeConsumer([messages(2)]), unseen=1)
@@ -320,25 +322,25 @@ def test_a_topic_that_a_broker_does_not_show_yet_is_no_other_log(ledger: Ledger)
     assert (played.applied, position(ledger)) == ([[2]], 3)
 
 
-def test_a_paused_role_says_how_far_the_log_has_gone(ledger: Ledger) -> None:
+def test_a_paused_role_says_how_far_the_log_has_gone(ledger: Database) -> None:
     """107 messages, though nothing is fetched and the end that it knows stays at 100."""
     with ledger.transaction() as connection:
         now = datetime(2026, 3, 15, 13, tzinfo=UTC)
-        pause.put(connection, "recorder", "paused", operator="o", reason="r", now=now)
+        pause.set_pause_state(connection, "recorder", "paused", operator="o", reason="r", now=now)
     assert play(ledger, FakeConsumer([[]])).lags[0] == 107
 
 
-def test_a_running_role_asks_nobody_for_its_lag(ledger: Ledger) -> None:
+def test_a_running_role_asks_nobody_for_its_lag(ledger: Database) -> None:
     """The end that came with what was fetched will do."""
     assert play(ledger, FakeConsumer([[]])).lags[0] == 100
 
 
-def test_who_has_joined_is_able(ledger: Ledger) -> None:
+def test_who_has_joined_is_able(ledger: Database) -> None:
     """Bus, group and ledger are there."""
     assert play(ledger, FakeConsumer([[]])).able == 1
 
 
-def test_who_was_put_out_of_the_group_is_not_able(ledger: Ledger) -> None:
+def test_who_was_put_out_of_the_group_is_not_able(ledger: Database) -> None:
     """With no partition left there is nothing to ask the bus about, and that proves nothing."""
 
     class PutOut(FakeConsumer):

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from consumers import corrections
 from schemas.errors import RegistryUnavailable
-from services.kafka.client import BusUnavailable, Undelivered
-from services.requests.responder import Answering
+from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.requests.responder import RequestResponder
 
 
 @dataclass(slots=True)
@@ -42,8 +42,8 @@ class Rounds:
 @pytest.mark.parametrize(
     "trouble",
     [
-        BusUnavailable("list topics", "no answer in time"),
-        Undelivered("t.v1", "no delivery report in time"),
+        KafkaUnavailable("list topics", "no answer in time"),
+        DeliveryFailed("t.v1", "no delivery report in time"),
         RegistryUnavailable(asked="schema 7", why="connection refused"),
         OperationalError("SELECT 1", {}, Exception("starting up")),
     ],
@@ -55,6 +55,6 @@ def test_what_passes_by_itself_is_said_and_tried_again(
     monkeypatch.setattr(corrections, "_REST_SECONDS", 0)
     stop = Event()
     play = Rounds(trouble, stop)
-    corrections.answer(cast(Answering, play), lambda: None, play, stop, 0)
+    corrections.run_responder(cast(RequestResponder, play), lambda: None, play, stop, 0)
     assert play.rounds == 2
     assert [one.partition(":")[0] for one in play.said] == [type(trouble).__name__]

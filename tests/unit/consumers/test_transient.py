@@ -10,10 +10,10 @@ import pytest
 from confluent_kafka import KafkaError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
 
-from schemas.errors import MalformedEvent, RegistryUnavailable, Unencodable
-from services.kafka.client import BusRefused, BusUnavailable, Undelivered
+from schemas.errors import EncodingFailed, MalformedEvent, RegistryUnavailable
+from services.kafka.client import DeliveryFailed, KafkaAccessDenied, KafkaUnavailable
 from services.kafka.errors import signature, verdict, words
-from services.storage.offsets import Fenced, Log
+from services.storage.offsets import Fenced, PartitionId
 
 CANARY = "canary-jansen"
 
@@ -118,19 +118,19 @@ def test_a_connection_that_is_lost_passes_whatever_else_it_says() -> None:
     ],
 )
 def test_a_broker_is_judged_by_its_codes(code: int | None, expected: str) -> None:
-    assert verdict(Undelivered("t", "it said", code)) == expected
+    assert verdict(DeliveryFailed("t", "it said", code)) == expected
 
 
 def test_what_is_away_passes_and_what_stops_a_role_still_does() -> None:
     """A fault of ours that some value met is suspected."""
-    log = Log(cluster_id="c", topic="t", topic_id="i", partition=0)
-    assert verdict(BusUnavailable("look", "no")) == "passing"
+    log = PartitionId(cluster_id="c", topic="t", topic_id="i", partition=0)
+    assert verdict(KafkaUnavailable("look", "no")) == "passing"
     assert verdict(RegistryUnavailable(asked="id", why="no")) == "passing"
     assert verdict(Fenced("recorder", log)) == "fatal"
-    assert verdict(BusRefused("read", "no")) == "fatal"
+    assert verdict(KafkaAccessDenied("read", "no")) == "fatal"
     assert verdict(MemoryError()) == "fatal"
     assert verdict(OSError(28, "no space left")) == "fatal"
-    assert verdict(Unencodable(schema="s", key="k", why="no")) == "poison"
+    assert verdict(EncodingFailed(schema="s", key="k", why="no")) == "poison"
     assert verdict(MalformedEvent(key="id", why="no")) == "poison"
     assert verdict(ValueError(CANARY)) == "suspect"
     assert verdict(StatementError("naive", "INSERT", None, ValueError(CANARY))) == "suspect"
@@ -141,6 +141,6 @@ def test_failures_are_alike_by_their_class_and_never_quoted() -> None:
     """What they say may differ from try to try, and may name somebody."""
     assert signature(of_postgres("54000")) == signature(of_postgres("54000"))
     assert signature(of_postgres("54000")) != signature(of_postgres("22021"))
-    assert signature(Undelivered("t", "a", 10)) != signature(Undelivered("t", "a", 18))
+    assert signature(DeliveryFailed("t", "a", 10)) != signature(DeliveryFailed("t", "a", 18))
     assert CANARY not in words(of_postgres("54000")) + words(ValueError(CANARY))
     assert CANARY not in "".join((*signature(of_postgres("22021")), *signature(ValueError(CANARY))))

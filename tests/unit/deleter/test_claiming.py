@@ -8,16 +8,16 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.claim import Wanted, draft
-from services.deleter.planning import unmet
-from services.policy.obligations import Action, Step
+from services.deleter.claim import PlannedObligation, group_into_commands
+from services.deleter.planning import outstanding
+from services.policy.obligations import Action, Obligation
 
 DUE = datetime(2024, 3, 15, 13, tzinfo=UTC)
 CLOCK = UUID(int=9)
 
 
-def step(system: str, action: Action, *purposes: str) -> Step:
-    return Step(
+def step(system: str, action: Action, *purposes: str) -> Obligation:
+    return Obligation(
         system=system,
         action=action,
         due=DUE,
@@ -30,8 +30,10 @@ def step(system: str, action: Action, *purposes: str) -> Step:
     )
 
 
-def wanted(number: int, one: Step, subject: str = "customer:1", epoch: int = 1) -> Wanted:
-    return Wanted(
+def wanted(
+    number: int, one: Obligation, subject: str = "customer:1", epoch: int = 1
+) -> PlannedObligation:
+    return PlannedObligation(
         record_id=UUID(int=number),
         subject=subject,
         step=one,
@@ -61,10 +63,10 @@ MASK = step("research", "pseudonymise")
     ],
 )
 def test_what_is_due_and_not_done_is_to_be_commanded(
-    due: list[Step], done: list[tuple[str, str]], expected: list[Step]
+    due: list[Obligation], done: list[tuple[str, str]], expected: list[Obligation]
 ) -> None:
     """What the facts want, minus what the journal has."""
-    assert unmet(due, done) == expected
+    assert outstanding(due, done) == expected
 
 
 def test_restrictions_are_told_apart_by_their_purposes() -> None:
@@ -76,7 +78,7 @@ def test_restrictions_are_told_apart_by_their_purposes() -> None:
 
 def test_records_that_are_told_the_same_are_one_command() -> None:
     """In the order of their keys, whatever the order in which they were found."""
-    (one,) = draft([wanted(3, ERASE), wanted(1, ERASE), wanted(2, ERASE)])
+    (one,) = group_into_commands([wanted(3, ERASE), wanted(1, ERASE), wanted(2, ERASE)])
     assert one.records == (UUID(int=1), UUID(int=2), UUID(int=3))
     assert (one.system, one.subject, one.action, one.cause) == (
         "crm",
@@ -97,9 +99,9 @@ def test_records_that_are_told_the_same_are_one_command() -> None:
         pytest.param(replace(wanted(2, ERASE), names_subject=False), id="naming"),
     ],
 )
-def test_records_that_are_told_differently_are_two_commands(other: Wanted) -> None:
+def test_records_that_are_told_differently_are_two_commands(other: PlannedObligation) -> None:
     """A command says one thing of all its records."""
-    assert len(draft([wanted(1, ERASE), other])) == 2
+    assert len(group_into_commands([wanted(1, ERASE), other])) == 2
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_records_that_are_told_differently_are_two_commands(other: Wanted) -> No
 )
 def test_a_command_names_500_records_at_most(count: int, sizes: list[int]) -> None:
     """The rest is in the next, in the order of the keys."""
-    drafts = draft(wanted(number, ERASE) for number in range(1, count + 1))
+    drafts = group_into_commands(wanted(number, ERASE) for number in range(1, count + 1))
     assert sorted((len(one.records) for one in drafts), reverse=True) == sizes
     assert sorted(record for one in drafts for record in one.records) == [
         UUID(int=number) for number in range(1, count + 1)
@@ -117,7 +119,7 @@ def test_a_command_names_500_records_at_most(count: int, sizes: list[int]) -> No
 def test_a_command_is_split_where_its_records_would_be_too_large_for_the_bus() -> None:
     """One that is too large by itself is alone; no record is left out."""
     sizes = [200_000, 200_000, 100_000, 1, 600_000, 1]
-    drafts = draft(
+    drafts = group_into_commands(
         replace(wanted(number, ERASE), size=size) for number, size in enumerate(sizes, start=1)
     )
     assert [[one.int for one in each.records] for each in drafts] == [[1, 2, 3], [4], [5], [6]]
@@ -125,13 +127,13 @@ def test_a_command_is_split_where_its_records_would_be_too_large_for_the_bus() -
 
 def test_the_id_is_what_the_command_does_to_which_records() -> None:
     """The same for the same; another for another epoch, action, system, record or number."""
-    (one,) = draft([wanted(1, ERASE), wanted(2, ERASE)])
-    (same,) = draft([wanted(2, ERASE), wanted(1, ERASE)])
+    (one,) = group_into_commands([wanted(1, ERASE), wanted(2, ERASE)])
+    (same,) = group_into_commands([wanted(2, ERASE), wanted(1, ERASE)])
     others = [
-        *draft([wanted(1, ERASE, epoch=2), wanted(2, ERASE, epoch=2)]),
-        *draft([wanted(1, RESTRICT), wanted(2, RESTRICT)]),
-        *draft([wanted(1, step("psp", "erase")), wanted(2, step("psp", "erase"))]),
-        *draft([wanted(1, ERASE)]),
+        *group_into_commands([wanted(1, ERASE, epoch=2), wanted(2, ERASE, epoch=2)]),
+        *group_into_commands([wanted(1, RESTRICT), wanted(2, RESTRICT)]),
+        *group_into_commands([wanted(1, step("psp", "erase")), wanted(2, step("psp", "erase"))]),
+        *group_into_commands([wanted(1, ERASE)]),
         replace(one, supersedes=UUID(int=7)),
     ]
     assert one.command_id(1) == same.command_id(1)
@@ -141,5 +143,5 @@ def test_the_id_is_what_the_command_does_to_which_records() -> None:
 
 def test_the_id_is_written_down() -> None:
     """A later version must compute the same, or it would command again what is out."""
-    (one,) = draft([wanted(1, ERASE)])
+    (one,) = group_into_commands([wanted(1, ERASE)])
     assert str(one.command_id(1)) == "2a9f67f3-9372-56a2-93ca-9b94472cd9cb"

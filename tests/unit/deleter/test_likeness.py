@@ -9,12 +9,12 @@ import pytest
 
 from services.deleter import plan_cache
 from services.deleter.plan_cache import Planner
-from services.deleter.planning import due_steps
+from services.deleter.planning import due_obligations
 from services.events.sample_events import sample_events
 from services.policy.loader import load
-from services.policy.obligations import Step
-from services.policy.subject_state import NOTHING, Standing
-from services.policy.tagging import ClockKey, Tagged, tag
+from services.policy.obligations import Obligation
+from services.policy.subject_state import EMPTY_STATE, SubjectState
+from services.policy.tagging import ClockKey, TaggedEvent, tag
 
 POLICY = load()
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,11 +29,11 @@ class _Facts:
     def anchor(self, clock: ClockKey) -> datetime | None:
         return self.ended.get(str(clock))
 
-    def standing(self, subject: str) -> Standing:
-        return NOTHING
+    def standing(self, subject: str) -> SubjectState:
+        return EMPTY_STATE
 
 
-def _sample() -> list[Tagged]:
+def _sample() -> list[TaggedEvent]:
     events = sample_events(POLICY, STARTED, seed=1, companies=20)
     return [tag(event, POLICY) for event in events]
 
@@ -47,7 +47,7 @@ def test_every_record_gets_its_own_steps(years: int) -> None:
     facts = _Facts({clock: STARTED + timedelta(hours=n) for n, clock in enumerate(clocks[::2])})
     planner = Planner(facts, POLICY, now)
     planned = [
-        (planner.due(tagged, subject), due_steps(tagged, subject, facts, POLICY, now))
+        (planner.due(tagged, subject), due_obligations(tagged, subject, facts, POLICY, now))
         for tagged in sample
         for subject in tagged.subjects
     ]
@@ -59,7 +59,7 @@ def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None
     """Two invoices of one customer, a minute apart: one look at the policy."""
     asked = []
 
-    def noted(*given: object) -> list[Step]:
+    def noted(*given: object) -> list[Obligation]:
         asked.append(given)
         return []
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.deleter.dispatch import Patience
+from services.deleter.dispatch import RetryPolicy
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from services.deleter.dispatch import Patience
 )
 def test_each_wait_is_twice_the_one_before_up_to_six_hours(attempt: int, wait: timedelta) -> None:
     """And never ends: nothing is given up silently."""
-    assert Patience().wait(attempt) == wait
+    assert RetryPolicy().wait(attempt) == wait

@@ -7,16 +7,16 @@ from typing import get_args
 import pytest
 
 from services.ledger.command_state import (
-    FREED,
     OUTSTANDING,
-    Happening,
+    RELEASED,
+    CommandEvent,
     IllegalTransition,
     State,
-    after,
+    next_state,
 )
 
 STATES: tuple[State, ...] = get_args(State)
-HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
+HAPPENINGS: tuple[CommandEvent, ...] = get_args(CommandEvent)
 SETTLED: tuple[State, ...] = (
     *("acknowledged", "erased", "attested", "reopened"),
     *("cancelled", "recalled", "closed"),
@@ -84,10 +84,10 @@ TABLE = {
     ],
 )
 def test_a_command_goes_where_the_table_says(
-    state: State, happening: Happening, following: State
+    state: State, happening: CommandEvent, following: State
 ) -> None:
     """Every way that there is."""
-    assert after(state, happening) == following
+    assert next_state(state, happening) == following
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_a_command_goes_where_the_table_says(
         *("sent", "proven", "found", "attest", "restored"),
     ],
 )
-def test_what_never_left_cannot_be_answered(happening: Happening) -> None:
+def test_what_never_left_cannot_be_answered(happening: CommandEvent) -> None:
     """It shows a fault, or a system that answers what it was not asked."""
     with pytest.raises(IllegalTransition) as refused:
-        after("unsent", happening)
+        next_state("unsent", happening)
     assert (refused.value.state, refused.value.happening) == ("unsent", happening)
 
 
@@ -109,50 +109,50 @@ def test_what_never_left_cannot_be_answered(happening: Happening) -> None:
     "happening",
     ["stale", "done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled"],
 )
-def test_what_is_settled_stands(state: State, happening: Happening) -> None:
+def test_what_is_settled_stands(state: State, happening: CommandEvent) -> None:
     """A late or repeated answer changes nothing, and neither does a clock; a contradiction is told."""
     if state == "recalled" and happening in ("done", "already_done"):
         with pytest.raises(IllegalTransition):
-            after(state, happening)
+            next_state(state, happening)
     else:
-        assert after(state, happening) == state
+        assert next_state(state, happening) == state
 
 
 @pytest.mark.parametrize("state", [one for one in SETTLED if one != "acknowledged"])
 @pytest.mark.parametrize("happening", ["proven", "found", "attest"])
-def test_the_first_word_of_a_check_stands(state: State, happening: Happening) -> None:
+def test_the_first_word_of_a_check_stands(state: State, happening: CommandEvent) -> None:
     """What was proven is not reopened by a later word, nor the other way round."""
-    assert after(state, happening) == state
+    assert next_state(state, happening) == state
 
 
 @pytest.mark.parametrize("state", ["sending", "sent", "recalling", "refused"])
 @pytest.mark.parametrize("happening", ["proven", "found", "attest"])
-def test_only_what_was_carried_out_is_checked(state: State, happening: Happening) -> None:
+def test_only_what_was_carried_out_is_checked(state: State, happening: CommandEvent) -> None:
     """A check of what is still under way shows a fault."""
     with pytest.raises(IllegalTransition):
-        after(state, happening)
+        next_state(state, happening)
 
 
 @pytest.mark.parametrize("state", SETTLED)
 @pytest.mark.parametrize("happening", ["sending", "sent", "close"])
-def test_what_is_settled_is_not_sent_nor_given_up(state: State, happening: Happening) -> None:
+def test_what_is_settled_is_not_sent_nor_given_up(state: State, happening: CommandEvent) -> None:
     """Nobody sends what is done, or gives up what is over."""
     with pytest.raises(IllegalTransition):
-        after(state, happening)
+        next_state(state, happening)
 
 
 def test_only_what_was_not_carried_out_frees_its_records() -> None:
     """What was cancelled, recalled or given up leaves its records to other commands."""
-    assert set(FREED) == {"cancelled", "recalled", "closed"}
+    assert set(RELEASED) == {"cancelled", "recalled", "closed"}
     assert set(OUTSTANDING) == {"unsent", "sending", "sent", "recalling"}
     assert set(OUTSTANDING) | set(SETTLED) | {"refused"} == set(STATES)
 
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("happening", HAPPENINGS)
-def test_every_happening_in_every_state_is_answered(state: State, happening: Happening) -> None:
+def test_every_happening_in_every_state_is_answered(state: State, happening: CommandEvent) -> None:
     """With a state, or with a refusal that says which."""
     try:
-        assert after(state, happening) in STATES
+        assert next_state(state, happening) in STATES
     except IllegalTransition as refused:
         assert str(refused) == f"a command that is {state} cannot be {happening}"  # noqa: PT017

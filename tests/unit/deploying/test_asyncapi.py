@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 
 from schemas import topics as catalogue
 from services.app.cli.main import termijn
-from services.app.wiring.root import topics
+from services.app.wiring.root import required_topics
 from services.operations.manifests import asyncapi
 from services.policy.loader import load
 
@@ -58,7 +58,7 @@ def test_what_is_no_channel_is_not_valid(validator: Draft7Validator) -> None:
 def test_every_topic_is_a_channel() -> None:
     """One each; those of the systems by the system's name."""
     addresses = [one["address"] for one in DOCUMENT["channels"].values()]
-    needed = topics(load())
+    needed = required_topics(load())
     expected = {one.name for one in (*needed.all, catalogue.SIGHTINGS)}
     each = {
         address.replace("{system}", system)

@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from services.app.cli.main import termijn
-from services.app.settings import FILE, shown
+from services.app.settings import FILE, list_settings
 from services.operations.metrics import PORTS
 from services.operations.monitoring.files import CONTAINED
 from tests.unit.deploying.needed import ROOT, cached
@@ -61,7 +61,7 @@ def test_every_command_is_one_of_the_command_line() -> None:
 
 def test_every_variable_is_a_setting() -> None:
     """And so a setting that is renamed in code only is found."""
-    known = {one.variable for one in shown({})} | {FILE}
+    known = {one.variable for one in list_settings({})} | {FILE}
     for one in OURS.values():
         assert set(one["environment"]) <= known
 

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from services.app.cli.main import termijn
-from services.app.settings import shown
+from services.app.settings import list_settings
 from services.ledger.grants import GRANTS
 from services.operations.manifests.kubernetes_roles import ROLES
 from services.operations.metrics import CATALOGUE, PORTS
@@ -135,7 +135,7 @@ def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
 
 def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
     """And so a setting that is renamed in code only is found."""
-    known = {one.variable for one in shown({})}
+    known = {one.variable for one in list_settings({})}
     for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
         assert {variable["name"] for variable in container(one)["env"]} <= known
     [settings] = of_kind(built, "ConfigMap").values()

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from schemas import topics as catalogue
 from services.app.cli.main import termijn
-from services.app.wiring.root import topics
+from services.app.wiring.root import required_topics
 from services.operations.manifests import strimzi
 from services.policy.loader import load
 from tests.servers.kafka import KafkaCluster
@@ -55,7 +55,7 @@ def test_every_topic_that_a_role_needs_is_there() -> None:
     """39 business topics, three of our own, two a system, and the watch's three."""
     named = [one["metadata"]["name"] for one in DOCUMENTS]
     assert len(named) == len(set(named)) == 39 + 3 + 2 * 16 + 3
-    assert {topic.name for topic in topics(load()).all} < set(named)
+    assert {topic.name for topic in required_topics(load()).all} < set(named)
 
 
 def test_the_heads_of_the_evidence_are_kept_for_ever() -> None:

@@ -6,33 +6,33 @@ from dataclasses import replace
 
 import pytest
 
-from services.kafka.access import Right, Use, deployed
-from services.operations.doctor.acls import Rights, Rule, check_own_rights, check_rights
+from services.kafka.access import AclEntry, KafkaAccess, deployment_access
+from services.operations.doctor.acls import AclRule, AclRules, check_acls, check_own_acls
 from services.operations.doctor.findings import Finding
 from services.policy.loader import load
 
-USERS = deployed(load(), "termijn")
+USERS = deployment_access(load(), "termijn")
 RECORDER = next(one for one in USERS if one.user == "termijn-recorder")
 DELETER = "termijn-deleter"
 TAGGED = "retention.tagged.v1"
-READS = Right(kind="topic", name=TAGGED, operation="Read")
-DESCRIBES = Right(kind="topic", name=TAGGED, operation="Describe")
-ALLOWED = Rule(principal="User:termijn-recorder", kind="topic", name=TAGGED, operation="Read")
+READS = AclEntry(kind="topic", name=TAGGED, operation="Read")
+DESCRIBES = AclEntry(kind="topic", name=TAGGED, operation="Describe")
+ALLOWED = AclRule(principal="User:termijn-recorder", kind="topic", name=TAGGED, operation="Read")
 
 
-def all_rules(*users: Use) -> list[Rule]:
+def all_rules(*users: KafkaAccess) -> list[AclRule]:
     """What deploy/kafka/users.yaml gives them."""
     return [
-        Rule(principal=f"User:{use.user}", kind=one.kind, name=one.name, operation=one.operation)
+        AclRule(principal=f"User:{use.user}", kind=one.kind, name=one.name, operation=one.operation)
         for use in users
         for one in use.rights
     ]
 
 
-def judged(rights: Rights) -> list[Finding]:
+def judged(rights: AclRules) -> list[Finding]:
     """What is said where agents and publishers may be named otherwise."""
     optional = {one.user for one in USERS if "agent" in one.user or "publisher" in one.user}
-    return list(check_rights(rights, USERS, optional, DELETER))
+    return list(check_acls(rights, USERS, optional, DELETER))
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def judged(rights: Rights) -> list[Finding]:
     ],
     ids=str,
 )
-def test_a_rule_lets_read_or_does_not(rule: Rule, may_read: bool) -> None:
+def test_a_rule_lets_read_or_does_not(rule: AclRule, may_read: bool) -> None:
     """By principal, thing and operation."""
-    rights = Rights(enforced=True, rules=[rule])
+    rights = AclRules(enforced=True, rules=[rule])
     assert rights.allow("termijn-recorder", READS) is may_read
 
 
@@ -68,13 +68,13 @@ def test_a_rule_lets_read_or_does_not(rule: Rule, may_read: bool) -> None:
 )
 def test_some_operations_include_looking(operation: str, may_describe: bool) -> None:
     """As Kafka has it: who reads may describe, who makes may not."""
-    rights = Rights(enforced=True, rules=[replace(ALLOWED, operation=operation)])
+    rights = AclRules(enforced=True, rules=[replace(ALLOWED, operation=operation)])
     assert rights.allow("termijn-recorder", DESCRIBES) is may_describe
 
 
 def test_who_may_set_may_look_at_settings() -> None:
     """AlterConfigs includes DescribeConfigs, and not Describe."""
-    rights = Rights(enforced=True, rules=[replace(ALLOWED, operation="AlterConfigs")])
+    rights = AclRules(enforced=True, rules=[replace(ALLOWED, operation="AlterConfigs")])
     assert rights.allow("termijn-recorder", replace(READS, operation="DescribeConfigs"))
     assert not rights.allow("termijn-recorder", DESCRIBES)
 
@@ -82,28 +82,28 @@ def test_who_may_set_may_look_at_settings() -> None:
 def test_what_is_denied_is_denied() -> None:
     """Whatever else allows it; of one host only is not for us to say."""
     denied = replace(ALLOWED, principal="User:*", operation="All", allows=False)
-    assert not Rights(enforced=True, rules=[ALLOWED, denied]).allow("termijn-recorder", READS)
+    assert not AclRules(enforced=True, rules=[ALLOWED, denied]).allow("termijn-recorder", READS)
     elsewhere = replace(denied, host="10.0.0.7")
-    assert Rights(enforced=True, rules=[ALLOWED, elsewhere]).allow("termijn-recorder", READS)
+    assert AclRules(enforced=True, rules=[ALLOWED, elsewhere]).allow("termijn-recorder", READS)
 
 
 def test_denying_to_look_does_not_deny_to_read() -> None:
     """Only the operation itself, or all of them."""
     denied = replace(ALLOWED, operation="Describe", allows=False)
-    rights = Rights(enforced=True, rules=[ALLOWED, denied])
+    rights = AclRules(enforced=True, rules=[ALLOWED, denied])
     assert rights.allow("termijn-recorder", READS)
     assert not rights.allow("termijn-recorder", DESCRIBES)
 
 
 def test_a_superuser_may_do_everything() -> None:
     """No rule is asked."""
-    rights = Rights(enforced=True, rules=[], superusers={"User:termijn-recorder"})
+    rights = AclRules(enforced=True, rules=[], superusers={"User:termijn-recorder"})
     assert rights.allow("termijn-recorder", READS)
 
 
 def test_what_no_rule_is_about_may_be_open() -> None:
     """Where the brokers say so; one rule about it closes it for all others."""
-    rights = Rights(enforced=True, rules=[], open_by_default=True)
+    rights = AclRules(enforced=True, rules=[], open_by_default=True)
     assert rights.allow("termijn-recorder", READS)
     others = replace(ALLOWED, principal="User:other")
     assert not replace(rights, rules=[others]).allow("termijn-recorder", READS)
@@ -111,7 +111,7 @@ def test_what_no_rule_is_about_may_be_open() -> None:
 
 def test_rules_as_they_are_written_are_sound() -> None:
     """Nobody lacks anything, and nobody else commands."""
-    [said] = judged(Rights(enforced=True, rules=all_rules(*USERS)))
+    [said] = judged(AclRules(enforced=True, rules=all_rules(*USERS)))
     assert said.state == "sound"
     assert said.what.endswith("24 users may do their part")
 
@@ -123,7 +123,7 @@ def test_a_missing_right_is_named_with_its_mend() -> None:
         for one in all_rules(*USERS)
         if (one.principal, one.name) != ("User:termijn-recorder", TAGGED)
     ]
-    said = judged(Rights(enforced=True, rules=rules))
+    said = judged(AclRules(enforced=True, rules=rules))
     assert [(one.state, one.target, one.what) for one in said] == [
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Describe"),
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Read"),
@@ -139,7 +139,7 @@ def test_a_missing_group_is_named() -> None:
     rules = [
         one for one in all_rules(*USERS) if (one.kind, one.name) != ("group", "termijn-recorder")
     ]
-    said = judged(Rights(enforced=True, rules=rules))
+    said = judged(AclRules(enforced=True, rules=rules))
     assert {one.target for one in said} == {"group termijn-recorder"}
     assert "--group termijn-recorder`" in said[0].mend
 
@@ -147,7 +147,7 @@ def test_a_missing_group_is_named() -> None:
 def test_a_role_without_any_rule_is_told_once() -> None:
     """Not once a right; what may be named otherwise is a warning."""
     known = [one for one in USERS if one.user not in ("termijn-recorder", "termijn-agent-crm")]
-    said = judged(Rights(enforced=True, rules=all_rules(*known)))
+    said = judged(AclRules(enforced=True, rules=all_rules(*known)))
     assert [(one.state, one.target, one.what) for one in said] == [
         (
             "fault",
@@ -165,41 +165,41 @@ def test_a_role_without_any_rule_is_told_once() -> None:
 def test_who_else_may_command_is_told() -> None:
     """By name, by the beginning of names, or everybody."""
     more = [
-        Rule(
+        AclRule(
             principal="User:eve", kind="topic", name="retention.commands.crm.v1", operation="Write"
         ),
     ]
-    [said] = judged(Rights(enforced=True, rules=[*all_rules(*USERS), *more]))
+    [said] = judged(AclRules(enforced=True, rules=[*all_rules(*USERS), *more]))
     assert (said.state, said.target) == ("warning", "topic retention.commands.crm.v1")
     assert said.what == "User:eve may write there, and only termijn-deleter should"
 
 
 def test_no_authorizer_is_a_warning() -> None:
     """Everybody may command an erasure."""
-    [said] = judged(Rights(enforced=False))
+    [said] = judged(AclRules(enforced=False))
     assert said.state == "warning"
     assert "no authorizer" in said.what
 
 
 def test_hidden_rules_are_not_checked() -> None:
     """Only whoever may describe the cluster sees them."""
-    [said] = judged(Rights(enforced=True))
+    [said] = judged(AclRules(enforced=True))
     assert said.state == "not checked"
 
 
 def test_no_rule_at_all_is_a_fault() -> None:
     """No role may do anything."""
-    [said] = judged(Rights(enforced=True, rules=[]))
+    [said] = judged(AclRules(enforced=True, rules=[]))
     assert said.state == "fault"
     assert "not one rule" in said.what
 
 
 def test_a_user_learns_what_it_lacks_itself() -> None:
     """From what the brokers let it know."""
-    [said] = check_own_rights(Rights(enforced=True, rules=all_rules(RECORDER)), RECORDER)
+    [said] = check_own_acls(AclRules(enforced=True, rules=all_rules(RECORDER)), RECORDER)
     assert said.state == "sound"
     rules = [one for one in all_rules(RECORDER) if one.kind != "group"]
-    lacks = check_own_rights(Rights(enforced=True, rules=rules), RECORDER)
+    lacks = check_own_acls(AclRules(enforced=True, rules=rules), RECORDER)
     assert [one.what for one in lacks] == [
         "termijn-recorder may not Describe",
         "termijn-recorder may not Read",

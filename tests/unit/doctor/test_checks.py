@@ -12,15 +12,15 @@ import pytest
 from schemas.topics import TAGGED
 from services.crypto.envelope import read_key
 from services.crypto.key_directory import KeyDirectory
-from services.kafka.topic_checks import Found
-from services.kafka.topic_retention import Promise
+from services.kafka.topic_checks import TopicState
+from services.kafka.topic_retention import RetentionRequirement
 from services.ledger import migrate
 from services.operations.doctor.cluster import check_topics
 from services.operations.doctor.findings import Finding
 from services.operations.doctor.keys import SealFiles, check_keys, check_requests, check_seals
 from services.operations.doctor.ledger import check_clock
-from services.requests.request_keys import RequestKeys, destroy
-from services.storage.database import open_ledger
+from services.requests.request_keys import RequestKeys, destroy_request_key
+from services.storage.database import open_database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEEK_MS = "604800000"
@@ -33,10 +33,10 @@ SOUND_TAGS = {
 }
 
 
-def tags(found: Found | None) -> list[Finding]:
+def tags(found: TopicState | None) -> list[Finding]:
     """What is said of the one topic of tags."""
     there = {} if found is None else {TAGGED.name: found}
-    return list(check_topics([Promise(topic=TAGGED, kind="own")], there))
+    return list(check_topics([RetentionRequirement(topic=TAGGED, kind="own")], there))
 
 
 def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
@@ -56,7 +56,7 @@ def trusted(path: Path, *systems: str) -> KeyDirectory:
 
 def test_a_topic_as_in_the_catalogue_is_sound() -> None:
     """The catalogue's six partitions and its week."""
-    [said] = tags(Found(partitions=6, settings=SOUND_TAGS))
+    [said] = tags(TopicState(partitions=6, settings=SOUND_TAGS))
     assert (said.state, said.what) == ("sound", "1 are there, as the catalogue has them")
 
 
@@ -69,14 +69,14 @@ def test_a_missing_topic_is_a_fault() -> None:
 
 def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
     """For ever is longer than a week."""
-    [said] = tags(Found(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
+    [said] = tags(TopicState(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
     assert (said.state, said.mend) == ("fault", "`termijn topics apply`")
     assert said.what == "a record lives for ever, and its term is 8.0 days"
 
 
 def test_other_partitions_are_a_warning() -> None:
     """They cannot be changed under data, so nothing is ordered."""
-    [said] = tags(Found(partitions=4, settings=SOUND_TAGS))
+    [said] = tags(TopicState(partitions=4, settings=SOUND_TAGS))
     assert (said.state, said.what) == ("warning", "has 4 partitions, the catalogue says 6")
 
 
@@ -199,7 +199,7 @@ def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
     chosen = seal_files(tmp_path)
     old = read_key(key_file(tmp_path / "dead-letters.key", b"d"))
     new = read_key(key_file(tmp_path / "requests.key", b"r"))
-    with closing(open_ledger("sqlite://")) as ledger:
+    with closing(open_database("sqlite://")) as ledger:
         migrate.create(ledger)
         for number, seal in enumerate((old, old, new)):
             keys = RequestKeys(seal=seal, older=lambda: old)
@@ -212,6 +212,8 @@ def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
         [said] = check_requests(ledger, chosen)
         assert said.state == "fault"
         assert said.what == f"2 keys are sealed with the key {old.key_id}"
-        ledger.write(lambda c: [destroy(c, "consumer:K1", f"Q{n}", NOW) for n in (0, 1)])
+        ledger.write(
+            lambda c: [destroy_request_key(c, "consumer:K1", f"Q{n}", NOW) for n in (0, 1)]
+        )
         [said] = check_requests(ledger, chosen)
         assert said.state == "sound"

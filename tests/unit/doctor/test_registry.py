@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from schemas.codec import load
 from schemas.errors import RegistryUnavailable, UnknownSchema
-from schemas.registry import Registered
+from schemas.registry import RegisteredSchema
 from schemas.topics import business_topic
 from services.operations.doctor.findings import Finding
 from services.operations.doctor.registry import check_registry
@@ -32,9 +32,10 @@ class Kept:
             raise UnknownSchema(schema=topic, why="is not registered")
         return 70 + self.texts.index(text)
 
-    def versions_of(self, topic: str) -> Sequence[Registered]:
+    def versions_of(self, topic: str) -> Sequence[RegisteredSchema]:
         return [
-            Registered(version=n + 1, id=70 + n, text=text) for n, text in enumerate(self.texts)
+            RegisteredSchema(version=n + 1, id=70 + n, text=text)
+            for n, text in enumerate(self.texts)
         ]
 
     def compatibility_of(self, topic: str) -> str:

@@ -12,23 +12,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.crypto.keyring import Key, Keyring, new_key
-from services.evidence.hash_chain import GENESIS, Head, canonical, head_of, link, sign
-from services.evidence.verify import Broken, check, kept
+from services.crypto.keyring import JsonWebKey, Keyring, new_key
+from services.evidence.hash_chain import GENESIS, Head, canonical_json, entry_hash, parse_head, sign
+from services.evidence.verify import EvidenceBroken, parse_saved_head, verify_lines
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = new_key()
 
 
-def log(entries: int, heads_at: Sequence[int], key: Key = KEY, word: str = "sent") -> list[bytes]:
+def log(
+    entries: int, heads_at: Sequence[int], key: JsonWebKey = KEY, word: str = "sent"
+) -> list[bytes]:
     """An export of so many entries, with heads over some of them."""
     ring = Keyring((key,))
     jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
-    lines = [canonical({"evidence": 1, "last": entries}), canonical({"key": jwk})]
+    lines = [canonical_json({"evidence": 1, "last": entries}), canonical_json({"key": jwk})]
     before = GENESIS
     for number in range(1, entries + 1):
-        entry = canonical({"at": "2026-03-01T12:00:00Z", "kind": word, "n": number})
-        before = link(before, entry)
+        entry = canonical_json({"at": "2026-03-01T12:00:00Z", "kind": word, "n": number})
+        before = entry_hash(before, entry)
         lines.append(f'{{"entry":{entry},"hash":"{before.hex()}"}}')
         if number in heads_at:
             lines.append(sign(Head(number=number, hash=before, at=AT), lambda: ring).line())
@@ -44,16 +46,16 @@ def lines_of(data: bytes) -> list[bytes]:
     return data.splitlines(keepends=True)
 
 
-def broken(lines: Sequence[bytes]) -> Broken:
+def broken(lines: Sequence[bytes]) -> EvidenceBroken:
     """What is said of a log that does not hold."""
-    with pytest.raises(Broken) as raised:
-        check(lines)
+    with pytest.raises(EvidenceBroken) as raised:
+        verify_lines(lines)
     return raised.value
 
 
 def test_a_whole_log_holds() -> None:
     """It says how many entries, and until when."""
-    found = check(WHOLE)
+    found = verify_lines(WHOLE)
     assert (found.entries, found.heads, found.last.at) == (6, 2, AT)
     assert found.key_id == KEY.key_id
 
@@ -92,31 +94,31 @@ def test_a_tail_cut_behind_a_head_is_found_by_the_first_line() -> None:
 
 def test_a_tail_cut_behind_a_head_with_a_new_first_line_is_found_by_a_head_kept_elsewhere() -> None:
     """Who cuts can write a first line that fits, and cannot take back what was handed out."""
-    shorter = [canonical({"evidence": 1, "last": 3}).encode() + b"\n", *WHOLE[1:6]]
-    check(shorter)
-    with pytest.raises(Broken, match="a head kept elsewhere knows of entry 6"):
-        check(shorter, elsewhere=kept(WHOLE[-1].decode()))
+    shorter = [canonical_json({"evidence": 1, "last": 3}).encode() + b"\n", *WHOLE[1:6]]
+    verify_lines(shorter)
+    with pytest.raises(EvidenceBroken, match="a head kept elsewhere knows of entry 6"):
+        verify_lines(shorter, elsewhere=parse_saved_head(WHOLE[-1].decode()))
 
 
 def test_a_log_written_anew_with_the_right_key_is_found_by_a_head_kept_elsewhere() -> None:
     """Even who has the key cannot say something else about the past."""
     anew = log(8, (8,), word="lies")
-    check(anew, Keyring((KEY.public(),)))
-    with pytest.raises(Broken, match="written anew"):
-        check(anew, elsewhere=kept(WHOLE[5].decode()))
+    verify_lines(anew, Keyring((KEY.public(),)))
+    with pytest.raises(EvidenceBroken, match="written anew"):
+        verify_lines(anew, elsewhere=parse_saved_head(WHOLE[5].decode()))
 
 
 def test_a_log_that_went_on_holds_with_an_older_head() -> None:
     """As it should."""
-    assert check(log(9, (9,)), elsewhere=kept(WHOLE[-1].decode())).entries == 9
+    assert verify_lines(log(9, (9,)), elsewhere=parse_saved_head(WHOLE[-1].decode())).entries == 9
 
 
 def test_a_log_signed_by_a_stranger_is_found_by_the_keys_that_are_trusted() -> None:
     """It agrees with itself, and with the key that it brings."""
     forged = log(6, (6,), key=new_key())
-    check(forged)
-    with pytest.raises(Broken, match="signed by the stranger"):
-        check(forged, Keyring((KEY.public(),)))
+    verify_lines(forged)
+    with pytest.raises(EvidenceBroken, match="signed by the stranger"):
+        verify_lines(forged, Keyring((KEY.public(),)))
 
 
 def test_a_key_that_did_not_hold_yet_is_not_trusted() -> None:
@@ -125,10 +127,10 @@ def test_a_key_that_did_not_hold_yet_is_not_trusted() -> None:
     [key] = late
     lines = log(6, (), key=key)
     hash = bytes.fromhex(json.loads(lines[-1])["hash"])
-    bare = Keyring((Key(key_id=key.key_id, use="sig", x=key.x, signs=key.signs),))
+    bare = Keyring((JsonWebKey(key_id=key.key_id, use="sig", x=key.x, signs=key.signs),))
     lines.append(sign(Head(number=6, hash=hash, at=AT), lambda: bare).line().encode() + b"\n")
-    with pytest.raises(Broken, match="did not hold"):
-        check(lines, late.public())
+    with pytest.raises(EvidenceBroken, match="did not hold"):
+        verify_lines(lines, late.public())
 
 
 @pytest.mark.parametrize(
@@ -151,8 +153,8 @@ def test_a_head_that_nobody_signed_is_not_believed() -> None:
     """Who keeps one keeps it with its signature, and that is looked at."""
     head = json.loads(WHOLE[-1])
     other = json.loads(WHOLE[5])["signature"]
-    with pytest.raises(Broken, match="was not signed by"):
-        check(WHOLE, elsewhere=kept(json.dumps({**head, "signature": other})))
+    with pytest.raises(EvidenceBroken, match="was not signed by"):
+        verify_lines(WHOLE, elsewhere=parse_saved_head(json.dumps({**head, "signature": other})))
 
 
 def test_an_entry_that_is_missing_is_found() -> None:
@@ -191,22 +193,22 @@ def test_what_is_no_export_is_one_error(line: bytes) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"head":1,"key_id":2,"signature":3}'])
 def test_what_is_no_head_is_one_error(text: str) -> None:
     """A file that was kept may be any file."""
-    with pytest.raises(Broken):
-        kept(text)
+    with pytest.raises(EvidenceBroken):
+        parse_saved_head(text)
 
 
 def test_the_canonical_form() -> None:
     """Sorted keys, no white space, ASCII."""
-    assert canonical({"b": [1, None, True], "a": "é"}) == '{"a":"\\u00e9","b":[1,null,true]}'
+    assert canonical_json({"b": [1, None, True], "a": "é"}) == '{"a":"\\u00e9","b":[1,null,true]}'
     with pytest.raises(ValueError, match="not JSON compliant"):
-        canonical(float("nan"))
+        canonical_json(float("nan"))
 
 
 def test_the_hash_is_what_the_documentation_says() -> None:
     """By hand, as an auditor would."""
     first = hashlib.sha256(b"termijn evidence 1\0" + bytes(32) + b'{"n":1}').digest()
     second = hashlib.sha256(b"termijn evidence 1\0" + first + b'{"n":2}').digest()
-    assert link(link(GENESIS, '{"n":1}'), '{"n":2}') == second
+    assert entry_hash(entry_hash(GENESIS, '{"n":1}'), '{"n":2}') == second
 
 
 def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
@@ -235,4 +237,4 @@ def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
 def test_a_head_has_one_way_to_be_written(fields: object) -> None:
     """Else two texts would say the same."""
     with pytest.raises(ValueError, match="head is not"):
-        head_of(fields)
+        parse_head(fields)

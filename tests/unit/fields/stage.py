@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from schemas.cloudevents import CloudEvent, instant
-from services.crypto.data_keys import DataKeys, open_vault
-from services.crypto.field_decryption import Revealing
+from schemas.cloudevents import CloudEvent, parse_rfc3339
+from services.crypto.data_keys import DataKeyStore, open_vault
+from services.crypto.field_decryption import FieldDecryptor
 from services.crypto.field_encryption import FieldEncryption
-from services.crypto.master_keys import MasterFiles
+from services.crypto.master_keys import FileMasterKeys
 from services.crypto.shredding import Shredder
-from services.policy.loader import SHIPPED, loads
+from services.policy.loader import DEFAULT_POLICY, load_text
 from services.policy.model import Policy
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -44,7 +44,7 @@ PLAIN = ("payment.method", "received_at", "lines[].quantity", "placed_through")
 
 def document(**changed: Any) -> dict[str, Any]:
     """The policy's file as it is written, orders encrypted; `changed` keys of the event type are others."""
-    found = yaml.safe_load(files("services.policy").joinpath(SHIPPED).read_text("utf-8"))
+    found = yaml.safe_load(files("services.policy").joinpath(DEFAULT_POLICY).read_text("utf-8"))
     assert isinstance(found, dict)
     found["policy"] = "encrypted"
     for name in ("bus", "bus-books"):
@@ -63,7 +63,7 @@ def document(**changed: Any) -> dict[str, Any]:
 
 def policy_of(written: Mapping[str, Any]) -> Policy:
     """A policy of a file's content."""
-    return loads(yaml.safe_dump(dict(written), sort_keys=False), "encrypted.yaml")
+    return load_text(yaml.safe_dump(dict(written), sort_keys=False), "encrypted.yaml")
 
 
 @cache
@@ -104,7 +104,7 @@ def order(name: str = "O1", *, time: str = "2024-03-15T13:00:00Z", **data: Any) 
         id=f"order-{name}",
         source="/orders",
         type="orders.order-placed",
-        time=instant(time),
+        time=parse_rfc3339(time),
         data={**full, **data},
     )
 
@@ -113,12 +113,12 @@ class Vault:
     """A vault with all that is done to it."""
 
     def __init__(self, url: str, masters: Path) -> None:
-        self.masters = MasterFiles(directory=masters, makes=True)
-        self.keys = DataKeys(open_vault(url), self.masters)
+        self.masters = FileMasterKeys(directory=masters, makes=True)
+        self.keys = DataKeyStore(open_vault(url), self.masters)
         self.keys.open()
         self.shredder = Shredder(self.keys.database)
         self.encryption = FieldEncryption(policy=policy(), keys=self.keys, now=lambda: NOW)
-        self.revealing = Revealing(vault=self.keys)
+        self.revealing = FieldDecryptor(vault=self.keys)
 
     def encrypted(self, event: CloudEvent) -> CloudEvent:
         """The event as it goes onto the bus."""

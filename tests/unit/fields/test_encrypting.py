@@ -14,9 +14,9 @@ from schemas.cloudevents import content_hash
 from schemas.codec import Codec, load
 from schemas.topics import business_topic
 from services.crypto.field_decryption import ERASED
-from services.crypto.field_encryption import NobodyHolds, Unencryptable, check
-from services.crypto.field_paths import NotText
-from services.crypto.field_tokens import Tampered
+from services.crypto.field_encryption import FieldNotEncryptable, NoKeyHolder, check
+from services.crypto.field_paths import FieldNotText
+from services.crypto.field_tokens import TokenTampered
 from services.policy.ids import event_id
 from tests.unit.fields.stage import NOW, Vault, a_vault, document, order, policy, policy_of
 
@@ -123,7 +123,7 @@ def test_a_token_opens_only_where_it_was_written(
     sealed = vault.encrypted(order())
     source, to = moved
     wrong = replace(sealed, data={**sealed.data, to: sealed.data[source]})
-    with pytest.raises(Tampered):
+    with pytest.raises(TokenTampered):
         vault.reveal(wrong, subject)
 
 
@@ -131,14 +131,14 @@ def test_a_line_moved_to_another_place_does_not_open(vault: Vault) -> None:
     """The index is bound as well."""
     sealed = vault.encrypted(order())
     wrong = replace(sealed, data={**sealed.data, "lines": sealed.data["lines"][::-1]})
-    with pytest.raises(Tampered, match=r"lines\[0\]"):
+    with pytest.raises(TokenTampered, match=r"lines\[0\]"):
         vault.reveal(wrong)
 
 
 def test_a_token_of_another_event_type_does_not_open(vault: Vault) -> None:
     """The schema is bound."""
     sealed = vault.encrypted(order())
-    with pytest.raises(Tampered):
+    with pytest.raises(TokenTampered):
         vault.reveal(replace(sealed, type="billing.invoice-issued"))
 
 
@@ -158,7 +158,7 @@ def test_a_text_in_clear_that_begins_like_a_token_costs_no_event(vault: Vault, r
 @pytest.mark.parametrize("token", [f"enc:v1:{'A' * 22}:AAAA"])
 def test_a_token_whose_key_never_was_is_an_error(vault: Vault, token: str) -> None:
     """It names the place, and nothing of what stood there: the vault may be another one."""
-    with pytest.raises(Tampered) as refused:
+    with pytest.raises(TokenTampered) as refused:
         vault.reveal(replace(order(), data={"remarks": token}))
     assert refused.value.where == "remarks"
     assert token not in str(refused.value)
@@ -177,7 +177,7 @@ def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
     found["plain"].remove("placed_through")
     found["holdings"][0]["when"] = {"placed_through": ["app"]}
     encryption = replace(vault.encryption, policy=policy_of(written))
-    with pytest.raises(NobodyHolds) as refused:
+    with pytest.raises(NoKeyHolder) as refused:
         encryption.encrypted([order()])
     assert refused.value.key == "consumer_name"
     assert vault.keys.counted() == []
@@ -197,7 +197,7 @@ def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
 def test_only_text_is_encrypted(vault: Vault, value: Any) -> None:
     """The error names the field and not its value."""
     with pytest.raises(
-        NotText, match=r"^consumer_name: is no text, and only text can be encrypted$"
+        FieldNotText, match=r"^consumer_name: is no text, and only text can be encrypted$"
     ):
         vault.encrypted(order(consumer_name=value))
 
@@ -209,7 +209,7 @@ def test_only_text_is_encrypted(vault: Vault, value: Any) -> None:
 def test_a_field_that_its_schema_cannot_hold_is_refused(path: str, why: str) -> None:
     """Before anything is published."""
     wrong = policy_of(document(encrypted={path: ["bus"], "amount": ["bus-books"]}, plain=[]))
-    with pytest.raises(Unencryptable, match=why):
+    with pytest.raises(FieldNotEncryptable, match=why):
         check(wrong, load())
 
 

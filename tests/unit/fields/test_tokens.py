@@ -9,80 +9,94 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.crypto.field_tokens import Place, Sealer, Tampered, is_token, key_ids, seal, unseal
+from services.crypto.field_tokens import (
+    FieldKey,
+    FieldLocation,
+    TokenTampered,
+    decrypt_token,
+    encrypt_text,
+    is_token,
+    key_ids,
+)
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-PLACES = st.builds(Place, schema=TEXTS, path=TEXTS, subject=TEXTS)
+PLACES = st.builds(FieldLocation, schema=TEXTS, path=TEXTS, subject=TEXTS)
 SECRETS = st.binary(min_size=32, max_size=32)
 IDS = st.binary(min_size=16, max_size=16).map(
     lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 )
-SEALERS = st.builds(Sealer, system=TEXTS, key_id=IDS, secret=SECRETS)
+SEALERS = st.builds(FieldKey, system=TEXTS, key_id=IDS, secret=SECRETS)
 SEVERAL = st.lists(SEALERS, min_size=1, max_size=3, unique_by=lambda one: one.key_id)
 
 
 @given(TEXTS, PLACES, SEVERAL)
-def test_any_of_its_keys_opens_a_token(text: str, place: Place, sealers: list[Sealer]) -> None:
+def test_any_of_its_keys_opens_a_token(
+    text: str, place: FieldLocation, sealers: list[FieldKey]
+) -> None:
     """Also when the others are destroyed."""
-    token = seal(text, place, sealers)
+    token = encrypt_text(text, place, sealers)
     assert is_token(token)
     assert key_ids(token, place.path) == tuple(one.key_id for one in sealers)
-    assert [unseal(token, place, [one]) for one in sealers] == [text] * len(sealers)
+    assert [decrypt_token(token, place, [one]) for one in sealers] == [text] * len(sealers)
 
 
 @given(TEXTS, PLACES, PLACES, SEALERS)
-def test_nothing_opens_elsewhere(text: str, place: Place, other: Place, sealer: Sealer) -> None:
+def test_nothing_opens_elsewhere(
+    text: str, place: FieldLocation, other: FieldLocation, sealer: FieldKey
+) -> None:
     """Another schema, field or subject: each alone is enough."""
-    token = seal(text, place, [sealer])
+    token = encrypt_text(text, place, [sealer])
     for name in ("schema", "path", "subject"):
         moved = replace(place, **{name: getattr(other, name)})
         if moved != place:
-            with pytest.raises(Tampered):
-                unseal(token, moved, [sealer])
+            with pytest.raises(TokenTampered):
+                decrypt_token(token, moved, [sealer])
 
 
 @given(TEXTS, PLACES, SEALERS, SEALERS)
-def test_no_other_key_opens_it(text: str, place: Place, sealer: Sealer, other: Sealer) -> None:
+def test_no_other_key_opens_it(
+    text: str, place: FieldLocation, sealer: FieldKey, other: FieldKey
+) -> None:
     """Not another secret, nor the same for another system, nor under another id."""
-    token = seal(text, place, [sealer])
+    token = encrypt_text(text, place, [sealer])
     for name in ("system", "secret", "key_id"):
         wrong = replace(sealer, **{name: getattr(other, name)})
         if wrong != sealer:
-            with pytest.raises(Tampered):
-                unseal(token, place, [wrong])
+            with pytest.raises(TokenTampered):
+                decrypt_token(token, place, [wrong])
 
 
 @given(TEXTS, PLACES, SEALERS, st.data())
 def test_an_altered_token_is_an_error(
-    text: str, place: Place, sealer: Sealer, data: st.DataObject
+    text: str, place: FieldLocation, sealer: FieldKey, data: st.DataObject
 ) -> None:
     """Whichever character it is."""
-    token = seal(text, place, [sealer])
+    token = encrypt_text(text, place, [sealer])
     spot = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.sampled_from("AZaz09-_:,"))
     altered = token[:spot] + letter + token[spot + 1 :]
     assume(altered != token)
     padding = -len(token.rpartition(":")[2]) % 4
     assume(not (padding and spot == len(token) - 1))  # its last bits are of no byte
-    with pytest.raises(Tampered):
-        unseal(altered, place, [sealer])
+    with pytest.raises(TokenTampered):
+        decrypt_token(altered, place, [sealer])
 
 
 @given(PLACES, SEALERS, st.lists(TEXTS, min_size=2, max_size=5, unique=True))
 def test_other_texts_have_other_nonces_and_the_same_text_the_same(
-    place: Place, sealer: Sealer, texts: list[str]
+    place: FieldLocation, sealer: FieldKey, texts: list[str]
 ) -> None:
     """A nonce that two texts shared would give both away."""
-    tokens = [seal(text, place, [sealer]) for text in texts]
-    assert tokens == [seal(text, place, [sealer]) for text in texts]
+    tokens = [encrypt_text(text, place, [sealer]) for text in texts]
+    assert tokens == [encrypt_text(text, place, [sealer]) for text in texts]
     heads = [token.rpartition(":")[2][:16] for token in tokens]
     assert len(set(heads)) == len(texts)
 
 
 def test_the_form_on_the_wire_is_fixed() -> None:
     """Written out once, so that other languages can be held against it."""
-    sealer = Sealer(system="bus", key_id="A" * 22, secret=bytes(range(32)))
-    place = Place(schema="orders.order-placed", path="consumer_name", subject="consumer:K1")
+    sealer = FieldKey(system="bus", key_id="A" * 22, secret=bytes(range(32)))
+    place = FieldLocation(schema="orders.order-placed", path="consumer_name", subject="consumer:K1")
     assert place.bound("bus", "k") == (
         b"termijn field 1\x00"
         b"\x00\x00\x00\x13orders.order-placed"
@@ -91,7 +105,7 @@ def test_the_form_on_the_wire_is_fixed() -> None:
         b"\x00\x00\x00\x03bus"
         b"\x00\x00\x00\x01k"
     )
-    assert seal("Ada", place, [sealer]) == WRITTEN
+    assert encrypt_text("Ada", place, [sealer]) == WRITTEN
 
 
 WRITTEN = "enc:v1:AAAAAAAAAAAAAAAAAAAAAA:dLthCOwOiXfDpwVxa0SaoXRSTnmU6bxIN-xGRoHJNg"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid5
 
-from services.policy.ids import clock_id, event_id, named, old_event_id, record_id
+from services.policy.ids import clock_id, clock_ref, event_id, old_event_id, record_id
 from services.policy.tagging import ClockKey
 
 
@@ -26,5 +26,5 @@ def test_a_clock_is_named_with_its_parent() -> None:
     """By kind and key of both."""
     parent = ClockKey(clock="supplier", key="s")
     child = ClockKey(clock="supplier-contact", key="s/c", parent=parent)
-    assert named("supplier-contact", "s/c", "supplier", "s") == (clock_id(child), child)
-    assert named("supplier", "s", None, "") == (clock_id(parent), parent)
+    assert clock_ref("supplier-contact", "s/c", "supplier", "s") == (clock_id(child), child)
+    assert clock_ref("supplier", "s", None, "") == (clock_id(parent), parent)

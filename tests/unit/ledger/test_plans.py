@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.events.ingestion_plan import Arrival, Plans, plan
 from services.policy import loader
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 from tests.contract.arrivals import arrival as plain_arrival
 from tests.contract.arrivals import event
 from tests.contract.retiring import retiring
@@ -71,7 +71,7 @@ def order(consumer: Any) -> Arrival:
 def test_a_known_shape_lets_nothing_through_that_cannot_be_tagged(consumer: Any) -> None:
     """A missing, long, unprintable or strange identifier, after a sound one of the same type."""
     PLANS.of(order("k"))
-    with pytest.raises(Untaggable):
+    with pytest.raises(TaggingFailed):
         PLANS.of(order(consumer))
 
 

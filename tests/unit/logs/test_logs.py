@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services.kafka.trace_context import of_command
+from services.kafka.trace_context import trace_of_command
 from services.operations import logs
 
 
@@ -76,4 +76,4 @@ def test_what_is_said_of_a_command_leads_to_its_trace(capsys: pytest.CaptureFixt
     logs.configure("json")
     logs.logger("deleter").error("escalated a command", system="crm", command=command)
     said = json.loads(capsys.readouterr().err)
-    assert (said["command"], said["trace"]) == (command, of_command(command).trace_id)
+    assert (said["command"], said["trace"]) == (command, trace_of_command(command).trace_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.operations.throttle import Measuring
+from services.operations.throttle import Throttled
 
 
 class Slow:
@@ -21,7 +21,7 @@ class Slow:
 def begun(took: float, until: float) -> list[float]:
     """When measurements begin, if it is tried every second."""
     slow = Slow(took)
-    measuring = Measuring(measure=slow, seconds=5, clock=lambda: slow.at)
+    measuring = Throttled(measure=slow, seconds=5, clock=lambda: slow.at)
     while slow.at < until:
         measuring.now_and_then()
         slow.at += 1

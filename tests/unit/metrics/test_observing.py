@@ -12,23 +12,23 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from services.deleter.dispatch import Sent
-from services.deleter.settlement import Answer, Settled
-from services.evidence.self_check import Rechecked
-from services.ledger.recording import Recorded
+from services.deleter.dispatch import SentCommand
+from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.evidence.self_check import SelfCheckResult
+from services.ledger.recording import RecordingResult
 from services.operations.health import Health
-from services.operations.holding_counts import Counted
+from services.operations.holding_counts import HoldingCounts
 from services.operations.metrics import Metrics
 from services.operations.observers.roles import Observer
-from services.operations.status import Status
-from services.requests.counts import Counted as Rights
+from services.operations.status import LedgerStatus
+from services.requests.counts import RequestCounts as Rights
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import Gap, Log
+from services.storage.offsets import OffsetGap, PartitionId
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 COMMAND = UUID("00000000-0000-4000-8000-000000000001")
-LOG = Log(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=2)
-EMPTY = Status(
+LOG = PartitionId(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=2)
+EMPTY = LedgerStatus(
     at=NOW,
     policy="optimum-pos 1",
     events=0,
@@ -74,9 +74,9 @@ def facts(said: LogCapture) -> list[MutableMapping[str, Any]]:
     return said.entries
 
 
-def sent(attempt: int, late: float) -> Sent:
+def sent(attempt: int, late: float) -> SentCommand:
     """A command to the crm that left that many seconds after it was due."""
-    return Sent(
+    return SentCommand(
         command_id=COMMAND,
         system="crm",
         action="erase",
@@ -104,10 +104,10 @@ def test_what_the_ledger_forgot_is_counted_by_kind(observer: Observer, said: Log
 
 def test_broken_evidence_is_an_error(observer: Observer, said: LogCapture) -> None:
     """And 1 where Prometheus sees it, until it holds again; when it was sealed last is a time."""
-    observer.rechecked(Rechecked(broken="entry 3 was altered", sealed_at=None))
+    observer.rechecked(SelfCheckResult(broken="entry 3 was altered", sealed_at=None))
     assert value(observer, "termijn_evidence_broken") == 1
     assert [line["log_level"] for line in facts(said)] == ["error"]
-    observer.rechecked(Rechecked(broken=None, sealed_at=NOW))
+    observer.rechecked(SelfCheckResult(broken=None, sealed_at=NOW))
     assert value(observer, "termijn_evidence_broken") == 0
     assert value(observer, "termijn_evidence_sealed_timestamp_seconds") == NOW.timestamp()
 
@@ -182,7 +182,7 @@ def test_what_is_owed_becomes_gauges_and_goes_with_its_answer(observer: Observer
 
 def test_the_census_is_shown_with_its_share(observer: Observer) -> None:
     """An estimate says what it is based on."""
-    observer.counted(Counted(holdings={("D4", "orders", "open"): 40.0}, share=0.25))
+    observer.counted(HoldingCounts(holdings={("D4", "orders", "open"): 40.0}, share=0.25))
     assert value(observer, "termijn_holdings", rule="D4", system="orders", state="open") == 40
     assert value(observer, "termijn_holdings_counted_ratio") == 0.25
 
@@ -208,7 +208,7 @@ def test_what_will_be_counted_is_shown_at_zero(observer: Observer) -> None:
 
 def test_recording_tells_new_from_known(observer: Observer) -> None:
     """And what is strange about it."""
-    observer.recorded(Recorded(new=5, duplicates=2, conflicts=(), after_end=1, overdue=3))
+    observer.recorded(RecordingResult(new=5, duplicates=2, conflicts=(), after_end=1, overdue=3))
     assert value(observer, "termijn_events_recorded_total", outcome="new") == 5
     assert value(observer, "termijn_events_recorded_total", outcome="duplicate") == 2
     assert value(observer, "termijn_activity_after_end_total") == 1
@@ -227,7 +227,7 @@ def test_blindness_is_said_once_and_shown_always(observer: Observer, said: LogCa
 
 def test_an_answer_is_counted_and_a_strange_one_apart(observer: Observer) -> None:
     """Nothing held, where the ledger knows records."""
-    answer = Answer(
+    answer = Acknowledgement(
         acknowledgement_id="1",
         command_id=COMMAND,
         system="crm",
@@ -239,7 +239,9 @@ def test_an_answer_is_counted_and_a_strange_one_apart(observer: Observer) -> Non
     )
     observer.answered(
         answer,
-        Settled(state="acknowledged", suspicious=True, repeated=False, took=timedelta(seconds=40)),
+        AcknowledgementResult(
+            state="acknowledged", suspicious=True, repeated=False, took=timedelta(seconds=40)
+        ),
     )
     assert value(observer, "termijn_acknowledgement_seconds_sum", system="crm") == 40
     assert (
@@ -250,7 +252,7 @@ def test_an_answer_is_counted_and_a_strange_one_apart(observer: Observer) -> Non
 
 def test_a_gap_is_an_error_with_its_place(observer: Observer, said: LogCapture) -> None:
     """The operator finds it without asking."""
-    observer.gap(Gap(role="recorder", log=LOG, expected=5, low=7, high=9))
+    observer.gap(OffsetGap(role="recorder", log=LOG, expected=5, low=7, high=9))
     [line] = facts(said)
     assert line == {
         "event": "found a gap in the log",

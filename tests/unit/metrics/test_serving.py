@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from services.operations.health import Health, served
+from services.operations.health import Health, serve_http
 from services.operations.metrics import Metrics
 
 
@@ -39,7 +39,7 @@ def page(health: Health) -> Iterator[str]:
     """Where it is served."""
     metrics = Metrics()
     metrics.set("termijn_gaps", 1)
-    with served(metrics.registry, health, 0) as port:
+    with serve_http(metrics.registry, health, 0) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -105,11 +105,11 @@ def test_metrics_are_beside_them_and_nothing_else_is(page: str) -> None:
 def test_they_are_served_on_loopback_while_the_block_lasts(health: Health) -> None:
     """And nowhere else; afterwards the port is free again."""
     metrics = Metrics()
-    with served(metrics.registry, health, 0) as port:
+    with serve_http(metrics.registry, health, 0) as port:
         listening = Path("/proc/net/tcp").read_text("ascii")
     addresses = [line.split()[1] for line in listening.splitlines() if f":{port:04X} " in line]
     assert {address.split(":")[0] for address in addresses} == {"0100007F"}
-    with served(metrics.registry, health, port) as again:
+    with serve_http(metrics.registry, health, port) as again:
         assert again == port
 
 
@@ -117,8 +117,8 @@ def test_a_port_that_is_taken_is_told(health: Health) -> None:
     """The caller decides what then."""
     registry = Metrics().registry
     with (
-        served(registry, health, 0) as port,
+        serve_http(registry, health, 0) as port,
         pytest.raises(OSError, match="in use"),
-        served(registry, health, port),
+        serve_http(registry, health, port),
     ):
         pass

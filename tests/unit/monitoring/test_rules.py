@@ -20,7 +20,7 @@ from services.operations.monitoring import alerts, recordings, slo
 from services.operations.monitoring.dashboards import Board, Panel
 from services.operations.monitoring.files import BOARDS, files
 from services.operations.monitoring.rules import Alert, Recording, metrics_of, recorded_of
-from services.operations.monitoring.time_scale import PRODUCTION, Pace
+from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -225,11 +225,11 @@ def test_a_legend_names_labels_that_its_query_leaves(board: Board, panel: Panel)
 
 def test_a_hastened_rule_is_the_same_but_for_its_durations() -> None:
     """With windows that still hold several scrapes, and the nearest bucket that there is."""
-    fast = Pace(hasten=600)
+    fast = TimeScale(hasten=600)
     [overdue, due, *_] = alerts.groups(fast)["promises"]
     assert (overdue.lasts, due.lasts) == ("500ms", "500ms")
     assert due.expr == "max(termijn_oldest_due_seconds) > 6"
-    [first, *_] = slo.recordings(fast)
+    [first, *_] = slo.recording_rules(fast)
     assert first == Recording(
         record="termijn:commands_late:ratio_rate5m",
         expr='1 - sum(rate(termijn_lateness_seconds_bucket{le="0.5"}[5s]))'

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from textwrap import dedent, indent
 
-from services.policy.loader import loads
+from services.policy.loader import load_text
 from services.policy.model import Policy
-from services.policy.retention_windows import EventAlone
+from services.policy.retention_windows import NoFacts
 from services.policy.tagging import ClockKey
 
 
-class Ended(EventAlone):
+class Ended(NoFacts):
     """Facts in which clocks, by name, have ended; of nobody was anything said."""
 
     def __init__(self, ended: Mapping[str, datetime]) -> None:
@@ -159,7 +159,7 @@ def small(*holdings: str, changed: Mapping[str, str] | None = None) -> Policy:
         text = replaced(text, _HOLDINGS, "    holdings:\n" + indent(lines, "      "))
     for old, new in (changed or {}).items():
         text = replaced(text, old, new)
-    return loads(text, "small.yaml")
+    return load_text(text, "small.yaml")
 
 
 def replaced(text: str, old: str, new: str) -> str:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from services.policy.calendar import (
     Period,
-    at_least,
-    at_most,
-    aware,
     book_year_end,
+    earliest_erasure,
+    latest_erasure,
     period,
-    start_of,
+    require_utc,
+    start_of_day,
 )
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -79,12 +79,14 @@ def test_at_most_ends_at_the_anchors_wall_clock_time_on_the_earlier_side(
     anchor: str, term: str, ends: str
 ) -> None:
     """A maximum never ends late: clamped months, gaps and folds take the earlier instant."""
-    assert at_most(instant(anchor), period(term), AMSTERDAM) == instant(ends)
+    assert latest_erasure(instant(anchor), period(term), AMSTERDAM) == instant(ends)
 
 
 def test_at_most_answers_in_utc() -> None:
     """Instants are UTC, whatever the anchor was written in."""
-    ends = at_most(datetime.fromisoformat("2024-03-15T14:00+01:00"), period("P2Y"), AMSTERDAM)
+    ends = latest_erasure(
+        datetime.fromisoformat("2024-03-15T14:00+01:00"), period("P2Y"), AMSTERDAM
+    )
     assert ends.isoformat() == "2026-03-15T13:00:00+00:00"
 
 
@@ -118,7 +120,7 @@ def test_at_least_keeps_the_whole_of_the_last_local_day(
     day: str, term: str, zone: str, ends: str
 ) -> None:
     """A minimum never ends early: it lasts until the first instant of the next local day."""
-    assert at_least(date.fromisoformat(day), period(term), ZoneInfo(zone)) == instant(ends)
+    assert earliest_erasure(date.fromisoformat(day), period(term), ZoneInfo(zone)) == instant(ends)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_what_is_no_period_is_refused(text: str) -> None:
 def test_a_naive_instant_is_refused() -> None:
     """No instant without its offset."""
     with pytest.raises(ValueError, match="naive"):
-        aware(datetime(2024, 1, 1))
+        require_utc(datetime(2024, 1, 1))
 
 
 INSTANTS = st.datetimes(
@@ -211,7 +213,7 @@ def test_at_most_never_ends_later_than_the_local_date_that_was_promised(
     anchor: datetime, term: str
 ) -> None:
     """Its local wall clock is never past the anchor's, and the gap moves it by an hour at most."""
-    ends = at_most(anchor, period(term), AMSTERDAM).astimezone(AMSTERDAM)
+    ends = latest_erasure(anchor, period(term), AMSTERDAM).astimezone(AMSTERDAM)
     started = anchor.astimezone(AMSTERDAM)
     months = (ends.year - started.year) * 12 + ends.month - started.month
     assert months == period(term).months
@@ -225,7 +227,7 @@ def test_a_later_day_never_has_an_earlier_end(one: datetime, other: datetime, te
     """Ends come in the order of their anchors' days."""
     first, second = sorted((one, other))
     days = [at.astimezone(AMSTERDAM).date() for at in (first, second)]
-    earlier, later = (at_least(day, period(term), AMSTERDAM) for day in days)
+    earlier, later = (earliest_erasure(day, period(term), AMSTERDAM) for day in days)
     assert earlier <= later
 
 
@@ -248,6 +250,6 @@ def test_a_later_day_never_has_an_earlier_end(one: datetime, other: datetime, te
 def test_a_day_starts_at_its_first_instant(day: date, name: str) -> None:
     """A microsecond before it, it is still the day before; at it, it is that day."""
     zone = ZoneInfo(name)
-    starts = start_of(day, zone)
+    starts = start_of_day(day, zone)
     assert starts.astimezone(zone).date() == day
     assert (starts - timedelta(microseconds=1)).astimezone(zone).date() == day - timedelta(days=1)

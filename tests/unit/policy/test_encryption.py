@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.policy.loader import InvalidPolicy, load
-from services.policy.validation_encryption import covers
+from services.policy.validation_encryption import is_within
 from tests.unit.fields.stage import document, policy, policy_of
 
 ORDER = "orders.order-placed"
@@ -54,9 +54,9 @@ def test_a_field_that_cannot_be_encrypted_is_named(path: str, systems: list[str]
 
 def test_a_deciding_field_inside_an_encrypted_one_is_found() -> None:
     """The whole would not be readable either."""
-    assert covers("payment", "payment.iban")
-    assert covers("lines", "lines[].product")
-    assert not covers("pay", "payment.iban")
+    assert is_within("payment", "payment.iban")
+    assert is_within("lines", "lines[].product")
+    assert not is_within("pay", "payment.iban")
     written = document(encrypted={"payment": ["bus"], "amount": ["bus-books"]}, plain=[])
     written["events"][ORDER]["fields"]["payment.method"] = {"required": False}
     assert "payment.method decides, and has to be read" in refused(written)

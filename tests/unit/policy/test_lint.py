@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from services.policy.lint import lint
-from services.policy.loader import load, loads
+from services.policy.loader import load, load_text
 from tests.unit.policy.small import SMALL, replaced
 
 
 def remarks(old: str, new: str) -> list[str]:
     """What is remarked on the small policy after one change."""
-    before = {(one.key, one.what) for one in lint(loads(SMALL, "small.yaml"))}
-    after = lint(loads(replaced(SMALL, old, new), "small.yaml"))
+    before = {(one.key, one.what) for one in lint(load_text(SMALL, "small.yaml"))}
+    after = lint(load_text(replaced(SMALL, old, new), "small.yaml"))
     return [f"{one.key}: {one.what}" for one in after if (one.key, one.what) not in before]
 
 
@@ -31,7 +31,9 @@ def test_a_term_of_a_day_is_not(term: str) -> None:
 
 def test_a_term_of_nothing_is_not() -> None:
     """P0D is due at its own instant: the small policy has one."""
-    assert not [one for one in lint(loads(SMALL, "small.yaml")) if "less than a day" in one.what]
+    assert not [
+        one for one in lint(load_text(SMALL, "small.yaml")) if "less than a day" in one.what
+    ]
 
 
 def test_a_lead_time_that_is_longer_than_a_term_is_remarked() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.policy.lint import lint
-from services.policy.loader import InvalidPolicy, digest, load, loads, shapes
-from services.policy.yaml_source import Problem
+from services.policy.loader import InvalidPolicy, digest, load, load_text, structure_hashes
+from services.policy.yaml_source import PolicyProblem
 from tests.unit.policy.small import SMALL, line_of, replaced
 
 HOLDING = "{purpose: care, basis: contract, rule: year, systems: [app]}"
@@ -17,15 +17,15 @@ DIGEST = "e792127eefc5e49c0ca6402d6b81176020cff0cb9352e14bdddbba97e00736cf"
 GUESTS = "subject: {kind: guest, field: guest_ids, each: true}"
 
 
-def problems(text: str) -> tuple[Problem, ...]:
+def problems(text: str) -> tuple[PolicyProblem, ...]:
     with pytest.raises(InvalidPolicy) as refused:
-        loads(text, "small.yaml")
+        load_text(text, "small.yaml")
     return refused.value.problems
 
 
 def test_the_small_policy_itself_is_right() -> None:
     """Else the tests below would show nothing."""
-    assert loads(SMALL, "small.yaml").policy == "small"
+    assert load_text(SMALL, "small.yaml").policy == "small"
 
 
 @pytest.mark.parametrize(
@@ -436,21 +436,21 @@ def test_a_key_of_nobody_identifies_nothing() -> None:
 def test_a_policy_that_says_nothing_of_it_is_the_policy_that_it_was() -> None:
     """Roles go on after an upgrade; what is recorded fits a policy that says it later."""
     stay = "stay_id: {business_key: true"
-    before = loads(SMALL, "small.yaml")
-    after = loads(replaced(SMALL, stay, f"{stay}, identifies: true"), "small.yaml")
-    said_no = loads(replaced(SMALL, stay, f"{stay}, identifies: false"), "small.yaml")
+    before = load_text(SMALL, "small.yaml")
+    after = load_text(replaced(SMALL, stay, f"{stay}, identifies: true"), "small.yaml")
+    said_no = load_text(replaced(SMALL, stay, f"{stay}, identifies: false"), "small.yaml")
     assert digest(before) == digest(said_no) == DIGEST
     assert digest(after) != DIGEST
-    assert shapes(after) == shapes(before)
+    assert structure_hashes(after) == structure_hashes(before)
 
 
 def test_lint_tells_of_keys_that_no_command_carries() -> None:
     """A business key that names nobody's rows: the policy may have meant that it does."""
-    found = {one.key for one in lint(loads(SMALL, "small.yaml"))}
+    found = {one.key for one in lint(load_text(SMALL, "small.yaml"))}
     assert "events.club.joined.fields.stay_id" in found
     text = replaced(SMALL, "stay_id: {business_key: true}", "stay_id: {identifies: true}")
     assert "events.club.joined.fields.stay_id" not in {
-        one.key for one in lint(loads(text, "small.yaml"))
+        one.key for one in lint(load_text(text, "small.yaml"))
     }
 
 
@@ -548,7 +548,7 @@ def test_the_mark_before_utf_8_is_passed_over(tmp_path: Path) -> None:
 def test_what_is_no_yaml_is_one_line(text: str, told: str) -> None:
     """Whatever the parser makes of it."""
     with pytest.raises(InvalidPolicy) as refused:
-        loads(text, "small.yaml")
+        load_text(text, "small.yaml")
     [line] = str(refused.value).splitlines()
     assert line.startswith(told)
 
@@ -571,7 +571,7 @@ def test_what_is_no_yaml_is_one_line(text: str, told: str) -> None:
 def test_a_problem_is_told_in_words_of_the_file(text: str, told: str) -> None:
     """Not in those of Python, and without the value, which in an agent's file may be a secret."""
     with pytest.raises(InvalidPolicy) as refused:
-        loads(text, "small.yaml")
+        load_text(text, "small.yaml")
     assert any(told in line for line in str(refused.value).splitlines())
     assert "Input should" not in str(refused.value)
 
@@ -602,7 +602,7 @@ def test_a_term_that_no_calendar_has_is_refused(old: str, new: str, key: str) ->
 def test_the_longest_terms_are_taken(term: str) -> None:
     """No law keeps anything for so long."""
     text = replaced(replaced(SMALL, "term: P7Y", f"term: {term}"), "PT48H", "PT1753176H")
-    assert loads(text, "small.yaml").rules["books"].term == term
+    assert load_text(text, "small.yaml").rules["books"].term == term
 
 
 def test_digits_of_other_scripts_are_no_digits() -> None:
@@ -615,10 +615,10 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     """Errors call it by that path."""
     path = tmp_path / "mine.yaml"
     path.write_text(SMALL, "utf-8")
-    assert load(path) == loads(SMALL, "small.yaml")
+    assert load(path) == load_text(SMALL, "small.yaml")
 
 
 def test_a_list_of_guests_is_a_subject_for_each() -> None:
     """The right form of what is refused above."""
     text = replaced(SMALL, HOLDING, HOLDING.replace("systems: [app]", f"systems: [app], {GUESTS}"))
-    assert loads(text, "small.yaml").events["club.joined"].holdings[0].subject
+    assert load_text(text, "small.yaml").events["club.joined"].holdings[0].subject

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.policy.loader import InvalidPolicy, loads
+from services.policy.loader import InvalidPolicy, load_text
 from tests.unit.policy.small import SMALL
 
 LONG = "x" * 101
@@ -13,7 +13,7 @@ LONG = "x" * 101
 def found(text: str) -> list[str]:
     """What is wrong with a policy, without its file and line."""
     with pytest.raises(InvalidPolicy) as refused:
-        loads(text, "small.yaml")
+        load_text(text, "small.yaml")
     return [f"{one.key}: {one.why}" for one in refused.value.problems]
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from services.policy.loader import load
 from services.policy.model import ActKind
-from services.policy.request_cases import Case, Happening, State, after, cases
-from services.policy.subject_state import Act
+from services.policy.request_cases import Case, RequestEvent, State, cases, next_state
+from services.policy.subject_state import PrivacyEvent
 
 POLICY = load()
 
 
-def act(kind: ActKind, time: str, request: str = "Q1") -> Act:
-    return Act(
+def act(kind: ActKind, time: str, request: str = "Q1") -> PrivacyEvent:
+    return PrivacyEvent(
         kind=kind,
         subject="customer:1",
         time=datetime.fromisoformat(time).astimezone(UTC),
@@ -27,7 +27,7 @@ def act(kind: ActKind, time: str, request: str = "Q1") -> Act:
     )
 
 
-def only(*acts: Act) -> Case:
+def only(*acts: PrivacyEvent) -> Case:
     (case,) = cases(acts, POLICY)
     return case
 
@@ -162,6 +162,6 @@ def test_corrections_are_never_joined() -> None:
         ("answered", "identity-verified", "answered"),
     ],
 )
-def test_a_case_moves_forwards_only(state: State, happening: Happening, then: State) -> None:
+def test_a_case_moves_forwards_only(state: State, happening: RequestEvent, then: State) -> None:
     """What is closed stays as it is."""
-    assert after(state, happening) == then
+    assert next_state(state, happening) == then

@@ -9,10 +9,10 @@ import pytest
 from schemas.cloudevents import CloudEvent
 from services.policy import obligations
 from services.policy.lint import lint
-from services.policy.loader import InvalidPolicy, digest, load, loads
+from services.policy.loader import InvalidPolicy, digest, load, load_text
 from services.policy.model import Policy
-from services.policy.retention_windows import EVENT_ALONE
-from services.policy.tagging import Tagged, Untaggable, tag
+from services.policy.retention_windows import NO_FACTS
+from services.policy.tagging import TaggedEvent, TaggingFailed, tag
 from tests.contract.retiring import retiring
 from tests.unit.policy.small import SMALL, joined, line_of, replaced, small
 
@@ -24,13 +24,13 @@ BOOKS = "books: {title: Books, owner: us, lead_time: PT48H"
 CARE_TITLE = "care: {title: Care, dpv: dpv:ServiceProvision, source: a"
 
 
-def said(policy: Policy, time: datetime) -> Tagged:
+def said(policy: Policy, time: datetime) -> TaggedEvent:
     return tag(
         CloudEvent(id="e1", source="/club", type="club.joined", time=time, data=joined()), policy
     )
 
 
-def held(found: Tagged) -> list[tuple[str, tuple[str, ...]]]:
+def held(found: TaggedEvent) -> list[tuple[str, tuple[str, ...]]]:
     return [(one.purpose, one.systems) for one in found.holdings]
 
 
@@ -53,9 +53,11 @@ def test_what_would_be_held_is_hung_where_it_would() -> None:
     policy = small(CARE, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
     found = said(policy, AT)
     assert found.subjects == ("client:1",)
-    assert [str(one) for one in obligations.clocks(found, "client:1", policy)] == ["membership:1"]
-    assert obligations.own_wakes(found, "client:1", policy) == ()
-    assert obligations.steps(found, "client:1", EVENT_ALONE, policy) == ()
+    assert [str(one) for one in obligations.clocks_of(found, "client:1", policy)] == [
+        "membership:1"
+    ]
+    assert obligations.event_check_times(found, "client:1", policy) == ()
+    assert obligations.obligations_of(found, "client:1", NO_FACTS, policy) == ()
 
 
 def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
@@ -70,7 +72,7 @@ def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
 
     systems = tag(ticket(JUST_BEFORE), policy).holdings[0].systems
     assert systems == ("helpdesk", "repair")
-    with pytest.raises(Untaggable, match="shared_with: names a retired system"):
+    with pytest.raises(TaggingFailed, match="shared_with: names a retired system"):
         tag(ticket(AT), policy)
     assert tag(ticket(AT), policy, recorded=True).holdings[0].systems == systems
 
@@ -97,7 +99,7 @@ def test_what_is_no_instant_with_its_zone_is_refused(written: str) -> None:
     """`true` would mean another instant at each replay, and a day has another beginning elsewhere."""
     text = replaced(SMALL, BOOKS, f"{BOOKS}, retired: {written}")
     with pytest.raises(InvalidPolicy) as refused:
-        loads(text, "small.yaml")
+        load_text(text, "small.yaml")
     [problem] = refused.value.problems
     assert (problem.line, problem.key) == (line_of(text, BOOKS), "systems.books.retired")
     assert problem.why.startswith("is no instant"), problem.why

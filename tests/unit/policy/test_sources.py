@@ -15,20 +15,20 @@ import yaml
 from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
 from schemas.topics import TAGGED, business_topic
-from services.events.ingestion import Arrivals
+from services.events.ingestion import TaggedEventReader
 from services.events.ingestion_plan import Plans
-from services.events.tagged_event import Place
-from services.events.tagger import Tags
+from services.events.tagged_event import RecordMetadata
+from services.events.tagger import EventTagger
 from services.policy.lint import lint
-from services.policy.loader import SHIPPED, InvalidPolicy, digest, loads
+from services.policy.loader import DEFAULT_POLICY, InvalidPolicy, digest, load_text
 from services.policy.model import Policy
-from services.policy.tagging import Untaggable
+from services.policy.tagging import TaggingFailed
 
 FEEDBACK, HOLD = "website.feedback-given", "privacy.hold-placed"
 ANSWERED = "privacy.request-answered"
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CODEC = Codec(load())
-TEXT = files("services.policy").joinpath(SHIPPED).read_text("utf-8")
+TEXT = files("services.policy").joinpath(DEFAULT_POLICY).read_text("utf-8")
 
 
 def policy(sources: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Policy:
@@ -36,18 +36,18 @@ def policy(sources: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Polic
     document = yaml.safe_load(TEXT)
     for name, found in sources.items():
         document["events"][name]["sources"] = list(found)
-    return loads(json.dumps(document), "policy")
+    return load_text(json.dumps(document), "policy")
 
 
 def tagger(by: Policy) -> Callable[[str], bytes]:
     """What passes feedback of a source on."""
     topic = business_topic(FEEDBACK)
-    tags = Tags(policy=by, codec=CODEC, topics={topic.name: topic})
+    tags = EventTagger(policy=by, codec=CODEC, topics={topic.name: topic})
     body = CODEC.encode(topic, {"feedback_id": "f1", "visitor_id": "V1"})
 
     def passed(source: str) -> bytes:
         event = CloudEvent(id="e1", source=source, type=FEEDBACK, time=NOW, data={})
-        return tags.of(Place(topic.name, 0, 0), to_headers(event), body, NOW).value
+        return tags.of(RecordMetadata(topic.name, 0, 0), to_headers(event), body, NOW).value
 
     return passed
 
@@ -70,13 +70,13 @@ def test_only_those_that_are_named_may_publish(
     """Whole, or by a beginning with `*` after it; where none is named, everybody. Also of a known shape."""
     passed = tagger(policy({FEEDBACK: named}))
     for first in ("/website", "/website/nl"):
-        with suppress(Untaggable):
+        with suppress(TaggingFailed):
             passed(first)
     for _ in range(2):
         if admitted:
             assert passed(source)
             continue
-        with pytest.raises(Untaggable) as refused:
+        with pytest.raises(TaggingFailed) as refused:
             passed(source)
         assert (refused.value.reason, refused.value.key) == ("unknown-source", "source")
         assert "is none that the policy lets publish website.feedback-given" in str(refused.value)
@@ -85,11 +85,11 @@ def test_only_those_that_are_named_may_publish(
 def test_the_recorder_refuses_what_a_tagger_of_before_let_through() -> None:
     """What lies between the two when the policy names its sources."""
     value = tagger(policy())("/attacker")
-    arrivals = Arrivals(plans=Plans(policy=policy({FEEDBACK: ["/website"]})), codec=CODEC)
-    with pytest.raises(Untaggable) as refused:
+    arrivals = TaggedEventReader(plans=Plans(policy=policy({FEEDBACK: ["/website"]})), codec=CODEC)
+    with pytest.raises(TaggingFailed) as refused:
         arrivals.of(value)
     assert refused.value.reason == "unknown-source"
-    assert Arrivals(plans=Plans(policy=policy()), codec=CODEC).of(value).arrival.id == "e1"
+    assert TaggedEventReader(plans=Plans(policy=policy()), codec=CODEC).of(value).arrival.id == "e1"
     assert CODEC.decode(TAGGED, value)["source"] == "/attacker"
 
 
@@ -119,7 +119,7 @@ def test_lint_names_the_types_that_forbid_or_cause_an_erasure() -> None:
 
 def test_a_policy_that_names_none_is_the_policy_that_it_was() -> None:
     """A ledger of before goes on under it: the digest is written down."""
-    assert digest(loads(TEXT, SHIPPED)) == (
+    assert digest(load_text(TEXT, DEFAULT_POLICY)) == (
         "f064f9fc283775276cfed684773e20ae398a796ee9a8e625470336214f784a9e"
     )
     assert digest(policy({FEEDBACK: ["/website"]})) != digest(policy({FEEDBACK: ["/shop"]}))

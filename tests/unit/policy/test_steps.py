@@ -13,8 +13,8 @@ import pytest
 
 from schemas.cloudevents import CloudEvent
 from services.policy.model import Policy
-from services.policy.obligations import Step, clocks, own_wakes, steps
-from services.policy.tagging import Holding, Tagged, tag
+from services.policy.obligations import Obligation, clocks_of, event_check_times, obligations_of
+from services.policy.tagging import Holding, TaggedEvent, tag
 from tests.unit.policy.small import Ended, joined, small
 
 JOINED = "2024-03-15T13:00:00Z"
@@ -27,7 +27,7 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def tagged(policy: Policy, *guests: str) -> Tagged:
+def tagged(policy: Policy, *guests: str) -> TaggedEvent:
     event = CloudEvent(
         id="e1", source="/club", type="club.joined", time=instant(JOINED), data=joined(guests)
     )
@@ -39,13 +39,13 @@ def planned(
     ended: Mapping[str, str] | None = None,
     subject: str = "client:1",
     guests: tuple[str, ...] = (),
-) -> list[Step]:
+) -> list[Obligation]:
     """The steps of a record when these clocks (by name) have ended at these instants."""
     facts = Ended({clock: instant(at) for clock, at in (ended or {}).items()})
-    return list(steps(tagged(policy, *guests), subject, facts, policy))
+    return list(obligations_of(tagged(policy, *guests), subject, facts, policy))
 
 
-def brief(found: list[Step]) -> list[Brief]:
+def brief(found: list[Obligation]) -> list[Brief]:
     return [
         (step.due.isoformat()[:16] + "Z", step.system, step.action, ",".join(step.purposes))
         for step in found
@@ -265,8 +265,8 @@ def test_a_record_hangs_on_the_clocks_that_its_steps_wait_for() -> None:
         STUDY,
     )
     event = tagged(policy, "g1")
-    assert [clock.clock for clock in clocks(event, "client:1", policy)] == ["membership", "stay"]
-    assert [clock.clock for clock in clocks(event, "guest:g1", policy)] == ["stay"]
+    assert [clock.clock for clock in clocks_of(event, "client:1", policy)] == ["membership", "stay"]
+    assert [clock.clock for clock in clocks_of(event, "guest:g1", policy)] == ["stay"]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_record_wakes_at_every_instant_that_its_event_fixes(
 ) -> None:
     """What a clock fixes, the clock wakes."""
     policy = small(*holdings)
-    wakes = own_wakes(tagged(policy), "client:1", policy)
+    wakes = event_check_times(tagged(policy), "client:1", policy)
     assert list(wakes) == [instant(text) for text in expected]
 
 
@@ -328,8 +328,8 @@ def test_an_event_of_many_subjects_is_gone_through_once_and_not_for_each() -> No
     Counted.times = 0
     facts = Ended({})
     for subject in many.subjects:
-        assert own_wakes(many, subject, policy)
-        assert clocks(many, subject, policy) == ()
-        assert steps(many, subject, facts, policy)
+        assert event_check_times(many, subject, policy)
+        assert clocks_of(many, subject, policy) == ()
+        assert obligations_of(many, subject, facts, policy)
     assert len(many.subjects) == 300
     assert Counted.times < 5

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.cloudevents import CloudEvent
 from services.policy import loader
-from services.policy.tagging import Tagged, Untaggable, business_keys, tag
+from services.policy.tagging import TaggedEvent, TaggingFailed, business_keys, tag
 
 SHIPPED = loader.load()
 TIME = datetime(2024, 3, 15, 13, tzinfo=UTC)
@@ -24,17 +24,17 @@ STATUTE = ("legal_compliance", "legal_obligation", "R5", "accounting")
 CONTRACT = ("service_delivery", "contract", "R1")
 
 
-def tagged(type_: str, time: datetime = TIME, **data: Any) -> Tagged:
+def tagged(type_: str, time: datetime = TIME, **data: Any) -> TaggedEvent:
     return tag(CloudEvent(id="e1", source="/crm", type=type_, time=time, data=data), SHIPPED)
 
 
-def holdings(found: Tagged) -> set[Line]:
+def holdings(found: TaggedEvent) -> set[Line]:
     lines = [(h.subject, h.purpose, h.basis, h.rule, " ".join(h.systems)) for h in found.holdings]
     assert len(lines) == len(set(lines))
     return set(lines)
 
 
-def moves(found: Tagged) -> list[tuple[str, str]]:
+def moves(found: TaggedEvent) -> list[tuple[str, str]]:
     return [(str(move.clock), move.move) for move in found.moves]
 
 
@@ -451,7 +451,7 @@ def test_what_cannot_be_tagged_says_why(
     type_: str, data: dict[str, Any], reason: str, key: str
 ) -> None:
     """Each reason is a dead letter of its own, with the key at fault."""
-    with pytest.raises(Untaggable) as refused:
+    with pytest.raises(TaggingFailed) as refused:
         tagged(type_, **data)
     assert (refused.value.reason, refused.value.key) == (reason, key)
 
@@ -466,7 +466,7 @@ def test_what_cannot_be_tagged_says_why(
 )
 def test_an_impossible_time_is_refused(time: datetime) -> None:
     """Ruling 15 of the design: before 1900 is a broken clock."""
-    with pytest.raises(Untaggable) as refused:
+    with pytest.raises(TaggingFailed) as refused:
         tagged("customers.customer-signed-up", time=time, customer_id="c1")
     assert (refused.value.reason, refused.value.key) == ("impossible-time", "time")
 
@@ -557,7 +557,7 @@ def test_any_data_is_tagged_or_refused_with_a_key(type_: str, data: dict[str, An
     """Nothing that a publisher sends breaks the tagger; the same event is tagged the same."""
     try:
         found = tagged(type_, **data)
-    except Untaggable as refused:
+    except TaggingFailed as refused:
         event(refused.reason)
         return
     assert found == tagged(type_, **data)

@@ -9,7 +9,7 @@ import pytest
 from schemas.cloudevents import CloudEvent
 from services.policy import loader
 from services.policy.model import Policy
-from services.policy.retention_windows import Window, wakes, window
+from services.policy.retention_windows import Window, check_times, window
 from services.policy.tagging import tag
 from tests.unit.policy.small import Ended, joined, small
 
@@ -138,19 +138,19 @@ def test_a_clock_wakes_when_anything_that_hangs_on_it_can_be_due(
     clock: str, expected: list[str]
 ) -> None:
     """For every rule and every lead time."""
-    found = wakes(clock, instant("2024-06-01T10:00Z"), SHIPPED)
+    found = check_times(clock, instant("2024-06-01T10:00Z"), SHIPPED)
     assert list(found) == [instant(text) for text in expected]
 
 
 def test_a_clock_wakes_once_for_each_lead_time() -> None:
     """12, 24 and 48 hours before the year is over; P1M and P0D on the other clock."""
     policy = small()
-    assert list(wakes("membership", instant("2024-06-01T10:00Z"), policy)) == [
+    assert list(check_times("membership", instant("2024-06-01T10:00Z"), policy)) == [
         instant("2025-05-30T10:00Z"),
         instant("2025-05-31T10:00Z"),
         instant("2025-05-31T22:00Z"),
     ]
-    assert list(wakes("stay", instant("2024-06-01T10:00Z"), policy)) == [
+    assert list(check_times("stay", instant("2024-06-01T10:00Z"), policy)) == [
         instant("2024-06-01T10:00Z"),
         instant("2024-06-29T10:00Z"),
         instant("2024-06-30T10:00Z"),

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 import pytest
 
 from services.app import settings
-from services.app.process_tree import ProcessTree, RoleEnded
+from services.app.process_tree import ProcessTree, RoleExited
 
 ROOT = Path(__file__).parents[3]
 # Instead of `termijn`: a role that does what its name says.
@@ -60,13 +60,13 @@ def until_ready(log: Path) -> None:
         sleep(0.01)
 
 
-def checked_until_it_fails(tree: ProcessTree) -> RoleEnded:
+def checked_until_it_fails(tree: ProcessTree) -> RoleExited:
     """What the first check that finds a dead child says."""
     deadline = monotonic() + 10
     while monotonic() < deadline:
         try:
             tree.check()
-        except RoleEnded as ended:
+        except RoleExited as ended:
             return ended
         sleep(0.01)
     raise AssertionError("nobody missed the child")

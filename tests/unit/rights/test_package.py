@@ -18,10 +18,16 @@ from hypothesis import strategies as st
 
 from schemas.codec import load as load_schemas
 from services.policy.loader import load
-from services.requests.html_page import page
-from services.requests.letters import NOTICES, letter, notice
-from services.requests.package import SCHEMA, package
-from services.requests.report import Disclosed, Kept, Part, Processing, Report
+from services.requests.html_page import render_page
+from services.requests.letters import NOTICES, render_letter, render_notice
+from services.requests.package import SCHEMA, build_package
+from services.requests.report import (
+    DisclosureItem,
+    ProcessingSummary,
+    Report,
+    RetainedData,
+    SystemOutcome,
+)
 
 POLICY = load()
 SCHEMAS = load_schemas()
@@ -41,12 +47,14 @@ def the_report(right: Any = "access", **more: Any) -> Report:
     return Report(**{**fields, **more})
 
 
-def part(system: str, outcome: Any, ground: str | None = None) -> Part:
-    return Part(system=system, action="erase", outcome=outcome, at=AT, records=3, ground=ground)
+def part(system: str, outcome: Any, ground: str | None = None) -> SystemOutcome:
+    return SystemOutcome(
+        system=system, action="erase", outcome=outcome, at=AT, records=3, ground=ground
+    )
 
 
-def disclosed(**data: Any) -> Disclosed:
-    return Disclosed(system="orders", type="orders.order-placed", id="o1", time=AT, data=data)
+def disclosed(**data: Any) -> DisclosureItem:
+    return DisclosureItem(system="orders", type="orders.order-placed", id="o1", time=AT, data=data)
 
 
 PARTS = (
@@ -55,7 +63,7 @@ PARTS = (
     part("crm", "silent"),
 )
 KEPT = (
-    Kept(
+    RetainedData(
         system="accounting",
         purpose="legal_compliance",
         why="legal_obligation",
@@ -106,7 +114,7 @@ def flat(text: str) -> str:
 )
 def test_the_answer_to_an_erasure_names_everybody(language: Any, sentences: list[str]) -> None:
     """Who erased, who refused, who owes it, what is kept until when, and where to complain."""
-    text = flat(letter(the_report("erasure", parts=PARTS, kept=KEPT), language))
+    text = flat(render_letter(the_report("erasure", parts=PARTS, kept=KEPT), language))
     assert [one for one in sentences if one not in text] == []
 
 
@@ -115,7 +123,9 @@ def test_the_answer_to_an_erasure_names_everybody(language: Any, sentences: list
 )
 def test_who_was_never_verified_is_told_why_and_how_to_go_on(language: Any, article: str) -> None:
     """With the article, and without a list of systems: nothing was done."""
-    text = letter(the_report("erasure", verdict="refused", refusal="never_verified"), language)
+    text = render_letter(
+        the_report("erasure", verdict="refused", refusal="never_verified"), language
+    )
     assert article in text
     assert "Autoriteit Persoonsgegevens" in text
 
@@ -125,7 +135,7 @@ def test_who_was_never_verified_is_told_why_and_how_to_go_on(language: Any, arti
 def test_each_right_has_a_letter_in_each_language(right: str, language: Any) -> None:
     """It names the system that did its part."""
     title = {"nl": "bestelplatform", "en": "Order platform"}[language]
-    assert title in letter(the_report(right, parts=PARTS), language)
+    assert title in render_letter(the_report(right, parts=PARTS), language)
 
 
 def test_a_dutch_letter_has_no_english_title_of_the_policy() -> None:
@@ -142,7 +152,7 @@ def test_a_dutch_letter_has_no_english_title_of_the_policy() -> None:
 
 def test_the_page_tells_all_that_a_person_may_know() -> None:
     """Purpose, ground, categories, recipients, source, term, safeguard and data (GDPR 15(1), 15(2))."""
-    use = Processing(
+    use = ProcessingSummary(
         purpose="communication",
         basis="consent",
         rule="D1",
@@ -155,7 +165,7 @@ def test_the_page_tells_all_that_a_person_may_know() -> None:
         records=2,
     )
     found = the_report(processing=(use,), parts=PARTS, disclosed=(disclosed(name="Łukasz Öztürk"),))
-    text = flat(page(found, "en"))
+    text = flat(render_page(found, "en"))
     assert [
         one
         for one in (
@@ -199,14 +209,14 @@ def elements(html: str) -> Elements:
     return parser
 
 
-PLAIN = elements(page(the_report(disclosed=(disclosed(name="A"),), parts=PARTS), "en"))
+PLAIN = elements(render_page(the_report(disclosed=(disclosed(name="A"),), parts=PARTS), "en"))
 
 
 @given(st.dictionaries(st.text() | st.just("<img src=x onerror=y>"), JSON, max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_no_data_becomes_markup(data: dict[str, Any]) -> None:
     """The page has the elements and attributes of our template, whatever the names and values are."""
-    found = elements(page(the_report(disclosed=(disclosed(**{"a": 1}, nested=data),)), "en"))
+    found = elements(render_page(the_report(disclosed=(disclosed(**{"a": 1}, nested=data),)), "en"))
     assert found.found <= PLAIN.found
     assert found.attributes <= PLAIN.attributes
 
@@ -216,7 +226,7 @@ def test_no_data_becomes_markup(data: dict[str, Any]) -> None:
 def test_the_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
     """The file follows its own schema, and carries the Avro schema of the type."""
     found = json.loads(
-        package(the_report(disclosed=(disclosed(d=data),)), "en", SCHEMAS)["data.json"]
+        build_package(the_report(disclosed=(disclosed(d=data),)), "en", SCHEMAS)["data.json"]
     )
     jsonschema.validate(found, SCHEMA)
     assert found["records"][0]["data"] == {"d": json.loads(json.dumps(data))}
@@ -225,14 +235,14 @@ def test_the_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
 
 def test_marks_of_direction_cannot_turn_a_value_around() -> None:
     """A right-to-left override shows as an unknown character."""
-    assert "\u202e" not in page(the_report(disclosed=(disclosed(name="a\u202eb"),)), "en")
+    assert "\u202e" not in render_page(the_report(disclosed=(disclosed(name="a\u202eb"),)), "en")
 
 
 def test_equal_reports_make_equal_packages_and_the_sums_are_right() -> None:
     """Byte for byte, so that a second handing over can be compared with the first."""
     found = the_report("portability", disclosed=(disclosed(name="Łukasz"),))
-    files = package(found, "nl", SCHEMAS)
-    assert files == package(found, "nl", SCHEMAS)
+    files = build_package(found, "nl", SCHEMAS)
+    assert files == build_package(found, "nl", SCHEMAS)
     sums = dict(line.split("  ")[::-1] for line in files["SHA256SUMS"].decode().splitlines())
     assert sums == {
         name: hashlib.sha256(content).hexdigest()
@@ -248,7 +258,7 @@ def test_equal_reports_make_equal_packages_and_the_sums_are_right() -> None:
 def test_no_character_of_the_data_gets_into_a_log(caplog: pytest.LogCaptureFixture) -> None:
     """The font lacks Chinese; the library that makes the PDF would name the characters."""
     with caplog.at_level(logging.DEBUG):
-        files = package(the_report(disclosed=(disclosed(name="王小明 ḿ Ω"),)), "en", SCHEMAS)
+        files = build_package(the_report(disclosed=(disclosed(name="王小明 ḿ Ω"),)), "en", SCHEMAS)
     assert files["answer.pdf"].startswith(b"%PDF-")
     assert not any("王" in record.getMessage() for record in caplog.records)
 
@@ -256,12 +266,14 @@ def test_no_character_of_the_data_gets_into_a_log(caplog: pytest.LogCaptureFixtu
 def test_a_very_large_answer_says_in_the_pdf_what_it_leaves_out() -> None:
     """The PDF shows 200 of 1,000 records; page and data file have all."""
     records = tuple(
-        Disclosed(system="orders", type="orders.order-placed", id=str(n), time=AT, data={"n": n})
+        DisclosureItem(
+            system="orders", type="orders.order-placed", id=str(n), time=AT, data={"n": n}
+        )
         for n in range(1_000)
     )
     found = the_report(disclosed=records)
-    assert "Another 800 records are in the data file" in page(found, "en", most=200)
-    assert len(json.loads(package(found, "en", SCHEMAS)["data.json"])["records"]) == 1_000
+    assert "Another 800 records are in the data file" in render_page(found, "en", most=200)
+    assert len(json.loads(build_package(found, "en", SCHEMAS)["data.json"])["records"]) == 1_000
 
 
 @pytest.mark.parametrize(
@@ -269,14 +281,14 @@ def test_a_very_large_answer_says_in_the_pdf_what_it_leaves_out() -> None:
 )
 def test_a_value_longer_than_a_page_does_not_stop_the_answer(value: Any) -> None:
     """A row of a PDF fits on one page: what is longer goes on in the rows below."""
-    files = package(the_report(disclosed=(disclosed(message=value),)), "nl", SCHEMAS)
+    files = build_package(the_report(disclosed=(disclosed(message=value),)), "nl", SCHEMAS)
     assert files["answer.pdf"].startswith(b"%PDF-")
 
 
 def test_a_long_value_is_on_paper_whole() -> None:
     """Every one of 900 words, over several rows."""
     said = " ".join(f"word{n:03}" for n in range(900))
-    text = page(the_report(disclosed=(disclosed(message=said),)), "en", most=200, rows=3_000)
+    text = render_page(the_report(disclosed=(disclosed(message=said),)), "en", most=200, rows=3_000)
     whole = text.replace('</td></tr>\n<tr><th scope="row"></th><td>', "")
     assert said in whole
 
@@ -284,7 +296,7 @@ def test_a_long_value_is_on_paper_whole() -> None:
 def test_a_record_too_wide_for_paper_is_counted_and_not_called_nothing() -> None:
     """One record of 5,000 fields: the PDF refers to the data file."""
     wide = disclosed(**{f"f{n}": n for n in range(5_000)})
-    text = page(the_report(disclosed=(wide,)), "en", most=200, rows=3_000)
+    text = render_page(the_report(disclosed=(wide,)), "en", most=200, rows=3_000)
     assert "Another 1 records are in the data file" in text
     assert "<h2>The data itself</h2>\n<p>None.</p>" not in text
 
@@ -292,7 +304,7 @@ def test_a_record_too_wide_for_paper_is_counted_and_not_called_nothing() -> None
 @pytest.mark.parametrize("ground", ["a\udc80b", "a\u202eb", "a\x00b", "g " * 50_000])
 def test_what_a_refusing_system_writes_cannot_spoil_the_answer(ground: str) -> None:
     """Its ground is shown plain and short, in the letter as on the page."""
-    files = package(the_report(parts=(part("psp", "refused", ground),)), "nl", SCHEMAS)
+    files = build_package(the_report(parts=(part("psp", "refused", ground),)), "nl", SCHEMAS)
     shown = files["letter.txt"].decode() + files["answer.html"].decode()
     assert not any(char in shown for char in "\u202e\x00")
 
@@ -300,14 +312,14 @@ def test_what_a_refusing_system_writes_cannot_spoil_the_answer(ground: str) -> N
 def test_a_ground_cannot_add_a_line_to_the_letter() -> None:
     """A line break in it does not look like another system's answer."""
     forged = part("psp", "refused", "no\n- bestelplatform: gedaan (9)")
-    assert "\n- bestelplatform" not in letter(the_report(parts=(forged,)), "nl")
+    assert "\n- bestelplatform" not in render_letter(the_report(parts=(forged,)), "nl")
 
 
 @pytest.mark.parametrize("kind", NOTICES)
 @pytest.mark.parametrize("language", ["nl", "en"])
 def test_each_notice_says_where_to_complain(kind: Any, language: Any) -> None:
     """The authority is named in each, in both languages (GDPR 12(4), 13(2)(d))."""
-    text = notice(POLICY, kind, language, reference="Q1", received_at=AT, answer_by=AT)
+    text = render_notice(POLICY, kind, language, reference="Q1", received_at=AT, answer_by=AT)
     assert "Autoriteit Persoonsgegevens" in text
     assert "privacy@optimumpos.nl" in text
 
@@ -315,7 +327,9 @@ def test_each_notice_says_where_to_complain(kind: Any, language: Any) -> None:
 def test_a_receipt_says_by_when_there_is_an_answer() -> None:
     """Received on 15 March, answered by 15 April at the latest."""
     by = datetime(2026, 4, 15, 12, tzinfo=UTC)
-    text = notice(POLICY, "request-received", "nl", reference="Q1", received_at=AT, answer_by=by)
+    text = render_notice(
+        POLICY, "request-received", "nl", reference="Q1", received_at=AT, answer_by=by
+    )
     assert "ontvangen op 15 maart 2026. U krijgt antwoord op zijn laatst op 15 april 2026." in flat(
         text
     )

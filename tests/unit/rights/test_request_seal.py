@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from services.app import settings
-from services.app.settings import BadSetting
+from services.app.settings import InvalidSetting
 from services.app.wiring import root
-from services.crypto.envelope import UnusableKey, read_key
+from services.crypto.envelope import InvalidKeyFile, read_key
 
 
 def key_file(path: Path, letter: bytes) -> Path:
@@ -25,7 +25,7 @@ def key_file(path: Path, letter: bytes) -> Path:
 def sealed_by(**variables: str | Path) -> str:
     """The id of the key that a role with these variables seals with."""
     chosen = settings.load({name: str(value) for name, value in variables.items()})
-    with root.root(chosen) as opened:
+    with root.open_resources(chosen) as opened:
         return opened.request_keys().seal.key_id
 
 
@@ -35,7 +35,7 @@ def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "requests.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert first == sealed_by(TERMIJN_DATA=tmp_path) == read_key(path).key_id
-    with root.root(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
+    with root.open_resources(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
         assert opened.seal().key_id != first
 
 
@@ -57,7 +57,7 @@ def test_where_it_is_given_nothing_is_made(tmp_path: Path) -> None:
 def test_roles_that_share_a_key_of_dead_letters_get_none_of_their_own(tmp_path: Path) -> None:
     """After the upgrade each would make one that the others could not open."""
     shared = key_file(tmp_path / "dead-letters.key", b"d")
-    with pytest.raises(BadSetting) as refused:
+    with pytest.raises(InvalidSetting) as refused:
         sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_KEY_FILE=shared)
     assert str(refused.value) == (
         "environment: TERMIJN_REQUEST_KEY_FILE: is missing, while TERMIJN_KEY_FILE is given; make one"
@@ -70,7 +70,7 @@ def test_who_seals_dead_letters_only_needs_no_key_of_requests(tmp_path: Path) ->
     """Tagger, recorder and acknowledgements."""
     shared = key_file(tmp_path / "dead-letters.key", b"d")
     chosen = settings.load({"TERMIJN_KEY_FILE": str(shared), "TERMIJN_DATA": str(tmp_path / "d")})
-    with root.root(chosen) as opened:
+    with root.open_resources(chosen) as opened:
         assert opened.seal().key_id == read_key(shared).key_id
 
 
@@ -90,7 +90,7 @@ def test_a_key_of_the_wrong_kind_is_named_and_not_shown(
     path.write_text(text, "ascii")
     path.chmod(0o600)
     for variables in ({"TERMIJN_REQUEST_KEY_FILE": path}, {"TERMIJN_DATA": tmp_path}):
-        with pytest.raises(UnusableKey) as refused:
+        with pytest.raises(InvalidKeyFile) as refused:
             sealed_by(**variables)
         assert str(refused.value).startswith(f"{path}: {why}")
         assert "CANARY" not in str(refused.value)
@@ -101,8 +101,8 @@ def test_the_key_of_dead_letters_is_not_made_by_who_looks_for_what_it_sealed(
     tmp_path: Path,
 ) -> None:
     """A new one would open nothing."""
-    with root.root(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
+    with root.open_resources(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
         keys = opened.request_keys()
-        with pytest.raises(UnusableKey):
+        with pytest.raises(InvalidKeyFile):
             keys.older()
     assert not (tmp_path / "dead-letters.key").exists()

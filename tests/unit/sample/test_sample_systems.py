@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from schemas.cloudevents import CloudEvent
-from services.agent.simulated.store import Held
-from services.agent.simulated.systems import SHOWN, Behaviour, Systems
+from services.agent.simulated.store import StoreCounts
+from services.agent.simulated.systems import SHOWN, SimulatedSystems, SystemBehaviour
 from services.policy import loader
 from tests.unit.fields.stage import a_vault, order, policy
 
@@ -21,10 +21,10 @@ NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 
 
 @pytest.fixture
-def systems(tmp_path: Path) -> Iterator[Systems]:
+def systems(tmp_path: Path) -> Iterator[SimulatedSystems]:
     """Systems that hold one ticket of a customer with a consumer in it."""
-    behaviours = {**SHOWN, "mail": Behaviour(manner="silent")}
-    found = Systems(policy=POLICY, directory=tmp_path, behaviours=behaviours)
+    behaviours = {**SHOWN, "mail": SystemBehaviour(manner="silent")}
+    found = SimulatedSystems(policy=POLICY, directory=tmp_path, behaviours=behaviours)
     with closing(found):
         found.happened(
             CloudEvent(
@@ -52,19 +52,19 @@ def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dic
     }
 
 
-def answered(systems: Systems, told: dict[str, Any]) -> tuple[str, int] | None:
+def answered(systems: SimulatedSystems, told: dict[str, Any]) -> tuple[str, int] | None:
     """The status and the number of rows of an answer."""
     reply = systems.told(told, b"k", NOW)
     return None if reply is None else (reply.value["status"], reply.value["counts"]["rows"])
 
 
-def test_each_holds_what_the_policy_says(systems: Systems) -> None:
+def test_each_holds_what_the_policy_says(systems: SimulatedSystems) -> None:
     """A row for each person whose data the system has."""
     held = {name: one.rows for name, one in systems.held().items() if one.rows}
     assert held == {"helpdesk": 2, "research": 1}
 
 
-def test_holding_twice_is_holding_once(systems: Systems, tmp_path: Path) -> None:
+def test_holding_twice_is_holding_once(systems: SimulatedSystems, tmp_path: Path) -> None:
     """All topics are read from their beginning at each start."""
     event = CloudEvent(
         id="k1",
@@ -74,16 +74,16 @@ def test_holding_twice_is_holding_once(systems: Systems, tmp_path: Path) -> None
         data={"ticket_id": "1", "customer_id": "1", "consumer_ids": ["a"]},
     )
     systems.happened(event)
-    assert systems.held()["helpdesk"] == Held(rows=2, restricted=0)
+    assert systems.held()["helpdesk"] == StoreCounts(rows=2, restricted=0)
 
 
-def test_an_erasure_takes_the_named_persons_rows(systems: Systems) -> None:
+def test_an_erasure_takes_the_named_persons_rows(systems: SimulatedSystems) -> None:
     """And no other person's in the same ticket."""
     assert answered(systems, command()) == ("done", 1)
-    assert systems.held()["helpdesk"] == Held(rows=1, restricted=0)
+    assert systems.held()["helpdesk"] == StoreCounts(rows=1, restricted=0)
 
 
-def test_obeying_twice_gives_the_same_answer(systems: Systems) -> None:
+def test_obeying_twice_gives_the_same_answer(systems: SimulatedSystems) -> None:
     """Re-sending is harmless."""
     first = systems.told(command(), b"k", NOW)
     again = systems.told(command(attempt=2), b"k", NOW)
@@ -93,13 +93,13 @@ def test_obeying_twice_gives_the_same_answer(systems: Systems) -> None:
     assert first.value["acknowledgement_id"] != again.value["acknowledgement_id"]
 
 
-def test_a_restriction_keeps_the_row(systems: Systems) -> None:
+def test_a_restriction_keeps_the_row(systems: SimulatedSystems) -> None:
     """It is only taken out of that use."""
     assert answered(systems, command(action="restrict")) == ("done", 1)
-    assert systems.held()["helpdesk"] == Held(rows=2, restricted=1)
+    assert systems.held()["helpdesk"] == StoreCounts(rows=2, restricted=1)
 
 
-def test_a_pseudonym_is_erased_by_its_record_alone(systems: Systems) -> None:
+def test_a_pseudonym_is_erased_by_its_record_alone(systems: SimulatedSystems) -> None:
     """Whoever it was cannot be named any more."""
     told = command("research", "pseudonymise", subject="customer:1")
     assert answered(systems, told) == ("done", 1)
@@ -108,24 +108,24 @@ def test_a_pseudonym_is_erased_by_its_record_alone(systems: Systems) -> None:
         0,
     )
     assert answered(systems, command("research", command_id="c3", subject=None)) == ("done", 1)
-    assert systems.held()["research"] == Held(rows=0, restricted=0)
+    assert systems.held()["research"] == StoreCounts(rows=0, restricted=0)
 
 
-def test_a_check_counts_what_is_still_there_and_takes_nothing(systems: Systems) -> None:
+def test_a_check_counts_what_is_still_there_and_takes_nothing(systems: SimulatedSystems) -> None:
     """Before the erasure one row, after it none; the other person's row is not asked for."""
     check = {"action": "verify", "supersedes": "c1"}
     assert answered(systems, command(command_id="v1", **check)) == ("done", 1)
     answered(systems, command())
     assert answered(systems, command(command_id="v2", **check)) == ("nothing_held", 0)
-    assert systems.held()["helpdesk"] == Held(rows=1, restricted=0)
+    assert systems.held()["helpdesk"] == StoreCounts(rows=1, restricted=0)
 
 
-def test_what_is_not_held_is_said(systems: Systems) -> None:
+def test_what_is_not_held_is_said(systems: SimulatedSystems) -> None:
     """Which the ledger finds suspicious."""
     assert answered(systems, command("crm")) == ("nothing_held", 0)
 
 
-def test_a_recall_comes_in_time_or_not(systems: Systems) -> None:
+def test_a_recall_comes_in_time_or_not(systems: SimulatedSystems) -> None:
     """What was carried out is said to be."""
     recall = command(action="recall", command_id="r1", supersedes="c1")
     assert answered(systems, recall) == ("recalled", 0)
@@ -133,7 +133,7 @@ def test_a_recall_comes_in_time_or_not(systems: Systems) -> None:
     assert answered(systems, recall) == ("already_done", 0)
 
 
-def test_each_answers_in_its_way(systems: Systems) -> None:
+def test_each_answers_in_its_way(systems: SimulatedSystems) -> None:
     """Late, when told twice, with a refusal, or never."""
     late = systems.told(command("psp"), b"k", NOW)
     assert late
@@ -149,11 +149,11 @@ def test_each_answers_in_its_way(systems: Systems) -> None:
     assert answered(systems, command("mail", attempt=9)) is None
 
 
-def test_what_they_hold_outlives_them(systems: Systems, tmp_path: Path) -> None:
+def test_what_they_hold_outlives_them(systems: SimulatedSystems, tmp_path: Path) -> None:
     """The stores are files; the next start goes on with them."""
     answered(systems, command())
-    with closing(Systems(policy=POLICY, directory=tmp_path)) as next_start:
-        assert next_start.held()["helpdesk"] == Held(rows=1, restricted=0)
+    with closing(SimulatedSystems(policy=POLICY, directory=tmp_path)) as next_start:
+        assert next_start.held()["helpdesk"] == StoreCounts(rows=1, restricted=0)
         assert answered(next_start, command(attempt=2)) == ("done", 1)
 
 
@@ -163,7 +163,10 @@ def test_the_logs_keys_are_destroyed_for_real(tmp_path: Path) -> None:
     told["records"] = [
         {"source": "/orders", "id": "order-O1", "type": "orders.order-placed", "keys": {}}
     ]
-    with a_vault(tmp_path) as vault, closing(Systems(policy=policy(), directory=tmp_path)) as found:
+    with (
+        a_vault(tmp_path) as vault,
+        closing(SimulatedSystems(policy=policy(), directory=tmp_path)) as found,
+    ):
         sealed = vault.encrypted(order())
         assert answered(found, told) == ("failed", 0)
         found.shredder = vault.shredder
@@ -171,7 +174,7 @@ def test_the_logs_keys_are_destroyed_for_real(tmp_path: Path) -> None:
         assert not vault.reveal(sealed)["consumer_name"]
 
 
-def test_another_types_event_of_the_same_identity_is_another(systems: Systems) -> None:
+def test_another_types_event_of_the_same_identity_is_another(systems: SimulatedSystems) -> None:
     """An identity counts in its topic, so that a command names the type as well."""
     other = [{"type": "helpdesk.remote-access-granted", "source": "/helpdesk", "id": "k1"}]
     assert answered(systems, command(records=other)) == ("nothing_held", 0)

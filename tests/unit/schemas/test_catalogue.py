@@ -11,9 +11,9 @@ from schemas.topics import (
     EVIDENCE_HEADS,
     TAGGED,
     Topic,
-    acknowledgements,
+    acknowledgement_topic,
     business_topic,
-    commands,
+    command_topic,
 )
 from tests.unit.schemas.values import FILES, MINIMAL, name_of
 
@@ -34,8 +34,8 @@ def test_the_business_types_are_those_that_ship_a_schema() -> None:
         (TAGGED, "retention.tagged.v1", "tagged", 6),
         (DEAD_LETTERS, "retention.dead-letters.v1", "dead-letter", 1),
         (EVIDENCE_HEADS, "retention.evidence-heads.v1", "evidence-head", 1),
-        (commands("crm"), "retention.commands.crm.v1", "command", 3),
-        (acknowledgements("psp"), "retention.acks.psp.v1", "acknowledgement", 3),
+        (command_topic("crm"), "retention.commands.crm.v1", "command", 3),
+        (acknowledgement_topic("psp"), "retention.acks.psp.v1", "acknowledgement", 3),
     ],
 )
 def test_a_topic_has_its_name_and_a_schema_that_ships(
@@ -48,7 +48,13 @@ def test_a_topic_has_its_name_and_a_schema_that_ships(
 
 @pytest.mark.parametrize(
     "topic",
-    [business_topic("a.b"), TAGGED, DEAD_LETTERS, commands("crm"), acknowledgements("crm")],
+    [
+        business_topic("a.b"),
+        TAGGED,
+        DEAD_LETTERS,
+        command_topic("crm"),
+        acknowledgement_topic("crm"),
+    ],
 )
 def test_no_log_outlives_the_shortest_month(topic: Topic) -> None:
     """The log holds personal data: an applicant's must be gone a month after the procedure."""

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Codec, load
-from schemas.errors import InvalidSchema, Undecodable, Unencodable, UnknownSchema
-from schemas.topics import TAGGED, business_topic, commands
+from schemas.errors import DecodingFailed, EncodingFailed, InvalidSchema, UnknownSchema
+from schemas.topics import TAGGED, business_topic, command_topic
 from tests.effort import SLOW
 from tests.unit.schemas.values import (
     FILES,
@@ -73,14 +73,14 @@ def test_a_datum_follows_its_frame() -> None:
 )
 def test_what_cannot_be_read_says_why(payload: bytes | None, why: str) -> None:
     """Each kind of broken message has its own reason, and names the topic."""
-    with pytest.raises(Undecodable) as refused:
+    with pytest.raises(DecodingFailed) as refused:
         CODEC.decode(ENDED, payload)
     assert (refused.value.why, refused.value.topic) == (why, "suppliers.supplier-ended.v1")
 
 
 def survives(name: str, payload: bytes) -> None:
-    """Whatever it is: a value, or `Undecodable`."""
-    with suppress(Undecodable):
+    """Whatever it is: a value, or `DecodingFailed`."""
+    with suppress(DecodingFailed):
         CODEC.decode(topic_of(name), payload)
 
 
@@ -113,7 +113,7 @@ def test_no_truncation_reads_as_a_value(data: st.DataObject) -> None:
     topic = topic_of(name_of(file))
     payload = CODEC.encode(topic, data.draw(values(definition(file))))
     cut = data.draw(st.integers(0, len(payload) - 1))
-    with pytest.raises(Undecodable):
+    with pytest.raises(DecodingFailed):
         CODEC.decode(topic, payload[:cut])
 
 
@@ -143,7 +143,7 @@ def test_a_value_that_does_not_fit_names_the_field(
     change: dict[str, Any], key: str, why: str
 ) -> None:
     """The error gives the path and never the value, which may be personal data."""
-    with pytest.raises(Unencodable) as refused:
+    with pytest.raises(EncodingFailed) as refused:
         CODEC.encode(ORDERS, {**MINIMAL["orders.order-placed"], **change})
     assert (refused.value.schema, refused.value.key) == ("orders.order-placed", key)
     assert refused.value.why == why
@@ -151,8 +151,8 @@ def test_a_value_that_does_not_fit_names_the_field(
 
 def test_an_own_value_that_does_not_fit_is_unencodable() -> None:
     """Also without the checks nothing but the one error comes out."""
-    with pytest.raises(Unencodable):
-        CODEC.encode(commands("crm"), {"command_id": 7}, own=True)
+    with pytest.raises(EncodingFailed):
+        CODEC.encode(command_topic("crm"), {"command_id": 7}, own=True)
 
 
 def test_a_time_zone_is_no_part_of_an_instant() -> None:
@@ -172,7 +172,7 @@ def test_a_head_is_read_without_what_stands_behind_it() -> None:
     head = {name: CODEC.decode(ORDERS, whole)[name] for name in names[:2]}
     assert CODEC.decode_head(ORDERS, whole, names[1]) == head
     assert CODEC.decode_head(ORDERS, whole[:-1] + b"!!!", names[1]) == head
-    with pytest.raises(Undecodable, match="ends too early"):
+    with pytest.raises(DecodingFailed, match="ends too early"):
         CODEC.decode_head(ORDERS, whole[:11], names[1])
 
 

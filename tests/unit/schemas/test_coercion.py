@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from schemas.json_to_avro import fit_for
-from schemas.scalars import Misfit
+from schemas.json_to_avro import build_coercer
+from schemas.scalars import CoercionError
 
 DATE = {"type": "int", "logicalType": "date"}
 INSTANT = {"type": "long", "logicalType": "timestamp-micros"}
@@ -49,7 +49,7 @@ NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
 )
 def test_what_json_means_is_taken(schema: Any, value: Any, fitted: Any) -> None:
     """A publisher writes JSON as people do."""
-    assert fit_for(schema)(value) == fitted
+    assert build_coercer(schema)(value) == fitted
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_what_json_means_is_taken(schema: Any, value: Any, fitted: Any) -> None:
 )
 def test_what_it_does_not_mean_is_refused(schema: Any, value: Any, why: str) -> None:
     """Nothing is guessed: a wrong `keep_consent` would keep a person's data for a year."""
-    with pytest.raises(Misfit) as refused:
-        fit_for(schema)(value)
+    with pytest.raises(CoercionError) as refused:
+        build_coercer(schema)(value)
     assert refused.value.why == why
 
 
@@ -109,7 +109,7 @@ OUTER = {
 def test_fields_that_are_not_known_are_passed_over() -> None:
     """A publisher may know more than the schema."""
     value = {"first": {"at": "2026-03-15", "unknown": 1}, "also_unknown": {}}
-    assert fit_for(OUTER)(value) == {"first": {"at": date(2026, 3, 15)}}
+    assert build_coercer(OUTER)(value) == {"first": {"at": date(2026, 3, 15)}}
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
 )
 def test_a_misfit_tells_its_place(value: Any, path: str) -> None:
     """By field names alone: a map's keys may be personal data."""
-    with pytest.raises(Misfit) as refused:
-        fit_for(OUTER)(value)
+    with pytest.raises(CoercionError) as refused:
+        build_coercer(OUTER)(value)
     assert refused.value.path == path
 
 
@@ -148,7 +148,7 @@ def nested(type: Any) -> Any:
 def test_a_schema_by_which_few_bytes_become_much_is_refused(schema: Any) -> None:
     """Ten bytes must not fill the memory or the stack of a consumer."""
     with pytest.raises(ValueError, match=r"is recursive|take no bytes"):
-        fit_for(schema)
+        build_coercer(schema)
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_a_schema_by_which_few_bytes_become_much_is_refused(schema: Any) -> None
 )
 def test_items_that_take_bytes_are_taken(items: Any) -> None:
     """The refusal above is not a refusal of all arrays."""
-    assert fit_for({"type": "array", "items": items})([]) == []
+    assert build_coercer({"type": "array", "items": items})([]) == []

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from schemas.avro_paths import leaves
+from schemas.avro_paths import field_paths
 from schemas.codec import load
 
 
 def test_an_orders_leaves_are_those_of_its_file() -> None:
     """Records and lists are walked into; what may be absent is there as well."""
     found = {
-        leaf.path: leaf.is_text for leaf in leaves(load().newest("orders.order-placed").definition)
+        leaf.path: leaf.is_text
+        for leaf in field_paths(load().newest("orders.order-placed").definition)
     }
     assert found == {
         "order_id": True,
@@ -55,7 +56,7 @@ def test_an_orders_leaves_are_those_of_its_file() -> None:
 def test_only_plain_text_is_text(kind: Any, path: str, is_text: bool) -> None:
     """A token is text: elsewhere it would not fit."""
     record = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
-    assert [(leaf.path, leaf.is_text) for leaf in leaves(record)] == [(path, is_text)]
+    assert [(leaf.path, leaf.is_text) for leaf in field_paths(record)] == [(path, is_text)]
 
 
 def test_a_named_type_is_walked_into_wherever_it_is_named() -> None:
@@ -63,4 +64,4 @@ def test_a_named_type_is_walked_into_wherever_it_is_named() -> None:
     inner = {"type": "record", "name": "I", "fields": [{"name": "x", "type": "string"}]}
     fields = [{"name": "a", "type": inner}, {"name": "b", "type": ["null", "I"]}]
     record = {"type": "record", "name": "R", "fields": fields}
-    assert [leaf.path for leaf in leaves(record)] == ["a.x", "b.x"]
+    assert [leaf.path for leaf in field_paths(record)] == ["a.x", "b.x"]

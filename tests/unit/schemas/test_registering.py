@@ -45,5 +45,5 @@ def test_the_level_comes_first_where_the_registry_lets_it(
 ) -> None:
     """Then it judges our own versions too; oldest first, and the newest's id is the answer."""
     registry = Noting(levels_first=levels_first)
-    assert schema_registration.register(ORDERS, Codec(SCHEMAS, registry), registry) == 2
+    assert schema_registration.register_schemas(ORDERS, Codec(SCHEMAS, registry), registry) == 2
     assert registry.asked == asked

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Codec, load
-from schemas.errors import RefusedSchema, RegistryUnavailable, Undecodable, UnknownSchema
+from schemas.errors import DecodingFailed, IncompatibleSchema, RegistryUnavailable, UnknownSchema
 from schemas.registry import Registry
 from schemas.topics import business_topic
 from tests.effort import SLOW
@@ -112,7 +112,7 @@ def test_a_truncation_of_what_is_passed_over_is_noticed(
     added = {"string": b"\x06abc", "double": bytes(8)}.get(str(type), b"\x02\x06abc\x00")
     whole = b"\x00\x00\x00\x00\x01\x04L1" + added
     assert codec.decode(ENDED, whole) == {"supplier_id": "L1"}
-    with pytest.raises(Undecodable, match="ends too early"):
+    with pytest.raises(DecodingFailed, match="ends too early"):
         codec.decode(ENDED, whole[:-missing])
 
 
@@ -131,7 +131,7 @@ def test_a_schema_of_the_registry_that_we_cannot_read_says_why(
     """The message is parked, whatever somebody registered."""
     client.register_schema("any", Schema(text, "AVRO"))
     for _ in range(2):
-        with pytest.raises(Undecodable, match=why):
+        with pytest.raises(DecodingFailed, match=why):
             codec.decode(ENDED, b"\x00\x00\x00\x00\x01\x04L1\x02?")
 
 
@@ -143,14 +143,16 @@ def test_a_logical_type_that_changed_in_the_registry_is_refused(
     text = json.dumps(definition(file)).replace("timestamp-micros", "timestamp-millis")
     client.register_schema("any", Schema(text, "AVRO"))
     datum = PLAIN.encode(ORDERS, MINIMAL["orders.order-placed"])[10:]
-    with pytest.raises(Undecodable, match="logicalType timestamp-millis is not timestamp-micros"):
+    with pytest.raises(
+        DecodingFailed, match="logicalType timestamp-millis is not timestamp-micros"
+    ):
         codec.decode(ORDERS, b"\x00\x00\x00\x00\x01" + datum)
 
 
 def test_an_id_that_nobody_registered_is_undecodable(codec: Codec) -> None:
     """Also one that no registry could give out."""
     for frame in (b"\x00\x00\x00\x00\x07", b"\x00\xff\xff\xff\xff"):
-        with pytest.raises(Undecodable, match="which the registry does not have"):
+        with pytest.raises(DecodingFailed, match="which the registry does not have"):
             codec.decode(ENDED, frame)
 
 
@@ -158,7 +160,7 @@ def test_an_id_is_asked_for_again_until_it_is_there(
     codec: Codec, client: SchemaRegistryClient
 ) -> None:
     """A message that was parked too early can be replayed."""
-    with pytest.raises(Undecodable):
+    with pytest.raises(DecodingFailed):
         codec.decode(ENDED, b"\x00\x00\x00\x00\x01\x04L1")
     codec.register(ENDED)
     assert codec.decode(ENDED, b"\x00\x00\x00\x00\x01\x04L1") == {"supplier_id": "L1"}
@@ -173,7 +175,7 @@ def test_an_id_is_asked_for_again_until_it_is_there(
 def test_any_datum_of_an_id_is_a_value_or_undecodable(codec: Codec, id: int, datum: bytes) -> None:
     """Garbage never stops a consumer, in this framing either, nor where fields are passed over."""
     codec.register(ORDERS)
-    with suppress(Undecodable):
+    with suppress(DecodingFailed):
         codec.decode(ORDERS, b"\x00\x00\x00\x00" + bytes([id]) + datum)
 
 
@@ -209,5 +211,5 @@ def test_a_registry_that_fails_never_parks_a_message(cause: Exception) -> None:
 def test_what_a_registry_refuses_is_told_as_such() -> None:
     """It did answer: to try again would be of no use."""
     cause = SchemaRegistryError(409, 409, "Schema being registered is incompatible")
-    with pytest.raises(RefusedSchema, match=r"v1-value: refused: Schema being"):
+    with pytest.raises(IncompatibleSchema, match=r"v1-value: refused: Schema being"):
         Codec(SCHEMAS, Registry(Broken(cause))).register(ORDERS)

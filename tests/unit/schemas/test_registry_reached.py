@@ -27,7 +27,7 @@ from schemas.registry import Registry
 from schemas.registry_client import client
 from services.agent import config
 from services.app import settings
-from services.app.settings import BadSetting
+from services.app.settings import InvalidSetting
 from services.app.wiring import agent, root
 
 LOGIN = "termijn:secret"
@@ -89,7 +89,7 @@ def url(certificate: Path) -> Iterator[str]:
 
 def level(**environment: str) -> str:
     """What the registry of these settings answers."""
-    with root.root(settings.load(environment)) as opened:
+    with root.open_resources(settings.load(environment)) as opened:
         registry = opened.registry()
         assert registry is not None
         return registry.compatibility_of(TOPIC)
@@ -139,7 +139,7 @@ def test_a_certificate_that_nobody_trusts_is_refused(url: str) -> None:
 
 def test_a_login_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """By its setting, before anything is opened."""
-    with pytest.raises(BadSetting, match="absent"):
+    with pytest.raises(InvalidSetting, match="absent"):
         level(
             SCHEMA_REGISTRY_URL="http://127.0.0.1:1",
             SCHEMA_REGISTRY_LOGIN=str(tmp_path / "absent"),
@@ -150,7 +150,7 @@ def test_a_login_without_a_password_is_told(tmp_path: Path) -> None:
     """Without what it holds."""
     login = tmp_path / "login"
     login.write_text("hidden", "utf-8")
-    with pytest.raises(BadSetting) as refused:
+    with pytest.raises(InvalidSetting) as refused:
         level(SCHEMA_REGISTRY_URL="http://127.0.0.1:1", SCHEMA_REGISTRY_LOGIN=str(login))
     assert "hidden" not in str(refused.value)
 

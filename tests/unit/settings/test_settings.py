@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.app import settings
-from services.app.settings import BadSetting, load, security, shown
+from services.app.settings import InvalidSetting, list_settings, load, security
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_without_anything_everything_is_on_this_machine() -> None:
 def test_signing_is_required_or_off_and_nothing_else() -> None:
     """A slip of the pen must not turn it off."""
     assert load({"TERMIJN_SIGNING": "off"}).signing.mode == "off"
-    with pytest.raises(BadSetting, match="neither required nor off"):
+    with pytest.raises(InvalidSetting, match="neither required nor off"):
         load({"TERMIJN_SIGNING": "no"})
 
 
@@ -95,7 +95,7 @@ def test_a_list_in_the_environment_is_separated_by_colons() -> None:
 )
 def test_a_bad_variable_is_named(variable: str, value: str) -> None:
     """With its value, on one line."""
-    with pytest.raises(BadSetting) as refused:
+    with pytest.raises(InvalidSetting) as refused:
         load({variable: value})
     assert str(refused.value).startswith(f"environment: {variable}: {value!r}")
     assert "\n" not in str(refused.value)
@@ -104,20 +104,20 @@ def test_a_bad_variable_is_named(variable: str, value: str) -> None:
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e300", "3155760001", "a week"])
 def test_the_bound_of_history_is_a_length_of_time(text: str) -> None:
     """At most a hundred years: everything there is would pass for live."""
-    with pytest.raises(BadSetting, match="TERMIJN_HISTORY_SECONDS"):
+    with pytest.raises(InvalidSetting, match="TERMIJN_HISTORY_SECONDS"):
         load({"TERMIJN_HISTORY_SECONDS": text})
 
 
 @pytest.mark.parametrize("variable", ["TERMIJN_BATCH", "TERMIJN_CLAIM", "TERMIJN_RELAY"])
 def test_a_size_of_nothing_is_refused(variable: str) -> None:
     """A role that takes nothing at a time would run for ever and erase nothing, without a word."""
-    with pytest.raises(BadSetting):
+    with pytest.raises(InvalidSetting):
         load({variable: "0"})
 
 
 def test_a_port_that_cannot_be_is_refused() -> None:
     """Before the role starts, not with a stack trace while it does."""
-    with pytest.raises(BadSetting):
+    with pytest.raises(InvalidSetting):
         load({"TERMIJN_METRICS_PORT": "65536"})
 
 
@@ -134,7 +134,7 @@ def test_a_port_that_cannot_be_is_refused() -> None:
 )
 def test_a_bad_key_of_the_file_is_named_with_the_file(file: Path, text: str, key: str) -> None:
     """A slip of the pen is never passed over."""
-    with pytest.raises(BadSetting) as refused:
+    with pytest.raises(InvalidSetting) as refused:
         load(written(file, text))
     assert str(refused.value).startswith(f"{file}: {key}: ")
     assert (refused.value.where, refused.value.key) == (str(file), key)
@@ -142,14 +142,14 @@ def test_a_bad_key_of_the_file_is_named_with_the_file(file: Path, text: str, key
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """It was meant to be read."""
-    with pytest.raises(BadSetting, match=r"absent\.toml: file: cannot be read"):
+    with pytest.raises(InvalidSetting, match=r"absent\.toml: file: cannot be read"):
         load({"TERMIJN_SETTINGS": str(tmp_path / "absent.toml")})
 
 
 def test_a_file_that_is_not_text_is_named(file: Path) -> None:
     """Whatever stands in it."""
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(BadSetting, match="is not UTF-8"):
+    with pytest.raises(InvalidSetting, match="is not UTF-8"):
         load({"TERMIJN_SETTINGS": str(file)})
 
 
@@ -161,7 +161,7 @@ def test_a_secret_is_never_shown(file: Path) -> None:
         written(file, f'[storage]\nledger_url = "{url}"\n'),
     ):
         assert load(environment).ledger_url == url
-        [one] = [one for one in shown(environment) if one.variable == "TERMIJN_LEDGER_URL"]
+        [one] = [one for one in list_settings(environment) if one.variable == "TERMIJN_LEDGER_URL"]
         assert one.value == "(set)"
 
 
@@ -178,7 +178,7 @@ def test_a_secret_is_never_shown(file: Path) -> None:
 )
 def test_an_address_that_would_show_a_password_is_refused(variable: str, value: str) -> None:
     """Or that would be tried in vain; without a word of it."""
-    with pytest.raises(BadSetting, match=variable) as raised:
+    with pytest.raises(InvalidSetting, match=variable) as raised:
         load({variable: value})
     assert "geheim" not in str(raised.value)
 
@@ -206,14 +206,14 @@ def test_a_password_of_the_bus_in_the_environment_is_never_shown() -> None:
     found = load(environment)
     assert security(found.kafka).password == "geheim"
     assert "geheim" not in repr(found)
-    [one] = [one for one in shown(environment) if one.variable == "KAFKA_SASL_PASSWORD"]
+    [one] = [one for one in list_settings(environment) if one.variable == "KAFKA_SASL_PASSWORD"]
     assert one.value == "(set)"
 
 
 def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> None:
     """That file is shown to whoever asks what is set; its text is not repeated."""
     with pytest.raises(
-        BadSetting, match=r"kafka\.sasl_password: is no setting of a file"
+        InvalidSetting, match=r"kafka\.sasl_password: is no setting of a file"
     ) as refused:
         load(written(file, '[kafka]\nsasl_password = "geheim"\n'))
     assert "geheim" not in str(refused.value)
@@ -240,7 +240,7 @@ def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> No
 )
 def test_what_the_bus_lacks_is_named_in_one_line(environment: dict[str, str], said: str) -> None:
     """The variable, and what is wrong with it."""
-    with pytest.raises(BadSetting) as refused:
+    with pytest.raises(InvalidSetting) as refused:
         security(load(environment).kafka)
     assert str(refused.value) == said
 
@@ -249,7 +249,7 @@ def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
     """A secret that was never written."""
     file = tmp_path / "password"
     file.write_text("\n", "utf-8")
-    with pytest.raises(BadSetting, match="is empty"):
+    with pytest.raises(InvalidSetting, match="is empty"):
         security(load({**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}).kafka)
 
 
@@ -259,14 +259,14 @@ def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
 )
 def test_a_way_to_the_bus_that_is_not_known_is_refused(variable: str, value: str) -> None:
     """A slip of the pen does not leave it in the clear."""
-    with pytest.raises(BadSetting, match="is not one of"):
+    with pytest.raises(InvalidSetting, match="is not one of"):
         load({variable: value})
 
 
 def test_a_setting_tells_where_it_came_from(file: Path) -> None:
     """A variable, the file, or nowhere."""
     environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM="20")
-    found = {one.key: (one.value, one.source) for one in shown(environment)}
+    found = {one.key: (one.value, one.source) for one in list_settings(environment)}
     assert found["kafka.batch"] == ("10", str(file))
     assert found["deleting.claim"] == ("20", "TERMIJN_CLAIM")
     assert found["deleting.relay"] == ("1000", "default")
@@ -274,7 +274,7 @@ def test_a_setting_tells_where_it_came_from(file: Path) -> None:
 
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
     """No two read the same; all are explained."""
-    found = list(shown({}))
+    found = list(list_settings({}))
     assert len({one.variable for one in found}) == len(found) == 44
     assert all(one.meaning.endswith(".") for one in found)
 

@@ -7,13 +7,19 @@ from dataclasses import replace
 import pytest
 
 from schemas import topics
-from schemas.topics import Topic, acknowledgements, business_topic, commands
-from services.kafka.topic_checks import Found, in_words, judge, life_ms, wanted
-from services.kafka.topic_retention import Promise
+from schemas.topics import Topic, acknowledgement_topic, business_topic, command_topic
+from services.kafka.topic_checks import (
+    TopicState,
+    check_topic,
+    format_duration,
+    max_record_age_ms,
+    required_settings,
+)
+from services.kafka.topic_retention import RetentionRequirement
 
 DAY = 86_400_000
 LOOKS = 360_000
-APPLICATIONS = Promise(
+APPLICATIONS = RetentionRequirement(
     topic=business_topic("recruitment.application-received"),
     kind="business",
     window_ms=28 * DAY,
@@ -21,7 +27,7 @@ APPLICATIONS = Promise(
     at_once=("erasure request",),
     in_clear=("name",),
 )
-COMMANDS = Promise(topic=commands("crm"), kind="own")
+COMMANDS = RetentionRequirement(topic=command_topic("crm"), kind="own")
 SOUND = {
     "cleanup.policy": "delete",
     "retention.ms": str(7 * DAY),
@@ -33,28 +39,28 @@ SOUND = {
 }
 
 
-def found(_partitions: int = 6, /, **settings: object) -> Found:
+def found(_partitions: int = 6, /, **settings: object) -> TopicState:
     """A topic as the brokers have it; settings by their names with underscores."""
     changed = {name.replace("_", "."): str(value) for name, value in settings.items()}
-    return Found(partitions=_partitions, settings={**SOUND, **changed})
+    return TopicState(partitions=_partitions, settings={**SOUND, **changed})
 
 
 def test_a_record_lives_for_retention_and_its_segments_time() -> None:
     """And until the broker looks."""
-    assert life_ms(found()) == 8 * DAY + LOOKS
+    assert max_record_age_ms(found()) == 8 * DAY + LOOKS
 
 
 @pytest.mark.parametrize("settings", [{"retention_ms": -1}, {"cleanup_policy": "compact"}])
 def test_what_is_never_deleted_lives_for_ever(settings: dict[str, object]) -> None:
     """Compaction alone keeps each subject's last event."""
-    assert life_ms(found(**settings)) is None
+    assert max_record_age_ms(found(**settings)) is None
     told = "a record lives for ever, and R3a ends after 28.0 days"
-    assert told in judge(APPLICATIONS, found(**settings)).findings
+    assert told in check_topic(APPLICATIONS, found(**settings)).findings
 
 
 def test_a_sound_topic_is_only_told_to_encrypt() -> None:
     """An erasure request cannot reach into the log."""
-    judged = judge(APPLICATIONS, found())
+    judged = check_topic(APPLICATIONS, found())
     assert (judged.findings, judged.changes) == ((), {})
     assert judged.remarks == ("needs field encryption: erasure request",)
 
@@ -62,13 +68,13 @@ def test_a_sound_topic_is_only_told_to_encrypt() -> None:
 def test_where_nothing_is_in_clear_there_is_nothing_to_say() -> None:
     """The keys are destroyed instead, so the log may keep it for longer."""
     encrypted = replace(APPLICATIONS, in_clear=(), window_ms=None, rule=None)
-    judged = judge(encrypted, found(retention_ms=3650 * DAY))
+    judged = check_topic(encrypted, found(retention_ms=3650 * DAY))
     assert (judged.findings, judged.remarks) == ((), ())
 
 
 def test_a_segment_that_stays_open_counts() -> None:
     """Retention alone would be in time."""
-    judged = judge(APPLICATIONS, found(retention_ms=27 * DAY, segment_ms=7 * DAY))
+    judged = check_topic(APPLICATIONS, found(retention_ms=27 * DAY, segment_ms=7 * DAY))
     assert judged.findings == ("a record lives 34.0 days, and R3a ends after 28.0 days",)
     assert judged.changes == {"retention.ms": str(7 * DAY), "segment.ms": str(DAY)}
 
@@ -76,30 +82,30 @@ def test_a_segment_that_stays_open_counts() -> None:
 def test_exactly_the_term_is_in_time_and_a_millisecond_more_is_not() -> None:
     """At most is at most."""
     kept = 27 * DAY - LOOKS
-    assert judge(APPLICATIONS, found(retention_ms=kept)).findings == ()
-    assert judge(APPLICATIONS, found(retention_ms=kept + 1)).findings != ()
+    assert check_topic(APPLICATIONS, found(retention_ms=kept)).findings == ()
+    assert check_topic(APPLICATIONS, found(retention_ms=kept + 1)).findings != ()
 
 
 def test_in_clear_nothing_lives_longer_than_a_month() -> None:
     """Within it a person has to be told that it was done."""
     orders = replace(APPLICATIONS, window_ms=730 * DAY, rule="D4")
-    judged = judge(orders, found(retention_ms=60 * DAY))
+    judged = check_topic(orders, found(retention_ms=60 * DAY))
     assert judged.findings == (
         "a record lives 61.0 days in clear, and erasure request ends it at once",
     )
-    assert judge(replace(orders, in_clear=()), found(retention_ms=60 * DAY)).findings == ()
+    assert check_topic(replace(orders, in_clear=()), found(retention_ms=60 * DAY)).findings == ()
 
 
 def test_compaction_is_found_and_taken_away() -> None:
     """It would drop events, and never a subject's last."""
-    judged = judge(APPLICATIONS, found(cleanup_policy="compact,delete"))
+    judged = check_topic(APPLICATIONS, found(cleanup_policy="compact,delete"))
     assert judged.findings[0].startswith("compaction keeps the last event of each subject")
     assert judged.changes == {"cleanup.policy": "delete"}
 
 
 def test_a_log_that_is_cut_by_size_is_found() -> None:
     """What nobody has read yet would be gone."""
-    judged = judge(APPLICATIONS, found(retention_bytes=1_000_000))
+    judged = check_topic(APPLICATIONS, found(retention_bytes=1_000_000))
     assert judged.findings == ("is cut by size: what is not read yet would be lost",)
     assert judged.changes == {"retention.bytes": "-1"}
 
@@ -114,14 +120,14 @@ def test_a_log_that_is_cut_by_size_is_found() -> None:
 )
 def test_our_own_topics_have_the_catalogues_term(retention_ms: int, finding: str | None) -> None:
     """Neither longer nor shorter."""
-    judged = judge(COMMANDS, found(3, retention_ms=retention_ms, segment_ms=2 * DAY))
+    judged = check_topic(COMMANDS, found(3, retention_ms=retention_ms, segment_ms=2 * DAY))
     assert judged.findings == ((finding,) if finding else ())
     assert judged.changes.get("retention.ms") == (str(14 * DAY) if finding else None)
 
 
 def test_a_missing_topic_is_made_with_all_its_settings() -> None:
     """As the catalogue has it."""
-    judged = judge(COMMANDS, None)
+    judged = check_topic(COMMANDS, None)
     assert (judged.found, judged.findings) == (None, ("is not there",))
     assert judged.changes == {
         "cleanup.policy": "delete",
@@ -133,7 +139,7 @@ def test_a_missing_topic_is_made_with_all_its_settings() -> None:
 
 def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
     """Whoever writes the timestamp could pass off an old event as one of its time."""
-    judged = judge(APPLICATIONS, found(message_timestamp_type="CreateTime"))
+    judged = check_topic(APPLICATIONS, found(message_timestamp_type="CreateTime"))
     assert judged.findings == (
         "its senders say when a message came: an old event passes for a new one",
     )
@@ -143,15 +149,16 @@ def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
 def test_our_own_topics_may_be_dated_by_whoever_sends() -> None:
     """Nothing is decided by it there."""
     sent = found(3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime")
-    assert judge(COMMANDS, sent).findings == ()
+    assert check_topic(COMMANDS, sent).findings == ()
 
 
 def test_a_term_shorter_than_the_catalogues_decides() -> None:
     """Eight segments of it fit, with the time in which the broker looks."""
     short = replace(APPLICATIONS, window_ms=DAY)
-    settings = wanted(short)
+    settings = required_settings(short)
     assert (
-        judge(short, found(**{k.replace(".", "_"): v for k, v in settings.items()})).findings == ()
+        check_topic(short, found(**{k.replace(".", "_"): v for k, v in settings.items()})).findings
+        == ()
     )
     assert int(settings["retention.ms"]) == (DAY - LOOKS) * 7 // 8
 
@@ -162,22 +169,22 @@ def test_a_term_shorter_than_the_catalogues_decides() -> None:
         business_topic("a.b"),
         topics.TAGGED,
         topics.DEAD_LETTERS,
-        commands("crm"),
-        acknowledgements("crm"),
+        command_topic("crm"),
+        acknowledgement_topic("crm"),
     ],
     ids=lambda topic: topic.name,
 )
 def test_what_the_catalogue_asks_for_is_in_time_for_the_shortest_month(topic: Topic) -> None:
     """Segment and all: dead letters, above all, keep whole events."""
-    promise = Promise(topic=topic, kind="own", window_ms=28 * DAY, rule="R3a")
-    settings = {name.replace(".", "_"): value for name, value in wanted(promise).items()}
+    promise = RetentionRequirement(topic=topic, kind="own", window_ms=28 * DAY, rule="R3a")
+    settings = {name.replace(".", "_"): value for name, value in required_settings(promise).items()}
     assert settings["retention_ms"] == str(topic.retention_ms)
-    assert judge(promise, found(topic.partitions, **settings)).findings == ()
+    assert check_topic(promise, found(topic.partitions, **settings)).findings == ()
 
 
 def test_other_partitions_are_told_and_left() -> None:
     """A key would move to another partition, and order be lost."""
-    judged = judge(COMMANDS, found(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
+    judged = check_topic(COMMANDS, found(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
     assert judged.changes == {}
     assert judged.remarks == (
         "has 4 partitions, not 3: left as it is, since other partitions would get the same keys",
@@ -186,7 +193,9 @@ def test_other_partitions_are_told_and_left() -> None:
 
 def test_a_short_lived_business_topic_is_remarked_upon() -> None:
     """It is in time, and a tagger must not stand still for long."""
-    judged = judge(replace(APPLICATIONS, in_clear=()), found(retention_ms=DAY, segment_ms=DAY))
+    judged = check_topic(
+        replace(APPLICATIONS, in_clear=()), found(retention_ms=DAY, segment_ms=DAY)
+    )
     assert judged.remarks == (
         "lives 2.0 days: a tagger that stands still for so long loses events",
     )
@@ -197,4 +206,4 @@ def test_a_short_lived_business_topic_is_remarked_upon() -> None:
 )
 def test_a_length_of_time_in_words(ms: int | None, words: str) -> None:
     """For people."""
-    assert in_words(ms) == words
+    assert format_duration(ms) == words

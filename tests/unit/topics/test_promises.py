@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from schemas import topics as catalogue
-from schemas.avro_paths import leaves
+from schemas.avro_paths import field_paths
 from schemas.codec import load as load_schemas
-from schemas.schema_versions import Schemas
+from schemas.schema_versions import SchemaSet
 from schemas.topics import business_topic
-from services.kafka.topic_retention import Promise, in_clear, promises, shortest_ms
+from services.kafka.topic_retention import (
+    RetentionRequirement,
+    plaintext_fields,
+    retention_requirements,
+    shortest_ms,
+)
 from services.policy.calendar import period
 from services.policy.loader import load
 from services.policy.model import Policy
@@ -29,14 +34,16 @@ def policy() -> Policy:
 
 
 @cache
-def schemas() -> Schemas:
+def schemas() -> SchemaSet:
     """The schemas that ship."""
     return load_schemas()
 
 
-def promised(event_type: str) -> Promise:
+def promised(event_type: str) -> RetentionRequirement:
     """Of the topic of an event type, as if one field of it were in clear."""
-    [found] = promises(policy(), [business_topic(event_type)], {event_type: ("name",)})
+    [found] = retention_requirements(
+        policy(), [business_topic(event_type)], {event_type: ("name",)}
+    )
     return found
 
 
@@ -71,7 +78,7 @@ def test_what_a_withdrawal_leaves_counts_too() -> None:
     kind = policy().events[name]
     kept = tuple(one for one in kind.holdings if one.on_withdrawal)
     consented = replace(policy(), events={name: replace(kind, holdings=kept)})
-    [found] = promises(consented, [business_topic(name)], {})
+    [found] = retention_requirements(consented, [business_topic(name)], {})
     assert ([one.rule for one in kept], found.rule) == (["R3b"], "R3a")
 
 
@@ -100,9 +107,9 @@ def test_tags_and_dead_letters_have_the_shortest_term_of_all() -> None:
         business_topic("recruitment.application-received"),
         catalogue.TAGGED,
         catalogue.DEAD_LETTERS,
-        catalogue.commands("crm"),
+        catalogue.command_topic("crm"),
     ]
-    found = promises(policy(), topics, {})
+    found = retention_requirements(policy(), topics, {})
     assert [one.rule for one in found[2:]] == ["R3a", "R3a", None]
     assert found[2].window_ms == 28 * DAY
 
@@ -114,22 +121,22 @@ def test_deciding_fields_are_not_among_those_in_clear() -> None:
         {"name": "remarks", "type": "string"},
     ]
     record = {"type": "record", "name": "R", "fields": fields}
-    assert in_clear(policy().events["orders.order-placed"], record) == ("remarks",)
+    assert plaintext_fields(policy().events["orders.order-placed"], record) == ("remarks",)
 
 
-def encrypted(written: dict[str, Any]) -> Promise:
+def encrypted(written: dict[str, Any]) -> RetentionRequirement:
     """Of the topic of orders under a policy that encrypts them."""
     found = policy_of(written)
     kind = found.events["orders.order-placed"]
-    clear = in_clear(kind, schemas().newest("orders.order-placed").definition)
+    clear = plaintext_fields(kind, schemas().newest("orders.order-placed").definition)
     topic = business_topic("orders.order-placed")
-    [promise] = promises(found, [topic], {"orders.order-placed": clear})
+    [promise] = retention_requirements(found, [topic], {"orders.order-placed": clear})
     return promise
 
 
 def test_what_is_encrypted_is_kept_by_its_keys() -> None:
     """The topic itself has no term left to keep."""
-    assert encrypted(document()) == Promise(
+    assert encrypted(document()) == RetentionRequirement(
         topic=business_topic("orders.order-placed"), kind="business"
     )
 
@@ -153,12 +160,14 @@ def test_data_of_others_in_an_event_has_no_key() -> None:
     ]
     definition = schemas().newest("helpdesk.ticket-opened").definition
     deciding = set(ticket["fields"])
-    paths = [leaf for leaf in leaves(definition) if leaf.path.partition("[")[0] not in deciding]
+    paths = [
+        leaf for leaf in field_paths(definition) if leaf.path.partition("[")[0] not in deciding
+    ]
     ticket["encrypted"] = {leaf.path: ["bus"] for leaf in paths if leaf.is_text}
     ticket["plain"] = [leaf.path for leaf in paths if not leaf.is_text]
     found = policy_of(written)
-    clear = in_clear(found.events["helpdesk.ticket-opened"], definition)
+    clear = plaintext_fields(found.events["helpdesk.ticket-opened"], definition)
     topic = business_topic("helpdesk.ticket-opened")
-    [promise] = promises(found, [topic], {"helpdesk.ticket-opened": clear})
+    [promise] = retention_requirements(found, [topic], {"helpdesk.ticket-opened": clear})
     assert (promise.rule, promise.window_ms) == ("D7", 181 * DAY)
     assert promise.in_clear == tuple(ticket["encrypted"])

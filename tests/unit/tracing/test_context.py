@@ -7,7 +7,7 @@ import re
 import pytest
 
 from schemas.cloudevents import from_headers, parse_structured, to_headers
-from services.kafka.trace_context import Trace, carried, of_command
+from services.kafka.trace_context import Trace, extract, trace_of_command
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 """The example of W3C Trace Context."""
@@ -16,7 +16,7 @@ OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-00"
 
 def test_a_message_carries_its_trace() -> None:
     """In the headers of the W3C."""
-    found = carried([("ce_id", b"1"), ("traceparent", PARENT.encode()), ("tracestate", b"a=1")])
+    found = extract([("ce_id", b"1"), ("traceparent", PARENT.encode()), ("tracestate", b"a=1")])
     assert found == Trace(parent=PARENT, state="a=1")
     assert found.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert found.span_id == "00f067aa0ba902b7"
@@ -26,8 +26,8 @@ def test_a_message_carries_its_trace() -> None:
 def test_cloudevents_name_it_too_and_the_plain_header_goes_before() -> None:
     """It is newer: whoever passed the message on has put it there."""
     events = ("ce_traceparent", OTHER.encode())
-    assert carried([events]) == Trace(parent=OTHER)
-    assert carried([events, ("traceparent", PARENT.encode())]) == Trace(parent=PARENT)
+    assert extract([events]) == Trace(parent=OTHER)
+    assert extract([events, ("traceparent", PARENT.encode())]) == Trace(parent=PARENT)
 
 
 @pytest.mark.parametrize(
@@ -45,21 +45,21 @@ def test_cloudevents_name_it_too_and_the_plain_header_goes_before() -> None:
 )
 def test_what_is_not_well_formed_is_no_trace(value: bytes | None) -> None:
     """And harms nothing."""
-    assert carried([("traceparent", value)]) is None
+    assert extract([("traceparent", value)]) is None
 
 
 def test_a_state_that_is_too_long_is_left_behind() -> None:
     """512 characters may be."""
     headers = [("traceparent", PARENT.encode()), ("tracestate", b"a" * 513)]
-    assert carried(headers) == Trace(parent=PARENT)
+    assert extract(headers) == Trace(parent=PARENT)
 
 
 def test_the_trace_of_a_command_follows_from_its_id() -> None:
     """SHA-256 of "termijn trace 1", a zero byte and the id, written by hand; others have another."""
-    found = of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
+    found = trace_of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", found.parent)
-    assert found == of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
-    assert found.trace_id != of_command("1d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11").trace_id
+    assert found == trace_of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
+    assert found.trace_id != trace_of_command("1d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11").trace_id
 
 
 def test_an_event_of_a_file_brings_its_trace_onto_the_bus() -> None:
@@ -73,5 +73,5 @@ def test_an_event_of_a_file_brings_its_trace_onto_the_bus() -> None:
     assert event.tracestate is None
     headers = to_headers(event)
     assert ("ce_traceparent", PARENT.encode()) in headers
-    assert carried(headers) == Trace(parent=PARENT)
+    assert extract(headers) == Trace(parent=PARENT)
     assert from_headers(headers, {}) == event

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from services.crypto.jwe import Unreadable, decrypt, encrypt, new_key, public_part
+from services.crypto.jwe import DisclosureUndecryptable, decrypt, encrypt, new_key, to_public
 
 
 def test_what_was_encrypted_opens_with_the_private_key() -> None:
     """A name with letters outside Latin comes back as it was, and is not to be seen on the way."""
     key = new_key()
-    text = encrypt({"name": "Łukasz Öztürk"}, public_part(key), "command 1")
+    text = encrypt({"name": "Łukasz Öztürk"}, to_public(key), "command 1")
     assert "ukasz" not in text
     assert decrypt(text, key, "command 1") == {"name": "Łukasz Öztürk"}
 
@@ -18,22 +18,22 @@ def test_what_was_encrypted_opens_with_the_private_key() -> None:
 def test_an_answer_does_not_open_in_another_answers_place() -> None:
     """What was said about one command is not taken for what another command was answered."""
     key = new_key()
-    text = encrypt({"name": "A"}, public_part(key), "command 1")
-    with pytest.raises(Unreadable, match="command 2"):
+    text = encrypt({"name": "A"}, to_public(key), "command 1")
+    with pytest.raises(DisclosureUndecryptable, match="command 2"):
         decrypt(text, key, "command 2")
 
 
 def test_another_key_opens_nothing() -> None:
     """Once a request's key is destroyed, nothing opens what was encrypted to it."""
-    text = encrypt({"name": "A"}, public_part(new_key()), "command 1")
-    with pytest.raises(Unreadable):
+    text = encrypt({"name": "A"}, to_public(new_key()), "command 1")
+    with pytest.raises(DisclosureUndecryptable):
         decrypt(text, new_key(), "command 1")
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c.d.e", "....", "{}", "é" * 50])
 def test_garbage_is_unreadable(text: str) -> None:
     """Whatever a system sends, it opens or it is said not to."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(DisclosureUndecryptable):
         decrypt(text, new_key(), "command 1")
 
 
@@ -41,16 +41,16 @@ def test_garbage_is_unreadable(text: str) -> None:
 def test_an_altered_part_is_found(place: int) -> None:
     """Each of the five parts of a JWE is covered: header, key, nonce, text, tag."""
     key = new_key()
-    parts = encrypt({"name": "A"}, public_part(key), "command 1").split(".")
+    parts = encrypt({"name": "A"}, to_public(key), "command 1").split(".")
     first = parts[place][0]
     parts[place] = ("B" if first != "B" else "C") + parts[place][1:]
-    with pytest.raises(Unreadable):
+    with pytest.raises(DisclosureUndecryptable):
         decrypt(".".join(parts), key, "command 1")
 
 
 def test_a_public_part_tells_no_secret() -> None:
     """`d` is the private member of a JWK (RFC 8037)."""
-    assert '"d"' not in public_part(new_key())
+    assert '"d"' not in to_public(new_key())
 
 
 @pytest.mark.parametrize(

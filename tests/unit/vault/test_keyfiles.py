@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.crypto.key_directory import KeyDirectory, UnusableKeys
+from services.crypto.key_directory import InvalidKeyring, KeyDirectory
 from services.crypto.keyring import Keyring, parse
-from services.crypto.signing import Unverifiable
+from services.crypto.signing import SignatureInvalid
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -47,41 +47,41 @@ def test_what_the_deleter_signs_is_verified_by_what_it_hands_out(keys: KeyDirect
 def test_a_private_file_open_to_everybody_is_refused(keys: KeyDirectory) -> None:
     """As with the key of dead letters."""
     keys.private().path.chmod(0o604)
-    with pytest.raises(UnusableKeys, match="give it mode 0600"):
+    with pytest.raises(InvalidKeyring, match="give it mode 0600"):
         keys.signer()
 
 
 def test_a_private_key_in_a_public_file_is_refused(keys: KeyDirectory) -> None:
     """Somebody handed over too much; it is not used, so that it is noticed."""
     keys.public().path.write_text(keys.private()().text())
-    with pytest.raises(UnusableKeys, match="holds a private key"):
+    with pytest.raises(InvalidKeyring, match="holds a private key"):
         keys.verifier()
 
 
 def test_a_public_key_in_a_private_file_is_refused(keys: KeyDirectory) -> None:
     """It could not sign."""
     keys.private().path.write_text(keys.public()().text())
-    with pytest.raises(UnusableKeys, match="lacks the private part"):
+    with pytest.raises(InvalidKeyring, match="lacks the private part"):
         keys.signer()
 
 
 def test_without_a_file_nothing_is_signed(tmp_path: Path) -> None:
     """The path is named."""
-    with pytest.raises(UnusableKeys, match=r"deleter\.private\.jwks: is not there"):
+    with pytest.raises(InvalidKeyring, match=r"deleter\.private\.jwks: is not there"):
         KeyDirectory(path=tmp_path).signer()
 
 
 def test_a_broken_file_is_named(keys: KeyDirectory) -> None:
     """With what is wrong about it."""
     keys.public().path.write_text("nonsense")
-    with pytest.raises(UnusableKeys, match=r"deleter\.jwks: is no JSON"):
+    with pytest.raises(InvalidKeyring, match=r"deleter\.jwks: is no JSON"):
         keys.verifier()
 
 
 def test_a_system_without_keys_proves_nothing(keys: KeyDirectory) -> None:
     """That its file is missing stops nobody else's answers."""
     verifier = keys.system_verifier("crm")
-    with pytest.raises(Unverifiable, match="unsigned"):
+    with pytest.raises(SignatureInvalid, match="unsigned"):
         verifier.verify("t", b"k", b"v", [], NOW)
 
 
@@ -90,7 +90,7 @@ def test_a_system_is_trusted_while_others_run(keys: KeyDirectory) -> None:
     verifier = keys.system_verifier("crm")
     keys.make("crm")
     headers = keys.signer("crm").sign("t", b"k", b"v", NOW)
-    with pytest.raises(Unverifiable, match="unknown-key"):
+    with pytest.raises(SignatureInvalid, match="unknown-key"):
         verifier.verify("t", b"k", b"v", headers, NOW)
     keys.trust("crm", keys.private("crm")())
     assert verifier.verify("t", b"k", b"v", headers, NOW) == keys.system("crm")().keys[0].key_id
@@ -105,7 +105,7 @@ def test_a_rotation_reaches_who_runs(keys: KeyDirectory) -> None:
     new = signer.sign("t", b"k", b"v", NOW + timedelta(days=1))
     assert verifier.verify("t", b"k", b"v", new, NOW + timedelta(days=1)) == made.key_id
     assert verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=7)) != made.key_id
-    with pytest.raises(Unverifiable, match="expired-key"):
+    with pytest.raises(SignatureInvalid, match="expired-key"):
         verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=8))
 
 

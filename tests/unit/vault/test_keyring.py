@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.crypto.keyring import Keyring, NotAKey, new_key, parse
+from services.crypto.keyring import InvalidKey, Keyring, new_key, parse
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RFC8037 = {
@@ -88,13 +88,13 @@ def test_keys_of_other_kinds_are_passed_over() -> None:
 )
 def test_what_is_no_key_is_refused_with_its_reason(text: str, why: str) -> None:
     """A key that cannot be what it says is never half used."""
-    with pytest.raises(NotAKey, match=why.replace("(", r"\(")):
+    with pytest.raises(InvalidKey, match=why.replace("(", r"\(")):
         parse(text)
 
 
 def test_a_refusal_does_not_quote_the_key() -> None:
     """An error lands in logs; the private part must not."""
-    with pytest.raises(NotAKey) as refused:
+    with pytest.raises(InvalidKey) as refused:
         parse(json.dumps({**RFC8037, "x": new_key().x}))
     assert str(RFC8037["d"]) not in str(refused.value)
 

@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.crypto.envelope import (
-    Original,
-    Seal,
-    Unopenable,
-    UnusableKey,
+    AeadCipher,
+    DecryptionFailed,
+    InvalidKeyFile,
+    OriginalMessage,
+    load_or_create_key,
     read_key,
-    read_or_make_key,
 )
 
 KEY = bytes(range(32))
-SEAL = Seal(KEY)
+SEAL = AeadCipher(KEY)
 PLACE = "orders.order-placed.v1/3/17"
-ORIGINAL = Original(
+ORIGINAL = OriginalMessage(
     key=b"consumer:C1",
     value=b"\xc3\x01 a body",
     headers=[("ce_id", b"e1"), ("trace", None), ("ce_id", b"again")],
@@ -53,7 +53,7 @@ def test_every_message_opens_as_it_was(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
     """Nothing that can stand on the bus is changed, and absent is not empty."""
-    original = Original(key=key, value=value, headers=headers)
+    original = OriginalMessage(key=key, value=value, headers=headers)
     assert SEAL.open(SEAL.seal(original, PLACE), PLACE, SEAL.key_id) == original
 
 
@@ -72,15 +72,15 @@ def test_the_same_message_is_sealed_differently_each_time() -> None:
 
 def test_another_place_does_not_open_it() -> None:
     """Who moves a sealed message to another row has moved nothing that opens."""
-    with pytest.raises(Unopenable):
+    with pytest.raises(DecryptionFailed):
         SEAL.open(SEAL.seal(ORIGINAL, PLACE), "orders.order-placed.v1/3/18", SEAL.key_id)
 
 
 def test_another_key_does_not_open_it_and_the_right_one_is_named() -> None:
     """The operator learns which key to look for."""
     sealed = SEAL.seal(ORIGINAL, PLACE)
-    with pytest.raises(Unopenable, match=SEAL.key_id):
-        Seal(bytes(32)).open(sealed, PLACE, SEAL.key_id)
+    with pytest.raises(DecryptionFailed, match=SEAL.key_id):
+        AeadCipher(bytes(32)).open(sealed, PLACE, SEAL.key_id)
 
 
 @pytest.mark.parametrize("position", [0, 12, -1])
@@ -88,20 +88,20 @@ def test_one_altered_bit_is_noticed(position: int) -> None:
     """In the nonce, the message, or the tag."""
     altered = bytearray(SEAL.seal(ORIGINAL, PLACE))
     altered[position] ^= 1
-    with pytest.raises(Unopenable):
+    with pytest.raises(DecryptionFailed):
         SEAL.open(bytes(altered), PLACE, SEAL.key_id)
 
 
 @pytest.mark.parametrize("length", [0, 5, 12, 20])
 def test_what_is_cut_short_is_noticed(length: int) -> None:
     """Also what is empty, as a settled dead letter's is."""
-    with pytest.raises(Unopenable):
+    with pytest.raises(DecryptionFailed):
         SEAL.open(SEAL.seal(ORIGINAL, PLACE)[:length], PLACE, SEAL.key_id)
 
 
 def test_the_key_id_tells_keys_apart_and_gives_none_away() -> None:
     """It stands beside what is sealed, in the open."""
-    assert Seal(KEY).key_id == SEAL.key_id != Seal(bytes(32)).key_id
+    assert AeadCipher(KEY).key_id == SEAL.key_id != AeadCipher(bytes(32)).key_id
     assert SEAL.key_id not in KEY.hex()
 
 
@@ -122,7 +122,7 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
 def test_a_file_without_a_key_is_named(tmp_path: Path, text: str, why: str) -> None:
     """With what is wrong, and without what stands in it."""
     path = key_file(tmp_path, text)
-    with pytest.raises(UnusableKey) as refused:
+    with pytest.raises(InvalidKeyFile) as refused:
         read_key(path)
     assert str(refused.value).startswith(f"{path}: {why}")
     assert not text or text not in str(refused.value)
@@ -131,7 +131,7 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, text: str, why: str) -> N
 def test_a_key_that_is_not_there_is_never_made_in_reading(tmp_path: Path) -> None:
     """A new key in place of a lost one would open nothing, and hide the loss."""
     path = tmp_path / "absent.key"
-    with pytest.raises(UnusableKey, match=r"absent\.key: cannot be read"):
+    with pytest.raises(InvalidKeyFile, match=r"absent\.key: cannot be read"):
         read_key(path)
     assert not path.exists()
 
@@ -140,7 +140,7 @@ def test_a_key_that_is_not_there_is_never_made_in_reading(tmp_path: Path) -> Non
 def test_a_key_that_everybody_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     """It protects nothing on this machine."""
     path = key_file(tmp_path, base64.b64encode(KEY).decode(), mode)
-    with pytest.raises(UnusableKey, match="give it mode 0600"):
+    with pytest.raises(InvalidKeyFile, match="give it mode 0600"):
         read_key(path)
 
 
@@ -155,11 +155,11 @@ def test_a_made_key_is_its_owners_only_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "data" / "dead-letters.key"
     before = os.umask(0)
     try:
-        made = read_or_make_key(path)
+        made = load_or_create_key(path)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert read_or_make_key(path).key_id == made.key_id
+    assert load_or_create_key(path).key_id == made.key_id
     assert [one.name for one in path.parent.iterdir()] == ["dead-letters.key"]
 
 
@@ -168,15 +168,15 @@ def test_who_make_a_key_at_once_all_have_the_same(tmp_path: Path) -> None:
     for number in range(20):
         path = tmp_path / f"{number}.key"
         with ThreadPoolExecutor(8) as pool:
-            made = list(pool.map(read_or_make_key, [path] * 8))
+            made = list(pool.map(load_or_create_key, [path] * 8))
         assert len({seal.key_id for seal in made}) == 1
 
 
 def test_a_key_is_not_made_where_something_else_is(tmp_path: Path) -> None:
     """A broken key file is mended by a person: what it sealed depends on it."""
     path = key_file(tmp_path, "")
-    with pytest.raises(UnusableKey, match="holds no key"):
-        read_or_make_key(path)
+    with pytest.raises(InvalidKeyFile, match="holds no key"):
+        load_or_create_key(path)
     assert path.read_text("ascii") == ""
 
 
@@ -184,6 +184,6 @@ def test_a_key_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """Such as where a file stands in place of the directory."""
     (tmp_path / "data").write_text("", "ascii")
     path = tmp_path / "data" / "a.key"
-    with pytest.raises(UnusableKey) as refused:
-        read_or_make_key(path)
+    with pytest.raises(InvalidKeyFile) as refused:
+        load_or_create_key(path)
     assert str(refused.value).startswith(f"{path}: cannot be made: ")

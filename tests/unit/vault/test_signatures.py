@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from services.app.wiring.signing import Signatures
-from services.crypto.key_directory import KeyDirectory, UnusableKeys
-from services.crypto.signing import Signer, Unsigned, Unverifiable
+from services.app.wiring.signing import SigningConfig
+from services.crypto.key_directory import InvalidKeyring, KeyDirectory
+from services.crypto.signing import NoSigning, SignatureInvalid, Signer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MESSAGE = ("t", b"k", b"v")
 
 
-def chosen(path: Path, *, makes: bool = True, required: bool = True) -> Signatures:
+def chosen(path: Path, *, makes: bool = True, required: bool = True) -> SigningConfig:
     """Signatures with keys in a directory."""
-    return Signatures(keys=KeyDirectory(path=path / "keys"), makes=makes, required=required)
+    return SigningConfig(keys=KeyDirectory(path=path / "keys"), makes=makes, required=required)
 
 
 def test_on_embedded_defaults_all_is_signed(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_on_embedded_defaults_all_is_signed(tmp_path: Path) -> None:
     answer = signatures.simulated(["crm", "psp"])["crm"].sign(*MESSAGE, NOW)
     answers = chosen(tmp_path).answers(["crm", "psp"])
     assert answers["crm"].verify(*MESSAGE, answer, NOW)
-    with pytest.raises(Unverifiable, match="unknown-key"):
+    with pytest.raises(SignatureInvalid, match="unknown-key"):
         answers["psp"].verify(*MESSAGE, answer, NOW)
     assert signatures.keyless(["crm", "psp"], NOW) == []
 
@@ -43,11 +43,11 @@ def test_simulated_systems_keep_their_keys(tmp_path: Path) -> None:
 def test_configured_keys_are_never_made(tmp_path: Path) -> None:
     """A path with a slip in it must not become a deleter that nobody trusts."""
     signatures = chosen(tmp_path, makes=False)
-    with pytest.raises(UnusableKeys, match="is not there"):
+    with pytest.raises(InvalidKeyring, match="is not there"):
         signatures.signer()
-    with pytest.raises(UnusableKeys, match="is not there"):
+    with pytest.raises(InvalidKeyring, match="is not there"):
         signatures.commands()
-    with pytest.raises(UnusableKeys, match="is not there"):
+    with pytest.raises(InvalidKeyring, match="is not there"):
         signatures.simulated(["crm"])
     assert list(tmp_path.iterdir()) == []
 
@@ -65,5 +65,5 @@ def test_only_a_setting_turns_it_off(tmp_path: Path) -> None:
     signatures = chosen(tmp_path, required=False)
     used = [signatures.signer(), signatures.commands(), *signatures.answers(["crm"]).values()]
     used += signatures.simulated(["crm"]).values()
-    assert all(isinstance(one, Unsigned) for one in used)
+    assert all(isinstance(one, NoSigning) for one in used)
     assert list(tmp_path.iterdir()) == []

@@ -14,14 +14,14 @@ from cryptography.exceptions import InvalidSignature
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.crypto.keyring import Key, Keyring, new_key, parse
+from services.crypto.keyring import JsonWebKey, Keyring, new_key, parse
 from services.crypto.signing import (
     KEY_ID,
     SIGNATURE,
+    NoSigning,
     NoSigningKey,
+    SignatureInvalid,
     Signer,
-    Unsigned,
-    Unverifiable,
     Verifier,
     signed_bytes,
 )
@@ -37,7 +37,7 @@ PARTS = st.tuples(
 )
 
 
-def signed(key: Key = MINE, topic: str = TOPIC) -> list[tuple[str, bytes | None]]:
+def signed(key: JsonWebKey = MINE, topic: str = TOPIC) -> list[tuple[str, bytes | None]]:
     """The headers that a key gives the message."""
     return [*Signer(lambda: Keyring((key,))).sign(topic, KEY, VALUE, NOW)]
 
@@ -45,14 +45,14 @@ def signed(key: Key = MINE, topic: str = TOPIC) -> list[tuple[str, bytes | None]
 def why_not(
     headers: Sequence[tuple[str, bytes | None]],
     *,
-    trusted: Sequence[Key] = (MINE.public(),),
+    trusted: Sequence[JsonWebKey] = (MINE.public(),),
     topic: str = TOPIC,
     key: bytes | None = KEY,
     value: bytes | None = VALUE,
     now: datetime = NOW,
 ) -> str:
     """The reason for which a message is not verified."""
-    with pytest.raises(Unverifiable) as refused:
+    with pytest.raises(SignatureInvalid) as refused:
         Verifier(lambda: Keyring(tuple(trusted))).verify(topic, key, value, headers, now)
     return refused.value.reason
 
@@ -210,7 +210,7 @@ def test_two_signatures_are_one_too_many(twice: int) -> None:
 @pytest.mark.parametrize("key_id", [b"", b"\xff\xfe", b"x" * 10_000])
 def test_an_unknown_key_is_not_named_in_the_reason(key_id: bytes) -> None:
     """What a stranger puts into a header does not get into our logs."""
-    with pytest.raises(Unverifiable) as refused:
+    with pytest.raises(SignatureInvalid) as refused:
         Verifier(Keyring).verify(TOPIC, KEY, VALUE, [(KEY_ID, key_id), signed()[1]], NOW)
     assert str(refused.value) == "its signature cannot be verified: unknown-key"
 
@@ -264,8 +264,8 @@ def test_nothing_is_signed_with_an_expired_key() -> None:
 
 def test_trying_out_neither_signs_nor_verifies() -> None:
     """It is what an explicit setting asks for."""
-    assert Unsigned().sign(TOPIC, KEY, VALUE, NOW) == ()
-    assert Unsigned().verify(TOPIC, KEY, VALUE, [], NOW) == ""
+    assert NoSigning().sign(TOPIC, KEY, VALUE, NOW) == ()
+    assert NoSigning().verify(TOPIC, KEY, VALUE, [], NOW) == ""
 
 
 def test_the_ten_lines_of_the_readme_verify() -> None:

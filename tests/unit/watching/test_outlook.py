@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.operations.watch.sightings import Watched
-from services.operations.watch.summary import Outlook, Recent, forgotten, systems
+from services.operations.watch.sightings import WatchedCommand
+from services.operations.watch.summary import Recent, WatchSummary, is_expired, summarize
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 
 
-def out(seconds: float, action: str = "erase", **further: object) -> Watched:
+def out(seconds: float, action: str = "erase", **further: object) -> WatchedCommand:
     """A command that left so long ago."""
     sent_at = NOW - timedelta(seconds=seconds)
-    return Watched(system="crm", action=action, sent_at=sent_at, **further)  # type: ignore[arg-type]
+    return WatchedCommand(system="crm", action=action, sent_at=sent_at, **further)  # type: ignore[arg-type]
 
 
 def test_what_is_out_is_counted_by_action_and_its_oldest_is_known() -> None:
@@ -25,9 +25,9 @@ def test_what_is_out_is_counted_by_action_and_its_oldest_is_known() -> None:
         out(30, failed_at=NOW),
         out(20, "verify"),
         out(99, answered_at=NOW, status="done"),
-        Watched(system="crm", answered_at=NOW, status="done"),
+        WatchedCommand(system="crm", answered_at=NOW, status="done"),
     ]
-    found = systems(["crm", "psp"], watched, {}, NOW)
+    found = summarize(["crm", "psp"], watched, {}, NOW)
     assert found["crm"].outstanding == {"erase": 2, "verify": 1}
     assert found["crm"].failing == 1
     assert found["crm"].oldest_seconds == 30.0
@@ -38,8 +38,8 @@ def test_what_is_out_is_counted_by_action_and_its_oldest_is_known() -> None:
 def test_it_is_told_with_its_rates_over_five_minutes() -> None:
     """300 seconds; nothing answered is no mean."""
     recent = Recent(sent=30, answered=15, refused=1, failed=2, took_seconds=45.0)
-    found = systems(["crm", "psp"], [out(1)], {"crm": recent}, NOW)
-    told = Outlook(at=NOW, parts=(0, 2), of=6, systems=found).told()
+    found = summarize(["crm", "psp"], [out(1)], {"crm": recent}, NOW)
+    told = WatchSummary(at=NOW, parts=(0, 2), of=6, systems=found).told()
     assert told["at"] == "2026-03-15T13:00:00Z"
     assert told["partitions"] == [0, 2]
     assert told["of_partitions"] == 6
@@ -65,9 +65,9 @@ def test_it_is_told_with_its_rates_over_five_minutes() -> None:
         (out(13 * 86_400), False),
         (out(90_000, answered_at=NOW - timedelta(hours=25), status="done"), True),
         (out(90_000, answered_at=NOW - timedelta(hours=23), status="done"), False),
-        (Watched(system="crm", failed_at=NOW - timedelta(days=15)), True),
+        (WatchedCommand(system="crm", failed_at=NOW - timedelta(days=15)), True),
     ],
 )
-def test_what_is_over_is_forgotten(watched: Watched, expected: bool) -> None:
+def test_what_is_over_is_forgotten(watched: WatchedCommand, expected: bool) -> None:
     """A day after its answer; two weeks after it left where nobody answered."""
-    assert forgotten(watched, NOW) is expected
+    assert is_expired(watched, NOW) is expected

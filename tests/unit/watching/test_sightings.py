@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.operations.watch.sightings import Sighting, Watched, met, of_answer, of_command
-from services.operations.watch.table_rows import kept, place_of, watched_of
+from services.operations.watch.sightings import (
+    CommandObservation,
+    WatchedCommand,
+    observe,
+    of_answer,
+    of_command,
+)
+from services.operations.watch.table_rows import from_row, parse_place, to_row
 
 T0 = datetime(2026, 3, 15, 13, tzinfo=UTC)
 
@@ -19,8 +25,8 @@ def at(seconds: int) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
-def sent(seconds: int, action: str = "erase", takes_back: str | None = None) -> Sighting:
-    return Sighting(
+def sent(seconds: int, action: str = "erase", takes_back: str | None = None) -> CommandObservation:
+    return CommandObservation(
         command_id="c1",
         system="crm",
         what="sent",
@@ -30,14 +36,16 @@ def sent(seconds: int, action: str = "erase", takes_back: str | None = None) -> 
     )
 
 
-def answered(seconds: int, status: str = "done") -> Sighting:
-    return Sighting(command_id="c1", system="crm", what="answered", at=at(seconds), status=status)
+def answered(seconds: int, status: str = "done") -> CommandObservation:
+    return CommandObservation(
+        command_id="c1", system="crm", what="answered", at=at(seconds), status=status
+    )
 
 
-def after(*sightings: Sighting) -> Watched:
-    known: Watched | None = None
+def after(*sightings: CommandObservation) -> WatchedCommand:
+    known: WatchedCommand | None = None
     for one in sightings:
-        known = met(known, one).watched
+        known = observe(known, one).watched
     assert known is not None
     return known
 
@@ -64,38 +72,40 @@ def test_these_answers_leave_it_out(status: str) -> None:
 
 def test_it_leaves_once_however_often_it_is_sent() -> None:
     """A repetition has the same id; the first time counts."""
-    again = met(after(sent(0)), sent(60))
+    again = observe(after(sent(0)), sent(60))
     assert again.counted == ()
     assert again.watched.sent_at == at(0)
 
 
 def test_the_time_to_answer_is_told_once_both_ends_are_known() -> None:
     """Also when the answer is seen before the command."""
-    early = met(None, answered(5))
+    early = observe(None, answered(5))
     assert early.took_seconds is None
-    late = met(early.watched, sent(0))
+    late = observe(early.watched, sent(0))
     assert late.took_seconds == 5.0
-    assert met(late.watched, answered(5)).took_seconds is None
+    assert observe(late.watched, answered(5)).took_seconds is None
 
 
 def test_an_answer_of_a_clock_that_is_behind_takes_no_time() -> None:
     """Never less than none."""
-    assert met(after(sent(10)), answered(5)).took_seconds == 0.0
+    assert observe(after(sent(10)), answered(5)).took_seconds == 0.0
 
 
 @pytest.mark.parametrize("status", ["recalled", "already_done"])
 def test_an_answered_recall_settles_what_it_takes_back(status: str) -> None:
     """In whichever order command and answer of the recall are seen."""
-    expected = Sighting(command_id="c0", system="crm", what="answered", at=at(5), status=status)
+    expected = CommandObservation(
+        command_id="c0", system="crm", what="answered", at=at(5), status=status
+    )
     recall, answer = sent(0, "recall", "c0"), answered(5, status)
-    assert met(after(recall), answer).further == expected
-    assert met(after(answer), recall).further == expected
-    assert met(after(recall, answer), answer).further is None
+    assert observe(after(recall), answer).further == expected
+    assert observe(after(answer), recall).further == expected
+    assert observe(after(recall, answer), answer).further is None
 
 
 def test_a_recall_that_failed_settles_nothing() -> None:
     """What it should take back may still be carried out."""
-    assert met(after(sent(0, "recall", "c0")), answered(5, "failed")).further is None
+    assert observe(after(sent(0, "recall", "c0")), answered(5, "failed")).further is None
 
 
 def test_a_command_and_an_answer_become_sightings_without_their_subject() -> None:
@@ -120,7 +130,9 @@ SIGHTINGS = st.lists(
 
 
 @given(SIGHTINGS, st.randoms())
-def test_order_and_repetition_change_nothing(sightings: list[Sighting], random: object) -> None:
+def test_order_and_repetition_change_nothing(
+    sightings: list[CommandObservation], random: object
+) -> None:
     """The same set of sightings gives the same knowledge, and each is counted at most once."""
     shuffled = [*sightings, *sightings]
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a Random
@@ -128,12 +140,12 @@ def test_order_and_repetition_change_nothing(sightings: list[Sighting], random: 
 
 
 @given(SIGHTINGS)
-def test_a_command_and_its_answer_count_once(sightings: list[Sighting]) -> None:
+def test_a_command_and_its_answer_count_once(sightings: list[CommandObservation]) -> None:
     """As often as one looks through all that was seen of it."""
     counted: Counter[str] = Counter()
-    known: Watched | None = None
+    known: WatchedCommand | None = None
     for one in (*sightings, *sightings):
-        found = met(known, one)
+        found = observe(known, one)
         known = found.watched
         counted.update(found.counted)
     settling = {"done", "nothing_held", "refused", "recalled"}
@@ -142,9 +154,11 @@ def test_a_command_and_its_answer_count_once(sightings: list[Sighting]) -> None:
 
 
 @given(SIGHTINGS, st.integers(0, 5))
-def test_what_is_kept_is_what_was_known(sightings: list[Sighting], partition: int) -> None:
+def test_what_is_kept_is_what_was_known(
+    sightings: list[CommandObservation], partition: int
+) -> None:
     """To the microsecond, and with its place."""
     known = after(*sightings)
-    value = kept(known, partition)
-    assert watched_of(value) == known
-    assert place_of(value) == partition
+    value = to_row(known, partition)
+    assert from_row(value) == known
+    assert parse_place(value) == partition

@@ -10,21 +10,21 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
-from schemas.cloudevents import rfc3339
-from services.agent.adapters.base import Task
+from schemas.cloudevents import format_rfc3339
+from services.agent.adapters.base import CommandTask
 from services.agent.adapters.sql import statements
-from services.agent.adapters.sql.binding import Bound
+from services.agent.adapters.sql.binding import BoundTable
 from services.agent.adapters.sql.columns import NoSuchValue, told
-from services.agent.adapters.sql.config import Change, Flag
-from services.agent.adapters.sql.statements import Part, Plan
-from services.agent.command import Command, Record
-from services.agent.result import Disclosed, Result, Status, TryAgain
+from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
+from services.agent.adapters.sql.statements import CommandSelection, TableSelection
+from services.agent.command import Command, CommandRecord
+from services.agent.result import DisclosedRecord, Result, RetryLater, Status
 
 _TRY_AGAIN = ("40P01", "40001", "55P03", "57")
 """Deadlock, serialisation failure, lock not available, and what an operator cut short."""
 
 
-class _Left(Exception):
+class _RowsRemaining(Exception):
     """Rows were still there after they were erased: nothing of it counts."""
 
     def __init__(self, table: str) -> None:
@@ -36,18 +36,18 @@ class SqlAdapter:
     """One database of one system."""
 
     engine: Engine
-    bounds: tuple[Bound, ...]
+    bounds: tuple[BoundTable, ...]
     """The declared tables, in the order in which they are changed."""
     without_rows: frozenset[str] = frozenset()
     """Event types of which this system holds nothing, as the team declares."""
     pseudonym_key: bytes = field(default=b"", repr=False)
 
-    def carry_out(self, task: Task) -> Result:
-        """Carry a command out. Raises `TryAgain` when the database cannot be asked."""
+    def carry_out(self, task: CommandTask) -> Result:
+        """Carry a command out. Raises `RetryLater` when the database cannot be asked."""
         act = self._acts()[task.command.action]
         try:
             return act(task)
-        except _Left as left:
+        except _RowsRemaining as left:
             return _failed(f"{left.table}: rows were still there after they were erased")
         except NoSuchValue as cause:
             return _failed(f"a corrected value does not fit its column, which {cause}")
@@ -58,8 +58,8 @@ class SqlAdapter:
                 or code.startswith(_TRY_AGAIN)
                 or isinstance(cause, OperationalError)
             ):
-                raise TryAgain(f"the database: {_words(cause)}") from cause
-            return _failed(_words(cause))
+                raise RetryLater(f"the database: {_describe_error(cause)}") from cause
+            return _failed(_describe_error(cause))
         except StatementError as cause:
             return _failed(f"a value does not fit its column ({type(cause.orig).__name__})")
 
@@ -72,7 +72,9 @@ class SqlAdapter:
                 for statement in self._shown(connection, part, command)
             ]
 
-    def _shown(self, connection: Connection, part: Part, command: Command) -> Iterable[Executable]:
+    def _shown(
+        self, connection: Connection, part: TableSelection, command: Command
+    ) -> Iterable[Executable]:
         match command.action:
             case "erase":
                 yield from self._erasing(connection, part)
@@ -81,20 +83,22 @@ class SqlAdapter:
             case "pseudonymise":
                 yield from self._pseudonymising(connection, part)
             case "disclose":
-                yield from statements.disclosing(
+                yield from statements.disclose_statement(
                     part, part.bound.declared.disclose or (), self._dialect
                 )
             case "rectify":  # what is right is encrypted: it stands as nothing here
                 fields = dict.fromkeys(command.corrected_fields or ())
-                yield from statements.correcting(part, fields, self._dialect)
+                yield from statements.rectify_statement(part, fields, self._dialect)
             case "verify":
-                yield from statements.rereading(part, command.verifies or "erase", self._dialect)
+                yield from statements.verify_statement(
+                    part, command.verifies or "erase", self._dialect
+                )
 
     def problems(self, command: Command) -> tuple[str, ...]:
         """What of a command could not be carried out, in words without personal data."""
         return self._plan(command).problems
 
-    def _acts(self) -> Mapping[str, Callable[[Task], Result]]:
+    def _acts(self) -> Mapping[str, Callable[[CommandTask], Result]]:
         return {
             "erase": lambda task: self._change(task, self._erasing),
             "pseudonymise": lambda task: self._change(task, self._pseudonymising),
@@ -108,10 +112,10 @@ class SqlAdapter:
             "recall": self._recall,
         }
 
-    def _plan(self, command: Command) -> Plan:
+    def _plan(self, command: Command) -> CommandSelection:
         """Where the records are, without the tables that do not say what the action means there."""
         rereads = command.action in ("verify", "recall")
-        found = statements.plan(
+        found = statements.select_records(
             command, self.bounds, self.without_rows, self._dialect, rereads=rereads
         )
         needed = {"lift": "restrict", "verify": command.verifies or "erase"}.get(
@@ -130,7 +134,7 @@ class SqlAdapter:
             and (needed != "rectify" or part.bound.declared.rectify)
             and getattr(part.bound.declared, needed, None) != "nothing"
         ]
-        return Plan(
+        return CommandSelection(
             parts=tuple(concerned),
             problems=(
                 *found.problems,
@@ -139,12 +143,14 @@ class SqlAdapter:
         )
 
     def _change(
-        self, task: Task, changing: Callable[[Connection, Part], Iterable[Executable]]
+        self,
+        task: CommandTask,
+        changing: Callable[[Connection, TableSelection], Iterable[Executable]],
     ) -> Result:
         planned = self._plan(task.command)
         with self.engine.begin() as connection:
             counts = {
-                part.bound.name: _counted(connection, statements.counting(part))
+                part.bound.name: _counted(connection, statements.count_statement(part))
                 for part in planned.parts
             }
             if any(counts.values()):
@@ -154,19 +160,19 @@ class SqlAdapter:
                     connection.execute(statement)
             for part in planned.parts:
                 deletes = task.command.action == "erase" and part.bound.declared.erase == "delete"
-                if deletes and _counted(connection, statements.counting(part)):
-                    raise _Left(part.bound.name)
+                if deletes and _counted(connection, statements.count_statement(part)):
+                    raise _RowsRemaining(part.bound.name)
         if not any(counts.values()) and any((task.noted or {}).values()):
             counts = dict(task.noted or {})  # an earlier run did it, and could not say so any more
         return _result(planned, counts)
 
-    def _pseudonymising(self, connection: Connection, part: Part) -> Iterable[Executable]:
+    def _pseudonymising(self, connection: Connection, part: TableSelection) -> Iterable[Executable]:
         change = part.bound.declared.pseudonymise
-        if not isinstance(change, Change):
+        if not isinstance(change, ColumnChange):
             return ()
-        return statements.pseudonymising(connection, part, change, self.pseudonym_key)
+        return statements.pseudonymise_statement(connection, part, change, self.pseudonym_key)
 
-    def _rectify(self, task: Task) -> Result:
+    def _rectify(self, task: CommandTask) -> Result:
         corrections = task.corrections or {}
         types = {one.type for one in task.command.records}
         known = {
@@ -177,7 +183,7 @@ class SqlAdapter:
         }
         missing = sorted(corrections.keys() - known)
         result = self._change(
-            task, lambda _, part: statements.correcting(part, corrections, self._dialect)
+            task, lambda _, part: statements.rectify_statement(part, corrections, self._dialect)
         )
         if not missing:
             return result
@@ -185,10 +191,10 @@ class SqlAdapter:
         why = f"no column is declared for {', '.join(missing)}"
         return replace(result, status="partial" if held else "failed", detail=why[:300])
 
-    def _disclose(self, task: Task) -> Result:
+    def _disclose(self, task: CommandTask) -> Result:
         planned = self._plan(task.command)
         counts = {part.bound.name: 0 for part in planned.parts}
-        records: list[Disclosed] = []
+        records: list[DisclosedRecord] = []
         seen: set[tuple[str, str]] = set()
         with self.engine.connect() as connection:
             for record in task.command.records:
@@ -203,10 +209,10 @@ class SqlAdapter:
 
     def _rows(
         self, connection: Connection, command: Command
-    ) -> Iterable[tuple[Bound, dict[str, Any]]]:
+    ) -> Iterable[tuple[BoundTable, dict[str, Any]]]:
         for part in self._plan(command).parts:
             columns = part.bound.table.c
-            for query in statements.disclosing(
+            for query in statements.disclose_statement(
                 part, part.bound.declared.disclose or (), self._dialect
             ):
                 for row in connection.execute(query).mappings():
@@ -215,7 +221,7 @@ class SqlAdapter:
                         {n: told(columns[n], value, self._dialect) for n, value in row.items()},
                     )
 
-    def _verify(self, task: Task) -> Result:
+    def _verify(self, task: CommandTask) -> Result:
         planned = self._plan(task.command)
         with self.engine.connect() as connection:  # not the one that erased
             counts = self._reread(connection, planned, task.command.verifies or "erase")
@@ -223,7 +229,7 @@ class SqlAdapter:
             return _failed("; ".join(planned.problems))
         return Result(status="done", counts=counts or {"rows": 0})
 
-    def _recall(self, task: Task) -> Result:
+    def _recall(self, task: CommandTask) -> Result:
         planned = self._plan(task.command)
         if task.recalls in ("erase", "pseudonymise") and not planned.problems:
             with self.engine.connect() as connection:
@@ -231,23 +237,25 @@ class SqlAdapter:
             return Result(status="recalled" if there or task.noted is None else "already_done")
         return Result(status="recalled" if task.noted is None else "already_done")
 
-    def _reread(self, connection: Connection, planned: Plan, verifies: str) -> dict[str, int]:
+    def _reread(
+        self, connection: Connection, planned: CommandSelection, verifies: str
+    ) -> dict[str, int]:
         return {
             part.bound.name: _counted(
-                connection, statements.rereading(part, verifies, self._dialect)
+                connection, statements.verify_statement(part, verifies, self._dialect)
             )
             for part in planned.parts
         }
 
-    def _erasing(self, _: Connection, part: Part) -> Iterable[Executable]:
-        return statements.erasing(part, self._dialect)
+    def _erasing(self, _: Connection, part: TableSelection) -> Iterable[Executable]:
+        return statements.erase_statement(part, self._dialect)
 
-    def _flagging(self, part: Part, action: str) -> Iterable[Executable]:
+    def _flagging(self, part: TableSelection, action: str) -> Iterable[Executable]:
         flag = part.bound.declared.restrict
-        if not isinstance(flag, Flag):
+        if not isinstance(flag, RestrictionFlag):
             return ()
         value = flag.restricted if action == "restrict" else flag.lifted
-        return statements.flagging(part, flag.column, value, self._dialect)
+        return statements.restrict_statement(part, flag.column, value, self._dialect)
 
     @property
     def _dialect(self) -> str:
@@ -258,7 +266,7 @@ def _counted(connection: Connection, queries: Iterable[Any]) -> int:
     return sum(int(connection.execute(query).scalar_one()) for query in queries)
 
 
-def _result(planned: Plan, counts: Mapping[str, int]) -> Result:
+def _result(planned: CommandSelection, counts: Mapping[str, int]) -> Result:
     held = any(counts.values())
     if planned.problems:
         status: Status = "partial" if held else "failed"
@@ -266,16 +274,16 @@ def _result(planned: Plan, counts: Mapping[str, int]) -> Result:
     return Result(status="done" if held else "nothing_held", counts=counts)
 
 
-def _disclosed(record: Record, data: Mapping[str, Any]) -> Disclosed:
-    time = rfc3339(record.time) if record.time else None
-    return Disclosed(type=record.type, id=record.id, time=time, data=data)
+def _disclosed(record: CommandRecord, data: Mapping[str, Any]) -> DisclosedRecord:
+    time = format_rfc3339(record.time) if record.time else None
+    return DisclosedRecord(type=record.type, id=record.id, time=time, data=data)
 
 
 def _failed(why: str) -> Result:
     return Result(status="failed", detail=why[:300])
 
 
-def _words(cause: DBAPIError) -> str:
+def _describe_error(cause: DBAPIError) -> str:
     """What went wrong, without the row that it went wrong with."""
     code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
     constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)

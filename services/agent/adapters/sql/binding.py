@@ -17,30 +17,32 @@ from services.agent.adapters.sql.columns import (
     why_not_written,
     written,
 )
-from services.agent.adapters.sql.config import Change, Declared, Flag, Path_
+from services.agent.adapters.sql.config import ColumnChange, Path_, RestrictionFlag, TableConfig
 
 Problem = tuple[Path_, str]
 DIALECTS = ("postgresql", "sqlite")
 PSEUDONYM = "pseudonym:"
 PSEUDONYM_LENGTH = len(PSEUDONYM) + 32
-_AT_ONCE = 100
+_CHUNK_SIZE = 100
 """Rows named in one statement; SQLite's expressions may not be deep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class BoundTable:
     """A declared table, bound to the real one, with the one by which it is read again."""
 
     name: str
-    declared: Declared
+    declared: TableConfig
     table: Table
     reading: Table
 
 
-def bind(engine: Engine, tables: Mapping[str, Declared]) -> tuple[list[Bound], list[Problem]]:
+def bind_tables(
+    engine: Engine, tables: Mapping[str, TableConfig]
+) -> tuple[list[BoundTable], list[Problem]]:
     """The declared tables in the database, and what of them is not there; the path is below the tables."""
     metadata = MetaData()
-    found: list[Bound] = []
+    found: list[BoundTable] = []
     problems: list[Problem] = []
     for name, declared in tables.items():
         reading = declared.verify
@@ -52,14 +54,14 @@ def bind(engine: Engine, tables: Mapping[str, Declared]) -> tuple[list[Bound], l
         elif other is None:
             problems.append(((name, "verify", "table"), "there is no such table in the database"))
         else:
-            one = Bound(name=name, declared=declared, table=table, reading=other)
-            problems += [((name, *path), why) for path, why in _misfits(one)]
+            one = BoundTable(name=name, declared=declared, table=table, reading=other)
+            problems += [((name, *path), why) for path, why in _binding_problems(one)]
             problems += [((name, *path), why) for path, why in _unwritable(engine, one)]
             found.append(one)
     return found, problems
 
 
-def _misfits(one: Bound) -> Iterator[Problem]:
+def _binding_problems(one: BoundTable) -> Iterator[Problem]:
     """What is declared of a table that is not so."""
     declared, table, other = one.declared, one.table, one.reading
     for path, column in _columns(declared):
@@ -82,7 +84,7 @@ def _misfits(one: Bound) -> Iterator[Problem]:
             )
 
 
-def _unwritable(engine: Engine, one: Bound) -> Iterator[Problem]:
+def _unwritable(engine: Engine, one: BoundTable) -> Iterator[Problem]:
     """What is to be written into a table and cannot be."""
     declared, columns = one.declared, one.table.c
     for action, change in _changes(declared).items():
@@ -92,7 +94,7 @@ def _unwritable(engine: Engine, one: Bound) -> Iterator[Problem]:
         for name in change.hash:
             if name in columns and (why := _why_no_hash(columns[name])):
                 yield (action, "hash"), f"{name!r} {why}"
-    if isinstance(declared.restrict, Flag) and declared.restrict.column in columns:
+    if isinstance(declared.restrict, RestrictionFlag) and declared.restrict.column in columns:
         column = columns[declared.restrict.column]
         for key in ("restricted", "lifted"):
             value = getattr(declared.restrict, key)
@@ -132,12 +134,12 @@ def _why_no_hash(column: Column[Any]) -> str | None:
     return why_not_written(column)
 
 
-def _changes(declared: Declared) -> dict[str, Change]:
+def _changes(declared: TableConfig) -> dict[str, ColumnChange]:
     both = {"erase": declared.erase, "pseudonymise": declared.pseudonymise}
-    return {action: change for action, change in both.items() if isinstance(change, Change)}
+    return {action: change for action, change in both.items() if isinstance(change, ColumnChange)}
 
 
-def rows_of(
+def matching_rows(
     table: Table, wanted: Sequence[Mapping[str, str]], dialect: str
 ) -> list[ColumnElement[bool]]:
     """Conditions that together are met by exactly the rows with one of these sets of values.
@@ -152,8 +154,8 @@ def rows_of(
             continue
         conditions.append(and_(*equal))
     return [
-        or_(false(), *conditions[start : start + _AT_ONCE])
-        for start in range(0, len(conditions), _AT_ONCE)
+        or_(false(), *conditions[start : start + _CHUNK_SIZE])
+        for start in range(0, len(conditions), _CHUNK_SIZE)
     ]
 
 
@@ -164,11 +166,11 @@ def _reflected(engine: Engine, metadata: MetaData, name: str, schema: str | None
         return None
 
 
-def _columns(declared: Declared) -> list[tuple[Path_, str]]:
+def _columns(declared: TableConfig) -> list[tuple[Path_, str]]:
     found: list[tuple[Path_, str]] = [(("match", name), name) for name in declared.match]
     for action, change in _changes(declared).items():
         found += [((action,), name) for name in change.columns]
-    if isinstance(declared.restrict, Flag):
+    if isinstance(declared.restrict, RestrictionFlag):
         found.append((("restrict", "column"), declared.restrict.column))
     found += [(("disclose",), name) for name in declared.disclose or ()]
     found += [(("rectify", field), name) for field, name in (declared.rectify or {}).items()]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from services.agent.command import Command, Record
+from services.agent.command import Command, CommandRecord
 
 Scalar = str | int | float | bool | None
 Path_ = tuple[str | int, ...]
@@ -20,7 +20,7 @@ class Strict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Strict):
+class ColumnChange(Strict):
     """New values of columns."""
 
     set: Mapping[str, Scalar] | None = None
@@ -40,7 +40,7 @@ class Change(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flag(Strict):
+class RestrictionFlag(Strict):
     """The column that says whether a row is restricted (GDPR 18)."""
 
     column: str
@@ -49,7 +49,7 @@ class Flag(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading(Strict):
+class VerificationPath(Strict):
     """By which other way rows are read again after an erasure."""
 
     table: str | None = None
@@ -64,7 +64,7 @@ class Reading(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declared(Strict):
+class TableConfig(Strict):
     """One table."""
 
     table: str | None = None
@@ -80,18 +80,18 @@ class Declared(Strict):
     """
     whole_subject: bool = False
     """Whether `match` may name all rows of a subject, whichever record is named."""
-    erase: Literal["delete"] | Change
-    pseudonymise: Change | Literal["nothing"] | None = None
+    erase: Literal["delete"] | ColumnChange
+    pseudonymise: ColumnChange | Literal["nothing"] | None = None
     """`nothing` says that no row has to change; left out, such a command fails."""
-    restrict: Flag | Literal["nothing"] | None = None
+    restrict: RestrictionFlag | Literal["nothing"] | None = None
     """Likewise, for restrict and lift."""
     disclose: tuple[str, ...] | None = None
     rectify: Mapping[str, str] | None = None
     """The column of each field that may be corrected."""
-    verify: Reading
+    verify: VerificationPath
 
 
-def value_of(source: str, record: Record, subject: str | None) -> str | None:
+def source_value(source: str, record: CommandRecord, subject: str | None) -> str | None:
     """The value that a source names, or nothing where the command does not carry it."""
     head, _, rest = source.partition(".")
     match head, rest:
@@ -107,18 +107,20 @@ def value_of(source: str, record: Record, subject: str | None) -> str | None:
     return record.keys.get(rest) or None
 
 
-def values_of(match: Mapping[str, str], record: Record, command: Command) -> dict[str, str] | None:
+def values_of(
+    match: Mapping[str, str], record: CommandRecord, command: Command
+) -> dict[str, str] | None:
     """The value of each column, or nothing if the command lacks one: then no row may be touched."""
     found: dict[str, str] = {}
     for column, source in match.items():
-        value = value_of(source, record, command.subject)
+        value = source_value(source, record, command.subject)
         if value is None:
             return None
         found[column] = value
     return found
 
 
-def problems(name: str, declared: Declared) -> Iterator[tuple[Path_, str]]:
+def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say about one table; the path is below the tables."""
     yield from _of_match((name, "match"), declared.match)
     yield from _of_match((name, "verify", "match"), declared.verify.match)
@@ -143,7 +145,7 @@ def problems(name: str, declared: Declared) -> Iterator[tuple[Path_, str]]:
         )
     for action in ("erase", "pseudonymise"):
         change = getattr(declared, action)
-        if not isinstance(change, Change):
+        if not isinstance(change, ColumnChange):
             continue
         if not change.columns:
             yield (name, action), "changes no column"

@@ -24,7 +24,12 @@ from sqlalchemy import (
     update,
 )
 
-from services.agent.adapters.sql.binding import PSEUDONYM, PSEUDONYM_LENGTH, Bound, rows_of
+from services.agent.adapters.sql.binding import (
+    PSEUDONYM,
+    PSEUDONYM_LENGTH,
+    BoundTable,
+    matching_rows,
+)
 from services.agent.adapters.sql.columns import (
     as_stored,
     holds_any,
@@ -33,41 +38,41 @@ from services.agent.adapters.sql.columns import (
     is_text,
     written,
 )
-from services.agent.adapters.sql.config import Change, values_of
+from services.agent.adapters.sql.config import ColumnChange, values_of
 from services.agent.command import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class TableSelection:
     """What a command is about in one table: conditions that its rows meet, one or the other."""
 
-    bound: Bound
+    bound: BoundTable
     conditions: tuple[ColumnElement[bool], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class CommandSelection:
     """Where the records of a command are, and which of them cannot be looked for anywhere."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[TableSelection, ...]
     problems: tuple[str, ...]
     """In words without personal data."""
 
 
-def plan(
+def select_records(
     command: Command,
-    bounds: tuple[Bound, ...],
+    bounds: tuple[BoundTable, ...],
     without_rows: frozenset[str],
     dialect: str,
     *,
     rereads: bool = False,
-) -> Plan:
+) -> CommandSelection:
     """Where the records of a command are; `rereads` looks by the other way.
 
     A record of a type that no table is declared for, or without a key that a table is searched by, is a
     problem: to pass over it in silence would be to call erased what is still there.
     """
-    parts: list[Part] = []
+    parts: list[TableSelection] = []
     problems: dict[str, None] = {}
     types = {one.type for one in command.records}
     served = {kind for bound in bounds for kind in bound.declared.events} | without_rows
@@ -90,40 +95,42 @@ def plan(
             else:
                 wanted.append(values)
         if wanted:
-            parts.append(Part(bound=bound, conditions=tuple(rows_of(table, wanted, dialect))))
-    return Plan(parts=tuple(parts), problems=tuple(problems))
+            parts.append(
+                TableSelection(bound=bound, conditions=tuple(matching_rows(table, wanted, dialect)))
+            )
+    return CommandSelection(parts=tuple(parts), problems=tuple(problems))
 
 
-def counting(part: Part) -> Iterator[Select[Any]]:
+def count_statement(part: TableSelection) -> Iterator[Select[Any]]:
     """Counts the rows that the command is about."""
     for condition in part.conditions:
         yield select(func.count()).select_from(part.bound.table).where(condition)
 
 
-def rereading(part: Part, verifies: str, dialect: str) -> Iterator[Select[Any]]:
+def verify_statement(part: TableSelection, verifies: str, dialect: str) -> Iterator[Select[Any]]:
     """Counts, by the other way, the rows in which what the action should have ended is still there."""
     declared, reading = part.bound.declared, part.bound.reading
     change = declared.pseudonymise if verifies == "pseudonymise" else declared.erase
-    holds = declared.verify.holds if isinstance(change, Change) else ()
+    holds = declared.verify.holds if isinstance(change, ColumnChange) else ()
     for condition in part.conditions:
         query = select(func.count()).select_from(reading).where(condition)
-        if holds and isinstance(change, Change):
+        if holds and isinstance(change, ColumnChange):
             query = query.where(or_(*(_still_holds(part, change, one, dialect) for one in holds)))
         yield query
 
 
-def erasing(part: Part, dialect: str) -> Iterator[Delete | Update]:
+def erase_statement(part: TableSelection, dialect: str) -> Iterator[Delete | Update]:
     """Erases the rows, or what is personal in them."""
     table, change = part.bound.table, part.bound.declared.erase
     for condition in part.conditions:
-        if isinstance(change, Change):
+        if isinstance(change, ColumnChange):
             yield update(table).where(condition).values(_set(table, change, dialect))
         else:
             yield delete(table).where(condition)
 
 
-def pseudonymising(
-    connection: Connection, part: Part, change: Change, key: bytes
+def pseudonymise_statement(
+    connection: Connection, part: TableSelection, change: ColumnChange, key: bytes
 ) -> Iterator[Update]:
     """Replaces what names a person; each value by its keyed hash, so that equals stay equal."""
     table, dialect = part.bound.table, connection.dialect.name
@@ -144,7 +151,9 @@ def pseudonym(value: str, key: bytes) -> str:
     return PSEUDONYM + hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
-def flagging(part: Part, column: str, value: Any, dialect: str) -> Iterator[Update]:
+def restrict_statement(
+    part: TableSelection, column: str, value: Any, dialect: str
+) -> Iterator[Update]:
     """Sets the column that says whether rows are restricted."""
     table = part.bound.table
     for condition in part.conditions:
@@ -152,7 +161,9 @@ def flagging(part: Part, column: str, value: Any, dialect: str) -> Iterator[Upda
         yield update(table).where(condition).values({column: put})
 
 
-def correcting(part: Part, corrections: Mapping[str, Any], dialect: str) -> Iterator[Update]:
+def rectify_statement(
+    part: TableSelection, corrections: Mapping[str, Any], dialect: str
+) -> Iterator[Update]:
     """Puts the right values in the place of the wrong ones.
 
     Raises:
@@ -168,19 +179,23 @@ def correcting(part: Part, corrections: Mapping[str, Any], dialect: str) -> Iter
         yield update(table).where(condition).values(values)
 
 
-def disclosing(part: Part, columns: tuple[str, ...], dialect: str) -> Iterator[Select[Any]]:
+def disclose_statement(
+    part: TableSelection, columns: tuple[str, ...], dialect: str
+) -> Iterator[Select[Any]]:
     """Reads what is held."""
     for condition in part.conditions:
         shown = (as_stored(part.bound.table.c[name], dialect).label(name) for name in columns)
         yield select(*shown).where(condition)
 
 
-def _set(table: Table, change: Change, dialect: str) -> dict[str, Any]:
+def _set(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
     given = (change.set or {}).items()
     return {name: written(table.c[name], value, dialect) for name, value in given}
 
 
-def _still_holds(part: Part, change: Change, name: str, dialect: str) -> ColumnElement[bool]:
+def _still_holds(
+    part: TableSelection, change: ColumnChange, name: str, dialect: str
+) -> ColumnElement[bool]:
     """Whether a column holds anything but what stands there by now: its own replacement, a pseudonym."""
     declared, column = part.bound.declared, part.bound.reading.c[name]
     conditions = [holds_any(column)]
@@ -188,7 +203,7 @@ def _still_holds(part: Part, change: Change, name: str, dialect: str) -> ColumnE
         base = part.bound.table.c[name]
         conditions.append(holds_other(column, base, (change.set or {})[name], dialect))
     hashes = [
-        one.hash for one in (declared.erase, declared.pseudonymise) if isinstance(one, Change)
+        one.hash for one in (declared.erase, declared.pseudonymise) if isinstance(one, ColumnChange)
     ]
     if is_text(column) and any(name in one for one in hashes):
         conditions.append(_named(column, dialect))
