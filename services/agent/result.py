@@ -28,7 +28,7 @@ _FIELDS = frozenset({"status", "counts", "records", "ground", "detail"})
 class InvalidResult(TermijnError):
     """What a hook or a webhook gave back is no result; the command counts as not carried out.
 
-    The team that wrote the hook mends it: the README shows what a result looks like.
+    The team that wrote the hook mends it: its README.md shows what a result looks like.
     """
 
     def __init__(self, why: str) -> None:

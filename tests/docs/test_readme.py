@@ -1,7 +1,11 @@
-"""The README names everything there is, and nothing that is not."""
+"""The pages together name everything there is, and nothing that is not.
+
+The pages are the README.md of the tree and every Markdown file beside the code.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import tomllib
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from schemas import topics
 from schemas.cloudevents import CloudEvent, parse_rfc3339, to_headers
@@ -21,9 +26,30 @@ from services.operations.metrics import CATALOGUE, PORTS
 from services.storage.database_roles import group
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-TABLE_ROWS = [line for line in README.splitlines() if line.startswith("|")]
 FOLDERS = "schemas|services|consumers|deploy|tests"
+FRONT = ROOT / "README.md"
+RUNBOOKS = ROOT / "deploy" / "runbooks.md"
+PAGES = {
+    page: page.read_text("utf-8")
+    for page in [
+        FRONT,
+        *sorted(p for top in FOLDERS.split("|") for p in (ROOT / top).glob("**/*.md")),
+    ]
+    if "node_modules" not in page.parts
+}
+ALL = "\n".join(PAGES.values())
+TABLE_ROWS = [line for line in ALL.splitlines() if line.startswith("|")]
+RECIPES = ("<!-- recipes -->", "<!-- end of recipes -->")
+"""Between them a page has what is looked up and not read through."""
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def name_of(page: Path) -> str:
+    """A page as a test's name."""
+    return str(page.relative_to(ROOT))
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def commands(
@@ -45,8 +71,9 @@ COMMANDS = dict(commands(termijn))
 
 
 def section(title: str) -> str:
-    """The text under a heading of the second level."""
-    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+    """The text under a heading of the second level, which only one page has."""
+    [text] = [text for text in PAGES.values() if f"\n## {title}\n" in text]
+    return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
 def first_cells(text: str) -> list[str]:
@@ -60,20 +87,29 @@ def table(text: str, header: str) -> str:
     return text.split(header, 1)[1].split("\n\n", 1)[0]
 
 
-def examples() -> list[str]:
+def blocks(text: str, language: str = "") -> list[str]:
+    """The contents of the code blocks in a language."""
+    return [found[3] for found in BLOCK.finditer(text) if found[2] == language]
+
+
+def given(line: str) -> str:
+    """A line of an example as it is given, with a role where the reader is to name one."""
+    return line.strip().removeprefix("$ ").replace("termijn ROLE", "termijn tagger")
+
+
+def examples(text: str = ALL) -> list[str]:
     """The lines of the code blocks that are commands of ours."""
-    blocks = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     return [
         line
-        for block in blocks
-        for line in block.splitlines()
+        for block in blocks(text)
+        for line in map(given, block.splitlines())
         if line.startswith("termijn ") and "│" not in line
     ]
 
 
 def mentions() -> list[str]:
     """Everything in backticks in the text that begins with `termijn` and a blank."""
-    return re.findall(r"`(termijn [^`\n]+)`", README)
+    return re.findall(r"`(termijn [^`\n]+)`", ALL)
 
 
 def named(words: list[str]) -> tuple[str, ...]:
@@ -118,8 +154,8 @@ def test_a_setting_has_its_key_and_its_default(one: settings.SettingView) -> Non
 
 def test_no_setting_is_named_that_there_is_not() -> None:
     """The variables in the text too; three are not settings of a role."""
-    known = {one.variable for one in settings.list_settings({})}
-    named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", README))
+    known = {one.variable for one in settings.shown({})}
+    named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", ALL))
     of_the_tests = {"TERMIJN_REQUIRE_ALL", "TERMIJN_CHAOS_COMPANIES", "TERMIJN_CHAOS_ERASURES"}
     assert named_anywhere - known == {"TERMIJN_SETTINGS", *of_the_tests}
 
@@ -137,12 +173,12 @@ def test_the_table_of_metrics_is_the_catalogue() -> None:
 def test_no_metric_is_named_that_there_is_not() -> None:
     """In the text either."""
     known = {one.name for one in CATALOGUE} | {group(role) for role in GRANTS}
-    assert set(re.findall(r"\btermijn_[a-z_]+", README)) - known == set()
+    assert set(re.findall(r"\btermijn_[a-z_]+", ALL)) - known == set()
 
 
 def test_each_role_has_its_port() -> None:
     """Where Prometheus finds it."""
-    text = section("How to operate")
+    text = section("Looking")
     assert [
         role for role, port in PORTS.items() if f"{port} ({role})" not in " ".join(text.split())
     ] == []
@@ -177,8 +213,9 @@ def test_a_mention_is_a_command_with_its_options(mention: str) -> None:
 
 
 def test_an_operators_command_is_shown_with_a_name_and_a_reason() -> None:
-    """Whoever copies a line gets no refusal."""
-    for line in examples():
+    """Whoever copies a line gets no refusal. The runbooks say once, above all, where the name goes."""
+    assert "`--operator NAME` or `TERMIJN_OPERATOR`" in PAGES[RUNBOOKS].split("\n## ", 1)[0]
+    for line in examples("\n".join(text for page, text in PAGES.items() if page != RUNBOOKS)):
         command = COMMANDS[named(shlex.split(line, comments=True)[1:])]
         options = {option for parameter in command.params for option in parameter.opts}
         assert "--operator" not in options or "--operator NAME" in line
@@ -195,7 +232,7 @@ def test_every_command_and_option_has_its_help(name: tuple[str, ...]) -> None:
 
 def test_every_path_is_there() -> None:
     """Files and folders of the project, also those that prove a guarantee."""
-    paths = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]*|\.ci/\w+|[A-Z]+\.md|LICENSE)`", README))
+    paths = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]*|\.ci/\w+|[A-Z]+\.md|LICENSE)`", ALL))
     assert len(paths) > 20
     assert sorted(path for path in paths if not (ROOT / path).exists()) == []
 
@@ -231,13 +268,13 @@ def test_the_layout_is_the_folders() -> None:
 )
 def test_the_fields_of_what_systems_see_are_those_of_its_schema(schema: str, header: str) -> None:
     """Each once, and none that is not there."""
-    in_table = first_cells(table(README, header))
+    in_table = first_cells(table(ALL, header))
     assert sorted(in_table) == sorted(avro_fields(schema))
 
 
 def test_every_status_and_every_action_is_told() -> None:
     """Those that are not sent yet are named as such."""
-    text = section("How to obey commands") + section("Limits")
+    text = section("How to obey commands")
     values = [*symbols("acknowledgement", "status"), *symbols("command", "action")]
     assert [value for value in values if f"`{value}`" not in text] == []
 
@@ -252,21 +289,89 @@ def test_the_table_of_headers_is_what_is_published() -> None:
         data={},
         backfill="2019",
     )
-    in_table = first_cells(table(README, "| header | value |"))
+    in_table = first_cells(table(ALL, "| header | value |"))
     assert sorted(in_table) == sorted(name for name, _ in to_headers(event))
 
 
 def test_the_topics_are_those_of_the_catalogue() -> None:
     """What a system and a publisher have to know."""
-    assert f"`{topics.command_topic('<system>').name}`" in README
-    assert f"`{topics.acknowledgement_topic('<system>').name}`" in README
-    assert topics.TAGGED.name in README
-    assert topics.DEAD_LETTERS.name in README
+    assert f"`{topics.commands('<system>').name}`" in ALL
+    assert f"`{topics.acknowledgements('<system>').name}`" in ALL
+    assert topics.TAGGED.name in ALL
+    assert topics.DEAD_LETTERS.name in ALL
 
 
-def test_the_page_can_be_read_in_a_terminal() -> None:
+@every_page
+def test_a_page_can_be_read_in_a_terminal(page: Path) -> None:
     """No line is longer than 120 characters."""
-    assert [line for line in README.splitlines() if len(line) > 120] == []
+    assert [line for line in PAGES[page].splitlines() if len(line) > 120] == []
+
+
+def test_the_front_page_is_read_in_one_go() -> None:
+    """Whatever has more to say says it beside the code."""
+    assert len(PAGES[FRONT].splitlines()) <= 180
+
+
+@every_page
+def test_a_page_is_short(page: Path) -> None:
+    """Apart from tables and what is marked as recipes."""
+    begin, end = RECIPES
+    text = re.sub(f"{begin}.*?{end}", "", PAGES[page], flags=re.DOTALL)
+    assert begin not in text
+    assert len([line for line in text.splitlines() if not line.startswith("|")]) <= 200
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings as GitHub has them."""
+    titles = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@every_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file of the project, and to a heading that it has."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", PAGES[page])):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.is_relative_to(ROOT), target
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_every_page_is_found_from_the_front_page() -> None:
+    """By links, over other pages where need be."""
+    found, wanted = set(), [FRONT]
+    while wanted:
+        page = wanted.pop()
+        found.add(page)
+        for target in re.findall(r"\]\(([^)\s#]+\.md)", PAGES[page]):
+            there = (page.parent / target).resolve()
+            wanted += [there] if there in PAGES and there not in found else []
+    assert sorted(name_of(page) for page in PAGES if page not in found) == []
+
+
+def test_the_small_policy_does_what_the_front_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are written as they stand, its commands are given, and each prints what is shown."""
+    text = section("A small policy")
+    for name in [name for name in os.environ if name.startswith(("TERMIJN_", "KAFKA_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    for kind, file in (("yaml", "shop.yaml"), ("json", "order.jsonl")):
+        assert f"`{file}`" in text
+        [content] = blocks(text, kind)
+        Path(file).write_text(content, "utf-8")
+    [shown] = blocks(text)
+    calls = re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]
+    assert [one.split()[1:3] for one in calls] == [["policy", "lint"], ["explain", "order.jsonl"]]
+    for one in calls:
+        line, _, expected = one.partition("\n")
+        result = CliRunner().invoke(termijn, shlex.split(line)[1:], catch_exceptions=False)
+        assert result.exit_code == 0
+        assert [row.rstrip() for row in result.stdout.splitlines()] == expected.splitlines()
 
 
 def test_the_changelog_knows_the_version() -> None:
@@ -278,8 +383,8 @@ def test_the_changelog_knows_the_version() -> None:
 def test_every_make_target_that_is_named_is_there() -> None:
     """The two commands above all."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"`make (\w+)`", README)) | set(
-        re.findall(r"^make (\w+)", README, re.MULTILINE)
+    targets = set(re.findall(r"`make (\w+)`", ALL)) | set(
+        re.findall(r"^make (\w+)", ALL, re.MULTILINE)
     )
     assert {"run", "test"} <= targets
     assert all(f"\n{target}:" in makefile for target in targets)

@@ -177,7 +177,7 @@ def test_every_sample_event_is_recorded_once(running: Running) -> None:
 def test_a_client_that_is_not_ours_reads_the_commands(
     running: Running, fresh_kafka: KafkaCluster, kcat: Path
 ) -> None:
-    """kcat sees the subject as key, our framing, and the CloudEvents headers that the README names."""
+    """kcat sees the subject as key, our framing, and the headers that schemas/README.md names."""
     running.start(*ROLES, "sample-systems")
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0

@@ -44,7 +44,7 @@ def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_al
         return warning(
             CHECK,
             "owns the ledger: if it is one login for all roles, whoever has it may do everything",
-            "make a login for each role: see Database roles in the README",
+            "make a login for each role: see Database roles in deploy/README.md",
             login,
         )
     if not mine:

@@ -29,7 +29,7 @@ from services.crypto.signing import (
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOPIC, KEY, VALUE = "retention.commands.crm.v1", b"customer:7", b"\x00erase this"
 MINE = new_key()
-README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "services" / "crypto" / "README.md").read_text("utf-8")
 PARTS = st.tuples(
     st.text(st.characters(codec="utf-8"), max_size=8),
     st.none() | st.binary(max_size=8),
@@ -268,11 +268,11 @@ def test_trying_out_neither_signs_nor_verifies() -> None:
     assert NoSigning().verify(TOPIC, KEY, VALUE, [], NOW) == ""
 
 
-def test_the_ten_lines_of_the_readme_verify() -> None:
+def test_the_ten_lines_of_the_page_verify() -> None:
     """And raise for what was altered: whoever copies them has it right."""
-    [code] = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    [code] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     scope: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), scope)
+    exec(compile(code, "services/crypto/README.md", "exec"), scope)
     jwks = {"keys": [new_key("enc").public().jwk(), MINE.public().jwk()]}
     headers = dict(signed())
     scope["verify"](TOPIC, KEY, VALUE, headers, jwks, NOW.timestamp())
