@@ -134,8 +134,6 @@ def test_what_is_built_runs_without_its_sources(tmp_path: Path) -> None:
 
 
 def files(package: Path) -> set[str]:
-    """What a package is made of; the figures that were measured are of no use in an image."""
+    """What a package is made of; the pages beside the code are of no use in an image."""
     found = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    return {
-        path.relative_to(package).as_posix() for path in found if path.parent.name != "measured"
-    }
+    return {path.relative_to(package).as_posix() for path in found if path.name != "README.md"}
