@@ -154,7 +154,7 @@ def test_a_setting_has_its_key_and_its_default(one: settings.SettingView) -> Non
 
 def test_no_setting_is_named_that_there_is_not() -> None:
     """The variables in the text too; three are not settings of a role."""
-    known = {one.variable for one in settings.shown({})}
+    known = {one.variable for one in settings.list_settings({})}
     named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", ALL))
     of_the_tests = {"TERMIJN_REQUIRE_ALL", "TERMIJN_CHAOS_COMPANIES", "TERMIJN_CHAOS_ERASURES"}
     assert named_anywhere - known == {"TERMIJN_SETTINGS", *of_the_tests}
@@ -295,8 +295,8 @@ def test_the_table_of_headers_is_what_is_published() -> None:
 
 def test_the_topics_are_those_of_the_catalogue() -> None:
     """What a system and a publisher have to know."""
-    assert f"`{topics.commands('<system>').name}`" in ALL
-    assert f"`{topics.acknowledgements('<system>').name}`" in ALL
+    assert f"`{topics.command_topic('<system>').name}`" in ALL
+    assert f"`{topics.acknowledgement_topic('<system>').name}`" in ALL
     assert topics.TAGGED.name in ALL
     assert topics.DEAD_LETTERS.name in ALL
 

@@ -83,8 +83,8 @@ def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     servers = opened.settings.kafka.bootstrap_servers
     try:
         security = settings.security(opened.settings.kafka)
-    except BadSetting as cause:
-        yield fault("settings", str(cause), "mend that setting: see deploy/kafka-tls.md")
+    except InvalidSetting as cause:
+        yield error("settings", str(cause), "mend that setting: see deploy/kafka-tls.md")
         return
     yield from check_security(security, servers, utc_now())
     try:

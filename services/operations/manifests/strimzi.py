@@ -19,7 +19,7 @@ REPLICAS = 3
 IN_SYNC = 2
 """Producers wait for every replica in sync: with fewer than this nothing is taken for written."""
 CLUSTER = "kafka"
-"""The name of the `KafkaSettings` resource that the topics belong to."""
+"""The name of the `Kafka` resource that the topics belong to."""
 TOPICS = Path("kafka") / "topics.yaml"
 USERS = Path("kafka") / "users.yaml"
 _FOR_EVER = -1
