@@ -260,7 +260,7 @@ class SubjectField(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentFallback(Strict):
+class Alternative(Strict):
     """The basis and the rule that a holding changes to; its anchor is the same."""
 
     basis: str
@@ -289,9 +289,9 @@ class HoldingRule(Strict):
     """A list field that names further systems."""
     own_consent: bool = False
     """Whether the event is a consent by itself, which an earlier withdrawal does not touch."""
-    on_withdrawal: ConsentFallback | None = None
+    on_withdrawal: Alternative | None = None
     """What it falls back to when consent is withdrawn; without one it ends."""
-    on_consent: ConsentFallback | None = None
+    on_consent: Alternative | None = None
     """What it changes to when consent is given for what is already there."""
 
     @property

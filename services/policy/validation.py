@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from services.policy.calendar import period
 from services.policy.model import (
     ActKind,
-    ConsentFallback,
+    Alternative,
     EventType,
     Field,
     HoldingRule,
@@ -211,7 +211,7 @@ def _check_alternatives(
 ) -> Iterator[tuple[Path_, str]]:
     own = policy.rules.get(holding.rule)
     for key in ("on_withdrawal", "on_consent"):
-        other: ConsentFallback | None = getattr(holding, key)
+        other: Alternative | None = getattr(holding, key)
         if other is None:
             continue
         yield from _require_defined((*path, key, "basis"), other.basis, policy.bases)
