@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from services.storage.database import Database
+from tests.patience import Patience
 
 PATIENCE_SECONDS = 30.0
 
@@ -38,9 +39,9 @@ class Opened:
     def begin(self) -> None:
         """Work, until that is done or waits for somebody's lock; what it raises comes at the end."""
         self.task = self.pool.submit(self.ledger.write, self._work)
-        end = monotonic() + PATIENCE_SECONDS
+        patience = Patience(PATIENCE_SECONDS)
         while not (self.worked.is_set() or self.task.done() or is_waiting(self.ledger)):
-            assert monotonic() < end
+            assert not patience.is_over
             sleep(0.01)
 
     def commit(self) -> None:

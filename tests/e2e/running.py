@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from schemas.cloudevents import CloudEvent, format_rfc3339
+from tests.patience import Patience
 
 ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 
@@ -130,9 +131,9 @@ class Running:
 
     def until(self, what: str, true: Callable[[], bool], seconds: float = 60) -> None:
         """Wait until something is true; fail with the roles' last words if it never is."""
-        deadline = time.monotonic() + seconds
+        patience = Patience(seconds)
         while not true():
-            if time.monotonic() > deadline:
+            if patience.is_over:
                 last = {role: self.log(role)[-600:] for role in self.processes}
                 raise AssertionError(f"not within {seconds} s: {what}\n{last}")
             time.sleep(0.2)

@@ -21,6 +21,7 @@ from services.crypto.data_keys import data_key
 from services.crypto.field_decryption import ERASED
 from services.crypto.master_keys import MasterKeyNotFound
 from tests.e2e.running import Running, structured, write_events
+from tests.patience import Patience
 from tests.servers.kafka import KafkaBroker
 from tests.unit.fields.stage import Vault, document, order
 
@@ -77,8 +78,8 @@ def values(bootstrap: str) -> list[dict[str, Any]]:
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "log_level": 0})
     reader.assign([TopicPartition(TOPIC.name, n, 0) for n in range(TOPIC.partitions)])
     found: list[dict[str, Any]] = []
-    deadline = time.monotonic() + 60
-    while len(found) < 2 and time.monotonic() < deadline:
+    patience = Patience(60)
+    while len(found) < 2 and not patience.is_over:
         for message in reader.consume(10, 0.5):
             value = message.value()
             if message.error() is None and isinstance(value, bytes):

@@ -16,6 +16,7 @@ import yaml
 from services.operations.monitoring.files import files, write
 from services.operations.monitoring.time_scale import TimeScale
 from tests.e2e.running import ROLES, Running, write_events
+from tests.patience import Patience
 from tests.servers.kafka import KafkaBroker
 from tests.servers.processes import free_ports
 from tests.servers.prometheus import PrometheusServer
@@ -109,9 +110,9 @@ class Watched:
     def _until(
         self, what: str, left: Callable[[], Sequence[tuple[str, Labels]]], seconds: float
     ) -> None:
-        deadline = time.monotonic() + seconds
+        patience = Patience(seconds)
         while missing := left():
-            if time.monotonic() > deadline:
+            if patience.is_over:
                 firing = sorted(one["alertname"] for one in self.prometheus.firing())
                 last = {role: self.running.log(role)[-300:] for role in self.running.processes}
                 raise AssertionError(f"not within {seconds} s: {what} {missing}; {firing}\n{last}")

@@ -23,6 +23,7 @@ from services.app.wiring import agent
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.kafka.client import KafkaClient, OutgoingMessage
 from services.kafka.embedded_broker import EmbeddedBroker
+from tests.patience import Patience
 from tests.unit.agent.stage import CODEC, command, encoded
 
 PATIENCE_SECONDS = 60.0
@@ -74,9 +75,9 @@ class Controller:
         reader = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "r", "log_level": 0})
         reader.assign([TopicPartition(self.answering.name, n, 0) for n in range(4)])
         found: list[dict[str, Any]] = []
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        patience = Patience(PATIENCE_SECONDS)
         while len(found) < count:
-            assert time.monotonic() < deadline, found
+            assert not patience.is_over, found
             for message in reader.consume(100, 0.2):
                 value = message.value()
                 if message.error() is None and isinstance(value, bytes):
@@ -121,7 +122,7 @@ def fresh(name: str, **further: Any) -> Command:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    patience = Patience(PATIENCE_SECONDS)
     while not condition():
-        assert time.monotonic() < deadline
+        assert not patience.is_over
         time.sleep(0.05)

@@ -19,6 +19,7 @@ from services.ledger import tables
 from services.storage import offsets, pause
 from services.storage.database import Database
 from services.storage.offsets import OffsetAdvance, OffsetGap
+from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 
 ROLE = "recorder"
@@ -199,9 +200,9 @@ def position(ledger: Database, partition: int = 0, role: str = ROLE, topic: str 
 
 def until(condition: Callable[[], bool], otherwise: str = "it did not come to it") -> None:
     """Wait for something that the roles bring about."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    patience = Patience(PATIENCE_SECONDS)
     while not condition():
-        assert time.monotonic() < deadline, otherwise
+        assert not patience.is_over, otherwise
         time.sleep(0.02)
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
 from services.kafka.client import KafkaClient, KafkaProducer, OutgoingMessage
+from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.stage import CODEC, command, command_id, encoded
 
@@ -121,13 +121,13 @@ class Crm:
 
     def until(self, commands: set[str], seconds: float = 90) -> dict[str, dict[str, Any]]:
         """Wait for the answers of these commands; the last of each."""
-        deadline = time.monotonic() + seconds
+        patience = Patience(seconds)
         while True:
             self.read()
             found = {one["command_id"]: one for one in self.answers}
             if commands <= found.keys():
                 return found
-            assert time.monotonic() < deadline, self.log()
+            assert not patience.is_over, self.log()
             assert self.process is None or self.process.poll() is None, self.log()
 
     def until_answered(self, commands: int) -> None:

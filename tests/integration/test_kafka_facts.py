@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
+from tests.patience import Patience
 from tests.servers.kafka import KafkaBroker, KafkaCluster
 
 TOPIC = "facts"
@@ -45,8 +45,8 @@ def publish(kafka: KafkaCluster, count: int, *, partition: int = 0) -> None:
 def seen(consumer: Consumer, *, count: int, seconds: float = SOON) -> list[int | str]:
     """What poll gives, offsets and names of errors, up to a count or a time."""
     events: list[int | str] = []
-    deadline = time.monotonic() + seconds
-    while len(events) < count and time.monotonic() < deadline:
+    patience = Patience(seconds)
+    while len(events) < count and not patience.is_over:
         message = consumer.poll(0.1)
         if message is None:
             continue

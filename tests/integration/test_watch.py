@@ -25,6 +25,7 @@ from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
 from services.kafka.client import KafkaClient, OutgoingMessage
+from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.stage import CODEC, command, encoded
 
@@ -117,7 +118,7 @@ class Watching:
         return sum(self.told(name)["systems"][system][what] or 0 for name in self.processes)
 
     def until(self, what: str, true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        patience = Patience(PATIENCE_SECONDS)
         while True:
             try:
                 if true():
@@ -125,7 +126,7 @@ class Watching:
             except (urllib.error.URLError, ConnectionError, TimeoutError, KeyError):
                 pass
             ended = any(one.poll() is not None for one in self.processes.values())
-            if ended or time.monotonic() > deadline:
+            if ended or patience.is_over:
                 logs = {name: self.log(name)[-2000:] for name in self.processes}
                 raise AssertionError(f"not in time: {what}\n{logs}")
             time.sleep(0.2)

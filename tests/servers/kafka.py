@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from tests.patience import Patience
 from tests.servers.processes import (
     ServerFailed,
     ServerMissing,
@@ -196,11 +197,11 @@ class KafkaBroker(KafkaCluster):
             log=self.log,
             farewell=signal.SIGKILL,
         )
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        patience = Patience(_PATIENCE_SECONDS)
         while not self._answers():
             if not self._process.alive:
                 raise ServerFailed("Kafka ended", self.log)
-            if time.monotonic() > deadline:
+            if patience.is_over:
                 raise ServerFailed(f"Kafka was silent for {_PATIENCE_SECONDS:.0f} s", self.log)
             time.sleep(0.05)
 
@@ -237,8 +238,8 @@ class KafkaBroker(KafkaCluster):
 
 
 def _until(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + _CALL_SECONDS
+    patience = Patience(_CALL_SECONDS)
     while not condition():
-        if time.monotonic() > deadline:
+        if patience.is_over:
             raise TimeoutError(otherwise)
         time.sleep(0.01)

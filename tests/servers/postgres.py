@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from tests.patience import Patience
 from tests.servers.processes import (
     ServerFailed,
     ServerMissing,
@@ -92,11 +93,11 @@ class PostgresServer:
             log=self.log,
             farewell=signal.SIGQUIT,
         )
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        patience = Patience(_PATIENCE_SECONDS)
         while not self._answers():
             if not self._process.alive:
                 raise ServerFailed("PostgreSQL ended", self.log)
-            if time.monotonic() > deadline:
+            if patience.is_over:
                 raise ServerFailed(f"PostgreSQL was silent for {_PATIENCE_SECONDS:.0f} s", self.log)
             time.sleep(0.05)
 

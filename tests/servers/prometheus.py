@@ -12,6 +12,7 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from tests.patience import Patience
 from tests.servers.processes import ServerFailed, ServerProcess, executable, free_ports
 
 _PATIENCE_SECONDS = 30.0
@@ -49,11 +50,11 @@ class PrometheusServer:
             log=self.log,
             farewell=signal.SIGKILL,
         )
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        patience = Patience(_PATIENCE_SECONDS)
         while not self._is_ready():
             if not self._process.alive:
                 raise ServerFailed("Prometheus ended", self.log)
-            if time.monotonic() > deadline:
+            if patience.is_over:
                 raise ServerFailed(f"Prometheus was silent for {_PATIENCE_SECONDS:.0f} s", self.log)
             time.sleep(0.05)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.patience import Patience
 from tests.servers.processes import ServerFailed, ServerMissing, ServerProcess, free_ports
 
 HOME = Path(__file__).resolve().parents[2] / ".cache" / "apicurio"
@@ -53,11 +54,11 @@ class RegistryServer:
             ServerFailed: it ended, or did not answer within a minute and a half.
         """
         self._process = ServerProcess(self._command, log=self.log, farewell=signal.SIGKILL)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        patience = Patience(_PATIENCE_SECONDS)
         while not self._answers():
             if not self._process.alive:
                 raise ServerFailed("Apicurio Registry ended", self.log)
-            if time.monotonic() > deadline:
+            if patience.is_over:
                 why = f"Apicurio Registry was silent for {_PATIENCE_SECONDS:.0f} s"
                 raise ServerFailed(why, self.log)
             time.sleep(0.1)

@@ -180,9 +180,16 @@ def published(running: Running, all_orders: Sequence[Order]) -> None:
 
 
 def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -> None:
-    """Every erasure is commanded; answers that are not the systems' settle none of them."""
+    """Every erasure is commanded; answers that are not the systems' settle none of them.
+
+    Garbage that could be a hold on anybody keeps back what has not left, until an operator discards it.
+    """
     garbage = OutgoingMessage(topic=HOLDS, key=b"consumer:P0", value=b"\xc3\x01CNRY-999999-dead")
     forger.send([("garbage", garbage)])
+    running.until("the garbage is parked", lambda: running.count("dead_letter") == 1)
+    [[letter]] = running.query("SELECT dead_letter_id FROM dead_letter")
+    gone = running.run("dead-letters", "discard", str(letter), "--reason", "no hold")
+    assert gone.returncode == 0, gone.stderr
     running.until(
         "every erasure is commanded",
         lambda: commanded(running, "sent") == erasures,

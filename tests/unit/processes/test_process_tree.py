@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
 from services.app import settings
 from services.app.process_tree import ProcessTree, RoleExited
+from tests.patience import Patience
 
 ROOT = Path(__file__).parents[3]
 # Instead of `termijn`: a role that does what its name says.
@@ -54,16 +55,16 @@ def logs(tmp_path: Path) -> Path:
 
 def until_ready(log: Path) -> None:
     """Wait until a child runs."""
-    deadline = monotonic() + 10
+    patience = Patience(10)
     while "ready" not in (log.read_text() if log.exists() else ""):
-        assert monotonic() < deadline
+        assert not patience.is_over
         sleep(0.01)
 
 
 def checked_until_it_fails(tree: ProcessTree) -> RoleExited:
     """What the first check that finds a dead child says."""
-    deadline = monotonic() + 10
-    while monotonic() < deadline:
+    patience = Patience(10)
+    while not patience.is_over:
         try:
             tree.check()
         except RoleExited as ended:
@@ -193,8 +194,8 @@ with ProcessTree(Path({str(logs)!r}), {environment!r}) as tree:
     )
     child = int(done.stdout)
     try:
-        deadline = monotonic() + 3
-        while is_there(child) and monotonic() < deadline:
+        patience = Patience(3)
+        while is_there(child) and not patience.is_over:
             sleep(0.02)
         assert not is_there(child)
     finally:
