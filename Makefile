@@ -1,16 +1,15 @@
-# install: .venv with exactly what requirements.lock names   run: everything, with sample events
-# test: lint, servers, tests                                 lock: resolve requirements.lock anew
-# chaos: the properties and state machines for long, and what kills servers
-
 PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.DEFAULT_GOAL := install
-.PHONY: install run test chaos lint servers bench lock
+.DEFAULT_GOAL := help
+.PHONY: help install run test quick chaos lint servers bench lock
 
-install: $(INSTALLED)
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
+
+install: $(INSTALLED) ## make .venv with exactly what requirements.lock names
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Termijn needs Python 3.11 or newer; name one with make PYTHON=...")'
@@ -19,28 +18,31 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: install
+run: install ## everything on this machine, with sample events
 	$(BIN)/termijn up --sample
 
-test: lint servers
+test: lint servers ## lint, the servers that tests need, every test
 	$(BIN)/python -m pytest
 
-chaos: install servers
+quick: install ## tests without servers: unit, pages, contract on SQLite
+	$(BIN)/python -m pytest -m "not kafka and not postgres and not chaos" tests/unit tests/docs tests/contract
+
+chaos: install servers ## properties and state machines for long, and what kills servers
 	$(BIN)/python -m pytest --hypothesis-profile=chaos --timeout=14400 tests/unit tests/contract tests/chaos
 
-lint: install
+lint: install ## ruff, mypy --strict, the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-servers:
+servers: ## install the servers that tests need
 	deploy/test-servers/install.sh
 
-bench: install
+bench: install ## figures against baselines: ONLY=name QUICK=1 WHOLE=1 JSON=1
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),only $(ONLY),all) $(if $(QUICK),--quick) $(if $(WHOLE),--whole) $(if $(JSON),--json)
 
-lock:
+lock: ## resolve requirements.lock anew
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
 		--quiet --output-file requirements.lock
