@@ -314,7 +314,7 @@ def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
         raise ZeroDivisionError
 
     with monkeypatch.context() as broken:
-        broken.setattr("consumers.recorder.recall", note)
+        broken.setattr("consumers.recorder.restore_tombstones", note)
         apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
     stage.leaves()
     assert stage.subjects() == ALL - {"visitor:1"}

@@ -188,7 +188,7 @@ def answering(ledger: Database, publish: Published, sight: Any = None) -> Reques
 def database_clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     """The database's clock of the answering, which a test sets."""
     clock = [instant(NOW)]
-    for module in ("answering", "delivering", "enclosing"):
+    for module in ("responder", "delivery", "command_attachments"):
         monkeypatch.setattr(f"services.requests.{module}.database_now", lambda _: clock[0])
     return clock
 

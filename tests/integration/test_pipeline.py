@@ -345,7 +345,7 @@ def test_what_a_consumer_keeps_back_is_read_all_the_same(
     with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
     assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-    assert [why.partition(":")[0] for why in loop.observer.again] == ["BusUnavailable"]
+    assert [why.partition(":")[0] for why in loop.observer.again] == ["KafkaUnavailable"]
 
 
 @pytest.mark.parametrize("end", ["commit_transaction", "abort_transaction"])

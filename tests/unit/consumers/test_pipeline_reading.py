@@ -226,7 +226,7 @@ def test_what_cannot_be_read_again_is_not_passed_over(ledger: Database) -> None:
     again = FakeConsumer([messages(0, 1, 2)])
     played = play(ledger, FakeConsumer([[*messages(0), end(3)]]), broken, again)
     assert played.applied == [[0, 1, 2]]
-    assert played.again == ["BusUnavailable: read t.v1[0] again: it said"]
+    assert played.again == ["KafkaUnavailable: read t.v1[0] again: it said"]
 
 
 def test_what_is_passed_over_in_many_places_is_read_again_at_once(ledger: Database) -> None:
@@ -316,7 +316,7 @@ def test_a_topic_that_a_broker_does_not_show_yet_is_no_other_log(ledger: Databas
     play(ledger, FakeConsumer([messages(0, 1)]))
     played = play(ledger, FakeConsumer([]), FakeConsumer([messages(2)]), unseen=1)
     assert played.again == [
-        "BusUnavailable: describe t.v1: the broker does not show it yet",
+        "KafkaUnavailable: describe t.v1: the broker does not show it yet",
     ]
     assert played.gaps == []
     assert (played.applied, position(ledger)) == ([[2]], 3)

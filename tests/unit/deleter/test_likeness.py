@@ -63,7 +63,7 @@ def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None
         asked.append(given)
         return []
 
-    monkeypatch.setattr(plan_cache, "due_steps", noted)
+    monkeypatch.setattr(plan_cache, "due_obligations", noted)
     invoices = [one for one in _sample() if one.type == "billing.invoice-issued"][:1] * 2
     planner = Planner(_Facts(), POLICY, STARTED)
     for one in invoices:
