@@ -26,7 +26,7 @@ from tests.contract.said import lines
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights
-from tests.unit.fields.stage import Vault, a_vault, policy
+from tests.unit.crypto.stage import Vault, a_vault, policy
 
 FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
 LEDGER = new_ledger("sqlite://")

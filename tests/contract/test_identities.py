@@ -27,7 +27,7 @@ from tests.contract.arrivals import (
 )
 from tests.contract.forgetful import Life
 from tests.contract.ledgers import Bus, emptied, post, rows, sweep, take
-from tests.contract.test_forgetting import ENDED, JOINED, lead
+from tests.contract.test_purge import ENDED, JOINED, lead
 
 SPACE = "5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c0"
 T0 = "2024-01-01T12:00:00Z"

@@ -21,7 +21,7 @@ from services.crypto.master_keys import FileMasterKeys, MasterKeyNotFound, NoMas
 from services.crypto.rotation import MasterKeyInUse, destroy, master_key_statuses, rotate
 from services.crypto.shredding import ShredResult
 from services.policy.ids import event_id, old_event_id
-from tests.unit.fields.stage import NOW, Vault, a_vault, order
+from tests.unit.crypto.stage import NOW, Vault, a_vault, order
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 ORDER = event_id("orders.order-placed", "/orders", "order-O1")

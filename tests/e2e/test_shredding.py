@@ -23,7 +23,7 @@ from services.crypto.master_keys import MasterKeyNotFound
 from tests.e2e.running import Running, structured, write_events
 from tests.patience import Patience
 from tests.servers.kafka import KafkaBroker
-from tests.unit.fields.stage import Vault, document, order
+from tests.unit.crypto.stage import Vault, document, order
 
 TOPIC = business_topic("orders.order-placed")
 CODEC = Codec(load())

@@ -37,7 +37,7 @@ from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import arrival, feedback
 from tests.contract.ledgers import instant, rows, take
 from tests.integration.pipelines import position, running, until
-from tests.integration.test_pipeline_roles import (
+from tests.integration.test_roles import (
     CODEC,
     KEY,
     ORDERS,
@@ -145,7 +145,7 @@ def test_a_local_time_of_the_year_one_is_recorded(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What .NET writes where nothing was said: no zone can move it, and none has to."""
-    monkeypatch.setattr("tests.integration.test_pipeline_roles.CODEC", with_local_time(tmp_path))
+    monkeypatch.setattr("tests.integration.test_roles.CODEC", with_local_time(tmp_path))
     first_day = -62_135_596_800_000_000
     stage.send(message(order("good1")))
     stage.send(message(order("strange", placed_at=first_day)), message(order("good2")))

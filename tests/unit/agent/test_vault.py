@@ -18,7 +18,7 @@ from services.agent.config import InvalidConfiguration, load
 from services.agent.result import Result, RetryLater
 from services.policy.ids import event_id, old_event_id
 from tests.unit.agent.stage import T0, command, record
-from tests.unit.fields.stage import Vault, a_vault
+from tests.unit.crypto.stage import Vault, a_vault
 
 O1, O2 = (event_id("orders.order-placed", "/shop", f"e-{name}") for name in ("O1", "O2"))
 FILE = """\

@@ -23,7 +23,7 @@ from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import event, feedback
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.cli.test_operating import NOW, recorded
-from tests.unit.metrics.test_observing import EMPTY
+from tests.unit.operations.test_observers import EMPTY
 
 HOSTILE = (
     "Q[/1]",

@@ -18,7 +18,7 @@ from services.crypto.master_keys import NoMasterKey
 from services.events.publisher import Publisher
 from tests.e2e.running import structured
 from tests.unit.cli.conftest import Call, Write
-from tests.unit.fields.stage import document, order
+from tests.unit.crypto.stage import document, order
 
 MASTERS = Path(".termijn/master-keys")
 

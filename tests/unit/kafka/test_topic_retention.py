@@ -22,7 +22,7 @@ from services.kafka.topic_retention import (
 from services.policy.calendar import period
 from services.policy.loader import load
 from services.policy.model import Policy
-from tests.unit.fields.stage import document, policy_of
+from tests.unit.crypto.stage import document, policy_of
 
 DAY = 86_400_000
 

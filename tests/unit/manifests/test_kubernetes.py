@@ -16,8 +16,8 @@ from services.app.settings import list_settings
 from services.ledger.grants import GRANTS
 from services.operations.manifests.kubernetes_roles import ROLES
 from services.operations.metrics import CATALOGUE, PORTS
-from tests.unit.deploying.crds import strict
-from tests.unit.deploying.needed import ROOT, cached
+from tests.unit.manifests.crds import strict
+from tests.unit.manifests.needed import ROOT, cached
 
 DEPLOY = ROOT / "deploy"
 EXAMPLE = DEPLOY / "kubernetes" / "overlays" / "example"

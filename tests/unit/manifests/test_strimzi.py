@@ -18,7 +18,7 @@ from services.app.wiring.root import required_topics
 from services.operations.manifests import strimzi
 from services.policy.loader import load
 from tests.servers.kafka import KafkaCluster
-from tests.unit.deploying.crds import validator_of
+from tests.unit.manifests.crds import validator_of
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = (ROOT / "deploy" / strimzi.TOPICS).read_text("utf-8")

@@ -17,7 +17,7 @@ from services.app.cli.main import termijn
 from services.app.settings import FILE, list_settings
 from services.operations.metrics import PORTS
 from services.operations.monitoring.files import CONTAINED
-from tests.unit.deploying.needed import ROOT, cached
+from tests.unit.manifests.needed import ROOT, cached
 
 DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))

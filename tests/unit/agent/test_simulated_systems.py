@@ -14,7 +14,7 @@ from schemas.cloudevents import CloudEvent
 from services.agent.simulated.store import StoreCounts
 from services.agent.simulated.systems import SHOWN, SimulatedSystems, SystemBehaviour
 from services.policy import loader
-from tests.unit.fields.stage import a_vault, order, policy
+from tests.unit.crypto.stage import a_vault, order, policy
 
 POLICY = loader.load()
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)

@@ -18,7 +18,7 @@ from services.crypto.field_encryption import FieldNotEncryptable, NoKeyHolder, c
 from services.crypto.field_paths import FieldNotText
 from services.crypto.field_tokens import TokenTampered
 from services.policy.ids import event_id
-from tests.unit.fields.stage import NOW, Vault, a_vault, document, order, policy, policy_of
+from tests.unit.crypto.stage import NOW, Vault, a_vault, document, order, policy, policy_of
 
 ORDER = event_id("orders.order-placed", "/orders", "order-O1")
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.unit.deploying.needed import cached
+from tests.unit.manifests.needed import cached
 
 
 def validator_of(name: str) -> Draft202012Validator:

@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.unit.deploying.needed import ROOT, cached
+from tests.unit.manifests.needed import ROOT, cached
 
 IMAGE = ROOT / "deploy" / "image"
 CONTAINERFILE = IMAGE / "Containerfile"

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from schemas import topics
 from services.app.cli.main import termijn
 from services.operations.manifests import strimzi
-from tests.unit.deploying.crds import validator_of
+from tests.unit.manifests.crds import validator_of
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = (ROOT / "deploy" / strimzi.USERS).read_text("utf-8")

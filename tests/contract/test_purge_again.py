@@ -7,7 +7,7 @@ import pytest
 from services.storage.database import Database
 from tests.contract.arrivals import event
 from tests.contract.forgetful import Life
-from tests.contract.test_forgetting import ENDED, JOINED, lead
+from tests.contract.test_purge import ENDED, JOINED, lead
 
 
 @pytest.fixture

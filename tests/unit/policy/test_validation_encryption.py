@@ -8,7 +8,7 @@ import pytest
 
 from services.policy.loader import InvalidPolicy, load
 from services.policy.validation_encryption import is_within
-from tests.unit.fields.stage import document, policy, policy_of
+from tests.unit.crypto.stage import document, policy, policy_of
 
 ORDER = "orders.order-placed"
 
