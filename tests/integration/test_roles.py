@@ -22,7 +22,7 @@ from consumers.tagger import TaggerHandler
 from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
-from services.app.cli.operating import dead_letters_
+from services.app.cli.dead_letters import dead_letters_
 from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
 from services.events.tagger import EventTagger

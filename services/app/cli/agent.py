@@ -20,7 +20,14 @@ from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.command import Command, parse_command
 from services.agent.config import LoadedConfig
 from services.app import settings
-from services.app.cli.options import format_instant, parse_instant, show
+from services.app.cli.options import (
+    format_instant,
+    json_option,
+    operator_option,
+    parse_instant,
+    reason_option,
+    show,
+)
 from services.app.cli.output import say, say_json
 from services.app.cli.run import run_until_signal
 from services.app.wiring import agent as bootstrap_agent
@@ -35,13 +42,6 @@ _CONFIG = click.option(
     required=True,
     help="The agent's file.",
 )
-
-_OPERATOR = click.option(
-    "--operator",
-    default=lambda: settings.load().operating.operator,
-    help="Who answers for it; TERMIJN_OPERATOR unless given.",
-)
-_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
 
 
 @click.group(invoke_without_command=True)
@@ -72,7 +72,7 @@ def agent(context: click.Context, config: Path | None) -> None:
 @agent.command()
 @_CONFIG
 @click.argument("file", type=click.File("rb"), metavar="COMMAND.json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_option
 def plan(config: Path, file: Any, as_json: bool) -> None:
     """Show what a command would lead to, and do nothing.
 
@@ -118,8 +118,8 @@ def status(config: Path, as_json: bool) -> None:
 @agent.command("accept-gap")
 @_CONFIG
 @click.argument("partition", type=int)
-@_OPERATOR
-@_REASON
+@operator_option
+@reason_option
 def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None:
     """Let the agent go on past a gap in its commands: those in it will never be read.
 
@@ -143,8 +143,8 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
 @agent.command()
 @_CONFIG
 @click.option("--since", type=parse_instant, required=True, help="The instant of the backup.")
-@_OPERATOR
-@_REASON
+@operator_option
+@reason_option
 def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
     """After the system was restored: let commands since its backup be carried out anew.
 

@@ -10,7 +10,13 @@ import click
 from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.cli.options import format_instant, show
+from services.app.cli.options import (
+    format_instant,
+    json_option,
+    operator_option,
+    reason_option,
+    show,
+)
 from services.app.wiring import root
 from services.ledger import active_policy
 from services.ledger import key_conflicts as keys
@@ -21,12 +27,6 @@ from services.storage.database import database_now
 from services.storage.operator_log import log_operator_action
 
 T = TypeVar("T")
-_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
-_OPERATOR = click.option(
-    "--operator",
-    default=lambda: settings.load().operating.operator,
-    help="Who answers for it; TERMIJN_OPERATOR unless given.",
-)
 
 
 @click.group()
@@ -36,7 +36,7 @@ def conflicts() -> None:
 
 @conflicts.command("list")
 @click.option("--all", "all_", is_flag=True, help="Those that are decided as well.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_option
 def list_conflicts(all_: bool, as_json: bool) -> None:
     """List the keys that wait for a decision, oldest first, with each subject that claims them."""
     with (
@@ -62,8 +62,8 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
 @conflicts.command()
 @click.argument("key")
 @click.option("--subject", required=True, help="Whose it is, as kind:id.")
-@_OPERATOR
-@_REASON
+@operator_option
+@reason_option
 def resolve(key: str, subject: str, operator: str, reason: str) -> None:
     """Say whose KEY is (order_id=O1): that subject's commands go, the others' no longer carry it."""
 
@@ -79,8 +79,8 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
 
 @conflicts.command()
 @click.argument("key")
-@_OPERATOR
-@_REASON
+@operator_option
+@reason_option
 def reopen(key: str, operator: str, reason: str) -> None:
     """Take back what was decided about KEY: everything stops again, and what is out is recalled."""
     _decided("reopen", key, keys.reopen, operator=operator, reason=reason)

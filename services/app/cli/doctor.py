@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 
 from schemas.errors import TermijnError
 from services.app import settings
-from services.app.cli.options import show
+from services.app.cli.options import json_option, show
 from services.app.settings import InvalidSetting
 from services.app.wiring import root
 from services.app.wiring.root import Resources, utc_now
@@ -47,7 +47,7 @@ class _Unwell(click.ClickException):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_option
 @click.option("--faults", is_flag=True, help="Only what is wrong or should be looked at.")
 def doctor(as_json: bool, faults: bool) -> None:
     """Look at brokers, certificates, topics, access rules, registry, database, clock, keys and policy.

@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.cli.options import format_instant
+from services.app.cli.options import format_instant, operator_option, reason_option
 from services.app.wiring import root
 from services.crypto.key_directory import KeyDirectory
 from services.events.event_file import open_bytes
@@ -21,11 +21,6 @@ from services.storage.database import database_now
 from services.storage.operator_log import log_operator_action
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-_OPERATOR = click.option(
-    "--operator",
-    default=lambda: settings.load().operating.operator,
-    help="Who answers for it; TERMIJN_OPERATOR unless given.",
-)
 
 
 @click.group()
@@ -109,8 +104,8 @@ def head() -> None:
 
 
 @evidence.command()
-@_OPERATOR
-@click.option("--reason", required=True, help="Why; it stays on record.")
+@operator_option
+@reason_option
 def rekey(operator: str, reason: str) -> None:
     """Let the log go on with another evidence.key, since the old one is lost or was destroyed.
 

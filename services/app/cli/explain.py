@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from services.app import settings
-from services.app.cli.options import format_instant, parse_instant, show
+from services.app.cli.options import format_instant, json_option, parse_instant, show
 from services.app.settings import Settings
 from services.deleter.simulation import SimulatedCommand
 from services.deleter.simulation import simulate as simulate_events
@@ -30,13 +30,12 @@ _POLICY = click.option(
     type=click.Path(path_type=Path),
     help="The policy file; the one that ships unless given.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
 @click.command()
 @_FILE
 @_POLICY
-@_JSON
+@json_option
 @click.option(
     "--now",
     type=parse_instant,
@@ -60,7 +59,7 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
 @click.command()
 @_FILE
 @_POLICY
-@_JSON
+@json_option
 @click.option("--until", type=parse_instant, required=True, help="Where the virtual clock stops.")
 def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) -> None:
     """Run the ledger and the deleter on a virtual clock, and print each command as it leaves.

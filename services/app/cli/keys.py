@@ -11,7 +11,13 @@ from typing import Any
 import click
 
 from services.app import settings
-from services.app.cli.options import ACCEPTS_DASH_VALUES, format_instant, parse_period, show
+from services.app.cli.options import (
+    ACCEPTS_DASH_VALUES,
+    format_instant,
+    json_option,
+    parse_period,
+    show,
+)
 from services.app.cli.output import say
 from services.app.wiring import root
 from services.app.wiring.root import utc_now
@@ -20,7 +26,6 @@ from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
 from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, parse
 from services.events.event_file import open_bytes
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -42,7 +47,7 @@ def keys() -> None:
 
 
 @keys.command("list")
-@_JSON
+@json_option
 def list_(as_json: bool) -> None:
     """List every key, and the systems of the policy that have none; no private part is shown."""
     directory = _directory()

@@ -1,4 +1,4 @@
-"""How the command line takes things: instants, lengths of time."""
+"""The options that many commands share, and how values are read: instants, lengths of time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,31 @@ import click
 from schemas import cloudevents
 from schemas.cloudevents import format_rfc3339
 from schemas.errors import MalformedEvent
+from services.app import settings
 from services.app.cli.output import show
 from services.policy.calendar import period
 
-__all__ = ["ACCEPTS_DASH_VALUES", "format_instant", "parse_instant", "parse_period", "show"]
+__all__ = [
+    "ACCEPTS_DASH_VALUES",
+    "format_instant",
+    "json_option",
+    "operator_option",
+    "parse_instant",
+    "parse_period",
+    "reason_option",
+    "show",
+]
 
 ACCEPTS_DASH_VALUES = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 """The settings of a command that takes ids of keys: one in 64 begins with a hyphen and is no option."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+reason_option = click.option("--reason", required=True, help="Why; it stays on record.")
+operator_option = click.option(
+    "--operator",
+    default=lambda: settings.load().operating.operator,
+    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+)
 
 
 def parse_instant(text: str) -> datetime:

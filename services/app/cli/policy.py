@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import click
+from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.cli.options import show
+from services.app.cli.options import json_option, operator_option, reason_option, show
+from services.app.cli.session import open_resources, run_in_transaction
+from services.deleter import activation
 from services.events.event_file import open_bytes
 from services.policy.lint import lint as lint_policy
 from services.policy.loader import json_schema, load, load_bytes
 from services.policy.model import Policy
+from services.storage.operator_log import log_operator_action
 
 
 @click.group()
@@ -22,7 +27,7 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_option
 def lint(file: Path | None, as_json: bool) -> None:
     """Check FILE (the shipped policy unless given) and list what wants a privacy officer's eye.
 
@@ -47,3 +52,22 @@ def _of_the_settings() -> Path | None:
 def schema() -> None:
     """Print the JSON Schema of a policy file, for editors."""
     click.echo(json.dumps(json_schema(), indent=2))
+
+
+@policy.command()
+@operator_option
+@reason_option
+def activate(operator: str, reason: str) -> None:
+    """Make the policy at hand the ledger's active one: all that is held is looked at again under it."""
+    with open_resources() as opened:
+        the_policy = opened.policy()
+
+    def work(connection: Connection, now: datetime) -> None:
+        activation.activate(connection, the_policy, now)
+        target = f"{the_policy.policy} {the_policy.version}"
+        log_operator_action(
+            connection, "policy activate", target, operator=operator, reason=reason, now=now
+        )
+
+    run_in_transaction(work)
+    click.echo(f"active: {the_policy.policy} {the_policy.version}")

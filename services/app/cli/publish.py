@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from schemas.codec import load as load_schemas
 from services.app import settings
-from services.app.cli.operating import show_forecast
+from services.app.cli.backfill import show_forecast
 from services.app.cli.options import format_instant, show
 from services.app.cli.output import console, say
 from services.app.wiring import root

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, or_, select
 
 from schemas.codec import load as load_schemas
 from services.app import settings
-from services.app.cli.options import format_instant, show
+from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.output import say
 from services.app.wiring import root
 from services.ledger import tables
@@ -38,7 +38,6 @@ _LANGUAGE = click.option(
     help="Its language.",
 )
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
 @click.group()
@@ -48,7 +47,7 @@ def requests() -> None:
 
 @requests.command("list")
 @click.option("--all", "all_", is_flag=True, help="Those that are answered or refused as well.")
-@_JSON
+@json_option
 def list_requests(all_: bool, as_json: bool) -> None:
     """List the open requests, the one that must be answered first coming first."""
     with root.open_resources(settings.load()) as opened:
@@ -164,7 +163,7 @@ def holds() -> None:
 
 
 @holds.command("list")
-@_JSON
+@json_option
 def list_holds(as_json: bool) -> None:
     """List the open holds, with the systems that had erased before they could be told, or may have."""
     with root.open_resources(settings.load()) as opened:

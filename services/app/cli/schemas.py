@@ -8,7 +8,7 @@ import click
 
 from schemas.registry import Registry
 from services.app import settings
-from services.app.cli.options import show
+from services.app.cli.options import json_option, show
 from services.app.wiring import root
 from services.app.wiring.root import Resources
 from services.kafka import schema_registration
@@ -40,7 +40,7 @@ def register() -> None:
 
 
 @schemas.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_option
 def check(as_json: bool) -> None:
     """Compare the registry with the schemas here, and say what to do about each difference.
 

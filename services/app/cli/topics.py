@@ -9,7 +9,7 @@ import click
 
 from schemas import topics as catalogue
 from services.app import settings
-from services.app.cli.options import show
+from services.app.cli.options import json_option, show
 from services.app.wiring import root
 from services.app.wiring.root import Resources
 from services.kafka.client import KafkaClient
@@ -17,8 +17,6 @@ from services.kafka.topic_admin import TopicAdmin
 from services.kafka.topic_checks import TopicCheck, check_topic, format_duration
 from services.kafka.topic_retention import retention_requirements
 from services.kafka.topic_state import Making
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
 class _Unfit(click.ClickException):
@@ -31,7 +29,7 @@ def topics() -> None:
 
 
 @topics.command()
-@_JSON
+@json_option
 @click.option(
     "--strict", is_flag=True, help="Fail also on what only field encryption would bring in time."
 )

@@ -10,7 +10,15 @@ import click
 from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.cli.options import ACCEPTS_DASH_VALUES, format_instant, parse_period, show
+from services.app.cli.options import (
+    ACCEPTS_DASH_VALUES,
+    format_instant,
+    json_option,
+    operator_option,
+    parse_period,
+    reason_option,
+    show,
+)
 from services.app.wiring import root
 from services.app.wiring.root import utc_now
 from services.crypto import rotation
@@ -20,14 +28,6 @@ from services.crypto.shredding import Shredder
 from services.operations.orphaned_keys import strays
 from services.storage.database import database_now
 from services.storage.operator_log import log_operator_action
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-_REASON = click.option("--reason", required=True, help="Why; it stays on record.")
-_OPERATOR = click.option(
-    "--operator",
-    default=lambda: settings.load().operating.operator,
-    help="Who answers for it; TERMIJN_OPERATOR unless given.",
-)
 
 
 @click.group()
@@ -39,7 +39,7 @@ def vault() -> None:
 
 
 @vault.command()
-@_JSON
+@json_option
 def status(as_json: bool) -> None:
     """Count the keys, by system and by master key, and say which master keys are to be destroyed.
 
@@ -90,7 +90,7 @@ def destroy(master: str) -> None:
     callback=parse_period,
     help="Younger keys are passed over: their events may be on their way.",
 )
-@_JSON
+@json_option
 def check(older_than: timedelta, as_json: bool) -> None:
     """List living keys that no command will destroy: data in the log without a term. Fails on one.
 
@@ -119,8 +119,8 @@ def check(older_than: timedelta, as_json: bool) -> None:
 
 @vault.command(context_settings=ACCEPTS_DASH_VALUES)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@_OPERATOR
-@_REASON
+@operator_option
+@reason_option
 def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
     """Destroy the keys KEY, for ever: what they encrypt is gone from every copy of the log."""
     with root.open_resources(settings.load()) as opened:

@@ -1,0 +1,136 @@
+"""`termijn commands`: what the systems were told and have not carried out, and every way out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import get_args
+from uuid import UUID
+
+import click
+from sqlalchemy import Connection, select
+
+from services.app.cli.options import (
+    format_instant,
+    json_option,
+    operator_option,
+    parse_instant,
+    reason_option,
+    show,
+)
+from services.app.cli.session import open_resources, run_in_transaction
+from services.deleter import manual_retry, settlement, verification
+from services.ledger import tables
+from services.ledger.command_state import OUTSTANDING, State
+from services.storage.operator_log import log_operator_action
+
+
+@click.group()
+def commands() -> None:
+    """What the systems were told and have not carried out."""
+
+
+@commands.command("list")
+@click.option("--system", help="Only of this system.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(get_args(State)),
+    multiple=True,
+    help="In this state instead, such as attested: nobody can read again whether it was done.",
+)
+@json_option
+def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) -> None:
+    """List the commands that are open, or in the states that are named, oldest first."""
+    column = tables.command.c
+    wanted = states or (*OUTSTANDING, "refused")
+    query = select(tables.command).where(column.state.in_(wanted)).order_by(column.due_at)
+    if system:
+        query = query.where(column.system == system)
+    found = run_in_transaction(lambda connection, _: connection.execute(query).all())
+    rows = (
+        {
+            "command": str(row.command_id),
+            "system": row.system,
+            "action": row.action,
+            "state": row.state,
+            "attempt": row.attempt,
+            "due_at": format_instant(row.due_at),
+            "erase_by": format_instant(row.erase_by),
+            "next_attempt_at": format_instant(row.next_attempt_at),
+            "outcome": row.outcome,
+            "escalated_at": format_instant(row.escalated_at),
+        }
+        for row in found
+    )
+    columns = (
+        "command",
+        "system",
+        "action",
+        "state",
+        "attempt",
+        "due_at",
+        "outcome",
+        "escalated_at",
+    )
+    show(rows, as_json=as_json, title="Commands" if states else "Open commands", columns=columns)
+
+
+@commands.command("close")
+@click.argument("command", type=click.UUID)
+@operator_option
+@reason_option
+def close_command(command: UUID, operator: str, reason: str) -> None:
+    """Give COMMAND up: it is not sent again, and the operator answers for what it was for."""
+
+    def work(connection: Connection, now: datetime) -> None:
+        settlement.close_command(connection, command, now)
+        log_operator_action(
+            connection, "commands close", str(command), operator=operator, reason=reason, now=now
+        )
+
+    run_in_transaction(work)
+    click.echo(f"closed {command}")
+
+
+@commands.command("retry")
+@click.argument("command", type=click.UUID, required=False)
+@click.option("--system", help="All that this system refused, or has not answered to its end.")
+@operator_option
+@reason_option
+def retry_commands(command: UUID | None, system: str | None, operator: str, reason: str) -> None:
+    """Tell COMMAND again at once, once its system is mended; a controller's refusal is final."""
+    if (command is None) == (system is None):
+        raise click.UsageError("name one COMMAND, or say --system SYSTEM")
+    with open_resources() as opened:
+        the_policy = opened.policy()
+
+    def work(connection: Connection, now: datetime) -> int:
+        if command is not None:
+            manual_retry.retry(connection, command, the_policy, now)
+        told = manual_retry.retry_all(connection, system, the_policy, now) if system else 1
+        target = system or str(command)
+        log_operator_action(
+            connection, "commands retry", target, operator=operator, reason=reason, now=now
+        )
+        return told
+
+    told = run_in_transaction(work)
+    click.echo(f"{system}: {told} commands are told again" if system else f"told again: {command}")
+
+
+@commands.command("repeat")
+@click.option("--system", required=True, help="The system that was restored.")
+@click.option("--since", type=parse_instant, required=True, help="The time of its backup.")
+@operator_option
+@reason_option
+def repeat_commands(system: str, since: datetime, operator: str, reason: str) -> None:
+    """Have a system that was restored from a backup do again what it has done since."""
+
+    def work(connection: Connection, now: datetime) -> int:
+        repeated = verification.recommand_since(connection, system, since, now)
+        log_operator_action(
+            connection, "commands repeat", system, operator=operator, reason=reason, now=now
+        )
+        return repeated
+
+    click.echo(f"{system}: {run_in_transaction(work)} commands are repeated")

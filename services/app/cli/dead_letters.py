@@ -1,0 +1,116 @@
+"""`termijn dead-letters`: what could not be processed, until it is replayed or discarded."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import click
+from sqlalchemy import Connection
+
+from services.app.cli.options import (
+    format_instant,
+    json_option,
+    operator_option,
+    reason_option,
+    show,
+)
+from services.app.cli.session import open_resources, run_in_transaction
+from services.events.dead_letter_replay import headers_again
+from services.kafka.client import OutgoingMessage
+from services.ledger import blind_spots
+from services.storage import dead_letters
+from services.storage.database import database_now
+
+
+@click.group("dead-letters")
+def dead_letters_() -> None:
+    """Messages that could not be processed: parked until they are replayed or discarded."""
+
+
+@dead_letters_.command("list")
+@click.option("--reason", help="Only of this reason.")
+@json_option
+def list_dead_letters(reason: str | None, as_json: bool) -> None:
+    """List the parked dead letters, oldest first, each with what it keeps back until it is settled:
+    everything, what hangs on some kind of clock (`clocks`), or one subject's or clock's (`narrow`)."""
+    with open_resources() as opened:
+        the_ledger, policy = opened.ledger(), opened.policy()
+        with the_ledger.transaction() as connection:
+            found = dead_letters.list_parked(connection, reason=reason)
+            keeps = blind_spots.reach_of_each(connection, policy)
+    rows = (
+        {
+            "id": str(letter.dead_letter_id),
+            "role": letter.role,
+            "reason": letter.reason,
+            "detail": letter.detail,
+            "topic": letter.topic,
+            "partition": letter.partition,
+            "offset": letter.offset,
+            "at": format_instant(letter.at),
+            "keeps_back": keeps.get(letter.dead_letter_id),
+        }
+        for letter in found
+    )
+    columns = ("id", "reason", "detail", "topic", "partition", "offset", "at", "keeps_back")
+    show(rows, as_json=as_json, title="Parked dead letters", columns=columns)
+
+
+@dead_letters_.command("replay")
+@click.argument("ids", type=click.UUID, nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that are parked.")
+@operator_option
+@click.option("--reason", default="replayed", help="Why; it stays on record.")
+def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> None:
+    """Put the originals back on their topics, as they came; they count as arrived when they first did."""
+    _ids_or_all(ids, all_)
+    with open_resources() as opened:
+        the_ledger, seal, sender = opened.ledger(), opened.seal(), opened.bus().sender()
+
+        def work(connection: Connection) -> int:
+            now = database_now(connection)
+            letters = dead_letters.list_parked(connection, ids)
+            messages = []
+            for letter in letters:
+                original = seal.open(letter.sealed, letter.place, letter.key_id)
+                messages.append(
+                    OutgoingMessage(
+                        topic=letter.topic,
+                        key=original.key,
+                        value=original.value,
+                        headers=headers_again(letter, original, seal),
+                    )
+                )
+                dead_letters.close(
+                    connection, letter, "replayed", operator=operator, reason=reason, now=now
+                )
+            sender.send(messages)
+            return len(messages)
+
+        click.echo(f"replayed {the_ledger.write(work)}")
+
+
+@dead_letters_.command("discard")
+@click.argument("ids", type=click.UUID, nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that are parked.")
+@operator_option
+@reason_option
+def discard(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> None:
+    """Give dead letters up: what they said is not known to the ledger, and somebody answers for it."""
+    _ids_or_all(ids, all_)
+
+    def work(connection: Connection, now: datetime) -> int:
+        letters = dead_letters.list_parked(connection, ids)
+        for letter in letters:
+            dead_letters.close(
+                connection, letter, "discarded", operator=operator, reason=reason, now=now
+            )
+        return len(letters)
+
+    click.echo(f"discarded {run_in_transaction(work)}")
+
+
+def _ids_or_all(ids: tuple[UUID, ...], all_: bool) -> None:
+    if bool(ids) == all_:
+        raise click.UsageError("name dead letters by id, or say --all")

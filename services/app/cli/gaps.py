@@ -1,0 +1,56 @@
+"""`termijn gaps`: what a role had not read and is gone, until an operator accepts it."""
+
+from __future__ import annotations
+
+import click
+
+from services.app.cli.options import (
+    json_option,
+    operator_option,
+    reason_option,
+    show,
+)
+from services.app.cli.session import run_in_transaction
+from services.storage import offsets
+
+
+@click.group()
+def gaps() -> None:
+    """Stretches of the log that a role had not read and that are gone: it stands still until accepted."""
+
+
+@gaps.command("list")
+@json_option
+def list_gaps(as_json: bool) -> None:
+    """List the gaps that wait."""
+    found = run_in_transaction(lambda connection, _: offsets.open_gaps(connection))
+    rows = (
+        {
+            "role": gap.role,
+            "topic": gap.log.topic,
+            "partition": gap.log.partition,
+            "expected": gap.expected,
+            "low": gap.low,
+            "high": gap.high,
+        }
+        for gap in found
+    )
+    columns = ("role", "topic", "partition", "expected", "low", "high")
+    show(rows, as_json=as_json, title="Gaps", columns=columns)
+
+
+@gaps.command("accept")
+@click.argument("role")
+@click.argument("topic")
+@click.argument("partition", type=int)
+@operator_option
+@reason_option
+def accept_gap(role: str, topic: str, partition: int, operator: str, reason: str) -> None:
+    """Let ROLE go on at the first offset that is left of TOPIC's PARTITION."""
+    place = (role, topic, partition)
+    at = run_in_transaction(
+        lambda connection, now: offsets.accept_gap(
+            connection, place, operator=operator, reason=reason, now=now
+        )
+    )
+    click.echo(f"{role} goes on at offset {at} of {topic}[{partition}]")

@@ -1,0 +1,37 @@
+"""`termijn ledger`: the ledger's schema, and the roles of its database."""
+
+from __future__ import annotations
+
+import click
+
+from services.app.cli.session import open_resources
+from services.ledger import granting
+from services.ledger import migrate as schema
+from services.ledger.grants import GRANTS
+
+
+@click.group()
+def ledger() -> None:
+    """Look after the ledger's schema."""
+
+
+@ledger.command()
+def migrate() -> None:
+    """Bring the ledger to this version's schema. Run it before the roles start."""
+    with open_resources() as opened:
+        missing = schema.migrate(opened.owned_ledger())
+    click.echo("the ledger has this version's schema")
+    if missing:
+        click.echo(
+            "ledger: one login for all roles: this one may not make the roles of the database, got none of"
+            f" {', '.join(missing)}; have a superuser run what `termijn ledger grants` prints",
+            err=True,
+        )
+
+
+@ledger.command("grants")
+def print_grants() -> None:
+    """Print the SQL that makes a database role for each of Termijn's roles, for a superuser to run."""
+    for role in GRANTS:
+        for statement in (granting.creating(role), *granting.giving(role)):
+            click.echo(f"{statement};")

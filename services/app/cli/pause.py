@@ -1,0 +1,46 @@
+"""`termijn pause`, `drain` and `resume`: what stands still, by whom and why."""
+
+from __future__ import annotations
+
+import click
+
+from services.app.cli.options import (
+    operator_option,
+    reason_option,
+)
+from services.app.cli.session import open_resources, run_in_transaction
+from services.operations.metrics import PORTS
+from services.storage import pause as control
+
+
+def _pause_command(name: str, state: control.State, meaning: str) -> click.Command:
+    def run(scope: str, operator: str, reason: str) -> None:
+        with open_resources() as opened:
+            systems = {f"system:{name}" for name in opened.policy().systems}
+        known = systems | ({"deleter"} if state == "drained" else set(PORTS))
+        if state != "running" and scope not in known:
+            raise click.UsageError(f"{scope!r} is no role or system that can be {state}")
+        run_in_transaction(
+            lambda connection, now: control.set_pause_state(
+                connection, scope, state, operator=operator, reason=reason, now=now
+            )
+        )
+        click.echo(f"{scope}: {state}")
+
+    command = click.command(name, help=meaning)(
+        reason_option(operator_option(click.argument("scope")(run)))
+    )
+    return command
+
+
+pause = _pause_command(
+    "pause", "paused", "Stop SCOPE: a role such as deleter, or a system such as system:crm."
+)
+
+
+drain = _pause_command(
+    "drain", "drained", "Begin nothing new for SCOPE (deleter, or system:NAME); finish what is out."
+)
+
+
+resume = _pause_command("resume", "running", "Let SCOPE run again.")

@@ -1,0 +1,29 @@
+"""What a command of an operator works in: opened resources, and a transaction at the database's time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from services.app import settings
+from services.app.wiring import root
+from services.storage.database import database_now
+
+T = TypeVar("T")
+
+
+@contextmanager
+def open_resources() -> Iterator[root.Resources]:
+    """What the settings name, closed again at the end."""
+    with root.open_resources(settings.load()) as opened:
+        yield opened
+
+
+def run_in_transaction(work: Callable[[Connection, datetime], T]) -> T:
+    """Do `work` in one transaction of the ledger, at the database's own time, UTC."""
+    with open_resources() as opened:
+        return opened.ledger().write(lambda connection: work(connection, database_now(connection)))

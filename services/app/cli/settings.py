@@ -1,0 +1,29 @@
+"""`termijn settings`: every setting, with where its value came from."""
+
+from __future__ import annotations
+
+import click
+
+from services.app import settings
+from services.app.cli.options import (
+    json_option,
+    show,
+)
+
+
+@click.command("settings")
+@json_option
+def settings_(as_json: bool) -> None:
+    """List every setting with its value, where that came from, and what it means."""
+    rows = (
+        {
+            "variable": one.variable,
+            "key": one.key,
+            "value": one.value,
+            "from": one.source,
+            "meaning": one.meaning,
+        }
+        for one in settings.list_settings()
+    )
+    columns = ("variable", "key", "value", "from", "meaning")
+    show(rows, as_json=as_json, title="Settings", columns=columns)
