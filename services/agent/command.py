@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from schemas.cloudevents import format_rfc3339
 from schemas.errors import TermijnError
-
-Action = Literal[
-    "erase", "pseudonymise", "restrict", "lift", "disclose", "rectify", "verify", "recall"
-]
-CHANGING: tuple[Action, ...] = ("erase", "pseudonymise", "restrict", "lift", "rectify")
-"""Actions after which the system holds something else than before."""
+from services.policy.actions import Action
 
 
 class CommandMisaddressed(TermijnError):

@@ -33,10 +33,11 @@ from schemas.codec import Codec
 from schemas.errors import TermijnError
 from services.agent import tables
 from services.agent.acknowledgement import AcknowledgementBuilder
-from services.agent.command import CHANGING, Command, parse_command
+from services.agent.command import Command, parse_command
 from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
 from services.crypto.envelope import AeadCipher
+from services.policy.actions import CHANGING
 from services.storage import offsets
 from services.storage.bulk import upsert
 from services.storage.database import Database

@@ -15,11 +15,10 @@ from typing import Literal
 
 from services.agent.command import Command
 from services.agent.result import FINAL, Status
+from services.policy.actions import UNORDERED
 
 State = Literal["waiting", "pending", "settled", "failed"]
 OPEN: tuple[State, ...] = ("waiting", "pending")
-_UNORDERED = ("recall", "verify", "disclose")
-"""Actions that change nothing in the system, or only take back: late ones do no harm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +135,7 @@ def decide_intake(
         overtaken = newest is not None and (
             command.seq < newest.seq and command.issued_at < newest.issued_at
         )
-        return "overtaken" if overtaken and command.action not in _UNORDERED else "carry out"
+        return "overtaken" if overtaken and command.action not in UNORDERED else "carry out"
     if known.state in OPEN:
         return "under way"
     if known.answer is None:

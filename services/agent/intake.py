@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.agent.command import CHANGING, Command
+from services.agent.command import Command
 from services.agent.inbox import Inbox, ReceivedCommand
 from services.agent.inbox_entry import (
     InboxEntry,
@@ -22,6 +22,7 @@ from services.agent.inbox_entry import (
     may_have_run,
 )
 from services.agent.result import Result, Status
+from services.policy.actions import CHANGING
 
 _REJECTION_DETAIL = {
     "expired": "it had expired when it arrived",

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from services.deleter.dispatch import LEASE
 from services.ledger import tables
-from services.policy.actions import PROTECTIVE
+from services.policy.actions import UNCAPPED
 from services.storage import pause
 from services.storage.database import database_now
 
@@ -22,8 +22,6 @@ _WINDOW = timedelta(hours=1)
 _OPERATOR = "termijn"
 _LOCK = 0x7E_3A_11_19
 """The key of PostgreSQL's advisory lock on the room; on SQLite there is one deleter."""
-_DESTROYS_NOTHING = ("verify", *sorted(PROTECTIVE))
-"""Actions that no cap counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +81,7 @@ def _on_the_way(connection: Connection, now: datetime) -> int:
 
 
 def _counted() -> list[ColumnElement[bool]]:
-    return [tables.command.c.action != literal_column(f"'{one}'") for one in _DESTROYS_NOTHING]
+    return [tables.command.c.action != literal_column(f"'{one}'") for one in UNCAPPED]
 
 
 def _waiting(connection: Connection) -> bool:

@@ -20,13 +20,13 @@ from schemas.errors import TermijnError
 from services.ledger import outbox, tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.outbox import CommandDraft
+from services.policy.actions import CHANGING
 from services.policy.model import Policy
 from services.policy.reasons import CHECKS, RESTORED, STILL_PRESENT
 from services.policy.tagging import ClockKey
 from services.storage.bulk import select_in, update_in
 
 _RESTORE_STATES = "restored"
-_REPEATABLE = ("erase", "pseudonymise", "restrict", "lift", "rectify")
 """What a system that was restored has to do anew."""
 _Epochs = Mapping[UUID, Sequence[tuple[str, UUID, int]]]
 
@@ -113,7 +113,7 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
     column = tables.command.c
     query = (
         select(column.command_id, column.state)
-        .where(column.system == system, column.action.in_(_REPEATABLE))
+        .where(column.system == system, column.action.in_(CHANGING))
         .where(column.state.in_(CARRIED_OUT), column.settled_at >= since)
         .order_by(column.command_id)
         .with_for_update()

@@ -30,6 +30,7 @@ from services.evidence.export import latest_head
 from services.ledger import tables
 from services.ledger.facts import LedgerFacts, load_tagged_events
 from services.policy import obligations, rights_effects
+from services.policy.actions import VERIFIED
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES
 from services.policy.request_cases import Case
@@ -43,7 +44,6 @@ from services.requests.assessment import (
 )
 from services.storage.bulk import select_in
 
-_ACTIONS = ("erase", "pseudonymise")
 _PROOFS: Mapping[str, Proof] = {"erased": "read_again", "attested": "attested"}
 _OUTSTANDING_REASON: Mapping[str, OutstandingReason] = {
     "acknowledged": "not_proven",
@@ -162,7 +162,7 @@ class _CertificateBuilder:
             self.now, tagged.id, standing
         )
         for (system, action), one in told.items():
-            if action in _ACTIONS:
+            if action in VERIFIED:
                 self._told(_LineKey(system, action, tagged.type), one)
         for system in sorted({one for view in windows for one in view.holding.systems}):
             if (system, "erase") in told:

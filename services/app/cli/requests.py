@@ -16,6 +16,7 @@ from services.app.wiring import root
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_privacy_events
+from services.policy.actions import VERIFIED
 from services.policy.request_cases import cases
 from services.policy.subject_state import subject_state
 from services.requests import letters
@@ -209,7 +210,7 @@ def _too_late_for(connection: Connection, subject: str) -> list[str]:
         .join(recall, recall.c.supersedes == original.c.command_id)
         .where(
             original.c.subject == subject,
-            original.c.action.in_(("erase", "pseudonymise")),
+            original.c.action.in_(VERIFIED),
             or_(original.c.state.in_(CARRIED_OUT), unheeded),
             recall.c.action == "recall",
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from services.agent.command import Command, CommandRecord
+from services.policy.actions import VERIFIED
 
 Scalar = str | int | float | bool | None
 Path_ = tuple[str | int, ...]
@@ -143,7 +144,7 @@ def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[Path_, st
             "reads by the way of the erasure, which proves nothing: name another table or view,"
             " or other columns",
         )
-    for action in ("erase", "pseudonymise"):
+    for action in VERIFIED:
         change = getattr(declared, action)
         if not isinstance(change, ColumnChange):
             continue

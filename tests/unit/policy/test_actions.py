@@ -1,0 +1,48 @@
+"""The one table of actions: what it says of each, written out by hand, and that no action is missing."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import pytest
+
+from services.policy import actions
+from services.policy.actions import ACTIONS
+from services.policy.reasons import CHECKS
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("CHANGING", {"erase", "pseudonymise", "restrict", "lift", "rectify"}),
+        ("VERIFIED", {"erase", "pseudonymise"}),
+        ("PROTECTIVE", {"restrict", "recall"}),
+        ("HARMLESS", {"restrict", "recall", "verify", "disclose", "rectify"}),
+        ("UNCAPPED", {"restrict", "recall", "verify"}),
+        ("ABOUT_COMMANDS", {"verify", "recall"}),
+        ("UNORDERED", {"verify", "recall", "disclose"}),
+    ],
+)
+def test_the_kinds_of_actions(kind: str, expected: set[str]) -> None:
+    """By the rulings: what protects is never held up, what destroys is read again."""
+    assert set(getattr(actions, kind)) == expected
+
+
+def test_nothing_that_protects_may_break_a_promise() -> None:
+    """What passes every stop must also pass blindness."""
+    assert actions.PROTECTIVE <= actions.HARMLESS
+
+
+def test_every_check_has_its_reason() -> None:
+    """And no other action has one."""
+    assert set(CHECKS) == set(actions.VERIFIED)
+
+
+def test_the_schema_names_the_same_actions() -> None:
+    """What crosses the bus, in the newest version."""
+    folder = files("schemas") / "retention"
+    newest = max(one.name for one in folder.iterdir() if one.name.startswith("command."))
+    schema = json.loads((folder / newest).read_text("utf-8"))
+    [field] = [one for one in schema["fields"] if one["name"] == "action"]
+    assert set(field["type"]["symbols"]) == set(ACTIONS)
