@@ -171,7 +171,7 @@ def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: 
 def own_postgres(postgres_server: PostgresServer) -> Iterator[tuple[PostgresServer, Database]]:
     """A PostgreSQL of this test alone, with a ledger that stays open over its deaths."""
     with closing(open_database(postgres_server.fresh_database())) as ledger:
-        migrate.create(ledger)
+        migrate.migrate(ledger)
         yield postgres_server, ledger
 
 
