@@ -99,6 +99,10 @@ class Running:
         """What a role has said."""
         return (self.directory / f"{role}.log").read_text("utf-8", "replace")
 
+    def has_started(self, name: str, times: int) -> bool:
+        """Whether a process has said so often that it has started."""
+        return self.log(name).count('"event": "started"') >= times
+
     def end(self, role: str, *, kill: bool = False) -> int:
         """End a role, and say its exit code."""
         process = self.processes.pop(role)

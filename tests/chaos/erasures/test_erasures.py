@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -57,16 +58,22 @@ class Killer(threading.Thread):
         self.kills = 0
 
     def run(self) -> None:
-        """Kill until told that it is enough."""
+        """Kill until told that it is enough; seldom who has not started: under load none would."""
+        killed: Counter[str] = Counter()
         while not self._enough.wait(self._random.uniform(1.0, 4.0)):
-            if self._random.random() < 0.7:
-                system = self._random.choice(SYSTEMS)
-                self._running.end(system, kill=True)
-                self._systems.start(system)
+            is_agent = self._random.random() < 0.7
+            name = self._random.choice(SYSTEMS if is_agent else ROLES)
+            if (
+                not self._running.has_started(name, killed[name] + 1)
+                and self._random.random() < 0.9
+            ):
+                continue
+            self._running.end(name, kill=True)
+            if is_agent:
+                self._systems.start(name)
             else:
-                role = self._random.choice(ROLES)
-                self._running.end(role, kill=True)
-                self._running.start(role)
+                self._running.start(name)
+            killed[name] += 1
             self.kills += 1
 
     def __enter__(self) -> Self:
