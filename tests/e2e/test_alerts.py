@@ -237,6 +237,7 @@ def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
     database = watched.running.query("SELECT current_database()")[0][0]
     watched.running.execute(
         "CREATE SCHEMA wrong",
+        "GRANT USAGE ON SCHEMA wrong TO PUBLIC",  # else no role of ours would look there
         "CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE"
         " AS $$ SELECT pg_catalog.clock_timestamp() - interval '5 s' $$",
         f"ALTER DATABASE {database} SET search_path = wrong, pg_catalog, public",
