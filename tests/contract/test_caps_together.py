@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
-from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
 from services.deleter.deleter import Deleter, DeleterLimits
-from services.deleter.dispatch import CommandMessage, RecordMetadata, SentCommand
+from services.deleter.dispatch import CommandMessage, RecordMetadata
 from services.ledger import tables
 from services.storage import pause
 from services.storage.database import Database
 from tests.contract.arrivals import event
 from tests.contract.ledgers import POLICY, Bus, rows, take
 from tests.contract.others import others
+from tests.contract.silent import Silent
 
 LONG_AGO = "2020-01-01T12:00:00Z"
 
@@ -32,7 +32,7 @@ def killed() -> None:
 
 
 @dataclass
-class Watched:
+class Watched(Silent):
     """A bus, and a deleter's sight and observer: it does something before it delivers."""
 
     before: Callable[[], object] = field(default=lambda: None)
@@ -42,21 +42,6 @@ class Watched:
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         self.before()
         return self.bus.send(commands)
-
-    def blind_spots(self) -> Sequence[str]:
-        return ()
-
-    def blind(self, spots: Sequence[str]) -> None:
-        """It sees."""
-
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
-        """The bus keeps them."""
-
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """A system was silent."""
-
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus does not take it."""
 
     def capped(self, cap: int) -> None:
         self.caps.append(cap)

@@ -6,46 +6,23 @@ edge holds (`schemas.limits`). So the fault is injected here, by a constraint on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from services.deleter.deleter import Deleter
-from services.deleter.dispatch import SentCommand
 from services.kafka.errors import RETRYABLE_ERRORS, verdict
 from services.ledger import tables
 from services.storage.database import Database
 from tests.contract.arrivals import event
 from tests.contract.ledgers import POLICY, Bus, rows, take
+from tests.contract.silent import Silent
 
 GIVEN = "2020-03-15T13:00:00Z"
-
-
-class Sees:
-    """An observer that sees everything and says nothing."""
-
-    def blind_spots(self) -> Sequence[str]:
-        return ()
-
-    def blind(self, spots: Sequence[str]) -> None:
-        """Nothing is."""
-
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
-        """Commands went out."""
-
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """A system was silent."""
-
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus does not take it."""
-
-    def capped(self, cap: int) -> None:
-        """The cap was reached."""
 
 
 @contextmanager
@@ -73,9 +50,9 @@ def deleter_of(ledger: Database, bus: Bus) -> Deleter:
     return Deleter(
         ledger=ledger,
         outlet=bus,
-        sight=Sees(),
+        sight=Silent(),
         policy=POLICY,
-        observer=Sees(),
+        observer=Silent(),
         now=lambda: datetime.now(UTC),
     )
 

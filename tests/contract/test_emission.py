@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy import update
@@ -21,7 +20,6 @@ from services.deleter.dispatch import (
     CommandMessage,
     PausedSystems,
     RetryPolicy,
-    SentCommand,
     dispatch,
     lease,
 )
@@ -47,6 +45,7 @@ from tests.contract.ledgers import (
     sweep,
     take,
 )
+from tests.contract.silent import Silent
 
 INVOICED = "2024-03-15T13:00:00Z"
 RIGHT = POLICY
@@ -83,7 +82,7 @@ def utc_now() -> datetime:
 
 
 @dataclass
-class Stage:
+class Stage(Silent):
     """A ledger with a deleter whose sight can be taken, and what that has sent."""
 
     ledger: Database
@@ -136,21 +135,6 @@ class Stage:
 
     def blind_spots(self) -> Sequence[str]:
         return self.spots
-
-    def blind(self, spots: Sequence[str]) -> None:
-        """The deleter is blind, or sees."""
-
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
-        """Commands went out."""
-
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """A system was silent."""
-
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus does not take it."""
-
-    def capped(self, cap: int) -> None:
-        """The cap was reached."""
 
 
 @pytest.fixture

@@ -36,7 +36,6 @@ from services.deleter.dispatch import (
     PausedSystems,
     RecordMetadata,
     RetryPolicy,
-    SentCommand,
 )
 from services.deleter.manual_retry import NotOut, retry
 from services.deleter.settlement import Status, close_command
@@ -63,6 +62,7 @@ from tests.contract.emission_oracle import (
     years_after,
 )
 from tests.contract.ledgers import Bus, answer, emptied, rows
+from tests.contract.silent import Silent
 from tests.effort import play
 
 START = datetime(2020, 1, 10, 12, tzinfo=UTC)
@@ -77,7 +77,7 @@ class Crash(BaseException):
     """The process ends: before the broker has the commands, or after."""
 
 
-class Emitting(RuleBasedStateMachine):
+class Emitting(RuleBasedStateMachine, Silent):
     """One ledger, a bus with unread events, two deleters, systems, operators, a clock that goes on."""
 
     clock = START
@@ -122,21 +122,9 @@ class Emitting(RuleBasedStateMachine):
     def blind_spots(self) -> Sequence[str]:
         return ["unread"] if self.unread or self.gap else []
 
-    def blind(self, spots: Sequence[str]) -> None:
-        """Told whether it sees."""
-
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
-        """Told what it sent."""
-
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """Told of silence."""
-
     def undeliverable(self, system: str, command: UUID, why: str) -> None:
         """No command of these is one that the bus does not take."""
         self.wrong.append(f"{system}: {why}")
-
-    def capped(self, cap: int) -> None:
-        """Told of the cap."""
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """The broker: it judges whatever it is given."""

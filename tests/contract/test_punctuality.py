@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from uuid import UUID
 
 import pytest
 
@@ -14,11 +13,12 @@ from services.storage import pause
 from services.storage.database import Database
 from tests.contract.arrivals import order
 from tests.contract.ledgers import POLICY, Bus, take
+from tests.contract.silent import Silent
 
 LONG_AGO = "2022-02-01T00:00:00Z"
 
 
-class Seeing:
+class Seeing(Silent):
     """A deleter's sight and observer: it may be made blind, and keeps since when commands count."""
 
     def __init__(self) -> None:
@@ -28,20 +28,8 @@ class Seeing:
     def blind_spots(self) -> Sequence[str]:
         return self.spots
 
-    def blind(self, spots: Sequence[str]) -> None:
-        """Nothing is claimed."""
-
     def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         self.since += [nothing_due_at] if commands else []
-
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """A system was silent."""
-
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus does not take it."""
-
-    def capped(self, cap: int) -> None:
-        """The cap was reached."""
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from services.crypto.envelope import AeadCipher, InvalidKeyFile, SealedElsewhere
 from services.crypto.jwe import decrypt, new_key, to_public
 from services.deleter.deleter import Deleter
-from services.deleter.dispatch import SentCommand
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.requests import disclosures
@@ -22,6 +20,7 @@ from services.requests.request_keys import RequestKeys, sealed_with
 from services.storage.database import Database
 from tests.contract.arrivals import Event, event
 from tests.contract.ledgers import POLICY, Bus, rows, take
+from tests.contract.silent import Silent
 
 OLD, NEW = AeadCipher(b"o" * 32), AeadCipher(b"n" * 32)
 NOW = datetime(2026, 4, 4, 9, tzinfo=UTC)
@@ -116,28 +115,13 @@ def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: Req
 
 
 @dataclass
-class Heard:
+class Heard(Silent):
     """An observer that sees everything, and keeps what could not be sent."""
 
     undeliverable_: list[tuple[str, str]] = field(default_factory=list)
 
-    def blind_spots(self) -> Sequence[str]:
-        return ()
-
-    def blind(self, spots: Sequence[str]) -> None:
-        """Nothing is."""
-
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
-        """Commands went out."""
-
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """A system was silent."""
-
     def undeliverable(self, system: str, command: UUID, why: str) -> None:
         self.undeliverable_.append((system, why))
-
-    def capped(self, cap: int) -> None:
-        """The cap was reached."""
 
 
 def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -> None:

@@ -53,6 +53,7 @@ from tests.contract.ledgers import (
     sweep,
     take,
 )
+from tests.contract.silent import Silent
 from tests.effort import examples
 
 JOINED = "2020-01-01T12:00:00Z"
@@ -264,7 +265,7 @@ class TestChecks:
         assert len({check for one in looks for check in one.verifies}) == 5
 
 
-class Seeing:
+class Seeing(Silent):
     """A deleter's sight and observer: it may be made blind, and keeps what went out."""
 
     def __init__(self) -> None:
@@ -274,20 +275,8 @@ class Seeing:
     def blind_spots(self) -> Sequence[str]:
         return self.spots
 
-    def blind(self, spots: Sequence[str]) -> None:
-        """Nothing is claimed."""
-
     def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
         self.actions += [one.action for one in commands]
-
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """A system was silent."""
-
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus does not take it."""
-
-    def capped(self, cap: int) -> None:
-        """The cap was reached."""
 
 
 class TestRounds:

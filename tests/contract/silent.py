@@ -1,0 +1,31 @@
+"""A deleter's sight and observer that sees everything and keeps nothing; tests override what they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from services.deleter.dispatch import SentCommand
+
+
+class Silent:
+    """Sees everything, says nothing."""
+
+    def blind_spots(self) -> Sequence[str]:
+        return ()
+
+    def blind(self, spots: Sequence[str]) -> None:
+        """The deleter is blind, or sees."""
+
+    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
+        """Commands went out."""
+
+    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """A system was silent."""
+
+    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """The bus does not take it."""
+
+    def capped(self, cap: int) -> None:
+        """The cap was reached."""
