@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from services.policy.retry import backoff
+
 
 @dataclass(slots=True, kw_only=True)
 class TokenBucket:
@@ -41,5 +43,4 @@ class RetryPolicy:
         """How long after that many tries the next follows; nothing when they are used up."""
         if tries >= self.tries:
             return None
-        doubled: timedelta = self.base * (1 << min(tries - 1, 30))
-        return min(self.cap, doubled)
+        return backoff(self.base, self.cap, tries)

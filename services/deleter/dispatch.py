@@ -25,6 +25,7 @@ from services.ledger.blind_spots import CLEAR, Blindness
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, CHECKS
+from services.policy.retry import backoff
 from services.policy.tagging import TaggedEvent, business_keys
 from services.storage.bulk import insert, select_in
 
@@ -127,8 +128,7 @@ class RetryPolicy:
 
     def wait(self, attempt: int) -> timedelta:
         """How long after an attempt, counted from 1, the next follows."""
-        doubled: timedelta = self.base * (1 << min(attempt - 1, 30))
-        return min(self.cap, doubled)
+        return backoff(self.base, self.cap, attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
