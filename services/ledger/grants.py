@@ -208,8 +208,9 @@ def sequences() -> Mapping[str, str]:
 def needed(role: Role) -> frozenset[Privilege]:
     """Everything that a role may do, and nothing else."""
     found = set()
+    known, counters = columns(), sequences()
     for table, grant in GRANTS[role].items():
-        every = columns()[table]
+        every = known[table]
         for privilege, of in (
             ("SELECT", every if grant.select is True else grant.select or ()),
             ("INSERT", every if grant.insert else ()),
@@ -218,6 +219,6 @@ def needed(role: Role) -> frozenset[Privilege]:
             found |= {Privilege(table, privilege, column) for column in of}
         if grant.delete:
             found.add(Privilege(table, "DELETE"))
-        if grant.insert and table in sequences():
-            found.add(Privilege(sequences()[table], "USAGE"))
+        if grant.insert and table in counters:
+            found.add(Privilege(counters[table], "USAGE"))
     return frozenset(found)

@@ -15,12 +15,10 @@ from schemas.errors import TermijnError
 from services.ledger import granting
 from services.ledger.grants import Privilege
 from services.ledger.tables import metadata
-from services.storage.database import Database
+from services.storage.database import Database, lacks_right
 from services.storage.database_roles import ALEMBIC, Role, group
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_REFUSED = "42501"
-"""PostgreSQL's code for a right that is lacking."""
 
 
 class SchemaMismatch(TermijnError):
@@ -86,7 +84,7 @@ def check_schema_version(ledger: Database, role: Role | None = None) -> None:
         try:
             found = MigrationContext.configure(connection).get_current_revision()
         except ProgrammingError as cause:
-            if role is None or getattr(cause.orig, "sqlstate", None) != _REFUSED:
+            if role is None or not lacks_right(cause):
                 raise
             raise Ungranted(role, login, str(Privilege(ALEMBIC, "SELECT"))) from cause
         if found != wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -39,6 +40,21 @@ def served(policy: Policy) -> dict[str, list[str]]:
         name: sorted({system for one in event.holdings for system in one.served})
         for name, event in policy.events.items()
     }
+
+
+def naming_fields(policy: Policy) -> dict[str, set[str]]:
+    """By event type the fields that name systems to which its data goes."""
+    return {
+        name: {one.systems_from for one in event.holdings if one.systems_from}
+        for name, event in policy.events.items()
+    }
+
+
+def systems_named(deciding: Mapping[str, Any], fields: Collection[str]) -> Iterator[str]:
+    """The systems that an event itself names in these fields."""
+    for field in fields:
+        named = deciding.get(field) or ()
+        yield from [named] if isinstance(named, str) else named
 
 
 def check(connection: Connection, policy: Policy, serving: Mapping[str, Collection[str]]) -> None:
@@ -77,10 +93,7 @@ def _still_serving(
 
 def _named_by_events(connection: Connection, policy: Policy) -> Iterator[tuple[str, str]]:
     """What events themselves name: the purpose of a consent, the systems that an order goes to."""
-    naming = {
-        name: {one.systems_from for one in event.holdings if one.systems_from}
-        for name, event in policy.events.items()
-    }
+    naming = naming_fields(policy)
     types = [name for name, event in policy.events.items() if event.act or naming[name]]
     column = tables.event.c
     query = select(column.type, column.deciding).where(column.type.in_(types))
@@ -88,6 +101,4 @@ def _named_by_events(connection: Connection, policy: Policy) -> Iterator[tuple[s
         deciding = json.loads(row.deciding)
         if policy.events[row.type].act and isinstance(deciding.get("purpose"), str):
             yield "purpose", deciding["purpose"]
-        for field in naming[row.type]:
-            named = deciding.get(field) or ()
-            yield from (("system", one) for one in ([named] if isinstance(named, str) else named))
+        yield from (("system", one) for one in systems_named(deciding, naming[row.type]))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from schemas.errors import TermijnError
-from services.ledger import tables
+from services.ledger import policy_references, tables
 from services.policy import retiring
 from services.policy.model import Policy
 
@@ -84,14 +84,18 @@ def check(connection: Connection, policy: Policy, serving: Serving, before: Writ
 
 def _types(section: str, name: str, policy: Policy, serving: Serving) -> set[str]:
     """The event types of which the policy, or the active one, has something held there."""
-    types = {type_ for type_, systems in serving.items() if name in systems}
     if section == "purposes":
-        types = set()
-    for type_, event in policy.events.items():
-        for one in event.holdings:
-            if name in (one.served if section == "systems" else {one.purpose}):
-                types.add(type_)
-    return types
+        return {
+            type_
+            for type_, event in policy.events.items()
+            if any(one.purpose == name for one in event.holdings)
+        }
+    return {
+        type_
+        for served in (serving, policy_references.served(policy))
+        for type_, systems in served.items()
+        if name in systems
+    }
 
 
 def _of_types(
@@ -110,10 +114,7 @@ def _naming(
     connection: Connection, system: str, policy: Policy, since: datetime, until: datetime | None
 ) -> Iterator[datetime]:
     """The times of the events that name the system themselves."""
-    fields = {
-        name: {one.systems_from for one in event.holdings if one.systems_from}
-        for name, event in policy.events.items()
-    }
+    fields = policy_references.naming_fields(policy)
     column = tables.event.c
     query = select(column.type, column.time, column.deciding).where(
         column.type.in_([name for name, those in fields.items() if those]), column.time >= since
@@ -121,8 +122,5 @@ def _naming(
     if until is not None:
         query = query.where(column.time < until)
     for row in connection.execute(query.execution_options(yield_per=_AT_ONCE)):
-        deciding = json.loads(row.deciding)
-        for field in fields[row.type]:
-            named = deciding.get(field) or ()
-            if system in ([named] if isinstance(named, str) else named):
-                yield row.time
+        if system in policy_references.systems_named(json.loads(row.deciding), fields[row.type]):
+            yield row.time

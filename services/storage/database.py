@@ -22,6 +22,7 @@ T = TypeVar("T")
 _RETRYABLE_SQLSTATES = frozenset({"40P01", "40001", "23505"})
 """Deadlock, serialisation failure, and a key that another transaction inserted first: the second look
 finds it there."""
+_INSUFFICIENT_PRIVILEGE = "42501"
 _MAX_ATTEMPTS = 10
 _RETRY_SECONDS = 0.01
 _IDLE_IN_TRANSACTION = "60s"
@@ -145,6 +146,11 @@ def describe_error(cause: Exception) -> str:
     code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
     constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)
     return f"{name} {code}" + (f" by {constraint}" if constraint else "")
+
+
+def lacks_right(cause: DBAPIError) -> bool:
+    """Whether PostgreSQL refused a statement because the role may not do that."""
+    return getattr(cause.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE
 
 
 def database_now(connection: Connection) -> datetime:

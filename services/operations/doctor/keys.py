@@ -15,11 +15,10 @@ from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
 from services.crypto.keyring import Keyring
 from services.operations.doctor.findings import Finding, error, ok, skipped, warning
 from services.requests.request_keys import MEND, sealed_with
-from services.storage.database import Database
+from services.storage.database import Database, lacks_right
 
 EXPIRY_WARNING = timedelta(days=14)
 """A last key that ends sooner is told: a successor has to be handed out before."""
-_NOT_PERMITTED = "42501"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ def check_requests(ledger: Database, files: SealFiles) -> Iterator[Finding]:
         with ledger.transaction() as connection:
             found = sealed_with(connection)
     except ProgrammingError as cause:
-        if getattr(cause.orig, "sqlstate", None) != _NOT_PERMITTED:
+        if not lacks_right(cause):
             raise
         yield skipped("requests", "this login may not read their keys, and its role need not")
         return
