@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection, select
 
-from services.app import settings
-from services.app.wiring import root
+from services.app.cli.session import open_resources
 from services.evidence.build_certificate import SubjectNotFound, build_certificate
 from services.evidence.certificate_pdf import certificate_files
 from services.ledger import tables
@@ -43,7 +42,7 @@ def certificate(about: str, directory: Path, language: Language) -> None:
     As JSON and PDF: each recipient, what it has erased and how that is proven, what is kept and why, and
     the evidence behind it. What is not proven is listed as outstanding and not certified.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         policy, references = opened.policy(), opened.references()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)

@@ -9,7 +9,6 @@ from typing import TypeVar
 import click
 from sqlalchemy import Connection
 
-from services.app import settings
 from services.app.cli.options import (
     format_instant,
     json_option,
@@ -17,7 +16,7 @@ from services.app.cli.options import (
     reason_option,
     show,
 )
-from services.app.wiring import root
+from services.app.cli.session import open_resources
 from services.ledger import active_policy
 from services.ledger import key_conflicts as keys
 from services.ledger.key_conflicts import Conflict
@@ -40,7 +39,7 @@ def conflicts() -> None:
 def list_conflicts(all_: bool, as_json: bool) -> None:
     """List the keys that wait for a decision, oldest first, with each subject that claims them."""
     with (
-        root.open_resources(settings.load()) as opened,
+        open_resources() as opened,
         opened.ledger().transaction() as connection,
     ):
         found = keys.conflicts(connection, decided=all_)
@@ -99,7 +98,7 @@ def _decided(
     if not separator:
         raise click.UsageError("a key is written NAME=VALUE, as `termijn conflicts list` has it")
 
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         policy, ledger = opened.policy(), opened.ledger()
 
         def work(connection: Connection) -> T:

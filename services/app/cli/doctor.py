@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from schemas.errors import TermijnError
 from services.app import settings
 from services.app.cli.options import json_option, show
+from services.app.cli.session import open_resources
 from services.app.settings import InvalidSetting
 from services.app.wiring import root
 from services.app.wiring.root import Resources, utc_now
@@ -54,7 +55,7 @@ def doctor(as_json: bool, faults: bool) -> None:
 
     For each: what is wrong, and the command that mends it. Nothing is changed. Fails on a fault.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         found = list(_examine(opened))
     shown = [one for one in found if not faults or one.state in ("fault", "warning")]
     show(map(asdict, shown), as_json=as_json, title="The doctor", columns=_COLUMNS)

@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
-from services.app import settings
 from services.app.cli.options import format_instant, operator_option, reason_option
-from services.app.wiring import root
+from services.app.cli.session import open_resources
 from services.crypto.key_directory import KeyDirectory
 from services.events.event_file import open_bytes
 from services.evidence.export import export_lines, latest_head
@@ -36,7 +35,7 @@ def export(file: Path) -> None:
     One JSON object a line: how far it goes, public keys, entries, signed heads. `termijn evidence verify`
     reads it without a database.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         ledger = opened.ledger()
         with ledger.transaction() as connection:
             latest_head(connection)  # where there is none, no file is begun
@@ -77,7 +76,7 @@ def verify(file: Path | None, keys: Path | None, elsewhere: Path | None) -> None
         with open_bytes(file) as from_:
             found = verify_lines(from_, trusted, head)
     else:
-        with root.open_resources(settings.load()) as opened:
+        with open_resources() as opened:
             found = check_ledger(opened.ledger(), trusted, head)
     click.echo(
         f"{found.entries} entries hold, up to {format_instant(found.last.at)}:"
@@ -97,7 +96,7 @@ def head() -> None:
     Whoever keeps it sees by `termijn evidence verify --head` whether the log was cut or written anew.
     """
     with (
-        root.open_resources(settings.load()) as opened,
+        open_resources() as opened,
         opened.ledger().transaction() as connection,
     ):
         click.echo(latest_head(connection).line())
@@ -111,7 +110,7 @@ def rekey(operator: str, reason: str) -> None:
 
     With the old key gone nobody can tell whose the entries before are; they verify as before.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
 
         def work(connection: Connection) -> None:
             at = database_now(connection)

@@ -19,7 +19,7 @@ from services.app.cli.options import (
     show,
 )
 from services.app.cli.output import say
-from services.app.wiring import root
+from services.app.cli.session import open_resources
 from services.app.wiring.root import utc_now
 from services.crypto import pseudonyms, tombstones
 from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
@@ -124,7 +124,7 @@ def trust(system: str, file: Path) -> None:
     FILE may be `-`, standard input. They come beside those that are trusted; `termijn keys retire`
     takes one away.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         if system not in opened.policy().systems:
             raise click.UsageError(f"the policy has no system {system!r}")
     directory = _directory()
@@ -182,7 +182,7 @@ def _own(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
 
 
 def _of_systems(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         systems = opened.policy().systems
     for system in systems:
         ring = directory.system(system)()

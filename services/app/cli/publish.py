@@ -12,10 +12,10 @@ import click
 from rich.progress import Progress
 
 from schemas.codec import load as load_schemas
-from services.app import settings
 from services.app.cli.backfill import show_forecast
 from services.app.cli.options import format_instant, show
 from services.app.cli.output import console, say
+from services.app.cli.session import open_resources
 from services.app.wiring import root
 from services.app.wiring.root import Resources
 from services.events.dry_run import DryRun, DryRunResult
@@ -98,7 +98,7 @@ def publish(
     if wait and dry_run:
         raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
     called = (name or f"backfill-{root.utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         if dry_run:
             _rehearse(opened, events, called, leave_out=leave_out, as_json=as_json)
             return

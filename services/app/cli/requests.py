@@ -12,6 +12,7 @@ from schemas.codec import load as load_schemas
 from services.app import settings
 from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.output import say
+from services.app.cli.session import open_resources
 from services.app.wiring import root
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
@@ -51,7 +52,7 @@ def requests() -> None:
 @json_option
 def list_requests(all_: bool, as_json: bool) -> None:
     """List the open requests, the one that must be answered first coming first."""
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
@@ -88,7 +89,7 @@ def list_requests(all_: bool, as_json: bool) -> None:
 @_LANGUAGE
 def letter(subject: str, request: str, language: Language) -> None:
     """Print the answer to a request as it stands now, as a letter."""
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             case = find_case(connection, subject, request, policy)
@@ -110,7 +111,7 @@ def notice(kind: Notice, subject: str, reference: str, language: Language) -> No
 
     REFERENCE is the id of the request, the objection or the complaint.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             received_at = received(connection, subject, reference, policy)
@@ -167,7 +168,7 @@ def holds() -> None:
 @json_option
 def list_holds(as_json: bool) -> None:
     """List the open holds, with the systems that had erased before they could be told, or may have."""
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             by_subject = defaultdict(list)

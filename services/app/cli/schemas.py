@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from schemas.registry import Registry
-from services.app import settings
 from services.app.cli.options import json_option, show
+from services.app.cli.session import open_resources
 from services.app.wiring import root
 from services.app.wiring.root import Resources
 from services.kafka import schema_registration
@@ -31,7 +31,7 @@ def register() -> None:
     Each gets the compatibility FULL_TRANSITIVE, so that the registry itself refuses a change that some
     reader could not cope with. To register again does no harm.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         registry, codec = _registry(opened), opened.codec()
         for topic, _ in root.required_schemas(opened, opened.policy()):
             click.echo(
@@ -47,7 +47,7 @@ def check(as_json: bool) -> None:
     What is missing there, what is there and not here, and where a change could break a reader. Fails on
     any of it; changes nothing.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         needed = root.required_schemas(opened, opened.policy())
         found = list(check_registry(_registry(opened), needed))
     columns = ("target", "state", "what", "mend")

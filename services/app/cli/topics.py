@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from schemas import topics as catalogue
-from services.app import settings
 from services.app.cli.options import json_option, show
+from services.app.cli.session import open_resources
 from services.app.wiring import root
 from services.app.wiring.root import Resources
 from services.kafka.client import KafkaClient
@@ -38,7 +38,7 @@ def check(as_json: bool, strict: bool) -> None:
 
     Fails when a topic keeps something for longer than is promised, or is not there.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         judged = _judged(opened, TopicAdmin(admin=_bus(opened).admin))
     columns = ("topic", "promised", "lives", "findings", "remarks", "do")
     show((_row(one) for one in judged), as_json=as_json, title="The log", columns=columns)
@@ -58,7 +58,7 @@ def apply(dry_run: bool) -> None:
     It ends when every broker shows what was made.
     """
     done = "would have" if dry_run else "has"
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         bus = _bus(opened)
         brokers = TopicAdmin(admin=bus.admin)
         watched = bus.missing(catalogue.watch_topics(opened.watch))

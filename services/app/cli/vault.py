@@ -9,7 +9,6 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from services.app import settings
 from services.app.cli.options import (
     ACCEPTS_DASH_VALUES,
     format_instant,
@@ -19,7 +18,7 @@ from services.app.cli.options import (
     reason_option,
     show,
 )
-from services.app.wiring import root
+from services.app.cli.session import open_resources
 from services.app.wiring.root import utc_now
 from services.crypto import rotation
 from services.crypto.data_keys import DataKeyStore
@@ -47,7 +46,7 @@ def status(as_json: bool) -> None:
     opens what was shredded since.
     """
     at = utc_now()
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         masters, keys = opened.masters(), opened.vault()
         rows = [*_of_masters(keys, masters, at), *_of_systems(keys)]
     columns = ("kind", "name", "state", "keys", "since")
@@ -60,7 +59,7 @@ def status(as_json: bool) -> None:
 @vault.command()
 def rotate() -> None:
     """Make a new master key and wrap every key under it; the older ones wrap nothing any more."""
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         masters, keys = opened.masters(), opened.vault()
         made, wrapped = rotation.rotate(keys, masters)
         older = [one.generation for one in rotation.master_key_statuses(keys, masters)[:-1]]
@@ -77,7 +76,7 @@ def destroy(master: str) -> None:
     Backups of the vault from before then open nothing any more. Copies of the master key elsewhere are
     yours to destroy.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         rotation.destroy(opened.vault(), opened.masters(), master, utc_now())
     click.echo(f"destroyed {master}; destroy every copy of it as well")
 
@@ -98,7 +97,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
     `unheld`: the policy has no holding of the event in that system. `outlived`: its erasure is proven and
     the key came back with a backup: `termijn commands repeat`.
     """
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         ledger = opened.ledger()
         policy = opened.agreed(ledger)
         found = list(strays(opened.vault(), ledger, policy, utc_now() - older_than))
@@ -123,7 +122,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
 @reason_option
 def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
     """Destroy the keys KEY, for ever: what they encrypt is gone from every copy of the log."""
-    with root.open_resources(settings.load()) as opened:
+    with open_resources() as opened:
         ledger, data_keys = opened.ledger(), opened.vault()
         shredder = Shredder(data_keys.database)
         found = shredder.named(keys)
