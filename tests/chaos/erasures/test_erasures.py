@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Self
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -26,6 +23,7 @@ from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.chaos.erasures.forger import Forger
 from tests.chaos.erasures.orders import Order, canaries_in, holds, orders
 from tests.chaos.erasures.systems import SYSTEMS, Systems
+from tests.chaos.killing import Killer
 from tests.e2e.running import Running, write_events
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer
@@ -46,43 +44,9 @@ PATIENCE_SECONDS = 300 + DUE / 5
 SEED = 5
 
 
-class Killer(threading.Thread):
-    """Kills an agent or a role every now and then, and starts it again."""
-
-    def __init__(self, running: Running, systems: Systems) -> None:
-        super().__init__(daemon=True)
-        self._running = running
-        self._systems = systems
-        self._random = random.Random(SEED)
-        self._enough = threading.Event()
-        self.kills = 0
-
-    def run(self) -> None:
-        """Kill until told that it is enough; seldom who has not started: under load none would."""
-        killed: Counter[str] = Counter()
-        while not self._enough.wait(self._random.uniform(1.0, 4.0)):
-            is_agent = self._random.random() < 0.7
-            name = self._random.choice(SYSTEMS if is_agent else ROLES)
-            if (
-                not self._running.has_started(name, killed[name] + 1)
-                and self._random.random() < 0.9
-            ):
-                continue
-            self._running.end(name, kill=True)
-            if is_agent:
-                self._systems.start(name)
-            else:
-                self._running.start(name)
-            killed[name] += 1
-            self.kills += 1
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._enough.set()
-        self.join()
+def agent_or_role(chance: random.Random) -> str:
+    """Whom to kill: seven times in ten an agent."""
+    return chance.choice(SYSTEMS if chance.random() < 0.7 else ROLES)
 
 
 @pytest.fixture
@@ -280,7 +244,14 @@ def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
     forged_answers_are_parked(running, forger, erasures)
     for system in SYSTEMS:
         shop.start(system)
-    with Killer(running, shop) as killer, forger:
+    killer = Killer(
+        running,
+        SEED,
+        choose=agent_or_role,
+        restart=lambda name: (shop.start if name in SYSTEMS else running.start)(name),
+        pause=(1.0, 4.0),
+    )
+    with killer, forger:
         proven = lambda: commanded(running, "erased") == erasures  # noqa: E731
         running.until("every erasure is proven", proven, PATIENCE_SECONDS)
         assert shop.left() == dict.fromkeys(SYSTEMS, standing)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +12,8 @@ import pytest
 
 from services.events.sample_events import SOURCE, sample_events
 from services.policy.loader import load
+from tests.chaos.killing import Killer
 from tests.e2e.running import ROLES, Running, identities, write_events
-from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 
 COMPANIES = int(os.environ.get("TERMIJN_CHAOS_COMPANIES", "240"))
@@ -44,40 +41,6 @@ def running(
     made.end_all()
 
 
-class Killer(threading.Thread):
-    """Kills a role every now and then, and starts it again."""
-
-    def __init__(self, running: Running) -> None:
-        super().__init__(daemon=True)
-        self._running = running
-        self._random = random.Random(SEED)
-        self._enough = threading.Event()
-        self.kills = 0
-
-    def run(self) -> None:
-        """Kill until told that it is enough; seldom who has not started: under load none would."""
-        killed: Counter[str] = Counter()
-        while not self._enough.wait(self._random.uniform(0.5, 3.0)):
-            role = self._random.choice(ROLES)
-            if (
-                not self._running.has_started(role, killed[role] + 1)
-                and self._random.random() < 0.9
-            ):
-                continue
-            self._running.end(role, kill=True)
-            self._running.start(role)
-            killed[role] += 1
-            self.kills += 1
-
-    def stop(self) -> None:
-        """It is enough, once it has killed as often as it should."""
-        patience = Patience(120)
-        while self.kills < KILLS and not patience.is_over:
-            time.sleep(0.2)
-        self._enough.set()
-        self.join()
-
-
 @pytest.mark.chaos
 @pytest.mark.timeout(1500)
 def test_events_count_once_whatever_is_killed(running: Running) -> None:
@@ -86,13 +49,15 @@ def test_events_count_once_whatever_is_killed(running: Running) -> None:
     order = random.Random(SEED)
     lines = [*events, *order.sample(events, len(events) // 100)]
     order.shuffle(lines)
-    killer = Killer(running)
+    killer = Killer(
+        running, SEED, choose=lambda r: r.choice(ROLES), restart=running.start, pause=(0.5, 3.0)
+    )
     killer.start()
     for part in range(PARTS):
         file = write_events(running.directory / f"{part}.jsonl", lines[part::PARTS])
         published = running.history(file)
         assert published.returncode == 0, published.stderr
-    killer.stop()
+    killer.stop(KILLS)
     assert killer.kills >= KILLS
     theirs = f"source = '{SOURCE}'"  # and not the answers that the rights role publishes itself
     running.until(
