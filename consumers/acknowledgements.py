@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
@@ -33,7 +33,7 @@ from services.storage.database import Database, database_now
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance
 
-ROLE = "acknowledgements"
+ROLE: Final = "acknowledgements"
 
 
 class Observer(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
@@ -34,7 +34,7 @@ from services.storage.database import Database, database_now
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance
 
-ROLE = "recorder"
+ROLE: Final = "recorder"
 TOPICS = (TAGGED, DEAD_LETTERS)
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
@@ -37,7 +37,7 @@ from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance
 
-ROLE = "tagger"
+ROLE: Final = "tagger"
 
 
 class Observer(Protocol):

@@ -12,7 +12,7 @@ import click
 from schemas.errors import TermijnError
 from services.app import settings
 from services.app.cli.options import show
-from services.app.wiring import root
+from services.app.wiring import resources
 from tests.benchmarks import comparing, plots
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.stage import Sizes, environment
@@ -134,7 +134,7 @@ def _show(names: Collection[str], *, sizes: Sizes, as_json: bool) -> None:
 
 def _figures(names: Collection[str], *, sizes: Sizes) -> Iterator[Figure]:
     with (
-        root.open_resources(settings.load()) as opened,
+        resources.open_resources(settings.load()) as opened,
         environment(opened.policy(), opened.codec(), sizes=sizes) as measured,
     ):
         for one in SUITE:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from services.app import settings
-from services.app.wiring import root
+from services.app.wiring import resources
 from services.ledger import active_policy, granting, migrate
 from services.ledger.grants import GRANTS, Privilege, columns, needed
 from services.ledger.migrate import Ungranted
@@ -332,7 +332,7 @@ def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(
     with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)
     chosen = settings.load({"TERMIJN_LEDGER_URL": url, "TERMIJN_DATA": str(tmp_path)})
-    with root.open_resources(chosen) as opened, ThreadPoolExecutor(1) as pool:
+    with resources.open_resources(chosen) as opened, ThreadPoolExecutor(1) as pool:
         tagger, recorder = opened.ledger("tagger"), opened.ledger("recorder")
         waiting = pool.submit(opened.agreed, tagger, Event())
         with pytest.raises(TimeoutError):

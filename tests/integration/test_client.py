@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
 from services.app.cli.main import termijn
-from services.app.wiring.root import required_topics
+from services.app.wiring.required_topics import required_topics
 from services.kafka.client import DeliveryFailed, KafkaClient, KafkaUnavailable, OutgoingMessage
 from services.policy import loader
 from tests.servers.kafka import KafkaCluster

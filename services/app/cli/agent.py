@@ -31,7 +31,7 @@ from services.app.cli.options import (
 from services.app.cli.output import say, say_json
 from services.app.cli.run import run_until_signal
 from services.app.wiring import agent as bootstrap_agent
-from services.app.wiring import root
+from services.app.wiring.resources import utc_now
 from services.storage import offsets
 from services.storage.operator_log import log_operator_action
 
@@ -65,7 +65,7 @@ def agent(context: click.Context, config: Path | None) -> None:
     loaded = _load(config)
     log_form = settings.load().operating.log_form
     run_until_signal(
-        lambda stop: bootstrap_agent.run_agent(loaded, stop, log_form=log_form, now=root.utc_now)
+        lambda stop: bootstrap_agent.run_agent(loaded, stop, log_form=log_form, now=utc_now)
     )
 
 
@@ -83,7 +83,7 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
     told = _command(file.read(), file.name, loaded)
     sql = loaded.configuration.adapter.sql
     if sql is None:
-        task = CommandTask(command=told, run=1, noted=None, note=lambda _: None, now=root.utc_now())
+        task = CommandTask(command=told, run=1, noted=None, note=lambda _: None, now=utc_now())
         say(command_payload(task).decode())
         return
     with bootstrap_agent.agent(loaded) as opened:
@@ -134,7 +134,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
                 place,
                 operator=operator,
                 reason=reason,
-                now=root.utc_now(),
+                now=utc_now(),
                 sealed=False,
             )
     say(f"goes on at offset {offset}")
@@ -155,7 +155,7 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
         with inbox.ledger.transaction() as connection:
             reopened = inbox.reopen(connection, since)
-            now, target = root.utc_now(), f"{inbox.system} since {format_instant(since)}"
+            now, target = utc_now(), f"{inbox.system} since {format_instant(since)}"
             log_operator_action(
                 connection,
                 "agent replay",

@@ -12,8 +12,8 @@ from schemas import topics
 from schemas.codec import load as load_schemas
 from schemas.topics import OWN_EVENTS, SIGHTINGS
 from services.app import json_schemas, settings
-from services.app.wiring import root
-from services.app.wiring.root import RequiredTopics
+from services.app.wiring import resources
+from services.app.wiring.required_topics import RequiredTopics, required_topics
 from services.kafka.access import deployment_access
 from services.operations.manifests import asyncapi, kubernetes, strimzi
 from services.operations.manifests.asyncapi import Channel
@@ -34,9 +34,9 @@ def write(directory: Path) -> None:
     JSON Schemas of the files that people write, and manifests for Kubernetes.
     """
     chosen = settings.load()
-    with root.open_resources(chosen) as opened:
+    with resources.open_resources(chosen) as opened:
         policy = opened.policy()
-    needed, group = root.required_topics(policy), chosen.kafka.group
+    needed, group = required_topics(policy), chosen.kafka.group
     log = [*needed.all, *topics.watch_topics(f"{group}-watch")]
     users = deployment_access(policy, group)
     schemas = load_schemas(*chosen.storage.schemas)

@@ -14,8 +14,8 @@ from services.app import settings
 from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
 from services.app.settings import InvalidSetting
-from services.app.wiring import root
-from services.app.wiring.root import Resources, utc_now
+from services.app.wiring.required_topics import required_topics
+from services.app.wiring.resources import Resources, required_schemas, utc_now
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.access import deployment_access
 from services.kafka.client import KafkaAccessDenied, KafkaUnavailable
@@ -119,7 +119,7 @@ def _brokers(opened: Resources, policy: Policy | None, security: Security) -> It
         yield skipped("topics", f"{use.user} may not see how long they keep what")
         yield from check_own_acls(describe_own_access(bus.admin, use), use)
         return
-    needed = root.required_topics(policy).all
+    needed = required_topics(policy).all
     try:
         there = TopicAdmin(admin=bus.admin).found([topic.name for topic in needed])
     except KafkaUnavailable as cause:
@@ -143,7 +143,7 @@ def _registry(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
         yield skipped("registry", "which schemas there should be, only a policy says")
         return
     try:
-        needed = root.required_schemas(opened, policy)
+        needed = required_schemas(opened, policy)
     except TermijnError as cause:
         yield error("registry", str(cause), "mend the file below TERMIJN_SCHEMAS that it names")
         return

@@ -20,7 +20,7 @@ from services.app.cli.options import (
 )
 from services.app.cli.output import say
 from services.app.cli.session import open_resources
-from services.app.wiring.root import utc_now
+from services.app.wiring.resources import utc_now
 from services.crypto import pseudonyms, tombstones
 from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
 from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, parse

@@ -16,8 +16,8 @@ from services.app.cli.backfill import show_forecast
 from services.app.cli.options import format_instant, show
 from services.app.cli.output import console, say
 from services.app.cli.session import open_resources
-from services.app.wiring import root
-from services.app.wiring.root import Resources
+from services.app.wiring.required_topics import required_topics
+from services.app.wiring.resources import Resources, catch_up_check, utc_now
 from services.events.dry_run import DryRun, DryRunResult
 from services.events.event_file import Source, again
 from services.events.history import is_group
@@ -97,7 +97,7 @@ def publish(
         raise click.UsageError("--json goes with --dry-run")
     if wait and dry_run:
         raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
-    called = (name or f"backfill-{root.utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
+    called = (name or f"backfill-{utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
     with open_resources() as opened:
         if dry_run:
             _rehearse(opened, events, called, leave_out=leave_out, as_json=as_json)
@@ -114,7 +114,7 @@ def _rehearse(
 ) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
     bound = opened.settings.tagging.bound
-    rehearsal = DryRun(opened.policy(), schemas, root.utc_now(), bound)
+    rehearsal = DryRun(opened.policy(), schemas, utc_now(), bound)
     failed: list[str] = []
     odd: list[str] = []
     count = loose = 0
@@ -188,10 +188,10 @@ def _send(
     opened: Resources, events: Path, backfill: str | None, *, wait: bool, leave_out: bool
 ) -> int:
     bus, policy = opened.bus(), opened.policy()
-    needed = root.required_topics(policy)
+    needed = required_topics(policy)
     sight: KafkaCatchUpCheck | None = None
     if wait or bus.is_embedded:
-        sight = root.catch_up_check(bus, opened.ledger(), needed, _PATIENCE)
+        sight = catch_up_check(bus, opened.ledger(), needed, _PATIENCE)
     ends: dict[Partition, int] = {}
 
     def hold_back() -> None:

@@ -13,7 +13,7 @@ from services.app import settings
 from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.output import say
 from services.app.cli.session import open_resources
-from services.app.wiring import root
+from services.app.wiring import resources
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_privacy_events
@@ -145,7 +145,7 @@ def deliver(
     The request is answered by that: nothing that the systems disclosed can be opened afterwards.
     """
     chosen = settings.load()
-    with root.open_resources(chosen) as opened:
+    with resources.open_resources(chosen) as opened:
         delivering = PackageDelivery(
             ledger=opened.ledger(), policy=opened.policy(), keys=opened.request_keys()
         )

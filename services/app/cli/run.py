@@ -9,8 +9,8 @@ from threading import Event
 import click
 
 from services.app import settings
-from services.app.wiring import root
-from services.app.wiring import watch as bootstrap_watch
+from services.app.wiring.roles import ROLES, Role
+from services.app.wiring.simulated_systems import run_simulated_systems
 
 
 def run_until_signal(run: Callable[[Event], None]) -> None:
@@ -21,56 +21,18 @@ def run_until_signal(run: Callable[[Event], None]) -> None:
     run(stop)
 
 
-def _consumer(role: root.ConsumerRole, meaning: str) -> click.Command:
+def _command(name: str, role: Role) -> click.Command:
     def run() -> None:
-        run_until_signal(lambda stop: root.run_consumer(settings.load(), role, stop))
+        run_until_signal(lambda stop: role.run(settings.load(), stop))
 
-    return click.Command(role, callback=run, help=meaning)
-
-
-tagger = _consumer(
-    "tagger",
-    "Tag business events with purposes and windows, and pass them on without their bodies."
-    " Any number may run; Kafka shares the partitions out.",
-)
-recorder = _consumer(
-    "recorder",
-    "Write tagged events and dead letters into the ledger. Any number may run on PostgreSQL.",
-)
-acknowledgements = _consumer(
-    "acknowledgements", "Take in what the systems answer. Any number may run on PostgreSQL."
-)
+    return click.Command(name, callback=run, help=role.help)
 
 
-@click.command()
-def deleter() -> None:
-    """Claim what is due, command the systems, and repeat until each has answered.
-
-    Any number may run on PostgreSQL; on SQLite one.
-    """
-    run_until_signal(lambda stop: root.run_deleter(settings.load(), stop))
-
-
-@click.command()
-def rights() -> None:
-    """Answer the requests of data subjects in time, or refuse them; hand corrections on.
-
-    Any number may run on PostgreSQL.
-    """
-    run_until_signal(lambda stop: root.run_rights(settings.load(), stop))
-
-
-@click.command()
-def watch() -> None:
-    """Show how each system fares with its commands, live: tables, metrics and a page on loopback.
-
-    Any number may run; each watches a part. Nothing else depends on it.
-    """
-    run_until_signal(lambda stop: bootstrap_watch.run_watch(settings.load(), stop))
+roles = [_command(name, role) for name, role in ROLES.items()]
 
 
 @click.command("sample-systems", hidden=True)
 @click.option("--silent", multiple=True, help="A system that never answers.")
 def sample_systems(silent: tuple[str, ...]) -> None:
     """The simulated systems of `termijn up --sample`."""
-    run_until_signal(lambda stop: root.run_sample_systems(settings.load(), stop, silent))
+    run_until_signal(lambda stop: run_simulated_systems(settings.load(), stop, silent))

@@ -9,8 +9,7 @@ import click
 from schemas.registry import Registry
 from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
-from services.app.wiring import root
-from services.app.wiring.root import Resources
+from services.app.wiring.resources import Resources, required_schemas
 from services.kafka import schema_registration
 from services.operations.doctor.registry import check_registry
 
@@ -33,7 +32,7 @@ def register() -> None:
     """
     with open_resources() as opened:
         registry, codec = _registry(opened), opened.codec()
-        for topic, _ in root.required_schemas(opened, opened.policy()):
+        for topic, _ in required_schemas(opened, opened.policy()):
             click.echo(
                 f"{topic.name}: {schema_registration.register_schemas(topic, codec, registry)}"
             )
@@ -48,7 +47,7 @@ def check(as_json: bool) -> None:
     any of it; changes nothing.
     """
     with open_resources() as opened:
-        needed = root.required_schemas(opened, opened.policy())
+        needed = required_schemas(opened, opened.policy())
         found = list(check_registry(_registry(opened), needed))
     columns = ("target", "state", "what", "mend")
     show(map(asdict, found), as_json=as_json, title="The schema registry", columns=columns)

@@ -10,16 +10,16 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from services.app import settings
-from services.app.wiring import root
+from services.app.wiring import resources
 from services.storage.database import database_now
 
 T = TypeVar("T")
 
 
 @contextmanager
-def open_resources() -> Iterator[root.Resources]:
+def open_resources() -> Iterator[resources.Resources]:
     """What the settings name, closed again at the end."""
-    with root.open_resources(settings.load()) as opened:
+    with resources.open_resources(settings.load()) as opened:
         yield opened
 
 

@@ -10,8 +10,8 @@ import click
 from schemas import topics as catalogue
 from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
-from services.app.wiring import root
-from services.app.wiring.root import Resources
+from services.app.wiring.required_topics import required_topics
+from services.app.wiring.resources import Resources
 from services.kafka.client import KafkaClient
 from services.kafka.topic_admin import TopicAdmin
 from services.kafka.topic_checks import TopicCheck, check_topic, format_duration
@@ -103,7 +103,7 @@ def _bus(opened: Resources) -> KafkaClient:
 
 def _judged(opened: Resources, brokers: TopicAdmin) -> Sequence[TopicCheck]:
     policy = opened.policy()
-    needed = root.required_topics(policy).all
+    needed = required_topics(policy).all
     found = brokers.found([topic.name for topic in needed])
     promised = retention_requirements(policy, needed, opened.fields_in_clear(policy))
     return [check_topic(one, found.get(one.topic.name)) for one in promised]

@@ -18,8 +18,10 @@ from services.agent.simulated.store import StoreCounts
 from services.app import settings
 from services.app.cli.output import cell, console, table, visible
 from services.app.process_tree import ProcessTree
-from services.app.wiring import root
-from services.app.wiring.root import Resources
+from services.app.wiring import resources
+from services.app.wiring.required_topics import required_topics
+from services.app.wiring.resources import Resources, catch_up_check, utc_now
+from services.app.wiring.simulated_systems import simulated_systems
 from services.events.publisher import Publisher
 from services.events.sample_events import sample_events
 from services.kafka.embedded_broker import EmbeddedBroker
@@ -63,14 +65,14 @@ def up(sample: bool) -> None:
         if sample:
             environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)
         chosen = settings.load(environment)
-        with root.open_resources(chosen) as opened:
+        with resources.open_resources(chosen) as opened:
             migrate.migrate(opened.owned_ledger())
             ledger = opened.ledger()
             policy = opened.agreed(ledger)
             ledger.write(
                 lambda connection: resend_outstanding(connection, database_now(connection))
             )
-            broker.create_topics(topic.name for topic in root.required_topics(policy).all)
+            broker.create_topics(topic.name for topic in required_topics(policy).all)
             opened.seal()
             opened.request_keys()
             signatures = opened.signatures()
@@ -97,7 +99,7 @@ def _show(
     sample: bool,
 ) -> None:
     terminal = console()
-    systems = root.sample_systems(opened.settings, policy) if sample else None
+    systems = simulated_systems(opened.settings, policy) if sample else None
     held: Callable[[], Mapping[str, StoreCounts]] = systems.held if systems else dict
     feed = _publish_sample(opened, ledger, policy) if sample else iter(())
     where = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
@@ -134,7 +136,7 @@ def _show(
 def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iterator[int]:
     """Publish the sample history where the ledger is empty, then a little more now and then."""
     bus = opened.bus()
-    sight = root.catch_up_check(bus, ledger, root.required_topics(policy), _PATIENCE)
+    sight = catch_up_check(bus, ledger, required_topics(policy), _PATIENCE)
 
     def hold_back() -> None:
         sight.blind_spots()  # waits; what is still unread then is far below what the broker keeps
@@ -149,16 +151,16 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
     with ledger.transaction() as connection:
         started = read_status(connection, policy, database_now(connection)).events > 0
     if not started:
-        yield from _published(publisher, policy, root.utc_now(), companies=12)
+        yield from _published(publisher, policy, utc_now(), companies=12)
     waits = True  # what the last run did not come to release
     last = monotonic()
-    seen = root.catch_up_check(bus, ledger, root.required_topics(policy), _GLANCE)
+    seen = catch_up_check(bus, ledger, required_topics(policy), _GLANCE)
     while True:
         if waits and not seen.blind_spots():
             ledger.write(_release)
             waits = False
         if monotonic() - last >= _SAMPLE_INTERVAL:
-            yield from _published(publisher, policy, root.utc_now(), companies=1)
+            yield from _published(publisher, policy, utc_now(), companies=1)
             waits, last = True, monotonic()
         yield 0
 

@@ -19,7 +19,7 @@ from services.app.cli.options import (
     show,
 )
 from services.app.cli.session import open_resources
-from services.app.wiring.root import utc_now
+from services.app.wiring.resources import utc_now
 from services.crypto import rotation
 from services.crypto.data_keys import DataKeyStore
 from services.crypto.master_keys import FileMasterKeys

@@ -11,7 +11,8 @@ from typing import Final
 
 from consumers.watch import ROLE, WatchApp
 from services.app.settings import Settings, security
-from services.app.wiring.root import Resources, open_resources, required_topics, utc_now
+from services.app.wiring.required_topics import required_topics
+from services.app.wiring.resources import Resources, open_resources, utc_now
 from services.operations import logs
 from services.operations.health import Address, Health, serve_http_on_free_port
 from services.operations.metrics import PORTS, Metrics

@@ -298,7 +298,7 @@ def test_publishing_checks_the_whole_file_first(
     termijn: Call, ledger: Database, events: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bad line is told before anything could be sent, whatever the broker does."""
-    monkeypatch.setattr("services.app.wiring.root.KafkaClient", _NoBus)
+    monkeypatch.setattr("services.app.wiring.resources.KafkaClient", _NoBus)
     file = events([feedback("f1", "2024-03-15T13:00:00Z"), "{"])
     said = termijn("publish", file)
     assert (said.code, said.out) == (1, "")

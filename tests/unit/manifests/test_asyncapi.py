@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 
 from schemas import topics as catalogue
 from services.app.cli.main import termijn
-from services.app.wiring.root import required_topics
+from services.app.wiring.required_topics import required_topics
 from services.operations.manifests import asyncapi
 from services.policy.loader import load
 

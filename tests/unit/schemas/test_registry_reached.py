@@ -28,7 +28,7 @@ from schemas.registry_client import client
 from services.agent import config
 from services.app import settings
 from services.app.settings import InvalidSetting
-from services.app.wiring import agent, root
+from services.app.wiring import agent, resources
 
 LOGIN = "termijn:secret"
 TOPIC = "orders.order-placed.v1"
@@ -89,7 +89,7 @@ def url(certificate: Path) -> Iterator[str]:
 
 def level(**environment: str) -> str:
     """What the registry of these settings answers."""
-    with root.open_resources(settings.load(environment)) as opened:
+    with resources.open_resources(settings.load(environment)) as opened:
         registry = opened.registry()
         assert registry is not None
         return registry.compatibility_of(TOPIC)

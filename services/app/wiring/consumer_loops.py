@@ -1,0 +1,37 @@
+"""The loop that reads the bus for a role, as the settings want it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumers.batch_application import Work
+from consumers.consumer_loop import ConsumerLoop
+from services.app.wiring.resources import Resources, utc_now
+from services.kafka.client import KafkaClient
+from services.operations.observers.roles import Observer
+from services.storage.database import Database
+
+
+def consumer_loop(
+    opened: Resources,
+    role: str,
+    bus: KafkaClient,
+    ledger: Database,
+    topics: Sequence[str],
+    work: Work,
+    observer: Observer,
+) -> ConsumerLoop:
+    """The loop of a role over these topics; its offsets are the role's in the ledger."""
+    kafka = opened.settings.kafka
+    return ConsumerLoop(
+        role=role,
+        bus=bus,
+        ledger=ledger,
+        topics=topics,
+        group=f"{kafka.group}-{role}",
+        work=work,
+        observer=observer,
+        now=utc_now,
+        batch=kafka.batch,
+        batch_seconds=kafka.batch_seconds,
+    )

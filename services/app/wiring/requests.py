@@ -1,0 +1,87 @@
+"""The rights role, put together: it answers requests, and reads corrections beside that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from threading import Event
+
+from consumers.corrections import ROLE, CorrectionHandler, run_responder, run_side_by_side
+from schemas.cloudevents import CloudEvent
+from services.app.settings import Settings
+from services.app.wiring.consumer_loops import consumer_loop
+from services.app.wiring.required_topics import required_topics
+from services.app.wiring.resources import catch_up_check, open_resources, utc_now
+from services.app.wiring.telemetry import open_observer
+from services.events.publisher import Publisher
+from services.operations.throttle import Throttled
+from services.requests.counts import count as count_requests
+from services.requests.responder import RequestResponder
+from services.storage.database import database_now
+
+_CATCH_UP_TIMEOUT = timedelta(seconds=2)
+
+
+def run_rights(settings: Settings, stop: Event) -> None:
+    """Run the rights role until `stop` is set."""
+    with open_resources(settings) as opened:
+        ledger = opened.ledger("rights")
+        policy = opened.agreed(ledger)
+        bus, codec = opened.bus(), opened.codec()
+        seconds = settings.answering.round_seconds
+        observer = open_observer(opened, ROLE, policy, rest_seconds=seconds)
+        needed = required_topics(policy)
+        bus.ensure(opened.use(ROLE, policy).topics)
+        publisher = Publisher(
+            policy=policy, codec=codec, sender=bus.sender(), encryption=opened.encryption(policy)
+        )
+
+        def publish(events: Sequence[CloudEvent]) -> None:
+            for _ in publisher.send(publisher.message(event) for event in events):
+                pass
+
+        answering = RequestResponder(
+            ledger=ledger,
+            policy=policy,
+            sight=catch_up_check(bus, ledger, needed, _CATCH_UP_TIMEOUT),
+            publish=publish,
+            observer=observer,
+            margin=timedelta(seconds=settings.answering.margin_seconds),
+        )
+        asked = {
+            topic.name: topic
+            for topic in needed.business.values()
+            if policy.events[topic.schema].act == "request-received"
+        }
+
+        def measure() -> None:
+            with ledger.transaction() as connection:
+                observer.owed(count_requests(connection, policy, database_now(connection)))
+
+        measuring = Throttled(measure=measure, seconds=settings.operating.measure_seconds)
+        corrections = consumer_loop(
+            opened,
+            ROLE,
+            bus,
+            ledger,
+            list(asked),
+            CorrectionHandler(
+                codec=codec,
+                topics=asked,
+                ledger=ledger,
+                keys=opened.request_keys(),
+                seal=opened.seal(),
+                observer=observer,
+                now=utc_now,
+            ),
+            observer.beside("reading") if asked else observer,
+        )
+        run_side_by_side(
+            lambda: run_responder(answering, measuring.now_and_then, observer, stop, seconds),
+            lambda: corrections.run(stop) if asked else _wait(stop),
+            stop,
+        )
+
+
+def _wait(stop: Event) -> None:
+    stop.wait()

@@ -1,0 +1,253 @@
+"""What every role and command opens: the ledger, the bus, keys; closed again in reverse.
+
+Importing opens nothing: everything opens on the `ExitStack` of `open_resources`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from time import sleep
+
+from sqlalchemy import Connection
+
+from consumers import recorder
+from schemas import topics as catalogue
+from schemas.codec import Codec
+from schemas.codec import load as load_schemas
+from schemas.registry import Registry
+from schemas.registry_client import client
+from schemas.schema_versions import Schema
+from schemas.topics import Topic
+from services.app.settings import InvalidSetting, Settings, security
+from services.app.wiring.required_topics import RequiredTopics, required_topics
+from services.app.wiring.signing import SigningConfig
+from services.crypto import pseudonyms, tombstones
+from services.crypto.data_keys import DataKeyStore, open_vault
+from services.crypto.envelope import AeadCipher, load_or_create_key, read_key
+from services.crypto.field_encryption import FieldEncryption
+from services.crypto.field_encryption import check as check_fields
+from services.crypto.key_directory import KeyDirectory
+from services.crypto.master_keys import FileMasterKeys
+from services.crypto.pseudonyms import Pseudonymizer
+from services.crypto.tombstones import TombstoneCipher
+from services.kafka.access import KafkaAccess, access_table
+from services.kafka.client import KafkaClient
+from services.kafka.spans import Tracer
+from services.kafka.topic_retention import plaintext_fields
+from services.kafka.tracer import open_tracer
+from services.ledger import active_policy, migrate, tables
+from services.ledger import tombstones as remembering
+from services.ledger.catch_up import KafkaCatchUpCheck
+from services.ledger.granting import may_write
+from services.policy.loader import load as load_policy
+from services.policy.model import Policy
+from services.requests.request_keys import RequestKeys
+from services.storage.database import Database, database_now, open_database
+from services.storage.database_roles import Role as LedgerRole
+
+_POLL_SECONDS = 1.0
+
+
+def utc_now() -> datetime:
+    """This machine's clock, UTC: the one place that reads it."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What every role and command needs, opened from the settings as it is asked for."""
+
+    settings: Settings
+    stack: ExitStack
+
+    def policy(self) -> Policy:
+        """The policy at hand."""
+        return load_policy(self.settings.storage.policy)
+
+    def codec(self) -> Codec:
+        """The codec, with the registry if one is configured."""
+        return Codec(load_schemas(*self.settings.storage.schemas), self.registry())
+
+    def registry(self) -> Registry | None:
+        """The schema registry, if one is configured."""
+        kafka = self.settings.kafka
+        if not kafka.schema_registry_url:
+            return None
+        login = kafka.schema_registry_login
+        try:
+            told = login.read_text("utf-8").strip() if login else None
+            return Registry(client(kafka.schema_registry_url, told, kafka.schema_registry_ca))
+        except (ValueError, OSError) as cause:
+            raise InvalidSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
+
+    def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:
+        """The fields of each event type that the log shows whole, the deciding ones left out."""
+        schemas = load_schemas(*self.settings.storage.schemas)
+        return {
+            name: plaintext_fields(event, schemas.newest(name).definition)
+            for name, event in policy.events.items()
+            if name in schemas.names
+        }
+
+    def ledger(self, role: LedgerRole = "operators") -> Database:
+        """The ledger, as the role reaches it; its schema is this version's."""
+        ledger = self._ledger(role)
+        migrate.check_schema_version(ledger, role)
+        return ledger
+
+    def owned_ledger(self) -> Database:
+        """The ledger as its owner reaches it, who migrates it: nothing is looked at before."""
+        return self._ledger(None)
+
+    def _ledger(self, role: LedgerRole | None) -> Database:
+        self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        ledger = open_database(self.settings.ledger_url, role)
+        self.stack.callback(ledger.close)
+        return ledger
+
+    def agreed(self, ledger: Database, stop: Event | None = None) -> Policy:
+        """The policy at hand, once it is known to be the ledger's active one.
+
+        A role that may not make it an empty ledger's first waits for one that does, or until `stop` is set.
+        """
+        policy = self.policy()
+
+        def is_agreed(connection: Connection) -> bool:
+            if not may_write(connection, tables.active_policy.name):
+                return active_policy.is_active(connection, policy)
+            active_policy.require_active(connection, policy, database_now(connection))
+            return True
+
+        while not ledger.write(is_agreed) and not (stop and stop.wait(_POLL_SECONDS)):
+            pass
+        return policy
+
+    def bus(self) -> KafkaClient:
+        """The cluster, reached as the settings say."""
+        kafka = self.settings.kafka
+        return KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, security(kafka))
+
+    @property
+    def watch(self) -> str:
+        """The group of the watch, which names the logs of its tables."""
+        return f"{self.settings.kafka.group}-watch"
+
+    def use(self, role: str, policy: Policy) -> KafkaAccess:
+        """What a role does on the bus."""
+        return access_table(policy, self.settings.kafka.group)[role]
+
+    def seal(self) -> AeadCipher:
+        """The seal of dead letters; on embedded defaults its key is made at first use."""
+        if self.settings.storage.key_file:
+            return read_key(self.settings.storage.key_file)
+        return load_or_create_key(self.settings.key_file)
+
+    def request_keys(self) -> RequestKeys:
+        """The keys of requests; on embedded defaults what seals them is made at first use.
+
+        Roles that share a key of dead letters get none of this machine's own: the others could not open
+        what it seals.
+
+        Raises:
+            InvalidSetting: the other key is given, and this one is not.
+            InvalidKeyFile: it cannot be used.
+        """
+        storage = self.settings.storage
+        if storage.request_key_file:
+            seal = read_key(storage.request_key_file)
+        elif storage.key_file:
+            why = (
+                "is missing, while TERMIJN_KEY_FILE is given; make one file for all that share"
+                " the ledger (`openssl rand -base64 32`, mode 0600)"
+            )
+            raise InvalidSetting("environment", "TERMIJN_REQUEST_KEY_FILE", why)
+        else:
+            seal = load_or_create_key(self.settings.request_key_file)
+        return RequestKeys(seal=seal, older=lambda: read_key(self.settings.key_file))
+
+    def masters(self) -> FileMasterKeys:
+        """The master keys; on embedded defaults the first is made at first use.
+
+        A vault that others share gets none of this machine's own: they could not open what it wraps.
+        """
+        encrypting = self.settings.encrypting
+        makes = encrypting.master_keys is None and not encrypting.vault_url
+        return FileMasterKeys(directory=self.settings.master_keys, makes=makes)
+
+    def vault(self) -> DataKeyStore:
+        """The keys of encrypted fields."""
+        if not self.settings.encrypting.vault_url:
+            self.settings.storage.data.mkdir(parents=True, exist_ok=True)
+        vault = DataKeyStore(open_vault(self.settings.vault_url), self.masters())
+        self.stack.callback(vault.database.close)
+        vault.open()
+        return vault
+
+    def encryption(self, policy: Policy) -> FieldEncryption | None:
+        """What encrypts fields on their way to the bus, if the policy names any."""
+        if not any(event.encrypted for event in policy.events.values()):
+            return None
+        check_fields(policy, load_schemas(*self.settings.storage.schemas))
+        return FieldEncryption(policy=policy, keys=self.vault(), now=utc_now)
+
+    def references(self) -> Pseudonymizer:
+        """The keyed hashes of the evidence; their key is made at first use."""
+        return pseudonyms.read_or_make(self.settings.keys)
+
+    def remains(self, ledger: Database, policy: Policy) -> TombstoneCipher:
+        """What opens what remains of the forgotten; its key, made at first use, is the ledger's then."""
+        found = tombstones.read_or_make(self.settings.keys)
+        if policy.proof is not None:
+            ledger.write(lambda connection: remembering.bind_key(connection, found))
+        return found
+
+    def spans(self, role: str) -> Tracer:
+        """Where spans go, if anywhere."""
+        return open_tracer(self.settings.operating.tracing, role, self.stack)
+
+    def signatures(self) -> SigningConfig:
+        """What signs and verifies; on embedded defaults the keys are made at first use."""
+        signing = self.settings.signing
+        return SigningConfig(
+            keys=KeyDirectory(path=self.settings.keys),
+            makes=signing.keys is None,
+            required=signing.mode == "required",
+        )
+
+
+def required_schemas(opened: Resources, policy: Policy) -> Sequence[tuple[Topic, Sequence[Schema]]]:
+    """The versions of the schema of each topic that the policy needs, the watch's own among them.
+
+    Raises:
+        InvalidSchema: a file cannot be used.
+        UnknownSchema: a topic has no schema.
+    """
+    schemas = load_schemas(*opened.settings.storage.schemas)
+    needed = [*required_topics(policy).all, catalogue.SIGHTINGS]
+    return [(topic, schemas.versions(topic.schema)) for topic in needed]
+
+
+@contextmanager
+def open_resources(settings: Settings) -> Iterator[Resources]:
+    """What the settings lead to; everything that was opened closes at the end, in reverse."""
+    with ExitStack() as stack:
+        yield Resources(settings=settings, stack=stack)
+
+
+def catch_up_check(
+    bus: KafkaClient, ledger: Database, needed: RequiredTopics, patience: timedelta
+) -> KafkaCatchUpCheck:
+    """What tells whether the ledger has recorded all that is on the bus."""
+    return KafkaCatchUpCheck(
+        ledger=ledger,
+        bus=bus,
+        cluster_id=bus.cluster_id,
+        business=list(needed.business),
+        tagged=[topic.name for topic in recorder.TOPICS],
+        sleep=sleep,
+        patience=patience,
+    )

@@ -1,0 +1,47 @@
+"""The tagger, put together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from threading import Event
+
+from consumers.tagger import ROLE, TaggerHandler
+from services.app.settings import Settings
+from services.app.wiring.consumer_loops import consumer_loop
+from services.app.wiring.required_topics import required_topics
+from services.app.wiring.resources import open_resources, utc_now
+from services.app.wiring.telemetry import open_observer
+from services.events.tagger import EventTagger
+from services.kafka.bulk_producer import BulkProducer
+from services.storage.database import Database, database_now
+
+
+def run_tagger(settings: Settings, stop: Event) -> None:
+    """Run the tagger until `stop` is set."""
+    with open_resources(settings) as opened:
+        ledger = opened.ledger(ROLE)
+        policy = opened.agreed(ledger, stop)
+        bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
+        observer = open_observer(opened, ROLE, policy)
+        topics = required_topics(policy).business
+        bus.ensure(opened.use(ROLE, policy).topics)
+        handler = TaggerHandler(
+            tags=EventTagger(
+                policy=policy, codec=codec, topics=topics, bound=settings.tagging.bound
+            ),
+            codec=codec,
+            forwarder=BulkProducer.on(bus),
+            sender=bus.sender(),
+            seal=seal,
+            ledger=ledger,
+            observer=observer,
+            now=utc_now,
+            read=lambda: _database_now(ledger),
+            spans=opened.spans(ROLE),
+        )
+        consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer).run(stop)
+
+
+def _database_now(ledger: Database) -> datetime:
+    with ledger.transaction() as connection:
+        return database_now(connection)
