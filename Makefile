@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test quick chaos lint servers bench lock
+.PHONY: help install run test quick chaos lint generate servers bench lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
@@ -35,6 +35,10 @@ lint: install ## ruff, mypy --strict, the order of the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+generate: install ## write what is generated: deploy/ and the tables on the pages
+	$(BIN)/termijn deploy write deploy --pages .
+	$(BIN)/termijn monitoring write deploy
 
 servers: ## install the servers that tests need
 	deploy/test-servers/install.sh

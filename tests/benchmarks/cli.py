@@ -10,7 +10,7 @@ from time import monotonic
 import click
 
 from schemas.errors import TermijnError
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.options import show
 from services.app.wiring import resources
 from tests.benchmarks import comparing, plots
@@ -134,7 +134,7 @@ def _show(names: Collection[str], *, sizes: Sizes, as_json: bool) -> None:
 
 def _figures(names: Collection[str], *, sizes: Sizes) -> Iterator[Figure]:
     with (
-        resources.open_resources(settings.load()) as opened,
+        resources.open_resources(settings_loader.load()) as opened,
         environment(opened.policy(), opened.codec(), sizes=sizes) as measured,
     ):
         for one in SUITE:

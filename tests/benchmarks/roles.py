@@ -13,7 +13,7 @@ from typing import Self
 
 import psutil
 
-from services.app.settings import environment
+from services.app.settings_loader import environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

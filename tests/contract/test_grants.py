@@ -19,7 +19,7 @@ from alembic import command as alembic
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.wiring import resources
 from services.ledger import active_policy, granting, migrate
 from services.ledger.grants import GRANTS, Privilege, columns, needed
@@ -331,7 +331,7 @@ def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(
     url = postgres()
     with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)
-    chosen = settings.load({"TERMIJN_LEDGER_URL": url, "TERMIJN_DATA": str(tmp_path)})
+    chosen = settings_loader.load({"TERMIJN_LEDGER_URL": url, "TERMIJN_DATA": str(tmp_path)})
     with resources.open_resources(chosen) as opened, ThreadPoolExecutor(1) as pool:
         tagger, recorder = opened.ledger("tagger"), opened.ledger("recorder")
         waiting = pool.submit(opened.agreed, tagger, Event())

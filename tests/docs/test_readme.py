@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from schemas import topics
 from schemas.cloudevents import CloudEvent, parse_rfc3339, to_headers
 from schemas.codec import load as load_schemas
-from services.app import settings
+from services.app import reference_tables, settings_loader
 from services.app.cli.main import termijn
 from services.ledger.grants import GRANTS
 from services.operations.metrics import CATALOGUE, PORTS
@@ -41,6 +41,7 @@ ALL = "\n".join(PAGES.values())
 TABLE_ROWS = [line for line in ALL.splitlines() if line.startswith("|")]
 RECIPES = ("<!-- recipes -->", "<!-- end of recipes -->")
 """Between them a page has what is looked up and not read through."""
+GENERATED = re.compile(r"<!-- generated: ([\w-]+) -->")
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -132,6 +133,27 @@ def symbols(schema: str, field: str) -> list[str]:
     return list(found["type"]["symbols"])
 
 
+@pytest.mark.parametrize("page", reference_tables.PAGES, ids=str)
+def test_the_generated_tables_are_up_to_date(page: Path) -> None:
+    """`make generate` writes them: `termijn deploy write deploy --pages .`."""
+    tables = reference_tables.reference_tables(termijn)
+    text = (ROOT / page).read_text("utf-8")
+    assert text == reference_tables.fill_tables(text, tables)
+
+
+def test_every_table_is_on_a_page() -> None:
+    """Once: a table that no page asks for would be missed only by its readers."""
+    tables = reference_tables.reference_tables(termijn)
+    assert sorted(GENERATED.findall(ALL)) == sorted(tables)
+
+
+def test_a_page_that_asks_for_an_unknown_table_is_not_written() -> None:
+    """The error names the tables that exist."""
+    page = "<!-- generated: metricks -->\n<!-- end -->\n"
+    with pytest.raises(reference_tables.UnknownTable, match=r"'metricks'.*metrics"):
+        reference_tables.fill_tables(page, reference_tables.reference_tables(termijn))
+
+
 def test_the_table_of_commands_is_the_command_line() -> None:
     """Each command once, and none that does not exist."""
     in_table = sorted(first_cells(section("Commands")))
@@ -141,11 +163,13 @@ def test_the_table_of_commands_is_the_command_line() -> None:
 def test_the_table_of_settings_is_the_settings() -> None:
     """Variables and keys of the file, each once."""
     in_table = first_cells(section("Settings"))
-    assert in_table == [one.variable for one in settings.list_settings({})]
+    assert in_table == [one.variable for one in settings_loader.list_settings({})]
 
 
-@pytest.mark.parametrize("one", list(settings.list_settings({})), ids=lambda one: one.variable)
-def test_a_setting_has_its_key_and_its_default(one: settings.SettingView) -> None:
+@pytest.mark.parametrize(
+    "one", list(settings_loader.list_settings({})), ids=lambda one: one.variable
+)
+def test_a_setting_has_its_key_and_its_default(one: settings_loader.SettingView) -> None:
     """As `termijn settings` shows them; a default that is empty is told in words."""
     [row] = [line for line in TABLE_ROWS if line.startswith(f"| `{one.variable}` |")]
     assert f"| `{one.key}` |" in row
@@ -154,7 +178,7 @@ def test_a_setting_has_its_key_and_its_default(one: settings.SettingView) -> Non
 
 def test_no_setting_is_named_that_there_is_not() -> None:
     """The variables in the text too; three are not settings of a role."""
-    known = {one.variable for one in settings.list_settings({})}
+    known = {one.variable for one in settings_loader.list_settings({})}
     named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", ALL))
     of_the_tests = {"TERMIJN_REQUIRE_ALL", "TERMIJN_CHAOS_COMPANIES", "TERMIJN_CHAOS_ERASURES"}
     assert named_anywhere - known == {"TERMIJN_SETTINGS", *of_the_tests}
@@ -303,8 +327,9 @@ def test_the_topics_are_those_of_the_catalogue() -> None:
 
 @every_page
 def test_a_page_can_be_read_in_a_terminal(page: Path) -> None:
-    """No line is longer than 120 characters."""
-    assert [line for line in PAGES[page].splitlines() if len(line) > 120] == []
+    """No line that a person writes is longer than 120 characters."""
+    text = re.sub(r"<!-- generated: .*?<!-- end -->", "", PAGES[page], flags=re.DOTALL)
+    assert [line for line in text.splitlines() if len(line) > 120] == []
 
 
 def test_the_front_page_is_read_in_one_go() -> None:

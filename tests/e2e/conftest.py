@@ -48,8 +48,8 @@ def watched(
         TERMIJN_POLICY=str(policy),
         TERMIJN_RETRY_SECONDS="1",
         TERMIJN_RETRY_CAP_SECONDS="2",
-        TERMIJN_ANSWER_SECONDS="1",
-        TERMIJN_MEASURE_SECONDS="1",
+        TERMIJN_REQUESTS_INTERVAL_SECONDS="1",
+        TERMIJN_METRICS_INTERVAL_SECONDS="1",
     )
     found = Watched(running=running, broker=modules_broker, prometheus=prometheus)
     try:

@@ -94,7 +94,7 @@ def running(file: Path, environment: dict[str, str]) -> Iterator[None]:
     def run() -> None:
         try:
             loaded = config.load(file, environment)
-            agent.run_agent(loaded, stop, log_form="json", now=now)
+            agent.run_agent(loaded, stop, log_format="json", now=now)
         except BaseException as cause:
             ended.append(cause)
 

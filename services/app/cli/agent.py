@@ -19,7 +19,7 @@ from services.agent.adapters.payload import command_payload
 from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.command import Command, parse_command
 from services.agent.config import LoadedConfig
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.options import (
     format_instant,
     json_option,
@@ -63,9 +63,9 @@ def agent(context: click.Context, config: Path | None) -> None:
     if config is None:
         raise click.UsageError("--config FILE says what to run")
     loaded = _load(config)
-    log_form = settings.load().operating.log_form
+    log_format = settings_loader.load().operating.log_format
     run_until_signal(
-        lambda stop: bootstrap_agent.run_agent(loaded, stop, log_form=log_form, now=utc_now)
+        lambda stop: bootstrap_agent.run_agent(loaded, stop, log_format=log_format, now=utc_now)
     )
 
 
@@ -169,7 +169,7 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
 
 
 def _load(config: Path) -> LoadedConfig:
-    return configuration.load(config, settings.environment())
+    return configuration.load(config, settings_loader.environment())
 
 
 def _command(text: bytes, name: str, loaded: LoadedConfig) -> Command:

@@ -11,7 +11,8 @@ import click
 from schemas import topics
 from schemas.codec import load as load_schemas
 from schemas.topics import OWN_EVENTS, SIGHTINGS
-from services.app import json_schemas, settings
+from services.app import json_schemas, settings_loader
+from services.app.reference_tables import filled_pages, reference_tables
 from services.app.wiring import resources
 from services.app.wiring.required_topics import RequiredTopics, required_topics
 from services.kafka.access import deployment_access
@@ -27,13 +28,20 @@ def deploy() -> None:
 
 @deploy.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-def write(directory: Path) -> None:
-    """Write the topics that the policy at hand needs, and their users, below a directory.
+@click.option(
+    "--pages",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A source tree; also write the tables of commands, settings and metrics on its pages.",
+)
+@click.pass_context
+def write(context: click.Context, directory: Path, pages: Path | None) -> None:
+    """Write the files of a deployment below a directory: topics, users, schemas, manifests.
 
-    As Strimzi's KafkaTopic and KafkaUser, and, with their schemas, as an AsyncAPI document; beside them the
-    JSON Schemas of the files that people write, and manifests for Kubernetes.
+    The topics that the configured policy needs and their users as Strimzi's KafkaTopic and KafkaUser, and
+    with their schemas as an AsyncAPI document; the JSON Schemas of policy, settings and an agent's file;
+    manifests for Kubernetes.
     """
-    chosen = settings.load()
+    chosen = settings_loader.load()
     with resources.open_resources(chosen) as opened:
         policy = opened.policy()
     needed, group = required_topics(policy), chosen.kafka.group
@@ -47,6 +55,9 @@ def write(directory: Path) -> None:
         **kubernetes.files(version("termijn"), group, policy.systems),
     }
     write_files(directory, found)
+    program = context.find_root().command
+    if pages is not None and isinstance(program, click.Group):
+        write_files(pages, filled_pages(pages, reference_tables(program)))
     click.echo(f"{directory}: {len(found)} files, {len(log)} topics, {len(users)} users")
 
 

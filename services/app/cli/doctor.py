@@ -10,10 +10,10 @@ import click
 from confluent_kafka import KafkaException
 
 from schemas.errors import TermijnError
-from services.app import settings
 from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
-from services.app.settings import InvalidSetting
+from services.app.kafka_settings import kafka_security
+from services.app.setting_field import InvalidSetting
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import Resources, required_schemas, utc_now
 from services.crypto.key_directory import KeyDirectory
@@ -83,7 +83,7 @@ def _examine(opened: Resources) -> Iterator[Finding]:
 def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     servers = opened.settings.kafka.bootstrap_servers
     try:
-        security = settings.security(opened.settings.kafka)
+        security = kafka_security(opened.settings.kafka)
     except InvalidSetting as cause:
         yield error("settings", str(cause), "mend that setting: see deploy/kafka-tls.md")
         return

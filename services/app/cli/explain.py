@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.options import format_instant, json_option, parse_instant, show
 from services.app.settings import Settings
 from services.deleter.simulation import SimulatedCommand
@@ -47,13 +47,13 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     The file is all that is known; the order of its lines makes no difference. Only the deciding fields
     of an event are needed.
     """
-    the_settings = settings.load()
-    the_policy = load(policy or the_settings.storage.policy)
+    settings = settings_loader.load()
+    the_policy = load(policy or settings.storage.policy)
     tagged = [one for _, one in read_tagged(events, the_policy)]
     rows = (_holding(one, the_policy) for one in explain_events(tagged, the_policy, now))
     columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
     show(rows, as_json=as_json, title="Holdings", columns=columns)
-    _say_what_is_held_back(the_settings, as_json=as_json)
+    _warn_of_held_back_events(settings, as_json=as_json)
 
 
 @click.command()
@@ -67,8 +67,8 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
     Events become known at their own time; every system acknowledges at once. The order of the lines
     makes no difference. Only the deciding fields of an event are needed.
     """
-    the_settings = settings.load()
-    the_policy = load(policy or the_settings.storage.policy)
+    settings = settings_loader.load()
+    the_policy = load(policy or settings.storage.policy)
     tagged = read_tagged(events, the_policy)
     columns = ("issued_at", "system", "subject", "action", "records", "rules", "erase_by", "reason")
 
@@ -84,13 +84,13 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
             click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)
 
     show(rows(), as_json=as_json, title="Commands", columns=columns)
-    _say_what_is_held_back(the_settings, as_json=as_json)
+    _warn_of_held_back_events(settings, as_json=as_json)
 
 
-def _say_what_is_held_back(the_settings: Settings, *, as_json: bool) -> None:
+def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
     """A file tells no arrivals, so that nothing of it is history here."""
     if not as_json:
-        bound = in_words(the_settings.tagging.bound)
+        bound = in_words(settings.tagging.bound)
         click.echo(
             f"in production, live events older than their arrival by more than {bound} are held back"
             " until `termijn release`",

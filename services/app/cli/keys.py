@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.options import (
     ACCEPTS_DASH_VALUES,
     format_instant,
@@ -151,7 +151,7 @@ def retire(key_id: str) -> None:
 
 
 def _directory() -> KeyDirectory:
-    return KeyDirectory(path=settings.load().keys)
+    return KeyDirectory(path=settings_loader.load().keys)
 
 
 def _signs_without(ring: Keyring, key_id: str, at: datetime) -> bool:

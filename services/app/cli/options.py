@@ -9,7 +9,7 @@ import click
 from schemas import cloudevents
 from schemas.cloudevents import format_rfc3339
 from schemas.errors import MalformedEvent
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.output import show
 from services.policy.calendar import period
 
@@ -31,7 +31,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 reason_option = click.option("--reason", required=True, help="Why; it stays on record.")
 operator_option = click.option(
     "--operator",
-    default=lambda: settings.load().operating.operator,
+    default=lambda: settings_loader.load().operating.operator,
     help="Who answers for it; TERMIJN_OPERATOR unless given.",
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.options import json_option, operator_option, reason_option, show
 from services.app.cli.session import open_resources, run_in_transaction
 from services.deleter import activation
@@ -33,7 +33,7 @@ def lint(file: Path | None, as_json: bool) -> None:
 
     `-` is standard input.
     """
-    the_policy = _standard_input() if str(file) == "-" else load(file or _of_the_settings())
+    the_policy = _standard_input() if str(file) == "-" else load(file or _configured_policy())
     rows = ({"key": remark.key, "what": remark.what} for remark in lint_policy(the_policy))
     title = f"{the_policy.policy} {the_policy.version}: sound, and to be looked at"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))
@@ -44,8 +44,8 @@ def _standard_input() -> Policy:
         return load_bytes(file.read(), "-")
 
 
-def _of_the_settings() -> Path | None:
-    return settings.load().storage.policy
+def _configured_policy() -> Path | None:
+    return settings_loader.load().storage.policy
 
 
 @policy.command()

@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Connection, and_, or_, select
 
 from schemas.codec import load as load_schemas
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.output import say
 from services.app.cli.session import open_resources
@@ -144,7 +144,7 @@ def deliver(
 
     The request is answered by that: nothing that the systems disclosed can be opened afterwards.
     """
-    chosen = settings.load()
+    chosen = settings_loader.load()
     with resources.open_resources(chosen) as opened:
         delivering = PackageDelivery(
             ledger=opened.ledger(), policy=opened.policy(), keys=opened.request_keys()

@@ -8,7 +8,7 @@ from threading import Event
 
 import click
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.wiring.roles import ROLES, Role
 from services.app.wiring.simulated_systems import run_simulated_systems
 
@@ -23,7 +23,7 @@ def run_until_signal(run: Callable[[Event], None]) -> None:
 
 def _command(name: str, role: Role) -> click.Command:
     def run() -> None:
-        run_until_signal(lambda stop: role.run(settings.load(), stop))
+        run_until_signal(lambda stop: role.run(settings_loader.load(), stop))
 
     return click.Command(name, callback=run, help=role.help)
 
@@ -35,4 +35,4 @@ roles = [_command(name, role) for name, role in ROLES.items()]
 @click.option("--silent", multiple=True, help="A system that never answers.")
 def sample_systems(silent: tuple[str, ...]) -> None:
     """The simulated systems of `termijn up --sample`."""
-    run_until_signal(lambda stop: run_simulated_systems(settings.load(), stop, silent))
+    run_until_signal(lambda stop: run_simulated_systems(settings_loader.load(), stop, silent))

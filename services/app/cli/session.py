@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.wiring import resources
 from services.storage.database import database_now
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 @contextmanager
 def open_resources() -> Iterator[resources.Resources]:
     """What the settings name, closed again at the end."""
-    with resources.open_resources(settings.load()) as opened:
+    with resources.open_resources(settings_loader.load()) as opened:
         yield opened
 
 

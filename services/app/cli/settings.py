@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.options import (
     json_option,
     show,
@@ -23,7 +23,7 @@ def settings_(as_json: bool) -> None:
             "from": one.source,
             "meaning": one.meaning,
         }
-        for one in settings.list_settings()
+        for one in settings_loader.list_settings()
     )
     columns = ("variable", "key", "value", "from", "meaning")
     show(rows, as_json=as_json, title="Settings", columns=columns)

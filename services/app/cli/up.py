@@ -15,8 +15,9 @@ from rich.live import Live
 from sqlalchemy import Connection
 
 from services.agent.simulated.store import StoreCounts
-from services.app import settings
+from services.app import settings_loader
 from services.app.cli.output import cell, console, table, visible
+from services.app.kafka_settings import SECURITY_FIELDS
 from services.app.process_tree import ProcessTree
 from services.app.wiring import resources
 from services.app.wiring.required_topics import required_topics
@@ -54,17 +55,17 @@ def up(sample: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with EmbeddedBroker() as broker:
-        environment = settings.environment() | {
+        environment = settings_loader.environment() | {
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
             "TERMIJN_KAFKA_CLUSTER_ID": broker.cluster_id,
             "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         }
-        for variable in settings.SECURITY_FIELDS:  # the embedded broker knows neither TLS nor users
+        for variable in SECURITY_FIELDS:  # the embedded broker knows neither TLS nor users
             environment.pop(variable, None)
         environment.pop("TERMIJN_METRICS_PORT", None)  # each role has its own
         if sample:
             environment.setdefault("TERMIJN_RETRY_SECONDS", _SAMPLE_RETRY_SECONDS)
-        chosen = settings.load(environment)
+        chosen = settings_loader.load(environment)
         with resources.open_resources(chosen) as opened:
             migrate.migrate(opened.owned_ledger())
             ledger = opened.ledger()

@@ -122,7 +122,7 @@ def agent(loaded: LoadedConfig) -> Iterator[AgentResources]:
         yield AgentResources(loaded=loaded, stack=stack)
 
 
-def run_agent(loaded: LoadedConfig, stop: Event, *, log_form: str, now: Now) -> None:
+def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -> None:
     """Run the agent until `stop` is set; `now` is this machine's clock, UTC."""
     configuration = loaded.configuration
     limits, system = configuration.limits, configuration.system
@@ -133,7 +133,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_form: str, now: Now) -> 
         inbox = opened.inbox(database, codec, seal)
         signer, verifier = keys.signer(system), keys.verifier(DELETER)
         adapter = opened.adapter(inbox)
-        observer = _observer(opened, log_form)
+        observer = _observer(opened, log_format)
         part = configuration.bus
         bus = KafkaClient(part.bootstrap_servers, part.cluster_id, loaded.security())
         topic = topics.command_topic(system)
@@ -204,8 +204,8 @@ def _own_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:
     return lambda at: [json.dumps(key.jwk()) for key in file() if key.use == "enc"]
 
 
-def _observer(opened: AgentResources, log_form: str) -> AgentObserver:
-    logs.configure(log_form)
+def _observer(opened: AgentResources, log_format: str) -> AgentObserver:
+    logs.configure(log_format)
     metrics = Metrics()
     health = Health(bound_seconds=_HEARTBEAT_TIMEOUT.total_seconds())
     loop = health.loop(ROLE)

@@ -57,8 +57,8 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             observer=observer,
             now=utc_now,
             limits=DeleterLimits(
-                claim=deleting.claim,
-                relay=deleting.relay,
+                claim=deleting.claim_records,
+                relay=deleting.dispatch_batch,
                 commands_per_hour=deleting.commands_per_hour,
                 clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
             ),
@@ -97,7 +97,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.counted(census.step(connection, at))
                 observer.rechecked(recheck.step(connection))
 
-        measuring = Throttled(measure=measure, seconds=settings.operating.measure_seconds)
+        measuring = Throttled(measure=measure, seconds=settings.operating.metrics_interval_seconds)
         sealing = Throttled(measure=keeping.round, seconds=_SEAL_SECONDS)
         forgetful = Throttled(measure=forgetting.round, seconds=_FORGET_SECONDS)
         handled = sealed = 0
@@ -121,4 +121,4 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.went_round()
                 observer.able()
                 if not handled and not sealed:
-                    stop.wait(deleting.rest_seconds)
+                    stop.wait(deleting.idle_seconds)

@@ -28,8 +28,8 @@ def run_rights(settings: Settings, stop: Event) -> None:
         ledger = opened.ledger("rights")
         policy = opened.agreed(ledger)
         bus, codec = opened.bus(), opened.codec()
-        seconds = settings.answering.round_seconds
-        observer = open_observer(opened, ROLE, policy, rest_seconds=seconds)
+        seconds = settings.answering.interval_seconds
+        observer = open_observer(opened, ROLE, policy, idle_seconds=seconds)
         needed = required_topics(policy)
         bus.ensure(opened.use(ROLE, policy).topics)
         publisher = Publisher(
@@ -58,7 +58,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
             with ledger.transaction() as connection:
                 observer.owed(count_requests(connection, policy, database_now(connection)))
 
-        measuring = Throttled(measure=measure, seconds=settings.operating.measure_seconds)
+        measuring = Throttled(measure=measure, seconds=settings.operating.metrics_interval_seconds)
         corrections = consumer_loop(
             opened,
             ROLE,

@@ -22,7 +22,9 @@ from schemas.registry import Registry
 from schemas.registry_client import client
 from schemas.schema_versions import Schema
 from schemas.topics import Topic
-from services.app.settings import InvalidSetting, Settings, security
+from services.app.kafka_settings import kafka_security
+from services.app.setting_field import InvalidSetting
+from services.app.settings import Settings
 from services.app.wiring.required_topics import RequiredTopics, required_topics
 from services.app.wiring.signing import SigningConfig
 from services.crypto import pseudonyms, tombstones
@@ -129,7 +131,7 @@ class Resources:
     def bus(self) -> KafkaClient:
         """The cluster, reached as the settings say."""
         kafka = self.settings.kafka
-        return KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, security(kafka))
+        return KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, kafka_security(kafka))
 
     @property
     def watch(self) -> str:

@@ -20,7 +20,7 @@ from services.policy.validation_encryption import key_systems
 def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str] = ()) -> None:
     """Run the simulated systems until `stop` is set; their stores are in the data directory."""
     with open_resources(settings) as opened:
-        logs.configure(settings.operating.log_form)
+        logs.configure(settings.operating.log_format)
         policy, bus = opened.policy(), opened.bus()
         needed = required_topics(policy)
         bus.ensure(opened.use(SAMPLES, policy).topics)

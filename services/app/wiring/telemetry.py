@@ -16,10 +16,10 @@ from services.policy.model import Policy
 
 
 def open_observer(
-    opened: Resources, role: str, policy: Policy, *, rest_seconds: float = 0.0
+    opened: Resources, role: str, policy: Policy, *, idle_seconds: float = 0.0
 ) -> Observer:
     settings = opened.settings.operating
-    logs.configure(settings.log_form)
+    logs.configure(settings.log_format)
     metrics = Metrics()
     metrics.set("termijn_role_info", 1, role=role, policy=policy.policy, version=policy.version)
     metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
@@ -27,7 +27,7 @@ def open_observer(
         metrics.set("termijn_last_tagged_timestamp_seconds", utc_now().timestamp())
     if role == deleter.ROLE:  # nothing was signed since it stood still: it has a day from now
         metrics.set("termijn_evidence_sealed_timestamp_seconds", utc_now().timestamp())
-    health = Health(bound_seconds=settings.hang_seconds + rest_seconds)
+    health = Health(bound_seconds=settings.liveness_timeout_seconds + idle_seconds)
     fares = health.loop(role)
     metrics.follow("termijn_role_ready", lambda: not health.ready(), role=role)
     where = Address(host=settings.metrics_host, port=settings.metrics_port)

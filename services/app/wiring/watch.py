@@ -10,7 +10,8 @@ from threading import Event
 from typing import Final
 
 from consumers.watch import ROLE, WatchApp
-from services.app.settings import Settings, security
+from services.app.kafka_settings import kafka_security
+from services.app.settings import Settings
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import Resources, open_resources, utc_now
 from services.operations import logs
@@ -31,7 +32,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
         watch = WatchApp(
             group=f"{settings.kafka.group}-{ROLE}",
             bootstrap=settings.kafka.bootstrap_servers,
-            security=security(settings.kafka),
+            security=kafka_security(settings.kafka),
             data=settings.storage.data / _DIRECTORY,
             commands=needed.commands,
             answers=needed.acknowledgements,
@@ -48,12 +49,12 @@ def run_watch(settings: Settings, stop: Event) -> None:
 
 def _observer(opened: Resources, policy: Policy) -> WatchObserver:
     settings = opened.settings.operating
-    logs.configure(settings.log_form)
+    logs.configure(settings.log_format)
     logs.redirect_library_logs(logging.WARNING, "faust", "mode", "aiokafka", "asyncio")
     metrics = Metrics()
     metrics.set("termijn_role_info", 1, role=ROLE, policy=policy.policy, version=policy.version)
     metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
-    health = Health(bound_seconds=settings.hang_seconds)
+    health = Health(bound_seconds=settings.liveness_timeout_seconds)
     loop = health.loop(ROLE)
     metrics.follow("termijn_role_ready", lambda: not health.ready(), role=ROLE)
     log = logs.logger(ROLE)

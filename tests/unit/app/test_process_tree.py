@@ -11,7 +11,7 @@ from time import sleep
 
 import pytest
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.process_tree import ProcessTree, RoleExited
 from tests.patience import Patience
 
@@ -44,7 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     for each in (package.parent, package):
         (each / "__init__.py").touch()
     (package / "cli.py").write_text(ROLES, "utf-8")
-    return settings.environment() | {"PYTHONPATH": str(instead), "PYTHONSAFEPATH": "1"}
+    return settings_loader.environment() | {"PYTHONPATH": str(instead), "PYTHONSAFEPATH": "1"}
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ with ProcessTree(Path({str(logs)!r}), {environment!r}) as tree:
 """
     done = subprocess.run(
         [sys.executable, "-c", parent],
-        env=settings.environment() | {"PYTHONPATH": str(ROOT)},
+        env=settings_loader.environment() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

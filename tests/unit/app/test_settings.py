@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from services.app import settings
-from services.app.settings import InvalidSetting, list_settings, load, security
+from services.app import settings_loader
+from services.app.kafka_settings import kafka_security
+from services.app.setting_field import InvalidSetting
+from services.app.settings_loader import list_settings, load
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_without_anything_everything_is_on_this_machine() -> None:
 def test_signing_is_required_or_off_and_nothing_else() -> None:
     """A slip of the pen must not turn it off."""
     assert load({"TERMIJN_SIGNING": "off"}).signing.mode == "off"
-    with pytest.raises(InvalidSetting, match="neither required nor off"):
+    with pytest.raises(InvalidSetting, match="must be one of required, off"):
         load({"TERMIJN_SIGNING": "no"})
 
 
@@ -60,17 +62,17 @@ def test_every_kind_of_value_is_read_from_a_file(file: Path) -> None:
     data = "/var/lib/termijn"
     schemas = ["/etc/a", "/etc/b"]
     [deleting]
-    rest_seconds = 1
+    idle_seconds = 1
     retry_seconds = 1.5
     [operating]
-    log_form = "json"
+    log_format = "json"
     metrics_port = 9000
     """
     found = load(written(file, text))
     assert found.ledger_url == "sqlite:////var/lib/termijn/ledger.sqlite"
     assert found.storage.schemas == (Path("/etc/a"), Path("/etc/b"))
-    assert (found.deleting.rest_seconds, found.deleting.retry_seconds) == (1.0, 1.5)
-    assert (found.operating.log_form, found.operating.metrics_port) == ("json", 9000)
+    assert (found.deleting.idle_seconds, found.deleting.retry_seconds) == (1.0, 1.5)
+    assert (found.operating.log_format, found.operating.metrics_port) == ("json", 9000)
 
 
 def test_a_list_in_the_environment_is_separated_by_colons() -> None:
@@ -97,7 +99,8 @@ def test_a_bad_variable_is_named(variable: str, value: str) -> None:
     """With its value, on one line."""
     with pytest.raises(InvalidSetting) as refused:
         load({variable: value})
-    assert str(refused.value).startswith(f"environment: {variable}: {value!r}")
+    assert str(refused.value).startswith(f"environment: {variable}: must be ")
+    assert str(refused.value).endswith(f", got {value!r}")
     assert "\n" not in str(refused.value)
 
 
@@ -108,7 +111,9 @@ def test_the_bound_of_history_is_a_length_of_time(text: str) -> None:
         load({"TERMIJN_HISTORY_SECONDS": text})
 
 
-@pytest.mark.parametrize("variable", ["TERMIJN_BATCH", "TERMIJN_CLAIM", "TERMIJN_RELAY"])
+@pytest.mark.parametrize(
+    "variable", ["TERMIJN_BATCH", "TERMIJN_CLAIM_RECORDS", "TERMIJN_DISPATCH_BATCH"]
+)
 def test_a_size_of_nothing_is_refused(variable: str) -> None:
     """A role that takes nothing at a time would run for ever and erase nothing, without a word."""
     with pytest.raises(InvalidSetting):
@@ -195,7 +200,7 @@ def test_a_password_of_the_bus_comes_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("geheim\n", "utf-8")
     environment = {**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}
-    found = security(load(environment).kafka)
+    found = kafka_security(load(environment).kafka)
     assert (found.username, found.password) == ("termijn-tagger", "geheim")
     assert "geheim" not in repr(found)
 
@@ -204,7 +209,7 @@ def test_a_password_of_the_bus_in_the_environment_is_never_shown() -> None:
     """Not listed, and not in what a debugger prints."""
     environment = {**SECURED, "KAFKA_SASL_PASSWORD": "geheim"}
     found = load(environment)
-    assert security(found.kafka).password == "geheim"
+    assert kafka_security(found.kafka).password == "geheim"
     assert "geheim" not in repr(found)
     [one] = [one for one in list_settings(environment) if one.variable == "KAFKA_SASL_PASSWORD"]
     assert one.value == "(set)"
@@ -213,7 +218,7 @@ def test_a_password_of_the_bus_in_the_environment_is_never_shown() -> None:
 def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> None:
     """That file is shown to whoever asks what is set; its text is not repeated."""
     with pytest.raises(
-        InvalidSetting, match=r"kafka\.sasl_password: is no setting of a file"
+        InvalidSetting, match=r"kafka\.sasl_password: cannot be set in a file"
     ) as refused:
         load(written(file, '[kafka]\nsasl_password = "geheim"\n'))
     assert "geheim" not in str(refused.value)
@@ -229,7 +234,8 @@ def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> No
         ),
         (
             {**SECURED, "KAFKA_SASL_PASSWORD": "x", "KAFKA_SASL_PASSWORD_FILE": "/none"},
-            "kafka: KAFKA_SASL_PASSWORD_FILE: is given, and KAFKA_SASL_PASSWORD too: which is it?",
+            "kafka: KAFKA_SASL_PASSWORD_FILE: is set together with KAFKA_SASL_PASSWORD; "
+            "set only one of them",
         ),
         (
             {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_FILE": "/none"},
@@ -241,7 +247,7 @@ def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> No
 def test_what_the_bus_lacks_is_named_in_one_line(environment: dict[str, str], said: str) -> None:
     """The variable, and what is wrong with it."""
     with pytest.raises(InvalidSetting) as refused:
-        security(load(environment).kafka)
+        kafka_security(load(environment).kafka)
     assert str(refused.value) == said
 
 
@@ -250,7 +256,7 @@ def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("\n", "utf-8")
     with pytest.raises(InvalidSetting, match="is empty"):
-        security(load({**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}).kafka)
+        kafka_security(load({**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}).kafka)
 
 
 @pytest.mark.parametrize(
@@ -259,17 +265,17 @@ def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
 )
 def test_a_way_to_the_bus_that_is_not_known_is_refused(variable: str, value: str) -> None:
     """A slip of the pen does not leave it in the clear."""
-    with pytest.raises(InvalidSetting, match="is not one of"):
+    with pytest.raises(InvalidSetting, match="must be one of"):
         load({variable: value})
 
 
 def test_a_setting_tells_where_it_came_from(file: Path) -> None:
     """A variable, the file, or nowhere."""
-    environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM="20")
+    environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM_RECORDS="20")
     found = {one.key: (one.value, one.source) for one in list_settings(environment)}
     assert found["kafka.batch"] == ("10", str(file))
-    assert found["deleting.claim"] == ("20", "TERMIJN_CLAIM")
-    assert found["deleting.relay"] == ("1000", "default")
+    assert found["deleting.claim_records"] == ("20", "TERMIJN_CLAIM_RECORDS")
+    assert found["deleting.dispatch_batch"] == ("1000", "default")
 
 
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
@@ -282,6 +288,6 @@ def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
 def test_the_environment_of_a_child_is_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy: what a child gets more does not come back."""
     monkeypatch.setenv("TERMIJN_BATCH", "7")
-    for_child = settings.environment()
+    for_child = settings_loader.environment()
     for_child["TERMIJN_BATCH"] = "8"
     assert load().kafka.batch == 7

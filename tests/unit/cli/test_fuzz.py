@@ -24,8 +24,9 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from services.app import settings as the_settings
+from services.app import settings_loader
 from services.app.cli.main import termijn as whole
+from services.app.settings import GROUPS
 from tests.contract.arrivals import event, feedback, signed_up, terminated
 from tests.unit.cli.conftest import Call, Outcome
 from tests.unit.policy.small import SMALL
@@ -311,7 +312,9 @@ def test_no_json_ends_in_a_traceback(desk: Call, document: Any) -> None:
 
 
 URLS = ("TERMIJN_LEDGER_URL", "TERMIJN_VAULT_URL", "SCHEMA_REGISTRY_URL", "TERMIJN_TRACING")
-VARIABLES = sorted({one.variable for one in the_settings.list_settings({})} | {the_settings.FILE})
+VARIABLES = sorted(
+    {one.variable for one in settings_loader.list_settings({})} | {settings_loader.FILE}
+)
 LOOKS = (
     ("settings",),
     ("status",),
@@ -341,9 +344,9 @@ def test_no_setting_ends_in_a_traceback(
 
 @fuzz(40)
 @given(
-    group=st.sampled_from((*the_settings.GROUPS, "x")),
+    group=st.sampled_from((*GROUPS, "x")),
     key=st.sampled_from(
-        sorted({one.key.partition(".")[2] for one in the_settings.list_settings({})})
+        sorted({one.key.partition(".")[2] for one in settings_loader.list_settings({})})
     ),
     value=JSON,
     raw=st.none() | st.binary(max_size=30),
@@ -353,12 +356,12 @@ def test_no_file_of_settings_ends_in_a_traceback(
 ) -> None:
     text = f"[{group}]\n{key} = {json.dumps(value)}\n".encode()
     Path("settings.toml").write_bytes(raw or text)
-    os.environ[the_settings.FILE] = "settings.toml"
+    os.environ[settings_loader.FILE] = "settings.toml"
     try:
         for look in (("settings",), ("status",), ("keys", "list")):
             ends_well(desk(*look))
     finally:
-        os.environ.pop(the_settings.FILE)
+        os.environ.pop(settings_loader.FILE)
 
 
 AGENT = {

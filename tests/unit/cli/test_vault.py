@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from services.app import settings
+from services.app import settings_loader
 from services.app.wiring import resources
 from services.crypto.master_keys import NoMasterKey
 from services.events.publisher import Publisher
@@ -33,7 +33,7 @@ def encrypting(tmp_path: Path, termijn: Call, monkeypatch: pytest.MonkeyPatch) -
 
 def messages(file: Path) -> list[bytes]:
     """The values that a file of events would be published as."""
-    with resources.open_resources(settings.load()) as opened:
+    with resources.open_resources(settings_loader.load()) as opened:
         policy = opened.policy()
         publisher = Publisher(
             policy=policy,

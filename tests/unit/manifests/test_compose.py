@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from services.app.cli.main import termijn
-from services.app.settings import FILE, list_settings
+from services.app.settings_loader import FILE, list_settings
 from services.operations.metrics import PORTS
 from services.operations.monitoring.files import CONTAINED
 from tests.unit.manifests.needed import ROOT, cached

@@ -30,8 +30,8 @@ bootstrap_servers = "broker:9092"
 [storage]
 schemas = ["/etc/termijn/schemas"]
 [deleting]
-rest_seconds = 0
-claim = 1
+idle_seconds = 0
+claim_records = 1
 [operating]
 metrics_port = 65535
 """
@@ -72,7 +72,7 @@ def test_settings_at_their_bounds_are_valid() -> None:
     ("name", "document", "where"),
     [
         ("settings", {"kafka": {"bootstrap": "x"}}, "$.kafka"),
-        ("settings", {"deleting": {"claim": 0}}, "$.deleting.claim"),
+        ("settings", {"deleting": {"claim_records": 0}}, "$.deleting.claim_records"),
         ("settings", {"deleting": {"retry_seconds": 0}}, "$.deleting.retry_seconds"),
         ("settings", {"operating": {"metrics_port": 65536}}, "$.operating.metrics_port"),
         ("policy", {"policy": 7}, "$.policy"),

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from services.app.cli.main import termijn
-from services.app.settings import list_settings
+from services.app.settings_loader import list_settings
 from services.ledger.grants import GRANTS
 from services.operations.manifests.kubernetes_roles import ROLES
 from services.operations.metrics import CATALOGUE, PORTS

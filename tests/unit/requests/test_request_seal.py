@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.app import settings
-from services.app.settings import InvalidSetting
+from services.app import settings_loader
+from services.app.setting_field import InvalidSetting
 from services.app.wiring import resources
 from services.crypto.envelope import InvalidKeyFile, read_key
 
@@ -24,7 +24,7 @@ def key_file(path: Path, letter: bytes) -> Path:
 
 def sealed_by(**variables: str | Path) -> str:
     """The id of the key that a role with these variables seals with."""
-    chosen = settings.load({name: str(value) for name, value in variables.items()})
+    chosen = settings_loader.load({name: str(value) for name, value in variables.items()})
     with resources.open_resources(chosen) as opened:
         return opened.request_keys().seal.key_id
 
@@ -35,7 +35,7 @@ def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "requests.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert first == sealed_by(TERMIJN_DATA=tmp_path) == read_key(path).key_id
-    with resources.open_resources(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
+    with resources.open_resources(settings_loader.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
         assert opened.seal().key_id != first
 
 
@@ -69,7 +69,9 @@ def test_roles_that_share_a_key_of_dead_letters_get_none_of_their_own(tmp_path: 
 def test_who_seals_dead_letters_only_needs_no_key_of_requests(tmp_path: Path) -> None:
     """Tagger, recorder and acknowledgements."""
     shared = key_file(tmp_path / "dead-letters.key", b"d")
-    chosen = settings.load({"TERMIJN_KEY_FILE": str(shared), "TERMIJN_DATA": str(tmp_path / "d")})
+    chosen = settings_loader.load(
+        {"TERMIJN_KEY_FILE": str(shared), "TERMIJN_DATA": str(tmp_path / "d")}
+    )
     with resources.open_resources(chosen) as opened:
         assert opened.seal().key_id == read_key(shared).key_id
 
@@ -101,7 +103,7 @@ def test_the_key_of_dead_letters_is_not_made_by_who_looks_for_what_it_sealed(
     tmp_path: Path,
 ) -> None:
     """A new one would open nothing."""
-    with resources.open_resources(settings.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
+    with resources.open_resources(settings_loader.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
         keys = opened.request_keys()
         with pytest.raises(InvalidKeyFile):
             keys.older()

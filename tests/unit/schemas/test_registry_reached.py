@@ -26,8 +26,8 @@ from schemas.errors import RegistryUnavailable
 from schemas.registry import Registry
 from schemas.registry_client import client
 from services.agent import config
-from services.app import settings
-from services.app.settings import InvalidSetting
+from services.app import settings_loader
+from services.app.setting_field import InvalidSetting
 from services.app.wiring import agent, resources
 
 LOGIN = "termijn:secret"
@@ -89,7 +89,7 @@ def url(certificate: Path) -> Iterator[str]:
 
 def level(**environment: str) -> str:
     """What the registry of these settings answers."""
-    with resources.open_resources(settings.load(environment)) as opened:
+    with resources.open_resources(settings_loader.load(environment)) as opened:
         registry = opened.registry()
         assert registry is not None
         return registry.compatibility_of(TOPIC)

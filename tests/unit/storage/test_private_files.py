@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from services.agent.simulated.store import SimulatedStore
-from services.app import settings
+from services.app import settings_loader
 from services.app.process_tree import ProcessTree
 from services.crypto.data_keys import open_vault
 from services.storage.database import Database, open_database
@@ -71,7 +71,7 @@ def test_the_store_of_a_sample_system_is_private(tmp_path: Path) -> None:
 
 def test_the_log_of_a_role_is_private(tmp_path: Path) -> None:
     """Whatever a role says there."""
-    environment = settings.environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = settings_loader.environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with ProcessTree(tmp_path, environment) as tree:
         tree.start("status")
     assert modes(tmp_path) == {"status.log": "0o600"}
