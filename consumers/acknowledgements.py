@@ -39,13 +39,13 @@ ROLE: Final = "acknowledgements"
 class Observer(Protocol):
     """Who wants to know what was answered."""
 
-    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
+    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         """An answer was taken into the journal."""
 
-    def unverifiable(self, system: str, reason: str) -> None:
+    def signature_rejected(self, system: str, reason: str) -> None:
         """What came on a system's topic is not proven to be its answer."""
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         """An answer could not be used."""
 
 
@@ -103,18 +103,20 @@ class AcknowledgementHandler:
 
         settled, parked = self.ledger.write(write)
         for message, answer, result in settled:
-            self.observer.answered(answer, result)
+            self.observer.acknowledged(answer, result)
             if self.spans is not NO_SPANS:
                 self._settled(extract_trace(message), answer, result, started)
         for system, reason in forged:
-            self.observer.unverifiable(system, reason)
+            self.observer.signature_rejected(system, reason)
         for letter in parked:
-            self.observer.parked(letter)
+            self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park an answer that no attempt could settle; its command is told again, and escalated."""
         now = self.now()
-        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
+        self.observer.dead_lettered(
+            park(ROLE, self.ledger, self.seal, message, cause, advances, now)
+        )
 
     def _settled(
         self,

@@ -31,10 +31,10 @@ ROLE = "agent"
 class Observer(Protocol):
     """Who wants to know what arrived."""
 
-    def took_in(self, judgements: Mapping[str, int]) -> None:
+    def commands_received(self, judgements: Mapping[str, int]) -> None:
         """So many commands arrived, by what became of them."""
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         """A message is no command of ours, and was not obeyed."""
 
 
@@ -66,14 +66,14 @@ class CommandIntake:
             dead_letters.store(connection, letters)
             return Counter(take_commands(connection, self.inbox, arrivals, now))
 
-        self.observer.took_in(self.inbox.ledger.write(write))
+        self.observer.commands_received(self.inbox.ledger.write(write))
         for letter in letters:
-            self.observer.parked(letter)
+            self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park a command that no attempt could take in; the controller repeats it, and escalates."""
         ledger, now = self.inbox.ledger, self.now()
-        self.observer.parked(park(ROLE, ledger, self.seal, message, cause, advances, now))
+        self.observer.dead_lettered(park(ROLE, ledger, self.seal, message, cause, advances, now))
 
     def _arrival(self, message: Message, now: datetime) -> ReceivedCommand:
         topic = topics.command_topic(self.inbox.system)

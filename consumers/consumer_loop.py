@@ -74,22 +74,22 @@ class OffsetsLost(TermijnError):
 class Observer(Protocol):
     """Who wants to know how the loop fares: metrics and logs."""
 
-    def went_round(self) -> None:
+    def heartbeat(self) -> None:
         """The loop went round."""
 
-    def able(self) -> None:
+    def ready(self) -> None:
         """The role has joined its group, and reaches the bus and the ledger."""
 
-    def applied(self, messages: int, seconds: float) -> None:
+    def batch_applied(self, messages: int, seconds: float) -> None:
         """A batch was applied."""
 
-    def lag(self, topic: str, partition: int, messages: int) -> None:
+    def lag_measured(self, topic: str, partition: int, messages: int) -> None:
         """How many messages of a partition are not read yet."""
 
-    def tried_again(self, why: str) -> None:
+    def batch_retried(self, why: str) -> None:
         """A batch was not applied and is read again."""
 
-    def gap(self, gap: OffsetGap) -> None:
+    def gap_found(self, gap: OffsetGap) -> None:
         """The log has lost something."""
 
 
@@ -135,7 +135,7 @@ class ConsumerLoop:
             except _Ending:
                 return
             except _RETRYABLE_ERRORS as cause:
-                self.observer.tried_again(describe_error(cause))
+                self.observer.batch_retried(describe_error(cause))
             finally:
                 consumer.close()
                 if self._second is not None:
@@ -151,7 +151,7 @@ class ConsumerLoop:
                 looked = monotonic()
             with gc_paused():
                 self._batch(consumer, stop)
-            self.observer.went_round()
+            self.observer.heartbeat()
 
     def _batch(self, consumer: Consumer, stop: Event) -> None:
         started = monotonic()
@@ -165,12 +165,14 @@ class ConsumerLoop:
         for one in advances:
             self._known[one.log.topic, one.log.partition] = one.next
         if messages:
-            self.observer.applied(len(messages), monotonic() - started)
+            self.observer.batch_applied(len(messages), monotonic() - started)
 
     def _rest(self, stop: Event) -> None:
         """Between two tries of a batch that fails by itself."""
-        self.observer.tried_again("a batch fails by itself, and is tried again before it is halved")
-        self.observer.went_round()
+        self.observer.batch_retried(
+            "a batch fails by itself, and is tried again before it is halved"
+        )
+        self.observer.heartbeat()
         if stop.wait(_AGAIN_SECONDS):
             raise _Ending
 
@@ -223,7 +225,7 @@ class ConsumerLoop:
         elif place in self._logs:  # librdkafka goes on behind what it cannot unpack: read it again
             raise KafkaUnavailable(f"read {place[0]}[{place[1]}]", error.str())
         elif error.code() not in _UNKNOWN_TOPIC_ERRORS:
-            self.observer.tried_again(error.str())
+            self.observer.batch_retried(error.str())
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._joined = True
@@ -266,7 +268,7 @@ class ConsumerLoop:
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._joined = False  # until it is assigned what is its part now, if only nothing
         for one in partitions:
-            self.observer.lag(one.topic, one.partition, 0)  # whoever reads it now tells
+            self.observer.lag_measured(one.topic, one.partition, 0)  # whoever reads it now tells
             for state in (self._logs, self._known, self._next):
                 state.pop((one.topic, one.partition), None)
 
@@ -291,17 +293,17 @@ class ConsumerLoop:
             for place, log in self._logs.items():
                 _, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
                 end = ends.get(place, high)
-                self.observer.lag(*place, max(0, end - self._next[place]))
+                self.observer.lag_measured(*place, max(0, end - self._next[place]))
                 if ids.get(log.topic, log.topic_id) != log.topic_id:
                     anew = replace(log, topic_id=ids[log.topic])
                     self._found(anew, self._known[place], *self._watermarks(consumer, *place))
             self._find_gone(ids, read)
             self._stop_at_gaps()
         except (KafkaUnavailable, DBAPIError) as cause:
-            self.observer.tried_again(describe_error(cause))
+            self.observer.batch_retried(describe_error(cause))
             return
         if self._joined:
-            self.observer.able()
+            self.observer.ready()
         if paused:
             consumer.pause(consumer.assignment())
         elif self._paused:
@@ -352,7 +354,7 @@ class ConsumerLoop:
         if not self._gaps:
             return
         for gap in self._gaps:
-            self.observer.gap(gap)
+            self.observer.gap_found(gap)
         with self.ledger.transaction() as connection:
             for gap in self._gaps:
                 offsets.record_gap(connection, gap, self.now())

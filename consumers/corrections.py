@@ -35,20 +35,20 @@ _REST_SECONDS = 1.0
 class Observer(Protocol):
     """Who wants to know how the rounds fare."""
 
-    def went_round(self) -> None:
+    def heartbeat(self) -> None:
         """A round was tried."""
 
-    def able(self) -> None:
+    def ready(self) -> None:
         """A round was done."""
 
-    def tried_again(self, why: str) -> None:
+    def batch_retried(self, why: str) -> None:
         """A round was not done and is done again."""
 
 
 class Parking(Protocol):
     """Who wants to know what was parked."""
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         """A request's corrections could not be noted."""
 
 
@@ -99,12 +99,14 @@ class CorrectionHandler:
 
         self.ledger.write(write)
         for letter in unusable:
-            self.observer.parked(letter)
+            self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park a request whose corrections no attempt could note."""
         now = self.now()
-        self.observer.parked(park(ROLE, self.ledger, self.seal, message, cause, advances, now))
+        self.observer.dead_lettered(
+            park(ROLE, self.ledger, self.seal, message, cause, advances, now)
+        )
 
     def _asked(self, message: Message) -> Mapping[str, Any] | None:
         try:
@@ -147,11 +149,11 @@ def run_responder(
             answering.round()
             measure()
         except RETRYABLE_ERRORS as cause:
-            observer.tried_again(describe_error(cause))
+            observer.batch_retried(describe_error(cause))
             stop.wait(_REST_SECONDS)
         else:
-            observer.went_round()
-            observer.able()
+            observer.heartbeat()
+            observer.ready()
             stop.wait(seconds)
 
 

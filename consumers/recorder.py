@@ -44,7 +44,7 @@ class Observer(Protocol):
     def recorded(self, recorded: RecordingResult) -> None:
         """A batch was recorded."""
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         """The recorder itself parked a message."""
 
 
@@ -116,7 +116,7 @@ class RecorderHandler:
                 {"termijn.event_type": event_type},
             )
         for letter in [*own, *conflicts]:
-            self.observer.parked(letter)
+            self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park what no attempt could record."""
@@ -127,7 +127,7 @@ class RecorderHandler:
         letter = park(
             ROLE, self.ledger, self.seal, message, cause, advances, self.now(), seen, self.remains
         )
-        self.observer.parked(letter)
+        self.observer.dead_lettered(letter)
 
     def _letter(self, message: Message) -> DeadLetter:
         return DeadLetter(**decode_storable(self.codec, DEAD_LETTERS, to_bytes(message.value())))

@@ -46,7 +46,7 @@ class Observer(Protocol):
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None:
         """Events of that type were tagged, each with a holding for each of the rules."""
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         """A message was parked."""
 
 
@@ -108,7 +108,7 @@ class TaggerHandler:
         for (event_type, rules), events in tagged.items():
             self.observer.tagged(event_type, rules, events, now)
         for letter in parked:
-            self.observer.parked(letter)
+            self.observer.dead_lettered(letter)
 
     def _read_at(self, messages: Sequence[Message]) -> datetime:
         """When these were read."""
@@ -120,7 +120,7 @@ class TaggerHandler:
         """Park what no attempt could tag or pass on: in the ledger, whatever the bus would take."""
         now = self.now()
         letter = park(ROLE, self.ledger, self.seal, message, cause, advances, now, _seen)
-        self.observer.parked(letter)
+        self.observer.dead_lettered(letter)
 
     def _traced(self, trace: Trace, passed: TaggedMessage, started: datetime) -> OutgoingMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""

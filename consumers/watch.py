@@ -67,16 +67,16 @@ class Observer(Protocol):
     def unreadable(self, system: str, reason: str) -> None:
         """A message that cannot be decoded, or that is not its sender's, was left out."""
 
-    def seen(self, system: str, met: ObservationResult) -> None:
+    def observed(self, system: str, met: ObservationResult) -> None:
         """Something was seen for the first time."""
 
-    def looked(self, outlook: WatchSummary) -> None:
+    def summarized(self, outlook: WatchSummary) -> None:
         """How the systems fare now."""
 
-    def hindered(self, why: str) -> None:
+    def not_ready(self, why: str) -> None:
         """It does not watch at the moment."""
 
-    def able(self) -> None:
+    def ready(self) -> None:
         """It watches."""
 
 
@@ -181,16 +181,16 @@ class WatchApp:
                     counted[f"{sighting.system}|took|{partition}"] += found.took_seconds
                 if found.further is not None:
                     await send(found.further)
-                self.observer.seen(sighting.system, found)
+                self.observer.observed(sighting.system, found)
 
         @app.timer(_LOOK_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
         async def look() -> None:
             if app.rebalancing or app.in_recovery:
-                self.observer.hindered("its tables are being recovered")
+                self.observer.not_ready("its tables are being recovered")
                 return
             parts = _own_partitions(app)
-            self.observer.able()
-            self.observer.looked(self._outlook(watched, counted, parts))
+            self.observer.ready()
+            self.observer.summarized(self._outlook(watched, counted, parts))
 
         return app
 

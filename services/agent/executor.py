@@ -47,22 +47,22 @@ class AcknowledgementPublisher(Protocol):
 class Observer(Protocol):
     """Who wants to know how the system fares."""
 
-    def went_round(self) -> None:
+    def heartbeat(self) -> None:
         """The loop went round."""
 
-    def able(self) -> None:
+    def ready(self) -> None:
         """Commands are carried out, and answers go out."""
 
-    def carried_out(self, action: str, status: str, after: timedelta) -> None:
+    def command_completed(self, action: str, status: str, after: timedelta) -> None:
         """A command has its answer, so long after its last attempt was issued."""
 
-    def tried(self, command_id: str, action: str, why: str) -> None:
+    def attempt_failed(self, command_id: str, action: str, why: str) -> None:
         """The system could not be asked; it will be tried again, or given up."""
 
-    def delivered(self, answers: int) -> None:
+    def acknowledgements_sent(self, answers: int) -> None:
         """So many answers went out."""
 
-    def unsent(self, why: str) -> None:
+    def send_failed(self, why: str) -> None:
         """Answers did not go out; they are sent again."""
 
 
@@ -89,11 +89,11 @@ class CommandExecutor:
         """Run until `stop` is set; what is under way then is finished and answered."""
         with ThreadPoolExecutor(self.at_once, thread_name_prefix="obeying") as pool:
             while not stop.is_set():
-                self.observer.went_round()
+                self.observer.heartbeat()
                 try:
                     moved = self._start(pool) + self.send()
                 except (DBAPIError, RegistryUnavailable) as cause:
-                    self.observer.unsent(f"the inbox cannot be read ({type(cause).__name__})")
+                    self.observer.send_failed(f"the inbox cannot be read ({type(cause).__name__})")
                     stop.wait(_ERROR_DELAY_SECONDS)
                     continue
                 if self._busy:
@@ -114,9 +114,9 @@ class CommandExecutor:
         try:
             answers = self.inbox.outgoing(_SENT_AT_ONCE)
             Halving(rest=self._rest).each(answers, self._deliver, self._set_aside)
-            self.observer.able()
+            self.observer.ready()
         except TermijnError as cause:
-            self.observer.unsent(str(cause))
+            self.observer.send_failed(str(cause))
             self._unsent = True
             return 0
         self._unsent = False
@@ -126,7 +126,7 @@ class CommandExecutor:
         if answers:
             self.outlet.send(answers)
             self.inbox.delivered(answers)
-            self.observer.delivered(len(answers))
+            self.observer.acknowledgements_sent(len(answers))
 
     def _set_aside(self, answer: OutgoingAcknowledgement, cause: Exception) -> None:
         """An answer that the bus takes at no attempt keeps no other back: `failed` is told in its place.
@@ -135,7 +135,7 @@ class CommandExecutor:
         escalates it.
         """
         why = words(cause)
-        self.observer.unsent(f"command {answer.command_id}: {why}")
+        self.observer.send_failed(f"command {answer.command_id}: {why}")
         with self.inbox.ledger.transaction() as connection:
             entry = self.inbox.entry(connection, answer.command_id)
             if entry is None or entry.answer != answer.value:
@@ -168,7 +168,7 @@ class CommandExecutor:
             result = self._result(begun, command, now)
         except (RetryLater, InvalidResult) as cause:
             self._tell(command, begun, "no answer", now)
-            self.observer.tried(command.command_id, command.action, cause.why)
+            self.observer.attempt_failed(command.command_id, command.action, cause.why)
             self._put_off(begun, command, cause)
         else:
             outcome = "pending" if isinstance(result, Pending) else result.status
@@ -281,7 +281,7 @@ class CommandExecutor:
         now = self.now()
         kept = self.inbox.ledger.write(work)
         if kept:
-            self.observer.carried_out(command.action, result.status, now - entry.issued_at)
+            self.observer.command_completed(command.action, result.status, now - entry.issued_at)
         return kept
 
     def _ended(self, original: InboxEntry, recall: Result, now: datetime) -> InboxEntry:

@@ -92,4 +92,4 @@ def _settings() -> Iterator[Sequence[str]]:
 def _metrics() -> Iterator[Sequence[str]]:
     for metric in CATALOGUE:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        yield f"`{metric.name}`", labels, metric.meaning.removesuffix(".")
+        yield f"`{metric.name}`", labels, metric.help.removesuffix(".")

@@ -78,19 +78,21 @@ class CatchUpCheck(Protocol):
 class Observer(Protocol):
     """Who wants to know what a round did: metrics and logs."""
 
-    def blind(self, spots: Sequence[str]) -> None:
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
         """Nothing was claimed, since these partitions are not recorded yet."""
 
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
+    def commands_sent(
+        self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
+    ) -> None:
         """These commands went out; what was due by `nothing_due_at` became known only after it."""
 
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+    def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """These commands' systems have been silent for too long."""
 
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+    def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         """The bus takes this command at no attempt; it is escalated, and the others went out."""
 
-    def capped(self, cap: int) -> None:
+    def rate_cap_reached(self, cap: int) -> None:
         """The hourly cap was reached; the deleter has stopped until it is resumed."""
 
 
@@ -199,7 +201,7 @@ class Deleter:
     def _sees(self) -> bool:
         """Whether nothing that could forbid an erasure may lie unread."""
         spots = self.sight.blind_spots()
-        self.observer.blind(spots)
+        self.observer.waiting_for_catch_up(spots)
         return not spots
 
     def _claim(self, stops: PausedSystems, parked: Blindness = CLEAR) -> ClaimResult:
@@ -294,7 +296,7 @@ class Deleter:
             )
 
         Halving(rest=self.rest).each(list(leased), some, self._set_aside)
-        self.observer.sent(sent, nothing_due_at)
+        self.observer.commands_sent(sent, nothing_due_at)
         return len(leased)
 
     def _write(self, work: Callable[[Connection, datetime], T]) -> T:
@@ -321,7 +323,7 @@ class Deleter:
 
         done, reached = self._write(within)
         if reached:
-            self.observer.capped(most)
+            self.observer.rate_cap_reached(most)
         return done
 
     def _blindness(self, connection: Connection, parked: Blindness) -> Blindness:
@@ -335,12 +337,12 @@ class Deleter:
             lambda connection: set_aside(connection, command, why, database_now(connection), again)
         )
         if system is not None:
-            self.observer.undeliverable(system, command, why)
+            self.observer.command_undeliverable(system, command, why)
 
     def _escalate(self, now: datetime) -> None:
         silent = self.ledger.write(lambda connection: escalate(connection, self.policy, now))
         if silent:
-            self.observer.escalated(silent)
+            self.observer.commands_escalated(silent)
 
     def _agreed_now(self, connection: Connection) -> datetime:
         now = database_now(connection)

@@ -38,8 +38,8 @@ class LoopStatus:
     """One loop of a role: when it went round last, and what keeps it from its work."""
 
     name: str
-    went_round_at: float
-    hindrance: str | None = "has not begun"
+    last_heartbeat: float
+    not_ready_reason: str | None = "has not begun"
     """What keeps it from its work, in words without personal data; None while it does it."""
 
 
@@ -51,31 +51,33 @@ class Health:
     as the bus, and goes on by itself. A role that a gap or another policy stops ends, and is neither.
     """
 
-    bound_seconds: float
+    timeout_seconds: float
     """A loop that has not gone round for longer hangs."""
-    clock: Callable[[], float] = monotonic
+    monotonic_seconds: Callable[[], float] = monotonic
     """Seconds that never go back."""
-    _parts: list[LoopStatus] = field(default_factory=list)
+    _loops: list[LoopStatus] = field(default_factory=list)
 
-    def loop(self, name: str) -> LoopHealth:
+    def add_loop(self, name: str) -> LoopHealth:
         """One more loop of the role, which counts as going round from now on."""
-        part = LoopStatus(name=name, went_round_at=self.clock())
-        self._parts.append(part)
-        return LoopHealth(health=self, part=part)
+        part = LoopStatus(name=name, last_heartbeat=self.monotonic_seconds())
+        self._loops.append(part)
+        return LoopHealth(health=self, status=part)
 
-    def alive(self) -> Mapping[str, str]:
+    def stalled_loops(self) -> Mapping[str, str]:
         """What hangs, by loop; empty while the role is alive."""
-        now = self.clock()
+        now = self.monotonic_seconds()
         return {
-            part.name: f"has not gone round for {now - part.went_round_at:.0f} s"
-            for part in self._parts
-            if now - part.went_round_at > self.bound_seconds
+            part.name: f"has not gone round for {now - part.last_heartbeat:.0f} s"
+            for part in self._loops
+            if now - part.last_heartbeat > self.timeout_seconds
         }
 
-    def ready(self) -> Mapping[str, str]:
+    def not_ready_reasons(self) -> Mapping[str, str]:
         """What keeps each loop from its work; empty while the role is ready."""
-        hindered = {part.name: part.hindrance for part in self._parts if part.hindrance}
-        return {**hindered, **self.alive()}
+        hindered = {
+            part.name: part.not_ready_reason for part in self._loops if part.not_ready_reason
+        }
+        return {**hindered, **self.stalled_loops()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,24 +85,24 @@ class LoopHealth:
     """How a loop says how it fares."""
 
     health: Health
-    part: LoopStatus
+    status: LoopStatus
 
-    def went_round(self) -> None:
+    def heartbeat(self) -> None:
         """It goes round, whether it gets anything done or not."""
-        self.part.went_round_at = self.health.clock()
+        self.status.last_heartbeat = self.health.monotonic_seconds()
 
-    def able(self) -> None:
+    def mark_ready(self) -> None:
         """It does its work."""
-        self.part.hindrance = None
+        self.status.not_ready_reason = None
 
-    def hindered(self, why: str) -> None:
+    def mark_not_ready(self, why: str) -> None:
         """It tried, and something keeps it from its work."""
-        self.went_round()
-        self.part.hindrance = why
+        self.heartbeat()
+        self.status.not_ready_reason = why
 
-    def beside(self, name: str) -> LoopHealth:
+    def for_loop(self, name: str) -> LoopHealth:
         """Another loop of the same role."""
-        return self.health.loop(name)
+        return self.health.add_loop(name)
 
 
 ExtraPage = Callable[[str], object | None]
@@ -116,7 +118,7 @@ def serve_http(
     registry: CollectorRegistry,
     health: Health,
     port: int,
-    view: ExtraPage = no_extra_page,
+    extra_page: ExtraPage = no_extra_page,
     host: str = HOST,
 ) -> Iterator[int]:
     """Serve until the block ends, which is given the port.
@@ -125,7 +127,7 @@ def serve_http(
         OSError: the port is taken; port 0 takes any.
     """
     server = make_server(
-        host, port, _application(registry, health, view), ThreadingWSGIServer, _QuietHandler
+        host, port, _application(registry, health, extra_page), ThreadingWSGIServer, _QuietHandler
     )
     thread = Thread(target=server.serve_forever, name="serving", daemon=True)
     thread.start()
@@ -137,9 +139,11 @@ def serve_http(
         thread.join()
 
 
-def _application(registry: CollectorRegistry, health: Health, view: ExtraPage) -> WSGIApplication:
+def _application(
+    registry: CollectorRegistry, health: Health, extra_page: ExtraPage
+) -> WSGIApplication:
     metrics = make_wsgi_app(registry)
-    looks = {"/livez": health.alive, "/readyz": health.ready}
+    looks = {"/livez": health.stalled_loops, "/readyz": health.not_ready_reasons}
 
     def answer(environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -147,7 +151,7 @@ def _application(registry: CollectorRegistry, health: Health, view: ExtraPage) -
             found: Iterable[bytes] = metrics(environ, start)
             return found
         if path not in looks:
-            if (shown := view(path)) is not None:
+            if (shown := extra_page(path)) is not None:
                 return _render(start, shown)
             return _status_text(start, "404 Not Found", "there are /metrics, /livez and /readyz")
         wrong = looks[path]()
@@ -181,17 +185,19 @@ class _QuietHandler(WSGIRequestHandler):
 def serve_http_on_free_port(
     registry: CollectorRegistry,
     health: Health,
-    where: Address,
-    usual: int,
-    view: ExtraPage = no_extra_page,
+    address: Address,
+    default_port: int,
+    extra_page: ExtraPage = no_extra_page,
 ) -> Iterator[str]:
     """Serve on the port asked for, else the role's own, or any where that is taken; the metrics' URL."""
     with ExitStack() as stack:
         try:
-            served_at = serve_http(registry, health, where.port or usual, view, where.host)
+            served_at = serve_http(
+                registry, health, address.port or default_port, extra_page, address.host
+            )
             port = stack.enter_context(served_at)
         except OSError:
-            if where.port:
+            if address.port:
                 raise
-            port = stack.enter_context(serve_http(registry, health, 0, view, where.host))
-        yield f"http://{where.host}:{port}/metrics"
+            port = stack.enter_context(serve_http(registry, health, 0, extra_page, address.host))
+        yield f"http://{address.host}:{port}/metrics"

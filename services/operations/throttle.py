@@ -14,18 +14,18 @@ _MAX_TIME_SHARE = 20
 class Throttled:
     """A measurement that a role's loop does beside its work."""
 
-    measure: Callable[[], object]
-    seconds: float
+    run: Callable[[], object]
+    interval_seconds: float
     """Not sooner again than after these; after a slow one, later."""
-    clock: Callable[[], float] = monotonic
+    monotonic_seconds: Callable[[], float] = monotonic
     """Seconds that never go back."""
-    _next: float = float("-inf")
+    _next_run_at: float = float("-inf")
 
-    def now_and_then(self) -> None:
+    def run_if_due(self) -> None:
         """Measure, if it is time again."""
-        begun = self.clock()
-        if begun < self._next:
+        begun = self.monotonic_seconds()
+        if begun < self._next_run_at:
             return
-        self.measure()
-        took = self.clock() - begun
-        self._next = begun + max(self.seconds, _MAX_TIME_SHARE * took)
+        self.run()
+        took = self.monotonic_seconds() - begun
+        self._next_run_at = begun + max(self.interval_seconds, _MAX_TIME_SHARE * took)

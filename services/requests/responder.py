@@ -31,10 +31,10 @@ _PATIENCE = 20
 class Observer(Protocol):
     """Who wants to know what became of requests."""
 
-    def concluded(self, right: str, outcome: str) -> None:
+    def request_decided(self, right: str, outcome: str) -> None:
         """A request was answered or refused."""
 
-    def blind(self, spots: Sequence[str]) -> None:
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
         """Nothing was decided, since these partitions are not recorded yet."""
 
 
@@ -56,7 +56,7 @@ class RequestResponder:
         """Look at every open request, and say how many were concluded."""
         self._publish()
         spots = self.sight.blind_spots()
-        self.observer.blind(spots)
+        self.observer.waiting_for_catch_up(spots)
         if spots:
             return 0
         with self.ledger.transaction() as connection:
@@ -101,7 +101,7 @@ class RequestResponder:
         result = self.ledger.write(work)
         if isinstance(result, tuple):
             self._not_before.pop(identity, None)
-            self.observer.concluded(case.right, result[0])
+            self.observer.request_decided(case.right, result[0])
             return True
         with self.ledger.transaction() as connection:
             self._not_before[identity] = database_now(connection) + _PATIENCE * result

@@ -39,12 +39,14 @@ class Seen:
     out_at: dict[datetime, datetime] = field(default_factory=dict)
     """By instant due: when the last of its commands was known to be out, UTC."""
 
-    def blind(self, spots: Sequence[str]) -> None:
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
         """A benchmark's bus is empty: whoever is blind here measures nothing."""
         if spots:
             raise RuntimeError(f"the deleter is blind: {spots}")
 
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None = None) -> None:
+    def commands_sent(
+        self, commands: Sequence[SentCommand], nothing_due_at: datetime | None = None
+    ) -> None:
         """Note them."""
         at = this_now()
         self.commands += len(commands)
@@ -53,13 +55,13 @@ class Seen:
             self.lateness.append((at - one.due_at).total_seconds())
             self.out_at[one.due_at] = at
 
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+    def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """Nobody answers, and nobody minds."""
 
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+    def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         """The bus does not take it."""
 
-    def capped(self, cap: int) -> None:
+    def rate_cap_reached(self, cap: int) -> None:
         """There is no cap."""
 
 

@@ -15,17 +15,19 @@ class Silent:
     def blind_spots(self) -> Sequence[str]:
         return ()
 
-    def blind(self, spots: Sequence[str]) -> None:
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
         """The deleter is blind, or sees."""
 
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
+    def commands_sent(
+        self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
+    ) -> None:
         """Commands went out."""
 
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+    def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """A system was silent."""
 
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+    def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         """The bus does not take it."""
 
-    def capped(self, cap: int) -> None:
+    def rate_cap_reached(self, cap: int) -> None:
         """The cap was reached."""

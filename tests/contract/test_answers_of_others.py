@@ -61,13 +61,13 @@ class Role:
     read: int = 0
     spans: Any = None
 
-    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
+    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         self.repeated.append(settled.repeated)
 
-    def unverifiable(self, system: str, reason: str) -> None:
+    def signature_rejected(self, system: str, reason: str) -> None:
         raise AssertionError(reason)
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         self.reasons.append((letter.reason, letter.detail))
 
     def takes(self, *messages: Message) -> None:

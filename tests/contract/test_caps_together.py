@@ -43,7 +43,7 @@ class Watched(Silent):
         self.before()
         return self.bus.send(commands)
 
-    def capped(self, cap: int) -> None:
+    def rate_cap_reached(self, cap: int) -> None:
         self.caps.append(cap)
 
 

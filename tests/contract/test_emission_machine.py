@@ -122,7 +122,7 @@ class Emitting(RuleBasedStateMachine, Silent):
     def blind_spots(self) -> Sequence[str]:
         return ["unread"] if self.unread or self.gap else []
 
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+    def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         """No command of these is one that the bus does not take."""
         self.wrong.append(f"{system}: {why}")
 

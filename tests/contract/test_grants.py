@@ -334,10 +334,10 @@ def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(
     chosen = settings_loader.load({"TERMIJN_LEDGER_URL": url, "TERMIJN_DATA": str(tmp_path)})
     with resources.open_resources(chosen) as opened, ThreadPoolExecutor(1) as pool:
         tagger, recorder = opened.ledger("tagger"), opened.ledger("recorder")
-        waiting = pool.submit(opened.agreed, tagger, Event())
+        waiting = pool.submit(opened.wait_for_active_policy, tagger, Event())
         with pytest.raises(TimeoutError):
             waiting.result(2)
-        policy = opened.agreed(recorder)
+        policy = opened.wait_for_active_policy(recorder)
         assert waiting.result(120) == policy
         with recorder.transaction() as connection:
             assert active_policy.is_active(connection, policy)

@@ -28,7 +28,9 @@ class Seeing(Silent):
     def blind_spots(self) -> Sequence[str]:
         return self.spots
 
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
+    def commands_sent(
+        self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
+    ) -> None:
         self.since += [nothing_due_at] if commands else []
 
 

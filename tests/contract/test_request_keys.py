@@ -120,7 +120,7 @@ class Heard(Silent):
 
     undeliverable_: list[tuple[str, str]] = field(default_factory=list)
 
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+    def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         self.undeliverable_.append((system, why))
 
 

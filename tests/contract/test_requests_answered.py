@@ -153,10 +153,10 @@ class Watching:
     def __init__(self) -> None:
         self.outcomes: list[tuple[str, str]] = []
 
-    def concluded(self, right: str, outcome: str) -> None:
+    def request_decided(self, right: str, outcome: str) -> None:
         self.outcomes.append((right, outcome))
 
-    def blind(self, spots: Sequence[str]) -> None:
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
         pass
 
 

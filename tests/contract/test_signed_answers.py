@@ -46,14 +46,14 @@ class Role:
     reasons: list[tuple[str, str]] = field(default_factory=list)
     read: int = 0
 
-    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
+    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         """An answer was taken."""
 
-    def unverifiable(self, system: str, reason: str) -> None:
+    def signature_rejected(self, system: str, reason: str) -> None:
         """It was refused."""
         self.refused.append((system, reason))
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         """It was parked."""
         self.reasons.append((letter.reason, letter.detail))
 

@@ -293,7 +293,7 @@ def test_nothing_is_claimed_while_an_event_lies_unread(running: Running, silent:
     running.end(next(role for role in ("tagger", "recorder") if role != silent))
     running.start(*others)
     running.until(
-        "the deleter says so", lambda: "waited for unread events" in running.log("deleter")
+        "the deleter says so", lambda: "waiting for unread events" in running.log("deleter")
     )
     assert running.count("command") == 0
     running.start(silent)

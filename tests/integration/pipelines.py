@@ -90,22 +90,22 @@ class Watching:
     gaps: list[OffsetGap] = field(default_factory=list)
     lags: dict[tuple[str, int], int] = field(default_factory=dict)
 
-    def went_round(self) -> None:
+    def heartbeat(self) -> None:
         pass
 
-    def able(self) -> None:
+    def ready(self) -> None:
         pass
 
-    def applied(self, messages: int, seconds: float) -> None:
+    def batch_applied(self, messages: int, seconds: float) -> None:
         pass
 
-    def lag(self, topic: str, partition: int, messages: int) -> None:
+    def lag_measured(self, topic: str, partition: int, messages: int) -> None:
         self.lags[topic, partition] = messages
 
-    def tried_again(self, why: str) -> None:
+    def batch_retried(self, why: str) -> None:
         self.again.append(why)
 
-    def gap(self, gap: OffsetGap) -> None:
+    def gap_found(self, gap: OffsetGap) -> None:
         self.gaps.append(gap)
 
 

@@ -204,13 +204,15 @@ class Told:
     sent_: list[SentCommand] = field(default_factory=list)
     undeliverable_: list[tuple[str, UUID]] = field(default_factory=list)
 
-    def blind(self, spots: Sequence[str]) -> None: ...
-    def sent(self, commands: Sequence[SentCommand], nothing_due_at: datetime | None) -> None:
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None: ...
+    def commands_sent(
+        self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
+    ) -> None:
         self.sent_ += commands
 
-    def escalated(self, commands: Sequence[tuple[str, UUID]]) -> None: ...
-    def capped(self, cap: int) -> None: ...
-    def undeliverable(self, system: str, command: UUID, why: str) -> None:
+    def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None: ...
+    def rate_cap_reached(self, cap: int) -> None: ...
+    def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         assert "too large" in why
         self.undeliverable_.append((system, command))
 
@@ -334,9 +336,9 @@ class Heard:
 
     parked_: list[DeadLetter] = field(default_factory=list)
 
-    def answered(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None: ...
-    def unverifiable(self, system: str, reason: str) -> None: ...
-    def parked(self, letter: DeadLetter) -> None:
+    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None: ...
+    def signature_rejected(self, system: str, reason: str) -> None: ...
+    def dead_lettered(self, letter: DeadLetter) -> None:
         self.parked_.append(letter)
 
 

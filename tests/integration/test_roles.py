@@ -69,7 +69,7 @@ class Noted:
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
 
-    def parked(self, letter: DeadLetter) -> None:
+    def dead_lettered(self, letter: DeadLetter) -> None:
         self.parked_.append(letter)
 
     def recorded(self, recorded: RecordingResult) -> None:

@@ -100,7 +100,7 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
 def status(config: Path, as_json: bool) -> None:
     """Say what waits in the inbox, what was parked there, and where the log has gaps."""
     with bootstrap_agent.agent(_load(config)) as opened:
-        inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
+        inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
         counted = inbox.counted()
         row = {
             "system": inbox.system,
@@ -126,7 +126,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
     The controller repeats what was not answered. The agent is started again afterwards.
     """
     with bootstrap_agent.agent(_load(config)) as opened:
-        inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
+        inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
         place = ("agent", topics.command_topic(inbox.system).name, partition)
         with inbox.ledger.transaction() as connection:
             offset = offsets.accept_gap(
@@ -152,7 +152,7 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
     instead of answering as before.
     """
     with bootstrap_agent.agent(_load(config)) as opened:
-        inbox = opened.inbox(opened.database(), opened.codec(), opened.seal())
+        inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
         with inbox.ledger.transaction() as connection:
             reopened = inbox.reopen(connection, since)
             now, target = utc_now(), f"{inbox.system} since {format_instant(since)}"

@@ -43,7 +43,7 @@ def certificate(about: str, directory: Path, language: Language) -> None:
     the evidence behind it. What is not proven is listed as outstanding and not certified.
     """
     with open_resources() as opened:
-        policy, references = opened.policy(), opened.references()
+        policy, references = opened.policy(), opened.pseudonymizer()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
             case = _case(connection, about, policy)

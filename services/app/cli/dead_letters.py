@@ -66,7 +66,11 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
     """Put the originals back on their topics, as they came; they count as arrived when they first did."""
     _ids_or_all(ids, all_)
     with open_resources() as opened:
-        the_ledger, seal, sender = opened.ledger(), opened.seal(), opened.bus().sender()
+        the_ledger, seal, sender = (
+            opened.ledger(),
+            opened.dead_letter_cipher(),
+            opened.kafka_client().sender(),
+        )
 
         def work(connection: Connection) -> int:
             now = database_now(connection)

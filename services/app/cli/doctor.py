@@ -103,7 +103,7 @@ def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
 
 
 def _brokers(opened: Resources, policy: Policy | None, security: Security) -> Iterator[Finding]:
-    bus, servers = opened.bus(), opened.settings.kafka.bootstrap_servers
+    bus, servers = opened.kafka_client(), opened.settings.kafka.bootstrap_servers
     if bus.is_embedded:
         yield ok("broker", "the embedded one answers", servers)
         yield skipped("topics", "the embedded broker keeps no settings of topics")
@@ -127,10 +127,10 @@ def _brokers(opened: Resources, policy: Policy | None, security: Security) -> It
             raise
         yield skipped("topics", str(cause))
     else:
-        promised = retention_requirements(policy, needed, opened.fields_in_clear(policy))
+        promised = retention_requirements(policy, needed, opened.plaintext_fields(policy))
         yield from check_topics(promised, there)
-    roles = {opened.use(role, policy).user for role in _ROLES}
-    deleter = opened.use("deleter", policy).user
+    roles = {opened.kafka_access(role, policy).user for role in _ROLES}
+    deleter = opened.kafka_access("deleter", policy).user
     yield from check_acls(found, list(users.values()), users.keys() - roles, deleter)
 
 

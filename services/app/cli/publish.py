@@ -187,7 +187,7 @@ def _shown(one: DryRunResult) -> dict[str, Any]:
 def _send(
     opened: Resources, events: Path, backfill: str | None, *, wait: bool, leave_out: bool
 ) -> int:
-    bus, policy = opened.bus(), opened.policy()
+    bus, policy = opened.kafka_client(), opened.policy()
     needed = required_topics(policy)
     sight: KafkaCatchUpCheck | None = None
     if wait or bus.is_embedded:
@@ -203,7 +203,7 @@ def _send(
         policy=policy,
         codec=opened.codec(),
         sender=sender,
-        encryption=opened.encryption(policy),
+        encryption=opened.field_encryption(policy),
         leaves_out=leave_out,
         hold_back=hold_back if bus.is_embedded else None,
     )

@@ -61,7 +61,7 @@ def apply(dry_run: bool) -> None:
     with open_resources() as opened:
         bus = _bus(opened)
         brokers = TopicAdmin(admin=bus.admin)
-        watched = bus.missing(catalogue.watch_topics(opened.watch))
+        watched = bus.missing(catalogue.watch_topics(opened.watch_group))
         if not dry_run:
             bus.ensure(watched)
         for topic in watched:
@@ -93,7 +93,7 @@ def _told(judged: TopicCheck) -> str:
 
 
 def _bus(opened: Resources) -> KafkaClient:
-    bus = opened.bus()
+    bus = opened.kafka_client()
     if bus.is_embedded:
         raise _Unfit(
             "the embedded broker keeps no settings of topics: point KAFKA_BOOTSTRAP_SERVERS at Kafka"
@@ -105,7 +105,7 @@ def _judged(opened: Resources, brokers: TopicAdmin) -> Sequence[TopicCheck]:
     policy = opened.policy()
     needed = required_topics(policy).all
     found = brokers.found([topic.name for topic in needed])
-    promised = retention_requirements(policy, needed, opened.fields_in_clear(policy))
+    promised = retention_requirements(policy, needed, opened.plaintext_fields(policy))
     return [check_topic(one, found.get(one.topic.name)) for one in promised]
 
 

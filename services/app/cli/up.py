@@ -69,17 +69,17 @@ def up(sample: bool) -> None:
         with resources.open_resources(chosen) as opened:
             migrate.migrate(opened.owned_ledger())
             ledger = opened.ledger()
-            policy = opened.agreed(ledger)
+            policy = opened.wait_for_active_policy(ledger)
             ledger.write(
                 lambda connection: resend_outstanding(connection, database_now(connection))
             )
             broker.create_topics(topic.name for topic in required_topics(policy).all)
-            opened.seal()
+            opened.dead_letter_cipher()
             opened.request_keys()
-            signatures = opened.signatures()
+            signatures = opened.signing()
             signatures.signer()
             if sample:
-                signatures.simulated(policy.systems)
+                signatures.simulated_signers(policy.systems)
             if not signatures.required:
                 click.echo("UNSIGNED: whoever reaches this bus can command an erasure", err=True)
             with ProcessTree(chosen.storage.data / "logs", environment) as tree:
@@ -136,7 +136,7 @@ def _show(
 
 def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iterator[int]:
     """Publish the sample history where the ledger is empty, then a little more now and then."""
-    bus = opened.bus()
+    bus = opened.kafka_client()
     sight = catch_up_check(bus, ledger, required_topics(policy), _PATIENCE)
 
     def hold_back() -> None:
@@ -146,7 +146,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
         policy=policy,
         codec=opened.codec(),
         sender=bus.sender(),
-        encryption=opened.encryption(policy),
+        encryption=opened.field_encryption(policy),
         hold_back=hold_back,
     )
     with ledger.transaction() as connection:

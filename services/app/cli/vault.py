@@ -47,7 +47,7 @@ def status(as_json: bool) -> None:
     """
     at = utc_now()
     with open_resources() as opened:
-        masters, keys = opened.masters(), opened.vault()
+        masters, keys = opened.master_keys(), opened.vault()
         rows = [*_of_masters(keys, masters, at), *_of_systems(keys)]
     columns = ("kind", "name", "state", "keys", "since")
     show(rows, as_json=as_json, title="The vault", columns=columns)
@@ -60,7 +60,7 @@ def status(as_json: bool) -> None:
 def rotate() -> None:
     """Make a new master key and wrap every key under it; the older ones wrap nothing any more."""
     with open_resources() as opened:
-        masters, keys = opened.masters(), opened.vault()
+        masters, keys = opened.master_keys(), opened.vault()
         made, wrapped = rotation.rotate(keys, masters)
         older = [one.generation for one in rotation.master_key_statuses(keys, masters)[:-1]]
     click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys anew")
@@ -77,7 +77,7 @@ def destroy(master: str) -> None:
     yours to destroy.
     """
     with open_resources() as opened:
-        rotation.destroy(opened.vault(), opened.masters(), master, utc_now())
+        rotation.destroy(opened.vault(), opened.master_keys(), master, utc_now())
     click.echo(f"destroyed {master}; destroy every copy of it as well")
 
 
@@ -99,7 +99,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
     """
     with open_resources() as opened:
         ledger = opened.ledger()
-        policy = opened.agreed(ledger)
+        policy = opened.wait_for_active_policy(ledger)
         found = list(strays(opened.vault(), ledger, policy, utc_now() - older_than))
     rows = [
         {

@@ -78,7 +78,7 @@ class AgentResources:
             where = ("bus", "schema_registry_url")
             raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause
 
-    def seal(self) -> AeadCipher:
+    def inbox_cipher(self) -> AeadCipher:
         """The seal of what lies in the inbox; its key is made at first use."""
         return load_or_create_key(self.loaded.path(self.loaded.configuration.inbox.key_file))
 
@@ -129,7 +129,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
     with agent(loaded) as opened:
         database = opened.database()
         check = opened.stack.enter_context(inbox_lock(database))
-        codec, seal, keys = opened.codec(), opened.seal(), opened.keys()
+        codec, seal, keys = opened.codec(), opened.inbox_cipher(), opened.keys()
         inbox = opened.inbox(database, codec, seal)
         signer, verifier = keys.signer(system), keys.verifier(DELETER)
         adapter = opened.adapter(inbox)
@@ -144,7 +144,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
             outlet=KafkaAcknowledgementPublisher(
                 system=system, sender=bus.sender(), signer=signer, now=now
             ),
-            observer=observer.beside("obeying"),
+            observer=observer.for_loop("obeying"),
             bucket=TokenBucket(per_second=limits.per_second, burst=limits.burst),
             backoff=RetryPolicy(
                 tries=limits.tries,
@@ -189,10 +189,12 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
 
 def _measure(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime) -> None:
     try:
-        observer.looked_at(inbox.counted(), inbox.oldest(), inbox.parked(), len(inbox.gaps()), now)
-        observer.forgot(inbox.forget(now, keep))
+        observer.inbox_measured(
+            inbox.counted(), inbox.oldest(), inbox.parked(), len(inbox.gaps()), now
+        )
+        observer.purged(inbox.forget(now, keep))
     except DBAPIError as cause:
-        observer.tried_again(f"{type(cause).__name__} in the inbox")
+        observer.batch_retried(f"{type(cause).__name__} in the inbox")
 
 
 def _callback_tokens(inbox: Inbox) -> Callable[[str], str]:
@@ -207,8 +209,8 @@ def _own_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:
 def _observer(opened: AgentResources, log_format: str) -> AgentObserver:
     logs.configure(log_format)
     metrics = Metrics()
-    health = Health(bound_seconds=_HEARTBEAT_TIMEOUT.total_seconds())
-    loop = health.loop(ROLE)
+    health = Health(timeout_seconds=_HEARTBEAT_TIMEOUT.total_seconds())
+    loop = health.add_loop(ROLE)
     asked = opened.loaded.configuration
     where = Address(host=asked.metrics_host, port=asked.metrics_port)
     url = opened.stack.enter_context(

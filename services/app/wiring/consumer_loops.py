@@ -8,7 +8,7 @@ from consumers.batch_application import Work
 from consumers.consumer_loop import ConsumerLoop
 from services.app.wiring.resources import Resources, utc_now
 from services.kafka.client import KafkaClient
-from services.operations.observers.roles import Observer
+from services.operations.observers.base import ConsumerObserver
 from services.storage.database import Database
 
 
@@ -19,7 +19,7 @@ def consumer_loop(
     ledger: Database,
     topics: Sequence[str],
     work: Work,
-    observer: Observer,
+    observer: ConsumerObserver,
 ) -> ConsumerLoop:
     """The loop of a role over these topics; its offsets are the role's in the ledger."""
     kafka = opened.settings.kafka

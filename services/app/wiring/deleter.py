@@ -17,6 +17,7 @@ from services.evidence.sealer import PATIENCE_SECONDS, EvidenceSealer, KafkaHead
 from services.evidence.self_check import ChainSelfCheck
 from services.kafka.errors import RETRYABLE_ERRORS
 from services.operations.holding_counts import HoldingCounter
+from services.operations.observers.deleter import DeleterObserver
 from services.operations.status import read_status
 from services.operations.throttle import Throttled
 from services.requests.command_attachments import RequestAttachments
@@ -35,14 +36,15 @@ def run_deleter(settings: Settings, stop: Event) -> None:
     with open_resources(settings) as opened:
         ledger = opened.ledger("deleter")
         opened.stack.enter_context(ledger.sole_deleter())
-        policy = opened.agreed(ledger)
-        bus, codec = opened.bus(), opened.codec()
-        observer = open_observer(opened, ROLE, policy)
+        policy = opened.wait_for_active_policy(ledger)
+        bus, codec = opened.kafka_client(), opened.codec()
+        observer = open_observer(DeleterObserver, opened, ROLE, policy)
+        observer.not_sealed_since(utc_now())  # the alert waits a day from now
         needed = required_topics(policy)
-        bus.ensure(opened.use(ROLE, policy).topics)
-        deleting, signatures = settings.deleting, opened.signatures()
-        observer.unsigned(not signatures.required)
-        kept = opened.remains(ledger, policy)
+        bus.ensure(opened.kafka_access(ROLE, policy).topics)
+        deleting, signatures = settings.deleting, opened.signing()
+        observer.signing_disabled(not signatures.required)
+        kept = opened.tombstone_cipher(ledger, policy)
         deleter = Deleter(
             ledger=ledger,
             outlet=KafkaCommandPublisher(
@@ -50,7 +52,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 codec=codec,
                 topics=needed.commands,
                 signer=signatures.signer(),
-                spans=opened.spans(ROLE),
+                spans=opened.tracer(ROLE),
             ),
             sight=catch_up_check(bus, ledger, needed, _CATCH_UP_TIMEOUT),
             policy=policy,
@@ -64,7 +66,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             ),
             enclosures=RequestAttachments(
                 keys=opened.request_keys(),
-                key_of=lambda system: signatures.encrypts_to(system, utc_now()),
+                key_of=lambda system: signatures.encryption_key(system, utc_now()),
             ),
             remains=kept,
             patience=RetryPolicy(
@@ -75,10 +77,10 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         )
         keeping = EvidenceSealer(
             ledger=ledger,
-            references=opened.references(),
+            references=opened.pseudonymizer(),
             ring=signatures.keys.private() if signatures.required else None,
             outlet=KafkaHeadPublisher(sender=bus.sender(PATIENCE_SECONDS), codec=codec),
-            unpublished=observer.unpublished,
+            unpublished=observer.heads_not_published,
         )
         forgetting = Purger(
             ledger=ledger,
@@ -92,33 +94,35 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         def measure() -> None:
             with ledger.transaction() as connection:
                 at = database_now(connection)
-                observer.disagreed((utc_now() - at).total_seconds())
-                observer.looked(read_status(connection, policy, at, history=False))
-                observer.counted(census.step(connection, at))
-                observer.rechecked(recheck.step(connection))
+                observer.clock_skewed((utc_now() - at).total_seconds())
+                observer.status_measured(read_status(connection, policy, at, history=False))
+                observer.holdings_counted(census.step(connection, at))
+                observer.audit_log_checked(recheck.step(connection))
 
-        measuring = Throttled(measure=measure, seconds=settings.operating.metrics_interval_seconds)
-        sealing = Throttled(measure=keeping.round, seconds=_SEAL_SECONDS)
-        forgetful = Throttled(measure=forgetting.round, seconds=_FORGET_SECONDS)
+        measuring = Throttled(
+            run=measure, interval_seconds=settings.operating.metrics_interval_seconds
+        )
+        sealing = Throttled(run=keeping.round, interval_seconds=_SEAL_SECONDS)
+        forgetful = Throttled(run=forgetting.round, interval_seconds=_FORGET_SECONDS)
         handled = sealed = 0
         while not stop.is_set():
             try:
-                measuring.now_and_then()
+                measuring.run_if_due()
                 if handled:
-                    sealing.now_and_then()  # erasing comes first: what waits is in no hurry
+                    sealing.run_if_due()  # erasing comes first: what waits is in no hurry
                 else:
                     sealed = keeping.round()
-                    forgetful.now_and_then()
+                    forgetful.run_if_due()
                 handled = deleter.round()
             except ClockSkew as cause:
-                observer.disagreed(cause.seconds)
-                observer.tried_again(str(cause))
+                observer.clock_skewed(cause.seconds)
+                observer.batch_retried(str(cause))
                 stop.wait(_POLL_SECONDS)
             except RETRYABLE_ERRORS as cause:
-                observer.tried_again(describe_error(cause))
+                observer.batch_retried(describe_error(cause))
                 stop.wait(_POLL_SECONDS)
             else:
-                observer.went_round()
-                observer.able()
+                observer.heartbeat()
+                observer.ready()
                 if not handled and not sealed:
                     stop.wait(deleting.idle_seconds)

@@ -9,25 +9,26 @@ from services.app.settings import Settings
 from services.app.wiring.consumer_loops import consumer_loop
 from services.app.wiring.resources import open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
+from services.operations.observers.recorder import RecorderObserver
 
 
 def run_recorder(settings: Settings, stop: Event) -> None:
     """Run the recorder until `stop` is set."""
     with open_resources(settings) as opened:
         ledger = opened.ledger(ROLE)
-        policy = opened.agreed(ledger, stop)
-        bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
-        observer = open_observer(opened, ROLE, policy)
-        bus.ensure(opened.use(ROLE, policy).topics)
+        policy = opened.wait_for_active_policy(ledger, stop)
+        bus, codec, seal = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
+        observer = open_observer(RecorderObserver, opened, ROLE, policy)
+        bus.ensure(opened.kafka_access(ROLE, policy).topics)
         handler = RecorderHandler(
             policy=policy,
             codec=codec,
             ledger=ledger,
             seal=seal,
-            remains=opened.remains(ledger, policy),
+            remains=opened.tombstone_cipher(ledger, policy),
             observer=observer,
             now=utc_now,
-            spans=opened.spans(ROLE),
+            spans=opened.tracer(ROLE),
         )
         topics = [topic.name for topic in TOPICS]
         consumer_loop(opened, ROLE, bus, ledger, topics, handler, observer).run(stop)

@@ -14,6 +14,7 @@ from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import catch_up_check, open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
 from services.events.publisher import Publisher
+from services.operations.observers.requests import RequestsObserver
 from services.operations.throttle import Throttled
 from services.requests.counts import count as count_requests
 from services.requests.responder import RequestResponder
@@ -26,14 +27,17 @@ def run_rights(settings: Settings, stop: Event) -> None:
     """Run the rights role until `stop` is set."""
     with open_resources(settings) as opened:
         ledger = opened.ledger("rights")
-        policy = opened.agreed(ledger)
-        bus, codec = opened.bus(), opened.codec()
+        policy = opened.wait_for_active_policy(ledger)
+        bus, codec = opened.kafka_client(), opened.codec()
         seconds = settings.answering.interval_seconds
-        observer = open_observer(opened, ROLE, policy, idle_seconds=seconds)
+        observer = open_observer(RequestsObserver, opened, ROLE, policy, idle_seconds=seconds)
         needed = required_topics(policy)
-        bus.ensure(opened.use(ROLE, policy).topics)
+        bus.ensure(opened.kafka_access(ROLE, policy).topics)
         publisher = Publisher(
-            policy=policy, codec=codec, sender=bus.sender(), encryption=opened.encryption(policy)
+            policy=policy,
+            codec=codec,
+            sender=bus.sender(),
+            encryption=opened.field_encryption(policy),
         )
 
         def publish(events: Sequence[CloudEvent]) -> None:
@@ -56,9 +60,13 @@ def run_rights(settings: Settings, stop: Event) -> None:
 
         def measure() -> None:
             with ledger.transaction() as connection:
-                observer.owed(count_requests(connection, policy, database_now(connection)))
+                observer.requests_counted(
+                    count_requests(connection, policy, database_now(connection))
+                )
 
-        measuring = Throttled(measure=measure, seconds=settings.operating.metrics_interval_seconds)
+        measuring = Throttled(
+            run=measure, interval_seconds=settings.operating.metrics_interval_seconds
+        )
         corrections = consumer_loop(
             opened,
             ROLE,
@@ -70,14 +78,14 @@ def run_rights(settings: Settings, stop: Event) -> None:
                 topics=asked,
                 ledger=ledger,
                 keys=opened.request_keys(),
-                seal=opened.seal(),
+                seal=opened.dead_letter_cipher(),
                 observer=observer,
                 now=utc_now,
             ),
-            observer.beside("reading") if asked else observer,
+            observer.for_loop("reading") if asked else observer,
         )
         run_side_by_side(
-            lambda: run_responder(answering, measuring.now_and_then, observer, stop, seconds),
+            lambda: run_responder(answering, measuring.run_if_due, observer, stop, seconds),
             lambda: corrections.run(stop) if asked else _wait(stop),
             stop,
         )

@@ -86,7 +86,7 @@ class Resources:
         except (ValueError, OSError) as cause:
             raise InvalidSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
 
-    def fields_in_clear(self, policy: Policy) -> dict[str, tuple[str, ...]]:
+    def plaintext_fields(self, policy: Policy) -> dict[str, tuple[str, ...]]:
         """The fields of each event type that the log shows whole, the deciding ones left out."""
         schemas = load_schemas(*self.settings.storage.schemas)
         return {
@@ -111,7 +111,7 @@ class Resources:
         self.stack.callback(ledger.close)
         return ledger
 
-    def agreed(self, ledger: Database, stop: Event | None = None) -> Policy:
+    def wait_for_active_policy(self, ledger: Database, stop: Event | None = None) -> Policy:
         """The policy at hand, once it is known to be the ledger's active one.
 
         A role that may not make it an empty ledger's first waits for one that does, or until `stop` is set.
@@ -128,21 +128,21 @@ class Resources:
             pass
         return policy
 
-    def bus(self) -> KafkaClient:
+    def kafka_client(self) -> KafkaClient:
         """The cluster, reached as the settings say."""
         kafka = self.settings.kafka
         return KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, kafka_security(kafka))
 
     @property
-    def watch(self) -> str:
+    def watch_group(self) -> str:
         """The group of the watch, which names the logs of its tables."""
         return f"{self.settings.kafka.group}-watch"
 
-    def use(self, role: str, policy: Policy) -> KafkaAccess:
+    def kafka_access(self, role: str, policy: Policy) -> KafkaAccess:
         """What a role does on the bus."""
         return access_table(policy, self.settings.kafka.group)[role]
 
-    def seal(self) -> AeadCipher:
+    def dead_letter_cipher(self) -> AeadCipher:
         """The seal of dead letters; on embedded defaults its key is made at first use."""
         if self.settings.storage.key_file:
             return read_key(self.settings.storage.key_file)
@@ -171,7 +171,7 @@ class Resources:
             seal = load_or_create_key(self.settings.request_key_file)
         return RequestKeys(seal=seal, older=lambda: read_key(self.settings.key_file))
 
-    def masters(self) -> FileMasterKeys:
+    def master_keys(self) -> FileMasterKeys:
         """The master keys; on embedded defaults the first is made at first use.
 
         A vault that others share gets none of this machine's own: they could not open what it wraps.
@@ -184,39 +184,39 @@ class Resources:
         """The keys of encrypted fields."""
         if not self.settings.encrypting.vault_url:
             self.settings.storage.data.mkdir(parents=True, exist_ok=True)
-        vault = DataKeyStore(open_vault(self.settings.vault_url), self.masters())
+        vault = DataKeyStore(open_vault(self.settings.vault_url), self.master_keys())
         self.stack.callback(vault.database.close)
         vault.open()
         return vault
 
-    def encryption(self, policy: Policy) -> FieldEncryption | None:
+    def field_encryption(self, policy: Policy) -> FieldEncryption | None:
         """What encrypts fields on their way to the bus, if the policy names any."""
         if not any(event.encrypted for event in policy.events.values()):
             return None
         check_fields(policy, load_schemas(*self.settings.storage.schemas))
         return FieldEncryption(policy=policy, keys=self.vault(), now=utc_now)
 
-    def references(self) -> Pseudonymizer:
+    def pseudonymizer(self) -> Pseudonymizer:
         """The keyed hashes of the evidence; their key is made at first use."""
         return pseudonyms.read_or_make(self.settings.keys)
 
-    def remains(self, ledger: Database, policy: Policy) -> TombstoneCipher:
+    def tombstone_cipher(self, ledger: Database, policy: Policy) -> TombstoneCipher:
         """What opens what remains of the forgotten; its key, made at first use, is the ledger's then."""
         found = tombstones.read_or_make(self.settings.keys)
         if policy.proof is not None:
             ledger.write(lambda connection: remembering.bind_key(connection, found))
         return found
 
-    def spans(self, role: str) -> Tracer:
+    def tracer(self, role: str) -> Tracer:
         """Where spans go, if anywhere."""
         return open_tracer(self.settings.operating.tracing, role, self.stack)
 
-    def signatures(self) -> SigningConfig:
+    def signing(self) -> SigningConfig:
         """What signs and verifies; on embedded defaults the keys are made at first use."""
         signing = self.settings.signing
         return SigningConfig(
             keys=KeyDirectory(path=self.settings.keys),
-            makes=signing.keys is None,
+            creates_keys=signing.keys is None,
             required=signing.mode == "required",
         )
 
@@ -241,15 +241,15 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
 
 
 def catch_up_check(
-    bus: KafkaClient, ledger: Database, needed: RequiredTopics, patience: timedelta
+    bus: KafkaClient, ledger: Database, topics: RequiredTopics, timeout: timedelta
 ) -> KafkaCatchUpCheck:
     """What tells whether the ledger has recorded all that is on the bus."""
     return KafkaCatchUpCheck(
         ledger=ledger,
         bus=bus,
         cluster_id=bus.cluster_id,
-        business=list(needed.business),
+        business=list(topics.business),
         tagged=[topic.name for topic in recorder.TOPICS],
         sleep=sleep,
-        patience=patience,
+        patience=timeout,
     )

@@ -16,7 +16,7 @@ class SigningConfig:
     """What one process signs and verifies with."""
 
     keys: KeyDirectory
-    makes: bool
+    creates_keys: bool
     """Whether keys are made where there are none: on embedded defaults only."""
     required: bool
     """Whether anything is signed and verified; if not, everybody may command an erasure."""
@@ -29,11 +29,11 @@ class SigningConfig:
         """
         if not self.required:
             return NoSigning()
-        if self.makes:
+        if self.creates_keys:
             self.keys.make()
         return self.keys.signer()
 
-    def commands(self) -> VerifierProtocol:
+    def command_verifier(self) -> VerifierProtocol:
         """What verifies commands.
 
         Raises:
@@ -41,11 +41,11 @@ class SigningConfig:
         """
         if not self.required:
             return NoSigning()
-        if self.makes:
+        if self.creates_keys:
             self.keys.make()
         return self.keys.verifier(DELETER)
 
-    def answers(self, systems: Iterable[str]) -> Mapping[str, VerifierProtocol]:
+    def acknowledgement_verifiers(self, systems: Iterable[str]) -> Mapping[str, VerifierProtocol]:
         """What verifies the answers of each system.
 
         Raises:
@@ -55,7 +55,7 @@ class SigningConfig:
             return dict.fromkeys(systems, NoSigning())
         return {system: self.keys.system_verifier(system) for system in systems}
 
-    def encrypts_to(self, system: str, now: datetime) -> str | None:
+    def encryption_key(self, system: str, now: datetime) -> str | None:
         """The public key to which corrections for a system are encrypted, as JWK text, if it has one.
 
         Raises:
@@ -63,7 +63,7 @@ class SigningConfig:
         """
         return self.keys.system(system)().encrypts_to(now)
 
-    def keyless(self, systems: Iterable[str], now: datetime) -> list[str]:
+    def systems_without_keys(self, systems: Iterable[str], now: datetime) -> list[str]:
         """The systems none of whose answers can be verified: no key of theirs holds now."""
         if not self.required:
             return []
@@ -75,7 +75,7 @@ class SigningConfig:
         except InvalidKeyring:
             return False
 
-    def simulated(self, systems: Iterable[str]) -> Mapping[str, SignerProtocol]:
+    def simulated_signers(self, systems: Iterable[str]) -> Mapping[str, SignerProtocol]:
         """What signs for simulated systems; where keys are made, theirs are made and trusted.
 
         Raises:
@@ -85,7 +85,7 @@ class SigningConfig:
             return dict.fromkeys(systems, NoSigning())
         signers: dict[str, SignerProtocol] = {}
         for system in systems:
-            if self.makes:
+            if self.creates_keys:
                 ring = self.keys.make(system)
                 if not any(key.use == "enc" for key in ring):
                     ring = self.keys.add_encryption(system)
@@ -93,7 +93,7 @@ class SigningConfig:
             signers[system] = self.keys.signer(system)
         return signers
 
-    def simulated_reads(self, system: str, now: datetime) -> str | None:
+    def simulated_private_key(self, system: str, now: datetime) -> str | None:
         """The private key with which a simulated system reads corrections, as JWK text, if it has one."""
         if system not in self.keys.owners():
             return None

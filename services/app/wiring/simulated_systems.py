@@ -21,13 +21,13 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
     """Run the simulated systems until `stop` is set; their stores are in the data directory."""
     with open_resources(settings) as opened:
         logs.configure(settings.operating.log_format)
-        policy, bus = opened.policy(), opened.bus()
+        policy, bus = opened.policy(), opened.kafka_client()
         needed = required_topics(policy)
-        bus.ensure(opened.use(SAMPLES, policy).topics)
-        signatures = opened.signatures()
-        signers = signatures.simulated(needed.acknowledgements)
+        bus.ensure(opened.kafka_access(SAMPLES, policy).topics)
+        signatures = opened.signing()
+        signers = signatures.simulated_signers(needed.acknowledgements)
         systems = simulated_systems(settings, policy, silent)
-        systems.reads = lambda system: signatures.simulated_reads(system, utc_now())
+        systems.reads = lambda system: signatures.simulated_private_key(system, utc_now())
         if key_systems(policy):
             systems.shredder = Shredder(opened.vault().database)
         SimulatedSystemsLoop(
@@ -38,7 +38,7 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
             acknowledgements=needed.acknowledgements,
             systems=systems,
             sender=bus.sender(),
-            verifier=signatures.commands(),
+            verifier=signatures.command_verifier(),
             signers=signers,
             now=utc_now,
         ).run(stop)

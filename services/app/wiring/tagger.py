@@ -13,6 +13,7 @@ from services.app.wiring.resources import open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
 from services.events.tagger import EventTagger
 from services.kafka.bulk_producer import BulkProducer
+from services.operations.observers.tagger import TaggerObserver
 from services.storage.database import Database, database_now
 
 
@@ -20,11 +21,12 @@ def run_tagger(settings: Settings, stop: Event) -> None:
     """Run the tagger until `stop` is set."""
     with open_resources(settings) as opened:
         ledger = opened.ledger(ROLE)
-        policy = opened.agreed(ledger, stop)
-        bus, codec, seal = opened.bus(), opened.codec(), opened.seal()
-        observer = open_observer(opened, ROLE, policy)
+        policy = opened.wait_for_active_policy(ledger, stop)
+        bus, codec, seal = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
+        observer = open_observer(TaggerObserver, opened, ROLE, policy)
+        observer.silent_since(utc_now())
         topics = required_topics(policy).business
-        bus.ensure(opened.use(ROLE, policy).topics)
+        bus.ensure(opened.kafka_access(ROLE, policy).topics)
         handler = TaggerHandler(
             tags=EventTagger(
                 policy=policy, codec=codec, topics=topics, bound=settings.tagging.bound
@@ -37,7 +39,7 @@ def run_tagger(settings: Settings, stop: Event) -> None:
             observer=observer,
             now=utc_now,
             read=lambda: _database_now(ledger),
-            spans=opened.spans(ROLE),
+            spans=opened.tracer(ROLE),
         )
         consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer).run(stop)
 

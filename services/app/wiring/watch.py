@@ -28,7 +28,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
     with open_resources(settings) as opened:
         policy = opened.policy()
         needed = required_topics(policy)
-        signatures = opened.signatures()
+        signatures = opened.signing()
         watch = WatchApp(
             group=f"{settings.kafka.group}-{ROLE}",
             bootstrap=settings.kafka.bootstrap_servers,
@@ -36,13 +36,13 @@ def run_watch(settings: Settings, stop: Event) -> None:
             data=settings.storage.data / _DIRECTORY,
             commands=needed.commands,
             answers=needed.acknowledgements,
-            commander=signatures.commands(),
-            verifiers=signatures.answers(needed.acknowledgements),
+            commander=signatures.command_verifier(),
+            verifiers=signatures.acknowledgement_verifiers(needed.acknowledgements),
             codec=opened.codec(),
             observer=_observer(opened, policy),
             now=utc_now,
         )
-        opened.bus().ensure(opened.use(ROLE, policy).topics)
+        opened.kafka_client().ensure(opened.kafka_access(ROLE, policy).topics)
         watch.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(watch.run(stop))
 
@@ -54,15 +54,15 @@ def _observer(opened: Resources, policy: Policy) -> WatchObserver:
     metrics = Metrics()
     metrics.set("termijn_role_info", 1, role=ROLE, policy=policy.policy, version=policy.version)
     metrics.set("termijn_build_info", 1, version=version("termijn"), python=python_version())
-    health = Health(bound_seconds=settings.liveness_timeout_seconds)
-    loop = health.loop(ROLE)
-    metrics.follow("termijn_role_ready", lambda: not health.ready(), role=ROLE)
+    health = Health(timeout_seconds=settings.liveness_timeout_seconds)
+    loop = health.add_loop(ROLE)
+    metrics.set_function("termijn_role_ready", lambda: not health.not_ready_reasons(), role=ROLE)
     log = logs.logger(ROLE)
     observer = WatchObserver(metrics=metrics, log=log, loop=loop)
-    observer.began(policy.systems)
+    observer.started(policy.systems)
     where = Address(host=settings.metrics_host, port=settings.metrics_port)
     url = opened.stack.enter_context(
-        serve_http_on_free_port(metrics.registry, health, where, PORTS[ROLE], observer.view)
+        serve_http_on_free_port(metrics.registry, health, where, PORTS[ROLE], observer.page)
     )
     log.info("started", metrics=url, policy=policy.version)
     opened.stack.callback(log.info, "stopped")

@@ -29,7 +29,7 @@ _REST = timedelta(hours=1)
 class Observer(Protocol):
     """Who wants to know what was forgotten: metrics and logs."""
 
-    def forgotten(self, counts: Mapping[str, int]) -> None:
+    def rows_purged(self, counts: Mapping[str, int]) -> None:
         """So many things of each kind were forgotten."""
 
 
@@ -86,7 +86,7 @@ class Purger:
         counts = self.ledger.write(work)
         if counts:  # else another deleter was faster
             self._rest.earned = False
-            self.observer.forgotten(counts)
+            self.observer.rows_purged(counts)
         return sum(counts.values())
 
 

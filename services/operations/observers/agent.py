@@ -1,4 +1,4 @@
-"""Observing: what the agent does becomes metrics and logs; no subject gets here."""
+"""The agent's observer: commands that were received and carried out, and the state of the inbox."""
 
 from __future__ import annotations
 
@@ -6,61 +6,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.operations.observers.roles import Observer
+from services.operations.observers.base import ConsumerObserver
 
 
 @dataclass(slots=True, kw_only=True)
-class AgentObserver(Observer):
-    """Whom the agent's parts tell what they did."""
+class AgentObserver(ConsumerObserver):
+    """Turns what the agent reports into metrics and log lines; it is given no subject."""
 
-    def took_in(self, judgements: Mapping[str, int]) -> None:
-        """So many commands arrived, by what became of them."""
+    def commands_received(self, judgements: Mapping[str, int]) -> None:
+        """Count the commands that arrived, by what became of them."""
         for judgement, commands in judgements.items():
             self.metrics.count("termijn_agent_commands_total", commands, judgement=judgement)
 
-    def carried_out(self, action: str, status: str, after: timedelta) -> None:
-        """A command has its answer, so long after its last attempt was issued."""
+    def command_completed(self, action: str, status: str, after: timedelta) -> None:
+        """Count and log a command that is answered, and how long after its last attempt was issued."""
         self.metrics.count("termijn_agent_answers_total", action=action, status=status)
         seconds = after.total_seconds()
         self.metrics.observe("termijn_agent_answer_seconds", seconds, action=action)
         self.log.debug("answered a command", action=action, status=status)
 
-    def tried(self, command_id: str, action: str, why: str) -> None:
-        """The system could not be asked; it will be tried again, or given up."""
+    def attempt_failed(self, command_id: str, action: str, why: str) -> None:
+        """Count and log a failed attempt; the command is retried, or refused after the last attempt."""
         self.metrics.count("termijn_agent_tries_failed_total", action=action)
         self.log.warning(
             "could not carry out a command", command=command_id, action=action, why=why
         )
 
-    def delivered(self, answers: int) -> None:
-        """So many answers went out."""
-        self.log.info("sent answers", answers=answers)
+    def acknowledgements_sent(self, answers: int) -> None:
+        """Log how many acknowledgements were sent."""
+        self.log.info("sent acknowledgements", acknowledgements=answers)
 
-    def unsent(self, why: str) -> None:
-        """Answers did not go out; they are sent again."""
+    def send_failed(self, why: str) -> None:
+        """Count and log acknowledgements that could not be sent; they are retried."""
         self.metrics.count("termijn_batches_tried_again_total", role=self.role)
-        self.loop.hindered("answers do not go out; its log says why")
-        self.log.warning("could not send answers", why=why.partition("\n")[0])
+        self.loop.mark_not_ready("cannot send acknowledgements; the log has the cause")
+        self.log.warning("could not send acknowledgements", why=why.partition("\n")[0])
 
-    def forgot(self, commands: int) -> None:
-        """So many commands are remembered no longer."""
+    def purged(self, commands: int) -> None:
+        """Log how many answered commands were purged from the inbox."""
         if commands:
-            self.log.info("forgot answered commands", commands=commands)
+            self.log.info("purged answered commands", commands=commands)
 
-    def looked_at(
+    def inbox_measured(
         self,
-        counted: Mapping[str, int],
+        by_state: Mapping[str, int],
         oldest: datetime | None,
         parked: Mapping[str, int],
         gaps: int,
         now: datetime,
     ) -> None:
-        """The inbox was looked at as a whole."""
+        """Note the state of the inbox as a whole."""
         for state in ("waiting", "pending"):
-            self.metrics.set("termijn_agent_commands_open", counted.get(state, 0), state=state)
+            self.metrics.set("termijn_agent_commands_open", by_state.get(state, 0), state=state)
         age = now - oldest if oldest else timedelta()
         self.metrics.set("termijn_agent_oldest_open_seconds", age.total_seconds())
         self.metrics.set("termijn_gaps", gaps)
-        self.metrics.replace(
+        self.metrics.replace_labels(
             "termijn_dead_letters_parked", {(reason,): n for reason, n in parked.items()}
         )

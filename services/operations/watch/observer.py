@@ -23,20 +23,20 @@ class WatchObserver:
     metrics: Metrics
     log: structlog.typing.FilteringBoundLogger
     loop: LoopHealth
-    _last: WatchSummary | None = None
-    _hindered: str | None = None
+    _summary: WatchSummary | None = None
+    _not_ready_reason: str | None = None
 
-    def began(self, systems: Collection[str]) -> None:
+    def started(self, systems: Collection[str]) -> None:
         """The watch has started: what it will count about these systems is zero until then."""
         for system in systems:
-            self.metrics.begin("termijn_watch_commands_total", system=system)
-            self.metrics.begin("termijn_watch_answer_seconds", system=system)
+            self.metrics.init("termijn_watch_commands_total", system=system)
+            self.metrics.init("termijn_watch_answer_seconds", system=system)
 
     def unreadable(self, system: str, reason: str) -> None:
         """A message that cannot be decoded, or that is not its sender's, was left out."""
         self.metrics.count("termijn_watch_unreadable_total", system=system, reason=reason)
 
-    def seen(self, system: str, met: ObservationResult) -> None:
+    def observed(self, system: str, met: ObservationResult) -> None:
         """Something was seen for the first time."""
         if "sent" in met.counted:
             self.metrics.count("termijn_watch_commands_total", system=system)
@@ -46,9 +46,9 @@ class WatchObserver:
         if met.took_seconds is not None:
             self.metrics.observe("termijn_watch_answer_seconds", met.took_seconds, system=system)
 
-    def looked(self, outlook: WatchSummary) -> None:
+    def summarized(self, outlook: WatchSummary) -> None:
         """How the systems fare now."""
-        self._last = outlook
+        self._summary = outlook
         self.metrics.set("termijn_watch_partitions", len(outlook.parts))
         for name, value in (
             (
@@ -64,29 +64,29 @@ class WatchObserver:
                 {(k,): v.oldest_seconds for k, v in outlook.systems.items()},
             ),
         ):
-            self.metrics.replace(name, value)
+            self.metrics.replace_labels(name, value)
 
-    def able(self) -> None:
+    def ready(self) -> None:
         """It watches."""
-        if self._hindered is not None:
-            self._hindered = None
+        if self._not_ready_reason is not None:
+            self._not_ready_reason = None
             self.log.info("watches again")
-        self.loop.went_round()
-        self.loop.able()
+        self.loop.heartbeat()
+        self.loop.mark_ready()
 
-    def hindered(self, why: str) -> None:
+    def not_ready(self, why: str) -> None:
         """It does not watch at the moment."""
-        if self._hindered != why:
-            self._hindered = why
+        if self._not_ready_reason != why:
+            self._not_ready_reason = why
             self.log.info("does not watch", why=why)
-        self.loop.hindered(why)
+        self.loop.mark_not_ready(why)
 
-    def view(self, path: str) -> dict[str, Any] | None:
+    def page(self, path: str) -> dict[str, Any] | None:
         """The web view of a path: all systems, or one; None where there is none."""
         root, _, name = path.removeprefix("/").partition("/")
-        if f"/{root}" != _SYSTEMS or self._last is None:
+        if f"/{root}" != _SYSTEMS or self._summary is None:
             return None
-        told = self._last.told()
+        told = self._summary.told()
         if not name:
             return told
         system = told["systems"].get(name)

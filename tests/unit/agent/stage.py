@@ -113,19 +113,19 @@ class Noted:
             )
         self.sent_ += answers
 
-    def went_round(self) -> None: ...
+    def heartbeat(self) -> None: ...
 
-    def able(self) -> None: ...
+    def ready(self) -> None: ...
 
-    def carried_out(self, action: str, status: str, after: timedelta) -> None:
+    def command_completed(self, action: str, status: str, after: timedelta) -> None:
         self.said.append((action, status))
 
-    def tried(self, command_id: str, action: str, why: str) -> None:
+    def attempt_failed(self, command_id: str, action: str, why: str) -> None:
         self.said.append(("tried", action, why))
 
-    def delivered(self, answers: int) -> None: ...
+    def acknowledgements_sent(self, answers: int) -> None: ...
 
-    def unsent(self, why: str) -> None:
+    def send_failed(self, why: str) -> None:
         self.said.append(("unsent", why))
 
 

@@ -39,7 +39,7 @@ def messages(file: Path) -> list[bytes]:
             policy=policy,
             codec=opened.codec(),
             sender=None,  # type: ignore[arg-type]  # nothing is sent
-            encryption=opened.encryption(policy),
+            encryption=opened.field_encryption(policy),
         )
         return [one.value or b"" for one in publisher.of_file(file, None)]
 

@@ -122,18 +122,18 @@ def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> Played:
         ) -> None: ...
 
     class Observer:
-        def went_round(self) -> None: ...
-        def able(self) -> None:
+        def heartbeat(self) -> None: ...
+        def ready(self) -> None:
             played.able += 1
 
-        def applied(self, messages: int, seconds: float) -> None: ...
-        def lag(self, topic: str, partition: int, messages: int) -> None:
+        def batch_applied(self, messages: int, seconds: float) -> None: ...
+        def lag_measured(self, topic: str, partition: int, messages: int) -> None:
             played.lags.append(messages)
 
-        def tried_again(self, why: str) -> None:
+        def batch_retried(self, why: str) -> None:
             played.again.append(why)
 
-        def gap(self, gap: OffsetGap) -> None:
+        def gap_found(self, gap: OffsetGap) -> None:
             played.gaps.append(gap)
 
     pipeline = ConsumerLoop(

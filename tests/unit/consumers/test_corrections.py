@@ -31,11 +31,11 @@ class Rounds:
         self.stop.set()
         return 0
 
-    def went_round(self) -> None: ...
+    def heartbeat(self) -> None: ...
 
-    def able(self) -> None: ...
+    def ready(self) -> None: ...
 
-    def tried_again(self, why: str) -> None:
+    def batch_retried(self, why: str) -> None:
         self.said.append(why)
 
 

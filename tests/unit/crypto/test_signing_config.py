@@ -17,27 +17,29 @@ MESSAGE = ("t", b"k", b"v")
 
 def chosen(path: Path, *, makes: bool = True, required: bool = True) -> SigningConfig:
     """Signatures with keys in a directory."""
-    return SigningConfig(keys=KeyDirectory(path=path / "keys"), makes=makes, required=required)
+    return SigningConfig(
+        keys=KeyDirectory(path=path / "keys"), creates_keys=makes, required=required
+    )
 
 
 def test_on_embedded_defaults_all_is_signed(tmp_path: Path) -> None:
     """Each process finds the keys that another made: commands and answers verify both ways."""
     signatures = chosen(tmp_path)
     command = signatures.signer().sign(*MESSAGE, NOW)
-    assert chosen(tmp_path).commands().verify(*MESSAGE, command, NOW)
-    assert signatures.keyless(["crm", "psp"], NOW) == ["crm", "psp"]
-    answer = signatures.simulated(["crm", "psp"])["crm"].sign(*MESSAGE, NOW)
-    answers = chosen(tmp_path).answers(["crm", "psp"])
+    assert chosen(tmp_path).command_verifier().verify(*MESSAGE, command, NOW)
+    assert signatures.systems_without_keys(["crm", "psp"], NOW) == ["crm", "psp"]
+    answer = signatures.simulated_signers(["crm", "psp"])["crm"].sign(*MESSAGE, NOW)
+    answers = chosen(tmp_path).acknowledgement_verifiers(["crm", "psp"])
     assert answers["crm"].verify(*MESSAGE, answer, NOW)
     with pytest.raises(SignatureInvalid, match="unknown-key"):
         answers["psp"].verify(*MESSAGE, answer, NOW)
-    assert signatures.keyless(["crm", "psp"], NOW) == []
+    assert signatures.systems_without_keys(["crm", "psp"], NOW) == []
 
 
 def test_simulated_systems_keep_their_keys(tmp_path: Path) -> None:
     """The next start goes on with the same ones."""
-    first = chosen(tmp_path).simulated(["crm"])["crm"].sign(*MESSAGE, NOW)
-    assert chosen(tmp_path).simulated(["crm"])["crm"].sign(*MESSAGE, NOW) == first
+    first = chosen(tmp_path).simulated_signers(["crm"])["crm"].sign(*MESSAGE, NOW)
+    assert chosen(tmp_path).simulated_signers(["crm"])["crm"].sign(*MESSAGE, NOW) == first
 
 
 def test_configured_keys_are_never_made(tmp_path: Path) -> None:
@@ -46,9 +48,9 @@ def test_configured_keys_are_never_made(tmp_path: Path) -> None:
     with pytest.raises(InvalidKeyring, match="is not there"):
         signatures.signer()
     with pytest.raises(InvalidKeyring, match="is not there"):
-        signatures.commands()
+        signatures.command_verifier()
     with pytest.raises(InvalidKeyring, match="is not there"):
-        signatures.simulated(["crm"])
+        signatures.simulated_signers(["crm"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -56,14 +58,18 @@ def test_simulated_systems_win_no_trust_where_keys_are_configured(tmp_path: Path
     """Nobody gets into production's rings by trying something out."""
     chosen(tmp_path).keys.make("crm")
     signatures = chosen(tmp_path, makes=False)
-    assert isinstance(signatures.simulated(["crm"])["crm"], Signer)
-    assert signatures.keyless(["crm"], NOW) == ["crm"]
+    assert isinstance(signatures.simulated_signers(["crm"])["crm"], Signer)
+    assert signatures.systems_without_keys(["crm"], NOW) == ["crm"]
 
 
 def test_only_a_setting_turns_it_off(tmp_path: Path) -> None:
     """Then it is off for all, and no key is made."""
     signatures = chosen(tmp_path, required=False)
-    used = [signatures.signer(), signatures.commands(), *signatures.answers(["crm"]).values()]
-    used += signatures.simulated(["crm"]).values()
+    used = [
+        signatures.signer(),
+        signatures.command_verifier(),
+        *signatures.acknowledgement_verifiers(["crm"]).values(),
+    ]
+    used += signatures.simulated_signers(["crm"]).values()
     assert all(isinstance(one, NoSigning) for one in used)
     assert list(tmp_path.iterdir()) == []

@@ -31,7 +31,7 @@ def clock() -> Clock:
 @pytest.fixture
 def health(clock: Clock) -> Health:
     """Of a role whose loops hang after a minute."""
-    return Health(bound_seconds=60, clock=clock)
+    return Health(timeout_seconds=60, monotonic_seconds=clock)
 
 
 @pytest.fixture
@@ -55,19 +55,19 @@ def get(address: str) -> tuple[int, str]:
 
 def test_a_loop_that_goes_round_is_alive(health: Health, clock: Clock, page: str) -> None:
     """However long the role runs."""
-    loop = health.loop("deleter")
+    loop = health.add_loop("deleter")
     for minute in range(5):
         clock.at = 60.0 * minute
         assert get(f"{page}/livez") == (200, "ok\n")
-        loop.went_round()
+        loop.heartbeat()
 
 
 def test_a_loop_that_hangs_is_neither_alive_nor_ready(
     health: Health, clock: Clock, page: str
 ) -> None:
     """And says since when."""
-    loop = health.loop("deleter")
-    loop.able()
+    loop = health.add_loop("deleter")
+    loop.mark_ready()
     clock.at = 61.0
     said = (503, "deleter: has not gone round for 61 s\n")
     assert get(f"{page}/livez") == said
@@ -76,20 +76,20 @@ def test_a_loop_that_hangs_is_neither_alive_nor_ready(
 
 def test_one_loop_that_hangs_is_enough(health: Health, clock: Clock, page: str) -> None:
     """The rights role has two."""
-    first = health.loop("rights")
-    first.beside("reading")
+    first = health.add_loop("rights")
+    first.for_loop("reading")
     clock.at = 61.0
-    first.went_round()
+    first.heartbeat()
     assert get(f"{page}/livez") == (503, "reading: has not gone round for 61 s\n")
 
 
 def test_a_role_that_waits_for_another_is_alive_and_not_ready(health: Health, page: str) -> None:
     """To start it anew would help nobody."""
-    loop = health.loop("tagger")
+    loop = health.add_loop("tagger")
     assert get(f"{page}/readyz") == (503, "tagger: has not begun\n")
-    loop.able()
+    loop.mark_ready()
     assert get(f"{page}/readyz") == (200, "ok\n")
-    loop.hindered("tries again")
+    loop.mark_not_ready("tries again")
     assert get(f"{page}/readyz") == (503, "tagger: tries again\n")
     assert get(f"{page}/livez") == (200, "ok\n")
 

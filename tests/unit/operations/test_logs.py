@@ -66,7 +66,7 @@ def test_the_console_form_has_no_colours_where_no_terminal_is(
 def test_what_is_below_info_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each answer of each system would drown the rest."""
     logs.configure("json")
-    logs.logger("acknowledgements").debug("took an answer")
+    logs.logger("acknowledgements").debug("applied an acknowledgement")
     assert capsys.readouterr().err == ""
 
 

@@ -79,7 +79,7 @@ def test_all_that_is_in_the_catalogue_is_in_the_text() -> None:
     families = {family.name: family for family in text_string_to_metric_families(touched().text())}
     for one in CATALOGUE:
         family = families[one.name.removesuffix("_total")]
-        assert (family.type, family.documentation) == (one.kind, one.meaning)
+        assert (family.type, family.documentation) == (one.kind, one.help)
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         assert labels == set(one.labels)
 
@@ -134,7 +134,7 @@ def test_a_counter_counts_by_its_labels() -> None:
 def test_a_gauge_may_follow_what_is_so_at_each_scrape() -> None:
     """Not what was so when somebody last said it."""
     metrics, ready = Metrics(), [1.0, 0.0]
-    metrics.follow("termijn_role_ready", lambda: ready.pop(0), role="tagger")
+    metrics.set_function("termijn_role_ready", lambda: ready.pop(0), role="tagger")
     assert value(metrics, "termijn_role_ready", role="tagger") == 1
     assert value(metrics, "termijn_role_ready", role="tagger") == 0
 
@@ -150,8 +150,8 @@ def test_a_time_below_zero_counts_as_zero() -> None:
 def test_what_is_no_more_is_gone() -> None:
     """A system without anything outstanding does not keep its last number."""
     metrics = Metrics()
-    metrics.replace("termijn_commands_outstanding", {("crm", "sent"): 3, ("psp", "sent"): 1})
-    metrics.replace("termijn_commands_outstanding", {("crm", "sent"): 2})
+    metrics.replace_labels("termijn_commands_outstanding", {("crm", "sent"): 3, ("psp", "sent"): 1})
+    metrics.replace_labels("termijn_commands_outstanding", {("crm", "sent"): 2})
     assert value(metrics, "termijn_commands_outstanding", system="crm", state="sent") == 2
     assert value(metrics, "termijn_commands_outstanding", system="psp", state="sent") is None
 

@@ -21,9 +21,9 @@ class Slow:
 def begun(took: float, until: float) -> list[float]:
     """When measurements begin, if it is tried every second."""
     slow = Slow(took)
-    measuring = Throttled(measure=slow, seconds=5, clock=lambda: slow.at)
+    measuring = Throttled(run=slow, interval_seconds=5, monotonic_seconds=lambda: slow.at)
     while slow.at < until:
-        measuring.now_and_then()
+        measuring.run_if_due()
         slow.at += 1
     return slow.begun
 

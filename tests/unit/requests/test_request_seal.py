@@ -36,7 +36,7 @@ def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert first == sealed_by(TERMIJN_DATA=tmp_path) == read_key(path).key_id
     with resources.open_resources(settings_loader.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
-        assert opened.seal().key_id != first
+        assert opened.dead_letter_cipher().key_id != first
 
 
 def test_who_make_it_at_once_have_one(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_who_seals_dead_letters_only_needs_no_key_of_requests(tmp_path: Path) ->
         {"TERMIJN_KEY_FILE": str(shared), "TERMIJN_DATA": str(tmp_path / "d")}
     )
     with resources.open_resources(chosen) as opened:
-        assert opened.seal().key_id == read_key(shared).key_id
+        assert opened.dead_letter_cipher().key_id == read_key(shared).key_id
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""The deleter's observer: commands, the state of the ledger, the evidence log and the purge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, get_args
+from uuid import UUID
+
+from services.deleter.dispatch import SentCommand
+from services.events.history import type_of
+from services.evidence.purge.scan import KINDS
+from services.evidence.self_check import SelfCheckResult
+from services.ledger.blind_spots import Reach
+from services.ledger.command_state import OUTSTANDING
+from services.operations.holding_counts import HoldingCounts
+from services.operations.observers.base import RoleObserver, WaitingObserver
+from services.operations.status import LedgerStatus
+
+
+@dataclass(slots=True, kw_only=True)
+class DeleterObserver(WaitingObserver):
+    """Turns what the deleter reports into metrics and log lines."""
+
+    COUNTED_BY_SYSTEM: ClassVar[tuple[str, ...]] = ("termijn_lateness_seconds",)
+
+    def started(self, systems: Collection[str]) -> None:
+        """Set what the deleter will count to zero."""
+        RoleObserver.started(self, systems)
+        for kind in KINDS:
+            self.metrics.init("termijn_ledger_forgotten_total", kind=kind)
+
+    def not_sealed_since(self, at: datetime) -> None:
+        """Note the instant, UTC, after which no head of the evidence log was signed."""
+        self.metrics.set("termijn_evidence_sealed_timestamp_seconds", at.timestamp())
+
+    def commands_sent(
+        self, commands: Sequence[SentCommand], nothing_due_at: datetime | None = None
+    ) -> None:
+        """Count the commands that were sent, and how late the first attempts were.
+
+        A command that was due by `nothing_due_at` became known only after that instant: it was overdue on
+        arrival, which is counted apart, so its lateness counts from then.
+        """
+        for command in commands:
+            system, action = command.system, command.action
+            self.metrics.count("termijn_commands_sent_total", system=system, action=action)
+            if command.attempt == 1:
+                since = max(command.due_at, nothing_due_at or command.due_at)
+                late = (command.at - since).total_seconds()
+                self.metrics.observe("termijn_lateness_seconds", late, system=system)
+        if commands:
+            self.log.info("sent commands", commands=len(commands))
+
+    def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
+        """Log the commands whose systems have not answered for too long."""
+        for system, command_id in commands:
+            self.log.error("escalated a command", system=system, command=str(command_id))
+
+    def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
+        """Log a command that Kafka rejects at every attempt."""
+        self.log.error(
+            "set aside an undeliverable command", system=system, command=str(command), why=why
+        )
+
+    def rate_cap_reached(self, cap: int) -> None:
+        """Log that the hourly cap on commands was reached."""
+        self.log.error("reached the hourly cap and paused", commands_per_hour=cap)
+
+    def clock_skewed(self, seconds: float) -> None:
+        """Note how far this machine's clock is ahead of the database's, in seconds."""
+        self.metrics.set("termijn_clock_disagreement_seconds", seconds)
+
+    def status_measured(self, status: LedgerStatus) -> None:
+        """Note the state of the ledger as a whole."""
+        metrics = self.metrics
+        metrics.set("termijn_due_backlog", status.due)
+        due_for = status.at - (status.oldest_due_at or status.at)
+        metrics.set("termijn_oldest_due_seconds", due_for.total_seconds())
+        metrics.replace_labels(
+            "termijn_oldest_overdue_seconds",
+            {(k,): (status.at - by).total_seconds() for k, by in status.overdue_by.items()},
+        )
+        metrics.set("termijn_gaps", len(status.gaps))
+        metrics.set("termijn_stops", len(status.stops))
+        metrics.set("termijn_key_conflicts", status.key_conflicts)
+        metrics.replace_labels(
+            "termijn_commands_outstanding",
+            {k: v for k, v in status.commands.items() if k[1] in (*OUTSTANDING, "refused")},
+        )
+        metrics.replace_labels(
+            "termijn_commands_escalated", {(k,): v for k, v in status.escalated.items()}
+        )
+        metrics.replace_labels(
+            "termijn_commands_undeliverable", {(k,): v for k, v in status.undeliverable.items()}
+        )
+        metrics.replace_labels(
+            "termijn_dead_letters_parked", {(k,): v for k, v in status.dead_letters.items()}
+        )
+        spots = dict.fromkeys(get_args(Reach), 0) | dict(status.kept_back)
+        metrics.replace_labels("termijn_blind_spots", {(k,): v for k, v in spots.items()})
+        held_back: Counter[tuple[str]] = Counter()
+        for backfill in status.backfills:
+            if backfill.is_history:
+                held_back[type_of(backfill.backfill),] += backfill.records + backfill.clocks
+        metrics.replace_labels("termijn_history_held_back", held_back)
+        metrics.replace_labels(
+            "termijn_clocks_open_too_long", {(k,): v for k, v in status.open_too_long.items()}
+        )
+
+    def holdings_counted(self, holdings: HoldingCounts) -> None:
+        """Note the holdings as far as they are counted."""
+        self.metrics.replace_labels("termijn_holdings", holdings.holdings)
+        self.metrics.set("termijn_holdings_counted_ratio", holdings.share)
+
+    def audit_log_checked(self, result: SelfCheckResult) -> None:
+        """Note the result of a check of the evidence log."""
+        self.metrics.set("termijn_evidence_broken", result.broken is not None)
+        if result.sealed_at is not None:
+            sealed = result.sealed_at.timestamp()
+            self.metrics.set("termijn_evidence_sealed_timestamp_seconds", sealed)
+        if result.broken is not None:
+            self.log.error("evidence log is broken", what=result.broken)
+
+    def heads_not_published(self, why: str) -> None:
+        """Count and log heads of the evidence log that could not be published and will be retried."""
+        self.metrics.count("termijn_batches_tried_again_total", role=self.role)
+        self.log.warning("could not publish evidence heads", why=why.partition("\n")[0])
+
+    def rows_purged(self, counts: Mapping[str, int]) -> None:
+        """Count and log what was purged from the ledger after its proof term."""
+        for kind, count in counts.items():
+            self.metrics.count("termijn_ledger_forgotten_total", count, kind=kind)
+        self.log.info("purged rows", **counts)

@@ -1,0 +1,29 @@
+"""The observer of the rights role: requests of data subjects, and legal holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.operations.observers.base import ConsumerObserver, WaitingObserver
+from services.requests.counts import RequestCounts
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestsObserver(ConsumerObserver, WaitingObserver):
+    """Turns what the rights role reports into metrics and log lines."""
+
+    def request_decided(self, right: str, outcome: str) -> None:
+        """Count and log a request that was answered or refused."""
+        self.metrics.count("termijn_requests_concluded_total", right=right, outcome=outcome)
+        self.log.info("decided a request", right=right, outcome=outcome)
+
+    def requests_counted(self, counts: RequestCounts) -> None:
+        """Note the open requests and legal holds."""
+        metrics = self.metrics
+        metrics.replace_labels("termijn_requests_open", counts.requests)
+        metrics.replace_labels(
+            "termijn_request_left_seconds",
+            {(right,): left.total_seconds() for right, left in counts.left.items()},
+        )
+        metrics.set("termijn_requests_late", counts.late)
+        metrics.set("termijn_holds_open", counts.holds)
