@@ -30,11 +30,13 @@ quick: install ## tests without servers: unit, pages, contract on SQLite
 chaos: install servers ## properties and state machines for long, and what kills servers
 	$(BIN)/python -m pytest --hypothesis-profile=chaos --timeout=14400 tests/unit tests/contract tests/chaos
 
-lint: install ## ruff, mypy --strict, the order of the rooms
+lint: install ## ruff, mypy --strict, the order of the rooms, spelling, house words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m tests.docs.house_words
 
 generate: install ## write what is generated: deploy/ and the tables on the pages
 	$(BIN)/termijn deploy write deploy --pages .
