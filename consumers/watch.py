@@ -34,7 +34,13 @@ from services.operations.watch.sightings import (
     of_answer,
     of_command,
 )
-from services.operations.watch.summary import WINDOW, Recent, WatchSummary, is_expired, summarize
+from services.operations.watch.summary import (
+    WINDOW,
+    RecentCounts,
+    WatchSummary,
+    is_expired,
+    summarize,
+)
 from services.operations.watch.table_rows import (
     TableRow,
     from_row,
@@ -179,8 +185,8 @@ class WatchApp:
                     counted[f"{sighting.system}|{what}|{partition}"] += 1
                 if found.took_seconds is not None:
                     counted[f"{sighting.system}|took|{partition}"] += found.took_seconds
-                if found.further is not None:
-                    await send(found.further)
+                if found.follow_up is not None:
+                    await send(found.follow_up)
                 self.observer.observed(sighting.system, found)
 
         @app.timer(_LOOK_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
@@ -254,8 +260,8 @@ class WatchApp:
         mine = [from_row(one) for one in watched.values() if parse_place(one) in parts]
         return WatchSummary(
             at=now,
-            parts=tuple(parts),
-            of=SIGHTINGS.partitions,
+            partitions=tuple(parts),
+            partition_count=SIGHTINGS.partitions,
             systems=summarize(
                 self.commands,
                 mine,
@@ -271,7 +277,9 @@ def _own_partitions(app: App) -> list[int]:
     return sorted(one.partition for one in assigned if one.topic == SIGHTINGS.name)
 
 
-def _recent(counted: WindowWrapper, system: str, parts: Sequence[int], now: datetime) -> Recent:
+def _recent(
+    counted: WindowWrapper, system: str, parts: Sequence[int], now: datetime
+) -> RecentCounts:
     sums: defaultdict[str, float] = defaultdict(float)
     for step in range(WINDOW // _WINDOW_STEP):
         then = counted.relative_to((now - step * _WINDOW_STEP).timestamp())
@@ -279,4 +287,4 @@ def _recent(counted: WindowWrapper, system: str, parts: Sequence[int], now: date
             for partition in parts:
                 sums[what] += then[f"{system}|{what}|{partition}"].value()
     took = sums.pop("took")
-    return Recent(**sums, took_seconds=took)
+    return RecentCounts(**sums, took_seconds=took)

@@ -16,7 +16,7 @@ from typing import IO, Self
 from schemas.errors import TermijnError
 from services.storage import private_files
 
-_PATIENCE_SECONDS = 20.0
+_EXIT_TIMEOUT = 20.0
 
 
 class RoleExited(TermijnError):
@@ -107,7 +107,7 @@ class ProcessTree:
                 child.process.send_signal(signal.SIGTERM)
         for child in self._children:
             try:
-                child.process.wait(_PATIENCE_SECONDS)
+                child.process.wait(_EXIT_TIMEOUT)
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()

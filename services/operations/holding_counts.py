@@ -41,7 +41,7 @@ class HoldingCounts:
     """What is known of the holdings so far."""
 
     holdings: Mapping[Key, float]
-    share: float
+    coverage: float
     """How much of the ledger that is based on: 1 once all of it was counted."""
 
 
@@ -53,10 +53,10 @@ class HoldingCounter:
     chunk: int = 500
     """Records that one step reads."""
     _cursor: UUID = _START
-    _tally: Counter[Key] = field(default_factory=Counter)
-    _whole: Mapping[Key, float] | None = None
+    _counts: Counter[Key] = field(default_factory=Counter)
+    _complete: Mapping[Key, float] | None = None
 
-    def step(self, connection: Connection, now: datetime) -> HoldingCounts:
+    def advance(self, connection: Connection, now: datetime) -> HoldingCounts:
         """Go a step further, and say what is known by then; states are as they are at `now`, UTC.
 
         After the first round it is what the last whole round has counted.
@@ -65,17 +65,19 @@ class HoldingCounter:
         rows = connection.execute(
             select(tables.record).where(column > self._cursor).order_by(column).limit(self.chunk)
         ).all()
-        self._tally.update(_keys(connection, rows, self.policy, now))
+        self._counts.update(_keys(connection, rows, self.policy, now))
         if len(rows) < self.chunk:
-            self._whole = dict(self._tally)
-            self._tally = Counter()
+            self._complete = dict(self._counts)
+            self._counts = Counter()
             self._cursor = _START
         else:
             self._cursor = rows[-1].record_id
-        if self._whole is not None:
-            return HoldingCounts(holdings=self._whole, share=1.0)
+        if self._complete is not None:
+            return HoldingCounts(holdings=self._complete, coverage=1.0)
         share = self._cursor.int / _IDS
-        return HoldingCounts(holdings={k: n / share for k, n in self._tally.items()}, share=share)
+        return HoldingCounts(
+            holdings={k: n / share for k, n in self._counts.items()}, coverage=share
+        )
 
 
 def _keys(

@@ -30,7 +30,7 @@ Why = Literal["unrecorded", "unheld", "outlived"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stray:
+class OrphanedKey:
     """One such key."""
 
     key: ActiveKey
@@ -40,38 +40,38 @@ class Stray:
     `outlived`: its erasure is proven, and it came back; `termijn commands repeat` destroys it again."""
 
 
-def strays(
+def find_orphaned_keys(
     keys: DataKeyStore, ledger: Database, policy: Policy, before: datetime
-) -> Iterator[Stray]:
+) -> Iterator[OrphanedKey]:
     """The strays among the keys made before an instant, UTC: younger events may be on their way."""
     after = None
-    unknown: dict[UUID, list[Stray]] = defaultdict(list)
+    unknown: dict[UUID, list[OrphanedKey]] = defaultdict(list)
     while part := keys.living(after, before, _AT_ONCE):
         after = part[-1]
         with ledger.transaction() as connection:
-            found = _strays(connection, part, policy)
+            found = _orphaned_among(connection, part, policy)
         for one in found:
             if one.why == "unrecorded" and is_old(one.key.event_id):
                 unknown[one.key.event_id].append(one)
             else:
                 yield one
-    anew = _recorded_anew(ledger, unknown) if unknown else {}
+    anew = _recorded_again(ledger, unknown) if unknown else {}
     for identity, those in unknown.items():
         with ledger.transaction() as connection:
             yield from _of_any(connection, those, anew.get(identity, ()), policy)
 
 
 def _of_any(
-    connection: Connection, those: Sequence[Stray], events: Collection[UUID], policy: Policy
-) -> list[Stray]:
+    connection: Connection, those: Sequence[OrphanedKey], events: Collection[UUID], policy: Policy
+) -> list[OrphanedKey]:
     """Those of an old identity's strays that are strays of each of the events that it may be of."""
     for event in events:
         living = [replace(one.key, event_id=event) for one in those]
-        those = _strays(connection, living, policy) if living else ()
+        those = _orphaned_among(connection, living, policy) if living else ()
     return list(those)
 
 
-def _recorded_anew(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
+def _recorded_again(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
     """The events that had these identities, and are recorded under those that events have now.
 
     A publisher that still counts over all topics makes such keys. No index leads from them to their events.
@@ -93,9 +93,11 @@ def _recorded_anew(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, lis
                 found[identity].append(row.event_id)
 
 
-def _strays(connection: Connection, part: Sequence[ActiveKey], policy: Policy) -> list[Stray]:
+def _orphaned_among(
+    connection: Connection, part: Sequence[ActiveKey], policy: Policy
+) -> list[OrphanedKey]:
     events = load_tagged_events(connection, {one.event_id for one in part}, policy)
-    erased = _erased(connection, events)
+    erased = _erased_records(connection, events)
     found = []
     for one in part:
         tagged = events.get(one.event_id)
@@ -107,11 +109,13 @@ def _strays(connection: Connection, part: Sequence[ActiveKey], policy: Policy) -
         elif (one.event_id, one.system) in erased:
             why = "outlived"
         if why:
-            found.append(Stray(key=one, why=why))
+            found.append(OrphanedKey(key=one, why=why))
     return found
 
 
-def _erased(connection: Connection, events: Mapping[UUID, TaggedEvent]) -> set[tuple[UUID, str]]:
+def _erased_records(
+    connection: Connection, events: Mapping[UUID, TaggedEvent]
+) -> set[tuple[UUID, str]]:
     """The events whose erasure from a system is proven."""
     records = {
         record_id(event, one.source, one.id, one.subject): event

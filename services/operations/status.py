@@ -62,14 +62,14 @@ class LedgerStatus:
     """Commands that a system has left unanswered for too long, or refused, by system."""
     undeliverable: Mapping[str, int]
     """Commands that the bus takes at no attempt, by system; they are escalated too."""
-    suspicious: int
+    unexpected_acknowledgements: int
     """Commands whose system says it held nothing, where the ledger knows records; as `events`."""
     dead_letters: Mapping[str, int]
     """Parked dead letters, by reason."""
     kept_back: Mapping[str, int]
     """Of these, the events that keep erasures back, by how much."""
     gaps: Sequence[Gap]
-    stops: Sequence[Pause]
+    pauses: Sequence[Pause]
     backfills: Sequence[backfills.PendingBackfill]
     """Imports, and live events with an old time, that wait for their release."""
     key_conflicts: int
@@ -137,7 +137,7 @@ def read_status(
         commands={(row[0], row[1]): row[2] for row in by_state},
         escalated={row[0]: row[1] for row in escalated},
         undeliverable={row[0]: row[1] for row in undeliverable},
-        suspicious=_count(
+        unexpected_acknowledgements=_count(
             connection,
             tables.command,
             command.outcome == "nothing_held",
@@ -157,7 +157,7 @@ def read_status(
             )
             for row in connection.execute(select(tables.gap).order_by(tables.gap.c.topic))
         ],
-        stops=[
+        pauses=[
             Pause(
                 scope=row.scope,
                 state=row.state,

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from services.crypto.data_keys import ActiveKey
 from services.deleter.simulation import simulate
 from services.deleter.verification import verify_commands
-from services.operations.orphaned_keys import strays
+from services.operations.orphaned_keys import find_orphaned_keys
 from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
 from services.storage.database import Database
@@ -88,7 +88,7 @@ def encrypting(monkeypatch: pytest.MonkeyPatch) -> Policy:
 def found(vault: Vault, ledger: Database, by: Policy, before: str = "2026-01-01") -> dict[str, str]:
     """The strays, by system."""
     at = datetime.fromisoformat(before).replace(tzinfo=UTC)
-    return {one.key.system: one.why for one in strays(vault.keys, ledger, by, at)}
+    return {one.key.system: one.why for one in find_orphaned_keys(vault.keys, ledger, by, at)}
 
 
 def test_keys_of_events_that_were_never_recorded_are_found(
@@ -109,13 +109,15 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
     with a_vault(tmp_path) as vault:
         vault.keys.of([(old_event_id("/crm", one), "bus") for one in ("o1", "o2")], made)
         take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
-        [left] = strays(vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC))
+        [left] = find_orphaned_keys(
+            vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC)
+        )
         assert (left.why, left.key.event_id) == ("unrecorded", old_event_id("/crm", "o2"))
         kind = encrypting.events["orders.order-placed"]
         first, *rest = kind.holdings
         without = replace(kind, holdings=(replace(first, systems=("orders", "psp")), *rest))
         forgot = replace(encrypting, events={**encrypting.events, "orders.order-placed": without})
-        whys = [one.why for one in strays(vault.keys, ledger, forgot, FAR)]
+        whys = [one.why for one in find_orphaned_keys(vault.keys, ledger, forgot, FAR)]
         assert sorted(whys) == ["unheld", "unrecorded"]
 
 

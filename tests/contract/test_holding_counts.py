@@ -17,7 +17,7 @@ NOW = instant("2026-03-15T13:00:00Z")
 
 def stepped(ledger: Database, census: HoldingCounter) -> HoldingCounts:
     with ledger.transaction() as connection:
-        return census.step(connection, NOW)
+        return census.advance(connection, NOW)
 
 
 def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy) -> None:
@@ -29,7 +29,7 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy
     ]
     take(ledger, events, NOW)
     counted = stepped(ledger, HoldingCounter(policy=policy))
-    assert counted.share == 1.0
+    assert counted.coverage == 1.0
     found = {key: n for key, n in counted.holdings.items() if key[0] in ("D4", "R5", "R1")}
     assert found == {
         ("D4", "orders", "ended"): 1,
@@ -64,12 +64,12 @@ def test_steps_are_bounded_and_add_up(ledger: Database, policy: Policy) -> None:
     take(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(50)], NOW)
     census = HoldingCounter(policy=policy, chunk=8)
     first = stepped(ledger, census)
-    assert 0 < first.share < 0.5
+    assert 0 < first.coverage < 0.5
     assert 20 < first.holdings["D4", "orders", "scheduled"] < 125  # 8 of the ids, over their share
     for _ in range(5):
-        assert stepped(ledger, census).share < 1
+        assert stepped(ledger, census).coverage < 1
     last = stepped(ledger, census)
-    assert (last.share, last.holdings["D4", "orders", "scheduled"]) == (1.0, 50)
+    assert (last.coverage, last.holdings["D4", "orders", "scheduled"]) == (1.0, 50)
 
 
 def test_a_whole_round_stands_until_the_next_is_over(ledger: Database, policy: Policy) -> None:

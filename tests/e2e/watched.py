@@ -133,7 +133,7 @@ def commands(alert: str) -> list[str]:
 
 def configuration(directory: Path, ports: Mapping[str, int]) -> Path:
     """What the repository has for Prometheus, hastened, and scraping these ports every second."""
-    write(directory, files(TimeScale(hasten=HASTEN), lag=0))
+    write(directory, files(TimeScale(divisor=HASTEN), lag=0))
     path = directory / "prometheus" / "prometheus.yml"
     document = yaml.safe_load(path.read_text("utf-8"))
     document["global"] = {

@@ -80,17 +80,17 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
     a hook or a webhook what it would get. What could not be carried out is an error.
     """
     loaded = _load(config)
-    told = _command(file.read(), file.name, loaded)
+    command = _parse_command_file(file.read(), file.name, loaded)
     sql = loaded.configuration.adapter.sql
     if sql is None:
-        task = CommandTask(command=told, run=1, noted=None, note=lambda _: None, now=utc_now())
+        task = CommandTask(command=command, run=1, noted=None, note=lambda _: None, now=utc_now())
         say(command_payload(task).decode())
         return
     with bootstrap_agent.agent(loaded) as opened:
         adapter = sql_adapter(loaded, sql, opened.stack)
-        for step in adapter.steps(told):
-            _print(step, adapter, as_json=as_json)
-        if problems := adapter.problems(told):
+        for step in adapter.steps(command):
+            _print_statement(step, adapter, as_json=as_json)
+        if problems := adapter.problems(command):
             raise click.ClickException("; ".join(problems))
 
 
@@ -172,7 +172,7 @@ def _load(config: Path) -> LoadedConfig:
     return configuration.load(config, settings_loader.environment())
 
 
-def _command(text: bytes, name: str, loaded: LoadedConfig) -> Command:
+def _parse_command_file(text: bytes, name: str, loaded: LoadedConfig) -> Command:
     """The command of a JSON file, as it would come off the bus."""
     topic = topics.command_topic(loaded.configuration.system)
     with bootstrap_agent.agent(loaded) as opened:
@@ -183,7 +183,7 @@ def _command(text: bytes, name: str, loaded: LoadedConfig) -> Command:
             raise click.ClickException(f"{name}: {cause}") from cause
 
 
-def _print(step: Executable, adapter: SqlAdapter, *, as_json: bool) -> None:
+def _print_statement(step: Executable, adapter: SqlAdapter, *, as_json: bool) -> None:
     compiled: Any = step.compile(  # type: ignore[attr-defined]  # each of ours can be compiled
         adapter.engine, compile_kwargs={"render_postcompile": True}
     )

@@ -48,7 +48,7 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
             "key": one.key,
             "subject": subject,
             "events": events,
-            "state": _state(one, subject),
+            "state": _claim_state(one, subject),
             "found_at": format_instant(one.found_at),
         }
         for one in found
@@ -71,7 +71,7 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
     ) -> list[str]:
         return keys.decide(connection, name, value, subject, policy, now)
 
-    for clock in _decided("resolve", key, work, operator=operator, reason=reason):
+    for clock in _decide("resolve", key, work, operator=operator, reason=reason):
         click.echo(f"open again: {clock}, which another's event had moved")
     click.echo("decided: what is due about all of them leaves")
 
@@ -82,11 +82,11 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
 @reason_option
 def reopen(key: str, operator: str, reason: str) -> None:
     """Take back what was decided about KEY: everything stops again, and what is out is recalled."""
-    _decided("reopen", key, keys.reopen, operator=operator, reason=reason)
+    _decide("reopen", key, keys.reopen, operator=operator, reason=reason)
     click.echo("open again: nothing about any of them leaves")
 
 
-def _decided(
+def _decide(
     what: str,
     key: str,
     decide: Callable[[Connection, str, str, Policy, datetime], T],
@@ -114,7 +114,7 @@ def _decided(
         return ledger.write(work)
 
 
-def _state(one: Conflict, subject: str) -> str:
+def _claim_state(one: Conflict, subject: str) -> str:
     if one.owner is None:
         return "key-conflict"
     return "owner" if subject == one.owner else "other"

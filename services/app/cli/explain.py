@@ -50,7 +50,7 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
     tagged = [one for _, one in read_tagged(events, the_policy)]
-    rows = (_holding(one, the_policy) for one in explain_events(tagged, the_policy, now))
+    rows = (_holding_row(one, the_policy) for one in explain_events(tagged, the_policy, now))
     columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
     show(rows, as_json=as_json, title="Holdings", columns=columns)
     _warn_of_held_back_events(settings, as_json=as_json)
@@ -76,7 +76,7 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
         with closing(open_database("sqlite://")) as ledger:
             migrate.create(ledger)
             for one in simulate_events(ledger, tagged, the_policy, until):
-                yield _command(one)
+                yield _command_row(one)
             with ledger.transaction() as connection:
                 waiting = key_conflicts.undecided(connection)
         if waiting:
@@ -98,7 +98,7 @@ def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
         )
 
 
-def _holding(one: Explained, policy: Policy) -> dict[str, Any]:
+def _holding_row(one: Explained, policy: Policy) -> dict[str, Any]:
     rule = policy.rules[one.holding.rule]
     return {
         "event": one.event.id,
@@ -118,7 +118,7 @@ def _holding(one: Explained, policy: Policy) -> dict[str, Any]:
     }
 
 
-def _command(one: SimulatedCommand) -> dict[str, Any]:
+def _command_row(one: SimulatedCommand) -> dict[str, Any]:
     return {
         "issued_at": format_instant(one.issued_at),
         "system": one.system,

@@ -53,7 +53,7 @@ def list_(as_json: bool) -> None:
     directory = _directory()
     at = utc_now()
     columns = ("owner", "use", "key_id", "private", "holds_from", "holds_until", "state")
-    rows = [*_own(directory, at), *_of_systems(directory, at)]
+    rows = [*_own_key_rows(directory, at), *_system_key_rows(directory, at)]
     show(rows, as_json=as_json, title=f"Keys in {directory.path}", columns=columns)
 
 
@@ -128,7 +128,7 @@ def trust(system: str, file: Path) -> None:
         if system not in opened.policy().systems:
             raise click.UsageError(f"the policy has no system {system!r}")
     directory = _directory()
-    for key in directory.trust(system, _handed_over(file)):
+    for key in directory.trust(system, _read_public_keys(file)):
         say(f"{system}: {key.key_id} ({key.use})")
 
 
@@ -139,7 +139,11 @@ def retire(key_id: str) -> None:
     directory, at = _directory(), utc_now()
     for owner in directory.owners():
         ring = directory.private(owner)()
-        if ring.get(key_id) and ring.newest("sig", at) and not _signs_without(ring, key_id, at):
+        if (
+            ring.get(key_id)
+            and ring.newest("sig", at)
+            and not _has_other_signing_key(ring, key_id, at)
+        ):
             raise click.UsageError(
                 f"{owner} could not sign without it; `termijn keys rotate {owner} --after PT0S` first"
             )
@@ -154,11 +158,11 @@ def _directory() -> KeyDirectory:
     return KeyDirectory(path=settings_loader.load().keys)
 
 
-def _signs_without(ring: Keyring, key_id: str, at: datetime) -> bool:
+def _has_other_signing_key(ring: Keyring, key_id: str, at: datetime) -> bool:
     return ring.without(key_id).newest("sig", at) is not None
 
 
-def _handed_over(file: Path) -> Keyring:
+def _read_public_keys(file: Path) -> Keyring:
     try:
         with open_bytes(file) as handed_over:
             ring = parse(handed_over.read().decode("utf-8"))
@@ -175,19 +179,19 @@ def _handed_over(file: Path) -> Keyring:
     return ring
 
 
-def _own(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
+def _own_key_rows(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
     for owner in directory.owners():
         for key in directory.private(owner)():
-            yield _row(owner, key, at)
+            yield _key_row(owner, key, at)
 
 
-def _of_systems(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
+def _system_key_rows(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
     with open_resources() as opened:
         systems = opened.policy().systems
     for system in systems:
         ring = directory.system(system)()
         for key in ring:
-            yield _row(f"systems/{system}", key, at)
+            yield _key_row(f"systems/{system}", key, at)
         if ring.newest("sig", at) is None:
             yield {
                 "owner": f"systems/{system}",
@@ -200,7 +204,7 @@ def _of_systems(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any
             }
 
 
-def _row(owner: str, key: JsonWebKey, at: datetime) -> dict[str, Any]:
+def _key_row(owner: str, key: JsonWebKey, at: datetime) -> dict[str, Any]:
     coming = key.not_before is not None and at < key.not_before
     return {
         "owner": owner,

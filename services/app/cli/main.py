@@ -49,7 +49,7 @@ UNEXPECTED = 70
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Invocation:
     """What was asked, for whoever has to say that it went wrong."""
 
     command: str = ""
@@ -62,7 +62,7 @@ class _Asked:
 @click.pass_context
 def termijn(context: click.Context, debug: bool) -> None:
     """Keeps the terms that a privacy statement promises: from business event to proven erasure."""
-    if isinstance(context.obj, _Asked):
+    if isinstance(context.obj, _Invocation):
         context.obj.command = context.invoked_subcommand or ""
         context.obj.debug = debug
 
@@ -106,13 +106,13 @@ for command in (
 
 def main() -> None:
     """Run `termijn`; a failure is one line on stderr and exit code 1, a fault of its own 70."""
-    asked = _Asked()
+    invocation = _Invocation()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # of a terminal that does not write all of Unicode
             stream.reconfigure(errors="backslashreplace")
     try:
         _check_text(sys.argv[1:])
-        sys.exit(termijn(standalone_mode=False, obj=asked))
+        sys.exit(termijn(standalone_mode=False, obj=invocation))
     except click.exceptions.NoArgsIsHelpError as help_:
         help_.show()
         sys.exit(2)
@@ -130,9 +130,9 @@ def main() -> None:
     except OSError as cause:
         why = str(cause)
     except Exception as cause:
-        if asked.debug:
+        if invocation.debug:
             raise
-        say(f"termijn: {asked.command}: {_unexpected(cause)}", err=True)
+        say(f"termijn: {invocation.command}: {_describe_unexpected(cause)}", err=True)
         sys.exit(UNEXPECTED)
     say(f"termijn: {why}", err=True)
     sys.exit(1)
@@ -140,12 +140,12 @@ def main() -> None:
 
 def _check_text(arguments: list[str]) -> None:
     """No argument is anything but UTF-8: neither a ledger nor a log could keep it."""
-    for number, one in enumerate(arguments, start=1):
-        if any("\ud800" <= letter <= "\udfff" for letter in one):
+    for number, argument in enumerate(arguments, start=1):
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
             raise click.UsageError(f"argument {number} is not UTF-8")
 
 
-def _unexpected(cause: Exception) -> str:
+def _describe_unexpected(cause: Exception) -> str:
     """A line on a fault of our own; what it was about may be personal, and goes to its own file."""
     what = f"an unexpected error ({type(cause).__name__}), which is a fault of Termijn;"
     try:

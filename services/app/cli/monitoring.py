@@ -39,6 +39,6 @@ def monitoring() -> None:
 )
 def write(directory: Path, runbooks: str, lag: int, hasten: float) -> None:
     """Write the scrape configuration, the rules and the dashboards below a directory."""
-    found = files.files(TimeScale(hasten=hasten), lag=lag, runbooks=runbooks)
+    found = files.files(TimeScale(divisor=hasten), lag=lag, runbooks=runbooks)
     files.write(directory, found)
     click.echo(f"{directory}: {len(found)} files")

@@ -27,7 +27,7 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(json.dumps(one)[1:-1] if _is_unseen(one) else one for one in text)
+    return "".join(json.dumps(one)[1:-1] if _is_invisible(one) else one for one in text)
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -73,21 +73,23 @@ def table(title: str, columns: Iterable[str], *, right: Iterable[str] = ()) -> T
 
 def cell(value: Any) -> Text:
     """A value as a table shows it."""
-    return Text(_words(value))
+    return Text(_format_value(value))
 
 
-def _words(value: Any) -> str:
+def _format_value(value: Any) -> str:
     match value:
         case None:
             return "-"
         case bool():
             return "yes" if value else "no"
         case list() | tuple():
-            return ", ".join(_words(one) for one in value)
+            return ", ".join(_format_value(one) for one in value)
         case dict():
-            return "\n".join(f"{visible(str(key))} {_words(one)}" for key, one in value.items())
+            return "\n".join(
+                f"{visible(str(key))} {_format_value(one)}" for key, one in value.items()
+            )
     return visible(str(value))
 
 
-def _is_unseen(one: str) -> bool:
+def _is_invisible(one: str) -> bool:
     return unicodedata.category(one) in _UNSEEN

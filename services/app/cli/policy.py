@@ -33,13 +33,13 @@ def lint(file: Path | None, as_json: bool) -> None:
 
     `-` is standard input.
     """
-    the_policy = _standard_input() if str(file) == "-" else load(file or _configured_policy())
+    the_policy = _policy_from_stdin() if str(file) == "-" else load(file or _configured_policy())
     rows = ({"key": remark.key, "what": remark.what} for remark in lint_policy(the_policy))
     title = f"{the_policy.policy} {the_policy.version}: sound, and to be looked at"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))
 
 
-def _standard_input() -> Policy:
+def _policy_from_stdin() -> Policy:
     with open_bytes(Path("-")) as file:
         return load_bytes(file.read(), "-")
 

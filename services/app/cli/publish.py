@@ -35,7 +35,7 @@ class _NotRecorded(click.ClickException):
     """What was published is on the bus, and the ledger has not recorded it in time, or not all of it."""
 
 
-class _Changed(click.ClickException):
+class _PublishedDifferently(click.ClickException):
     """What was sent is not what was checked."""
 
 
@@ -100,7 +100,7 @@ def publish(
     called = (name or f"backfill-{utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
     with open_resources() as opened:
         if dry_run:
-            _rehearse(opened, events, called, leave_out=leave_out, as_json=as_json)
+            _dry_run(opened, events, called, leave_out=leave_out, as_json=as_json)
             return
         count = _send(opened, events, called, wait=wait or backfill, leave_out=leave_out)
     say(f"published {count} events")
@@ -109,7 +109,7 @@ def publish(
         say(f"held back; let it go with: termijn release {called} --operator NAME")
 
 
-def _rehearse(
+def _dry_run(
     opened: Resources, events: Path, backfill: str | None, *, leave_out: bool, as_json: bool
 ) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
@@ -134,7 +134,7 @@ def _rehearse(
             if one.fails:
                 failed.append(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})")
             if as_json or not one.fails:
-                yield _as_json(one) if as_json else _shown(one)
+                yield _json_row(one) if as_json else _table_row(one)
 
     columns = ("line", "event", "type", "subject", "outcome", "held_back", "purposes")
     with again(events) as source:
@@ -147,7 +147,7 @@ def _rehearse(
         raise _WouldNotBe(f"{loose} of {count} events have fields that the schema does not know")
 
 
-def _as_json(one: DryRunResult) -> dict[str, Any]:
+def _json_row(one: DryRunResult) -> dict[str, Any]:
     event = one.event
     return {
         "line": one.line,
@@ -175,13 +175,13 @@ def _as_json(one: DryRunResult) -> dict[str, Any]:
     }
 
 
-def _shown(one: DryRunResult) -> dict[str, Any]:
+def _table_row(one: DryRunResult) -> dict[str, Any]:
     def until(holding: Mapping[str, Any]) -> str:
         by = holding["erase_by"]
         return f"gone by {by:%Y-%m-%d}" if by else "open"
 
     purposes = [f"{held['purpose']} ({held['rule']}, {until(held)})" for held in one.holdings]
-    return {**_as_json(one), "purposes": purposes}
+    return {**_json_row(one), "purposes": purposes}
 
 
 def _send(
@@ -222,14 +222,16 @@ def _send(
                 sent += len(taken)
                 progress.update(task, advance=len(taken))
     if sent != total:
-        raise _Changed(f"{events}: changed while it was read: {total} events checked, {sent} sent")
+        raise _PublishedDifferently(
+            f"{events}: changed while it was read: {total} events checked, {sent} sent"
+        )
     if wait:
         hold_back()
-        _check_parked(opened.ledger(), sender, sent)
+        _raise_if_parked(opened.ledger(), sender, sent)
     return sent
 
 
-def _check_parked(ledger: Database, sender: Remembering, sent: int) -> None:
+def _raise_if_parked(ledger: Database, sender: Remembering, sent: int) -> None:
     """What was read is not all recorded: some of it may be parked."""
     with ledger.transaction() as connection:
         parked = sum(sender.has(*one) for one in parked_on(connection, sender.topics))

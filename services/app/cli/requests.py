@@ -175,7 +175,7 @@ def list_holds(as_json: bool) -> None:
             for act in load_privacy_events(connection, ("hold",), policy):
                 by_subject[act.subject].append(act)
             found = [
-                (subject, hold, _too_late_for(connection, subject))
+                (subject, hold, _systems_already_erased(connection, subject))
                 for subject, acts in sorted(by_subject.items())
                 for hold in subject_state(acts, policy).holds
                 if hold.end is None
@@ -193,7 +193,7 @@ def list_holds(as_json: bool) -> None:
     show(rows, as_json=as_json, title="Holds", columns=columns)
 
 
-def _too_late_for(connection: Connection, subject: str) -> list[str]:
+def _systems_already_erased(connection: Connection, subject: str) -> list[str]:
     """The systems that were asked to stop and had carried the command out already, or may have.
 
     They may have where they have not said that they stopped: they refused, failed, or are silent too long.

@@ -39,7 +39,11 @@ def status(as_json: bool) -> None:
             "which": _format_since(min(seen.overdue_by.values(), default=None)),
             "value": seen.overdue,
         },
-        {"what": "answered that nothing was held", "which": "", "value": seen.suspicious},
+        {
+            "what": "answered that nothing was held",
+            "which": "",
+            "value": seen.unexpected_acknowledgements,
+        },
     ]
     for (system, state), count in sorted(seen.commands.items()):
         rows.append({"what": f"commands {state}", "which": system, "value": count})
@@ -55,7 +59,7 @@ def status(as_json: bool) -> None:
     for gap in seen.gaps:
         place = f"{gap.topic}[{gap.partition}]"
         rows.append({"what": f"gap of the {gap.role}", "which": place, "value": gap.expected})
-    for stop in seen.stops:
+    for stop in seen.pauses:
         who = f"{stop.operator}: {stop.reason}"
         rows.append(
             {
@@ -64,7 +68,7 @@ def status(as_json: bool) -> None:
                 "value": who,
             }
         )
-    rows += map(_waiting, seen.backfills)
+    rows += map(_backfill_row, seen.backfills)
     if seen.key_conflicts:
         rows.append({"what": "key-conflict", "which": "", "value": seen.key_conflicts})
     for clock, count in sorted(seen.open_too_long.items()):
@@ -78,7 +82,7 @@ def status(as_json: bool) -> None:
     )
 
 
-def _waiting(one: backfills.PendingBackfill) -> dict[str, Any]:
+def _backfill_row(one: backfills.PendingBackfill) -> dict[str, Any]:
     """What waits for its release, as a row."""
     if not one.is_history:
         return {"what": "backfill waits", "which": one.backfill, "value": one.records}

@@ -23,7 +23,7 @@ from services.ledger import tables
 from services.policy.model import Policy
 
 
-class _RolledBack(Exception):
+class _Rollback(Exception):
     """Raised inside a transaction that is only to be looked at."""
 
 
@@ -44,8 +44,8 @@ def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
         try:
             with the_ledger.transaction() as connection:
                 rows = list(_preview_rows(connection, the_policy, at))
-                raise _RolledBack
-        except _RolledBack:
+                raise _Rollback
+        except _Rollback:
             pass
     columns = ("due_at", "system", "subject", "action", "records", "rules", "reason")
     show(rows, as_json=as_json, title=f"Due by {format_instant(at)}", columns=columns)

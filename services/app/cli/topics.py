@@ -39,9 +39,9 @@ def check(as_json: bool, strict: bool) -> None:
     Fails when a topic keeps something for longer than is promised, or is not there.
     """
     with open_resources() as opened:
-        judged = _judged(opened, TopicAdmin(admin=_bus(opened).admin))
+        judged = _check_topics(opened, TopicAdmin(admin=_kafka_client(opened).admin))
     columns = ("topic", "promised", "lives", "findings", "remarks", "do")
-    show((_row(one) for one in judged), as_json=as_json, title="The log", columns=columns)
+    show((_topic_row(one) for one in judged), as_json=as_json, title="The log", columns=columns)
     found = sum(1 for one in judged if one.findings)
     encryption = sum(1 for one in judged if one.promise.in_clear and one.promise.at_once)
     if found:
@@ -59,40 +59,40 @@ def apply(dry_run: bool) -> None:
     """
     done = "would have" if dry_run else "has"
     with open_resources() as opened:
-        bus = _bus(opened)
+        bus = _kafka_client(opened)
         brokers = TopicAdmin(admin=bus.admin)
         watched = bus.missing(catalogue.watch_topics(opened.watch_group))
         if not dry_run:
             bus.ensure(watched)
         for topic in watched:
             click.echo(f"{topic.name} {done} {topic.partitions} new partitions, for the watch")
-        judged = _judged(opened, brokers)
+        judged = _check_topics(opened, brokers)
         missing = [one for one in judged if one.found is None]
         if missing and not dry_run:
-            bus.make(_making(one) for one in missing)
-            judged = _judged(opened, brokers)  # a role may have made one of them its own way
+            bus.make(_creating(one) for one in missing)
+            judged = _check_topics(opened, brokers)  # a role may have made one of them its own way
         changed = [one for one in judged if one.found is not None and one.changes]
         for one in missing:
             made = f"{one.promise.topic.partitions} new partitions"
-            click.echo(f"{one.promise.topic.name} {done} {made}, {_told(one)}")
+            click.echo(f"{one.promise.topic.name} {done} {made}, {_describe(one)}")
         for one in changed:
             if not dry_run:
                 brokers.change(one.promise.topic.name, one.changes)
-            click.echo(f"{one.promise.topic.name} {done} {_told(one)}")
+            click.echo(f"{one.promise.topic.name} {done} {_describe(one)}")
     if not missing and not changed and not watched:
         click.echo("nothing to do")
 
 
-def _making(judged: TopicCheck) -> Making:
+def _creating(judged: TopicCheck) -> Making:
     topic = judged.promise.topic
     return Making(name=topic.name, partitions=topic.partitions, settings=judged.changes)
 
 
-def _told(judged: TopicCheck) -> str:
+def _describe(judged: TopicCheck) -> str:
     return ", ".join(f"{name}={value}" for name, value in judged.changes.items())
 
 
-def _bus(opened: Resources) -> KafkaClient:
+def _kafka_client(opened: Resources) -> KafkaClient:
     bus = opened.kafka_client()
     if bus.is_embedded:
         raise _Unfit(
@@ -101,7 +101,7 @@ def _bus(opened: Resources) -> KafkaClient:
     return bus
 
 
-def _judged(opened: Resources, brokers: TopicAdmin) -> Sequence[TopicCheck]:
+def _check_topics(opened: Resources, brokers: TopicAdmin) -> Sequence[TopicCheck]:
     policy = opened.policy()
     needed = required_topics(policy).all
     found = brokers.found([topic.name for topic in needed])
@@ -109,12 +109,12 @@ def _judged(opened: Resources, brokers: TopicAdmin) -> Sequence[TopicCheck]:
     return [check_topic(one, found.get(one.topic.name)) for one in promised]
 
 
-def _row(one: TopicCheck) -> dict[str, Any]:
+def _topic_row(one: TopicCheck) -> dict[str, Any]:
     promise, found = one.promise, one.found
     return {
         "topic": promise.topic.name,
         "kind": promise.kind,
-        "promised": _promised(one),
+        "promised": _describe_requirement(one),
         "window_ms": promise.window_ms,
         "rule": promise.rule,
         "at_once": list(promise.at_once),
@@ -130,7 +130,7 @@ def _row(one: TopicCheck) -> dict[str, Any]:
     }
 
 
-def _promised(one: TopicCheck) -> str:
+def _describe_requirement(one: TopicCheck) -> str:
     promise = one.promise
     own = f"catalogue: {format_duration(promise.topic.retention_ms)}"
     if promise.window_ms is None:

@@ -87,10 +87,10 @@ def up(sample: bool) -> None:
                     tree.start(role)
                 if sample:
                     tree.start("sample-systems")
-                _show(opened, ledger, policy, tree, stop, sample=sample)
+                _run_screen(opened, ledger, policy, tree, stop, sample=sample)
 
 
-def _show(
+def _run_screen(
     opened: Resources,
     ledger: Database,
     policy: Policy,
@@ -123,14 +123,14 @@ def _show(
             while not stop.wait(_SHOW_SECONDS):
                 tree.check()
                 next(feed, None)
-                live.update(screen(*seen(), held(), policy))
+                live.update(render_screen(*seen(), held(), policy))
         return
     said = float("-inf")
     while not stop.wait(_SHOW_SECONDS):
         tree.check()
         next(feed, None)
         if monotonic() - said >= _PLAIN_SECONDS:
-            terminal.print(visible(_line(seen()[0], held())), soft_wrap=True)
+            terminal.print(visible(_status_line(seen()[0], held())), soft_wrap=True)
             said = monotonic()
 
 
@@ -152,21 +152,21 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
     with ledger.transaction() as connection:
         started = read_status(connection, policy, database_now(connection)).events > 0
     if not started:
-        yield from _published(publisher, policy, utc_now(), companies=12)
+        yield from _publish_events(publisher, policy, utc_now(), companies=12)
     waits = True  # what the last run did not come to release
     last = monotonic()
     seen = catch_up_check(bus, ledger, required_topics(policy), _GLANCE)
     while True:
         if waits and not seen.blind_spots():
-            ledger.write(_release)
+            ledger.write(_release_history)
             waits = False
         if monotonic() - last >= _SAMPLE_INTERVAL:
-            yield from _published(publisher, policy, utc_now(), companies=1)
+            yield from _publish_events(publisher, policy, utc_now(), companies=1)
             waits, last = True, monotonic()
         yield 0
 
 
-def _release(connection: Connection) -> None:
+def _release_history(connection: Connection) -> None:
     """Let go the samples that are recorded: each is an import, since most of it is years old."""
     now = database_now(connection)
     for one in backfills.pending_backfills(connection):
@@ -177,7 +177,7 @@ def _release(connection: Connection) -> None:
             )
 
 
-def _published(
+def _publish_events(
     publisher: Publisher, policy: Policy, now: datetime, companies: int
 ) -> Iterator[int]:
     seed = int(now.timestamp())
@@ -189,7 +189,7 @@ def _published(
         yield len(taken)
 
 
-def screen(
+def render_screen(
     status: LedgerStatus,
     recent: Sequence[RecentCommand],
     held: Mapping[str, StoreCounts],
@@ -213,7 +213,7 @@ def screen(
             status.escalated.get(name, 0),
         )
         systems.add_row(*map(cell, row))
-    stops = "; ".join(f"{stop.scope} {stop.state}: {stop.reason}" for stop in status.stops)
+    stops = "; ".join(f"{stop.scope} {stop.state}: {stop.reason}" for stop in status.pauses)
     columns = ("at", "system", "action", "rules", "records", "attempt", "state")
     told = table("Latest commands", columns)
     for one in recent:
@@ -224,7 +224,7 @@ def screen(
     return Group(cell(_summary(status)), systems, told, cell(stopped))
 
 
-def _line(status: LedgerStatus, held: Mapping[str, StoreCounts]) -> str:
+def _status_line(status: LedgerStatus, held: Mapping[str, StoreCounts]) -> str:
     rows = sum(one.rows for one in held.values())
     return f"{status.at:%H:%M:%S} {_summary(status)}; rows held by systems {rows}"
 

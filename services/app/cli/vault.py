@@ -24,7 +24,7 @@ from services.crypto import rotation
 from services.crypto.data_keys import DataKeyStore
 from services.crypto.master_keys import FileMasterKeys
 from services.crypto.shredding import Shredder
-from services.operations.orphaned_keys import strays
+from services.operations.orphaned_keys import find_orphaned_keys
 from services.storage.database import database_now
 from services.storage.operator_log import log_operator_action
 
@@ -48,7 +48,7 @@ def status(as_json: bool) -> None:
     at = utc_now()
     with open_resources() as opened:
         masters, keys = opened.master_keys(), opened.vault()
-        rows = [*_of_masters(keys, masters, at), *_of_systems(keys)]
+        rows = [*_master_key_rows(keys, masters, at), *_system_rows(keys)]
     columns = ("kind", "name", "state", "keys", "since")
     show(rows, as_json=as_json, title="The vault", columns=columns)
     overdue = [row["name"] for row in rows if row["state"] == "overdue"]
@@ -100,7 +100,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
     with open_resources() as opened:
         ledger = opened.ledger()
         policy = opened.wait_for_active_policy(ledger)
-        found = list(strays(opened.vault(), ledger, policy, utc_now() - older_than))
+        found = list(find_orphaned_keys(opened.vault(), ledger, policy, utc_now() - older_than))
     rows = [
         {
             "key": one.key.key_id,
@@ -143,7 +143,7 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
     click.echo(f"destroyed {len(found)} keys")
 
 
-def _of_masters(
+def _master_key_rows(
     keys: DataKeyStore, masters: FileMasterKeys, at: datetime
 ) -> Iterator[dict[str, Any]]:
     for one in rotation.master_key_statuses(keys, masters):
@@ -159,7 +159,7 @@ def _of_masters(
         }
 
 
-def _of_systems(keys: DataKeyStore) -> Iterator[dict[str, Any]]:
+def _system_rows(keys: DataKeyStore) -> Iterator[dict[str, Any]]:
     for one in keys.counted():
         yield {
             "kind": "keys",

@@ -96,7 +96,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 at = database_now(connection)
                 observer.clock_skewed((utc_now() - at).total_seconds())
                 observer.status_measured(read_status(connection, policy, at, history=False))
-                observer.holdings_counted(census.step(connection, at))
+                observer.holdings_counted(census.advance(connection, at))
                 observer.audit_log_checked(recheck.step(connection))
 
         measuring = Throttled(

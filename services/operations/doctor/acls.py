@@ -37,7 +37,7 @@ class AclRule:
     allows: bool = True
     host: str = _EVERY
 
-    def touches(self, kind: str, name: str) -> bool:
+    def matches(self, kind: str, name: str) -> bool:
         """Whether it is about this thing."""
         if self.kind != kind:
             return False
@@ -57,14 +57,14 @@ class AclRules:
     open_by_default: bool = False
     """Whether everybody may do everything with what no rule is about."""
 
-    def allow(self, user: str, right: AclEntry) -> bool:
+    def allows(self, user: str, right: AclEntry) -> bool:
         """Whether a user may do this."""
         principals = [one for one in self._principals() if _is_principal(one, user)] or [
             f"User:{user}"
         ]
         if any(one in self.superusers for one in principals):
             return True
-        about = [one for one in self.rules or () if one.touches(right.kind, right.name)]
+        about = [one for one in self.rules or () if one.matches(right.kind, right.name)]
         if not about:
             return self.open_by_default
         mine = [one for one in about if one.principal in (*principals, _EVERYBODY)]
@@ -76,11 +76,11 @@ class AclRules:
         enough = {right.operation, _ALL} | _INCLUDED.get(right.operation, frozenset())
         return any(one.allows and one.operation in enough for one in mine)
 
-    def know(self, user: str) -> bool:
+    def mentions(self, user: str) -> bool:
         """Whether they speak of a user at all."""
         return any(_is_principal(one, user) for one in self._principals())
 
-    def commanding(self, topic: str, deleter: str) -> list[str]:
+    def other_command_writers(self, topic: str, deleter: str) -> list[str]:
         """Who else than the deleter is let write to a topic of commands."""
         return sorted(
             {
@@ -88,7 +88,7 @@ class AclRules:
                 for one in self.rules or ()
                 if one.allows
                 and one.operation in ("Write", _ALL)
-                and one.touches("topic", topic)
+                and one.matches("topic", topic)
                 and not _is_principal(one.principal, deleter)
                 and one.principal not in self.superusers
             }
@@ -120,7 +120,10 @@ def check_acls(
         )
         return
     wrong = 0
-    for finding in (*_missing_acls(found, needed, optional), *_commanding(found, needed, deleter)):
+    for finding in (
+        *_missing_acls(found, needed, optional),
+        *_check_command_writers(found, needed, deleter),
+    ):
         wrong += 1
         yield finding
     if not wrong:
@@ -129,7 +132,7 @@ def check_acls(
 
 def check_own_acls(found: AclRules, use: KafkaAccess) -> Iterator[Finding]:
     """What the user who asks lacks, as far as it may know."""
-    lacks = [one for one in use.rights if not found.allow(use.user, one)]
+    lacks = [one for one in use.rights if not found.allows(use.user, one)]
     for right in lacks:
         yield _missing_acl(use.user, right)
     if not lacks:
@@ -140,8 +143,8 @@ def _missing_acls(
     found: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str]
 ) -> Iterator[Finding]:
     for use in needed:
-        lacks = [one for one in use.rights if not found.allow(use.user, one)]
-        if lacks and not found.know(use.user):
+        lacks = [one for one in use.rights if not found.allows(use.user, one)]
+        if lacks and not found.mentions(use.user):
             say = warning if use.user in optional else error
             what = f"there is no rule for it: of {len(use.rights)} rights it lacks {len(lacks)}"
             yield say("acls", what, f"give it what {_FILE} says", f"user {use.user}")
@@ -150,10 +153,12 @@ def _missing_acls(
             yield _missing_acl(use.user, right)
 
 
-def _commanding(found: AclRules, needed: Sequence[KafkaAccess], deleter: str) -> Iterator[Finding]:
+def _check_command_writers(
+    found: AclRules, needed: Sequence[KafkaAccess], deleter: str
+) -> Iterator[Finding]:
     [commander] = [one for one in needed if one.user == deleter]
     for topic in commander.writes:
-        for principal in found.commanding(topic.name, deleter):
+        for principal in found.other_command_writers(topic.name, deleter):
             yield warning(
                 "acls",
                 f"{principal} may write there, and only {deleter} should",

@@ -29,14 +29,14 @@ def ok(check: str, what: str, target: str = "") -> Finding:
     return Finding(check=check, state="sound", what=what, target=target)
 
 
-def error(check: str, what: str, mend: str, target: str = "") -> Finding:
+def error(check: str, problem: str, fix: str, target: str = "") -> Finding:
     """Something keeps a role from its work, or a promise from being kept."""
-    return Finding(check=check, state="fault", what=what, mend=mend, target=target)
+    return Finding(check=check, state="fault", what=problem, mend=fix, target=target)
 
 
-def warning(check: str, what: str, mend: str, target: str = "") -> Finding:
+def warning(check: str, problem: str, fix: str, target: str = "") -> Finding:
     """Everything works, and somebody should look at it."""
-    return Finding(check=check, state="warning", what=what, mend=mend, target=target)
+    return Finding(check=check, state="warning", what=problem, mend=fix, target=target)
 
 
 def skipped(check: str, why: str) -> Finding:

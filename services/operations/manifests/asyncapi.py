@@ -40,11 +40,13 @@ class Channel:
 
 def files(channels: Iterable[Channel], schemas: SchemaSet, version: str) -> Mapping[Path, str]:
     """Every file, by its path below the directory that they are written to."""
-    document = document_of(list(channels), schemas, version)
+    document = asyncapi_document(list(channels), schemas, version)
     return {DOCUMENT: _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)}
 
 
-def document_of(channels: Sequence[Channel], schemas: SchemaSet, version: str) -> dict[str, Any]:
+def asyncapi_document(
+    channels: Sequence[Channel], schemas: SchemaSet, version: str
+) -> dict[str, Any]:
     """The document."""
     names = sorted({one.topic.schema for one in channels})
     headers = {one.topic.schema: one.headers for one in channels}

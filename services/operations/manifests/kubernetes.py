@@ -26,7 +26,7 @@ from services.operations.manifests.kubernetes_roles import (
     REQUESTS,
     ROLES,
     SEAL,
-    Role,
+    RoleManifest,
     labels,
 )
 from services.operations.manifests.strimzi import CLUSTER
@@ -92,7 +92,7 @@ def _component(
     }
 
 
-def _omit_replicas(roles: Iterable[Role]) -> list[dict[str, Any]]:
+def _omit_replicas(roles: Iterable[RoleManifest]) -> list[dict[str, Any]]:
     """How many there are is the scaler's to say, and not set anew with each change."""
     remove = yaml.safe_dump([{"op": "remove", "path": "/spec/replicas"}], sort_keys=False)
     return [
@@ -107,7 +107,9 @@ def _text(documents: Iterable[Mapping[str, Any]]) -> str:
     return _HEADER + str(text)
 
 
-def _deployment(role: Role, version: str, group: str, systems: Sequence[str]) -> dict[str, Any]:
+def _deployment(
+    role: RoleManifest, version: str, group: str, systems: Sequence[str]
+) -> dict[str, Any]:
     user = f"{group}-{role.name}"
     probe = {"periodSeconds": 10, "timeoutSeconds": 5}
     container = {
@@ -257,7 +259,7 @@ def _pod() -> dict[str, Any]:
     }
 
 
-def _keys(role: Role, systems: Sequence[str]) -> dict[str, Any]:
+def _keys(role: RoleManifest, systems: Sequence[str]) -> dict[str, Any]:
     """The keys that the role sees, in one directory; of systems those that are trusted so far."""
     own = [{"key": name, "path": name} for name in role.keys]
     public = [{"key": f"{one}.jwks", "path": f"systems/{one}.jwks"} for one in systems]

@@ -12,14 +12,14 @@ from services.operations.manifests.kubernetes_roles import (
     NAMES,
     REGISTRY,
     SYSTEM,
-    Role,
+    RoleManifest,
     labels,
 )
 from services.operations.manifests.strimzi import CLUSTER
 from services.operations.metrics import PORTS
 
 
-def disruption_budget(role: Role) -> dict[str, Any]:
+def disruption_budget(role: RoleManifest) -> dict[str, Any]:
     """Never more than one process of a role is taken away on purpose."""
     return {
         "apiVersion": "policy/v1",
@@ -42,7 +42,7 @@ def deny_all() -> dict[str, Any]:
     }
 
 
-def network_policy(role: Role) -> dict[str, Any]:
+def network_policy(role: RoleManifest) -> dict[str, Any]:
     """What a role may reach, and who may ask how it fares."""
     policy = egress_ports(role.name, [REGISTRY, *([DATABASE] if role.database else [])])
     brokers = {"podSelector": {"matchLabels": {"strimzi.io/cluster": CLUSTER}}}
@@ -82,7 +82,7 @@ def _namespace(name: str) -> dict[str, Any]:
     return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
-def scaling(role: Role) -> dict[str, Any]:
+def scaling(role: RoleManifest) -> dict[str, Any]:
     """By what Prometheus says is to be done: positions are in the ledger, and not in Kafka."""
     query, each = role.scaled_by or ("", 1)
     address = f"http://prometheus-operated.{MONITORING}.svc:9090"

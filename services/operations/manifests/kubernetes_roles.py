@@ -18,7 +18,7 @@ SYSTEM: Final = "kube-system"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
+class RoleManifest:
     """What one role needs of its surroundings."""
 
     name: str
@@ -41,10 +41,12 @@ SEAL, REQUESTS, SIGNS, EVIDENCE, REMAINS = (
     "evidence.key",
     "remains.key",
 )
-ROLES: Sequence[Role] = (
-    Role(name="tagger", keys=(SEAL,), scaled_by=(_LAG.format("tagger"), 20_000)),
-    Role(name="recorder", keys=(SEAL, REMAINS), scaled_by=(_LAG.format("recorder"), 10_000)),
-    Role(
+ROLES: Sequence[RoleManifest] = (
+    RoleManifest(name="tagger", keys=(SEAL,), scaled_by=(_LAG.format("tagger"), 20_000)),
+    RoleManifest(
+        name="recorder", keys=(SEAL, REMAINS), scaled_by=(_LAG.format("recorder"), 10_000)
+    ),
+    RoleManifest(
         name="deleter",
         keys=(
             SEAL,
@@ -56,14 +58,14 @@ ROLES: Sequence[Role] = (
         systems=True,
         scaled_by=("max(termijn_due_backlog)", 50_000),
     ),
-    Role(
+    RoleManifest(
         name="acknowledgements",
         keys=(SEAL,),
         systems=True,
         scaled_by=(_LAG.format("acknowledgements"), 10_000),
     ),
-    Role(name="rights", keys=(SEAL, REQUESTS)),
-    Role(name="watch", database=False, keys=("deleter.jwks",), systems=True),
+    RoleManifest(name="rights", keys=(SEAL, REQUESTS)),
+    RoleManifest(name="watch", database=False, keys=("deleter.jwks",), systems=True),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.operations.monitoring.dashboards import Board, Panel, Query, number
+from services.operations.monitoring.dashboards import Board, Panel, Query, number_panel
 
 FLOW = Board(
     uid="termijn-flow",
@@ -10,23 +10,23 @@ FLOW = Board(
     panels=(
         Panel(
             title="Roles that answer",
-            means="Processes, by role.",
+            description="Processes, by role.",
             queries=(Query(expr='sum by (job) (up{job=~"termijn-.+"})', legend="{{job}}"),),
         ),
         Panel(
             title="Roles that do their work",
-            means="Processes that are ready, by role.",
+            description="Processes that are ready, by role.",
             queries=(Query(expr="sum by (role) (termijn_role_ready)", legend="{{role}}"),),
         ),
         Panel(
             title="Events tagged",
-            means="A second, by type.",
+            description="A second, by type.",
             queries=(Query(expr="termijn:events_tagged:rate5m", legend="{{type}}"),),
             unit="ops",
         ),
         Panel(
             title="Holdings tagged",
-            means="A second, by the rule that ends them.",
+            description="A second, by the rule that ends them.",
             queries=(
                 Query(
                     expr="sum by (rule) (rate(termijn_holdings_tagged_total[5m]))",
@@ -37,7 +37,7 @@ FLOW = Board(
         ),
         Panel(
             title="Since the last event",
-            means="Long silence is a publisher that publishes elsewhere.",
+            description="Long silence is a publisher that publishes elsewhere.",
             queries=(
                 Query(expr="time() - max(termijn_last_tagged_timestamp_seconds)", legend="silence"),
             ),
@@ -45,7 +45,7 @@ FLOW = Board(
         ),
         Panel(
             title="Events recorded",
-            means="New ones, and duplicates.",
+            description="New ones, and duplicates.",
             queries=(
                 Query(
                     expr="sum by (outcome) (rate(termijn_events_recorded_total[5m]))",
@@ -56,7 +56,7 @@ FLOW = Board(
         ),
         Panel(
             title="Strange events",
-            means="Overdue when they arrived, or dated after an end.",
+            description="Overdue when they arrived, or dated after an end.",
             queries=(
                 Query(expr="sum(termijn_overdue_on_arrival_total)", legend="overdue on arrival"),
                 Query(expr="sum(termijn_activity_after_end_total)", legend="after an end"),
@@ -64,12 +64,12 @@ FLOW = Board(
         ),
         Panel(
             title="Lag",
-            means="Messages not read yet.",
+            description="Messages not read yet.",
             queries=(Query(expr="sum by (role) (termijn:lag_messages:sum)", legend="{{role}}"),),
         ),
         Panel(
             title="Batches",
-            means="95 % are applied within.",
+            description="95 % are applied within.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95, sum by (role, le)"
@@ -81,7 +81,7 @@ FLOW = Board(
         ),
         Panel(
             title="Tried again",
-            means="Batches and rounds that were not applied.",
+            description="Batches and rounds that were not applied.",
             queries=(
                 Query(
                     expr="sum by (role) (increase(termijn_batches_tried_again_total[5m]))",
@@ -91,14 +91,14 @@ FLOW = Board(
         ),
         Panel(
             title="Dead letters parked",
-            means="By reason.",
+            description="By reason.",
             queries=(
                 Query(expr="max by (reason) (termijn_dead_letters_parked)", legend="{{reason}}"),
             ),
         ),
         Panel(
             title="Dead letters in all",
-            means="Since the roles started.",
+            description="Since the roles started.",
             queries=(
                 Query(
                     expr="sum by (role, reason) (termijn_dead_letters_total)",
@@ -108,13 +108,15 @@ FLOW = Board(
         ),
         Panel(
             title="Parked events that keep erasures back",
-            means="By how much: everything, what hangs on some clocks, or one subject or clock each.",
+            description="By how much: everything, what hangs on some clocks, or one subject or clock each.",
             queries=(Query(expr="max by (reach) (termijn_blind_spots)", legend="{{reach}}"),),
         ),
-        number("Gaps", "Lost unread, and not accepted.", "max(termijn_gaps)"),
-        number("Blind", "Partitions that keep the deleter waiting.", "max(termijn_deleter_blind)"),
-        number("Stops", "Paused or drained.", "max(termijn_stops)"),
-        number(
+        number_panel("Gaps", "Lost unread, and not accepted.", "max(termijn_gaps)"),
+        number_panel(
+            "Blind", "Partitions that keep the deleter waiting.", "max(termijn_deleter_blind)"
+        ),
+        number_panel("Stops", "Paused or drained.", "max(termijn_stops)"),
+        number_panel(
             "Clock",
             "Off the database's.",
             "max(abs(termijn_clock_disagreement_seconds))",
@@ -122,7 +124,7 @@ FLOW = Board(
         ),
         Panel(
             title="Policy",
-            means="Under which policy how many roles run: one line.",
+            description="Under which policy how many roles run: one line.",
             queries=(
                 Query(
                     expr="count by (policy, version) (termijn_role_info)",
@@ -133,7 +135,7 @@ FLOW = Board(
         ),
         Panel(
             title="Version",
-            means="Of Termijn and of Python.",
+            description="Of Termijn and of Python.",
             queries=(
                 Query(
                     expr="count by (version, python) (termijn_build_info)",

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from services.operations.monitoring.dashboards import Board, Panel, Query, number
+from services.operations.monitoring.dashboards import Board, Panel, Query, number_panel
 
 PROMISES = Board(
     uid="termijn-promises",
     title="Termijn: promises",
     panels=(
-        number(
+        number_panel(
             "Overdue",
             "How far the oldest data is past its erase_by. Anything but 0 is a broken promise.",
             "max(termijn_oldest_overdue_seconds) or vector(0)",
             "s",
         ),
-        number(
+        number_panel(
             "Oldest due",
             "How long the oldest data has been due without a command.",
             "max(termijn_oldest_due_seconds)",
             "s",
         ),
-        number("Late requests", "Past the statutory limit.", "max(termijn_requests_late)"),
-        number("Holds", "Not released.", "max(termijn_holds_open)"),
+        number_panel("Late requests", "Past the statutory limit.", "max(termijn_requests_late)"),
+        number_panel("Holds", "Not released.", "max(termijn_holds_open)"),
         Panel(
             title="Overdue by system",
-            means="Whose data is past its erase_by, and how far.",
+            description="Whose data is past its erase_by, and how far.",
             queries=(
                 Query(expr="max by (system) (termijn_oldest_overdue_seconds)", legend="{{system}}"),
             ),
@@ -32,12 +32,12 @@ PROMISES = Board(
         ),
         Panel(
             title="Due and not claimed",
-            means="Records and clocks.",
+            description="Records and clocks.",
             queries=(Query(expr="max(termijn_due_backlog)", legend="due"),),
         ),
         Panel(
             title="Late commands",
-            means="Share that left more than five minutes after its instant; the objective is 0.1 %.",
+            description="Share that left more than five minutes after its instant; the objective is 0.1 %.",
             queries=(
                 Query(expr="termijn:commands_late:ratio_rate1h", legend="1 hour"),
                 Query(expr="termijn:commands_late:ratio_rate6h", legend="6 hours"),
@@ -47,7 +47,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Lateness",
-            means="From the instant due to the broker's word.",
+            description="From the instant due to the broker's word.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.5, sum by (le)"
@@ -64,7 +64,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Proof",
-            means="From the command to the proof that nothing is left.",
+            description="From the command to the proof that nothing is left.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95, sum by (system, le)"
@@ -76,19 +76,19 @@ PROMISES = Board(
         ),
         Panel(
             title="Key conflicts",
-            means="Keys that several subjects claim; what is about them waits for a person.",
+            description="Keys that several subjects claim; what is about them waits for a person.",
             queries=(Query(expr="max(termijn_key_conflicts)", legend="keys"),),
         ),
         Panel(
             title="Clocks open too long",
-            means="By kind; what hangs on them is kept until somebody publishes their end.",
+            description="By kind; what hangs on them is kept until somebody publishes their end.",
             queries=(
                 Query(expr="max by (clock) (termijn_clocks_open_too_long)", legend="{{clock}}"),
             ),
         ),
         Panel(
             title="Open requests",
-            means="By right and state; access and portability wait for a person once ready.",
+            description="By right and state; access and portability wait for a person once ready.",
             queries=(
                 Query(
                     expr="max by (right, state) (termijn_requests_open)",
@@ -98,7 +98,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Time left for requests",
-            means="To the nearest limit, by right.",
+            description="To the nearest limit, by right.",
             queries=(
                 Query(expr="min by (right) (termijn_request_left_seconds)", legend="{{right}}"),
             ),
@@ -106,7 +106,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Concluded requests",
-            means="Answered or refused in the last day.",
+            description="Answered or refused in the last day.",
             queries=(
                 Query(
                     expr="sum by (right, outcome) (increase(termijn_requests_concluded_total[1d]))",
@@ -116,7 +116,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Holdings by rule and state",
-            means="Over all systems; an estimate until the share that was counted is 100 %.",
+            description="Over all systems; an estimate until the share that was counted is 100 %.",
             queries=(
                 Query(
                     expr="sum by (rule, state) (max by (rule, system, state) (termijn_holdings))",
@@ -127,7 +127,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Forgotten by the ledger itself",
-            means="In the last day, by kind: the term of their proof was over.",
+            description="In the last day, by kind: the term of their proof was over.",
             queries=(
                 Query(
                     expr="sum by (kind) (increase(termijn_ledger_forgotten_total[1d]))",
@@ -137,7 +137,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Share of the holdings that was counted",
-            means="Since the deleter started.",
+            description="Since the deleter started.",
             queries=(Query(expr="max(termijn_holdings_counted_ratio)", legend="counted"),),
             unit="percentunit",
             width=12,

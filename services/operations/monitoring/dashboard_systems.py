@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.operations.monitoring.dashboards import Board, Panel, Query, number
+from services.operations.monitoring.dashboards import Board, Panel, Query, number_panel
 
 SYSTEMS = Board(
     uid="termijn-systems",
@@ -10,7 +10,7 @@ SYSTEMS = Board(
     panels=(
         Panel(
             title="Outstanding commands",
-            means="Told, or about to be, and not settled.",
+            description="Told, or about to be, and not settled.",
             queries=(
                 Query(
                     expr="sum by (system) (termijn:commands_outstanding:max)", legend="{{system}}"
@@ -20,7 +20,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Escalated commands",
-            means="Unanswered for longer than the system may take, or refused.",
+            description="Unanswered for longer than the system may take, or refused.",
             queries=(
                 Query(expr="max by (system) (termijn_commands_escalated)", legend="{{system}}"),
             ),
@@ -28,14 +28,14 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Time to acknowledge",
-            means="95 % are quicker, from the first sending.",
+            description="95 % are quicker, from the first sending.",
             queries=(Query(expr="termijn:acknowledgement_seconds:p95_1h", legend="{{system}}"),),
             unit="s",
             width=12,
         ),
         Panel(
             title="Answers",
-            means="By status; refusals and failures want a look.",
+            description="By status; refusals and failures want a look.",
             queries=(
                 Query(
                     expr="sum by (status) (rate(termijn_acknowledgements_total[5m]))",
@@ -47,7 +47,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Commands sent",
-            means="Repetitions included, by action.",
+            description="Repetitions included, by action.",
             queries=(
                 Query(
                     expr="sum by (action) (rate(termijn_commands_sent_total[5m]))",
@@ -58,7 +58,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Suspicious answers",
-            means="Nothing was held, where the ledger knows records.",
+            description="Nothing was held, where the ledger knows records.",
             queries=(
                 Query(
                     expr="sum by (system) (termijn_acknowledgements_suspicious_total)",
@@ -68,7 +68,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Unverifiable messages",
-            means="Not proven to be the system's answers.",
+            description="Not proven to be the system's answers.",
             queries=(
                 Query(
                     expr="sum by (system, reason) (termijn_unverifiable_total)",
@@ -78,7 +78,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Reopened erasures",
-            means="Said to be erased, and found when it was read again.",
+            description="Said to be erased, and found when it was read again.",
             queries=(
                 Query(
                     expr="sum by (system) (termijn_erasures_reopened_total)", legend="{{system}}"
@@ -87,7 +87,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Agents: commands",
-            means="What became of those that reached an agent.",
+            description="What became of those that reached an agent.",
             queries=(
                 Query(
                     expr="sum by (judgement) (rate(termijn_agent_commands_total[5m]))",
@@ -98,7 +98,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Agents: answers",
-            means="Carried out, or not, by status; and tries at which the system could not be asked.",
+            description="Carried out, or not, by status; and tries at which the system could not be asked.",
             queries=(
                 Query(
                     expr="sum by (status) (rate(termijn_agent_answers_total[5m]))",
@@ -113,7 +113,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Agents: time to answer",
-            means="95 % are quicker, from the issue of the last attempt.",
+            description="95 % are quicker, from the issue of the last attempt.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95,"
@@ -125,7 +125,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Agents: open commands",
-            means="In the inboxes, and how long ago the oldest was issued.",
+            description="In the inboxes, and how long ago the oldest was issued.",
             queries=(
                 Query(expr="sum by (state) (termijn_agent_commands_open)", legend="{{state}}"),
                 Query(expr="max(termijn_agent_oldest_open_seconds)", legend="oldest, seconds"),
@@ -133,7 +133,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Watch: outstanding",
-            means="Live, from the bus alone; and those that failed so far.",
+            description="Live, from the bus alone; and those that failed so far.",
             queries=(
                 Query(expr="sum by (system) (termijn_watch_outstanding)", legend="{{system}}"),
                 Query(expr="sum by (system) (termijn_watch_failing)", legend="{{system}}: failing"),
@@ -141,7 +141,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Watch: oldest outstanding",
-            means="Since it left for the first time.",
+            description="Since it left for the first time.",
             queries=(
                 Query(
                     expr="max by (system) (termijn_watch_oldest_outstanding_seconds)",
@@ -152,7 +152,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Watch: commands and answers",
-            means="Each counted once.",
+            description="Each counted once.",
             queries=(
                 Query(
                     expr="sum by (system) (rate(termijn_watch_commands_total[5m]))",
@@ -167,7 +167,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Watch: time to answer",
-            means="95 % are quicker, from the first leaving.",
+            description="95 % are quicker, from the first leaving.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95,"
@@ -179,7 +179,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Watch: left out",
-            means="Not proven to be their sender's, or undecodable.",
+            description="Not proven to be their sender's, or undecodable.",
             queries=(
                 Query(
                     expr="sum by (system, reason) (termijn_watch_unreadable_total)",
@@ -187,12 +187,12 @@ SYSTEMS = Board(
                 ),
             ),
         ),
-        number("Watch: parts", "All that there are: 6.", "sum(termijn_watch_partitions)"),
-        number(
+        number_panel("Watch: parts", "All that there are: 6.", "sum(termijn_watch_partitions)"),
+        number_panel(
             "Systems without keys",
             "None of their answers counts.",
             "max(termijn_systems_without_keys)",
         ),
-        number("Unsigned", "1: neither signed nor verified.", "max(termijn_signing_off)"),
+        number_panel("Unsigned", "1: neither signed nor verified.", "max(termijn_signing_off)"),
     ),
 )

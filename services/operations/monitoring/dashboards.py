@@ -27,7 +27,7 @@ class Panel:
     """One panel, a number or lines."""
 
     title: str
-    means: str
+    description: str
     """What to make of it."""
     queries: tuple[Query, ...]
     kind: Literal["timeseries", "stat"] = "timeseries"
@@ -45,14 +45,21 @@ class Board:
     panels: tuple[Panel, ...]
 
 
-def number(title: str, means: str, expr: str, unit: Literal["short", "s"] = "short") -> Panel:
+def number_panel(
+    title: str, description: str, expr: str, unit: Literal["short", "s"] = "short"
+) -> Panel:
     """A panel that shows one number."""
     return Panel(
-        title=title, means=means, queries=(Query(expr=expr),), kind="stat", unit=unit, width=6
+        title=title,
+        description=description,
+        queries=(Query(expr=expr),),
+        kind="stat",
+        unit=unit,
+        width=6,
     )
 
 
-def document(board: Board) -> str:
+def dashboard_json(board: Board) -> str:
     """A dashboard as Grafana imports it; its source is chosen there."""
     body = {
         "uid": board.uid,
@@ -89,7 +96,7 @@ def _panels(board: Board) -> Iterator[dict[str, Any]]:
             "id": number,
             "type": panel.kind,
             "title": panel.title,
-            "description": panel.means,
+            "description": panel.description,
             "datasource": _SOURCE,
             "gridPos": {"x": x, "y": y, "w": panel.width, "h": _HEIGHT},
             "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},

@@ -12,7 +12,7 @@ from services.operations.monitoring import alerts, recordings
 from services.operations.monitoring.dashboard_flow import FLOW
 from services.operations.monitoring.dashboard_promises import PROMISES
 from services.operations.monitoring.dashboard_systems import SYSTEMS
-from services.operations.monitoring.dashboards import document
+from services.operations.monitoring.dashboards import dashboard_json
 from services.operations.monitoring.rules import alert_file, recording_file
 from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
 
@@ -24,16 +24,16 @@ _SCRAPE_SECONDS = 15
 
 
 def files(
-    pace: TimeScale = PRODUCTION, *, lag: int = alerts.LAG_MESSAGES, runbooks: str = RUNBOOKS
+    scale: TimeScale = PRODUCTION, *, lag: int = alerts.LAG_MESSAGES, runbooks: str = RUNBOOKS
 ) -> Mapping[Path, str]:
     """Every file, by its path below the directory that they are written to."""
     prometheus = Path("prometheus")
     return {
         prometheus / "prometheus.yml": _configuration(lambda _: HOST),
         Path("compose") / "prometheus.yml": _configuration(lambda role: role, CONTAINED),
-        prometheus / "recordings.yml": recording_file(recordings.groups(pace)),
-        prometheus / "alerts.yml": alert_file(alerts.groups(pace, lag), runbooks),
-        **{Path("grafana") / f"{board.uid}.json": document(board) for board in BOARDS},
+        prometheus / "recordings.yml": recording_file(recordings.recording_groups(scale)),
+        prometheus / "alerts.yml": alert_file(alerts.alert_groups(scale, lag), runbooks),
+        **{Path("grafana") / f"{board.uid}.json": dashboard_json(board) for board in BOARDS},
     }
 
 

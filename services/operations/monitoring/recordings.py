@@ -9,11 +9,11 @@ from services.operations.monitoring.rules import Recording
 from services.operations.monitoring.time_scale import HOUR, MINUTE, TimeScale
 
 
-def groups(pace: TimeScale) -> Mapping[str, Sequence[Recording]]:
+def recording_groups(scale: TimeScale) -> Mapping[str, Sequence[Recording]]:
     """Every recording rule, by what it is about."""
-    hour, minutes = pace.window(HOUR), pace.window(5 * MINUTE)
+    hour, minutes = scale.range_window(HOUR), scale.range_window(5 * MINUTE)
     return {
-        "punctuality": slo.recording_rules(pace),
+        "punctuality": slo.recording_rules(scale),
         "systems": [
             Recording(
                 record="termijn:acknowledgement_seconds:p95_1h",

@@ -34,7 +34,7 @@ class Alert:
 
     name: str
     expr: str
-    lasts: str
+    for_: str
     """How long it must hold, in Prometheus' form; `0s` is at once."""
     severity: Severity
     summary: str
@@ -82,7 +82,7 @@ def _alert(one: Alert, runbooks: str) -> dict[str, Any]:
     return {
         "alert": one.name,
         "expr": one.expr,
-        "for": one.lasts,
+        "for": one.for_,
         "labels": {"severity": one.severity},
         "annotations": {
             "summary": one.summary,

@@ -39,19 +39,19 @@ SLOW = (
 """10 % of it in a day, or in three."""
 
 
-def recording_rules(pace: TimeScale) -> list[Recording]:
+def recording_rules(scale: TimeScale) -> list[Recording]:
     """The share of late commands over each window, named by the window of production."""
     windows = sorted({window for burn in (*FAST, *SLOW) for window in (burn.long, burn.short)})
-    return [_late_share(window, pace) for window in windows]
+    return [_late_share(window, scale) for window in windows]
 
 
-def alerts(pace: TimeScale) -> list[Alert]:
+def alerts(scale: TimeScale) -> list[Alert]:
     """A fast burn and a slow one."""
     return [
         Alert(
             name="TermijnPunctualityBurnsFast",
             expr=_burning(FAST),
-            lasts="0s",
+            for_="0s",
             severity="critical",
             summary="{{ $value | humanizePercentage }} of the commands leaves more than 5 minutes late",
             description="At this rate the month's allowance is gone within days, and erase_by soon too.",
@@ -59,7 +59,7 @@ def alerts(pace: TimeScale) -> list[Alert]:
         Alert(
             name="TermijnPunctualityBurnsSlowly",
             expr=_burning(SLOW),
-            lasts="0s",
+            for_="0s",
             severity="warning",
             summary="{{ $value | humanizePercentage }} of the commands leaves more than 5 minutes late",
             description="Over days more commands leave late than the objective of 99.9 % allows.",
@@ -68,13 +68,13 @@ def alerts(pace: TimeScale) -> list[Alert]:
 
 
 def _name(window: float) -> str:
-    return f"termijn:commands_late:ratio_rate{PRODUCTION.window(window)}"
+    return f"termijn:commands_late:ratio_rate{PRODUCTION.range_window(window)}"
 
 
-def _late_share(window: float, pace: TimeScale) -> Recording:
-    bound = pace.seconds(IN_TIME_SECONDS)
+def _late_share(window: float, scale: TimeScale) -> Recording:
+    bound = scale.seconds(IN_TIME_SECONDS)
     bucket = min(one for one in LATENESS if one >= bound)
-    over = pace.window(window)
+    over = scale.range_window(window)
     in_time = f'sum(rate(termijn_lateness_seconds_bucket{{le="{bucket}"}}[{over}]))'
     return Recording(
         record=_name(window),

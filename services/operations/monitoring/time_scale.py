@@ -17,21 +17,21 @@ _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1.0, "s"))
 class TimeScale:
     """Every duration of the rules is divided by `hasten`; 1 in production."""
 
-    hasten: float = 1.0
+    divisor: float = 1.0
 
     def seconds(self, real: float) -> float:
         """A threshold in seconds."""
-        return real / self.hasten
+        return real / self.divisor
 
-    def threshold(self, real: float) -> str:
+    def promql_seconds(self, real: float) -> str:
         """The same, as PromQL has it."""
         return f"{self.seconds(real):g}"
 
-    def lasting(self, real: float) -> str:
+    def for_duration(self, real: float) -> str:
         """How long something must last before it counts, as `for` has it."""
         return _text(self.seconds(real))
 
-    def window(self, real: float) -> str:
+    def range_window(self, real: float) -> str:
         """How far a range looks back."""
         return _text(max(self.seconds(real), min(real, _SHORTEST)))
 

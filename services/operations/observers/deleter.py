@@ -84,7 +84,7 @@ class DeleterObserver(WaitingObserver):
             {(k,): (status.at - by).total_seconds() for k, by in status.overdue_by.items()},
         )
         metrics.set("termijn_gaps", len(status.gaps))
-        metrics.set("termijn_stops", len(status.stops))
+        metrics.set("termijn_stops", len(status.pauses))
         metrics.set("termijn_key_conflicts", status.key_conflicts)
         metrics.replace_labels(
             "termijn_commands_outstanding",
@@ -113,7 +113,7 @@ class DeleterObserver(WaitingObserver):
     def holdings_counted(self, holdings: HoldingCounts) -> None:
         """Note the holdings as far as they are counted."""
         self.metrics.replace_labels("termijn_holdings", holdings.holdings)
-        self.metrics.set("termijn_holdings_counted_ratio", holdings.share)
+        self.metrics.set("termijn_holdings_counted_ratio", holdings.coverage)
 
     def audit_log_checked(self, result: SelfCheckResult) -> None:
         """Note the result of a check of the evidence log."""

@@ -49,7 +49,7 @@ class WatchObserver:
     def summarized(self, outlook: WatchSummary) -> None:
         """How the systems fare now."""
         self._summary = outlook
-        self.metrics.set("termijn_watch_partitions", len(outlook.parts))
+        self.metrics.set("termijn_watch_partitions", len(outlook.partitions))
         for name, value in (
             (
                 "termijn_watch_outstanding",
@@ -86,7 +86,7 @@ class WatchObserver:
         root, _, name = path.removeprefix("/").partition("/")
         if f"/{root}" != _SYSTEMS or self._summary is None:
             return None
-        told = self._summary.told()
+        told = self._summary.as_json()
         if not name:
             return told
         system = told["systems"].get(name)

@@ -61,7 +61,7 @@ class ObservationResult:
     """What is counted for the first time."""
     took_seconds: float | None = None
     """From leaving to answer, once both are known."""
-    further: CommandObservation | None = None
+    follow_up: CommandObservation | None = None
     """What follows for another command: a recall that was answered settles what it takes back."""
 
 
@@ -89,28 +89,28 @@ def of_answer(answer: Mapping[str, Any]) -> CommandObservation:
     )
 
 
-def observe(known: WatchedCommand | None, sighting: CommandObservation) -> ObservationResult:
+def observe(previous: WatchedCommand | None, sighting: CommandObservation) -> ObservationResult:
     """What is known of a command after one more sighting.
 
     What is known does not depend on the order of sightings, and a sighting that comes again changes and
     counts nothing.
     """
-    before = known or WatchedCommand(system=sighting.system)
-    after = (_sent if sighting.what == "sent" else _answered)(before, sighting)
+    previous = previous or WatchedCommand(system=sighting.system)
+    after = (_sent if sighting.what == "sent" else _answered)(previous, sighting)
     counted: list[Counted] = []
-    if before.sent_at is None and after.sent_at is not None:
+    if previous.sent_at is None and after.sent_at is not None:
         counted.append("sent")
-    if before.answered_at is None and after.answered_at is not None:
+    if previous.answered_at is None and after.answered_at is not None:
         counted.append("answered")
-    if after.status == "refused" != before.status:
+    if after.status == "refused" != previous.status:
         counted.append("refused")
-    if after.failed_at != before.failed_at:
+    if after.failed_at != previous.failed_at:
         counted.append("failed")
     return ObservationResult(
         watched=after,
         counted=tuple(counted),
-        took_seconds=_took(after) if _took(before) is None else None,
-        further=_further(after) if _further(before) is None else None,
+        took_seconds=_took(after) if _took(previous) is None else None,
+        follow_up=_follow_up(after) if _follow_up(previous) is None else None,
     )
 
 
@@ -136,7 +136,7 @@ def _took(watched: WatchedCommand) -> float | None:
     return max(0.0, (watched.answered_at - watched.sent_at).total_seconds())
 
 
-def _further(watched: WatchedCommand) -> CommandObservation | None:
+def _follow_up(watched: WatchedCommand) -> CommandObservation | None:
     """What an answered recall says of the command that it takes back."""
     if watched.takes_back is None or watched.answered_at is None:
         return None

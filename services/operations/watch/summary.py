@@ -20,7 +20,7 @@ LOST_AFTER = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
+class RecentCounts:
     """What was counted at one system within the window."""
 
     sent: float = 0
@@ -41,9 +41,9 @@ class SystemSummary:
     """Those of them of which it has said that they failed so far."""
     oldest_seconds: float
     """How long the oldest of them has been out; 0 where there is none."""
-    recent: Recent
+    recent: RecentCounts
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As the web view shows it."""
         recent, seconds = self.recent, WINDOW.total_seconds()
         mean = recent.took_seconds / recent.answered if recent.answered else None
@@ -65,27 +65,27 @@ class WatchSummary:
     """How the systems fare, as far as one process of the watch sees it."""
 
     at: datetime
-    parts: tuple[int, ...]
+    partitions: tuple[int, ...]
     """The partitions that this process watches."""
-    of: int
+    partition_count: int
     """How many there are."""
     systems: Mapping[str, SystemSummary]
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As the web view shows it."""
         return {
             "at": format_rfc3339(self.at),
-            "partitions": list(self.parts),
-            "of_partitions": self.of,
+            "partitions": list(self.partitions),
+            "of_partitions": self.partition_count,
             "window_seconds": WINDOW.total_seconds(),
-            "systems": {name: one.told() for name, one in sorted(self.systems.items())},
+            "systems": {name: one.as_json() for name, one in sorted(self.systems.items())},
         }
 
 
 def summarize(
     names: Iterable[str],
     watched: Iterable[WatchedCommand],
-    recent: Mapping[str, Recent],
+    recent: Mapping[str, RecentCounts],
     now: datetime,
 ) -> dict[str, SystemSummary]:
     """How each of the systems fares now, UTC, from what is known of commands."""
@@ -93,10 +93,14 @@ def summarize(
     for one in watched:
         if one.outstanding:
             outstanding[one.system].append(one)
-    return {name: _system(outstanding[name], recent.get(name, Recent()), now) for name in names}
+    return {
+        name: _system(outstanding[name], recent.get(name, RecentCounts()), now) for name in names
+    }
 
 
-def _system(outstanding: list[WatchedCommand], recent: Recent, now: datetime) -> SystemSummary:
+def _system(
+    outstanding: list[WatchedCommand], recent: RecentCounts, now: datetime
+) -> SystemSummary:
     by_action: defaultdict[str, int] = defaultdict(int)
     for one in outstanding:
         by_action[str(one.action)] += 1

@@ -146,7 +146,7 @@ def test_a_child_that_does_not_listen_is_killed(
     logs: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while; the others have ended by then."""
-    monkeypatch.setattr("services.app.process_tree._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("services.app.process_tree._EXIT_TIMEOUT", 0.2)
     with ProcessTree(logs, environment) as tree:
         tree.start("stubborn")
         tree.start("obedient")

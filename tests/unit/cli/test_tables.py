@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from services.app.cli.output import cell, table, visible
-from services.app.cli.up import screen
+from services.app.cli.up import render_screen
 from services.operations.status import RecentCommand
 from services.policy import loader
 from services.storage import dead_letters
@@ -133,7 +133,7 @@ def test_the_screen_of_up_shows_what_it_is_told_as_it_is() -> None:
     )
     console = Console(width=200, force_terminal=False, no_color=True)
     with console.capture() as seen:
-        console.print(screen(EMPTY, [recent], {}, policy))
+        console.print(render_screen(EMPTY, [recent], {}, policy))
     assert r"R[red]1 :id: \u001b[2J" in seen.get()
 
 

@@ -59,7 +59,7 @@ def judged(rights: AclRules) -> list[Finding]:
 def test_a_rule_lets_read_or_does_not(rule: AclRule, may_read: bool) -> None:
     """By principal, thing and operation."""
     rights = AclRules(enforced=True, rules=[rule])
-    assert rights.allow("termijn-recorder", READS) is may_read
+    assert rights.allows("termijn-recorder", READS) is may_read
 
 
 @pytest.mark.parametrize(
@@ -69,44 +69,44 @@ def test_a_rule_lets_read_or_does_not(rule: AclRule, may_read: bool) -> None:
 def test_some_operations_include_looking(operation: str, may_describe: bool) -> None:
     """As Kafka has it: who reads may describe, who makes may not."""
     rights = AclRules(enforced=True, rules=[replace(ALLOWED, operation=operation)])
-    assert rights.allow("termijn-recorder", DESCRIBES) is may_describe
+    assert rights.allows("termijn-recorder", DESCRIBES) is may_describe
 
 
 def test_who_may_set_may_look_at_settings() -> None:
     """AlterConfigs includes DescribeConfigs, and not Describe."""
     rights = AclRules(enforced=True, rules=[replace(ALLOWED, operation="AlterConfigs")])
-    assert rights.allow("termijn-recorder", replace(READS, operation="DescribeConfigs"))
-    assert not rights.allow("termijn-recorder", DESCRIBES)
+    assert rights.allows("termijn-recorder", replace(READS, operation="DescribeConfigs"))
+    assert not rights.allows("termijn-recorder", DESCRIBES)
 
 
 def test_what_is_denied_is_denied() -> None:
     """Whatever else allows it; of one host only is not for us to say."""
     denied = replace(ALLOWED, principal="User:*", operation="All", allows=False)
-    assert not AclRules(enforced=True, rules=[ALLOWED, denied]).allow("termijn-recorder", READS)
+    assert not AclRules(enforced=True, rules=[ALLOWED, denied]).allows("termijn-recorder", READS)
     elsewhere = replace(denied, host="10.0.0.7")
-    assert AclRules(enforced=True, rules=[ALLOWED, elsewhere]).allow("termijn-recorder", READS)
+    assert AclRules(enforced=True, rules=[ALLOWED, elsewhere]).allows("termijn-recorder", READS)
 
 
 def test_denying_to_look_does_not_deny_to_read() -> None:
     """Only the operation itself, or all of them."""
     denied = replace(ALLOWED, operation="Describe", allows=False)
     rights = AclRules(enforced=True, rules=[ALLOWED, denied])
-    assert rights.allow("termijn-recorder", READS)
-    assert not rights.allow("termijn-recorder", DESCRIBES)
+    assert rights.allows("termijn-recorder", READS)
+    assert not rights.allows("termijn-recorder", DESCRIBES)
 
 
 def test_a_superuser_may_do_everything() -> None:
     """No rule is asked."""
     rights = AclRules(enforced=True, rules=[], superusers={"User:termijn-recorder"})
-    assert rights.allow("termijn-recorder", READS)
+    assert rights.allows("termijn-recorder", READS)
 
 
 def test_what_no_rule_is_about_may_be_open() -> None:
     """Where the brokers say so; one rule about it closes it for all others."""
     rights = AclRules(enforced=True, rules=[], open_by_default=True)
-    assert rights.allow("termijn-recorder", READS)
+    assert rights.allows("termijn-recorder", READS)
     others = replace(ALLOWED, principal="User:other")
-    assert not replace(rights, rules=[others]).allow("termijn-recorder", READS)
+    assert not replace(rights, rules=[others]).allows("termijn-recorder", READS)
 
 
 def test_rules_as_they_are_written_are_sound() -> None:

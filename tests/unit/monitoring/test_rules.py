@@ -25,8 +25,8 @@ from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 CASES = sorted(Path(__file__).parent.glob("alerts*.yml"))
-ALERTS = [one for group in alerts.groups(PRODUCTION).values() for one in group]
-RECORDINGS = [one for group in recordings.groups(PRODUCTION).values() for one in group]
+ALERTS = [one for group in alerts.alert_groups(PRODUCTION).values() for one in group]
+RECORDINGS = [one for group in recordings.recording_groups(PRODUCTION).values() for one in group]
 PANELS = [(board, panel) for board in BOARDS for panel in board.panels]
 METRICS = {one.name: one for one in CATALOGUE}
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
@@ -225,9 +225,9 @@ def test_a_legend_names_labels_that_its_query_leaves(board: Board, panel: Panel)
 
 def test_a_hastened_rule_is_the_same_but_for_its_durations() -> None:
     """With windows that still hold several scrapes, and the nearest bucket that there is."""
-    fast = TimeScale(hasten=600)
-    [overdue, due, *_] = alerts.groups(fast)["promises"]
-    assert (overdue.lasts, due.lasts) == ("500ms", "500ms")
+    fast = TimeScale(divisor=600)
+    [overdue, due, *_] = alerts.alert_groups(fast)["promises"]
+    assert (overdue.for_, due.for_) == ("500ms", "500ms")
     assert due.expr == "max(termijn_oldest_due_seconds) > 6"
     [first, *_] = slo.recording_rules(fast)
     assert first == Recording(
@@ -242,7 +242,7 @@ def test_a_hastened_rule_is_the_same_but_for_its_durations() -> None:
 )
 def test_a_duration_is_written_as_prometheus_reads_it(seconds: float, text: str) -> None:
     """In the largest unit that it is a multiple of."""
-    assert PRODUCTION.lasting(seconds) == text
+    assert PRODUCTION.for_duration(seconds) == text
 
 
 def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:

@@ -45,12 +45,12 @@ EMPTY = LedgerStatus(
     commands={},
     escalated={},
     undeliverable={},
-    suspicious=0,
+    unexpected_acknowledgements=0,
     dead_letters={},
     kept_back={},
     gaps=(),
     key_conflicts=0,
-    stops=(),
+    pauses=(),
     backfills=(),
     open_too_long={},
 )
@@ -225,7 +225,9 @@ def test_what_is_owed_becomes_gauges_and_goes_with_its_answer(rights: RequestsOb
 
 def test_the_census_is_shown_with_its_share(deleter: DeleterObserver) -> None:
     """An estimate says what it is based on."""
-    deleter.holdings_counted(HoldingCounts(holdings={("D4", "orders", "open"): 40.0}, share=0.25))
+    deleter.holdings_counted(
+        HoldingCounts(holdings={("D4", "orders", "open"): 40.0}, coverage=0.25)
+    )
     assert value(deleter, "termijn_holdings", rule="D4", system="orders", state="open") == 40
     assert value(deleter, "termijn_holdings_counted_ratio") == 0.25
 

@@ -98,14 +98,14 @@ def test_an_answered_recall_settles_what_it_takes_back(status: str) -> None:
         command_id="c0", system="crm", what="answered", at=at(5), status=status
     )
     recall, answer = sent(0, "recall", "c0"), answered(5, status)
-    assert observe(after(recall), answer).further == expected
-    assert observe(after(answer), recall).further == expected
-    assert observe(after(recall, answer), answer).further is None
+    assert observe(after(recall), answer).follow_up == expected
+    assert observe(after(answer), recall).follow_up == expected
+    assert observe(after(recall, answer), answer).follow_up is None
 
 
 def test_a_recall_that_failed_settles_nothing() -> None:
     """What it should take back may still be carried out."""
-    assert observe(after(sent(0, "recall", "c0")), answered(5, "failed")).further is None
+    assert observe(after(sent(0, "recall", "c0")), answered(5, "failed")).follow_up is None
 
 
 def test_a_command_and_an_answer_become_sightings_without_their_subject() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.operations.watch.sightings import WatchedCommand
-from services.operations.watch.summary import Recent, WatchSummary, is_expired, summarize
+from services.operations.watch.summary import RecentCounts, WatchSummary, is_expired, summarize
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 
@@ -37,9 +37,9 @@ def test_what_is_out_is_counted_by_action_and_its_oldest_is_known() -> None:
 
 def test_it_is_told_with_its_rates_over_five_minutes() -> None:
     """300 seconds; nothing answered is no mean."""
-    recent = Recent(sent=30, answered=15, refused=1, failed=2, took_seconds=45.0)
+    recent = RecentCounts(sent=30, answered=15, refused=1, failed=2, took_seconds=45.0)
     found = summarize(["crm", "psp"], [out(1)], {"crm": recent}, NOW)
-    told = WatchSummary(at=NOW, parts=(0, 2), of=6, systems=found).told()
+    told = WatchSummary(at=NOW, partitions=(0, 2), partition_count=6, systems=found).as_json()
     assert told["at"] == "2026-03-15T13:00:00Z"
     assert told["partitions"] == [0, 2]
     assert told["of_partitions"] == 6
