@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test quick chaos lint generate servers bench lock
+.PHONY: help install run test quick chaos model lint generate servers bench lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
@@ -29,6 +29,9 @@ quick: install ## tests without servers: unit, pages, contract on SQLite
 
 chaos: install servers ## properties and state machines for long, and what kills servers
 	$(BIN)/python -m pytest --hypothesis-profile=chaos --timeout=14400 tests/unit tests/contract tests/chaos
+
+model: install ## the protocol of erasures, every order of events in larger worlds
+	$(BIN)/python -m tests.model
 
 lint: install ## ruff, mypy --strict, the order of the rooms, spelling, house words
 	$(BIN)/ruff check .
