@@ -1,4 +1,4 @@
-"""A tree of role processes: started together, watched, and ended together."""
+"""A tree of role processes: started together, monitored, and stopped together."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _EXIT_TIMEOUT = 20.0
 
 
 class RoleExited(TermijnError):
-    """A role's process ended although nobody asked it to; the others were ended with it.
+    """A role's process exited unexpectedly; the others were stopped with it.
 
-    The operator reads its last words, mends the cause and starts again: nothing is lost.
+    The operator reads its last log line, fixes the cause and starts again: nothing is lost.
     """
 
     def __init__(self, role: str, code: int, last_words: str) -> None:
-        super().__init__(f"{role} ended with exit code {code}: {last_words}")
+        super().__init__(f"{role} exited with code {code}: {last_words}")
         self.role = role
         self.code = code
 
@@ -94,7 +94,7 @@ class ProcessTree:
             code = child.process.poll()
             if code is not None:
                 lines = child.log.read_text("utf-8", "replace").strip().splitlines()
-                raise RoleExited(child.role, code, lines[-1] if lines else "it said nothing")
+                raise RoleExited(child.role, code, lines[-1] if lines else "it logged nothing")
 
     def __exit__(
         self,

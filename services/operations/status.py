@@ -14,6 +14,7 @@ from services.ledger import backfills, blind_spots, key_conflicts, tables
 from services.ledger.command_state import OUTSTANDING
 from services.policy.calendar import period
 from services.policy.model import Policy
+from services.storage.offsets import OffsetGap, open_gaps
 
 MAX_ROWS = 100_000
 """Of what is due no more records, and no more clocks, are counted."""
@@ -28,17 +29,6 @@ class Pause:
     operator: str
     reason: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """A stretch of the log that a role has not read and that is gone."""
-
-    role: str
-    topic: str
-    partition: int
-    expected: int | None
-    low: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +58,7 @@ class LedgerStatus:
     """Parked dead letters, by reason."""
     kept_back: Mapping[str, int]
     """Of these, the events that keep erasures back, by how much."""
-    gaps: Sequence[Gap]
+    gaps: Sequence[OffsetGap]
     pauses: Sequence[Pause]
     backfills: Sequence[backfills.PendingBackfill]
     """Imports, and live events with an old time, that wait for their release."""
@@ -147,16 +137,7 @@ def read_status(
         else 0,
         dead_letters={row[0]: row[1] for row in parked},
         kept_back=blind_spots.reach(connection, policy),
-        gaps=[
-            Gap(
-                role=row.role,
-                topic=row.topic,
-                partition=row.partition,
-                expected=row.expected,
-                low=row.low,
-            )
-            for row in connection.execute(select(tables.gap).order_by(tables.gap.c.topic))
-        ],
+        gaps=open_gaps(connection),
         pauses=[
             Pause(
                 scope=row.scope,

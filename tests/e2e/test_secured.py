@@ -260,7 +260,7 @@ def test_the_doctor_names_wrong_credentials_and_what_is_missing(secured: Secured
         "credentials",
         "the brokers refuse user 'termijn-operator' (SCRAM-SHA-512)",
     )
-    assert refused["mend"] == "mend KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE"
+    assert refused["mend"] == "fix KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE"
     secured.own["run"] = {"KAFKA_SASL_USERNAME": "termijn-operator"}
     [missing] = planted(secured)
     assert (missing["check"], missing["what"]) == (

@@ -89,7 +89,11 @@ def executed(settings: dict[str, str], *statements: str) -> None:
             connection.execute(text(statement))
 
 
-MAY_NOT_READ = ("not checked", "", "this login may not read their keys, and its role need not")
+MAY_NOT_READ = (
+    "not checked",
+    "",
+    "the database login has no privilege to read it, and its role needs none",
+)
 
 
 def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[str, str]) -> None:
@@ -108,7 +112,7 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
         ]
 
     assert said("CREATE ROLE doctored LOGIN IN ROLE termijn_tagger") == [
-        ("sound", "doctored", "may do what the tagger needs, and no more"),
+        ("sound", "doctored", "has the privileges of the tagger and no more"),
         MAY_NOT_READ,
     ]
     assert said("GRANT DELETE ON record TO doctored") == [
@@ -123,7 +127,7 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
         (
             "fault",
             "termijn_rights",
-            "lacks INSERT (data) on answer, INSERT (decided_at) on answer,"
+            "has no privilege for INSERT (data) on answer, INSERT (decided_at) on answer,"
             " INSERT (event_type) on answer and 4 more",
         ),
         ("warning", "doctored", "is one login for several roles: rights, tagger"),
@@ -134,7 +138,9 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
         "REVOKE termijn_rights, termijn_tagger FROM doctored",
     )
     assert (state, login) == ("fault", "doctored")
-    assert what.startswith("may not see the ledger: permission denied")
+    assert what.startswith(
+        "has no privilege to read the ledger: ProgrammingError: permission denied"
+    )
     executed(whole, "DROP ROLE doctored")
 
 
@@ -196,7 +202,7 @@ def test_a_policy_that_cannot_be_used(whole: dict[str, str], tmp_path: Path) -> 
     broken = tmp_path / "policy.yaml"
     broken.write_text(SHIPPED.read_text("utf-8").replace("controller:", "controler:", 1), "utf-8")
     found = faults({**whole, "TERMIJN_POLICY": str(broken)})
-    assert found == {"policy": "mend the lines that `termijn policy lint` names"}
+    assert found == {"policy": "fix the lines that `termijn policy lint` names"}
 
 
 def test_another_policy_than_the_active_one(whole: dict[str, str], tmp_path: Path) -> None:

@@ -179,5 +179,5 @@ def test_a_registry_that_is_away_is_one_line() -> None:
     said = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)
     [row] = map(json.loads, said.stdout.splitlines())
     assert said.exit_code == 1
-    assert row["what"].startswith("does not answer: schema registry: ")
+    assert row["what"].startswith("does not respond: schema registry: ")
     assert "SCHEMA_REGISTRY_URL" in row["mend"]

@@ -1,4 +1,4 @@
-"""`termijn agent`: what a downstream team runs beside its system, and how it looks into it."""
+"""`termijn agent`: run the agent beside a downstream system, and inspect its inbox."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ _CONFIG = click.option(
     "--config",
     "config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The agent's file; without a command under it, it is run.",
+    help="The agent's file; without a subcommand the agent runs.",
 )
 @click.pass_context
 def agent(context: click.Context, config: Path | None) -> None:
-    """Obey the commands of one system and answer them; one agent to an inbox.
+    """Carry out the commands of one system and acknowledge them; one agent for each inbox.
 
-    It verifies each command, carries it out through a hook, a webhook or SQL, reads again what was
-    erased, and signs its answers. It needs neither Termijn's ledger nor its policy.
+    The agent verifies each command, carries it out through a hook, a webhook or SQL, verifies that erased
+    data is gone, and signs its acknowledgements. It needs neither Termijn's ledger nor its policy.
     """
     if context.invoked_subcommand is not None:
         return
     if config is None:
-        raise click.UsageError("--config FILE says what to run")
+        raise click.UsageError("--config FILE is required")
     loaded = _load(config)
     log_format = settings_loader.load().operating.log_format
     run_until_signal(
@@ -74,10 +74,10 @@ def agent(context: click.Context, config: Path | None) -> None:
 @click.argument("file", type=click.File("rb"), metavar="COMMAND.json")
 @json_option
 def plan(config: Path, file: Any, as_json: bool) -> None:
-    """Show what a command would lead to, and do nothing.
+    """Show what the agent would do for a command, and do nothing.
 
-    The file holds the fields of the `command` schema as JSON. For SQL the statements are printed, for
-    a hook or a webhook what it would get. What could not be carried out is an error.
+    The file contains the fields of the `command` schema as JSON. For SQL the statements are printed, for
+    a hook or a webhook its input. A command that could not be carried out is an error.
     """
     loaded = _load(config)
     command = _parse_command_file(file.read(), file.name, loaded)
@@ -98,7 +98,7 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
 @_CONFIG
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(config: Path, as_json: bool) -> None:
-    """Say what waits in the inbox, what was parked there, and where the log has gaps."""
+    """Show the open commands and dead letters of the inbox, and gaps in the log."""
     with bootstrap_agent.agent(_load(config)) as opened:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
         counted = inbox.counted()
@@ -121,9 +121,9 @@ def status(config: Path, as_json: bool) -> None:
 @operator_option
 @reason_option
 def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None:
-    """Let the agent go on past a gap in its commands: those in it will never be read.
+    """Let the agent continue after a gap: commands in it will never be read.
 
-    The controller repeats what was not answered. The agent is started again afterwards.
+    The deleter repeats commands that are not acknowledged. Start the agent again afterwards.
     """
     with bootstrap_agent.agent(_load(config)) as opened:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
@@ -137,7 +137,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
                 now=utc_now(),
                 sealed=False,
             )
-    say(f"goes on at offset {offset}")
+    say(f"continues at offset {offset}")
 
 
 @agent.command()
@@ -146,10 +146,10 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
 @operator_option
 @reason_option
 def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
-    """After the system was restored: let commands since its backup be carried out anew.
+    """After a restore of the system: carry out commands since its backup again.
 
-    What the agent carried out since then, it carries out again as soon as the controller repeats it,
-    instead of answering as before.
+    The agent carries out each of them again as soon as the deleter repeats it, instead of repeating its
+    acknowledgement.
     """
     with bootstrap_agent.agent(_load(config)) as opened:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
@@ -165,7 +165,7 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
                 now=now,
                 sealed=False,
             )
-    say(f"{reopened} commands are carried out anew when they are repeated")
+    say(f"{reopened} commands will be carried out again when they are repeated")
 
 
 def _load(config: Path) -> LoadedConfig:
@@ -173,7 +173,7 @@ def _load(config: Path) -> LoadedConfig:
 
 
 def _parse_command_file(text: bytes, name: str, loaded: LoadedConfig) -> Command:
-    """The command of a JSON file, as it would come off the bus."""
+    """Parse the command in a JSON file as if it came from Kafka."""
     topic = topics.command_topic(loaded.configuration.system)
     with bootstrap_agent.agent(loaded) as opened:
         codec = opened.codec()

@@ -1,4 +1,4 @@
-"""`termijn forecast` and `release`: what an import would set in motion, and letting it."""
+"""`termijn forecast` and `release`: preview what an import would erase, and release it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.storage.operator_log import log_operator_action
 @click.argument("backfill")
 @json_option
 def forecast(backfill: str, as_json: bool) -> None:
-    """Show what would leave at once if BACKFILL were released, per system and rule."""
+    """Show which commands would be sent at once if BACKFILL were released, by system and rule."""
     show_forecast(backfill, as_json=as_json)
 
 
@@ -37,16 +37,16 @@ def show_forecast(backfill: str, *, as_json: bool) -> None:
         {"system": one.system, "rule": one.rule, "action": one.action, "records": one.records}
         for one in lines
     )
-    title = f"{backfill}: would leave at once"
+    title = f"{backfill}: sent on release"
     show(rows, as_json=as_json, title=title, columns=("system", "rule", "action", "records"))
 
 
 @click.command()
 @click.argument("backfill")
 @operator_option
-@click.option("--reason", default="released after its forecast", help="Why; it stays on record.")
+@click.option("--reason", default="released after its forecast", help="Why; it is logged.")
 def release(backfill: str, operator: str, reason: str) -> None:
-    """Let the deleter act on what the import BACKFILL brought."""
+    """Release the import BACKFILL, so that the deleter may act on its records."""
 
     def work(connection: Connection, now: datetime) -> None:
         backfills.release(connection, backfill, operator, now)

@@ -1,4 +1,4 @@
-"""`termijn certificate`: what is proven to be erased of one person."""
+"""`termijn certificate`: prove what was erased of one person."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from services.storage.database import database_now
     help="Of the PDF.",
 )
 def certificate(about: str, directory: Path, language: Language) -> None:
-    """Write the certificate of erasure of a SUBJECT (kind:id), or of one REQUEST of theirs for erasure.
+    """Write the certificate of erasure of a SUBJECT (kind:id), or of one REQUEST for erasure.
 
-    As JSON and PDF: each recipient, what it has erased and how that is proven, what is kept and why, and
-    the evidence behind it. What is not proven is listed as outstanding and not certified.
+    As JSON and PDF: for each recipient what was erased and how that is proven, what is retained and why,
+    and the evidence. Erasures that are not proven are listed as outstanding and not certified.
     """
     with open_resources() as opened:
         policy, references = opened.policy(), opened.pseudonymizer()
@@ -54,7 +54,7 @@ def certificate(about: str, directory: Path, language: Language) -> None:
     owed = sum(one.records for one in found.outstanding)
     click.echo(f"{directory}: {erased} records proven in {len(found.recipients)} systems")
     if owed:
-        click.echo(f"{owed} records are outstanding, and not certified", err=True)
+        click.echo(f"{owed} records are outstanding and not certified", err=True)
 
 
 def _case(connection: Connection, about: str, policy: Policy) -> Case | None:

@@ -1,4 +1,4 @@
-"""`termijn commands`: what the systems were told and have not carried out, and every way out."""
+"""`termijn commands`: list open commands, retry, repeat or close them."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from services.storage.operator_log import log_operator_action
 
 @click.group()
 def commands() -> None:
-    """What the systems were told and have not carried out."""
+    """Commands that systems have not carried out yet."""
 
 
 @commands.command("list")
-@click.option("--system", help="Only of this system.")
+@click.option("--system", help="Only commands of this system.")
 @click.option(
     "--state",
     "states",
     type=click.Choice(get_args(State)),
     multiple=True,
-    help="In this state instead, such as attested: nobody can read again whether it was done.",
+    help="Only commands in this state, such as attested: carried out, but it cannot be verified.",
 )
 @json_option
 def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) -> None:
-    """List the commands that are open, or in the states that are named, oldest first."""
+    """List the open commands, or those in the given states, oldest first."""
     column = tables.command.c
     wanted = states or (*OUTSTANDING, "refused")
     query = select(tables.command).where(column.state.in_(wanted)).order_by(column.due_at)
@@ -80,7 +80,7 @@ def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) ->
 @operator_option
 @reason_option
 def close_command(command: UUID, operator: str, reason: str) -> None:
-    """Give COMMAND up: it is not sent again, and the operator answers for what it was for."""
+    """Give up COMMAND: it is not sent again, and the operator is responsible for its data."""
 
     def work(connection: Connection, now: datetime) -> None:
         settlement.close_command(connection, command, now)
@@ -94,28 +94,32 @@ def close_command(command: UUID, operator: str, reason: str) -> None:
 
 @commands.command("retry")
 @click.argument("command", type=click.UUID, required=False)
-@click.option("--system", help="All that this system refused, or has not answered to its end.")
+@click.option("--system", help="Every command that this system refused or has not finished.")
 @operator_option
 @reason_option
 def retry_commands(command: UUID | None, system: str | None, operator: str, reason: str) -> None:
-    """Tell COMMAND again at once, once its system is mended; a controller's refusal is final."""
+    """Send COMMAND again at once, after its system was fixed; a controller's refusal is final."""
     if (command is None) == (system is None):
-        raise click.UsageError("name one COMMAND, or say --system SYSTEM")
+        raise click.UsageError("give either COMMAND or --system SYSTEM")
     with open_resources() as opened:
         the_policy = opened.policy()
 
     def work(connection: Connection, now: datetime) -> int:
         if command is not None:
             manual_retry.retry(connection, command, the_policy, now)
-        told = manual_retry.retry_all(connection, system, the_policy, now) if system else 1
+        retried = manual_retry.retry_all(connection, system, the_policy, now) if system else 1
         target = system or str(command)
         log_operator_action(
             connection, "commands retry", target, operator=operator, reason=reason, now=now
         )
-        return told
+        return retried
 
-    told = run_in_transaction(work)
-    click.echo(f"{system}: {told} commands are told again" if system else f"told again: {command}")
+    retried = run_in_transaction(work)
+    click.echo(
+        f"{system}: {retried} commands will be sent again"
+        if system
+        else f"will be sent again: {command}"
+    )
 
 
 @commands.command("repeat")
@@ -124,7 +128,7 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
 @operator_option
 @reason_option
 def repeat_commands(system: str, since: datetime, operator: str, reason: str) -> None:
-    """Have a system that was restored from a backup do again what it has done since."""
+    """After a restore of SYSTEM: send every command since its backup again."""
 
     def work(connection: Connection, now: datetime) -> int:
         repeated = verification.recommand_since(connection, system, since, now)
@@ -133,4 +137,4 @@ def repeat_commands(system: str, since: datetime, operator: str, reason: str) ->
         )
         return repeated
 
-    click.echo(f"{system}: {run_in_transaction(work)} commands are repeated")
+    click.echo(f"{system}: {run_in_transaction(work)} commands will be sent again")

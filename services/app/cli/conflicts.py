@@ -1,4 +1,4 @@
-"""`termijn conflicts`: keys that several subjects claim, until an operator says whose they are."""
+"""`termijn conflicts`: keys that several subjects claim, and the operator's decisions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 @click.group()
 def conflicts() -> None:
-    """Keys that two subjects have: nothing about either leaves until somebody says whose it is."""
+    """Keys that several subjects claim: no command is sent about them until an operator decides."""
 
 
 @conflicts.command("list")
-@click.option("--all", "all_", is_flag=True, help="Those that are decided as well.")
+@click.option("--all", "all_", is_flag=True, help="Also conflicts that are decided.")
 @json_option
 def list_conflicts(all_: bool, as_json: bool) -> None:
-    """List the keys that wait for a decision, oldest first, with each subject that claims them."""
+    """List the conflicts that need a decision, oldest first, with each subject that claims the key."""
     with (
         open_resources() as opened,
         opened.ledger().transaction() as connection,
@@ -64,7 +64,7 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
 @operator_option
 @reason_option
 def resolve(key: str, subject: str, operator: str, reason: str) -> None:
-    """Say whose KEY is (order_id=O1): that subject's commands go, the others' no longer carry it."""
+    """Decide whose KEY (order_id=O1) is: commands about other subjects no longer contain it."""
 
     def work(
         connection: Connection, name: str, value: str, policy: Policy, now: datetime
@@ -72,8 +72,8 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
         return keys.decide(connection, name, value, subject, policy, now)
 
     for clock in _decide("resolve", key, work, operator=operator, reason=reason):
-        click.echo(f"open again: {clock}, which another's event had moved")
-    click.echo("decided: what is due about all of them leaves")
+        click.echo(f"open again: {clock}, which an event of another subject had changed")
+    click.echo("decided: commands about these subjects are sent again")
 
 
 @conflicts.command()
@@ -81,9 +81,9 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
 @operator_option
 @reason_option
 def reopen(key: str, operator: str, reason: str) -> None:
-    """Take back what was decided about KEY: everything stops again, and what is out is recalled."""
+    """Withdraw the decision about KEY: its subjects get no commands, and sent ones are recalled."""
     _decide("reopen", key, keys.reopen, operator=operator, reason=reason)
-    click.echo("open again: nothing about any of them leaves")
+    click.echo("open again: no command is sent about these subjects")
 
 
 def _decide(
@@ -96,7 +96,7 @@ def _decide(
 ) -> T:
     name, separator, value = key.partition("=")
     if not separator:
-        raise click.UsageError("a key is written NAME=VALUE, as `termijn conflicts list` has it")
+        raise click.UsageError("KEY must be NAME=VALUE, as in `termijn conflicts list`")
 
     with open_resources() as opened:
         policy, ledger = opened.policy(), opened.ledger()

@@ -1,4 +1,4 @@
-"""`termijn dead-letters`: what could not be processed, until it is replayed or discarded."""
+"""`termijn dead-letters`: list, replay or discard messages that could not be processed."""
 
 from __future__ import annotations
 
@@ -25,15 +25,18 @@ from services.storage.database import database_now
 
 @click.group("dead-letters")
 def dead_letters_() -> None:
-    """Messages that could not be processed: parked until they are replayed or discarded."""
+    """Messages that could not be processed; they stay parked until replayed or discarded."""
 
 
 @dead_letters_.command("list")
-@click.option("--reason", help="Only of this reason.")
+@click.option("--reason", help="Only dead letters with this reason.")
 @json_option
 def list_dead_letters(reason: str | None, as_json: bool) -> None:
-    """List the parked dead letters, oldest first, each with what it keeps back until it is settled:
-    everything, what hangs on some kind of clock (`clocks`), or one subject's or clock's (`narrow`)."""
+    """List the parked dead letters, oldest first.
+
+    `keeps_back` is which erasures wait for it: all, those that depend on a kind of clock (`clocks`), or
+    those of one subject or clock (`narrow`).
+    """
     with open_resources() as opened:
         the_ledger, policy = opened.ledger(), opened.policy()
         with the_ledger.transaction() as connection:
@@ -59,11 +62,11 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
 
 @dead_letters_.command("replay")
 @click.argument("ids", type=click.UUID, nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All that are parked.")
+@click.option("--all", "all_", is_flag=True, help="All parked dead letters.")
 @operator_option
-@click.option("--reason", default="replayed", help="Why; it stays on record.")
+@click.option("--reason", default="replayed", help="Why; it is logged.")
 def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> None:
-    """Put the originals back on their topics, as they came; they count as arrived when they first did."""
+    """Write the original messages to their topics again, with their first arrival time."""
     _ids_or_all(ids, all_)
     with open_resources() as opened:
         the_ledger, seal, sender = (
@@ -97,11 +100,11 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
 
 @dead_letters_.command("discard")
 @click.argument("ids", type=click.UUID, nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All that are parked.")
+@click.option("--all", "all_", is_flag=True, help="All parked dead letters.")
 @operator_option
 @reason_option
 def discard(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> None:
-    """Give dead letters up: what they said is not known to the ledger, and somebody answers for it."""
+    """Give up dead letters: their content is erased and never recorded; the operator is responsible."""
     _ids_or_all(ids, all_)
 
     def work(connection: Connection, now: datetime) -> int:
@@ -117,4 +120,4 @@ def discard(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> No
 
 def _ids_or_all(ids: tuple[UUID, ...], all_: bool) -> None:
     if bool(ids) == all_:
-        raise click.UsageError("name dead letters by id, or say --all")
+        raise click.UsageError("give ids of dead letters, or --all")

@@ -1,4 +1,4 @@
-"""`termijn deploy`: what a deployment is given."""
+"""`termijn deploy`: write the files of a deployment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.operations.monitoring.files import write as write_files
 
 @click.group()
 def deploy() -> None:
-    """Files for a deployment, from the descriptions that the code runs on."""
+    """Files for a deployment, generated from what the code runs on."""
 
 
 @deploy.command()
@@ -67,13 +67,15 @@ def _channels(needed: RequiredTopics) -> Iterator[Channel]:
         yield Channel(
             topic=topic,
             actions=("receive", "send") if both else ("receive",),
-            about="Termijn tells, and records." if both else "A service tells what has happened.",
+            about="Termijn publishes and reads these."
+            if both
+            else "A service publishes its events.",
             headers="event",
         )
     systems = tuple(needed.commands)
     for make, action, about in (
-        (topics.command_topic, "send", "A system is told what to do."),
-        (topics.acknowledgement_topic, "receive", "A system answers."),
+        (topics.command_topic, "send", "Commands to a system."),
+        (topics.acknowledgement_topic, "receive", "Acknowledgements of a system."),
     ):
         yield Channel(
             topic=make("{system}"),
@@ -85,21 +87,21 @@ def _channels(needed: RequiredTopics) -> Iterator[Channel]:
     yield Channel(
         topic=topics.TAGGED,
         actions=("send", "receive"),
-        about="Events without their bodies, with what follows from them.",
+        about="Tagged events: without their bodies, with purposes and windows.",
     )
     yield Channel(
         topic=topics.DEAD_LETTERS,
         actions=("send", "receive"),
-        about="What could not be processed, sealed.",
+        about="Messages that could not be processed, encrypted.",
     )
     yield Channel(
         topic=topics.EVIDENCE_HEADS,
         actions=("send",),
-        about="Where the log of evidence ends, for whoever keeps that elsewhere.",
+        about="Signed heads of the evidence log, to be stored elsewhere.",
         headers="signed",
     )
     yield Channel(
         topic=SIGHTINGS,
         actions=("send", "receive"),
-        about="What the watch has seen of commands.",
+        about="Observations of commands by the watch.",
     )

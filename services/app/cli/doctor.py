@@ -1,9 +1,9 @@
-"""`termijn doctor`: everything that a role needs, looked at before it starts."""
+"""`termijn doctor`: check everything that a role needs before it starts."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import timedelta
 
 import click
@@ -24,7 +24,7 @@ from services.kafka.topic_admin import TopicAdmin
 from services.kafka.topic_retention import retention_requirements
 from services.operations.doctor.acls import check_acls, check_own_acls
 from services.operations.doctor.cluster import check_topics, describe_acls, describe_own_access
-from services.operations.doctor.findings import Finding, error, ok, skipped
+from services.operations.doctor.findings import HEADS, Finding, error, ok, skipped
 from services.operations.doctor.keys import (
     SealFiles,
     check_keys,
@@ -39,29 +39,34 @@ from services.policy.model import Policy
 from services.storage.database import open_database
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
-"""Those without which nothing is erased; the others may be named otherwise, or not run."""
+"""The roles without which nothing is erased; the others need not run, or may have other users."""
 _COLUMNS = ("check", "target", "state", "what", "mend")
 
 
+_SETTINGS_TO_FIX = re.compile(r"[:;] (?:mend|fix|check) ")
+"""Separates the cause from the settings in a connection error."""
+
+
 class _Unwell(click.ClickException):
-    """Something is wrong: no role should start yet."""
+    """A check failed: no role should start yet."""
 
 
 @click.command()
 @json_option
-@click.option("--faults", is_flag=True, help="Only what is wrong or should be looked at.")
+@click.option("--faults", is_flag=True, help="Only errors and warnings.")
 def doctor(as_json: bool, faults: bool) -> None:
-    """Look at brokers, certificates, topics, access rules, registry, database, clock, keys and policy.
+    """Check brokers, certificates, topics, ACLs, registry, database, clock, keys and policy.
 
-    For each: what is wrong, and the command that mends it. Nothing is changed. Fails on a fault.
+    Each error comes with the command that fixes it. Nothing is changed. Fails if a check failed.
     """
     with open_resources() as opened:
         found = list(_examine(opened))
     shown = [one for one in found if not faults or one.state in ("fault", "warning")]
-    show(map(asdict, shown), as_json=as_json, title="The doctor", columns=_COLUMNS)
+    rows = (finding.to_row() for finding in shown)
+    show(rows, as_json=as_json, title="Checks", columns=_COLUMNS, heads=HEADS)
     wrong = sum(1 for one in found if one.state == "fault")
     if wrong:
-        raise _Unwell(f"{wrong} faults")
+        raise _Unwell(f"{wrong} checks failed")
 
 
 def _examine(opened: Resources) -> Iterator[Finding]:
@@ -71,7 +76,7 @@ def _examine(opened: Resources) -> Iterator[Finding]:
     except (InvalidPolicy, OSError) as cause:
         first, *others = str(cause).splitlines()
         more = f" (and {len(others)} more)" if others else ""
-        yield error("policy", f"{first}{more}", "mend the lines that `termijn policy lint` names")
+        yield error("policy", f"{first}{more}", "fix the lines that `termijn policy lint` names")
     else:
         yield ok("policy", f"{policy.policy} {policy.version}")
     yield from _cluster(opened, policy)
@@ -85,19 +90,19 @@ def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     try:
         security = kafka_security(opened.settings.kafka)
     except InvalidSetting as cause:
-        yield error("settings", str(cause), "mend that setting: see deploy/kafka-tls.md")
+        yield error("settings", str(cause), "fix that setting: see deploy/kafka-tls.md")
         return
     yield from check_security(security, servers, utc_now())
     try:
         yield from _brokers(opened, policy, security)
     except KafkaAccessDenied as cause:
-        why, _, mend = cause.why.partition(": mend ")
-        yield error("credentials", why, f"mend {mend or 'the settings of the bus'}", servers)
+        why, settings = (*_SETTINGS_TO_FIX.split(cause.why, maxsplit=1), "")[:2]
+        yield error("credentials", why, f"fix {settings or 'the Kafka settings'}", servers)
     except (KafkaUnavailable, KafkaException, TimeoutError) as cause:
         yield error(
             "broker",
-            f"does not answer: {cause}",
-            "start the brokers, or point KAFKA_BOOTSTRAP_SERVERS at them",
+            f"does not respond: {cause}",
+            "start the brokers, or fix KAFKA_BOOTSTRAP_SERVERS",
             servers,
         )
 
@@ -105,18 +110,18 @@ def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
 def _brokers(opened: Resources, policy: Policy | None, security: Security) -> Iterator[Finding]:
     bus, servers = opened.kafka_client(), opened.settings.kafka.bootstrap_servers
     if bus.is_embedded:
-        yield ok("broker", "the embedded one answers", servers)
-        yield skipped("topics", "the embedded broker keeps no settings of topics")
+        yield ok("broker", "the embedded broker responds", servers)
+        yield skipped("topics", "the embedded broker has no topic settings")
         return
-    yield ok("broker", f"answers as cluster {bus.cluster_id}", servers)
+    yield ok("broker", f"responds as cluster {bus.cluster_id}", servers)
     if policy is None:
-        yield skipped("topics", "which there should be, only a policy says")
-        yield skipped("acls", "who should do what, only a policy says")
+        yield skipped("topics", "needs a valid policy, which lists the topics")
+        yield skipped("acls", "needs a valid policy, which lists the users")
         return
     found = describe_acls(bus.admin)
     users = {one.user: one for one in deployment_access(policy, opened.settings.kafka.group)}
     if found.rules is None and (use := users.get(security.username)):
-        yield skipped("topics", f"{use.user} may not see how long they keep what")
+        yield skipped("topics", f"{use.user} may not read their retention settings")
         yield from check_own_acls(describe_own_access(bus.admin, use), use)
         return
     needed = required_topics(policy).all
@@ -137,21 +142,23 @@ def _brokers(opened: Resources, policy: Policy | None, security: Security) -> It
 def _registry(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     registry = opened.registry()
     if registry is None:
-        yield ok("registry", "none is used: values are in single-object encoding")
+        yield ok("registry", "none is configured: values use single-object encoding")
         return
     if policy is None:
-        yield skipped("registry", "which schemas there should be, only a policy says")
+        yield skipped("registry", "needs a valid policy, which lists the schemas")
         return
     try:
         needed = required_schemas(opened, policy)
     except TermijnError as cause:
-        yield error("registry", str(cause), "mend the file below TERMIJN_SCHEMAS that it names")
+        yield error("registry", str(cause), "fix the file in TERMIJN_SCHEMAS that it names")
         return
     yield from check_registry(registry, needed)
 
 
 def _ledger(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
-    ledger = open_database(opened.settings.ledger_url)  # not `Root.ledger`: nothing is made here
+    ledger = open_database(
+        opened.settings.ledger_url
+    )  # not `Resources.ledger`: the doctor creates nothing
     opened.stack.callback(ledger.close)
     tolerance = timedelta(seconds=opened.settings.deleting.clock_tolerance_seconds)
     found = list(check_ledger(ledger, policy, utc_now, tolerance))

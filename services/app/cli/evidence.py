@@ -1,4 +1,4 @@
-"""`termijn evidence`: the log of what was decided, commanded, answered and proven."""
+"""`termijn evidence`: export and verify the log of decisions, commands and proofs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 @click.group()
 def evidence() -> None:
-    """The log of evidence: chained, signed, and without personal data."""
+    """The evidence log: chained, signed, and without personal data."""
 
 
 @evidence.command()
 @click.argument("file", type=_FILE)
 def export(file: Path) -> None:
-    """Write the log, as far as its last signed head, into a new FILE.
+    """Write the log up to its last signed head into a new FILE.
 
-    One JSON object a line: how far it goes, public keys, entries, signed heads. `termijn evidence verify`
-    reads it without a database.
+    One JSON object a line: public keys, entries, signed heads. `termijn evidence verify` needs no database
+    to verify it.
     """
     with open_resources() as opened:
         ledger = opened.ledger()
@@ -54,18 +54,18 @@ def export(file: Path) -> None:
 @click.option(
     "--keys",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A directory with the deleter.jwks that you trust: the last head must be signed by one of it.",
+    help="A directory with the deleter.jwks that you trust; its keys must have signed the last head.",
 )
 @click.option(
     "--head",
     "elsewhere",
     type=_FILE,
-    help="A head that `termijn evidence head` printed before: the log must go on from there.",
+    help="A head that `termijn evidence head` printed earlier; the log must contain it.",
 )
 def verify(file: Path | None, keys: Path | None, elsewhere: Path | None) -> None:
-    """Verify the log in FILE, which an export has written; without FILE the ledger's own.
+    """Verify the exported log in FILE, or without FILE the ledger's own.
 
-    `-` is standard input. The first line that does not hold is named, and the exit code is 1.
+    `-` is standard input. The first invalid line is reported, and the exit code is 1.
     """
     trusted = KeyDirectory(path=keys).public()() if keys else None
     head = None
@@ -79,21 +79,21 @@ def verify(file: Path | None, keys: Path | None, elsewhere: Path | None) -> None
         with open_resources() as opened:
             found = check_ledger(opened.ledger(), trusted, head)
     click.echo(
-        f"{found.entries} entries hold, up to {format_instant(found.last.at)}:"
+        f"{found.entries} entries are valid, up to {format_instant(found.last.at)}:"
         f" {found.heads} heads are signed, the last by {found.key_id}"
     )
     if trusted is None and head is None:
         click.echo(
-            "the keys came with the log: --keys or --head says whether they are the right ones",
+            "the keys are from the log itself: verify with --keys or --head whether they are genuine",
             err=True,
         )
 
 
 @evidence.command()
 def head() -> None:
-    """Print the last signed head, as one line of JSON to be kept elsewhere.
+    """Print the last signed head as one line of JSON, to be stored elsewhere.
 
-    Whoever keeps it sees by `termijn evidence verify --head` whether the log was cut or written anew.
+    `termijn evidence verify --head` then shows whether the log was truncated or rewritten.
     """
     with (
         open_resources() as opened,
@@ -106,9 +106,9 @@ def head() -> None:
 @operator_option
 @reason_option
 def rekey(operator: str, reason: str) -> None:
-    """Let the log go on with another evidence.key, since the old one is lost or was destroyed.
+    """Continue the log with a new evidence.key, after the old one was lost or destroyed.
 
-    With the old key gone nobody can tell whose the entries before are; they verify as before.
+    Without the old key the entries before can no longer be linked to a subject; they still verify.
     """
     with open_resources() as opened:
 
@@ -120,4 +120,4 @@ def rekey(operator: str, reason: str) -> None:
             go_on(connection)
 
         opened.ledger().write(work)
-    click.echo("the next deleter that seals says under which key it goes on")
+    click.echo("the next deleter that signs a head writes which key it uses from now on")

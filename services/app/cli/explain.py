@@ -1,4 +1,4 @@
-"""`termijn explain` and `termijn simulate`: what a file of events means, without bus or ledger."""
+"""`termijn explain` and `termijn simulate`: what a file of events leads to, without Kafka or ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENT
 _POLICY = click.option(
     "--policy",
     type=click.Path(path_type=Path),
-    help="The policy file; the one that ships unless given.",
+    help="The policy file; by default the configured one.",
 )
 
 
@@ -39,13 +39,13 @@ _POLICY = click.option(
 @click.option(
     "--now",
     type=parse_instant,
-    help="Which holdings have ended is judged at it; the latest event's time.",
+    help="The instant for the state of holdings; by default the latest event's time.",
 )
 def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | None) -> None:
-    """Print each holding that the events of a file make, with its window.
+    """Print each holding of the events in a file, with its window.
 
-    The file is all that is known; the order of its lines makes no difference. Only the deciding fields
-    of an event are needed.
+    The file is taken as all events there are; their order makes no difference. Events need only their
+    decision fields.
     """
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
@@ -62,10 +62,10 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
 @json_option
 @click.option("--until", type=parse_instant, required=True, help="Where the virtual clock stops.")
 def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) -> None:
-    """Run the ledger and the deleter on a virtual clock, and print each command as it leaves.
+    """Run the ledger and the deleter on a virtual clock, and print each command when it is sent.
 
-    Events become known at their own time; every system acknowledges at once. The order of the lines
-    makes no difference. Only the deciding fields of an event are needed.
+    Events are recorded at their own time, and every system acknowledges at once. The order of the lines
+    makes no difference. Events need only their decision fields.
     """
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
@@ -80,7 +80,7 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
             with ledger.transaction() as connection:
                 waiting = key_conflicts.undecided(connection)
         if waiting:
-            what = "nothing about them leaves until `termijn conflicts resolve` says whose each is"
+            what = "no command is sent about them until `termijn conflicts resolve`"
             click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)
 
     show(rows(), as_json=as_json, title="Commands", columns=columns)
@@ -88,7 +88,7 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
 
 
 def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
-    """A file tells no arrivals, so that nothing of it is history here."""
+    """Warn that production holds old events back: a file has no arrival times, so none is old here."""
     if not as_json:
         bound = in_words(settings.tagging.bound)
         click.echo(

@@ -1,4 +1,4 @@
-"""`termijn gaps`: what a role had not read and is gone, until an operator accepts it."""
+"""`termijn gaps`: messages that Kafka deleted before a role read them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from services.storage import offsets
 
 @click.group()
 def gaps() -> None:
-    """Stretches of the log that a role had not read and that are gone: it stands still until accepted."""
+    """Messages that Kafka deleted before a role read them: it waits until an operator accepts."""
 
 
 @gaps.command("list")
 @json_option
 def list_gaps(as_json: bool) -> None:
-    """List the gaps that wait."""
+    """List the gaps that are not accepted yet."""
     found = run_in_transaction(lambda connection, _: offsets.open_gaps(connection))
     rows = (
         {
@@ -46,11 +46,11 @@ def list_gaps(as_json: bool) -> None:
 @operator_option
 @reason_option
 def accept_gap(role: str, topic: str, partition: int, operator: str, reason: str) -> None:
-    """Let ROLE go on at the first offset that is left of TOPIC's PARTITION."""
+    """Let ROLE continue at the first offset that Kafka still has of TOPIC's PARTITION."""
     place = (role, topic, partition)
     at = run_in_transaction(
         lambda connection, now: offsets.accept_gap(
             connection, place, operator=operator, reason=reason, now=now
         )
     )
-    click.echo(f"{role} goes on at offset {at} of {topic}[{partition}]")
+    click.echo(f"{role} continues at offset {at} of {topic}[{partition}]")

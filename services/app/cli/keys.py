@@ -1,4 +1,4 @@
-"""`termijn keys`: the keys that sign and verify. No private part is ever printed."""
+"""`termijn keys`: list, create and rotate signing keys. It never prints a private key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 def _owner(_: click.Context, __: click.Parameter, text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise click.BadParameter(f"{text!r} is no name of small letters, digits, - and .")
+        raise click.BadParameter(
+            f"{text!r} must consist of lower-case letters, digits, `.`, `_` and `-`"
+        )
     return text
 
 
@@ -40,16 +42,16 @@ _OWNER = click.argument("owner", default=DELETER, callback=_owner)
 
 @click.group()
 def keys() -> None:
-    """Keys that sign and verify: those of the deleter, and those of the systems that it trusts.
+    """Keys that sign and verify: the deleter's, and the public keys of systems that it trusts.
 
-    They are in the directory TERMIJN_KEYS, else in `keys` in the data directory.
+    They are in the directory TERMIJN_KEYS, by default `keys` in the data directory.
     """
 
 
 @keys.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List every key, and the systems of the policy that have none; no private part is shown."""
+    """List every key, and the systems of the policy without one; private keys are not shown."""
     directory = _directory()
     at = utc_now()
     columns = ("owner", "use", "key_id", "private", "holds_from", "holds_until", "state")
@@ -60,14 +62,14 @@ def list_(as_json: bool) -> None:
 @keys.command()
 @_OWNER
 @click.option(
-    "--encryption", is_flag=True, help="Also an X25519 key, to which corrections are encrypted."
+    "--encryption", is_flag=True, help="Also create an X25519 key, which decrypts corrections."
 )
 def make(owner: str, encryption: bool) -> None:
-    """Make the keys of OWNER (the deleter unless named) where there are none.
+    """Create the keys of OWNER (by default the deleter) if there are none.
 
-    The deleter's come with evidence.key, under which the evidence is kept, and remains.key, under which
-    lies what remains of the forgotten: every deleter needs the same two, every recorder the second.
-    OWNER.private.jwks stays here; OWNER.jwks is what the others get. A system's team makes its own so,
+    The deleter also gets evidence.key, which pseudonymises the evidence log, and remains.key, which
+    encrypts the tombstones of purged subjects: all deleters share both, all recorders the second.
+    OWNER.private.jwks stays here; distribute OWNER.jwks. A system's team creates its keys in the same way,
     with the system's name.
     """
     directory = _directory()
@@ -79,7 +81,7 @@ def make(owner: str, encryption: bool) -> None:
         tombstones.read_or_make(directory.path)
     for key in ring:
         say(f"{owner}: {key.key_id} ({key.use})")
-    say(f"hand out {directory.public(owner).path}")
+    say(f"distribute {directory.public(owner).path}")
 
 
 @keys.command()
@@ -89,28 +91,28 @@ def make(owner: str, encryption: bool) -> None:
     default="P1D",
     show_default=True,
     callback=parse_period,
-    help="When the new key begins to sign: time to hand it out.",
+    help="When the new key begins to sign: the time to distribute it.",
 )
 @click.option(
     "--overlap",
     default="P7D",
     show_default=True,
     callback=parse_period,
-    help="How long the older keys hold after that.",
+    help="How long the older keys stay valid after that.",
 )
 def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
-    """Make a new signing key of OWNER (the deleter unless named), which takes over from the others.
+    """Create a new signing key of OWNER (by default the deleter), which replaces the others.
 
-    Running roles notice by themselves. Whoever verifies needs the new OWNER.jwks before it signs.
+    Running roles pick it up. Distribute the new OWNER.jwks to all who verify before the key begins to sign.
     """
     directory = _directory()
     begins = utc_now() + after
     made = directory.rotate(owner, begins, begins + overlap)
     say(
-        f"{owner}: {made.key_id} signs from {format_instant(made.not_before)}; the others hold until"
+        f"{owner}: {made.key_id} signs from {format_instant(made.not_before)}; the others are valid until"
         f" {format_instant((begins + overlap).replace(microsecond=0))} at most"
     )
-    say(f"hand out {directory.public(owner).path}")
+    say(f"distribute {directory.public(owner).path}")
 
 
 @keys.command()
@@ -121,8 +123,7 @@ def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
 def trust(system: str, file: Path) -> None:
     """Trust the public keys in FILE, a JWK or JWK Set, as those of SYSTEM.
 
-    FILE may be `-`, standard input. They come beside those that are trusted; `termijn keys retire`
-    takes one away.
+    FILE may be `-`, standard input. They are added to the trusted keys; `termijn keys retire` removes one.
     """
     with open_resources() as opened:
         if system not in opened.policy().systems:
@@ -135,7 +136,7 @@ def trust(system: str, file: Path) -> None:
 @keys.command(context_settings=ACCEPTS_DASH_VALUES)
 @click.argument("key_id")
 def retire(key_id: str) -> None:
-    """Take the key KEY_ID out of every ring: from now on it signs and proves nothing."""
+    """Remove the key KEY_ID everywhere: from now on it neither signs nor verifies."""
     directory, at = _directory(), utc_now()
     for owner in directory.owners():
         ring = directory.private(owner)()
@@ -145,7 +146,7 @@ def retire(key_id: str) -> None:
             and not _has_other_signing_key(ring, key_id, at)
         ):
             raise click.UsageError(
-                f"{owner} could not sign without it; `termijn keys rotate {owner} --after PT0S` first"
+                f"{owner} has no other signing key; run `termijn keys rotate {owner} --after PT0S` first"
             )
     rings = directory.retire(key_id)
     if not rings:
@@ -172,10 +173,10 @@ def _read_public_keys(file: Path) -> Keyring:
         raise InvalidKeyring(file, cause.why) from cause
     if any(key.is_private for key in ring):
         raise InvalidKeyring(
-            file, "holds a private key, which its owner should keep; nothing was taken"
+            file, "contains a private key, which its owner must keep secret; nothing was trusted"
         )
     if not any(key.use == "sig" for key in ring):
-        raise InvalidKeyring(file, "holds no Ed25519 key")
+        raise InvalidKeyring(file, "contains no Ed25519 key")
     return ring
 
 

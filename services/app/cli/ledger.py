@@ -1,4 +1,4 @@
-"""`termijn ledger`: the ledger's schema, and the roles of its database."""
+"""`termijn ledger`: migrate the ledger's schema and grant its database roles."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from services.ledger.grants import GRANTS
 
 @click.group()
 def ledger() -> None:
-    """Look after the ledger's schema."""
+    """Manage the ledger's schema and database roles."""
 
 
 @ledger.command()
 def migrate() -> None:
-    """Bring the ledger to this version's schema. Run it before the roles start."""
+    """Migrate the ledger to this version's schema. Run it before the roles start."""
     with open_resources() as opened:
         missing = schema.migrate(opened.owned_ledger())
-    click.echo("the ledger has this version's schema")
+    click.echo("the ledger's schema is up to date")
     if missing:
         click.echo(
             "ledger: one login for all roles: this one may not make the roles of the database, got none of"
@@ -31,7 +31,7 @@ def migrate() -> None:
 
 @ledger.command("grants")
 def print_grants() -> None:
-    """Print the SQL that makes a database role for each of Termijn's roles, for a superuser to run."""
+    """Print the SQL that creates a database role for each of Termijn's roles, for a superuser to run."""
     for role in GRANTS:
         for statement in (granting.creating(role), *granting.giving(role)):
             click.echo(f"{statement};")

@@ -45,12 +45,12 @@ from services.app.cli.output import say
 from services.storage.database import describe_error
 
 UNEXPECTED = 70
-"""The exit code of a fault of Termijn's own, as sysexits.h has it; any other failure is 1."""
+"""The exit code of an internal error, as in sysexits.h; any other failure is 1."""
 
 
 @dataclass(slots=True)
 class _Invocation:
-    """What was asked, for whoever has to say that it went wrong."""
+    """The command that was invoked, for the message of an unexpected error."""
 
     command: str = ""
     debug: bool = False
@@ -58,10 +58,10 @@ class _Invocation:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="termijn")
-@click.option("--debug", is_flag=True, help="Show all there is about an unexpected error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.pass_context
 def termijn(context: click.Context, debug: bool) -> None:
-    """Keeps the terms that a privacy statement promises: from business event to proven erasure."""
+    """Erases personal data on time, in every system that holds it, and proves it."""
     if isinstance(context.obj, _Invocation):
         context.obj.command = context.invoked_subcommand or ""
         context.obj.debug = debug
@@ -105,7 +105,7 @@ for command in (
 
 
 def main() -> None:
-    """Run `termijn`; a failure is one line on stderr and exit code 1, a fault of its own 70."""
+    """Run `termijn`; a failure is one line on stderr and exit code 1, an internal error 70."""
     invocation = _Invocation()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # of a terminal that does not write all of Unicode
@@ -125,7 +125,7 @@ def main() -> None:
     except SQLAlchemyError as cause:
         why = f"ledger: {describe_error(cause)}"
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read has enough; nothing is wrong
+        sys.stderr.close()  # the reader has closed the pipe, which is not an error
         sys.exit(1)
     except OSError as cause:
         why = str(cause)
@@ -139,19 +139,19 @@ def main() -> None:
 
 
 def _check_text(arguments: list[str]) -> None:
-    """No argument is anything but UTF-8: neither a ledger nor a log could keep it."""
+    """Reject an argument that is not UTF-8: neither the ledger nor a log could store it."""
     for number, argument in enumerate(arguments, start=1):
         if any("\ud800" <= letter <= "\udfff" for letter in argument):
             raise click.UsageError(f"argument {number} is not UTF-8")
 
 
 def _describe_unexpected(cause: Exception) -> str:
-    """A line on a fault of our own; what it was about may be personal, and goes to its own file."""
-    what = f"an unexpected error ({type(cause).__name__}), which is a fault of Termijn;"
+    """Describe an internal error; its traceback may hold personal data and goes to a private file."""
+    what = f"an unexpected error ({type(cause).__name__}), which is a bug in Termijn;"
     try:
         number, path = tempfile.mkstemp(prefix="termijn-", suffix=".txt")  # for its owner only
         with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exception(cause, file=file)
     except OSError:
-        return f"{what} `termijn --debug` shows where it came from"
-    return f"{what} {path} says where it came from"
+        return f"{what} `termijn --debug` shows the traceback"
+    return f"{what} {path} has the traceback"

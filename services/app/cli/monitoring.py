@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are given."""
+"""`termijn monitoring`: write the files for Prometheus and Grafana."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def monitoring() -> None:
     "--runbooks",
     default=files.RUNBOOKS,
     show_default=True,
-    help="Address of the page with the runbooks, for the alerts' links.",
+    help="URL of the page with the runbooks, for the links of alerts.",
 )
 @click.option(
     "--lag",
     type=click.IntRange(0),
     default=alerts.LAG_MESSAGES,
     show_default=True,
-    help="More unread messages than this are a lag.",
+    help="Alert on more unread messages than this.",
 )
 @click.option(
     "--hasten",
     type=click.FloatRange(min=1),
     default=1.0,
     show_default=True,
-    help="Divides every duration of the rules, to try them out.",
+    help="Divide every duration of the rules by this, to try them out.",
 )
 def write(directory: Path, runbooks: str, lag: int, hasten: float) -> None:
-    """Write the scrape configuration, the rules and the dashboards below a directory."""
+    """Write scrape configuration, rules and dashboards below a directory."""
     found = files.files(TimeScale(divisor=hasten), lag=lag, runbooks=runbooks)
     files.write(directory, found)
     click.echo(f"{directory}: {len(found)} files")

@@ -28,11 +28,11 @@ ACCEPTS_DASH_VALUES = {"ignore_unknown_options": True, "help_option_names": ["--
 """The settings of a command that takes ids of keys: one in 64 begins with a hyphen and is no option."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-reason_option = click.option("--reason", required=True, help="Why; it stays on record.")
+reason_option = click.option("--reason", required=True, help="Why; it is logged.")
 operator_option = click.option(
     "--operator",
     default=lambda: settings_loader.load().operating.operator,
-    help="Who answers for it; TERMIJN_OPERATOR unless given.",
+    help="Who is responsible for it; by default TERMIJN_OPERATOR.",
 )
 
 

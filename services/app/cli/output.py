@@ -41,17 +41,22 @@ def say_json(row: Mapping[str, Any]) -> None:
 
 
 def show(
-    rows: Iterable[Mapping[str, Any]], *, as_json: bool, title: str, columns: Sequence[str]
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    as_json: bool,
+    title: str,
+    columns: Sequence[str],
+    heads: Mapping[str, str] | None = None,
 ) -> None:
-    """Print rows: one JSON object a line, or a table of the named columns."""
+    """Print rows: one JSON object a line, or a table of the named columns under these `heads`."""
     if as_json:
         for row in rows:
             say_json(row)
         return
-    found = table(title, columns)
+    lines = table(title, [(heads or {}).get(column, column) for column in columns])
     for row in rows:
-        found.add_row(*(cell(row[column]) for column in columns))
-    Console(width=None if console().is_terminal else _PLAIN_WIDTH).print(found)
+        lines.add_row(*(cell(row[column]) for column in columns))
+    Console(width=None if console().is_terminal else _PLAIN_WIDTH).print(lines)
 
 
 def console(*, err: bool = False) -> Console:

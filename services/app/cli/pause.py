@@ -1,4 +1,4 @@
-"""`termijn pause`, `drain` and `resume`: what stands still, by whom and why."""
+"""`termijn pause`, `drain` and `resume`: stop roles and systems, and let them run again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _pause_command(name: str, state: control.State, meaning: str) -> click.Comma
             systems = {f"system:{name}" for name in opened.policy().systems}
         known = systems | ({"deleter"} if state == "drained" else set(PORTS))
         if state != "running" and scope not in known:
-            raise click.UsageError(f"{scope!r} is no role or system that can be {state}")
+            raise click.UsageError(f"{scope!r} is not a role or system that can be {state}")
         run_in_transaction(
             lambda connection, now: control.set_pause_state(
                 connection, scope, state, operator=operator, reason=reason, now=now
@@ -39,7 +39,9 @@ pause = _pause_command(
 
 
 drain = _pause_command(
-    "drain", "drained", "Begin nothing new for SCOPE (deleter, or system:NAME); finish what is out."
+    "drain",
+    "drained",
+    "Send nothing new for SCOPE (deleter, or system:NAME); finish what was sent.",
 )
 
 

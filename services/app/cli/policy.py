@@ -1,4 +1,4 @@
-"""`termijn policy`: check a policy file, and see what it leaves to judgement."""
+"""`termijn policy`: check a policy file, and activate it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from services.storage.operator_log import log_operator_action
 
 @click.group()
 def policy() -> None:
-    """Check policy files, and make one the active one."""
+    """Check policy files, and activate one."""
 
 
 @policy.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @json_option
 def lint(file: Path | None, as_json: bool) -> None:
-    """Check FILE (the shipped policy unless given) and list what wants a privacy officer's eye.
+    """Check FILE (by default the configured policy) and list what a privacy officer should look at.
 
     `-` is standard input.
     """
     the_policy = _policy_from_stdin() if str(file) == "-" else load(file or _configured_policy())
     rows = ({"key": remark.key, "what": remark.what} for remark in lint_policy(the_policy))
-    title = f"{the_policy.policy} {the_policy.version}: sound, and to be looked at"
+    title = f"{the_policy.policy} {the_policy.version}: valid, with warnings"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))
 
 
@@ -58,7 +58,7 @@ def schema() -> None:
 @operator_option
 @reason_option
 def activate(operator: str, reason: str) -> None:
-    """Make the policy at hand the ledger's active one: all that is held is looked at again under it."""
+    """Make the configured policy the ledger's active one; every window is computed again."""
     with open_resources() as opened:
         the_policy = opened.policy()
 

@@ -1,4 +1,4 @@
-"""`termijn publish`: a file of CloudEvents onto the bus."""
+"""`termijn publish`: publish a file of CloudEvents to Kafka."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _PATIENCE = timedelta(minutes=10)
 
 
 class _NotRecorded(click.ClickException):
-    """What was published is on the bus, and the ledger has not recorded it in time, or not all of it."""
+    """The events were published, but the ledger did not record all of them in time."""
 
 
 class _PublishedDifferently(click.ClickException):
-    """What was sent is not what was checked."""
+    """The file changed between the check and the sending."""
 
 
 class _WouldNotBe(click.ClickException):
-    """Some of the events would not be recorded."""
+    """A dry run found events that would not be recorded."""
 
 
 @click.command()
@@ -48,23 +48,23 @@ class _WouldNotBe(click.ClickException):
 @click.option(
     "--wait",
     is_flag=True,
-    help="Return only when all of it is recorded; fail where some of it was parked instead.",
+    help="Wait until every event is recorded; fail if some were parked instead.",
 )
 @click.option(
     "--backfill",
     is_flag=True,
-    help="It is history: record it, show what would leave at once, and wait for `termijn release`.",
+    help="An import of history: record it, preview its commands, and hold it until `termijn release`.",
 )
-@click.option("--name", help="The backfill's name; made from the time unless given.")
+@click.option("--name", help="The import's name; by default made from the time.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Say what would become of each event, and send nothing: no broker is needed.",
+    help="Show what would happen to each event, and send nothing; needs no broker.",
 )
 @click.option(
     "--leave-out",
     is_flag=True,
-    help="Leave out fields that the schema does not know; else their event is refused.",
+    help="Drop fields that the schema does not have; otherwise such an event is rejected.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object a line.")
 def publish(
@@ -78,25 +78,24 @@ def publish(
 ) -> None:
     """Publish the events of a file: CloudEvents 1.0 in structured mode, one JSON object a line.
 
-    `-` is standard input. What comes through a pipe is read to its end before anything is sent. Events
-    older than TERMIJN_HISTORY_SECONDS are held back until somebody releases them, also without
-    --backfill.
+    `-` is standard input, which is read to its end before anything is sent. Events older than
+    TERMIJN_HISTORY_SECONDS are held back until they are released, also without --backfill.
 
-    The whole file is checked first; nothing is sent if a line of it cannot be, or has a field that the
-    schema does not know: it could be a slip in one that decides. Fields that the policy names go out
-    encrypted, each under the keys of its record.
+    The whole file is checked first. Nothing is sent if a line is invalid, or has a field that the schema
+    does not have, since that may be a misspelt decision field. Fields that the policy names are encrypted
+    with the keys of their record.
 
-    With --dry-run the code of the tagger judges each line, and it fails if one would not be recorded:
-    a check of the contract for a publisher's own tests.
+    With --dry-run the tagger's code checks each line, and the command fails if an event would not be
+    recorded: a contract check for a publisher's own tests.
     """
     if name and not backfill:
-        raise click.UsageError("--name goes with --backfill")
+        raise click.UsageError("--name needs --backfill")
     if name and is_group(name):
-        raise click.UsageError("--name: what begins so is for what Termijn itself holds back")
+        raise click.UsageError("--name: this prefix is reserved for events that Termijn holds back")
     if as_json and not dry_run:
-        raise click.UsageError("--json goes with --dry-run")
+        raise click.UsageError("--json needs --dry-run")
     if wait and dry_run:
-        raise click.UsageError("--wait does not go with --dry-run: nothing is sent")
+        raise click.UsageError("--wait cannot be used with --dry-run, which sends nothing")
     called = (name or f"backfill-{utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
     with open_resources() as opened:
         if dry_run:
@@ -106,7 +105,7 @@ def publish(
     say(f"published {count} events")
     if called:
         show_forecast(called, as_json=False)
-        say(f"held back; let it go with: termijn release {called} --operator NAME")
+        say(f"held back; release it with: termijn release {called} --operator NAME")
 
 
 def _dry_run(
@@ -144,7 +143,7 @@ def _dry_run(
     if failed:
         raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
     if loose and not leave_out:
-        raise _WouldNotBe(f"{loose} of {count} events have fields that the schema does not know")
+        raise _WouldNotBe(f"{loose} of {count} events have fields that the schema does not have")
 
 
 def _json_row(one: DryRunResult) -> dict[str, Any]:
@@ -232,7 +231,7 @@ def _send(
 
 
 def _raise_if_parked(ledger: Database, sender: Remembering, sent: int) -> None:
-    """What was read is not all recorded: some of it may be parked."""
+    """Raise if some of the published events were parked instead of recorded."""
     with ledger.transaction() as connection:
         parked = sum(sender.has(*one) for one in parked_on(connection, sender.topics))
     if parked:

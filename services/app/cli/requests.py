@@ -1,4 +1,4 @@
-"""What data subjects asked for, and what is kept under a hold."""
+"""`termijn requests` and `termijn holds`: requests of data subjects, and legal holds."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def requests() -> None:
 
 
 @requests.command("list")
-@click.option("--all", "all_", is_flag=True, help="Those that are answered or refused as well.")
+@click.option("--all", "all_", is_flag=True, help="Also requests that are answered or refused.")
 @json_option
 def list_requests(all_: bool, as_json: bool) -> None:
-    """List the open requests, the one that must be answered first coming first."""
+    """List the open requests, the most urgent first."""
     with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
@@ -88,14 +88,14 @@ def list_requests(all_: bool, as_json: bool) -> None:
 @_REQUEST
 @_LANGUAGE
 def letter(subject: str, request: str, language: Language) -> None:
-    """Print the answer to a request as it stands now, as a letter."""
+    """Print the answer to a request as of now, as a letter."""
     with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             case = find_case(connection, subject, request, policy)
             if case.verified_at is None and case.state != "refused":
                 raise PackageIncomplete(
-                    request, "nobody is verified for it: there is no answer to print"
+                    request, "its requester is not verified, so there is no answer to print"
                 )
             found = build_report(connection, case, policy, database_now(connection))
     say(letters.render_letter(found, language))
@@ -107,7 +107,7 @@ def letter(subject: str, request: str, language: Language) -> None:
 @click.argument("reference")
 @_LANGUAGE
 def notice(kind: Notice, subject: str, reference: str, language: Language) -> None:
-    """Print what a person is told beside the answer, about a request, objection or complaint.
+    """Print a notice to a person about a request, objection or complaint: receipt, extension, decision.
 
     REFERENCE is the id of the request, the objection or the complaint.
     """
@@ -135,14 +135,16 @@ def notice(kind: Notice, subject: str, reference: str, language: Language) -> No
 @click.option("--to", "directory", type=_DIRECTORY, required=True, help="A new directory.")
 @_LANGUAGE
 @click.option(
-    "--incomplete", is_flag=True, help="Also while systems owe their part; it names them."
+    "--incomplete",
+    is_flag=True,
+    help="Also while disclosures are missing; the package names the systems.",
 )
 def deliver(
     subject: str, request: str, directory: Path, language: Language, incomplete: bool
 ) -> None:
-    """Hand over the package of a request for access or portability, and erase what was collected.
+    """Write the package that answers a request for access or portability, and erase the collected data.
 
-    The request is answered by that: nothing that the systems disclosed can be opened afterwards.
+    The request is then answered, and its collected disclosures can no longer be decrypted.
     """
     chosen = settings_loader.load()
     with resources.open_resources(chosen) as opened:
@@ -161,13 +163,13 @@ def deliver(
 
 @click.group()
 def holds() -> None:
-    """Holds: what must not be erased for now (GDPR 17(3)(e))."""
+    """Legal holds: data that must not be erased for now (GDPR 17(3)(e))."""
 
 
 @holds.command("list")
 @json_option
 def list_holds(as_json: bool) -> None:
-    """List the open holds, with the systems that had erased before they could be told, or may have."""
+    """List the open legal holds, with the systems that may have erased before the hold reached them."""
     with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
@@ -194,9 +196,9 @@ def list_holds(as_json: bool) -> None:
 
 
 def _systems_already_erased(connection: Connection, subject: str) -> list[str]:
-    """The systems that were asked to stop and had carried the command out already, or may have.
+    """Return the systems whose command was recalled, but that have carried it out or may have.
 
-    They may have where they have not said that they stopped: they refused, failed, or are silent too long.
+    A system may have if it did not confirm the recall: it refused, failed, or is silent for too long.
     """
     original, recall = tables.command.alias("original"), tables.command.alias("recall")
     unheeded = and_(

@@ -1,4 +1,4 @@
-"""One command a role, for production: each runs until it is asked to stop."""
+"""One command for each role; it runs until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ roles = [_command(name, role) for name, role in ROLES.items()]
 
 
 @click.command("sample-systems", hidden=True)
-@click.option("--silent", multiple=True, help="A system that never answers.")
+@click.option("--silent", multiple=True, help="A system that never acknowledges.")
 def sample_systems(silent: tuple[str, ...]) -> None:
     """The simulated systems of `termijn up --sample`."""
     run_until_signal(lambda stop: run_simulated_systems(settings_loader.load(), stop, silent))

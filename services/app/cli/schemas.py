@@ -1,8 +1,6 @@
-"""`termijn schemas`: what a registry has to know before anything is written with it."""
+"""`termijn schemas`: register schemas in a schema registry, and compare the two."""
 
 from __future__ import annotations
-
-from dataclasses import asdict
 
 import click
 
@@ -11,24 +9,25 @@ from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
 from services.app.wiring.resources import Resources, required_schemas
 from services.kafka import schema_registration
+from services.operations.doctor.findings import HEADS
 from services.operations.doctor.registry import check_registry
 
 
 class _Differs(click.ClickException):
-    """The registry is not as the schemas here are."""
+    """The registry differs from the schema files."""
 
 
 @click.group()
 def schemas() -> None:
-    """Register and compare schemas: nothing that runs registers any by itself."""
+    """Register and compare schemas; no role registers a schema on its own."""
 
 
 @schemas.command()
 def register() -> None:
     """Register every version of every topic's schema, oldest first, under `<topic>-value`.
 
-    Each gets the compatibility FULL_TRANSITIVE, so that the registry itself refuses a change that some
-    reader could not cope with. To register again does no harm.
+    Sets the compatibility FULL_TRANSITIVE, so that the registry rejects a change that would break a reader.
+    Registering again does no harm.
     """
     with open_resources() as opened:
         registry, codec = _registry(opened), opened.codec()
@@ -41,22 +40,23 @@ def register() -> None:
 @schemas.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Compare the registry with the schemas here, and say what to do about each difference.
+    """Compare the registry with the schema files, and name the fix for each difference.
 
-    What is missing there, what is there and not here, and where a change could break a reader. Fails on
-    any of it; changes nothing.
+    Reports missing and unknown versions, and where a change could break a reader. Fails on any of them;
+    changes nothing.
     """
     with open_resources() as opened:
         needed = required_schemas(opened, opened.policy())
         found = list(check_registry(_registry(opened), needed))
     columns = ("target", "state", "what", "mend")
-    show(map(asdict, found), as_json=as_json, title="The schema registry", columns=columns)
-    if wrong := [one for one in found if one.state != "sound"]:
-        raise _Differs(f"{len(wrong)} findings")
+    rows = (finding.to_row() for finding in found)
+    show(rows, as_json=as_json, title="Schema registry", columns=columns, heads=HEADS)
+    if wrong := [finding for finding in found if finding.state != "sound"]:
+        raise _Differs(f"{len(wrong)} differences")
 
 
 def _registry(opened: Resources) -> Registry:
     registry = opened.registry()
     if registry is None:
-        raise _Differs("no schema registry is configured: SCHEMA_REGISTRY_URL names it")
+        raise _Differs("no schema registry is configured; set SCHEMA_REGISTRY_URL")
     return registry

@@ -1,4 +1,4 @@
-"""`termijn settings`: every setting, with where its value came from."""
+"""`termijn settings`: list every setting and where its value came from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.app.cli.options import (
 @click.command("settings")
 @json_option
 def settings_(as_json: bool) -> None:
-    """List every setting with its value, where that came from, and what it means."""
+    """List every setting with its value, its source and its meaning."""
     rows = (
         {
             "variable": one.variable,

@@ -1,4 +1,4 @@
-"""`termijn status`: all on one screen."""
+"""`termijn status`: the state of the ledger on one screen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.storage.database import database_now
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Say all on one screen: what is due, late, refused, parked, missing or stopped, and why."""
+    """Show what is due, late, refused, parked, missing or paused, on one screen."""
     with open_resources() as opened:
         ledger, policy = opened.ledger(), opened.policy()
         with ledger.transaction() as connection:
@@ -57,7 +57,7 @@ def status(as_json: bool) -> None:
         what = "parked events that keep erasures back"
         rows.append({"what": what, "which": reach, "value": count})
     for gap in seen.gaps:
-        place = f"{gap.topic}[{gap.partition}]"
+        place = f"{gap.log.topic}[{gap.log.partition}]"
         rows.append({"what": f"gap of the {gap.role}", "which": place, "value": gap.expected})
     for stop in seen.pauses:
         who = f"{stop.operator}: {stop.reason}"
@@ -83,7 +83,7 @@ def status(as_json: bool) -> None:
 
 
 def _backfill_row(one: backfills.PendingBackfill) -> dict[str, Any]:
-    """What waits for its release, as a row."""
+    """Return the row of an import that is not released yet."""
     if not one.is_history:
         return {"what": "backfill waits", "which": one.backfill, "value": one.records}
     held = one.records + one.clocks  # most ends of clocks make no record

@@ -24,19 +24,19 @@ from services.policy.model import Policy
 
 
 class _Rollback(Exception):
-    """Raised inside a transaction that is only to be looked at."""
+    """Rolls a transaction back whose result was only previewed."""
 
 
 @click.command()
 @click.option(
-    "--dry-run", is_flag=True, required=True, help="Change nothing; there is no other way."
+    "--dry-run", is_flag=True, required=True, help="Required: this command only previews."
 )
 @click.option(
-    "--now", "at", type=parse_instant, required=True, help="What would be due by this instant."
+    "--now", "at", type=parse_instant, required=True, help="Preview what is due by this instant."
 )
 @json_option
 def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
-    """Show which commands the deleter would write by an instant, from the ledger as it is."""
+    """Preview the commands that the deleter would create by an instant, from the ledger as it is."""
     assert dry_run
     with open_resources() as opened:
         the_ledger, the_policy = opened.ledger(), opened.policy()

@@ -20,42 +20,46 @@ from services.kafka.topic_state import Making
 
 
 class _Unfit(click.ClickException):
-    """A topic does not keep its promise, or the broker has no settings at all."""
+    """A topic violates its retention requirement, or the broker has no topic settings."""
 
 
 @click.group()
 def topics() -> None:
-    """Compare the log with the policy: how long each topic keeps what, and for how long it may."""
+    """Compare the retention of each topic with what the policy allows."""
 
 
 @topics.command()
 @json_option
 @click.option(
-    "--strict", is_flag=True, help="Fail also on what only field encryption would bring in time."
+    "--strict",
+    is_flag=True,
+    help="Fail also on topics that only field encryption would make compliant.",
 )
 def check(as_json: bool, strict: bool) -> None:
-    """Read the brokers' settings back and say, per topic, what is promised, what is, and what to do.
+    """Check each topic's settings on the brokers against its retention requirement, and name the fix.
 
-    Fails when a topic keeps something for longer than is promised, or is not there.
+    Fails if a topic is missing or keeps data for longer than required.
     """
     with open_resources() as opened:
         judged = _check_topics(opened, TopicAdmin(admin=_kafka_client(opened).admin))
     columns = ("topic", "promised", "lives", "findings", "remarks", "do")
-    show((_topic_row(one) for one in judged), as_json=as_json, title="The log", columns=columns)
+    show((_topic_row(one) for one in judged), as_json=as_json, title="Topics", columns=columns)
     found = sum(1 for one in judged if one.findings)
     encryption = sum(1 for one in judged if one.promise.in_clear and one.promise.at_once)
     if found:
-        raise _Unfit(f"{found} topics do not keep what is promised: `termijn topics apply`")
+        raise _Unfit(
+            f"{found} topics violate their retention requirement; run `termijn topics apply`"
+        )
     if strict and encryption:
         raise _Unfit(f"{encryption} topics need field encryption")
 
 
 @topics.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def apply(dry_run: bool) -> None:
-    """Make the topics that are missing and set what breaks a promise; nothing else is touched.
+    """Create missing topics, and change settings that violate a retention requirement; nothing else.
 
-    It ends when every broker shows what was made.
+    Returns when every broker shows the new topics.
     """
     done = "would have" if dry_run else "has"
     with open_resources() as opened:
@@ -96,7 +100,7 @@ def _kafka_client(opened: Resources) -> KafkaClient:
     bus = opened.kafka_client()
     if bus.is_embedded:
         raise _Unfit(
-            "the embedded broker keeps no settings of topics: point KAFKA_BOOTSTRAP_SERVERS at Kafka"
+            "the embedded broker has no topic settings; set KAFKA_BOOTSTRAP_SERVERS to Kafka brokers"
         )
     return bus
 

@@ -43,14 +43,14 @@ _PATIENCE = timedelta(minutes=2)
 _GLANCE = timedelta(seconds=1)
 _SAMPLE_RETRY_SECONDS = "5"
 _SAMPLE = "sample-"
-"""How the imports are called that bring samples."""
+"""The prefix of the names of imports with sample events."""
 _WHO = "termijn up --sample"
 
 
 @click.command()
-@click.option("--sample", is_flag=True, help="Sample events, and simulated systems that obey.")
+@click.option("--sample", is_flag=True, help="Publish sample events, and simulate the systems.")
 def up(sample: bool) -> None:
-    """Run everything on embedded defaults: broker, SQLite, all roles. Ctrl-C ends it; the ledger stays."""
+    """Run everything on embedded defaults: broker, SQLite, all roles. Ctrl-C stops it; the ledger stays."""
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -81,7 +81,9 @@ def up(sample: bool) -> None:
             if sample:
                 signatures.simulated_signers(policy.systems)
             if not signatures.required:
-                click.echo("UNSIGNED: whoever reaches this bus can command an erasure", err=True)
+                click.echo(
+                    "UNSIGNED: anyone who can reach this broker can command an erasure", err=True
+                )
             with ProcessTree(chosen.storage.data / "logs", environment) as tree:
                 for role in _ROLES:
                     tree.start(role)

@@ -31,19 +31,19 @@ from services.storage.operator_log import log_operator_action
 
 @click.group()
 def vault() -> None:
-    """Keys of encrypted fields: count them, and rotate the master key that wraps them.
+    """Keys of encrypted fields, and the master keys that wrap them.
 
-    They are in TERMIJN_VAULT_URL, the master keys in the directory TERMIJN_MASTER_KEYS.
+    The keys are in the database TERMIJN_VAULT_URL, the master keys in the directory TERMIJN_MASTER_KEYS.
     """
 
 
 @vault.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Count the keys, by system and by master key, and say which master keys are to be destroyed.
+    """Count the keys by system and by master key, and list master keys that must be destroyed.
 
-    Fails while a master key that no longer wraps is older than a week: so long a backup of the vault
-    opens what was shredded since.
+    Fails if a master key was replaced more than a week ago: while it exists, a backup of the vault can
+    decrypt what was shredded since.
     """
     at = utc_now()
     with open_resources() as opened:
@@ -58,27 +58,27 @@ def status(as_json: bool) -> None:
 
 @vault.command()
 def rotate() -> None:
-    """Make a new master key and wrap every key under it; the older ones wrap nothing any more."""
+    """Create a new master key and wrap every key with it instead of the older ones."""
     with open_resources() as opened:
         masters, keys = opened.master_keys(), opened.vault()
         made, wrapped = rotation.rotate(keys, masters)
         older = [one.generation for one in rotation.master_key_statuses(keys, masters)[:-1]]
-    click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys anew")
+    click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys")
     for one in older:
-        click.echo(f"back the vault up, and then: termijn vault destroy {one.master}")
+        click.echo(f"back up the vault, then run: termijn vault destroy {one.master}")
 
 
 @vault.command()
 @click.argument("master")
 def destroy(master: str) -> None:
-    """Destroy the master key MASTER, from which another has taken over.
+    """Destroy the master key MASTER, which another has replaced.
 
-    Backups of the vault from before then open nothing any more. Copies of the master key elsewhere are
-    yours to destroy.
+    Older backups of the vault can then no longer be decrypted. Destroy other copies of the master key
+    yourself.
     """
     with open_resources() as opened:
         rotation.destroy(opened.vault(), opened.master_keys(), master, utc_now())
-    click.echo(f"destroyed {master}; destroy every copy of it as well")
+    click.echo(f"destroyed {master}; destroy every other copy of it as well")
 
 
 @vault.command()
@@ -87,15 +87,15 @@ def destroy(master: str) -> None:
     default="P1D",
     show_default=True,
     callback=parse_period,
-    help="Younger keys are passed over: their events may be on their way.",
+    help="Skip younger keys, whose events may not be recorded yet.",
 )
 @json_option
 def check(older_than: timedelta, as_json: bool) -> None:
-    """List living keys that no command will destroy: data in the log without a term. Fails on one.
+    """List keys that no command will destroy: their data in Kafka has no term. Fails if there is one.
 
-    `unrecorded`: the ledger does not know the event: replay its dead letter, or shred the key.
-    `unheld`: the policy has no holding of the event in that system. `outlived`: its erasure is proven and
-    the key came back with a backup: `termijn commands repeat`.
+    `unrecorded`: the ledger has no such event; replay its dead letter, or shred the key.
+    `unheld`: the policy has no holding of the event in that system. `outlived`: its erasure is proven, but
+    a restored backup brought the key back; `termijn commands repeat`.
     """
     with open_resources() as opened:
         ledger = opened.ledger()
@@ -111,7 +111,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
         for one in found
     ]
     columns = ("key", "system", "made_at", "why")
-    show(rows, as_json=as_json, title="Keys that nobody will destroy", columns=columns)
+    show(rows, as_json=as_json, title="Keys that no command will destroy", columns=columns)
     if found:
         raise click.ClickException(f"{len(found)} keys have no term")
 
@@ -121,13 +121,15 @@ def check(older_than: timedelta, as_json: bool) -> None:
 @operator_option
 @reason_option
 def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
-    """Destroy the keys KEY, for ever: what they encrypt is gone from every copy of the log."""
+    """Destroy the keys KEY permanently: the data that they encrypt can no longer be read anywhere."""
     with open_resources() as opened:
         ledger, data_keys = opened.ledger(), opened.vault()
         shredder = Shredder(data_keys.database)
         found = shredder.named(keys)
         if missing := sorted(set(keys) - {one.key_id for one in found}):
-            raise click.ClickException(f"{missing[0]}: no living key has this id; nothing was done")
+            raise click.ClickException(
+                f"{missing[0]}: there is no key with this id; nothing was destroyed"
+            )
 
         def noted(connection: Connection) -> None:
             for one in found:
@@ -137,7 +139,7 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
                     connection, "shred", target, operator=operator, reason=reason, now=at
                 )
 
-        ledger.write(noted)  # first: what is gone without a word cannot be accounted for
+        ledger.write(noted)  # first: a key must not be destroyed without a record of it
         for one in found:
             shredder.destroy([one.event_id], one.system, utc_now())
     click.echo(f"destroyed {len(found)} keys")

@@ -1,4 +1,4 @@
-"""The roles of production: what each is called, what its help says, and what runs it."""
+"""The roles of production: name, help and runner of each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROLES: Mapping[str, Role] = {
     tagger.ROLE: Role(
         run_tagger,
         "Tag business events with purposes and windows, and pass them on without their bodies."
-        " Any number may run; Kafka shares the partitions out.",
+        " Any number may run; Kafka distributes the partitions.",
     ),
     recorder.ROLE: Role(
         run_recorder,
@@ -38,22 +38,22 @@ ROLES: Mapping[str, Role] = {
     ),
     deleter.ROLE: Role(
         run_deleter,
-        "Claim what is due, command the systems, and repeat until each has answered."
+        "Claim due records, send commands to the systems, and repeat until acknowledged."
         "\n\nAny number may run on PostgreSQL; on SQLite one.",
     ),
     acknowledgements.ROLE: Role(
         run_acknowledgements,
-        "Take in what the systems answer. Any number may run on PostgreSQL.",
+        "Record the acknowledgements of the systems. Any number may run on PostgreSQL.",
     ),
     corrections.ROLE: Role(
         run_rights,
-        "Answer the requests of data subjects in time, or refuse them; hand corrections on."
+        "Answer the requests of data subjects in time; `termijn requests list` shows them."
         "\n\nAny number may run on PostgreSQL.",
     ),
     watch.ROLE: Role(
         run_watch,
-        "Show how each system fares with its commands, live: tables, metrics and a page on"
-        " loopback.\n\nAny number may run; each watches a part. Nothing else depends on it.",
+        "Show the state of each system's commands, live: metrics and a page on loopback."
+        "\n\nAny number may run; each watches some partitions. No other role needs it.",
     ),
 }
 """By name; `termijn NAME` runs it. Each opens what it needs, and nothing else."""

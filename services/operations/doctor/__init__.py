@@ -1,1 +1,1 @@
-"""The doctor: looks at everything a role needs before it starts, and says how to mend what is wrong."""
+"""The doctor: checks all that a role needs before it starts, and names the fix for each error."""

@@ -1,7 +1,7 @@
-"""The doctor at the brokers' rules: whether each user may do its part, and only the deleter commands.
+"""Check the brokers' ACLs: each user has what it needs, and only the deleter may write commands.
 
-As Kafka's own authorizer judges: what is denied is denied, `Read`, `Write`, `Delete` and `Alter` include
-`Describe`, and `AlterConfigs` includes `DescribeConfigs`. From which host somebody comes is left open.
+As Kafka's own authorizer decides: a denial wins; `Read`, `Write`, `Delete` and `Alter` include `Describe`,
+and `AlterConfigs` includes `DescribeConfigs`. The host of a rule is not checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILE: Final = "deploy/kafka/users.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AclRule:
-    """One rule of the brokers, in their words."""
+    """One ACL of the brokers, in Kafka's words."""
 
     principal: str
     """Such as `User:termijn-tagger`."""
@@ -33,12 +33,12 @@ class AclRule:
     name: str
     operation: str
     prefixed: bool = False
-    """Whether `name` is the beginning of names."""
+    """Whether `name` is a prefix of names."""
     allows: bool = True
     host: str = _EVERY
 
     def matches(self, kind: str, name: str) -> bool:
-        """Whether it is about this thing."""
+        """Whether the rule applies to this resource."""
         if self.kind != kind:
             return False
         return name.startswith(self.name) if self.prefixed else self.name in (name, _EVERY)
@@ -46,19 +46,19 @@ class AclRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AclRules:
-    """Who may do what, as the brokers tell."""
+    """The ACLs of the brokers."""
 
     enforced: bool
     """Whether there is an authorizer at all."""
     rules: Sequence[AclRule] | None = None
-    """None where we may not see them."""
+    """None where this user may not read them."""
     superusers: Collection[str] = ()
     """Principals that may do everything."""
     open_by_default: bool = False
-    """Whether everybody may do everything with what no rule is about."""
+    """Whether every user may do everything with a resource that no rule names."""
 
     def allows(self, user: str, right: AclEntry) -> bool:
-        """Whether a user may do this."""
+        """Whether a user has this access."""
         principals = [one for one in self._principals() if _is_principal(one, user)] or [
             f"User:{user}"
         ]
@@ -77,11 +77,11 @@ class AclRules:
         return any(one.allows and one.operation in enough for one in mine)
 
     def mentions(self, user: str) -> bool:
-        """Whether they speak of a user at all."""
+        """Whether any rule names a user."""
         return any(_is_principal(one, user) for one in self._principals())
 
     def other_command_writers(self, topic: str, deleter: str) -> list[str]:
-        """Who else than the deleter is let write to a topic of commands."""
+        """Return the principals other than the deleter that may write to a command topic."""
         return sorted(
             {
                 one.principal
@@ -101,22 +101,22 @@ class AclRules:
 def check_acls(
     found: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str], deleter: str
 ) -> Iterator[Finding]:
-    """Who lacks what, and who may do too much; `optional` users may be named otherwise, or not run."""
+    """Check each user's access and who may write commands; `optional` users may not exist at all."""
     if not found.enforced:
         yield warning(
             "acls",
-            "the brokers have no authorizer: whoever reaches them may read and write everything",
-            f"set `authorizer.class.name` on the brokers, and give each role its rights ({_FILE})",
+            "the brokers have no authorizer: every client may read and write everything",
+            f"set `authorizer.class.name` on the brokers, and apply the ACLs of {_FILE}",
         )
         return
     if found.rules is None:
-        yield skipped("acls", "the brokers do not show their rules to this user")
+        yield skipped("acls", "this user may not list ACLs")
         return
     if not found.rules and not found.open_by_default:
         yield error(
             "acls",
-            "the brokers have an authorizer and not one rule: no role may do anything",
-            f"give each role the rights it needs ({_FILE})",
+            "the brokers have an authorizer but no ACLs: no role can do anything",
+            f"apply the ACLs of {_FILE}",
         )
         return
     wrong = 0
@@ -127,16 +127,16 @@ def check_acls(
         wrong += 1
         yield finding
     if not wrong:
-        yield ok("acls", f"{len(found.rules)} rules: {len(needed)} users may do their part")
+        yield ok("acls", f"{len(found.rules)} ACLs: {len(needed)} users have what they need")
 
 
 def check_own_acls(found: AclRules, use: KafkaAccess) -> Iterator[Finding]:
-    """What the user who asks lacks, as far as it may know."""
+    """Check the access of the user who runs the doctor, as far as it may see it."""
     lacks = [one for one in use.rights if not found.allows(use.user, one)]
     for right in lacks:
         yield _missing_acl(use.user, right)
     if not lacks:
-        yield ok("acls", f"{use.user} may do its part; the rules of others it does not see")
+        yield ok("acls", f"{use.user} has what it needs; it may not see the ACLs of other users")
 
 
 def _missing_acls(
@@ -146,8 +146,8 @@ def _missing_acls(
         lacks = [one for one in use.rights if not found.allows(use.user, one)]
         if lacks and not found.mentions(use.user):
             say = warning if use.user in optional else error
-            what = f"there is no rule for it: of {len(use.rights)} rights it lacks {len(lacks)}"
-            yield say("acls", what, f"give it what {_FILE} says", f"user {use.user}")
+            what = f"no ACL names this user: {len(lacks)} of {len(use.rights)} are missing"
+            yield say("acls", what, f"apply its ACLs of {_FILE}", f"user {use.user}")
             continue
         for right in lacks:
             yield _missing_acl(use.user, right)
@@ -161,8 +161,8 @@ def _check_command_writers(
         for principal in found.other_command_writers(topic.name, deleter):
             yield warning(
                 "acls",
-                f"{principal} may write there, and only {deleter} should",
-                f"take that rule away (`kafka-acls --remove`): {_FILE} has who needs what",
+                f"{principal} may write to it, but only {deleter} should",
+                f"remove that ACL (`kafka-acls --remove`); {_FILE} lists who needs what",
                 f"topic {topic.name}",
             )
 
@@ -178,6 +178,6 @@ def _missing_acl(user: str, right: AclEntry) -> Finding:
 
 
 def _is_principal(principal: str, user: str) -> bool:
-    """Whether a principal is this user, by its name or by its certificate's."""
+    """Whether a principal is this user, by its name or by the name in its certificate."""
     certificate = f"User:CN={user}"
     return principal in (f"User:{user}", certificate) or principal.startswith(f"{certificate},")

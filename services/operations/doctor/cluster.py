@@ -1,4 +1,4 @@
-"""The doctor at the bus: brokers, topics and rights."""
+"""Read ACLs and topics from the brokers, and check the topics."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _APPLY = "`termijn topics apply`"
 
 
 def describe_acls(admin: AdminClient) -> AclRules:
-    """Ask the brokers for their access rules.
+    """Read the ACLs from the brokers.
 
     Raises:
-        KafkaException: they did not answer.
+        KafkaException: the brokers did not respond.
     """
-    # Brokers without an authorizer answer as if they had one without rules: their setting tells.
+    # Brokers without an authorizer respond as if they had no ACLs; their setting shows which it is.
     listed = admin.list_topics(timeout=_CALL_SECONDS)
     broker = ConfigResource(ResourceType.BROKER, str(min(listed.brokers)))
     asked = admin.describe_configs([broker], request_timeout=_CALL_SECONDS)[broker]
@@ -72,10 +72,10 @@ def describe_acls(admin: AdminClient) -> AclRules:
 
 
 def describe_own_access(admin: AdminClient, use: KafkaAccess) -> AclRules:
-    """What the user who asks may do with what its part needs, where the rules themselves are hidden.
+    """Read what the current user may do with the topics and groups it needs, where ACLs are hidden.
 
     Raises:
-        KafkaException: the brokers did not answer.
+        KafkaException: the brokers did not respond.
     """
     topics, groups = [one.name for one in use.topics], list(use.groups)
     described = admin.describe_topics(
@@ -129,7 +129,7 @@ def _rule(one: AclBinding) -> AclRule:
 def check_topics(
     promised: Sequence[RetentionRequirement], found: Mapping[str, TopicState]
 ) -> Iterator[Finding]:
-    """Each topic against the catalogue and the policy."""
+    """Check each topic against the catalogue and the policy."""
     wrong = 0
     for promise in promised:
         topic, there = promise.topic, found.get(promise.topic.name)
@@ -141,10 +141,10 @@ def check_topics(
             wrong += 1
             yield warning(
                 "topics",
-                f"has {there.partitions} partitions, the catalogue says {topic.partitions}",
-                "leave it while it carries data: other partitions would get the same keys;"
-                f" else delete it and make it anew with {_APPLY}",
+                f"has {there.partitions} partitions, but the catalogue has {topic.partitions}",
+                "keep it while it has data, since its keys would move to other partitions;"
+                f" delete it only when empty, and create it again with {_APPLY}",
                 topic.name,
             )
     if not wrong:
-        yield ok("topics", f"{len(promised)} are there, as the catalogue has them")
+        yield ok("topics", f"{len(promised)} exist as in the catalogue")

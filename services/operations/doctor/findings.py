@@ -1,44 +1,58 @@
-"""What the doctor finds: one line a thing that was looked at."""
+"""The results of the doctor's checks: one for each thing that was checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 State = Literal["sound", "fault", "warning", "not checked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
-    """Which kind of thing: settings, tls, certificates, broker, credentials, topics, acls, registry,
+    """The kind of check: settings, tls, certificates, broker, credentials, topics, acls, registry,
     database, database roles, database login, migrations, clock, keys, policy."""
     state: State
     what: str
-    """What is so; never a secret, never personal data."""
+    """What was found; never a secret, never personal data."""
     target: str = ""
-    """Which one of its kind, such as a topic or a system."""
-    mend: str = ""
-    """What the operator does, with the command; empty where nothing has to be done."""
+    """What was checked, such as a topic or a system."""
+    fix: str = ""
+    """What the operator does, with the command; empty where there is nothing to do."""
+
+    def to_row(self) -> dict[str, str]:
+        """Return the result as a row of a table or a JSON line."""
+        return {
+            "check": self.check,
+            "state": self.state,
+            "what": self.what,
+            "target": self.target,
+            "mend": self.fix,
+        }
+
+
+HEADS: Final = {"what": "result", "mend": "fix"}
+"""The heads of a table's columns that are called otherwise in JSON."""
 
 
 def ok(check: str, what: str, target: str = "") -> Finding:
-    """Nothing is wrong."""
+    """Make the result of a check that passed."""
     return Finding(check=check, state="sound", what=what, target=target)
 
 
 def error(check: str, problem: str, fix: str, target: str = "") -> Finding:
-    """Something keeps a role from its work, or a promise from being kept."""
-    return Finding(check=check, state="fault", what=problem, mend=fix, target=target)
+    """Make the result of a check that failed: a role cannot work, or a promise would be broken."""
+    return Finding(check=check, state="fault", what=problem, fix=fix, target=target)
 
 
 def warning(check: str, problem: str, fix: str, target: str = "") -> Finding:
-    """Everything works, and somebody should look at it."""
-    return Finding(check=check, state="warning", what=problem, mend=fix, target=target)
+    """Make the result of a check that passed, but that an operator should look at."""
+    return Finding(check=check, state="warning", what=problem, fix=fix, target=target)
 
 
 def skipped(check: str, why: str) -> Finding:
-    """It could not be looked at, because of what else was found or since there is none."""
+    """Make the result of a check that could not be done."""
     return Finding(check=check, state="not checked", what=why)

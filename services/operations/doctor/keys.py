@@ -1,4 +1,4 @@
-"""The doctor at the keys: what signs, what is trusted, what seals."""
+"""Check the keys: for signatures, of trusted systems, and for encryption at rest."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from sqlalchemy.exc import ProgrammingError
 from services.crypto.envelope import InvalidKeyFile, read_key
 from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
 from services.crypto.keyring import Keyring
-from services.operations.doctor.findings import Finding, error, ok, skipped, warning
+from services.operations.doctor.findings import Finding, error, ok, warning
+from services.operations.doctor.logins import not_readable
 from services.requests.request_keys import MEND, sealed_with
 from services.storage.database import Database, lacks_right
 
 EXPIRY_WARNING = timedelta(days=14)
-"""A last key that ends sooner is told: a successor has to be handed out before."""
+"""A last key that expires sooner is a warning: its successor has to be distributed before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealFiles:
-    """The files of the keys that seal; one that no setting names is made at first use."""
+    """The files of the keys that encrypt at rest; one that no setting names is created at first use."""
 
     dead_letters: Path
     dead_letters_named: bool
@@ -34,11 +35,11 @@ class SealFiles:
 def check_keys(
     directory: KeyDirectory, systems: Sequence[str], now: datetime, *, required: bool
 ) -> Iterator[Finding]:
-    """The deleter's own key, and those by which each system's answers are believed; `now` is UTC."""
+    """Check the deleter's key and the keys of each system; `now` is UTC."""
     if not required:
         yield warning(
             "keys",
-            "nothing is signed or verified: whoever reaches the bus can command an erasure",
+            "signing is off: anyone who can write to Kafka can command an erasure",
             "set TERMIJN_SIGNING=required",
         )
         return
@@ -48,14 +49,14 @@ def check_keys(
 
 
 def check_seals(files: SealFiles) -> Iterator[Finding]:
-    """The key that seals dead letters, and the one that seals the keys of requests."""
+    """Check the key that encrypts dead letters and the key that encrypts the keys of requests."""
     makes = not files.dead_letters_named
     yield _seal("dead-letter key", files.dead_letters, "TERMIJN_KEY_FILE", makes=makes)
     if files.dead_letters_named and not files.requests_named:
         yield error(
             "request key",
-            "TERMIJN_REQUEST_KEY_FILE is missing, while TERMIJN_KEY_FILE is given",
-            "make one file for all that share the ledger: `openssl rand -base64 32`, mode 0600",
+            "TERMIJN_REQUEST_KEY_FILE must be set when TERMIJN_KEY_FILE is",
+            "create one file for all roles of the ledger: `openssl rand -base64 32`, mode 0600",
         )
         return
     path, makes = files.requests, not files.requests_named
@@ -63,8 +64,8 @@ def check_seals(files: SealFiles) -> Iterator[Finding]:
     if found.state == "sound" and _ids((path,)) & _ids((files.dead_letters,)):
         yield warning(
             "request key",
-            "is the key of dead letters too: whoever opens those opens requests",
-            "make another (`openssl rand -base64 32`, mode 0600); the old one opens what it sealed",
+            "is also the key of dead letters: a role that opens dead letters can open requests",
+            "create another key (`openssl rand -base64 32`, mode 0600); the old one still decrypts",
             str(path),
         )
         return
@@ -72,7 +73,7 @@ def check_seals(files: SealFiles) -> Iterator[Finding]:
 
 
 def check_requests(ledger: Database, files: SealFiles) -> Iterator[Finding]:
-    """Whether the keys are here with which the keys of requests in the ledger are sealed."""
+    """Check that the keys are configured which encrypt the keys of requests in the ledger."""
     known = _ids((files.requests, files.dead_letters))
     try:
         with ledger.transaction() as connection:
@@ -80,21 +81,25 @@ def check_requests(ledger: Database, files: SealFiles) -> Iterator[Finding]:
     except ProgrammingError as cause:
         if not lacks_right(cause):
             raise
-        yield skipped("requests", "this login may not read their keys, and its role need not")
+        yield not_readable("requests")
         return
     for key_id in sorted(found.keys() - known):
-        yield error("requests", f"{found[key_id]} keys are sealed with the key {key_id}", MEND)
+        yield error(
+            "requests",
+            f"{found[key_id]} keys are encrypted with key {key_id}, which is not configured",
+            MEND,
+        )
     if found.keys() <= known:
         yield ok("requests", f"{sum(found.values())} keys can be opened")
 
 
 def _seal(check: str, path: Path, variable: str, *, makes: bool) -> Finding:
     if makes and not path.exists():
-        return ok(check, "is made at first use", str(path))
+        return ok(check, "is created at first use", str(path))
     try:
         read_key(path)
     except (InvalidKeyFile, OSError) as cause:
-        mend = f"put the file back from where it is kept, or mend {variable}"
+        mend = f"restore the file from its backup, or fix {variable}"
         return error(check, str(cause), mend, str(path))
     return ok(check, "can be read", str(path))
 
@@ -111,16 +116,16 @@ def _check_own_key(directory: KeyDirectory, now: datetime) -> Iterator[Finding]:
     try:
         ring = directory.private()()
     except InvalidKeyring as cause:
-        mend = "`termijn keys make`, or put the file back and give it mode 0600"
+        mend = "`termijn keys make`, or restore the file with mode 0600"
         yield error("keys", str(cause), mend, DELETER)
         return
     yield from _check_expiry(
-        ring, DELETER, now, "`termijn keys rotate`, and hand out the new deleter.jwks"
+        ring, DELETER, now, "`termijn keys rotate`, and distribute the new deleter.jwks"
     )
 
 
 def _check_system_key(directory: KeyDirectory, system: str, now: datetime) -> Iterator[Finding]:
-    mend = f"ask its team for {system}.jwks, and `termijn keys trust {system} {system}.jwks`"
+    mend = f"ask its team for {system}.jwks, then `termijn keys trust {system} {system}.jwks`"
     try:
         ring = directory.system(system)()
     except InvalidKeyring as cause:
@@ -132,13 +137,15 @@ def _check_system_key(directory: KeyDirectory, system: str, now: datetime) -> It
 def _check_expiry(ring: Keyring, owner: str, now: datetime, mend: str) -> Iterator[Finding]:
     signing = [key for key in ring if key.use == "sig"]
     if not signing:
-        yield error("keys", "has no signing key: nothing from there can be verified", mend, owner)
+        yield error(
+            "keys", "has no signing key: nothing that it sends can be verified", mend, owner
+        )
         return
     if not any(key.holds(now) for key in signing):
-        yield error("keys", "no key holds now", mend, owner)
+        yield error("keys", "no key is valid now", mend, owner)
         return
     if not any(key.holds(now + EXPIRY_WARNING) for key in signing):
         ends = max(key.expires_at for key in signing if key.expires_at is not None)
-        yield warning("keys", f"the last key ends at {ends:%Y-%m-%dT%H:%M:%SZ}", mend, owner)
+        yield warning("keys", f"the last key expires at {ends:%Y-%m-%dT%H:%M:%SZ}", mend, owner)
         return
     yield ok("keys", f"{len(signing)} keys", owner)

@@ -1,4 +1,4 @@
-"""The doctor at the ledger's login: what its role needs, and no more."""
+"""Check the ledger's login: it has the privileges of its role and no more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from services.ledger import granting
 from services.ledger.grants import GRANTS, Privilege, needed
-from services.operations.doctor.findings import Finding, error, ok, warning
+from services.operations.doctor.findings import Finding, error, ok, skipped, warning
 from services.storage.database_roles import Role, group
 
 CHECK = "database login"
@@ -16,7 +16,7 @@ _SHOWN = 3
 
 
 def check_login(connection: Connection) -> Iterator[Finding]:
-    """One line on each group that is missing or lacks something, and one on the login itself."""
+    """Check each group of privileges, and the login itself."""
     if connection.dialect.name == "sqlite":
         return
     login = granting.acting(connection)
@@ -25,30 +25,33 @@ def check_login(connection: Connection) -> Iterator[Finding]:
         if role not in there:
             yield warning(
                 "database roles",
-                "is not there: every login may do what any role may",
+                "does not exist: every login may do what any role may",
                 "`termijn ledger migrate`, or have a superuser run what `termijn ledger grants` prints",
                 group(role),
             )
         elif lacks := needed(role) - granting.held(connection, group(role)):
             yield error(
-                "database roles", f"lacks {_some(lacks)}", "`termijn ledger migrate`", group(role)
+                "database roles",
+                f"has no privilege for {_some(lacks)}",
+                "`termijn ledger migrate`",
+                group(role),
             )
     may_all = granting.is_owner(connection)
     yield judged(login, granting.joined(connection), granting.held(connection, login), may_all)
 
 
 def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_all: bool) -> Finding:
-    """What to say of a login that belongs to the groups of these roles and may do what is `held`."""
+    """Judge a login that belongs to the groups of these roles and has the privileges `held`."""
     mine = sorted(roles)
     if may_all:
         return warning(
             CHECK,
-            "owns the ledger: if it is one login for all roles, whoever has it may do everything",
-            "make a login for each role: see Database roles in deploy/README.md",
+            "owns the ledger: used for all roles, every role can do everything",
+            "create a login for each role: see Database roles in deploy/README.md",
             login,
         )
     if not mine:
-        return unreadable(login, "it belongs to no role")
+        return unreadable(login, "it is in no role's group")
     granted = frozenset[Privilege]().union(*map(needed, mine))
     if beyond := held - granted:
         return warning(
@@ -61,16 +64,21 @@ def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_al
         return warning(
             CHECK,
             f"is one login for several roles: {', '.join(mine)}",
-            "make a login for each role",
+            "create a login for each role",
             login,
         )
-    return ok(CHECK, f"may do what the {mine[0]} needs, and no more", login)
+    return ok(CHECK, f"has the privileges of the {mine[0]} and no more", login)
 
 
 def unreadable(login: str, why: str) -> Finding:
-    """What to say of a login that may not even see the ledger."""
+    """Make the result for a login that may not read the ledger at all."""
     mend = f"`termijn ledger migrate`, and have an administrator GRANT the group of its role TO {login}"
-    return error(CHECK, f"may not see the ledger: {why}", mend, login)
+    return error(CHECK, f"has no privilege to read the ledger: {why}", mend, login)
+
+
+def not_readable(check: str) -> Finding:
+    """Make the result for what the login may not read, which its role need not."""
+    return skipped(check, "the database login has no privilege to read it, and its role needs none")
 
 
 def _some(privileges: Iterable[Privilege]) -> str:

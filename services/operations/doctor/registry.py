@@ -15,7 +15,7 @@ from services.kafka.schema_registration import COMPATIBILITY
 from services.operations.doctor.findings import Finding, error, ok, warning
 
 _REGISTER = "`termijn schemas register`"
-_UNKNOWN_VERSION = "keep it as a file below TERMIJN_SCHEMAS, or take it out of the registry"
+_UNKNOWN_VERSION = "add it as a file to a TERMIJN_SCHEMAS directory, or delete it from the registry"
 
 
 class Registry(Protocol):
@@ -34,9 +34,9 @@ class Registry(Protocol):
 def check_registry(
     registry: Registry, needed: Sequence[tuple[Topic, Sequence[Schema]]]
 ) -> Iterator[Finding]:
-    """Whether each topic's versions are registered, no others are, and no change can break a reader.
+    """Check that each topic's versions are registered, no others are, and no change can break a reader.
 
-    What is missing, and what is there and cannot be read, is a fault; the rest is worth a look.
+    A missing version and one that cannot be read are errors; other differences are warnings.
     """
     wrong = 0
     try:
@@ -47,13 +47,13 @@ def check_registry(
     except RegistryUnavailable as cause:
         yield error(
             "registry",
-            f"does not answer: {cause}",
-            "start it, or point SCHEMA_REGISTRY_URL at it (empty: none is used)",
+            f"does not respond: {cause}",
+            "start it, or fix SCHEMA_REGISTRY_URL (empty: no registry is used)",
         )
         return
     if not wrong:
         yield ok(
-            "registry", f"{len(needed)} topics are registered as they are here, {COMPATIBILITY}"
+            "registry", f"{len(needed)} topics are registered with their schemas, {COMPATIBILITY}"
         )
 
 
@@ -68,13 +68,13 @@ def _check_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -
         if one.id not in ours:
             yield _unknown_version(one, topic, versions[-1])
     if ours and (level := registry.compatibility_of(topic.name)) != COMPATIBILITY:
-        what = f"its compatibility is {level} and must be {COMPATIBILITY}: a change could break readers"
+        what = f"compatibility is {level} but must be {COMPATIBILITY}: a change could break readers"
         yield warning("registry", what, _REGISTER, topic.name)
 
 
 def _unknown_version(one: RegisteredSchema, topic: Topic, newest: Schema) -> Finding:
-    """A version that no file here has: a publisher that is ahead, or somebody's slip."""
-    named = f"version {one.version} (id {one.id}) is none of ours"
+    """Judge a version that no schema file has: a publisher is ahead, or it is a mistake."""
+    named = f"version {one.version} (id {one.id}) has no schema file"
     try:
         both = {0: json.loads(one.text), newest.version: newest.definition}
         unread = [found for found in problems(both) if found.writer == 0]
@@ -83,12 +83,12 @@ def _unknown_version(one: RegisteredSchema, topic: Topic, newest: Schema) -> Fin
     ) as cause:  # text from outside makes a parser raise whatever Python's types raise
         return error(
             "registry",
-            f"{named}, and no schema: {type(cause).__name__}",
+            f"{named} and is not a valid schema: {type(cause).__name__}",
             _UNKNOWN_VERSION,
             topic.name,
         )
     if unread:
         first = unread[0]
-        what = f"{named}; what is written with it is parked: {first.path or '.'}: {first.why}"
+        what = f"{named}; events written with it are parked: {first.path or '.'}: {first.why}"
         return error("registry", what, _UNKNOWN_VERSION, topic.name)
-    return warning("registry", f"{named}, and can be read", _UNKNOWN_VERSION, topic.name)
+    return warning("registry", f"{named} but can be read", _UNKNOWN_VERSION, topic.name)

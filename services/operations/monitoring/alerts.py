@@ -1,4 +1,4 @@
-"""The alerts: what somebody has to look at, for how long it must last, and what comes of it."""
+"""The alerts: the condition, how long it must last, and its consequence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from services.operations.monitoring.rules import Alert
 from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, TimeScale
 
 LAG_MESSAGES = 10_000
-"""A role that is further behind, and stays so, does not keep up."""
+"""A role that stays further behind than this does not keep up."""
 
 
 def alert_groups(scale: TimeScale, lag: int = LAG_MESSAGES) -> Mapping[str, Sequence[Alert]]:
-    """Every alert, by what it is about; a role lags with more than `lag` messages unread."""
+    """Return every alert by group; a role lags with more than `lag` unread messages."""
     return {
         "promises": [*_promises(scale), *slo.alerts(scale)],
         "requests": _requests(scale),
@@ -39,8 +39,8 @@ def _promises(scale: TimeScale) -> list[Alert]:
             expr=f"max(termijn_oldest_due_seconds) > {scale.promql_seconds(HOUR)}",
             for_=scale.for_duration(5 * MINUTE),
             severity="critical",
-            summary="Data has been due for {{ $value | humanizeDuration }} and nobody was told",
-            description="The deleter claims nothing, or cannot keep up; in a day erase_by is past.",
+            summary="Data has been due for {{ $value | humanizeDuration }} and no command was sent",
+            description="The deleter claims nothing, or cannot keep up; within a day erase_by is past.",
         ),
         Alert(
             name="TermijnKeyConflict",
@@ -48,7 +48,7 @@ def _promises(scale: TimeScale) -> list[Alert]:
             for_="0s",
             severity="warning",
             summary="{{ $value }} keys are claimed by several subjects",
-            description="Nothing about any of them leaves until somebody says whose each key is.",
+            description="No command is sent about these subjects until an operator decides.",
         ),
         Alert(
             name="TermijnClockOpenTooLong",
@@ -56,7 +56,7 @@ def _promises(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(HOUR),
             severity="warning",
             summary="{{ $value }} clocks of the kind {{ $labels.clock }} are open past their max_open",
-            description="No event has ended them: what hangs on them is kept for ever.",
+            description="No event has ended them: data that depends on them is never erased.",
         ),
         Alert(
             name="TermijnHistoryWaits",
@@ -64,7 +64,7 @@ def _promises(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(5 * MINUTE),
             severity="warning",
             summary="Live events of {{ $labels.type }} with an old time are held back",
-            description="Nothing of them is erased until a named operator has looked and releases them.",
+            description="They cause no erasure until a named operator releases them.",
         ),
         Alert(
             name="TermijnNothingTagged",
@@ -73,7 +73,7 @@ def _promises(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(15 * MINUTE),
             severity="warning",
             summary="No business event was tagged for {{ $value | humanizeDuration }}",
-            description="Publishers are silent, or publish where nobody reads: that gets no term.",
+            description="Publishers send nothing, or to a topic that is not read: such data gets no term.",
         ),
     ]
 
@@ -87,7 +87,7 @@ def _requests(scale: TimeScale) -> list[Alert]:
             severity="warning",
             summary="A request ({{ $labels.right }}) must be answered within"
             " {{ $value | humanizeDuration }}",
-            description="GDPR 12(3) gives a month. Access and portability wait for a person.",
+            description="GDPR 12(3) allows a month. Access and portability need a person to deliver.",
         ),
         Alert(
             name="TermijnRequestLate",
@@ -95,7 +95,7 @@ def _requests(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(5 * MINUTE),
             severity="critical",
             summary="{{ $value }} requests are past their statutory limit",
-            description="GDPR 12(3) is broken, and each further day makes it worse.",
+            description="GDPR 12(3) is violated.",
         ),
     ]
 
@@ -115,40 +115,40 @@ def _systems(scale: TimeScale) -> list[Alert]:
             expr="max by (system) (termijn_commands_escalated) > 0",
             for_=scale.for_duration(5 * MINUTE),
             severity="critical",
-            summary="{{ $labels.system }} leaves {{ $value }} commands unanswered, or refuses them",
-            description="Its acknowledge_within has passed: its data stays until it answers.",
+            summary="{{ $labels.system }} has not acknowledged {{ $value }} commands, or has refused them",
+            description="Its acknowledge_within has passed; its data stays until it is erased there.",
         ),
         Alert(
             name="TermijnUndeliverable",
             expr="max by (system) (termijn_commands_undeliverable) > 0",
             for_="0s",
             severity="critical",
-            summary="the bus takes {{ $value }} commands for {{ $labels.system }} at no attempt",
-            description="What they ask for is not done: the system does not know of it.",
+            summary="Kafka rejects {{ $value }} commands for {{ $labels.system }} at every attempt",
+            description="The system never received them, so nothing is erased.",
         ),
         Alert(
             name="TermijnSuspiciousAnswer",
             expr=grown("termijn_acknowledgements_suspicious_total"),
             for_="0s",
             severity="warning",
-            summary="{{ $labels.system }} says that it held nothing where the ledger knows records",
-            description="It may look under another key, and then the data stays.",
+            summary="{{ $labels.system }} reported that it held nothing, but the ledger has records",
+            description="It may have searched under another key; then the data is still there.",
         ),
         Alert(
             name="TermijnErasureReopened",
             expr=grown("termijn_erasures_reopened_total"),
             for_="0s",
             severity="critical",
-            summary="{{ $labels.system }} still had what it said it had erased",
-            description="It is told again; what it says is not what it does.",
+            summary="{{ $labels.system }} still has data that it reported erased",
+            description="The erasure is commanded again; its acknowledgements cannot be trusted.",
         ),
         Alert(
             name="TermijnUnverifiable",
             expr=grown("termijn_unverifiable_total"),
             for_="0s",
             severity="critical",
-            summary="Messages on {{ $labels.system }}'s topic are not proven to be its answers",
-            description="Its keys are not those on record, or somebody else writes there.",
+            summary="Messages on {{ $labels.system }}'s acknowledgement topic have no valid signature",
+            description="It signs with a key that is not trusted, or another client writes to its topic.",
         ),
         Alert(
             name="TermijnSystemsWithoutKeys",
@@ -156,15 +156,15 @@ def _systems(scale: TimeScale) -> list[Alert]:
             for_="0s",
             severity="critical",
             summary="{{ $value }} systems have no valid key",
-            description="None of their answers counts, so that they are told again and again.",
+            description="Their acknowledgements are rejected, so that every command is repeated.",
         ),
         Alert(
             name="TermijnUnsigned",
             expr="max(termijn_signing_off) > 0",
             for_="0s",
             severity="critical",
-            summary="Commands and answers are neither signed nor verified",
-            description="Whoever reaches the bus can command an erasure, or deny one.",
+            summary="Commands and acknowledgements are neither signed nor verified",
+            description="Anyone who can write to Kafka can command an erasure, or deny one.",
         ),
     ]
 
@@ -177,31 +177,31 @@ def _bus(scale: TimeScale, lag: int) -> list[Alert]:
             for_=scale.for_duration(15 * MINUTE),
             severity="warning",
             summary="{{ $value }} messages could not be processed: {{ $labels.reason }}",
-            description="What they say does not count, and their own term runs.",
+            description="They are not recorded, while the terms of their data go on.",
         ),
         Alert(
             name="TermijnIdentityConflict",
             expr='max(termijn_dead_letters_parked{reason="identity-conflict"}) > 0',
             for_="0s",
             severity="warning",
-            summary="{{ $value }} events have the identity of another and say something else",
-            description="A publisher gives ids twice: only the first of each counts.",
+            summary="{{ $value }} events have the id of another event and different content",
+            description="A publisher uses ids twice: only the first event with an id is recorded.",
         ),
         Alert(
             name="TermijnBlindSpot",
             expr="max by (reach) (termijn_blind_spots) > 0",
             for_="0s",
             severity="critical",
-            summary="{{ $value }} parked events keep erasures back: {{ $labels.reach }}",
-            description="A hold, or the move of a clock, may be among them: what they could forbid waits.",
+            summary="{{ $value }} parked events hold erasures back: {{ $labels.reach }}",
+            description="One may be a legal hold or a clock change: erasures that it could forbid wait.",
         ),
         Alert(
             name="TermijnGap",
             expr="max(termijn_gaps) > 0",
             for_="0s",
             severity="critical",
-            summary="{{ $value }} stretches of the log were lost unread",
-            description="A hold or an end may be among them. The role stands still; no erasure leaves.",
+            summary="Kafka deleted messages before they were read: {{ $value }} gaps",
+            description="A legal hold may be among them. The role is stopped, and no erasure is sent.",
         ),
         Alert(
             name="TermijnLag",
@@ -209,15 +209,15 @@ def _bus(scale: TimeScale, lag: int) -> list[Alert]:
             for_=scale.for_duration(15 * MINUTE),
             severity="warning",
             summary="The {{ $labels.role }} is {{ $value }} messages behind on {{ $labels.topic }}",
-            description="Until it has read them, the deleter claims nothing.",
+            description="The deleter claims nothing until they are read.",
         ),
         Alert(
             name="TermijnDeleterBlind",
             expr="max(termijn_deleter_blind) > 0",
             for_=scale.for_duration(15 * MINUTE),
             severity="critical",
-            summary="The deleter claims nothing: {{ $value }} partitions are not recorded to their end",
-            description="What is due waits; after a lead time it is overdue.",
+            summary="The deleter claims nothing: {{ $value }} partitions are not fully recorded",
+            description="Due data waits, and is overdue after the system's lead time.",
         ),
     ]
 
@@ -229,16 +229,16 @@ def _roles(scale: TimeScale) -> list[Alert]:
             expr='max by (job) (up{job=~"termijn-.+"}) == 0',
             for_=scale.for_duration(2 * MINUTE),
             severity="critical",
-            summary="No process of {{ $labels.job }} answers",
-            description="Its part of the work stands still, and what it measures is not seen.",
+            summary="No process of {{ $labels.job }} responds",
+            description="Its work is not done, and its metrics are missing.",
         ),
         Alert(
             name="TermijnRoleNotReady",
             expr="max by (role) (termijn_role_ready) == 0",
             for_=scale.for_duration(5 * MINUTE),
             severity="critical",
-            summary="The {{ $labels.role }} runs and does nothing",
-            description="The bus or the database is away, or refuses it.",
+            summary="The {{ $labels.role }} runs but is not ready",
+            description="Kafka or the database is not reachable, or rejects its login.",
         ),
         Alert(
             name="TermijnClockDisagreement",
@@ -246,7 +246,7 @@ def _roles(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(MINUTE),
             severity="critical",
             summary="{{ $labels.job }}'s clock is {{ $value | humanizeDuration }} off the database's",
-            description="It commands nothing until the clock is right.",
+            description="It sends no command until the clock is right.",
         ),
         Alert(
             name="TermijnPoliciesDiffer",
@@ -254,7 +254,7 @@ def _roles(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(10 * MINUTE),
             severity="critical",
             summary="The roles run under {{ $value }} policies",
-            description="Those that are not under the active one end as soon as they look.",
+            description="Roles whose policy is not the active one stop at their next transaction.",
         ),
         Alert(
             name="TermijnStopped",
@@ -262,7 +262,7 @@ def _roles(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(HOUR),
             severity="warning",
             summary="{{ $value }} roles or systems are paused or drained",
-            description="An operator or the hourly cap stopped them: what they owe waits.",
+            description="An operator or the hourly cap paused them: their work waits.",
         ),
     ]
 
@@ -274,8 +274,8 @@ def _evidence(scale: TimeScale) -> list[Alert]:
             expr="max(termijn_evidence_broken) > 0",
             for_="0s",
             severity="critical",
-            summary="The chain of evidence does not hold",
-            description="What was proven can be doubted: somebody changed it, or lost some of it.",
+            summary="The evidence log is broken",
+            description="Entries were changed or lost, so that proofs of erasure can be disputed.",
         ),
         Alert(
             name="TermijnEvidenceUnsealed",
@@ -283,7 +283,7 @@ def _evidence(scale: TimeScale) -> list[Alert]:
             f" > {scale.promql_seconds(26 * HOUR)}",
             for_=scale.for_duration(15 * MINUTE),
             severity="warning",
-            summary="No evidence was sealed for {{ $value | humanizeDuration }}",
-            description="What is not sealed can still be changed without a trace.",
+            summary="The evidence log has no signed head for {{ $value | humanizeDuration }}",
+            description="Entries after the last signed head can be changed without a trace.",
         ),
     ]

@@ -53,16 +53,16 @@ def alerts(scale: TimeScale) -> list[Alert]:
             expr=_burning(FAST),
             for_="0s",
             severity="critical",
-            summary="{{ $value | humanizePercentage }} of the commands leaves more than 5 minutes late",
-            description="At this rate the month's allowance is gone within days, and erase_by soon too.",
+            summary="{{ $value | humanizePercentage }} of the commands are sent more than 5 minutes late",
+            description="At this rate the month's error budget is used up within days; erase_by is next.",
         ),
         Alert(
             name="TermijnPunctualityBurnsSlowly",
             expr=_burning(SLOW),
             for_="0s",
             severity="warning",
-            summary="{{ $value | humanizePercentage }} of the commands leaves more than 5 minutes late",
-            description="Over days more commands leave late than the objective of 99.9 % allows.",
+            summary="{{ $value | humanizePercentage }} of the commands are sent more than 5 minutes late",
+            description="Over days more commands are late than the objective of 99.9 % allows.",
         ),
     ]
 

@@ -94,7 +94,7 @@ def test_a_child_that_dies_is_told_with_its_last_words(
     with ProcessTree(logs, environment) as tree:
         tree.start("dies")
         ended = checked_until_it_fails(tree)
-    assert str(ended) == "dies ended with exit code 3: last words"
+    assert str(ended) == "dies exited with code 3: last words"
     assert (ended.role, ended.code) == ("dies", 3)
 
 
@@ -102,7 +102,7 @@ def test_a_child_that_dies_silently_is_told_too(logs: Path, environment: dict[st
     """There is always something to say."""
     with ProcessTree(logs, environment) as tree:
         tree.start("dies-silently")
-        assert str(checked_until_it_fails(tree)).endswith("exit code 4: it said nothing")
+        assert str(checked_until_it_fails(tree)).endswith("exited with code 4: it logged nothing")
 
 
 def test_a_child_that_is_killed_is_told_by_its_signal(

@@ -114,7 +114,7 @@ def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> Non
     nameless = run("accept-gap", "--config", crm, "1", "--reason", "restored")
     assert nameless.exit_code == 1
     done = run("accept-gap", "--config", crm, "1", "--operator", "Anna", "--reason", "restored")
-    assert done.stdout == "goes on at offset 7\n"
+    assert done.stdout == "continues at offset 7\n"
     assert json.loads(run("status", "--config", crm, "--json").stdout)["gaps"] == []
 
 
@@ -123,7 +123,7 @@ def test_a_replay_is_somebodys_and_says_how_much(crm: Path) -> None:
     since = ("--since", "2026-03-15T13:00:00Z", "--reason", "restored")
     assert run("replay", "--config", crm, *since).exit_code == 1
     done = run("replay", "--config", crm, *since, "--operator", "Anna")
-    assert done.stdout == "0 commands are carried out anew when they are repeated\n"
+    assert done.stdout == "0 commands will be carried out again when they are repeated\n"
 
 
 def test_an_agent_without_keys_does_not_start(crm: Path) -> None:

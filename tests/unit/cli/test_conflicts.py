@@ -66,7 +66,7 @@ def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Database)
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("resolve", "o1", "--subject", "consumer:victim"), "a key is written NAME=VALUE"),
+        (("resolve", "o1", "--subject", "consumer:victim"), "KEY must be NAME=VALUE"),
         (
             ("resolve", "order_id=o=1", "--subject", "consumer:third"),
             "order_id=o=1: not claimed by consumer:third: see `termijn conflicts list`",
@@ -95,4 +95,6 @@ def test_a_simulation_says_what_would_wait(termijn: Call, events: Write) -> None
     ])  # fmt: skip
     said = termijn("simulate", str(file), "--until", "2030-01-01T00:00:00Z", "--json")
     assert (said.out, said.code) == ("", 0)
-    assert said.err.startswith("1 keys are claimed by several subjects: nothing about them leaves")
+    assert said.err.startswith(
+        "1 keys are claimed by several subjects: no command is sent about them"
+    )

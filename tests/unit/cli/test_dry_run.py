@@ -227,7 +227,7 @@ def test_a_field_that_the_schema_does_not_know_fails(termijn: Call, events: Writ
     assert said.err.splitlines() == [
         f"{file}:2: payment.methd: {WHY}",
         f"{file}:2: consumer: {WHY}",
-        "termijn: 1 of 2 events have fields that the schema does not know",
+        "termijn: 1 of 2 events have fields that the schema does not have",
     ]
     rows = [
         json.loads(one) for one in termijn("publish", file, "--dry-run", "--json").out.splitlines()

@@ -56,14 +56,16 @@ def test_an_export_verifies_without_a_ledger(
         "evidence", "verify", "log.jsonl", "--keys", ".termijn/keys", "--head", "head.json"
     )
     assert (found.code, found.err) == (0, "")
-    assert found.out.startswith("2 entries hold, up to 2026-03-01T12:00:00Z: 1 heads are signed")
+    assert found.out.startswith(
+        "2 entries are valid, up to 2026-03-01T12:00:00Z: 1 heads are signed"
+    )
 
 
 def test_keys_that_came_along_are_called_that(termijn: Call, ledger: Database) -> None:
     """It holds, and by itself proves nothing against who wrote it."""
     sealed(ledger)
     termijn("evidence", "export", "log.jsonl")
-    assert "the keys came with the log" in termijn("evidence", "verify", "log.jsonl").err
+    assert "the keys are from the log itself" in termijn("evidence", "verify", "log.jsonl").err
 
 
 def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Database) -> None:
@@ -91,7 +93,7 @@ def test_the_ledgers_own_log(termijn: Call, ledger: Database) -> None:
     """Without a file; what no head stands behind yet counts too."""
     sealed(ledger)
     ledger.write(lambda connection: None)
-    assert termijn("evidence", "verify").out.startswith("2 entries hold")
+    assert termijn("evidence", "verify").out.startswith("2 entries are valid")
     with ledger.transaction() as connection:
         connection.exec_driver_sql("UPDATE evidence_chain SET number = 1")
     found = termijn("evidence", "verify")
@@ -138,7 +140,7 @@ def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Database
     sealed(ledger)
     for number, about in enumerate(("visitor:1", "Q1")):
         found = termijn("certificate", about, "--to", f"c{number}")
-        assert (found.code, "are outstanding, and not certified" in found.err) == (0, True)
+        assert (found.code, "are outstanding and not certified" in found.err) == (0, True)
         assert sorted(one.name for one in Path(f"c{number}").iterdir()) == [
             "certificate.json",
             "certificate.pdf",

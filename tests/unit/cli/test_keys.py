@@ -58,9 +58,9 @@ def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("nonsense", "is no JSON"),
-        (json.dumps(new_key().jwk()), "holds a private key, which its owner should keep"),
-        (json.dumps(new_key("enc").public().jwk()), "holds no Ed25519 key"),
-        ('{"keys": []}', "holds no Ed25519 key"),
+        (json.dumps(new_key().jwk()), "contains a private key, which its owner must keep secret"),
+        (json.dumps(new_key("enc").public().jwk()), "contains no Ed25519 key"),
+        ('{"keys": []}', "contains no Ed25519 key"),
     ],
 )
 def test_what_cannot_be_trusted_is_refused(

@@ -135,7 +135,7 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
     ]
     place = ("recorder", "retention.tagged.v1", 0)
     said = termijn("gaps", "accept", *place, *BY_ME)
-    assert said.out == "recorder goes on at offset 7 of retention.tagged.v1[0]\n"
+    assert said.out == "recorder continues at offset 7 of retention.tagged.v1[0]\n"
     assert termijn("gaps", "list", "--json").rows == []
     assert termijn("gaps", "accept", *place, *BY_ME).err == (
         "termijn: recorder: no gap waits at retention.tagged.v1[0]\n"
@@ -357,7 +357,7 @@ def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: 
     )
     early = termijn("requests", "letter", "customer:1", "Q1")
     assert (early.code, early.out) == (1, "")
-    assert "nobody is verified" in early.err
+    assert "requester is not verified" in early.err
     receipt = termijn("requests", "notice", "request-received", "customer:1", "Q1")
     assert "ontvangen op 31 januari 2024" in receipt.out
     unknown = termijn("requests", "letter", "customer:1", "Q2")

@@ -58,7 +58,7 @@ def test_a_refused_command_is_told_again_at_once(
     """Before its day is over, by a name, on record."""
     assert next_attempt(ledger, refused["orders"]) > datetime.now(UTC)
     done = termijn("commands", "retry", refused["orders"], *BY_ME)
-    assert (done.out, done.err) == (f"told again: {refused['orders']}\n", "")
+    assert (done.out, done.err) == (f"will be sent again: {refused['orders']}\n", "")
     bus = Bus()
     post(ledger, bus, datetime.now(UTC))
     assert str(refused["orders"]) in [one.value["command_id"] for one in bus.sent]
@@ -76,10 +76,10 @@ def test_all_that_a_system_refused_is_told_again_at_once(
 ) -> None:
     """Of a controller nothing that it refused."""
     assert termijn("commands", "retry", "--system", "orders", *BY_ME).out == (
-        "orders: 1 commands are told again\n"
+        "orders: 1 commands will be sent again\n"
     )
     assert termijn("commands", "retry", "--system", "psp", *BY_ME).out == (
-        "psp: 0 commands are told again\n"
+        "psp: 0 commands will be sent again\n"
     )
     assert next_attempt(ledger, refused["orders"]) <= datetime.now(UTC)
     assert next_attempt(ledger, refused["psp"]) is None
@@ -102,7 +102,7 @@ def test_a_controllers_refusal_is_final(
     [
         (("00000000-0000-4000-8000-000000000001",), "there is no command"),
         (("--system", "cmr"), "'cmr'"),
-        ((), "name one COMMAND, or say --system SYSTEM"),
+        ((), "give either COMMAND or --system SYSTEM"),
     ],
 )
 def test_what_cannot_be_told_again_is_said(

@@ -73,7 +73,7 @@ def test_a_title_shows_a_name_as_it_is(termijn: Call, ledger: Database, name: st
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"), backfill=name)
     said = termijn("forecast", name)
     assert (said.code, said.err) == (0, "")
-    assert f"{name}: would leave at once" in said.out
+    assert f"{name}: sent on release" in said.out
 
 
 @pytest.mark.parametrize("reason", HOSTILE)

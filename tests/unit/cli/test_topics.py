@@ -16,6 +16,5 @@ def test_the_embedded_broker_has_nothing_to_check(
     refused = termijn("topics", *words)
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == (
-        "termijn: the embedded broker keeps no settings of topics:"
-        " point KAFKA_BOOTSTRAP_SERVERS at Kafka\n"
+        "termijn: the embedded broker has no topic settings; set KAFKA_BOOTSTRAP_SERVERS to Kafka brokers\n"
     )

@@ -51,7 +51,7 @@ def test_where_no_file_can_be_written_it_is_still_one_line(
     said = termijn("explain", broken)
     assert said.code == 70
     [line] = said.err.splitlines()
-    assert line.endswith("`termijn --debug` shows where it came from")
+    assert line.endswith("`termijn --debug` shows the traceback")
 
 
 def test_with_debug_it_is_shown_whole(termijn: Call, broken: Path) -> None:

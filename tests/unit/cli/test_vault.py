@@ -79,8 +79,8 @@ def test_a_master_key_is_rotated_and_then_destroyed(termijn: Call, events: Write
     messages(events([structured(order())]))
     [first] = [row["name"] for row in termijn("vault", "status", "--json").rows[:1]]
     rotated = termijn("vault", "rotate")
-    assert "wraps 2 keys anew" in rotated.out
-    assert rotated.out.endswith(f"back the vault up, and then: termijn vault destroy {first}\n")
+    assert "wraps 2 keys" in rotated.out
+    assert rotated.out.endswith(f"back up the vault, then run: termijn vault destroy {first}\n")
     assert "publishers may use it for ten minutes" in termijn("vault", "destroy", first).err
 
     week_ago = time.time() - 8 * 24 * 3600
@@ -129,7 +129,7 @@ def test_a_key_that_nobody_will_destroy_is_shown_and_shredded_by_somebody_with_a
     keys = [row["key"] for row in rows]
     assert termijn("vault", "shred", *keys, "--reason", "test").code == 1
     wrong = termijn("vault", "shred", keys[0], "x", "--operator", "Ada", "--reason", "test")
-    assert wrong.err == "termijn: x: no living key has this id; nothing was done\n"
+    assert wrong.err == "termijn: x: there is no key with this id; nothing was destroyed\n"
     done = termijn("vault", "shred", *keys, "--operator", "Ada", "--reason", "never published")
     assert done.out == "destroyed 2 keys\n"
     assert termijn("vault", "check", "--older-than", "PT0S").code == 0

@@ -113,7 +113,7 @@ def test_rules_as_they_are_written_are_sound() -> None:
     """Nobody lacks anything, and nobody else commands."""
     [said] = judged(AclRules(enforced=True, rules=all_rules(*USERS)))
     assert said.state == "sound"
-    assert said.what.endswith("24 users may do their part")
+    assert said.what.endswith("24 users have what they need")
 
 
 def test_a_missing_right_is_named_with_its_mend() -> None:
@@ -128,7 +128,7 @@ def test_a_missing_right_is_named_with_its_mend() -> None:
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Describe"),
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Read"),
     ]
-    assert said[1].mend == (
+    assert said[1].fix == (
         "`kafka-acls --add --allow-principal User:termijn-recorder --operation Read"
         " --topic retention.tagged.v1`, or apply deploy/kafka/users.yaml"
     )
@@ -141,7 +141,7 @@ def test_a_missing_group_is_named() -> None:
     ]
     said = judged(AclRules(enforced=True, rules=rules))
     assert {one.target for one in said} == {"group termijn-recorder"}
-    assert "--group termijn-recorder`" in said[0].mend
+    assert "--group termijn-recorder`" in said[0].fix
 
 
 def test_a_role_without_any_rule_is_told_once() -> None:
@@ -152,12 +152,12 @@ def test_a_role_without_any_rule_is_told_once() -> None:
         (
             "fault",
             "user termijn-recorder",
-            "there is no rule for it: of 6 rights it lacks 6",
+            "no ACL names this user: 6 of 6 are missing",
         ),
         (
             "warning",
             "user termijn-agent-crm",
-            "there is no rule for it: of 6 rights it lacks 6",
+            "no ACL names this user: 6 of 6 are missing",
         ),
     ]
 
@@ -171,7 +171,7 @@ def test_who_else_may_command_is_told() -> None:
     ]
     [said] = judged(AclRules(enforced=True, rules=[*all_rules(*USERS), *more]))
     assert (said.state, said.target) == ("warning", "topic retention.commands.crm.v1")
-    assert said.what == "User:eve may write there, and only termijn-deleter should"
+    assert said.what == "User:eve may write to it, but only termijn-deleter should"
 
 
 def test_no_authorizer_is_a_warning() -> None:
@@ -191,7 +191,7 @@ def test_no_rule_at_all_is_a_fault() -> None:
     """No role may do anything."""
     [said] = judged(AclRules(enforced=True, rules=[]))
     assert said.state == "fault"
-    assert "not one rule" in said.what
+    assert "no ACLs" in said.what
 
 
 def test_a_user_learns_what_it_lacks_itself() -> None:

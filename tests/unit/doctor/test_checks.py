@@ -57,27 +57,27 @@ def trusted(path: Path, *systems: str) -> KeyDirectory:
 def test_a_topic_as_in_the_catalogue_is_sound() -> None:
     """The catalogue's six partitions and its week."""
     [said] = tags(TopicState(partitions=6, settings=SOUND_TAGS))
-    assert (said.state, said.what) == ("sound", "1 are there, as the catalogue has them")
+    assert (said.state, said.what) == ("sound", "1 exist as in the catalogue")
 
 
 def test_a_missing_topic_is_a_fault() -> None:
     """It is named, and made by `apply`."""
     [said] = tags(None)
     assert (said.state, said.target, said.what) == ("fault", "retention.tagged.v1", "is not there")
-    assert said.mend == "`termijn topics apply`"
+    assert said.fix == "`termijn topics apply`"
 
 
 def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
     """For ever is longer than a week."""
     [said] = tags(TopicState(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
-    assert (said.state, said.mend) == ("fault", "`termijn topics apply`")
+    assert (said.state, said.fix) == ("fault", "`termijn topics apply`")
     assert said.what == "a record lives for ever, and its term is 8.0 days"
 
 
 def test_other_partitions_are_a_warning() -> None:
     """They cannot be changed under data, so nothing is ordered."""
     [said] = tags(TopicState(partitions=4, settings=SOUND_TAGS))
-    assert (said.state, said.what) == ("warning", "has 4 partitions, the catalogue says 6")
+    assert (said.state, said.what) == ("warning", "has 4 partitions, but the catalogue has 6")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_clock_may_be_a_second_off(seconds: float, state: str) -> None:
     """To either side; beyond it nothing would be commanded."""
     said = check_clock(timedelta(seconds=seconds), timedelta(seconds=1))
     assert said.state == state
-    assert ("timedatectl" in said.mend) == (state == "fault")
+    assert ("timedatectl" in said.fix) == (state == "fault")
 
 
 def test_keys_that_hold_are_sound(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_deleter_without_keys_is_a_fault(tmp_path: Path) -> None:
     """It could sign no command."""
     said = keys(tmp_path)["deleter"]
     assert said.state == "fault"
-    assert "`termijn keys make`" in said.mend
+    assert "`termijn keys make`" in said.fix
 
 
 def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_system_without_trusted_keys_is_a_fault(tmp_path: Path) -> None:
     trusted(tmp_path, "crm")
     said = keys(tmp_path, "crm", "psp")["psp"]
     assert said.state == "fault"
-    assert "`termijn keys trust psp psp.jwks`" in said.mend
+    assert "`termijn keys trust psp psp.jwks`" in said.fix
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_last_key_that_ends_is_told_a_fortnight_before(
 def test_no_signatures_are_a_warning(tmp_path: Path) -> None:
     """They are off for trying out only."""
     [said] = check_keys(KeyDirectory(path=tmp_path), ["crm"], NOW, required=False)
-    assert (said.state, said.mend) == ("warning", "set TERMIJN_SIGNING=required")
+    assert (said.state, said.fix) == ("warning", "set TERMIJN_SIGNING=required")
 
 
 def seals(tmp_path: Path, **variables: Path) -> dict[str, Finding]:
@@ -172,15 +172,15 @@ def test_a_missing_seal_is_a_fault_where_one_was_named(tmp_path: Path) -> None:
     named = {"TERMIJN_KEY_FILE": tmp_path / "d", "TERMIJN_REQUEST_KEY_FILE": tmp_path / "r"}
     said = seals(tmp_path, **named)
     assert {one.state for one in said.values()} == {"fault"}
-    assert said["dead-letter key"].mend.endswith("or mend TERMIJN_KEY_FILE")
-    assert said["request key"].mend.endswith("or mend TERMIJN_REQUEST_KEY_FILE")
+    assert said["dead-letter key"].fix.endswith("or fix TERMIJN_KEY_FILE")
+    assert said["request key"].fix.endswith("or fix TERMIJN_REQUEST_KEY_FILE")
 
 
 def test_a_seal_of_requests_is_asked_for_beside_a_given_one(tmp_path: Path) -> None:
     """Each role would make one of its own."""
     said = seals(tmp_path, TERMIJN_KEY_FILE=key_file(tmp_path / "d", b"d"))
     assert (said["dead-letter key"].state, said["request key"].state) == ("sound", "fault")
-    assert "TERMIJN_REQUEST_KEY_FILE is missing" in said["request key"].what
+    assert "TERMIJN_REQUEST_KEY_FILE must be set" in said["request key"].what
 
 
 def test_one_key_for_both_is_a_warning(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
         (tmp_path / "dead-letters.key").unlink()
         [said] = check_requests(ledger, chosen)
         assert said.state == "fault"
-        assert said.what == f"2 keys are sealed with the key {old.key_id}"
+        assert said.what == f"2 keys are encrypted with key {old.key_id}, which is not configured"
         ledger.write(
             lambda c: [destroy_request_key(c, "consumer:K1", f"Q{n}", NOW) for n in (0, 1)]
         )

@@ -66,7 +66,7 @@ def test_what_is_registered_as_it_is_here_is_sound() -> None:
     [said] = check_registry(Kept(texts=[FIRST.text, SECOND.text]), [(ORDERS, (FIRST, SECOND))] * 2)
     assert (said.state, said.what) == (
         "sound",
-        "2 topics are registered as they are here, FULL_TRANSITIVE",
+        "2 topics are registered with their schemas, FULL_TRANSITIVE",
     )
 
 
@@ -75,7 +75,7 @@ def test_a_version_that_is_not_registered_is_a_fault() -> None:
     [said] = judged(Kept(texts=[FIRST.text]))
     assert (said.state, said.target) == ("fault", "orders.order-placed.v1")
     assert said.what == "orders.order-placed.2.avsc is not registered"
-    assert said.mend == "`termijn schemas register`"
+    assert said.fix == "`termijn schemas register`"
 
 
 def test_a_version_of_others_that_can_be_read_is_worth_a_look() -> None:
@@ -83,7 +83,7 @@ def test_a_version_of_others_that_can_be_read_is_worth_a_look() -> None:
     ahead = changed("more", type=["null", "string"], default=None)
     [said] = judged(Kept(texts=[FIRST.text, SECOND.text, ahead]))
     assert said.state == "warning"
-    assert said.what == "version 3 (id 72) is none of ours, and can be read"
+    assert said.what == "version 3 (id 72) has no schema file but can be read"
 
 
 def test_a_version_of_others_that_cannot_be_read_is_a_fault() -> None:
@@ -97,14 +97,17 @@ def test_a_version_of_others_that_cannot_be_read_is_a_fault() -> None:
 def test_a_version_that_is_no_schema_is_a_fault() -> None:
     """It is told, and stops nothing."""
     [said] = judged(Kept(texts=[FIRST.text, SECOND.text, "{"]))
-    assert (said.state, said.what.endswith("and no schema: JSONDecodeError")) == ("fault", True)
+    assert (said.state, said.what.endswith("and is not a valid schema: JSONDecodeError")) == (
+        "fault",
+        True,
+    )
 
 
 def test_a_compatibility_that_lets_readers_break_is_worth_a_look() -> None:
     """Registering sets it."""
     [said] = judged(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
     assert said.state == "warning"
-    assert said.what.startswith("its compatibility is BACKWARD and must be FULL_TRANSITIVE")
+    assert said.what.startswith("compatibility is BACKWARD but must be FULL_TRANSITIVE")
 
 
 def test_a_silent_registry_is_told_once() -> None:
@@ -112,5 +115,5 @@ def test_a_silent_registry_is_told_once() -> None:
     silent = Silent(texts=[])
     [said] = check_registry(silent, [(ORDERS, (FIRST, SECOND))] * 2)
     assert said.state == "fault"
-    assert "SCHEMA_REGISTRY_URL" in said.mend
+    assert "SCHEMA_REGISTRY_URL" in said.fix
     assert silent.asked == [ORDERS.name]

@@ -34,13 +34,13 @@ def test_brokers_elsewhere_in_the_clear_are_a_warning() -> None:
     """Those on this machine are not named."""
     said = judged(Security())["tls", "kafka-1:9092"]
     assert said.state == "warning"
-    assert "KAFKA_SECURITY_PROTOCOL=SASL_SSL" in said.mend
+    assert "KAFKA_SECURITY_PROTOCOL=SASL_SSL" in said.fix
 
 
 def test_a_password_in_the_clear_is_said_to_be() -> None:
     """Whoever is on the way has it."""
     said = judged(Security(protocol="SASL_PLAINTEXT"))["tls", "kafka-1:9092"]
-    assert said.what.endswith("and the password")
+    assert said.what.endswith("and the password, can be read and changed on the way")
 
 
 def test_brokers_on_this_machine_may_be_reached_in_the_clear() -> None:
@@ -68,7 +68,7 @@ def test_an_authority_that_ends_is_told_a_fortnight_before(
     """At the instant itself no broker is believed any more."""
     said = judged(certified(tmp_path, ca_days=days))["certificates", str(tmp_path / "ca.pem")]
     assert said.state == state
-    assert ("KAFKA_SSL_CA_FILE" in said.mend) == (state != "sound")
+    assert ("KAFKA_SSL_CA_FILE" in said.fix) == (state != "sound")
 
 
 @pytest.mark.parametrize(("days", "state"), [(-1, "fault"), (13, "warning"), (15, "sound")])
@@ -76,7 +76,7 @@ def test_a_certificate_of_ours_that_ends_is_told(tmp_path: Path, days: float, st
     """No broker would let us in any more."""
     said = judged(certified(tmp_path, days=days))["certificates", str(tmp_path / "me.pem")]
     assert said.state == state
-    assert ("KAFKA_SSL_CERTIFICATE_FILE" in said.mend) == (state != "sound")
+    assert ("KAFKA_SSL_CERTIFICATE_FILE" in said.fix) == (state != "sound")
 
 
 def test_one_authority_of_two_that_has_ended_is_no_matter(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_file_that_holds_no_certificate_is_a_fault(tmp_path: Path) -> None:
     security = certified(tmp_path)
     (tmp_path / "ca.pem").write_text("certificate", "ascii")
     said = judged(security)["certificates", str(tmp_path / "ca.pem")]
-    assert (said.state, said.what) == ("fault", "holds no certificate that can be read (PEM)")
+    assert (said.state, said.what) == ("fault", "contains no readable certificate (PEM)")
 
 
 @pytest.mark.parametrize("text", [None, "key"], ids=["another's", "no key"])
@@ -102,4 +102,4 @@ def test_a_key_that_is_not_the_certificates_is_a_fault(tmp_path: Path, text: str
     (tmp_path / "me.key").write_text(text or Authority(NOW).vouches("x").key, "ascii")
     said = judged(security)["certificates", str(tmp_path / "me.key")]
     assert said.state == "fault"
-    assert "KAFKA_SSL_KEY_FILE" in said.mend
+    assert "KAFKA_SSL_KEY_FILE" in said.fix

@@ -176,7 +176,7 @@ def test_every_alert_has_its_runbook_and_the_other_way_round() -> None:
 def test_a_runbook_says_what_to_do(title: str) -> None:
     """Where to look, what mends it, and when the alert clears."""
     text = sections()[title]
-    assert [word for word in ("\nLook: ", "\nMend: ", "\nClears: ") if word not in text] == []
+    assert [word for word in ("\nLook: ", "\nFix: ", "\nClears: ") if word not in text] == []
     assert text.strip().split("\n")[0]
 
 
