@@ -37,7 +37,7 @@ class KafkaSettings:
     cluster_id: str = setting(
         "TERMIJN_KAFKA_CLUSTER_ID",
         "",
-        "The cluster's id, for brokers that tell none (the embedded one); else the broker's own.",
+        "The cluster's id, for brokers that report none (the embedded one); by default the broker's.",
     )
     security_protocol: str = setting(
         "KAFKA_SECURITY_PROTOCOL",
@@ -48,14 +48,17 @@ class KafkaSettings:
     ca_file: Path | None = setting(
         "KAFKA_SSL_CA_FILE",
         None,
-        "Who may vouch for the brokers, PEM; the machine's own authorities unless given.",
+        "CA certificates for the brokers, PEM; by default the machine's own.",
         Path,
     )
     certificate_file: Path | None = setting(
-        "KAFKA_SSL_CERTIFICATE_FILE", None, "Our certificate with its chain, PEM.", Path
+        "KAFKA_SSL_CERTIFICATE_FILE",
+        None,
+        "Termijn's client certificate with its chain, PEM.",
+        Path,
     )
     key_file: Path | None = setting(
-        "KAFKA_SSL_KEY_FILE", None, "The key of our certificate, PEM, not encrypted.", Path
+        "KAFKA_SSL_KEY_FILE", None, "The private key of that certificate, PEM, not encrypted.", Path
     )
     sasl_mechanism: str = setting(
         "KAFKA_SASL_MECHANISM",
@@ -63,17 +66,17 @@ class KafkaSettings:
         "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
         one_of(*MECHANISMS),
     )
-    sasl_username: str = setting("KAFKA_SASL_USERNAME", "", "As whom the brokers know us.")
+    sasl_username: str = setting("KAFKA_SASL_USERNAME", "", "The SASL user.")
     sasl_password_file: Path | None = setting(
         "KAFKA_SASL_PASSWORD_FILE",
         None,
-        "The file that holds the password, and nothing else.",
+        "A file that contains only the SASL password.",
         Path,
     )
     sasl_password: str = setting(
         "KAFKA_SASL_PASSWORD",
         "",
-        "The password itself, where there can be no file; from the environment only.",
+        "The SASL password, where no file is possible; from the environment only.",
         secret=True,
         in_file=False,
     )
@@ -81,24 +84,29 @@ class KafkaSettings:
     schema_registry_url: str = setting(
         "SCHEMA_REGISTRY_URL",
         "",
-        "Confluent-compatible registry; none: single-object encoding.",
+        "URL of a Confluent-compatible registry; without it values use single-object encoding.",
         shown_url,
     )
     schema_registry_login: Path | None = setting(
         "SCHEMA_REGISTRY_LOGIN",
         None,
-        "File with the registry's `user:password`, where it asks for one (basic authentication).",
+        "A file with the registry's `user:password` (basic authentication), if it needs one.",
         Path,
     )
     schema_registry_ca: Path | None = setting(
         "SCHEMA_REGISTRY_CA",
         None,
-        "File with the certificates to trust the registry by; the usual ones unless given.",
+        "CA certificates for the registry, PEM; by default the usual ones.",
         Path,
     )
-    batch: int = setting("TERMIJN_BATCH", 2_000, "Most messages a batch.", positive_int)
+    batch: int = setting(
+        "TERMIJN_BATCH", 2_000, "The maximum number of messages in a batch.", positive_int
+    )
     batch_seconds: float = setting(
-        "TERMIJN_BATCH_SECONDS", 0.2, "Longest wait for a batch, in seconds.", wait_seconds
+        "TERMIJN_BATCH_SECONDS",
+        0.2,
+        "The maximum wait for a batch to fill, in seconds.",
+        wait_seconds,
     )
 
 

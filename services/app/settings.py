@@ -35,34 +35,34 @@ class StorageSettings:
     """Where state is."""
 
     data: Path = setting(
-        "TERMIJN_DATA", _DATA, "Directory of embedded state: ledger, key, logs.", Path
+        "TERMIJN_DATA", _DATA, "The directory of embedded state: ledger, keys, logs.", Path
     )
     ledger_url: str = setting(
         "TERMIJN_LEDGER_URL",
         "",
-        "SQLAlchemy URL of the ledger; SQLite in the data directory unless given.",
+        "SQLAlchemy URL of the ledger; by default SQLite in the data directory.",
         database_url,
         secret=True,
     )
     policy: Path | None = setting(
-        "TERMIJN_POLICY", None, "Policy file; the shipped one unless given.", Path
+        "TERMIJN_POLICY", None, "The policy file; by default the one that ships with Termijn.", Path
     )
     schemas: tuple[Path, ...] = setting(
         "TERMIJN_SCHEMAS",
         (),
-        "Directories with further .avsc files, colon-separated.",
+        "Directories with more .avsc files, separated by colons.",
         colon_separated_paths,
     )
     key_file: Path | None = setting(
         "TERMIJN_KEY_FILE",
         None,
-        "Key that seals dead letters; made in the data directory unless given.",
+        "The key that encrypts dead letters; by default created in the data directory.",
         Path,
     )
     request_key_file: Path | None = setting(
         "TERMIJN_REQUEST_KEY_FILE",
         None,
-        "Key that seals the keys of requests; made in the data directory if neither is given.",
+        "The key that encrypts the keys of requests; required if TERMIJN_KEY_FILE is set.",
         Path,
     )
 
@@ -74,7 +74,7 @@ class Tagging:
     history_seconds: float = setting(
         "TERMIJN_HISTORY_SECONDS",
         604_800.0,
-        "A live event that is older than its arrival by more is held back until it is released.",
+        "Live events that are older than this when they arrive are held back until released, in seconds.",
         lifetime_seconds,
     )
 
@@ -89,39 +89,51 @@ class DeleterSettings:
     """How the deleter works."""
 
     claim_records: int = setting(
-        "TERMIJN_CLAIM_RECORDS", 5_000, "Most records a claim looks at.", positive_int
+        "TERMIJN_CLAIM_RECORDS",
+        5_000,
+        "The maximum number of records that a claim reads.",
+        positive_int,
     )
     dispatch_batch: int = setting(
-        "TERMIJN_DISPATCH_BATCH", 1_000, "Most commands a relay sends at once.", positive_int
+        "TERMIJN_DISPATCH_BATCH",
+        1_000,
+        "The maximum number of commands that are sent at once.",
+        positive_int,
     )
     idle_seconds: float = setting(
-        "TERMIJN_IDLE_SECONDS", 0.2, "Rest between rounds with nothing to do, in seconds.", seconds
+        "TERMIJN_IDLE_SECONDS",
+        0.2,
+        "The pause of the deleter when there is nothing to do, in seconds.",
+        seconds,
     )
     commands_per_hour: int = setting(
         "TERMIJN_COMMANDS_PER_HOUR",
         100_000,
-        "Cap on first sends an hour; at it the deleter stops until resumed. 0 is no cap.",
+        "The maximum of first attempts an hour; the deleter pauses there until resumed. 0: no limit.",
         non_negative_int,
     )
     retry_seconds: float = setting(
         "TERMIJN_RETRY_SECONDS",
         60.0,
-        "Wait before the second attempt; it doubles.",
+        "The wait before the second attempt, in seconds; it doubles with each attempt.",
         positive_seconds,
     )
     retry_cap_seconds: float = setting(
-        "TERMIJN_RETRY_CAP_SECONDS", 21_600.0, "Longest wait between attempts.", positive_seconds
+        "TERMIJN_RETRY_CAP_SECONDS",
+        21_600.0,
+        "The maximum wait between attempts, in seconds.",
+        positive_seconds,
     )
     validity_seconds: float = setting(
         "TERMIJN_VALIDITY_SECONDS",
         604_800.0,
-        "How long an attempt may be obeyed.",
+        "How long an agent may carry out an attempt after it was issued, in seconds.",
         positive_seconds,
     )
     clock_tolerance_seconds: float = setting(
         "TERMIJN_CLOCK_TOLERANCE_SECONDS",
         1.0,
-        "Largest difference from the database's clock at which anything is commanded.",
+        "The maximum difference from the database's clock, in seconds; beyond it no command is sent.",
         seconds,
     )
 
@@ -133,13 +145,13 @@ class RequestSettings:
     interval_seconds: float = setting(
         "TERMIJN_REQUESTS_INTERVAL_SECONDS",
         5.0,
-        "Time between looks at the open requests, in seconds.",
+        "The time between two checks of the open requests, in seconds.",
         positive_seconds,
     )
     margin_seconds: float = setting(
         "TERMIJN_REQUESTS_MARGIN_SECONDS",
         259_200.0,
-        "How long before the statutory limit a request is answered as it stands, or refused.",
+        "How long before its statutory limit a request is answered as it is, or refused, in seconds.",
         seconds,
     )
 
@@ -151,13 +163,13 @@ class SigningSettings:
     keys: Path | None = setting(
         "TERMIJN_KEYS",
         None,
-        "Directory with the keys that sign and verify; made in the data directory unless given.",
+        "The directory of the signing keys; by default created in the data directory.",
         Path,
     )
     mode: str = setting(
         "TERMIJN_SIGNING",
         "required",
-        "`required`, or `off` for trying out: then whoever reaches the bus can command an erasure.",
+        "`required`, or `off` for trying out: then anyone who can write to Kafka can command an erasure.",
         one_of("required", "off"),
     )
 
@@ -169,14 +181,14 @@ class EncryptionSettings:
     vault_url: str = setting(
         "TERMIJN_VAULT_URL",
         "",
-        "SQLAlchemy URL of the vault; SQLite in the data directory unless given.",
+        "SQLAlchemy URL of the vault; by default SQLite in the data directory.",
         database_url,
         secret=True,
     )
     master_keys: Path | None = setting(
         "TERMIJN_MASTER_KEYS",
         None,
-        "Directory with the master keys; with the embedded vault made in the data directory.",
+        "The directory of the master keys; for the embedded vault created in the data directory.",
         Path,
     )
 
@@ -188,40 +200,42 @@ class OperationsSettings:
     metrics_host: str = setting(
         "TERMIJN_METRICS_HOST",
         "127.0.0.1",
-        "Address on which /metrics is served; in a container 0.0.0.0.",
+        "The address of /metrics; in a container 0.0.0.0.",
     )
     metrics_port: int = setting(
         "TERMIJN_METRICS_PORT",
         0,
-        "Port of /metrics; 0 takes the role's own.",
+        "The port of /metrics; 0 is the role's default.",
         port_number,
     )
     metrics_interval_seconds: float = setting(
         "TERMIJN_METRICS_INTERVAL_SECONDS",
         5.0,
-        "Time between looks at the ledger for the metrics, in seconds.",
+        "The time between two measurements of the ledger for metrics, in seconds.",
         positive_seconds,
     )
     liveness_timeout_seconds: float = setting(
         "TERMIJN_LIVENESS_TIMEOUT_SECONDS",
         120.0,
-        "A loop that has not gone round for longer hangs: /livez says so.",
+        "A loop without a heartbeat for longer is stalled, in seconds; /livez reports it.",
         positive_seconds,
     )
     tracing: str = setting(
         "TERMIJN_TRACING",
         "",
-        "Where spans go, OTLP over HTTP; none: traces are passed on, and no spans are made.",
+        "The URL for spans, OTLP over HTTP; without it traces are passed on, but no spans are created.",
         shown_url,
     )
     log_format: str = setting(
         "TERMIJN_LOG",
         "auto",
-        "Log form: console or json; auto is console on a terminal, json elsewhere.",
+        "The log format: console or json; auto is console on a terminal, json elsewhere.",
         one_of("auto", "console", "json"),
     )
     operator: str = setting(
-        "TERMIJN_OPERATOR", "", "Who answers for an operator's command, unless --operator says."
+        "TERMIJN_OPERATOR",
+        "",
+        "The operator who is responsible for a command, unless --operator is given.",
     )
 
 
