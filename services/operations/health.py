@@ -1,4 +1,4 @@
-"""Serving: what a role says over HTTP: `/metrics`, `/livez`, `/readyz`, and its own views.
+"""Serve a role's `/metrics`, `/livez`, `/readyz` and extra pages over HTTP.
 
 On loopback, unless a setting names another address of this machine.
 """
@@ -25,55 +25,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where to serve."""
+    """The address to serve on."""
 
     host: str = HOST
     """An address of this machine."""
     port: int = 0
-    """0 is not asked for."""
+    """0: the role's default."""
 
 
 @dataclass(slots=True, kw_only=True)
 class LoopStatus:
-    """One loop of a role: when it went round last, and what keeps it from its work."""
+    """The state of one loop of a role: its last heartbeat, and why it is not ready."""
 
     name: str
     last_heartbeat: float
-    not_ready_reason: str | None = "has not begun"
-    """What keeps it from its work, in words without personal data; None while it does it."""
+    not_ready_reason: str | None = "has not started"
+    """Why the loop is not ready, without personal data; None while it is ready."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Health:
-    """Whether each loop of a role goes round (alive), and does its work (ready).
+    """The health of a role: whether each of its loops is alive, and ready.
 
-    A role that is not alive is to be started anew; one that is not ready waits for something else, such
-    as the bus, and goes on by itself. A role that a gap or another policy stops ends, and is neither.
+    Restart a role that is not alive. A role that is not ready waits for something else, such as Kafka, and
+    continues on its own. A role that a gap or another policy stops exits, and is neither.
     """
 
     timeout_seconds: float
-    """A loop that has not gone round for longer hangs."""
+    """A loop without a heartbeat for longer is stalled."""
     monotonic_seconds: Callable[[], float] = monotonic
-    """Seconds that never go back."""
+    """A monotonic clock, in seconds."""
     _loops: list[LoopStatus] = field(default_factory=list)
 
     def add_loop(self, name: str) -> LoopHealth:
-        """One more loop of the role, which counts as going round from now on."""
+        """Add a loop of the role, which counts as alive from now on."""
         part = LoopStatus(name=name, last_heartbeat=self.monotonic_seconds())
         self._loops.append(part)
         return LoopHealth(health=self, status=part)
 
     def stalled_loops(self) -> Mapping[str, str]:
-        """What hangs, by loop; empty while the role is alive."""
+        """Return the stalled loops with their description; empty while the role is alive."""
         now = self.monotonic_seconds()
         return {
-            part.name: f"has not gone round for {now - part.last_heartbeat:.0f} s"
+            part.name: f"no heartbeat for {now - part.last_heartbeat:.0f} s"
             for part in self._loops
             if now - part.last_heartbeat > self.timeout_seconds
         }
 
     def not_ready_reasons(self) -> Mapping[str, str]:
-        """What keeps each loop from its work; empty while the role is ready."""
+        """Return why each loop is not ready; empty while the role is ready."""
         hindered = {
             part.name: part.not_ready_reason for part in self._loops if part.not_ready_reason
         }
@@ -82,35 +82,35 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopHealth:
-    """How a loop says how it fares."""
+    """The handle with which a loop reports its health."""
 
     health: Health
     status: LoopStatus
 
     def heartbeat(self) -> None:
-        """It goes round, whether it gets anything done or not."""
+        """Report that the loop runs, whether it gets anything done or not."""
         self.status.last_heartbeat = self.health.monotonic_seconds()
 
     def mark_ready(self) -> None:
-        """It does its work."""
+        """Report that the loop does its work."""
         self.status.not_ready_reason = None
 
     def mark_not_ready(self, why: str) -> None:
-        """It tried, and something keeps it from its work."""
+        """Report that the loop runs but cannot do its work."""
         self.heartbeat()
         self.status.not_ready_reason = why
 
     def for_loop(self, name: str) -> LoopHealth:
-        """Another loop of the same role."""
+        """Return the handle for another loop of the same role."""
         return self.health.add_loop(name)
 
 
 ExtraPage = Callable[[str], object | None]
-"""What a role shows at a path, as JSON; None where there is nothing."""
+"""Returns what a role shows at a path, as JSON; None if there is no such page."""
 
 
 def no_extra_page(path: str) -> None:
-    """A role that shows nothing but how it fares."""
+    """Show no extra page."""
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def serve_http(
     extra_page: ExtraPage = no_extra_page,
     host: str = HOST,
 ) -> Iterator[int]:
-    """Serve until the block ends, which is given the port.
+    """Serve until the `with` block ends, and yield the port.
 
     Raises:
         OSError: the port is taken; port 0 takes any.
@@ -153,7 +153,9 @@ def _application(
         if path not in looks:
             if (shown := extra_page(path)) is not None:
                 return _render(start, shown)
-            return _status_text(start, "404 Not Found", "there are /metrics, /livez and /readyz")
+            return _status_text(
+                start, "404 Not Found", "not found; the pages are /metrics, /livez and /readyz"
+            )
         wrong = looks[path]()
         if not wrong:
             return _status_text(start, "200 OK", "ok")
@@ -175,7 +177,7 @@ def _render(start: StartResponse, value: object) -> Iterable[bytes]:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Does not log requests: a scrape every few seconds is no event."""
+    """Logs no requests, since Prometheus scrapes every few seconds."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
@@ -189,7 +191,7 @@ def serve_http_on_free_port(
     default_port: int,
     extra_page: ExtraPage = no_extra_page,
 ) -> Iterator[str]:
-    """Serve on the port asked for, else the role's own, or any where that is taken; the metrics' URL."""
+    """Serve on the configured, the default or any free port, and yield the metrics' URL."""
     with ExitStack() as stack:
         try:
             served_at = serve_http(

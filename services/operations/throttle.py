@@ -1,4 +1,4 @@
-"""Measuring: what takes a look at the ledger is measured now and then, never at each scrape."""
+"""Run periodic work of a role's loop at most every few seconds, and never at a scrape."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from time import monotonic
 
 _MAX_TIME_SHARE = 20
-"""A measurement takes no more than one part in so many of a role's time."""
+"""The work takes at most one part in so many of the role's time."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Throttled:
-    """A measurement that a role's loop does beside its work."""
+    """Periodic work that a role's loop does beside its main work, such as measuring or sealing."""
 
     run: Callable[[], object]
     interval_seconds: float
-    """Not sooner again than after these; after a slow one, later."""
+    """The least time between two runs; after a slow run it is longer."""
     monotonic_seconds: Callable[[], float] = monotonic
-    """Seconds that never go back."""
+    """A monotonic clock, in seconds."""
     _next_run_at: float = float("-inf")
 
     def run_if_due(self) -> None:
-        """Measure, if it is time again."""
+        """Run the work if it is due."""
         begun = self.monotonic_seconds()
         if begun < self._next_run_at:
             return

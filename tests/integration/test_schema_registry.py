@@ -93,7 +93,7 @@ def test_a_schema_that_was_altered_in_the_registry_is_found(
     text = changed(FEEDBACK.schema, name="mood", type=["null", "string"], default=None)
     id = client.register_schema(subject, Schema(text, "AVRO"))
     assert found(schema_registry) == [
-        (FEEDBACK.name, f"version 2 (id {id}) is none of ours, and can be read")
+        (FEEDBACK.name, f"version 2 (id {id}) has no schema file but can be read")
     ]
 
 
@@ -113,7 +113,7 @@ def test_a_level_that_somebody_lowered_is_found(
     """And raised again by registering."""
     client.set_compatibility(f"{ORDERS.name}-value", "BACKWARD")
     [what] = [what for target, what in found(schema_registry) if target == ORDERS.name]
-    assert what.startswith("its compatibility is BACKWARD")
+    assert what.startswith("compatibility is BACKWARD")
     told(schema_registry, "register")
     assert client.get_compatibility(f"{ORDERS.name}-value") == "FULL_TRANSITIVE"
 
@@ -166,7 +166,7 @@ def test_the_doctor_judges_it_by_the_same(
         ("fault", "contact.message-resolved.1.avsc is not registered"),
         (
             "fault",
-            f"version 2 (id {id}) is none of ours; what is written with it is parked:"
+            f"version 2 (id {id}) has no schema file; events written with it are parked:"
             " .: Other became nl.termijn.business.contact.MessageResolved",
         ),
     ]

@@ -105,7 +105,7 @@ def _decide(
             now = database_now(connection)
             active_policy.require_active(connection, policy, now)
             done = decide(connection, name, value, policy, now)
-            target = str(key_id(name, value))  # which names nobody
+            target = str(key_id(name, value))  # a hash, which holds no personal data
             log_operator_action(
                 connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now
             )

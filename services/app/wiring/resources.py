@@ -27,11 +27,12 @@ from services.app.setting_field import InvalidSetting
 from services.app.settings import Settings
 from services.app.wiring.required_topics import RequiredTopics, required_topics
 from services.app.wiring.signing import SigningConfig
-from services.crypto import pseudonyms, tombstones
+from services.crypto import pseudonyms
+from services.crypto import tombstones as tombstone_keys
 from services.crypto.data_keys import DataKeyStore, open_vault
 from services.crypto.envelope import AeadCipher, load_or_create_key, read_key
 from services.crypto.field_encryption import FieldEncryption
-from services.crypto.field_encryption import check as check_fields
+from services.crypto.field_encryption import check as check_encrypted_fields
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.master_keys import FileMasterKeys
 from services.crypto.pseudonyms import Pseudonymizer
@@ -41,8 +42,7 @@ from services.kafka.client import KafkaClient
 from services.kafka.spans import Tracer
 from services.kafka.topic_retention import plaintext_fields
 from services.kafka.tracer import open_tracer
-from services.ledger import active_policy, migrate, tables
-from services.ledger import tombstones as remembering
+from services.ledger import active_policy, migrate, tables, tombstones
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.ledger.granting import may_write
 from services.policy.loader import load as load_policy
@@ -55,39 +55,39 @@ _POLL_SECONDS = 1.0
 
 
 def utc_now() -> datetime:
-    """This machine's clock, UTC: the one place that reads it."""
+    """Return the time of this machine's clock, UTC; no other code reads it."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What every role and command needs, opened from the settings as it is asked for."""
+    """What roles and commands need, opened from the settings on first use."""
 
     settings: Settings
     stack: ExitStack
 
     def policy(self) -> Policy:
-        """The policy at hand."""
+        """Load the configured policy."""
         return load_policy(self.settings.storage.policy)
 
     def codec(self) -> Codec:
-        """The codec, with the registry if one is configured."""
+        """Make the codec, with the schema registry if one is configured."""
         return Codec(load_schemas(*self.settings.storage.schemas), self.registry())
 
     def registry(self) -> Registry | None:
-        """The schema registry, if one is configured."""
+        """Make the client of the schema registry, if one is configured."""
         kafka = self.settings.kafka
         if not kafka.schema_registry_url:
             return None
         login = kafka.schema_registry_login
         try:
-            told = login.read_text("utf-8").strip() if login else None
-            return Registry(client(kafka.schema_registry_url, told, kafka.schema_registry_ca))
+            login_text = login.read_text("utf-8").strip() if login else None
+            return Registry(client(kafka.schema_registry_url, login_text, kafka.schema_registry_ca))
         except (ValueError, OSError) as cause:
             raise InvalidSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
 
     def plaintext_fields(self, policy: Policy) -> dict[str, tuple[str, ...]]:
-        """The fields of each event type that the log shows whole, the deciding ones left out."""
+        """Return the fields of each event type that are not encrypted in Kafka, without decision fields."""
         schemas = load_schemas(*self.settings.storage.schemas)
         return {
             name: plaintext_fields(event, schemas.newest(name).definition)
@@ -96,13 +96,13 @@ class Resources:
         }
 
     def ledger(self, role: LedgerRole = "operators") -> Database:
-        """The ledger, as the role reaches it; its schema is this version's."""
+        """Open the ledger as a role of the database, and check that its schema is this version's."""
         ledger = self._ledger(role)
         migrate.check_schema_version(ledger, role)
         return ledger
 
     def owned_ledger(self) -> Database:
-        """The ledger as its owner reaches it, who migrates it: nothing is looked at before."""
+        """Open the ledger as its owner, to migrate it; its schema is not checked."""
         return self._ledger(None)
 
     def _ledger(self, role: LedgerRole | None) -> Database:
@@ -112,9 +112,9 @@ class Resources:
         return ledger
 
     def wait_for_active_policy(self, ledger: Database, stop: Event | None = None) -> Policy:
-        """The policy at hand, once it is known to be the ledger's active one.
+        """Return the configured policy once it is the ledger's active one.
 
-        A role that may not make it an empty ledger's first waits for one that does, or until `stop` is set.
+        An empty ledger has none: a role that may not activate one waits for one that may, or for `stop`.
         """
         policy = self.policy()
 
@@ -129,30 +129,29 @@ class Resources:
         return policy
 
     def kafka_client(self) -> KafkaClient:
-        """The cluster, reached as the settings say."""
+        """Make the client of the Kafka cluster."""
         kafka = self.settings.kafka
         return KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, kafka_security(kafka))
 
     @property
     def watch_group(self) -> str:
-        """The group of the watch, which names the logs of its tables."""
+        """The consumer group of the watch, a prefix of the topics of its tables."""
         return f"{self.settings.kafka.group}-watch"
 
     def kafka_access(self, role: str, policy: Policy) -> KafkaAccess:
-        """What a role does on the bus."""
+        """Return what a role does on Kafka: topics, groups and ACLs."""
         return access_table(policy, self.settings.kafka.group)[role]
 
     def dead_letter_cipher(self) -> AeadCipher:
-        """The seal of dead letters; on embedded defaults its key is made at first use."""
+        """Load the key that encrypts dead letters; on embedded defaults it is created on first use."""
         if self.settings.storage.key_file:
             return read_key(self.settings.storage.key_file)
         return load_or_create_key(self.settings.key_file)
 
     def request_keys(self) -> RequestKeys:
-        """The keys of requests; on embedded defaults what seals them is made at first use.
+        """Load the keys of requests; on embedded defaults their encryption key is created on first use.
 
-        Roles that share a key of dead letters get none of this machine's own: the others could not open
-        what it seals.
+        Where TERMIJN_KEY_FILE is set none is created: other machines could not decrypt with it.
 
         Raises:
             InvalidSetting: the other key is given, and this one is not.
@@ -172,16 +171,16 @@ class Resources:
         return RequestKeys(seal=seal, older=lambda: read_key(self.settings.key_file))
 
     def master_keys(self) -> FileMasterKeys:
-        """The master keys; on embedded defaults the first is made at first use.
+        """Load the master keys; for the embedded vault the first is created on first use.
 
-        A vault that others share gets none of this machine's own: they could not open what it wraps.
+        For a shared vault none is created: other machines could not unwrap with it.
         """
         encrypting = self.settings.encrypting
         makes = encrypting.master_keys is None and not encrypting.vault_url
         return FileMasterKeys(directory=self.settings.master_keys, makes=makes)
 
     def vault(self) -> DataKeyStore:
-        """The keys of encrypted fields."""
+        """Open the vault with the keys of encrypted fields."""
         if not self.settings.encrypting.vault_url:
             self.settings.storage.data.mkdir(parents=True, exist_ok=True)
         vault = DataKeyStore(open_vault(self.settings.vault_url), self.master_keys())
@@ -190,29 +189,29 @@ class Resources:
         return vault
 
     def field_encryption(self, policy: Policy) -> FieldEncryption | None:
-        """What encrypts fields on their way to the bus, if the policy names any."""
+        """Make the field encryption for publishers, if the policy encrypts any field."""
         if not any(event.encrypted for event in policy.events.values()):
             return None
-        check_fields(policy, load_schemas(*self.settings.storage.schemas))
+        check_encrypted_fields(policy, load_schemas(*self.settings.storage.schemas))
         return FieldEncryption(policy=policy, keys=self.vault(), now=utc_now)
 
     def pseudonymizer(self) -> Pseudonymizer:
-        """The keyed hashes of the evidence; their key is made at first use."""
+        """Load the key that pseudonymises the evidence log; it is created on first use."""
         return pseudonyms.read_or_make(self.settings.keys)
 
     def tombstone_cipher(self, ledger: Database, policy: Policy) -> TombstoneCipher:
-        """What opens what remains of the forgotten; its key, made at first use, is the ledger's then."""
-        found = tombstones.read_or_make(self.settings.keys)
+        """Load the key of tombstones, created on first use, and bind it to the ledger."""
+        cipher = tombstone_keys.read_or_make(self.settings.keys)
         if policy.proof is not None:
-            ledger.write(lambda connection: remembering.bind_key(connection, found))
-        return found
+            ledger.write(lambda connection: tombstones.bind_key(connection, cipher))
+        return cipher
 
     def tracer(self, role: str) -> Tracer:
-        """Where spans go, if anywhere."""
+        """Open the tracer, which does nothing unless TERMIJN_TRACING is set."""
         return open_tracer(self.settings.operating.tracing, role, self.stack)
 
     def signing(self) -> SigningConfig:
-        """What signs and verifies; on embedded defaults the keys are made at first use."""
+        """Return the configured signing keys; on embedded defaults they are created on first use."""
         signing = self.settings.signing
         return SigningConfig(
             keys=KeyDirectory(path=self.settings.keys),
@@ -222,7 +221,7 @@ class Resources:
 
 
 def required_schemas(opened: Resources, policy: Policy) -> Sequence[tuple[Topic, Sequence[Schema]]]:
-    """The versions of the schema of each topic that the policy needs, the watch's own among them.
+    """Return the schema versions of each topic that the policy and the watch need.
 
     Raises:
         InvalidSchema: a file cannot be used.
@@ -235,7 +234,7 @@ def required_schemas(opened: Resources, policy: Policy) -> Sequence[tuple[Topic,
 
 @contextmanager
 def open_resources(settings: Settings) -> Iterator[Resources]:
-    """What the settings lead to; everything that was opened closes at the end, in reverse."""
+    """Yield the resources of these settings; those that were opened close at the end, in reverse."""
     with ExitStack() as stack:
         yield Resources(settings=settings, stack=stack)
 
@@ -243,7 +242,7 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
 def catch_up_check(
     bus: KafkaClient, ledger: Database, topics: RequiredTopics, timeout: timedelta
 ) -> KafkaCatchUpCheck:
-    """What tells whether the ledger has recorded all that is on the bus."""
+    """Make the check whether the ledger has recorded every message that is on Kafka."""
     return KafkaCatchUpCheck(
         ledger=ledger,
         bus=bus,

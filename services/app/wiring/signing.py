@@ -1,4 +1,4 @@
-"""Who signs and who verifies here, as the settings want it."""
+"""The signing keys of a process, as the settings configure them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from services.crypto.signing import NoSigning, SignerProtocol, VerifierProtocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningConfig:
-    """What one process signs and verifies with."""
+    """Signers and verifiers of one process."""
 
     keys: KeyDirectory
     creates_keys: bool
-    """Whether keys are made where there are none: on embedded defaults only."""
+    """Whether missing keys are created: on embedded defaults only."""
     required: bool
-    """Whether anything is signed and verified; if not, everybody may command an erasure."""
+    """Whether messages are signed and verified; if not, anyone can command an erasure."""
 
     def signer(self) -> SignerProtocol:
-        """What signs commands.
+        """Return the signer of commands.
 
         Raises:
             InvalidKeyring: the deleter's keys cannot be used.
@@ -34,7 +34,7 @@ class SigningConfig:
         return self.keys.signer()
 
     def command_verifier(self) -> VerifierProtocol:
-        """What verifies commands.
+        """Return the verifier of commands.
 
         Raises:
             InvalidKeyring: the deleter's public keys cannot be used.
@@ -46,17 +46,17 @@ class SigningConfig:
         return self.keys.verifier(DELETER)
 
     def acknowledgement_verifiers(self, systems: Iterable[str]) -> Mapping[str, VerifierProtocol]:
-        """What verifies the answers of each system.
+        """Return the verifier of each system's acknowledgements.
 
         Raises:
-            InvalidKeyring: the keys of one cannot be used; to have none is no error here.
+            InvalidKeyring: the keys of one cannot be used; having none is not an error.
         """
         if not self.required:
             return dict.fromkeys(systems, NoSigning())
         return {system: self.keys.system_verifier(system) for system in systems}
 
     def encryption_key(self, system: str, now: datetime) -> str | None:
-        """The public key to which corrections for a system are encrypted, as JWK text, if it has one.
+        """Return the public key that encrypts corrections for a system, as JWK text, if it has one.
 
         Raises:
             InvalidKeyring: its keys cannot be used.
@@ -64,7 +64,7 @@ class SigningConfig:
         return self.keys.system(system)().encrypts_to(now)
 
     def systems_without_keys(self, systems: Iterable[str], now: datetime) -> list[str]:
-        """The systems none of whose answers can be verified: no key of theirs holds now."""
+        """Return the systems without a valid key: their acknowledgements cannot be verified."""
         if not self.required:
             return []
         return [one for one in systems if not self._has_key(one, now)]
@@ -76,7 +76,7 @@ class SigningConfig:
             return False
 
     def simulated_signers(self, systems: Iterable[str]) -> Mapping[str, SignerProtocol]:
-        """What signs for simulated systems; where keys are made, theirs are made and trusted.
+        """Return the signers of simulated systems; where keys are created, theirs are created and trusted.
 
         Raises:
             InvalidKeyring: the keys of one cannot be used.
@@ -94,7 +94,7 @@ class SigningConfig:
         return signers
 
     def simulated_private_key(self, system: str, now: datetime) -> str | None:
-        """The private key with which a simulated system reads corrections, as JWK text, if it has one."""
+        """Return the private key that decrypts corrections of a simulated system, as JWK text, if any."""
         if system not in self.keys.owners():
             return None
         key = self.keys.private(system)().newest("enc", now)

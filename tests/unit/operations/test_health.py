@@ -69,7 +69,7 @@ def test_a_loop_that_hangs_is_neither_alive_nor_ready(
     loop = health.add_loop("deleter")
     loop.mark_ready()
     clock.at = 61.0
-    said = (503, "deleter: has not gone round for 61 s\n")
+    said = (503, "deleter: no heartbeat for 61 s\n")
     assert get(f"{page}/livez") == said
     assert get(f"{page}/readyz") == said
 
@@ -80,13 +80,13 @@ def test_one_loop_that_hangs_is_enough(health: Health, clock: Clock, page: str) 
     first.for_loop("reading")
     clock.at = 61.0
     first.heartbeat()
-    assert get(f"{page}/livez") == (503, "reading: has not gone round for 61 s\n")
+    assert get(f"{page}/livez") == (503, "reading: no heartbeat for 61 s\n")
 
 
 def test_a_role_that_waits_for_another_is_alive_and_not_ready(health: Health, page: str) -> None:
     """To start it anew would help nobody."""
     loop = health.add_loop("tagger")
-    assert get(f"{page}/readyz") == (503, "tagger: has not begun\n")
+    assert get(f"{page}/readyz") == (503, "tagger: has not started\n")
     loop.mark_ready()
     assert get(f"{page}/readyz") == (200, "ok\n")
     loop.mark_not_ready("tries again")
@@ -99,7 +99,7 @@ def test_metrics_are_beside_them_and_nothing_else_is(page: str) -> None:
     status, text = get(f"{page}/metrics")
     assert status == 200
     assert "termijn_gaps 1.0" in text
-    assert get(f"{page}/") == (404, "there are /metrics, /livez and /readyz\n")
+    assert get(f"{page}/") == (404, "not found; the pages are /metrics, /livez and /readyz\n")
 
 
 def test_they_are_served_on_loopback_while_the_block_lasts(health: Health) -> None:

@@ -235,7 +235,7 @@ def test_the_census_is_shown_with_its_share(deleter: DeleterObserver) -> None:
 def test_a_role_is_ready_once_it_is_able_and_until_it_tries_again(deleter: DeleterObserver) -> None:
     """What it tries again for is in the log, not on a page."""
     health = deleter.loop.health
-    assert health.not_ready_reasons() == {"deleter": "has not begun"}
+    assert health.not_ready_reasons() == {"deleter": "has not started"}
     deleter.ready()
     assert health.not_ready_reasons() == {}
     deleter.batch_retried("OperationalError: connection to host db.example lost")
