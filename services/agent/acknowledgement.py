@@ -23,10 +23,10 @@ class AcknowledgementBuilder:
 
     system: str
     codec: Codec
-    largest: int
+    max_bytes: int
     """Bytes of an answer that the bus takes."""
 
-    def compose(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
+    def build(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
         """The result as it is told, and the acknowledgement; its id is that of all that it says.
 
         What cannot be told becomes `failed`: a disclosure that nobody could open, or that is larger
@@ -37,7 +37,7 @@ class AcknowledgementBuilder:
             try:
                 disclosure = self._encrypted(command, result.records)
             except ValueError:
-                return self.compose(
+                return self.build(
                     command, _failed("the command names no key that can be answered to"), now
                 )
         value = {
@@ -51,21 +51,21 @@ class AcknowledgementBuilder:
             "at": now,
             "disclosure": disclosure,
         }
-        said = json.dumps(value, sort_keys=True, default=str)
-        value["acknowledgement_id"] = str(uuid5(_ANSWER, said))
+        content_json = json.dumps(value, sort_keys=True, default=str)
+        value["acknowledgement_id"] = str(uuid5(_ANSWER, content_json))
         encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, own=True)
         bare = result.status == "failed" and not result.counts and result.ground is None
-        if len(encoded) > self.largest and not bare:
-            what = "the answer" if disclosure is None else "what is held"
-            why = f"{what} takes {len(encoded)} bytes; an answer has {self.largest}"
-            return self.compose(command, _failed(why), now)
+        if len(encoded) > self.max_bytes and not bare:
+            subject = "the answer" if disclosure is None else "what is held"
+            why = f"{subject} takes {len(encoded)} bytes; an answer has {self.max_bytes}"
+            return self.build(command, _failed(why), now)
         return result, encoded
 
     def _encrypted(self, command: Command, records: Sequence[DisclosedRecord]) -> str:
         content = {
             "command_id": command.command_id,
             "system": self.system,
-            "records": [asdict(one) for one in records],
+            "records": [asdict(record) for record in records],
         }
         return jwe.encrypt(content, command.disclose_to or "", command.command_id)
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from sqlalchemy.exc import DBAPIError
 
-from services.agent.result import LARGEST, InvalidResult, parsed
+from services.agent.result import LARGEST, InvalidResult, parse_json
 
 _TIMEOUT = 30.0
 """For a whole call: head, body and answer."""
@@ -33,8 +33,8 @@ def serve_callbacks(
     host: str,
     port: int,
     token: Callable[[str], str],
-    tell: ReportResult,
-    patience_seconds: float = _TIMEOUT,
+    report: ReportResult,
+    timeout_seconds: float = _TIMEOUT,
 ) -> Iterator[int]:
     """Take callbacks in while the block lasts; gives the port. A call that takes longer is cut off.
 
@@ -48,7 +48,7 @@ def serve_callbacks(
 
         def setup(self) -> None:
             super().setup()
-            self._deadline = Timer(patience_seconds, self._cut)
+            self._deadline = Timer(timeout_seconds, self._cut)
             self._deadline.daemon = True
             self._deadline.start()
 
@@ -69,9 +69,9 @@ def serve_callbacks(
 
         def _taken(self) -> tuple[int, str]:
             command_id = unquote(self.path.partition("?")[0].rpartition("/")[2])
-            given = self.headers.get("authorization", "")
+            authorization = self.headers.get("authorization", "")
             expected = f"Bearer {token(command_id)}"
-            if not hmac.compare_digest(given.encode(), expected.encode()):
+            if not hmac.compare_digest(authorization.encode(), expected.encode()):
                 return 401, "the token is not this command's"
             length = self.headers.get("content-length", "")
             if (
@@ -86,12 +86,12 @@ def serve_callbacks(
 
         def _told(self, command_id: str, body: bytes) -> tuple[int, str]:
             try:
-                told = tell(command_id, parsed(body))
+                completed = report(command_id, parse_json(body))
             except InvalidResult as cause:
                 return 400, cause.why
             except DBAPIError:
                 return 503, "try again"
-            return (200, "taken") if told else (409, "nobody waits for this")
+            return (200, "taken") if completed else (409, "nobody waits for this")
 
         def _reply(self, code: int, why: str) -> None:
             body = json.dumps({"result": why}).encode()

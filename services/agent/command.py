@@ -72,23 +72,23 @@ class Command:
 
     def as_json(self) -> dict[str, Any]:
         """The command as a hook or a webhook gets it: the schema's fields, instants in RFC 3339."""
-        found = asdict(self)
+        document = asdict(self)
         for name in ("not_before", "erase_by", "valid_until", "issued_at"):
-            found[name] = found[name] and format_rfc3339(found[name])
-        for record in found["records"]:
+            document[name] = document[name] and format_rfc3339(document[name])
+        for record in document["records"]:
             record["time"] = record["time"] and format_rfc3339(record["time"])
-        return found
+        return document
 
 
-_NAMES = frozenset(one.name for one in fields(Command))
+_NAMES = frozenset(field.name for field in fields(Command))
 _LISTS = ("categories", "rules", "purposes", "corrected_fields")
 
 
 def parse_command(value: Mapping[str, Any]) -> Command:
     """The command of a decoded value; fields of later versions that are not known here are left out."""
-    known = {name: given for name, given in value.items() if name in _NAMES}
+    arguments = {name: field_value for name, field_value in value.items() if name in _NAMES}
     for name in _LISTS:
-        if known.get(name) is not None:
-            known[name] = tuple(known[name])
-    records = tuple(CommandRecord(**one) for one in value["records"])
-    return Command(**{**known, "records": records})
+        if arguments.get(name) is not None:
+            arguments[name] = tuple(arguments[name])
+    records = tuple(CommandRecord(**record) for record in value["records"])
+    return Command(**{**arguments, "records": records})

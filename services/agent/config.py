@@ -237,8 +237,8 @@ class LoadedConfig:
             InvalidConfiguration: as `text`, or it is no URL that can be used.
         """
         text = self.text(written, *where)
-        if found := list(_check_url(where, text, secret=isinstance(written, SecretRef))):
-            raise self.invalid(found)
+        if problems := list(_check_url(where, text, secret=isinstance(written, SecretRef))):
+            raise self.invalid(problems)
         url = make_url(text)
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             return url.set(database=str(self.base / str(url.database)))
@@ -253,10 +253,10 @@ class LoadedConfig:
         if isinstance(written, str):
             return written
         if written.env is not None:
-            found = self.environment.get(written.env)
-            if not found or not found.strip():
+            secret = self.environment.get(written.env)
+            if not secret or not secret.strip():
                 raise self.invalid([((*where, "env"), f"{written.env} is not set")])
-            return found
+            return secret
         try:
             text = self.path(written.file or "").read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as cause:
@@ -274,19 +274,21 @@ class LoadedConfig:
         """
         bus = self.configuration.bus
         password = self.text(bus.sasl_password, "bus", "sasl_password") if bus.sasl_password else ""
-        found = _security(bus, password, self.base)
-        files = {name: getattr(found, name) for name in ("ca_file", "certificate_file", "key_file")}
+        security = _security(bus, password, self.base)
+        files = {
+            name: getattr(security, name) for name in ("ca_file", "certificate_file", "key_file")
+        }
         for name, file in files.items():
             try:
                 _ = file and file.read_bytes()
             except OSError as cause:
                 why = f"cannot be read: {type(cause).__name__}"
                 raise self.invalid([(("bus", name), why)]) from cause
-        return found
+        return security
 
-    def invalid(self, found: Iterable[tuple[Path_, str]]) -> InvalidConfiguration:
+    def invalid(self, problems: Iterable[tuple[Path_, str]]) -> InvalidConfiguration:
         """The error that names these problems, in place."""
-        return InvalidConfiguration(tuple(self.lines.problem(path, why) for path, why in found))
+        return InvalidConfiguration(tuple(self.lines.problem(path, why) for path, why in problems))
 
 
 _ADAPTER = TypeAdapter(AgentConfig)
@@ -323,38 +325,38 @@ def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
         environment=environment,
         lines=lines,
     )
-    if found := list(_check(configuration)):
-        raise loaded.invalid(found)
+    if problems := list(_check(configuration)):
+        raise loaded.invalid(problems)
     return loaded
 
 
-def _check(one: AgentConfig) -> Iterator[tuple[Path_, str]]:
+def _check(config: AgentConfig) -> Iterator[tuple[Path_, str]]:
     """What a schema cannot say."""
-    adapter = one.adapter
+    adapter = config.adapter
     kinds = ("hook", "webhook", "sql", "vault")
-    given = [name for name in kinds if getattr(adapter, name) is not None]
-    if len(given) != 1:
+    chosen = [name for name in kinds if getattr(adapter, name) is not None]
+    if len(chosen) != 1:
         yield ("adapter",), "names not exactly one of hook, webhook, sql and vault"
-    yield from _check_bus(one.bus)
-    yield from _check_url(("inbox", "url"), one.inbox.url)
-    for path, value, most in _bounded(one):
-        if not 0 < value <= most:  # which NaN is not either
-            yield path, f"is not above 0, and at most {most:g}"
-    if not _SYSTEM.fullmatch(one.system):
+    yield from _check_bus(config.bus)
+    yield from _check_url(("inbox", "url"), config.inbox.url)
+    for path, value, maximum in _bounded(config):
+        if not 0 < value <= maximum:  # which NaN is not either
+            yield path, f"is not above 0, and at most {maximum:g}"
+    if not _SYSTEM.fullmatch(config.system):
         yield (
             ("system",),
             "is no name of letters, digits, ., - and _: topics and files are called after it",
         )
-    if not 0 <= one.metrics_port < _PORTS.stop:
+    if not 0 <= config.metrics_port < _PORTS.stop:
         yield ("metrics_port",), "is no port"
     for name, address in (
-        (("bus", "schema_registry_url"), one.bus.schema_registry_url),
-        (("tracing",), one.tracing),
+        (("bus", "schema_registry_url"), config.bus.schema_registry_url),
+        (("tracing",), config.tracing),
     ):
         if why := why_not_shown(address):
             yield name, f"{why}: it has no place there"
     where = ("bus", "schema_registry_login")
-    yield from _check_reference(where, one.bus.schema_registry_login)
+    yield from _check_reference(where, config.bus.schema_registry_login)
     if adapter.webhook:
         yield from _check_webhook(adapter.webhook)
     if adapter.hook and not adapter.hook.command:
@@ -365,9 +367,9 @@ def _check(one: AgentConfig) -> Iterator[tuple[Path_, str]]:
         yield from _check_vault(adapter.vault)
 
 
-def _bounded(one: AgentConfig) -> Iterator[tuple[Path_, float, float]]:
+def _bounded(config: AgentConfig) -> Iterator[tuple[Path_, float, float]]:
     """Every number that must be above 0, and the most that it may be."""
-    limits, adapter = one.limits, one.adapter
+    limits, adapter = config.limits, config.adapter
     yield ("limits", "at_once"), limits.at_once, 1_000
     yield ("limits", "per_second"), limits.per_second, 1_000_000
     yield ("limits", "burst"), limits.burst, 1_000_000
@@ -375,7 +377,7 @@ def _bounded(one: AgentConfig) -> Iterator[tuple[Path_, float, float]]:
     yield ("limits", "retry_seconds"), limits.retry_seconds, _DAY
     yield ("limits", "retry_cap_seconds"), limits.retry_cap_seconds, 7 * _DAY
     yield ("limits", "answer_bytes"), limits.answer_bytes, 1_000_000_000
-    yield ("inbox", "keep_days"), one.inbox.keep_days, 36_525
+    yield ("inbox", "keep_days"), config.inbox.keep_days, 36_525
     if adapter.hook:
         yield ("adapter", "hook", "timeout_seconds"), adapter.hook.timeout_seconds, _DAY
     if adapter.webhook:

@@ -72,44 +72,44 @@ class CommandExecutor:
 
     inbox: Inbox
     adapter: Adapter
-    outlet: AcknowledgementPublisher
+    publisher: AcknowledgementPublisher
     observer: Observer
     bucket: TokenBucket
     backoff: RetryPolicy
-    own_keys: Callable[[datetime], Sequence[str]]
+    decryption_keys: Callable[[datetime], Sequence[str]]
     """The system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
     now: Callable[[], datetime]
-    at_once: int
+    concurrency: int
     spans: Tracer = NO_SPANS
-    _busy: dict[str, Future[None]] = field(default_factory=dict)
+    _running: dict[str, Future[None]] = field(default_factory=dict)
     _unsent: bool = False
     """Whether answers did not go out when that was tried last."""
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set; what is under way then is finished and answered."""
-        with ThreadPoolExecutor(self.at_once, thread_name_prefix="obeying") as pool:
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="obeying") as pool:
             while not stop.is_set():
                 self.observer.heartbeat()
                 try:
-                    moved = self._start(pool) + self.send()
+                    moved = self._start(pool) + self.send_acknowledgements()
                 except (DBAPIError, RegistryUnavailable) as cause:
                     self.observer.send_failed(f"the inbox cannot be read ({type(cause).__name__})")
                     stop.wait(_ERROR_DELAY_SECONDS)
                     continue
-                if self._busy:
-                    wait(self._busy.values(), _REST_SECONDS, FIRST_COMPLETED)
+                if self._running:
+                    wait(self._running.values(), _REST_SECONDS, FIRST_COMPLETED)
                 elif not moved:
                     stop.wait(_ERROR_DELAY_SECONDS if self._unsent else _REST_SECONDS)
-        self.send()
+        self.send_acknowledgements()
 
-    def step(self) -> int:
+    def run_once(self) -> int:
         """Carry out, one after the other, what may be carried out now; how many that were."""
-        entries = self._startable(self.at_once)
+        entries = self._startable(self.concurrency)
         for entry in entries:
-            self.obey(entry)
+            self.execute(entry)
         return len(entries)
 
-    def send(self) -> int:
+    def send_acknowledgements(self) -> int:
         """Send the answers that are not out; how many went."""
         try:
             answers = self.inbox.outgoing(_SENT_AT_ONCE)
@@ -124,8 +124,8 @@ class CommandExecutor:
 
     def _deliver(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         if answers:
-            self.outlet.send(answers)
-            self.inbox.delivered(answers)
+            self.publisher.send(answers)
+            self.inbox.mark_delivered(answers)
             self.observer.acknowledgements_sent(len(answers))
 
     def _set_aside(self, answer: OutgoingAcknowledgement, cause: Exception) -> None:
@@ -142,7 +142,7 @@ class CommandExecutor:
                 return
             command = self.inbox.command(entry).command
             failed = _failed(f"its answer could not be sent ({why})")
-            instead = self.inbox.answered(entry, command, failed, self.now())
+            instead = self.inbox.complete(entry, command, failed, self.now())
             if entry.status == "failed":
                 instead = replace(entry, delivered=True, sealed=None)
             self.inbox.put(connection, instead)
@@ -150,36 +150,38 @@ class CommandExecutor:
     def _rest(self) -> None:
         sleep(_REST_SECONDS)
 
-    def obey(self, entry: InboxEntry) -> None:
+    def execute(self, entry: InboxEntry) -> None:
         """Carry one command out, or try to, and keep what came of it."""
         now = self.now()
-        begun = self.inbox.change(entry.command_id, InboxEntry.begun)
-        if begun is None:
+        started = self.inbox.update_open(entry.command_id, InboxEntry.started)
+        if started is None:
             return  # answered meanwhile: by a recall, or by the system itself
-        command = self.inbox.command(begun).command
+        command = self.inbox.command(started).command
         if command.valid_until <= now:
-            if begun.state == "waiting":
-                self._answer(begun, command, _failed("it expired before it could be carried out"))
+            if started.state == "waiting":
+                self._answer(started, command, _failed("it expired before it could be carried out"))
             else:  # the system has it; it is asked again when the controller repeats the command
                 at = now + self.backoff.cap
-                self.inbox.change(entry.command_id, lambda one: one.taken_over(at))
+                self.inbox.update_open(entry.command_id, lambda current: current.delegated(at))
             return
         try:
-            result = self._result(begun, command, now)
+            result = self._result(started, command, now)
         except (RetryLater, InvalidResult) as cause:
-            self._tell(command, begun, "no answer", now)
+            self._record_span(command, started, "no answer", now)
             self.observer.attempt_failed(command.command_id, command.action, cause.why)
-            self._put_off(begun, command, cause)
+            self._postpone(started, command, cause)
         else:
             outcome = "pending" if isinstance(result, Pending) else result.status
-            self._tell(command, begun, outcome, now)
+            self._record_span(command, started, outcome, now)
             if isinstance(result, Pending):
                 at = result.ask_again_at
-                self.inbox.change(entry.command_id, lambda one: one.taken_over(at))
+                self.inbox.update_open(entry.command_id, lambda current: current.delegated(at))
             else:
-                self._answer(begun, command, result)
+                self._answer(started, command, result)
 
-    def _tell(self, command: Command, begun: InboxEntry, outcome: str, started: datetime) -> None:
+    def _record_span(
+        self, command: Command, begun: InboxEntry, outcome: str, started: datetime
+    ) -> None:
         """What was done for a command, as a span of its trace."""
         self.spans.happened(
             "obey",
@@ -196,7 +198,7 @@ class CommandExecutor:
             },
         )
 
-    def told(self, command_id: str, result: Result) -> bool:
+    def complete(self, command_id: str, result: Result) -> bool:
         """The system tells by itself what became of a command; false if nobody waits for that."""
         with self.inbox.ledger.transaction() as connection:
             entry = self.inbox.entry(connection, command_id)
@@ -204,26 +206,26 @@ class CommandExecutor:
             return False
         return self._answer(entry, self.inbox.command(entry).command, result)
 
-    def tell(self, command_id: str, document: Any) -> bool:
+    def complete_from_json(self, command_id: str, document: Any) -> bool:
         """The system tells by itself, in JSON. Raises `InvalidResult`; else as `told`."""
         with self.inbox.ledger.transaction() as connection:
             entry = self.inbox.entry(connection, command_id)
-        return entry is not None and self.told(command_id, parse_result(document, entry.action))
+        return entry is not None and self.complete(command_id, parse_result(document, entry.action))
 
     def _result(self, entry: InboxEntry, command: Command, now: datetime) -> Result | Pending:
         task = CommandTask(
             command=command,
             run=entry.runs,
-            noted=json.loads(entry.noted) if entry.noted else None,
-            note=lambda counts: self._note(entry.command_id, counts),
+            checkpoint=json.loads(entry.noted) if entry.noted else None,
+            save_checkpoint=lambda counts: self._save_checkpoint(entry.command_id, counts),
             now=now,
         )
         if command.action == "recall":
             with self.inbox.ledger.transaction() as connection:
                 original = self.inbox.entry(connection, command.supersedes or "")
-            noted = json.loads(original.noted) if original and original.noted else None
+            checkpoint = json.loads(original.noted) if original and original.noted else None
             recalls = original.action if original else None
-            task = replace(task, noted=noted, recalls=recalls)
+            task = replace(task, checkpoint=checkpoint, recalls=recalls)
         if command.action == "disclose" and not command.disclose_to:
             return _failed("the command names no key that can be answered to")
         if command.action == "rectify":
@@ -232,38 +234,38 @@ class CommandExecutor:
                 return _failed("the corrections are missing, or open with no key that is here")
             task = replace(task, corrections=corrections)
         try:
-            return self.adapter.carry_out(task)
+            return self.adapter.execute(task)
         except TermijnError:
             raise
         except Exception as cause:  # a fault of an adapter must not cost the other commands
             raise RetryLater(f"the adapter failed ({type(cause).__name__})") from cause
 
     def _corrections(self, command: Command, now: datetime) -> Mapping[str, Any] | None:
-        for key in self.own_keys(now) if command.corrections else ():
+        for key in self.decryption_keys(now) if command.corrections else ():
             try:
                 return jwe.decrypt(command.corrections or "", key, command.command_id)
             except jwe.DisclosureUndecryptable:
                 continue
         return None
 
-    def _note(self, command_id: str, counts: Mapping[str, int]) -> None:
+    def _save_checkpoint(self, command_id: str, counts: Mapping[str, int]) -> None:
         text = json.dumps(dict(counts))
-        self.inbox.change(command_id, lambda one: replace(one, noted=text))
+        self.inbox.update_open(command_id, lambda entry: replace(entry, noted=text))
 
-    def _put_off(
+    def _postpone(
         self, entry: InboxEntry, command: Command, cause: RetryLater | InvalidResult
     ) -> None:
-        pause = self.backoff.wait(entry.tries)
-        asked = cause.after_seconds if isinstance(cause, RetryLater) else None
+        pause = self.backoff.delay_after(entry.tries)
+        requested_seconds = cause.after_seconds if isinstance(cause, RetryLater) else None
         if pause is None or isinstance(cause, InvalidResult):
             self._answer(entry, command, _failed(cause.why))
             return
         now = self.now()
         # The system says when to come again, but not beyond the time that the command has.
-        most = max(timedelta(), command.valid_until - now)
-        wanted = timedelta(seconds=min(asked or 0, most.total_seconds()))
+        longest = max(timedelta(), command.valid_until - now)
+        wanted = timedelta(seconds=min(requested_seconds or 0, longest.total_seconds()))
         at = now + max(pause, wanted)
-        self.inbox.change(entry.command_id, lambda one: one.later(at))
+        self.inbox.update_open(entry.command_id, lambda one: one.postponed(at))
 
     def _answer(self, entry: InboxEntry, command: Command, result: Result) -> bool:
         def work(connection: Connection) -> bool:
@@ -271,54 +273,54 @@ class CommandExecutor:
             if current is None or current.state not in OPEN:
                 return False
             latest = self.inbox.command(current).command  # it may have been repeated meanwhile
-            self.inbox.put(connection, self.inbox.answered(current, latest, result, now))
+            self.inbox.put(connection, self.inbox.complete(current, latest, result, now))
             if command.action == "recall" and result.status in _RECALLED:
                 original = self.inbox.entry(connection, command.supersedes or "")
                 if original is not None and may_have_run(original):
-                    self.inbox.put(connection, self._ended(original, result, now))
+                    self.inbox.put(connection, self._recall_result(original, result, now))
             return True
 
         now = self.now()
-        kept = self.inbox.ledger.write(work)
-        if kept:
+        stored = self.inbox.ledger.write(work)
+        if stored:
             self.observer.command_completed(command.action, result.status, now - entry.issued_at)
-        return kept
+        return stored
 
-    def _ended(self, original: InboxEntry, recall: Result, now: datetime) -> InboxEntry:
+    def _recall_result(self, original: InboxEntry, recall: Result, now: datetime) -> InboxEntry:
         """What was recalled, once the system has said whether that came in time."""
         if recall.status == "recalled":
-            return replace(original.answered("recalled", None, now), sealed=None)
+            return replace(original.completed("recalled", None, now), sealed=None)
         if (
             original.state not in OPEN
         ):  # it was told `failed`, and the recall tells what became of it
-            return replace(original.answered("already_done", None, now), sealed=None)
+            return replace(original.completed("already_done", None, now), sealed=None)
         counts = json.loads(original.noted) if original.noted else {}
-        done = Result(status="done", counts=counts)
-        return self.inbox.answered(original, self.inbox.command(original).command, done, now)
+        result = Result(status="done", counts=counts)
+        return self.inbox.complete(original, self.inbox.command(original).command, result, now)
 
     def _start(self, pool: ThreadPoolExecutor) -> int:
         self._collect()
-        entries = self._startable(self.at_once - len(self._busy))
+        entries = self._startable(self.concurrency - len(self._running))
         for entry in entries:
-            self._busy[entry.grp] = pool.submit(self.obey, entry)
+            self._running[entry.grp] = pool.submit(self.execute, entry)
         return len(entries)
 
     def _startable(self, room: int) -> list[InboxEntry]:
         if room < 1:
             return []
         now = self.now()
-        found = self.inbox.ready(now, self._busy.keys(), room)
+        entries = self.inbox.due_entries(now, self._running.keys(), room)
         started = []
-        for entry in found:
+        for entry in entries:
             if not self.bucket.take(now):
                 break
             started.append(entry)
         return started
 
     def _collect(self) -> None:
-        ended = [group for group, future in self._busy.items() if future.done()]
+        ended = [group for group, future in self._running.items() if future.done()]
         for group in ended:
-            self._busy.pop(group).result()
+            self._running.pop(group).result()
 
 
 def _failed(why: str) -> Result:

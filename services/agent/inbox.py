@@ -47,14 +47,14 @@ from services.storage.tables import dead_letter
 _COLUMN = tables.entry.c
 
 
-class AnothersInbox(TermijnError):
+class InboxOwnerMismatch(TermijnError):
     """The inbox belongs to another system, or its key is gone; the agent has not started.
 
     The operator names the right inbox and its key file: they belong together.
     """
 
-    def __init__(self, system: str, found: str) -> None:
-        super().__init__(f"the inbox is not {system}'s to open: {found}")
+    def __init__(self, system: str, owner: str) -> None:
+        super().__init__(f"the inbox is not {system}'s to open: {owner}")
         self.system = system
 
 
@@ -96,17 +96,17 @@ class Inbox:
     def _codec(self) -> Codec:
         return self.answers.codec
 
-    def open(self) -> None:
+    def create_tables(self) -> None:
         """Make the tables that are not there, and make sure that this is the system's own inbox.
 
         Raises:
-            AnothersInbox: it is not, or was sealed with another key.
+            InboxOwnerMismatch: it is not, or was sealed with another key.
         """
         with self.ledger.transaction() as connection:
             for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
                 table.create(connection, checkfirst=True)
-            known = connection.execute(select(tables.owner)).one_or_none()
-            if known is None:
+            owner = connection.execute(select(tables.owner)).one_or_none()
+            if owner is None:
                 self._secret = os.urandom(32)
                 row = {
                     "system": self.system,
@@ -115,21 +115,21 @@ class Inbox:
                 }
                 connection.execute(tables.owner.insert(), [row])
                 return
-        if known.system != self.system:
-            raise AnothersInbox(self.system, f"it is {known.system}'s")
-        if known.key_id != self._seal.key_id:
-            raise AnothersInbox(self.system, f"it was sealed with the key {known.key_id}")
-        self._secret = self._seal.unwrap(known.secret, self.system, known.key_id)
+        if owner.system != self.system:
+            raise InboxOwnerMismatch(self.system, f"it is {owner.system}'s")
+        if owner.key_id != self._seal.key_id:
+            raise InboxOwnerMismatch(self.system, f"it was sealed with the key {owner.key_id}")
+        self._secret = self._seal.unwrap(owner.secret, self.system, owner.key_id)
 
-    def keyed(self, purpose: str, data: bytes) -> str:
+    def keyed_hash(self, purpose: str, data: bytes) -> str:
         """A hash that only this inbox can make, for one purpose."""
         return hmac.digest(self._secret, purpose.encode() + b"\0" + data, "sha256").hex()
 
-    def group(self, key: bytes | None) -> str:
+    def ordering_key(self, key: bytes | None) -> str:
         """Whose commands keep their order: those of one message key."""
-        return self.keyed("group", key or b"")
+        return self.keyed_hash("group", key or b"")
 
-    def sealed(self, arrival: ReceivedCommand) -> bytes:
+    def encrypt_payload(self, arrival: ReceivedCommand) -> bytes:
         """A message's key and value as they lie in the inbox."""
         content = {"key": _text(arrival.key), "value": _text(arrival.value)}
         return self._seal.wrap(json.dumps(content).encode(), arrival.command.command_id)
@@ -143,12 +143,12 @@ class Inbox:
             command=parse_command(decoded), key=_bytes(content["key"]), value=value
         )
 
-    def answered(
+    def complete(
         self, entry: InboxEntry, command: Command, result: Result, now: datetime
     ) -> InboxEntry:
         """The entry with that result as its answer."""
-        told, answer = self.answers.compose(command, result, now)
-        return entry.answered(told.status, answer, now)
+        reported, answer = self.answers.build(command, result, now)
+        return entry.completed(reported.status, answer, now)
 
     # What is in it
 
@@ -160,7 +160,7 @@ class Inbox:
 
     def put(self, connection: Connection, *entries: InboxEntry) -> None:
         """Keep entries as they are now."""
-        rows = [asdict(one) for one in entries]
+        rows = [asdict(entry) for entry in entries]
         changing = {column.name for column in _COLUMN} - {"command_id"}
         upsert(connection, tables.entry, rows, changing)
 
@@ -177,7 +177,7 @@ class Inbox:
         row = {"grp": group, **asdict(newest)}
         upsert(connection, tables.newest, [row], ("seq", "issued_at", "valid_until"))
 
-    def not_begun(self, connection: Connection, group: str, before: int) -> list[InboxEntry]:
+    def not_started(self, connection: Connection, group: str, before: int) -> list[InboxEntry]:
         """The commands of a group with a lower `seq` that nobody has begun to carry out."""
         query = select(tables.entry).where(
             _COLUMN.grp == group,
@@ -187,7 +187,7 @@ class Inbox:
         )
         return [_entry(row) for row in connection.execute(query.with_for_update())]
 
-    def ready(self, now: datetime, busy: Collection[str], limit: int) -> list[InboxEntry]:
+    def due_entries(self, now: datetime, busy: Collection[str], limit: int) -> list[InboxEntry]:
         """What may be carried out now, the oldest first, one of each group that is not busy.
 
         What has been tried holds back the later ones of its group until it is answered; what waits for
@@ -208,10 +208,10 @@ class Inbox:
             .limit(limit)
         )
         with self.ledger.transaction() as connection:
-            found = [_entry(row) for row in connection.execute(query)]
-        return list({one.grp: one for one in reversed(found)}.values())[::-1]
+            entries = [_entry(row) for row in connection.execute(query)]
+        return list({entry.grp: entry for entry in reversed(entries)}.values())[::-1]
 
-    def change(
+    def update_open(
         self, command_id: str, changed: Callable[[InboxEntry], InboxEntry]
     ) -> InboxEntry | None:
         """Change what is known of a command that is open, in one transaction; nothing if it is not."""
@@ -233,34 +233,34 @@ class Inbox:
             entries = [_entry(row) for row in connection.execute(query)]
         return [
             OutgoingAcknowledgement(
-                command_id=one.command_id,
-                key=_bytes(self._unsealed(one)["key"]),
-                value=one.answer,
+                command_id=entry.command_id,
+                key=_bytes(self._unsealed(entry)["key"]),
+                value=entry.answer,
             )
-            for one in entries
-            if one.answer is not None
+            for entry in entries
+            if entry.answer is not None
         ]
 
-    def delivered(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
+    def mark_delivered(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         """These answers are out: whom they were about is forgotten."""
         statement = update(tables.entry).values(delivered=True, sealed=None)
         with self.ledger.transaction() as connection:
-            for one in answers:
-                same = and_(_COLUMN.command_id == one.command_id, _COLUMN.answer == one.value)
+            for answer in answers:
+                same = and_(_COLUMN.command_id == answer.command_id, _COLUMN.answer == answer.value)
                 connection.execute(statement.where(same))
 
-    def counted(self) -> Mapping[str, int]:
+    def count_by_state(self) -> Mapping[str, int]:
         """How many commands are in each state."""
         query = select(_COLUMN.state, func.count().label("number")).group_by(_COLUMN.state)
         with self.ledger.transaction() as connection:
             return {row.state: row.number for row in connection.execute(query)}
 
-    def oldest(self) -> datetime | None:
+    def oldest_open(self) -> datetime | None:
         """When the oldest command that is not answered was issued, UTC."""
         query = select(func.min(_COLUMN.issued_at)).where(_COLUMN.state.in_(OPEN))
         with self.ledger.transaction() as connection:
-            found: datetime | None = connection.execute(query).scalar_one()
-            return found
+            oldest_at: datetime | None = connection.execute(query).scalar_one()
+            return oldest_at
 
     def parked(self) -> Mapping[str, int]:
         """How many messages lie parked, by reason."""
@@ -274,7 +274,7 @@ class Inbox:
         with self.ledger.transaction() as connection:
             return offsets.open_gaps(connection)
 
-    def reopen(self, connection: Connection, since: datetime) -> int:
+    def reopen_since(self, connection: Connection, since: datetime) -> int:
         """Let what was carried out since an instant be carried out anew when it is repeated; how much.
 
         For a system that was restored from a backup of that instant. What was recalled stays recalled.
@@ -291,7 +291,7 @@ class Inbox:
         )
         return int(changed.rowcount)
 
-    def forget(self, now: datetime, keep: timedelta) -> int:
+    def purge(self, now: datetime, keep: timedelta) -> int:
         """Forget what was answered and has been invalid for so long; how many commands that were.
 
         Before that a replayed command must find that it was answered; after it it has expired.

@@ -54,21 +54,21 @@ class InboxEntry:
     delivered: bool = True
     """Whether the answer is out, if there is one."""
 
-    def taken_in(self, at: datetime) -> InboxEntry:
+    def accepted(self, at: datetime) -> InboxEntry:
         """The entry, to be carried out from then on; what was answered before counts no longer."""
         return replace(
             self, state="waiting", due_at=at, tries=0, status=None, answer=None, delivered=True
         )
 
-    def begun(self) -> InboxEntry:
+    def started(self) -> InboxEntry:
         """The entry with one more run."""
         return replace(self, runs=self.runs + 1, tries=self.tries + 1)
 
-    def later(self, at: datetime) -> InboxEntry:
+    def postponed(self, at: datetime) -> InboxEntry:
         """The entry, to be tried again then."""
         return replace(self, due_at=at)
 
-    def taken_over(self, ask_again_at: datetime) -> InboxEntry:
+    def delegated(self, ask_again_at: datetime) -> InboxEntry:
         """The entry, with the system itself under way."""
         return replace(self, state="pending", due_at=ask_again_at, tries=0)
 
@@ -76,7 +76,7 @@ class InboxEntry:
         """The entry, done for good whatever its answer: it was recalled."""
         return replace(self, state="settled", due_at=None)
 
-    def answered(self, status: Status, answer: bytes | None, at: datetime) -> InboxEntry:
+    def completed(self, status: Status, answer: bytes | None, at: datetime) -> InboxEntry:
         """The entry with its answer, which is to be sent; without one there is nobody to tell."""
         return replace(
             self,
@@ -121,7 +121,7 @@ Intake = Literal[
 
 
 def decide_intake(
-    command: Command, known: InboxEntry | None, newest: LatestCommand | None, now: datetime
+    command: Command, entry: InboxEntry | None, newest: LatestCommand | None, now: datetime
 ) -> Intake:
     """What is to become of a command that has arrived and is proven to come from the controller.
 
@@ -129,17 +129,17 @@ def decide_intake(
     have thought better of it. It is told so; each attempt is looked at anew before it leaves, so that
     what is still wanted comes again with a later `issued_at`, and is obeyed.
     """
-    if known is None:
+    if entry is None:
         if command.valid_until <= now:
             return "expired"
         overtaken = newest is not None and (
             command.seq < newest.seq and command.issued_at < newest.issued_at
         )
         return "overtaken" if overtaken and command.action not in UNORDERED else "carry out"
-    if known.state in OPEN:
+    if entry.state in OPEN:
         return "under way"
-    if known.answer is None:
+    if entry.answer is None:
         return "recalled before"
-    if known.state == "settled" or command.attempt <= known.attempt:
+    if entry.state == "settled" or command.attempt <= entry.attempt:
         return "answer again"
     return decide_intake(command, None, newest, now)

@@ -48,18 +48,18 @@ def take_commands(
     connection: Connection, inbox: Inbox, arrivals: Sequence[ReceivedCommand], now: datetime
 ) -> list[Intake]:
     """Take commands in, in the order in which they arrived, and say what becomes of each."""
-    return [_take_command(connection, inbox, one, now) for one in arrivals]
+    return [_take_command(connection, inbox, arrival, now) for arrival in arrivals]
 
 
 def _take_command(
     connection: Connection, inbox: Inbox, arrival: ReceivedCommand, now: datetime
 ) -> Intake:
-    command, group = arrival.command, inbox.group(arrival.key)
-    known = inbox.entry(connection, command.command_id)
+    command, group = arrival.command, inbox.ordering_key(arrival.key)
+    entry_before = inbox.entry(connection, command.command_id)
     newest = inbox.newest(connection, group)
-    judgement = decide_intake(command, known, newest, now)
-    sealed = inbox.sealed(arrival)
-    entry = known or _is_new_attempt(command, group)
+    judgement = decide_intake(command, entry_before, newest, now)
+    sealed = inbox.encrypt_payload(arrival)
+    entry = entry_before or _is_new_attempt(command, group)
     if judgement == "answer again":
         inbox.put(connection, replace(entry, sealed=sealed, delivered=False))
         return judgement
@@ -74,13 +74,13 @@ def _take_command(
         case "under way":
             pass
         case "recalled before":
-            told = _ENDED.get(entry.status, _RECALLED)
-            entry = inbox.answered(entry, command, told, now).ended()
+            result = _ENDED.get(entry.status, _RECALLED)
+            entry = inbox.complete(entry, command, result, now).ended()
         case "expired" | "overtaken":
             why = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
-            entry = inbox.answered(entry, command, why, now)
+            entry = inbox.complete(entry, command, why, now)
         case "carry out":
-            entry = entry.taken_in(max(command.not_before or now, now))
+            entry = entry.accepted(max(command.not_before or now, now))
             if command.action == "recall":
                 entry = _handle_recall(connection, inbox, entry, command, now)
             else:
@@ -115,19 +115,21 @@ def _handle_recall(
 ) -> InboxEntry:
     """A recall, answered at once unless what it takes back was begun: then the system is asked."""
     original = command.supersedes or ""
-    known = inbox.entry(connection, original)
-    if known is None:
+    original_entry = inbox.entry(connection, original)
+    if original_entry is None:
         # Its command may still come, from another place in the log: it must not be carried out then.
         tombstone = replace(recall, command_id=original, supersedes=None, sealed=None, action="")
-        inbox.put(connection, tombstone.answered("recalled", None, now))
-        known = tombstone
-    elif may_have_run(known):
+        inbox.put(connection, tombstone.completed("recalled", None, now))
+        original_entry = tombstone
+    elif may_have_run(original_entry):
         return recall
-    elif known.state != "settled":
-        status: Status = "partial" if known.status == "partial" else "recalled"
-        inbox.put(connection, replace(known.answered(status, None, now).ended(), sealed=None))
-    result = _RECALL_STATES.get(known.status, _RECALLED)
-    return inbox.answered(recall, command, result, now)
+    elif original_entry.state != "settled":
+        status: Status = "partial" if original_entry.status == "partial" else "recalled"
+        inbox.put(
+            connection, replace(original_entry.completed(status, None, now).ended(), sealed=None)
+        )
+    result = _RECALL_STATES.get(original_entry.status, _RECALLED)
+    return inbox.complete(recall, command, result, now)
 
 
 def _supersede_earlier(
@@ -139,12 +141,14 @@ def _supersede_earlier(
     """
     if command.action not in CHANGING:
         return
-    records = {(one.type, one.source, one.id) for one in command.records}
-    for earlier in inbox.not_begun(connection, entry.grp, command.seq):
+    records = {(record.type, record.source, record.id) for record in command.records}
+    for earlier in inbox.not_started(connection, entry.grp, command.seq):
         if earlier.action not in CHANGING:
             continue
-        its = inbox.command(earlier).command
-        shared = any((one.type, one.source, one.id) in records for one in its.records)
+        earlier_command = inbox.command(earlier).command
+        shared = any(
+            (record.type, record.source, record.id) in records for record in earlier_command.records
+        )
         if command.supersedes == earlier.command_id or (earlier.epoch < command.epoch and shared):
             why = Result(status="failed", detail="a later command stands in its place")
-            inbox.put(connection, inbox.answered(earlier, its, why, now))
+            inbox.put(connection, inbox.complete(earlier, earlier_command, why, now))

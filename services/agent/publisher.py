@@ -29,13 +29,13 @@ class KafkaAcknowledgementPublisher:
             [
                 OutgoingMessage(
                     topic=topic,
-                    key=one.key,
-                    value=one.value,
+                    key=answer.key,
+                    value=answer.value,
                     headers=(
-                        *self.signer.sign(topic, one.key, one.value, self.now()),
-                        *trace_of_command(one.command_id).headers,
+                        *self.signer.sign(topic, answer.key, answer.value, self.now()),
+                        *trace_of_command(answer.command_id).headers,
                     ),
                 )
-                for one in answers
+                for answer in answers
             ]
         )

@@ -35,12 +35,12 @@ class TokenBucket:
 class RetryPolicy:
     """How often one attempt is tried, and how long each wait is: it doubles, up to the cap."""
 
-    tries: int
+    max_attempts: int
     base: timedelta
     cap: timedelta
 
-    def wait(self, tries: int) -> timedelta | None:
+    def delay_after(self, tries: int) -> timedelta | None:
         """How long after that many tries the next follows; nothing when they are used up."""
-        if tries >= self.tries:
+        if tries >= self.max_attempts:
             return None
         return backoff(self.base, self.cap, tries)

@@ -89,12 +89,12 @@ class Pending:
     """When it is asked again if it has said nothing, UTC."""
 
 
-def result_in(body: bytes, action: str) -> Result:
+def parse_result_json(body: bytes, action: str) -> Result:
     """The result that a body in JSON tells, for a command of that action. Raises `InvalidResult`."""
-    return parse_result(parsed(body), action)
+    return parse_result(parse_json(body), action)
 
 
-def parsed(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """What a body in JSON says. Raises `InvalidResult`."""
     if len(body) > LARGEST:
         raise TooLarge
@@ -132,40 +132,40 @@ def parse_result(document: Any, action: str) -> Result:
     )
 
 
-def _counts(found: Any) -> dict[str, int]:
-    good = isinstance(found, dict) and all(
-        isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in found.values()
+def _counts(counts: Any) -> dict[str, int]:
+    good = isinstance(counts, dict) and all(
+        isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in counts.values()
     )
     if not good:
         raise InvalidResult("its counts are no map of names to whole numbers")
-    if why := limits.too_many(found, limits.COUNTS):
+    if why := limits.too_many(counts, limits.COUNTS):
         raise InvalidResult(f"its counts: {why}")
-    if any(not name or limits.identifier(name) for name in found):
+    if any(not name or limits.identifier(name) for name in counts):
         raise InvalidResult(f"a name in its counts is no line of at most {limits.IDENTIFIER} bytes")
-    return dict(found)
+    return dict(counts)
 
 
-def _records(found: Any, action: str) -> tuple[DisclosedRecord, ...]:
-    if not isinstance(found, list):
+def _records(records: Any, action: str) -> tuple[DisclosedRecord, ...]:
+    if not isinstance(records, list):
         raise InvalidResult("its records are no list")
-    if found and action != "disclose":
+    if records and action != "disclose":
         raise InvalidResult(f"{action} asks for no records")
-    return tuple(_record(one) for one in found)
+    return tuple(_record(record) for record in records)
 
 
-def _record(one: Any) -> DisclosedRecord:
-    if not isinstance(one, dict) or not isinstance(one.get("data"), dict):
+def _record(record: Any) -> DisclosedRecord:
+    if not isinstance(record, dict) or not isinstance(record.get("data"), dict):
         raise InvalidResult("a record has no data")
-    kind, id, time = one.get("type"), one.get("id"), one.get("time")
+    kind, id, time = record.get("type"), record.get("id"), record.get("time")
     if not isinstance(kind, str) or not isinstance(id, str) or not isinstance(time, str | None):
         raise InvalidResult("a record lacks its type, id or time")
-    return DisclosedRecord(type=kind, id=id, time=time, data=one["data"])
+    return DisclosedRecord(type=kind, id=id, time=time, data=record["data"])
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
-    found = document.get(name)
-    if found is None:
+    text = document.get(name)
+    if text is None:
         return None
-    if not isinstance(found, str) or len(found) > _LONGEST or not found.isprintable():
+    if not isinstance(text, str) or len(text) > _LONGEST or not text.isprintable():
         raise InvalidResult(f"its {name} is no line of at most {_LONGEST} characters")
-    return found
+    return text

@@ -98,17 +98,17 @@ def build_certificate(
     tally = _CertificateBuilder(subject=subject, policy=policy, now=now)
     for rows in record_chunks(connection, subject):
         events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
-        asked = [row for row in rows if until is None or events[row.event_id].time <= until]
+        requested = [row for row in rows if until is None or events[row.event_id].time <= until]
         facts = load_subject_facts(
-            connection, subject, [events[row.event_id] for row in asked], policy
+            connection, subject, [events[row.event_id] for row in requested], policy
         )
-        told = load_commands(connection, {row.record_id for row in asked})
-        for row in asked:
-            tally.add(events[row.event_id], facts, told.get(row.record_id, {}))
+        commands = load_commands(connection, {row.record_id for row in requested})
+        for row in requested:
+            tally.add(events[row.event_id], facts, commands.get(row.record_id, {}))
     if not tally.records:
         raise SubjectNotFound(case.request if case else subject)
     backing = _evidence_refs(connection, tally.proven(), references, head.head.number)
-    answered = _acknowledged_at(connection, {told.command_id for told in tally.proven()})
+    answered = _acknowledged_at(connection, {command.command_id for command in tally.proven()})
     return Certificate(
         policy=policy,
         subject=subject,
@@ -116,7 +116,7 @@ def build_certificate(
         request=case.request if case else None,
         at=now,
         erased=tuple(tally.erased(backing, answered)),
-        kept=tuple(tally.kept()),
+        kept=tuple(tally.retained()),
         outstanding=tuple(tally.outstanding(backing)),
         head=head,
     )
@@ -139,14 +139,14 @@ class _CertificateBuilder:
     now: datetime
     records: int = 0
     _done: Counter[tuple[_LineKey, CommandSummary]] = field(default_factory=Counter)
-    _kept: Counter[RetainedItem] = field(default_factory=Counter)
-    _owed: Counter[OutstandingItem] = field(default_factory=Counter)
+    _retained: Counter[RetainedItem] = field(default_factory=Counter)
+    _outstanding: Counter[OutstandingItem] = field(default_factory=Counter)
 
     def add(
         self,
         tagged: TaggedEvent,
         facts: LedgerFacts,
-        told: Mapping[tuple[str, str], CommandSummary],
+        commands: Mapping[tuple[str, str], CommandSummary],
     ) -> None:
         """Add one record with what commands did to it."""
         self.records += 1
@@ -158,26 +158,26 @@ class _CertificateBuilder:
         planned = obligations.obligations_of(tagged, self.subject, facts, self.policy)
         due = {step.system for step in planned if step.action == "erase" and step.due <= self.now}
         standing = facts.standing(self.subject)
-        held = bool(standing.holds) and rights_effects.is_under_legal_hold(
+        under_hold = bool(standing.holds) and rights_effects.is_under_legal_hold(
             self.now, tagged.id, standing
         )
-        for (system, action), one in told.items():
+        for (system, action), command in commands.items():
             if action in VERIFIED:
-                self._told(_LineKey(system, action, tagged.type), one)
-        for system in sorted({one for view in windows for one in view.holding.systems}):
-            if (system, "erase") in told:
+                self._command_of(_LineKey(system, action, tagged.type), command)
+        for system in sorted({system for view in windows for system in view.holding.systems}):
+            if (system, "erase") in commands:
                 continue
             serving = [view for view in windows if system in view.holding.systems]
-            if held:
-                self._keep(system, tagged, serving, "hold")
+            if under_hold:
+                self._add_retained(system, tagged, serving, "hold")
             elif system in due:
-                self._owe(_LineKey(system, "erase", tagged.type), "not_told", None)
+                self._add_outstanding(_LineKey(system, "erase", tagged.type), "not_told", None)
             else:
-                self._keep(system, tagged, serving, "basis")
+                self._add_retained(system, tagged, serving, "basis")
 
     def proven(self) -> set[CommandSummary]:
         """The commands that are said to be proven."""
-        return {told for _, told in self._done}
+        return {command for _, command in self._done}
 
     def erased(
         self, backing: Mapping[UUID, EvidenceRef], answered: Mapping[UUID, datetime]
@@ -186,52 +186,58 @@ class _CertificateBuilder:
         lines: defaultdict[tuple[_LineKey, Proof], list[tuple[CommandSummary, int]]] = defaultdict(
             list
         )
-        for (about, told), records in self._done.items():
-            if told.command_id in backing:
-                lines[about, _PROOFS.get(told.state, "notified")].append((told, records))
-        for (about, proof), those in sorted(lines.items()):
-            commands = {told.command_id for told, _ in those}
-            at = [answered[one] for one in commands if one in answered]
+        for (about, command), records in self._done.items():
+            if command.command_id in backing:
+                lines[about, _PROOFS.get(command.state, "notified")].append((command, records))
+        for (about, proof), members in sorted(lines.items()):
+            commands = {command.command_id for command, _ in members}
+            at = [answered[command_id] for command_id in commands if command_id in answered]
             yield ErasedItem(
                 **about._asdict(),
                 categories=self._categories(about.type),
-                articles=tuple(sorted({ARTICLES[told.reason] for told, _ in those})),
-                records=sum(records for _, records in those),
-                commanded_at=min(told.created_at for told, _ in those),
+                articles=tuple(sorted({ARTICLES[command.reason] for command, _ in members})),
+                records=sum(records for _, records in members),
+                commanded_at=min(command.created_at for command, _ in members),
                 carried_out_at=max(at, default=None),
-                proven_at=max(filter(None, (told.settled_at for told, _ in those)), default=None),
+                proven_at=max(
+                    filter(None, (command.settled_at for command, _ in members)), default=None
+                ),
                 proof=proof,
-                nothing_held=any(told.outcome == "nothing_held" for told, _ in those),
+                nothing_held=any(command.outcome == "nothing_held" for command, _ in members),
                 evidence=tuple(
-                    sorted((backing[one] for one in commands), key=lambda one: one.number)
+                    sorted(
+                        (backing[command_id] for command_id in commands), key=lambda ref: ref.number
+                    )
                 ),
             )
 
-    def kept(self) -> Iterator[RetainedItem]:
+    def retained(self) -> Iterator[RetainedItem]:
         """What stays, with how many records."""
-        for line, records in sorted(self._kept.items(), key=_by):
+        for line, records in sorted(self._retained.items(), key=_by):
             yield replace(line, records=records)
 
     def outstanding(self, backing: Mapping[UUID, EvidenceRef]) -> Iterator[OutstandingItem]:
         """What is owed, and what is proven without a signed head behind it."""
-        for (about, told), records in self._done.items():
-            if told.command_id not in backing:
-                self._owe(about, "unsealed", told.settled_at, records)
-        for line, records in sorted(self._owed.items(), key=_by):
+        for (about, command), records in self._done.items():
+            if command.command_id not in backing:
+                self._add_outstanding(about, "unsealed", command.settled_at, records)
+        for line, records in sorted(self._outstanding.items(), key=_by):
             yield replace(line, records=records)
 
-    def _told(self, about: _LineKey, told: CommandSummary) -> None:
+    def _command_of(self, about: _LineKey, command: CommandSummary) -> None:
         controller = self.policy.systems[about.system].role == "controller"
-        if told.state in _PROOFS or (told.state == "acknowledged" and controller):
-            self._done[about, told] += 1
-        elif told.state == "refused" and controller:
-            self._retain(about.system, about.type, why="refused", ground=told.ground)
+        if command.state in _PROOFS or (command.state == "acknowledged" and controller):
+            self._done[about, command] += 1
+        elif command.state == "refused" and controller:
+            self._retain(about.system, about.type, why="refused", ground=command.ground)
         else:
-            why: OutstandingReason = "silent" if told.escalated else "under_way"
-            since = told.settled_at or told.sent_at
-            self._owe(about, _OUTSTANDING_REASON.get(told.state, why), since)
+            why: OutstandingReason = "silent" if command.escalated else "under_way"
+            since = command.settled_at or command.sent_at
+            self._add_outstanding(about, _OUTSTANDING_REASON.get(command.state, why), since)
 
-    def _keep(self, system: str, tagged: TaggedEvent, serving: Sequence[Window], why: Any) -> None:
+    def _add_retained(
+        self, system: str, tagged: TaggedEvent, serving: Sequence[Window], why: Any
+    ) -> None:
         """By the holdings that keep the record: under a hold all, else those that are not due."""
         going_on = [
             view
@@ -259,9 +265,9 @@ class _CertificateBuilder:
             records=0,
             **{**blank, **fields},
         )
-        self._kept[line] += 1
+        self._retained[line] += 1
 
-    def _owe(
+    def _add_outstanding(
         self, about: _LineKey, why: OutstandingReason, since: datetime | None, records: int = 1
     ) -> None:
         line = OutstandingItem(
@@ -271,7 +277,7 @@ class _CertificateBuilder:
             since=since,
             records=0,
         )
-        self._owed[line] += records
+        self._outstanding[line] += records
 
     def _categories(self, type: str) -> tuple[str, ...]:
         return tuple(sorted(self.policy.events[type].categories))
@@ -288,15 +294,17 @@ def _evidence_refs(
     until: int,
 ) -> Mapping[UUID, EvidenceRef]:
     """By command, the entry that says of it what the journal says, if a head stands behind that."""
-    by_reference = {references.of("command", str(one.command_id)): one for one in proven}
+    by_reference = {
+        references.of("command", str(command.command_id)): command for command in proven
+    }
     column = tables.evidence.c
     query = select(tables.evidence).where(column.number <= until).order_by(column.number)
-    found: dict[UUID, EvidenceRef] = {}
+    refs: dict[UUID, EvidenceRef] = {}
     for row in select_in(connection, query, column.command, by_reference):
-        told = by_reference[row.command]
-        if json.loads(row.entry).get("state") == told.state:
-            found[told.command_id] = EvidenceRef(number=row.number, hash=row.hash.hex())
-    return found
+        command_id = by_reference[row.command]
+        if json.loads(row.entry).get("state") == command_id.state:
+            refs[command_id.command_id] = EvidenceRef(number=row.number, hash=row.hash.hex())
+    return refs
 
 
 def _acknowledged_at(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, datetime]:

@@ -106,8 +106,8 @@ class Certificate:
     @property
     def recipients(self) -> tuple[str, ...]:
         """Every system that has, or had, something of it (GDPR 19)."""
-        named = {one.system for one in self.erased} | {one.system for one in self.kept}
-        return tuple(sorted(named | {one.system for one in self.outstanding}))
+        named = {item.system for item in self.erased} | {item.system for item in self.kept}
+        return tuple(sorted(named | {item.system for item in self.outstanding}))
 
 
 def as_json(certificate: Certificate) -> str:
@@ -133,9 +133,9 @@ def as_json(certificate: Certificate) -> str:
             }
             for name in certificate.recipients
         ],
-        "erased": [asdict(one) for one in certificate.erased],
-        "kept": [asdict(one) for one in certificate.kept],
-        "outstanding": [asdict(one) for one in certificate.outstanding],
+        "erased": [asdict(item) for item in certificate.erased],
+        "kept": [asdict(item) for item in certificate.kept],
+        "outstanding": [asdict(item) for item in certificate.outstanding],
         "head": json.loads(certificate.head.line()),
         "key": {"crv": "Ed25519", "kty": "OKP", "x": certificate.head.x},
     }

@@ -163,9 +163,9 @@ def render_certificate(certificate: Certificate, language: Language) -> str:
         controller=certificate.policy.controller,
         date=words.date,
         recipients=[_recipient(name, words) for name in certificate.recipients],
-        erased=[_erased(one, words) for one in certificate.erased],
-        kept=[_kept(one, words) for one in certificate.kept],
-        outstanding=[_outstanding(one, words) for one in certificate.outstanding],
+        erased=[_erased(item, words) for item in certificate.erased],
+        kept=[_kept(item, words) for item in certificate.kept],
+        outstanding=[_outstanding(item, words) for item in certificate.outstanding],
         head=certificate.head,
         hash=_breakable_hex(certificate.head.head.hash.hex()),
         signed=format_rfc3339(certificate.head.head.at),
@@ -180,59 +180,59 @@ def _recipient(name: str, words: Translator) -> Mapping[str, str]:
     return {"system": words.system(name), "owner": system.owner, "role": role}
 
 
-def _erased(one: ErasedItem, words: Translator) -> Mapping[str, object]:
+def _erased(item: ErasedItem, words: Translator) -> Mapping[str, object]:
     proofs = _PROOFS[words.language]
-    proof = proofs[one.proof]
-    if one.action == "pseudonymise":
+    proof = proofs[item.proof]
+    if item.action == "pseudonymise":
         proof = f"{proofs['pseudonymised']}; {proof}"
     return {
-        "system": words.system(one.system),
-        "data": _data(one, words),
-        "records": one.records,
-        "when": words.date(one.carried_out_at or one.proven_at),
+        "system": words.system(item.system),
+        "data": _data(item, words),
+        "records": item.records,
+        "when": words.date(item.carried_out_at or item.proven_at),
         "proof": proof,
-        "evidence": _numbers(one.evidence, words),
+        "evidence": _numbers(item.evidence, words),
     }
 
 
 def _numbers(evidence: Sequence[EvidenceRef], words: Translator) -> str:
-    shown = ", ".join(str(one.number) for one in evidence[:_SHOWN])
+    shown = ", ".join(str(ref.number) for ref in evidence[:_SHOWN])
     more = len(evidence) - _SHOWN
     return f"{shown} {_TEXT[words.language]['more'].format(more)}" if more > 0 else shown
 
 
-def _kept(one: RetainedItem, words: Translator) -> Mapping[str, object]:
-    if one.why == "refused":
-        ground = " ".join(strip_control_characters(one.ground or "").split())[:_LONGEST_GROUND]
+def _kept(item: RetainedItem, words: Translator) -> Mapping[str, object]:
+    if item.why == "refused":
+        ground = " ".join(strip_control_characters(item.ground or "").split())[:_LONGEST_GROUND]
         why = f"{_REFUSED[words.language]}: {ground}"
-    elif one.why == "hold":
-        why = f"{_HOLD[words.language]} ({words.article(one.article or '')})"
+    elif item.why == "hold":
+        why = f"{_HOLD[words.language]} ({words.article(item.article or '')})"
     else:
-        basis = words.named("bases", [one.basis or ""])
-        purpose = words.named("purposes", [one.purpose or ""])
-        why = f"{purpose}: {basis} ({words.article(one.article or '')})"
+        basis = words.named("bases", [item.basis or ""])
+        purpose = words.named("purposes", [item.purpose or ""])
+        why = f"{purpose}: {basis} ({words.article(item.article or '')})"
     return {
-        "system": words.system(one.system),
-        "data": _data(one, words),
-        "records": one.records,
+        "system": words.system(item.system),
+        "data": _data(item, words),
+        "records": item.records,
         "ground": why,
-        "until": words.date(one.until),
+        "until": words.date(item.until),
     }
 
 
-def _outstanding(one: OutstandingItem, words: Translator) -> Mapping[str, object]:
+def _outstanding(item: OutstandingItem, words: Translator) -> Mapping[str, object]:
     return {
-        "system": words.system(one.system),
-        "data": _data(one, words),
-        "records": one.records,
-        "why": _OWED[words.language][one.why],
+        "system": words.system(item.system),
+        "data": _data(item, words),
+        "records": item.records,
+        "why": _OWED[words.language][item.why],
     }
 
 
-def _data(one: ErasedItem | RetainedItem | OutstandingItem, words: Translator) -> str:
+def _data(item: ErasedItem | RetainedItem | OutstandingItem, words: Translator) -> str:
     """What kinds of data it is, and the type of event that it came with."""
-    kinds = words.named("categories", one.categories)
-    return f"{kinds} ({one.type})" if kinds else one.type
+    kinds = words.named("categories", item.categories)
+    return f"{kinds} ({item.type})" if kinds else item.type
 
 
 def _breakable_hex(text: str) -> str:

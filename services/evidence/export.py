@@ -49,9 +49,9 @@ def latest_head(connection: Connection) -> SignedHead:
 
 def signed_head(row: Row[Any]) -> SignedHead:
     """A head from its row; that row may have been tampered with, and is verified by who reads it."""
-    said = json.loads(row.head)
+    head_fields = json.loads(row.head)
     return SignedHead(
-        head=Head(number=row.number, hash=bytes.fromhex(said["hash"]), at=row.at),
+        head=Head(number=row.number, hash=bytes.fromhex(head_fields["hash"]), at=row.at),
         key_id=row.key_id,
         x=row.x,
         signature=row.signature,
@@ -70,9 +70,9 @@ def export_lines(ledger: Database) -> Iterator[str]:
     with ledger.transaction() as connection:
         last = latest_head(connection).head.number
         keys = select(column.key_id, column.x).where(column.number <= last).distinct()
-        known = connection.execute(keys.order_by(column.key_id, column.x)).all()
+        key_rows = connection.execute(keys.order_by(column.key_id, column.x)).all()
     yield canonical_json({"evidence": FORMAT, "last": last})
-    for key in known:
+    for key in key_rows:
         jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
         yield canonical_json({"key": jwk})
     heads = _heads(ledger, last)
@@ -86,8 +86,8 @@ def export_lines(ledger: Database) -> Iterator[str]:
 
 def _head_line(row: Row[Any]) -> str:
     """A head as it lies there, whatever was done to it: who reads the line sees."""
-    rest = canonical_json({"key_id": row.key_id, "signature": base64url(row.signature)})
-    return f'{{"head":{row.head},{rest[1:]}'
+    signature = canonical_json({"key_id": row.key_id, "signature": base64url(row.signature)})
+    return f'{{"head":{row.head},{signature[1:]}'
 
 
 def _entries(ledger: Database, last: int) -> Iterator[Row[Any]]:
@@ -96,8 +96,8 @@ def _entries(ledger: Database, last: int) -> Iterator[Row[Any]]:
     after = 0
     while after < last:
         with ledger.transaction() as connection:
-            found = query.where(column.number > after, column.number <= last)
-            rows = connection.execute(found).all()
+            page = query.where(column.number > after, column.number <= last)
+            rows = connection.execute(page).all()
         if not rows:
             return
         yield from rows
@@ -108,14 +108,14 @@ def _heads(ledger: Database, last: int) -> Iterator[Row[Any]]:
     column = tables.evidence_head.c
     query = select(tables.evidence_head).order_by(column.number, column.at).limit(_CHUNK)
     query = query.where(column.number <= last)
-    found = query
+    page = query
     while True:
         with ledger.transaction() as connection:
-            rows = connection.execute(found).all()
+            rows = connection.execute(page).all()
         if not rows:
             return
         yield from rows
         number, at = rows[-1].number, rows[-1].at
-        found = query.where(
+        page = query.where(
             or_(column.number > number, and_(column.number == number, column.at > at))
         )

@@ -238,11 +238,11 @@ def _pseudonymize(name: str, value: Any, references: Pseudonymizer) -> Any:
 
 def _sum_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """Rows by table; what is not named as a table is (a system may write anything) is added up."""
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for name, rows in counts.items():
         shown = name if _PLAIN.fullmatch(name) else "other"
-        found[shown] = found.get(shown, 0) + rows
-    return found
+        totals[shown] = totals.get(shown, 0) + rows
+    return totals
 
 
 def _head_is_due(connection: Connection, number: int, now: datetime, every: timedelta) -> bool:

@@ -48,12 +48,12 @@ class KafkaHeadPublisher:
         """
         values = (
             {
-                "head": one.head.text(),
-                "key_id": one.key_id,
-                "x": one.x,
-                "signature": one.signature,
+                "head": head.head.text(),
+                "key_id": head.key_id,
+                "x": head.x,
+                "signature": head.signature,
             }
-            for one in heads
+            for head in heads
         )
         messages = [
             OutgoingMessage(
@@ -82,12 +82,12 @@ class EvidenceSealer:
     references: Pseudonymizer
     ring: KeyringSource | None
     """The keys that sign heads; none where signing is off."""
-    outlet: HeadPublisher
+    publisher: HeadPublisher
     unpublished: Callable[[str], None]
     """Is told why heads could not be published."""
-    _rest: _Rest = field(default_factory=_Rest, init=False)
+    _pause: _Rest = field(default_factory=_Rest, init=False)
 
-    def round(self) -> int:
+    def run_once(self) -> int:
         """Seal what waits and publish what was signed; how many entries were sealed.
 
         Erasing never waits for heads: while their topic takes none, one attempt a minute is made, with
@@ -102,7 +102,7 @@ class EvidenceSealer:
             return append_entries(connection, self.references, self.ring, now), now
 
         sealed, now = self.ledger.write(work)
-        until = self._rest.until
+        until = self._pause.until
         if (until is None and sealed.head is not None) or (until is not None and now >= until):
             self._publish(now)
         return sealed.entries
@@ -116,12 +116,12 @@ class EvidenceSealer:
                 query.order_by(column.number, column.at).limit(_AT_ONCE)
             ).all()
         try:
-            self.outlet.send([signed_head(row) for row in rows])
+            self.publisher.send([signed_head(row) for row in rows])
         except (KafkaUnavailable, DeliveryFailed) as cause:
-            self._rest.until = now + _REST
+            self._pause.until = now + _REST
             self.unpublished(str(cause))
             return
-        self._rest.until = None
+        self._pause.until = None
         with self.ledger.transaction() as connection:
             for row in rows:
                 connection.execute(

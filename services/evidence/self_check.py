@@ -37,7 +37,7 @@ class SelfCheckResult:
 
 
 def check_ledger(
-    ledger: Database, trusted: Keyring | None, elsewhere: SavedHead | None
+    ledger: Database, trusted: Keyring | None, saved_head: SavedHead | None
 ) -> VerifiedLog:
     """Verify a ledger's own log from its first entry on, with what no signed head stands behind yet.
 
@@ -45,16 +45,16 @@ def check_ledger(
         Broken: the first line of its export that does not hold, or what is behind its last.
         NoSignedHead: no head was ever signed.
     """
-    found = verify_lines(
-        (f"{line}\n".encode() for line in export_lines(ledger)), trusted, elsewhere
+    verified = verify_lines(
+        (f"{line}\n".encode() for line in export_lines(ledger)), trusted, saved_head
     )
     with ledger.transaction() as connection:
         number = connection.execute(select(tables.evidence_chain.c.number)).scalar_one_or_none()
-        behind = max(0, (number or 0) - found.entries)
-        broken = ChainSelfCheck(piece=behind + 1).step(connection).broken
+        behind = max(0, (number or 0) - verified.entries)
+        broken = ChainSelfCheck(chunk_size=behind + 1).check_next(connection).broken
     if broken:
-        raise EvidenceBroken(found.lines + 1, found.entries, broken)
-    return found
+        raise EvidenceBroken(verified.lines + 1, verified.entries, broken)
+    return verified
 
 
 class _ChainBroken(Exception):
@@ -65,18 +65,18 @@ class _ChainBroken(Exception):
 class ChainSelfCheck:
     """One walk after the other over the log."""
 
-    piece: int = CHUNK_SIZE
-    _passed: int = field(default=0, init=False)
+    chunk_size: int = CHUNK_SIZE
+    _checked_until: int = field(default=0, init=False)
     """The last entry that this walk has passed; a piece that does not hold is not passed."""
-    _seen: tuple[int, bytes] = field(default=(0, GENESIS), init=False)
+    _last_hash: tuple[int, bytes] = field(default=(0, GENESIS), init=False)
     """Where the chain ended when it was last found to hold."""
 
-    def step(self, connection: Connection) -> SelfCheckResult:
+    def check_next(self, connection: Connection) -> SelfCheckResult:
         """Look once."""
         newest = self._newest(connection)
         broken = None
         try:
-            self._look(connection)
+            self._check_chunk(connection)
         except _ChainBroken as cause:
             broken = str(cause)
         return SelfCheckResult(broken=broken, sealed_at=newest)
@@ -84,36 +84,38 @@ class ChainSelfCheck:
     def _newest(self, connection: Connection) -> datetime | None:
         column = tables.evidence_head.c
         query = select(column.at).order_by(column.number.desc(), column.at.desc()).limit(1)
-        found: datetime | None = connection.execute(query).scalar_one_or_none()
-        return found
+        newest_at: datetime | None = connection.execute(query).scalar_one_or_none()
+        return newest_at
 
-    def _look(self, connection: Connection) -> None:
+    def _check_chunk(self, connection: Connection) -> None:
         end = connection.execute(select(tables.evidence_chain)).one_or_none()
         number, last = (end.number, end.hash) if end else (0, GENESIS)
-        known, hash = self._seen
-        if number < known:
-            raise _ChainBroken(f"entry {known} and those before it are gone, back to {number}")
-        if known and self._hash(connection, known) != hash:
-            raise _ChainBroken(f"entry {known} was another")
+        last_number, hash = self._last_hash
+        if number < last_number:
+            raise _ChainBroken(
+                f"entry {last_number} and those before it are gone, back to {number}"
+            )
+        if last_number and self._hash(connection, last_number) != hash:
+            raise _ChainBroken(f"entry {last_number} was another")
         column = tables.evidence_head.c.number
         signed = connection.execute(select(func.max(column))).scalar_one()
         if signed is not None and signed > number:
             raise _ChainBroken(f"a head was signed over entry {signed}, and the last is {number}")
-        self._hold(connection, max(0, number - self.piece), number)
+        self._verify_links(connection, max(0, number - self.chunk_size), number)
         if number and self._hash(connection, number) != last:
             raise _ChainBroken(f"the chain does not end in entry {number}")
-        until = min(number, self._passed + self.piece)
-        self._hold(connection, self._passed, until)
-        self._passed = until if until < number else 0
-        self._seen = (number, last)
+        until = min(number, self._checked_until + self.chunk_size)
+        self._verify_links(connection, self._checked_until, until)
+        self._checked_until = until if until < number else 0
+        self._last_hash = (number, last)
 
     def _hash(self, connection: Connection, number: int) -> bytes | None:
         column = tables.evidence.c
         query = select(column.hash).where(column.number == number)
-        found: bytes | None = connection.execute(query).scalar_one_or_none()
-        return found
+        entry_hash: bytes | None = connection.execute(query).scalar_one_or_none()
+        return entry_hash
 
-    def _hold(self, connection: Connection, after: int, until: int) -> None:
+    def _verify_links(self, connection: Connection, after: int, until: int) -> None:
         """Make sure that the entries after one up to another follow on each other, and their heads."""
         column = tables.evidence.c
         before = self._hash(connection, after) if after else GENESIS

@@ -81,7 +81,7 @@ def parse_saved_head(text: str) -> SavedHead:
 
 
 def verify_lines(
-    lines: Iterable[bytes], trusted: Keyring | None = None, elsewhere: SavedHead | None = None
+    lines: Iterable[bytes], trusted: Keyring | None = None, saved_head: SavedHead | None = None
 ) -> VerifiedLog:
     """Verify a log from its lines, ends included.
 
@@ -91,7 +91,7 @@ def verify_lines(
     Raises:
         Broken: the first line that does not hold.
     """
-    reader = _Reader(trusted=trusted or Keyring(), elsewhere=elsewhere)
+    reader = _Reader(trusted=trusted or Keyring(), saved_head=saved_head)
     for line in lines:
         reader.line += 1
         try:
@@ -100,7 +100,7 @@ def verify_lines(
             why = getattr(cause, "why", None) or str(cause) or type(cause).__name__
             raise EvidenceBroken(reader.line, reader.number, why) from cause
     try:
-        return reader.ended(anchored=trusted is not None)
+        return reader.finish(anchored=trusted is not None)
     except ValueError as cause:
         raise EvidenceBroken(reader.line + 1, reader.number, str(cause)) from cause
 
@@ -110,15 +110,15 @@ class _Reader:
     """How far a log was read, and what it came to."""
 
     trusted: Keyring
-    elsewhere: SavedHead | None
+    saved_head: SavedHead | None
     line: int = 0
     number: int = 0
     _hash: bytes = GENESIS
-    _announced: int | None = None
+    _expected_last: int | None = None
     _heads: int = 0
     _keys: Keyring = field(default_factory=Keyring)
     _last: SavedHead | None = None
-    _begun: bool = False
+    _started: bool = False
 
     def read(self, line: bytes) -> None:
         """Read one line; raises when it does not hold."""
@@ -130,8 +130,8 @@ class _Reader:
         fields = json.loads(text)
         if not isinstance(fields, dict) or canonical_json(fields) != text:
             raise ValueError("it is not written as it should be")
-        if self._announced is None:
-            self._announced = self._first(fields)
+        if self._expected_last is None:
+            self._expected_last = self._first(fields)
         elif fields.keys() == {"key"}:
             self._key(fields["key"])
         elif fields.keys() == {"entry", "hash"}:
@@ -139,18 +139,20 @@ class _Reader:
         else:
             self._head(_signed(fields))
 
-    def ended(self, *, anchored: bool) -> VerifiedLog:
+    def finish(self, *, anchored: bool) -> VerifiedLog:
         """What it all came to; raises when something is missing at its end."""
-        if self._announced is None:
+        if self._expected_last is None:
             raise ValueError("it is empty")
-        if self.number != self._announced:
-            raise ValueError(f"it should go on to entry {self._announced}")
+        if self.number != self._expected_last:
+            raise ValueError(f"it should go on to entry {self._expected_last}")
         last = self._last
         if last is None or last.head.number != self.number:
             raise ValueError("no signed head follows: its tail was cut")
-        if self.elsewhere and self.elsewhere.head.number > self.number:
-            kept = self.elsewhere.head.number
-            raise ValueError(f"a head kept elsewhere knows of entry {kept}: its tail was cut")
+        if self.saved_head and self.saved_head.head.number > self.number:
+            saved_number = self.saved_head.head.number
+            raise ValueError(
+                f"a head kept elsewhere knows of entry {saved_number}: its tail was cut"
+            )
         if anchored:
             key = self.trusted.get(last.key_id)
             if key is None:
@@ -179,7 +181,7 @@ class _Reader:
 
     def _key(self, jwk: Any) -> None:
         """Take a public key; its id is the hash of it, so that it can be no other."""
-        if self._begun or not isinstance(jwk, dict):
+        if self._started or not isinstance(jwk, dict):
             raise ValueError("a key stands where none belongs")
         ring = parse(canonical_json(jwk))
         if len(ring.keys) != 1 or ring.keys[0].is_private or ring.keys[0].jwk() != jwk:
@@ -189,24 +191,24 @@ class _Reader:
         self._keys = self._keys.with_key(ring.keys[0])
 
     def _entry(self, entry: Any, hash: Any) -> None:
-        self._begun = True
+        self._started = True
         if not isinstance(entry, dict) or entry.get("n") != self.number + 1:
             raise ValueError(f"it is not entry {self.number + 1}")
         following = entry_hash(self._hash, canonical_json(entry))
         if hash != following.hex():
             raise ValueError("its hash does not follow from it and what stands before it")
         self.number, self._hash = self.number + 1, following
-        kept = self.elsewhere
-        if kept and kept.head.number == self.number and kept.head.hash != following:
+        saved = self.saved_head
+        if saved and saved.head.number == self.number and saved.head.hash != following:
             raise ValueError("a head kept elsewhere knows another entry here: it was written anew")
 
     def _head(self, signed: SavedHead) -> None:
-        self._begun = True
+        self._started = True
         if signed.head.number != self.number or signed.head.hash != self._hash:
             raise ValueError("its head is signed over another log")
         _verified(signed, self._key_of(signed.key_id))
-        if self.elsewhere and self._heads == 0:
-            _verified(self.elsewhere, self._key_of(self.elsewhere.key_id))
+        if self.saved_head and self._heads == 0:
+            _verified(self.saved_head, self._key_of(self.saved_head.key_id))
         self._heads += 1
         self._last = signed
 

@@ -43,17 +43,17 @@ class Assessment:
     """What a request has come to so far."""
 
     parts: tuple[SystemOutcome, ...]
-    kept: tuple[RetainedData, ...]
+    retained: tuple[RetainedData, ...]
     processing: tuple[ProcessingSummary, ...]
-    own_dossier_only: bool
+    only_request_records_left: bool
     """Whether nothing is kept but the dossiers of such requests themselves."""
 
     @property
-    def commanded(self) -> bool:
+    def has_commands(self) -> bool:
         """Whether any system was told."""
         return any(part.outcome != "under_way" or part.at for part in self.parts)
 
-    def waits_for(self, policy: Policy) -> tuple[str, ...]:
+    def waiting_for(self, policy: Policy) -> tuple[str, ...]:
         """The systems that still owe something; a refusal is final only from a controller (GDPR 19)."""
         owing = {
             part.system
@@ -74,14 +74,14 @@ def assess_request(connection: Connection, case: Case, policy: Policy, now: date
     tally = _AssessmentBuilder(case=case, verified_at=case.verified_at, policy=policy, now=now)
     for rows in record_chunks(connection, case.subject):
         events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
-        asked = [row for row in rows if events[row.event_id].time <= case.verified_at]
+        requested = [row for row in rows if events[row.event_id].time <= case.verified_at]
         facts = load_subject_facts(
-            connection, case.subject, [events[row.event_id] for row in asked], policy
+            connection, case.subject, [events[row.event_id] for row in requested], policy
         )
-        told = load_commands(connection, {row.record_id for row in asked})
-        for row in asked:
-            tally.add(events[row.event_id], facts, told.get(row.record_id, {}))
-    return tally.weighed()
+        commands = load_commands(connection, {row.record_id for row in requested})
+        for row in requested:
+            tally.add(events[row.event_id], facts, commands.get(row.record_id, {}))
+    return tally.build()
 
 
 class CommandSummary(NamedTuple):
@@ -128,8 +128,8 @@ class _AssessmentBuilder:
     policy: Policy
     now: datetime
     _parts: Counter[SystemOutcome] = field(default_factory=Counter)
-    _kept: Counter[RetainedData] = field(default_factory=Counter)
-    _ways: defaultdict[_ProcessingKey, _ProcessingTotals] = field(
+    _retained: Counter[RetainedData] = field(default_factory=Counter)
+    _processing: defaultdict[_ProcessingKey, _ProcessingTotals] = field(
         default_factory=lambda: defaultdict(_ProcessingTotals)
     )
     _keeps_more: bool = False
@@ -138,7 +138,7 @@ class _AssessmentBuilder:
         self,
         tagged: TaggedEvent,
         facts: LedgerFacts,
-        told: Mapping[tuple[str, str], CommandSummary],
+        commands: Mapping[tuple[str, str], CommandSummary],
     ) -> None:
         """Add one record with what commands did to it."""
         windows = [
@@ -148,30 +148,33 @@ class _AssessmentBuilder:
         ]
         planned = obligations.obligations_of(tagged, self.case.subject, facts, self.policy)
         erased = {
-            system for (system, step), one in told.items() if step == "erase" and _is_done(one)
+            system
+            for (system, step), command in commands.items()
+            if step == "erase" and _is_done(command)
         }
         if self.case.right in ("access", "portability"):
-            self._use(tagged, windows, erased)
+            self._add_processing(tagged, windows, erased)
         if self.case.right == "erasure":
-            self._erasure(tagged, windows, planned, facts, told)
+            self._erasure(tagged, windows, planned, facts, commands)
             return
-        asked = f"{_ACTIONS[self.case.right]} request {self.case.request}"
+        reason = f"{_ACTIONS[self.case.right]} request {self.case.request}"
         due = [step for step in planned if step.due <= self.now]
-        owed = {step.system for step in outstanding(due, told) if step.key == asked}
-        for system in sorted(owed | {system for system, step in told if step == asked}):
+        owed = {step.system for step in outstanding(due, commands) if step.key == reason}
+        for system in sorted(owed | {system for system, step in commands if step == reason}):
             if (
                 system not in erased
             ):  # what was lifted or erased before it was told needs no telling
-                self._count(system, told.get((system, asked)))
+                self._count(system, commands.get((system, reason)))
 
-    def weighed(self) -> Assessment:
+    def build(self) -> Assessment:
         """The sum."""
         return Assessment(
             parts=tuple(
                 replace(part, records=n) for part, n in sorted(self._parts.items(), key=_sort_key)
             ),
-            kept=tuple(
-                replace(one, records=n) for one, n in sorted(self._kept.items(), key=_sort_key)
+            retained=tuple(
+                replace(item, records=n)
+                for item, n in sorted(self._retained.items(), key=_sort_key)
             ),
             processing=tuple(
                 ProcessingSummary(
@@ -186,9 +189,9 @@ class _AssessmentBuilder:
                     until=None if spread.is_open else spread.until,
                     records=spread.records,
                 )
-                for way, spread in sorted(self._ways.items())
+                for way, spread in sorted(self._processing.items())
             ),
-            own_dossier_only=not self._keeps_more,
+            only_request_records_left=not self._keeps_more,
         )
 
     def _erasure(
@@ -197,25 +200,25 @@ class _AssessmentBuilder:
         windows: Sequence[Window],
         planned: Sequence[Obligation],
         facts: LedgerFacts,
-        told: Mapping[tuple[str, str], CommandSummary],
+        commands: Mapping[tuple[str, str], CommandSummary],
     ) -> None:
         due = {step.system: step for step in planned if step.action == "erase"}
         standing = facts.standing(self.case.subject)
-        held = bool(standing.holds) and rights_effects.is_under_legal_hold(
+        under_hold = bool(standing.holds) and rights_effects.is_under_legal_hold(
             self.now, tagged.id, standing
         )
-        for system in sorted({one for view in windows for one in view.holding.systems}):
-            one = told.get((system, "erase"))
+        for system in sorted({system for view in windows for system in view.holding.systems}):
+            command = commands.get((system, "erase"))
             step = due.get(system)
-            if one is not None:
-                self._count(system, one)
-            elif step is not None and step.due <= self.now and not held:
+            if command is not None:
+                self._count(system, command)
+            elif step is not None and step.due <= self.now and not under_hold:
                 self._count(system, None)
             else:
-                self._keep(system, tagged, windows, held=held)
+                self._add_retained(system, tagged, windows, under_hold=under_hold)
 
-    def _keep(
-        self, system: str, tagged: TaggedEvent, windows: Sequence[Window], *, held: bool
+    def _add_retained(
+        self, system: str, tagged: TaggedEvent, windows: Sequence[Window], *, under_hold: bool
     ) -> None:
         """Which of a system's holdings keep the record: those that are not due by now, else the hold."""
         serving = [view for view in windows if system in view.holding.systems]
@@ -224,9 +227,9 @@ class _AssessmentBuilder:
             for view in serving
             if (at := view.due_at[system]) is None or at > self.now or _latest(view, self.now)
         ]
-        for view in going_on if not held else ():
+        for view in going_on if not under_hold else ():
             basis = self.policy.bases[view.holding.basis]
-            self._kept[
+            self._retained[
                 RetainedData(
                     system=system,
                     purpose=view.holding.purpose,
@@ -236,9 +239,9 @@ class _AssessmentBuilder:
                     records=0,
                 )
             ] += 1
-        if held:
+        if under_hold:
             for purpose in sorted({view.holding.purpose for view in serving}):
-                self._kept[
+                self._retained[
                     RetainedData(
                         system=system,
                         purpose=purpose,
@@ -251,7 +254,9 @@ class _AssessmentBuilder:
         if not self.policy.events[tagged.type].act:
             self._keeps_more = True
 
-    def _use(self, tagged: TaggedEvent, windows: Sequence[Window], erased: Collection[str]) -> None:
+    def _add_processing(
+        self, tagged: TaggedEvent, windows: Sequence[Window], erased: Collection[str]
+    ) -> None:
         """Count the ways in which a record is used; what is erased everywhere is used no more."""
         event = self.policy.events[tagged.type]
         for view in windows:
@@ -259,7 +264,7 @@ class _AssessmentBuilder:
             if not systems:
                 continue
             way = _ProcessingKey(view.holding.purpose, view.holding.basis, view.holding.rule)
-            spread = self._ways[way]
+            spread = self._processing[way]
             spread.systems |= systems
             spread.categories |= set(event.categories)
             spread.processes.add(event.process)
@@ -269,13 +274,13 @@ class _AssessmentBuilder:
             spread.until = max(filter(None, (spread.until, ends)), default=None)
             spread.records += 1
 
-    def _is_read_again(self, system: str) -> bool:
+    def _awaits_verification(self, system: str) -> bool:
         return self.case.right == "erasure" and self.policy.systems[system].proof_after is not None
 
-    def _count(self, system: str, told: CommandSummary | None) -> None:
-        outcome, at = _outcome(told)
-        if told and told.state == "acknowledged" and self._is_read_again(system):
-            outcome, at = "under_way", told.sent_at  # said, and not proven yet
+    def _count(self, system: str, command: CommandSummary | None) -> None:
+        outcome, at = _outcome(command)
+        if command and command.state == "acknowledged" and self._awaits_verification(system):
+            outcome, at = "under_way", command.sent_at  # said, and not proven yet
         self._parts[
             SystemOutcome(
                 system=system,
@@ -283,27 +288,27 @@ class _AssessmentBuilder:
                 outcome=outcome,
                 at=at,
                 records=0,
-                ground=told.ground if told and outcome == "refused" else None,
+                ground=command.ground if command and outcome == "refused" else None,
             )
         ] += 1
 
 
-def _outcome(told: CommandSummary | None) -> tuple[Outcome, datetime | None]:
+def _outcome(command: CommandSummary | None) -> tuple[Outcome, datetime | None]:
     """How far a system is with a record, and since when."""
-    if told is None:
+    if command is None:
         return "under_way", None
-    if told.state == "refused":
-        return "refused", told.settled_at or told.sent_at  # settled where it is final
-    if told.state == "closed":
-        return "given_up", told.settled_at
-    if _is_done(told):
-        nothing = told.outcome == "nothing_held"
-        return ("nothing_held" if nothing else "done"), told.settled_at
-    return ("silent" if told.escalated else "under_way"), told.sent_at
+    if command.state == "refused":
+        return "refused", command.settled_at or command.sent_at  # settled where it is final
+    if command.state == "closed":
+        return "given_up", command.settled_at
+    if _is_done(command):
+        nothing = command.outcome == "nothing_held"
+        return ("nothing_held" if nothing else "done"), command.settled_at
+    return ("silent" if command.escalated else "under_way"), command.sent_at
 
 
-def _is_done(told: CommandSummary) -> bool:
-    return told.state in CARRIED_OUT
+def _is_done(command: CommandSummary) -> bool:
+    return command.state in CARRIED_OUT
 
 
 def _latest(view: Window, now: datetime) -> bool:
@@ -333,10 +338,10 @@ def load_subject_facts(
     connection: Connection, subject: str, events: Sequence[TaggedEvent], policy: Policy
 ) -> LedgerFacts:
     """What decides over a subject's share of these events."""
-    keys = {key for one in events for key in obligations.clocks_of(one, subject, policy)}
-    found = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in found.items()}
-    subjects = {subject} | {other for one in events for other in one.subjects}
+    keys = {key for event in events for key in obligations.clocks_of(event, subject, policy)}
+    states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
+    anchors = {identity: clock.anchor for identity, clock in states.items()}
+    subjects = {subject} | {name for event in events for name in event.subjects}
     return load_facts(connection, anchors, subjects, policy)
 
 
@@ -355,9 +360,9 @@ def load_commands(
     )
     rows = list(select_in(connection, query, member.record_id, records))
     grounds = _grounds(connection, {row.command_id for row in rows if row.state == "refused"})
-    found: defaultdict[UUID, dict[tuple[str, str], CommandSummary]] = defaultdict(dict)
+    by_record: defaultdict[UUID, dict[tuple[str, str], CommandSummary]] = defaultdict(dict)
     for row in rows:
-        found[row.record_id][row.system, row.step] = CommandSummary(
+        by_record[row.record_id][row.system, row.step] = CommandSummary(
             command_id=row.command_id,
             created_at=row.created_at,
             reason=row.reason,
@@ -368,7 +373,7 @@ def load_commands(
             sent_at=row.first_sent_at,
             ground=grounds.get(row.command_id),
         )
-    return found
+    return by_record
 
 
 def _grounds(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, str]:

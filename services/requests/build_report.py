@@ -37,13 +37,13 @@ def build_report(
             **_report_header(case, policy, now), verdict="refused", refusal="never_verified"
         )
     weighed = assess_request(connection, case, policy, now)
-    given = decision(weighed, case, policy)
+    verdict = decision(weighed, case, policy)
     return Report(
         **_report_header(case, policy, now),
-        verdict=given,
-        refusal="nothing_to_grant" if given == "refused" else None,
+        verdict=verdict,
+        refusal="nothing_to_grant" if verdict == "refused" else None,
         parts=weighed.parts,
-        kept=weighed.kept,
+        kept=weighed.retained,
         processing=weighed.processing,
         disclosed=tuple(_disclosed(connection, case, keys)) if keys else (),
     )
@@ -51,9 +51,9 @@ def build_report(
 
 def decision(weighed: Assessment, case: Case, policy: Policy) -> Decision:
     """Whether all of a request is granted; its own dossier does not count."""
-    if case.right == "erasure" and not weighed.own_dossier_only:
+    if case.right == "erasure" and not weighed.only_request_records_left:
         return "partly" if weighed.parts else "refused"
-    return "partly" if weighed.waits_for(policy) else "granted"
+    return "partly" if weighed.waiting_for(policy) else "granted"
 
 
 def _report_header(case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
@@ -83,18 +83,18 @@ def _disclosed(connection: Connection, case: Case, keys: RequestKeys) -> Iterato
         records = content.get("records")
         if content.get("system") != row.system or not isinstance(records, list):
             raise DisclosureUndecryptable(str(row.command_id))
-        for one in records:
-            yield _record(row.system, one, str(row.command_id))
+        for record in records:
+            yield _record(row.system, record, str(row.command_id))
 
 
-def _record(system: str, one: Any, about: str) -> DisclosureItem:
+def _record(system: str, record: Any, about: str) -> DisclosureItem:
     try:
         return DisclosureItem(
             system=system,
-            type=str(one["type"]),
-            id=str(one["id"]),
-            time=parse_rfc3339(one["time"]) if one.get("time") else None,
-            data=dict(one["data"]),
+            type=str(record["type"]),
+            id=str(record["id"]),
+            time=parse_rfc3339(record["time"]) if record.get("time") else None,
+            data=dict(record["data"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as cause:
         raise DisclosureUndecryptable(about) from cause

@@ -34,44 +34,46 @@ class RequestAttachments:
         self, connection: Connection, rows: Sequence[Row[Any]]
     ) -> Mapping[UUID, Mapping[str, Any] | None]:
         """What each command carries; one for corrections waits until these are known."""
-        found: dict[UUID, Mapping[str, Any] | None] = {}
-        asked = [row for row in rows if row.action == "disclose"]
-        if asked:
-            pairs = {(row.subject, row.request) for row in asked}
+        attachments: dict[UUID, Mapping[str, Any] | None] = {}
+        disclosures = [row for row in rows if row.action == "disclose"]
+        if disclosures:
+            pairs = {(row.subject, row.request) for row in disclosures}
             public = self.keys.public(connection, pairs, database_now(connection))
-            for row in asked:
+            for row in disclosures:
                 to = public[request_id(row.subject, row.request)]
-                found[row.command_id] = {"disclose_to": to} if to else None
-        found |= self._corrections(connection, [row for row in rows if row.action == "rectify"])
-        return found
+                attachments[row.command_id] = {"disclose_to": to} if to else None
+        attachments |= self._corrections(
+            connection, [row for row in rows if row.action == "rectify"]
+        )
+        return attachments
 
     def _corrections(
         self, connection: Connection, rows: Sequence[Row[Any]]
     ) -> dict[UUID, Mapping[str, Any] | None]:
         column = tables.correction.c
         ids = {request_id(row.subject, row.request) for row in rows}
-        known = {
+        corrections = {
             row.request_id: row
             for row in select_in(connection, select(tables.correction), column.request_id, ids)
         }
         return {
             row.command_id: self._correction(
-                connection, row, known.get(request_id(row.subject, row.request))
+                connection, row, corrections.get(request_id(row.subject, row.request))
             )
             for row in rows
         }
 
     def _correction(
-        self, connection: Connection, row: Row[Any], known: Row[Any] | None
+        self, connection: Connection, row: Row[Any], corrections: Row[Any] | None
     ) -> Mapping[str, Any] | None:
-        if known is None:
+        if corrections is None:
             return None
-        fields = {"corrected_fields": json.loads(known.fields)}
+        fields = {"corrected_fields": json.loads(corrections.fields)}
         to = self.key_of(row.system)
-        if not (to and known.text):
+        if not (to and corrections.text):
             return fields  # and no key is opened for nobody
         private = self.keys.private(connection, row.subject, row.request)
         if not private:
             return fields
-        values = decrypt(known.text, private, row.request)
+        values = decrypt(corrections.text, private, row.request)
         return {**fields, "corrections": encrypt(values, to, str(row.command_id))}

@@ -23,27 +23,27 @@ class RequestCounts:
 
     requests: Mapping[tuple[str, str], int]
     """Open requests by right and state."""
-    left: Mapping[str, timedelta]
+    time_left: Mapping[str, timedelta]
     """By right, the time to the nearest limit; below zero once that has passed."""
-    late: int
+    overdue: int
     """Open requests past their limit."""
     holds: int
 
 
 def count(connection: Connection, policy: Policy, now: datetime) -> RequestCounts:
     """Count what is open at `now`, UTC; one that joins another counts as well."""
-    found = [
+    open_cases = [
         case_progress(connection, case, policy, now)
         for case in cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy)
         if case.is_open
     ]
-    left: dict[str, timedelta] = {}
-    for case in found:
-        left[case.right] = min(case.answer_by - now, left.get(case.right, timedelta.max))
+    time_left: dict[str, timedelta] = {}
+    for case in open_cases:
+        time_left[case.right] = min(case.answer_by - now, time_left.get(case.right, timedelta.max))
     return RequestCounts(
-        requests=Counter((case.right, case.state) for case in found),
-        left=left,
-        late=sum(case.answer_by < now for case in found),
+        requests=Counter((case.right, case.state) for case in open_cases),
+        time_left=time_left,
+        overdue=sum(case.answer_by < now for case in open_cases),
         holds=_holds(connection, policy),
     )
 

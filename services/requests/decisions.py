@@ -37,7 +37,9 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
     """
     refused = report.refusal
     event_type = _REFUSED if refused else _ANSWERED
-    said: dict[str, object] = {"reasons": _REASONS[refused]} if refused else _event_data(report)
+    event_data: dict[str, object] = (
+        {"reasons": _REASONS[refused]} if refused else _event_data(report)
+    )
     ids = {request_id(case.subject, case.request): case for case in cases}
     column = tables.answer.c.request_id
     decided = {row.request_id for row in select_in(connection, select(column), column, ids)}
@@ -51,7 +53,9 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
                 "subject": case.subject,
                 "request": case.request,
                 "event_type": event_type,
-                "data": json.dumps({"subject": case.subject, "request_id": case.request, **said}),
+                "data": json.dumps(
+                    {"subject": case.subject, "request_id": case.request, **event_data}
+                ),
                 "decided_at": now,
                 "published_at": None,
             }
@@ -65,7 +69,12 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
                 now,
                 "concluded",
                 None,
-                {"subject": case.subject, "request": case.request, "answer": event_type, **said},
+                {
+                    "subject": case.subject,
+                    "request": case.request,
+                    "answer": event_type,
+                    **event_data,
+                },
             )
             for case in fresh.values()
         ],
@@ -119,12 +128,12 @@ def is_decided(connection: Connection, case: Case) -> bool:
 
 
 def _event_data(report: Report) -> dict[str, object]:
-    done = {part.system for part in report.parts if part.outcome in ("done", "nothing_held")}
+    erased_in = {part.system for part in report.parts if part.outcome in ("done", "nothing_held")}
     pending = {part.system for part in report.parts if part.outcome in ("under_way", "silent")}
     return {
         "outcome": report.verdict,
-        "done": sorted(done - pending),
-        "kept": sorted({one.system for one in report.kept}),
+        "done": sorted(erased_in - pending),
+        "kept": sorted({item.system for item in report.kept}),
         "pending": sorted(pending),
     }
 

@@ -59,9 +59,14 @@ class PackageDelivery:
     keys: RequestKeys
 
     def deliver(
-        self, subject: str, request: str, hand_over: Callable[[Report], None], *, incomplete: bool
+        self,
+        subject: str,
+        request: str,
+        write_package: Callable[[Report], None],
+        *,
+        incomplete: bool,
     ) -> Report:
-        """Hand a report over; once `hand_over` has returned, the request is answered and its key destroyed.
+        """Hand a report over; once `write_package` returns, record the answer and destroy its key.
 
         A crash in between leaves all as it was, so that it can be handed over again.
 
@@ -74,19 +79,19 @@ class PackageDelivery:
             now = database_now(connection)
             case = find_case(connection, subject, request, self.policy)
             self._check(connection, case, now, incomplete=incomplete)
-            found = build_report(connection, case, self.policy, now, self.keys)
-        hand_over(found)
+            report = build_report(connection, case, self.policy, now, self.keys)
+        write_package(report)
 
         def close(connection: Connection) -> None:
             outbox.lock_subjects(connection, [subject], "say")
-            those = load_cases(connection, subject, self.policy)
-            joined = [one for one in those if one.joined_to == request and one.is_open]
+            open_cases = load_cases(connection, subject, self.policy)
+            joined = [other for other in open_cases if other.joined_to == request and other.is_open]
             at = database_now(connection)
-            decisions.decide(connection, [case, *joined], found, at)
+            decisions.decide(connection, [case, *joined], report, at)
             decisions.erase_collected(connection, case, self.policy, at)
 
         self.ledger.write(close)
-        return found
+        return report
 
     def _check(
         self, connection: Connection, case: Case, now: datetime, *, incomplete: bool
@@ -103,7 +108,7 @@ class PackageDelivery:
             raise PackageIncomplete(case.request, "the identity of who asks is not verified")
         if not case.is_open or decisions.is_decided(connection, case):
             raise PackageIncomplete(case.request, "is answered already")
-        owing = assess_request(connection, case, self.policy, now).waits_for(self.policy)
+        owing = assess_request(connection, case, self.policy, now).waiting_for(self.policy)
         if owing and not incomplete:
             raise PackageIncomplete(
                 case.request, f"these systems have not answered: {', '.join(owing)}"
@@ -136,9 +141,9 @@ def received_at(connection: Connection, subject: str, reference: str, policy: Po
     )
     events = load_tagged_events(connection, list(connection.execute(query).scalars()), policy)
     times = [
-        one.time
-        for one in events.values()
-        if reference in (one.id, *(one.deciding.get(field) for field in _NAMES))
+        event.time
+        for event in events.values()
+        if reference in (event.id, *(event.deciding.get(field) for field in _NAMES))
     ]
     if not times:
         raise RequestNotFound(subject, reference)

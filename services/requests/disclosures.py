@@ -23,28 +23,29 @@ def store_disclosures(
 
     What was not asked for, or comes after the answer was delivered, is not kept.
     """
-    told = {one.command_id: one.disclosure for one in answers if one.disclosure}
+    disclosures = {answer.command_id: answer.disclosure for answer in answers if answer.disclosure}
     column = tables.command.c
     query = select(column.command_id, column.subject, column.request).where(
         column.action == "disclose", column.request.is_not(None)
     )
-    asked = {
+    request_ids = {
         row.command_id: request_id(row.subject, row.request)
-        for row in select_in(connection, query, column.command_id, told)
+        for row in select_in(connection, query, column.command_id, disclosures)
     }
     key = tables.request_key.c
     open_ = select(key.request_id).where(key.destroyed_at.is_(None)).with_for_update(read=True)
     usable = {
-        row.request_id for row in select_in(connection, open_, key.request_id, {*asked.values()})
+        row.request_id
+        for row in select_in(connection, open_, key.request_id, {*request_ids.values()})
     }
     rows = [
         {
             "command_id": command,
             "request_id": request,
-            "text": told[command],
+            "text": disclosures[command],
             "received_at": now,
         }
-        for command, request in sorted(asked.items())
+        for command, request in sorted(request_ids.items())
         if request in usable
     ]
     upsert(connection, tables.disclosure, rows, ("text", "received_at"))

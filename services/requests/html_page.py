@@ -113,27 +113,27 @@ def render_page(
         language=language,
         words=words,
         text=_TEXT[language],
-        processing=[_processing(one, words) for one in report.processing],
+        processing=[_processing(item, words) for item in report.processing],
         outside=third_country_lines(report),
         done=outcome_lines(report, words),
         disclosed=[
-            (words.system(system), [record for _, record in those])
-            for system, those in groupby(shown, key=lambda pair: pair[0])
+            (words.system(system), [record for _, record in records])
+            for system, records in groupby(shown, key=lambda pair: pair[0])
         ],
         left_out=len(report.disclosed) - len(shown),
     )
 
 
-def _processing(one: ProcessingSummary, words: Translator) -> Mapping[str, object]:
+def _processing(processing: ProcessingSummary, words: Translator) -> Mapping[str, object]:
     return {
-        "purpose": words.named("purposes", [one.purpose]),
-        "basis": words.basis(one),
-        "categories": words.named("categories", one.categories),
-        "recipients": words.named("systems", one.systems),
-        "source": ", ".join(one.processes),
-        "term": words.term(one.rule),
-        "until": words.date(one.until),
-        "records": one.records,
+        "purpose": words.named("purposes", [processing.purpose]),
+        "basis": words.basis(processing),
+        "categories": words.named("categories", processing.categories),
+        "recipients": words.named("systems", processing.systems),
+        "source": ", ".join(processing.processes),
+        "term": words.term(processing.rule),
+        "until": words.date(processing.until),
+        "records": processing.records,
     }
 
 
@@ -141,23 +141,23 @@ def _shown(
     disclosed: Sequence[DisclosureItem], words: Translator, rows: int | None
 ) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Each record that is shown, under its system; one that does not fit any more is left out whole."""
-    left = rows
-    for one in disclosed:
-        if left is None:
-            yield one.system, _record(one, words, list(_fields(one.data)))
+    rows_left = rows
+    for record in disclosed:
+        if rows_left is None:
+            yield record.system, _record(record, words, list(_fields(record.data)))
             continue
-        fields = list(islice(_split_cells(_fields(one.data)), left + 1))
-        if len(fields) <= left:
-            left -= len(fields)
-            yield one.system, _record(one, words, fields)
+        fields = list(islice(_split_cells(_fields(record.data)), rows_left + 1))
+        if len(fields) <= rows_left:
+            rows_left -= len(fields)
+            yield record.system, _record(record, words, fields)
 
 
 def _record(
-    one: DisclosureItem, words: Translator, fields: Sequence[tuple[str, str]]
+    record: DisclosureItem, words: Translator, fields: Sequence[tuple[str, str]]
 ) -> Mapping[str, object]:
     return {
-        "type": _plain(one.type),
-        "date": words.date(one.time) if one.time else "",
+        "type": _plain(record.type),
+        "date": words.date(record.time) if record.time else "",
         "fields": fields,
     }
 

@@ -116,18 +116,18 @@ def _data(report: Report, language: Language, schemas: SchemaSet) -> Mapping[str
         ],
         "records": [
             {
-                "system": one.system,
-                "type": one.type,
-                "id": one.id,
-                "time": one.time.isoformat() if one.time else None,
-                "data": dict(one.data),
+                "system": record.system,
+                "type": record.type,
+                "id": record.id,
+                "time": record.time.isoformat() if record.time else None,
+                "data": dict(record.data),
             }
-            for one in report.disclosed
+            for record in report.disclosed
         ],
         "schemas": {
-            name: found.definition
-            for name in sorted({one.type for one in report.disclosed})
-            if (found := _newest(schemas, name)) is not None
+            name: schema.definition
+            for name in sorted({record.type for record in report.disclosed})
+            if (schema := _newest(schemas, name)) is not None
         },
     }
 

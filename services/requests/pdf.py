@@ -42,8 +42,8 @@ def render_pdf(html: str, *, title: str, language: str, at: datetime) -> bytes:
 
 def _shown(text: str) -> str:
     """The text with a mark for each character without a glyph: fpdf2 would name it in a log."""
-    known = _glyphs()
-    return "".join(char if char in "\n\t" or ord(char) in known else _UNKNOWN for char in text)
+    glyphs = _glyphs()
+    return "".join(char if char in "\n\t" or ord(char) in glyphs else _UNKNOWN for char in text)
 
 
 @lru_cache(maxsize=1)

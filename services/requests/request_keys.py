@@ -59,10 +59,10 @@ class RequestKeys:
     ) -> Mapping[UUID, str | None]:
         """The public keys of requests (subject, request), made where there is none; None once destroyed."""
         wanted = {request_id(subject, name): subject for subject, name in requests}
-        known = self._read(connection, wanted)
+        public_keys = self._read(connection, wanted)
         missing = []
         for identity, subject in sorted(wanted.items()):
-            if identity in known:
+            if identity in public_keys:
                 continue
             key = jwe.new_key()
             missing.append(
@@ -77,7 +77,7 @@ class RequestKeys:
             )
         insert_or_ignore(connection, tables.request_key, missing)
         # Another process may have been first: what lies there counts.
-        return self._read(connection, wanted) if missing else known
+        return self._read(connection, wanted) if missing else public_keys
 
     def private(self, connection: Connection, subject: str, request: str) -> str | None:
         """The private key of a request; nothing where none was ever needed.
@@ -137,5 +137,5 @@ def sealed_with(connection: Connection) -> Mapping[str, int]:
     """How many requests have a key that is not destroyed, by the key that it is sealed with."""
     column = tables.request_key.c
     query = select(column.key_id, func.count().label("requests")).where(column.sealed.is_not(None))
-    found = connection.execute(query.group_by(column.key_id))
-    return {row.key_id: row.requests for row in found}
+    rows = connection.execute(query.group_by(column.key_id))
+    return {row.key_id: row.requests for row in rows}

@@ -52,7 +52,7 @@ class RequestResponder:
     """How long before the statutory limit a request is answered as it stands."""
     _not_before: dict[UUID, datetime] = field(default_factory=dict)
 
-    def round(self) -> int:
+    def run_once(self) -> int:
         """Look at every open request, and say how many were concluded."""
         self._publish()
         spots = self.sight.blind_spots()
@@ -61,40 +61,42 @@ class RequestResponder:
             return 0
         with self.ledger.transaction() as connection:
             now = database_now(connection)
-            found = cases(
+            all_cases = cases(
                 load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, self.policy), self.policy
             )
             decided = set(connection.execute(select(tables.answer.c.request_id)).scalars())
             keys = select(tables.request_key.c.request_id)
-            kept = set(
+            keys_left = set(
                 connection.execute(
                     keys.where(tables.request_key.c.destroyed_at.is_(None))
                 ).scalars()
             )
         concluded = 0
-        for case in found:
+        for case in all_cases:
             identity = request_id(case.subject, case.request)
-            if not case.is_open and identity in kept:
-                self._tidy(case)
+            if not case.is_open and identity in keys_left:
+                self._clean_up(case)
             if not case.is_open or case.joined_to or identity in decided:
                 continue
             if self._not_before.get(identity, now) <= now:
-                concluded += self._look_at(case, identity)
+                concluded += self._process(case, identity)
         self._publish()
         return concluded
 
-    def _look_at(self, case: Case, identity: UUID) -> bool:
+    def _process(self, case: Case, identity: UUID) -> bool:
         def work(connection: Connection) -> tuple[str, timedelta] | timedelta:
             active_policy.require_active(connection, self.policy, database_now(connection))
             outbox.lock_subjects(connection, [case.subject], "say")
             now = database_now(connection)
-            those = load_cases(connection, case.subject, self.policy)
-            current = next((one for one in those if one.request == case.request), None)
+            subject_cases = load_cases(connection, case.subject, self.policy)
+            current = next(
+                (other for other in subject_cases if other.request == case.request), None
+            )
             if current is None or not current.is_open or current.joined_to:
                 return timedelta()
             if _is_held_back(connection, current):
                 return timedelta()
-            outcome = self._decide(connection, current, those, now)
+            outcome = self._decision(connection, current, subject_cases, now)
             took = database_now(connection) - now
             return (outcome, took) if outcome else took
 
@@ -107,8 +109,8 @@ class RequestResponder:
             self._not_before[identity] = database_now(connection) + _PATIENCE * result
         return False
 
-    def _decide(
-        self, connection: Connection, case: Case, those: Iterable[Case], now: datetime
+    def _decision(
+        self, connection: Connection, case: Case, subject_cases: Iterable[Case], now: datetime
     ) -> str | None:
         """The outcome, once there is one."""
         at_the_limit = now >= case.answer_by - self.margin
@@ -117,16 +119,18 @@ class RequestResponder:
                 return None
         elif case.right in ("access", "portability"):
             return None  # a person hands the package over
-        elif not at_the_limit and assess_request(connection, case, self.policy, now).waits_for(
+        elif not at_the_limit and assess_request(connection, case, self.policy, now).waiting_for(
             self.policy
         ):
             return None
-        found = build_report(connection, case, self.policy, now)
-        joined = [one for one in those if one.joined_to == case.request and one.is_open]
-        decisions.decide(connection, [case, *joined], found, now)
-        return found.verdict
+        report = build_report(connection, case, self.policy, now)
+        joined = [
+            other for other in subject_cases if other.joined_to == case.request and other.is_open
+        ]
+        decisions.decide(connection, [case, *joined], report, now)
+        return report.verdict
 
-    def _tidy(self, case: Case) -> None:
+    def _clean_up(self, case: Case) -> None:
         def work(connection: Connection) -> None:
             outbox.lock_subjects(connection, [case.subject], "say")
             decisions.erase_collected(connection, case, self.policy, database_now(connection))
@@ -153,13 +157,18 @@ def _is_held_back(connection: Connection, case: Case) -> bool:
     whoever releases it, also past the limit, of which the alerts tell.
     """
     act, record = tables.act.c, tables.record.c
-    said = select(act.event_id).where(act.subject == case.subject, act.backfill.is_not(None))
-    held = select(record.record_id).where(
+    backfilled_events = select(act.event_id).where(
+        act.subject == case.subject, act.backfill.is_not(None)
+    )
+    backfilled_records = select(record.record_id).where(
         record.subject == case.subject, record.backfill.is_not(None)
     )
-    if connection.execute(said.limit(1)).first() is not None:
+    if connection.execute(backfilled_events.limit(1)).first() is not None:
         return True
-    return case.verified_at is not None and connection.execute(held.limit(1)).first() is not None
+    return (
+        case.verified_at is not None
+        and connection.execute(backfilled_records.limit(1)).first() is not None
+    )
 
 
 def load_cases(connection: Connection, subject: str, policy: Policy) -> list[Case]:
@@ -169,6 +178,6 @@ def load_cases(connection: Connection, subject: str, policy: Policy) -> list[Cas
 
 def with_progress(case: Case, weighed: Assessment, policy: Policy) -> Case:
     """A case as far as the systems are with it."""
-    if weighed.commanded:
+    if weighed.has_commands:
         case = case.happened("commanded")
-    return case if weighed.waits_for(policy) else case.happened("done")
+    return case if weighed.waiting_for(policy) else case.happened("done")

@@ -124,9 +124,9 @@ class Translator:
         ground = " ".join(strip_control_characters(part.ground or "").split())[:_LONGEST_GROUND]
         return f"{text}: {ground}" if ground else text
 
-    def why(self, kept: RetainedData) -> str:
+    def why(self, retained: RetainedData) -> str:
         """Why something is kept, with the article."""
-        return f"{_WHY[self.language][kept.why]} ({self.article(kept.article)})"
+        return f"{_WHY[self.language][retained.why]} ({self.article(retained.article)})"
 
     def article(self, article: str) -> str:
         """An article of the GDPR as the language calls it."""
@@ -137,15 +137,15 @@ class Translator:
 
     def term(self, rule: str) -> str:
         """How long a rule keeps data, in words."""
-        found = self.policy.rules[rule]
-        parts = _PART.findall(found.term.removeprefix("P"))
+        definition = self.policy.rules[rule]
+        parts = _PART.findall(definition.term.removeprefix("P"))
         units = _UNITS[self.language]
         words = " ".join(f"{n} {units[unit][n != '1']}" for n, unit in parts if int(n))
         if not words:
             return {"nl": "niet langer dan nodig", "en": "no longer than needed"}[self.language]
         most = (
             {"nl": "hooguit", "en": "at most"}
-            if found.kind == "at_most"
+            if definition.kind == "at_most"
             else {"nl": "ten minste", "en": "at least"}
         )
         return f"{most[self.language]} {words}"
@@ -178,19 +178,21 @@ def retained_lines(report: Report, words: Translator) -> list[LetterLine]:
     """What each system keeps, why, and until when."""
     return [
         LetterLine(
-            system=words.system(one.system),
-            text=f"{words.named('purposes', [one.purpose])}: {words.why(one)}",
-            records=one.records,
-            until=words.date(one.until),
+            system=words.system(retained.system),
+            text=f"{words.named('purposes', [retained.purpose])}: {words.why(retained)}",
+            records=retained.records,
+            until=words.date(retained.until),
         )
-        for one in report.kept
+        for retained in report.kept
     ]
 
 
 def third_country_lines(report: Report) -> list[tuple[str, str]]:
     """The systems outside the European Economic Area that have data, with the safeguard (GDPR 46)."""
-    systems = {system for one in report.processing for system in one.systems}
-    known = report.policy.systems
+    systems = {system for processing in report.processing for system in processing.systems}
+    declared = report.policy.systems
     return [
-        (name, known[name].safeguard or "") for name in sorted(systems) if known[name].outside_eea
+        (name, declared[name].safeguard or "")
+        for name in sorted(systems)
+        if declared[name].outside_eea
     ]

@@ -15,13 +15,20 @@ from hypothesis import strategies as st
 
 from services.agent import tables
 from services.agent.adapters.base import CommandTask
-from services.agent.inbox import AnothersInbox, Inbox
+from services.agent.inbox import Inbox, InboxOwnerMismatch
 from services.agent.result import Pending, Result, RetryLater
 from services.crypto.envelope import AeadCipher
 from services.storage.database import Database, open_database
 from services.storage.single_instance import AlreadyRunning, inbox_lock
 from tests.effort import examples
-from tests.unit.agent.stage import SEAL, T0, Playing, Stage, command, command_id
+from tests.unit.agent.environment import (
+    SEAL,
+    T0,
+    AgentEnvironment,
+    FakeAdapter,
+    command,
+    command_id,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -56,8 +63,10 @@ def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Dat
         command_id("pending"): Pending(ask_again_at=T0 + HOUR),
         command_id("failed"): Result(status="failed", detail="no room"),
     }
-    stage = Stage(adapter=Playing(lambda task: plays[task.command.command_id]), ledger=database)
-    stage.arrive(
+    environment = AgentEnvironment(
+        adapter=FakeAdapter(lambda task: plays[task.command.command_id]), ledger=database
+    )
+    environment.arrive(
         command("done"),
         command("pending", subject="customer:C2"),
         command("failed", subject="customer:C3"),
@@ -65,13 +74,18 @@ def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Dat
         command("taken back", subject="customer:C5", not_before=T0 + HOUR),
         command("r", subject="customer:C5", seq=2, action="recall", supersedes="taken back"),
     )
-    assert sorted(stage.obey()) == ["done", "failed", "recalled"]
-    assert stage.inbox.counted() == {"settled": 3, "pending": 1, "failed": 1, "waiting": 1}
-    assert stage.inbox.oldest() == T0
-    assert (stage.inbox.parked(), list(stage.inbox.gaps())) == ({}, [])
-    assert stage.obeying.told(command_id("pending"), Result(status="done"))
-    assert stage.obey() == ["done"]
-    assert stage.inbox.forget(T0 + timedelta(days=8), timedelta(days=0)) == 5
+    assert sorted(environment.obey()) == ["done", "failed", "recalled"]
+    assert environment.inbox.count_by_state() == {
+        "settled": 3,
+        "pending": 1,
+        "failed": 1,
+        "waiting": 1,
+    }
+    assert environment.inbox.oldest_open() == T0
+    assert (environment.inbox.parked(), list(environment.inbox.gaps())) == ({}, [])
+    assert environment.obeying.complete(command_id("pending"), Result(status="done"))
+    assert environment.obey() == ["done"]
+    assert environment.inbox.purge(T0 + timedelta(days=8), timedelta(days=0)) == 5
 
 
 def test_only_one_agent_works_on_an_inbox(database: Database) -> None:
@@ -86,11 +100,11 @@ def test_only_one_agent_works_on_an_inbox(database: Database) -> None:
 
 def test_an_inbox_opens_for_its_own_system_and_key_only(database: Database) -> None:
     """Whoever mixes two up hears of it before anything is obeyed."""
-    stage = Stage(adapter=Playing(), ledger=database)
-    with pytest.raises(AnothersInbox, match="sealed with the key"):
-        Inbox(database, AeadCipher(b"1" * 32), stage.inbox.answers).open()
-    with pytest.raises(AnothersInbox, match="it is crm's"):
-        Inbox(database, SEAL, replace(stage.inbox.answers, system="psp")).open()
+    environment = AgentEnvironment(adapter=FakeAdapter(), ledger=database)
+    with pytest.raises(InboxOwnerMismatch, match="sealed with the key"):
+        Inbox(database, AeadCipher(b"1" * 32), environment.inbox.answers).create_tables()
+    with pytest.raises(InboxOwnerMismatch, match="it is crm's"):
+        Inbox(database, SEAL, replace(environment.inbox.answers, system="psp")).create_tables()
 
 
 class Killed(BaseException):
@@ -132,20 +146,20 @@ def test_each_command_is_done_once_whatever_comes_between(
         id = task.command.command_id
         found = len(held & {id})
         if found:
-            task.note({"rows": found})
+            task.save_checkpoint({"rows": found})
             held.discard(id)
             done[id] += 1
         if fate == "after":
             raise Killed
-        counts = {"rows": found or (task.noted or {}).get("rows", 0)}
+        counts = {"rows": found or (task.checkpoint or {}).get("rows", 0)}
         return Result(status="done" if counts["rows"] else "nothing_held", counts=counts)
 
-    stage = Stage(adapter=Playing(play), ledger=shared, tries=2)
+    environment = AgentEnvironment(adapter=FakeAdapter(play), ledger=shared, tries=2)
     commands = [command(f"c{n}", subject=f"customer:C{n % 2}", seq=n + 1) for n in range(6)]
 
     def attempt(number: int, attempt: int) -> None:
         at = T0 + HOUR * (attempt - 1)
-        stage.arrive(replace(commands[number], attempt=attempt, issued_at=at))
+        environment.arrive(replace(commands[number], attempt=attempt, issued_at=at))
 
     for step, what, which in steps:
         if step == "arrive":
@@ -154,18 +168,20 @@ def test_each_command_is_done_once_whatever_comes_between(
         if step != "obey":
             next_.append(str(what) if step == "kill" else "away")
         with suppress(Killed):
-            stage.obey(float(what) if step == "obey" else 60)
+            environment.obey(float(what) if step == "obey" else 60)
             continue
-        stage.start()
+        environment.start()
     next_.clear()
     for last in range(4, 7):  # the controller repeats what is not answered for good
-        stage.obey(60)
-        final = {a["command_id"] for a in stage.answers() if a["status"] != "failed"}
+        environment.obey(60)
+        final = {a["command_id"] for a in environment.answers() if a["status"] != "failed"}
         for number, one in enumerate(commands):
             if one.command_id not in final:
                 attempt(number, last)
-    stage.obey(60)
-    answers = {(a["command_id"], a["status"], a["counts"].get("rows")) for a in stage.answers()}
+    environment.obey(60)
+    answers = {
+        (a["command_id"], a["status"], a["counts"].get("rows")) for a in environment.answers()
+    }
     finals = sorted(one for one in answers if one[1] != "failed")
     assert finals == sorted((one.command_id, "done", 1) for one in commands)
     assert set(done.values()) == {1}

@@ -21,7 +21,7 @@ from services.agent.command import Command, CommandRecord
 from services.agent.config import InvalidConfiguration
 from services.agent.result import Result
 from tests.effort import examples
-from tests.unit.agent.stage import T0, command
+from tests.unit.agent.environment import T0, command
 
 EXAMPLE = Path(config.__file__).parent / "examples" / "crm"
 TABLES = ("customers", "orders", "order_lines", "tickets")
@@ -61,7 +61,7 @@ class Crm:
             if name in further
         }
         told = command(action=action, records=records, **further)
-        return self.adapter.carry_out(self.task(told, **task_fields))
+        return self.adapter.execute(self.task(told, **task_fields))
 
     def task(self, told: Command, **further: Any) -> CommandTask:
         fields = {"run": 1, "noted": None, "note": lambda found: self.noted.append(dict(found))}
@@ -353,9 +353,7 @@ def test_what_the_database_refuses_is_told_without_the_row(crm: Crm) -> None:
         customers=[customer_row("C1")],
     )  # fmt: skip
     bounds = tuple(one for one in crm.adapter.bounds if one.name == "orders")
-    result = replace(crm.adapter, bounds=bounds).carry_out(
-        crm.task(command(records=(order("O1"),)))
-    )
+    result = replace(crm.adapter, bounds=bounds).execute(crm.task(command(records=(order("O1"),))))
     assert result.status == "failed"
     assert result.detail in (
         "IntegrityError 23503 by order_lines_order_no_fkey",

@@ -17,7 +17,7 @@ from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.config import InvalidConfiguration
 from services.agent.result import Result
-from tests.unit.agent.stage import T0, command, record
+from tests.unit.agent.environment import T0, command, record
 
 FILE = """\
 system: crm
@@ -102,9 +102,14 @@ def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Resu
         action=action, records=tuple(record(one, event=f"e-{one}") for one in orders), **further
     )
     task = CommandTask(
-        command=told, run=1, noted=None, note=lambda _: None, now=T0, corrections=corrections
+        command=told,
+        run=1,
+        checkpoint=None,
+        save_checkpoint=lambda _: None,
+        now=T0,
+        corrections=corrections,
     )
-    return adapter.carry_out(task)
+    return adapter.execute(task)
 
 
 def held(engine: Engine, column: str, table: str = "orders") -> list[Any]:

@@ -427,7 +427,7 @@ class TestTampering:
         sealed(ledger)
         tamper(ledger)
         with ledger.transaction() as connection:
-            assert ChainSelfCheck().step(connection).broken
+            assert ChainSelfCheck().check_next(connection).broken
 
     def test_a_tail_cut_with_its_heads_is_found_by_who_saw_it(self, ledger: Database) -> None:
         """A deleter that runs remembers where the chain was."""
@@ -435,34 +435,35 @@ class TestTampering:
         sealed(ledger)
         recheck = ChainSelfCheck()
         with ledger.transaction() as connection:
-            assert recheck.step(connection).broken is None
+            assert recheck.check_next(connection).broken is None
         _cut_with_its_head(ledger)
         with ledger.transaction() as connection:
-            assert ChainSelfCheck().step(connection).broken is None
+            assert ChainSelfCheck().check_next(connection).broken is None
             assert (
-                recheck.step(connection).broken == "entry 8 and those before it are gone, back to 7"
+                recheck.check_next(connection).broken
+                == "entry 8 and those before it are gone, back to 7"
             )
 
     def test_a_log_that_was_not_tampered_with_holds(self, ledger: Database) -> None:
         """Look after look, in pieces, while it grows."""
-        recheck = ChainSelfCheck(piece=3)
+        recheck = ChainSelfCheck(chunk_size=3)
         erased(ledger, Bus())
         for number in range(8):
             take(ledger, [invoice(f"i{number}", JOINED, customer=str(number))], FAR)
             sealed(ledger, limit=2)
             with ledger.transaction() as connection:
-                assert recheck.step(connection).broken is None
+                assert recheck.check_next(connection).broken is None
 
     def test_what_is_far_from_the_end_is_found_in_time(self, ledger: Database) -> None:
         """Each look takes the next piece, and stays with the one that does not hold."""
         erased(ledger, Bus())
         sealed(ledger)
-        recheck = ChainSelfCheck(piece=2)
+        recheck = ChainSelfCheck(chunk_size=2)
         _altered(ledger)
         found = []
         for _ in range(3):
             with ledger.transaction() as connection:
-                found.append(recheck.step(connection).broken)
+                found.append(recheck.check_next(connection).broken)
         assert found == [None, "entry 3 was altered", "entry 3 was altered"]
 
 
@@ -503,7 +504,7 @@ def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
     targets = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
     assert sorted(targets) == sorted(f"{w}-{n}" for w in range(3) for n in range(20))
     with ledger.transaction() as connection:
-        assert ChainSelfCheck().step(connection).broken is None
+        assert ChainSelfCheck().check_next(connection).broken is None
 
 
 def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> None:

@@ -45,7 +45,7 @@ def keeping(
         ledger=ledger,
         references=Pseudonymizer(bytes(32)),
         ring=lambda: Keyring((KEY,)),
-        outlet=outlet,
+        publisher=outlet,
         unpublished=unpublished,
     )
 
@@ -59,7 +59,7 @@ def test_a_signed_head_is_published_once(ledger: Database) -> None:
             connection, POLICY, database_now(connection)
         )
     )
-    assert (kept.round(), kept.round()) == (2, 0)
+    assert (kept.run_once(), kept.run_once()) == (2, 0)
     [head] = outlet.sent
     [row] = rows(ledger, tables.evidence_head)
     assert (head.head.number, head.head.text()) == (2, row.head)
@@ -77,7 +77,7 @@ def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
             connection, POLICY, database_now(connection)
         )
     )
-    assert (kept.round(), kept.round(), kept.round()) == (2, 0, 0)
+    assert (kept.run_once(), kept.run_once(), kept.run_once()) == (2, 0, 0)
     assert (outlet.attempts, told) == (1, ["heads: not delivered: no leader"])
     [row] = rows(ledger, tables.evidence_head)
     assert row.published_at is None
@@ -96,10 +96,10 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
             connection, POLICY, database_now(connection)
         )
     )
-    kept.round()
+    kept.run_once()
     outlet.away = False
-    assert (kept.round(), len(outlet.sent)) == (0, 1)
-    assert (kept.round(), len(outlet.sent)) == (0, 1)
+    assert (kept.run_once(), len(outlet.sent)) == (0, 1)
+    assert (kept.run_once(), len(outlet.sent)) == (0, 1)
     [row] = rows(ledger, tables.evidence_head)
     assert row.published_at is not None
 

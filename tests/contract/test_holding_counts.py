@@ -133,11 +133,11 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
         counted = counts.count(connection, policy, NOW)
     assert counted.requests == {("erasure", "received"): 1, ("access", "received"): 1}
     # 1 April is in summer time, an hour earlier; 1 March is not.
-    assert counted.left == {
+    assert counted.time_left == {
         "erasure": timedelta(days=16, hours=21),
         "access": -timedelta(days=14, hours=2),
     }
-    assert (counted.late, counted.holds) == (1, 1)
+    assert (counted.overdue, counted.holds) == (1, 1)
 
 
 def test_a_look_without_history_sees_all_that_is_open(ledger: Database, policy: Policy) -> None:

@@ -287,11 +287,11 @@ def test_an_erasure_is_answered_once_all_systems_have_done_it(
     systems, published = Systems(ledger, orders="silent"), Published()
     systems.work()
     role = answering(ledger, published)
-    assert role.round() == 0
+    assert role.run_once() == 0
     systems.manners.clear()
     systems.work("2026-04-05T09:00:00Z")
     database_clock[0] = instant("2026-04-05T09:00:00Z")
-    assert [role.round(), role.round()] == [1, 0]
+    assert [role.run_once(), role.run_once()] == [1, 0]
     (one,) = published.events
     assert (one.type, one.data["request_id"], one.data["outcome"]) == (
         "privacy.request-answered",
@@ -314,10 +314,10 @@ def test_nothing_is_answered_about_what_is_held_back(
     systems.work()
     role = answering(ledger, published)
     database_clock[0] = instant("2026-04-30T09:00:00Z")
-    assert role.round() == 0
+    assert role.run_once() == 0
     ledger.write(lambda c: backfills.release(c, "history", "operator", instant(NOW)))
     systems.work("2026-04-30T09:00:00Z")
-    assert role.round() == 1
+    assert role.run_once() == 1
     assert published.events[0].data["outcome"] == "partly"
 
 
@@ -330,9 +330,9 @@ def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
     published = Published()
     role = answering(ledger, published)
     database_clock[0] = instant("2026-04-29T08:59:59Z")
-    assert role.round() == 0
+    assert role.run_once() == 0
     database_clock[0] = instant("2026-04-29T09:00:01Z")
-    assert role.round() == 1
+    assert role.run_once() == 1
     assert published.events[0].data["pending"] == ["orders"]
 
 
@@ -344,9 +344,9 @@ def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
     systems, published = Systems(ledger), Published()
     systems.work()
     role = answering(ledger, published)
-    assert role.round() == 0
+    assert role.run_once() == 0
     database_clock[0] = instant("2026-04-30T09:00:00Z")
-    assert role.round() == 1
+    assert role.run_once() == 1
     (one,) = published.events
     assert one.type == "privacy.request-refused"
     assert "12(6)" in one.data["reasons"]
@@ -360,7 +360,7 @@ def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
     take(ledger, [order(), asked("erasure")], NOW)
     database_clock[0] = instant("2026-05-30T09:00:00Z")
     published = Published()
-    assert answering(ledger, published, Blind()).round() == 0
+    assert answering(ledger, published, Blind()).run_once() == 0
     assert published.events == []
 
 
@@ -374,10 +374,10 @@ def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
     published.away = True
     role = answering(ledger, published)
     with pytest.raises(ConnectionError):
-        role.round()
+        role.run_once()
     published.away = False
     database_clock[0] = instant("2026-04-20T09:00:00Z")
-    role.round()
+    role.run_once()
     assert [(one.time, one.data["outcome"]) for one in published.events] == [
         (instant(NOW), "granted")
     ]
@@ -397,7 +397,7 @@ def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
     take(ledger, [order(), asked("restriction"), verified(), lifted], NOW)
     Systems(ledger).work()
     published = Published()
-    answering(ledger, published).round()
+    answering(ledger, published).run_once()
     assert [one.data["outcome"] for one in published.events] == ["granted"]
 
 
@@ -432,7 +432,7 @@ def test_those_who_asked_twice_are_answered_together(
     take(ledger, [order(), asked("restriction"), twice, verified()], NOW)
     Systems(ledger).work()
     published = Published()
-    answering(ledger, published).round()
+    answering(ledger, published).run_once()
     assert sorted(one.data["request_id"] for one in published.events) == ["Q1", "Q2"]
 
 
@@ -456,7 +456,7 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
     with ledger.transaction() as connection, pytest.raises(KeyDestroyed):
         KEYS.private(connection, "consumer:K1", "Q1")
     published = Published()
-    answering(ledger, published).round()
+    answering(ledger, published).run_once()
     assert [one.type for one in published.events] == ["privacy.request-answered"]
     with pytest.raises(PackageIncomplete, match="answered already"):
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)

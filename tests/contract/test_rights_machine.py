@@ -269,7 +269,7 @@ class Exercising(RuleBasedStateMachine):
                     assert (case.subject, part.system) in carried_out
             if case.right == "erasure" and case.verified_at:
                 named = {one.system for one in found_out.parts}
-                named |= {one.system for one in found_out.kept}
+                named |= {one.system for one in found_out.retained}
                 assert named == self._holding(case.subject, case.verified_at)
 
     def _holding(self, subject: str, until: datetime) -> set[str]:

@@ -24,7 +24,7 @@ from services.crypto.key_directory import DELETER, KeyDirectory
 from services.kafka.client import KafkaClient, OutgoingMessage
 from services.kafka.embedded_broker import EmbeddedBroker
 from tests.patience import Patience
-from tests.unit.agent.stage import CODEC, command, encoded
+from tests.unit.agent.environment import CODEC, command, encoded
 
 PATIENCE_SECONDS = 60.0
 

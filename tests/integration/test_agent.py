@@ -27,7 +27,7 @@ from services.crypto.signing import Signer, SignerProtocol
 from services.kafka.client import KafkaClient, KafkaProducer, OutgoingMessage
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
-from tests.unit.agent.stage import CODEC, command, command_id, encoded
+from tests.unit.agent.environment import CODEC, command, command_id, encoded
 
 EXAMPLE = Path(config.__file__).parent / "examples" / "crm"
 TOPIC = topics.command_topic("crm")

@@ -190,8 +190,10 @@ def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) ->
         environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C"},
     )
     asked = fresh("d", subject="visitor:V1", action="disclose", records=(RECORD,))
-    task = CommandTask(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
-    result = hook.carry_out(task)
+    task = CommandTask(
+        command=asked, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=datetime.now(UTC)
+    )
+    result = hook.execute(task)
     assert (result.status, result.counts) == ("done", {"feedback": 1})
     assert [(one.type, one.id, one.data) for one in result.records] == [
         ("feedback", "feedback-given-F1", held)
@@ -211,6 +213,8 @@ def test_as_a_hook_they_know_records_by_source_and_id(sample: Path, tmp_path: Pa
     )
     other = replace(RECORD, source="urn:example:app", keys={"feedback_id": "F2"})
     asked = fresh("e", subject="visitor:V1", records=(RECORD, other))
-    task = CommandTask(command=asked, run=1, noted=None, note=lambda _: None, now=datetime.now(UTC))
-    assert hook.carry_out(task).counts == {"feedback": 2}
+    task = CommandTask(
+        command=asked, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=datetime.now(UTC)
+    )
+    assert hook.execute(task).counts == {"feedback": 2}
     assert list(tmp_path.iterdir()) == []

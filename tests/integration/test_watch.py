@@ -27,7 +27,7 @@ from services.crypto.signing import Signer, SignerProtocol
 from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
-from tests.unit.agent.stage import CODEC, command, encoded
+from tests.unit.agent.environment import CODEC, command, encoded
 
 CANARY = "canary5d1e"
 PATIENCE_SECONDS = 110.0

@@ -19,9 +19,9 @@ class CommandTask:
     command: Command
     run: int
     """How often it was begun, from 1: above that an earlier run was cut short, failed, or is pending."""
-    noted: Mapping[str, int] | None
+    checkpoint: Mapping[str, int] | None
     """What an earlier run noted, if it did; for a recall, what a run of the recalled command noted."""
-    note: Callable[[Mapping[str, int]], None]
+    save_checkpoint: Callable[[Mapping[str, int]], None]
     """Keeps counts for the next run, before anything is done: whatever ends this one leaves them."""
     now: datetime
     """UTC."""
@@ -39,7 +39,7 @@ class CommandTask:
 class Adapter(Protocol):
     """How commands reach the system. It is called by several threads, for different subjects."""
 
-    def carry_out(self, task: CommandTask) -> Result | Pending:
+    def execute(self, task: CommandTask) -> Result | Pending:
         """Carry a command out; doing so twice comes to the same.
 
         A recall only comes for what was begun and not answered yet, or given up without knowing what

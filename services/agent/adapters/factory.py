@@ -123,7 +123,7 @@ def webhook_adapter(
     later = None
     if callback is not None:
         after = timedelta(hours=callback.ask_again_hours)
-        later = CallbackConfig(url=callback.url, token=token, ask_again_after=after)
+        later = CallbackConfig(url=callback.url, token=token, callback_timeout=after)
     return WebhookAdapter(
         client=client, url=webhook.url, sign=sign, timeout_seconds=timeout, later=later
     )

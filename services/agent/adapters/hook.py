@@ -21,7 +21,7 @@ from time import monotonic
 
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.payload import command_payload
-from services.agent.result import LARGEST, Result, RetryLater, TooLarge, result_in
+from services.agent.result import LARGEST, Result, RetryLater, TooLarge, parse_result_json
 
 TRY_AGAIN = 75
 _LOOK_SECONDS = 0.02
@@ -39,7 +39,7 @@ class HookAdapter:
     environment: Mapping[str, str] = field(repr=False)
     """All that the hook finds in its environment."""
 
-    def carry_out(self, task: CommandTask) -> Result:
+    def execute(self, task: CommandTask) -> Result:
         """Run the hook. Raises `RetryLater` and `InvalidResult`; what it says on stderr is thrown away."""
         try:
             process = subprocess.Popen(
@@ -65,10 +65,10 @@ class HookAdapter:
             raise RetryLater("the hook asks for another try")
         if process.returncode != 0:
             raise RetryLater(f"the hook ended with exit code {process.returncode}")
-        return result_in(output, task.command.action)
+        return parse_result_json(output, task.command.action)
 
 
-def _talk(process: subprocess.Popen[bytes], given: bytes, seconds: float) -> bytes:
+def _talk(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes:
     """What the program has written when it ends; a child of its own that has the pipe keeps nobody.
 
     Raises:
@@ -77,14 +77,14 @@ def _talk(process: subprocess.Popen[bytes], given: bytes, seconds: float) -> byt
     """
     assert process.stdin is not None
     assert process.stdout is not None
-    deadline, left, output = monotonic() + seconds, memoryview(given), bytearray()
+    deadline, unwritten, output = monotonic() + seconds, memoryview(request), bytearray()
     with selectors.DefaultSelector() as ready:
-        for pipe, what in (
+        for pipe, events in (
             (process.stdin, selectors.EVENT_WRITE),
             (process.stdout, selectors.EVENT_READ),
         ):
             os.set_blocking(pipe.fileno(), False)
-            ready.register(pipe, what)
+            ready.register(pipe, events)
         while True:
             ended = process.poll() is not None  # asked first: then all that it wrote is in the pipe
             before = len(output)
@@ -95,10 +95,10 @@ def _talk(process: subprocess.Popen[bytes], given: bytes, seconds: float) -> byt
                     output += piece
                     continue
                 try:
-                    left = left[os.write(key.fd, left[:_PIECE]) :]
+                    unwritten = unwritten[os.write(key.fd, unwritten[:_PIECE]) :]
                 except BrokenPipeError:  # it does not want to know
-                    left = left[:0]
-                if not left:
+                    unwritten = unwritten[:0]
+                if not unwritten:
                     ready.unregister(process.stdin)
                     process.stdin.close()
             if len(output) > LARGEST:

@@ -31,7 +31,7 @@ class VaultAdapter:
     encrypted_since: datetime | None = None
     """Events before it went onto the bus in clear, and are gone by the topics' retention. UTC."""
 
-    def carry_out(self, task: CommandTask) -> Result:
+    def execute(self, task: CommandTask) -> Result:
         """Carry a command out. Raises `RetryLater` when the vault cannot be asked."""
         try:
             return self._carry_out(task)
@@ -57,24 +57,26 @@ class VaultAdapter:
         return Result(status="done", counts={"keys": 0}, detail=_ONLY_STORED)
 
     def _destroy(self, command: Command, now: datetime) -> Result:
-        done = self.shredder.destroy(self._events(command), self.system, now)
-        counts = {"keys": done.now + done.before}
-        if done.never and not self._went_in_clear(command):
+        shredded = self.shredder.destroy(self._events(command), self.system, now)
+        counts = {"keys": shredded.now + shredded.before}
+        if shredded.never and not self._went_in_clear(command):
             # Without a key it went onto the bus in clear: its publisher has to be looked at.
-            counts["published in clear"] = done.never
-        held = counts["keys"] or "published in clear" not in counts
-        return Result(status="done" if held else "nothing_held", counts=counts)
+            counts["published in clear"] = shredded.never
+        has_erased = counts["keys"] or "published in clear" not in counts
+        return Result(status="done" if has_erased else "nothing_held", counts=counts)
 
     def _went_in_clear(self, command: Command) -> bool:
         since = self.encrypted_since
-        return since is not None and all(one.time and one.time < since for one in command.records)
+        return since is not None and all(
+            record.time and record.time < since for record in command.records
+        )
 
     def _living(self, command: Command) -> int:
         return self.shredder.living(self._events(command), self.system)
 
     def _events(self, command: Command) -> Collection[UUID]:
         ids = {
-            event_id(one.type, one.source, one.id): old_event_id(one.source, one.id)
-            for one in command.records
+            event_id(record.type, record.source, record.id): old_event_id(record.source, record.id)
+            for record in command.records
         }
         return set(self.shredder.under(ids).values())

@@ -26,7 +26,7 @@ from services.agent.result import (
     Result,
     RetryLater,
     TooLarge,
-    result_in,
+    parse_result_json,
 )
 from services.crypto.signing import KEY_ID, SIGNATURE, SignerProtocol
 from services.kafka.trace_context import TRACEPARENT
@@ -43,8 +43,8 @@ def hmac_headers(secret: bytes) -> BodySigner:
 
     def sign(body: bytes, now: datetime) -> Mapping[str, str]:
         at = str(int(now.timestamp()))
-        found = hmac.digest(secret, at.encode() + b"." + body, "sha256").hex()
-        return {TIMESTAMP: at, SIGNATURE: f"sha256={found}"}
+        digest = hmac.digest(secret, at.encode() + b"." + body, "sha256").hex()
+        return {TIMESTAMP: at, SIGNATURE: f"sha256={digest}"}
 
     return sign
 
@@ -54,9 +54,9 @@ def ed25519_headers(signer: SignerProtocol, url: str) -> BodySigner:
 
     def sign(body: bytes, now: datetime) -> Mapping[str, str]:
         at = str(int(now.timestamp()))
-        found = dict(signer.sign(url, at.encode(), body, now))
-        signature = f"ed25519={found[SIGNATURE].hex()}"
-        return {TIMESTAMP: at, KEY_ID: found[KEY_ID].decode(), SIGNATURE: signature}
+        headers = dict(signer.sign(url, at.encode(), body, now))
+        signature = f"ed25519={headers[SIGNATURE].hex()}"
+        return {TIMESTAMP: at, KEY_ID: headers[KEY_ID].decode(), SIGNATURE: signature}
 
     return sign
 
@@ -68,9 +68,9 @@ class CallbackConfig:
     url: str
     token: Callable[[str], str]
     """The token of a command, by its id: who has it may answer for that command, and no other."""
-    ask_again_after: timedelta
+    callback_timeout: timedelta
 
-    def of(self, command_id: str) -> dict[str, str]:
+    def headers_for(self, command_id: str) -> dict[str, str]:
         """What a request says about it."""
         place = f"{self.url.rstrip('/')}/{quote(command_id, safe='')}"
         return {"url": place, "token": self.token(command_id)}
@@ -88,10 +88,12 @@ class WebhookAdapter:
     """For the whole of a call, from the first name that is looked up to the last byte of the answer."""
     later: CallbackConfig | None = None
 
-    def carry_out(self, task: CommandTask) -> Result | Pending:
+    def execute(self, task: CommandTask) -> Result | Pending:
         """Call the service. Raises `RetryLater` and `InvalidResult`."""
-        further = {"callback": self.later.of(task.command.command_id)} if self.later else {}
-        body = command_payload(task, **further)
+        callback = (
+            {"callback": self.later.headers_for(task.command.command_id)} if self.later else {}
+        )
+        body = command_payload(task, **callback)
         try:
             headers = {
                 "content-type": "application/json",
@@ -131,21 +133,21 @@ class WebhookAdapter:
         if code == httpx2.codes.ACCEPTED:
             if self.later is None:
                 raise InvalidResult("it promises to tell later, and no callback is declared")
-            return Pending(ask_again_at=task.now + self.later.ask_again_after)
+            return Pending(ask_again_at=task.now + self.later.callback_timeout)
         if code in _TRY_AGAIN or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
             raise RetryLater(f"the service answered {code}", _seconds(answer, task.now))
         if code != httpx2.codes.OK:
             return Result(status="failed", detail=f"the service answered {code}")
-        return result_in(body, task.command.action)
+        return parse_result_json(body, task.command.action)
 
 
 def _seconds(answer: httpx2.Response, now: datetime) -> float | None:
     """How long the service wants to be left alone, where it says so: in seconds, or until an instant."""
-    said = answer.headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said)
+    retry_after = answer.headers.get("retry-after", "").strip()
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
     try:
-        until = parsedate_to_datetime(said)
+        until = parsedate_to_datetime(retry_after)
     except ValueError:
         return None
     if until.tzinfo is None:  # it says "-0000", which is UTC as well

@@ -97,7 +97,7 @@ class SimulatedStore:
             with self._engine.begin() as connection:
                 connection.execute(insert(_held).on_conflict_do_nothing(), values)
 
-    def obey(
+    def execute(
         self,
         command_id: str,
         action: str,
@@ -106,11 +106,11 @@ class SimulatedStore:
     ) -> tuple[str, int]:
         """Carry a command out, and say what came of it: a status and the number of rows."""
         with self._engine.begin() as connection:
-            known = connection.execute(
+            answered_before = connection.execute(
                 select(_answered).where(_answered.c.command_id == command_id)
             ).one_or_none()
-            if known:
-                return known.status, int(known.rows)
+            if answered_before:
+                return answered_before.status, int(answered_before.rows)
             which = _matching_rows(subject, records)
             if action in (
                 "disclose",
@@ -163,13 +163,13 @@ class SimulatedStore:
                     update(_held).where(key).values(body=json.dumps({**body, **right}))
                 )
 
-    def has_obeyed(self, command_id: str) -> bool:
+    def has_executed(self, command_id: str) -> bool:
         """Whether a command has been carried out already."""
         with self._engine.connect() as connection:
             query = select(_answered.c.status).where(_answered.c.command_id == command_id)
             return connection.execute(query).first() is not None
 
-    def held(self) -> StoreCounts:
+    def count_rows(self) -> StoreCounts:
         """What is held now."""
         with self._engine.connect() as connection:
             rows, restricted = connection.execute(
@@ -206,11 +206,15 @@ def _matching_rows(
     subject: str | None, records: Sequence[Mapping[str, Any]]
 ) -> ColumnElement[bool]:
     """The rows of the named events, and of the subject where the command names one."""
-    held = _held.c
+    column = _held.c
     events = or_(
         *(
-            and_(held.type == one["type"], held.source == one["source"], held.id == one["id"])
-            for one in records
+            and_(
+                column.type == record["type"],
+                column.source == record["source"],
+                column.id == record["id"],
+            )
+            for record in records
         )
     )
     return events if subject is None else and_(events, _held.c.subject == subject)

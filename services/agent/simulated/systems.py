@@ -82,10 +82,12 @@ class SimulatedSystems:
                 for system in holding.systems:
                     if self.policy.systems[system].holds == "data":  # the log has its own agent
                         rows[system].append(row)
-        for system, its in rows.items():
-            self._store(system).hold(its)
+        for system, system_rows in rows.items():
+            self._store(system).hold(system_rows)
 
-    def told(self, command: Mapping[str, Any], key: bytes | None, now: datetime) -> Reply | None:
+    def handle_command(
+        self, command: Mapping[str, Any], key: bytes | None, now: datetime
+    ) -> Reply | None:
         """Obey a command, or not, and answer it, or not."""
         system = str(command["system"])
         behaviour = self.behaviours.get(system, SystemBehaviour())
@@ -116,9 +118,9 @@ class SimulatedSystems:
             },
         )
 
-    def held(self) -> Mapping[str, StoreCounts]:
+    def count_rows(self) -> Mapping[str, StoreCounts]:
         """What each system holds now."""
-        return {system: self._store(system).held() for system in self.policy.systems}
+        return {system: self._store(system).count_rows() for system in self.policy.systems}
 
     def close(self) -> None:
         """Close every store."""
@@ -130,12 +132,12 @@ class SimulatedSystems:
     ) -> tuple[str, int, str | None]:
         store = self._store(system)
         if command["action"] == "recall":
-            done = store.has_obeyed(str(command["supersedes"]))
-            return ("already_done" if done else "recalled"), 0, None
+            executed = store.has_executed(str(command["supersedes"]))
+            return ("already_done" if executed else "recalled"), 0, None
         if behaviour.manner == "refuse":
             return "refused", 0, "own legal obligation (GDPR 17(3)(b))"
         self._correct(system, command)
-        status, rows = store.obey(
+        status, rows = store.execute(
             str(command["command_id"]),
             command["action"],
             command["subject"],
@@ -151,12 +153,12 @@ class SimulatedSystems:
         task = CommandTask(
             command=parse_command(command),
             run=1,
-            noted=None,
-            note=lambda _: None,
+            checkpoint=None,
+            save_checkpoint=lambda _: None,
             now=now,
             recalls="erase",
         )
-        result = VaultAdapter(shredder=self.shredder, system=system).carry_out(task)
+        result = VaultAdapter(shredder=self.shredder, system=system).execute(task)
         return result.status, result.counts.get("keys", 0), None
 
     def _correct(self, system: str, command: Mapping[str, Any]) -> None:

@@ -83,14 +83,16 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
     command = _parse_command_file(file.read(), file.name, loaded)
     sql = loaded.configuration.adapter.sql
     if sql is None:
-        task = CommandTask(command=command, run=1, noted=None, note=lambda _: None, now=utc_now())
+        task = CommandTask(
+            command=command, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=utc_now()
+        )
         say(command_payload(task).decode())
         return
     with bootstrap_agent.agent(loaded) as opened:
         adapter = sql_adapter(loaded, sql, opened.stack)
         for step in adapter.steps(command):
             _print_statement(step, adapter, as_json=as_json)
-        if problems := adapter.problems(command):
+        if problems := adapter.validate(command):
             raise click.ClickException("; ".join(problems))
 
 
@@ -101,14 +103,14 @@ def status(config: Path, as_json: bool) -> None:
     """Show the open commands and dead letters of the inbox, and gaps in the log."""
     with bootstrap_agent.agent(_load(config)) as opened:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
-        counted = inbox.counted()
+        counted = inbox.count_by_state()
         row = {
             "system": inbox.system,
             **{
                 state: counted.get(state, 0)
                 for state in ("waiting", "pending", "failed", "settled")
             },
-            "oldest": format_instant(inbox.oldest()),
+            "oldest": format_instant(inbox.oldest_open()),
             "parked": dict(inbox.parked()),
             "gaps": [f"{one.log.topic} {one.log.partition}" for one in inbox.gaps()],
         }
@@ -154,7 +156,7 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
     with bootstrap_agent.agent(_load(config)) as opened:
         inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
         with inbox.ledger.transaction() as connection:
-            reopened = inbox.reopen(connection, since)
+            reopened = inbox.reopen_since(connection, since)
             now, target = utc_now(), f"{inbox.system} since {format_instant(since)}"
             log_operator_action(
                 connection,

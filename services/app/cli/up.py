@@ -103,7 +103,7 @@ def _run_screen(
 ) -> None:
     terminal = console()
     systems = simulated_systems(opened.settings, policy) if sample else None
-    held: Callable[[], Mapping[str, StoreCounts]] = systems.held if systems else dict
+    held: Callable[[], Mapping[str, StoreCounts]] = systems.count_rows if systems else dict
     feed = _publish_sample(opened, ledger, policy) if sample else iter(())
     where = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
     terminal.print(

@@ -99,10 +99,10 @@ class AgentResources:
         """The inbox, opened."""
         configuration = self.loaded.configuration
         answers = AcknowledgementBuilder(
-            system=configuration.system, codec=codec, largest=configuration.limits.answer_bytes
+            system=configuration.system, codec=codec, max_bytes=configuration.limits.answer_bytes
         )
         found = Inbox(database, seal, answers)
-        found.open()
+        found.create_tables()
         return found
 
     def keys(self) -> KeyDirectory:
@@ -141,26 +141,31 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
         obeying = CommandExecutor(
             inbox=inbox,
             adapter=adapter,
-            outlet=KafkaAcknowledgementPublisher(
+            publisher=KafkaAcknowledgementPublisher(
                 system=system, sender=bus.sender(), signer=signer, now=now
             ),
             observer=observer.for_loop("obeying"),
             bucket=TokenBucket(per_second=limits.per_second, burst=limits.burst),
             backoff=RetryPolicy(
-                tries=limits.tries,
+                max_attempts=limits.tries,
                 base=timedelta(seconds=limits.retry_seconds),
                 cap=timedelta(seconds=limits.retry_cap_seconds),
             ),
-            own_keys=_own_keys(keys.private(system)),
+            decryption_keys=_own_keys(keys.private(system)),
             now=now,
-            at_once=limits.at_once,
+            concurrency=limits.at_once,
             spans=open_tracer(configuration.tracing, ROLE, opened.stack),
         )
         webhook = configuration.adapter.webhook
         if webhook and webhook.callback:
             callback = webhook.callback
             opened.stack.enter_context(
-                serve_callbacks(callback.host, callback.port, _callback_tokens(inbox), obeying.tell)
+                serve_callbacks(
+                    callback.host,
+                    callback.port,
+                    _callback_tokens(inbox),
+                    obeying.complete_from_json,
+                )
             )
         pipeline = ConsumerLoop(
             role=ROLE,
@@ -190,15 +195,15 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
 def _measure(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime) -> None:
     try:
         observer.inbox_measured(
-            inbox.counted(), inbox.oldest(), inbox.parked(), len(inbox.gaps()), now
+            inbox.count_by_state(), inbox.oldest_open(), inbox.parked(), len(inbox.gaps()), now
         )
-        observer.purged(inbox.forget(now, keep))
+        observer.purged(inbox.purge(now, keep))
     except DBAPIError as cause:
         observer.batch_retried(f"{type(cause).__name__} in the inbox")
 
 
 def _callback_tokens(inbox: Inbox) -> Callable[[str], str]:
-    return lambda command_id: inbox.keyed("callback", command_id.encode())
+    return lambda command_id: inbox.keyed_hash("callback", command_id.encode())
 
 
 def _own_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:

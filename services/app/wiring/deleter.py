@@ -79,7 +79,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             ledger=ledger,
             references=opened.pseudonymizer(),
             ring=signatures.keys.private() if signatures.required else None,
-            outlet=KafkaHeadPublisher(sender=bus.sender(PATIENCE_SECONDS), codec=codec),
+            publisher=KafkaHeadPublisher(sender=bus.sender(PATIENCE_SECONDS), codec=codec),
             unpublished=observer.heads_not_published,
         )
         forgetting = Purger(
@@ -97,13 +97,13 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.clock_skewed((utc_now() - at).total_seconds())
                 observer.status_measured(read_status(connection, policy, at, history=False))
                 observer.holdings_counted(census.advance(connection, at))
-                observer.audit_log_checked(recheck.step(connection))
+                observer.audit_log_checked(recheck.check_next(connection))
 
         measuring = Throttled(
             run=measure, interval_seconds=settings.operating.metrics_interval_seconds
         )
-        sealing = Throttled(run=keeping.round, interval_seconds=_SEAL_SECONDS)
-        forgetful = Throttled(run=forgetting.round, interval_seconds=_FORGET_SECONDS)
+        sealing = Throttled(run=keeping.run_once, interval_seconds=_SEAL_SECONDS)
+        forgetful = Throttled(run=forgetting.run_once, interval_seconds=_FORGET_SECONDS)
         handled = sealed = 0
         while not stop.is_set():
             try:
@@ -111,7 +111,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 if handled:
                     sealing.run_if_due()  # erasing comes first: what waits is in no hurry
                 else:
-                    sealed = keeping.round()
+                    sealed = keeping.run_once()
                     forgetful.run_if_due()
                 handled = deleter.round()
             except ClockSkew as cause:

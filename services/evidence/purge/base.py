@@ -26,7 +26,7 @@ class ProofTerm:
     parked: Blindness = CLEAR
     """What is parked and could forbid an erasure: who and what it may be about is remembered."""
 
-    def are_over(self, since: datetime) -> bool:
+    def is_over(self, since: datetime) -> bool:
         """Whether the proof of what was settled at an instant need not be kept by name any more."""
         return latest_erasure(since, self.proof.period, self.policy.controller.zone) <= self.now
 
@@ -44,15 +44,15 @@ class PurgeTarget(Protocol):
 
     name: str
 
-    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+    def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
         """The next keys."""
 
-    def forgettable(
+    def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[Any]:
         """Those of them that may be forgotten now, as `forget` takes them."""
 
-    def forget(
+    def purge(
         self,
         connection: Connection,
         things: Sequence[Any],

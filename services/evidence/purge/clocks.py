@@ -17,7 +17,7 @@ from services.ledger.tombstones import as_text, clock_name
 from services.policy.tagging import ClockKey
 from services.storage.bulk import delete_in, insert, select_in
 
-_NOWHERE = UUID(int=0)
+_START_KEY = UUID(int=0)
 
 
 class ClockPurge:
@@ -25,31 +25,31 @@ class ClockPurge:
 
     name = "clocks"
 
-    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+    def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
         """The next clocks."""
         column = tables.clock.c.clock_id
-        query = select(column).where(column > (UUID(after) if after else _NOWHERE))
+        query = select(column).where(column > (UUID(after) if after else _START_KEY))
         return [
-            str(one) for one in connection.execute(query.order_by(column).limit(limit)).scalars()
+            str(key) for key in connection.execute(query.order_by(column).limit(limit)).scalars()
         ]
 
-    def forgettable(
+    def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[ClockState]:
         """Those without records and children that ended long ago, or under which nothing is left."""
-        found = clocks.load_clocks(connection, [UUID(key) for key in keys], lock=False)
-        over = {identity: one for identity, one in found.items() if _is_over(one, terms)}
+        states = clocks.load_clocks(connection, [UUID(key) for key in keys], lock=False)
+        over = {identity: clock for identity, clock in states.items() if _is_over(clock, terms)}
         hanging = tables.hanging.c.clock_id
         query = select(hanging).distinct()
         used = {row.clock_id for row in select_in(connection, query, hanging, over)}
         used |= set(existing_ids(connection, tables.clock.c.parent_id, over))
         return [
-            one
-            for identity, one in over.items()
-            if identity not in used and not terms.parked.covers((), [_key(one)])
+            clock
+            for identity, clock in over.items()
+            if identity not in used and not terms.parked.covers((), [_key(clock)])
         ]
 
-    def forget(
+    def purge(
         self,
         connection: Connection,
         things: Sequence[ClockState],
@@ -59,15 +59,17 @@ class ClockPurge:
         """One that never moved leaves nothing to remember."""
         rows = [
             {
-                "reference": remains.reference("clock", clock_name(one)),
-                "sealed": remains.wrap("clock", clock_name(one), as_text({"clock": [asdict(one)]})),
+                "reference": remains.reference("clock", clock_name(clock)),
+                "sealed": remains.wrap(
+                    "clock", clock_name(clock), as_text({"clock": [asdict(clock)]})
+                ),
             }
-            for one in things
-            if one.anchor_at is not None
+            for clock in things
+            if clock.anchor_at is not None
         ]
         insert(connection, tables.remains, sorted(rows, key=lambda row: row["reference"]))
         delete_in(
-            connection, tables.clock, tables.clock.c.clock_id, [one.clock_id for one in things]
+            connection, tables.clock, tables.clock.c.clock_id, [clock.clock_id for clock in things]
         )
 
 
@@ -81,5 +83,5 @@ def _is_over(clock: ClockState, terms: ProofTerm) -> bool:
         return False
     if clock.anchor_at is None and clock.moved_at is not None:
         return False  # it was started again, and stands open
-    told = (clock.opened_at, clock.moved_at, clock.anchor_at)
-    return all(terms.are_over(at) for at in told if at is not None)
+    instants = (clock.opened_at, clock.moved_at, clock.anchor_at)
+    return all(terms.is_over(at) for at in instants if at is not None)

@@ -13,7 +13,7 @@ from services.ledger import tables
 from services.ledger.command_state import SETTLED
 from services.storage.bulk import delete_in, select_in
 
-_NOWHERE = UUID(int=0)
+_START_KEY = UUID(int=0)
 
 
 class CommandPurge:
@@ -21,15 +21,15 @@ class CommandPurge:
 
     name = "commands"
 
-    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+    def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
         """The next commands."""
         column = tables.command.c.command_id
-        query = select(column).where(column > (UUID(after) if after else _NOWHERE))
+        query = select(column).where(column > (UUID(after) if after else _START_KEY))
         return [
-            str(one) for one in connection.execute(query.order_by(column).limit(limit)).scalars()
+            str(key) for key in connection.execute(query.order_by(column).limit(limit)).scalars()
         ]
 
-    def forgettable(
+    def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[UUID]:
         """Those that are settled, their proof's term over, and whose records are forgotten."""
@@ -42,18 +42,19 @@ class CommandPurge:
         over = {
             row.command_id
             for row in select_in(connection, query, command.command_id, [UUID(key) for key in keys])
-            if terms.are_over(row.settled_at)
+            if terms.is_over(row.settled_at)
         }
-        left = (
+        remaining = (
             select(member.command_id)
             .join(tables.record, tables.record.c.record_id == member.record_id)
             .distinct()
         )
         return sorted(
-            over - {row.command_id for row in select_in(connection, left, member.command_id, over)}
+            over
+            - {row.command_id for row in select_in(connection, remaining, member.command_id, over)}
         )
 
-    def forget(
+    def purge(
         self,
         connection: Connection,
         things: Sequence[UUID],

@@ -36,34 +36,38 @@ def fully_erased_events(
 
     One without records is not among them.
     """
-    of = {
-        record_id(event, one.source, one.id, subject): (event, one, subject)
-        for event, one in events.items()
-        for subject in one.subjects
+    events_by_record = {
+        record_id(event, tagged.source, tagged.id, subject): (event, tagged, subject)
+        for event, tagged in events.items()
+        for subject in tagged.subjects
     }
-    if not of:
+    if not events_by_record:
         return {}
     rows = {
         row.record_id: row
-        for row in select_in(connection, select(tables.record), tables.record.c.record_id, of)
+        for row in select_in(
+            connection, select(tables.record), tables.record.c.record_id, events_by_record
+        )
     }
-    facts = _facts(connection, [(one, subject) for _, one, subject in of.values()], policy)
+    facts = _facts(
+        connection, [(event, subject) for _, event, subject in events_by_record.values()], policy
+    )
     busy = {
-        one for one in facts.acts if any(c.is_open for c in load_cases(connection, one, policy))
+        name for name in facts.acts if any(c.is_open for c in load_cases(connection, name, policy))
     }
-    told = load_commands(connection, rows)
-    found: dict[UUID, datetime] = {}
+    commands = load_commands(connection, rows)
+    settled_at: dict[UUID, datetime] = {}
     unspent: set[UUID] = set()
-    for identity, (event, tagged, subject) in of.items():
+    for identity, (event, tagged, subject) in events_by_record.items():
         row = rows.get(identity)
         since = None
         if row is not None and _has_no_open_commands(row) and subject not in busy:
-            since = _settled_since(tagged, subject, facts, told.get(identity, {}), policy, now)
+            since = _settled_since(tagged, subject, facts, commands.get(identity, {}), policy, now)
         if since is None:
             unspent.add(event)
         else:
-            found[event] = max(since, found.get(event, since))
-    return {event: since for event, since in found.items() if event not in unspent}
+            settled_at[event] = max(since, settled_at.get(event, since))
+    return {event: since for event, since in settled_at.items() if event not in unspent}
 
 
 def _facts(
@@ -72,8 +76,8 @@ def _facts(
     keys = {
         key for tagged, subject in pairs for key in obligations.clocks_of(tagged, subject, policy)
     }
-    found = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in found.items()}
+    states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
+    anchors = {identity: clock.anchor for identity, clock in states.items()}
     return load_facts(connection, anchors, {subject for _, subject in pairs}, policy)
 
 
@@ -85,7 +89,7 @@ def _settled_since(
     tagged: TaggedEvent,
     subject: str,
     facts: LedgerFacts,
-    told: Mapping[tuple[str, str], CommandSummary],
+    commands: Mapping[tuple[str, str], CommandSummary],
     policy: Policy,
     now: datetime,
 ) -> datetime | None:
@@ -99,19 +103,19 @@ def _settled_since(
             continue
         due_at = window(holding, tagged.time, facts, policy).due_at
         for system, due in due_at.items():
-            proven = _proven_commands(told.get((system, "erase")), policy.systems[system].role)
+            proven = _proven_commands(commands.get((system, "erase")), policy.systems[system].role)
             if due is None or due > now or proven is None:
                 return None
             settled.append(proven)
-    for one in told.values():
-        if one.state in OUTSTANDING or one.settled_at is None:
+    for command in commands.values():
+        if command.state in OUTSTANDING or command.settled_at is None:
             return None
-        settled.append(one.settled_at)
+        settled.append(command.settled_at)
     return max(settled)
 
 
-def _proven_commands(told: CommandSummary | None, role: str) -> datetime | None:
-    if told is None:
+def _proven_commands(command: CommandSummary | None, role: str) -> datetime | None:
+    if command is None:
         return None
     final = (*_PROVEN, *_FINAL_REFUSALS) if role == "controller" else _PROVEN
-    return told.settled_at if told.state in final else None
+    return command.settled_at if command.state in final else None

@@ -20,7 +20,7 @@ from services.policy.ids import clock_id, record_id
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import delete_in, insert_or_ignore, select_in
 
-_NOWHERE = UUID(int=0)
+_START_KEY = UUID(int=0)
 
 
 class EligibleEvent(NamedTuple):
@@ -37,15 +37,15 @@ class EventPurge:
 
     name = "events"
 
-    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+    def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
         """The next events."""
         column = tables.event.c.event_id
-        query = select(column).where(column > (UUID(after) if after else _NOWHERE))
+        query = select(column).where(column > (UUID(after) if after else _START_KEY))
         return [
-            str(one) for one in connection.execute(query.order_by(column).limit(limit)).scalars()
+            str(key) for key in connection.execute(query.order_by(column).limit(limit)).scalars()
         ]
 
-    def forgettable(
+    def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[EligibleEvent]:
         """Those without acts of which nothing is left, and their proof's term is over."""
@@ -54,27 +54,30 @@ class EventPurge:
         old = [
             row.event_id
             for row in select_in(connection, query, column.event_id, [UUID(key) for key in keys])
-            if terms.are_over(row.time)
+            if terms.is_over(row.time)
         ]
         tagged = load_tagged_events(connection, old, terms.policy)
-        plain = {identity: one for identity, one in tagged.items() if one.act is None}
+        plain = {identity: event for identity, event in tagged.items() if event.act is None}
         since = fully_erased_events(connection, plain, terms.policy, terms.now)
         moving = {
-            clock_id(move.clock) for one in plain.values() if not one.subjects for move in one.moves
+            clock_id(move.clock)
+            for event in plain.values()
+            if not event.subjects
+            for move in event.moves
         }
         clock = tables.clock.c.clock_id
         standing = set(existing_ids(connection, clock, moving))
-        found = []
+        eligible = []
         for identity, one in plain.items():
             settled = since.get(identity) if one.subjects else one.time
             moves = () if one.subjects else one.moves
-            if settled is None or not terms.are_over(settled) or _may_be_spoken_of(one, terms):
+            if settled is None or not terms.is_over(settled) or _may_be_spoken_of(one, terms):
                 continue
             if not any(clock_id(move.clock) in standing for move in moves):
-                found.append(EligibleEvent(identity, one, settled))
-        return found
+                eligible.append(EligibleEvent(identity, one, settled))
+        return eligible
 
-    def forget(
+    def purge(
         self,
         connection: Connection,
         things: Sequence[EligibleEvent],
@@ -83,21 +86,23 @@ class EventPurge:
     ) -> None:
         """Only references of their identity and content stay."""
         column = tables.event.c
-        ids = [one.event_id for one in things]
+        ids = [event.event_id for event in things]
         write_tombstones(connection, ids, remains)
-        delete_records(connection, {one.event_id: one.tagged for one in things}, terms)
-        record_oldest_backup(connection, (one.since for one in things))
+        delete_records(connection, {event.event_id: event.tagged for event in things}, terms)
+        record_oldest_backup(connection, (event.since for event in things))
         delete_in(connection, tables.event, column.event_id, ids)
 
 
-def _may_be_spoken_of(one: TaggedEvent, terms: ProofTerm) -> bool:
+def _may_be_spoken_of(event: TaggedEvent, terms: ProofTerm) -> bool:
     """Whether a parked event may be about one of its subjects, or a clock of its own or of theirs."""
     if not terms.parked:
         return False
     hung = {
-        key for subject in one.subjects for key in obligations.clocks_of(one, subject, terms.policy)
+        key
+        for subject in event.subjects
+        for key in obligations.clocks_of(event, subject, terms.policy)
     }
-    return terms.parked.covers(one.subjects, hung | {move.clock for move in one.moves})
+    return terms.parked.covers(event.subjects, hung | {move.clock for move in event.moves})
 
 
 def write_tombstones(connection: Connection, ids: Sequence[UUID], remains: TombstoneCipher) -> None:
@@ -123,10 +128,10 @@ def delete_records(
     key_conflicts.forget(connection, events.values(), terms.policy)
     records = []
     hanging = tables.hanging
-    for event, one in events.items():
-        for subject in one.subjects:
-            records.append(record_id(event, one.source, one.id, subject))
-            pairs = [clock_id(key) for key in obligations.clocks_of(one, subject, terms.policy)]
+    for event, tagged in events.items():
+        for subject in tagged.subjects:
+            records.append(record_id(event, tagged.source, tagged.id, subject))
+            pairs = [clock_id(key) for key in obligations.clocks_of(tagged, subject, terms.policy)]
             own = hanging.c.record_id == records[-1]
             connection.execute(hanging.delete().where(hanging.c.clock_id.in_(pairs), own))
     delete_in(connection, tables.record, tables.record.c.record_id, records)
@@ -136,8 +141,8 @@ def record_oldest_backup(connection: Connection, settled: Iterable[datetime]) ->
     """Note until when a system's backup is too old: what it did since could not be commanded again."""
     column = tables.forgetting.c
     query = select(column.through).where(column.number == SINGLETON)
-    known = connection.execute(query).scalar_one()
-    through = max([*settled, *([known] if known else [])], default=None)
+    recorded = connection.execute(query).scalar_one()
+    through = max([*settled, *([recorded] if recorded else [])], default=None)
     connection.execute(update(tables.forgetting).values(through=through))
 
 

@@ -36,7 +36,7 @@ class Observer(Protocol):
 @dataclass(slots=True, kw_only=True)
 class _PurgePause:
     until: datetime | None = None
-    earned: bool = True
+    backoff: bool = True
     """Whether nothing was forgotten since it was gone through last: one thing frees the next."""
 
 
@@ -49,11 +49,11 @@ class Purger:
     remains: TombstoneCipher
     sight: CatchUpCheck
     observer: Observer
-    page: int = 500
+    page_size: int = 500
     """So many of each kind are looked at in a round."""
-    _rest: _PurgePause = field(default_factory=_PurgePause, init=False)
+    _pause: _PurgePause = field(default_factory=_PurgePause, init=False)
 
-    def round(self) -> int:
+    def run_once(self) -> int:
         """Look at the next page of each kind; how many things were forgotten.
 
         Raises:
@@ -65,14 +65,14 @@ class Purger:
             return 0
         with self.ledger.transaction() as connection:
             now = database_now(connection)
-            resting = self._rest.until is not None and now < self._rest.until
+            resting = self._pause.until is not None and now < self._pause.until
             terms = terms_of(connection, self.policy, proof, now, self.remains)
             if resting or not _is_allowed(connection, terms):
                 return 0
-            pages, more = next_pages(connection, terms, self.page)
+            pages, more = next_pages(connection, terms, self.page_size)
         if not more:
-            self._rest.until = now + _REST if self._rest.earned else None
-            self._rest.earned = True
+            self._pause.until = now + _REST if self._pause.backoff else None
+            self._pause.backoff = True
         if not pages or self.sight.blind_spots():
             return 0
 
@@ -85,7 +85,7 @@ class Purger:
 
         counts = self.ledger.write(work)
         if counts:  # else another deleter was faster
-            self._rest.earned = False
+            self._pause.backoff = False
             self.observer.rows_purged(counts)
         return sum(counts.values())
 

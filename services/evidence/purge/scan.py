@@ -20,7 +20,7 @@ from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import upsert
 
 PURGE_TARGETS: Sequence[PurgeTarget] = (EventPurge(), ClockPurge(), SubjectPurge(), CommandPurge())
-KINDS = tuple(one.name for one in PURGE_TARGETS)
+KINDS = tuple(target.name for target in PURGE_TARGETS)
 """What is forgotten, each kind by itself."""
 
 PagesByKind = Mapping[str, Sequence[str]]
@@ -34,7 +34,7 @@ def is_purge_safe(connection: Connection, terms: ProofTerm) -> bool:
     column = tables.evidence_pending.c
     query = select(column.at).order_by(column.pending_id).limit(1)
     oldest = connection.execute(query).scalar_one_or_none()
-    return oldest is None or not terms.are_over(oldest)
+    return oldest is None or not terms.is_over(oldest)
 
 
 def next_pages(connection: Connection, terms: ProofTerm, limit: int) -> tuple[PagesByKind, bool]:
@@ -46,24 +46,24 @@ def next_pages(connection: Connection, terms: ProofTerm, limit: int) -> tuple[Pa
     """
     block_purge(connection)
     cursors = {row.sweep: row for row in connection.execute(select(tables.forgetting_cursor))}
-    found: dict[str, Sequence[str]] = {}
-    done = []
+    pages: dict[str, Sequence[str]] = {}
+    finished = []
     for sweep in PURGE_TARGETS:
-        known = cursors.get(sweep.name)
-        if known and known.done:
-            done.append(sweep.name)
+        cursor = cursors.get(sweep.name)
+        if cursor and cursor.done:
+            finished.append(sweep.name)
             continue
-        keys = sweep.page(connection, known.cursor if known else None, limit)
-        if keys and sweep.forgettable(connection, keys, terms):
-            found[sweep.name] = keys
+        keys = sweep.next_keys(connection, cursor.cursor if cursor else None, limit)
+        if keys and sweep.eligible(connection, keys, terms):
+            pages[sweep.name] = keys
             continue
         row = {"sweep": sweep.name, "cursor": keys[-1] if keys else None, "done": not keys}
         upsert(connection, tables.forgetting_cursor, [row], ("cursor", "done"))
-        done += [sweep.name] if not keys else []
-    if len(done) == len(PURGE_TARGETS):
+        finished += [sweep.name] if not keys else []
+    if len(finished) == len(PURGE_TARGETS):
         connection.execute(update(tables.forgetting_cursor).values(cursor=None, done=False))
         return {}, False
-    return found, True
+    return pages, True
 
 
 def purge(
@@ -79,9 +79,9 @@ def purge(
     bind_key(connection, remains)
     counts: Counter[str] = Counter()
     for sweep in PURGE_TARGETS:
-        things = sweep.forgettable(connection, pages.get(sweep.name, ()), terms)
+        things = sweep.eligible(connection, pages.get(sweep.name, ()), terms)
         if things:
-            sweep.forget(connection, things, terms, remains)
+            sweep.purge(connection, things, terms, remains)
             counts[sweep.name] = len(things)
     if counts:
         column = tables.forgetting.c

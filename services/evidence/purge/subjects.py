@@ -45,13 +45,13 @@ class SubjectPurge:
 
     name = "subjects"
 
-    def page(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
+    def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
         """The next subjects."""
         column = tables.subject.c.subject
         query = select(column).order_by(column).limit(limit)
         return connection.execute(query.where(column > after) if after else query).scalars().all()
 
-    def forgettable(
+    def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[EligibleSubject]:
         """Those who hold nothing open: no record, no hold, no request."""
@@ -64,14 +64,14 @@ class SubjectPurge:
         )
         query = select(tables.subject).where(column.next_due.is_(None), ~waiting)
         rows = plain_rows(list(select_in(connection, query, column.subject, keys)))
-        found = (
-            self._quiet(connection, row, terms)
+        subjects = (
+            self._eligible_subject(connection, row, terms)
             for row in rows
             if not terms.parked.covers([row["subject"]], ())
         )
-        return [one for one in found if one is not None]
+        return [subject for subject in subjects if subject is not None]
 
-    def forget(
+    def purge(
         self,
         connection: Connection,
         things: Sequence[EligibleSubject],
@@ -81,65 +81,80 @@ class SubjectPurge:
         """Whoever was never told of anything, and said nothing, leaves nothing."""
         sealed = [
             {
-                "reference": remains.reference("subject", one.subject),
-                "sealed": remains.wrap("subject", one.subject, as_text(one.rows)),
+                "reference": remains.reference("subject", subject.subject),
+                "sealed": remains.wrap("subject", subject.subject, as_text(subject.rows)),
             }
-            for one in things
-            if one.rows["act"] or one.rows["sequence"]
+            for subject in things
+            if subject.rows["act"] or subject.rows["sequence"]
         ]
         insert(connection, tables.remains, sorted(sealed, key=lambda row: row["reference"]))
         write_tombstones(
-            connection, [row["event_id"] for one in things for row in one.rows["event"]], remains
+            connection,
+            [row["event_id"] for subject in things for row in subject.rows["event"]],
+            remains,
         )
         delete_records(
-            connection, {k: tagged for one in things for k, tagged in one.said.items()}, terms
+            connection,
+            {k: tagged for subject in things for k, tagged in subject.said.items()},
+            terms,
         )
-        record_oldest_backup(connection, [at for one in things for at in one.since])
+        record_oldest_backup(connection, [at for subject in things for at in subject.since])
         for table in (tables.event, tables.act):
-            ids = [row["event_id"] for one in things for row in one.rows["act"]]
+            ids = [row["event_id"] for subject in things for row in subject.rows["act"]]
             delete_in(connection, table, table.c.event_id, ids)
-        names = [one.subject for one in things]
+        names = [subject.subject for subject in things]
         for table in (tables.sequence, tables.subject):
             delete_in(connection, table, table.c.subject, names)
         for table in (tables.answer, tables.request_key, tables.correction):
-            ids = [row["request_id"] for one in things for row in one.rows[table.name]]
+            ids = [row["request_id"] for subject in things for row in subject.rows[table.name]]
             delete_in(connection, table, table.c.request_id, ids)
 
-    def _quiet(
+    def _eligible_subject(
         self, connection: Connection, row: Mapping[str, Any], terms: ProofTerm
     ) -> EligibleSubject | None:
         subject: str = row["subject"]
         acts = _rows(connection, tables.act, "subject", [subject])
         ids = [act["event_id"] for act in acts]
-        said = load_tagged_events(connection, ids, terms.policy)
+        tagged_events = load_tagged_events(connection, ids, terms.policy)
         if any(act["backfill"] for act in acts) or not all(
-            terms.are_over(one.time) for one in said.values()
+            terms.is_over(event.time) for event in tagged_events.values()
         ):
             return None
-        spoken = [one.act for one in said.values() if one.act]
-        since = fully_erased_events(connection, said, terms.policy, terms.now)
-        of = {
-            record_id(event, one.source, one.id, name): event
-            for event, one in said.items()
-            for name in one.subjects
+        privacy_events = [event.act for event in tagged_events.values() if event.act]
+        since = fully_erased_events(connection, tagged_events, terms.policy, terms.now)
+        events_by_record = {
+            record_id(event, tagged.source, tagged.id, name): event
+            for event, tagged in tagged_events.items()
+            for name in tagged.subjects
         }  # of one who was remembered, the records of what was said are gone already
-        there = {of[one] for one in existing_ids(connection, tables.record.c.record_id, of)}
-        left = there - since.keys()
-        if left or not all(map(terms.are_over, since.values())) or _is_pending(spoken, terms):
+        present = {
+            events_by_record[identity]
+            for identity in existing_ids(connection, tables.record.c.record_id, events_by_record)
+        }
+        unsettled = present - since.keys()
+        if (
+            unsettled
+            or not all(map(terms.is_over, since.values()))
+            or _is_pending(privacy_events, terms)
+        ):
             return None
-        requests = {request_id(subject, one.reference) for one in spoken if one.reference}
-        kept = {
+        requests = {
+            request_id(subject, privacy_event.reference)
+            for privacy_event in privacy_events
+            if privacy_event.reference
+        }
+        request_rows = {
             table.name: _rows(connection, table, "request_id", requests)
             for table in (tables.answer, tables.request_key, tables.correction)
         }
-        if not _is_delivered(connection, kept):
+        if not _is_delivered(connection, request_rows):
             return None
         return EligibleSubject(
             subject=subject,
-            said=said,
+            said=tagged_events,
             since=tuple(since.values()),
             rows={
-                **kept,
+                **request_rows,
                 "subject": [row],
                 "act": acts,
                 "event": _rows(connection, tables.event, "event_id", ids),
@@ -151,8 +166,8 @@ class SubjectPurge:
 def _is_pending(acts: Sequence[PrivacyEvent], terms: ProofTerm) -> bool:
     """Whether a hold stands, or a request is not answered."""
     holds = subject_state(acts, terms.policy).holds
-    held = any(hold.end is None or hold.end > terms.now for hold in holds)
-    return held or any(case.is_open for case in cases(acts, terms.policy))
+    under_hold = any(hold.end is None or hold.end > terms.now for hold in holds)
+    return under_hold or any(case.is_open for case in cases(acts, terms.policy))
 
 
 def _rows(
@@ -161,13 +176,13 @@ def _rows(
     return plain_rows(list(select_in(connection, select(table), table.c[column], values)))
 
 
-def _is_delivered(connection: Connection, kept: Rows) -> bool:
+def _is_delivered(connection: Connection, request_rows: Rows) -> bool:
     """Whether all answers are out, their keys destroyed, and nothing that was sent to them is left."""
-    requests = [row["request_id"] for rows in kept.values() for row in rows]
+    requests = [row["request_id"] for rows in request_rows.values() for row in rows]
     column = tables.disclosure.c.request_id
     return (
-        all(row["published_at"] for row in kept["answer"])
-        and all(row["destroyed_at"] for row in kept["request_key"])
-        and all(row["text"] is None for row in kept["correction"])
+        all(row["published_at"] for row in request_rows["answer"])
+        and all(row["destroyed_at"] for row in request_rows["request_key"])
+        and all(row["text"] is None for row in request_rows["correction"])
         and not list(select_in(connection, select(column), column, requests))
     )

@@ -8,7 +8,7 @@ from services.agent.adapters.base import CommandTask
 from services.agent.rate_limit import RetryPolicy, TokenBucket
 from services.agent.result import DisclosedRecord, Result
 from services.crypto import jwe
-from tests.unit.agent.stage import T0, Playing, Stage, command, command_id
+from tests.unit.agent.environment import T0, AgentEnvironment, FakeAdapter, command, command_id
 
 TOLD = Result(
     status="done",
@@ -26,11 +26,11 @@ def telling(task: CommandTask) -> Result:
 def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
     """It says which command and system it is about."""
     key = jwe.new_key()
-    stage = Stage(adapter=Playing(telling))
+    environment = AgentEnvironment(adapter=FakeAdapter(telling))
     public = jwe.to_public(key)
-    assert stage.tell(command(action="disclose", disclose_to=public)) == ["done"]
-    [answer] = stage.answers()
-    assert b"Sanne" not in stage.noted.sent_[0].value
+    assert environment.tell(command(action="disclose", disclose_to=public)) == ["done"]
+    [answer] = environment.answers()
+    assert b"Sanne" not in environment.noted.sent_[0].value
     assert jwe.decrypt(answer["disclosure"], key, command_id("c1")) == {
         "command_id": command_id("c1"),
         "system": "crm",
@@ -42,31 +42,31 @@ def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
 
 def test_without_a_key_nothing_is_read() -> None:
     """Nor with one that is none."""
-    stage = Stage(adapter=(adapter := Playing(telling)))
-    assert stage.tell(command(action="disclose")) == ["failed"]
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(telling)))
+    assert environment.tell(command(action="disclose")) == ["failed"]
     assert adapter.done == []
-    assert stage.tell(command("c2", seq=2, action="disclose", disclose_to="{}")) == ["failed"]
-    assert stage.answers()[1]["disclosure"] is None
+    assert environment.tell(command("c2", seq=2, action="disclose", disclose_to="{}")) == ["failed"]
+    assert environment.answers()[1]["disclosure"] is None
 
 
 def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
     """Else it would be sent for ever."""
     key = jwe.to_public(jwe.new_key())
-    stage = Stage(adapter=Playing(telling), largest=300)
-    assert stage.tell(command(action="disclose", disclose_to=key)) == ["failed"]
-    assert "an answer has 300" in str(stage.answers()[0]["detail"])
+    environment = AgentEnvironment(adapter=FakeAdapter(telling), largest=300)
+    assert environment.tell(command(action="disclose", disclose_to=key)) == ["failed"]
+    assert "an answer has 300" in str(environment.answers()[0]["detail"])
 
 
 def test_corrections_open_with_any_of_the_systems_keys() -> None:
     """One that was replaced may still be written to; nobody else's opens."""
     old, new = jwe.new_key(), jwe.new_key()
-    stage = Stage(adapter=(adapter := Playing()), keys=(new, old))
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()), keys=(new, old))
     text = jwe.encrypt({"name": "S. de Vries"}, jwe.to_public(old), command_id("c1"))
-    assert stage.tell(command(action="rectify", corrections=text)) == ["done"]
+    assert environment.tell(command(action="rectify", corrections=text)) == ["done"]
     assert adapter.tasks[0].corrections == {"name": "S. de Vries"}
     elsewhere = command("c2", seq=2, action="rectify", corrections=text)
-    assert stage.tell(elsewhere) == ["failed"]
-    assert stage.tell(command("c3", seq=3, action="rectify")) == ["failed"]
+    assert environment.tell(elsewhere) == ["failed"]
+    assert environment.tell(command("c3", seq=3, action="rectify")) == ["failed"]
     assert len(adapter.done) == 1
 
 
@@ -81,17 +81,19 @@ def test_a_clock_that_is_set_back_gives_no_tokens() -> None:
 
 def test_pauses_double_up_to_the_cap_and_end() -> None:
     """One, two, four, five seconds; then it is the controller's turn."""
-    backoff = RetryPolicy(tries=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
-    waits = [backoff.wait(tries) for tries in (1, 2, 3, 4, 5)]
+    backoff = RetryPolicy(max_attempts=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
+    waits = [backoff.delay_after(tries) for tries in (1, 2, 3, 4, 5)]
     assert [wait and wait.total_seconds() for wait in waits] == [1, 2, 4, 5, None]
 
 
 def test_counts_that_the_bus_would_not_take_are_told_as_failed() -> None:
     """A hook that counts by 60,000 names: it is told so, and later answers go out."""
     counts = {f"table-{number:06}-{'x' * 20}": 1 for number in range(60_000)}
-    stage = Stage(adapter=Playing(lambda task: Result(status="done", counts=counts)))
-    assert stage.tell(command()) == ["failed"]
-    assert "an answer has 900000" in str(stage.answers()[0]["detail"])
+    environment = AgentEnvironment(
+        adapter=FakeAdapter(lambda task: Result(status="done", counts=counts))
+    )
+    assert environment.tell(command()) == ["failed"]
+    assert "an answer has 900000" in str(environment.answers()[0]["detail"])
 
 
 def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> None:
@@ -101,25 +103,25 @@ def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> Non
     def play(task: CommandTask) -> Result:
         return Result(status="done", counts=large if task.command.seq == 2 else {"orders": 1})
 
-    stage = Stage(adapter=Playing(play))
-    stage.noted.most = 2_000
+    environment = AgentEnvironment(adapter=FakeAdapter(play))
+    environment.noted.most = 2_000
     commands = [command(f"c{n}", seq=n, subject=f"customer:C{n}") for n in range(1, 6)]
-    stage.tell(*commands)
-    stage.obeying.send()
-    told = {one["command_id"]: one["status"] for one in stage.answers()}
+    environment.tell(*commands)
+    environment.obeying.send_acknowledgements()
+    told = {one["command_id"]: one["status"] for one in environment.answers()}
     assert told == {command_id(f"c{n}"): "failed" if n == 2 else "done" for n in range(1, 6)}
-    assert len(stage.answers()) == 5
-    assert stage.inbox.outgoing(10) == []
+    assert len(environment.answers()) == 5
+    assert environment.inbox.outgoing(10) == []
 
 
 def test_what_the_bus_takes_in_no_form_is_given_up_and_said() -> None:
     """Not even `failed`: the controller repeats the command, and it is carried out anew."""
-    stage = Stage(adapter=Playing())
-    stage.noted.most = 10
-    stage.tell(command())
-    stage.obeying.send()
-    assert stage.inbox.outgoing(10) == []
-    assert {one[0] for one in stage.noted.said} == {"erase", "unsent"}
-    assert command_id("c1") in str(stage.noted.said[-1])
-    stage.noted.most = 2_000
-    assert stage.tell(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == ["done"]
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    environment.noted.most = 10
+    environment.tell(command())
+    environment.obeying.send_acknowledgements()
+    assert environment.inbox.outgoing(10) == []
+    assert {one[0] for one in environment.noted.said} == {"erase", "unsent"}
+    assert command_id("c1") in str(environment.noted.said[-1])
+    environment.noted.most = 2_000
+    assert environment.tell(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == ["done"]

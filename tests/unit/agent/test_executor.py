@@ -17,7 +17,14 @@ from services.agent.command import Command
 from services.agent.rate_limit import TokenBucket
 from services.agent.result import InvalidResult, Pending, Result, RetryLater
 from services.kafka.client import DeliveryFailed
-from tests.unit.agent.stage import T0, Playing, Stage, command, command_id, record
+from tests.unit.agent.environment import (
+    T0,
+    AgentEnvironment,
+    FakeAdapter,
+    command,
+    command_id,
+    record,
+)
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -27,7 +34,7 @@ class Killed(BaseException):
     """The end of the process, as far as a test can play it."""
 
 
-def once(error: BaseException, result: Result | None = None) -> Playing:
+def once(error: BaseException, result: Result | None = None) -> FakeAdapter:
     """An adapter that fails at its first call, and then does it."""
     left = [error]
 
@@ -36,35 +43,35 @@ def once(error: BaseException, result: Result | None = None) -> Playing:
             raise left.pop()
         return result or Result(status="done", counts={"orders": 1})
 
-    return Playing(play)
+    return FakeAdapter(play)
 
 
-def always(error: Exception) -> Playing:
+def always(error: Exception) -> FakeAdapter:
     """An adapter that fails at every call."""
 
     def play(task: CommandTask) -> Result:
         raise error
 
-    return Playing(play)
+    return FakeAdapter(play)
 
 
 def test_a_command_is_carried_out_and_answered() -> None:
     """With the counts that the system tells, on the message key of the command."""
-    stage = Stage(adapter=Playing())
-    assert stage.tell(command()) == ["done"]
-    [answer] = stage.answers()
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    assert environment.tell(command()) == ["done"]
+    [answer] = environment.answers()
     assert (answer["command_id"], answer["attempt"]) == (command_id("c1"), 1)
     assert (answer["counts"], answer["at"]) == ({"orders": 1}, T0)
-    assert stage.noted.sent_[0].key == b"customer:C1"
+    assert environment.noted.sent_[0].key == b"customer:C1"
 
 
 def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
     """With the same bytes, and so with the same acknowledgement id."""
-    stage = Stage(adapter=(adapter := Playing()))
-    stage.tell(command())
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
+    environment.tell(command())
     again = replace(command(), attempt=2, issued_at=T0 + HOUR)
-    assert stage.tell(again, again) == ["done"]
-    first, second = stage.noted.sent_
+    assert environment.tell(again, again) == ["done"]
+    first, second = environment.noted.sent_
     assert first.value == second.value
     assert len(adapter.done) == 1
 
@@ -74,56 +81,56 @@ def test_a_crash_between_doing_and_answering_repeats_the_doing() -> None:
 
     def play(task: CommandTask) -> Result:
         if task.run == 1:
-            task.note({"orders": 3})
+            task.save_checkpoint({"orders": 3})
             raise Killed
-        return Result(status="done", counts=task.noted or {})
+        return Result(status="done", counts=task.checkpoint or {})
 
-    stage = Stage(adapter=Playing(play))
-    stage.arrive(command())
+    environment = AgentEnvironment(adapter=FakeAdapter(play))
+    environment.arrive(command())
     with pytest.raises(Killed):
-        stage.obeying.step()
-    stage.start()
-    assert stage.obey() == ["done"]
-    assert stage.answers()[0]["counts"] == {"orders": 3}
+        environment.obeying.run_once()
+    environment.start()
+    assert environment.obey() == ["done"]
+    assert environment.answers()[0]["counts"] == {"orders": 3}
 
 
 def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
     """What was kept is sent; nothing is done twice."""
-    stage = Stage(adapter=(adapter := Playing()))
-    stage.arrive(command())
-    stage.obeying.step()
-    stage.start()
-    assert stage.obey() == ["done"]
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
+    environment.arrive(command())
+    environment.obeying.run_once()
+    environment.start()
+    assert environment.obey() == ["done"]
     assert len(adapter.done) == 1
 
 
 def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
     """And meanwhile nothing is lost."""
-    stage = Stage(adapter=Playing())
-    stage.noted.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
-    assert stage.tell(command()) == []
-    assert stage.obey() == ["done"]
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    environment.noted.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
+    assert environment.tell(command()) == []
+    assert environment.obey() == ["done"]
 
 
 def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
     """Not ten times a second."""
-    stage = Stage(adapter=Playing())
-    stage.arrive(command())
-    stage.noted.broken += [DeliveryFailed("retention.acks.crm.v1", "no leader")] * 100
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    environment.arrive(command())
+    environment.noted.broken += [DeliveryFailed("retention.acks.crm.v1", "no leader")] * 100
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(stage.obeying.run, stop)
+        running = pool.submit(environment.obeying.run, stop)
         stop.wait(1.8)
         stop.set()
         running.result(20)
-    assert 1 <= len([one for one in stage.noted.said if one[0] == "unsent"]) <= 5
+    assert 1 <= len([one for one in environment.noted.said if one[0] == "unsent"]) <= 5
 
 
 def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
     """What stays names nobody, and is enough to answer again."""
-    stage = Stage(adapter=Playing())
-    stage.tell(command())
-    with stage.ledger.transaction() as connection:
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    environment.tell(command())
+    with environment.ledger.transaction() as connection:
         [row] = connection.execute(select(tables.entry)).all()
     assert row.sealed is None
     assert row.answer is not None
@@ -131,9 +138,9 @@ def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
 
 def test_what_waits_names_nobody_in_clear() -> None:
     """The inbox is a database like any other: it has backups, and readers."""
-    stage = Stage(adapter=Playing())
-    stage.arrive(command(records=(record("O-canary"),), subject="customer:C-canary"))
-    with stage.ledger.transaction() as connection:
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    environment.arrive(command(records=(record("O-canary"),), subject="customer:C-canary"))
+    with environment.ledger.transaction() as connection:
         for table in tables.metadata.sorted_tables:
             for row in connection.execute(select(table)):
                 assert "canary" not in repr(row)
@@ -148,119 +155,121 @@ def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> N
             raise down
         return Result(status="done")
 
-    stage = Stage(adapter=Playing(play))
-    stage.arrive(command(), command("c2", subject="customer:C2"))
-    assert stage.obey() == ["done"]
-    assert stage.obey(0.9) == []
-    assert stage.obey(0.1) == []
-    assert stage.obey(1.9) == []
-    assert stage.obey(0.1) == ["done"]
+    environment = AgentEnvironment(adapter=FakeAdapter(play))
+    environment.arrive(command(), command("c2", subject="customer:C2"))
+    assert environment.obey() == ["done"]
+    assert environment.obey(0.9) == []
+    assert environment.obey(0.1) == []
+    assert environment.obey(1.9) == []
+    assert environment.obey(0.1) == ["done"]
 
 
 def test_a_system_that_says_when_to_come_again_is_left_alone_until_then() -> None:
     """Longer than the agent's own longest pause, though not beyond the time that the command has."""
     adapter = once(RetryLater("busy", 3600))
-    stage = Stage(adapter=adapter)
-    assert stage.tell(command()) == []
-    assert stage.obey(3599) == []
+    environment = AgentEnvironment(adapter=adapter)
+    assert environment.tell(command()) == []
+    assert environment.obey(3599) == []
     assert len(adapter.tasks) == 1
-    assert stage.obey(1) == ["done"]
-    stage = Stage(adapter=once(RetryLater("busy", 1e300)))
-    stage.tell(command())
-    assert stage.obey(7 * 86_400) == ["failed"]
-    assert stage.answers()[0]["detail"] == "it expired before it could be carried out"
+    assert environment.obey(1) == ["done"]
+    environment = AgentEnvironment(adapter=once(RetryLater("busy", 1e300)))
+    environment.tell(command())
+    assert environment.obey(7 * 86_400) == ["failed"]
+    assert environment.answers()[0]["detail"] == "it expired before it could be carried out"
 
 
 def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attempt() -> None:
     """The controller repeats it: nothing is given up in silence."""
-    adapter = Playing()
-    stage = Stage(adapter=adapter, tries=1)
+    adapter = FakeAdapter()
+    environment = AgentEnvironment(adapter=adapter, tries=1)
     adapter.play = always(RetryLater("connection refused")).play
-    assert stage.tell(command()) == ["failed"]
-    assert stage.answers()[0]["detail"] == "connection refused"
-    assert stage.tell(command()) == ["failed"]
+    assert environment.tell(command()) == ["failed"]
+    assert environment.answers()[0]["detail"] == "connection refused"
+    assert environment.tell(command()) == ["failed"]
     assert len(adapter.done) == 1
-    adapter.play = Playing().play
-    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["done"]
-    assert len({one["acknowledgement_id"] for one in stage.answers()}) == 2
+    adapter.play = FakeAdapter().play
+    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["done"]
+    assert len({one["acknowledgement_id"] for one in environment.answers()}) == 2
 
 
 def test_what_is_no_result_is_answered_failed_at_once() -> None:
     """Asking again would bring the same."""
-    stage = Stage(adapter=always(InvalidResult("it is no JSON")))
-    assert stage.tell(command()) == ["failed"]
+    environment = AgentEnvironment(adapter=always(InvalidResult("it is no JSON")))
+    assert environment.tell(command()) == ["failed"]
 
 
 def test_a_fault_of_an_adapter_costs_no_other_command() -> None:
     """It is tried again like anything else, and told by its kind only: its text may name somebody."""
-    stage = Stage(adapter=always(ValueError("customer C1")), tries=1)
-    assert stage.tell(command(), command("c2", subject="customer:C2")) == ["failed", "failed"]
-    assert stage.answers()[0]["detail"] == "the adapter failed (ValueError)"
+    environment = AgentEnvironment(adapter=always(ValueError("customer C1")), tries=1)
+    assert environment.tell(command(), command("c2", subject="customer:C2")) == ["failed", "failed"]
+    assert environment.answers()[0]["detail"] == "the adapter failed (ValueError)"
 
 
 def test_partial_is_told_and_tried_anew() -> None:
     """It is no end."""
-    stage = Stage(adapter=Playing(lambda task: Result(status="partial", counts={"orders": 1})))
-    assert stage.tell(command()) == ["partial"]
-    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["partial"]
+    environment = AgentEnvironment(
+        adapter=FakeAdapter(lambda task: Result(status="partial", counts={"orders": 1}))
+    )
+    assert environment.tell(command()) == ["partial"]
+    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["partial"]
 
 
 def test_an_expired_command_is_not_obeyed() -> None:
     """On arrival, or when its time comes only later."""
-    stage = Stage(adapter=(adapter := Playing()))
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     late = command(valid_until=T0)
-    assert stage.tell(late) == ["failed"]
-    assert stage.answers()[0]["detail"] == "it had expired when it arrived"
-    stage.arrive(command("c2", valid_until=T0 + SECOND))
-    assert stage.obey(1) == ["failed"]
+    assert environment.tell(late) == ["failed"]
+    assert environment.answers()[0]["detail"] == "it had expired when it arrived"
+    environment.arrive(command("c2", valid_until=T0 + SECOND))
+    assert environment.obey(1) == ["failed"]
     assert adapter.done == []
 
 
 def test_nothing_is_carried_out_before_its_time() -> None:
     """And what waits for its time holds back no other."""
-    stage = Stage(adapter=Playing())
+    environment = AgentEnvironment(adapter=FakeAdapter())
     early = command(not_before=T0 + HOUR)
-    assert stage.tell(early, command("c2", seq=2)) == ["done"]
-    assert stage.answers()[0]["command_id"] == command_id("c2")
-    assert stage.obey(3599) == []
-    assert stage.obey(1) == ["done"]
+    assert environment.tell(early, command("c2", seq=2)) == ["done"]
+    assert environment.answers()[0]["command_id"] == command_id("c2")
+    assert environment.obey(3599) == []
+    assert environment.obey(1) == ["done"]
 
 
 def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
     """Also when the first has to be tried again."""
     adapter = once(RetryLater("connection refused"))
-    stage = Stage(adapter=adapter)
-    assert stage.tell(command("c1"), command("c2", seq=2)) == []
-    assert stage.obey(1) == ["done", "done"]
+    environment = AgentEnvironment(adapter=adapter)
+    assert environment.tell(command("c1"), command("c2", seq=2)) == []
+    assert environment.obey(1) == ["done", "done"]
     assert adapter.done == [command_id(one) for one in ("c1", "c1", "c2")]
 
 
 def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
     """A restriction that was lifted since must not come back; what is still wanted comes again."""
-    stage = Stage(adapter=(adapter := Playing()))
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     lift = command("lift", action="lift", seq=7, issued_at=T0 + HOUR)
     restrict = command("restrict", action="restrict", seq=5)
-    assert stage.tell(lift, restrict) == ["done", "failed"]
+    assert environment.tell(lift, restrict) == ["done", "failed"]
     assert adapter.done == [command_id("lift")]
     anew = replace(restrict, attempt=2, issued_at=T0 + 2 * HOUR)
-    assert stage.tell(anew) == ["done"]
+    assert environment.tell(anew) == ["done"]
 
 
 def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:
     """The one before it was repeated meanwhile: its number tells the order, not its last attempt."""
-    stage = Stage(adapter=Playing())
+    environment = AgentEnvironment(adapter=FakeAdapter())
     repeated = command("c7", seq=7, attempt=2, issued_at=T0 + HOUR)
-    assert stage.tell(repeated, command("c8", seq=8)) == ["done", "done"]
+    assert environment.tell(repeated, command("c8", seq=8)) == ["done", "done"]
 
 
 def test_what_has_waited_is_carried_out_in_order_too() -> None:
     """Also when the later one might have gone first."""
-    adapter = Playing()
-    stage = Stage(adapter=adapter)
-    stage.arrive(
+    adapter = FakeAdapter()
+    environment = AgentEnvironment(adapter=adapter)
+    environment.arrive(
         command("c1", not_before=T0 + 2 * HOUR), command("c2", seq=2, not_before=T0 + HOUR)
     )
-    stage.obey(3 * 3600)
+    environment.obey(3 * 3600)
     assert adapter.done == [command_id("c1"), command_id("c2")]
 
 
@@ -274,64 +283,64 @@ def test_a_processor_that_is_away_when_it_is_asked_again_holds_back_no_other() -
             return Pending(ask_again_at=T0 + HOUR)
         raise RetryLater("away")
 
-    stage = Stage(adapter=Playing(play))
-    stage.tell(command())
-    stage.obey(3600)
-    assert stage.tell(command("c2", seq=2)) == ["done"]
+    environment = AgentEnvironment(adapter=FakeAdapter(play))
+    environment.tell(command())
+    environment.obey(3600)
+    assert environment.tell(command("c2", seq=2)) == ["done"]
 
 
 def test_an_answer_that_is_no_longer_true_is_not_sent() -> None:
     """The command was repeated before the bus took it, and has its answer by now."""
     adapter = once(InvalidResult("it is no JSON"))
-    stage = Stage(adapter=adapter)
-    stage.arrive(command())
-    stage.obeying.step()
-    [stale] = stage.inbox.outgoing(10)
-    stage.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
-    assert stage.inbox.outgoing(10) == []
-    stage.obeying.step()
-    stage.inbox.delivered([stale])
-    assert stage.obey() == ["done"]
+    environment = AgentEnvironment(adapter=adapter)
+    environment.arrive(command())
+    environment.obeying.run_once()
+    [stale] = environment.inbox.outgoing(10)
+    environment.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
+    assert environment.inbox.outgoing(10) == []
+    environment.obeying.run_once()
+    environment.inbox.mark_delivered([stale])
+    assert environment.obey() == ["done"]
 
 
 def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -> None:
     """For its latest attempt."""
-    stage = Stage(adapter=Playing())
+    environment = AgentEnvironment(adapter=FakeAdapter())
 
     def play(task: CommandTask) -> Result:
-        stage.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
+        environment.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
         return Result(status="done")
 
-    stage.obeying.adapter = Playing(play)
-    assert stage.tell(command()) == ["done"]
-    assert stage.answers()[0]["attempt"] == 2
+    environment.obeying.adapter = FakeAdapter(play)
+    assert environment.tell(command()) == ["done"]
+    assert environment.answers()[0]["attempt"] == 2
 
 
 def test_an_older_disclosure_is_no_danger() -> None:
     """It changes nothing, and a check has its own time."""
-    stage = Stage(adapter=(adapter := Playing()))
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     newer = command("c7", seq=7, issued_at=T0 + HOUR)
-    assert stage.tell(newer, command("v5", action="verify", seq=5)) == ["done", "done"]
+    assert environment.tell(newer, command("v5", action="verify", seq=5)) == ["done", "done"]
     assert len(adapter.done) == 2
 
 
 def test_a_later_setting_of_the_clock_overrules_what_was_not_begun() -> None:
     """On the same records only."""
-    stage = Stage(adapter=(adapter := Playing()))
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     old = command("old", epoch=1, seq=1, not_before=T0 + HOUR)
     other = command("other", epoch=1, seq=2, not_before=T0 + HOUR, records=(record("O2"),))
     new = command("new", epoch=2, seq=3)
-    assert sorted(stage.tell(old, other, new)) == ["done", "failed"]
-    assert stage.obey(3600) == ["done"]
+    assert sorted(environment.tell(old, other, new)) == ["done", "failed"]
+    assert environment.obey(3600) == ["done"]
     assert adapter.done == [command_id("new"), command_id("other")]
 
 
 def test_what_supersedes_a_command_takes_its_place() -> None:
     """The one that it names is not carried out any more."""
-    stage = Stage(adapter=(adapter := Playing()))
-    stage.arrive(command("old", not_before=T0 + HOUR))
-    assert sorted(stage.tell(command("new", seq=2, supersedes="old"))) == ["done", "failed"]
-    stage.obey(7200)
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
+    environment.arrive(command("old", not_before=T0 + HOUR))
+    assert sorted(environment.tell(command("new", seq=2, supersedes="old"))) == ["done", "failed"]
+    environment.obey(7200)
     assert adapter.done == [command_id("new")]
 
 
@@ -342,41 +351,45 @@ def recall() -> Command:
 
 def test_a_recall_stops_what_nobody_has_begun() -> None:
     """It is answered at once, and the command is never carried out."""
-    stage = Stage(adapter=(adapter := Playing()))
-    stage.arrive(command(not_before=T0 + HOUR))
-    assert stage.tell(recall()) == ["recalled"]
-    assert stage.obey(7200) == []
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
+    environment.arrive(command(not_before=T0 + HOUR))
+    assert environment.tell(recall()) == ["recalled"]
+    assert environment.obey(7200) == []
     assert adapter.done == []
 
 
 def test_a_recall_that_comes_before_its_command_stops_it_too() -> None:
     """The command is then answered `recalled`, each time that it comes."""
-    stage = Stage(adapter=(adapter := Playing()))
-    assert stage.tell(recall()) == ["recalled"]
-    assert stage.tell(command()) == ["recalled"]
-    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
+    assert environment.tell(recall()) == ["recalled"]
+    assert environment.tell(command()) == ["recalled"]
+    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
     assert adapter.done == []
 
 
 def test_a_recall_of_what_is_done_comes_too_late() -> None:
     """And says so."""
-    stage = Stage(adapter=Playing())
-    assert stage.tell(command(), recall()) == ["recalled"]
-    stage = Stage(adapter=Playing())
-    stage.tell(command())
-    assert stage.tell(recall()) == ["already_done"]
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    assert environment.tell(command(), recall()) == ["recalled"]
+    environment = AgentEnvironment(adapter=FakeAdapter())
+    environment.tell(command())
+    assert environment.tell(recall()) == ["already_done"]
 
 
 def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
     """What is left stays. That it was `recalled` would not be so: something is gone."""
-    stage = Stage(adapter=(adapter := Playing(lambda task: Result(status="partial"))))
-    stage.tell(command())
-    assert stage.tell(recall()) == ["refused"]
-    assert stage.answers()[-1]["ground"] == "it had been carried out in part"
+    environment = AgentEnvironment(
+        adapter=(adapter := FakeAdapter(lambda task: Result(status="partial")))
+    )
+    environment.tell(command())
+    assert environment.tell(recall()) == ["refused"]
+    assert environment.answers()[-1]["ground"] == "it had been carried out in part"
     for attempt in (2, 3):
         again = replace(command(), attempt=attempt, issued_at=T0 + HOUR)
-        assert stage.tell(again) == ["partial"]
-        assert stage.tell(replace(recall(), attempt=attempt, issued_at=T0 + HOUR)) == ["refused"]
+        assert environment.tell(again) == ["partial"]
+        assert environment.tell(replace(recall(), attempt=attempt, issued_at=T0 + HOUR)) == [
+            "refused"
+        ]
     assert len(adapter.done) == 1
 
 
@@ -391,12 +404,12 @@ def test_a_recall_of_what_was_given_up_asks_the_system(status: str, later: str) 
             return Result(status=status)  # type: ignore[arg-type]  # one of the two above
         raise InvalidResult("nothing that can be read")
 
-    stage = Stage(adapter=(adapter := Playing(play)))
-    assert stage.tell(command()) == ["failed"]
-    assert stage.tell(recall()) == [status]
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
+    assert environment.tell(command()) == ["failed"]
+    assert environment.tell(recall()) == [status]
     for attempt in (2, 3):
         again = replace(command(), attempt=attempt, issued_at=T0 + HOUR)
-        assert stage.tell(again) == [later]
+        assert environment.tell(again) == [later]
     assert len(adapter.done) == 2
 
 
@@ -412,35 +425,39 @@ def test_a_recall_of_what_was_begun_asks_the_system(status: str, answers: list[s
             return Result(status=status)  # type: ignore[arg-type]  # one of the two above
         raise RetryLater("no answer in time")
 
-    stage = Stage(adapter=(adapter := Playing(play)))
-    stage.tell(command())
-    assert sorted(stage.tell(recall())) == answers
-    assert stage.obey(3600) == []
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
+    environment.tell(command())
+    assert sorted(environment.tell(recall())) == answers
+    assert environment.obey(3600) == []
     assert len(adapter.done) == 2
 
 
 def test_a_processor_that_takes_days_outlives_the_process() -> None:
     """Its answer counts once; until then it is not asked again before its time."""
     day = timedelta(days=1)
-    stage = Stage(adapter=(adapter := Playing(lambda task: Pending(ask_again_at=task.now + day))))
-    assert stage.tell(command()) == []
-    stage.start()
-    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == []
-    assert stage.obeying.told(command_id("c1"), Result(status="done", counts={"rows": 2}))
-    assert not stage.obeying.told(command_id("c1"), Result(status="failed"))
-    assert stage.obey() == ["done"]
-    assert stage.answers()[0]["attempt"] == 2
+    environment = AgentEnvironment(
+        adapter=(adapter := FakeAdapter(lambda task: Pending(ask_again_at=task.now + day)))
+    )
+    assert environment.tell(command()) == []
+    environment.start()
+    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == []
+    assert environment.obeying.complete(command_id("c1"), Result(status="done", counts={"rows": 2}))
+    assert not environment.obeying.complete(command_id("c1"), Result(status="failed"))
+    assert environment.obey() == ["done"]
+    assert environment.answers()[0]["attempt"] == 2
     assert len(adapter.done) == 1
 
 
 def test_a_processor_that_stays_silent_is_asked_again() -> None:
     """As long as an attempt is valid; each tells how often it was asked."""
     day = timedelta(days=1)
-    stage = Stage(adapter=(adapter := Playing(lambda task: Pending(ask_again_at=task.now + day))))
-    stage.tell(command())
-    stage.obey(24 * 3600)
+    environment = AgentEnvironment(
+        adapter=(adapter := FakeAdapter(lambda task: Pending(ask_again_at=task.now + day)))
+    )
+    environment.tell(command())
+    environment.obey(24 * 3600)
     assert [task.run for task in adapter.tasks] == [1, 2]
-    stage.obey(7 * 24 * 3600)
+    environment.obey(7 * 24 * 3600)
     assert len(adapter.tasks) == 2
 
 
@@ -450,54 +467,60 @@ def test_what_a_processor_has_holds_back_no_other() -> None:
         command_id("c1"): Pending(ask_again_at=T0 + HOUR),
         command_id("c2"): Result(status="done"),
     }
-    stage = Stage(adapter=Playing(lambda task: plays[task.command.command_id]))
-    assert stage.tell(command("c1"), command("c2", seq=2)) == ["done"]
+    environment = AgentEnvironment(adapter=FakeAdapter(lambda task: plays[task.command.command_id]))
+    assert environment.tell(command("c1"), command("c2", seq=2)) == ["done"]
 
 
 def test_a_system_is_not_asked_faster_than_it_may_be() -> None:
     """Two at once, then one a second."""
     bucket = TokenBucket(per_second=1, burst=2)
-    stage = Stage(adapter=Playing(), bucket=bucket)
+    environment = AgentEnvironment(adapter=FakeAdapter(), bucket=bucket)
     subjects = [f"customer:C{n}" for n in range(5)]
-    stage.arrive(*(command(one, subject=one) for one in subjects))
-    assert [len(stage.obey(seconds)) for seconds in (0, 0.5, 0.5, 1, 1)] == [2, 0, 1, 1, 1]
+    environment.arrive(*(command(one, subject=one) for one in subjects))
+    assert [len(environment.obey(seconds)) for seconds in (0, 0.5, 0.5, 1, 1)] == [2, 0, 1, 1, 1]
 
 
 def test_what_was_answered_is_forgotten_once_it_can_no_longer_be_replayed() -> None:
     """Before that a replay finds that it was done; after it, that it has expired."""
-    stage = Stage(adapter=(adapter := Playing()))
-    stage.tell(command())
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
+    environment.tell(command())
     keep = timedelta(days=30)
-    assert stage.inbox.forget(T0 + timedelta(days=37), keep) == 0
-    assert stage.inbox.forget(T0 + timedelta(days=37) + SECOND, keep) == 1
-    stage.now = T0 + timedelta(days=38)
-    assert stage.tell(command()) == ["failed"]
+    assert environment.inbox.purge(T0 + timedelta(days=37), keep) == 0
+    assert environment.inbox.purge(T0 + timedelta(days=37) + SECOND, keep) == 1
+    environment.now = T0 + timedelta(days=38)
+    assert environment.tell(command()) == ["failed"]
     assert len(adapter.done) == 1
 
 
 def test_a_restored_system_is_told_everything_since_its_backup_anew() -> None:
     """When the controller repeats it; what was done before then, or taken back, stays as it is."""
-    stage = Stage(adapter=(adapter := Playing()))
-    stage.tell(command("before"))
-    stage.now += HOUR
-    stage.tell(command("after", seq=2), command("not", seq=3, not_before=T0 + 9 * HOUR))
-    stage.tell(command("r", seq=4, action="recall", supersedes="not"))
-    with stage.ledger.transaction() as connection:
-        assert stage.inbox.reopen(connection, T0 + HOUR) == 1
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
+    environment.tell(command("before"))
+    environment.now += HOUR
+    environment.tell(command("after", seq=2), command("not", seq=3, not_before=T0 + 9 * HOUR))
+    environment.tell(command("r", seq=4, action="recall", supersedes="not"))
+    with environment.ledger.transaction() as connection:
+        assert environment.inbox.reopen_since(connection, T0 + HOUR) == 1
     later = {"attempt": 2, "issued_at": T0 + 2 * HOUR}
     repeated = [command("before", **later), command("after", seq=2, **later)]
-    assert stage.tell(*repeated, command("not", seq=3, **later)) == ["done", "done", "recalled"]
+    assert environment.tell(*repeated, command("not", seq=3, **later)) == [
+        "done",
+        "done",
+        "recalled",
+    ]
     assert adapter.done == [command_id(one) for one in ("before", "after", "after")]
 
 
 def test_the_answer_counts_what_is_open() -> None:
     """For whoever looks on."""
-    stage = Stage(adapter=Playing(lambda task: Pending(ask_again_at=T0 + HOUR)))
-    stage.arrive(command("c1"), command("c2", not_before=T0 + HOUR, seq=2))
-    assert stage.inbox.counted() == {"waiting": 2}
-    stage.obey()
-    assert stage.inbox.counted() == {"waiting": 1, "pending": 1}
-    assert stage.inbox.oldest() == T0
+    environment = AgentEnvironment(
+        adapter=FakeAdapter(lambda task: Pending(ask_again_at=T0 + HOUR))
+    )
+    environment.arrive(command("c1"), command("c2", not_before=T0 + HOUR, seq=2))
+    assert environment.inbox.count_by_state() == {"waiting": 2}
+    environment.obey()
+    assert environment.inbox.count_by_state() == {"waiting": 1, "pending": 1}
+    assert environment.inbox.oldest_open() == T0
 
 
 def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
@@ -510,35 +533,35 @@ def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
             raise Killed
         return Result(status="done")
 
-    stage = Stage(adapter=(adapter := Playing(play)))
-    stage.arrive(*(command(f"c{n}", subject=f"customer:C{n}") for n in range(20)))
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
+    environment.arrive(*(command(f"c{n}", subject=f"customer:C{n}") for n in range(20)))
     while kills:
         with suppress(Killed):
-            stage.obeying.step()
-        stage.start()
-    stage.obey()
-    assert sorted({one["command_id"] for one in stage.answers()}) == sorted(set(adapter.done))
-    assert len(stage.answers()) == 20
+            environment.obeying.run_once()
+        environment.start()
+    environment.obey()
+    assert sorted({one["command_id"] for one in environment.answers()}) == sorted(set(adapter.done))
+    assert len(environment.answers()) == 20
 
 
 def test_what_was_refused_is_looked_at_again_at_the_next_attempt() -> None:
     """The system may have been mended; whether a refusal is final is the controller's to judge."""
-    adapter = Playing(lambda _: Result(status="refused", ground="a duty of its own"))
-    stage = Stage(adapter=adapter)
-    assert stage.tell(command()) == ["refused"]
-    assert stage.tell(command()) == ["refused"]
-    adapter.play = Playing().play
-    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["done"]
+    adapter = FakeAdapter(lambda _: Result(status="refused", ground="a duty of its own"))
+    environment = AgentEnvironment(adapter=adapter)
+    assert environment.tell(command()) == ["refused"]
+    assert environment.tell(command()) == ["refused"]
+    adapter.play = FakeAdapter().play
+    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["done"]
 
 
 def test_what_was_refused_and_recalled_is_not_done_at_a_later_attempt() -> None:
     """The recall stands, however the two are ordered on the bus."""
-    adapter = Playing(lambda _: Result(status="refused", ground="a duty of its own"))
-    stage = Stage(adapter=adapter)
-    assert stage.tell(command()) == ["refused"]
-    assert stage.tell(recall()) == ["recalled"]
-    adapter.play = Playing().play
-    assert stage.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    adapter = FakeAdapter(lambda _: Result(status="refused", ground="a duty of its own"))
+    environment = AgentEnvironment(adapter=adapter)
+    assert environment.tell(command()) == ["refused"]
+    assert environment.tell(recall()) == ["recalled"]
+    adapter.play = FakeAdapter().play
+    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
     assert len(adapter.done) == 1
 
 
@@ -547,9 +570,9 @@ def test_answers_that_say_something_else_have_ids_of_their_own() -> None:
     ids = set()
     for rows in (1, 2):
         result = Result(status="done", counts={"orders": rows})
-        stage = Stage(adapter=Playing(lambda _, it=result: it))  # type: ignore[misc]
-        stage.tell(command())
-        stage.tell(command())
-        ids |= {one["acknowledgement_id"] for one in stage.answers()}
-        assert len(stage.answers()) == 2
+        environment = AgentEnvironment(adapter=FakeAdapter(lambda _, it=result: it))  # type: ignore[misc]
+        environment.tell(command())
+        environment.tell(command())
+        ids |= {one["acknowledgement_id"] for one in environment.answers()}
+        assert len(environment.answers()) == 2
     assert len(ids) == 2

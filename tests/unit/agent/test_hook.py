@@ -15,7 +15,7 @@ from services.agent import config
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.hook import HookAdapter
 from services.agent.result import InvalidResult, Result, RetryLater
-from tests.unit.agent.stage import T0, command, record
+from tests.unit.agent.environment import T0, command, record
 
 EXAMPLE = Path(config.__file__).parent / "examples" / "hook"
 
@@ -34,7 +34,7 @@ def hook(tmp_path: Path, body: str, timeout_seconds: float = 20.0) -> HookAdapte
 
 def task(**further: Any) -> CommandTask:
     fields: dict[str, Any] = {"command": command(), "run": 1, "noted": None, "now": T0}
-    return CommandTask(note=lambda _: None, **{**fields, **further})
+    return CommandTask(save_checkpoint=lambda _: None, **{**fields, **further})
 
 
 def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
         "(open('told.json', 'w')).write(json.dumps(told))\n"
         "print(json.dumps({'status': 'done', 'counts': {'files': 2}, 'detail': 'moved'}))",
     )
-    assert adapter.carry_out(task(run=2)) == Result(
+    assert adapter.execute(task(run=2)) == Result(
         status="done", counts={"files": 2}, detail="moved"
     )
     told = json.loads((tmp_path / "told.json").read_text("utf-8"))
@@ -60,7 +60,7 @@ def test_a_hook_finds_only_what_it_is_given_in_its_environment(tmp_path: Path) -
         "counts = {name: 1 for name in os.environ if not name.startswith(('LC_', '__'))}\n"
         "print(json.dumps({'status': 'done', 'counts': counts}))",
     )
-    result = adapter.carry_out(task())
+    result = adapter.execute(task())
     assert result.counts == {"GIVEN": 1, "TRACEPARENT": 1}
 
 
@@ -69,7 +69,7 @@ def test_an_exit_code_that_is_not_0_means_another_try(tmp_path: Path, code: int)
     """Whatever it wrote before."""
     adapter = hook(tmp_path, f'print(\'{{"status": "done"}}\'); sys.exit({code})')
     with pytest.raises(RetryLater):
-        adapter.carry_out(task())
+        adapter.execute(task())
 
 
 def test_a_hook_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_hook_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: 
         timeout_seconds=0.8,
     )
     with pytest.raises(RetryLater, match=r"no answer in 0\.8 s"):
-        adapter.carry_out(task())
+        adapter.execute(task())
     time.sleep(1.0)
     assert not (tmp_path / "late").exists()
 
@@ -99,7 +99,7 @@ def test_a_hook_has_ended_when_the_program_has(tmp_path: Path, leaves: bool) -> 
     """A child that still has its output keeps nobody; it is ended, unless it has left the group."""
     adapter = hook(tmp_path, BACKGROUND.format(leaves), timeout_seconds=5)
     began = time.monotonic()
-    assert adapter.carry_out(task()) == Result(status="done")
+    assert adapter.execute(task()) == Result(status="done")
     assert time.monotonic() - began < 5
     time.sleep(7)
     assert (tmp_path / "late").exists() == leaves
@@ -109,7 +109,7 @@ def test_a_hook_that_writes_without_end_is_ended(tmp_path: Path) -> None:
     """At the largest that a result may be, not at the end of its time or of the memory."""
     adapter = hook(tmp_path, "while True: sys.stdout.write('x' * 65536)", timeout_seconds=60)
     with pytest.raises(InvalidResult, match="more than 16777216 bytes"):
-        adapter.carry_out(task())
+        adapter.execute(task())
 
 
 def test_a_hook_need_not_read_what_it_is_told(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_hook_need_not_read_what_it_is_told(tmp_path: Path) -> None:
     adapter = HookAdapter(
         command=("/bin/sh", "deaf.sh"), directory=tmp_path, timeout_seconds=20, environment={}
     )
-    assert adapter.carry_out(task(command=many)).status == "nothing_held"
+    assert adapter.execute(task(command=many)).status == "nothing_held"
 
 
 def test_a_long_result_and_a_long_command_pass_each_other(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_long_result_and_a_long_command_pass_each_other(tmp_path: Path) -> Non
         "print(json.dumps({'status': 'done', 'records': [record]}))\n"
         "open('told.json', 'w').write(json.dumps(told))",
     )
-    [one] = adapter.carry_out(task(command=many)).records
+    [one] = adapter.execute(task(command=many)).records
     assert len(one.data["x"]) == 3_000_000
     told = json.loads((tmp_path / "told.json").read_text("utf-8"))
     assert len(told["command"]["records"]) == 400
@@ -144,7 +144,7 @@ def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
         command=("./nothing",), directory=tmp_path, timeout_seconds=1, environment={}
     )
     with pytest.raises(RetryLater, match="FileNotFoundError"):
-        adapter.carry_out(task())
+        adapter.execute(task())
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_what_is_no_result_is_refused_without_a_word_of_it(tmp_path: Path, outpu
     """Nothing is guessed, and nothing of it is told on."""
     adapter = hook(tmp_path, f"sys.stdout.write({output!r})")
     with pytest.raises(InvalidResult) as raised:
-        adapter.carry_out(task())
+        adapter.execute(task())
     assert "two" not in str(raised.value)
 
 
@@ -189,14 +189,14 @@ def test_the_example_erases_files_and_reads_again(tmp_path: Path) -> None:
         environment={"LETTERS": str(letters)},
     )
     verify = command("v", action="verify", verifies="erase")
-    assert adapter.carry_out(task(command=verify)).counts == {"letters": 1}
-    told = adapter.carry_out(task(command=command(action="disclose")))
+    assert adapter.execute(task(command=verify)).counts == {"letters": 1}
+    told = adapter.execute(task(command=command(action="disclose")))
     assert [dict(one.data) for one in told.records] == [{"letter": "Sanne"}]
-    assert adapter.carry_out(task()).status == "done"
-    assert adapter.carry_out(task()).status == "nothing_held"
-    assert adapter.carry_out(task(command=verify)).counts == {"letters": 0}
+    assert adapter.execute(task()).status == "done"
+    assert adapter.execute(task()).status == "nothing_held"
+    assert adapter.execute(task(command=verify)).counts == {"letters": 0}
     escaping = command(records=(record("../letters/O2"), record("/etc/passwd")))
-    assert adapter.carry_out(task(command=escaping)).status == "failed"
+    assert adapter.execute(task(command=escaping)).status == "failed"
     assert sorted(one.name for one in letters.iterdir()) == ["O2.txt", "passwd"]
 
 
@@ -219,7 +219,7 @@ def test_two_sources_records_of_one_id_are_two_letters(tmp_path: Path) -> None:
     """An id is its source's own."""
     adapter, directory = letters(tmp_path, O1="Sanne", O2="Piet")
     both = (record("O1"), replace(record("O2"), source="/till", id=record("O1").id))
-    assert adapter.carry_out(task(command=command(records=both))).counts == {"letters": 2}
+    assert adapter.execute(task(command=command(records=both))).counts == {"letters": 2}
     assert list(directory.iterdir()) == []
 
 
@@ -230,6 +230,6 @@ def test_a_letter_that_was_filed_under_another_name_is_found_when_read_again(
     adapter, directory = letters(tmp_path, O1="Sanne")
     (directory / "2026").mkdir()
     (directory / "2026" / "a copy.txt").write_text("Order O1\nSanne", "utf-8")
-    assert adapter.carry_out(task()).counts == {"letters": 1}
+    assert adapter.execute(task()).counts == {"letters": 1}
     verify = command(action="verify", verifies="erase")
-    assert adapter.carry_out(task(command=verify)).counts == {"letters": 1}
+    assert adapter.execute(task(command=verify)).counts == {"letters": 1}

@@ -54,13 +54,13 @@ def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dic
 
 def answered(systems: SimulatedSystems, told: dict[str, Any]) -> tuple[str, int] | None:
     """The status and the number of rows of an answer."""
-    reply = systems.told(told, b"k", NOW)
+    reply = systems.handle_command(told, b"k", NOW)
     return None if reply is None else (reply.value["status"], reply.value["counts"]["rows"])
 
 
 def test_each_holds_what_the_policy_says(systems: SimulatedSystems) -> None:
     """A row for each person whose data the system has."""
-    held = {name: one.rows for name, one in systems.held().items() if one.rows}
+    held = {name: one.rows for name, one in systems.count_rows().items() if one.rows}
     assert held == {"helpdesk": 2, "research": 1}
 
 
@@ -74,19 +74,19 @@ def test_holding_twice_is_holding_once(systems: SimulatedSystems, tmp_path: Path
         data={"ticket_id": "1", "customer_id": "1", "consumer_ids": ["a"]},
     )
     systems.happened(event)
-    assert systems.held()["helpdesk"] == StoreCounts(rows=2, restricted=0)
+    assert systems.count_rows()["helpdesk"] == StoreCounts(rows=2, restricted=0)
 
 
 def test_an_erasure_takes_the_named_persons_rows(systems: SimulatedSystems) -> None:
     """And no other person's in the same ticket."""
     assert answered(systems, command()) == ("done", 1)
-    assert systems.held()["helpdesk"] == StoreCounts(rows=1, restricted=0)
+    assert systems.count_rows()["helpdesk"] == StoreCounts(rows=1, restricted=0)
 
 
 def test_obeying_twice_gives_the_same_answer(systems: SimulatedSystems) -> None:
     """Re-sending is harmless."""
-    first = systems.told(command(), b"k", NOW)
-    again = systems.told(command(attempt=2), b"k", NOW)
+    first = systems.handle_command(command(), b"k", NOW)
+    again = systems.handle_command(command(attempt=2), b"k", NOW)
     assert first
     assert again
     assert (again.value["status"], again.value["counts"]) == ("done", {"rows": 1})
@@ -96,7 +96,7 @@ def test_obeying_twice_gives_the_same_answer(systems: SimulatedSystems) -> None:
 def test_a_restriction_keeps_the_row(systems: SimulatedSystems) -> None:
     """It is only taken out of that use."""
     assert answered(systems, command(action="restrict")) == ("done", 1)
-    assert systems.held()["helpdesk"] == StoreCounts(rows=2, restricted=1)
+    assert systems.count_rows()["helpdesk"] == StoreCounts(rows=2, restricted=1)
 
 
 def test_a_pseudonym_is_erased_by_its_record_alone(systems: SimulatedSystems) -> None:
@@ -108,7 +108,7 @@ def test_a_pseudonym_is_erased_by_its_record_alone(systems: SimulatedSystems) ->
         0,
     )
     assert answered(systems, command("research", command_id="c3", subject=None)) == ("done", 1)
-    assert systems.held()["research"] == StoreCounts(rows=0, restricted=0)
+    assert systems.count_rows()["research"] == StoreCounts(rows=0, restricted=0)
 
 
 def test_a_check_counts_what_is_still_there_and_takes_nothing(systems: SimulatedSystems) -> None:
@@ -117,7 +117,7 @@ def test_a_check_counts_what_is_still_there_and_takes_nothing(systems: Simulated
     assert answered(systems, command(command_id="v1", **check)) == ("done", 1)
     answered(systems, command())
     assert answered(systems, command(command_id="v2", **check)) == ("nothing_held", 0)
-    assert systems.held()["helpdesk"] == StoreCounts(rows=1, restricted=0)
+    assert systems.count_rows()["helpdesk"] == StoreCounts(rows=1, restricted=0)
 
 
 def test_what_is_not_held_is_said(systems: SimulatedSystems) -> None:
@@ -135,12 +135,12 @@ def test_a_recall_comes_in_time_or_not(systems: SimulatedSystems) -> None:
 
 def test_each_answers_in_its_way(systems: SimulatedSystems) -> None:
     """Late, when told twice, with a refusal, or never."""
-    late = systems.told(command("psp"), b"k", NOW)
+    late = systems.handle_command(command("psp"), b"k", NOW)
     assert late
     assert late.leaves_at == NOW + timedelta(seconds=4)
     assert answered(systems, command("lease")) is None
     assert answered(systems, command("lease", attempt=2)) == ("nothing_held", 0)
-    refused = systems.told(command("credit-bureau"), b"k", NOW)
+    refused = systems.handle_command(command("credit-bureau"), b"k", NOW)
     assert refused
     assert (refused.value["status"], refused.value["ground"]) == (
         "refused",
@@ -153,7 +153,7 @@ def test_what_they_hold_outlives_them(systems: SimulatedSystems, tmp_path: Path)
     """The stores are files; the next start goes on with them."""
     answered(systems, command())
     with closing(SimulatedSystems(policy=POLICY, directory=tmp_path)) as next_start:
-        assert next_start.held()["helpdesk"] == StoreCounts(rows=1, restricted=0)
+        assert next_start.count_rows()["helpdesk"] == StoreCounts(rows=1, restricted=0)
         assert answered(next_start, command(attempt=2)) == ("done", 1)
 
 

@@ -16,7 +16,7 @@ from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.config import InvalidConfiguration
 from services.agent.result import Result, RetryLater
-from tests.unit.agent.stage import T0, command, record
+from tests.unit.agent.environment import T0, command, record
 
 FILE = """\
 system: crm
@@ -69,8 +69,8 @@ def engine_of(loaded: config.LoadedConfig) -> Engine:
 
 def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
     told = command(action=action, records=tuple(map(record, orders)), **further)
-    return adapter.carry_out(
-        CommandTask(command=told, run=1, noted=None, note=lambda _: None, now=T0)
+    return adapter.execute(
+        CommandTask(command=told, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=T0)
     )
 
 

@@ -17,7 +17,7 @@ from services.agent.adapters.vault import VaultAdapter
 from services.agent.config import InvalidConfiguration, load
 from services.agent.result import Result, RetryLater
 from services.policy.ids import event_id, old_event_id
-from tests.unit.agent.stage import T0, command, record
+from tests.unit.agent.environment import T0, command, record
 from tests.unit.crypto.stage import Vault, a_vault
 
 O1, O2 = (event_id("orders.order-placed", "/shop", f"e-{name}") for name in ("O1", "O2"))
@@ -43,8 +43,10 @@ def told(vault: Vault, action: str = "erase", *, recalls: str | None = None, **m
     """What the adapter of `bus` makes of a command."""
     adapter = VaultAdapter(shredder=vault.shredder, system="bus", **more.pop("adapter", {}))
     one = command(system="bus", action=action, **more)
-    task = CommandTask(command=one, run=1, noted=None, note=lambda _: None, now=T0, recalls=recalls)
-    return adapter.carry_out(task)
+    task = CommandTask(
+        command=one, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=T0, recalls=recalls
+    )
+    return adapter.execute(task)
 
 
 def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> None:

@@ -28,14 +28,16 @@ from services.agent.result import InvalidResult, Pending, Result, RetryLater
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import SignatureInvalid, Signer, Verifier
 from services.kafka.trace_context import trace_of_command
-from tests.unit.agent.stage import T0, Stage, command, command_id
+from tests.unit.agent.environment import T0, AgentEnvironment, command, command_id
 
 SECRET = b"a secret that both know"
 Answering = Callable[[httpx2.Request], httpx2.Response]
 
 
 def task() -> CommandTask:
-    return CommandTask(command=command(), run=1, noted=None, note=lambda _: None, now=T0)
+    return CommandTask(
+        command=command(), run=1, checkpoint=None, save_checkpoint=lambda _: None, now=T0
+    )
 
 
 def webhook(answering: Answering, later: CallbackConfig | None = None) -> WebhookAdapter:
@@ -55,7 +57,7 @@ def with_code(code: int, **headers: str) -> Answering:
 
 def test_200_is_the_result() -> None:
     """In the body."""
-    assert webhook(with_code(200)).carry_out(task()) == Result(status="done")
+    assert webhook(with_code(200)).execute(task()) == Result(status="done")
 
 
 def test_a_request_is_signed_with_the_shared_secret() -> None:
@@ -66,7 +68,7 @@ def test_a_request_is_signed_with_the_shared_secret() -> None:
         seen.append(request)
         return httpx2.Response(200, json={"status": "done"})
 
-    webhook(answering).carry_out(task())
+    webhook(answering).execute(task())
     [request] = seen
     timestamp, signature = (
         request.headers["termijn-timestamp"],
@@ -101,7 +103,7 @@ def test_a_request_can_be_signed_with_the_systems_own_key() -> None:
 def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
     """After as long as it says."""
     with pytest.raises(RetryLater) as raised:
-        webhook(with_code(code, **{"retry-after": "7"})).carry_out(task())
+        webhook(with_code(code, **{"retry-after": "7"})).execute(task())
     assert raised.value.after_seconds == 7
 
 
@@ -119,7 +121,7 @@ def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
 def test_a_service_may_say_when_to_come_again(said: str, seconds: float | None) -> None:
     """As an instant or in seconds; T0 is 13:00 of that day."""
     with pytest.raises(RetryLater) as raised:
-        webhook(with_code(503, **{"retry-after": said})).carry_out(task())
+        webhook(with_code(503, **{"retry-after": said})).execute(task())
     assert raised.value.after_seconds == seconds
 
 
@@ -164,7 +166,7 @@ def test_a_service_that_drips_has_one_deadline(head: bytes) -> None:
         )
         began = monotonic()
         with pytest.raises(RetryLater, match="no answer in 1 s"):
-            adapter.carry_out(task())
+            adapter.execute(task())
         assert monotonic() - began < 8
 
 
@@ -172,7 +174,7 @@ def test_an_answer_is_not_read_beyond_its_largest() -> None:
     """However much more the service has to say."""
     body = b" " * (16 * 1024 * 1024 + 1)
     with pytest.raises(InvalidResult, match="more than 16777216 bytes"):
-        webhook(lambda _: httpx2.Response(200, content=body)).carry_out(task())
+        webhook(lambda _: httpx2.Response(200, content=body)).execute(task())
 
 
 def test_a_callback_that_drips_has_one_deadline() -> None:
@@ -183,7 +185,7 @@ def test_a_callback_that_drips_has_one_deadline() -> None:
         told.append(document)
         return True
 
-    with serve_callbacks("127.0.0.1", 0, lambda _: "t", tell, patience_seconds=1) as port:
+    with serve_callbacks("127.0.0.1", 0, lambda _: "t", tell, timeout_seconds=1) as port:
         began = monotonic()
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(
@@ -205,7 +207,7 @@ def test_a_callback_that_drips_has_one_deadline() -> None:
 @pytest.mark.parametrize("code", [204, 301, 307, 400, 401, 403, 404, 410])
 def test_anything_else_has_failed(code: int) -> None:
     """And is told; a redirect is not followed."""
-    result = webhook(with_code(code, location="https://elsewhere.example")).carry_out(task())
+    result = webhook(with_code(code, location="https://elsewhere.example")).execute(task())
     assert result == Result(status="failed", detail=f"the service answered {code}")
 
 
@@ -216,13 +218,13 @@ def test_a_service_that_cannot_be_reached_is_asked_again() -> None:
         raise httpx2.ConnectError("customer C1")
 
     with pytest.raises(RetryLater, match=r"cannot be reached \(ConnectError\)"):
-        webhook(answering).carry_out(task())
+        webhook(answering).execute(task())
 
 
 def test_202_needs_a_callback() -> None:
     """Else nobody would ever hear of it."""
     with pytest.raises(InvalidResult):
-        webhook(with_code(202)).carry_out(task())
+        webhook(with_code(202)).execute(task())
 
 
 def test_202_waits_for_the_callback() -> None:
@@ -235,27 +237,27 @@ def test_202_waits_for_the_callback() -> None:
 
     hours = timedelta(hours=24)
     later = CallbackConfig(
-        url="https://agent/cb/", token=lambda id: f"t-{id}", ask_again_after=hours
+        url="https://agent/cb/", token=lambda id: f"t-{id}", callback_timeout=hours
     )
-    assert webhook(answering, later).carry_out(task()) == Pending(ask_again_at=T0 + hours)
+    assert webhook(answering, later).execute(task()) == Pending(ask_again_at=T0 + hours)
     id = command_id("c1")
     assert seen[0]["callback"] == {"url": f"https://agent/cb/{id}", "token": f"t-{id}"}
 
 
 @contextmanager
-def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, Stage, int]]:
+def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, AgentEnvironment, int]]:
     """The example's service and an agent beside it, over real sockets."""
     mailer = Mailer(SECRET, slow=slow, now=T0.timestamp)
     service = server(mailer, 0)
     thread = Thread(target=service.serve_forever)
     thread.start()
-    stages: list[Stage] = []
+    stages: list[AgentEnvironment] = []
 
     def token(id: str) -> str:
-        return stages[0].inbox.keyed("callback", id.encode())
+        return stages[0].inbox.keyed_hash("callback", id.encode())
 
     def tell(command_id: str, document: Any) -> bool:
-        return stages[0].obeying.tell(command_id, document)
+        return stages[0].obeying.complete_from_json(command_id, document)
 
     try:
         with serve_callbacks("127.0.0.1", 0, token, tell) as port:
@@ -267,10 +269,10 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, Stage, int]]:
                 later=CallbackConfig(
                     url=f"http://127.0.0.1:{port}/callbacks",
                     token=token,
-                    ask_again_after=timedelta(hours=24),
+                    callback_timeout=timedelta(hours=24),
                 ),
             )
-            stages.append(Stage(adapter=adapter))
+            stages.append(AgentEnvironment(adapter=adapter))
             yield mailer, stages[0], port
     finally:
         service.shutdown()
@@ -280,13 +282,13 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, Stage, int]]:
 
 def test_the_example_erases_at_once() -> None:
     """And what is read again is gone."""
-    with mailer_stage(slow=False) as (mailer, stage, _):
+    with mailer_stage(slow=False) as (mailer, environment, _):
         mailer.recipients.update({"O1": "sanne@example.org", "O2": "piet@example.org"})
-        assert stage.tell(command()) == ["done"]
+        assert environment.tell(command()) == ["done"]
         assert mailer.recipients == {"O2": "piet@example.org"}
         verify = command("v", action="verify", verifies="erase", seq=2)
-        assert stage.tell(verify) == ["done"]
-        assert stage.answers()[-1]["counts"] == {"recipients": 0}
+        assert environment.tell(verify) == ["done"]
+        assert environment.answers()[-1]["counts"] == {"recipients": 0}
 
 
 def post(request: dict[str, Any], result: Any, token: str | None = None) -> int:
@@ -299,29 +301,29 @@ def post(request: dict[str, Any], result: Any, token: str | None = None) -> int:
 
 def test_the_example_erases_days_later() -> None:
     """The agent was started anew meanwhile; the token still fits, and only that command's."""
-    with mailer_stage(slow=True) as (mailer, stage, _):
+    with mailer_stage(slow=True) as (mailer, environment, _):
         mailer.recipients["O1"] = "sanne@example.org"
-        assert stage.tell(command(), command("c2", subject="customer:C2")) == []
+        assert environment.tell(command(), command("c2", subject="customer:C2")) == []
         first, second = sorted(mailer.waiting, key=lambda one: str(one["command"]["subject"]))
-        stage.start()
+        environment.start()
         result = mailer.carry_out(first["command"])
         assert post(first, result, token=second["callback"]["token"]) == 401
         assert post(first, result, token="x") == 401
         assert post(first, {"status": "erased"}) == 400
         assert post(first, result) == 200
         assert post(first, result) == 409
-        assert stage.obey() == ["done"]
-        assert stage.answers()[0]["counts"] == {"recipients": 1}
+        assert environment.obey() == ["done"]
+        assert environment.answers()[0]["counts"] == {"recipients": 1}
 
 
 def test_the_example_takes_back_what_waits_for_its_night() -> None:
     """The recall reaches it, although the command is with it already."""
-    with mailer_stage(slow=True) as (mailer, stage, _):
+    with mailer_stage(slow=True) as (mailer, environment, _):
         mailer.recipients["O1"] = "sanne@example.org"
-        stage.tell(command())
+        environment.tell(command())
         recall = command("r", action="recall", supersedes="c1", seq=2)
-        assert stage.tell(recall) == ["recalled"]
+        assert environment.tell(recall) == ["recalled"]
         assert mailer.waiting == []
-        assert stage.tell(replace(command(), attempt=2, issued_at=T0 + timedelta(hours=1))) == [
-            "recalled"
-        ]
+        assert environment.tell(
+            replace(command(), attempt=2, issued_at=T0 + timedelta(hours=1))
+        ) == ["recalled"]

@@ -16,7 +16,7 @@ from services.app.cli.main import termijn
 from services.storage import offsets
 from services.storage.database import open_database
 from services.storage.offsets import OffsetGap, PartitionId
-from tests.unit.agent.stage import T0, command, record
+from tests.unit.agent.environment import T0, command, record
 
 FIELDS = {"corrected_fields": ("delivery_name",)}
 EXAMPLES = Path(config.__file__).parent / "examples"

@@ -97,7 +97,7 @@ def test_a_tail_cut_behind_a_head_with_a_new_first_line_is_found_by_a_head_kept_
     shorter = [canonical_json({"evidence": 1, "last": 3}).encode() + b"\n", *WHOLE[1:6]]
     verify_lines(shorter)
     with pytest.raises(EvidenceBroken, match="a head kept elsewhere knows of entry 6"):
-        verify_lines(shorter, elsewhere=parse_saved_head(WHOLE[-1].decode()))
+        verify_lines(shorter, saved_head=parse_saved_head(WHOLE[-1].decode()))
 
 
 def test_a_log_written_anew_with_the_right_key_is_found_by_a_head_kept_elsewhere() -> None:
@@ -105,12 +105,12 @@ def test_a_log_written_anew_with_the_right_key_is_found_by_a_head_kept_elsewhere
     anew = log(8, (8,), word="lies")
     verify_lines(anew, Keyring((KEY.public(),)))
     with pytest.raises(EvidenceBroken, match="written anew"):
-        verify_lines(anew, elsewhere=parse_saved_head(WHOLE[5].decode()))
+        verify_lines(anew, saved_head=parse_saved_head(WHOLE[5].decode()))
 
 
 def test_a_log_that_went_on_holds_with_an_older_head() -> None:
     """As it should."""
-    assert verify_lines(log(9, (9,)), elsewhere=parse_saved_head(WHOLE[-1].decode())).entries == 9
+    assert verify_lines(log(9, (9,)), saved_head=parse_saved_head(WHOLE[-1].decode())).entries == 9
 
 
 def test_a_log_signed_by_a_stranger_is_found_by_the_keys_that_are_trusted() -> None:
@@ -154,7 +154,7 @@ def test_a_head_that_nobody_signed_is_not_believed() -> None:
     head = json.loads(WHOLE[-1])
     other = json.loads(WHOLE[5])["signature"]
     with pytest.raises(EvidenceBroken, match="was not signed by"):
-        verify_lines(WHOLE, elsewhere=parse_saved_head(json.dumps({**head, "signature": other})))
+        verify_lines(WHOLE, saved_head=parse_saved_head(json.dumps({**head, "signature": other})))
 
 
 def test_an_entry_that_is_missing_is_found() -> None:

@@ -208,8 +208,8 @@ def test_what_is_owed_becomes_gauges_and_goes_with_its_answer(rights: RequestsOb
     rights.requests_counted(
         Rights(
             requests={("access", "ready"): 2, ("erasure", "received"): 1},
-            left={"access": timedelta(days=-1), "erasure": timedelta(days=3)},
-            late=1,
+            time_left={"access": timedelta(days=-1), "erasure": timedelta(days=3)},
+            overdue=1,
             holds=4,
         )
     )
@@ -218,7 +218,7 @@ def test_what_is_owed_becomes_gauges_and_goes_with_its_answer(rights: RequestsOb
     assert value(rights, "termijn_request_left_seconds", right="erasure") == 259_200
     assert value(rights, "termijn_requests_late") == 1
     assert value(rights, "termijn_holds_open") == 4
-    rights.requests_counted(Rights(requests={}, left={}, late=0, holds=0))
+    rights.requests_counted(Rights(requests={}, time_left={}, overdue=0, holds=0))
     assert value(rights, "termijn_requests_open", right="access", state="ready") is None
     assert value(rights, "termijn_request_left_seconds", right="access") is None
 

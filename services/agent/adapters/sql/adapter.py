@@ -14,7 +14,7 @@ from schemas.cloudevents import format_rfc3339
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.sql import statements
 from services.agent.adapters.sql.binding import BoundTable
-from services.agent.adapters.sql.columns import NoSuchValue, told
+from services.agent.adapters.sql.columns import NoSuchValue, as_json
 from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
 from services.agent.adapters.sql.statements import CommandSelection, TableSelection
 from services.agent.command import Command, CommandRecord
@@ -42,9 +42,9 @@ class SqlAdapter:
     """Event types of which this system holds nothing, as the team declares."""
     pseudonym_key: bytes = field(default=b"", repr=False)
 
-    def carry_out(self, task: CommandTask) -> Result:
+    def execute(self, task: CommandTask) -> Result:
         """Carry a command out. Raises `RetryLater` when the database cannot be asked."""
-        act = self._acts()[task.command.action]
+        act = self._statements()[task.command.action]
         try:
             return act(task)
         except _RowsRemaining as left:
@@ -69,10 +69,10 @@ class SqlAdapter:
             return [
                 statement
                 for part in self._plan(command).parts
-                for statement in self._shown(connection, part, command)
+                for statement in self._render(connection, part, command)
             ]
 
-    def _shown(
+    def _render(
         self, connection: Connection, part: TableSelection, command: Command
     ) -> Iterable[Executable]:
         match command.action:
@@ -94,11 +94,11 @@ class SqlAdapter:
                     part, command.verifies or "erase", self._dialect
                 )
 
-    def problems(self, command: Command) -> tuple[str, ...]:
+    def validate(self, command: Command) -> tuple[str, ...]:
         """What of a command could not be carried out, in words without personal data."""
         return self._plan(command).problems
 
-    def _acts(self) -> Mapping[str, Callable[[CommandTask], Result]]:
+    def _statements(self) -> Mapping[str, Callable[[CommandTask], Result]]:
         return {
             "erase": lambda task: self._change(task, self._erasing),
             "pseudonymise": lambda task: self._change(task, self._pseudonymising),
@@ -115,7 +115,7 @@ class SqlAdapter:
     def _plan(self, command: Command) -> CommandSelection:
         """Where the records are, without the tables that do not say what the action means there."""
         rereads = command.action in ("verify", "recall")
-        found = statements.select_records(
+        selection = statements.select_records(
             command, self.bounds, self.without_rows, self._dialect, rereads=rereads
         )
         needed = {"lift": "restrict", "verify": command.verifies or "erase"}.get(
@@ -123,13 +123,13 @@ class SqlAdapter:
         )
         silent = [
             part
-            for part in found.parts
+            for part in selection.parts
             if needed in ("pseudonymise", "restrict", "disclose")
             and getattr(part.bound.declared, needed) is None
         ]
         concerned = [
             part
-            for part in found.parts
+            for part in selection.parts
             if part not in silent
             and (needed != "rectify" or part.bound.declared.rectify)
             and getattr(part.bound.declared, needed, None) != "nothing"
@@ -137,7 +137,7 @@ class SqlAdapter:
         return CommandSelection(
             parts=tuple(concerned),
             problems=(
-                *found.problems,
+                *selection.problems,
                 *(f"{part.bound.name}: does not say how to {command.action}" for part in silent),
             ),
         )
@@ -154,7 +154,9 @@ class SqlAdapter:
                 for part in planned.parts
             }
             if any(counts.values()):
-                task.note(counts)  # before anything is done: a run that is cut short leaves it
+                task.save_checkpoint(
+                    counts
+                )  # before anything is done: a run that is cut short leaves it
             for part in planned.parts:
                 for statement in changing(connection, part):
                     connection.execute(statement)
@@ -162,8 +164,10 @@ class SqlAdapter:
                 deletes = task.command.action == "erase" and part.bound.declared.erase == "delete"
                 if deletes and _counted(connection, statements.count_statement(part)):
                     raise _RowsRemaining(part.bound.name)
-        if not any(counts.values()) and any((task.noted or {}).values()):
-            counts = dict(task.noted or {})  # an earlier run did it, and could not say so any more
+        if not any(counts.values()) and any((task.checkpoint or {}).values()):
+            counts = dict(
+                task.checkpoint or {}
+            )  # an earlier run did it, and could not say so any more
         return _result(planned, counts)
 
     def _pseudonymising(self, connection: Connection, part: TableSelection) -> Iterable[Executable]:
@@ -174,22 +178,22 @@ class SqlAdapter:
 
     def _rectify(self, task: CommandTask) -> Result:
         corrections = task.corrections or {}
-        types = {one.type for one in task.command.records}
-        known = {
+        types = {record.type for record in task.command.records}
+        fields = {
             name
             for bound in self.bounds
             if types & set(bound.declared.events)
             for name in bound.declared.rectify or {}
         }
-        missing = sorted(corrections.keys() - known)
+        missing = sorted(corrections.keys() - fields)
         result = self._change(
             task, lambda _, part: statements.rectify_statement(part, corrections, self._dialect)
         )
         if not missing:
             return result
-        held = any(result.counts.values())
+        has_rows = any(result.counts.values())
         why = f"no column is declared for {', '.join(missing)}"
-        return replace(result, status="partial" if held else "failed", detail=why[:300])
+        return replace(result, status="partial" if has_rows else "failed", detail=why[:300])
 
     def _disclose(self, task: CommandTask) -> Result:
         planned = self._plan(task.command)
@@ -218,7 +222,7 @@ class SqlAdapter:
                 for row in connection.execute(query).mappings():
                     yield (
                         part.bound,
-                        {n: told(columns[n], value, self._dialect) for n, value in row.items()},
+                        {n: as_json(columns[n], value, self._dialect) for n, value in row.items()},
                     )
 
     def _verify(self, task: CommandTask) -> Result:
@@ -233,9 +237,11 @@ class SqlAdapter:
         planned = self._plan(task.command)
         if task.recalls in ("erase", "pseudonymise") and not planned.problems:
             with self.engine.connect() as connection:
-                there = any(self._reread(connection, planned, task.recalls).values())
-            return Result(status="recalled" if there or task.noted is None else "already_done")
-        return Result(status="recalled" if task.noted is None else "already_done")
+                has_rows = any(self._reread(connection, planned, task.recalls).values())
+            return Result(
+                status="recalled" if has_rows or task.checkpoint is None else "already_done"
+            )
+        return Result(status="recalled" if task.checkpoint is None else "already_done")
 
     def _reread(
         self, connection: Connection, planned: CommandSelection, verifies: str
@@ -267,11 +273,11 @@ def _counted(connection: Connection, queries: Iterable[Any]) -> int:
 
 
 def _result(planned: CommandSelection, counts: Mapping[str, int]) -> Result:
-    held = any(counts.values())
+    has_rows = any(counts.values())
     if planned.problems:
-        status: Status = "partial" if held else "failed"
+        status: Status = "partial" if has_rows else "failed"
         return Result(status=status, counts=counts, detail="; ".join(planned.problems)[:300])
-    return Result(status="done" if held else "nothing_held", counts=counts)
+    return Result(status="done" if has_rows else "nothing_held", counts=counts)
 
 
 def _disclosed(record: CommandRecord, data: Mapping[str, Any]) -> DisclosedRecord:

@@ -42,35 +42,37 @@ def bind_tables(
 ) -> tuple[list[BoundTable], list[Problem]]:
     """The declared tables in the database, and what of them is not there; the path is below the tables."""
     metadata = MetaData()
-    found: list[BoundTable] = []
+    bounds: list[BoundTable] = []
     problems: list[Problem] = []
     for name, declared in tables.items():
         reading = declared.verify
         real, schema = declared.table or name, declared.schema
         table = _reflected(engine, metadata, real, schema)
-        other = _reflected(engine, metadata, reading.table or real, reading.schema or schema)
+        reading_table = _reflected(
+            engine, metadata, reading.table or real, reading.schema or schema
+        )
         if table is None:
             problems.append(((name,), "there is no such table in the database"))
-        elif other is None:
+        elif reading_table is None:
             problems.append(((name, "verify", "table"), "there is no such table in the database"))
         else:
-            one = BoundTable(name=name, declared=declared, table=table, reading=other)
-            problems += [((name, *path), why) for path, why in _binding_problems(one)]
-            problems += [((name, *path), why) for path, why in _unwritable(engine, one)]
-            found.append(one)
-    return found, problems
+            bound = BoundTable(name=name, declared=declared, table=table, reading=reading_table)
+            problems += [((name, *path), why) for path, why in _binding_problems(bound)]
+            problems += [((name, *path), why) for path, why in _unwritable(engine, bound)]
+            bounds.append(bound)
+    return bounds, problems
 
 
-def _binding_problems(one: BoundTable) -> Iterator[Problem]:
+def _binding_problems(bound: BoundTable) -> Iterator[Problem]:
     """What is declared of a table that is not so."""
-    declared, table, other = one.declared, one.table, one.reading
+    declared, table, reading_table = bound.declared, bound.table, bound.reading
     for path, column in _columns(declared):
         if column not in table.c:
             yield path, f"the table has no column {column!r}"
     for column in (*declared.verify.match, *declared.verify.holds):
-        if column not in other.c:
-            yield ("verify",), f"{other.name} has no column {column!r}"
-    for where, match in ((table, declared.match), (other, declared.verify.match)):
+        if column not in reading_table.c:
+            yield ("verify",), f"{reading_table.name} has no column {column!r}"
+    for where, match in ((table, declared.match), (reading_table, declared.verify.match)):
         for column in match:
             if column in where.c and not can_match(where.c[column]):
                 kind = where.c[column].type
@@ -80,13 +82,13 @@ def _binding_problems(one: BoundTable) -> Iterator[Problem]:
             yield (
                 ("verify", "holds"),
                 f"{table.name} has no column {column!r}, so what was put in its place could not be told"
-                f" from what it held: let {other.name} show it under the name that it has there",
+                f" from what it held: let {reading_table.name} show it under the name that it has there",
             )
 
 
-def _unwritable(engine: Engine, one: BoundTable) -> Iterator[Problem]:
+def _unwritable(engine: Engine, bound: BoundTable) -> Iterator[Problem]:
     """What is to be written into a table and cannot be."""
-    declared, columns = one.declared, one.table.c
+    declared, columns = bound.declared, bound.table.c
     for action, change in _changes(declared).items():
         for name, value in (change.set or {}).items():
             if name in columns:
@@ -167,11 +169,11 @@ def _reflected(engine: Engine, metadata: MetaData, name: str, schema: str | None
 
 
 def _columns(declared: TableConfig) -> list[tuple[Path_, str]]:
-    found: list[tuple[Path_, str]] = [(("match", name), name) for name in declared.match]
+    columns: list[tuple[Path_, str]] = [(("match", name), name) for name in declared.match]
     for action, change in _changes(declared).items():
-        found += [((action,), name) for name in change.columns]
+        columns += [((action,), name) for name in change.columns]
     if isinstance(declared.restrict, RestrictionFlag):
-        found.append((("restrict", "column"), declared.restrict.column))
-    found += [(("disclose",), name) for name in declared.disclose or ()]
-    found += [(("rectify", field), name) for field, name in (declared.rectify or {}).items()]
-    return found
+        columns.append((("restrict", "column"), declared.restrict.column))
+    columns += [(("disclose",), name) for name in declared.disclose or ()]
+    columns += [(("rectify", field), name) for field, name in (declared.rectify or {}).items()]
+    return columns

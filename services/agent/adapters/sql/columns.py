@@ -46,7 +46,9 @@ def can_match(column: Column[Any]) -> bool:
     kind = _kind(column)
     if isinstance(kind, sqltypes.Float):
         return False
-    return isinstance(kind, sqltypes.String) or any(isinstance(kind, known) for known, _ in _KEYS)
+    return isinstance(kind, sqltypes.String) or any(
+        isinstance(kind, key_type) for key_type, _ in _KEYS
+    )
 
 
 def same(column: Column[Any], key: str, dialect: str) -> ColumnElement[bool]:
@@ -61,8 +63,10 @@ def same(column: Column[Any], key: str, dialect: str) -> ColumnElement[bool]:
         # The plain comparison finds the rows by the column's own index; the other judges them.
         return and_(column == value, exact) if _plain(column) else exact
     if isinstance(column.type, postgresql.DOMAIN):
-        found: ColumnElement[bool] = cast(column, _kind(column)) == literal(value, _kind(column))
-        return found
+        condition: ColumnElement[bool] = cast(column, _kind(column)) == literal(
+            value, _kind(column)
+        )
+        return condition
     equal: ColumnElement[bool] = column == value
     return equal
 
@@ -92,12 +96,12 @@ def written(column: Column[Any], value: Any, dialect: str) -> Any:
         return literal(_on_sqlite(kind, value), kind)
     if isinstance(kind, postgresql.ARRAY) and isinstance(value, list):
         return literal(value, kind)
-    said = _said(value)
-    if "\0" in said:
+    text = _said(value)
+    if "\0" in text:
         raise NoSuchValue("holds no NUL")
     if isinstance(kind, sqltypes.NullType):
-        return literal(said, kind)  # a type that only the database knows: it reads the text itself
-    return cast(literal(said, sqltypes.Text()), column.type)
+        return literal(text, kind)  # a type that only the database knows: it reads the text itself
+    return cast(literal(text, sqltypes.Text()), column.type)
 
 
 def holds_other(
@@ -112,10 +116,10 @@ def holds_other(
         return differs
     # As texts, since not every type of PostgreSQL knows what is equal: json does not.
     shown = collate(cast(reading, sqltypes.Text), "C")
-    other: ColumnElement[bool] = shown != (
+    is_different: ColumnElement[bool] = shown != (
         literal(put) if is_text(base) else cast(put, sqltypes.Text)
     )
-    return other
+    return is_different
 
 
 def holds_any(column: Column[Any]) -> ColumnElement[bool]:
@@ -136,14 +140,14 @@ def why_not_written(column: Column[Any], *, alike: bool = False) -> str | None:
     return None
 
 
-def told(column: Column[Any], value: Any, dialect: str) -> Any:
+def as_json(column: Column[Any], value: Any, dialect: str) -> Any:
     """A column's value as JSON has it: what is no text, number or truth is told as text."""
     if dialect == "sqlite" and isinstance(column.type, sqltypes.Boolean) and value in (0, 1):
         return bool(value)
     if dialect == "sqlite" and isinstance(column.type, sqltypes.JSON) and isinstance(value, str):
         with suppress(ValueError):  # SQLite looks at nothing that it keeps
             return json.loads(value)
-    return _told(value)
+    return _to_json(value)
 
 
 def as_stored(column: Column[Any], dialect: str) -> ColumnElement[Any]:
@@ -151,23 +155,23 @@ def as_stored(column: Column[Any], dialect: str) -> ColumnElement[Any]:
     return type_coerce(column, sqltypes.NullType()) if dialect == "sqlite" else column
 
 
-def _told(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     match value:
         case None | bool() | int() | str():
-            found: Any = value
+            json_value: Any = value
         case float():
-            found = value if math.isfinite(value) else str(value)
+            json_value = value if math.isfinite(value) else str(value)
         case bytes() | memoryview():
-            found = base64.b64encode(bytes(value)).decode()
+            json_value = base64.b64encode(bytes(value)).decode()
         case dt.date() | dt.time():  # an instant is a date too
-            found = value.isoformat()
+            json_value = value.isoformat()
         case Mapping():
-            found = {str(name): _told(one) for name, one in value.items()}
+            json_value = {str(name): _to_json(item) for name, item in value.items()}
         case list() | tuple():
-            found = [_told(one) for one in value]
+            json_value = [_to_json(item) for item in value]
         case _:
-            found = str(value)
-    return found
+            json_value = str(value)
+    return json_value
 
 
 def _value_of_key(column: Column[Any], key: str, dialect: str) -> Any:
@@ -181,7 +185,7 @@ def _value_of_key(column: Column[Any], key: str, dialect: str) -> Any:
     if is_text(column):
         _check_length(column, key, dialect)
         return key
-    parse = next((parse for known, parse in _KEYS if isinstance(kind, known)), None)
+    parse = next((parse for key_type, parse in _KEYS if isinstance(kind, key_type)), None)
     try:
         value = parse(key) if parse else None
     except ValueError as cause:
@@ -233,11 +237,23 @@ def _plain(column: Column[Any]) -> bool:
 def _alone_unique(column: Column[Any]) -> bool:
     table = column.table
     sets = [
-        *(one.columns for one in table.constraints if isinstance(one, PrimaryKeyConstraint)),
-        *(one.columns for one in table.constraints if isinstance(one, UniqueConstraint)),
-        *(one.columns for one in table.indexes if one.unique and not _partial(one)),
+        *(
+            constraint.columns
+            for constraint in table.constraints
+            if isinstance(constraint, PrimaryKeyConstraint)
+        ),
+        *(
+            constraint.columns
+            for constraint in table.constraints
+            if isinstance(constraint, UniqueConstraint)
+        ),
+        *(
+            constraint.columns
+            for constraint in table.indexes
+            if constraint.unique and not _partial(constraint)
+        ),
     ]
-    return any(list(one) == [column] for one in sets)
+    return any(list(constraint) == [column] for constraint in sets)
 
 
 def _partial(index: Index) -> bool:
@@ -247,11 +263,11 @@ def _partial(index: Index) -> bool:
 def _text_in(column: Column[Any], value: Any, dialect: str) -> str:
     if isinstance(value, dict | list):
         raise NoSuchValue("holds text")
-    said = _said(value)
-    if dialect == "postgresql" and "\0" in said:
+    text = _said(value)
+    if dialect == "postgresql" and "\0" in text:
         raise NoSuchValue("holds no NUL")
-    _check_length(column, said, dialect)
-    return said
+    _check_length(column, text, dialect)
+    return text
 
 
 def _check_length(column: Column[Any], text: str, dialect: str) -> None:
@@ -266,7 +282,9 @@ def _said(value: Any) -> str:
 
 def _on_sqlite(kind: Any, value: Any) -> Any:
     """The value as SQLAlchemy writes it there, so that it looks as others do: SQLite converts nothing."""
-    parse = next((parse for known, parse in _ON_SQLITE if isinstance(kind, known)), None)
+    parse = next(
+        (parse for sqlite_type, parse in _ON_SQLITE if isinstance(kind, sqlite_type)), None
+    )
     try:
         return value if parse is None else parse(value)
     except (ValueError, TypeError, AttributeError, OverflowError) as cause:
@@ -280,17 +298,17 @@ def _truth(value: Any) -> bool:
 
 
 def _whole(value: Any) -> int:
-    found = int(_said(value))
-    if not -(2**63) <= found < 2**63:
+    number = int(_said(value))
+    if not -(2**63) <= number < 2**63:
         raise ValueError
-    return found
+    return number
 
 
 def _finite(value: Any) -> float:
-    found = float(_said(value))
-    if not math.isfinite(found):
+    number = float(_said(value))
+    if not math.isfinite(number):
         raise ValueError
-    return found
+    return number
 
 
 _ON_SQLITE: Sequence[tuple[type[Any], Callable[[Any], Any]]] = (

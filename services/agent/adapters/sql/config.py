@@ -37,7 +37,7 @@ class ColumnChange(Strict):
     @property
     def replaces(self) -> bool:
         """Whether anything but an empty column stands where a value was."""
-        return bool(self.hash) or any(one is not None for one in (self.set or {}).values())
+        return bool(self.hash) or any(value is not None for value in (self.set or {}).values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,8 @@ class TableConfig(Strict):
 
 def source_value(source: str, record: CommandRecord, subject: str | None) -> str | None:
     """The value that a source names, or nothing where the command does not carry it."""
-    head, _, rest = source.partition(".")
-    match head, rest:
+    head, _, name = source.partition(".")
+    match head, name:
         case "record", "id":
             return record.id
         case "record", "source":
@@ -103,22 +103,22 @@ def source_value(source: str, record: CommandRecord, subject: str | None) -> str
         case "subject", "":
             return subject
         case "subject", kind:
-            found, separator, id = (subject or "").partition(":")
-            return id if separator and found == kind and id else None
-    return record.keys.get(rest) or None
+            found_kind, separator, id = (subject or "").partition(":")
+            return id if separator and found_kind == kind and id else None
+    return record.keys.get(name) or None
 
 
 def values_of(
     match: Mapping[str, str], record: CommandRecord, command: Command
 ) -> dict[str, str] | None:
     """The value of each column, or nothing if the command lacks one: then no row may be touched."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for column, source in match.items():
         value = source_value(source, record, command.subject)
         if value is None:
             return None
-        found[column] = value
-    return found
+        values[column] = value
+    return values
 
 
 def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[Path_, str]]:
@@ -169,11 +169,11 @@ def _of_match(path: Path_, match: Mapping[str, str]) -> Iterator[tuple[Path_, st
             " `record.id`, or a key or the subject",
         )
     for column, source in match.items():
-        head, dot, rest = source.partition(".")
-        known = source in ("record.id", "record.source", "subject") or (
-            head in ("subject", "keys") and dot and rest
+        head, dot, name = source.partition(".")
+        is_known = source in ("record.id", "record.source", "subject") or (
+            head in ("subject", "keys") and dot and name
         )
-        if not known:
+        if not is_known:
             yield (
                 (*path, column),
                 f"{source!r} is none of record.id, record.source, subject, subject.KIND, keys.NAME",
@@ -186,7 +186,7 @@ def _names_whose(sources: Collection[str]) -> bool:
     A command carries no key that is anybody else's: only such as identify, or name the subject.
     """
     whole = {"record.id", "record.source"} <= set(sources)
-    return whole or any(one not in ("record.id", "record.source") for one in sources)
+    return whole or any(source not in ("record.id", "record.source") for source in sources)
 
 
 def _names_record(source: str) -> bool:

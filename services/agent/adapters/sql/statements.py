@@ -115,7 +115,9 @@ def verify_statement(part: TableSelection, verifies: str, dialect: str) -> Itera
     for condition in part.conditions:
         query = select(func.count()).select_from(reading).where(condition)
         if holds and isinstance(change, ColumnChange):
-            query = query.where(or_(*(_still_holds(part, change, one, dialect) for one in holds)))
+            query = query.where(
+                or_(*(_still_holds(part, change, column, dialect) for column in holds))
+            )
         yield query
 
 
@@ -189,8 +191,8 @@ def disclose_statement(
 
 
 def _set(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
-    given = (change.set or {}).items()
-    return {name: written(table.c[name], value, dialect) for name, value in given}
+    assignments = (change.set or {}).items()
+    return {name: written(table.c[name], value, dialect) for name, value in assignments}
 
 
 def _still_holds(
@@ -213,8 +215,8 @@ def _still_holds(
 def _named(column: Column[Any], dialect: str) -> ColumnElement[bool]:
     """Whether a column holds something else than a pseudonym."""
     exact = in_bytes(column, dialect)
-    other = or_(
+    named_otherwise = or_(
         func.length(exact) != PSEUDONYM_LENGTH,
         func.substr(exact, 1, len(PSEUDONYM)) != PSEUDONYM,
     )
-    return and_(column.is_not(None), other)
+    return and_(column.is_not(None), named_otherwise)

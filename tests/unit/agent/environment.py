@@ -76,7 +76,7 @@ def encoded(command: Command) -> bytes:
 
 
 @dataclass(slots=True)
-class Playing:
+class FakeAdapter:
     """An adapter that does as it is told, and keeps what it was asked."""
 
     play: Callable[[CommandTask], Result | Pending] = lambda task: Result(
@@ -84,7 +84,7 @@ class Playing:
     )
     tasks: list[CommandTask] = field(default_factory=list)
 
-    def carry_out(self, task: CommandTask) -> Result | Pending:
+    def execute(self, task: CommandTask) -> Result | Pending:
         self.tasks.append(task)
         return self.play(task)
 
@@ -95,7 +95,7 @@ class Playing:
 
 
 @dataclass(slots=True)
-class Noted:
+class RecordingObserver:
     """Observer and bus in one: keeps what it is told and what is sent."""
 
     sent_: list[OutgoingAcknowledgement] = field(default_factory=list)
@@ -130,12 +130,12 @@ class Noted:
 
 
 @dataclass(slots=True, kw_only=True)
-class Stage:
+class AgentEnvironment:
     """An agent whose clock stands still until a test moves it."""
 
     adapter: Adapter
     ledger: Database = field(default_factory=lambda: open_database("sqlite://"))
-    noted: Noted = field(default_factory=Noted)
+    noted: RecordingObserver = field(default_factory=RecordingObserver)
     now: datetime = T0
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(per_second=1e9, burst=10**6))
     tries: int = 3
@@ -149,21 +149,21 @@ class Stage:
 
     def start(self) -> None:
         """Start the agent, for the first time or after a crash: nothing but the inbox is left."""
-        answers = AcknowledgementBuilder(system="crm", codec=CODEC, largest=self.largest)
+        answers = AcknowledgementBuilder(system="crm", codec=CODEC, max_bytes=self.largest)
         self.inbox = Inbox(self.ledger, SEAL, answers)
-        self.inbox.open()
+        self.inbox.create_tables()
         self.obeying = CommandExecutor(
             inbox=self.inbox,
             adapter=self.adapter,
-            outlet=self.noted,
+            publisher=self.noted,
             observer=self.noted,
             bucket=self.bucket,
             backoff=RetryPolicy(
-                tries=self.tries, base=timedelta(seconds=1), cap=timedelta(seconds=60)
+                max_attempts=self.tries, base=timedelta(seconds=1), cap=timedelta(seconds=60)
             ),
-            own_keys=lambda now: self.keys,
+            decryption_keys=lambda now: self.keys,
             now=lambda: self.now,
-            at_once=4,
+            concurrency=4,
         )
 
     def arrive(self, *commands: Command) -> list[str]:
@@ -181,9 +181,9 @@ class Stage:
         """Carry out all that may be carried out, later; the statuses that went out."""
         self.now += timedelta(seconds=seconds)
         before = len(self.noted.sent_)
-        while self.obeying.step():
+        while self.obeying.run_once():
             pass
-        self.obeying.send()
+        self.obeying.send_acknowledgements()
         return [one["status"] for one in self.answers()[before:]]
 
     def tell(self, *commands: Command) -> list[str]:
