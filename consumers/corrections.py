@@ -146,7 +146,7 @@ def run_responder(
     """Answer requests, and measure what is owed, round after round, until `stop` is set."""
     while not stop.is_set():
         try:
-            answering.round()
+            answering.run_once()
             measure()
         except RETRYABLE_ERRORS as cause:
             observer.batch_retried(describe_error(cause))

@@ -82,7 +82,7 @@ class SimulatedSystemsLoop:
             command = self.codec.decode(topic, value)
         except (DecodingFailed, MalformedEvent, SignatureInvalid):
             return None
-        return self.systems.told(command, key, self.now())
+        return self.systems.handle_command(command, key, self.now())
 
     def _event(self, message: Message) -> CloudEvent | None:
         """The event of a message that some system could read; others are parked by the tagger."""

@@ -57,14 +57,18 @@ class Crm:
         """Have the adapter carry a command out."""
         task_fields = {
             name: further.pop(name)
-            for name in ("noted", "recalls", "corrections")
+            for name in ("checkpoint", "recalls", "corrections")
             if name in further
         }
         told = command(action=action, records=records, **further)
         return self.adapter.execute(self.task(told, **task_fields))
 
     def task(self, told: Command, **further: Any) -> CommandTask:
-        fields = {"run": 1, "noted": None, "note": lambda found: self.noted.append(dict(found))}
+        fields = {
+            "run": 1,
+            "checkpoint": None,
+            "save_checkpoint": lambda found: self.noted.append(dict(found)),
+        }
         return CommandTask(command=told, now=T0, **{**fields, **further})
 
 
@@ -171,7 +175,7 @@ def test_what_is_found_is_noted_before_it_is_erased(crm: Crm) -> None:
     crm.noted.clear()
     crm.tell("erase", order("O1"))
     assert crm.noted == [{"order_lines": 0, "orders": 1}]
-    again = crm.tell("erase", order("O1"), noted=crm.noted[0])
+    again = crm.tell("erase", order("O1"), checkpoint=crm.noted[0])
     assert (again.status, again.counts) == ("done", {"order_lines": 0, "orders": 1})
     assert crm.tell("erase", order("O1")).status == "nothing_held"
 
@@ -342,7 +346,7 @@ def test_a_recall_looks_whether_the_rows_are_there(
 ) -> None:
     """A run that was cut short has done all of it or nothing."""
     crm.fill(orders=[order_row("O1")] if left else [])
-    found = crm.tell("recall", order("O1"), recalls="erase", noted=noted)
+    found = crm.tell("recall", order("O1"), recalls="erase", checkpoint=noted)
     assert found.status == status
 
 

@@ -33,7 +33,7 @@ def hook(tmp_path: Path, body: str, timeout_seconds: float = 20.0) -> HookAdapte
 
 
 def task(**further: Any) -> CommandTask:
-    fields: dict[str, Any] = {"command": command(), "run": 1, "noted": None, "now": T0}
+    fields: dict[str, Any] = {"command": command(), "run": 1, "checkpoint": None, "now": T0}
     return CommandTask(save_checkpoint=lambda _: None, **{**fields, **further})
 
 
