@@ -44,7 +44,7 @@ _CLEAR = frozenset(
 """What is ours, and names nobody; all else, known or not, stands in the log as a reference."""
 _KINDS: Mapping[str, Kind] = {"subject": "subject", "request": "request", "supersedes": "command"}
 _SAFE_TARGETS = frozenset(
-    {"pause", "drain", "resume", "gaps accept", "policy activate", "commands repeat"}
+    {"pause", "drain", "resume", "gaps accept", "policy activate", "commands resend"}
 )
 """Actions of operators whose target is a role, a system, a topic or a policy."""
 _PLAIN = re.compile(r"[a-z][a-z_]{0,39}")

@@ -37,7 +37,7 @@ class OrphanedKey:
     why: Why
     """`unrecorded`: the ledger does not know the event; replay its dead letter, or destroy the key.
     `unheld`: the policy has no holding of the event in that system; bring it back, or destroy the key.
-    `outlived`: its erasure is proven, and it came back; `termijn commands repeat` destroys it again."""
+    `outlived`: its erasure is proven, and it came back; `termijn commands resend` destroys it again."""
 
 
 def find_orphaned_keys(

@@ -68,7 +68,7 @@ def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
 
     (letters / "O1.txt").write_text("CANARY O1", "utf-8")  # the system comes back from a backup
     repeated = running.run(
-        *("commands", "repeat", "--system", "orders", "--since", "2026-01-01T00:00:00Z"),
+        *("commands", "resend", "--system", "orders", "--since", "2026-01-01T00:00:00Z"),
         *("--reason", "restored"),
     )
     assert repeated.returncode == 0, repeated.stderr

@@ -1,4 +1,4 @@
-"""`termijn commands`: list open commands, retry, repeat or close them."""
+"""`termijn commands`: list open commands, retry, resend or close them."""
 
 from __future__ import annotations
 
@@ -122,18 +122,18 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
     )
 
 
-@commands.command("repeat")
+@commands.command("resend")
 @click.option("--system", required=True, help="The system that was restored.")
 @click.option("--since", type=parse_instant, required=True, help="The time of its backup.")
 @operator_option
 @reason_option
-def repeat_commands(system: str, since: datetime, operator: str, reason: str) -> None:
+def resend_commands(system: str, since: datetime, operator: str, reason: str) -> None:
     """After a restore of SYSTEM: send every command since its backup again."""
 
     def work(connection: Connection, now: datetime) -> int:
         repeated = verification.recommand_since(connection, system, since, now)
         log_operator_action(
-            connection, "commands repeat", system, operator=operator, reason=reason, now=now
+            connection, "commands resend", system, operator=operator, reason=reason, now=now
         )
         return repeated
 

@@ -95,7 +95,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
 
     `unrecorded`: the ledger has no such event; replay its dead letter, or shred the key.
     `unheld`: the policy has no holding of the event in that system. `outlived`: its erasure is proven, but
-    a restored backup brought the key back; `termijn commands repeat`.
+    a restored backup brought the key back; `termijn commands resend`.
     """
     with open_resources() as opened:
         ledger = opened.ledger()

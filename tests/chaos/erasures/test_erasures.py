@@ -182,7 +182,7 @@ def restored(running: Running, shop: Systems, since: datetime) -> None:
     """The CRM is as it was at its backup, and is commanded anew what it has done since."""
     shop.restore_crm()
     repeated = running.run(
-        *("commands", "repeat", "--system", "crm", "--since", since.isoformat()),
+        *("commands", "resend", "--system", "crm", "--since", since.isoformat()),
         *("--reason", "restored"),
     )
     assert repeated.returncode == 0, repeated.stderr
