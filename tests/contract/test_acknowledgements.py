@@ -128,7 +128,7 @@ class TestAnswers:
         assert len(bus.sent) == 1
 
     def test_what_is_done_is_never_sent_again(self, ledger: Database, erasure: UUID) -> None:
-        """Nor claimed again."""
+        """A command that is done is not claimed again either."""
         bus = Bus()
         answer(ledger, erasure, "done", FAR)
         post(ledger, bus, later(FAR, days=400))
@@ -136,7 +136,7 @@ class TestAnswers:
         assert bus.sent == []
 
     def test_an_answer_to_an_unsent_command_is_illegal(self, ledger: Database) -> None:
-        """And leaves nothing behind."""
+        """The rejected acknowledgement changes nothing in the ledger."""
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
         with pytest.raises(IllegalTransition):

@@ -218,7 +218,7 @@ def test_the_row_of_a_whole_subject_is_found_by_the_subject(crm: Crm) -> None:
 
 
 def test_a_record_that_no_table_is_declared_for_is_never_done(crm: Crm) -> None:
-    """Nor where another record of the command could be erased."""
+    """The command is not done even where another of its records could be erased."""
     crm.fill(orders=[order_row("O1")])
     stray = replace(order("O9"), type="billing.invoice-issued")
     result = crm.tell("erase", order("O1"), stray)

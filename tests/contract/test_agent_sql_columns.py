@@ -150,7 +150,7 @@ def test_a_key_is_found_by_its_bytes_whatever_the_collation_says(shop: Shop, kin
 
 
 def test_names_that_a_collation_takes_for_one_get_pseudonyms_of_their_own(shop: Shop) -> None:
-    """And what looks like a pseudonym in other letters is none."""
+    """A value that looks like a pseudonym in other letters is not taken for one."""
     kind = "text COLLATE caseless" if shop.postgres else "text COLLATE NOCASE"
     engine = shop.made(
         f"CREATE TABLE orders (number text, event text, who {kind})",
@@ -276,7 +276,7 @@ def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None
 
 
 def test_a_flag_and_a_correction_that_cannot_be_written_are_said_at_the_start(shop: Shop) -> None:
-    """Likewise."""
+    """A column that cannot store what is declared for it is reported before the first command."""
     shop.made(
         "CREATE TABLE orders (number text, event text, flag integer NOT NULL,"
         " what text GENERATED ALWAYS AS ('a') STORED)"

@@ -404,7 +404,7 @@ def test_a_tagged_event_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None
 
 
 def test_a_letter_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None:
-    """Likewise."""
+    """A dead letter that cannot be decoded may hold a legal hold, so it blocks claims."""
     stage.record([OutgoingMessage(topic=DEAD_LETTERS.name, key=b"k", value=GARBAGE)])
     assert stage.leaves() == set()
 

@@ -119,5 +119,5 @@ class Looking(RuleBasedStateMachine):
 
 
 def test_sight_takes_nothing_unread_for_read(shared_ledger: Database) -> None:
-    """Nor is it blind for ever: where all is shown and read it sees."""
+    """Once everything is visible and read, the check passes."""
     play(lambda: Looking(shared_ledger), few=20, steps=20)

@@ -80,7 +80,7 @@ class TestDue:
     """Not before, and no later."""
 
     def test_nothing_is_commanded_a_microsecond_before_it_is_due(self, ledger: Database) -> None:
-        """And at the instant itself it is."""
+        """The command is written at the due instant itself."""
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
         assert sweep(ledger, later(DUE, microseconds=-1)) == []
         assert len(sweep(ledger, DUE)) == 1

@@ -351,7 +351,7 @@ class TestSealing:
         assert len(entries(ledger)) == 8
 
     def test_another_key_of_references_is_refused(self, ledger: Database) -> None:
-        """Else nobody would find a subject again; a rekeyed log says so and goes on."""
+        """With another key no subject could be found; a rekeyed log records the change and goes on."""
         erased(ledger, Bus())
         sealed(ledger)
         other = Pseudonymizer(b"\1" * 32)

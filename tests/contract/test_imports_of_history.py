@@ -36,7 +36,7 @@ def release(ledger: Database, now: str = FAR) -> None:
 
 
 def test_nothing_of_an_import_is_commanded_before_its_release(ledger: Database) -> None:
-    """And everything is after it."""
+    """Everything of the import is commanded after its release."""
     events = [feedback("e1", JOINED), signed_up("e2", JOINED), terminated("e3", ENDED)]
     take(ledger, events, DUE, backfill="history")
     assert sweep(ledger, FAR) == []
@@ -114,7 +114,7 @@ def test_a_released_import_is_live(ledger: Database) -> None:
 
 
 def test_an_import_changes_no_fact(ledger: Database) -> None:
-    """Nor does its release."""
+    """Neither the import nor its release changes a fact."""
     events = [signed_up("e1", JOINED), terminated("e2", ENDED), engaged("e3", JOINED)]
     take(ledger, events, DUE)
     expected = facts(ledger)

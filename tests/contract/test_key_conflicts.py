@@ -465,7 +465,7 @@ class TestPolicies:
     """Another policy may say that other fields identify."""
 
     def test_activating_it_finds_the_conflicts_of_what_is_recorded(self, ledger: Database) -> None:
-        """And takes back what is on its way."""
+        """Activating it also cancels the commands by the contested key that are on their way."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         before = loader.load_text(text.replace(", identifies: true", ""), "before.yaml")
         arrivals = [arrival(one, before) for one in (VICTIM, NOBODY)]

@@ -167,5 +167,5 @@ class Contesting(RuleBasedStateMachine):
 
 
 def test_no_command_goes_by_anothers_key(shared_ledger: Database) -> None:
-    """Nor is anything left out that nobody contests."""
+    """Commands by keys that nobody contests are all sent."""
     play(lambda: Contesting(shared_ledger), few=40, steps=30)

@@ -65,7 +65,7 @@ def held(id: str, time: str) -> Event:
 
 
 def test_old_records_lead_to_nothing_until_they_are_released(ledger: Database) -> None:
-    """And to everything after it."""
+    """After the release they lead to every command."""
     old(ledger, feedback("e1", JOINED))
     assert sweep(ledger, FAR) == []
     assert waiting(ledger) == [(GROUP, 1, 0)]

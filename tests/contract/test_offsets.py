@@ -182,7 +182,7 @@ def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
 
 
 def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Database) -> None:
-    """And the old one the stranger."""
+    """The old log is then refused."""
     advance(ledger, moved(LOG, None, 5))
     find(ledger, ANEW, None, 0, 3)
     accept(ledger)

@@ -293,7 +293,7 @@ def test_what_was_forgotten_is_on_record_without_a_name(life: Life) -> None:
 
 @pytest.mark.postgres
 def test_who_forgets_waits_for_who_records(postgres_ledger: Database) -> None:
-    """And sees the record that came meanwhile: what was said of that person stays where it is."""
+    """The purge sees the record that arrived meanwhile, so that person's privacy events stay."""
     life = Life(ledger=postgres_ledger)
     ended(life)
     life.forget("2012-06-15T12:00:00Z")  # nothing: but the row that is locked is there from now on

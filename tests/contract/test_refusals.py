@@ -189,7 +189,7 @@ class TestRefusals:
     def test_it_is_told_again_after_a_day(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
-        """And each day after; a controller never."""
+        """It is repeated each day after that; a controller's refusal is never repeated."""
         for one in erasures.values():
             answer(ledger, one, "refused", "2022-01-02T12:00:00Z")
         bus = Bus()

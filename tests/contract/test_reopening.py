@@ -76,7 +76,7 @@ class TestReopening:
     """A clock that opens again takes back what was not carried out (ruling 9; rulings 4 of the design)."""
 
     def test_what_has_not_left_is_cancelled(self, ledger: Database) -> None:
-        """And is commanded again when the customer has ended again."""
+        """The command is written again when the customer has ended again."""
         bus = Bus()
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         sweep(ledger, DUE)
@@ -168,7 +168,7 @@ class TestReopening:
         assert sweep(ledger, DUE_AGAIN) == []
 
     def test_what_was_done_before_the_recall_came_stands(self, ledger: Database) -> None:
-        """And its outcome says what was done, whatever the recall is answered."""
+        """The command's outcome says what was done, whatever acknowledgement the recall gets."""
         erasure, recall = sent_and_reopened(ledger, Bus())
         answer(ledger, erasure, "done", DUE)
         answer(ledger, recall, "done", later(DUE, hours=1))

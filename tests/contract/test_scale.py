@@ -66,7 +66,7 @@ def flushed(ledger: Database) -> None:
 
 @pytest.mark.timeout(100)
 def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
-    """And so does its return."""
+    """The customer's return moves one clock and no record either."""
     for one in (terminated("t1", ENDED), reinstated("r1", DUE)):
         flushed(big)
         clocks, records = updated(big, "clock"), updated(big, "record")

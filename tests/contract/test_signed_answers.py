@@ -140,7 +140,7 @@ def state(ledger: Database) -> str:
 
 
 def test_what_the_system_signed_closes_its_command(role: Role, erasure: UUID) -> None:
-    """And nothing is parked."""
+    """A valid signature parks nothing."""
     [key] = role.keys[SYSTEM]
     role.takes(message(done(erasure), signed(key, done(erasure))))
     assert (state(role.ledger), role.reasons) == ("acknowledged", [])

@@ -111,7 +111,7 @@ def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> 
 
 
 def test_a_master_key_that_may_still_wrap_is_not_destroyed(vault: Vault) -> None:
-    """Nor the current one, nor one that is not here."""
+    """The current master key, and one that is not configured, are not destroyed either."""
     secret(vault, FIRST)
     old = vault.masters.current()
     now = datetime.now(UTC)

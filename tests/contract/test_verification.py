@@ -116,7 +116,7 @@ class TestChecks:
     """A check follows each erasure that a system says it has carried out."""
 
     def test_it_names_the_records_of_what_it_checks(self, ledger: Database) -> None:
-        """And the erasure's id; it does nothing by itself."""
+        """The check names the erasure's id; it erases nothing."""
         bus = Bus()
         erasure, check = checked(ledger, bus)
         first, second = (one.value for one in bus.sent)
@@ -130,7 +130,7 @@ class TestChecks:
         assert rows(ledger, tables.member, command_id=check) == []
 
     def test_there_is_one_however_often_is_looked(self, ledger: Database) -> None:
-        """And however often the answer comes."""
+        """A repeated acknowledgement adds no second check."""
         bus = Bus()
         erasure, _ = checked(ledger, bus)
         answer(ledger, erasure, "done", FAR)
@@ -215,7 +215,7 @@ class TestChecks:
         assert len(checks) == len(about)
 
     def test_a_pseudonymised_records_check_names_no_person(self, ledger: Database) -> None:
-        """Nor does the repetition: as the erasure itself (ruling 11 of the design)."""
+        """The repeated erasure names no person either, as the first did not (ruling 11 of the design)."""
         bus, first = Bus(), "2021-12-31T12:00:00Z"
         take(ledger, [order("o1", JOINED)], JOINED)
         sweep(ledger, first)
@@ -555,7 +555,7 @@ ANSWERS = st.sampled_from(["clean", "found", "failed", "done"])
 def test_however_checks_are_answered_one_command_has_the_record(
     shared_ledger: Database, answers: list[str]
 ) -> None:
-    """And what is `erased` was said to be clean; nothing is outstanding twice over."""
+    """What is `erased` was verified as clean, and no record has two outstanding commands."""
     ledger = emptied(shared_ledger)
     bus = Bus()
     take(ledger, [feedback("e1", JOINED)], JOINED)

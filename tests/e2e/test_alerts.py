@@ -120,7 +120,7 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
 
 
 def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Labels]]) -> None:
-    """And no rule fails."""
+    """Every query returns data, and no rule fails to evaluate."""
     watched.sees(*wrong)
 
     def empty() -> set[str]:

@@ -25,7 +25,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 
 def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    """And what is read again is gone; /metrics tells of it, and /readyz knows both loops."""
+    """The verification finds nothing left; /metrics counts it, and /readyz knows both loops."""
     letters = tmp_path / "letters"
     letters.mkdir()
     for name in ("O1", "O2"):

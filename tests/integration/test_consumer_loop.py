@@ -255,7 +255,7 @@ def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: D
 def test_a_cut_log_that_has_grown_past_the_position_still_waits(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """Else restarting long enough would pass over what was written in between."""
+    """Otherwise a role that restarts often enough would skip what was written in between."""
     beyond_the_end(kafka, ledger)
     lost(kafka, ledger)
     publish(kafka, 5)

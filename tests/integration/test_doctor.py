@@ -70,7 +70,7 @@ def faults(settings: dict[str, str]) -> dict[str, str]:
 
 
 def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
-    """But that broker and ledger let everybody do everything, and that no role has started yet."""
+    """It reports only that broker and ledger allow everything, and that no role has started yet."""
     said = examined(whole, 0)
     assert [(one["check"], one["state"]) for one in said] == [
         ("acls", "warning"),

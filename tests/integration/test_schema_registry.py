@@ -110,7 +110,7 @@ def test_a_schema_that_was_altered_in_code_only_is_found(
 def test_a_level_that_somebody_lowered_is_found(
     schema_registry: RegistryServer, client: SchemaRegistryClient
 ) -> None:
-    """And raised again by registering."""
+    """Registering raises the level again."""
     client.set_compatibility(f"{ORDERS.name}-value", "BACKWARD")
     [what] = [what for target, what in found(schema_registry) if target == ORDERS.name]
     assert what.startswith("compatibility is BACKWARD")

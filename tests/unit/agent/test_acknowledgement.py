@@ -41,7 +41,7 @@ def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
 
 
 def test_without_a_key_nothing_is_read() -> None:
-    """Nor with one that is none."""
+    """A command with an invalid key discloses nothing either."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter(telling)))
     assert environment.tell(command(action="disclose")) == ["failed"]
     assert adapter.done == []
@@ -50,7 +50,7 @@ def test_without_a_key_nothing_is_read() -> None:
 
 
 def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
-    """Else it would be sent for ever."""
+    """Otherwise the agent would try to send it for ever."""
     key = jwe.to_public(jwe.new_key())
     environment = AgentEnvironment(adapter=FakeAdapter(telling), largest=300)
     assert environment.tell(command(action="disclose", disclose_to=key)) == ["failed"]

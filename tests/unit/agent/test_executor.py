@@ -105,7 +105,7 @@ def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
 
 
 def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
-    """And meanwhile nothing is lost."""
+    """Nothing is lost while the bus refuses the acknowledgement."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.noted.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
     assert environment.tell(command()) == []
@@ -226,7 +226,7 @@ def test_an_expired_command_is_not_obeyed() -> None:
 
 
 def test_nothing_is_carried_out_before_its_time() -> None:
-    """And what waits for its time holds back no other."""
+    """A command that waits for its time delays no other command."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     early = command(not_before=T0 + HOUR)
     assert environment.tell(early, command("c2", seq=2)) == ["done"]
@@ -368,7 +368,7 @@ def test_a_recall_that_comes_before_its_command_stops_it_too() -> None:
 
 
 def test_a_recall_of_what_is_done_comes_too_late() -> None:
-    """And says so."""
+    """Once the command is done, its recall is answered `already_done`."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     assert environment.tell(command(), recall()) == ["recalled"]
     environment = AgentEnvironment(adapter=FakeAdapter())

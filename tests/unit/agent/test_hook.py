@@ -113,7 +113,7 @@ def test_a_hook_that_writes_without_end_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_hook_need_not_read_what_it_is_told(tmp_path: Path) -> None:
-    """Nor does a long command stop one that answers first."""
+    """A long command does not stop a hook that answers without reading it."""
     many = command(records=tuple(record("O" * 500) for _ in range(400)))
     script = tmp_path / "deaf.sh"
     script.write_text('echo \'{"status": "nothing_held"}\'\n', "utf-8")

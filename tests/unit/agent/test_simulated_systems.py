@@ -78,7 +78,7 @@ def test_holding_twice_is_holding_once(systems: SimulatedSystems, tmp_path: Path
 
 
 def test_an_erasure_takes_the_named_persons_rows(systems: SimulatedSystems) -> None:
-    """And no other person's in the same ticket."""
+    """Rows of other persons in the same ticket stay."""
     assert answered(systems, command()) == ("done", 1)
     assert systems.count_rows()["helpdesk"] == StoreCounts(rows=1, restricted=0)
 

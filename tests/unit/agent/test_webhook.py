@@ -206,7 +206,7 @@ def test_a_callback_that_drips_has_one_deadline() -> None:
 
 @pytest.mark.parametrize("code", [204, 301, 307, 400, 401, 403, 404, 410])
 def test_anything_else_has_failed(code: int) -> None:
-    """And is told; a redirect is not followed."""
+    """The failure is reported, and a redirect is not followed."""
     result = webhook(with_code(code, location="https://elsewhere.example")).execute(task())
     assert result == Result(status="failed", detail=f"the service answered {code}")
 
@@ -222,7 +222,7 @@ def test_a_service_that_cannot_be_reached_is_asked_again() -> None:
 
 
 def test_202_needs_a_callback() -> None:
-    """Else nobody would ever hear of it."""
+    """Without a callback the result could never arrive."""
     with pytest.raises(InvalidResult):
         webhook(with_code(202)).execute(task())
 
@@ -281,7 +281,7 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, AgentEnvironment, int]
 
 
 def test_the_example_erases_at_once() -> None:
-    """And what is read again is gone."""
+    """The verification finds nothing left."""
     with mailer_stage(slow=False) as (mailer, environment, _):
         mailer.recipients.update({"O1": "sanne@example.org", "O2": "piet@example.org"})
         assert environment.tell(command()) == ["done"]

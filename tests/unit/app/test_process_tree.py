@@ -172,7 +172,7 @@ def test_a_child_gets_its_arguments_and_has_a_log_of_its_own(
 
 
 def test_no_child_outlives_a_parent_that_is_killed(logs: Path, environment: dict[str, str]) -> None:
-    """Else its deleter would keep the ledger's lock, and the next start would refuse."""
+    """A deleter that outlived its parent would keep the ledger's lock, and the next start would refuse."""
     parent = f"""
 import os, signal, time
 from pathlib import Path

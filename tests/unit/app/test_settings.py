@@ -182,7 +182,7 @@ def test_a_secret_is_never_shown(file: Path) -> None:
     ],
 )
 def test_an_address_that_would_show_a_password_is_refused(variable: str, value: str) -> None:
-    """Or that would be tried in vain; without a word of it."""
+    """An address that could never be used is refused as well; the error quotes nothing of it."""
     with pytest.raises(InvalidSetting, match=variable) as raised:
         load({variable: value})
     assert "geheim" not in str(raised.value)

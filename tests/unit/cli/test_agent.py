@@ -76,7 +76,7 @@ def test_each_action_has_its_plan(crm: Path, tmp_path: Path, action: str, first:
 
 
 def test_a_plan_says_what_could_not_be_carried_out(crm: Path, tmp_path: Path) -> None:
-    """And that is no success."""
+    """The exit code says that the plan is incomplete."""
     done = run("plan", "--config", crm, told(tmp_path, records=(record(""),)))
     assert done.exit_code == 1
     assert "came without a key to find its rows" in done.output

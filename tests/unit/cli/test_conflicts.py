@@ -77,7 +77,7 @@ def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Database)
 def test_what_cannot_be_decided_is_said_in_one_line(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], why: str
 ) -> None:
-    """And nothing is on record."""
+    """The refused decision leaves no entry in the log."""
     claimed_twice(ledger)
     said = termijn("conflicts", *arguments, *BY_ME)
     assert said.code == 1

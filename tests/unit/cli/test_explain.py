@@ -260,7 +260,7 @@ def test_what_has_ended_is_judged_at_the_instant_given(
 
 
 def test_the_order_of_the_lines_makes_no_difference(termijn: Call, events: Write) -> None:
-    """Nor a line that stands there twice, nor empty ones."""
+    """Repeated and empty lines make no difference either."""
     lines = [
         signed_up("s1", "2020-01-01T09:00:00Z"),
         invoice("i1", "2021-01-01T09:00:00Z"),
@@ -306,7 +306,7 @@ def test_the_policy_of_the_settings_file_is_taken(
     monkeypatch: pytest.MonkeyPatch,
     command: list[str],
 ) -> None:
-    """Else it explains another policy than the roles run on, without a word."""
+    """Otherwise it would silently explain another policy than the one that the roles run on."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     settings = tmp_path / "termijn.toml"
     settings.write_text('[storage]\npolicy = "absent.yaml"\n', "utf-8")
@@ -319,7 +319,7 @@ def test_the_policy_of_the_settings_file_is_taken(
 def test_what_its_source_may_not_publish_is_no_event(
     termijn: Call, events: Write, tmp_path: Path
 ) -> None:
-    """Nor is it for `simulate` and the dry run: production would park it."""
+    """`simulate` and the dry run refuse it as well, since production would park it."""
     text = files("services.policy").joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
     policy = tmp_path / "policy.yaml"
     head, tail = text.split("  website.feedback-given:\n", 1)

@@ -192,7 +192,7 @@ def test_a_ledger_without_its_schema_is_told(termijn: Call) -> None:
 
 
 def test_a_secret_is_not_listed(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor anywhere else in the output."""
+    """The secret is nowhere in the output."""
     monkeypatch.setenv("TERMIJN_LEDGER_URL", "postgresql+psycopg://termijn:geheim@database/termijn")
     for arguments in (("settings",), ("settings", "--json")):
         said = termijn(*arguments)

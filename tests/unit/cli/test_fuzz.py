@@ -379,7 +379,7 @@ COMMAND = {"command_id": str(UUID(int=1)), "system": "crm", "records": []}
 @fuzz(40)
 @given(document=mutated(AGENT), command=mutated(COMMAND))
 def test_no_file_of_an_agent_ends_in_a_traceback(desk: Call, document: Any, command: Any) -> None:
-    """Nor a command that it is asked to plan."""
+    """A command that it is asked to plan ends in no traceback either."""
     Path("agent.yaml").write_text(json.dumps(document), "utf-8")
     Path("command.json").write_text(json.dumps(command), "utf-8")
     ends_well(desk("agent", "status", "--config", "agent.yaml"))

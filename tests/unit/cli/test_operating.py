@@ -273,7 +273,7 @@ def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
 def test_lint_checks_the_policy_that_the_roles_run_on(
     termijn: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else an operator lints the shipped one and believes it was theirs."""
+    """Otherwise an operator would lint the shipped policy and take it for their own."""
     monkeypatch.setenv("TERMIJN_POLICY", "absent.yaml")
     said = termijn("policy", "lint")
     assert said.code == 1

@@ -142,7 +142,7 @@ def test_a_file_that_changes_between_check_and_sending_is_told(
 def test_a_pipe_says_what_the_file_says(
     termijn: Call, events: Write, stdin: Stdin, arguments: tuple[str, ...]
 ) -> None:
-    """And so does standard input."""
+    """Standard input gives the same output as well."""
 
     def rows(path: object) -> list[dict[str, Any]]:
         return termijn(*(one.format(path) for one in arguments)).rows

@@ -108,7 +108,7 @@ def test_a_controllers_refusal_is_final(
 def test_what_cannot_be_told_again_is_said(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
-    """And nothing is on record."""
+    """The refused retry leaves no entry in the log."""
     told = termijn("commands", "retry", *arguments, *BY_ME)
     assert told.code != 0
     assert what in told.err

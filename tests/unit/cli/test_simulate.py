@@ -86,7 +86,7 @@ def test_the_clock_stops_at_the_instant_given(termijn: Call, events: Write) -> N
 
 
 def test_a_customer_who_comes_back_in_time_is_not_erased(termijn: Call, events: Write) -> None:
-    """And one who comes back a second too late is: what was carried out stands."""
+    """A customer who comes back a second too late is erased: what was carried out is final."""
     told = [signed_up("s1", "2020-01-01T09:00:00Z"), terminated("t1", "2024-03-15T13:00:00Z")]
     in_time = events([*told, reinstated("b1", "2026-03-14T13:00:00Z")])
     assert termijn("simulate", in_time, "--until", LATE, "--json").rows == []
@@ -105,7 +105,7 @@ def test_what_is_late_is_known_late(termijn: Call, events: Write) -> None:
 
 
 def test_the_order_of_the_lines_makes_no_difference(termijn: Call, events: Write) -> None:
-    """Nor a line that stands there twice."""
+    """A repeated line makes no difference either."""
     lines = [
         signed_up("s1", "2020-01-01T09:00:00Z"),
         invoice("i1", "2021-01-01T09:00:00Z"),

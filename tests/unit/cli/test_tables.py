@@ -144,7 +144,7 @@ def test_what_is_seen_anyway_stays_as_it_is(text: str) -> None:
 
 @given(text=st.text(st.characters()))
 def test_no_text_reaches_a_terminal_with_anything_unseen(text: str) -> None:
-    """And inside JSON it is still the same text."""
+    """In JSON the text is unchanged."""
     shown = visible(text)
     assert not any(ord(one) < 32 or 0x7F <= ord(one) < 0xA0 for one in shown)
     quoted = json.dumps(text, ensure_ascii=False)

@@ -89,7 +89,7 @@ def test_each_message_is_applied_or_parked_once_and_in_order(
 
 
 def test_what_was_applied_before_the_bus_went_away_counts() -> None:
-    """And nothing behind it: the log is read again from there."""
+    """Nothing after it counts: the log is read again from there."""
 
     class Away(Ledger):
         def park(

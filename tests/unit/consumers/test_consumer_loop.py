@@ -193,7 +193,7 @@ def test_the_end_of_a_partition_moves_the_position_past_markers(ledger: Database
 
 
 def test_an_end_alone_moves_it_too(ledger: Database) -> None:
-    """Else a log that ends in markers would look unread for ever."""
+    """Otherwise a log that ends in transaction markers would look unread for ever."""
     play(ledger, FakeConsumer([messages(0), [end(3)]]), FakeConsumer([[], [end(3)]]))
     assert position(ledger) == 3
 

@@ -65,7 +65,7 @@ def test_a_message_arrived_at_its_kafka_timestamp() -> None:
     "timestamp", [0, -1, 1_773_666_000_000, 253_402_300_800_000, 2**62], ids=str
 )
 def test_no_message_arrived_after_now(timestamp: int) -> None:
-    """Nor in a year that does not exist: publishers may write any timestamp."""
+    """A timestamp in a year that does not exist gives the present time too: publishers may write any."""
     assert arrival_time(message(timestamp), NOW) == NOW
 
 
@@ -89,7 +89,7 @@ def test_a_dead_letter_holds_the_original_sealed_for_its_place() -> None:
 
 
 def test_headers_that_cannot_be_read_are_malformed() -> None:
-    """And are not asked for a second time, which would end the process."""
+    """The headers are not read a second time, which would end the process."""
     one = cast(Message, Unreadable())
     with pytest.raises(MalformedEvent, match="headers: a name is not UTF-8"):
         headers(one)
@@ -160,7 +160,7 @@ def test_the_word_on_one_message_is_worth_nothing_on_another(forged: Message) ->
 
 @pytest.mark.parametrize("word", [b"", b"2020-01-01T00:00:00+00:00", b"\xff", b"0:AAAA", b"x:%%"])
 def test_a_forged_word_is_worth_nothing(word: bytes) -> None:
-    """Nor does it stop the tagger."""
+    """The forged header does not stop the tagger."""
     told = [("ce_id", b"e1"), ("x", b""), (HEADER, word)]
     assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
 

@@ -112,7 +112,7 @@ def test_the_signed_bytes_tell_the_message(
 
 
 def test_what_was_signed_is_verified() -> None:
-    """And by which key is known."""
+    """The result names the key."""
     verifier = Verifier(lambda: Keyring((MINE.public(),)))
     assert verifier.verify(TOPIC, KEY, VALUE, signed(), NOW) == MINE.key_id
 
@@ -269,7 +269,7 @@ def test_trying_out_neither_signs_nor_verifies() -> None:
 
 
 def test_the_ten_lines_of_the_page_verify() -> None:
-    """And raise for what was altered: whoever copies them has it right."""
+    """The ten lines raise for an altered message, so they are safe to copy."""
     [code] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     scope: dict[str, Any] = {}
     exec(compile(code, "services/crypto/README.md", "exec"), scope)

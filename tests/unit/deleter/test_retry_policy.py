@@ -21,5 +21,5 @@ from services.deleter.dispatch import RetryPolicy
     ],
 )
 def test_each_wait_is_twice_the_one_before_up_to_six_hours(attempt: int, wait: timedelta) -> None:
-    """And never ends: nothing is given up silently."""
+    """The retries never end: nothing is given up silently."""
     assert RetryPolicy().wait(attempt) == wait

@@ -67,7 +67,7 @@ def test_the_same_seed_tells_the_same_history() -> None:
 
 
 def test_some_of_it_falls_due_within_two_minutes() -> None:
-    """And some stays: who tries it out sees both."""
+    """Some of it stays, so that a trial shows both."""
     states: Counter[str] = Counter()
     for one in explain([tag(event, POLICY) for event in EVENTS], POLICY, NOW):
         ends = one.window.ends_at

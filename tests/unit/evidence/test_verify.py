@@ -158,7 +158,7 @@ def test_a_head_that_nobody_signed_is_not_believed() -> None:
 
 
 def test_an_entry_that_is_missing_is_found() -> None:
-    """And one that stands twice, or in another's place."""
+    """An entry that is repeated, or in the wrong place, is found as well."""
     assert broken([*WHOLE[:3], *WHOLE[4:]]).line == 4
     assert broken([*WHOLE[:4], WHOLE[3], *WHOLE[4:]]).why == "it is not entry 3"
     assert broken([*WHOLE[:2], WHOLE[3], WHOLE[2], *WHOLE[4:]]).number == 0
@@ -235,6 +235,6 @@ def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
     ],
 )
 def test_a_head_has_one_way_to_be_written(fields: object) -> None:
-    """Else two texts would say the same."""
+    """Otherwise two texts would stand for one head."""
     with pytest.raises(ValueError, match="head is not"):
         parse_head(fields)

@@ -91,7 +91,7 @@ def test_trouble_amid_the_halving_sets_nobody_apart() -> None:
 
 
 def test_a_fault_of_ours_is_tried_more_often_before_anybody_is_suspected() -> None:
-    """And once more when it is alone."""
+    """A single message is tried once more."""
     stage = Stage(0, error=ValueError("no"))
     stage.run(1)
     assert (stage.alone, stage.tries, stage.rests) == ([0], 4, 3)

@@ -59,7 +59,7 @@ def send(*producers: FakeProducer) -> Callable[..., None]:
 
 
 def test_all_are_sent_in_order() -> None:
-    """And nothing is said."""
+    """No error is raised."""
     producer = FakeProducer()
     send(producer)(b"a", b"b")
     assert producer.sent == [b"a", b"b"]

@@ -46,7 +46,7 @@ def found(_partitions: int = 6, /, **settings: object) -> TopicState:
 
 
 def test_a_record_lives_for_retention_and_its_segments_time() -> None:
-    """And until the broker looks."""
+    """The broker's check interval counts as well."""
     assert max_record_age_ms(found()) == 8 * DAY + LOOKS
 
 

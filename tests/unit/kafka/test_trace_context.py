@@ -44,7 +44,7 @@ def test_cloudevents_name_it_too_and_the_plain_header_goes_before() -> None:
     ],
 )
 def test_what_is_not_well_formed_is_no_trace(value: bytes | None) -> None:
-    """And harms nothing."""
+    """A malformed header raises nothing."""
     assert extract([("traceparent", value)]) is None
 
 

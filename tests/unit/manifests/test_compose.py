@@ -60,7 +60,7 @@ def test_every_command_is_one_of_the_command_line() -> None:
 
 
 def test_every_variable_is_a_setting() -> None:
-    """And so a setting that is renamed in code only is found."""
+    """A setting that is renamed in the code only is found this way."""
     known = {one.variable for one in list_settings({})} | {FILE}
     for one in OURS.values():
         assert set(one["environment"]) <= known

@@ -134,7 +134,7 @@ def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
 
 
 def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
-    """And so a setting that is renamed in code only is found."""
+    """A setting that is renamed in the code only is found this way."""
     known = {one.variable for one in list_settings({})}
     for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
         assert {variable["name"] for variable in container(one)["env"]} <= known
@@ -178,7 +178,7 @@ def test_only_who_signs_sees_what_signs(built: list[dict[str, Any]]) -> None:
 
 
 def test_each_role_reaches_the_ledger_by_a_login_of_its_own(built: list[dict[str, Any]]) -> None:
-    """And only the migration by the owner's."""
+    """Only the migration uses the owner's login."""
     secrets = {}
     for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
         env = {v["name"]: v for v in container(one)["env"]}
@@ -207,7 +207,7 @@ def test_nothing_runs_as_root_or_may_become_it(built: list[dict[str, Any]]) -> N
 
 
 def test_what_a_scaler_scales_has_no_number_of_its_own(built: list[dict[str, Any]]) -> None:
-    """Else each change would set it back."""
+    """A replica count in the manifest would reset the scaler's at each change."""
     deployments = of_kind(built, "Deployment")
     scaled = of_kind(built, "ScaledObject")
     assert set(scaled) == {"tagger", "recorder", "deleter", "acknowledgements"}

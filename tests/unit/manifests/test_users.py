@@ -47,7 +47,7 @@ def test_the_file_is_what_is_written_from_the_table(tmp_path: Path) -> None:
 def test_a_topic_that_is_renamed_in_code_only_is_caught(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Else its users would be refused where it runs."""
+    """Otherwise its users would be refused in production."""
     renamed = replace(topics.SIGHTINGS, name="retention.sightings.v2")
     monkeypatch.setattr(topics, "SIGHTINGS", renamed)
     done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})

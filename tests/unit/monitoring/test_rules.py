@@ -89,7 +89,7 @@ def test_no_alert_is_without_both_cases(alert: Alert) -> None:
 
 
 def test_every_name_is_a_metric_of_the_catalogue() -> None:
-    """Or recorded."""
+    """Every name is a metric of the catalogue or a recorded one."""
     asked = {name for expr in expressions() for name in metrics_of(expr)}
     assert asked - METRICS.keys() == set()
     recorded = {one.record for one in RECORDINGS}
@@ -97,7 +97,7 @@ def test_every_name_is_a_metric_of_the_catalogue() -> None:
 
 
 def test_every_metric_is_on_a_dashboard_or_has_an_alert() -> None:
-    """Or nobody would ever see it."""
+    """A metric without dashboard and alert would never be seen."""
     asked = {name for expr in expressions() for name in metrics_of(expr)}
     assert METRICS.keys() - asked == set()
 
@@ -246,7 +246,7 @@ def test_a_duration_is_written_as_prometheus_reads_it(seconds: float, text: str)
 
 
 def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:
-    """And, if asked, with the address of the runbooks elsewhere."""
+    """With an option, the command writes another address for the runbooks."""
     page = "https://wiki.example/termijn"
     done = CliRunner().invoke(
         termijn, ["monitoring", "write", str(tmp_path), "--runbooks", page], catch_exceptions=False

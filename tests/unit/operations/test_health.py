@@ -65,7 +65,7 @@ def test_a_loop_that_goes_round_is_alive(health: Health, clock: Clock, page: str
 def test_a_loop_that_hangs_is_neither_alive_nor_ready(
     health: Health, clock: Clock, page: str
 ) -> None:
-    """And says since when."""
+    """The reason says since when the loop hangs."""
     loop = health.add_loop("deleter")
     loop.mark_ready()
     clock.at = 61.0
@@ -103,7 +103,7 @@ def test_metrics_are_beside_them_and_nothing_else_is(page: str) -> None:
 
 
 def test_they_are_served_on_loopback_while_the_block_lasts(health: Health) -> None:
-    """And nowhere else; afterwards the port is free again."""
+    """They are served on no other address, and the port is free afterwards."""
     metrics = Metrics()
     with serve_http(metrics.registry, health, 0) as port:
         listening = Path("/proc/net/tcp").read_text("ascii")

@@ -131,7 +131,7 @@ def test_lateness_is_of_the_first_attempt_only(deleter: DeleterObserver) -> None
 def test_what_the_ledger_forgot_is_counted_by_kind(
     deleter: DeleterObserver, said: LogCapture
 ) -> None:
-    """And logged, as numbers."""
+    """The counts are logged as numbers."""
     deleter.rows_purged({"events": 2, "clocks": 1})
     assert value(deleter, "termijn_ledger_forgotten_total", kind="events") == 2
     assert value(deleter, "termijn_ledger_forgotten_total", kind="clocks") == 1
@@ -140,7 +140,7 @@ def test_what_the_ledger_forgot_is_counted_by_kind(
 
 
 def test_broken_evidence_is_an_error(deleter: DeleterObserver, said: LogCapture) -> None:
-    """And 1 where Prometheus sees it, until it holds again; when it was sealed last is a time."""
+    """The metric is 1 until the log verifies again; when it was last sealed is a metric as well."""
     deleter.audit_log_checked(SelfCheckResult(broken="entry 3 was altered", sealed_at=None))
     assert value(deleter, "termijn_evidence_broken") == 1
     assert [line["log_level"] for line in facts(said)] == ["error"]
@@ -252,7 +252,7 @@ def test_what_will_be_counted_is_shown_at_zero(deleter: DeleterObserver) -> None
 
 
 def test_recording_tells_new_from_known(recorder: RecorderObserver) -> None:
-    """And what is strange about it."""
+    """The metrics count what is unusual about a recording as well."""
     recorder.recorded(RecordingResult(new=5, duplicates=2, conflicts=(), after_end=1, overdue=3))
     assert value(recorder, "termijn_events_recorded_total", outcome="new") == 5
     assert value(recorder, "termijn_events_recorded_total", outcome="duplicate") == 2

@@ -83,7 +83,7 @@ def test_a_shorter_run_prints_the_beginning_of_a_longer_one(data: st.DataObject)
 def test_the_order_of_the_lines_makes_no_difference(
     events: list[dict[str, Any]], random: Any
 ) -> None:
-    """Nor that some stand there twice."""
+    """Repeated lines make no difference either."""
     shuffled = list(events)
     random.shuffle(shuffled)
     assert simulate(shuffled, END) == simulate(events, END)

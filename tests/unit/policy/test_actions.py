@@ -35,7 +35,7 @@ def test_nothing_that_protects_may_break_a_promise() -> None:
 
 
 def test_every_check_has_its_reason() -> None:
-    """And no other action has one."""
+    """Only checks have such a reason."""
     assert set(CHECKS) == set(actions.VERIFIED)
 
 

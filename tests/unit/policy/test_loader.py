@@ -24,7 +24,7 @@ def problems(text: str) -> tuple[PolicyProblem, ...]:
 
 
 def test_the_small_policy_itself_is_right() -> None:
-    """Else the tests below would show nothing."""
+    """If the small policy were wrong, the tests below would show nothing."""
     assert load_text(SMALL, "small.yaml").policy == "small"
 
 

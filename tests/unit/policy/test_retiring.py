@@ -78,7 +78,7 @@ def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
 
 
 def test_the_same_instant_is_the_same_policy_in_whatever_zone() -> None:
-    """And another instant is another; one that retires nothing is what it was."""
+    """Another instant is another policy; a policy that retires nothing keeps its hash."""
     one = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:00Z"})
     same = small(changed={BOOKS: f"{BOOKS}, retired: '2026-01-01T02:00:00+02:00'"})
     other = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:01Z"})

@@ -103,7 +103,7 @@ def test_what_names_nobody_is_a_problem(wrong: str) -> None:
 
 
 def test_termijn_may_publish_its_own_answers() -> None:
-    """Else it would decide a request, and park its own answer."""
+    """Otherwise Termijn would decide a request and park its own answer."""
     with pytest.raises(InvalidPolicy) as refused:
         policy({ANSWERED: ["/desk"], "privacy.request-refused": ["/termijn/*"]})
     assert {one.key for one in refused.value.problems} == {f"events.{ANSWERED}.sources"}

@@ -30,7 +30,7 @@ def sealed_by(**variables: str | Path) -> str:
 
 
 def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
-    """And found again; it is another than that of dead letters."""
+    """The key is found again, and it differs from the key of dead letters."""
     first = sealed_by(TERMIJN_DATA=tmp_path)
     path = tmp_path / "requests.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -51,7 +51,7 @@ def after(*sightings: CommandObservation) -> WatchedCommand:
 
 
 def test_a_command_is_out_until_it_is_answered() -> None:
-    """And then it is no more."""
+    """An acknowledged command is no longer outstanding."""
     assert after(sent(0)).outstanding
     assert not after(sent(0), answered(5)).outstanding
 
