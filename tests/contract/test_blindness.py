@@ -629,7 +629,7 @@ def test_the_doctor_tells_what_is_kept_back(stage: Stage) -> None:
     found = check_parked(stage.ledger, POLICY)
     assert (found.state, found.what) == (
         "fault",
-        "they keep erasures back (1 everything, 1 narrow)",
+        "hold erasures back (1 everything, 1 narrow)",
     )
     stage.settle()
     assert check_parked(stage.ledger, POLICY).state == "sound"

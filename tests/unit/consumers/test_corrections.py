@@ -24,7 +24,7 @@ class Rounds:
     said: list[str] = field(default_factory=list)
     rounds: int = 0
 
-    def round(self) -> int:
+    def run_once(self) -> int:
         self.rounds += 1
         if self.rounds == 1:
             raise self.trouble
