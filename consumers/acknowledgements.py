@@ -101,7 +101,7 @@ class AcknowledgementHandler:
             dead_letters.store(connection, parked)
             return settled, parked
 
-        settled, parked = self.ledger.write(write)
+        settled, parked = self.ledger.run_in_transaction(write)
         for message, answer, result in settled:
             self.observer.acknowledged(answer, result)
             if self.spans is not NO_SPANS:

@@ -66,7 +66,7 @@ class CommandIntake:
             dead_letters.store(connection, letters)
             return Counter(take_commands(connection, self.inbox, arrivals, now))
 
-        self.observer.commands_received(self.inbox.ledger.write(write))
+        self.observer.commands_received(self.inbox.ledger.run_in_transaction(write))
         for letter in letters:
             self.observer.dead_lettered(letter)
 

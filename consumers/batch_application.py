@@ -94,7 +94,7 @@ def park(
         blind_spots.note(connection, parked, remains)
 
     try:
-        ledger.write(write)
+        ledger.run_in_transaction(write)
     except Exception as failed:
         if verdict(failed) in ("poison", "suspect"):
             raise dead_letters.Unparkable(role, letter.place, words(failed)) from failed

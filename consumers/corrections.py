@@ -97,7 +97,7 @@ class CorrectionHandler:
                     database_now(connection),
                 )
 
-        self.ledger.write(write)
+        self.ledger.run_in_transaction(write)
         for letter in unusable:
             self.observer.dead_lettered(letter)
 

@@ -104,7 +104,7 @@ class RecorderHandler:
             blind_spots.note(connection, [*parked, *also], self.remains)
             return recorded, conflicts
 
-        recorded, conflicts = self.ledger.write(write)
+        recorded, conflicts = self.ledger.run_in_transaction(write)
         self.observer.recorded(recorded)
         for trace, event_type in traced:
             self.spans.happened(

@@ -104,7 +104,7 @@ class TaggerHandler:
             dead_letters.store(connection, large)  # the bus would refuse them, at every attempt
             blind_spots.note(connection, list(map(_seen, large)), None)
 
-        self.ledger.write(write)
+        self.ledger.run_in_transaction(write)
         for (event_type, rules), events in tagged.items():
             self.observer.tagged(event_type, rules, events, now)
         for letter in parked:

@@ -281,7 +281,7 @@ class CommandExecutor:
             return True
 
         now = self.now()
-        stored = self.inbox.ledger.write(work)
+        stored = self.inbox.ledger.run_in_transaction(work)
         if stored:
             self.observer.command_completed(command.action, result.status, now - entry.issued_at)
         return stored

@@ -224,7 +224,7 @@ class Inbox:
             self.put(connection, after)
             return after
 
-        return self.ledger.write(work)
+        return self.ledger.run_in_transaction(work)
 
     def outgoing(self, limit: int) -> list[OutgoingAcknowledgement]:
         """Answers that are not out yet."""

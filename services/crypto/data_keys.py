@@ -109,7 +109,9 @@ class DataKeyStore:
         Raises:
             NoMaster, NoSuchMaster, Unopenable: of the master keys.
         """
-        return self.database.write(lambda connection: self._of(connection, wanted, now))
+        return self.database.run_in_transaction(
+            lambda connection: self._of(connection, wanted, now)
+        )
 
     def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
         """As `under` says of this vault."""
@@ -153,7 +155,7 @@ class DataKeyStore:
                 )
             return len(found)
 
-        done = self.database.write(work)
+        done = self.database.run_in_transaction(work)
         checkpoint_wal(self.database)
         return done
 

@@ -80,7 +80,7 @@ class Shredder:
                 now=len(living), before=len(never) - len(living) - fresh, never=fresh
             )
 
-        done = self.database.write(work)
+        done = self.database.run_in_transaction(work)
         checkpoint_wal(self.database)
         return done
 

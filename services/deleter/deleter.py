@@ -311,7 +311,7 @@ class Deleter:
             active_policy.require_active(connection, self.policy, now)
             return work(connection, database_now(connection))
 
-        return self.ledger.write(begun)
+        return self.ledger.run_in_transaction(begun)
 
     def _write_in_room(self, work: Callable[[Connection, int], T]) -> T:
         """Do `work` in one transaction, with how many commands it may lease under the hourly cap."""
@@ -333,14 +333,16 @@ class Deleter:
     def _set_aside(self, command: UUID, cause: Exception) -> None:
         """Escalate a command that the bus takes at no attempt, so that the others go out."""
         why, again = words(cause), self.patience.cap
-        system = self.ledger.write(
+        system = self.ledger.run_in_transaction(
             lambda connection: set_aside(connection, command, why, database_now(connection), again)
         )
         if system is not None:
             self.observer.command_undeliverable(system, command, why)
 
     def _escalate(self, now: datetime) -> None:
-        silent = self.ledger.write(lambda connection: escalate(connection, self.policy, now))
+        silent = self.ledger.run_in_transaction(
+            lambda connection: escalate(connection, self.policy, now)
+        )
         if silent:
             self.observer.commands_escalated(silent)
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from uuid import UUID
 
@@ -67,7 +68,7 @@ def simulate(
     for time, group in groupby(known, key=lambda pair: pair[0].time):
         yield from _run(ledger, policy, before=time)
         arrivals = [_arrival(event, tagged) for event, tagged in group]
-        ledger.write(lambda connection, a=arrivals, t=time: record(connection, a, policy, t))  # type: ignore[misc]
+        ledger.run_in_transaction(partial(record, arrivals=arrivals, policy=policy, now=time))
         yield from _sweep(ledger, policy, time)
     yield from _run(ledger, policy, until=until)
 

@@ -101,7 +101,7 @@ class EvidenceSealer:
             now = database_now(connection)
             return append_entries(connection, self.references, self.ring, now), now
 
-        sealed, now = self.ledger.write(work)
+        sealed, now = self.ledger.run_in_transaction(work)
         until = self._pause.until
         if (until is None and sealed.head is not None) or (until is not None and now >= until):
             self._publish(now)

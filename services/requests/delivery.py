@@ -90,7 +90,7 @@ class PackageDelivery:
             decisions.decide(connection, [case, *joined], report, at)
             decisions.erase_collected(connection, case, self.policy, at)
 
-        self.ledger.write(close)
+        self.ledger.run_in_transaction(close)
         return report
 
     def _check(

@@ -100,7 +100,7 @@ class RequestResponder:
             took = database_now(connection) - now
             return (outcome, took) if outcome else took
 
-        result = self.ledger.write(work)
+        result = self.ledger.run_in_transaction(work)
         if isinstance(result, tuple):
             self._not_before.pop(identity, None)
             self.observer.request_decided(case.right, result[0])
@@ -135,7 +135,7 @@ class RequestResponder:
             outbox.lock_subjects(connection, [case.subject], "say")
             decisions.erase_collected(connection, case, self.policy, database_now(connection))
 
-        self.ledger.write(work)
+        self.ledger.run_in_transaction(work)
 
     def _publish(self) -> None:
         with self.ledger.transaction() as connection:
@@ -143,7 +143,7 @@ class RequestResponder:
         if not events:
             return
         self.publish(events)
-        self.ledger.write(
+        self.ledger.run_in_transaction(
             lambda connection: decisions.mark_published(
                 connection, events, database_now(connection)
             )

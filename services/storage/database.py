@@ -57,10 +57,10 @@ class Database:
         with self.engine.begin() as connection:
             yield connection
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def run_in_transaction(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in one transaction, again from the start when the database asks for that.
 
-        What `_TRY_AGAIN` names repeats the whole; `work` must therefore have no effect outside the
+        The errors of `_RETRYABLE_SQLSTATES` repeat the whole; `work` must therefore have no effect outside the
         transaction.
         """
         for attempt in range(1, _MAX_ATTEMPTS + 1):
@@ -81,7 +81,7 @@ class Database:
         """On SQLite, keep every other deleter away while the block lasts.
 
         Raises:
-            NotAlone: there is one already.
+            AlreadyRunning: there is one already.
         """
         if not self.is_sqlite or not self.engine.url.database:
             yield

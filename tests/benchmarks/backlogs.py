@@ -172,7 +172,7 @@ def end(ledger: Database, load: Load, at: datetime, policy: Policy) -> None:
         )
         for number, key in enumerate(keys)
     ]
-    ledger.write(lambda connection: clocks.merge(connection, moves, [], policy))
+    ledger.run_in_transaction(lambda connection: clocks.merge(connection, moves, [], policy))
 
 
 def clock_of(load: Load, number: int) -> ClockKey:

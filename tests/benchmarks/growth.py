@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from statistics import median
 from time import perf_counter
 
@@ -68,7 +69,7 @@ def _microseconds_an_event(ledger: Database, stage: Stage, *, seed: int) -> floa
     for start in range(0, len(arrivals) - _BATCH + 1, _BATCH):
         batch = arrivals[start : start + _BATCH]
         started = perf_counter()
-        ledger.write(lambda connection, b=batch: record(connection, b, stage.policy, at))  # type: ignore[misc]
+        ledger.run_in_transaction(partial(record, arrivals=batch, policy=stage.policy, now=at))
         spent.append((perf_counter() - started) / len(batch) * 1e6)
     return median(spent)
 
@@ -88,7 +89,7 @@ def _microseconds_a_due_row(ledger: Database, stage: Stage, name: str) -> float:
 def _claim_all(ledger: Database, stage: Stage) -> None:
     more = True
     while more:
-        more = ledger.write(
+        more = ledger.run_in_transaction(
             lambda connection: (
                 claim_due(connection, stage.policy, database_now(connection), limit=_BATCH).more
             )

@@ -85,7 +85,9 @@ def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: 
     wait_until(
         _counted(ledger, "event", "true", end), f"not all of {end} events were recorded", every=1.0
     )
-    ledger.write(lambda one: backfills.release(one, name, "benchmark", database_now(one)))
+    ledger.run_in_transaction(
+        lambda one: backfills.release(one, name, "benchmark", database_now(one))
+    )
     due = -(-end // _OVERDUE)
     wait_until(
         _counted(

@@ -77,7 +77,7 @@ def _events(ledger: Database) -> int:
 
 
 def _put(ledger: Database, state: State) -> None:
-    ledger.write(
+    ledger.run_in_transaction(
         lambda connection: pause.set_pause_state(
             connection,
             "recorder",

@@ -96,7 +96,7 @@ class _Run:
             return backlogs.count(connection, "event")
 
     def _put(self, role: str, state: pause.State) -> None:
-        self._ledger.write(
+        self._ledger.run_in_transaction(
             lambda connection: pause.set_pause_state(
                 connection,
                 role,

@@ -67,7 +67,9 @@ class Stage:
     def migrate(self, ledger: Database) -> None:
         """This version's schema, and the policy as the active one, for which the tagger waits."""
         schema.migrate(ledger)
-        ledger.write(lambda c: active_policy.require_active(c, self.policy, database_now(c)))
+        ledger.run_in_transaction(
+            lambda c: active_policy.require_active(c, self.policy, database_now(c))
+        )
 
     def postgres(self) -> PostgresServer:
         """A real PostgreSQL on loopback, fsync on; ask it for a fresh database.

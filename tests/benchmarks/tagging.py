@@ -137,7 +137,7 @@ def wait_for(
 
 
 def _put(ledger: Database, state: State) -> None:
-    ledger.write(
+    ledger.run_in_transaction(
         lambda connection: pause.set_pause_state(
             connection,
             "tagger",

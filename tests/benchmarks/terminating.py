@@ -168,7 +168,7 @@ def _take(
         partition=0,
         offset=0,
     )
-    ledger.write(lambda c: record(c, [arrival], stage.policy, database_now(c)))
+    ledger.run_in_transaction(lambda c: record(c, [arrival], stage.policy, database_now(c)))
 
 
 def _until(role: Role, done: Callable[[], bool]) -> None:

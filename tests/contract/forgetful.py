@@ -49,14 +49,16 @@ class Life:
             recalled = restore_tombstones(connection, plans, self.remains, POLICY)
             return recalled.with_these(record_planned(connection, recalled.plans, POLICY, at))
 
-        return self.ledger.write(work)
+        return self.ledger.run_in_transaction(work)
 
     def work(self, now: datetime | str) -> None:
         """Sweep, send, and let every system do it and prove it, until nothing is left to do."""
         at = instant(now) if isinstance(now, str) else now
         while True:
             sweep(self.ledger, at)
-            checks = self.ledger.write(lambda c: verify_commands(c, POLICY, at, limit=999))
+            checks = self.ledger.run_in_transaction(
+                lambda c: verify_commands(c, POLICY, at, limit=999)
+            )
             if not post(self.ledger, self.bus, at) and not checks.looked_at:
                 self.seal(at)
                 return
@@ -83,10 +85,10 @@ class Life:
         while more:
             with self.ledger.transaction() as connection:
                 assert is_purge_safe(connection, terms)
-            pages, more = self.ledger.write(lambda c: next_pages(c, terms, page))
+            pages, more = self.ledger.run_in_transaction(lambda c: next_pages(c, terms, page))
             if pages:
                 done = partial(purge, pages=pages, terms=terms, remains=self.remains)
-                counts.update(self.ledger.write(done))
+                counts.update(self.ledger.run_in_transaction(done))
         return counts
 
     def seal(self, now: datetime | str) -> None:

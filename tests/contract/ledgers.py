@@ -64,7 +64,7 @@ def acting_as(ledger: Database, role: Role, work: Callable[[Connection], T]) -> 
             connection.execute(text(f"SET LOCAL ROLE {group(role)}"))
         return work(connection)
 
-    return ledger.write(limited)
+    return ledger.run_in_transaction(limited)
 
 
 def emptied(ledger: Database) -> Database:

@@ -38,7 +38,7 @@ class Opened:
 
     def begin(self) -> None:
         """Work, until that is done or waits for somebody's lock; what it raises comes at the end."""
-        self.task = self.pool.submit(self.ledger.write, self._work)
+        self.task = self.pool.submit(self.ledger.run_in_transaction, self._work)
         patience = Patience(PATIENCE_SECONDS)
         while not (self.worked.is_set() or self.task.done() or is_waiting(self.ledger)):
             assert not patience.is_over

@@ -145,7 +145,7 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
     answers = [an_answer(unsent, "done", "a"), unknown, an_answer(sent, "done", "c")]
     answers += [an_answer(sent, "done", "c"), an_answer(sent, "failed", "d")]
     answers += [an_answer(sent, "failed", "c")]
-    first, second, *rest, last = ledger.write(lambda c: at_once(c, answers))
+    first, second, *rest, last = ledger.run_in_transaction(lambda c: at_once(c, answers))
     assert isinstance(first, IllegalTransition)
     assert isinstance(second, UnknownCommand)
     assert isinstance(last, ReusedAcknowledgement)

@@ -160,7 +160,7 @@ class TestAnswers:
             at=instant(FAR),
         )
         with pytest.raises(UnknownCommand):
-            ledger.write(lambda c: apply_acknowledgement(c, one, POLICY, instant(FAR)))
+            ledger.run_in_transaction(lambda c: apply_acknowledgement(c, one, POLICY, instant(FAR)))
 
     def test_a_controllers_refusal_is_final_and_anothers_is_escalated(
         self, ledger: Database
@@ -178,18 +178,26 @@ class TestAnswers:
 
     def test_silence_is_escalated_once(self, ledger: Database, erasure: UUID) -> None:
         """The website has 48 hours."""
-        assert ledger.write(lambda c: escalate(c, POLICY, later(FAR, hours=47.9))) == []
+        assert (
+            ledger.run_in_transaction(lambda c: escalate(c, POLICY, later(FAR, hours=47.9))) == []
+        )
         at = later(FAR, hours=48)
-        assert ledger.write(lambda c: escalate(c, POLICY, at)) == [("website", erasure)]
-        assert ledger.write(lambda c: escalate(c, POLICY, at + timedelta(days=1))) == []
+        assert ledger.run_in_transaction(lambda c: escalate(c, POLICY, at)) == [
+            ("website", erasure)
+        ]
+        assert (
+            ledger.run_in_transaction(lambda c: escalate(c, POLICY, at + timedelta(days=1))) == []
+        )
 
     def test_what_an_operator_gave_up_is_over(self, ledger: Database, erasure: UUID) -> None:
         """It is not sent again; giving up twice, or something unknown, is refused."""
-        assert ledger.write(lambda c: close_command(c, erasure, instant(FAR))) == "closed"
+        assert (
+            ledger.run_in_transaction(lambda c: close_command(c, erasure, instant(FAR))) == "closed"
+        )
         bus = Bus()
         post(ledger, bus, later(FAR, days=1))
         assert bus.sent == []
         with pytest.raises(IllegalTransition):
-            ledger.write(lambda c: close_command(c, erasure, instant(FAR)))
+            ledger.run_in_transaction(lambda c: close_command(c, erasure, instant(FAR)))
         with pytest.raises(UnknownCommand):
-            ledger.write(lambda c: close_command(c, UUID(int=1), instant(FAR)))
+            ledger.run_in_transaction(lambda c: close_command(c, UUID(int=1), instant(FAR)))

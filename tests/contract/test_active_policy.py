@@ -107,8 +107,10 @@ def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
     slower = replace(SHIPPED.systems["crm"], lead_time="PT216H")
     given = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
     arrivals = [arrival(signed_up("s1", "2024-03-15T13:00:00Z"), SHIPPED)]
-    ledger.write(lambda connection: active_policy.require_active(connection, SHIPPED, NOW))
-    ledger.write(lambda connection: record(connection, arrivals, SHIPPED, NOW))
+    ledger.run_in_transaction(
+        lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
+    )
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, SHIPPED, NOW))
     hung = rows(ledger, tables.hanging)
     assert hung
     with ledger.transaction() as connection:

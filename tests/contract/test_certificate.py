@@ -57,7 +57,7 @@ def carried_out(ledger: Database, proven: Sequence[str], policy: Policy = POLICY
     for identity in sweep(ledger, DUE):
         post(ledger, bus, DUE)
         answer(ledger, identity, "done", DUE, counts={"rows": 1}, policy=policy)
-    checks = ledger.write(
+    checks = ledger.run_in_transaction(
         lambda connection: verify_commands(connection, policy, THEN, limit=99)
     ).verifies
     post(ledger, bus, DUE)

@@ -113,8 +113,10 @@ class TestDue:
         early = "2027-12-31T22:59:59Z"
         at = instant(early)
         (identity,) = [row.command_id for row in rows(ledger, tables.command)]
-        ledger.write(lambda c: lease(c, instant("2027-12-31T23:00:00Z"), PausedSystems(), limit=9))
-        ledger.write(lambda c: dispatch(c, [identity], bus, POLICY, at, RetryPolicy()))
+        ledger.run_in_transaction(
+            lambda c: lease(c, instant("2027-12-31T23:00:00Z"), PausedSystems(), limit=9)
+        )
+        ledger.run_in_transaction(lambda c: dispatch(c, [identity], bus, POLICY, at, RetryPolicy()))
         assert bus.sent == []
         post(ledger, bus, "2027-12-31T23:05:00Z")
         assert len(bus.sent) == 1
@@ -133,7 +135,7 @@ class TestDue:
         events.append(_closed("c1", "1"))
         take(ledger, events, "2024-02-01T12:00:00Z")
         at_a_year, a_moment_before = "2025-01-31T12:00:00Z", "2025-01-31T11:59:59Z"
-        ledger.write(lambda c: claim_due(c, POLICY, instant(at_a_year), limit=1))
+        ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(at_a_year), limit=1))
         sweep(ledger, a_moment_before)
         sweep(ledger, later(at_a_year, days=3650))
         assert missing(ledger, events, later(at_a_year, days=3650)) == []
@@ -212,7 +214,7 @@ class TestLateArrivals:
         """Whether the walk has passed its key or not."""
         events = [*many(1100), terminated("t1", ENDED)]
         take(ledger, events, ENDED)
-        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
+        ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         late = many(40, start=5000)
         take(ledger, late, DUE)
         sweep(ledger, DUE)

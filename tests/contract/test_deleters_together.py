@@ -123,7 +123,7 @@ def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger
     ledger, bus = postgres_ledger, Bus()
     take(ledger, [*many(3), terminated("t1", ENDED)], ENDED)
     sweep(ledger, DUE)
-    leased = ledger.write(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
+    leased = ledger.run_in_transaction(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
     with others() as pool:
         with ledger.transaction() as relaying:
             dispatch(relaying, leased, bus, POLICY, instant(DUE), RetryPolicy())
@@ -144,7 +144,8 @@ def test_a_record_that_comes_while_its_import_is_released_is_released_too(
     with others() as pool, ledger.transaction() as recording:
         record(recording, late, POLICY, instant(DUE))
         releasing: Future[object] = pool.submit(
-            ledger.write, lambda c: backfills.release(c, "history", "operator", instant(DUE))
+            ledger.run_in_transaction,
+            lambda c: backfills.release(c, "history", "operator", instant(DUE)),
         )
         pause = threading.Event()
         for _ in range(50):
@@ -230,7 +231,9 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
     def deleter(bus: Bus) -> None:
         idle = 0
         while idle < 2:
-            looked = ledger.write(lambda c: claim_due(c, POLICY, FAR, limit=40)).looked_at
+            looked = ledger.run_in_transaction(
+                lambda c: claim_due(c, POLICY, FAR, limit=40)
+            ).looked_at
             sent = post(ledger, bus, FAR, limit=40)
             for one in sent:
                 _answered(ledger, one.command_id, one.system)
@@ -269,7 +272,7 @@ def _answered(ledger: Database, identity: UUID, system: str) -> None:
         ground=None,
         at=FAR,
     )
-    ledger.write(lambda c: apply_acknowledgement(c, one, POLICY, FAR))
+    ledger.run_in_transaction(lambda c: apply_acknowledgement(c, one, POLICY, FAR))
 
 
 def _told_by_one_deleter(ledger: Database, events: list[Event]) -> set[tuple[UUID, str, str]]:
@@ -298,7 +301,7 @@ def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
     def deleter() -> None:
         bus = Bus()
         while not stop.is_set():
-            ledger.write(lambda c: claim_due(c, POLICY, now, limit=20))
+            ledger.run_in_transaction(lambda c: claim_due(c, POLICY, now, limit=20))
             post(ledger, bus, now, limit=5)
 
     def recorder() -> None:
@@ -351,7 +354,7 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
                 barrier.wait(PATIENCE_SECONDS)
             connection.execute(text(statement), {"one": other})  # type: ignore[attr-defined]
 
-        ledger.write(both)
+        ledger.run_in_transaction(both)
 
     with others(2) as pool:
         tasks = [pool.submit(work, "a", "b"), pool.submit(work, "b", "a")]
@@ -370,11 +373,13 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
     _while_locked(ledger, lock, lambda: sweep(ledger, DUE)).result(PATIENCE_SECONDS)
     assert told(ledger) == 1
     identity = command(ledger, system="crm")
-    ledger.write(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
+    ledger.run_in_transaction(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
     bus = Bus()
 
     def send() -> None:
-        ledger.write(lambda c: dispatch(c, [identity], bus, POLICY, instant(DUE), RetryPolicy()))
+        ledger.run_in_transaction(
+            lambda c: dispatch(c, [identity], bus, POLICY, instant(DUE), RetryPolicy())
+        )
 
     _while_locked(ledger, lock, send).result(PATIENCE_SECONDS)
     assert len(bus.sent) == 1

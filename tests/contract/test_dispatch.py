@@ -7,6 +7,7 @@ R1 is due a lead time before 1 June 2022 at 12:00Z.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -63,7 +64,7 @@ class TestRelaying:
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = sweep(ledger, FAR)
-        ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
+        ledger.run_in_transaction(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
         post(ledger, bus, later(FAR, seconds=59))
         assert bus.sent == []
         post(ledger, bus, instant(FAR) + LEASE)
@@ -73,9 +74,11 @@ class TestRelaying:
         """The whole batch goes out again."""
         take(ledger, [feedback("e1", JOINED), feedback("e2", ENDED)], JOINED)
         sweep(ledger, FAR)
-        leased = ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
+        leased = ledger.run_in_transaction(
+            lambda c: lease(c, instant(FAR), PausedSystems(), limit=9)
+        )
         with pytest.raises(ConnectionError):
-            ledger.write(
+            ledger.run_in_transaction(
                 lambda c: dispatch(c, leased, _Broken(), POLICY, instant(FAR), RetryPolicy())
             )
         assert {row.state for row in rows(ledger, tables.command)} == {"sending"}
@@ -89,7 +92,9 @@ class TestRelaying:
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
         sweep(ledger, FAR)
-        leased = ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
+        leased = ledger.run_in_transaction(
+            lambda c: lease(c, instant(FAR), PausedSystems(), limit=9)
+        )
         crash(ledger, lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
         post(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2
@@ -102,9 +107,13 @@ class TestRelaying:
         bus = Bus()
         take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         sweep(ledger, DUE)
-        leased = ledger.write(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
+        leased = ledger.run_in_transaction(
+            lambda c: lease(c, instant(DUE), PausedSystems(), limit=9)
+        )
         take(ledger, [reinstated("r1", BACK)], DUE)
-        ledger.write(lambda c: dispatch(c, leased, bus, POLICY, instant(DUE), RetryPolicy()))
+        ledger.run_in_transaction(
+            lambda c: dispatch(c, leased, bus, POLICY, instant(DUE), RetryPolicy())
+        )
         assert bus.sent == []
 
     def test_an_answer_between_lease_and_relay_stops_the_repetition(self, ledger: Database) -> None:
@@ -114,10 +123,10 @@ class TestRelaying:
         (identity,) = sweep(ledger, FAR)
         post(ledger, bus, FAR)
         at = later(FAR, hours=1)
-        leased = ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9))
+        leased = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9))
         assert leased == [identity]
         answer(ledger, identity, "done", at)
-        ledger.write(lambda c: dispatch(c, leased, bus, POLICY, at, RetryPolicy()))
+        ledger.run_in_transaction(lambda c: dispatch(c, leased, bus, POLICY, at, RetryPolicy()))
         assert len(bus.sent) == 1
 
     def test_a_paused_system_gets_nothing_and_a_drained_one_nothing_new(
@@ -131,20 +140,23 @@ class TestRelaying:
             PausedSystems(drained=frozenset({"website"})),
         )
         for stops in (paused, drained):
-            assert ledger.write(lambda c, s=stops: lease(c, instant(FAR), s, limit=9)) == []  # type: ignore[misc]
+            leased = partial(lease, now=instant(FAR), stops=stops, limit=9)
+            assert ledger.run_in_transaction(leased) == []
         post(ledger, Bus(), FAR)
         at = later(FAR, days=1)
-        assert ledger.write(lambda c: lease(c, at, paused, limit=9)) == []
-        assert len(ledger.write(lambda c: lease(c, at, drained, limit=9))) == 1
+        assert ledger.run_in_transaction(lambda c: lease(c, at, paused, limit=9)) == []
+        assert len(ledger.run_in_transaction(lambda c: lease(c, at, drained, limit=9))) == 1
 
     def test_two_relays_of_one_lease_raise_the_attempt_twice(self, ledger: Database) -> None:
         """The second reads what the first has marked."""
         bus = Bus()
         take(ledger, [feedback("e1", JOINED)], JOINED)
         leased = sweep(ledger, FAR)
-        ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
+        ledger.run_in_transaction(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
         for _ in range(2):
-            ledger.write(lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
+            ledger.run_in_transaction(
+                lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy())
+            )
         assert [one.value["attempt"] for one in bus.sent] == [1, 2]
 
     def test_a_pseudonymised_records_erasure_names_no_person(self, ledger: Database) -> None:

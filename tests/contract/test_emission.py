@@ -114,11 +114,11 @@ class Stage(Silent):
             active_policy.require_active(connection, policy, utc_now())
             return record(connection, arrivals, policy, utc_now())
 
-        self.ledger.write(work)
+        self.ledger.run_in_transaction(work)
 
     def activate(self, policy: Policy) -> None:
         """An operator activates a policy, and the deleter is started with it."""
-        self.ledger.write(lambda c: activation.activate(c, policy, utc_now()))
+        self.ledger.run_in_transaction(lambda c: activation.activate(c, policy, utc_now()))
         self.restart(policy)
 
     def put(self, scope: str, state: pause.State) -> None:
@@ -417,7 +417,9 @@ class TestWhatIsDropped:
         crm = command(ledger, system="crm")
         with ledger.transaction() as connection:
             connection.execute(update(tables.command_clock).values(epoch=0))
-        ledger.write(lambda connection: withdraw(connection, [crm], POLICY, instant(FAR)))
+        ledger.run_in_transaction(
+            lambda connection: withdraw(connection, [crm], POLICY, instant(FAR))
+        )
         sweep(ledger, FAR)
         assert commands(ledger, system="crm") == [
             ("crm", "erase", "cancelled"),
@@ -430,7 +432,7 @@ class TestWhatIsDropped:
         sweep(ledger, FAR)
         post(ledger, Bus(), FAR)
         erasure = command(ledger)
-        ledger.write(lambda c: close_command(c, erasure, instant(FAR)))
+        ledger.run_in_transaction(lambda c: close_command(c, erasure, instant(FAR)))
         assert sweep(ledger, later(FAR, days=1)) == []
         take(ledger, [hold("h1", INVOICED, "visitor:1")], FAR)
         take(ledger, [released("h2", "2024-03-16T00:00:00Z", "h1", "visitor:1")], FAR)
@@ -468,6 +470,10 @@ class TestWhatIsDropped:
             connection.execute(update(tables.record).values(backfill="history"))
         sent: list[CommandMessage] = []
         bus = Bus()
-        leased = ledger.write(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
-        ledger.write(lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
+        leased = ledger.run_in_transaction(
+            lambda c: lease(c, instant(FAR), PausedSystems(), limit=9)
+        )
+        ledger.run_in_transaction(
+            lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy())
+        )
         assert bus.sent == sent

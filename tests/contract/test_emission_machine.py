@@ -237,7 +237,9 @@ class Emitting(RuleBasedStateMachine, Silent):
     def recorded(self, some: Sequence[Event]) -> None:
         arrivals = [arrival(one, self.oracle.policy) for one in some]
         policy = self.oracle.policy
-        self.ledger.write(lambda connection: record(connection, arrivals, policy, self.clock))
+        self.ledger.run_in_transaction(
+            lambda connection: record(connection, arrivals, policy, self.clock)
+        )
         self.unread = [one for one in self.unread if one not in some]
         self.oracle.events += [one for one in some if one not in self.oracle.events]
 
@@ -343,7 +345,7 @@ class Emitting(RuleBasedStateMachine, Silent):
 
     def activates(self, version: str) -> None:
         policy = POLICIES[version]
-        self.ledger.write(lambda c: activation.activate(c, policy, self.clock))
+        self.ledger.run_in_transaction(lambda c: activation.activate(c, policy, self.clock))
         self.oracle.policy = policy
 
     @rule(gap=st.booleans())
@@ -523,7 +525,9 @@ class Emitting(RuleBasedStateMachine, Silent):
             return
         one = data.draw(st.sampled_from(found))
         with contextlib.suppress(IllegalTransition):
-            self.ledger.write(lambda connection: close_command(connection, one, self.clock))
+            self.ledger.run_in_transaction(
+                lambda connection: close_command(connection, one, self.clock)
+            )
 
     @rule(data=st.data())
     def tell_again(self, data: st.DataObject) -> None:
@@ -534,7 +538,9 @@ class Emitting(RuleBasedStateMachine, Silent):
         one = data.draw(st.sampled_from(found))
         policy = self.oracle.policy
         with contextlib.suppress(NotOut):  # no system of these has the last word
-            self.ledger.write(lambda connection: retry(connection, one, policy, self.clock))
+            self.ledger.run_in_transaction(
+                lambda connection: retry(connection, one, policy, self.clock)
+            )
 
     # What always holds.
 

@@ -145,7 +145,9 @@ def test_keys_that_came_back_with_a_backup_are_found(
     answer(ledger, erasure, "done", now, counts={"keys": 1}, policy=encrypting)
     assert found(vault, ledger, encrypting) == {}  # not read again yet
     at = datetime.fromisoformat("2022-03-16T13:00:01Z")
-    ledger.write(lambda connection: verify_commands(connection, encrypting, at, limit=10))
+    ledger.run_in_transaction(
+        lambda connection: verify_commands(connection, encrypting, at, limit=10)
+    )
     post(ledger, Bus(), at)
     check = command(ledger, system="bus", action="verify")
     answer(ledger, check, "done", at, counts={"keys": 0}, policy=encrypting)

@@ -61,7 +61,7 @@ THEN = instant(FAR)
 
 def sealed(ledger: Database, now: datetime = THEN, limit: int = 5_000) -> AppendResult:
     """What one look comes to."""
-    return ledger.write(
+    return ledger.run_in_transaction(
         lambda connection: append_entries(
             connection,
             REFERENCES,
@@ -98,7 +98,7 @@ def erased(ledger: Database, bus: Bus) -> UUID:
     (identity,) = sweep(ledger, FAR)
     post(ledger, bus, FAR)
     answer(ledger, identity, "done", FAR, counts={"rows": 1, "Jan Jansen": 2})
-    [verify] = ledger.write(
+    [verify] = ledger.run_in_transaction(
         lambda connection: verify_commands(connection, POLICY, instant(FAR), limit=9)
     ).verifies
     post(ledger, bus, FAR)
@@ -195,7 +195,7 @@ class TestEntries:
     def test_the_active_policy(self, ledger: Database) -> None:
         """Its first use is on record, and no later one."""
         for _ in range(2):
-            ledger.write(
+            ledger.run_in_transaction(
                 lambda connection: active_policy.require_active(connection, POLICY, instant(FAR))
             )
         sealed(ledger)
@@ -217,13 +217,15 @@ class TestEntries:
     def test_given_up_and_repeated_after_a_restore(self, ledger: Database) -> None:
         """Both are changes of the journal."""
         proven = erased(ledger, Bus())
-        ledger.write(
+        ledger.run_in_transaction(
             lambda connection: recommand_since(connection, "website", instant(JOINED), instant(FAR))
         )
-        again = ledger.write(
+        again = ledger.run_in_transaction(
             lambda connection: verify_commands(connection, POLICY, instant(FAR), limit=9)
         ).repeated
-        ledger.write(lambda connection: close_command(connection, again[0], instant(FAR)))
+        ledger.run_in_transaction(
+            lambda connection: close_command(connection, again[0], instant(FAR))
+        )
         sealed(ledger)
         changes = [
             (one["command"], one["state"]) for one in entries(ledger) if one["kind"] == "state"
@@ -357,8 +359,8 @@ class TestSealing:
         other = Pseudonymizer(b"\1" * 32)
         with ledger.transaction() as connection, pytest.raises(PseudonymKeyMismatch, match="rekey"):
             append_entries(connection, other, None, instant(FAR))
-        ledger.write(rekey)
-        ledger.write(
+        ledger.run_in_transaction(rekey)
+        ledger.run_in_transaction(
             lambda connection: active_policy.require_active(connection, POLICY, instant(FAR))
         )
         with ledger.transaction() as connection:
@@ -486,7 +488,7 @@ def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
 
     def keep_sealing(_: int) -> int:
         return sum(
-            ledger.write(
+            ledger.run_in_transaction(
                 lambda connection: append_entries(
                     connection, REFERENCES, lambda: RING, at, limit=7, head_every=timedelta(days=1)
                 )

@@ -54,7 +54,7 @@ def test_a_signed_head_is_published_once(ledger: Database) -> None:
     """After it is committed; the next turn has nothing to do."""
     outlet = Outlet()
     kept = keeping(ledger, outlet)
-    ledger.write(
+    ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
         )
@@ -72,7 +72,7 @@ def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
     outlet, told = Outlet(), list[str]()
     outlet.away = True
     kept = keeping(ledger, outlet, told.append)
-    ledger.write(
+    ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
         )
@@ -91,7 +91,7 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
     outlet = Outlet()
     outlet.away = True
     kept = keeping(ledger, outlet)
-    ledger.write(
+    ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
         )

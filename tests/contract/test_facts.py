@@ -67,7 +67,7 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
         arrivals = [arrival(one, POLICY) for one in batch]
         if data.draw(st.booleans(), label="crash"):
             crash(shared_ledger, lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
-        found = shared_ledger.write(lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
+        found = shared_ledger.run_in_transaction(lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
         assert found.conflicts == ()
         assert found.new + found.duplicates == len(batch)
     assert facts(shared_ledger) == expected
@@ -149,7 +149,9 @@ def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Database) -> None
     one = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     first = replace(one, offset=7, content_hash=b"first")
     second = replace(one, offset=8, content_hash=b"second")
-    found = ledger.write(lambda connection: record(connection, [second, first], POLICY, NOW))
+    found = ledger.run_in_transaction(
+        lambda connection: record(connection, [second, first], POLICY, NOW)
+    )
     assert found.conflicts == (second,)
 
 
@@ -319,7 +321,7 @@ def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Database, na
         arrivals.append(arrival(bad, POLICY))
     except Exception:  # refused at the door, by tag or by the event itself: just as good
         assert name
-    ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, POLICY, NOW))
     sweep(ledger, NOW)
     assert commands(ledger) == [("website", "erase", "unsent")] * len(arrivals)
 
@@ -332,7 +334,7 @@ def test_an_odd_event_id_never_stops_the_recorder(ledger: Database, name: str) -
         arrivals.append(arrival(feedback(name, "2020-01-01T00:00:00Z"), POLICY))
     except Exception:  # refused at the door
         assert name
-    ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, POLICY, NOW))
     assert len(rows(ledger, tables.event)) == len(arrivals)
 
 
@@ -364,6 +366,6 @@ def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Data
     first = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     second = replace(first, partition=7, offset=99)
     for one in (first, second):
-        ledger.write(lambda connection, o=one: record(connection, [o], POLICY, NOW))  # type: ignore[misc]
+        ledger.run_in_transaction(lambda connection, o=one: record(connection, [o], POLICY, NOW))  # type: ignore[misc]
     (row,) = rows(ledger, tables.event)
     assert (row.partition, row.offset) == (0, 0)

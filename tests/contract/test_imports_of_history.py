@@ -32,7 +32,7 @@ FAR = "2060-01-01T00:00:00Z"
 
 
 def release(ledger: Database, now: str = FAR) -> None:
-    ledger.write(lambda c: backfills.release(c, "history", "operator", instant(now)))
+    ledger.run_in_transaction(lambda c: backfills.release(c, "history", "operator", instant(now)))
 
 
 def test_nothing_of_an_import_is_commanded_before_its_release(ledger: Database) -> None:

@@ -71,7 +71,9 @@ def objection(consumer: str, id_: str) -> Event:
 
 def decide(ledger: Database, owner: str, now: str = NOW, value: str = "o1") -> None:
     """Say whose an order's number is."""
-    ledger.write(lambda c: key_conflicts.decide(c, "order_id", value, owner, POLICY, instant(now)))
+    ledger.run_in_transaction(
+        lambda c: key_conflicts.decide(c, "order_id", value, owner, POLICY, instant(now))
+    )
 
 
 def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
@@ -118,7 +120,7 @@ class TestUndecided:
             take(ledger, batch, NOW)
         assert told(go(ledger, NOW)) == []
         assert commands(ledger) == []
-        [found] = ledger.write(key_conflicts.conflicts)
+        [found] = ledger.run_in_transaction(key_conflicts.conflicts)
         assert (found.key, found.owner) == ("order_id=o1", None)
         assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
 
@@ -268,7 +270,7 @@ class TestNoConflict:
     def test_nothing_waits_for_anybody(self, ledger: Database, events: list[Event]) -> None:
         """A ticket has a customer and consumers; a survey has many; fields have names."""
         take(ledger, events, NOW)
-        assert ledger.write(lambda c: key_conflicts.conflicts(c, decided=True)) == []
+        assert ledger.run_in_transaction(lambda c: key_conflicts.conflicts(c, decided=True)) == []
         assert rows(ledger, tables.claimant) == []
 
 
@@ -294,7 +296,7 @@ class TestClocks:
 
     @staticmethod
     def decide(ledger: Database, owner: str) -> list[str]:
-        return ledger.write(
+        return ledger.run_in_transaction(
             lambda c: key_conflicts.decide(c, "application_id", "a", owner, POLICY, instant(NOW))
         )
 
@@ -394,7 +396,9 @@ class TestDecided:
         assert len(go(ledger, NOW).sent) == 4
         with pytest.raises(AlreadyDecided, match="order_id=o1: it is decided already"):
             decide(ledger, "consumer:victim")
-        ledger.write(lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
+        ledger.run_in_transaction(
+            lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW))
+        )
         assert {one.value["action"] for one in go(ledger, NOW).sent} == {"recall"}
         decide(ledger, "consumer:victim")
 
@@ -412,7 +416,7 @@ class TestDecided:
         take(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
         with pytest.raises(NoSuchConflict, match=why):
             decide(ledger, owner, value=value)
-        assert [one.owner for one in ledger.write(key_conflicts.conflicts)] == [None]
+        assert [one.owner for one in ledger.run_in_transaction(key_conflicts.conflicts)] == [None]
 
 
 class TestMentioned:
@@ -444,17 +448,21 @@ class TestMentioned:
 
         def work(*events: Event) -> None:
             arrivals = [arrival(one, policy) for one in events]
-            ledger.write(lambda c: record(c, arrivals, policy, instant(NOW)))
+            ledger.run_in_transaction(lambda c: record(c, arrivals, policy, instant(NOW)))
 
         def leave() -> list[tuple[str, str | None]]:
-            ledger.write(lambda c: claim_due(c, policy, instant(NOW), limit=99))
-            leased = ledger.write(lambda c: lease(c, instant(NOW), PausedSystems(), limit=99))
-            ledger.write(lambda c: dispatch(c, leased, bus, policy, instant(NOW), RetryPolicy()))
+            ledger.run_in_transaction(lambda c: claim_due(c, policy, instant(NOW), limit=99))
+            leased = ledger.run_in_transaction(
+                lambda c: lease(c, instant(NOW), PausedSystems(), limit=99)
+            )
+            ledger.run_in_transaction(
+                lambda c: dispatch(c, leased, bus, policy, instant(NOW), RetryPolicy())
+            )
             return [(one.value["action"], one.value["subject"]) for one in bus.sent]
 
         work(opened, resolved, another)
         assert leave() == leave() == []
-        ledger.write(
+        ledger.run_in_transaction(
             lambda c: key_conflicts.decide(c, "ticket_id", "1", "customer:1", policy, instant(NOW))
         )
         work({**resolved, "id": "t4"})
@@ -469,13 +477,15 @@ class TestPolicies:
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         before = loader.load_text(text.replace(", identifies: true", ""), "before.yaml")
         arrivals = [arrival(one, before) for one in (VICTIM, NOBODY)]
-        ledger.write(lambda c: active_policy.require_active(c, before, instant(NOW)))
-        ledger.write(lambda c: record(c, arrivals, before, instant(NOW)))
-        ledger.write(lambda c: claim_due(c, before, instant(NOW), limit=99))
+        ledger.run_in_transaction(lambda c: active_policy.require_active(c, before, instant(NOW)))
+        ledger.run_in_transaction(lambda c: record(c, arrivals, before, instant(NOW)))
+        ledger.run_in_transaction(lambda c: claim_due(c, before, instant(NOW), limit=99))
         assert len(commands(ledger)) == 4
         assert rows(ledger, tables.identifier) == []
-        ledger.write(lambda c: activate(c, POLICY, instant(NOW)))
-        assert [one.key for one in ledger.write(key_conflicts.conflicts)] == ["order_id=o1"]
+        ledger.run_in_transaction(lambda c: activate(c, POLICY, instant(NOW)))
+        assert [one.key for one in ledger.run_in_transaction(key_conflicts.conflicts)] == [
+            "order_id=o1"
+        ]
         assert {state for _, _, state in commands(ledger)} == {"cancelled"}
         assert told(go(ledger, NOW)) == []
 
@@ -484,7 +494,7 @@ class TestPolicies:
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         known = [rows(ledger, one) for one in KEYS]
-        ledger.write(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
+        ledger.run_in_transaction(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
         assert [rows(ledger, one) for one in KEYS] == known
 
 
@@ -507,7 +517,7 @@ class TestForgetting:
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, VICTIM)
-        [left] = ledger.write(lambda c: key_conflicts.conflicts(c, decided=True))
+        [left] = ledger.run_in_transaction(lambda c: key_conflicts.conflicts(c, decided=True))
         assert (left.owner, dict(left.claimants)) == ("", {"consumer:nobody": 1})
         assert all("order_id" not in keys for _, _, _, keys in told(go(ledger, NOW)))
         self.forget(ledger, NOBODY)
@@ -522,7 +532,7 @@ class TestForgetting:
         self.forget(ledger, NOBODY)
         with ledger.transaction() as connection:
             connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
-        ledger.write(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
+        ledger.run_in_transaction(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
         self.forget(ledger, VICTIM)
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
@@ -532,10 +542,10 @@ class TestForgetting:
         without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
-        ledger.write(lambda c: key_conflicts.rebuild(c, without, instant(NOW)))
+        ledger.run_in_transaction(lambda c: key_conflicts.rebuild(c, without, instant(NOW)))
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
     @staticmethod
     def forget(ledger: Database, one: Event) -> None:
         tagged = tag(parsed(one), POLICY)
-        ledger.write(lambda c: key_conflicts.forget(c, [tagged], POLICY))
+        ledger.run_in_transaction(lambda c: key_conflicts.forget(c, [tagged], POLICY))

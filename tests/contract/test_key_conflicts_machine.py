@@ -79,7 +79,7 @@ class Contesting(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def one_claim(self, limit: int) -> None:
-        self.ledger.write(lambda c: claim_due(c, POLICY, self.now, limit=limit))
+        self.ledger.run_in_transaction(lambda c: claim_due(c, POLICY, self.now, limit=limit))
 
     @rule()
     def sweep_all(self) -> None:
@@ -91,7 +91,7 @@ class Contesting(RuleBasedStateMachine):
 
     @rule()
     def lease_and_crash(self) -> None:
-        self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=2))
+        self.ledger.run_in_transaction(lambda c: lease(c, self.now, PausedSystems(), limit=2))
 
     @rule(limit=st.integers(1, 50))
     def send(self, limit: int) -> None:
@@ -123,7 +123,7 @@ class Contesting(RuleBasedStateMachine):
     @rule(number=st.sampled_from(NUMBERS), person=st.sampled_from(PEOPLE))
     def decide(self, number: str, person: str) -> None:
         if self.is_blocked(number) and self.claims[number][person]:
-            self.ledger.write(
+            self.ledger.run_in_transaction(
                 lambda c: key_conflicts.decide(
                     c, "order_id", number, f"consumer:{person}", POLICY, self.now
                 )
@@ -133,14 +133,14 @@ class Contesting(RuleBasedStateMachine):
     @rule(number=st.sampled_from(NUMBERS))
     def reopen(self, number: str) -> None:
         if self.owners.pop(number, None):
-            self.ledger.write(
+            self.ledger.run_in_transaction(
                 lambda c: key_conflicts.reopen(c, "order_id", number, POLICY, self.now)
             )
 
     @rule()
     def nothing_is_left_out(self) -> None:
         """What no conflict stops is commanded, whatever stopped it before."""
-        if self.ledger.write(lambda c: c.execute(tables.backfill.select()).first()):
+        if self.ledger.run_in_transaction(lambda c: c.execute(tables.backfill.select()).first()):
             return  # some of it waits for its release
         sweep(self.ledger, self.now)
         live = Counter(row.record_id for row in rows(self.ledger, tables.member, live=True))
@@ -153,7 +153,7 @@ class Contesting(RuleBasedStateMachine):
     @invariant()
     def who_claims_a_key_follows_from_the_events(self) -> None:
         contested = {number for number, by in self.claims.items() if len(by) > 1}
-        found = self.ledger.write(lambda c: key_conflicts.conflicts(c, decided=True))
+        found = self.ledger.run_in_transaction(lambda c: key_conflicts.conflicts(c, decided=True))
         assert {one.value: dict(one.claimants) for one in found} == {
             number: {f"consumer:{person}": count for person, count in self.claims[number].items()}
             for number in contested

@@ -39,7 +39,9 @@ def test_of_two_recorders_at_once_the_second_sees_the_first(
             waiting = pool.submit(take, ledger, [second], NOW)
             wait_until_it_waits(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
-    assert [one.key for one in ledger.write(key_conflicts.conflicts)] == ["order_id=o1"]
+    assert [one.key for one in ledger.run_in_transaction(key_conflicts.conflicts)] == [
+        "order_id=o1"
+    ]
     assert told(go(ledger, NOW)) == []
 
 
@@ -52,7 +54,7 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
         both = [pool.submit(take, ledger, one, NOW) for one in (mine, theirs)]
         for one in both:
             one.result(PATIENCE_SECONDS)
-    assert ledger.write(key_conflicts.undecided) == 300
+    assert ledger.run_in_transaction(key_conflicts.undecided) == 300
 
 
 def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -> None:
@@ -73,7 +75,7 @@ def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> 
     ledger, bus = postgres_ledger, Bus()
     take(ledger, [NOBODY], NOW)
     sweep(ledger, NOW)
-    leased = ledger.write(lambda c: lease(c, instant(NOW), PausedSystems(), limit=9))
+    leased = ledger.run_in_transaction(lambda c: lease(c, instant(NOW), PausedSystems(), limit=9))
     with others() as pool:
         with ledger.transaction() as relaying:
             dispatch(relaying, leased, bus, POLICY, instant(NOW), RetryPolicy())
@@ -98,7 +100,9 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
             recording = pool.submit(take, ledger, [third], NOW)
             wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
-        ledger.write(lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW)))
+        ledger.run_in_transaction(
+            lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW))
+        )
         with ledger.transaction() as recording_fourth:
             record(recording_fourth, [arrival(fourth, POLICY)], POLICY, instant(NOW))
             waiting = pool.submit(decide, ledger, "consumer:victim")

@@ -23,13 +23,15 @@ FAR = "2060-01-01T00:00:00Z"
 
 def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()) -> ClaimResult:
     taken = LeaseRequest(until=instant(FAR) + timedelta(seconds=60), room=room, stopped=stopped)
-    return ledger.write(lambda c: claim_due(c, POLICY, instant(FAR), limit=100, lease=taken))
+    return ledger.run_in_transaction(
+        lambda c: claim_due(c, POLICY, instant(FAR), limit=100, lease=taken)
+    )
 
 
 def _sent(ledger: Database, claimed: ClaimResult, *, told: bool) -> list[CommandMessage]:
     bus = Bus()
     known = claimed.events if told else {}
-    ledger.write(
+    ledger.run_in_transaction(
         lambda c: dispatch(c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), known)
     )
     return bus.sent
@@ -42,9 +44,11 @@ def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger
     assert list(claimed.leased) == list(claimed.commands)
     assert [row.state for row in rows(ledger, tables.command)] == ["sending"]
     at = instant(FAR)
-    assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9)) == []
+    assert ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9)) == []
     at += timedelta(seconds=60)
-    assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9)) == list(claimed.commands)
+    assert ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9)) == list(
+        claimed.commands
+    )
 
 
 def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Database) -> None:
@@ -83,7 +87,7 @@ def test_the_latest_due_is_claimed_with_the_oldest(ledger: Database) -> None:
         [feedback(f"e{second}", f"2020-01-01T12:00:{second:02}Z") for second in range(10, 40)],
         JOINED,
     )
-    ledger.write(lambda c: claim_due(c, POLICY, instant(FAR), limit=8))
+    ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(FAR), limit=8))
     claimed = sorted(row.due_at.second for row in rows(ledger, tables.command))
     assert claimed == [10, 11, 12, 13, 14, 15, 16, 39]
 
@@ -93,9 +97,17 @@ def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger:
     take(ledger, [feedback(f"e{n}", f"2020-01-01T12:00:0{n}Z") for n in range(3)], JOINED)
     sweep(ledger, FAR)
     at = instant(FAR)
-    assert len(ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9, records=2))) == 2
-    assert len(ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9, records=0))) == 1
-    assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9, records=2)) == []
+    assert (
+        len(ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9, records=2)))
+        == 2
+    )
+    assert (
+        len(ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9, records=0)))
+        == 1
+    )
+    assert (
+        ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9, records=2)) == []
+    )
 
 
 def test_each_row_gets_its_own_values(ledger: Database) -> None:
@@ -106,6 +118,6 @@ def test_each_row_gets_its_own_values(ledger: Database) -> None:
         {"record_id": first, "next_due": instant(FAR)},
         {"record_id": third, "next_due": None},
     ]
-    ledger.write(lambda c: update_each(c, tables.record, changes))
+    ledger.run_in_transaction(lambda c: update_each(c, tables.record, changes))
     found = {row.record_id: row.next_due for row in rows(ledger, tables.record)}
     assert found == {first: instant(FAR), second: instant("2020-12-31T12:00:00Z"), third: None}

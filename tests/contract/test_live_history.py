@@ -41,7 +41,7 @@ def old(ledger: Database, *events: Event, backfill: str | None = None) -> Record
 
 
 def release(ledger: Database, group: str = GROUP, now: str = FAR) -> None:
-    ledger.write(lambda c: backfills.release(c, group, "operator", instant(now)))
+    ledger.run_in_transaction(lambda c: backfills.release(c, group, "operator", instant(now)))
 
 
 def waiting(ledger: Database) -> list[tuple[str, int, int]]:

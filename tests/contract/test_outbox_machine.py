@@ -98,7 +98,7 @@ class Deleting(RuleBasedStateMachine):
     @rule()
     def release(self) -> None:
         backfill = self.imports.pop()
-        self.ledger.write(
+        self.ledger.run_in_transaction(
             lambda connection: backfills.release(connection, backfill, "operator", self.now)
         )
         self.held.pop(backfill, None)
@@ -123,7 +123,9 @@ class Deleting(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5))
     def one_claim(self, limit: int) -> None:
-        self.ledger.write(lambda connection: claim_due(connection, POLICY, self.now, limit=limit))
+        self.ledger.run_in_transaction(
+            lambda connection: claim_due(connection, POLICY, self.now, limit=limit)
+        )
 
     @rule()
     def claim_that_crashes(self) -> None:
@@ -146,7 +148,9 @@ class Deleting(RuleBasedStateMachine):
 
     @rule()
     def lease_and_crash(self) -> None:
-        self.ledger.write(lambda connection: lease(connection, self.now, PausedSystems(), limit=2))
+        self.ledger.run_in_transaction(
+            lambda connection: lease(connection, self.now, PausedSystems(), limit=2)
+        )
 
     @rule()
     def send(self) -> None:
@@ -192,7 +196,7 @@ class Deleting(RuleBasedStateMachine):
         command = data.draw(st.sampled_from(refused))
         final = POLICY.systems[command.system].role == "controller"
         with pytest.raises(FinalRefusal) if final else nullcontext():
-            self.ledger.write(lambda c: retry(c, command.command_id, POLICY, self.now))
+            self.ledger.run_in_transaction(lambda c: retry(c, command.command_id, POLICY, self.now))
 
     def _answered(
         self, command: Any, status: Status, name: str | None = None

@@ -34,9 +34,9 @@ def put(ledger: Database, scope: str, state: pause.State, at: datetime) -> None:
 
 def told(ledger: Database, at: datetime, scope: str, state: pause.State) -> set[tuple[str, str]]:
     """Who is told what, where an operator comes between the lease of all that is due and its relay."""
-    taken = ledger.write(lambda c: lease(c, at, PausedSystems.read(c), limit=100))
+    taken = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems.read(c), limit=100))
     put(ledger, scope, state, at)
-    sent = ledger.write(lambda c: dispatch(c, taken, Bus(), POLICY, at, RetryPolicy()))
+    sent = ledger.run_in_transaction(lambda c: dispatch(c, taken, Bus(), POLICY, at, RetryPolicy()))
     return {(one.system, one.action) for one in sent}
 
 

@@ -214,11 +214,11 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
     parked = Parked(
         dead_letter_id=letter.dead_letter_id, topic="t", partition=0, offset=0, glimpse=seen
     )
-    life.ledger.write(lambda c: dead_letters.store(c, [letter]))
-    life.ledger.write(lambda c: blind_spots.note(c, [parked], life.remains))
+    life.ledger.run_in_transaction(lambda c: dead_letters.store(c, [letter]))
+    life.ledger.run_in_transaction(lambda c: blind_spots.note(c, [parked], life.remains))
     going = {"events", "clocks", "subjects"}
     assert life.forget(LATER).keys() & going == (set() if kept else going)
-    life.ledger.write(
+    life.ledger.run_in_transaction(
         lambda c: dead_letters.close(c, letter, "discarded", operator="o", reason="r", now=at)
     )
     assert life.forget(LATER).keys() & going == (going if kept else set())

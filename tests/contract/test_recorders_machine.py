@@ -60,7 +60,9 @@ class Recording(RuleBasedStateMachine):
         self.recorders: dict[int, tuple[Opened, Event]] = {}
         self.beside: list[Opened] = []
         """Claims and activations that wait for a recorder."""
-        ledger.write(lambda connection: active_policy.require_active(connection, POLICY, NOW))
+        ledger.run_in_transaction(
+            lambda connection: active_policy.require_active(connection, POLICY, NOW)
+        )
 
     @rule(slot=slots, what=st.sampled_from([*["feedback", "withdrawal"] * 3, "hold"]))
     def begin(self, slot: int, what: str) -> None:
@@ -95,7 +97,7 @@ class Recording(RuleBasedStateMachine):
         try:
             recorder.end()
         except PolicyMismatch:
-            self.ledger.write(partial(recorded, one=one, policy=self.active))
+            self.ledger.run_in_transaction(partial(recorded, one=one, policy=self.active))
         self.beside = [task for task in self.beside if not over(task)]
 
     @rule(first=slots, second=slots, whats=st.permutations(["feedback", "withdrawal"]))
@@ -138,7 +140,7 @@ class Recording(RuleBasedStateMachine):
             self.ends(slot)
         for task in self.beside:
             assert over(task, wait=True)
-        while self.ledger.write(lambda connection: claimed(connection, self.active)):
+        while self.ledger.run_in_transaction(lambda connection: claimed(connection, self.active)):
             pass
         types = {one["type"] for one in self.made}
         is_due = self.active is A_MONTH or "privacy.consent-withdrawn" in types

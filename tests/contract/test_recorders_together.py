@@ -175,7 +175,8 @@ def test_an_activation_waits_for_a_batch_that_is_open(ledger: Database) -> None:
         with ledger.transaction() as open_transaction:
             recorded(open_transaction, [feedback("f1", PLACED)])
             activating = pool.submit(
-                ledger.write, lambda connection: activation.activate(connection, SHORTER, NOW)
+                ledger.run_in_transaction,
+                lambda connection: activation.activate(connection, SHORTER, NOW),
             )
             wait_until_it_waits(ledger, activating)
         activating.result(PATIENCE_SECONDS)
@@ -196,7 +197,8 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -
         with ledger.transaction() as open_transaction:
             recorded(open_transaction, [invoice("i1", PLACED), terminated("t1", PLACED)])
             activating = pool.submit(
-                ledger.write, lambda connection: activation.activate(connection, shorter, NOW)
+                ledger.run_in_transaction,
+                lambda connection: activation.activate(connection, shorter, NOW),
             )
             wait_until_it_waits(ledger, activating)
         activating.result(PATIENCE_SECONDS)
@@ -214,7 +216,8 @@ def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Database) -> No
         with ledger.transaction() as open_transaction:
             activation.activate(open_transaction, LONGER, NOW)
             recording = pool.submit(
-                ledger.write, lambda connection: recorded(connection, [feedback("f1", PLACED)])
+                ledger.run_in_transaction,
+                lambda connection: recorded(connection, [feedback("f1", PLACED)]),
             )
             wait_until_it_waits(ledger, recording)
         with pytest.raises(PolicyMismatch):
@@ -229,7 +232,7 @@ def test_of_two_first_policies_one_becomes_active(ledger: Database) -> None:
         with ledger.transaction() as open_transaction:
             active_policy.require_active(open_transaction, POLICY, NOW)
             other = pool.submit(
-                ledger.write,
+                ledger.run_in_transaction,
                 lambda connection: active_policy.require_active(connection, LONGER, NOW),
             )
             wait_until_it_waits(ledger, other)

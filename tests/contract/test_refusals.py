@@ -93,7 +93,7 @@ class TestRecalls:
         answer(ledger, recall, "refused", later(DUE, hours=1))
         assert row(ledger, erasure).escalated_at == instant("2022-05-31T13:00:00Z")
         assert row(ledger, recall).escalated_at == instant("2022-05-31T13:00:00Z")
-        assert ledger.write(lambda c: escalate(c, POLICY, later(DUE, days=9))) == []
+        assert ledger.run_in_transaction(lambda c: escalate(c, POLICY, later(DUE, days=9))) == []
 
     @pytest.mark.parametrize("status", UNHELPFUL)
     def test_what_is_said_at_last_counts(self, ledger: Database, status: Status) -> None:
@@ -144,7 +144,7 @@ class TestRecalls:
         bus = Bus()
         erasure, recall = recalled(ledger, bus)
         answer(ledger, recall, "refused", DUE)
-        ledger.write(lambda c: close_command(c, recall, instant(DUE)))
+        ledger.run_in_transaction(lambda c: close_command(c, recall, instant(DUE)))
         assert (row(ledger, erasure).state, row(ledger, recall).state) == ("closed", "closed")
         post(ledger, bus, later(DUE, days=9))
         assert sent(bus, recall) == 1
@@ -154,7 +154,9 @@ class TestRecalls:
         """An event took it back while the bus refused it: only its recall goes out from here on."""
         erasure, _ = recalled(ledger, Bus())
         again = timedelta(hours=6)
-        aside = ledger.write(lambda c: set_aside(c, erasure, "too large", instant(DUE), again))
+        aside = ledger.run_in_transaction(
+            lambda c: set_aside(c, erasure, "too large", instant(DUE), again)
+        )
         assert (aside, row(ledger, erasure).next_attempt_at) == (None, None)
 
     def test_what_became_due_while_it_waited_for_its_recall_is_looked_at(
@@ -169,7 +171,7 @@ class TestRecalls:
         take(ledger, [released("h2", DUE, "h1", "visitor:1")], DUE)
         assert sweep(ledger, DUE) == []
         recall = command(ledger, action="recall")
-        ledger.write(lambda c: close_command(c, recall, instant(DUE)))
+        ledger.run_in_transaction(lambda c: close_command(c, recall, instant(DUE)))
         [again] = sweep(ledger, DUE)
         assert (row(ledger, erasure).state, row(ledger, again).action) == ("closed", "erase")
 
@@ -227,7 +229,7 @@ class TestRefusals:
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """Its silence was one; its answer with a ground ends that."""
-        ledger.write(lambda c: escalate(c, POLICY, instant("2022-01-09T12:00:00Z")))
+        ledger.run_in_transaction(lambda c: escalate(c, POLICY, instant("2022-01-09T12:00:00Z")))
         answer(ledger, erasures["psp"], "refused", "2022-01-09T13:00:00Z")
         answer(ledger, erasures["orders"], "done", "2022-01-09T13:00:00Z")
         with ledger.transaction() as connection:
@@ -258,7 +260,7 @@ class TestRefusals:
         (erasure,) = sweep(ledger, FAR)
         post(ledger, Bus(), FAR)
         answer(ledger, erasure, "done", FAR)
-        ledger.write(lambda c: verify_commands(c, POLICY, instant(FAR), limit=10))
+        ledger.run_in_transaction(lambda c: verify_commands(c, POLICY, instant(FAR), limit=10))
         post(ledger, Bus(), FAR)
         check = command(ledger, action="verify")
         answer(ledger, check, "refused", FAR)
@@ -281,7 +283,9 @@ class TestRefusals:
         answer(ledger, erasure, "refused", DUE)
         if leased:
             at = later(DUE, days=1)
-            assert ledger.write(lambda c: lease(c, at, PausedSystems(), limit=9)) == [erasure]
+            assert ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9)) == [
+                erasure
+            ]
         take(ledger, [reinstated("r1", BACK)], later(DUE, days=1))
         bus = Bus()
         post(ledger, bus, later(DUE, days=2))

@@ -197,7 +197,7 @@ class TestReopening:
     def test_a_reopening_midway_stops_the_rest_within_a_chunk(self, ledger: Database) -> None:
         """Of 1,600 records 500 were claimed; they are cancelled, and the others never commanded."""
         take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
-        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
+        ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         assert told(ledger) == 500
         take(ledger, [reinstated("r1", BACK)], DUE)
         assert sweep(ledger, DUE) == []
@@ -208,9 +208,9 @@ class TestReopening:
         """The first chunk went out, the second was claimed, the third never is."""
         bus = Bus()
         take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
-        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
+        ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         post(ledger, bus, DUE)
-        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
+        ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         take(ledger, [reinstated("r1", BACK)], DUE)
         sweep(ledger, DUE)
         assert of_crm(ledger) == [
@@ -223,7 +223,7 @@ class TestReopening:
         """Nothing of the first chunk is lost, nothing of the rest is told twice."""
         events = [*many(1200), terminated("t1", ENDED)]
         take(ledger, events, ENDED)
-        ledger.write(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
+        ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         corrected = terminated("t2", "2020-06-01T13:00:00Z")
         take(ledger, [corrected], DUE)
         at = later(DUE, hours=1)
@@ -239,7 +239,7 @@ class TestReopening:
         """Of 700 records 500 were claimed under the later end; all 700 are told the earlier one."""
         bills = [purchase_invoice(f"p{number:03}", JOINED) for number in range(700)]
         take(ledger, [*bills, contact_changed("e2", BACK, "1", "2")], BACK)
-        ledger.write(lambda c: claim_due(c, POLICY, instant(BACK), limit=1))
+        ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(BACK), limit=1))
         take(ledger, [supplier_ended("e3", ENDED)], BACK)
         sweep(ledger, BACK)
         assert told(ledger, system="procurement", state="unsent") == 701

@@ -40,7 +40,9 @@ WITHOUT = RequestKeys(seal=NEW, older=not_here)
 def corrected(keys: RequestKeys, ledger: Database, customer: str) -> None:
     """The rights role notes what somebody's request corrects."""
     noted = {"name": f"the new name of {customer}"}
-    ledger.write(lambda c: disclosures.store_corrections(c, keys, customer, "Q1", noted, NOW))
+    ledger.run_in_transaction(
+        lambda c: disclosures.store_corrections(c, keys, customer, "Q1", noted, NOW)
+    )
 
 
 def asked(customer: str) -> list[Event]:
@@ -90,8 +92,8 @@ def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(
 def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Database) -> None:
     """Roles are upgraded one by one: both versions run at once, and the first one's key counts."""
     asked_for = [("consumer:K1", "Q1")]
-    first = ledger.write(lambda c: BEFORE.public(c, asked_for, NOW))
-    assert ledger.write(lambda c: AFTER.public(c, asked_for, NOW)) == first
+    first = ledger.run_in_transaction(lambda c: BEFORE.public(c, asked_for, NOW))
+    assert ledger.run_in_transaction(lambda c: AFTER.public(c, asked_for, NOW)) == first
     with ledger.transaction() as connection:
         private = AFTER.private(connection, "consumer:K1", "Q1")
     assert private is not None

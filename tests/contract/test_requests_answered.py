@@ -91,16 +91,18 @@ class Systems:
         at = instant(now)
         sweep(self.ledger, at)
         self._round(at)
-        self.ledger.write(lambda c: verify_commands(c, POLICY, at, limit=1_000))
+        self.ledger.run_in_transaction(lambda c: verify_commands(c, POLICY, at, limit=1_000))
         self._round(at)
 
     def _round(self, at: datetime) -> None:
         enclosures = RequestAttachments(
             keys=KEYS, key_of=lambda name: to_public(SYSTEM_KEY) if name == "psp" else None
         )
-        leased = self.ledger.write(lambda c: lease(c, at, PausedSystems(), limit=1_000))
+        leased = self.ledger.run_in_transaction(
+            lambda c: lease(c, at, PausedSystems(), limit=1_000)
+        )
         before = len(self.bus.sent)
-        self.ledger.write(
+        self.ledger.run_in_transaction(
             lambda c: dispatch(c, leased, self.bus, POLICY, at, RetryPolicy(), {}, enclosures)
         )
         answers = [
@@ -113,7 +115,7 @@ class Systems:
             apply_acknowledgements(connection, answers, POLICY, at)
             disclosures.store_disclosures(connection, answers, at)
 
-        self.ledger.write(settle)
+        self.ledger.run_in_transaction(settle)
 
     def told(self, action: str) -> dict[str, dict[str, Any]]:
         """What each system was told of one action."""
@@ -315,7 +317,7 @@ def test_nothing_is_answered_about_what_is_held_back(
     role = answering(ledger, published)
     database_clock[0] = instant("2026-04-30T09:00:00Z")
     assert role.run_once() == 0
-    ledger.write(lambda c: backfills.release(c, "history", "operator", instant(NOW)))
+    ledger.run_in_transaction(lambda c: backfills.release(c, "history", "operator", instant(NOW)))
     systems.work("2026-04-30T09:00:00Z")
     assert role.run_once() == 1
     assert published.events[0].data["outcome"] == "partly"
@@ -506,7 +508,7 @@ def test_a_disclosure_that_comes_after_the_delivery_is_not_kept(
         "consumer:K1", "Q1", lambda _: None, incomplete=True
     )
     late = systems._answer(systems.told("disclose")["research"], instant(NOW))
-    ledger.write(lambda c: disclosures.store_disclosures(c, [late], instant(NOW)))
+    ledger.run_in_transaction(lambda c: disclosures.store_disclosures(c, [late], instant(NOW)))
     assert rows(ledger, tables.disclosure) == []
 
 
@@ -519,7 +521,7 @@ def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system
     systems.work()
     assert systems.told("rectify") == {}
     corrections = {"name": "CANARY de Vries"}
-    ledger.write(
+    ledger.run_in_transaction(
         lambda c: disclosures.store_corrections(
             c, KEYS, "consumer:K1", "Q1", corrections, instant(NOW)
         )

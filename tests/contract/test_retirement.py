@@ -25,17 +25,21 @@ LATER = datetime(2029, 1, 1, tzinfo=UTC)
 
 def take(ledger: Database, policy: Policy, events: Iterable[Event]) -> None:
     arrivals = [arrival(one, policy) for one in events]
-    ledger.write(lambda connection: active_policy.require_active(connection, policy, NOW))
-    ledger.write(lambda connection: record(connection, arrivals, policy, NOW))
+    ledger.run_in_transaction(
+        lambda connection: active_policy.require_active(connection, policy, NOW)
+    )
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, policy, NOW))
 
 
 def activate(ledger: Database, policy: Policy) -> None:
-    ledger.write(lambda connection: activation.activate(connection, policy, NOW))
+    ledger.run_in_transaction(lambda connection: activation.activate(connection, policy, NOW))
 
 
 def swept(ledger: Database, policy: Policy, now: datetime = LATER) -> list[tuple[str, str]]:
     """The system and subject of every erasure that was commanded by then."""
-    while ledger.write(lambda connection: claim_due(connection, policy, now, limit=500)).looked_at:
+    while ledger.run_in_transaction(
+        lambda connection: claim_due(connection, policy, now, limit=500)
+    ).looked_at:
         pass
     found = rows(ledger, tables.command, action="erase")
     return sorted((row.system, row.subject) for row in found)
@@ -113,7 +117,9 @@ def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Datab
 def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str, str]) -> None:
     """What happened meanwhile is held after all, in whatever state its record was left."""
     policy = retiring({"website_experience": "2026-01-05T00:00:00Z"}, "2")
-    ledger.write(lambda connection: active_policy.require_active(connection, SHIPPED, NOW))
+    ledger.run_in_transaction(
+        lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
+    )
     activate(ledger, policy)
     take(ledger, policy, [feedback("e1", "2026-01-07T00:00:00Z")])
     assert swept(ledger, policy) == []
@@ -125,7 +131,9 @@ def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str,
 def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
     """The ticket's customer ends after the system was taken up again."""
     policy = retiring({"helpdesk": "2026-01-05T00:00:00Z"}, "2")
-    ledger.write(lambda connection: active_policy.require_active(connection, SHIPPED, NOW))
+    ledger.run_in_transaction(
+        lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
+    )
     activate(ledger, policy)
     take(ledger, policy, [ticket("e1", "2026-01-07T00:00:00Z", ["9"])])
     activate(ledger, retiring({}, "3"))

@@ -156,7 +156,9 @@ class Exercising(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5))
     def one_claim(self, limit: int) -> None:
-        self.ledger.write(lambda connection: claim_due(connection, POLICY, self.now, limit=limit))
+        self.ledger.run_in_transaction(
+            lambda connection: claim_due(connection, POLICY, self.now, limit=limit)
+        )
 
     @rule()
     def claim_that_crashes(self) -> None:
@@ -169,7 +171,9 @@ class Exercising(RuleBasedStateMachine):
 
     @rule()
     def lease_and_crash(self) -> None:
-        self.ledger.write(lambda connection: lease(connection, self.now, PausedSystems(), limit=2))
+        self.ledger.run_in_transaction(
+            lambda connection: lease(connection, self.now, PausedSystems(), limit=2)
+        )
 
     @rule(limit=st.integers(1, 5))
     def send(self, limit: int) -> None:
@@ -178,7 +182,9 @@ class Exercising(RuleBasedStateMachine):
     @rule()
     def send_between_lease_and_arrival(self) -> None:
         """What arrives after the lease is seen by the relay."""
-        leased = self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=5))
+        leased = self.ledger.run_in_transaction(
+            lambda c: lease(c, self.now, PausedSystems(), limit=5)
+        )
         if self.coming:
             take(self.ledger, self.coming[:1], self.now)
             self.known += self.coming[:1]
@@ -188,7 +194,9 @@ class Exercising(RuleBasedStateMachine):
     @rule()
     def bus_fails(self) -> None:
         """The broker has the commands, and the relay does not know it."""
-        leased = self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=3))
+        leased = self.ledger.run_in_transaction(
+            lambda c: lease(c, self.now, PausedSystems(), limit=3)
+        )
         self.bus.fails = True
         with pytest.raises(ConnectionError) if self._would_send(leased) else nullcontext():
             self._relay(leased)
@@ -197,7 +205,9 @@ class Exercising(RuleBasedStateMachine):
     @rule()
     def checks(self) -> None:
         """What was carried out is read again; what was found is commanded again."""
-        self.ledger.write(lambda connection: verify_commands(connection, POLICY, self.now, limit=3))
+        self.ledger.run_in_transaction(
+            lambda connection: verify_commands(connection, POLICY, self.now, limit=3)
+        )
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
@@ -290,7 +300,7 @@ class Exercising(RuleBasedStateMachine):
         self.now = END
         for _ in range(5):
             self._sweep(500)
-            self.ledger.write(
+            self.ledger.run_in_transaction(
                 lambda connection: verify_commands(connection, POLICY, self.now, limit=500)
             )
             self.now += timedelta(days=1)
@@ -303,16 +313,22 @@ class Exercising(RuleBasedStateMachine):
         assert rows(self.ledger, tables.command, state="recalling") == []
 
     def _sweep(self, limit: int) -> None:
-        while self.ledger.write(lambda c: claim_due(c, POLICY, self.now, limit=limit)).looked_at:
+        while self.ledger.run_in_transaction(
+            lambda c: claim_due(c, POLICY, self.now, limit=limit)
+        ).looked_at:
             pass
 
     def _send(self, limit: int) -> None:
-        self._relay(self.ledger.write(lambda c: lease(c, self.now, PausedSystems(), limit=limit)))
+        self._relay(
+            self.ledger.run_in_transaction(
+                lambda c: lease(c, self.now, PausedSystems(), limit=limit)
+            )
+        )
 
     def _relay(self, leased: Sequence[Any]) -> None:
         before = len(self.bus.sent)
         try:
-            self.ledger.write(
+            self.ledger.run_in_transaction(
                 lambda c: dispatch(c, leased, self.bus, POLICY, self.now, RetryPolicy())
             )
         finally:

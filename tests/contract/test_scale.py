@@ -34,7 +34,7 @@ def big(postgres: Callable[[], str]) -> Iterator[Database]:
                 arrival(invoice(f"i{number}", JOINED), POLICY)
                 for number in range(start, start + 5_000)
             ]
-            ledger.write(lambda c, b=batch: record(c, b, POLICY, instant(JOINED)))  # type: ignore[misc]
+            ledger.run_in_transaction(lambda c, b=batch: record(c, b, POLICY, instant(JOINED)))  # type: ignore[misc]
         for start in range(0, CUSTOMERS, 1_000):
             take(
                 ledger,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -67,7 +68,7 @@ def proved(
     ledger: Database, now: str = FAR, policy: Policy = POLICY, limit: int = 100
 ) -> VerificationResult:
     """What one look comes to."""
-    return ledger.write(
+    return ledger.run_in_transaction(
         lambda connection: verify_commands(connection, policy, instant(now), limit=limit)
     )
 
@@ -427,7 +428,7 @@ class TestProof:
     def test_a_check_that_was_given_up_leaves_it_unproven(self, ledger: Database) -> None:
         """The operator answers for that, on record."""
         erasure, check = checked(ledger, Bus())
-        ledger.write(lambda connection: close_command(connection, check, instant(FAR)))
+        ledger.run_in_transaction(lambda connection: close_command(connection, check, instant(FAR)))
         answer(ledger, check, "nothing_held", FAR)
         assert (state(ledger, erasure), state(ledger, check)) == ("acknowledged", "closed")
 
@@ -574,7 +575,7 @@ def test_however_checks_are_answered_one_command_has_the_record(
                 answer(ledger, one.command_id, "done", at, name=f"a{number}", counts=counts)
             else:
                 answer(ledger, one.command_id, "done", at, name=f"a{number}")
-        ledger.write(lambda connection, at=at: verify_commands(connection, POLICY, at, limit=10))  # type: ignore[misc]
+        ledger.run_in_transaction(partial(verify_commands, policy=POLICY, now=at, limit=10))
         assert len(live(ledger)) == 1
     clean = rows(ledger, tables.command, state="erased")
     assert len(clean) <= 1
@@ -596,7 +597,10 @@ class TestRestored:
         post(ledger, Bus(), FAR)
         answer(ledger, check, "done", FAR, counts={"rows": 0})
         assert (
-            ledger.write(lambda c: recommand_since(c, "website", instant(FAR), instant(FAR))) == 1
+            ledger.run_in_transaction(
+                lambda c: recommand_since(c, "website", instant(FAR), instant(FAR))
+            )
+            == 1
         )
         (again,) = proved(ledger).repeated
         (row,) = rows(ledger, tables.command, command_id=again)
@@ -616,8 +620,11 @@ class TestRestored:
         post(ledger, Bus(), FAR)
         answer(ledger, first, "done", FAR)
         after = later(FAR, seconds=1)
-        assert ledger.write(lambda c: recommand_since(c, "website", after, after)) == 0
-        assert ledger.write(lambda c: recommand_since(c, "crm", instant(JOINED), after)) == 0
+        assert ledger.run_in_transaction(lambda c: recommand_since(c, "website", after, after)) == 0
+        assert (
+            ledger.run_in_transaction(lambda c: recommand_since(c, "crm", instant(JOINED), after))
+            == 0
+        )
 
     def test_restrictions_and_lifts_come_in_the_order_they_had(self, ledger: Database) -> None:
         """Restricted and freed since the backup: free in the end."""
@@ -651,7 +658,10 @@ class TestRestored:
         post(ledger, Bus(), "2020-01-02T12:00:00Z")
         answer(ledger, lift, "done", "2020-01-02T12:00:00Z")
         at = instant("2020-01-03T12:00:00Z")
-        assert ledger.write(lambda c: recommand_since(c, "research", instant(JOINED), at)) == 2
+        assert (
+            ledger.run_in_transaction(lambda c: recommand_since(c, "research", instant(JOINED), at))
+            == 2
+        )
         again = proved(ledger, "2020-01-03T12:00:00Z").repeated
         by_seq = sorted(
             (row.seq, row.action) for row in rows(ledger, tables.command) if row.command_id in again

@@ -65,7 +65,7 @@ class Keeping:
                 connection.execute(seen.insert(), [row])
             self.before_commit()
 
-        self.ledger.write(write)
+        self.ledger.run_in_transaction(write)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         raise AssertionError("nothing here is to be parked") from cause

@@ -265,7 +265,7 @@ def recorded_before(stage: Stage, *ids: str) -> None:
     [one] = [arrival(feedback("e", LONG_AGO), POLICY)]
     arrivals = [replace(one, id=id_) for id_ in ids]
     at = instant(LONG_AGO)
-    stage.ledger.write(lambda connection: record(connection, arrivals, POLICY, at))
+    stage.ledger.run_in_transaction(lambda connection: record(connection, arrivals, POLICY, at))
 
 
 def rounds(deleter: Deleter, count: int = 6) -> None:

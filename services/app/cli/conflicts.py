@@ -111,7 +111,7 @@ def _decide(
             )
             return done
 
-        return ledger.write(work)
+        return ledger.run_in_transaction(work)
 
 
 def _claim_state(one: Conflict, subject: str) -> str:

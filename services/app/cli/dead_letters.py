@@ -95,7 +95,7 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
             sender.send(messages)
             return len(messages)
 
-        click.echo(f"replayed {the_ledger.write(work)}")
+        click.echo(f"replayed {the_ledger.run_in_transaction(work)}")
 
 
 @dead_letters_.command("discard")

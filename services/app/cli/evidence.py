@@ -119,5 +119,5 @@ def rekey(operator: str, reason: str) -> None:
             )
             go_on(connection)
 
-        opened.ledger().write(work)
+        opened.ledger().run_in_transaction(work)
     click.echo("the next deleter that signs a head writes which key it uses from now on")

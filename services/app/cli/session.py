@@ -26,4 +26,6 @@ def open_resources() -> Iterator[resources.Resources]:
 def run_in_transaction(work: Callable[[Connection, datetime], T]) -> T:
     """Do `work` in one transaction of the ledger, at the database's own time, UTC."""
     with open_resources() as opened:
-        return opened.ledger().write(lambda connection: work(connection, database_now(connection)))
+        return opened.ledger().run_in_transaction(
+            lambda connection: work(connection, database_now(connection))
+        )

@@ -70,7 +70,7 @@ def up(sample: bool) -> None:
             migrate.migrate(opened.owned_ledger())
             ledger = opened.ledger()
             policy = opened.wait_for_active_policy(ledger)
-            ledger.write(
+            ledger.run_in_transaction(
                 lambda connection: resend_outstanding(connection, database_now(connection))
             )
             broker.create_topics(topic.name for topic in required_topics(policy).all)
@@ -160,7 +160,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
     seen = catch_up_check(bus, ledger, required_topics(policy), _GLANCE)
     while True:
         if waits and not seen.blind_spots():
-            ledger.write(_release_history)
+            ledger.run_in_transaction(_release_history)
             waits = False
         if monotonic() - last >= _SAMPLE_INTERVAL:
             yield from _publish_events(publisher, policy, utc_now(), companies=1)

@@ -139,7 +139,9 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
                     connection, "shred", target, operator=operator, reason=reason, now=at
                 )
 
-        ledger.write(noted)  # first: a key must not be destroyed without a record of it
+        ledger.run_in_transaction(
+            noted
+        )  # first: a key must not be destroyed without a record of it
         for one in found:
             shredder.destroy([one.event_id], one.system, utc_now())
     click.echo(f"destroyed {len(found)} keys")

@@ -124,7 +124,7 @@ class Resources:
             active_policy.require_active(connection, policy, database_now(connection))
             return True
 
-        while not ledger.write(is_agreed) and not (stop and stop.wait(_POLL_SECONDS)):
+        while not ledger.run_in_transaction(is_agreed) and not (stop and stop.wait(_POLL_SECONDS)):
             pass
         return policy
 
@@ -203,7 +203,7 @@ class Resources:
         """Load the key of tombstones, created on first use, and bind it to the ledger."""
         cipher = tombstone_keys.read_or_make(self.settings.keys)
         if policy.proof is not None:
-            ledger.write(lambda connection: tombstones.bind_key(connection, cipher))
+            ledger.run_in_transaction(lambda connection: tombstones.bind_key(connection, cipher))
         return cipher
 
     def tracer(self, role: str) -> Tracer:

@@ -83,7 +83,7 @@ class Purger:
             latest = terms_of(connection, self.policy, proof, now, self.remains)
             return purge(connection, pages, latest, self.remains)
 
-        counts = self.ledger.write(work)
+        counts = self.ledger.run_in_transaction(work)
         if counts:  # else another deleter was faster
             self._pause.backoff = False
             self.observer.rows_purged(counts)

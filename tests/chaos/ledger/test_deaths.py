@@ -192,7 +192,7 @@ def test_a_database_that_dies_in_a_transaction_keeps_what_was_committed(
         server.kill()
 
     with pytest.raises(DBAPIError):
-        ledger.write(records_and_loses_its_database)
+        ledger.run_in_transaction(records_and_loses_its_database)
     server.start()
     assert facts(ledger) == committed
     run(ledger, folder, instant(NOW), Death(None))

@@ -100,7 +100,7 @@ def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
             death.at(f"{name}:before-commit")
             return done
 
-        result = ledger.write(and_maybe_die)
+        result = ledger.run_in_transaction(and_maybe_die)
         death.at(f"{name}:after-commit")
         return result
 

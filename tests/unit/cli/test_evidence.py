@@ -36,10 +36,10 @@ def sealed(ledger: Database, at: datetime = NOW) -> None:
     """What a deleter does."""
     keys = Path(".termijn", "keys")
     ring = KeyDirectory(path=keys).private()
-    ledger.write(
+    ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, loader.load(), at),
     )
-    ledger.write(
+    ledger.run_in_transaction(
         lambda connection: append_entries(connection, pseudonyms.read_or_make(keys), ring, at),
     )
 
@@ -92,7 +92,7 @@ def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Database) -> 
 def test_the_ledgers_own_log(termijn: Call, ledger: Database) -> None:
     """Without a file; what no head stands behind yet counts too."""
     sealed(ledger)
-    ledger.write(lambda connection: None)
+    ledger.run_in_transaction(lambda connection: None)
     assert termijn("evidence", "verify").out.startswith("2 entries are valid")
     with ledger.transaction() as connection:
         connection.exec_driver_sql("UPDATE evidence_chain SET number = 1")
@@ -136,7 +136,7 @@ def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Database
             event("r2", "privacy.identity-verified", at, **said),
         )
     ]
-    ledger.write(lambda connection: record(connection, arrivals, loader.load(), NOW))
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, loader.load(), NOW))
     sealed(ledger)
     for number, about in enumerate(("visitor:1", "Q1")):
         found = termijn("certificate", about, "--to", f"c{number}")

@@ -41,8 +41,10 @@ def ledger(termijn: Call) -> Iterator[Database]:
 def recorded(ledger: Database, *events: dict[str, Any], backfill: str | None = None) -> None:
     """Record events under the shipped policy."""
     arrivals = [arrival(one, POLICY, backfill) for one in events]
-    ledger.write(lambda connection: active_policy.require_active(connection, POLICY, NOW))
-    ledger.write(lambda connection: record(connection, arrivals, POLICY, NOW))
+    ledger.run_in_transaction(
+        lambda connection: active_policy.require_active(connection, POLICY, NOW)
+    )
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, POLICY, NOW))
 
 
 def actions(ledger: Database) -> list[tuple[str, str, str, str]]:
@@ -122,7 +124,7 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
     """The role then goes on at what is left."""
     log = PartitionId(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=0)
     gap = OffsetGap(role="recorder", log=log, expected=5, low=7, high=9)
-    ledger.write(lambda connection: offsets.record_gap(connection, gap, NOW))
+    ledger.run_in_transaction(lambda connection: offsets.record_gap(connection, gap, NOW))
     assert termijn("gaps", "list", "--json").rows == [
         {
             "role": "recorder",
@@ -227,16 +229,18 @@ def test_what_only_the_old_policy_asked_for_is_taken_back(
     file.write_text(text, "utf-8")
     wrong = loader.load(file)
     at = datetime(2026, 2, 1, tzinfo=UTC)
-    ledger.write(lambda connection: active_policy.require_active(connection, wrong, at))
+    ledger.run_in_transaction(
+        lambda connection: active_policy.require_active(connection, wrong, at)
+    )
     for day, sent in ((1, True), (2, False)):
         one = arrival(invoice(f"i{day}", f"2024-03-0{day}T12:00:00Z", f"{day}"), wrong)
-        ledger.write(lambda connection, one=one: record(connection, [one], wrong, at))  # type: ignore[misc]
-        ledger.write(lambda connection: claim_due(connection, wrong, at, limit=9))
+        ledger.run_in_transaction(lambda connection, one=one: record(connection, [one], wrong, at))  # type: ignore[misc]
+        ledger.run_in_transaction(lambda connection: claim_due(connection, wrong, at, limit=9))
         if sent:
-            leased = ledger.write(
+            leased = ledger.run_in_transaction(
                 lambda connection: lease(connection, at, PausedSystems(), limit=9)
             )
-            ledger.write(
+            ledger.run_in_transaction(
                 lambda c, those=leased: dispatch(  # type: ignore[misc]
                     c, those, Bus(), wrong, at, RetryPolicy()
                 )

@@ -29,7 +29,7 @@ def ledger(termijn: Call) -> Iterator[Database]:
     """A ledger where the commands look for it, under the shipped policy."""
     assert termijn("ledger", "migrate").code == 0
     with closing(open_database(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
-        opened.write(
+        opened.run_in_transaction(
             lambda connection: active_policy.require_active(connection, POLICY, datetime.now(UTC))
         )
         yield opened

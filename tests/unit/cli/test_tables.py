@@ -101,7 +101,7 @@ def test_what_moves_a_terminal_is_made_visible(
         key_id="k",
         sealed=b"",
     )
-    ledger.write(lambda connection: dead_letters.store(connection, [letter]))
+    ledger.run_in_transaction(lambda connection: dead_letters.store(connection, [letter]))
     assert shown in termijn("dead-letters", "list").out
     said = termijn("dead-letters", "list", "--json")
     assert shown in said.out

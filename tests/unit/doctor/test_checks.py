@@ -212,7 +212,7 @@ def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
         [said] = check_requests(ledger, chosen)
         assert said.state == "fault"
         assert said.what == f"2 keys are encrypted with key {old.key_id}, which is not configured"
-        ledger.write(
+        ledger.run_in_transaction(
             lambda c: [destroy_request_key(c, "consumer:K1", f"Q{n}", NOW) for n in (0, 1)]
         )
         [said] = check_requests(ledger, chosen)
