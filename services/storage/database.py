@@ -60,8 +60,8 @@ class Database:
     def run_in_transaction(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in one transaction, again from the start when the database asks for that.
 
-        The errors of `_RETRYABLE_SQLSTATES` repeat the whole; `work` must therefore have no effect outside the
-        transaction.
+        The errors of `_RETRYABLE_SQLSTATES` repeat the whole; `work` must therefore have no effect
+        outside the transaction.
         """
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
