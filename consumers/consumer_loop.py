@@ -23,6 +23,7 @@ from consumers.offset_holes import read_again
 from schemas.errors import TermijnError
 from services.kafka.client import KafkaAccessDenied, KafkaClient, KafkaUnavailable
 from services.kafka.errors import RETRYABLE_ERRORS
+from services.kafka.role_loop import LoopObserver
 from services.kafka.topic_state import Partition
 from services.storage import offsets, pause
 from services.storage.database import Database, describe_error
@@ -71,14 +72,8 @@ class OffsetsLost(TermijnError):
         self.gaps = gaps
 
 
-class Observer(Protocol):
-    """Who wants to know how the loop fares: metrics and logs."""
-
-    def heartbeat(self) -> None:
-        """The loop went round."""
-
-    def ready(self) -> None:
-        """The role has joined its group, and reaches the bus and the ledger."""
+class ConsumerObserver(LoopObserver, Protocol):
+    """Receives how a consumer loop is doing: metrics, health and logs."""
 
     def batch_applied(self, messages: int, seconds: float) -> None:
         """A batch was applied."""
@@ -86,11 +81,8 @@ class Observer(Protocol):
     def lag_measured(self, topic: str, partition: int, messages: int) -> None:
         """How many messages of a partition are not read yet."""
 
-    def batch_retried(self, why: str) -> None:
-        """A batch was not applied and is read again."""
-
     def gap_found(self, gap: OffsetGap) -> None:
-        """The log has lost something."""
+        """Kafka deleted messages before they were read."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +95,7 @@ class ConsumerLoop:
     topics: Sequence[str]
     group: str
     work: Work
-    observer: Observer
+    observer: ConsumerObserver
     now: Callable[[], datetime]
     batch: int
     batch_seconds: float

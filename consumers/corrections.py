@@ -1,4 +1,4 @@
-"""Rights: corrections are noted as requests come by, and open requests are answered in time."""
+"""The handler of the rights role: it stores what requests for rectification correct."""
 
 from __future__ import annotations
 
@@ -19,30 +19,14 @@ from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
 from services.crypto.envelope import AeadCipher
-from services.kafka.errors import RETRYABLE_ERRORS
 from services.requests.disclosures import store_corrections
 from services.requests.request_keys import RequestKeys
-from services.requests.responder import RequestResponder
 from services.storage import dead_letters, offsets
-from services.storage.database import Database, database_now, describe_error
+from services.storage.database import Database, database_now
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance
 
 ROLE = "rights"
-_REST_SECONDS = 1.0
-
-
-class Observer(Protocol):
-    """Who wants to know how the rounds fare."""
-
-    def heartbeat(self) -> None:
-        """A round was tried."""
-
-    def ready(self) -> None:
-        """A round was done."""
-
-    def batch_retried(self, why: str) -> None:
-        """A round was not done and is done again."""
 
 
 class Parking(Protocol):
@@ -134,27 +118,6 @@ def check_corrections(data: Mapping[str, Any]) -> None:
         raise MalformedEvent(key="corrections", why=why)
     if any(limits.unprintable(name) for name in corrections):
         raise MalformedEvent(key="corrections", why="names a field with a control character")
-
-
-def run_responder(
-    answering: RequestResponder,
-    measure: Callable[[], None],
-    observer: Observer,
-    stop: Event,
-    seconds: float,
-) -> None:
-    """Answer requests, and measure what is owed, round after round, until `stop` is set."""
-    while not stop.is_set():
-        try:
-            answering.run_once()
-            measure()
-        except RETRYABLE_ERRORS as cause:
-            observer.batch_retried(describe_error(cause))
-            stop.wait(_REST_SECONDS)
-        else:
-            observer.heartbeat()
-            observer.ready()
-            stop.wait(seconds)
 
 
 def run_side_by_side(work: Callable[[], None], main: Callable[[], None], stop: Event) -> None:

@@ -165,7 +165,7 @@ class Deleter:
         """Pace the looks as the limits say."""
         object.__setattr__(self, "_protected", _Throttle(every=self.limits.protect_every))
 
-    def round(self) -> int:
+    def run_once(self) -> int:
         """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
 
         Raises:

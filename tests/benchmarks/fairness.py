@@ -38,14 +38,14 @@ def fair(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
         waits = []
         for run in range(stage.runs):
             for _ in range(_UNDER_WAY):
-                deleter.round()
+                deleter.run_once()
             due = backlogs.now(ledger)
             at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
             one = Load(kind=FEEDBACK, name=f"one{run}", subjects=1, each=1, time=at)
             backlogs.insert(ledger, one, stage.policy)
             given_up = due + _PATIENCE
             while due not in seen.out_at and sweeping.this_now() < given_up:
-                deleter.round()
+                deleter.run_once()
             waits.append((seen.out_at.get(due, given_up) - due).total_seconds())
     return Figure(
         name="fair",

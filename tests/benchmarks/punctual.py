@@ -122,7 +122,7 @@ def held(stage: Stage, bus: KafkaClient, rate: int, seconds: int) -> Held:
         while seen.commands < rows and sweeping.this_now() < given_up:
             if seen.lateness and seen.lateness[-1] > _LOST:
                 break
-            if not deleter.round():
+            if not deleter.run_once():
                 sleep(sweeping.REST_SECONDS)
     if seen.commands < rows:
         return Held(p99=float("inf"), earliest=seen.earliest)

@@ -123,6 +123,6 @@ def verifier(stage: Stage, owner: str = DELETER) -> Verifier:
 def drained(deleter: Deleter) -> float:
     """Seconds until nothing is due any more."""
     started = perf_counter()
-    while deleter.round():
+    while deleter.run_once():
         pass
     return perf_counter() - started

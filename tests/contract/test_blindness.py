@@ -185,7 +185,7 @@ class Stage:
         }
         deleter = Deleter(**{**parts, **other})
         for _ in range(rounds):
-            deleter.round()
+            deleter.run_once()
         return {(one.system, one.value["action"]) for one in self.bus.sent[before:]}
 
     def subjects(self) -> set[str]:

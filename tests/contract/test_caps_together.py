@@ -77,8 +77,8 @@ def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
     due(postgres_ledger, 6)
     second = Watched()
     other = deleter(postgres_ledger, second, cap=3)
-    first = Watched(before=other.round)
-    deleter(postgres_ledger, first, cap=3).round()
+    first = Watched(before=other.run_once)
+    deleter(postgres_ledger, first, cap=3).run_once()
     assert (len(first.bus.sent), len(second.bus.sent)) == (3, 0)
 
 
@@ -92,7 +92,7 @@ def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Database) ->
         one = deleter(postgres_ledger, watched, cap=5)
         for _ in range(4):
             start.wait(timeout=30)
-            one.round()
+            one.run_once()
 
     with others(4) as pool:
         for done in [pool.submit(run, one) for one in all_of_them]:
@@ -108,15 +108,15 @@ def test_what_a_crash_left_leased_is_sent_when_its_lease_is_over(postgres_ledger
     due(postgres_ledger, 3)
     crashing = Watched(before=killed)
     with pytest.raises(Killed):
-        deleter(postgres_ledger, crashing, cap=3).round()
+        deleter(postgres_ledger, crashing, cap=3).run_once()
     next_one = Watched()
     survivor = deleter(postgres_ledger, next_one, cap=3)
-    survivor.round()
+    survivor.run_once()
     assert not next_one.bus.sent
     assert {row.state for row in rows(postgres_ledger, tables.command)} == {"sending"}
     over = datetime.now(UTC) - timedelta(seconds=1)
     with postgres_ledger.transaction() as connection:
         connection.execute(update(tables.command).values(next_attempt_at=over))
-    survivor.round()
+    survivor.run_once()
     assert len(next_one.bus.sent) == 3
     assert next_one.caps == []

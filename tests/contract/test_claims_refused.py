@@ -71,7 +71,7 @@ def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None
     bus = Bus()
     with refusing(ledger, "visitor:1"):
         with pytest.raises(IntegrityError):
-            deleter_of(ledger, bus).round()
+            deleter_of(ledger, bus).run_once()
         assert {(one.system, one.value["action"]) for one in bus.sent} == {
             ("crm", "restrict"),
             ("credit-bureau", "restrict"),
@@ -91,13 +91,13 @@ def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Databas
     with refusing(ledger, "visitor:1"):
         for _ in range(2):
             with pytest.raises(RETRYABLE_ERRORS) as refused:
-                deleter.round()
+                deleter.run_once()
             assert isinstance(refused.value, IntegrityError)
             assert verdict(refused.value) == "poison"
         assert bus.sent == []
         assert rows(ledger, tables.command) == []
         assert {row.record_id: row.next_due for row in rows(ledger, tables.record)} == due
-    deleter.round()
+    deleter.run_once()
     assert sorted(str(one.value["subject"]) for one in bus.sent) == [
         "visitor:0",
         "visitor:1",

@@ -130,7 +130,7 @@ class Stage(Silent):
         """What these rounds send: system and action, sorted."""
         before = len(self.bus.sent)
         for _ in range(count):
-            self.deleter.round()
+            self.deleter.run_once()
         return sorted((one.system, one.value["action"]) for one in self.bus.sent[before:])
 
     def blind_spots(self) -> Sequence[str]:

@@ -378,7 +378,7 @@ class Emitting(RuleBasedStateMachine, Silent):
         self.allowed = frozenset() if self.blind_spots() else None
         handled = 0
         try:
-            handled = self.deleters[which].round()
+            handled = self.deleters[which].run_once()
         except (PolicyMismatch, Crash):
             self.deleters[which] = self.started()
         self.crash = None

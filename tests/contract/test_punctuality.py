@@ -66,7 +66,7 @@ def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
 ) -> None:
     """It may have been away for a year."""
     take(ledger, [order("old", LONG_AGO)], this_now())
-    deleter.round()
+    deleter.run_once()
     assert seeing.since == [None]
 
 
@@ -75,10 +75,10 @@ def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
 ) -> None:
     """The round before it: an import of history is nobody's lateness."""
     before = this_now()
-    deleter.round()
+    deleter.run_once()
     after = this_now()
     take(ledger, [order("old", LONG_AGO)], this_now())
-    deleter.round()
+    deleter.run_once()
     [since] = seeing.since
     assert since is not None
     assert before <= since <= after
@@ -96,8 +96,8 @@ def test_a_round_that_leaves_some_behind_excuses_nothing(ledger: Database, seein
         limits=DeleterLimits(claim=1),
     )
     take(ledger, [order("one", LONG_AGO, "1"), order("two", LONG_AGO, "2")], this_now())
-    deleter.round()
-    deleter.round()
+    deleter.run_once()
+    deleter.run_once()
     assert seeing.since == [None, None]
 
 
@@ -106,18 +106,18 @@ def test_a_round_that_does_not_look_excuses_nothing(
     ledger: Database, deleter: Deleter, seeing: Seeing, hindered: str
 ) -> None:
     """Whatever became due meanwhile is late from its own instant, or the last look before."""
-    deleter.round()
+    deleter.run_once()
     looked = this_now()
     if hindered == "paused":
         stop(ledger, "deleter", "paused")
     else:
         seeing.spots = ["orders.order-placed.v1[0]"]
-    deleter.round()
+    deleter.run_once()
     take(ledger, [order("old", LONG_AGO)], this_now())
-    deleter.round()
+    deleter.run_once()
     stop(ledger, "deleter", "running")
     seeing.spots = []
-    deleter.round()
+    deleter.run_once()
     [since] = seeing.since
     assert since is not None
     assert since <= looked
@@ -130,8 +130,8 @@ def test_what_waits_in_the_outbox_counts_from_its_own_instant(
     for system in ("orders", "psp", "research"):
         stop(ledger, f"system:{system}", "paused")
     take(ledger, [order("old", LONG_AGO)], this_now())
-    deleter.round()
-    deleter.round()
+    deleter.run_once()
+    deleter.run_once()
     stop(ledger, "system:psp", "running")
-    deleter.round()
+    deleter.run_once()
     assert seeing.since == [None]

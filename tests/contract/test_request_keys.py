@@ -146,7 +146,7 @@ def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -
         rest=lambda: None,
     )
     for _ in range(3):
-        deleter.round()
+        deleter.run_once()
     told = {
         (one.system, one.value["subject"]) for one in bus.sent if one.value["action"] == "rectify"
     }

@@ -297,14 +297,14 @@ class TestRounds:
             now=lambda: datetime.now(UTC),
         )
         take(ledger, [feedback("e1", JOINED)], JOINED)
-        deleter.round()
+        deleter.run_once()
         assert seeing.actions == ["erase"]
         answer(ledger, command(ledger), "done", JOINED)
         seeing.spots = ["orders.order-placed.v1[0]"]
-        deleter.round()
+        deleter.run_once()
         assert seeing.actions == ["erase"]
         seeing.spots = []
-        deleter.round()
+        deleter.run_once()
         assert seeing.actions == ["erase", "verify"]
 
 

@@ -270,7 +270,7 @@ def recorded_before(stage: Stage, *ids: str) -> None:
 
 def rounds(deleter: Deleter, count: int = 6) -> None:
     for _ in range(count):
-        deleter.round()
+        deleter.run_once()
 
 
 def test_a_command_is_split_by_bytes_as_well_as_by_number(

@@ -9,26 +9,25 @@ from services.app.settings import Settings
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import catch_up_check, open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
-from services.deleter.deleter import ROLE, ClockSkew, Deleter, DeleterLimits
+from services.deleter.deleter import ROLE, Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy
 from services.deleter.publisher import KafkaCommandPublisher
+from services.deleter.worker import DeleterWorker
 from services.evidence.purge.purger import Purger
 from services.evidence.sealer import PATIENCE_SECONDS, EvidenceSealer, KafkaHeadPublisher
 from services.evidence.self_check import ChainSelfCheck
-from services.kafka.errors import RETRYABLE_ERRORS
 from services.operations.holding_counts import HoldingCounter
 from services.operations.observers.deleter import DeleterObserver
 from services.operations.status import read_status
 from services.operations.throttle import Throttled
 from services.requests.command_attachments import RequestAttachments
-from services.storage.database import database_now, describe_error
+from services.storage.database import database_now
 
-_POLL_SECONDS = 1.0
 _CATCH_UP_TIMEOUT = timedelta(seconds=2)
 _SEAL_SECONDS = 1.0
-"""Between two looks at what is to be sealed, while there is erasing to do."""
-_FORGET_SECONDS = 1.0
-"""Between two looks at what may be forgotten."""
+"""Between two runs of sealing while there is erasing to do."""
+_PURGE_SECONDS = 1.0
+"""Between two runs of the purge."""
 
 
 def run_deleter(settings: Settings, stop: Event) -> None:
@@ -103,26 +102,13 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             run=measure, interval_seconds=settings.operating.metrics_interval_seconds
         )
         sealing = Throttled(run=keeping.run_once, interval_seconds=_SEAL_SECONDS)
-        forgetful = Throttled(run=forgetting.run_once, interval_seconds=_FORGET_SECONDS)
-        handled = sealed = 0
-        while not stop.is_set():
-            try:
-                measuring.run_if_due()
-                if handled:
-                    sealing.run_if_due()  # erasing comes first: what waits is in no hurry
-                else:
-                    sealed = keeping.run_once()
-                    forgetful.run_if_due()
-                handled = deleter.round()
-            except ClockSkew as cause:
-                observer.clock_skewed(cause.seconds)
-                observer.batch_retried(str(cause))
-                stop.wait(_POLL_SECONDS)
-            except RETRYABLE_ERRORS as cause:
-                observer.batch_retried(describe_error(cause))
-                stop.wait(_POLL_SECONDS)
-            else:
-                observer.heartbeat()
-                observer.ready()
-                if not handled and not sealed:
-                    stop.wait(deleting.idle_seconds)
+        forgetful = Throttled(run=forgetting.run_once, interval_seconds=_PURGE_SECONDS)
+        DeleterWorker(
+            erase=deleter.run_once,
+            seal=keeping.run_once,
+            seal_if_due=sealing.run_if_due,
+            purge_if_due=forgetful.run_if_due,
+            measure_if_due=measuring.run_if_due,
+            observer=observer,
+            idle_seconds=deleting.idle_seconds,
+        ).run(stop)

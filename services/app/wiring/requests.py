@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from threading import Event
 
-from consumers.corrections import ROLE, CorrectionHandler, run_responder, run_side_by_side
+from consumers.corrections import ROLE, CorrectionHandler, run_side_by_side
 from schemas.cloudevents import CloudEvent
 from services.app.settings import Settings
 from services.app.wiring.consumer_loops import consumer_loop
@@ -14,6 +14,7 @@ from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import catch_up_check, open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
 from services.events.publisher import Publisher
+from services.kafka.role_loop import run_loop
 from services.operations.observers.requests import RequestsObserver
 from services.operations.throttle import Throttled
 from services.requests.counts import count as count_requests
@@ -67,6 +68,12 @@ def run_rights(settings: Settings, stop: Event) -> None:
         measuring = Throttled(
             run=measure, interval_seconds=settings.operating.metrics_interval_seconds
         )
+
+        def answer() -> float:
+            answering.run_once()
+            measuring.run_if_due()
+            return seconds
+
         corrections = consumer_loop(
             opened,
             ROLE,
@@ -85,7 +92,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
             observer.for_loop("reading") if asked else observer,
         )
         run_side_by_side(
-            lambda: run_responder(answering, measuring.run_if_due, observer, stop, seconds),
+            lambda: run_loop(answer, observer, stop),
             lambda: corrections.run(stop) if asked else _wait(stop),
             stop,
         )

@@ -1,0 +1,74 @@
+"""The work of a deleter process in its order: erase what is due, seal the evidence, purge the ledger.
+
+Sealing and purging belong to `services.evidence`, a room above this one, and are handed in as callables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+from services.deleter.deleter import ClockSkew
+from services.kafka.errors import RETRYABLE_ERRORS
+from services.kafka.role_loop import LoopObserver, run_loop
+
+
+class WorkerObserver(LoopObserver, Protocol):
+    """Receives how the deleter's process is doing: metrics, health and logs."""
+
+    def clock_skewed(self, seconds: float) -> None:
+        """This machine's clock is so many seconds ahead of the database's; nothing was commanded."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DeleterWorker:
+    """Decides the order of a deleter process's work; erasing comes before sealing and purging."""
+
+    erase: Callable[[], int]
+    """Run the deleter once: claim, dispatch, verify; returns how much it handled."""
+    seal: Callable[[], int]
+    """Append what is pending to the evidence log; returns how many entries."""
+    seal_if_due: Callable[[], None]
+    """The same, at most every so many seconds."""
+    purge_if_due: Callable[[], None]
+    """Purge from the ledger what is over its proof term, at most every so many seconds."""
+    measure_if_due: Callable[[], None]
+    """Measure the ledger, at most every so many seconds."""
+    observer: WorkerObserver
+    idle_seconds: float
+    """How long to wait after a run with nothing to do."""
+    _erased: int = 0
+    _sealed: int = 0
+
+    def run(self, stop: Event) -> None:
+        """Run until `stop` is set; what fails for a passing reason is retried."""
+        run_loop(self.run_once, self.observer, stop, retryable=(*RETRYABLE_ERRORS, ClockSkew))
+
+    def run_once(self) -> float:
+        """Do each kind of work once, and return how many seconds to wait before the next run.
+
+        1. Measure, if it is due.
+        2. If the last run erased something, seal only if it is due: more is probably waiting to be erased.
+           Otherwise seal all that is pending, and purge if that is due.
+        3. Erase.
+
+        Raises:
+            ClockSkew: the clocks of this machine and of the database differ; nothing was commanded.
+        """
+        # Step 1: measure.
+        self.measure_if_due()
+        # Step 2: seal and purge.
+        if self._erased:
+            self.seal_if_due()
+        else:
+            self._sealed = self.seal()
+            self.purge_if_due()
+        # Step 3: erase.
+        try:
+            self._erased = self.erase()
+        except ClockSkew as cause:
+            self.observer.clock_skewed(cause.seconds)
+            raise
+        return 0.0 if self._erased or self._sealed else self.idle_seconds
