@@ -19,7 +19,7 @@ from services.crypto.tombstones import TombstoneCipher
 from services.kafka.batch_bisection import Halving
 from services.kafka.errors import verdict, words
 from services.ledger import blind_spots
-from services.ledger.blind_spots import Parked
+from services.ledger.blind_spots import ParkedEvent
 from services.storage import dead_letters, offsets
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
@@ -75,7 +75,7 @@ def park(
     cause: Exception,
     advances: Sequence[OffsetAdvance],
     now: datetime,
-    seen: Callable[[DeadLetter], Parked] | None = None,
+    seen: Callable[[DeadLetter], ParkedEvent] | None = None,
     remains: TombstoneCipher | None = None,
 ) -> DeadLetter:
     """Park one message in the ledger, sealed, in one transaction with the positions.
@@ -91,7 +91,7 @@ def park(
     def write(connection: Connection) -> None:
         offsets.advance_offsets(connection, role, advances)
         dead_letters.store(connection, [letter])
-        blind_spots.note(connection, parked, remains)
+        blind_spots.store_parked_events(connection, parked, remains)
 
     try:
         ledger.run_in_transaction(write)

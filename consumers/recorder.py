@@ -23,7 +23,7 @@ from services.events.ingestion_plan import Arrival, Plan, Plans
 from services.kafka.spans import NO_SPANS, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import active_policy, blind_spots
-from services.ledger.blind_spots import Parked
+from services.ledger.blind_spots import ParkedEvent
 from services.ledger.recording import RecordingResult, record_planned
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy
@@ -73,7 +73,7 @@ class RecorderHandler:
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
         own: list[DeadLetter] = []
-        parked: list[Parked] = []
+        parked: list[ParkedEvent] = []
         traced: list[tuple[Trace, str]] = []
         started = self.now()
         for message in messages:
@@ -95,13 +95,13 @@ class RecorderHandler:
             now = database_now(connection)
             active_policy.require_active(connection, self.policy, now)
             recalled = restore_tombstones(connection, plans, self.remains, self.policy)
-            recorded = recalled.with_these(
+            recorded = recalled.combined_with(
                 record_planned(connection, recalled.plans, self.policy, now)
             )
             conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
             dead_letters.store(connection, [*from_tagger, *own, *conflicts])
             also = map(self._seen_of_conflict, conflicts, recorded.conflicts)
-            blind_spots.note(connection, [*parked, *also], self.remains)
+            blind_spots.store_parked_events(connection, [*parked, *also], self.remains)
             return recorded, conflicts
 
         recorded, conflicts = self.ledger.run_in_transaction(write)
@@ -121,7 +121,7 @@ class RecorderHandler:
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park what no attempt could record."""
 
-        def seen(letter: DeadLetter) -> Parked:
+        def seen(letter: DeadLetter) -> ParkedEvent:
             return self._seen_of_poison(letter, message)
 
         letter = park(
@@ -132,7 +132,7 @@ class RecorderHandler:
     def _letter(self, message: Message) -> DeadLetter:
         return DeadLetter(**decode_storable(self.codec, DEAD_LETTERS, to_bytes(message.value())))
 
-    def _seen(self, letter: DeadLetter) -> Parked:
+    def _seen(self, letter: DeadLetter) -> ParkedEvent:
         """What can be seen of an event that the tagger parked."""
         topic = business_topic(event_type_of(letter.topic))
         data: Mapping[str, Any] = {}
@@ -141,18 +141,18 @@ class RecorderHandler:
             data = self.codec.decode(topic, original.value)
         return _parked(letter, letter, glimpse(topic.schema, data, self.policy))
 
-    def _seen_of_tagged(self, letter: DeadLetter, message: Message) -> Parked:
+    def _seen_of_tagged(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """What can be seen of a tagged event that cannot be recorded."""
         with suppress(DecodingFailed):
             arrival = self._arrivals.read(to_bytes(message.value()))
             return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
         return _parked(letter, letter, Glimpse(event_type=None))
 
-    def _seen_of_conflict(self, letter: DeadLetter, arrival: Arrival) -> Parked:
+    def _seen_of_conflict(self, letter: DeadLetter, arrival: Arrival) -> ParkedEvent:
         """What can be seen of an event whose identity was taken."""
         return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
 
-    def _seen_of_poison(self, letter: DeadLetter, message: Message) -> Parked:
+    def _seen_of_poison(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """What can be seen of a message that no attempt could record, whatever it failed of."""
         seen = Glimpse(event_type=None)
         with suppress(Exception):  # it may fail of the same here
@@ -170,8 +170,8 @@ class RecorderHandler:
         return build_dead_letter(ROLE, message, cause, self.seal, self.now())
 
 
-def _parked(letter: DeadLetter, stood: DeadLetter | Arrival, seen: Glimpse) -> Parked:
-    return Parked(
+def _parked(letter: DeadLetter, stood: DeadLetter | Arrival, seen: Glimpse) -> ParkedEvent:
+    return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,
         topic=stood.topic,
         partition=stood.partition,

@@ -29,7 +29,7 @@ from services.kafka.client import KafkaProducer, OutgoingMessage
 from services.kafka.spans import NO_SPANS, Tracer
 from services.kafka.trace_context import Trace, extract
 from services.ledger import blind_spots
-from services.ledger.blind_spots import Parked
+from services.ledger.blind_spots import ParkedEvent
 from services.policy.tagging import TaggingFailed
 from services.policy.untaggable_events import Glimpse
 from services.storage import dead_letters, offsets
@@ -102,7 +102,7 @@ class TaggerHandler:
         def write(connection: Connection) -> None:
             offsets.advance_offsets(connection, ROLE, advances)
             dead_letters.store(connection, large)  # the bus would refuse them, at every attempt
-            blind_spots.note(connection, list(map(_seen, large)), None)
+            blind_spots.store_parked_events(connection, list(map(_seen, large)), None)
 
         self.ledger.run_in_transaction(write)
         for (event_type, rules), events in tagged.items():
@@ -151,9 +151,9 @@ class TaggerHandler:
         )
 
 
-def _seen(letter: DeadLetter) -> Parked:
+def _seen(letter: DeadLetter) -> ParkedEvent:
     """Of an event that is parked past the recorder, which has the key, nothing is told but its type."""
-    return Parked(
+    return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,
         topic=letter.topic,
         partition=letter.partition,

@@ -24,7 +24,7 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
 
     Raises:
         IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
-        StillNeeded: it lacks a system or a purpose that is still needed.
+        PolicyStillNeeds: it lacks a system or a purpose that is still needed.
         RetiredTooEarly: it retires something from an instant on of which events are recorded.
     """
     active_policy.activate(connection, policy, now)

@@ -23,7 +23,12 @@ from services.deleter.planning import obsolete, outstanding, restricting, withou
 from services.deleter.subject_scan import SubjectScanChunk
 from services.deleter.withheld import is_withheld
 from services.ledger import clocks, key_conflicts, outbox, tables
-from services.ledger.blind_spots import AGAIN, CLEAR, Blindness, look_again
+from services.ledger.blind_spots import (
+    NO_BLIND_SPOTS,
+    RESCAN_DELAY,
+    BlindSpots,
+    schedule_record_check,
+)
 from services.ledger.clocks import ClockState
 from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
 from services.ledger.outbox import CommandDraft, LeaseRequest
@@ -79,7 +84,7 @@ def claim_due(
     *,
     limit: int,
     lease: LeaseRequest | None = None,
-    blindness: Blindness = CLEAR,
+    blindness: BlindSpots = NO_BLIND_SPOTS,
 ) -> ClaimResult:
     """Claim up to `limit` records that are due by themselves, and one chunk of each of some clocks.
 
@@ -96,7 +101,7 @@ def claim_due(
         chunk = _clock_chunk(connection, walk)
         members.update((row.record_id, row) for row in chunk if row.backfill is None)
         cursor = chunk[-1].record_id if len(chunk) == MAX_RECORDS_PER_COMMAND else None
-        walked.append(walk.walked(now, cursor, policy))
+        walked.append(walk.with_scan_advanced(now, cursor, policy))
     clocks.update_clocks(connection, walked)
     looks = subject_scan.due_scans(
         connection,
@@ -119,9 +124,9 @@ def claim_due(
         connection, group_into_commands(found.wanted), policy.version, now, lease
     )
     _schedule_next_check(connection, records, events, policy, now)
-    look_again(connection, found.withheld | found.outdone.keys(), now)
+    schedule_record_check(connection, found.withheld | found.outdone.keys(), now)
     subject_scan.advance_scans(connection, looks, found.facts, now)
-    subject_scan.look_later(connection, set(found.outdone.values()), now + AGAIN)
+    subject_scan.look_later(connection, set(found.outdone.values()), now + RESCAN_DELAY)
     return ClaimResult(
         commands=written.commands,
         leased=written.leased,
@@ -178,7 +183,7 @@ def plan_obligations(
     live = outbox.active_obligations(connection, {row.record_id for row in rows})
     spoken_of = {row.record_id for row in rows if facts.standing(row.subject)}
     unsent = outbox.unsent_erasures(connection, spoken_of & live.keys())
-    judged = key_conflicts.judge(connection, events.values(), policy)
+    judged = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
     planner = Planner(facts, policy, now)
     found: list[PlannedObligation] = []
     withheld: set[UUID] = set()

@@ -39,7 +39,7 @@ from services.deleter.verification import VerificationResult, verify_commands
 from services.kafka.batch_bisection import Halving
 from services.kafka.errors import words
 from services.ledger import active_policy, blind_spots
-from services.ledger.blind_spots import CLEAR, Blindness
+from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.outbox import LeaseRequest
 from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
@@ -71,7 +71,7 @@ class ClockSkew(TermijnError):
 class CatchUpCheck(Protocol):
     """Whether everything that could forbid an erasure has been recorded."""
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         """The partitions not recorded up to the end that they had when this was called."""
 
 
@@ -175,7 +175,7 @@ class Deleter:
         with self.ledger.transaction() as connection:
             now = self._agreed_now(connection)
             # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
-            parked = blind_spots.read(connection, self.policy, self.remains)
+            parked = blind_spots.load_blind_spots(connection, self.policy, self.remains)
             state = pause.pause_state(connection, ROLE)
             stops = PausedSystems.read(connection)
         with gc_paused():
@@ -200,14 +200,16 @@ class Deleter:
 
     def _sees(self) -> bool:
         """Whether nothing that could forbid an erasure may lie unread."""
-        spots = self.sight.blind_spots()
+        spots = self.sight.lagging_partitions()
         self.observer.waiting_for_catch_up(spots)
         return not spots
 
-    def _claim(self, stops: PausedSystems, parked: Blindness = CLEAR) -> ClaimResult:
+    def _claim(self, stops: PausedSystems, parked: BlindSpots = NO_BLIND_SPOTS) -> ClaimResult:
         def work(connection: Connection, room: int) -> tuple[ClaimResult, datetime]:
             now = database_now(connection)
-            lease = LeaseRequest(until=now + LEASE, room=room, stopped=stops.paused | stops.drained)
+            lease = LeaseRequest(
+                until=now + LEASE, room=room, stopped_systems=stops.paused | stops.drained
+            )
             claimed = claim_due(
                 connection,
                 self.policy,
@@ -269,7 +271,7 @@ class Deleter:
     def _send(
         self,
         leased: Collection[UUID],
-        parked: Blindness = CLEAR,
+        parked: BlindSpots = NO_BLIND_SPOTS,
         claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
         nothing_due_at: datetime | None = None,
     ) -> int:
@@ -326,9 +328,11 @@ class Deleter:
             self.observer.rate_cap_reached(most)
         return done
 
-    def _blindness(self, connection: Connection, parked: Blindness) -> Blindness:
+    def _blindness(self, connection: Connection, parked: BlindSpots) -> BlindSpots:
         """What was parked when the round began, and what is now."""
-        return parked.with_also(blind_spots.read(connection, self.policy, self.remains))
+        return parked.combined_with(
+            blind_spots.load_blind_spots(connection, self.policy, self.remains)
+        )
 
     def _set_aside(self, command: UUID, cause: Exception) -> None:
         """Escalate a command that the bus takes at no attempt, so that the others go out."""

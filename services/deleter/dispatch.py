@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Row, and_, func, not_, select
 from services.deleter.emission import Asked, asked_for, covers
 from services.deleter.withheld import is_withheld
 from services.ledger import outbox, tables
-from services.ledger.blind_spots import CLEAR, Blindness
+from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, CHECKS
@@ -185,7 +185,7 @@ def dispatch(
     patience: RetryPolicy,
     claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
     enclosures: CommandAttachments = NO_ATTACHMENTS,
-    blindness: Blindness = CLEAR,
+    blindness: BlindSpots = NO_BLIND_SPOTS,
 ) -> list[SentCommand]:
     """Send leased commands that are still asked for, and mark them sent once they are delivered.
 

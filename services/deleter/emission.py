@@ -22,7 +22,7 @@ from services.deleter.planning import without_contested_keys
 from services.ledger import clocks, key_conflicts, outbox, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.facts import load_facts, load_tagged_events
-from services.ledger.key_conflicts import Event
+from services.ledger.key_conflicts import EventIdentity
 from services.policy import obligations
 from services.policy.actions import ABOUT_COMMANDS
 from services.policy.ids import clock_id
@@ -50,9 +50,9 @@ class Asked:
     events: Mapping[UUID, Sequence[TaggedEvent]]
     """By the command whose records they are, the events of these, in the order of the records."""
 
-    without: Mapping[Event, Collection[str]]
+    without: Mapping[EventIdentity, Collection[str]]
     """The keys of events that are another's: no command carries them."""
-    contested: Mapping[Event, Collection[str]]
+    contested: Mapping[EventIdentity, Collection[str]]
     """The keys of events of which nobody knows yet whose they are: no restriction carries them."""
 
     def left_out(self, command: Row[Any], event: TaggedEvent) -> Collection[str]:
@@ -132,7 +132,7 @@ def _judged(
     ]
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     planner = Planner(load_facts(connection, anchors, subjects, policy), policy, now)
-    judged = key_conflicts.judge(connection, events.values(), policy)
+    judged = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
     contested = {one for one in ids if judged.blocks(events[one])}
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for one in done_to:
@@ -172,7 +172,7 @@ def _judged(
         events={
             command: [events[one.event_id] for one in those] for command, those in members.items()
         },
-        without=judged.without,
+        without=judged.disowned,
         contested=judged.contested,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.ledger.blind_spots import Blindness
+from services.ledger.blind_spots import BlindSpots
 from services.policy import obligations
 from services.policy.actions import HARMLESS
 from services.policy.model import Policy
@@ -10,7 +10,7 @@ from services.policy.tagging import TaggedEvent
 
 
 def is_withheld(
-    blindness: Blindness, action: str, subject: str, tagged: TaggedEvent, policy: Policy
+    blindness: BlindSpots, action: str, subject: str, tagged: TaggedEvent, policy: Policy
 ) -> bool:
     """Whether an action on the record of a subject of an event has to wait.
 

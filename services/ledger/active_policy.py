@@ -22,11 +22,11 @@ from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert
 
-_AT_ONCE = 1_000
+_CHUNK_SIZE = 1_000
 _LOCK = 0x7E_3A_11_17
 """The key of PostgreSQL's advisory lock on the active policy; on SQLite whoever writes is alone."""
 
-_SERVED, _RETIRED = "", " "
+_SYSTEMS_KEY, _RETIREMENTS_KEY = "", " "
 """Among the shapes by event type, the systems of each, and what is retired; no type has such a name."""
 
 
@@ -79,7 +79,7 @@ def require_active(connection: Connection, policy: Policy, now: datetime) -> Non
     """
     _lock(connection, shared=True)
     if not is_active(connection, policy):
-        _write_first(connection, policy, now)
+        _insert_first(connection, policy, now)
 
 
 def is_active(connection: Connection, policy: Policy) -> bool:
@@ -88,7 +88,7 @@ def is_active(connection: Connection, policy: Policy) -> bool:
     Raises:
         PolicyMismatch: another policy, or another version of it, is active.
     """
-    active = _active(connection)
+    active = _read_active(connection)
     if active is None:
         return False
     if active.digest != digest(policy):
@@ -106,21 +106,21 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
 
     Raises:
         IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
-        StillNeeded: it lacks a system or a purpose that is still needed.
+        PolicyStillNeeds: it lacks a system or a purpose that is still needed.
         RetiredTooEarly: it retires something from an instant on of which events are recorded.
     """
     _lock(connection, shared=False)
-    active = _active(connection)
+    active = _read_active(connection)
     known = json.loads(active.shapes) if active else {}
-    serving, retired = known.pop(_SERVED, {}), known.pop(_RETIRED, {})
+    serving, retired = known.pop(_SYSTEMS_KEY, {}), known.pop(_RETIREMENTS_KEY, {})
     given = structure_hashes(policy)
     changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
     if changed:
         raise IncompatiblePolicy(changed, [name for name in changed if name not in given])
-    policy_references.check(connection, policy, serving)
-    retirement.check(connection, policy, serving, retired)
-    _write(connection, policy, now)
-    key_conflicts.rebuild(connection, policy, now)
+    policy_references.check_references(connection, policy, serving)
+    retirement.check_retirements(connection, policy, serving, retired)
+    _insert(connection, policy, now)
+    key_conflicts.rebuild_keys(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
     after = UUID(int=0)
     while True:
@@ -128,17 +128,17 @@ def activate(connection: Connection, policy: Policy, now: datetime) -> None:
             select(tables.clock)
             .where(tables.clock.c.clock_id > after, tables.clock.c.anchor_at.is_not(None))
             .order_by(tables.clock.c.clock_id)
-            .limit(_AT_ONCE)
+            .limit(_CHUNK_SIZE)
             .with_for_update()
         ).all()
         if not rows:
             return
         found = [clocks.clock_from_row(row) for row in rows]
-        clocks.update_clocks(connection, [one.rewound(policy) for one in found])
+        clocks.update_clocks(connection, [one.with_scan_restarted(policy) for one in found])
         after = found[-1].clock_id
 
 
-def _active(connection: Connection) -> Row[Any] | None:
+def _read_active(connection: Connection) -> Row[Any] | None:
     query = select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
     return connection.execute(query).one_or_none()
 
@@ -150,7 +150,7 @@ def _lock(connection: Connection, *, shared: bool) -> None:
     connection.execute(select(taken(_LOCK)))
 
 
-def _write_first(connection: Connection, policy: Policy, now: datetime) -> None:
+def _insert_first(connection: Connection, policy: Policy, now: datetime) -> None:
     """Make the policy an empty ledger's first, unless another process was faster.
 
     Raises:
@@ -159,10 +159,10 @@ def _write_first(connection: Connection, policy: Policy, now: datetime) -> None:
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK + 1)))
     if not is_active(connection, policy):
-        _write(connection, policy, now)
+        _insert(connection, policy, now)
 
 
-def _write(connection: Connection, policy: Policy, now: datetime) -> None:
+def _insert(connection: Connection, policy: Policy, now: datetime) -> None:
     row = {
         "policy": policy.policy,
         "version": policy.version,
@@ -170,8 +170,8 @@ def _write(connection: Connection, policy: Policy, now: datetime) -> None:
         "shapes": json.dumps(
             {
                 **structure_hashes(policy),
-                _SERVED: policy_references.served(policy),
-                _RETIRED: retirement.written(policy),
+                _SYSTEMS_KEY: policy_references.systems_by_event_type(policy),
+                _RETIREMENTS_KEY: retirement.retirements(policy),
             }
         ),
         "activated_at": now,

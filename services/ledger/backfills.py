@@ -45,7 +45,7 @@ class PendingBackfill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldBack:
+class BatchBackfills:
     """What holds the events of a batch back; nothing of these is released before the batch is recorded."""
 
     imports: Set[str]
@@ -53,37 +53,39 @@ class HeldBack:
     groups: Mapping[str, str]
     """By the group that the tagger named: the one that is open for it."""
 
-    def of(self, plan: Plan) -> str | None:
+    def of_records(self, plan: Plan) -> str | None:
         """What holds back the records of an event, and the ends of clocks that it brings."""
-        return self.of_said(plan) or self.groups.get(plan.history or "")
+        return self.of_privacy_event(plan) or self.groups.get(plan.history or "")
 
-    def of_said(self, plan: Plan) -> str | None:
+    def of_privacy_event(self, plan: Plan) -> str | None:
         """What holds back what an event says of a person, and the starts of clocks: only an import."""
         brought_by = plan.arrival.backfill
         return brought_by if brought_by in self.imports else None
 
 
-def held_back(connection: Connection, plans: Sequence[Plan], now: datetime) -> HeldBack:
+def find_backfills(connection: Connection, plans: Sequence[Plan], now: datetime) -> BatchBackfills:
     """What holds these events back; what begins with them is noted."""
     names = {one.arrival.backfill for one in plans if one.arrival.backfill}
-    imports = _unreleased(connection, names, now)
+    imports = _unreleased_backfills(connection, names, now)
     old = {one.history for one in plans if one.history and one.arrival.backfill not in imports}
-    return HeldBack(imports=imports, groups=_open(connection, old, now))
+    return BatchBackfills(imports=imports, groups=_open_groups(connection, old, now))
 
 
-def _open(connection: Connection, groups: Set[str], now: datetime) -> Mapping[str, str]:
+def _open_groups(connection: Connection, groups: Set[str], now: datetime) -> Mapping[str, str]:
     """By each group the one that takes its place now: what was released takes nothing in any more."""
     found: dict[str, str] = {}
     number = 1
     while left := groups - found.keys():
         named = {group: history.anew(group, number) for group in left}
-        unreleased = _unreleased(connection, named.values(), now)
+        unreleased = _unreleased_backfills(connection, named.values(), now)
         found |= {group: name for group, name in named.items() if name in unreleased}
         number += 1
     return found
 
 
-def _unreleased(connection: Connection, backfills: Collection[str], now: datetime) -> set[str]:
+def _unreleased_backfills(
+    connection: Connection, backfills: Collection[str], now: datetime
+) -> set[str]:
     """Those of the names that are not released; one that is new is noted as begun."""
     rows = [
         {"backfill": one, "started_at": now, "released_at": None, "operator": None}
@@ -103,8 +105,8 @@ def _unreleased(connection: Connection, backfills: Collection[str], now: datetim
 
 def pending_backfills(connection: Connection) -> list[PendingBackfill]:
     """What waits for release, oldest first."""
-    records = _counts(connection, tables.record)
-    clocks = _counts(connection, tables.clock)
+    records = _count_rows(connection, tables.record)
+    clocks = _count_rows(connection, tables.clock)
     query = (
         select(tables.backfill)
         .where(tables.backfill.c.released_at.is_(None))
@@ -156,7 +158,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
     subject_acts.release_backfill(connection, backfill, now)
 
 
-def _counts(connection: Connection, table: Table) -> dict[str, int]:
+def _count_rows(connection: Connection, table: Table) -> dict[str, int]:
     """How many rows of a table each import holds back."""
     column = table.c.backfill
     query = select(column, func.count()).where(column.is_not(None)).group_by(column)

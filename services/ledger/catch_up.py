@@ -23,10 +23,10 @@ from services.storage import offsets
 from services.storage.database import Database
 from services.storage.offsets import Read
 
-_NOTHING: Final[Mapping[Partition, int]] = MappingProxyType({})
+_NO_OFFSETS: Final[Mapping[Partition, int]] = MappingProxyType({})
 
 
-class Bus(Protocol):
+class TopicLister(Protocol):
     """The bus, as far as sight looks at it."""
 
     def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
@@ -38,20 +38,20 @@ class KafkaCatchUpCheck:
     """Compares what is on the bus with what the ledger has recorded."""
 
     ledger: Database
-    bus: Bus
+    bus: TopicLister
     cluster_id: str
     business: Sequence[str]
     """The topics that the tagger reads."""
     tagged: Sequence[str]
     """The topics that the recorder reads."""
     sleep: Callable[[float], None]
-    patience: timedelta = timedelta(seconds=2)
+    timeout: timedelta = timedelta(seconds=2)
     """How long a round waits for the other roles to catch up before it gives up."""
-    pause: timedelta = timedelta(milliseconds=20)
-    _shown: dict[tuple[str, str], set[int]] = field(default_factory=dict, init=False)
+    poll_interval: timedelta = timedelta(milliseconds=20)
+    _known_partitions: dict[tuple[str, str], set[int]] = field(default_factory=dict, init=False)
     """The partitions that any broker has ever shown, by topic and its id: another may lag behind it."""
 
-    def blind_spots(self, sent: Mapping[Partition, int] = _NOTHING) -> Sequence[str]:
+    def lagging_partitions(self, sent: Mapping[Partition, int] = _NO_OFFSETS) -> Sequence[str]:
         """What may not be recorded of all that was on the bus when this was called; nothing: all is.
 
         Each names the role that has not read it, the topic and partition, and what is odd about it, if
@@ -61,17 +61,17 @@ class KafkaCatchUpCheck:
         """
         for role, topics, least in (
             ("tagger", self.business, sent),
-            ("recorder", self.tagged, _NOTHING),
+            ("recorder", self.tagged, _NO_OFFSETS),
         ):
-            spots = self._unread(role, topics, least)
+            spots = self._unread_partitions(role, topics, least)
             if spots:
                 return [f"{role}: {spot}" for spot in spots]
         return []
 
-    def _unread(
+    def _unread_partitions(
         self, role: str, topics: Sequence[str], least: Mapping[Partition, int]
     ) -> list[str]:
-        deadline = monotonic() + self.patience.total_seconds()
+        deadline = monotonic() + self.timeout.total_seconds()
         shown = self.bus.shown(topics)
         while True:
             with self.ledger.transaction() as connection:
@@ -79,27 +79,27 @@ class KafkaCatchUpCheck:
                 read = offsets.read(connection, role, topics)
             if gaps:
                 return [f"{log.topic}[{log.partition}]" for log in gaps]
-            logs = list(self._logs(topics, shown, read, least))
-            if not any(log.is_blind for log in logs):
-                return self._cut_short(topics, logs)
+            logs = list(self._partition_states(topics, shown, read, least))
+            if not any(log.is_unread for log in logs):
+                return self._shrunk_partitions(topics, logs)
             if monotonic() > deadline:
-                return [log.name for log in logs if log.is_blind]
-            self.sleep(self.pause.total_seconds())
-            if any(log.odd for log in logs):
+                return [log.name for log in logs if log.is_unread]
+            self.sleep(self.poll_interval.total_seconds())
+            if any(log.problem for log in logs):
                 shown = self.bus.shown(topics)
 
-    def _logs(
+    def _partition_states(
         self,
         topics: Sequence[str],
         shown: Mapping[str, Shown],
         read: Sequence[Read],
         least: Mapping[Partition, int],
-    ) -> Iterator[_Log]:
+    ) -> Iterator[_PartitionState]:
         """Every log that there has to be, as it is seen."""
         for topic in topics:
             there = shown.get(topic)
             if there is None:
-                yield _Log(topic=topic, odd="it is not there, or may not be seen")
+                yield _PartitionState(topic=topic, problem="it is not there, or may not be seen")
                 continue
             here = {
                 one.partition: one.next
@@ -107,18 +107,18 @@ class KafkaCatchUpCheck:
                 if (one.cluster_id, one.topic_id, one.topic)
                 == (self.cluster_id, there.topic_id, topic)
             }
-            known = self._shown.setdefault((topic, there.topic_id), set())
+            known = self._known_partitions.setdefault((topic, there.topic_id), set())
             known |= {*there.ends, *(number for number, next in here.items() if next > 0)}
             others = {one.partition for one in read if one.topic == topic and one.is_kept} - {*here}
             written = {number for name, number in least if name == topic}
             for number in sorted({*known, *others, *written}):
                 end = there.ends.get(number)
-                yield _Log(
+                yield _PartitionState(
                     topic=topic,
                     partition=number,
                     end=max(end or 0, least.get((topic, number), 0)),
                     next=here.get(number, 0),
-                    odd="it is not the log that was read before"
+                    problem="it is not the log that was read before"
                     if number in others
                     else "the brokers do not show it"
                     if number not in there.ends
@@ -127,37 +127,39 @@ class KafkaCatchUpCheck:
                     else "",
                 )
 
-    def _cut_short(self, topics: Sequence[str], logs: Sequence[_Log]) -> list[str]:
+    def _shrunk_partitions(
+        self, topics: Sequence[str], logs: Sequence[_PartitionState]
+    ) -> list[str]:
         """What was read further than it goes; it may have grown since its end was told."""
         beyond = [log for log in logs if log.next > log.end]
         if not beyond:
             return []
         now = self.bus.shown(topics)
-        return [log.name for log in beyond if log.next > _end(now, log)]
+        return [log.name for log in beyond if log.next > _end_offset(now, log)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Log:
+class _PartitionState:
     """One partition, or a whole topic that is not shown."""
 
     topic: str
     partition: int | None = None
     end: int = 0
     next: int = 0
-    odd: str = ""
+    problem: str = ""
     """Why it cannot be known how far it goes, or whether that was read."""
 
     @property
-    def is_blind(self) -> bool:
-        return bool(self.odd) or self.next < self.end
+    def is_unread(self) -> bool:
+        return bool(self.problem) or self.next < self.end
 
     @property
     def name(self) -> str:
         place = self.topic if self.partition is None else f"{self.topic}[{self.partition}]"
-        return f"{place}: {self.odd}" if self.odd else place
+        return f"{place}: {self.problem}" if self.problem else place
 
 
-def _end(shown: Mapping[str, Shown], log: _Log) -> int:
+def _end_offset(shown: Mapping[str, Shown], log: _PartitionState) -> int:
     topic = shown.get(log.topic)
     if topic is None or log.partition is None:
         return -1

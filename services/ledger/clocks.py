@@ -31,7 +31,7 @@ class StoredClockChange:
     backfill: str | None
 
     @property
-    def rank(self) -> tuple[datetime, str, str, bool]:
+    def sort_key(self) -> tuple[datetime, str, str, bool]:
         """What decides which of two moves is the last: event time, source, id, and then what keeps data."""
         return (self.time, self.source, self.id, self.move == "start")
 
@@ -62,21 +62,21 @@ class ClockState:
         """Where it stands for the deleter: one that an unreleased import decides counts as open."""
         return None if self.backfill else self.anchor_at
 
-    def has_woken(self, now: datetime) -> bool:
+    def has_due_records(self, now: datetime) -> bool:
         """Whether anything that hangs on it can have become due before an instant."""
         if self.anchor is None:
             return False
         return bool(self.fired_to or (self.next_due and self.next_due < now))
 
-    def opened(self, at: datetime) -> ClockState:
+    def with_record(self, at: datetime) -> ClockState:
         """The clock with a record of that time under it."""
         return self if self.opened_at and self.opened_at <= at else replace(self, opened_at=at)
 
-    def moved(self, move: StoredClockChange) -> ClockState:
+    def with_change(self, move: StoredClockChange) -> ClockState:
         """The clock after a move: the last writer's, in whatever order the moves arrive."""
         if self.moved_at:
             last = (self.moved_at, self.moved_source, self.moved_id, not self.ended)
-            if move.rank < last:
+            if move.sort_key < last:
                 return self
         return replace(
             self,
@@ -87,7 +87,7 @@ class ClockState:
             moved_backfill=move.backfill,
         )
 
-    def anchored(self, parent: ClockState | None, policy: Policy) -> ClockState:
+    def with_anchor(self, parent: ClockState | None, policy: Policy) -> ClockState:
         """The clock with its effective anchor: the earlier end of its own and its parent's.
 
         A changed anchor is a new epoch, whose walk over the records has yet to begin.
@@ -102,16 +102,16 @@ class ClockState:
             if backfill == self.backfill:
                 return self
             # What was looked at while it was held back was not looked at under it.
-            return replace(self, backfill=backfill).rewound(policy)
+            return replace(self, backfill=backfill).with_scan_restarted(policy)
         changed = replace(self, anchor_at=anchor_at, epoch=self.epoch + 1, backfill=backfill)
-        return changed.rewound(policy)
+        return changed.with_scan_restarted(policy)
 
-    def rewound(self, policy: Policy) -> ClockState:
+    def with_scan_restarted(self, policy: Policy) -> ClockState:
         """The clock with the walk over its records yet to begin."""
         due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
         return replace(self, next_due=min(due, default=None), fired_to=None, cursor=None)
 
-    def walked(self, now: datetime, cursor: UUID | None, policy: Policy) -> ClockState:
+    def with_scan_advanced(self, now: datetime, cursor: UUID | None, policy: Policy) -> ClockState:
         """The clock after one chunk of the walk that is due; without a cursor the walk is over."""
         due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
         fired_to = self.fired_to if self.cursor else max(at for at in due if at <= now)
@@ -122,7 +122,7 @@ class ClockState:
 
 
 _COLUMNS = tuple(one.name for one in fields(ClockState))
-_values = attrgetter(*_COLUMNS)
+_column_values = attrgetter(*_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +134,9 @@ class MergeResult:
     """Those that had an anchor and have another now, or none: what was commanded under it is stale."""
 
 
-def merge(
+def merge_changes(
     connection: Connection,
-    moves: Sequence[StoredClockChange],
+    changes: Sequence[StoredClockChange],
     opened: Sequence[tuple[ClockRef, datetime]],
     policy: Policy,
 ) -> MergeResult:
@@ -145,26 +145,29 @@ def merge(
     Rows are locked, and then inserted, parents first, each level sorted by id, so that no two batches
     wait for each other. Where another batch has inserted one first, this one is done again (23505).
     """
-    keys = {one.id: one.clock for one in (*(move.clock for move in moves), *(o for o, _ in opened))}
+    keys = {
+        one.id: one.clock for one in (*(move.clock for move in changes), *(o for o, _ in opened))
+    }
     parents = {clock_id(key.parent): key.parent for key in keys.values() if key.parent}
     keys |= parents
     before = _lock_clocks(connection, [one for one, key in keys.items() if not key.parent])
     children = {one for one, key in keys.items() if key.parent}
-    children |= _children(connection, {move.clock.id for move in moves} & before.keys())
+    children |= _load_child_ids(connection, {move.clock.id for move in changes} & before.keys())
     before |= _lock_clocks(connection, children)
     first = {named.id: at for named, at in opened}
     after = {
-        one: clock.opened(first[one]) if one in first else clock for one, clock in before.items()
+        one: clock.with_record(first[one]) if one in first else clock
+        for one, clock in before.items()
     }
     for one, key in keys.items():
         if one not in before:
-            after[one] = _insert_missing(one, key, first.get(one))
-    for move in moves:
-        after[move.clock.id] = after[move.clock.id].moved(move)
+            after[one] = _new_clock(one, key, first.get(one))
+    for move in changes:
+        after[move.clock.id] = after[move.clock.id].with_change(move)
     for identity, clock in list(after.items()):
         parent = after[clock.parent_id] if clock.parent_id else None
         if parent or clock.moved_at:
-            after[identity] = clock.anchored(parent, policy)
+            after[identity] = clock.with_anchor(parent, policy)
     fresh = [clock for identity, clock in after.items() if identity not in before]
     for level in (False, True):
         insert_clocks(connection, [one for one in fresh if bool(one.parent_id) is level])
@@ -198,14 +201,14 @@ def update_clocks(connection: Connection, clocks: Collection[ClockState]) -> Non
     update_each(
         connection,
         tables.clock,
-        [dict(zip(_COLUMNS, _values(one), strict=True)) for one in ordered],
+        [dict(zip(_COLUMNS, _column_values(one), strict=True)) for one in ordered],
     )
 
 
 def insert_clocks(connection: Connection, clocks: Collection[ClockState]) -> None:
     """Write clocks that are not there yet."""
     ordered = sorted(clocks, key=lambda one: one.clock_id.int)
-    insert_tuples(connection, tables.clock, _COLUMNS, [_values(one) for one in ordered])
+    insert_tuples(connection, tables.clock, _COLUMNS, [_column_values(one) for one in ordered])
 
 
 def clock_from_row(row: Row[Any]) -> ClockState:
@@ -213,7 +216,7 @@ def clock_from_row(row: Row[Any]) -> ClockState:
     return ClockState(**row._mapping)
 
 
-def _insert_missing(identity: UUID, key: ClockKey, opened_at: datetime | None) -> ClockState:
+def _new_clock(identity: UUID, key: ClockKey, opened_at: datetime | None) -> ClockState:
     return ClockState(
         clock_id=identity,
         clock=key.clock,
@@ -229,6 +232,6 @@ def _lock_clocks(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Cl
     return {row.clock_id: clock_from_row(row) for row in rows}
 
 
-def _children(connection: Connection, parents: Collection[UUID]) -> set[UUID]:
+def _load_child_ids(connection: Connection, parents: Collection[UUID]) -> set[UUID]:
     query = select(tables.clock.c.clock_id)
     return {row.clock_id for row in select_in(connection, query, tables.clock.c.parent_id, parents)}

@@ -69,13 +69,13 @@ class IllegalTransition(TermijnError):
     It shows a fault in Termijn, or a system that answers what it was not asked.
     """
 
-    def __init__(self, state: State, happening: CommandEvent) -> None:
-        super().__init__(f"a command that is {state} cannot be {happening}")
+    def __init__(self, state: State, event: CommandEvent) -> None:
+        super().__init__(f"a command that is {state} cannot be {event}")
         self.state = state
-        self.happening = happening
+        self.event = event
 
 
-_OUT: Mapping[CommandEvent, State] = {
+_AFTER_SENDING: Mapping[CommandEvent, State] = {
     "sending": "sending",
     "sent": "sent",
     "stale": "recalling",
@@ -87,12 +87,12 @@ _OUT: Mapping[CommandEvent, State] = {
     "failed": "sent",
     "refused": "refused",
 }
-_AFTER: Mapping[State, Mapping[CommandEvent, State]] = {
+_TRANSITIONS: Mapping[State, Mapping[CommandEvent, State]] = {
     "unsent": {"sending": "sending", "stale": "cancelled", "close": "closed"},
-    "sending": {**_OUT, "partial": "sending", "failed": "sending"},
-    "sent": {**_OUT, "sending": "sent"},
+    "sending": {**_AFTER_SENDING, "partial": "sending", "failed": "sending"},
+    "sent": {**_AFTER_SENDING, "sending": "sent"},
     "recalling": {
-        **_OUT,
+        **_AFTER_SENDING,
         "sending": "recalling",
         "sent": "recalling",
         "partial": "recalling",
@@ -108,23 +108,23 @@ _AFTER: Mapping[State, Mapping[CommandEvent, State]] = {
     },
     "erased": {"restored": "reopened"},
     "attested": {"restored": "reopened"},
-    "refused": {**_OUT, "partial": "refused", "failed": "refused"},
+    "refused": {**_AFTER_SENDING, "partial": "refused", "failed": "refused"},
 }
 _CONTRADICTIONS: Mapping[State, tuple[CommandEvent, ...]] = {"recalled": ("done", "already_done")}
 """What a system cannot say after it has said the opposite."""
 
 
-def next_state(state: State, happening: CommandEvent) -> State:
+def next_state(state: State, event: CommandEvent) -> State:
     """The state after something happened.
 
     Raises:
         IllegalTransition: it cannot happen in this state.
     """
-    following = _AFTER.get(state, {}).get(happening)
+    following = _TRANSITIONS.get(state, {}).get(event)
     if following is not None:
         return following
     settled = state in SETTLED and state != "refused"
-    settled = settled and happening not in _CONTRADICTIONS.get(state, ())
-    if settled and happening not in ("sending", "sent", "close"):
+    settled = settled and event not in _CONTRADICTIONS.get(state, ())
+    if settled and event not in ("sending", "sent", "close"):
         return state  # a late or repeated answer, or a move of the clock: what is settled stands
-    raise IllegalTransition(state, happening)
+    raise IllegalTransition(state, event)

@@ -23,7 +23,7 @@ from services.policy.tagging import ClockKey, identifying_keys
 from services.storage.bulk import select_in
 
 
-def expel(
+def reset_foreign_clocks(
     connection: Connection, name: str, value: str, owner: str, policy: Policy, now: datetime
 ) -> list[str]:
     """Open the clocks of a key that a stranger moved last; which they are.
@@ -31,11 +31,11 @@ def expel(
     An end that the owner's publisher told before is hidden by the stranger's: it is published anew. Until
     then the clock counts as open, which keeps too long and never too short, and has its alarm.
     """
-    keys = {clock_id(one): one for one in _clocks(name, value, policy)}
+    keys = {clock_id(one): one for one in _clocks_of_key(name, value, policy)}
     column = tables.clock.c
     query = select(tables.clock).where(column.moved_at.is_not(None)).with_for_update()
     rows = list(select_in(connection, query.order_by(column.clock_id), column.clock_id, keys))
-    movers = {row.clock_id: _possible_movers(row, policy) for row in rows}
+    movers = {row.clock_id: _possible_event_ids(row, policy) for row in rows}
     events = load_tagged_events(
         connection, {one for those in movers.values() for one in those}, policy
     )
@@ -65,7 +65,9 @@ def expel(
     return sorted(str(keys[one]) for one in moved)
 
 
-def owners(connection: Connection, plans: Iterable[Plan], policy: Policy) -> dict[UUID, str]:
+def load_clock_owners(
+    connection: Connection, plans: Iterable[Plan], policy: Policy
+) -> dict[UUID, str]:
     """Whose the clocks are that these events name by a key of which it was decided; keys are locked."""
     named = {
         key_id(name, value): (name, value)
@@ -78,11 +80,11 @@ def owners(connection: Connection, plans: Iterable[Plan], policy: Policy) -> dic
     return {
         clock_id(clock): row.owner
         for row in select_in(connection, query, column.key_id, named)
-        for clock in _clocks(*named[row.key_id], policy)
+        for clock in _clocks_of_key(*named[row.key_id], policy)
     }
 
 
-def _possible_movers(row: Row[Any], policy: Policy) -> set[UUID]:
+def _possible_event_ids(row: Row[Any], policy: Policy) -> set[UUID]:
     """The identities that the event may have which moved a clock last: it is told without its type."""
     types = [
         name
@@ -93,7 +95,7 @@ def _possible_movers(row: Row[Any], policy: Policy) -> set[UUID]:
     return {old_event_id(source, id), *(event_id(type, source, id) for type in types)}
 
 
-def _clocks(name: str, value: str, policy: Policy) -> list[ClockKey]:
+def _clocks_of_key(name: str, value: str, policy: Policy) -> list[ClockKey]:
     """The clocks that a key names."""
     return [
         ClockKey(clock=kind, key=quote(value, safe=""))

@@ -42,8 +42,8 @@ def load_tagged_events(
     connection: Connection, events: Collection[UUID], policy: Policy
 ) -> dict[UUID, TaggedEvent]:
     """The events, tagged by the active policy from their deciding fields."""
-    rows = select_in(connection, select(*_TAGGED), tables.event.c.event_id, events)
-    return {row.event_id: tag(_event(row), policy, recorded=True) for row in rows}
+    rows = select_in(connection, select(*_EVENT_COLUMNS), tables.event.c.event_id, events)
+    return {row.event_id: tag(_event_from_row(row), policy, recorded=True) for row in rows}
 
 
 def load_privacy_events(
@@ -56,13 +56,13 @@ def load_privacy_events(
         if event.act and event.act.partition("-")[0] in about
     ]
     query = (
-        select(*_TAGGED)
+        select(*_EVENT_COLUMNS)
         .join(tables.act, tables.act.c.event_id == tables.event.c.event_id)
         .where(tables.event.c.type.in_(types))
     )
     if subject is not None:
         query = query.where(tables.act.c.subject == subject)
-    tagged = (tag(_event(row), policy, recorded=True) for row in connection.execute(query))
+    tagged = (tag(_event_from_row(row), policy, recorded=True) for row in connection.execute(query))
     return [one.act for one in tagged if one.act]
 
 
@@ -79,11 +79,11 @@ def load_facts(
         row.subject: row.acts for row in select_in(connection, spoken, column.subject, subjects)
     }
     acts: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
-    query = select(*_TAGGED, tables.act.c.backfill).join(
+    query = select(*_EVENT_COLUMNS, tables.act.c.backfill).join(
         tables.act, tables.act.c.event_id == tables.event.c.event_id
     )
     for row in select_in(connection, query, tables.act.c.subject, counts):
-        said = tag(_event(row), policy, recorded=True).act
+        said = tag(_event_from_row(row), policy, recorded=True).act
         if said and (row.backfill is None or said.kind == "hold-placed"):
             acts[said.subject].append(said)
     return LedgerFacts(
@@ -103,10 +103,10 @@ class _StoredEvent(NamedTuple):
     data: Mapping[str, Value]
 
 
-_TAGGED = tuple(
+_EVENT_COLUMNS = tuple(
     tables.event.c[name] for name in ("event_id", "source", "id", "type", "time", "deciding")
 )
 
 
-def _event(row: Row[Any]) -> _StoredEvent:
+def _event_from_row(row: Row[Any]) -> _StoredEvent:
     return _StoredEvent(row.source, row.id, row.type, row.time, from_deciding_json(row.deciding))

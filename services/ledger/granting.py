@@ -10,7 +10,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from services.ledger.grants import GRANTS, Grant, Privilege, columns, needed, sequences
+from services.ledger.grants import (
+    GRANTS,
+    Grant,
+    Privilege,
+    needed_privileges,
+    table_columns,
+    table_sequences,
+)
 from services.storage.database_roles import ALEMBIC, Role, group
 
 _LOCK = 0x7E_3A_11_21
@@ -18,7 +25,7 @@ _LOCK = 0x7E_3A_11_21
 _ON_TABLES: Final = ("DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 _ON_COLUMNS: Final = ("SELECT", "INSERT", "UPDATE")
 
-_HELD = text("""
+_HELD_PRIVILEGES = text("""
 SELECT "table", privilege, "column"
 FROM unnest(CAST(:tables AS text[]), CAST(:privileges AS text[]), CAST(:columns AS text[]))
 AS asked ("table", privilege, "column")
@@ -28,13 +35,13 @@ ELSE has_column_privilege(CAST(:who AS name), "table", "column", privilege) END
 """)
 
 
-def alone(connection: Connection) -> None:
+def lock_migration(connection: Connection) -> None:
     """Wait until no other process migrates this ledger; until the transaction ends none begins."""
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
-def apply(connection: Connection) -> Sequence[str]:
+def apply_grants(connection: Connection) -> Sequence[str]:
     """Make the groups and give each exactly what it needs; the groups that this login may not make.
 
     On SQLite there is nothing to do.
@@ -42,21 +49,21 @@ def apply(connection: Connection) -> Sequence[str]:
     if connection.dialect.name == "sqlite":
         return ()
     missing = []
-    there = groups(connection)
+    there = existing_groups(connection)
     for role in GRANTS:
         if role not in there:
-            if not _makes_roles(connection):
+            if not _can_create_roles(connection):
                 missing.append(group(role))
                 continue
-            connection.execute(text(creating(role)))
-        _join(connection, role)
-        if held(connection, group(role)) != needed(role):
-            for statement in giving(role):
+            connection.execute(text(create_group_statement(role)))
+        _join_group(connection, role)
+        if held_privileges(connection, group(role)) != needed_privileges(role):
+            for statement in grant_statements(role):
                 connection.execute(text(statement))
     return tuple(missing)
 
 
-def creating(role: Role) -> str:
+def create_group_statement(role: Role) -> str:
     """The statement that makes a group; harmless where it is there, or is being made for another ledger."""
     return (
         f"DO $$ BEGIN CREATE ROLE {group(role)} NOLOGIN;"
@@ -64,46 +71,46 @@ def creating(role: Role) -> str:
     )
 
 
-def giving(role: Role) -> Sequence[str]:
+def grant_statements(role: Role) -> Sequence[str]:
     """The statements that give a group what it needs, and take from it what it does not."""
-    to, known = group(role), ", ".join(map(_quoted, columns()))
-    counters = ", ".join(map(_quoted, sorted(sequences().values())))
+    to, known = group(role), ", ".join(map(_quoted, table_columns()))
+    counters = ", ".join(map(_quoted, sorted(table_sequences().values())))
     statements = [
         f"REVOKE ALL ON {known} FROM {to}",
         f"REVOKE ALL ON SEQUENCE {counters} FROM {to}",
     ]
     for table, grant in GRANTS[role].items():
         statements.append(f"GRANT {', '.join(_privileges(grant))} ON {_quoted(table)} TO {to}")
-        if grant.insert and (counter := sequences().get(table)):
+        if grant.insert and (counter := table_sequences().get(table)):
             statements.append(f"GRANT USAGE ON SEQUENCE {_quoted(counter)} TO {to}")
     return statements
 
 
-def held(connection: Connection, who: str) -> frozenset[Privilege]:
+def held_privileges(connection: Connection, who: str) -> frozenset[Privilege]:
     """What a role of the database may do with the ledger's tables, by whatever it was given for that."""
     asked = [
-        *((table, one, "") for table in columns() for one in _ON_TABLES),
+        *((table, one, "") for table in table_columns() for one in _ON_TABLES),
         *(
             (table, one, column)
-            for table, its in columns().items()
+            for table, its in table_columns().items()
             for column in its
             for one in _ON_COLUMNS
         ),
-        *((counter, "USAGE", "") for counter in sequences().values()),
+        *((counter, "USAGE", "") for counter in table_sequences().values()),
     ]
     tables, privileges, named = map(list, zip(*asked, strict=True))
     given = {"who": who, "tables": tables, "privileges": privileges, "columns": named}
-    return frozenset(Privilege(*row) for row in connection.execute(_HELD, given))
+    return frozenset(Privilege(*row) for row in connection.execute(_HELD_PRIVILEGES, given))
 
 
-def lacking(connection: Connection, role: Role) -> Sequence[Privilege]:
+def missing_privileges(connection: Connection, role: Role) -> Sequence[Privilege]:
     """What the role needs and whoever is connected may not do; on SQLite everybody may do everything."""
     if connection.dialect.name == "sqlite":
         return ()
-    return sorted(needed(role) - held(connection, acting(connection)))
+    return sorted(needed_privileges(role) - held_privileges(connection, current_role(connection)))
 
 
-def may_write(connection: Connection, table: str) -> bool:
+def can_insert(connection: Connection, table: str) -> bool:
     """Whether whoever is connected may insert into a table."""
     if connection.dialect.name == "sqlite":
         return True
@@ -111,21 +118,21 @@ def may_write(connection: Connection, table: str) -> bool:
     return bool(connection.execute(query, {"table": table}).scalar_one())
 
 
-def acting(connection: Connection) -> str:
+def current_role(connection: Connection) -> str:
     """As which role of the database statements are judged."""
     return str(connection.execute(text("SELECT current_user")).scalar_one())
 
 
-def groups(connection: Connection) -> Sequence[Role]:
+def existing_groups(connection: Connection) -> Sequence[Role]:
     """The roles that have a group in the cluster."""
     known = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
     return [role for role in GRANTS if group(role) in known]
 
 
-def joined(connection: Connection) -> Sequence[Role]:
+def joined_groups(connection: Connection) -> Sequence[Role]:
     """The roles to whose groups the login belongs."""
     query = text("SELECT pg_has_role(CAST(:name AS name), 'MEMBER')")
-    there = groups(connection)
+    there = existing_groups(connection)
     return [one for one in there if connection.execute(query, {"name": group(one)}).scalar_one()]
 
 
@@ -137,12 +144,12 @@ def is_owner(connection: Connection) -> bool:
     return bool(connection.execute(query, {"name": ALEMBIC}).scalar_one())
 
 
-def _makes_roles(connection: Connection) -> bool:
+def _can_create_roles(connection: Connection) -> bool:
     query = text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
     return bool(connection.execute(query).scalar_one())
 
 
-def _join(connection: Connection, role: Role) -> None:
+def _join_group(connection: Connection, role: Role) -> None:
     """Let the owner of the ledger become the role: one login for all roles is then never more than one."""
     version: Any = connection.dialect.server_version_info
     sets = version >= (16,)

@@ -40,14 +40,14 @@ class Grant:
 
 _READ: Final = Grant()
 _ADD: Final = Grant(insert=True)
-_TELL: Final = Grant(select=False, insert=True)
+_WRITE_ONLY: Final = Grant(select=False, insert=True)
 """It may write and not read."""
 _PARK: Final = Grant(select=("dead_letter_id", "state"), insert=True)
 """It parks, and sees of what others have parked whether that waits."""
 _CLOCK: Final = tuple(c.name for c in metadata.tables["clock"].c if c.name != "clock_id")
-_MOVED: Final = ("state", "next_attempt_at", "settled_at")
+_CANCELLED: Final = ("state", "next_attempt_at", "settled_at")
 """What changes of a command when it is taken back."""
-_SETTLED: Final = (*_MOVED, "escalated_at", "outcome", "follow_up_at")
+_SETTLED: Final = (*_CANCELLED, "escalated_at", "outcome", "follow_up_at")
 
 _ALL: Final[Mapping[str, Grant]] = {
     ALEMBIC: _READ,
@@ -60,9 +60,9 @@ _READER: Final[Mapping[str, Grant]] = {
     "dead_letter": _PARK,
 }
 """Who reads the bus."""
-_WRITER: Final[Mapping[str, Grant]] = {"active_policy": _ADD, "evidence_pending": _TELL}
+_WRITER: Final[Mapping[str, Grant]] = {"active_policy": _ADD, "evidence_pending": _WRITE_ONLY}
 """Who writes what follows from a policy: the first that an empty ledger sees becomes the active one."""
-_JUDGED: Final[Mapping[str, Grant]] = dict.fromkeys(
+_SUBJECT_FACTS: Final[Mapping[str, Grant]] = dict.fromkeys(
     ("event", "record", "clock", "act", "acknowledgement"), _READ
 )
 """What is read to say how it stands with a person."""
@@ -74,8 +74,8 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         **_WRITER,
         "parked_event": _ADD,
         "event": _ADD,
-        "record": _TELL,
-        "hanging": _TELL,
+        "record": _WRITE_ONLY,
+        "hanging": _WRITE_ONLY,
         "clock": Grant(insert=True, update=_CLOCK),
         "subject": Grant(insert=True, update=("acts", "next_due", "cursor")),
         "act": _ADD,
@@ -84,21 +84,21 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "key_conflict": _ADD,
         "backfill": Grant(insert=True, update=("started_at",)),
         "sequence": Grant(insert=True, update=("last",)),
-        "command": Grant(insert=True, update=_MOVED),
+        "command": Grant(insert=True, update=_CANCELLED),
         "member": Grant(update=("live",)),
         "command_clock": _READ,
         "forgetting": Grant(insert=True, update=("key_id",)),
         "forgotten_event": _READ,
         "remains": Grant(update=("sealed",), delete=True),
-        "answer": _TELL,
-        "request_key": _TELL,
-        "correction": _TELL,
+        "answer": _WRITE_ONLY,
+        "request_key": _WRITE_ONLY,
+        "correction": _WRITE_ONLY,
     },
     "deleter": {
         **_ALL,
         **_WRITER,
         "control": Grant(insert=True, update=("state", "operator", "reason", "at")),
-        "operator_action": _TELL,
+        "operator_action": _WRITE_ONLY,
         "position": _READ,
         "gap": _READ,
         "dead_letter": Grant(select=("reason", "state", "dead_letter_id")),
@@ -145,9 +145,9 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
     "rights": {
         **_READER,
         **_WRITER,
-        **_JUDGED,
+        **_SUBJECT_FACTS,
         "subject": Grant(insert=True, update=("cursor",)),
-        "command": Grant(update=(*_MOVED, "outcome")),
+        "command": Grant(update=(*_CANCELLED, "outcome")),
         "member": Grant(update=("live",)),
         "request_key": Grant(insert=True, update=("sealed", "destroyed_at")),
         "correction": Grant(insert=True, update=("text",)),
@@ -155,7 +155,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "answer": Grant(insert=True, update=("published_at",)),
     },
     "operators": {
-        **_JUDGED,
+        **_SUBJECT_FACTS,
         **dict.fromkeys(("hanging", "attempt"), _READ),
         **_ALL,
         **_WRITER,
@@ -190,13 +190,13 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
 """By role and table; what is not here, a role may not. No role may change or delete what is evidence."""
 
 
-def columns() -> Mapping[str, tuple[str, ...]]:
+def table_columns() -> Mapping[str, tuple[str, ...]]:
     """The columns of every table."""
     found = {table.name: tuple(one.name for one in table.c) for table in metadata.sorted_tables}
     return {ALEMBIC: ("version_num",), **found}
 
 
-def sequences() -> Mapping[str, str]:
+def table_sequences() -> Mapping[str, str]:
     """The sequence from which a table's rows are numbered, by table."""
     return {
         table.name: f"{table.name}_{table.autoincrement_column.name}_seq"
@@ -205,10 +205,10 @@ def sequences() -> Mapping[str, str]:
     }
 
 
-def needed(role: Role) -> frozenset[Privilege]:
+def needed_privileges(role: Role) -> frozenset[Privilege]:
     """Everything that a role may do, and nothing else."""
     found = set()
-    known, counters = columns(), sequences()
+    known, counters = table_columns(), table_sequences()
     for table, grant in GRANTS[role].items():
         every = known[table]
         for privilege, of in (

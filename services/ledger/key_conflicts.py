@@ -35,14 +35,14 @@ from services.storage.bulk import (
     update_in,
 )
 
-Event = tuple[str, str]
+EventIdentity = tuple[str, str]
 """An event's `source` and `id`."""
-_NOBODY = ""
+_NO_OWNER = ""
 """The owner of a key whose owner is forgotten."""
-_AT_ONCE = 1_000
+_CHUNK_SIZE = 1_000
 
 
-class NoSuchConflict(TermijnError):
+class ConflictNotFound(TermijnError):
     """No two subjects claim that key, or the named one does not; nothing was decided.
 
     `termijn conflicts list` shows the keys with those who claim them.
@@ -52,7 +52,7 @@ class NoSuchConflict(TermijnError):
         super().__init__(f"{why}: see `termijn conflicts list`")
 
 
-class AlreadyDecided(TermijnError):
+class ConflictAlreadyDecided(TermijnError):
     """Somebody has said already whose the key is, and commands that carry it may be out.
 
     `termijn conflicts reopen` has them recalled first.
@@ -83,12 +83,12 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class ConflictedKeys:
     """What key conflicts say about events."""
 
-    contested: Mapping[Event, Collection[str]] = field(default_factory=dict)
+    contested: Mapping[EventIdentity, Collection[str]] = field(default_factory=dict)
     """The keys of these of which nobody has decided yet whose they are: only what protects leaves."""
-    without: Mapping[Event, Collection[str]] = field(default_factory=dict)
+    disowned: Mapping[EventIdentity, Collection[str]] = field(default_factory=dict)
     """The keys of these that are another's: no command carries them."""
 
     def blocks(self, event: TaggedEvent) -> bool:
@@ -96,23 +96,25 @@ class Judged:
         return (event.source, event.id) in self.contested
 
 
-def exist(connection: Connection) -> bool:
+def has_conflicts(connection: Connection) -> bool:
     """Whether there is any conflict, decided or not."""
     query = select(tables.key_conflict.c.key_id).limit(1)
     return connection.execute(query).first() is not None
 
 
-def judge(connection: Connection, events: Iterable[TaggedEvent], policy: Policy) -> Judged:
+def load_conflicted_keys(
+    connection: Connection, events: Iterable[TaggedEvent], policy: Policy
+) -> ConflictedKeys:
     """What key conflicts say about these events, as far as that is committed."""
-    if not exist(connection):
-        return Judged()
+    if not has_conflicts(connection):
+        return ConflictedKeys()
     column = tables.key_conflict.c
     keyed: defaultdict[UUID, list[tuple[TaggedEvent, str]]] = defaultdict(list)
     for one in events:
         for name, value in identifying_keys(one.type, one.deciding, policy).items():
             keyed[key_id(name, value)].append((one, name))
-    contested: defaultdict[Event, set[str]] = defaultdict(set)
-    without: defaultdict[Event, set[str]] = defaultdict(set)
+    contested: defaultdict[EventIdentity, set[str]] = defaultdict(set)
+    without: defaultdict[EventIdentity, set[str]] = defaultdict(set)
     query = select(column.key_id, column.owner)
     for row in select_in(connection, query, column.key_id, keyed):
         for one, name in keyed[row.key_id]:
@@ -120,10 +122,12 @@ def judge(connection: Connection, events: Iterable[TaggedEvent], policy: Policy)
                 contested[one.source, one.id].add(name)
             elif row.owner != one.subject:
                 without[one.source, one.id].add(name)
-    return Judged(contested=contested, without=without)
+    return ConflictedKeys(contested=contested, disowned=without)
 
 
-def note(connection: Connection, plans: Iterable[Plan], policy: Policy, now: datetime) -> set[str]:
+def record_keys(
+    connection: Connection, plans: Iterable[Plan], policy: Policy, now: datetime
+) -> set[str]:
     """Note the keys of new events; the subjects who claim one that was another's alone until now.
 
     The caller has them looked at (`look_again`) once it has its clocks.
@@ -132,10 +136,10 @@ def note(connection: Connection, plans: Iterable[Plan], policy: Policy, now: dat
         (one.subject, identifying_keys(one.arrival.type, one.arrival.deciding, policy))
         for one in plans
     )
-    return _note(connection, claims, now)
+    return _record_claims(connection, claims, now)
 
 
-def look_again(
+def schedule_rescan(
     connection: Connection,
     subjects: Collection[str],
     now: datetime,
@@ -157,12 +161,12 @@ def look_again(
     update_in(connection, looking, column.subject, sorted(subjects))
 
 
-def conflicts(connection: Connection, *, decided: bool = False) -> list[Conflict]:
+def list_conflicts(connection: Connection, *, decided: bool = False) -> list[Conflict]:
     """The conflicts that wait for somebody's decision, oldest first; or all."""
     column = tables.key_conflict.c
     query = select(tables.key_conflict).order_by(column.found_at, column.name, column.value)
     rows = connection.execute(query if decided else query.where(column.owner.is_(None))).all()
-    claimants = _claimants(connection, {row.key_id for row in rows})
+    claimants = _load_claimants(connection, {row.key_id for row in rows})
     return [
         Conflict(
             name=row.name,
@@ -175,13 +179,13 @@ def conflicts(connection: Connection, *, decided: bool = False) -> list[Conflict
     ]
 
 
-def undecided(connection: Connection) -> int:
+def count_undecided(connection: Connection) -> int:
     """How many conflicts wait."""
     query = select(func.count()).where(tables.key_conflict.c.owner.is_(None))
     return int(connection.execute(query).scalar_one())
 
 
-def decide(
+def decide_conflict(
     connection: Connection, name: str, value: str, owner: str, policy: Policy, now: datetime
 ) -> list[str]:
     """Say whose a key is: its owner's commands go, the others' no longer carry it.
@@ -189,32 +193,34 @@ def decide(
     The clocks that somebody else has moved by it are open again; which they are.
 
     Raises:
-        NoSuchConflict: nobody else claims the key, or this subject does not.
-        AlreadyDecided: it is decided.
+        ConflictNotFound: nobody else claims the key, or this subject does not.
+        ConflictAlreadyDecided: it is decided.
     """
-    row, claimants = _locked(connection, name, value)
+    row, claimants = _lock_conflict(connection, name, value)
     if owner not in claimants:
-        raise NoSuchConflict(f"{name}={value}: not claimed by {owner}")
+        raise ConflictNotFound(f"{name}={value}: not claimed by {owner}")
     if row.owner is not None:
-        raise AlreadyDecided(f"{name}={value}")
-    _say(connection, row, owner)
-    opened = disowned_keys.expel(connection, name, value, owner, policy, now)
-    _look_at_all(connection, row, claimants, policy, now)
+        raise ConflictAlreadyDecided(f"{name}={value}")
+    _set_owner(connection, row, owner)
+    opened = disowned_keys.reset_foreign_clocks(connection, name, value, owner, policy, now)
+    _rescan_everyone(connection, row, claimants, policy, now)
     return opened
 
 
-def reopen(connection: Connection, name: str, value: str, policy: Policy, now: datetime) -> None:
+def reopen_conflict(
+    connection: Connection, name: str, value: str, policy: Policy, now: datetime
+) -> None:
     """Take back what was decided: nothing about any of them leaves, and what is out is recalled.
 
     Raises:
-        NoSuchConflict: nobody else claims the key.
+        ConflictNotFound: nobody else claims the key.
     """
-    row, claimants = _locked(connection, name, value)
-    _say(connection, row, None)
-    _look_at_all(connection, row, claimants, policy, now)
+    row, claimants = _lock_conflict(connection, name, value)
+    _set_owner(connection, row, None)
+    _rescan_everyone(connection, row, claimants, policy, now)
 
 
-def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
+def rebuild_keys(connection: Connection, policy: Policy, now: datetime) -> None:
     """Note the keys of all events anew: another policy may say that other fields identify.
 
     What was decided of a key that any event has stands. The caller has every record looked at, and nobody
@@ -233,12 +239,12 @@ def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
     query = select(column.event_id).where(column.type.in_(types)).order_by(column.event_id)
     after = UUID(int=0)
     while (
-        ids := connection.execute(query.where(column.event_id > after).limit(_AT_ONCE))
+        ids := connection.execute(query.where(column.event_id > after).limit(_CHUNK_SIZE))
         .scalars()
         .all()
     ):
         events = load_tagged_events(connection, ids, policy).values()
-        _note(connection, _claims(events, policy), now)
+        _record_claims(connection, _claims(events, policy), now)
         after = ids[-1]
     has_it = select(tables.identifier.c.key_id).where(
         tables.identifier.c.key_id == conflict.c.key_id
@@ -247,9 +253,9 @@ def rebuild(connection: Connection, policy: Policy, now: datetime) -> None:
     connection.execute(conflict.delete().where(~has_it.exists()))
 
 
-def forget(connection: Connection, events: Collection[TaggedEvent], policy: Policy) -> None:
+def purge_keys(connection: Connection, events: Collection[TaggedEvent], policy: Policy) -> None:
     """Let go of the keys of events that are forgotten, with the last event that has them."""
-    counts, _ = _counted(_claims(events, policy))
+    counts, _ = _count_claims(_claims(events, policy))
     contested: list[tuple[UUID, str, int]] = []
     changed = []
     column = tables.identifier.c
@@ -264,10 +270,10 @@ def forget(connection: Connection, events: Collection[TaggedEvent], policy: Poli
     for table in (tables.key_conflict, tables.identifier):
         delete_in(connection, table, table.c.key_id, gone)
     if contested:
-        _forget_claims(connection, contested)
+        _purge_claims(connection, contested)
 
 
-def _forget_claims(connection: Connection, claims: Sequence[tuple[UUID, str, int]]) -> None:
+def _purge_claims(connection: Connection, claims: Sequence[tuple[UUID, str, int]]) -> None:
     claimant, conflict = tables.claimant, tables.key_conflict
     for key, subject, events in claims:
         own = (claimant.c.key_id == key, claimant.c.subject == subject)
@@ -275,9 +281,9 @@ def _forget_claims(connection: Connection, claims: Sequence[tuple[UUID, str, int
         gone = connection.execute(claimant.delete().where(*own, claimant.c.events <= 0)).rowcount
         if gone:  # the key was theirs: it is nobody's now
             owned = (conflict.c.key_id == key, conflict.c.owner == subject)
-            connection.execute(update(conflict).where(*owned).values(owner=_NOBODY))
+            connection.execute(update(conflict).where(*owned).values(owner=_NO_OWNER))
     keys = {key for key, _, _ in claims}
-    left = {key for key, those in _claimants(connection, keys).items() if those}
+    left = {key for key, those in _load_claimants(connection, keys).items() if those}
     for table in (conflict, tables.identifier):
         delete_in(connection, table, table.c.key_id, keys - left)
 
@@ -290,7 +296,7 @@ def _claims(events: Iterable[TaggedEvent], policy: Policy) -> _Claims:
     return ((one.subject, identifying_keys(one.type, one.deciding, policy)) for one in events)
 
 
-def _counted(claims: _Claims) -> tuple[dict[UUID, Counter[str]], dict[UUID, tuple[str, str]]]:
+def _count_claims(claims: _Claims) -> tuple[dict[UUID, Counter[str]], dict[UUID, tuple[str, str]]]:
     """By key: how many events of each subject have it, and what it is."""
     counts: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
     written: dict[UUID, tuple[str, str]] = {}
@@ -302,8 +308,8 @@ def _counted(claims: _Claims) -> tuple[dict[UUID, Counter[str]], dict[UUID, tupl
     return counts, written
 
 
-def _note(connection: Connection, claims: _Claims, now: datetime) -> set[str]:
-    counts, written = _counted(claims)
+def _record_claims(connection: Connection, claims: _Claims, now: datetime) -> set[str]:
+    counts, written = _count_claims(claims)
     rows = [
         {"key_id": key, "subject": min(counts[key]), "events": counts[key].total()}
         for key in sorted(counts)
@@ -343,7 +349,9 @@ def _note(connection: Connection, claims: _Claims, now: datetime) -> set[str]:
     return set().union(*found.values())
 
 
-def _claimants(connection: Connection, keys: Collection[UUID]) -> Mapping[UUID, dict[str, int]]:
+def _load_claimants(
+    connection: Connection, keys: Collection[UUID]
+) -> Mapping[UUID, dict[str, int]]:
     found: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
     column = tables.claimant.c
     query = select(tables.claimant).order_by(column.key_id, column.subject)
@@ -352,7 +360,9 @@ def _claimants(connection: Connection, keys: Collection[UUID]) -> Mapping[UUID, 
     return {key: found[key] for key in keys}
 
 
-def _locked(connection: Connection, name: str, value: str) -> tuple[Row[Any], dict[str, int]]:
+def _lock_conflict(
+    connection: Connection, name: str, value: str
+) -> tuple[Row[Any], dict[str, int]]:
     """A conflict with those who claim its key; nobody else claims it until the transaction ends."""
     key = key_id(name, value)
     identifier, conflict = tables.identifier, tables.key_conflict
@@ -361,11 +371,11 @@ def _locked(connection: Connection, name: str, value: str) -> tuple[Row[Any], di
         select(conflict).where(conflict.c.key_id == key).with_for_update()
     ).one_or_none()
     if row is None:
-        raise NoSuchConflict(f"{name}={value}: no two subjects claim it")
-    return row, _claimants(connection, {key})[key]
+        raise ConflictNotFound(f"{name}={value}: no two subjects claim it")
+    return row, _load_claimants(connection, {key})[key]
 
 
-def _look_at_all(
+def _rescan_everyone(
     connection: Connection,
     conflict: Row[Any],
     claimants: Collection[str],
@@ -376,7 +386,7 @@ def _look_at_all(
 
     These are searched for, by the event types that mention somebody: nothing else leads to them.
     """
-    look_again(connection, claimants, now)
+    schedule_rescan(connection, claimants, now)
     event, record = tables.event, tables.record
     mentioning = [
         type
@@ -398,6 +408,6 @@ def _look_at_all(
     update_in(connection, update(record).values(next_due=now), record.c.record_id, records)
 
 
-def _say(connection: Connection, row: Row[Any], owner: str | None) -> None:
+def _set_owner(connection: Connection, row: Row[Any], owner: str | None) -> None:
     conflict = tables.key_conflict
     connection.execute(update(conflict).where(conflict.c.key_id == row.key_id).values(owner=owner))

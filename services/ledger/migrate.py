@@ -36,7 +36,7 @@ class SchemaMismatch(TermijnError):
         self.wanted = wanted
 
 
-class Ungranted(TermijnError):
+class MissingPrivileges(TermijnError):
     """The login of this process may not do what its role has to; it did not start.
 
     The administrator grants it the role's group; `termijn ledger migrate` gives that what it needs.
@@ -52,7 +52,7 @@ class Ungranted(TermijnError):
         self.login = login
 
 
-def create(ledger: Database) -> None:
+def create_schema(ledger: Database) -> None:
     """Make the schema of a ledger that lives in memory."""
     metadata.create_all(ledger.engine)
 
@@ -63,12 +63,12 @@ def migrate(ledger: Database) -> Sequence[str]:
     Returns the groups of the database that are missing and that this login may not make: whoever would
     belong to one goes on with what its login may do.
     """
-    configuration = _configuration()
+    configuration = _alembic_config()
     with ledger.transaction() as connection:
         configuration.attributes["connection"] = connection
-        granting.alone(connection)
+        granting.lock_migration(connection)
         command.upgrade(configuration, "head")
-        return granting.apply(connection)
+        return granting.apply_grants(connection)
 
 
 def check_schema_version(ledger: Database, role: Role | None = None) -> None:
@@ -76,24 +76,24 @@ def check_schema_version(ledger: Database, role: Role | None = None) -> None:
 
     Raises:
         SchemaMismatch: it has another, or none.
-        Ungranted: the role may not.
+        MissingPrivileges: the role may not.
     """
-    wanted = ScriptDirectory.from_config(_configuration()).get_current_head()
+    wanted = ScriptDirectory.from_config(_alembic_config()).get_current_head()
     with ledger.transaction() as connection:
-        login = "" if ledger.is_sqlite else granting.acting(connection)
+        login = "" if ledger.is_sqlite else granting.current_role(connection)
         try:
             found = MigrationContext.configure(connection).get_current_revision()
         except ProgrammingError as cause:
             if role is None or not lacks_right(cause):
                 raise
-            raise Ungranted(role, login, str(Privilege(ALEMBIC, "SELECT"))) from cause
+            raise MissingPrivileges(role, login, str(Privilege(ALEMBIC, "SELECT"))) from cause
         if found != wanted:
             raise SchemaMismatch(found, wanted)
-        if role is not None and (lacks := granting.lacking(connection, role)):
-            raise Ungranted(role, login, str(lacks[0]))
+        if role is not None and (lacks := granting.missing_privileges(connection, role)):
+            raise MissingPrivileges(role, login, str(lacks[0]))
 
 
-def _configuration() -> Config:
+def _alembic_config() -> Config:
     configuration = Config()
     configuration.set_main_option("script_location", str(MIGRATIONS))
     return configuration

@@ -28,7 +28,7 @@ from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert, insert_or_ignore, select_in, update_in, upsert
 
-_COMMAND = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
+_COMMAND_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class CommandDraft:
         """Its id under the number that it gets: what is asked for again has another."""
         parts = [self.system, self.action, self.step, self.cause, str(self.supersedes)]
         records = sorted(map(str, self.records))
-        return uuid5(_COMMAND, json.dumps([number, *parts, *records]))
+        return uuid5(_COMMAND_NAMESPACE, json.dumps([number, *parts, *records]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class LeaseRequest:
     """When another relay tries those that have not gone out, UTC."""
     room: int
     """How many may be taken."""
-    stopped: frozenset[str] = frozenset()
+    stopped_systems: frozenset[str] = frozenset()
     """Systems to which nothing new goes but what protects."""
 
 
@@ -90,13 +90,13 @@ class WriteResult:
     """Those that were taken at once: they are `sending`."""
 
 
-Purpose = Literal["say", "command", "record"]
+LockPurpose = Literal["say", "command", "record"]
 """What the lock of a subject is for. Saying keeps everybody else away; commanding keeps away who says or
 commands; recording keeps away only who says, so that what is recorded beside it is looked at for it."""
 
 
 def lock_subjects(
-    connection: Connection, subjects: Collection[str], purpose: Purpose
+    connection: Connection, subjects: Collection[str], purpose: LockPurpose
 ) -> dict[str, Row[Any]]:
     """Take the one lock of each subject, in order; it is held until the transaction ends."""
     ordered = sorted(set(subjects))
@@ -124,7 +124,7 @@ def insert_commands(
     for identity, draft, number in zip(ids, drafts, numbers, strict=True):
         taken = lease is not None and (
             draft.action in PROTECTIVE
-            or (draft.system not in lease.stopped and len(leased) < lease.room)
+            or (draft.system not in lease.stopped_systems and len(leased) < lease.room)
         )
         if taken:
             leased.append(identity)
@@ -271,7 +271,7 @@ def cancel_or_recall(
 def transition(
     connection: Connection,
     commands: Sequence[Any],
-    happening: CommandEvent,
+    event: CommandEvent,
     now: datetime,
     **changes: Any,
 ) -> list[State]:
@@ -282,15 +282,15 @@ def transition(
     Raises:
         IllegalTransition: it cannot happen to one of them in its state; none was changed.
     """
-    states = [next_state(command.state, happening) for command in commands]
+    states = [next_state(command.state, event) for command in commands]
     by_state: defaultdict[State, list[UUID]] = defaultdict(list)
     freed = []
     happened = []
     for command, state in zip(commands, states, strict=True):
-        if happening == "sent":
+        if event == "sent":
             body = {"attempt": changes["attempt"]}
             happened.append(AuditEntry(now, "sent", command.command_id, body))
-        elif state != command.state and (happening != "sending" or command.state == "refused"):
+        elif state != command.state and (event != "sending" or command.state == "refused"):
             happened.append(AuditEntry(now, "state", command.command_id, {"state": state}))
         if state != command.state or (changes and state not in SETTLED):
             by_state[state].append(command.command_id)

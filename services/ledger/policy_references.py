@@ -12,10 +12,10 @@ from schemas.errors import TermijnError
 from services.ledger import tables
 from services.policy.model import Policy
 
-_AT_ONCE = 5_000
+_FETCH_SIZE = 5_000
 
 
-class StillNeeded(TermijnError):
+class PolicyStillNeeds(TermijnError):
     """The policy lacks systems or purposes that the ledger names; the active policy stays as it is.
 
     Roles under the new policy could not read what is recorded, and what was promised there would be carried
@@ -34,7 +34,7 @@ class StillNeeded(TermijnError):
         self.purposes = purposes
 
 
-def served(policy: Policy) -> dict[str, list[str]]:
+def systems_by_event_type(policy: Policy) -> dict[str, list[str]]:
     """Which systems hold what events of each type carry, to be compared with the next policy."""
     return {
         name: sorted({system for one in event.holdings for system in one.served})
@@ -42,7 +42,7 @@ def served(policy: Policy) -> dict[str, list[str]]:
     }
 
 
-def naming_fields(policy: Policy) -> dict[str, set[str]]:
+def system_fields(policy: Policy) -> dict[str, set[str]]:
     """By event type the fields that name systems to which its data goes."""
     return {
         name: {one.systems_from for one in event.holdings if one.systems_from}
@@ -57,14 +57,16 @@ def systems_named(deciding: Mapping[str, Any], fields: Collection[str]) -> Itera
         yield from [named] if isinstance(named, str) else named
 
 
-def check(connection: Connection, policy: Policy, serving: Mapping[str, Collection[str]]) -> None:
+def check_references(
+    connection: Connection, policy: Policy, serving: Mapping[str, Collection[str]]
+) -> None:
     """Look whether the policy knows each system and purpose that is still needed.
 
     That is what commands and recorded events name, and each system that is `serving` events of a type
     under the active policy, where some of that type are recorded: their erasure there was promised.
 
     Raises:
-        StillNeeded: it does not; each is named.
+        PolicyStillNeeds: it does not; each is named.
     """
     systems: set[str] = set()
     purposes: set[str] = set()
@@ -75,13 +77,13 @@ def check(connection: Connection, policy: Policy, serving: Mapping[str, Collecti
         purposes.update(json.loads(row.purposes))
     for kind, name in _named_by_events(connection, policy):
         (systems if kind == "system" else purposes).add(name)
-    systems |= _still_serving(connection, policy, serving)
+    systems |= _dropped_systems(connection, policy, serving)
     missing = sorted(systems - policy.systems.keys()), sorted(purposes - policy.purposes.keys())
     if any(missing):
-        raise StillNeeded(tuple(missing[0]), tuple(missing[1]))
+        raise PolicyStillNeeds(tuple(missing[0]), tuple(missing[1]))
 
 
-def _still_serving(
+def _dropped_systems(
     connection: Connection, policy: Policy, serving: Mapping[str, Collection[str]]
 ) -> set[str]:
     dropped = {name: set(systems) - policy.systems.keys() for name, systems in serving.items()}
@@ -93,11 +95,11 @@ def _still_serving(
 
 def _named_by_events(connection: Connection, policy: Policy) -> Iterator[tuple[str, str]]:
     """What events themselves name: the purpose of a consent, the systems that an order goes to."""
-    naming = naming_fields(policy)
+    naming = system_fields(policy)
     types = [name for name, event in policy.events.items() if event.act or naming[name]]
     column = tables.event.c
     query = select(column.type, column.deciding).where(column.type.in_(types))
-    for row in connection.execute(query.execution_options(yield_per=_AT_ONCE)):
+    for row in connection.execute(query.execution_options(yield_per=_FETCH_SIZE)):
         deciding = json.loads(row.deciding)
         if policy.events[row.type].act and isinstance(deciding.get("purpose"), str):
             yield "purpose", deciding["purpose"]

@@ -25,7 +25,7 @@ from services.ledger import (
     subject_acts,
     tables,
 )
-from services.ledger.backfills import HeldBack
+from services.ledger.backfills import BatchBackfills
 from services.policy import obligations
 from services.policy.ids import ClockRef, clock_id, event_id, old_event_id
 from services.policy.model import Policy
@@ -86,21 +86,21 @@ def record_planned(
 ) -> RecordingResult:
     """Record a batch of planned events inside the caller's transaction."""
     fresh, duplicates, clashing = _deduplicate(connection, plans)
-    held = backfills.held_back(connection, fresh, now)
+    held = backfills.find_backfills(connection, fresh, now)
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
-    contested = key_conflicts.note(connection, fresh, policy, now)
+    contested = key_conflicts.record_keys(connection, fresh, policy, now)
     records = [_RecordInBatch(planned, one) for one in fresh for planned in one.records]
     records.sort(key=_by_record_id)
-    owners = disowned_keys.owners(connection, fresh, policy)
-    moved = clocks.merge(
+    owners = disowned_keys.load_clock_owners(connection, fresh, policy)
+    moved = clocks.merge_changes(
         connection, _clock_changes(fresh, held, owners), _first_record_times(records), policy
     )
     outbox.invalidate_by_clock(connection, moved.reanchored, policy, now)
     recorded = {one.planned.subject for one in records}
     said = _privacy_events(fresh, held)
     beside = {*recorded, *(one.act.subject for one in said)}
-    key_conflicts.look_again(connection, contested, now, beside)
+    key_conflicts.schedule_rescan(connection, contested, now, beside)
     subject_acts.store_privacy_events(connection, said, recorded, now)
     spoken_of = subject_acts.subjects_with_privacy_events(connection, recorded)
     looked_at = {
@@ -115,8 +115,8 @@ def record_planned(
                 one.planned.record_id,
                 one.plan.event_id,
                 one.planned.subject,
-                _next_due(one, moved.clocks, looked_at, now),
-                held.of(one.plan),
+                _next_check_at(one, moved.clocks, looked_at, now),
+                held.of_records(one.plan),
             )
             for one in records
         ],
@@ -131,7 +131,7 @@ def record_planned(
         duplicates=duplicates,
         conflicts=tuple(clashing),
         after_end=sum(_is_after_end(one, moved.clocks) for one in records),
-        overdue=_overdue(records, moved.clocks, policy, now),
+        overdue=_count_overdue(records, moved.clocks, policy, now),
     )
 
 
@@ -142,8 +142,8 @@ def _deduplicate(
     first: dict[UUID, Plan] = {}
     for one in plans:
         if first.setdefault(one.event_id, one) is not one:
-            first[one.event_id] = min(first[one.event_id], one, key=_place)
-    known = _known(connection, first)
+            first[one.event_id] = min(first[one.event_id], one, key=_arrival_order)
+    known = _recorded_content(connection, first)
     if not known and len(first) == len(plans):
         return list(plans), 0, []
     fresh = [one for identity, one in first.items() if identity not in known]
@@ -152,13 +152,13 @@ def _deduplicate(
     return fresh, len(plans) - len(fresh) - len(conflicts), conflicts
 
 
-def _place(one: Plan) -> tuple[datetime, str, int, int]:
+def _arrival_order(one: Plan) -> tuple[datetime, str, int, int]:
     """What says which of two events of one identity came first, in whatever order they are read."""
     arrival = one.arrival
     return (arrival.time, arrival.source, arrival.offset, arrival.partition)
 
 
-def _known(connection: Connection, plans: Mapping[UUID, Plan]) -> dict[UUID, bytes]:
+def _recorded_content(connection: Connection, plans: Mapping[UUID, Plan]) -> dict[UUID, bytes]:
     """The contents of those that are recorded: under their identity, or the one that they had before."""
     arrivals = [one.arrival for one in plans.values()]
     ids = {*plans, *(old_event_id(one.source, one.id) for one in arrivals)}
@@ -192,7 +192,7 @@ def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
 
 
 def _clock_changes(
-    fresh: Sequence[Plan], held: HeldBack, owners: Mapping[UUID, str]
+    fresh: Sequence[Plan], held: BatchBackfills, owners: Mapping[UUID, str]
 ) -> list[clocks.StoredClockChange]:
     """The moves that count: where it was decided whose a clock is, no stranger moves it."""
     return [
@@ -202,7 +202,7 @@ def _clock_changes(
             time=one.arrival.time,
             source=one.arrival.source,
             id=one.arrival.id,
-            backfill=held.of(one) if move.move == "end" else held.of_said(one),
+            backfill=held.of_records(one) if move.move == "end" else held.of_privacy_event(one),
         )
         for one in fresh
         for move in one.moves
@@ -222,17 +222,19 @@ def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRe
     return list(opened.values())
 
 
-def _privacy_events(fresh: Sequence[Plan], held: HeldBack) -> list[subject_acts.StoredPrivacyEvent]:
+def _privacy_events(
+    fresh: Sequence[Plan], held: BatchBackfills
+) -> list[subject_acts.StoredPrivacyEvent]:
     return [
         subject_acts.StoredPrivacyEvent(
-            event_id=one.event_id, act=one.act, backfill=held.of_said(one)
+            event_id=one.event_id, act=one.act, backfill=held.of_privacy_event(one)
         )
         for one in fresh
         if one.act
     ]
 
 
-def _next_due(
+def _next_check_at(
     one: _RecordInBatch,
     known: Mapping[UUID, clocks.ClockState],
     looked_at: Set[UUID],
@@ -250,7 +252,7 @@ def _next_due(
     return min(wakes, default=None)
 
 
-def _overdue(
+def _count_overdue(
     records: Sequence[_RecordInBatch],
     known: Mapping[UUID, clocks.ClockState],
     policy: Policy,
@@ -263,7 +265,7 @@ def _overdue(
     for one in records:
         wakes_at = one.planned.wakes_at
         if not (wakes_at and wakes_at < now) and not any(
-            known[clock.id].has_woken(now) for clock in one.planned.hangs_on
+            known[clock.id].has_due_records(now) for clock in one.planned.hangs_on
         ):
             continue  # no step is due before all that it waits for
         event = one.plan.event_id

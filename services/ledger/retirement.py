@@ -14,12 +14,12 @@ from services.ledger import policy_references, tables
 from services.policy import retiring
 from services.policy.model import Policy
 
-_AT_ONCE = 5_000
-Serving = Mapping[str, Collection[str]]
-Written = Mapping[str, Mapping[str, str]]
+_FETCH_SIZE = 5_000
+SystemsByEventType = Mapping[str, Collection[str]]
+Retirements = Mapping[str, Mapping[str, str]]
 
 
-class TooEarly(NamedTuple):
+class EarlyRetirement(NamedTuple):
     """One thing that is retired from an instant on of which events are recorded."""
 
     name: str
@@ -36,7 +36,7 @@ class RetiredTooEarly(TermijnError):
     of them on: they are carried out, and what happens from then on makes nothing new.
     """
 
-    def __init__(self, found: Collection[TooEarly]) -> None:
+    def __init__(self, found: Collection[EarlyRetirement]) -> None:
         lines = (
             f"{one.name}.retired is {one.at.isoformat()}, and events up to {one.last.isoformat()}"
             " that it holds are recorded"
@@ -49,7 +49,7 @@ class RetiredTooEarly(TermijnError):
         self.found = tuple(found)
 
 
-def written(policy: Policy) -> Written:
+def retirements(policy: Policy) -> Retirements:
     """What a policy retires, to be compared with the next one."""
     return {
         section: {name: at.isoformat() for name, at in named.items()}
@@ -57,7 +57,9 @@ def written(policy: Policy) -> Written:
     }
 
 
-def check(connection: Connection, policy: Policy, serving: Serving, before: Written) -> None:
+def check_retirements(
+    connection: Connection, policy: Policy, serving: SystemsByEventType, before: Retirements
+) -> None:
     """Look whether anything recorded lies between the instant of a retirement and the one `before`.
 
     `serving` is which systems the active policy says hold events of each type. A later instant, or none
@@ -73,16 +75,22 @@ def check(connection: Connection, policy: Policy, serving: Serving, before: Writ
             until = datetime.fromisoformat(known) if known else None
             if until is not None and until <= at:
                 continue
-            times = [*_of_types(connection, _types(section, name, policy, serving), at, until)]
+            times = [
+                *_latest_event_time(
+                    connection, _affected_event_types(section, name, policy, serving), at, until
+                )
+            ]
             if section == "systems":
-                times += _naming(connection, name, policy, at, until)
+                times += _times_of_naming_events(connection, name, policy, at, until)
             if times:
-                found.append(TooEarly(f"{section}.{name}", at, max(times)))
+                found.append(EarlyRetirement(f"{section}.{name}", at, max(times)))
     if found:
         raise RetiredTooEarly(found)
 
 
-def _types(section: str, name: str, policy: Policy, serving: Serving) -> set[str]:
+def _affected_event_types(
+    section: str, name: str, policy: Policy, serving: SystemsByEventType
+) -> set[str]:
     """The event types of which the policy, or the active one, has something held there."""
     if section == "purposes":
         return {
@@ -92,13 +100,13 @@ def _types(section: str, name: str, policy: Policy, serving: Serving) -> set[str
         }
     return {
         type_
-        for served in (serving, policy_references.served(policy))
+        for served in (serving, policy_references.systems_by_event_type(policy))
         for type_, systems in served.items()
         if name in systems
     }
 
 
-def _of_types(
+def _latest_event_time(
     connection: Connection, types: Collection[str], since: datetime, until: datetime | None
 ) -> Iterator[datetime]:
     column = tables.event.c
@@ -110,17 +118,17 @@ def _of_types(
         yield last
 
 
-def _naming(
+def _times_of_naming_events(
     connection: Connection, system: str, policy: Policy, since: datetime, until: datetime | None
 ) -> Iterator[datetime]:
     """The times of the events that name the system themselves."""
-    fields = policy_references.naming_fields(policy)
+    fields = policy_references.system_fields(policy)
     column = tables.event.c
     query = select(column.type, column.time, column.deciding).where(
         column.type.in_([name for name, those in fields.items() if those]), column.time >= since
     )
     if until is not None:
         query = query.where(column.time < until)
-    for row in connection.execute(query.execution_options(yield_per=_AT_ONCE)):
+    for row in connection.execute(query.execution_options(yield_per=_FETCH_SIZE)):
         if system in policy_references.systems_named(json.loads(row.deciding), fields[row.type]):
             yield row.time

@@ -26,7 +26,7 @@ class StoredPrivacyEvent:
 
 def store_privacy_events(
     connection: Connection,
-    said: Sequence[StoredPrivacyEvent],
+    events: Sequence[StoredPrivacyEvent],
     recorded: Collection[str],
     now: datetime,
 ) -> None:
@@ -36,13 +36,13 @@ def store_privacy_events(
     moment is either seen from here on, or looks for them itself.
     """
     by_subject: defaultdict[str, list[StoredPrivacyEvent]] = defaultdict(list)
-    for one in said:
+    for one in events:
         by_subject[one.act.subject].append(one)
-    purpose: outbox.Purpose = "say" if by_subject else "record"
+    purpose: outbox.LockPurpose = "say" if by_subject else "record"
     locked = outbox.lock_subjects(connection, {*by_subject, *recorded}, purpose)
     rows = [
         {"event_id": one.event_id, "subject": one.act.subject, "backfill": one.backfill}
-        for one in sorted(said, key=lambda one: one.event_id)
+        for one in sorted(events, key=lambda one: one.event_id)
     ]
     insert(connection, tables.act, rows)
     changed = []

@@ -31,10 +31,10 @@ from services.storage.types import Instant
 
 SINGLETON = 1
 """The key of the one row that forgetting locks."""
-_ABOUT_SUBJECT = ("event", "act", "sequence", "answer", "request_key", "correction")
+_SUBJECT_TABLES = ("event", "act", "sequence", "answer", "request_key", "correction")
 """The tables of which rows remain of a subject; the subject's own row is merged."""
 
-Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+RowsByTable = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by table."""
 
 
@@ -65,7 +65,7 @@ class RestoreResult:
     conflicts: tuple[Arrival, ...] = ()
     """Likewise, but with other content."""
 
-    def with_these(self, recorded: RecordingResult) -> RecordingResult:
+    def combined_with(self, recorded: RecordingResult) -> RecordingResult:
         """What the whole batch came to."""
         return replace(
             recorded,
@@ -85,8 +85,8 @@ def restore_tombstones(
     row = block_purge(connection)
     if row.began_at is None:
         return RestoreResult(plans=plans)
-    check(row.key_id, remains)
-    recalled = _sifted(connection, plans, remains)
+    check_key(row.key_id, remains)
+    recalled = _drop_purged_events(connection, plans, remains)
     keys, subjects = _names_in_batch(recalled.plans)
     for rows in _take_tombstones(connection, remains, "clock", set(map(clock_name, keys))):
         _restore_clock(connection, rows, policy)
@@ -99,7 +99,7 @@ def block_purge(connection: Connection) -> Row[Any]:
     """Let nobody forget anything until the transaction ends; what is known of forgetting so far."""
     column = tables.forgetting.c
     query = select(column.key_id, column.began_at).where(column.number == SINGLETON)
-    return _row(connection, query.with_for_update(read=True))
+    return _purge_state(connection, query.with_for_update(read=True))
 
 
 def bind_key(connection: Connection, remains: TombstoneCipher) -> None:
@@ -110,11 +110,11 @@ def bind_key(connection: Connection, remains: TombstoneCipher) -> None:
     """
     column = tables.forgetting.c
     query = select(column.key_id).where(column.number == SINGLETON)
-    check(_row(connection, query.with_for_update()).key_id, remains)
+    check_key(_purge_state(connection, query.with_for_update()).key_id, remains)
     connection.execute(update(tables.forgetting).values(key_id=remains.key_id))
 
 
-def check(key_id: str | None, remains: TombstoneCipher) -> None:
+def check_key(key_id: str | None, remains: TombstoneCipher) -> None:
     """Make sure that what remains, if a key is known for it, has this one.
 
     Raises:
@@ -139,7 +139,7 @@ def content_reference(event_id: UUID, content: bytes, remains: TombstoneCipher) 
     return remains.reference("content", f"{event_id}\0{content.hex()}")
 
 
-def as_text(rows: Rows) -> str:
+def rows_to_json(rows: RowsByTable) -> str:
     """Rows as text, to be sealed."""
     return json.dumps(
         {
@@ -155,7 +155,7 @@ def as_text(rows: Rows) -> str:
     )
 
 
-def _row(connection: Connection, query: Select[Any]) -> Row[Any]:
+def _purge_state(connection: Connection, query: Select[Any]) -> Row[Any]:
     """The one row, which is made where there is none."""
     found = connection.execute(query).one_or_none()
     if found is None:
@@ -164,7 +164,7 @@ def _row(connection: Connection, query: Select[Any]) -> Row[Any]:
     return found
 
 
-def _sifted(
+def _drop_purged_events(
     connection: Connection, plans: Sequence[Plan], remains: TombstoneCipher
 ) -> RestoreResult:
     ids = {one.event_id for one in plans}
@@ -207,7 +207,7 @@ def _names_in_batch(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:
 
 def _take_tombstones(
     connection: Connection, remains: TombstoneCipher, kind: Kind, names: Collection[str]
-) -> Iterator[Rows]:
+) -> Iterator[RowsByTable]:
     """What remains of those names; it is taken out, and belongs to this transaction alone."""
     named = {remains.reference(kind, name): name for name in names}
     column = tables.remains.c
@@ -215,17 +215,17 @@ def _take_tombstones(
     rows = list(select_in(connection, query, column.reference, named))
     delete_in(connection, tables.remains, column.reference, [row.reference for row in rows])
     for row in rows:
-        yield _rows(remains.unwrap(kind, named[bytes(row.reference)], bytes(row.sealed)))
+        yield _rows_from_json(remains.unwrap(kind, named[bytes(row.reference)], bytes(row.sealed)))
 
 
-def _restore_clock(connection: Connection, rows: Rows, policy: Policy) -> None:
+def _restore_clock(connection: Connection, rows: RowsByTable, policy: Policy) -> None:
     """Under the active policy its walk begins anew: what hangs on it from now on must be seen."""
     [row] = rows["clock"]
-    clocks.insert_clocks(connection, [ClockState(**row).rewound(policy)])
+    clocks.insert_clocks(connection, [ClockState(**row).with_scan_restarted(policy)])
 
 
-def _restore_subject(connection: Connection, rows: Rows) -> None:
-    for name in _ABOUT_SUBJECT:
+def _restore_subject(connection: Connection, rows: RowsByTable) -> None:
+    for name in _SUBJECT_TABLES:
         insert(connection, tables.metadata.tables[name], rows[name])
     [row] = rows["subject"]
     [known] = outbox.lock_subjects(connection, [row["subject"]], "say").values()
@@ -233,10 +233,13 @@ def _restore_subject(connection: Connection, rows: Rows) -> None:
     update_each(connection, tables.subject, [acts])
 
 
-def _rows(text: str) -> Rows:
+def _rows_from_json(text: str) -> RowsByTable:
     return {
         name: [
-            {key: _value(tables.metadata.tables[name].c[key], value) for key, value in row.items()}
+            {
+                key: _from_json_value(tables.metadata.tables[name].c[key], value)
+                for key, value in row.items()
+            }
             for row in those
         ]
         for name, those in json.loads(text).items()
@@ -251,7 +254,7 @@ def _to_json_value(column: Column[Any], value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _value(column: Column[Any], plain: Any) -> Any:
+def _from_json_value(column: Column[Any], plain: Any) -> Any:
     if plain is None:
         return None
     if isinstance(column.type, Instant):
@@ -261,6 +264,6 @@ def _value(column: Column[Any], plain: Any) -> Any:
     return UUID(plain) if isinstance(column.type, Uuid) else plain
 
 
-def plain_rows(rows: Collection[Row[Any]]) -> list[Mapping[str, Any]]:
+def rows_to_dicts(rows: Collection[Row[Any]]) -> list[Mapping[str, Any]]:
     """Rows as they were read, by column."""
     return [dict(row._mapping) for row in rows]

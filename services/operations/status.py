@@ -136,7 +136,7 @@ def read_status(
         if history
         else 0,
         dead_letters={row[0]: row[1] for row in parked},
-        kept_back=blind_spots.reach(connection, policy),
+        kept_back=blind_spots.count_by_reach(connection, policy),
         gaps=open_gaps(connection),
         pauses=[
             Pause(
@@ -151,7 +151,7 @@ def read_status(
             )
         ],
         backfills=backfills.pending_backfills(connection),
-        key_conflicts=key_conflicts.undecided(connection),
+        key_conflicts=key_conflicts.count_undecided(connection),
         open_too_long=_open_too_long(connection, policy, now),
     )
 

@@ -55,7 +55,7 @@ class RequestResponder:
     def run_once(self) -> int:
         """Look at every open request, and say how many were concluded."""
         self._publish()
-        spots = self.sight.blind_spots()
+        spots = self.sight.lagging_partitions()
         self.observer.waiting_for_catch_up(spots)
         if spots:
             return 0

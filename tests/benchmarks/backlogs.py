@@ -151,7 +151,7 @@ def insert(ledger: Database, load: Load, policy: Policy) -> None:
         if load.kind.clock:
             keys = (clock_of(load, number) for number in range(load.subjects))
             opened = [(ClockRef(clock_id(key), key), load.time) for key in keys]
-            clocks.merge(connection, [], opened, policy)
+            clocks.merge_changes(connection, [], opened, policy)
             connection.execute(
                 text(_HANGING),
                 {"clock": load.kind.clock, "subject": f"{load.kind.subject}:{load.name}-%"},
@@ -172,7 +172,9 @@ def end(ledger: Database, load: Load, at: datetime, policy: Policy) -> None:
         )
         for number, key in enumerate(keys)
     ]
-    ledger.run_in_transaction(lambda connection: clocks.merge(connection, moves, [], policy))
+    ledger.run_in_transaction(
+        lambda connection: clocks.merge_changes(connection, moves, [], policy)
+    )
 
 
 def clock_of(load: Load, number: int) -> ClockKey:

@@ -107,7 +107,7 @@ def _record(ledger: Database, arrivals: Sequence[Arrival], policy: Policy) -> No
 
 def _fresh() -> Database:
     ledger = open_database("sqlite://")
-    migrate.create(ledger)
+    migrate.create_schema(ledger)
     return ledger
 
 

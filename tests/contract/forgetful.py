@@ -47,7 +47,7 @@ class Life:
 
         def work(connection: Any) -> RecordingResult:
             recalled = restore_tombstones(connection, plans, self.remains, POLICY)
-            return recalled.with_these(record_planned(connection, recalled.plans, POLICY, at))
+            return recalled.combined_with(record_planned(connection, recalled.plans, POLICY, at))
 
         return self.ledger.run_in_transaction(work)
 

@@ -48,11 +48,11 @@ def new_ledger(url: str) -> Database:
             name = connection.execute(text("SELECT current_database()")).scalar_one()
             connection.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off'))
         ledger.engine.dispose()
-    migrate.create(ledger)
+    migrate.create_schema(ledger)
     if not ledger.is_sqlite:
         with ledger.transaction() as connection:
             connection.execute(text(f"CREATE TABLE {ALEMBIC} (version_num text)"))
-            assert granting.apply(connection) == ()
+            assert granting.apply_grants(connection) == ()
     return ledger
 
 

@@ -12,7 +12,7 @@ from services.deleter.dispatch import SentCommand
 class Silent:
     """Sees everything, says nothing."""
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return ()
 
     def waiting_for_catch_up(self, spots: Sequence[str]) -> None:

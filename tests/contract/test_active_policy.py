@@ -134,7 +134,7 @@ def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Databas
         active_policy.require_active(connection, SHIPPED, NOW)
     with (
         pytest.raises(
-            policy_references.StillNeeded, match="still needs: systems website; keep"
+            policy_references.PolicyStillNeeds, match="still needs: systems website; keep"
         ) as refused,
         ledger.transaction() as connection,
     ):
@@ -161,7 +161,7 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Dat
         active_policy.require_active(connection, SHIPPED, NOW)
     with (
         pytest.raises(
-            policy_references.StillNeeded, match="systems psp; purposes market_research; keep"
+            policy_references.PolicyStillNeeds, match="systems psp; purposes market_research; keep"
         ),
         ledger.transaction() as connection,
     ):
@@ -184,7 +184,9 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
         kinds = {**lacking.events, "website.feedback-given": replace(kind, holdings=moved)}
         lacking = replace(lacking, events=kinds)
     with (
-        pytest.raises(policy_references.StillNeeded, match="still needs: systems website; keep"),
+        pytest.raises(
+            policy_references.PolicyStillNeeds, match="still needs: systems website; keep"
+        ),
         ledger.transaction() as connection,
     ):
         active_policy.activate(connection, lacking, NOW)

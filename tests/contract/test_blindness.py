@@ -28,7 +28,7 @@ from services.deleter.dispatch import SentCommand
 from services.events.tagger import EventTagger
 from services.kafka.client import OutgoingMessage, RecordMetadata
 from services.ledger import blind_spots, tables
-from services.ledger.blind_spots import Blindness
+from services.ledger.blind_spots import BlindSpots
 from services.ledger.recording import RecordingResult
 from services.operations.doctor.ledger import check_parked
 from services.policy.model import Policy
@@ -97,7 +97,7 @@ class Seeing:
 
     meanwhile: Callable[[], object] = lambda: None
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         self.meanwhile()
         return []
 
@@ -202,17 +202,17 @@ class Stage:
 
     def reach(self) -> dict[str, int]:
         with self.ledger.transaction() as connection:
-            return dict(blind_spots.reach(connection, self.policy))
+            return dict(blind_spots.count_by_reach(connection, self.policy))
 
-    def read(self) -> Blindness:
+    def read(self) -> BlindSpots:
         with self.ledger.transaction() as connection:
-            return blind_spots.read(connection, self.policy, self.remains)
+            return blind_spots.load_blind_spots(connection, self.policy, self.remains)
 
 
 @pytest.fixture
 def stage(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Feedback of two visitors that is due, and a customer who left."""
-    monkeypatch.setattr(blind_spots, "AGAIN", timedelta(0))
+    monkeypatch.setattr(blind_spots, "RESCAN_DELAY", timedelta(0))
     take(ledger, [feedback("f1", OLD), two(feedback("f2", OLD))], now())
     take(ledger, [signed_up("c1", OLD), terminated("c2", OLD)], now())
     return Stage(ledger=ledger)
@@ -385,7 +385,7 @@ def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Database) -> N
     stage.settle()
     stage.publish(ended, GARBAGE)
     assert stage.leaves() == set()
-    assert stage.read().kinds >= kinds | {"supplier-contact"}
+    assert stage.read().clock_kinds >= kinds | {"supplier-contact"}
     assert policy.clocks["supplier-contact"].parent == "supplier"
 
 
@@ -597,7 +597,7 @@ def test_the_list_says_which_letter_keeps_what_back(stage: Stage) -> None:
     stage.publish(RELEASE, GARBAGE)
     with stage.ledger.transaction() as connection:
         letters = {one.dead_letter_id: one.topic for one in dead_letters.list_parked(connection)}
-        found = blind_spots.reach_of_each(connection, POLICY)
+        found = blind_spots.reach_by_dead_letter(connection, POLICY)
     assert len(letters) == 4
     assert {letters[one]: width for one, width in found.items()} == {
         "privacy.hold-placed.v1": "narrow",
@@ -614,11 +614,11 @@ def test_what_was_parked_is_told_from_what_was_recorded(stage: Stage) -> None:
     stage.publish(HOLD, hold("visitor:8"), id_="h1")
     with stage.ledger.transaction() as connection:
         orders, holds = "orders.order-placed.v1", "privacy.hold-placed.v1"
-        assert set(blind_spots.parked_on(connection, {orders, holds})) == {
+        assert set(blind_spots.parked_offsets(connection, {orders, holds})) == {
             (orders, 0, 1),
             (holds, 0, 3),
         }
-        assert list(blind_spots.parked_on(connection, {"x.v1"})) == []
+        assert list(blind_spots.parked_offsets(connection, {"x.v1"})) == []
 
 
 def test_the_doctor_tells_what_is_kept_back(stage: Stage) -> None:

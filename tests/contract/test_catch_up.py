@@ -76,7 +76,7 @@ def sight(ledger: Database, bus: Bus | Changing) -> KafkaCatchUpCheck:
         business=[EVENTS],
         tagged=[TAGGED],
         sleep=lambda _: None,
-        patience=timedelta(milliseconds=60),
+        timeout=timedelta(milliseconds=60),
     )
 
 
@@ -86,7 +86,7 @@ def spots(
     sent: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> Sequence[str]:
     """What the deleter does not see."""
-    return sight(ledger, bus).blind_spots(sent)
+    return sight(ledger, bus).lagging_partitions(sent)
 
 
 def test_an_empty_bus_hides_nothing(ledger: Database) -> None:
@@ -166,8 +166,8 @@ def test_a_partition_that_was_read_and_is_not_shown_is_a_blind_spot(ledger: Data
 def test_a_partition_that_was_ever_shown_has_to_be_shown(ledger: Database) -> None:
     """Two brokers, and one of them does not know yet of the partitions that were added."""
     looking = sight(ledger, Changing(Bus(events=0, more={1: 0}), Bus(events=0), Bus(events=0)))
-    assert looking.blind_spots() == []
-    assert looking.blind_spots() == ["tagger: events.v1[1]: the brokers do not show it"]
+    assert looking.lagging_partitions() == []
+    assert looking.lagging_partitions() == ["tagger: events.v1[1]: the brokers do not show it"]
 
 
 def test_a_partition_that_is_added_is_seen_at_once(ledger: Database) -> None:

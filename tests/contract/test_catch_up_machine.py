@@ -64,7 +64,7 @@ class Looking(RuleBasedStateMachine):
             business=[EVENTS],
             tagged=[TAGGED],
             sleep=lambda _: None,
-            patience=timedelta(),
+            timeout=timedelta(),
         )
 
     @rule(topic=topics, partition=partitions)
@@ -108,7 +108,7 @@ class Looking(RuleBasedStateMachine):
 
     @invariant()
     def nothing_unread_is_taken_for_read(self) -> None:
-        spots = self.sight.blind_spots()
+        spots = self.sight.lagging_partitions()
         if not spots:
             assert {one for one in self.known if self.read[one] < self.ends[one]} == set()
             assert not self.known & (self.hidden | self.leaderless)

@@ -133,7 +133,7 @@ class Stage(Silent):
             self.deleter.run_once()
         return sorted((one.system, one.value["action"]) for one in self.bus.sent[before:])
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return self.spots
 
 

@@ -42,7 +42,7 @@ from services.deleter.settlement import Status, close_command
 from services.ledger import active_policy, tables
 from services.ledger import blind_spots as ledger_blindness
 from services.ledger.active_policy import PolicyMismatch
-from services.ledger.blind_spots import CLEAR, Parked
+from services.ledger.blind_spots import NO_BLIND_SPOTS, ParkedEvent
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
 from services.policy.tagging import TaggingFailed
@@ -119,7 +119,7 @@ class Emitting(RuleBasedStateMachine, Silent):
 
     # What the deleter is given.
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return ["unread"] if self.unread or self.gap else []
 
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
@@ -291,7 +291,7 @@ class Emitting(RuleBasedStateMachine, Silent):
             key_id="k",
             sealed=b"x",
         )
-        seen = Parked(
+        seen = ParkedEvent(
             dead_letter_id=letter.dead_letter_id,
             topic=letter.topic,
             partition=0,
@@ -300,7 +300,7 @@ class Emitting(RuleBasedStateMachine, Silent):
         )
         with self.ledger.transaction() as connection:
             dead_letters.store(connection, [letter])
-            ledger_blindness.note(connection, [seen], REMAINS)
+            ledger_blindness.store_parked_events(connection, [seen], REMAINS)
         self.unread.remove(one)
         self.parked.append((letter, one, readable))
 
@@ -375,7 +375,7 @@ class Emitting(RuleBasedStateMachine, Silent):
     def one_round(self, which: int, crash: str | None = None) -> int:
         """How many records, clocks and commands it handled."""
         self.crash = crash
-        self.allowed = frozenset() if self.blind_spots() else None
+        self.allowed = frozenset() if self.lagging_partitions() else None
         handled = 0
         try:
             handled = self.deleters[which].run_once()
@@ -390,7 +390,7 @@ class Emitting(RuleBasedStateMachine, Silent):
         for _ in range(4 + len(self.oracle.records) // 4):
             deleter = self.deleters[which]
             handled = self.one_round(which)
-            looks_at_all = self.state == "running" and not self.blind_spots()
+            looks_at_all = self.state == "running" and not self.lagging_partitions()
             if looks_at_all and not handled and deleter is self.deleters[which]:
                 break
         self.nothing_is_out_under_a_hold()
@@ -402,11 +402,11 @@ class Emitting(RuleBasedStateMachine, Silent):
 
     def leases(self, which: int) -> bool:
         """Whether the deleter has leased anything, to send it later."""
-        if self.state != "running" or self.blind_spots():
+        if self.state != "running" or self.lagging_partitions():
             return False
         try:
             stops = PausedSystems(paused=frozenset(self.stopped))
-            claimed = self.deleters[which]._claim(stops, CLEAR).leased
+            claimed = self.deleters[which]._claim(stops, NO_BLIND_SPOTS).leased
             leased = [*claimed, *self.deleters[which]._lease(stops, None)]
         except PolicyMismatch:
             self.deleters[which] = self.started()

@@ -22,8 +22,8 @@ from sqlalchemy.exc import ProgrammingError
 from services.app import settings_loader
 from services.app.wiring import resources
 from services.ledger import active_policy, granting, migrate
-from services.ledger.grants import GRANTS, Privilege, columns, needed
-from services.ledger.migrate import Ungranted
+from services.ledger.grants import GRANTS, Privilege, needed_privileges, table_columns
+from services.ledger.migrate import MissingPrivileges
 from services.ledger.tables import metadata
 from services.storage.database import Database, open_database
 from services.storage.database_roles import ALEMBIC, Role, group
@@ -90,9 +90,9 @@ def test_every_table_has_a_role_that_reads_or_writes_it() -> None:
 
 def test_every_column_that_is_named_is_one() -> None:
     """A misspelt one would be refused by `ledger migrate` only."""
-    there = columns()
+    there = table_columns()
     for role in GRANTS:
-        for one in needed(role):
+        for one in needed_privileges(role):
             assert not one.column or one.column in there[one.table], (role, one)
 
 
@@ -109,12 +109,12 @@ def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: 
         }
         assert may(granted, role, table, kind) == said[kind], (table, kind)
     with granted.transaction() as connection:
-        assert granting.held(connection, group(role)) == needed(role)
+        assert granting.held_privileges(connection, group(role)) == needed_privileges(role)
 
 
 def statement_of(table: str, kind: str) -> str:
     """One that needs that right and changes nothing."""
-    column = columns()[table][0]
+    column = table_columns()[table][0]
     return {
         "SELECT": f'SELECT "{column}" FROM "{table}"',
         "INSERT": f'INSERT INTO "{table}" DEFAULT VALUES',
@@ -182,9 +182,11 @@ def test_a_login_that_is_only_a_member_has_what_its_role_needs(
             if other == role:
                 migrate.check_schema_version(ledger, role)
                 with ledger.transaction() as connection:
-                    assert granting.acting(connection) == group(role)
+                    assert granting.current_role(connection) == group(role)
             else:
-                with pytest.raises(Ungranted, match=f"GRANT {group(other)} TO login_{role}"):
+                with pytest.raises(
+                    MissingPrivileges, match=f"GRANT {group(other)} TO login_{role}"
+                ):
                     migrate.check_schema_version(ledger, other)
 
 
@@ -205,29 +207,29 @@ def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], st
     url = postgres()
     with closing(open_database(url)) as ledger:
         with ledger.transaction() as connection:
-            configuration = migrate._configuration()
+            configuration = migrate._alembic_config()
             configuration.attributes["connection"] = connection
             alembic.upgrade(configuration, "head")
         with closing(open_database(url, "tagger")) as tagger:
             migrate.check_schema_version(tagger, "tagger")
             with tagger.transaction() as connection:
-                assert granting.acting(connection) == "termijn"
+                assert granting.current_role(connection) == "termijn"
         assert migrate.migrate(ledger) == ()
         with closing(open_database(url, "tagger")) as tagger, tagger.transaction() as connection:
-            assert granting.acting(connection) == "termijn_tagger"
+            assert granting.current_role(connection) == "termijn_tagger"
 
 
 def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str]) -> None:
     """One at an earlier revision, whose later tables did not exist."""
     with closing(open_database(postgres())) as ledger:
         with ledger.transaction() as connection:
-            configuration = migrate._configuration()
+            configuration = migrate._alembic_config()
             configuration.attributes["connection"] = connection
             alembic.upgrade(configuration, "0008")
         assert migrate.migrate(ledger) == ()
         with ledger.transaction() as connection:
             for role in GRANTS:
-                assert granting.held(connection, group(role)) == needed(role)
+                assert granting.held_privileges(connection, group(role)) == needed_privileges(role)
 
 
 def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> None:
@@ -238,7 +240,9 @@ def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> 
         migrate.migrate(ledger)
         assert refusal(ledger, "tagger", "DELETE FROM record") == REFUSED
         with ledger.transaction() as connection:
-            assert granting.held(connection, "termijn_tagger") == needed("tagger")
+            assert granting.held_privileges(connection, "termijn_tagger") == needed_privileges(
+                "tagger"
+            )
 
 
 def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
@@ -248,11 +252,15 @@ def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
         migrate.migrate(ledger)
         execute(ledger, "REVOKE DELETE ON record FROM termijn_deleter")
         with closing(open_database(url, "deleter")) as deleter:
-            with pytest.raises(Ungranted, match="DELETE on record; run `termijn ledger migrate`"):
+            with pytest.raises(
+                MissingPrivileges, match="DELETE on record; run `termijn ledger migrate`"
+            ):
                 migrate.check_schema_version(deleter, "deleter")
             with ledger.transaction() as connection:
                 connection.execute(text("SET LOCAL ROLE termijn_deleter"))
-                assert granting.lacking(connection, "deleter") == [Privilege("record", "DELETE")]
+                assert granting.missing_privileges(connection, "deleter") == [
+                    Privilege("record", "DELETE")
+                ]
             migrate.migrate(ledger)
             migrate.check_schema_version(deleter, "deleter")
 
@@ -266,12 +274,14 @@ def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: Postg
             assert migrate.migrate(ledger) == tuple(group(role) for role in GRANTS)
         with closing(open_database(url, "recorder")) as recorder:
             migrate.check_schema_version(recorder, "recorder")
-        execute(admin, *map(granting.creating, GRANTS))
+        execute(admin, *map(granting.create_group_statement, GRANTS))
         with closing(open_database(url)) as ledger:
             assert migrate.migrate(ledger) == ()
             with ledger.transaction() as connection:
-                assert granting.held(connection, "termijn_rights") == needed("rights")
-        for statement in (one for role in GRANTS for one in granting.giving(role)):
+                assert granting.held_privileges(connection, "termijn_rights") == needed_privileges(
+                    "rights"
+                )
+        for statement in (one for role in GRANTS for one in granting.grant_statements(role)):
             execute(admin, statement)
 
 
@@ -285,7 +295,7 @@ def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresS
         with closing(open_database(url, "rights")) as rights:
             migrate.check_schema_version(rights, "rights")
             with rights.transaction() as connection:
-                assert granting.acting(connection) == "termijn_rights"
+                assert granting.current_role(connection) == "termijn_rights"
 
 
 def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -> None:
@@ -321,7 +331,7 @@ def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -
         with closing(open_database(url, "deleter")) as ledger:
             migrate.check_schema_version(ledger, "deleter")
             with ledger.transaction() as connection:
-                assert granting.acting(connection) == "termijn_deleter"
+                assert granting.current_role(connection) == "termijn_deleter"
 
 
 def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(

@@ -12,7 +12,7 @@ from services.deleter.activation import activate
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
 from services.ledger import active_policy, key_conflicts, tables
-from services.ledger.key_conflicts import AlreadyDecided, NoSuchConflict
+from services.ledger.key_conflicts import ConflictAlreadyDecided, ConflictNotFound
 from services.ledger.recording import record
 from services.policy import loader
 from services.policy.model import Policy
@@ -72,7 +72,7 @@ def objection(consumer: str, id_: str) -> Event:
 def decide(ledger: Database, owner: str, now: str = NOW, value: str = "o1") -> None:
     """Say whose an order's number is."""
     ledger.run_in_transaction(
-        lambda c: key_conflicts.decide(c, "order_id", value, owner, POLICY, instant(now))
+        lambda c: key_conflicts.decide_conflict(c, "order_id", value, owner, POLICY, instant(now))
     )
 
 
@@ -120,7 +120,7 @@ class TestUndecided:
             take(ledger, batch, NOW)
         assert told(go(ledger, NOW)) == []
         assert commands(ledger) == []
-        [found] = ledger.run_in_transaction(key_conflicts.conflicts)
+        [found] = ledger.run_in_transaction(key_conflicts.list_conflicts)
         assert (found.key, found.owner) == ("order_id=o1", None)
         assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
 
@@ -270,7 +270,9 @@ class TestNoConflict:
     def test_nothing_waits_for_anybody(self, ledger: Database, events: list[Event]) -> None:
         """A ticket has a customer and consumers; a survey has many; fields have names."""
         take(ledger, events, NOW)
-        assert ledger.run_in_transaction(lambda c: key_conflicts.conflicts(c, decided=True)) == []
+        assert (
+            ledger.run_in_transaction(lambda c: key_conflicts.list_conflicts(c, decided=True)) == []
+        )
         assert rows(ledger, tables.claimant) == []
 
 
@@ -297,7 +299,9 @@ class TestClocks:
     @staticmethod
     def decide(ledger: Database, owner: str) -> list[str]:
         return ledger.run_in_transaction(
-            lambda c: key_conflicts.decide(c, "application_id", "a", owner, POLICY, instant(NOW))
+            lambda c: key_conflicts.decide_conflict(
+                c, "application_id", "a", owner, POLICY, instant(NOW)
+            )
         )
 
     def test_anothers_end_erases_nothing(self, ledger: Database) -> None:
@@ -394,10 +398,10 @@ class TestDecided:
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:nobody")
         assert len(go(ledger, NOW).sent) == 4
-        with pytest.raises(AlreadyDecided, match="order_id=o1: it is decided already"):
+        with pytest.raises(ConflictAlreadyDecided, match="order_id=o1: it is decided already"):
             decide(ledger, "consumer:victim")
         ledger.run_in_transaction(
-            lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW))
+            lambda c: key_conflicts.reopen_conflict(c, "order_id", "o1", POLICY, instant(NOW))
         )
         assert {one.value["action"] for one in go(ledger, NOW).sent} == {"recall"}
         decide(ledger, "consumer:victim")
@@ -414,9 +418,11 @@ class TestDecided:
     ) -> None:
         """A slip of the pen decides nothing."""
         take(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
-        with pytest.raises(NoSuchConflict, match=why):
+        with pytest.raises(ConflictNotFound, match=why):
             decide(ledger, owner, value=value)
-        assert [one.owner for one in ledger.run_in_transaction(key_conflicts.conflicts)] == [None]
+        assert [one.owner for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
+            None
+        ]
 
 
 class TestMentioned:
@@ -463,7 +469,9 @@ class TestMentioned:
         work(opened, resolved, another)
         assert leave() == leave() == []
         ledger.run_in_transaction(
-            lambda c: key_conflicts.decide(c, "ticket_id", "1", "customer:1", policy, instant(NOW))
+            lambda c: key_conflicts.decide_conflict(
+                c, "ticket_id", "1", "customer:1", policy, instant(NOW)
+            )
         )
         work({**resolved, "id": "t4"})
         assert leave() == [("erase", "consumer:k")]
@@ -483,7 +491,7 @@ class TestPolicies:
         assert len(commands(ledger)) == 4
         assert rows(ledger, tables.identifier) == []
         ledger.run_in_transaction(lambda c: activate(c, POLICY, instant(NOW)))
-        assert [one.key for one in ledger.run_in_transaction(key_conflicts.conflicts)] == [
+        assert [one.key for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
             "order_id=o1"
         ]
         assert {state for _, _, state in commands(ledger)} == {"cancelled"}
@@ -494,7 +502,7 @@ class TestPolicies:
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         known = [rows(ledger, one) for one in KEYS]
-        ledger.run_in_transaction(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
+        ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, POLICY, instant(NOW)))
         assert [rows(ledger, one) for one in KEYS] == known
 
 
@@ -517,7 +525,7 @@ class TestForgetting:
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, VICTIM)
-        [left] = ledger.run_in_transaction(lambda c: key_conflicts.conflicts(c, decided=True))
+        [left] = ledger.run_in_transaction(lambda c: key_conflicts.list_conflicts(c, decided=True))
         assert (left.owner, dict(left.claimants)) == ("", {"consumer:nobody": 1})
         assert all("order_id" not in keys for _, _, _, keys in told(go(ledger, NOW)))
         self.forget(ledger, NOBODY)
@@ -532,7 +540,7 @@ class TestForgetting:
         self.forget(ledger, NOBODY)
         with ledger.transaction() as connection:
             connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
-        ledger.run_in_transaction(lambda c: key_conflicts.rebuild(c, POLICY, instant(NOW)))
+        ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, POLICY, instant(NOW)))
         self.forget(ledger, VICTIM)
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
@@ -542,10 +550,10 @@ class TestForgetting:
         without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")
         take(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
-        ledger.run_in_transaction(lambda c: key_conflicts.rebuild(c, without, instant(NOW)))
+        ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, without, instant(NOW)))
         assert [rows(ledger, one) for one in KEYS] == [[], [], []]
 
     @staticmethod
     def forget(ledger: Database, one: Event) -> None:
         tagged = tag(parsed(one), POLICY)
-        ledger.run_in_transaction(lambda c: key_conflicts.forget(c, [tagged], POLICY))
+        ledger.run_in_transaction(lambda c: key_conflicts.purge_keys(c, [tagged], POLICY))

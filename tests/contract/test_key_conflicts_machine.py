@@ -124,7 +124,7 @@ class Contesting(RuleBasedStateMachine):
     def decide(self, number: str, person: str) -> None:
         if self.is_blocked(number) and self.claims[number][person]:
             self.ledger.run_in_transaction(
-                lambda c: key_conflicts.decide(
+                lambda c: key_conflicts.decide_conflict(
                     c, "order_id", number, f"consumer:{person}", POLICY, self.now
                 )
             )
@@ -134,7 +134,7 @@ class Contesting(RuleBasedStateMachine):
     def reopen(self, number: str) -> None:
         if self.owners.pop(number, None):
             self.ledger.run_in_transaction(
-                lambda c: key_conflicts.reopen(c, "order_id", number, POLICY, self.now)
+                lambda c: key_conflicts.reopen_conflict(c, "order_id", number, POLICY, self.now)
             )
 
     @rule()
@@ -153,7 +153,9 @@ class Contesting(RuleBasedStateMachine):
     @invariant()
     def who_claims_a_key_follows_from_the_events(self) -> None:
         contested = {number for number, by in self.claims.items() if len(by) > 1}
-        found = self.ledger.run_in_transaction(lambda c: key_conflicts.conflicts(c, decided=True))
+        found = self.ledger.run_in_transaction(
+            lambda c: key_conflicts.list_conflicts(c, decided=True)
+        )
         assert {one.value: dict(one.claimants) for one in found} == {
             number: {f"consumer:{person}": count for person, count in self.claims[number].items()}
             for number in contested

@@ -39,7 +39,7 @@ def test_of_two_recorders_at_once_the_second_sees_the_first(
             waiting = pool.submit(take, ledger, [second], NOW)
             wait_until_it_waits(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
-    assert [one.key for one in ledger.run_in_transaction(key_conflicts.conflicts)] == [
+    assert [one.key for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
         "order_id=o1"
     ]
     assert told(go(ledger, NOW)) == []
@@ -54,7 +54,7 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
         both = [pool.submit(take, ledger, one, NOW) for one in (mine, theirs)]
         for one in both:
             one.result(PATIENCE_SECONDS)
-    assert ledger.run_in_transaction(key_conflicts.undecided) == 300
+    assert ledger.run_in_transaction(key_conflicts.count_undecided) == 300
 
 
 def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -> None:
@@ -94,14 +94,14 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
     take(ledger, [VICTIM, NOBODY], NOW)
     with others() as pool:
         with ledger.transaction() as deciding:
-            key_conflicts.decide(
+            key_conflicts.decide_conflict(
                 deciding, "order_id", "o1", "consumer:victim", POLICY, instant(NOW)
             )
             recording = pool.submit(take, ledger, [third], NOW)
             wait_until_it_waits(ledger, recording)
         recording.result(PATIENCE_SECONDS)
         ledger.run_in_transaction(
-            lambda c: key_conflicts.reopen(c, "order_id", "o1", POLICY, instant(NOW))
+            lambda c: key_conflicts.reopen_conflict(c, "order_id", "o1", POLICY, instant(NOW))
         )
         with ledger.transaction() as recording_fourth:
             record(recording_fourth, [arrival(fourth, POLICY)], POLICY, instant(NOW))

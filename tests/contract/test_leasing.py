@@ -22,7 +22,9 @@ FAR = "2060-01-01T00:00:00Z"
 
 
 def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()) -> ClaimResult:
-    taken = LeaseRequest(until=instant(FAR) + timedelta(seconds=60), room=room, stopped=stopped)
+    taken = LeaseRequest(
+        until=instant(FAR) + timedelta(seconds=60), room=room, stopped_systems=stopped
+    )
     return ledger.run_in_transaction(
         lambda c: claim_due(c, POLICY, instant(FAR), limit=100, lease=taken)
     )

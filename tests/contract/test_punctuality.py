@@ -25,7 +25,7 @@ class Seeing(Silent):
         self.spots: list[str] = []
         self.since: list[datetime | None] = []
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return self.spots
 
     def commands_sent(

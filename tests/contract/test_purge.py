@@ -20,7 +20,7 @@ from services.crypto.tombstones import TombstoneCipher
 from services.deleter.verification import BackupTooOld, recommand_since
 from services.events.ingestion_plan import plan
 from services.ledger import blind_spots, tables
-from services.ledger.blind_spots import Parked
+from services.ledger.blind_spots import ParkedEvent
 from services.ledger.recording import record_planned
 from services.ledger.tombstones import TombstoneKeyMismatch, bind_key, restore_tombstones
 from services.policy.untaggable_events import Glimpse
@@ -211,11 +211,13 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
         key_id="k",
         sealed=b"",
     )
-    parked = Parked(
+    parked = ParkedEvent(
         dead_letter_id=letter.dead_letter_id, topic="t", partition=0, offset=0, glimpse=seen
     )
     life.ledger.run_in_transaction(lambda c: dead_letters.store(c, [letter]))
-    life.ledger.run_in_transaction(lambda c: blind_spots.note(c, [parked], life.remains))
+    life.ledger.run_in_transaction(
+        lambda c: blind_spots.store_parked_events(c, [parked], life.remains)
+    )
     going = {"events", "clocks", "subjects"}
     assert life.forget(LATER).keys() & going == (set() if kept else going)
     life.ledger.run_in_transaction(

@@ -142,12 +142,12 @@ class Systems:
 
 
 class Seeing:
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return []
 
 
 class Blind:
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return ["recorder: retention.tagged.v1[0]"]
 
 

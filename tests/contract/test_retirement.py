@@ -162,7 +162,7 @@ def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Database) ->
     kept = dict(SHIPPED.systems)
     del kept["website"]
     with pytest.raises(
-        policy_references.StillNeeded, match=r"systems website; keep .*`retired: INSTANT`"
+        policy_references.PolicyStillNeeds, match=r"systems website; keep .*`retired: INSTANT`"
     ):
         activate(ledger, replace(SHIPPED, version="2", systems=kept))
     types = {name: one for name, one in SHIPPED.events.items() if name != "orders.order-placed"}

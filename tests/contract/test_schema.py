@@ -63,7 +63,7 @@ def test_a_ledger_without_tables_is_refused(bare: Database) -> None:
 
 def test_what_was_done_before_the_log_is_in_it(bare: Database) -> None:
     """A ledger that is brought to this version has its commands on record, marked as written later."""
-    configuration = migrate._configuration()
+    configuration = migrate._alembic_config()
     with bare.transaction() as connection:
         configuration.attributes["connection"] = connection
         alembic.upgrade(configuration, "0005")
@@ -107,7 +107,7 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Dat
             "parked",
         ),
     ]
-    configuration = migrate._configuration()
+    configuration = migrate._alembic_config()
     with bare.transaction() as connection:
         configuration.attributes["connection"] = connection
         alembic.upgrade(configuration, "0007")
@@ -140,7 +140,7 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Dat
 
 def test_answers_and_refusals_of_an_older_ledger_are_brought_along(bare: Database) -> None:
     """An id is its system's own from then on; what was refused, by whoever may not, is told again."""
-    configuration = migrate._configuration()
+    configuration = migrate._alembic_config()
     answer = {"command_id": UUID(int=1), "attempt": 1, "status": "refused", "counts": "{}"}
     answer |= {"acknowledgement_id": "a1", "at": NOW, "received_at": NOW}
     with bare.transaction() as connection:

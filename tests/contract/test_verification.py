@@ -273,7 +273,7 @@ class Seeing(Silent):
         self.spots: list[str] = []
         self.actions: list[str] = []
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return self.spots
 
     def commands_sent(

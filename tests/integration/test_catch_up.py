@@ -55,7 +55,7 @@ def sight(kafka: KafkaCluster, ledger: Database, patience: float = 0.1) -> Kafka
         business=[EVENTS],
         tagged=[TAGGED],
         sleep=time.sleep,
-        patience=timedelta(seconds=patience),
+        timeout=timedelta(seconds=patience),
     )
 
 
@@ -91,7 +91,7 @@ def test_an_end_that_no_broker_told_is_not_read(
     publish(kafka_broker, 3, partition=1, topic=EVENTS)
     looking = sight(kafka_broker, ledger, patience=5)
     stalls()
-    assert looking.blind_spots() == [f"tagger: {EVENTS}[1]"]
+    assert looking.lagging_partitions() == [f"tagger: {EVENTS}[1]"]
 
 
 def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
@@ -121,13 +121,13 @@ def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
     publish(fresh_kafka, 2, topic=TAGGED)
     looking = sight(fresh_kafka, ledger)
     with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)):
-        until(lambda: looking.blind_spots() == [])
+        until(lambda: looking.lagging_partitions() == [])
         added = fresh_kafka.admin.create_partitions([NewPartitions(TAGGED, 2)])
         added[TAGGED].result(10)
         until(lambda: len(fresh_kafka.admin.list_topics(timeout=5).topics[TAGGED].partitions) == 2)
         publish(fresh_kafka, 3, partition=1, topic=TAGGED)
-        assert looking.blind_spots() == [f"recorder: {TAGGED}[1]"]
-        until(lambda: looking.blind_spots() == [], "the role did not read what was added")
+        assert looking.lagging_partitions() == [f"recorder: {TAGGED}[1]"]
+        until(lambda: looking.lagging_partitions() == [], "the role did not read what was added")
 
 
 def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
@@ -139,11 +139,11 @@ def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
     publish(fresh_kafka, 3, partition=1, topic=TAGGED)
     looking = sight(fresh_kafka, ledger)
     with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)):
-        until(lambda: looking.blind_spots() == [])
+        until(lambda: looking.lagging_partitions() == [])
     fresh_kafka.delete_topics([TAGGED])
     fresh_kafka.create_topics({TAGGED: 1})
     odd = "it is not the log that was read before"
-    assert looking.blind_spots() == [
+    assert looking.lagging_partitions() == [
         f"recorder: {TAGGED}[0]: {odd}",
         f"recorder: {TAGGED}[1]: {odd}",
     ]
@@ -152,5 +152,5 @@ def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
             assert isinstance(loop.end(), OffsetsLost)
         assert accept(ledger, partition) == 0
     with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
-        until(lambda: looking.blind_spots() == [] and bool(loop.observer.lags))
+        until(lambda: looking.lagging_partitions() == [] and bool(loop.observer.lags))
     assert loop.end() is None

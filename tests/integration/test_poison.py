@@ -220,7 +220,7 @@ class Told:
 class AllSeen:
     """Nothing lies unread."""
 
-    def blind_spots(self) -> Sequence[str]:
+    def lagging_partitions(self) -> Sequence[str]:
         return ()
 
 

@@ -42,7 +42,7 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
         open_resources() as opened,
         opened.ledger().transaction() as connection,
     ):
-        found = keys.conflicts(connection, decided=all_)
+        found = keys.list_conflicts(connection, decided=all_)
     rows = (
         {
             "key": one.key,
@@ -69,7 +69,7 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
     def work(
         connection: Connection, name: str, value: str, policy: Policy, now: datetime
     ) -> list[str]:
-        return keys.decide(connection, name, value, subject, policy, now)
+        return keys.decide_conflict(connection, name, value, subject, policy, now)
 
     for clock in _decide("resolve", key, work, operator=operator, reason=reason):
         click.echo(f"open again: {clock}, which an event of another subject had changed")
@@ -82,7 +82,7 @@ def resolve(key: str, subject: str, operator: str, reason: str) -> None:
 @reason_option
 def reopen(key: str, operator: str, reason: str) -> None:
     """Withdraw the decision about KEY: its subjects get no commands, and sent ones are recalled."""
-    _decide("reopen", key, keys.reopen, operator=operator, reason=reason)
+    _decide("reopen", key, keys.reopen_conflict, operator=operator, reason=reason)
     click.echo("open again: no command is sent about these subjects")
 
 

@@ -41,7 +41,7 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
         the_ledger, policy = opened.ledger(), opened.policy()
         with the_ledger.transaction() as connection:
             found = dead_letters.list_parked(connection, reason=reason)
-            keeps = blind_spots.reach_of_each(connection, policy)
+            keeps = blind_spots.reach_by_dead_letter(connection, policy)
     rows = (
         {
             "id": str(letter.dead_letter_id),

@@ -74,11 +74,11 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
 
     def rows() -> Iterator[dict[str, Any]]:
         with closing(open_database("sqlite://")) as ledger:
-            migrate.create(ledger)
+            migrate.create_schema(ledger)
             for one in simulate_events(ledger, tagged, the_policy, until):
                 yield _command_row(one)
             with ledger.transaction() as connection:
-                waiting = key_conflicts.undecided(connection)
+                waiting = key_conflicts.count_undecided(connection)
         if waiting:
             what = "no command is sent about them until `termijn conflicts resolve`"
             click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)

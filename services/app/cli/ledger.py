@@ -33,5 +33,5 @@ def migrate() -> None:
 def print_grants() -> None:
     """Print the SQL that creates a database role for each of Termijn's roles, for a superuser to run."""
     for role in GRANTS:
-        for statement in (granting.creating(role), *granting.giving(role)):
+        for statement in (granting.create_group_statement(role), *granting.grant_statements(role)):
             click.echo(f"{statement};")

@@ -24,7 +24,7 @@ from services.events.history import is_group
 from services.events.publisher import Publisher, not_known
 from services.events.sent_offsets import Remembering
 from services.kafka.topic_state import Partition
-from services.ledger.blind_spots import parked_on
+from services.ledger.blind_spots import parked_offsets
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage.database import Database
 
@@ -194,7 +194,7 @@ def _send(
     ends: dict[Partition, int] = {}
 
     def hold_back() -> None:
-        if sight is not None and (spots := sight.blind_spots(ends)):
+        if sight is not None and (spots := sight.lagging_partitions(ends)):
             raise _NotRecorded(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
 
     sender = Remembering(sender=bus.sender())
@@ -233,7 +233,7 @@ def _send(
 def _raise_if_parked(ledger: Database, sender: Remembering, sent: int) -> None:
     """Raise if some of the published events were parked instead of recorded."""
     with ledger.transaction() as connection:
-        parked = sum(sender.has(*one) for one in parked_on(connection, sender.topics))
+        parked = sum(sender.has(*one) for one in parked_offsets(connection, sender.topics))
     if parked:
         raise _NotRecorded(
             f"{parked} of {sent} events were parked, not recorded: see `termijn dead-letters list`"

@@ -142,7 +142,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
     sight = catch_up_check(bus, ledger, required_topics(policy), _PATIENCE)
 
     def hold_back() -> None:
-        sight.blind_spots()  # waits; what is still unread then is far below what the broker keeps
+        sight.lagging_partitions()  # waits; what is still unread then is far below what the broker keeps
 
     publisher = Publisher(
         policy=policy,
@@ -159,7 +159,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
     last = monotonic()
     seen = catch_up_check(bus, ledger, required_topics(policy), _GLANCE)
     while True:
-        if waits and not seen.blind_spots():
+        if waits and not seen.lagging_partitions():
             ledger.run_in_transaction(_release_history)
             waits = False
         if monotonic() - last >= _SAMPLE_INTERVAL:

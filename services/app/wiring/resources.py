@@ -44,7 +44,7 @@ from services.kafka.topic_retention import plaintext_fields
 from services.kafka.tracer import open_tracer
 from services.ledger import active_policy, migrate, tables, tombstones
 from services.ledger.catch_up import KafkaCatchUpCheck
-from services.ledger.granting import may_write
+from services.ledger.granting import can_insert
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
 from services.requests.request_keys import RequestKeys
@@ -119,7 +119,7 @@ class Resources:
         policy = self.policy()
 
         def is_agreed(connection: Connection) -> bool:
-            if not may_write(connection, tables.active_policy.name):
+            if not can_insert(connection, tables.active_policy.name):
                 return active_policy.is_active(connection, policy)
             active_policy.require_active(connection, policy, database_now(connection))
             return True
@@ -250,5 +250,5 @@ def catch_up_check(
         business=list(topics.business),
         tagged=[topic.name for topic in recorder.TOPICS],
         sleep=sleep,
-        patience=timeout,
+        timeout=timeout,
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from services.crypto.tombstones import TombstoneCipher
 from services.ledger import blind_spots
-from services.ledger.blind_spots import CLEAR, Blindness
+from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.policy.calendar import latest_erasure
 from services.policy.model import Policy, Proof
 
@@ -23,7 +23,7 @@ class ProofTerm:
     policy: Policy
     proof: Proof
     now: datetime
-    parked: Blindness = CLEAR
+    parked: BlindSpots = NO_BLIND_SPOTS
     """What is parked and could forbid an erasure: who and what it may be about is remembered."""
 
     def is_over(self, since: datetime) -> bool:
@@ -35,7 +35,7 @@ def terms_of(
     connection: Connection, policy: Policy, proof: Proof, now: datetime, remains: TombstoneCipher
 ) -> ProofTerm:
     """The terms as they are now, with what is parked."""
-    parked = blind_spots.read(connection, policy, remains)
+    parked = blind_spots.load_blind_spots(connection, policy, remains)
     return ProofTerm(policy=policy, proof=proof, now=now, parked=parked)
 
 

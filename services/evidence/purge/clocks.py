@@ -13,7 +13,7 @@ from services.evidence.purge.base import ProofTerm
 from services.evidence.purge.events import existing_ids
 from services.ledger import clocks, tables
 from services.ledger.clocks import ClockState
-from services.ledger.tombstones import as_text, clock_name
+from services.ledger.tombstones import clock_name, rows_to_json
 from services.policy.tagging import ClockKey
 from services.storage.bulk import delete_in, insert, select_in
 
@@ -61,7 +61,7 @@ class ClockPurge:
             {
                 "reference": remains.reference("clock", clock_name(clock)),
                 "sealed": remains.wrap(
-                    "clock", clock_name(clock), as_text({"clock": [asdict(clock)]})
+                    "clock", clock_name(clock), rows_to_json({"clock": [asdict(clock)]})
                 ),
             }
             for clock in things

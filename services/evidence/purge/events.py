@@ -125,7 +125,7 @@ def delete_records(
     connection: Connection, events: Mapping[UUID, TaggedEvent], terms: ProofTerm
 ) -> None:
     """Delete the records and keys of events, and what hangs them on clocks; not what commands did."""
-    key_conflicts.forget(connection, events.values(), terms.policy)
+    key_conflicts.purge_keys(connection, events.values(), terms.policy)
     records = []
     hanging = tables.hanging
     for event, tagged in events.items():

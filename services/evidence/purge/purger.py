@@ -73,7 +73,7 @@ class Purger:
         if not more:
             self._pause.until = now + _REST if self._pause.backoff else None
             self._pause.backoff = True
-        if not pages or self.sight.blind_spots():
+        if not pages or self.sight.lagging_partitions():
             return 0
 
         def work(connection: Connection) -> Mapping[str, int]:

@@ -20,7 +20,7 @@ from services.evidence.purge.events import (
 )
 from services.ledger import tables
 from services.ledger.facts import load_tagged_events
-from services.ledger.tombstones import Rows, as_text, plain_rows
+from services.ledger.tombstones import RowsByTable, rows_to_dicts, rows_to_json
 from services.policy.ids import record_id, request_id
 from services.policy.request_cases import cases
 from services.policy.subject_state import PrivacyEvent, subject_state
@@ -36,7 +36,7 @@ class EligibleSubject(NamedTuple):
     """The events that say something of the subject, by id."""
     since: Sequence[datetime]
     """When the last things of those were settled, UTC."""
-    rows: Rows
+    rows: RowsByTable
     """What remains."""
 
 
@@ -63,7 +63,7 @@ class SubjectPurge:
             .exists()
         )
         query = select(tables.subject).where(column.next_due.is_(None), ~waiting)
-        rows = plain_rows(list(select_in(connection, query, column.subject, keys)))
+        rows = rows_to_dicts(list(select_in(connection, query, column.subject, keys)))
         subjects = (
             self._eligible_subject(connection, row, terms)
             for row in rows
@@ -82,7 +82,7 @@ class SubjectPurge:
         sealed = [
             {
                 "reference": remains.reference("subject", subject.subject),
-                "sealed": remains.wrap("subject", subject.subject, as_text(subject.rows)),
+                "sealed": remains.wrap("subject", subject.subject, rows_to_json(subject.rows)),
             }
             for subject in things
             if subject.rows["act"] or subject.rows["sequence"]
@@ -173,10 +173,10 @@ def _is_pending(acts: Sequence[PrivacyEvent], terms: ProofTerm) -> bool:
 def _rows(
     connection: Connection, table: Any, column: str, values: Any
 ) -> Sequence[Mapping[str, Any]]:
-    return plain_rows(list(select_in(connection, select(table), table.c[column], values)))
+    return rows_to_dicts(list(select_in(connection, select(table), table.c[column], values)))
 
 
-def _is_delivered(connection: Connection, request_rows: Rows) -> bool:
+def _is_delivered(connection: Connection, request_rows: RowsByTable) -> bool:
     """Whether all answers are out, their keys destroyed, and nothing that was sent to them is left."""
     requests = [row["request_id"] for rows in request_rows.values() for row in rows]
     column = tables.disclosure.c.request_id

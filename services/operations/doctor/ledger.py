@@ -101,7 +101,7 @@ def check_active_policy(ledger: Database, policy: Policy) -> Finding:
 def check_parked(ledger: Database, policy: Policy) -> Finding:
     """Check that no erasure waits for a parked event, which could forbid it and is not recorded."""
     with ledger.transaction() as connection:
-        kept_back = blind_spots.reach(connection, policy)
+        kept_back = blind_spots.count_by_reach(connection, policy)
     if kept_back:
         found = ", ".join(f"{count} {reach}" for reach, count in sorted(kept_back.items()))
         return error(

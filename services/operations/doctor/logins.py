@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Connection
 
 from services.ledger import granting
-from services.ledger.grants import GRANTS, Privilege, needed
+from services.ledger.grants import GRANTS, Privilege, needed_privileges
 from services.operations.doctor.findings import Finding, error, ok, skipped, warning
 from services.storage.database_roles import Role, group
 
@@ -19,8 +19,8 @@ def check_login(connection: Connection) -> Iterator[Finding]:
     """Check each group of privileges, and the login itself."""
     if connection.dialect.name == "sqlite":
         return
-    login = granting.acting(connection)
-    there = granting.groups(connection)
+    login = granting.current_role(connection)
+    there = granting.existing_groups(connection)
     for role in GRANTS:
         if role not in there:
             yield warning(
@@ -29,7 +29,7 @@ def check_login(connection: Connection) -> Iterator[Finding]:
                 "`termijn ledger migrate`, or have a superuser run what `termijn ledger grants` prints",
                 group(role),
             )
-        elif lacks := needed(role) - granting.held(connection, group(role)):
+        elif lacks := needed_privileges(role) - granting.held_privileges(connection, group(role)):
             yield error(
                 "database roles",
                 f"has no privilege for {_some(lacks)}",
@@ -37,7 +37,12 @@ def check_login(connection: Connection) -> Iterator[Finding]:
                 group(role),
             )
     may_all = granting.is_owner(connection)
-    yield judged(login, granting.joined(connection), granting.held(connection, login), may_all)
+    yield judged(
+        login,
+        granting.joined_groups(connection),
+        granting.held_privileges(connection, login),
+        may_all,
+    )
 
 
 def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_all: bool) -> Finding:
@@ -52,7 +57,7 @@ def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_al
         )
     if not mine:
         return unreadable(login, "it is in no role's group")
-    granted = frozenset[Privilege]().union(*map(needed, mine))
+    granted = frozenset[Privilege]().union(*map(needed_privileges, mine))
     if beyond := held - granted:
         return warning(
             CHECK,

@@ -94,7 +94,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
         found = request.getfixturevalue("postgres")()
     with closing(open_database(found)) as ledger:
-        migrate.create(ledger)
+        migrate.create_schema(ledger)
     return found
 
 

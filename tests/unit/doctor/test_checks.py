@@ -200,7 +200,7 @@ def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
     old = read_key(key_file(tmp_path / "dead-letters.key", b"d"))
     new = read_key(key_file(tmp_path / "requests.key", b"r"))
     with closing(open_database("sqlite://")) as ledger:
-        migrate.create(ledger)
+        migrate.create_schema(ledger)
         for number, seal in enumerate((old, old, new)):
             keys = RequestKeys(seal=seal, older=lambda: old)
             asked = [("consumer:K1", f"Q{number}")]

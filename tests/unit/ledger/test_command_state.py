@@ -101,7 +101,7 @@ def test_what_never_left_cannot_be_answered(happening: CommandEvent) -> None:
     """It shows a fault, or a system that answers what it was not asked."""
     with pytest.raises(IllegalTransition) as refused:
         next_state("unsent", happening)
-    assert (refused.value.state, refused.value.happening) == ("unsent", happening)
+    assert (refused.value.state, refused.value.event) == ("unsent", happening)
 
 
 @pytest.mark.parametrize("state", SETTLED)
