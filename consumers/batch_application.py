@@ -83,7 +83,7 @@ def park(
     Where it may be an event, `seen` says what can be seen of it: it may have forbidden an erasure.
 
     Raises:
-        Unparkable: that fails too, and will again: the role stops.
+        DeadLetterNotStored: that fails too, and will again: the role stops.
     """
     letter = build_dead_letter(role, message, Unprocessed(words(cause)), seal, now)
     parked = [seen(letter)] if seen else []
@@ -97,7 +97,7 @@ def park(
         ledger.run_in_transaction(write)
     except Exception as failed:
         if verdict(failed) in ("poison", "suspect"):
-            raise dead_letters.Unparkable(role, letter.place, words(failed)) from failed
+            raise dead_letters.DeadLetterNotStored(role, letter.place, words(failed)) from failed
         raise
     return letter
 

@@ -33,7 +33,7 @@ from services.storage.offsets import (
     OffsetAdvance,
     OffsetGap,
     PartitionId,
-    Read,
+    StoredOffset,
     TopicReplaced,
 )
 
@@ -277,7 +277,7 @@ class ConsumerLoop:
             ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
             with self.ledger.transaction() as connection:
                 paused = pause.pause_state(connection, self.role) == "paused"
-                read = offsets.read(connection, self.role, sorted(ids))
+                read = offsets.list_offsets(connection, self.role, sorted(ids))
             # What is paused is not fetched, and then its cached end stays where it was.
             ends = (
                 self.bus.ends(sorted({log.topic for log in self._logs.values()})) if paused else {}
@@ -302,7 +302,7 @@ class ConsumerLoop:
             consumer.resume(consumer.assignment())
         self._paused = paused
 
-    def _find_gone(self, ids: Mapping[str, str], read: Sequence[Read]) -> None:
+    def _find_gone(self, ids: Mapping[str, str], read: Sequence[StoredOffset]) -> None:
         """Find the partitions that were read and that a topic which was made anew has no more.
 
         Nobody is assigned those, so nobody else would find what was lost with them.
@@ -311,7 +311,7 @@ class ConsumerLoop:
         gone = [
             one
             for one in read
-            if one.is_kept and (one.topic, one.partition) not in {*here, *self._logs}
+            if one.is_durable and (one.topic, one.partition) not in {*here, *self._logs}
         ]
         shown = self.bus.shown({one.topic for one in gone}) if gone else {}
         for one in gone:
@@ -325,7 +325,7 @@ class ConsumerLoop:
                 )
                 self._found(log, one.next, 0, 0)
 
-    def _is_here(self, read: Read, ids: Mapping[str, str]) -> bool:
+    def _is_here(self, read: StoredOffset, ids: Mapping[str, str]) -> bool:
         return (read.cluster_id, read.topic_id) == (self.bus.cluster_id, ids[read.topic])
 
     def _watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:

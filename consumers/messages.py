@@ -92,7 +92,7 @@ def build_dead_letter(
         headers=_decode_header(message),
         arrived=taken,
     )
-    return letter.holding(seal.seal(original, letter.place))
+    return letter.with_payload(seal.encrypt(original, letter.place))
 
 
 def arrival_time(message: Message, now: datetime) -> datetime:

@@ -137,7 +137,7 @@ class RecorderHandler:
         topic = business_topic(event_type_of(letter.topic))
         data: Mapping[str, Any] = {}
         with suppress(DecodingFailed, DecryptionFailed, UnknownSchema):
-            original = self.seal.open(letter.sealed, letter.place, letter.key_id)
+            original = self.seal.decrypt(letter.sealed, letter.place, letter.key_id)
             data = self.codec.decode(topic, original.value)
         return _parked(letter, letter, glimpse(topic.schema, data, self.policy))
 

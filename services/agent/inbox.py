@@ -111,7 +111,7 @@ class Inbox:
                 row = {
                     "system": self.system,
                     "key_id": self._seal.key_id,
-                    "secret": self._seal.wrap(self._secret, self.system),
+                    "secret": self._seal.encrypt_bytes(self._secret, self.system),
                 }
                 connection.execute(tables.owner.insert(), [row])
                 return
@@ -119,7 +119,7 @@ class Inbox:
             raise InboxOwnerMismatch(self.system, f"it is {owner.system}'s")
         if owner.key_id != self._seal.key_id:
             raise InboxOwnerMismatch(self.system, f"it was sealed with the key {owner.key_id}")
-        self._secret = self._seal.unwrap(owner.secret, self.system, owner.key_id)
+        self._secret = self._seal.decrypt_bytes(owner.secret, self.system, owner.key_id)
 
     def keyed_hash(self, purpose: str, data: bytes) -> str:
         """A hash that only this inbox can make, for one purpose."""
@@ -132,7 +132,7 @@ class Inbox:
     def encrypt_payload(self, arrival: ReceivedCommand) -> bytes:
         """A message's key and value as they lie in the inbox."""
         content = {"key": _text(arrival.key), "value": _text(arrival.value)}
-        return self._seal.wrap(json.dumps(content).encode(), arrival.command.command_id)
+        return self._seal.encrypt_bytes(json.dumps(content).encode(), arrival.command.command_id)
 
     def command(self, entry: InboxEntry) -> ReceivedCommand:
         """The command of an entry that is not answered."""
@@ -305,7 +305,7 @@ class Inbox:
         return int(gone.rowcount)
 
     def _unsealed(self, entry: InboxEntry) -> dict[str, str | None]:
-        opened = self._seal.unwrap(entry.sealed or b"", entry.command_id, self._seal.key_id)
+        opened = self._seal.decrypt_bytes(entry.sealed or b"", entry.command_id, self._seal.key_id)
         content: dict[str, str | None] = json.loads(opened)
         return content
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from services.storage import tables as storage_tables
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 metadata = MetaData()
 
@@ -32,17 +32,17 @@ entry = Table(
     Column("seq", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("issued_at", Instant, nullable=False),
-    Column("valid_until", Instant, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False),
-    Column("due_at", Instant),
+    Column("due_at", UtcDateTime),
     Column("runs", Integer, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("noted", Text),
     Column("sealed", LargeBinary),
     Column("status", Text),
     Column("answer", LargeBinary),
-    Column("answered_at", Instant),
+    Column("answered_at", UtcDateTime),
     Column("delivered", Boolean, nullable=False),
     Index("agent_command_due", "due_at"),
     Index("agent_command_group", "grp", "seq"),
@@ -53,8 +53,8 @@ newest = Table(
     metadata,
     Column("grp", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
-    Column("issued_at", Instant, nullable=False),
-    Column("valid_until", Instant, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),
 )
 owner = Table(
     "agent_owner",

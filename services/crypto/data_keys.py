@@ -34,11 +34,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.crypto.master_keys import MasterKeys, WrappedKey
 from services.storage.database import Database, open_database
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 _SECRET_BYTES = 32
 _ID_BYTES = 16
-_AT_ONCE = 500
+_CHUNK_SIZE = 500
 
 metadata = MetaData()
 data_key = Table(
@@ -49,8 +49,8 @@ data_key = Table(
     Column("key_id", Text, nullable=False, unique=True),
     Column("master", Text),
     Column("wrapped", LargeBinary),
-    Column("made_at", Instant, nullable=False),
-    Column("destroyed_at", Instant),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("destroyed_at", UtcDateTime),
     Index(
         "data_key_master",
         "master",
@@ -58,8 +58,8 @@ data_key = Table(
         sqlite_where=text("master IS NOT NULL"),
     ),
 )
-_COLUMN = data_key.c
-Wanted = tuple[UUID, str]
+_COLUMNS = data_key.c
+KeyRef = tuple[UUID, str]
 """An event, and a system that holds keys."""
 
 
@@ -95,88 +95,90 @@ class KeyCount:
 class DataKeyStore:
     """The vault's keys, in a database of their own."""
 
-    def __init__(self, database: Database, masters: MasterKeys) -> None:
+    def __init__(self, database: Database, master_keys: MasterKeys) -> None:
         self.database = database
-        self._masters = masters
+        self._master_keys = master_keys
 
-    def open(self) -> None:
+    def create_tables(self) -> None:
         """Make the table where it is not there."""
         metadata.create_all(self.database.engine)
 
-    def of(self, wanted: Collection[Wanted], now: datetime) -> Mapping[Wanted, DataKey]:
+    def get_or_create(
+        self, key_refs: Collection[KeyRef], now: datetime
+    ) -> Mapping[KeyRef, DataKey]:
         """The keys of these events and systems, made where there are none.
 
         Raises:
-            NoMaster, NoSuchMaster, Unopenable: of the master keys.
+            NoMasterKey, MasterKeyNotFound, DecryptionFailed: of the master keys.
         """
         return self.database.run_in_transaction(
-            lambda connection: self._of(connection, wanted, now)
+            lambda connection: self._get_or_create(connection, key_refs, now)
         )
 
-    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
-        """As `under` says of this vault."""
-        return under(self.database, events)
+    def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """As `resolve_event_ids`, of this vault."""
+        return resolve_event_ids(self.database, events)
 
-    def keys(self, key_ids: Collection[str]) -> Mapping[str, tuple[str, DataKey]]:
+    def get(self, key_ids: Collection[str]) -> Mapping[str, tuple[str, DataKey]]:
         """The keys of these ids, each with its system; what never was is not among them.
 
         Raises:
-            NoSuchMaster, Unopenable: of the master keys.
+            MasterKeyNotFound, DecryptionFailed: of the master keys.
         """
         with self.database.transaction() as connection:
-            found = select_in(connection, _COLUMN.key_id, key_ids)
+            rows = select_in(connection, _COLUMNS.key_id, key_ids)
         return {
             row.key_id: (row.system, DataKey(key_id=row.key_id, secret=self._secret(row)))
-            for row in found
+            for row in rows
         }
 
-    def rewrap(self) -> int:
+    def rewrap_chunk(self) -> int:
         """Wrap some keys anew that are not under the current master key; how many, 0 once all are.
 
         Raises:
-            NoMaster, NoSuchMaster, Unopenable: of the master keys.
+            NoMasterKey, MasterKeyNotFound, DecryptionFailed: of the master keys.
         """
-        current = self._masters.current()
+        current = self._master_keys.current()
 
         def work(connection: Connection) -> int:
-            found = connection.execute(
+            rows = connection.execute(
                 select(data_key)
-                .where(_COLUMN.master.is_not(None), _COLUMN.master != current)
-                .order_by(_COLUMN.key_id)
-                .limit(_AT_ONCE)
+                .where(_COLUMNS.master.is_not(None), _COLUMNS.master != current)
+                .order_by(_COLUMNS.key_id)
+                .limit(_CHUNK_SIZE)
                 .with_for_update()
             ).all()
-            for row in found:
-                wrapped = self._masters.wrap(self._secret(row) or b"", _place(row))
+            for row in rows:
+                wrapped = self._master_keys.wrap(self._secret(row) or b"", _binding_context(row))
                 connection.execute(
                     update(data_key)
-                    .where(_COLUMN.key_id == row.key_id)
+                    .where(_COLUMNS.key_id == row.key_id)
                     .values(master=wrapped.master, wrapped=wrapped.sealed)
                 )
-            return len(found)
+            return len(rows)
 
-        done = self.database.run_in_transaction(work)
+        rewrapped = self.database.run_in_transaction(work)
         checkpoint_wal(self.database)
-        return done
+        return rewrapped
 
-    def living(self, after: ActiveKey | None, before: datetime, limit: int) -> list[ActiveKey]:
+    def active_keys(self, after: ActiveKey | None, before: datetime, limit: int) -> list[ActiveKey]:
         """Keys that are not destroyed and were made before an instant, UTC, by id from after one on."""
         query = (
-            select(_COLUMN.key_id, _COLUMN.event_id, _COLUMN.system, _COLUMN.made_at)
-            .where(_COLUMN.wrapped.is_not(None), _COLUMN.made_at < before)
-            .where(_COLUMN.key_id > (after.key_id if after else ""))
-            .order_by(_COLUMN.key_id)
+            select(_COLUMNS.key_id, _COLUMNS.event_id, _COLUMNS.system, _COLUMNS.made_at)
+            .where(_COLUMNS.wrapped.is_not(None), _COLUMNS.made_at < before)
+            .where(_COLUMNS.key_id > (after.key_id if after else ""))
+            .order_by(_COLUMNS.key_id)
             .limit(limit)
         )
         with self.database.transaction() as connection:
             return [ActiveKey(**row) for row in connection.execute(query).mappings()]
 
-    def counted(self) -> list[KeyCount]:
+    def count_by_master(self) -> list[KeyCount]:
         """How many keys there are, by system and master key; those without one are destroyed."""
         query = (
-            select(_COLUMN.system, _COLUMN.master, func.count(), func.min(_COLUMN.made_at))
-            .group_by(_COLUMN.system, _COLUMN.master)
-            .order_by(_COLUMN.system, _COLUMN.master)
+            select(_COLUMNS.system, _COLUMNS.master, func.count(), func.min(_COLUMNS.made_at))
+            .group_by(_COLUMNS.system, _COLUMNS.master)
+            .order_by(_COLUMNS.system, _COLUMNS.master)
         )
         with self.database.transaction() as connection:
             return [
@@ -184,27 +186,29 @@ class DataKeyStore:
                 for system, master, keys, oldest in connection.execute(query)
             ]
 
-    def _of(
-        self, connection: Connection, wanted: Collection[Wanted], now: datetime
-    ) -> Mapping[Wanted, DataKey]:
-        events = {event for event, _ in wanted}
-        found = {
+    def _get_or_create(
+        self, connection: Connection, key_refs: Collection[KeyRef], now: datetime
+    ) -> Mapping[KeyRef, DataKey]:
+        events = {event for event, _ in key_refs}
+        rows = {
             (row.event_id, row.system): row
-            for row in select_in(connection, _COLUMN.event_id, events)
+            for row in select_in(connection, _COLUMNS.event_id, events)
         }
-        missing = sorted(set(wanted) - found.keys())
+        missing = sorted(set(key_refs) - rows.keys())
         if missing:
-            insert(connection, [self._made(event, system, now) for event, system in missing])
-            again = select_in(connection, _COLUMN.event_id, events)  # another may have been first
-            found = {(row.event_id, row.system): row for row in again}
+            insert_or_ignore(
+                connection, [self._new_row(event, system, now) for event, system in missing]
+            )
+            reread = select_in(connection, _COLUMNS.event_id, events)  # another may have been first
+            rows = {(row.event_id, row.system): row for row in reread}
         return {
-            one: DataKey(key_id=found[one].key_id, secret=self._secret(found[one]))
-            for one in wanted
+            key_ref: DataKey(key_id=rows[key_ref].key_id, secret=self._secret(rows[key_ref]))
+            for key_ref in key_refs
         }
 
-    def _made(self, event: UUID, system: str, now: datetime) -> dict[str, Any]:
-        key_id = new_id()
-        wrapped = self._masters.wrap(os.urandom(_SECRET_BYTES), f"{key_id} {event} {system}")
+    def _new_row(self, event: UUID, system: str, now: datetime) -> dict[str, Any]:
+        key_id = new_key_id()
+        wrapped = self._master_keys.wrap(os.urandom(_SECRET_BYTES), f"{key_id} {event} {system}")
         return {
             "event_id": event,
             "system": system,
@@ -217,7 +221,9 @@ class DataKeyStore:
     def _secret(self, row: Row[Any]) -> bytes | None:
         if row.wrapped is None:
             return None
-        return self._masters.unwrap(WrappedKey(master=row.master, sealed=row.wrapped), _place(row))
+        return self._master_keys.unwrap(
+            WrappedKey(master=row.master, sealed=row.wrapped), _binding_context(row)
+        )
 
 
 def open_vault(url: str) -> Database:
@@ -227,20 +233,23 @@ def open_vault(url: str) -> Database:
         event.listen(
             database.engine,
             "connect",
-            lambda one, _: one.execute("PRAGMA secure_delete=ON").close(),
+            lambda driver, _: driver.execute("PRAGMA secure_delete=ON").close(),
         )
     return database
 
 
-def under(database: Database, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+def resolve_event_ids(database: Database, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
     """Under which id the vault has each event's keys: its identity, or the one given with it, if only
     that has any: the identity that it had while identities counted over all topics."""
     with database.transaction() as connection:
-        known = {
+        ids_with_keys = {
             row.event_id
-            for row in select_in(connection, _COLUMN.event_id, {*events, *events.values()})
+            for row in select_in(connection, _COLUMNS.event_id, {*events, *events.values()})
         }
-    return {one: old if old in known and one not in known else one for one, old in events.items()}
+    return {
+        event_id: old_id if old_id in ids_with_keys and event_id not in ids_with_keys else event_id
+        for event_id, old_id in events.items()
+    }
 
 
 def checkpoint_wal(database: Database) -> None:
@@ -253,35 +262,35 @@ def checkpoint_wal(database: Database) -> None:
             connection.close()
 
 
-def _place(row: Row[Any]) -> str:
+def _binding_context(row: Row[Any]) -> str:
     return f"{row.key_id} {row.event_id} {row.system}"
 
 
-def new_id() -> str:
+def new_key_id() -> str:
     """The id of a new key."""
     return base64.urlsafe_b64encode(os.urandom(_ID_BYTES)).rstrip(b"=").decode()
 
 
-def insert(connection: Connection, made: Sequence[Mapping[str, Any]]) -> int:
+def insert_or_ignore(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert those rows for which there is none; how many."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = (
         dialect.insert(data_key)
         .on_conflict_do_nothing(index_elements=["event_id", "system"])
-        .returning(_COLUMN.key_id)
+        .returning(_COLUMNS.key_id)
     )
-    return sum(len(connection.execute(statement, dict(one)).all()) for one in made)
+    return sum(len(connection.execute(statement, dict(row)).all()) for row in rows)
 
 
 def select_in(connection: Connection, column: Any, values: Collection[Any]) -> list[Row[Any]]:
     """The keys that have one of these values in the column."""
     return [
         row
-        for part in chunks(sorted(set(values)))
-        for row in connection.execute(select(data_key).where(column.in_(part)))
+        for chunk in chunks(sorted(set(values)))
+        for row in connection.execute(select(data_key).where(column.in_(chunk)))
     ]
 
 
 def chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
     """As many at once as a statement takes."""
-    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
+    return (values[start : start + _CHUNK_SIZE] for start in range(0, len(values), _CHUNK_SIZE))

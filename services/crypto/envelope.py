@@ -42,7 +42,7 @@ class DecryptionFailed(TermijnError):
         self.key_id = key_id
 
 
-class SealedElsewhere(DecryptionFailed):
+class DecryptionKeyMissing(DecryptionFailed):
     """Something was sealed with a key that this machine does not have; nothing of it was opened.
 
     The operator puts the file with that key back; what was sealed with it waits meanwhile.
@@ -71,24 +71,24 @@ class AeadCipher:
         self._cipher = AESGCM(key)
         self.key_id = sha256(b"termijn key id" + key).hexdigest()[:16]
 
-    def seal(self, original: OriginalMessage, place: str) -> bytes:
+    def encrypt(self, message: OriginalMessage, context: str) -> bytes:
         """Seal a message; it opens only as what stood at `place` (topic, partition and offset)."""
         content = {
-            "key": _text(original.key),
-            "value": _text(original.value),
-            "headers": [[name, _text(value)] for name, value in original.headers],
-            "arrived": original.arrived.isoformat() if original.arrived else None,
+            "key": _text(message.key),
+            "value": _text(message.value),
+            "headers": [[name, _text(value)] for name, value in message.headers],
+            "arrived": message.arrived.isoformat() if message.arrived else None,
         }
-        return self.wrap(json.dumps(content).encode(), place)
+        return self.encrypt_bytes(json.dumps(content).encode(), context)
 
-    def open(self, sealed: bytes, place: str, key_id: str) -> OriginalMessage:
+    def decrypt(self, sealed: bytes, context: str, key_id: str) -> OriginalMessage:
         """The message that was sealed.
 
         Raises:
             DecryptionFailed: this is not the key, or not the place, or the bytes were altered.
         """
         try:
-            content = json.loads(self.unwrap(sealed, place, key_id))
+            content = json.loads(self.decrypt_bytes(sealed, context, key_id))
         except ValueError as cause:
             raise DecryptionFailed(key_id) from cause
         arrived = content.get("arrived")  # what was sealed before it was noted has none
@@ -99,16 +99,16 @@ class AeadCipher:
             arrived=datetime.fromisoformat(arrived) if arrived else None,
         )
 
-    def wrap(self, secret: bytes, place: str) -> bytes:
+    def encrypt_bytes(self, secret: bytes, context: str) -> bytes:
         """Seal bytes; they open only as what belongs at `place`."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, secret, place.encode())
+        return nonce + self._cipher.encrypt(nonce, secret, context.encode())
 
-    def unwrap(self, sealed: bytes, place: str, key_id: str) -> bytes:
+    def decrypt_bytes(self, sealed: bytes, context: str, key_id: str) -> bytes:
         """The bytes that were sealed. Raises as `open` does."""
         nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            return self._cipher.decrypt(nonce, rest, place.encode())
+            return self._cipher.decrypt(nonce, rest, context.encode())
         except (InvalidTag, ValueError) as cause:
             raise DecryptionFailed(key_id) from cause
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from services.crypto import field_tokens
-from services.crypto.data_keys import DataKey
+from services.crypto.data_keys import DataKeyStore
 from services.crypto.field_paths import map_texts
 from services.crypto.field_tokens import FieldKey, FieldLocation, TokenTampered
 
@@ -27,54 +27,51 @@ class ErasedValue:
 ERASED: Final = ErasedValue()
 
 
-class OpensKeys(Protocol):
-    """The vault, as a reader needs it."""
-
-    def keys(self, key_ids: Collection[str]) -> Mapping[str, tuple[str, DataKey]]:
-        """The keys of these ids, each with its system; what never was is not among them."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldDecryptor:
     """Reads encrypted events; it needs no policy."""
 
-    vault: OpensKeys
+    vault: DataKeyStore
 
-    def reveal(self, schema: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    def decrypt(self, schema: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """The data with each token as its text, or as `ERASED` once its last key is destroyed.
 
         `schema` is the event's type, `subject` the message's key. What is no token stays as it is.
 
         Raises:
             TokenTampered: a token was altered, stood elsewhere, or names a key that never was.
-            NoSuchMaster, Unopenable: the vault cannot open a key that lives.
+            MasterKeyNotFound, DecryptionFailed: the vault cannot open a key that lives.
         """
-        named: dict[str, tuple[str, ...]] = {}
+        key_ids_by_path: dict[str, tuple[str, ...]] = {}
 
-        def note(at: str, text: str) -> str:
+        def collect_token(at: str, text: str) -> str:
             if field_tokens.is_token(text):
-                named[at] = field_tokens.key_ids(text, at)
+                key_ids_by_path[at] = field_tokens.key_ids(text, at)
             return text
 
-        map_texts(data, note)
-        known = self.vault.keys({one for ids in named.values() for one in ids}) if named else {}
+        map_texts(data, collect_token)
+        keys = (
+            self.vault.get({key_id for ids in key_ids_by_path.values() for key_id in ids})
+            if key_ids_by_path
+            else {}
+        )
 
-        def open_(at: str, text: str) -> str | ErasedValue:
-            if at not in named:
+        def decrypt_text(at: str, text: str) -> str | ErasedValue:
+            if at not in key_ids_by_path:
                 return text
-            sealers = [
+            field_keys = [
                 FieldKey(
-                    system=known[key_id][0], key_id=key_id, secret=known[key_id][1].secret or b""
+                    system=keys[key_id][0], key_id=key_id, secret=keys[key_id][1].secret or b""
                 )
-                for key_id in named[at]
-                if key_id in known and known[key_id][1].secret is not None
+                for key_id in key_ids_by_path[at]
+                if key_id in keys and keys[key_id][1].secret is not None
             ]
-            if not sealers and not known.keys() >= set(named[at]):
+            if not field_keys and not keys.keys() >= set(key_ids_by_path[at]):
                 raise TokenTampered(at, "names a key that there never was in this vault")
-            if not sealers:
+            if not field_keys:
                 return ERASED
-            place = FieldLocation(schema=schema, path=at, subject=subject)
-            return field_tokens.decrypt_token(text, place, sealers)
+            location = FieldLocation(schema=schema, path=at, subject=subject)
+            return field_tokens.decrypt_token(text, location, field_keys)
 
-        found: dict[str, Any] = map_texts(data, open_)
-        return found
+        decrypted: dict[str, Any] = map_texts(data, decrypt_text)
+        return decrypted

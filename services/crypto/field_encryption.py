@@ -18,7 +18,7 @@ from schemas.cloudevents import CloudEvent
 from schemas.errors import TermijnError
 from schemas.schema_versions import SchemaSet
 from services.crypto import field_tokens
-from services.crypto.data_keys import DataKey, Wanted
+from services.crypto.data_keys import DataKey, KeyRef
 from services.crypto.field_paths import count_texts_at, map_texts_at
 from services.crypto.field_tokens import FieldKey, FieldLocation
 from services.policy.ids import event_id, old_event_id
@@ -54,48 +54,48 @@ class FieldNotEncryptable(TermijnError):
         self.path = path
 
 
-class MakesKeys(Protocol):
+class KeyProvider(Protocol):
     """The vault, as a publisher needs it."""
 
-    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+    def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
         """Under which id the vault has the keys of each event: its identity, or the one given with it."""
 
-    def of(self, wanted: Collection[Wanted], now: datetime) -> Mapping[Wanted, DataKey]:
+    def get_or_create(self, wanted: Collection[KeyRef], now: datetime) -> Mapping[KeyRef, DataKey]:
         """The keys of these events and systems, made where there are none."""
 
 
-def check(policy: Policy, schemas: SchemaSet) -> None:
+def check_encrypted_fields(policy: Policy, schemas: SchemaSet) -> None:
     """Make sure that every field the policy encrypts can hold a token.
 
     Raises:
         FieldNotEncryptable: naming the first that cannot.
     """
     for name, event in policy.events.items():
-        known = (
+        fields = (
             {leaf.path: leaf for leaf in field_paths(schemas.newest(name).definition)}
             if event.encrypted or event.plain
             else {}
         )
         for path in (*event.encrypted, *event.plain):
-            if path not in known:
+            if path not in fields:
                 raise FieldNotEncryptable(
                     name, path, f"the schema has no such field; {name} has others"
                 )
-            if path in event.encrypted and not known[path].is_text:
+            if path in event.encrypted and not fields[path].is_text:
                 raise FieldNotEncryptable(
                     name, path, "is no plain text: only text can be encrypted"
                 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldEncryption:
+class FieldEncryptor:
     """Encrypts what the policy names. `now` is this machine's clock, UTC."""
 
     policy: Policy
-    keys: MakesKeys
+    keys: KeyProvider
     now: Callable[[], datetime]
 
-    def encrypted(self, events: Sequence[CloudEvent]) -> list[CloudEvent]:
+    def encrypt_events(self, events: Sequence[CloudEvent]) -> list[CloudEvent]:
         """The events as they go onto the bus; the keys of all of them are made in one go.
 
         The same event gives the same tokens each time. Once its key is destroyed, its fields are gone from
@@ -106,57 +106,68 @@ class FieldEncryption:
             FieldNotText, NoKeyHolder: a field of it cannot be encrypted.
             TermijnError: the vault cannot be used.
         """
-        held = [self.plan(event) for event in events]
-        keyed = [event for event, (_, systems) in zip(events, held, strict=True) if systems]
-        ids = self.keys.under({_id(one): old_event_id(one.source, one.id) for one in keyed})
-        wanted = {
+        tagged_events = [self.key_holders(event) for event in events]
+        events_with_keys = [
+            event for event, (_, systems) in zip(events, tagged_events, strict=True) if systems
+        ]
+        ids = self.keys.resolve_event_ids(
+            {_id(event): old_event_id(event.source, event.id) for event in events_with_keys}
+        )
+        key_refs = {
             (ids[_id(event)], system)
-            for event, (_, systems) in zip(events, held, strict=True)
+            for event, (_, systems) in zip(events, tagged_events, strict=True)
             for system in systems
         }
-        found = self.keys.of(wanted, self.now()) if wanted else {}
+        data_keys = self.keys.get_or_create(key_refs, self.now()) if key_refs else {}
         return [
-            self._one(event, tagged, {system: found[ids[_id(event)], system] for system in systems})
-            for event, (tagged, systems) in zip(events, held, strict=True)
+            self._encrypt_event(
+                event, tagged, {system: data_keys[ids[_id(event)], system] for system in systems}
+            )
+            for event, (tagged, systems) in zip(events, tagged_events, strict=True)
         ]
 
-    def plan(self, event: CloudEvent) -> tuple[TaggedEvent, tuple[str, ...]]:
+    def key_holders(self, event: CloudEvent) -> tuple[TaggedEvent, tuple[str, ...]]:
         """The event's tag, and the systems that hold a key of it.
 
         Raises:
-            Untaggable, NotText, NobodyHolds: as `encrypted` does.
+            TaggingFailed, FieldNotText, NoKeyHolder: as `encrypted` does.
         """
         tagged = tag(event, self.policy)
         fields = self.policy.events[event.type].encrypted
         if not fields:
             return tagged, ()
-        keys = key_systems(self.policy)
-        systems = {name for one in tagged.holdings for name in one.systems if name in keys}
-        for path, named in fields.items():
-            if count_texts_at(event.data, path) and systems.isdisjoint(named):
+        key_holding_systems = key_systems(self.policy)
+        systems = {
+            name
+            for holding in tagged.holdings
+            for name in holding.systems
+            if name in key_holding_systems
+        }
+        for path, field_systems in fields.items():
+            if count_texts_at(event.data, path) and systems.isdisjoint(field_systems):
                 raise NoKeyHolder(path)
         return tagged, tuple(sorted(systems))
 
-    def _one(
+    def _encrypt_event(
         self, event: CloudEvent, tagged: TaggedEvent, keys: Mapping[str, DataKey]
     ) -> CloudEvent:
         if not keys:
             return event
         data = event.data
-        for path, named in self.policy.events[event.type].encrypted.items():
-            sealers = list(_field_keys(named, keys))
+        for path, systems in self.policy.events[event.type].encrypted.items():
+            field_keys = list(_field_keys(systems, keys))
 
-            def token(at: str, text: str, sealers: Sequence[FieldKey] = sealers) -> str:
-                place = FieldLocation(schema=event.type, path=at, subject=tagged.subject or "")
-                return field_tokens.encrypt_text(text, place, sealers)
+            def encrypt(at: str, text: str, sealers: Sequence[FieldKey] = field_keys) -> str:
+                location = FieldLocation(schema=event.type, path=at, subject=tagged.subject or "")
+                return field_tokens.encrypt_text(text, location, sealers)
 
-            data = map_texts_at(data, path, token)
+            data = map_texts_at(data, path, encrypt)
         return replace(event, data=data)
 
 
-def _field_keys(named: Iterable[str], keys: Mapping[str, DataKey]) -> Iterable[FieldKey]:
+def _field_keys(systems: Iterable[str], keys: Mapping[str, DataKey]) -> Iterable[FieldKey]:
     """The keys of these systems; where one is destroyed, one that nobody will ever have."""
-    for system in named:
+    for system in systems:
         if system in keys:
             key = keys[system]
             secret = os.urandom(_SECRET_BYTES) if key.secret is None else key.secret

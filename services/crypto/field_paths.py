@@ -25,59 +25,65 @@ class FieldNotText(TermijnError):
         self.why = "is no text, and only text can be encrypted"
 
 
-def map_texts_at(data: Mapping[str, Any], path: str, change: TextMapper) -> dict[str, Any]:
+def map_texts_at(data: Mapping[str, Any], path: str, map_text: TextMapper) -> dict[str, Any]:
     """The data in which each text at the path is changed; what is absent or null stays so.
 
     Raises:
         FieldNotText: something else is there.
     """
     steps = [match.group() for match in _STEP.finditer(path)]
-    found: dict[str, Any] = _changed(data, steps, "", change)
-    return found
+    changed: dict[str, Any] = _map_at(data, steps, "", map_text)
+    return changed
 
 
 def count_texts_at(data: Mapping[str, Any], path: str) -> int:
     """How many texts there are at the path. Raises as `changed` does."""
     texts: list[str] = []
 
-    def note(_: str, text: str) -> str:
+    def collect(_: str, text: str) -> str:
         texts.append(text)
         return text
 
-    map_texts_at(data, path, note)
+    map_texts_at(data, path, collect)
     return len(texts)
 
 
-def map_texts(value: Any, change: TextMapper, at: str = "") -> Any:
+def map_texts(value: Any, map_text: TextMapper, path: str = "") -> Any:
     """The value with each text in it, at whatever depth, changed."""
     match value:
         case str():
-            return change(at, value)
+            return map_text(path, value)
         case Mapping():
-            below = f"{at}." if at else ""
-            return {name: map_texts(one, change, f"{below}{name}") for name, one in value.items()}
+            prefix = f"{path}." if path else ""
+            return {
+                name: map_texts(item, map_text, f"{prefix}{name}") for name, item in value.items()
+            }
         case list():
-            return [map_texts(one, change, f"{at}[{n}]") for n, one in enumerate(value)]
+            return [map_texts(one, map_text, f"{path}[{n}]") for n, one in enumerate(value)]
     return value
 
 
-def _changed(value: Any, steps: list[str], at: str, change: TextMapper) -> Any:
+def _map_at(value: Any, steps: list[str], path: str, map_text: TextMapper) -> Any:
     if value is None:
         return None
     if not steps:
         if not isinstance(value, str):
-            raise FieldNotText(at)
-        return change(at, value)
+            raise FieldNotText(path)
+        return map_text(path, value)
     step, rest = steps[0], steps[1:]
     match step, value:
         case "[]", list() | tuple():
-            return [_changed(one, rest, f"{at}[{n}]", change) for n, one in enumerate(value)]
+            return [_map_at(item, rest, f"{path}[{n}]", map_text) for n, item in enumerate(value)]
         case "{}", Mapping():
-            return {k: _changed(one, rest, f"{at}.{k}", change) for k, one in value.items()}
+            return {k: _map_at(one, rest, f"{path}.{k}", map_text) for k, one in value.items()}
         case (("[]" | "{}"), _):
-            raise FieldNotText(at)
+            raise FieldNotText(path)
         case name, Mapping():
-            below = f"{at}.{name}" if at else name
-            there = name in value
-            return {**value, name: _changed(value[name], rest, below, change)} if there else value
-    raise FieldNotText(at)
+            child_path = f"{path}.{name}" if path else name
+            is_present = name in value
+            return (
+                {**value, name: _map_at(value[name], rest, child_path, map_text)}
+                if is_present
+                else value
+            )
+    raise FieldNotText(path)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from schemas.errors import TermijnError
 
 _DOMAIN = b"termijn field 1\x00"
-_NONCES = b"termijn nonce 1"
+_NONCE_DOMAIN = b"termijn nonce 1"
 _NONCE_BYTES = 12
 _PREFIX = "enc:v1:"
 _PART = r"[A-Za-z0-9_-]{22}:[A-Za-z0-9_-]+"
@@ -36,9 +36,9 @@ class TokenTampered(TermijnError):
     Nothing of it is shown. The operator looks who writes to that topic beside its publisher.
     """
 
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(f"{where}: {why}")
-        self.where = where
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
         self.why = why
 
 
@@ -52,10 +52,10 @@ class FieldLocation:
     subject: str
     """Whose data it is, `kind:id`."""
 
-    def bound(self, system: str, key_id: str) -> bytes:
+    def associated_data(self, system: str, key_id: str) -> bytes:
         """The additional data of a part."""
         texts = (self.schema, self.path, self.subject, system, key_id)
-        return _DOMAIN + b"".join(map(_nonce_counter, texts))
+        return _DOMAIN + b"".join(map(_length_prefixed, texts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,12 @@ class FieldKey:
     secret: bytes = field(repr=False)
 
 
-def encrypt_text(text: str, place: FieldLocation, sealers: Sequence[FieldKey]) -> str:
+def encrypt_text(text: str, location: FieldLocation, field_keys: Sequence[FieldKey]) -> str:
     """The token of a text, once under each key."""
-    parts = (f"{one.key_id}:{_sealed(text.encode(), place, one)}" for one in sealers)
+    parts = (
+        f"{field_key.key_id}:{_encrypt_part(text.encode(), location, field_key)}"
+        for field_key in field_keys
+    )
     return _PREFIX + ",".join(parts)
 
 
@@ -87,17 +90,17 @@ def key_ids(token: str, path: str) -> tuple[str, ...]:
     return tuple(key_id for key_id, _ in _parts(token, path))
 
 
-def decrypt_token(token: str, place: FieldLocation, sealers: Iterable[FieldKey]) -> str:
+def decrypt_token(token: str, location: FieldLocation, field_keys: Iterable[FieldKey]) -> str:
     """The text of a token by the first of these keys that it names.
 
     Raises:
         TokenTampered: it was altered, or stood elsewhere.
     """
-    known = {one.key_id: one for one in sealers}
-    for key_id, sealed in _parts(token, place.path):
-        if key_id in known:
-            return _decrypt_part(sealed, place, known[key_id])
-    raise TokenTampered(place.path, "the token names none of the keys at hand")
+    keys = {field_key.key_id: field_key for field_key in field_keys}
+    for key_id, ciphertext in _parts(token, location.path):
+        if key_id in keys:
+            return _decrypt_part(ciphertext, location, keys[key_id])
+    raise TokenTampered(location.path, "the token names none of the keys at hand")
 
 
 def _parts(token: str, path: str) -> list[tuple[str, str]]:
@@ -107,26 +110,26 @@ def _parts(token: str, path: str) -> list[tuple[str, str]]:
     return [(key_id, sealed) for key_id, sealed in pairs]
 
 
-def _sealed(text: bytes, place: FieldLocation, one: FieldKey) -> str:
-    bound = place.bound(one.system, one.key_id)
-    own = hmac.digest(one.secret, _NONCES, "sha256")
-    nonce = hmac.digest(own, bound + text, "sha256")[:_NONCE_BYTES]
-    sealed = nonce + AESGCM(one.secret).encrypt(nonce, text, bound)
-    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+def _encrypt_part(text: bytes, location: FieldLocation, field_key: FieldKey) -> str:
+    associated_data = location.associated_data(field_key.system, field_key.key_id)
+    nonce_key = hmac.digest(field_key.secret, _NONCE_DOMAIN, "sha256")
+    nonce = hmac.digest(nonce_key, associated_data + text, "sha256")[:_NONCE_BYTES]
+    ciphertext = nonce + AESGCM(field_key.secret).encrypt(nonce, text, associated_data)
+    return base64.urlsafe_b64encode(ciphertext).rstrip(b"=").decode()
 
 
-def _decrypt_part(sealed: str, place: FieldLocation, one: FieldKey) -> str:
+def _decrypt_part(sealed: str, location: FieldLocation, field_key: FieldKey) -> str:
     try:
-        whole = base64.b64decode(sealed + "=" * (-len(sealed) % 4), b"-_", validate=True)
-        nonce, rest = whole[:_NONCE_BYTES], whole[_NONCE_BYTES:]
-        bound = place.bound(one.system, one.key_id)
-        return AESGCM(one.secret).decrypt(nonce, rest, bound).decode()
+        decoded = base64.b64decode(sealed + "=" * (-len(sealed) % 4), b"-_", validate=True)
+        nonce, ciphertext = decoded[:_NONCE_BYTES], decoded[_NONCE_BYTES:]
+        associated_data = location.associated_data(field_key.system, field_key.key_id)
+        return AESGCM(field_key.secret).decrypt(nonce, ciphertext, associated_data).decode()
     except (InvalidTag, ValueError) as cause:
         raise TokenTampered(
-            place.path, "does not open: it was altered, or stood elsewhere"
+            location.path, "does not open: it was altered, or stood elsewhere"
         ) from cause
 
 
-def _nonce_counter(text: str) -> bytes:
+def _length_prefixed(text: str) -> bytes:
     data = text.encode()
     return len(data).to_bytes(4, "big") + data

@@ -42,7 +42,7 @@ def to_public(key: str) -> str:
     return _text(_key(key).as_dict(private=False))
 
 
-def encrypt(content: Mapping[str, Any], to: str, about: str) -> str:
+def encrypt(content: Mapping[str, Any], public_key: str, about: str) -> str:
     """JSON content for the owner of a public key; it opens only as what is `about` this.
 
     Raises:
@@ -50,21 +50,21 @@ def encrypt(content: Mapping[str, Any], to: str, about: str) -> str:
     """
     header = {"alg": _ALGORITHMS[0], "enc": _ALGORITHMS[1], "kid": about}
     plaintext = json.dumps(content, ensure_ascii=False, default=str).encode()
-    return jwe.encrypt_compact(header, plaintext, _key(to), registry=_REGISTRY)
+    return jwe.encrypt_compact(header, plaintext, _key(public_key), registry=_REGISTRY)
 
 
 def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
     """The content of what was encrypted.
 
     Raises:
-        Unreadable: it does not open, is about something else, or holds no JSON object.
+        DisclosureUndecryptable: it does not open, is about something else, or holds no JSON object.
     """
     try:
-        opened = jwe.decrypt_compact(text, _key(key), registry=_REGISTRY)
-        content = json.loads(opened.plaintext or b"", parse_constant=_reject_constant)
+        decrypted = jwe.decrypt_compact(text, _key(key), registry=_REGISTRY)
+        content = json.loads(decrypted.plaintext or b"", parse_constant=_reject_constant)
     except (JoseError, ValueError, RecursionError) as cause:
         raise DisclosureUndecryptable(about) from cause
-    if opened.protected.get("kid") != about or not isinstance(content, dict):
+    if decrypted.protected.get("kid") != about or not isinstance(content, dict):
         raise DisclosureUndecryptable(about)
     return content
 

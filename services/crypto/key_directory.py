@@ -16,12 +16,12 @@ from tempfile import NamedTemporaryFile
 from typing import Final
 
 from schemas.errors import TermijnError
-from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, new_key, parse
+from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, new_key, parse_keyring
 from services.crypto.signing import Signer, Verifier
 
 DELETER: Final = "deleter"
 """Whose keys sign commands."""
-_EVERYBODY = 0o007
+_OTHERS_MASK = 0o007
 _PUBLIC_MODE = 0o644
 
 
@@ -44,7 +44,7 @@ class KeyringFile:
         self.path = path
         self._private = private
         self._optional = optional
-        self._seen: tuple[int, int, int] | None = None
+        self._version: tuple[int, int, int] | None = None
         self._ring = Keyring()
 
     def __call__(self) -> Keyring:
@@ -54,29 +54,29 @@ class KeyringFile:
             InvalidKeyring: the file cannot be used.
         """
         try:
-            found = self.path.stat()
+            stat = self.path.stat()
         except FileNotFoundError as cause:
             if self._optional:
-                self._seen, self._ring = None, Keyring()
+                self._version, self._ring = None, Keyring()
                 return self._ring
             raise InvalidKeyring(self.path, "is not there") from cause
         except OSError as cause:
             raise InvalidKeyring(self.path, f"cannot be read: {cause}") from cause
-        seen = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if seen != self._seen:
+        version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if version != self._version:
             self._ring = self._read()
-            self._seen = seen
+            self._version = version
         return self._ring
 
     def _read(self) -> Keyring:
         try:
             mode = self.path.stat().st_mode
-            ring = parse(self.path.read_text("utf-8"))
+            ring = parse_keyring(self.path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as cause:
             raise InvalidKeyring(self.path, f"cannot be read: {cause}") from cause
         except InvalidKey as cause:
             raise InvalidKeyring(self.path, cause.why) from cause
-        if self._private and mode & _EVERYBODY:
+        if self._private and mode & _OTHERS_MASK:
             raise InvalidKeyring(
                 self.path, "is open to everybody on this machine; give it mode 0600"
             )
@@ -134,12 +134,12 @@ class KeyDirectory:
         file()
         return Verifier(file)
 
-    def owners(self) -> list[str]:
+    def list_owners(self) -> list[str]:
         """Whose private keys are here."""
         suffix = ".private.jwks"
-        return sorted(one.name.removesuffix(suffix) for one in self.path.glob(f"*{suffix}"))
+        return sorted(path.name.removesuffix(suffix) for path in self.path.glob(f"*{suffix}"))
 
-    def make(self, owner: str = DELETER) -> Keyring:
+    def create(self, owner: str = DELETER) -> Keyring:
         """The private ring of an owner, made where there is none, with its public part beside it.
 
         It is made of one key that signs. Of several processes that make it at once, all use the first
@@ -150,10 +150,10 @@ class KeyDirectory:
         """
         file = self.private(owner)
         if not file.path.exists():
-            _write(file.path, Keyring((new_key(),)).text(), private=True, fresh=True)
+            _write(file.path, Keyring((new_key(),)).as_json(), private=True, exclusive=True)
         ring = file()
         if not self.public(owner).path.exists():
-            self._hand_out(owner, ring)
+            self._publish_public_keys(owner, ring)
         return ring
 
     def add_encryption(self, owner: str) -> Keyring:
@@ -163,8 +163,8 @@ class KeyDirectory:
             InvalidKeyring: the owner has no ring, or it cannot be written.
         """
         ring = self.private(owner)().with_key(new_key("enc"))
-        _write(self.private(owner).path, ring.text(), private=True)
-        self._hand_out(owner, ring)
+        _write(self.private(owner).path, ring.as_json(), private=True)
+        self._publish_public_keys(owner, ring)
         return ring
 
     def rotate(self, owner: str, at: datetime, until: datetime) -> JsonWebKey:
@@ -173,16 +173,18 @@ class KeyDirectory:
         Raises:
             InvalidKeyring: the owner has no ring, or it cannot be written.
         """
-        made = new_key("sig", at.replace(microsecond=0))
+        new = new_key("sig", at.replace(microsecond=0))
         ring = Keyring(
             tuple(
-                one.expiring(until.replace(microsecond=0)) if one.use == "sig" else one
-                for one in self.private(owner)()
+                key.with_expiry(until.replace(microsecond=0)) if key.use == "sig" else key
+                for key in self.private(owner)()
             )
-        ).with_key(made)
-        self._hand_out(owner, ring)  # first: whoever verifies should know it before it signs
-        _write(self.private(owner).path, ring.text(), private=True)
-        return made
+        ).with_key(new)
+        self._publish_public_keys(
+            owner, ring
+        )  # first: whoever verifies should know it before it signs
+        _write(self.private(owner).path, ring.as_json(), private=True)
+        return new
 
     def trust(self, system: str, ring: Keyring) -> Keyring:
         """Trust these public keys of a system, beside those that are trusted; the ring as it is kept.
@@ -190,13 +192,13 @@ class KeyDirectory:
         Raises:
             InvalidKeyring: they cannot be written.
         """
-        before = self.system(system)()
-        kept = before
+        trusted = self.system(system)()
+        updated = trusted
         for key in ring.public():
-            kept = kept.with_key(key)
-        if kept != before:
-            _write(self.system(system).path, kept.text())
-        return kept
+            updated = updated.with_key(key)
+        if updated != trusted:
+            _write(self.system(system).path, updated.as_json())
+        return updated
 
     def retire(self, key_id: str) -> list[str]:
         """Take a key out of every ring that it is in, and name those.
@@ -204,25 +206,25 @@ class KeyDirectory:
         Raises:
             InvalidKeyring: a ring cannot be used or written.
         """
-        owners = [owner for owner in self.owners() if self.private(owner)().get(key_id)]
+        owners = [owner for owner in self.list_owners() if self.private(owner)().get(key_id)]
         for owner in owners:
             ring = self.private(owner)().without(key_id)
-            _write(self.private(owner).path, ring.text(), private=True)
-            self._hand_out(owner, ring)
+            _write(self.private(owner).path, ring.as_json(), private=True)
+            self._publish_public_keys(owner, ring)
         systems = [
-            one.stem
-            for one in sorted((self.path / "systems").glob("*.jwks"))
-            if self.system(one.stem)().get(key_id)
+            path.stem
+            for path in sorted((self.path / "systems").glob("*.jwks"))
+            if self.system(path.stem)().get(key_id)
         ]
         for system in systems:
-            _write(self.system(system).path, self.system(system)().without(key_id).text())
+            _write(self.system(system).path, self.system(system)().without(key_id).as_json())
         return owners + [f"systems/{system}" for system in systems]
 
-    def _hand_out(self, owner: str, ring: Keyring) -> None:
-        _write(self.public(owner).path, ring.public().text())
+    def _publish_public_keys(self, owner: str, ring: Keyring) -> None:
+        _write(self.public(owner).path, ring.public().as_json())
 
 
-def _write(path: Path, text: str, *, private: bool = False, fresh: bool = False) -> None:
+def _write(path: Path, text: str, *, private: bool = False, exclusive: bool = False) -> None:
     """Put a file there, whole or not at all; a `fresh` one only where there is none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -232,10 +234,10 @@ def _write(path: Path, text: str, *, private: bool = False, fresh: bool = False)
             if not private:
                 os.fchmod(file.fileno(), _PUBLIC_MODE)
             os.fsync(file.fileno())
-            beside = path if fresh else path.with_name(f"{path.name}.{os.getpid()}")
+            target = path if exclusive else path.with_name(f"{path.name}.{os.getpid()}")
             with suppress(FileExistsError):
-                os.link(file.name, beside)
-            if not fresh:
-                beside.replace(path)
+                os.link(file.name, target)
+            if not exclusive:
+                target.replace(path)
     except OSError as cause:
         raise InvalidKeyring(path, f"cannot be written: {cause}") from cause

@@ -53,27 +53,27 @@ class JsonWebKey:
     """The public part, base64url."""
     d: str | None = field(default=None, repr=False)
     """The private part, base64url."""
-    signs: Ed25519PrivateKey | None = field(default=None, repr=False, compare=False)
-    verifies: Ed25519PublicKey | None = field(default=None, repr=False, compare=False)
+    private_key: Ed25519PrivateKey | None = field(default=None, repr=False, compare=False)
+    public_key: Ed25519PublicKey | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_private(self) -> bool:
         """Whether the private part is here."""
         return self.d is not None
 
-    def holds(self, at: datetime) -> bool:
+    def is_valid_at(self, at: datetime) -> bool:
         """Whether the key may be used at an instant, UTC."""
         return (self.not_before or at) <= at and (self.expires_at is None or at < self.expires_at)
 
     def public(self) -> JsonWebKey:
         """The key without its private part."""
-        return replace(self, d=None, signs=None)
+        return replace(self, d=None, private_key=None)
 
-    def expiring(self, at: datetime) -> JsonWebKey:
+    def with_expiry(self, at: datetime) -> JsonWebKey:
         """The key, holding until then at most."""
         return replace(self, expires_at=min(at, self.expires_at or at))
 
-    def jwk(self) -> dict[str, str | int]:
+    def as_jwk(self) -> dict[str, str | int]:
         """The key as a JWK, private part included where it has one."""
         fields: dict[str, str | int] = {"kty": "OKP", "crv": _CURVE_OF[self.use], "x": self.x}
         fields |= {"use": self.use, "kid": self.key_id}
@@ -101,13 +101,13 @@ class Keyring:
 
     def newest(self, use: Use, at: datetime) -> JsonWebKey | None:
         """Of the keys that hold at an instant, the one that has held for the shortest time."""
-        held = [key for key in self.keys if key.use == use and key.holds(at)]
-        return max(reversed(held), key=lambda key: key.not_before or _EPOCH_START, default=None)
+        valid = [key for key in self.keys if key.use == use and key.is_valid_at(at)]
+        return max(reversed(valid), key=lambda key: key.not_before or _EPOCH_START, default=None)
 
-    def encrypts_to(self, at: datetime) -> str | None:
+    def encryption_key(self, at: datetime) -> str | None:
         """The public X25519 key to which corrections for the owner are encrypted, as JWK text."""
         key = self.newest("enc", at)
-        return json.dumps(key.public().jwk(), sort_keys=True) if key else None
+        return json.dumps(key.public().as_jwk(), sort_keys=True) if key else None
 
     def with_key(self, key: JsonWebKey) -> Keyring:
         """The ring with one more key, or with this one in the place of the one of its id."""
@@ -121,21 +121,21 @@ class Keyring:
         """The ring without private parts."""
         return Keyring(tuple(key.public() for key in self.keys))
 
-    def text(self) -> str:
+    def as_json(self) -> str:
         """The ring as a JWK Set, private parts included where it has them."""
-        return json.dumps({"keys": [key.jwk() for key in self.keys]}, indent=2) + "\n"
+        return json.dumps({"keys": [key.as_jwk() for key in self.keys]}, indent=2) + "\n"
 
 
 def new_key(use: Use = "sig", not_before: datetime | None = None) -> JsonWebKey:
     """A new key with its private part."""
-    made = OKPKey.generate_key(_CURVE_OF[use], private=True)
-    fields: dict[str, Any] = dict(made.as_dict(private=True))
+    key = OKPKey.generate_key(_CURVE_OF[use], private=True)
+    fields: dict[str, Any] = dict(key.as_dict(private=True))
     if not_before is not None:
         fields["nbf"] = int(not_before.timestamp())
-    return _key(fields)
+    return _key_from_jwk(fields)
 
 
-def parse(text: str) -> Keyring:
+def parse_keyring(text: str) -> Keyring:
     """The keys of a JWK or a JWK Set; those of other kinds than Ed25519 and X25519 are passed over.
 
     Raises:
@@ -149,26 +149,28 @@ def parse(text: str) -> Keyring:
         raise InvalidKey(f"is no JSON: {cause}") from cause
     if not isinstance(document, dict):
         raise InvalidKey("is neither a JWK nor a JWK Set")
-    found: list[JsonWebKey] = []
-    for number, fields in enumerate(_listed(document), start=1):
+    keys: list[JsonWebKey] = []
+    for number, fields in enumerate(_key_documents(document), start=1):
         if fields.get("kty") == "OKP" and str(fields.get("crv")) in _CURVES:
             try:
-                found.append(_key(fields))
+                keys.append(_key_from_jwk(fields))
             except InvalidKey as cause:
                 raise InvalidKey(f"key {number}: {cause.why}") from cause
-    if len({key.key_id for key in found}) != len(found):
+    if len({key.key_id for key in keys}) != len(keys):
         raise InvalidKey("holds one key twice")
-    return Keyring(tuple(found))
+    return Keyring(tuple(keys))
 
 
-def _listed(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    listed = document.get("keys", [document])
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+def _key_documents(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    documents = document.get("keys", [document])
+    if not isinstance(documents, list) or not all(
+        isinstance(key_document, dict) for key_document in documents
+    ):
         raise InvalidKey("is neither a JWK nor a JWK Set")
-    return listed
+    return documents
 
 
-def _key(fields: Mapping[str, Any]) -> JsonWebKey:
+def _key_from_jwk(fields: Mapping[str, Any]) -> JsonWebKey:
     use = _CURVES[fields["crv"]]
     if fields.get("use", use) != use:
         raise InvalidKey(f"{fields['crv']} is no key with use {fields['use']!r}")
@@ -178,8 +180,8 @@ def _key(fields: Mapping[str, Any]) -> JsonWebKey:
     if not_before and expires_at and expires_at <= not_before:
         raise InvalidKey("expires before it begins to hold")
     try:
-        bare = {name: fields[name] for name in ("kty", "crv", "x", "d") if name in fields}
-        key = OKPKey.import_key(bare)
+        key_fields = {name: fields[name] for name in ("kty", "crv", "x", "d") if name in fields}
+        key = OKPKey.import_key(key_fields)
         public, private = key.public_key, key.private_key
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as cause:
         raise InvalidKey("does not hold the parts of its curve") from cause
@@ -195,8 +197,8 @@ def _key(fields: Mapping[str, Any]) -> JsonWebKey:
         expires_at=expires_at,
         x=fields["x"],
         d=fields.get("d"),
-        signs=private if isinstance(private, Ed25519PrivateKey) else None,
-        verifies=public if isinstance(public, Ed25519PublicKey) else None,
+        private_key=private if isinstance(private, Ed25519PrivateKey) else None,
+        public_key=public if isinstance(public, Ed25519PublicKey) else None,
     )
 
 

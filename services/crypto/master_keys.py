@@ -38,11 +38,11 @@ class NoMasterKey(TermijnError):
     `termijn vault rotate`.
     """
 
-    def __init__(self, where: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         super().__init__(
-            f"{where}: holds no master key; `termijn vault rotate` makes the first one"
+            f"{directory}: holds no master key; `termijn vault rotate` makes the first one"
         )
-        self.where = where
+        self.directory = directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +64,10 @@ class MasterKeys(Protocol):
             NoMasterKey: there is none.
         """
 
-    def wrap(self, secret: bytes, place: str) -> WrappedKey:
+    def wrap(self, secret: bytes, context: str) -> WrappedKey:
         """Wrap a data key; it opens only as what belongs at `place`."""
 
-    def unwrap(self, wrapped: WrappedKey, place: str) -> bytes:
+    def unwrap(self, wrapped: WrappedKey, context: str) -> bytes:
         """The data key.
 
         Raises:
@@ -93,42 +93,46 @@ class FileMasterKeys:
     """Master keys as files, `0001.key` and so on; the last one wraps. Their mode is checked."""
 
     directory: Path
-    makes: bool = False
+    creates: bool = False
     """Whether the first one is made where there is none: on embedded defaults."""
-    _seals: dict[tuple[Path, int], AeadCipher] = field(default_factory=dict, repr=False)
+    _ciphers: dict[tuple[Path, int], AeadCipher] = field(default_factory=dict, repr=False)
 
-    def generations(self) -> list[MasterKeyVersion]:
+    def list_versions(self) -> list[MasterKeyVersion]:
         """All that are here, oldest first.
 
         Raises:
             InvalidKeyFile: one of them cannot be used.
         """
-        found = []
+        versions = []
         for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
             if path.stem.isdecimal():
                 made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                seal = self._seal(path)
-                found.append(
+                cipher = self._cipher(path)
+                versions.append(
                     MasterKeyVersion(
-                        number=int(path.stem), path=path, master=seal.key_id, made_at=made_at
+                        number=int(path.stem), path=path, master=cipher.key_id, made_at=made_at
                     )
                 )
-        return sorted(found, key=lambda one: one.number)
+        return sorted(versions, key=lambda version: version.number)
 
     def current(self) -> str:
         """The newest one's id."""
         return self._newest().master
 
-    def wrap(self, secret: bytes, place: str) -> WrappedKey:
+    def wrap(self, secret: bytes, context: str) -> WrappedKey:
         """Wrap under the newest one."""
         newest = self._newest()
-        return WrappedKey(master=newest.master, sealed=self._seal(newest.path).wrap(secret, place))
+        return WrappedKey(
+            master=newest.master, sealed=self._cipher(newest.path).encrypt_bytes(secret, context)
+        )
 
-    def unwrap(self, wrapped: WrappedKey, place: str) -> bytes:
+    def unwrap(self, wrapped: WrappedKey, context: str) -> bytes:
         """Open under the one that wrapped."""
-        for one in self.generations():
-            if one.master == wrapped.master:
-                return self._seal(one.path).unwrap(wrapped.sealed, place, one.master)
+        for version in self.list_versions():
+            if version.master == wrapped.master:
+                return self._cipher(version.path).decrypt_bytes(
+                    wrapped.sealed, context, version.master
+                )
         raise MasterKeyNotFound(wrapped.master)
 
     def add(self) -> MasterKeyVersion:
@@ -137,36 +141,36 @@ class FileMasterKeys:
         Raises:
             InvalidKeyFile: it cannot be made.
         """
-        there = self.generations()
-        number = there[-1].number + 1 if there else _FIRST
+        versions = self.list_versions()
+        number = versions[-1].number + 1 if versions else _FIRST
         load_or_create_key(self.directory / f"{number:04}{_SUFFIX}")
-        return self.generations()[-1]
+        return self.list_versions()[-1]
 
-    def destroy(self, generation: MasterKeyVersion) -> None:
+    def destroy(self, version: MasterKeyVersion) -> None:
         """Overwrite one and remove it; copies of it elsewhere are the operator's to destroy.
 
         Raises:
             InvalidKeyFile: it cannot be removed.
         """
         try:
-            with generation.path.open("r+b") as file:
-                file.write(os.urandom(generation.path.stat().st_size))
+            with version.path.open("r+b") as file:
+                file.write(os.urandom(version.path.stat().st_size))
                 file.flush()
                 os.fsync(file.fileno())
-            generation.path.unlink()
+            version.path.unlink()
         except OSError as cause:
-            raise InvalidKeyFile(generation.path, f"cannot be destroyed: {cause}") from cause
+            raise InvalidKeyFile(version.path, f"cannot be destroyed: {cause}") from cause
 
     def _newest(self) -> MasterKeyVersion:
-        there = self.generations()
-        if not there and self.makes:
+        versions = self.list_versions()
+        if not versions and self.creates:
             return self.add()
-        if not there:
+        if not versions:
             raise NoMasterKey(self.directory)
-        return there[-1]
+        return versions[-1]
 
-    def _seal(self, path: Path) -> AeadCipher:
-        seen = (path, path.stat().st_mtime_ns)
-        if seen not in self._seals:
-            self._seals[seen] = read_key(path)
-        return self._seals[seen]
+    def _cipher(self, path: Path) -> AeadCipher:
+        file_version = (path, path.stat().st_mtime_ns)
+        if file_version not in self._ciphers:
+            self._ciphers[file_version] = read_key(path)
+        return self._ciphers[file_version]

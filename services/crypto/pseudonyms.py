@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from services.crypto.envelope import load_or_create_secret
 
-FILE: Final = "evidence.key"
+KEY_FILE: Final = "evidence.key"
 """Its name, among the keys that sign and verify."""
 _BYTES = 16
 Kind = Literal["subject", "command", "request", "text"]
@@ -26,15 +26,15 @@ class Pseudonymizer:
         self._key = key
         self.key_id = sha256(b"termijn reference key id" + key).hexdigest()[:16]
 
-    def of(self, kind: Kind, thing: str) -> bytes:
+    def pseudonym(self, kind: Kind, identifier: str) -> bytes:
         """The reference of a thing."""
-        return hmac.digest(self._key, f"{kind}\0{thing}".encode(), "sha256")[:_BYTES]
+        return hmac.digest(self._key, f"{kind}\0{identifier}".encode(), "sha256")[:_BYTES]
 
 
-def read_or_make(directory: Path) -> Pseudonymizer:
+def load_or_create_pseudonymizer(directory: Path) -> Pseudonymizer:
     """The references of the key file in a directory, which is made where there is none.
 
     Raises:
         InvalidKeyFile: it cannot be made, or what is there cannot be used.
     """
-    return Pseudonymizer(load_or_create_secret(directory / FILE))
+    return Pseudonymizer(load_or_create_secret(directory / KEY_FILE))

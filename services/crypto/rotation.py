@@ -17,7 +17,7 @@ from services.crypto.master_keys import FileMasterKeys, MasterKeyVersion
 
 MAX_RETIRED_AGE = timedelta(days=7)
 """A master key that no longer wraps is destroyed within this time: so long backups open what is gone."""
-_SETTLES = timedelta(minutes=10)
+_PUBLISHER_GRACE = timedelta(minutes=10)
 """So long a publisher may still be about to commit a key under the master key that it saw."""
 
 
@@ -36,12 +36,12 @@ class MasterKeyInUse(TermijnError):
 class MasterKeyStatus:
     """One master key and what it still wraps."""
 
-    generation: MasterKeyVersion
+    version: MasterKeyVersion
     keys: int
     retired_at: datetime | None
     """When another took over from it, UTC; None: it wraps."""
 
-    def overdue(self, now: datetime) -> bool:
+    def is_overdue(self, now: datetime) -> bool:
         """Whether it should be destroyed by now."""
         return self.retired_at is not None and now - self.retired_at > MAX_RETIRED_AGE
 
@@ -52,15 +52,15 @@ def master_key_statuses(keys: DataKeyStore, masters: FileMasterKeys) -> list[Mas
     Raises:
         InvalidKeyFile: one of them cannot be used.
     """
-    there = masters.generations()
-    wrapped: dict[str, int] = {}
-    for one in keys.counted():
-        if one.master is not None:
-            wrapped[one.master] = wrapped.get(one.master, 0) + one.keys
-    followers = [*(one.made_at for one in there[1:]), None][: len(there)]
+    versions = masters.list_versions()
+    keys_by_master: dict[str, int] = {}
+    for count in keys.count_by_master():
+        if count.master is not None:
+            keys_by_master[count.master] = keys_by_master.get(count.master, 0) + count.keys
+    retirement_times = [*(one.made_at for one in versions[1:]), None][: len(versions)]
     return [
-        MasterKeyStatus(generation=one, keys=wrapped.get(one.master, 0), retired_at=retired_at)
-        for one, retired_at in zip(there, followers, strict=True)
+        MasterKeyStatus(version=one, keys=keys_by_master.get(one.master, 0), retired_at=retired_at)
+        for one, retired_at in zip(versions, retirement_times, strict=True)
     ]
 
 
@@ -68,10 +68,10 @@ def rotate(keys: DataKeyStore, masters: FileMasterKeys) -> tuple[MasterKeyVersio
     """Make a new master key and wrap every key under it; the master key and how many keys.
 
     Raises:
-        UnusableKey, NoSuchMaster, Unopenable: of the master keys; what is wrapped anew stays so.
+        InvalidKeyFile, MasterKeyNotFound, DecryptionFailed: of the master keys; rewrapped keys stay so.
     """
-    made = masters.add()
-    return made, _rewrap_all(keys)
+    version = masters.add()
+    return version, _rewrap_all(keys)
 
 
 def destroy(
@@ -82,22 +82,22 @@ def destroy(
     Raises:
         MasterKeyInUse: it wraps, or may still do so in a publisher that has not looked again.
     """
-    found = {one.generation.master: one for one in master_key_statuses(keys, masters)}
-    if master not in found:
+    statuses = {status.version.master: status for status in master_key_statuses(keys, masters)}
+    if master not in statuses:
         raise MasterKeyInUse(master, "is not here: `termijn vault status` names those that are")
-    retired_at = found[master].retired_at
+    retired_at = statuses[master].retired_at
     if retired_at is None:
         raise MasterKeyInUse(master, "is the one that wraps: `termijn vault rotate` makes another")
-    if now - retired_at < _SETTLES:
+    if now - retired_at < _PUBLISHER_GRACE:
         why = f"was current until {retired_at:%H:%M:%S} UTC: publishers may use it for ten minutes"
         raise MasterKeyInUse(master, why)
     _rewrap_all(keys)  # what a publisher wrapped while the others were wrapped anew
-    masters.destroy(found[master].generation)
+    masters.destroy(statuses[master].version)
     return master_key_statuses(keys, masters)
 
 
 def _rewrap_all(keys: DataKeyStore) -> int:
     total = 0
-    while done := keys.rewrap():
-        total += done
+    while rewrapped := keys.rewrap_chunk():
+        total += rewrapped
     return total

@@ -17,11 +17,11 @@ from services.crypto.data_keys import (
     checkpoint_wal,
     chunks,
     data_key,
-    insert,
+    insert_or_ignore,
     metadata,
-    new_id,
+    new_key_id,
+    resolve_event_ids,
     select_in,
-    under,
 )
 from services.storage.database import Database
 
@@ -32,10 +32,10 @@ _COLUMN = data_key.c
 class ShredResult:
     """What destroying came to."""
 
-    now: int
-    before: int
+    destroyed: int
+    already_destroyed: int
     """Those that were destroyed already."""
-    never: int
+    never_existed: int
     """Those that there never were; there will not be any."""
 
 
@@ -45,7 +45,7 @@ class Shredder:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def open(self) -> None:
+    def create_tables(self) -> None:
         """Make the table where it is not there."""
         metadata.create_all(self.database.engine)
 
@@ -53,42 +53,44 @@ class Shredder:
         """Destroy the keys of these events in one system, for ever; also those that are not made yet."""
 
         def work(connection: Connection) -> ShredResult:
-            never = [
+            empty_rows = [
                 {
                     "event_id": event,
                     "system": system,
-                    "key_id": new_id(),
+                    "key_id": new_key_id(),
                     "made_at": now,
                     "destroyed_at": now,
                 }
                 for event in sorted(set(events))
             ]
             # First, so that a publisher that is about to make one waits, and then finds it destroyed.
-            fresh = insert(connection, never)
-            living = [
+            inserted = insert_or_ignore(connection, empty_rows)
+            active = [
                 row.event_id
                 for row in select_in(connection, _COLUMN.event_id, events)
                 if row.system == system and row.wrapped is not None
             ]
-            for part in chunks(living):
+            for chunk in chunks(active):
                 connection.execute(
                     update(data_key)
-                    .where(_COLUMN.system == system, _COLUMN.event_id.in_(part))
+                    .where(_COLUMN.system == system, _COLUMN.event_id.in_(chunk))
                     .values(master=None, wrapped=None, destroyed_at=now)
                 )
             return ShredResult(
-                now=len(living), before=len(never) - len(living) - fresh, never=fresh
+                destroyed=len(active),
+                already_destroyed=len(empty_rows) - len(active) - inserted,
+                never_existed=inserted,
             )
 
-        done = self.database.run_in_transaction(work)
+        result = self.database.run_in_transaction(work)
         checkpoint_wal(self.database)
-        return done
+        return result
 
-    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
-        """As `data_keys.under` says of this vault."""
-        return under(self.database, events)
+    def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """As `data_keys.resolve_event_ids`, of this vault."""
+        return resolve_event_ids(self.database, events)
 
-    def named(self, key_ids: Collection[str]) -> list[ActiveKey]:
+    def by_id(self, key_ids: Collection[str]) -> list[ActiveKey]:
         """Those of these keys that are not destroyed."""
         with self.database.transaction() as connection:
             return [
@@ -102,15 +104,15 @@ class Shredder:
                 if row.wrapped is not None
             ]
 
-    def living(self, events: Collection[UUID], system: str) -> int:
+    def count_active(self, events: Collection[UUID], system: str) -> int:
         """How many of these events still have their key in the system."""
-        living = 0
+        active = 0
         with self.database.engine.connect() as connection:  # not the one that destroyed
-            for part in chunks(sorted(set(events))):
-                living += connection.execute(
+            for chunk in chunks(sorted(set(events))):
+                active += connection.execute(
                     select(func.count())
                     .select_from(data_key)
-                    .where(_COLUMN.event_id.in_(part), _COLUMN.system == system)
+                    .where(_COLUMN.event_id.in_(chunk), _COLUMN.system == system)
                     .where(_COLUMN.wrapped.is_not(None))
                 ).scalar_one()
-        return living
+        return active

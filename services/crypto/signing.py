@@ -87,11 +87,11 @@ class Signer:
         Raises:
             NoSigningKey: no key of the ring may sign now.
         """
-        found = self._ring().newest("sig", now)
-        if found is None or found.signs is None:
+        signing_key = self._ring().newest("sig", now)
+        if signing_key is None or signing_key.private_key is None:
             raise NoSigningKey
-        signature = found.signs.sign(signed_bytes(topic, key, value))
-        return ((KEY_ID, found.key_id.encode()), (SIGNATURE, signature))
+        signature = signing_key.private_key.sign(signed_bytes(topic, key, value))
+        return ((KEY_ID, signing_key.key_id.encode()), (SIGNATURE, signature))
 
 
 class Verifier:
@@ -113,22 +113,22 @@ class Verifier:
         Raises:
             SignatureInvalid: no key of the ring that holds now signed exactly this.
         """
-        ids = [found for name, found in headers if name == KEY_ID]
+        ids = [header for name, header in headers if name == KEY_ID]
         signatures = [found for name, found in headers if name == SIGNATURE]
         if len(ids) > 1 or len(signatures) > 1:
             raise SignatureInvalid("ambiguous")
         if not ids or not signatures or ids[0] is None or signatures[0] is None:
             raise SignatureInvalid("unsigned")
-        trusted = self._ring().get(ids[0].decode("ascii", "replace"))
-        if trusted is None or trusted.verifies is None:
+        trusted_key = self._ring().get(ids[0].decode("ascii", "replace"))
+        if trusted_key is None or trusted_key.public_key is None:
             raise SignatureInvalid("unknown-key")
-        if not trusted.holds(now):
-            raise SignatureInvalid("expired-key", trusted.key_id)
+        if not trusted_key.is_valid_at(now):
+            raise SignatureInvalid("expired-key", trusted_key.key_id)
         try:
-            trusted.verifies.verify(signatures[0], signed_bytes(topic, key, value))
+            trusted_key.public_key.verify(signatures[0], signed_bytes(topic, key, value))
         except InvalidSignature as cause:
-            raise SignatureInvalid("forged", trusted.key_id) from cause
-        return trusted.key_id
+            raise SignatureInvalid("forged", trusted_key.key_id) from cause
+        return trusted_key.key_id
 
 
 class NoSigning:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from services.crypto.envelope import AeadCipher, load_or_create_secret
 
-FILE: Final = "remains.key"
+KEY_FILE: Final = "remains.key"
 """Its name, among the keys that sign and verify."""
 _BYTES = 16
 Kind = Literal["event", "content", "subject", "clock"]
@@ -26,30 +26,34 @@ class TombstoneCipher:
         self._key = key
         self.key_id = sha256(b"termijn remains key id" + key).hexdigest()[:16]
 
-    def reference(self, kind: Kind, name: str) -> bytes:
+    def lookup_key(self, kind: Kind, name: str) -> bytes:
         """The reference of a name, 16 bytes."""
-        return self._of("refers", kind, name)[:_BYTES]
+        return self._derive("refers", kind, name)[:_BYTES]
 
-    def wrap(self, kind: Kind, name: str, text: str) -> bytes:
+    def encrypt(self, kind: Kind, name: str, text: str) -> bytes:
         """Seal what remains of a name."""
-        return AeadCipher(self._of("opens", kind, name)).wrap(text.encode(), kind)
+        return AeadCipher(self._derive("opens", kind, name)).encrypt_bytes(text.encode(), kind)
 
-    def unwrap(self, kind: Kind, name: str, sealed: bytes) -> str:
+    def decrypt(self, kind: Kind, name: str, sealed: bytes) -> str:
         """What remains of a name.
 
         Raises:
             DecryptionFailed: it is of another name, or was altered.
         """
-        return AeadCipher(self._of("opens", kind, name)).unwrap(sealed, kind, self.key_id).decode()
+        return (
+            AeadCipher(self._derive("opens", kind, name))
+            .decrypt_bytes(sealed, kind, self.key_id)
+            .decode()
+        )
 
-    def _of(self, use: str, kind: Kind, name: str) -> bytes:
+    def _derive(self, use: str, kind: Kind, name: str) -> bytes:
         return hmac.digest(self._key, f"{use}\0{kind}\0{name}".encode(), "sha256")
 
 
-def read_or_make(directory: Path) -> TombstoneCipher:
+def load_or_create_tombstone_cipher(directory: Path) -> TombstoneCipher:
     """The remains of the key file in a directory, which is made where there is none.
 
     Raises:
         InvalidKeyFile: it cannot be made, or what is there cannot be used.
     """
-    return TombstoneCipher(load_or_create_secret(directory / FILE))
+    return TombstoneCipher(load_or_create_secret(directory / KEY_FILE))

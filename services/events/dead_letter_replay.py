@@ -24,7 +24,10 @@ def headers_again(letter: DeadLetter, original: OriginalMessage, seal: AeadCiphe
     headers = _own(original.headers)
     arrived = (original.arrived or letter.at).isoformat().encode()
     place = _place(letter.topic, original.key, original.value, headers)
-    return [*headers, (HEADER, f"{seal.key_id}:".encode() + b64encode(seal.wrap(arrived, place)))]
+    return [
+        *headers,
+        (HEADER, f"{seal.key_id}:".encode() + b64encode(seal.encrypt_bytes(arrived, place))),
+    ]
 
 
 def arrived_first(
@@ -41,7 +44,7 @@ def arrived_first(
     key_id, _, sealed = told.decode("ascii", "replace").partition(":")
     try:
         place = _place(topic, key, value, _own(headers))
-        return datetime.fromisoformat(seal.unwrap(b64decode(sealed), place, key_id).decode())
+        return datetime.fromisoformat(seal.decrypt_bytes(b64decode(sealed), place, key_id).decode())
     except (DecryptionFailed, ValueError):
         return None
 

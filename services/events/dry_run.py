@@ -21,8 +21,8 @@ from schemas.codec import Codec
 from schemas.errors import DecodingFailed, EncodingFailed, MalformedEvent, UnknownSchema
 from schemas.schema_versions import SchemaSet
 from schemas.topics import TAGGED, business_topic
-from services.crypto.data_keys import DataKey, Wanted
-from services.crypto.field_encryption import FieldEncryption, NoKeyHolder, check
+from services.crypto.data_keys import DataKey, KeyRef
+from services.crypto.field_encryption import FieldEncryptor, NoKeyHolder, check_encrypted_fields
 from services.crypto.field_paths import FieldNotText
 from services.events.event_file import Source, read_lines
 from services.events.history import BOUND
@@ -99,12 +99,10 @@ class DryRun:
         self._codec = Codec(schemas)
         self._tags = EventTagger(policy=policy, codec=self._codec, topics=topics, bound=bound)
         self._arrivals = TaggedEventReader(plans=Plans(policy=policy), codec=self._codec)
-        self._encryption: FieldEncryption | None = None
+        self._encryption: FieldEncryptor | None = None
         if any(event.encrypted for event in policy.events.values()):
-            check(policy, schemas)
-            self._encryption = FieldEncryption(
-                policy=policy, keys=_ThrowawayKeys(), now=lambda: now
-            )
+            check_encrypted_fields(policy, schemas)
+            self._encryption = FieldEncryptor(policy=policy, keys=_ThrowawayKeys(), now=lambda: now)
 
     def of_file(self, source: Source, backfill: str | None = None) -> Iterator[DryRunResult]:
         """What would become of each line of a file, in its order; `backfill` names the import, if any.
@@ -200,7 +198,7 @@ class DryRun:
             raise _NotPublishable("unknown-type", "type", why)
         try:
             if self._encryption is not None:
-                [event] = self._encryption.encrypted([event])
+                [event] = self._encryption.encrypt_events([event])
             return self._codec.encode(topic, event.data)
         except (FieldNotText, NoKeyHolder) as cause:
             raise _NotPublishable("unencryptable", cause.key, cause.why) from cause
@@ -222,13 +220,15 @@ def _event(text: str) -> CloudEvent:
 class _ThrowawayKeys:
     """Keys for a rehearsal only, the same for the same event: nothing is ever read with them."""
 
-    def under(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+    def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
         return {event: event for event in events}
 
-    def of(self, wanted: Collection[Wanted], now: datetime) -> Mapping[Wanted, DataKey]:
+    def get_or_create(
+        self, key_refs: Collection[KeyRef], now: datetime
+    ) -> Mapping[KeyRef, DataKey]:
         return {
             (event, system): DataKey(
                 key_id=event.hex, secret=sha256(event.bytes + system.encode()).digest()
             )
-            for event, system in wanted
+            for event, system in key_refs
         }

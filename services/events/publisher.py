@@ -13,7 +13,7 @@ from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec
 from schemas.errors import EncodingFailed, MalformedEvent, UnknownSchema
 from schemas.topics import business_topic
-from services.crypto.field_encryption import FieldEncryption, NoKeyHolder
+from services.crypto.field_encryption import FieldEncryptor, NoKeyHolder
 from services.crypto.field_paths import FieldNotText
 from services.events.event_file import InvalidEventLine, Source, read_events
 from services.kafka.client import OutgoingMessage, RecordMetadata
@@ -39,7 +39,7 @@ class Publisher:
     policy: Policy
     codec: Codec
     sender: Sends
-    encryption: FieldEncryption | None = None
+    encryption: FieldEncryptor | None = None
     """What encrypts the fields that the policy names; nothing where it names none."""
     leaves_out: bool = False
     """Whether a field that the schema does not know is left out; else its line is refused."""
@@ -53,10 +53,10 @@ class Publisher:
             TaggingFailed: the policy could not tag it: it would only become a dead letter.
             EncodingFailed: its data does not fit its schema.
             UnknownSchema: its type has no schema.
-            NotText, NobodyHolds: a field of it cannot be encrypted.
+            FieldNotText, NoKeyHolder: a field of it cannot be encrypted.
         """
         if self.encryption is not None:
-            [event] = self.encryption.encrypted([event])
+            [event] = self.encryption.encrypt_events([event])
         return self._message(event)
 
     def _message(self, event: CloudEvent) -> OutgoingMessage:
@@ -103,10 +103,10 @@ class Publisher:
             for number, event in part:
                 with _at(source, number):
                     if self.encryption is not None:
-                        self.encryption.plan(event)
+                        self.encryption.key_holders(event)
             events = [replace(event, backfill=backfill) for _, event in part]
             if self.encryption is not None:
-                events = self.encryption.encrypted(events)
+                events = self.encryption.encrypt_events(events)
             for (number, _), event in zip(part, events, strict=True):
                 with _at(source, number):
                     message = self._message(event)

@@ -112,7 +112,7 @@ def build_certificate(
     return Certificate(
         policy=policy,
         subject=subject,
-        reference=references.of("subject", subject).hex(),
+        reference=references.pseudonym("subject", subject).hex(),
         request=case.request if case else None,
         at=now,
         erased=tuple(tally.erased(backing, answered)),
@@ -295,7 +295,7 @@ def _evidence_refs(
 ) -> Mapping[UUID, EvidenceRef]:
     """By command, the entry that says of it what the journal says, if a head stands behind that."""
     by_reference = {
-        references.of("command", str(command.command_id)): command for command in proven
+        references.pseudonym("command", str(command.command_id)): command for command in proven
     }
     column = tables.evidence.c
     query = select(tables.evidence).where(column.number <= until).order_by(column.number)

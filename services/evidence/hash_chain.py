@@ -82,9 +82,9 @@ def sign(head: Head, ring: KeyringSource) -> SignedHead:
         NoSigningKey: there is none.
     """
     key = ring().newest("sig", head.at)
-    if key is None or key.signs is None:
+    if key is None or key.private_key is None:
         raise NoSigningKey
-    signature = key.signs.sign(_signing_input(head.text()))
+    signature = key.private_key.sign(_signing_input(head.text()))
     return SignedHead(head=head, key_id=key.key_id, x=key.x, signature=signature)
 
 
@@ -94,9 +94,9 @@ def verify(head: Head, signature: bytes, key: JsonWebKey) -> None:
     Raises:
         InvalidSignature: it has not.
     """
-    if key.verifies is None:
+    if key.public_key is None:
         raise ValueError("an encryption key signs nothing")
-    key.verifies.verify(signature, _signing_input(head.text()))
+    key.public_key.verify(signature, _signing_input(head.text()))
 
 
 def parse_head(fields: Any) -> Head:

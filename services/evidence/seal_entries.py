@@ -197,12 +197,12 @@ def _entries(
             entry["target"] = body["target"]
         command = None
         if row.command_id is not None:
-            command = references.of("command", str(row.command_id))
+            command = references.pseudonym("command", str(row.command_id))
             entry["command"] = command.hex()
         yield (
             {**entry, "at": format_rfc3339(row.at), "kind": row.kind},
             command,
-            references.of("subject", subject) if subject else None,
+            references.pseudonym("subject", subject) if subject else None,
         )
 
 
@@ -231,7 +231,7 @@ def _pseudonymize(name: str, value: Any, references: Pseudonymizer) -> Any:
     """What may identify somebody, or was written by hand, as it stands in the log."""
     if name == "counts":
         return _sum_counts(value)
-    return references.of(
+    return references.pseudonym(
         _KINDS.get(name, "text"), value if type(value) is str else json.dumps(value)
     ).hex()
 

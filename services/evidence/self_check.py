@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from sqlalchemy import Connection, Row, func, select
 
 from schemas.errors import TermijnError
-from services.crypto.keyring import Keyring, parse
+from services.crypto.keyring import Keyring, parse_keyring
 from services.evidence.export import export_lines, signed_head
 from services.evidence.hash_chain import GENESIS, canonical_json, entry_hash, verify
 from services.evidence.verify import EvidenceBroken, SavedHead, VerifiedLog, verify_lines
@@ -139,7 +139,7 @@ class ChainSelfCheck:
             try:
                 signed = signed_head(row)
                 jwk = {"crv": "Ed25519", "kid": row.key_id, "kty": "OKP", "x": row.x}
-                [key] = parse(canonical_json(jwk))
+                [key] = parse_keyring(canonical_json(jwk))
                 verify(signed.head, signed.signature, key)
             except (ValueError, TypeError, KeyError, InvalidSignature, TermijnError) as cause:
                 raise _ChainBroken(f"the head over entry {row.number} was altered") from cause

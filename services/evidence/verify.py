@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from schemas.errors import TermijnError
-from services.crypto.keyring import JsonWebKey, Keyring, parse
+from services.crypto.keyring import JsonWebKey, Keyring, parse_keyring
 from services.evidence.export import FORMAT
 from services.evidence.hash_chain import (
     GENESIS,
@@ -159,7 +159,7 @@ class _Reader:
                 raise ValueError(
                     f"its last head is signed by the stranger {_short_key_id(last.key_id)}"
                 )
-            if not key.holds(last.head.at):
+            if not key.is_valid_at(last.head.at):
                 raise ValueError(
                     f"the key {_short_key_id(last.key_id)} did not hold when it signed"
                 )
@@ -183,8 +183,8 @@ class _Reader:
         """Take a public key; its id is the hash of it, so that it can be no other."""
         if self._started or not isinstance(jwk, dict):
             raise ValueError("a key stands where none belongs")
-        ring = parse(canonical_json(jwk))
-        if len(ring.keys) != 1 or ring.keys[0].is_private or ring.keys[0].jwk() != jwk:
+        ring = parse_keyring(canonical_json(jwk))
+        if len(ring.keys) != 1 or ring.keys[0].is_private or ring.keys[0].as_jwk() != jwk:
             raise ValueError("it is no public key")
         if self._keys.get(ring.keys[0].key_id):
             raise ValueError("this key was there before")

@@ -28,7 +28,7 @@ from schemas.errors import (
     RegistryUnavailable,
     TermijnError,
 )
-from services.crypto.envelope import SealedElsewhere
+from services.crypto.envelope import DecryptionKeyMissing
 from services.kafka.client import DeliveryFailed, KafkaUnavailable
 from services.storage.database import describe_error
 
@@ -99,7 +99,7 @@ _SUSPECT_CODES: Final = frozenset(
 
 _BY_KIND: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
     ((KafkaUnavailable, RegistryUnavailable, KafkaException), "passing"),
-    ((MalformedEvent, DecodingFailed, EncodingFailed, SealedElsewhere), "poison"),
+    ((MalformedEvent, DecodingFailed, EncodingFailed, DecryptionKeyMissing), "poison"),
     ((TermijnError, OSError, MemoryError), "fatal"),
     ((Exception,), "suspect"),  # a fault of ours, which some value has met
 )

@@ -79,7 +79,7 @@ class BlindSpots:
             return True
         if self.tombstone_cipher is None:
             return False
-        of = self.tombstone_cipher.reference
+        of = self.tombstone_cipher.lookup_key
         return any(of("subject", one) in self.subjects for one in subjects) or any(
             of("clock", _clock_name(one)) in self.clocks for one in hung
         )
@@ -159,7 +159,7 @@ def parked_offsets(
 def _event_to_row(event: ParkedEvent, tombstone_cipher: TombstoneCipher | None) -> dict[str, Any]:
     seen = event.glimpse
     clocks = {
-        kind: [tombstone_cipher.reference("clock", _clock_name(key)).hex() for key in keys]
+        kind: [tombstone_cipher.lookup_key("clock", _clock_name(key)).hex() for key in keys]
         for kind, keys in seen.clocks.items()
         if tombstone_cipher
     }
@@ -170,7 +170,7 @@ def _event_to_row(event: ParkedEvent, tombstone_cipher: TombstoneCipher | None) 
         "partition": event.partition,
         "offset": event.offset,
         "key_id": tombstone_cipher.key_id if tombstone_cipher else None,
-        "subject": tombstone_cipher.reference("subject", seen.subject)
+        "subject": tombstone_cipher.lookup_key("subject", seen.subject)
         if tombstone_cipher and seen.subject
         else None,
         "clocks": json.dumps(clocks, sort_keys=True),

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from services.kafka.topic_state import Partition, Shown
 from services.storage import offsets
 from services.storage.database import Database
-from services.storage.offsets import Read
+from services.storage.offsets import StoredOffset
 
 _NO_OFFSETS: Final[Mapping[Partition, int]] = MappingProxyType({})
 
@@ -76,7 +76,7 @@ class KafkaCatchUpCheck:
         while True:
             with self.ledger.transaction() as connection:
                 gaps = [gap.log for gap in offsets.open_gaps(connection) if gap.role == role]
-                read = offsets.read(connection, role, topics)
+                read = offsets.list_offsets(connection, role, topics)
             if gaps:
                 return [f"{log.topic}[{log.partition}]" for log in gaps]
             logs = list(self._partition_states(topics, shown, read, least))
@@ -92,7 +92,7 @@ class KafkaCatchUpCheck:
         self,
         topics: Sequence[str],
         shown: Mapping[str, Shown],
-        read: Sequence[Read],
+        read: Sequence[StoredOffset],
         least: Mapping[Partition, int],
     ) -> Iterator[_PartitionState]:
         """Every log that there has to be, as it is seen."""
@@ -109,7 +109,9 @@ class KafkaCatchUpCheck:
             }
             known = self._known_partitions.setdefault((topic, there.topic_id), set())
             known |= {*there.ends, *(number for number, next in here.items() if next > 0)}
-            others = {one.partition for one in read if one.topic == topic and one.is_kept} - {*here}
+            others = {one.partition for one in read if one.topic == topic and one.is_durable} - {
+                *here
+            }
             written = {number for name, number in least if name == topic}
             for number in sorted({*known, *others, *written}):
                 end = there.ends.get(number)

@@ -18,7 +18,7 @@ from services.ledger.grants import (
     table_columns,
     table_sequences,
 )
-from services.storage.database_roles import ALEMBIC, Role, group
+from services.storage.database_roles import ALEMBIC, Role, group_name
 
 _LOCK = 0x7E_3A_11_21
 """The key of PostgreSQL's advisory lock on migrating."""
@@ -53,11 +53,11 @@ def apply_grants(connection: Connection) -> Sequence[str]:
     for role in GRANTS:
         if role not in there:
             if not _can_create_roles(connection):
-                missing.append(group(role))
+                missing.append(group_name(role))
                 continue
             connection.execute(text(create_group_statement(role)))
         _join_group(connection, role)
-        if held_privileges(connection, group(role)) != needed_privileges(role):
+        if held_privileges(connection, group_name(role)) != needed_privileges(role):
             for statement in grant_statements(role):
                 connection.execute(text(statement))
     return tuple(missing)
@@ -66,14 +66,14 @@ def apply_grants(connection: Connection) -> Sequence[str]:
 def create_group_statement(role: Role) -> str:
     """The statement that makes a group; harmless where it is there, or is being made for another ledger."""
     return (
-        f"DO $$ BEGIN CREATE ROLE {group(role)} NOLOGIN;"
+        f"DO $$ BEGIN CREATE ROLE {group_name(role)} NOLOGIN;"
         " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
     )
 
 
 def grant_statements(role: Role) -> Sequence[str]:
     """The statements that give a group what it needs, and take from it what it does not."""
-    to, known = group(role), ", ".join(map(_quoted, table_columns()))
+    to, known = group_name(role), ", ".join(map(_quoted, table_columns()))
     counters = ", ".join(map(_quoted, sorted(table_sequences().values())))
     statements = [
         f"REVOKE ALL ON {known} FROM {to}",
@@ -126,14 +126,16 @@ def current_role(connection: Connection) -> str:
 def existing_groups(connection: Connection) -> Sequence[Role]:
     """The roles that have a group in the cluster."""
     known = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
-    return [role for role in GRANTS if group(role) in known]
+    return [role for role in GRANTS if group_name(role) in known]
 
 
 def joined_groups(connection: Connection) -> Sequence[Role]:
     """The roles to whose groups the login belongs."""
     query = text("SELECT pg_has_role(CAST(:name AS name), 'MEMBER')")
     there = existing_groups(connection)
-    return [one for one in there if connection.execute(query, {"name": group(one)}).scalar_one()]
+    return [
+        one for one in there if connection.execute(query, {"name": group_name(one)}).scalar_one()
+    ]
 
 
 def is_owner(connection: Connection) -> bool:
@@ -154,12 +156,12 @@ def _join_group(connection: Connection, role: Role) -> None:
     version: Any = connection.dialect.server_version_info
     sets = version >= (16,)
     query = text("SELECT pg_has_role(current_user, CAST(:name AS name), :how)")
-    how = {"name": group(role), "how": "SET" if sets else "MEMBER"}
+    how = {"name": group_name(role), "how": "SET" if sets else "MEMBER"}
     if not connection.execute(query, how).scalar_one():
         options = " WITH INHERIT FALSE, SET TRUE" if sets else ""
         connection.execute(
             text(
-                f"DO $$ BEGIN GRANT {group(role)} TO CURRENT_USER{options}; EXCEPTION"
+                f"DO $$ BEGIN GRANT {group_name(role)} TO CURRENT_USER{options}; EXCEPTION"
                 " WHEN insufficient_privilege OR unique_violation THEN NULL; END $$"
             )
         )

@@ -15,8 +15,8 @@ from schemas.errors import TermijnError
 from services.ledger import granting
 from services.ledger.grants import Privilege
 from services.ledger.tables import metadata
-from services.storage.database import Database, lacks_right
-from services.storage.database_roles import ALEMBIC, Role, group
+from services.storage.database import Database, lacks_privilege
+from services.storage.database_roles import ALEMBIC, Role, group_name
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -46,7 +46,7 @@ class MissingPrivileges(TermijnError):
         who = "the operators need" if role == "operators" else f"the {role} needs"
         super().__init__(
             f"ledger: login {login} lacks what {who}, such as {lacks};"
-            f" run `termijn ledger migrate`, and have an administrator GRANT {group(role)} TO {login}"
+            f" run `termijn ledger migrate`, and have an administrator GRANT {group_name(role)} TO {login}"
         )
         self.role = role
         self.login = login
@@ -84,7 +84,7 @@ def check_schema_version(ledger: Database, role: Role | None = None) -> None:
         try:
             found = MigrationContext.configure(connection).get_current_revision()
         except ProgrammingError as cause:
-            if role is None or not lacks_right(cause):
+            if role is None or not lacks_privilege(cause):
                 raise
             raise MissingPrivileges(role, login, str(Privilege(ALEMBIC, "SELECT"))) from cause
         if found != wanted:

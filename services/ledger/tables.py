@@ -27,7 +27,7 @@ from services.storage.tables import metadata as metadata
 from services.storage.tables import operator_action as operator_action
 from services.storage.tables import parked_event as parked_event
 from services.storage.tables import position as position
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 event = Table(
     "event",
@@ -36,7 +36,7 @@ event = Table(
     Column("source", Text, nullable=False),
     Column("id", Text, nullable=False),
     Column("type", Text, nullable=False),
-    Column("time", Instant, nullable=False),
+    Column("time", UtcDateTime, nullable=False),
     Column("content_hash", LargeBinary, nullable=False),
     Column("deciding", Text, nullable=False),
     Column("topic", Text, nullable=False),
@@ -51,7 +51,7 @@ record = Table(
     Column("record_id", Uuid, primary_key=True),
     Column("event_id", Uuid, nullable=False),
     Column("subject", Text, nullable=False),
-    Column("next_due", Instant),
+    Column("next_due", UtcDateTime),
     Column("backfill", Text),
     Index("record_subject", "subject", "record_id"),
     Index(
@@ -76,16 +76,16 @@ clock = Table(
     Column("clock", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("parent_id", Uuid),
-    Column("opened_at", Instant),
+    Column("opened_at", UtcDateTime),
     Column("ended", Boolean, nullable=False),
-    Column("moved_at", Instant),
+    Column("moved_at", UtcDateTime),
     Column("moved_source", Text, nullable=False),
     Column("moved_id", Text, nullable=False),
     Column("moved_backfill", Text),
-    Column("anchor_at", Instant),
+    Column("anchor_at", UtcDateTime),
     Column("epoch", BigInteger, nullable=False),
-    Column("next_due", Instant),
-    Column("fired_to", Instant),
+    Column("next_due", UtcDateTime),
+    Column("fired_to", UtcDateTime),
     Column("cursor", Uuid),
     Column("backfill", Text),
     Index("clock_parent", "parent_id"),
@@ -128,7 +128,7 @@ subject = Table(
     metadata,
     Column("subject", Text, primary_key=True),
     Column("acts", BigInteger, nullable=False, server_default="0"),
-    Column("next_due", Instant),
+    Column("next_due", UtcDateTime),
     Column("cursor", Uuid),
     Index(
         "subject_due",
@@ -180,7 +180,7 @@ key_conflict = Table(
     Column("key_id", Uuid, primary_key=True),
     Column("name", Text, nullable=False),
     Column("value", Text, nullable=False),
-    Column("found_at", Instant, nullable=False),
+    Column("found_at", UtcDateTime, nullable=False),
     Column("owner", Text),
     Index(
         "key_conflict_undecided",
@@ -217,21 +217,21 @@ command = Table(
     Column("cause", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("due_at", Instant, nullable=False),
-    Column("not_before", Instant),
-    Column("erase_by", Instant),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("erase_by", UtcDateTime),
     Column("policy_version", Text, nullable=False),
     Column("supersedes", Uuid),
     Column("request", Text),
-    Column("created_at", Instant, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("next_attempt_at", Instant),
-    Column("first_sent_at", Instant),
-    Column("settled_at", Instant),
-    Column("escalated_at", Instant),
+    Column("next_attempt_at", UtcDateTime),
+    Column("first_sent_at", UtcDateTime),
+    Column("settled_at", UtcDateTime),
+    Column("escalated_at", UtcDateTime),
     Column("outcome", Text),
-    Column("follow_up_at", Instant),
+    Column("follow_up_at", UtcDateTime),
     Index(
         "command_follow_up",
         "follow_up_at",
@@ -306,7 +306,7 @@ attempt = Table(
     metadata,
     Column("command_id", Uuid, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("at", Instant, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
@@ -323,8 +323,8 @@ acknowledgement = Table(
     Column("status", Text, nullable=False),
     Column("counts", Text, nullable=False),
     Column("ground", Text),
-    Column("at", Instant, nullable=False),
-    Column("received_at", Instant, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
     Index("acknowledgement_command", "command_id"),
 )
 """Each answer of a system, as it came. Its id is the system's own: another system's may be the same."""
@@ -337,8 +337,8 @@ request_key = Table(
     Column("public", Text, nullable=False),
     Column("key_id", Text, nullable=False),
     Column("sealed", LargeBinary),
-    Column("made_at", Instant, nullable=False),
-    Column("destroyed_at", Instant),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("destroyed_at", UtcDateTime),
 )
 """The key pair of a request, its private part sealed. Once that is gone, nothing sent to it opens."""
 
@@ -348,7 +348,7 @@ disclosure = Table(
     Column("command_id", Uuid, primary_key=True),
     Column("request_id", Uuid, nullable=False),
     Column("text", Text, nullable=False),
-    Column("received_at", Instant, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
     Index("disclosure_request", "request_id"),
 )
 """What a system holds, encrypted by it to the request's key; erased when the answer is delivered."""
@@ -359,7 +359,7 @@ correction = Table(
     Column("request_id", Uuid, primary_key=True),
     Column("fields", Text, nullable=False),
     Column("text", Text),
-    Column("noted_at", Instant, nullable=False),
+    Column("noted_at", UtcDateTime, nullable=False),
 )
 """What a request for rectification corrects: the names of the fields, and the values, encrypted to the
 request's key until the request is answered."""
@@ -372,8 +372,8 @@ answer = Table(
     Column("request", Text, nullable=False),
     Column("event_type", Text, nullable=False),
     Column("data", Text, nullable=False),
-    Column("decided_at", Instant, nullable=False),
-    Column("published_at", Instant),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("published_at", UtcDateTime),
     Index(
         "answer_unpublished",
         "decided_at",
@@ -391,7 +391,7 @@ active_policy = Table(
     Column("version", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("shapes", Text, nullable=False),
-    Column("activated_at", Instant, nullable=False),
+    Column("activated_at", UtcDateTime, nullable=False),
 )
 """The policy from which all windows derive: the last row is the active one."""
 
@@ -399,8 +399,8 @@ backfill = Table(
     "backfill",
     metadata,
     Column("backfill", Text, primary_key=True),
-    Column("started_at", Instant, nullable=False),
-    Column("released_at", Instant),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("released_at", UtcDateTime),
     Column("operator", Text),
 )
 """An import of history; what it brought is not acted upon until it is released."""
@@ -445,12 +445,12 @@ evidence_head = Table(
     "evidence_head",
     metadata,
     Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("at", Instant, primary_key=True),
+    Column("at", UtcDateTime, primary_key=True),
     Column("head", Text, nullable=False),
     Column("key_id", Text, nullable=False),
     Column("x", Text, nullable=False),
     Column("signature", LargeBinary, nullable=False),
-    Column("published_at", Instant),
+    Column("published_at", UtcDateTime),
     Index(
         "evidence_head_unpublished",
         "number",
@@ -465,8 +465,8 @@ forgetting = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("key_id", Text),
-    Column("began_at", Instant),
-    Column("through", Instant),
+    Column("began_at", UtcDateTime),
+    Column("through", UtcDateTime),
 )
 """One row: whoever forgets locks it, and whoever records shares it, so that nothing is forgotten meanwhile.
 

@@ -27,7 +27,7 @@ from services.policy.ids import ClockRef, old_event_id
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey
 from services.storage.bulk import delete_in, insert, insert_or_ignore, select_in, update_each
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 SINGLETON = 1
 """The key of the one row that forgetting locks."""
@@ -131,12 +131,12 @@ def clock_name(clock: ClockKey | ClockState) -> str:
 
 def event_reference(event_id: UUID, remains: TombstoneCipher) -> bytes:
     """What stays of the identity of a forgotten event."""
-    return remains.reference("event", str(event_id))
+    return remains.lookup_key("event", str(event_id))
 
 
 def content_reference(event_id: UUID, content: bytes, remains: TombstoneCipher) -> bytes:
     """What stays of the content of a forgotten event: enough to tell another one from it."""
-    return remains.reference("content", f"{event_id}\0{content.hex()}")
+    return remains.lookup_key("content", f"{event_id}\0{content.hex()}")
 
 
 def rows_to_json(rows: RowsByTable) -> str:
@@ -209,13 +209,13 @@ def _take_tombstones(
     connection: Connection, remains: TombstoneCipher, kind: Kind, names: Collection[str]
 ) -> Iterator[RowsByTable]:
     """What remains of those names; it is taken out, and belongs to this transaction alone."""
-    named = {remains.reference(kind, name): name for name in names}
+    named = {remains.lookup_key(kind, name): name for name in names}
     column = tables.remains.c
     query = select(tables.remains).order_by(column.reference).with_for_update()
     rows = list(select_in(connection, query, column.reference, named))
     delete_in(connection, tables.remains, column.reference, [row.reference for row in rows])
     for row in rows:
-        yield _rows_from_json(remains.unwrap(kind, named[bytes(row.reference)], bytes(row.sealed)))
+        yield _rows_from_json(remains.decrypt(kind, named[bytes(row.reference)], bytes(row.sealed)))
 
 
 def _restore_clock(connection: Connection, rows: RowsByTable, policy: Policy) -> None:
@@ -257,7 +257,7 @@ def _to_json_value(column: Column[Any], value: Any) -> Any:
 def _from_json_value(column: Column[Any], plain: Any) -> Any:
     if plain is None:
         return None
-    if isinstance(column.type, Instant):
+    if isinstance(column.type, UtcDateTime):
         return datetime.fromisoformat(plain)
     if isinstance(column.type, LargeBinary):
         return b64decode(plain)

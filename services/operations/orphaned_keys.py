@@ -46,7 +46,7 @@ def find_orphaned_keys(
     """The strays among the keys made before an instant, UTC: younger events may be on their way."""
     after = None
     unknown: dict[UUID, list[OrphanedKey]] = defaultdict(list)
-    while part := keys.living(after, before, _AT_ONCE):
+    while part := keys.active_keys(after, before, _AT_ONCE):
         after = part[-1]
         with ledger.transaction() as connection:
             found = _orphaned_among(connection, part, policy)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from schemas.errors import TermijnError
 from services.crypto import jwe
-from services.crypto.envelope import AeadCipher, InvalidKeyFile, SealedElsewhere
+from services.crypto.envelope import AeadCipher, DecryptionKeyMissing, InvalidKeyFile
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.storage.bulk import insert_or_ignore, select_in
@@ -71,7 +71,7 @@ class RequestKeys:
                     "subject": subject,
                     "public": jwe.to_public(key),
                     "key_id": self.seal.key_id,
-                    "sealed": self.seal.wrap(key.encode(), str(identity)),
+                    "sealed": self.seal.encrypt_bytes(key.encode(), str(identity)),
                     "made_at": now,
                 }
             )
@@ -84,7 +84,7 @@ class RequestKeys:
 
         Raises:
             KeyDestroyed: it was there and is gone.
-            SealedElsewhere: the key that it was sealed with is not here.
+            DecryptionKeyMissing: the key that it was sealed with is not here.
             DecryptionFailed: it was altered.
         """
         identity = request_id(subject, request)
@@ -95,7 +95,11 @@ class RequestKeys:
             return None
         if row.sealed is None:
             raise KeyDestroyed(request)
-        return self._sealed_by(row.key_id).unwrap(row.sealed, str(identity), row.key_id).decode()
+        return (
+            self._sealed_by(row.key_id)
+            .decrypt_bytes(row.sealed, str(identity), row.key_id)
+            .decode()
+        )
 
     def _sealed_by(self, key_id: str) -> AeadCipher:
         if key_id == self.seal.key_id:
@@ -104,7 +108,7 @@ class RequestKeys:
             older = self.older()
             if older.key_id == key_id:
                 return older
-        raise SealedElsewhere("the key of a request", key_id, MEND)
+        raise DecryptionKeyMissing("the key of a request", key_id, MEND)
 
     def _read(self, connection: Connection, wanted: Mapping[UUID, str]) -> dict[UUID, str | None]:
         column = tables.request_key.c

@@ -47,5 +47,5 @@ class AuditEntry(NamedTuple):
 
 def enqueue(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Have these sealed, in this order, if and when the transaction commits."""
-    rows = [(one.at, one.kind, one.command_id, _JSON.encode(one.body)) for one in entries]
+    rows = [(entry.at, entry.kind, entry.command_id, _JSON.encode(entry.body)) for entry in entries]
     insert_tuples(connection, tables.evidence_pending, _COLUMNS, rows)

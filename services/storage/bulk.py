@@ -70,7 +70,7 @@ def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[Values
 
 
 def upsert(
-    connection: Connection, table: Table, rows: Sequence[Values], changing: Collection[str]
+    connection: Connection, table: Table, rows: Sequence[Values], update_columns: Collection[str]
 ) -> None:
     """Insert the rows; where the key is there already, give the named columns their new values."""
     if not rows:
@@ -79,13 +79,13 @@ def upsert(
     statement = sqlite.insert(table) if on_sqlite else _insert_arrays(table, rows)
     statement = statement.on_conflict_do_update(
         index_elements=[column.name for column in table.primary_key],
-        set_={name: statement.excluded[name] for name in changing},
+        set_={name: statement.excluded[name] for name in update_columns},
     )
     connection.execute(statement, list(rows) if on_sqlite else _column_arrays(rows))
 
 
 def insert_or_add(
-    connection: Connection, table: Table, rows: Sequence[Values], adding: str
+    connection: Connection, table: Table, rows: Sequence[Values], counter: str
 ) -> None:
     """Insert the rows; where the key is there already, add to the named column what the row has of it.
 
@@ -97,7 +97,7 @@ def insert_or_add(
     statement = sqlite.insert(table) if on_sqlite else _insert_arrays(table, rows)
     statement = statement.on_conflict_do_update(
         index_elements=[column.name for column in table.primary_key],
-        set_={adding: table.c[adding] + statement.excluded[adding]},
+        set_={counter: table.c[counter] + statement.excluded[counter]},
     )
     connection.execute(statement, list(rows) if on_sqlite else _column_arrays(rows))
 
@@ -106,25 +106,25 @@ def select_in(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[Any]
 ) -> Iterator[Row[Any]]:
     """The rows of a query whose column has one of the values, however many those are."""
-    for part in _chunks(values):
-        yield from connection.execute(query.where(_in_clause(connection, column)), {"of": part})
+    for chunk in _chunks(values):
+        yield from connection.execute(query.where(_in_clause(connection, column)), {"of": chunk})
 
 
 def update_in(
     connection: Connection, statement: Update, column: Column[Any], values: Collection[Any]
 ) -> None:
     """Do an update to the rows whose column has one of the values, however many those are."""
-    for part in _chunks(values):
-        connection.execute(statement.where(_in_clause(connection, column)), {"of": part})
+    for chunk in _chunks(values):
+        connection.execute(statement.where(_in_clause(connection, column)), {"of": chunk})
 
 
 def delete_in(
     connection: Connection, table: Table, column: Column[Any], values: Collection[Any]
 ) -> None:
     """Delete the rows whose column has one of the values, however many those are."""
-    for part in _chunks(values):
+    for chunk in _chunks(values):
         statement = table.delete().where(_in_clause(connection, column))
-        connection.execute(statement, {"of": part})
+        connection.execute(statement, {"of": chunk})
 
 
 def update_each(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
@@ -133,17 +133,17 @@ def update_each(connection: Connection, table: Table, rows: Sequence[Values]) ->
         return
     keys = {column.name for column in table.primary_key}
     if _is_sqlite(connection):
-        changed = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+        parameters = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         names = rows[0].keys() - keys
         statement = update(table).values({name: bindparam(f"new_{name}") for name in names})
         for key in keys:
             statement = statement.where(table.c[key] == bindparam(f"new_{key}"))
-        connection.execute(statement, changed)
+        connection.execute(statement, parameters)
         return
-    given = _values_table(table, rows)
-    statement = update(table).values({n: given.c[n] for n in rows[0].keys() - keys})
+    values = _values_table(table, rows)
+    statement = update(table).values({n: values.c[n] for n in rows[0].keys() - keys})
     for key in keys:
-        statement = statement.where(table.c[key] == given.c[key])
+        statement = statement.where(table.c[key] == values.c[key])
     connection.execute(statement, _column_arrays(rows))
 
 
@@ -158,9 +158,9 @@ def _in_clause(connection: Connection, column: Column[Any]) -> ColumnElement[boo
 
 
 def _chunks(values: Collection[Any]) -> Iterator[list[Any]]:
-    rest = iter(values)
-    while part := list(islice(rest, _CHUNK_SIZE)):
-        yield part
+    remaining = iter(values)
+    while chunk := list(islice(remaining, _CHUNK_SIZE)):
+        yield chunk
 
 
 def _values_table(table: Table, rows: Sequence[Values]) -> TableValuedAlias:
@@ -176,8 +176,8 @@ def _column_arrays(rows: Sequence[Values]) -> dict[str, list[Any]]:
 
 
 def _insert_arrays(table: Table, rows: Sequence[Values]) -> postgresql.Insert:
-    given = _values_table(table, rows)
-    return postgresql.insert(table).from_select(list(rows[0]), select(*given.c))
+    values = _values_table(table, rows)
+    return postgresql.insert(table).from_select(list(rows[0]), select(*values.c))
 
 
 def _copy(

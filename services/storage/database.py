@@ -117,7 +117,9 @@ def open_database(url: str, role: Role | None = None) -> Database:
             },
         )
         if role is not None:
-            event.listen(engine, "connect", lambda driver, _: database_roles.enter(driver, role))
+            event.listen(
+                engine, "connect", lambda driver, _: database_roles.become_role(driver, role)
+            )
         return Database(engine)
     in_memory = url in {"sqlite://", "sqlite:///:memory:"}
     options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
@@ -148,7 +150,7 @@ def describe_error(cause: Exception) -> str:
     return f"{name} {code}" + (f" by {constraint}" if constraint else "")
 
 
-def lacks_right(cause: DBAPIError) -> bool:
+def lacks_privilege(cause: DBAPIError) -> bool:
     """Whether PostgreSQL refused a statement because the role may not do that."""
     return getattr(cause.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE
 
@@ -164,10 +166,10 @@ def database_now(connection: Connection) -> datetime:
     return now.astimezone(UTC)
 
 
-def _before_sqlite_connects(_: object, __: object, where: list[Any], ___: object) -> None:
-    if where and where[0] != ":memory:" and not str(where[0]).startswith("file:"):
+def _before_sqlite_connects(_: object, __: object, arguments: list[Any], ___: object) -> None:
+    if arguments and arguments[0] != ":memory:" and not str(arguments[0]).startswith("file:"):
         with suppress(OSError):  # what cannot be made is told by SQLite, in words of its own
-            private_files.make(where[0])
+            private_files.create(arguments[0])
 
 
 def _on_sqlite_connect(connection: Any, _: object) -> None:

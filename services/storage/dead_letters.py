@@ -14,7 +14,7 @@ from services.storage import tables
 from services.storage.bulk import insert_or_ignore
 from services.storage.operator_log import log_operator_action
 
-_DEAD_LETTER = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05")
+_ID_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class DeadLetter:
     key_id: str
     sealed: bytes
 
-    def holding(self, sealed: bytes) -> DeadLetter:
+    def with_payload(self, sealed: bytes) -> DeadLetter:
         """The same with the sealed message in it."""
         return replace(self, sealed=sealed)
 
@@ -43,7 +43,7 @@ class DeadLetter:
     def dead_letter_id(self) -> UUID:
         """The same for the same message of the same role, however often it is parked."""
         parts = (self.role, self.place, self.timestamp.isoformat())
-        return uuid5(_DEAD_LETTER, "\0".join(parts))
+        return uuid5(_ID_NAMESPACE, "\0".join(parts))
 
     @property
     def place(self) -> str:
@@ -59,7 +59,7 @@ class DeadLetterNotFound(TermijnError):
         self.dead_letter_id = dead_letter_id
 
 
-class Unparkable(TermijnError):
+class DeadLetterNotStored(TermijnError):
     """A message can be neither processed nor parked; the role has stopped, and nothing was lost.
 
     The operator reports it as a fault: what is parked is made of nothing that a message could spoil.
@@ -114,10 +114,10 @@ def list_parked(
         query = query.where(column.dead_letter_id.in_(ids))
     if reason:
         query = query.where(column.reason == reason)
-    found = {row.dead_letter_id: row for row in connection.execute(query)}
-    for one in ids:
-        if one not in found:
-            raise DeadLetterNotFound(one)
+    rows = {row.dead_letter_id: row for row in connection.execute(query)}
+    for dead_letter_id in ids:
+        if dead_letter_id not in rows:
+            raise DeadLetterNotFound(dead_letter_id)
     return [
         DeadLetter(
             role=row.role,
@@ -131,7 +131,7 @@ def list_parked(
             key_id=row.key_id,
             sealed=bytes(row.sealed),
         )
-        for row in found.values()
+        for row in rows.values()
     ]
 
 
@@ -150,15 +150,15 @@ def close(
         DeadLetterNotFound: it is not parked any more.
     """
     column = tables.dead_letter.c
-    changed = connection.execute(
+    result = connection.execute(
         update(tables.dead_letter)
         .where(column.dead_letter_id == letter.dead_letter_id, column.state == "parked")
         .values(state=state, sealed=b"")  # what it held is personal data, and has no use here now
     )
-    if changed.rowcount != 1:
+    if result.rowcount != 1:
         raise DeadLetterNotFound(letter.dead_letter_id)
-    seen = tables.parked_event.c.dead_letter_id == letter.dead_letter_id
-    connection.execute(delete(tables.parked_event).where(seen))
+    of_dead_letter = tables.parked_event.c.dead_letter_id == letter.dead_letter_id
+    connection.execute(delete(tables.parked_event).where(of_dead_letter))
     target = f"{letter.dead_letter_id} {letter.topic}[{letter.partition}]@{letter.offset}"
     log_operator_action(
         connection, f"dead-letters {state}", target, operator=operator, reason=reason, now=now

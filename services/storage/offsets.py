@@ -43,7 +43,7 @@ class OffsetAdvance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class StoredOffset:
     """How far a role has read a log, of whichever cluster and life of the topic."""
 
     cluster_id: str
@@ -53,7 +53,7 @@ class Read:
     next: int
 
     @property
-    def is_kept(self) -> bool:
+    def is_durable(self) -> bool:
         """Whether the log should still be there: one in memory is gone with its broker."""
         return not self.cluster_id.startswith(EMBEDDED_CLUSTER_PREFIX)
 
@@ -113,25 +113,27 @@ def read_offset(connection: Connection, role: str, log: PartitionId) -> int | No
     query = select(tables.position).where(
         column.role == role, column.topic == log.topic, column.partition == log.partition
     )
-    known: dict[tuple[str, str], int] = {
+    offsets: dict[tuple[str, str], int] = {
         (row.cluster_id, row.topic_id): row.next for row in connection.execute(query)
     }
-    here = (log.cluster_id, log.topic_id)
-    if here in known:
-        return known[here]
-    if any(not cluster.startswith(EMBEDDED_CLUSTER_PREFIX) for cluster, _ in known):
+    log_key = (log.cluster_id, log.topic_id)
+    if log_key in offsets:
+        return offsets[log_key]
+    if any(not cluster.startswith(EMBEDDED_CLUSTER_PREFIX) for cluster, _ in offsets):
         raise TopicReplaced(role, log)
     return None
 
 
-def read(connection: Connection, role: str, topics: Collection[str]) -> Sequence[Read]:
+def list_offsets(
+    connection: Connection, role: str, topics: Collection[str]
+) -> Sequence[StoredOffset]:
     """All that the role has ever read under the names of these topics."""
     column = tables.position.c
     query = select(
         column.cluster_id, column.topic, column.topic_id, column.partition, column.next
     ).where(column.role == role, column.topic.in_(topics))
     return [
-        Read(
+        StoredOffset(
             cluster_id=row.cluster_id,
             topic=row.topic,
             topic_id=row.topic_id,
@@ -148,21 +150,24 @@ def advance_offsets(connection: Connection, role: str, advances: Iterable[Offset
     Raises:
         Fenced: a position is not where it was expected.
     """
-    for one in sorted(advances, key=lambda one: one.log):
-        if one.expected is None:
-            row = {**_key(role, one.log), "next": one.next}
+    for advance in sorted(advances, key=lambda one: one.log):
+        if advance.expected is None:
+            row = {**_key_columns(role, advance.log), "next": advance.next}
             try:
                 insert(connection, tables.position, [row])
             except IntegrityError as cause:
-                raise Fenced(role, one.log) from cause
+                raise Fenced(role, advance.log) from cause
             continue
-        moved = connection.execute(
+        result = connection.execute(
             update(tables.position)
-            .where(_matches(tables.position, role, one.log), tables.position.c.next == one.expected)
-            .values(next=one.next)
+            .where(
+                _matches(tables.position, role, advance.log),
+                tables.position.c.next == advance.expected,
+            )
+            .values(next=advance.next)
         )
-        if moved.rowcount != 1:
-            raise Fenced(role, one.log)
+        if result.rowcount != 1:
+            raise Fenced(role, advance.log)
 
 
 def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:
@@ -171,7 +176,7 @@ def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:
     One that waits already keeps what was expected at first, and learns what the log has by now.
     """
     row = {
-        **_key(gap.role, gap.log),
+        **_key_columns(gap.role, gap.log),
         "expected": gap.expected,
         "low": gap.low,
         "high": gap.high,
@@ -186,7 +191,7 @@ def open_gaps(connection: Connection) -> Sequence[OffsetGap]:
     rows = connection.execute(
         select(tables.gap).order_by(column.role, column.topic, column.partition, column.found_at)
     )
-    return [_gap(row) for row in rows]
+    return [_gap_from_row(row) for row in rows]
 
 
 def open_gap(connection: Connection, role: str, log: PartitionId) -> OffsetGap | None:
@@ -197,17 +202,17 @@ def open_gap(connection: Connection, role: str, log: PartitionId) -> OffsetGap |
     """
     query = select(tables.gap).where(_matches(tables.gap, role, log))
     row = connection.execute(query).one_or_none()
-    return None if row is None else _gap(row)
+    return None if row is None else _gap_from_row(row)
 
 
 def accept_gap(
     connection: Connection,
-    place: tuple[str, str, int],
+    partition: tuple[str, str, int],
     *,
     operator: str,
     reason: str,
     now: datetime,
-    sealed: bool = True,
+    to_audit_log: bool = True,
 ) -> int:
     """Accept that a role (`place`: role, topic, partition) has missed what is gone, on record.
 
@@ -216,14 +221,14 @@ def accept_gap(
     Raises:
         GapNotFound: none waits there.
     """
-    found = [
+    matching = [
         gap
         for gap in open_gaps(connection)
-        if (gap.role, gap.log.topic, gap.log.partition) == place
+        if (gap.role, gap.log.topic, gap.log.partition) == partition
     ]
-    if not found:
-        raise GapNotFound(*place)
-    gap = found[-1]
+    if not matching:
+        raise GapNotFound(*partition)
+    gap = matching[-1]
     connection.execute(
         delete(tables.position).where(
             tables.position.c.role == gap.role,
@@ -231,7 +236,7 @@ def accept_gap(
             tables.position.c.partition == gap.log.partition,
         )
     )
-    insert(connection, tables.position, [{**_key(gap.role, gap.log), "next": gap.low}])
+    insert(connection, tables.position, [{**_key_columns(gap.role, gap.log), "next": gap.low}])
     connection.execute(
         delete(tables.gap).where(
             tables.gap.c.role == gap.role,
@@ -247,12 +252,12 @@ def accept_gap(
         operator=operator,
         reason=reason,
         now=now,
-        sealed=sealed,
+        to_audit_log=to_audit_log,
     )
     return gap.low
 
 
-def _gap(row: Row[Any]) -> OffsetGap:
+def _gap_from_row(row: Row[Any]) -> OffsetGap:
     return OffsetGap(
         role=row.role,
         log=PartitionId(
@@ -267,7 +272,7 @@ def _gap(row: Row[Any]) -> OffsetGap:
     )
 
 
-def _key(role: str, log: PartitionId) -> Mapping[str, object]:
+def _key_columns(role: str, log: PartitionId) -> Mapping[str, object]:
     return {
         "role": role,
         "cluster_id": log.cluster_id,

@@ -15,8 +15,8 @@ from services.storage.bulk import insert
 class OperatorRequired(TermijnError):
     """An operator's command came without an operator's name, or without a reason; nothing was done."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"an operator's command needs {what}")
+    def __init__(self, missing: str) -> None:
+        super().__init__(f"an operator's command needs {missing}")
 
 
 def log_operator_action(
@@ -27,7 +27,7 @@ def log_operator_action(
     operator: str,
     reason: str,
     now: datetime,
-    sealed: bool = True,
+    to_audit_log: bool = True,
 ) -> None:
     """Put an operator's action on record, in the transaction that does it.
 
@@ -42,7 +42,7 @@ def log_operator_action(
         raise OperatorRequired("a reason: --reason TEXT")
     row = {"at": now, "operator": operator, "action": action, "target": target, "reason": reason}
     insert(connection, tables.operator_action, [row])
-    if not sealed:
+    if not to_audit_log:
         return
     body = {"operator": operator, "action": action, "target": target, "because": reason}
     audit_outbox.enqueue(connection, [AuditEntry(now, "operator", None, body)])

@@ -18,8 +18,8 @@ _ACTION = {"running": "resume", "paused": "pause", "drained": "drain"}
 def pause_state(connection: Connection, scope: str) -> State:
     """Whether the scope runs, stands still (`paused`), or only finishes what it began (`drained`)."""
     query = select(tables.control.c.state).where(tables.control.c.scope == scope)
-    found: State | None = connection.execute(query).scalar_one_or_none()
-    return found or "running"
+    state: State | None = connection.execute(query).scalar_one_or_none()
+    return state or "running"
 
 
 def resumed_at(connection: Connection, scope: str) -> datetime | None:
@@ -27,8 +27,8 @@ def resumed_at(connection: Connection, scope: str) -> datetime | None:
     query = select(tables.control.c.at).where(
         tables.control.c.scope == scope, tables.control.c.state == "running"
     )
-    found: datetime | None = connection.execute(query).scalar_one_or_none()
-    return found
+    at: datetime | None = connection.execute(query).scalar_one_or_none()
+    return at
 
 
 def set_pause_state(

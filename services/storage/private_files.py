@@ -13,7 +13,7 @@ def opener(path: str, flags: int) -> int:
     return os.open(path, flags, _MODE)
 
 
-def make(path: str | Path) -> None:
+def create(path: str | Path) -> None:
     """Make an empty private file, unless it is there.
 
     For a database of SQLite: what lies beside it (-wal, -shm, -journal) gets the mode of the file itself.

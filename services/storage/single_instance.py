@@ -12,7 +12,7 @@ from schemas.errors import TermijnError
 from services.storage import private_files
 from services.storage.database import Database
 
-_LOCK = 0x7465726D  # any number; it is this inbox's database that it locks in
+_ADVISORY_LOCK_ID = 0x7465726D  # any number; it is this inbox's database that it locks in
 
 
 class AlreadyRunning(TermijnError):
@@ -31,13 +31,15 @@ def inbox_lock(inbox: Database) -> Iterator[Callable[[], None]]:
     """Keep every other agent away while the block lasts; the answer makes sure that it still does.
 
     Raises:
-        NotAlone: there is one already.
+        AlreadyRunning: there is one already.
     """
     if not inbox.is_sqlite:
         with inbox.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.detach()  # closed at the end, not kept for the next: the lock is the session's
-            got = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})
-            if not got.scalar_one():
+            acquired = connection.execute(
+                text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _ADVISORY_LOCK_ID}
+            )
+            if not acquired.scalar_one():
                 raise AlreadyRunning
             # A session that has ended has lost its lock, and then this raises.
             yield lambda: connection.execute(text("SELECT 1")).close()

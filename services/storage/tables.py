@@ -17,7 +17,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 metadata = MetaData()
 
@@ -44,7 +44,7 @@ gap = Table(
     Column("expected", BigInteger),
     Column("low", BigInteger, nullable=False),
     Column("high", BigInteger, nullable=False),
-    Column("found_at", Instant, nullable=False),
+    Column("found_at", UtcDateTime, nullable=False),
 )
 """A stretch of the log that a role has not read and that is gone; the role stands still until accepted."""
 
@@ -58,8 +58,8 @@ dead_letter = Table(
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
-    Column("timestamp", Instant, nullable=False),
-    Column("at", Instant, nullable=False),
+    Column("timestamp", UtcDateTime, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("key_id", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),
@@ -93,7 +93,7 @@ control = Table(
     Column("state", Text, nullable=False),
     Column("operator", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("at", Instant, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
 """What is paused or drained: a role (`deleter`) or a system (`system:crm`), by whom and why."""
 
@@ -101,7 +101,7 @@ operator_action = Table(
     "operator_action",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("at", Instant, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("operator", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("target", Text, nullable=False),
@@ -118,7 +118,7 @@ evidence_pending = Table(
         primary_key=True,
         autoincrement=True,
     ),
-    Column("at", Instant, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("kind", Text, nullable=False),
     Column("command_id", Uuid),
     Column("body", Text, nullable=False),

@@ -12,7 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Instant(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """An aware instant, UTC in and out; a naive one is refused."""
 
     impl = DateTime(timezone=True)
@@ -35,5 +35,5 @@ class Instant(TypeDecorator[datetime]):
             return None
         if dialect.name == "sqlite":
             return _EPOCH + timedelta(microseconds=value)
-        instant: datetime = value
-        return instant.astimezone(UTC)
+        aware: datetime = value
+        return aware.astimezone(UTC)

@@ -43,8 +43,8 @@ def memory(stage: Stage) -> Iterator[Figure]:
     bus = sweeping.open_bus(stage)
     url = stage.postgres().fresh_database()
     keys = KeyDirectory(path=stage.directory / "memory-keys")
-    keys.make()
-    keys.trust(_SYSTEM, keys.make(_SYSTEM))
+    keys.create()
+    keys.trust(_SYSTEM, keys.create(_SYSTEM))
     settings = {
         "KAFKA_BOOTSTRAP_SERVERS": stage.kafka().bootstrap,
         "TERMIJN_KAFKA_GROUP": "memory",

@@ -24,10 +24,10 @@ def signing(stage: Stage) -> Iterator[Figure]:
     """Messages that one core signs and verifies a second, keys in files as in production."""
     count = stage.size(_QUICK, _FULL)
     keys = KeyDirectory(path=stage.directory / "signing")
-    [key] = keys.make()
-    assert key.signs is not None
-    assert key.verifies is not None
-    private, public = key.signs, key.verifies
+    [key] = keys.create()
+    assert key.private_key is not None
+    assert key.public_key is not None
+    private, public = key.private_key, key.public_key
     signer, verifier, now = keys.signer(), keys.verifier(), this_now()
     message = signed_bytes(_TOPIC, _KEY, _VALUE)
     signature = private.sign(message)

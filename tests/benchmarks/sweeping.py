@@ -111,7 +111,7 @@ def deleter(
 def signer(stage: Stage, owner: str = DELETER) -> Signer:
     """What signs on the stage, with keys of the stage's own."""
     keys = KeyDirectory(path=stage.directory / "keys")
-    keys.make(owner)
+    keys.create(owner)
     return keys.signer(owner)
 
 

@@ -32,7 +32,7 @@ from services.ledger.recording import RecordingResult, record
 from services.policy import loader
 from services.policy.model import Policy
 from services.storage.database import Database, open_database
-from services.storage.database_roles import ALEMBIC, Role, group
+from services.storage.database_roles import ALEMBIC, Role, group_name
 from tests.contract.arrivals import Event, arrival
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def acting_as(ledger: Database, role: Role, work: Callable[[Connection], T]) -> 
 
     def limited(connection: Connection) -> T:
         if not ledger.is_sqlite:
-            connection.execute(text(f"SET LOCAL ROLE {group(role)}"))
+            connection.execute(text(f"SET LOCAL ROLE {group_name(role)}"))
         return work(connection)
 
     return ledger.run_in_transaction(limited)

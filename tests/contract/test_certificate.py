@@ -90,7 +90,7 @@ def test_what_was_read_again_is_certified(ledger: Database) -> None:
     assert json.loads(entry.entry)["state"] == "erased"
     assert backing.hash == entry.hash.hex()
     assert found.head.head.number >= backing.number
-    assert found.reference == REFERENCES.of("subject", "visitor:1").hex()
+    assert found.reference == REFERENCES.pseudonym("subject", "visitor:1").hex()
 
 
 def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:

@@ -74,7 +74,9 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
     """A vault with the keys of an order of 2020."""
     with a_vault(tmp_path) as found:
         key = event_id("orders.order-placed", "/crm", "o1")
-        found.keys.of([(key, "bus"), (key, "bus-books")], datetime(2020, 3, 15, tzinfo=UTC))
+        found.keys.get_or_create(
+            [(key, "bus"), (key, "bus-books")], datetime(2020, 3, 15, tzinfo=UTC)
+        )
         yield found
 
 
@@ -107,7 +109,7 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
     """Their events are recorded under the new identity: whoever shredded them would lose living data."""
     made = datetime(2020, 3, 15, tzinfo=UTC)
     with a_vault(tmp_path) as vault:
-        vault.keys.of([(old_event_id("/crm", one), "bus") for one in ("o1", "o2")], made)
+        vault.keys.get_or_create([(old_event_id("/crm", one), "bus") for one in ("o1", "o2")], made)
         take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
         [left] = find_orphaned_keys(
             vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC)
@@ -161,7 +163,7 @@ def test_keys_that_came_back_with_a_backup_are_found(
 def test_keys_are_walked_through_in_parts(vault: Vault) -> None:
     """From one to the next, each once."""
     seen: list[ActiveKey] = []
-    while part := vault.keys.living(seen[-1] if seen else None, datetime.now(UTC), 1):
+    while part := vault.keys.active_keys(seen[-1] if seen else None, datetime.now(UTC), 1):
         seen += part
         assert len(seen) < 3
     assert sorted(one.system for one in seen) == ["bus", "bus-books"]

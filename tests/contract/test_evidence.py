@@ -128,8 +128,8 @@ class TestEntries:
         identity = erased(ledger, Bus())
         sealed(ledger)
         [decision] = [one for one in entries(ledger) if one.get("action") == "erase"]
-        assert decision["command"] == REFERENCES.of("command", str(identity)).hex()
-        assert decision["subject"] == REFERENCES.of("subject", "visitor:1").hex()
+        assert decision["command"] == REFERENCES.pseudonym("command", str(identity)).hex()
+        assert decision["subject"] == REFERENCES.pseudonym("subject", "visitor:1").hex()
         assert (decision["system"], decision["records"]) == ("website", 1)
         assert decision["rules"] == ["D5"]
         assert decision["purposes"] == ["website_experience"]
@@ -158,8 +158,8 @@ class TestEntries:
         sealed(ledger)
         first, second = (one for one in entries(ledger) if one["kind"] == "operator")
         assert (first["action"], first["target"]) == ("pause", "system:crm")
-        assert first["operator"] == REFERENCES.of("text", "Jan").hex()
-        assert second["target"] == REFERENCES.of("text", "a7").hex()
+        assert first["operator"] == REFERENCES.pseudonym("text", "Jan").hex()
+        assert second["target"] == REFERENCES.pseudonym("text", "a7").hex()
         assert "K1" not in json.dumps([first, second])
 
     def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Database) -> None:
@@ -169,8 +169,8 @@ class TestEntries:
             audit_outbox.enqueue(connection, [entry])
         sealed(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
-        assert one["name"] == REFERENCES.of("text", "Jan").hex()
-        assert one["names"] == REFERENCES.of("text", '["Jan"]').hex()
+        assert one["name"] == REFERENCES.pseudonym("text", "Jan").hex()
+        assert one["names"] == REFERENCES.pseudonym("text", '["Jan"]').hex()
 
     def test_a_request_that_was_answered(self, ledger: Database) -> None:
         """Who asked and under which name is keyed; what it came to is in clear, once."""
@@ -188,8 +188,8 @@ class TestEntries:
         sealed(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "concluded"]
         assert one["answer"] == "privacy.request-answered"
-        assert one["subject"] == REFERENCES.of("subject", "visitor:1").hex()
-        assert one["request"] == REFERENCES.of("request", "Q1").hex()
+        assert one["subject"] == REFERENCES.pseudonym("subject", "visitor:1").hex()
+        assert one["request"] == REFERENCES.pseudonym("request", "Q1").hex()
         assert one["pending"] == ["crm", "mail", "website"]
 
     def test_the_active_policy(self, ledger: Database) -> None:
@@ -231,8 +231,8 @@ class TestEntries:
             (one["command"], one["state"]) for one in entries(ledger) if one["kind"] == "state"
         ]
         assert changes[-2:] == [
-            (REFERENCES.of("command", str(proven)).hex(), "reopened"),
-            (REFERENCES.of("command", str(again[0])).hex(), "closed"),
+            (REFERENCES.pseudonym("command", str(proven)).hex(), "reopened"),
+            (REFERENCES.pseudonym("command", str(again[0])).hex(), "closed"),
         ]
 
     def test_each_attempt_is_one(self, ledger: Database) -> None:

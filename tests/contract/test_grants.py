@@ -26,7 +26,7 @@ from services.ledger.grants import GRANTS, Privilege, needed_privileges, table_c
 from services.ledger.migrate import MissingPrivileges
 from services.ledger.tables import metadata
 from services.storage.database import Database, open_database
-from services.storage.database_roles import ALEMBIC, Role, group
+from services.storage.database_roles import ALEMBIC, Role, group_name
 from tests.contract.ledgers import acting_as
 from tests.servers.postgres import PostgresServer
 
@@ -65,7 +65,7 @@ def may(ledger: Database, role: Role, table: str, kind: str) -> bool:
     """What PostgreSQL says of a table or any of its columns, not by our own query."""
     asked = "has_table_privilege" if kind == "DELETE" else "has_any_column_privilege"
     with ledger.transaction() as connection:
-        query = text(f"SELECT {asked}('{group(role)}', '{table}', '{kind}')")
+        query = text(f"SELECT {asked}('{group_name(role)}', '{table}', '{kind}')")
         return bool(connection.execute(query).scalar_one())
 
 
@@ -109,7 +109,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: 
         }
         assert may(granted, role, table, kind) == said[kind], (table, kind)
     with granted.transaction() as connection:
-        assert granting.held_privileges(connection, group(role)) == needed_privileges(role)
+        assert granting.held_privileges(connection, group_name(role)) == needed_privileges(role)
 
 
 def statement_of(table: str, kind: str) -> str:
@@ -175,17 +175,17 @@ def test_a_login_that_is_only_a_member_has_what_its_role_needs(
     granted: Database, role: Role
 ) -> None:
     """It passes the check at the start as its own role, and as no other."""
-    execute(granted, f"CREATE ROLE login_{role} LOGIN NOINHERIT IN ROLE {group(role)}")
+    execute(granted, f"CREATE ROLE login_{role} LOGIN NOINHERIT IN ROLE {group_name(role)}")
     url = as_login(url_of(granted), f"login_{role}")
     for other in GRANTS:
         with closing(open_database(url, other)) as ledger:
             if other == role:
                 migrate.check_schema_version(ledger, role)
                 with ledger.transaction() as connection:
-                    assert granting.current_role(connection) == group(role)
+                    assert granting.current_role(connection) == group_name(role)
             else:
                 with pytest.raises(
-                    MissingPrivileges, match=f"GRANT {group(other)} TO login_{role}"
+                    MissingPrivileges, match=f"GRANT {group_name(other)} TO login_{role}"
                 ):
                     migrate.check_schema_version(ledger, other)
 
@@ -229,7 +229,9 @@ def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str
         assert migrate.migrate(ledger) == ()
         with ledger.transaction() as connection:
             for role in GRANTS:
-                assert granting.held_privileges(connection, group(role)) == needed_privileges(role)
+                assert granting.held_privileges(connection, group_name(role)) == needed_privileges(
+                    role
+                )
 
 
 def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> None:
@@ -271,7 +273,7 @@ def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: Postg
         execute(admin, "CREATE ROLE owner LOGIN", "GRANT CREATE ON SCHEMA public TO owner")
         url = as_login(url_of(admin), "owner")
         with closing(open_database(url)) as ledger:
-            assert migrate.migrate(ledger) == tuple(group(role) for role in GRANTS)
+            assert migrate.migrate(ledger) == tuple(group_name(role) for role in GRANTS)
         with closing(open_database(url, "recorder")) as recorder:
             migrate.check_schema_version(recorder, "recorder")
         execute(admin, *map(granting.create_group_statement, GRANTS))

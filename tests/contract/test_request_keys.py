@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from services.crypto.envelope import AeadCipher, InvalidKeyFile, SealedElsewhere
+from services.crypto.envelope import AeadCipher, DecryptionKeyMissing, InvalidKeyFile
 from services.crypto.jwe import decrypt, new_key, to_public
 from services.deleter.deleter import Deleter
 from services.ledger import tables
@@ -108,7 +108,7 @@ def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Data
 def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: RequestKeys) -> None:
     """By its id and the settings; never by the request or the person."""
     corrected(BEFORE, ledger, "consumer:K1")
-    with ledger.transaction() as connection, pytest.raises(SealedElsewhere) as refused:
+    with ledger.transaction() as connection, pytest.raises(DecryptionKeyMissing) as refused:
         keys.private(connection, "consumer:K1", "Q1")
     assert str(refused.value) == (
         f"the key of a request: sealed with the key {OLD.key_id}, not here; put that file back as"

@@ -199,7 +199,7 @@ def test_a_system_cannot_answer_for_another_on_its_own_topic(role: Role, erasure
 def test_an_answer_of_an_expired_key_closes_nothing(role: Role, erasure: UUID) -> None:
     """The deleter repeats the command, and the system answers with its new key."""
     [key] = role.keys[SYSTEM]
-    role.keys[SYSTEM] = Keyring((key.expiring(FAR + timedelta(hours=1)),))
+    role.keys[SYSTEM] = Keyring((key.with_expiry(FAR + timedelta(hours=1)),))
     answer = message(done(erasure), signed(key, done(erasure)))
     role.takes(answer, at=FAR + timedelta(hours=1))
     assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "expired-key")])

@@ -40,36 +40,43 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
 
 def secret(vault: Vault, event: UUID, system: str = "bus") -> bytes | None:
     """The key of an event in a system, made where there is none."""
-    return vault.keys.of([(event, system)], NOW)[event, system].secret
+    return vault.keys.get_or_create([(event, system)], NOW)[event, system].secret
 
 
 def test_a_key_is_made_once_and_stays(vault: Vault) -> None:
     """For each event and system another."""
     wanted = [(FIRST, "bus"), (FIRST, "bus-books"), (SECOND, "bus")]
-    made = vault.keys.of(wanted, NOW)
-    assert vault.keys.of(wanted[:1], NOW) == {wanted[0]: made[wanted[0]]}
+    made = vault.keys.get_or_create(wanted, NOW)
+    assert vault.keys.get_or_create(wanted[:1], NOW) == {wanted[0]: made[wanted[0]]}
     assert len({one.secret for one in made.values()}) == 3
     assert all(len(one.secret or b"") == 32 for one in made.values())
     key = made[wanted[0]]
-    assert vault.keys.keys([key.key_id, "never"]) == {key.key_id: ("bus", key)}
+    assert vault.keys.get([key.key_id, "never"]) == {key.key_id: ("bus", key)}
 
 
 def test_a_destroyed_key_is_gone_and_the_others_are_not(vault: Vault) -> None:
     """Destroying twice comes to the same."""
     other, books = secret(vault, SECOND), secret(vault, FIRST, "bus-books")
-    key = vault.keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    key = vault.keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
     first = vault.shredder.destroy([FIRST], "bus", NOW)
-    assert first == ShredResult(now=1, before=0, never=0)
-    assert vault.shredder.destroy([FIRST], "bus", NOW) == ShredResult(now=0, before=1, never=0)
-    assert vault.keys.keys([key.key_id])[key.key_id][1].secret is None
+    assert first == ShredResult(destroyed=1, already_destroyed=0, never_existed=0)
+    assert vault.shredder.destroy([FIRST], "bus", NOW) == ShredResult(
+        destroyed=0, already_destroyed=1, never_existed=0
+    )
+    assert vault.keys.get([key.key_id])[key.key_id][1].secret is None
     assert secret(vault, FIRST) is None
     assert (secret(vault, SECOND), secret(vault, FIRST, "bus-books")) == (other, books)
-    assert [vault.shredder.living([FIRST, SECOND], one) for one in ("bus", "bus-books")] == [1, 1]
+    assert [vault.shredder.count_active([FIRST, SECOND], one) for one in ("bus", "bus-books")] == [
+        1,
+        1,
+    ]
 
 
 def test_what_was_destroyed_before_it_was_made_is_never_made(vault: Vault) -> None:
     """A publisher may be late."""
-    assert vault.shredder.destroy([FIRST], "bus", NOW) == ShredResult(now=0, before=0, never=1)
+    assert vault.shredder.destroy([FIRST], "bus", NOW) == ShredResult(
+        destroyed=0, already_destroyed=0, never_existed=1
+    )
     assert secret(vault, FIRST) is None
 
 
@@ -77,12 +84,12 @@ def test_publishers_and_the_shredder_at_once_leave_no_key(vault: Vault) -> None:
     """Whoever is first: afterwards the keys are destroyed, for everybody."""
     events = [UUID(int=n) for n in range(1, 40)]
     with ThreadPoolExecutor(4) as pool:
-        making = [pool.submit(vault.keys.of, [(one, "bus")], NOW) for one in events]
+        making = [pool.submit(vault.keys.get_or_create, [(one, "bus")], NOW) for one in events]
         destroying = [pool.submit(vault.shredder.destroy, [one], "bus", NOW) for one in events]
-        assert sum(one.result().before for one in destroying) == 0
+        assert sum(one.result().already_destroyed for one in destroying) == 0
         for each in making:
             each.result()
-    assert vault.shredder.living(events, "bus") == 0
+    assert vault.shredder.count_active(events, "bus") == 0
 
 
 def test_two_publishers_of_one_event_get_one_key(vault: Vault) -> None:
@@ -101,7 +108,7 @@ def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> 
     assert (made.number, wrapped) == (2, 3)
     assert [one.keys for one in master_key_statuses(vault.keys, vault.masters)] == [0, 3]
     later = datetime.now(UTC) + timedelta(hours=1)
-    assert [one.generation.master for one in destroy(vault.keys, vault.masters, old, later)] == [
+    assert [one.version.master for one in destroy(vault.keys, vault.masters, old, later)] == [
         made.master
     ]
     assert vault.reveal(before[0])["consumer_name"] is ERASED
@@ -122,17 +129,17 @@ def test_a_master_key_that_may_still_wrap_is_not_destroyed(vault: Vault) -> None
         destroy(vault.keys, vault.masters, old, datetime.now(UTC))
     with pytest.raises(MasterKeyInUse, match="is not here"):
         destroy(vault.keys, vault.masters, "0" * 16, now)
-    assert len(vault.masters.generations()) == 2
+    assert len(vault.masters.list_versions()) == 2
 
 
 def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -> None:
     """A publisher that had not looked again wraps under the old one, after all others are wrapped anew."""
-    old = vault.masters.generations() or [vault.masters.add()]
+    old = vault.masters.list_versions() or [vault.masters.add()]
     late = FileMasterKeys(directory=vault.masters.directory)
     rotate(vault.keys, vault.masters)
-    newest = vault.masters.generations()[-1]
+    newest = vault.masters.list_versions()[-1]
     newest.path.rename(newest.path.with_suffix(".away"))
-    kept = vault.keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    kept = vault.keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
     assert late.current() == old[0].master
     newest.path.with_suffix(".away").rename(newest.path)
     destroy(vault.keys, vault.masters, old[0].master, datetime.now(UTC) + timedelta(hours=1))
@@ -141,7 +148,7 @@ def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -
 
 def test_a_key_moved_to_another_row_does_not_open(vault: Vault) -> None:
     """Whoever writes in the vault cannot put a living key in a destroyed one's place."""
-    keys = vault.keys.of([(FIRST, "bus"), (SECOND, "bus")], NOW)
+    keys = vault.keys.get_or_create([(FIRST, "bus"), (SECOND, "bus")], NOW)
     with vault.keys.database.transaction() as connection:
         connection.exec_driver_sql(
             "UPDATE data_key SET wrapped = (SELECT wrapped FROM data_key WHERE key_id ="
@@ -156,7 +163,7 @@ def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> Non
     path = tmp_path / "vault.sqlite"
     with a_vault(tmp_path, f"sqlite:///{path}") as vault:
         events = [UUID(int=n) for n in range(300)]
-        vault.keys.of([(one, "bus") for one in events], NOW)
+        vault.keys.get_or_create([(one, "bus") for one in events], NOW)
         with closing(sqlite3.connect(path)) as connection:
             wrapped = connection.execute("SELECT wrapped FROM data_key").fetchall()
         for one in events:
@@ -213,7 +220,7 @@ def test_a_master_key_that_is_open_to_everybody_is_refused(tmp_path: Path) -> No
 def test_a_key_whose_master_is_destroyed_is_an_error_of_its_own(vault: Vault) -> None:
     """An old backup of the vault: not `erased`, since what is in it was never shredded there."""
     sealed = vault.encrypted(order())
-    [generation] = vault.masters.generations()
+    [generation] = vault.masters.list_versions()
     vault.masters.destroy(generation)
     vault.masters.add()
     assert not generation.path.exists() or generation.path.read_bytes()
@@ -244,25 +251,27 @@ class Kms:
 def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
     """The vault asks it for nothing but to wrap and to open."""
     keys = DataKeyStore(vault.keys.database, Kms())
-    made = keys.of([(FIRST, "bus")], NOW)[FIRST, "bus"]
-    assert keys.keys([made.key_id])[made.key_id] == ("bus", made)
-    assert keys.rewrap() == 0
+    made = keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    assert keys.get([made.key_id])[made.key_id] == ("bus", made)
+    assert keys.rewrap_chunk() == 0
     vault.shredder.destroy([FIRST], "bus", NOW)
-    assert keys.keys([made.key_id])[made.key_id][1].secret is None
+    assert keys.get([made.key_id])[made.key_id][1].secret is None
 
 
 def test_a_key_of_before_is_found_under_the_identity_that_it_has(vault: Vault) -> None:
     """An event published before identities counted per topic has its tokens again, and is shredded."""
     old = old_event_id("/orders", "order-O1")
-    kept = vault.keys.of([(old, "bus"), (old, "bus-books")], NOW)
+    kept = vault.keys.get_or_create([(old, "bus"), (old, "bus-books")], NOW)
     vault.encrypted(order("O1"))
-    assert vault.keys.of([(old, "bus")], NOW) == {(old, "bus"): kept[old, "bus"]}
-    assert len(vault.keys.living(None, NOW + timedelta(days=1), 9)) == 2
+    assert vault.keys.get_or_create([(old, "bus")], NOW) == {(old, "bus"): kept[old, "bus"]}
+    assert len(vault.keys.active_keys(None, NOW + timedelta(days=1), 9)) == 2
 
 
 def test_another_topic_of_one_identity_has_a_key_of_its_own(vault: Vault) -> None:
     """Whoever shreds the one does not shred the other."""
     vault.encrypted(order("O1"))
     other = event_id("website.feedback-given", "/orders", "order-O1")
-    assert vault.shredder.destroy([other], "bus", NOW) == ShredResult(now=0, before=0, never=1)
-    assert vault.shredder.living([ORDER], "bus") == 1
+    assert vault.shredder.destroy([other], "bus", NOW) == ShredResult(
+        destroyed=0, already_destroyed=0, never_existed=1
+    )
+    assert vault.shredder.count_active([ORDER], "bus") == 1

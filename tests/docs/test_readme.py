@@ -23,7 +23,7 @@ from services.app import reference_tables, settings_loader
 from services.app.cli.main import termijn
 from services.ledger.grants import GRANTS
 from services.operations.metrics import CATALOGUE, PORTS
-from services.storage.database_roles import group
+from services.storage.database_roles import group_name
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = "schemas|services|consumers|deploy|tests"
@@ -196,7 +196,7 @@ def test_the_table_of_metrics_is_the_catalogue() -> None:
 
 def test_no_metric_is_named_that_there_is_not() -> None:
     """In the text either."""
-    known = {one.name for one in CATALOGUE} | {group(role) for role in GRANTS}
+    known = {one.name for one in CATALOGUE} | {group_name(role) for role in GRANTS}
     assert set(re.findall(r"\btermijn_[a-z_]+", ALL)) - known == set()
 
 

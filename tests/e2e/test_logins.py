@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from services.app.cli.main import termijn
 from services.ledger.grants import GRANTS
-from services.storage.database_roles import group
+from services.storage.database_roles import group_name
 from tests.e2e.running import ROLES, Running, write_events
 from tests.e2e.test_spine import EVENTS
 from tests.servers.kafka import KafkaCluster
@@ -46,7 +46,7 @@ def apart(
     migrated = made.run("ledger", "migrate")
     assert migrated.returncode == 0, migrated.stderr
     for role in GRANTS:
-        made.execute(f"CREATE ROLE {role}_alone LOGIN IN ROLE {group(role)}")
+        made.execute(f"CREATE ROLE {role}_alone LOGIN IN ROLE {group_name(role)}")
         own = make_url(url).set(username=f"{role}_alone").render_as_string(hide_password=False)
         made.own[role if role in ROLES else "run"] = {"TERMIJN_LEDGER_URL": own}
     yield made

@@ -192,7 +192,7 @@ def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
 
     before = restored(dump, tmp_path / "masters-before")
     assert read(before, copied[0])["consumer_name"] == "canary-name-O1"  # so the rotation matters
-    [generation] = vault.masters.generations()
+    [generation] = vault.masters.list_versions()
     assert encrypting.run("vault", "rotate").returncode == 0
     long_ago = time.time() - 3600
     os.utime(masters / "0002.key", (long_ago, long_ago))

@@ -106,7 +106,7 @@ def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaClus
     running.until("all are out", lambda: running.count("command", "state = 'sent'") == 4)
     keys = KeyDirectory(path=running.data / "keys")
     for system in ("orders", "psp"):
-        keys.trust(system, keys.make(system))
+        keys.trust(system, keys.create(system))
     bus, codec, topic = (
         KafkaClient(fresh_kafka.bootstrap),
         Codec(load()),

@@ -45,8 +45,8 @@ class Controller:
         self._bootstrap = broker.bootstrap
         self.bus = KafkaClient(broker.bootstrap, broker.cluster_id)
         self.keys = KeyDirectory(path=directory / "keys")
-        self.keys.make(DELETER)
-        self.keys.make(system)
+        self.keys.create(DELETER)
+        self.keys.create(system)
 
     def file(self, example: Path, broker: EmbeddedBroker, **adapter: Any) -> Path:
         """The file of the example in a directory, with this broker and these settings of its adapter."""

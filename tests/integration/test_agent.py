@@ -52,9 +52,9 @@ class Crm:
         self.bus = KafkaClient(kafka.bootstrap)
         self.bus.ensure([TOPIC, ANSWERS])
         self.controller = KeyDirectory(path=directory / "controller")
-        self.controller.make(DELETER)
+        self.controller.create(DELETER)
         self.keys = KeyDirectory(path=directory / "keys")
-        self.keys.make("crm")
+        self.keys.create("crm")
         self.keys.add_encryption("crm")
         self.controller.trust("crm", self.keys.public("crm")())
         shutil.copy(self.controller.public(DELETER).path, self.keys.path)
@@ -249,7 +249,7 @@ def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
     request = jwe.new_key()
     tell = erase(1, 0, action="disclose", disclose_to=jwe.to_public(request), seq=1)
     tell = replace(tell, command_id=command_id("tell"), request="R1")
-    to = crm.controller.system("crm")().encrypts_to(now())
+    to = crm.controller.system("crm")().encryption_key(now())
     assert to is not None
     right = replace(erase(1, 0, action="rectify", seq=2), command_id=command_id("right"))
     right = replace(

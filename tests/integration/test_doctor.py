@@ -34,9 +34,9 @@ def whole(
     kafka.clear()
     data = tmp_path_factory.mktemp("doctor")
     keys = KeyDirectory(path=data / "keys")
-    keys.make()
+    keys.create()
     for system in load().systems:
-        keys.trust(system, keys.make(system))
+        keys.trust(system, keys.create(system))
     url = postgres()
     with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)

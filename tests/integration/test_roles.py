@@ -415,7 +415,7 @@ def test_what_is_parked_is_nowhere_to_be_read(stage: Stage) -> None:
     ):
         assert SECRET.encode() not in kept
         assert base64.b64encode(SECRET.encode()) not in kept
-    opened = AeadCipher(KEY).open(letter.sealed, letter.place, letter.key_id)
+    opened = AeadCipher(KEY).decrypt(letter.sealed, letter.place, letter.key_id)
     assert (opened.key, opened.value) == (poison.key, poison.value)
     assert list(opened.headers) == list(poison.headers)
 
@@ -624,4 +624,4 @@ def test_a_large_dead_letter_is_parked_when_the_bus_would_not_take_it(stage: Sta
     stage.pass_through()
     [letter] = stage.letters()
     assert on_the_bus(stage.kafka, DEAD_LETTERS.name) == []
-    assert AeadCipher(KEY).open(letter.sealed, letter.place, letter.key_id).value == value
+    assert AeadCipher(KEY).decrypt(letter.sealed, letter.place, letter.key_id).value == value

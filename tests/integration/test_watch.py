@@ -41,9 +41,9 @@ class Watching:
         self.directory = directory
         self.bus = KafkaClient(kafka.bootstrap)
         self.keys = KeyDirectory(path=directory / "keys")
-        self.keys.make(DELETER)
+        self.keys.create(DELETER)
         for system in ("crm", "psp"):
-            self.keys.make(system)
+            self.keys.create(system)
             self.keys.trust(system, self.keys.public(system)())
             self.bus.ensure([topics.command_topic(system), topics.acknowledgement_topic(system)])
         self._environment = {

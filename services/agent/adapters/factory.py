@@ -142,7 +142,7 @@ def vault_adapter(loaded: LoadedConfig, stack: ExitStack) -> VaultAdapter:
     shredder = Shredder(open_vault(url.render_as_string(hide_password=False)))
     stack.callback(shredder.database.close)
     try:
-        shredder.open()
+        shredder.create_tables()
     except DBAPIError as cause:
         why = f"the database cannot be used ({type(cause.orig).__name__})"
         raise loaded.invalid([(where, why)]) from cause

@@ -58,10 +58,10 @@ class VaultAdapter:
 
     def _destroy(self, command: Command, now: datetime) -> Result:
         shredded = self.shredder.destroy(self._events(command), self.system, now)
-        counts = {"keys": shredded.now + shredded.before}
-        if shredded.never and not self._went_in_clear(command):
+        counts = {"keys": shredded.destroyed + shredded.already_destroyed}
+        if shredded.never_existed and not self._went_in_clear(command):
             # Without a key it went onto the bus in clear: its publisher has to be looked at.
-            counts["published in clear"] = shredded.never
+            counts["published in clear"] = shredded.never_existed
         has_erased = counts["keys"] or "published in clear" not in counts
         return Result(status="done" if has_erased else "nothing_held", counts=counts)
 
@@ -72,11 +72,11 @@ class VaultAdapter:
         )
 
     def _living(self, command: Command) -> int:
-        return self.shredder.living(self._events(command), self.system)
+        return self.shredder.count_active(self._events(command), self.system)
 
     def _events(self, command: Command) -> Collection[UUID]:
         ids = {
             event_id(record.type, record.source, record.id): old_event_id(record.source, record.id)
             for record in command.records
         }
-        return set(self.shredder.under(ids).values())
+        return set(self.shredder.resolve_event_ids(ids).values())

@@ -75,7 +75,7 @@ class SimulatedStore:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        private_files.make(path)
+        private_files.create(path)
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         listen(self._engine, "connect", _without_fsync)
         _metadata.create_all(self._engine)

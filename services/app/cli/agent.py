@@ -137,7 +137,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
                 operator=operator,
                 reason=reason,
                 now=utc_now(),
-                sealed=False,
+                to_audit_log=False,
             )
     say(f"continues at offset {offset}")
 
@@ -165,7 +165,7 @@ def replay(config: Path, since: datetime, operator: str, reason: str) -> None:
                 operator=operator,
                 reason=reason,
                 now=now,
-                sealed=False,
+                to_audit_log=False,
             )
     say(f"{reopened} commands will be carried out again when they are repeated")
 

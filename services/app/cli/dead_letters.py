@@ -80,7 +80,7 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
             letters = dead_letters.list_parked(connection, ids)
             messages = []
             for letter in letters:
-                original = seal.open(letter.sealed, letter.place, letter.key_id)
+                original = seal.decrypt(letter.sealed, letter.place, letter.key_id)
                 messages.append(
                     OutgoingMessage(
                         topic=letter.topic,

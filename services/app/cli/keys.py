@@ -23,7 +23,7 @@ from services.app.cli.session import open_resources
 from services.app.wiring.resources import utc_now
 from services.crypto import pseudonyms, tombstones
 from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
-from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, parse
+from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, parse_keyring
 from services.events.event_file import open_bytes
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -73,12 +73,12 @@ def make(owner: str, encryption: bool) -> None:
     with the system's name.
     """
     directory = _directory()
-    ring = directory.make(owner)
+    ring = directory.create(owner)
     if encryption and not any(key.use == "enc" for key in ring):
         ring = directory.add_encryption(owner)
     if owner == DELETER:
-        pseudonyms.read_or_make(directory.path)
-        tombstones.read_or_make(directory.path)
+        pseudonyms.load_or_create_pseudonymizer(directory.path)
+        tombstones.load_or_create_tombstone_cipher(directory.path)
     for key in ring:
         say(f"{owner}: {key.key_id} ({key.use})")
     say(f"distribute {directory.public(owner).path}")
@@ -138,7 +138,7 @@ def trust(system: str, file: Path) -> None:
 def retire(key_id: str) -> None:
     """Remove the key KEY_ID everywhere: from now on it neither signs nor verifies."""
     directory, at = _directory(), utc_now()
-    for owner in directory.owners():
+    for owner in directory.list_owners():
         ring = directory.private(owner)()
         if (
             ring.get(key_id)
@@ -166,7 +166,7 @@ def _has_other_signing_key(ring: Keyring, key_id: str, at: datetime) -> bool:
 def _read_public_keys(file: Path) -> Keyring:
     try:
         with open_bytes(file) as handed_over:
-            ring = parse(handed_over.read().decode("utf-8"))
+            ring = parse_keyring(handed_over.read().decode("utf-8"))
     except UnicodeDecodeError as cause:
         raise InvalidKeyring(file, "is not UTF-8; write the file in UTF-8") from cause
     except InvalidKey as cause:
@@ -181,7 +181,7 @@ def _read_public_keys(file: Path) -> Keyring:
 
 
 def _own_key_rows(directory: KeyDirectory, at: datetime) -> Iterator[dict[str, Any]]:
-    for owner in directory.owners():
+    for owner in directory.list_owners():
         for key in directory.private(owner)():
             yield _key_row(owner, key, at)
 
@@ -214,5 +214,5 @@ def _key_row(owner: str, key: JsonWebKey, at: datetime) -> dict[str, Any]:
         "private": key.is_private,
         "holds_from": format_instant(key.not_before),
         "holds_until": format_instant(key.expires_at),
-        "state": "holds" if key.holds(at) else "coming" if coming else "expired",
+        "state": "holds" if key.is_valid_at(at) else "coming" if coming else "expired",
     }

@@ -62,7 +62,7 @@ def rotate() -> None:
     with open_resources() as opened:
         masters, keys = opened.master_keys(), opened.vault()
         made, wrapped = rotation.rotate(keys, masters)
-        older = [one.generation for one in rotation.master_key_statuses(keys, masters)[:-1]]
+        older = [one.version for one in rotation.master_key_statuses(keys, masters)[:-1]]
     click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys")
     for one in older:
         click.echo(f"back up the vault, then run: termijn vault destroy {one.master}")
@@ -125,7 +125,7 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
     with open_resources() as opened:
         ledger, data_keys = opened.ledger(), opened.vault()
         shredder = Shredder(data_keys.database)
-        found = shredder.named(keys)
+        found = shredder.by_id(keys)
         if missing := sorted(set(keys) - {one.key_id for one in found}):
             raise click.ClickException(
                 f"{missing[0]}: there is no key with this id; nothing was destroyed"
@@ -151,20 +151,18 @@ def _master_key_rows(
     keys: DataKeyStore, masters: FileMasterKeys, at: datetime
 ) -> Iterator[dict[str, Any]]:
     for one in rotation.master_key_statuses(keys, masters):
-        retired = "overdue" if one.overdue(at) else "to be destroyed"
+        retired = "overdue" if one.is_overdue(at) else "to be destroyed"
         yield {
             "kind": "master key",
-            "name": one.generation.master,
+            "name": one.version.master,
             "state": "wraps" if one.retired_at is None else retired,
             "keys": one.keys,
-            "since": format_instant(
-                (one.retired_at or one.generation.made_at).replace(microsecond=0)
-            ),
+            "since": format_instant((one.retired_at or one.version.made_at).replace(microsecond=0)),
         }
 
 
 def _system_rows(keys: DataKeyStore) -> Iterator[dict[str, Any]]:
-    for one in keys.counted():
+    for one in keys.count_by_master():
         yield {
             "kind": "keys",
             "name": one.system,

@@ -208,7 +208,7 @@ def _callback_tokens(inbox: Inbox) -> Callable[[str], str]:
 
 def _own_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:
     """The private keys that receive corrections; one that was replaced may still be written to."""
-    return lambda at: [json.dumps(key.jwk()) for key in file() if key.use == "enc"]
+    return lambda at: [json.dumps(key.as_jwk()) for key in file() if key.use == "enc"]
 
 
 def _observer(opened: AgentResources, log_format: str) -> AgentObserver:

@@ -31,8 +31,7 @@ from services.crypto import pseudonyms
 from services.crypto import tombstones as tombstone_keys
 from services.crypto.data_keys import DataKeyStore, open_vault
 from services.crypto.envelope import AeadCipher, load_or_create_key, read_key
-from services.crypto.field_encryption import FieldEncryption
-from services.crypto.field_encryption import check as check_encrypted_fields
+from services.crypto.field_encryption import FieldEncryptor, check_encrypted_fields
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.master_keys import FileMasterKeys
 from services.crypto.pseudonyms import Pseudonymizer
@@ -177,7 +176,7 @@ class Resources:
         """
         encrypting = self.settings.encrypting
         makes = encrypting.master_keys is None and not encrypting.vault_url
-        return FileMasterKeys(directory=self.settings.master_keys, makes=makes)
+        return FileMasterKeys(directory=self.settings.master_keys, creates=makes)
 
     def vault(self) -> DataKeyStore:
         """Open the vault with the keys of encrypted fields."""
@@ -185,23 +184,23 @@ class Resources:
             self.settings.storage.data.mkdir(parents=True, exist_ok=True)
         vault = DataKeyStore(open_vault(self.settings.vault_url), self.master_keys())
         self.stack.callback(vault.database.close)
-        vault.open()
+        vault.create_tables()
         return vault
 
-    def field_encryption(self, policy: Policy) -> FieldEncryption | None:
+    def field_encryption(self, policy: Policy) -> FieldEncryptor | None:
         """Make the field encryption for publishers, if the policy encrypts any field."""
         if not any(event.encrypted for event in policy.events.values()):
             return None
         check_encrypted_fields(policy, load_schemas(*self.settings.storage.schemas))
-        return FieldEncryption(policy=policy, keys=self.vault(), now=utc_now)
+        return FieldEncryptor(policy=policy, keys=self.vault(), now=utc_now)
 
     def pseudonymizer(self) -> Pseudonymizer:
         """Load the key that pseudonymises the evidence log; it is created on first use."""
-        return pseudonyms.read_or_make(self.settings.keys)
+        return pseudonyms.load_or_create_pseudonymizer(self.settings.keys)
 
     def tombstone_cipher(self, ledger: Database, policy: Policy) -> TombstoneCipher:
         """Load the key of tombstones, created on first use, and bind it to the ledger."""
-        cipher = tombstone_keys.read_or_make(self.settings.keys)
+        cipher = tombstone_keys.load_or_create_tombstone_cipher(self.settings.keys)
         if policy.proof is not None:
             ledger.run_in_transaction(lambda connection: tombstones.bind_key(connection, cipher))
         return cipher

@@ -30,7 +30,7 @@ class SigningConfig:
         if not self.required:
             return NoSigning()
         if self.creates_keys:
-            self.keys.make()
+            self.keys.create()
         return self.keys.signer()
 
     def command_verifier(self) -> VerifierProtocol:
@@ -42,7 +42,7 @@ class SigningConfig:
         if not self.required:
             return NoSigning()
         if self.creates_keys:
-            self.keys.make()
+            self.keys.create()
         return self.keys.verifier(DELETER)
 
     def acknowledgement_verifiers(self, systems: Iterable[str]) -> Mapping[str, VerifierProtocol]:
@@ -61,7 +61,7 @@ class SigningConfig:
         Raises:
             InvalidKeyring: its keys cannot be used.
         """
-        return self.keys.system(system)().encrypts_to(now)
+        return self.keys.system(system)().encryption_key(now)
 
     def systems_without_keys(self, systems: Iterable[str], now: datetime) -> list[str]:
         """Return the systems without a valid key: their acknowledgements cannot be verified."""
@@ -86,7 +86,7 @@ class SigningConfig:
         signers: dict[str, SignerProtocol] = {}
         for system in systems:
             if self.creates_keys:
-                ring = self.keys.make(system)
+                ring = self.keys.create(system)
                 if not any(key.use == "enc" for key in ring):
                     ring = self.keys.add_encryption(system)
                 self.keys.trust(system, ring)
@@ -95,7 +95,7 @@ class SigningConfig:
 
     def simulated_private_key(self, system: str, now: datetime) -> str | None:
         """Return the private key that decrypts corrections of a simulated system, as JWK text, if any."""
-        if system not in self.keys.owners():
+        if system not in self.keys.list_owners():
             return None
         key = self.keys.private(system)().newest("enc", now)
-        return json.dumps(key.jwk()) if key else None
+        return json.dumps(key.as_jwk()) if key else None

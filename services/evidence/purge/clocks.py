@@ -59,8 +59,8 @@ class ClockPurge:
         """One that never moved leaves nothing to remember."""
         rows = [
             {
-                "reference": remains.reference("clock", clock_name(clock)),
-                "sealed": remains.wrap(
+                "reference": remains.lookup_key("clock", clock_name(clock)),
+                "sealed": remains.encrypt(
                     "clock", clock_name(clock), rows_to_json({"clock": [asdict(clock)]})
                 ),
             }

@@ -81,8 +81,8 @@ class SubjectPurge:
         """Whoever was never told of anything, and said nothing, leaves nothing."""
         sealed = [
             {
-                "reference": remains.reference("subject", subject.subject),
-                "sealed": remains.wrap("subject", subject.subject, rows_to_json(subject.rows)),
+                "reference": remains.lookup_key("subject", subject.subject),
+                "sealed": remains.encrypt("subject", subject.subject, rows_to_json(subject.rows)),
             }
             for subject in things
             if subject.rows["act"] or subject.rows["sequence"]

@@ -16,7 +16,7 @@ from services.crypto.keyring import Keyring
 from services.operations.doctor.findings import Finding, error, ok, warning
 from services.operations.doctor.logins import not_readable
 from services.requests.request_keys import MEND, sealed_with
-from services.storage.database import Database, lacks_right
+from services.storage.database import Database, lacks_privilege
 
 EXPIRY_WARNING = timedelta(days=14)
 """A last key that expires sooner is a warning: its successor has to be distributed before."""
@@ -79,7 +79,7 @@ def check_requests(ledger: Database, files: SealFiles) -> Iterator[Finding]:
         with ledger.transaction() as connection:
             found = sealed_with(connection)
     except ProgrammingError as cause:
-        if not lacks_right(cause):
+        if not lacks_privilege(cause):
             raise
         yield not_readable("requests")
         return
@@ -141,10 +141,10 @@ def _check_expiry(ring: Keyring, owner: str, now: datetime, mend: str) -> Iterat
             "keys", "has no signing key: nothing that it sends can be verified", mend, owner
         )
         return
-    if not any(key.holds(now) for key in signing):
+    if not any(key.is_valid_at(now) for key in signing):
         yield error("keys", "no key is valid now", mend, owner)
         return
-    if not any(key.holds(now + EXPIRY_WARNING) for key in signing):
+    if not any(key.is_valid_at(now + EXPIRY_WARNING) for key in signing):
         ends = max(key.expires_at for key in signing if key.expires_at is not None)
         yield warning("keys", f"the last key expires at {ends:%Y-%m-%dT%H:%M:%SZ}", mend, owner)
         return

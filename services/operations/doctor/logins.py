@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from services.ledger import granting
 from services.ledger.grants import GRANTS, Privilege, needed_privileges
 from services.operations.doctor.findings import Finding, error, ok, skipped, warning
-from services.storage.database_roles import Role, group
+from services.storage.database_roles import Role, group_name
 
 CHECK = "database login"
 _SHOWN = 3
@@ -27,14 +27,16 @@ def check_login(connection: Connection) -> Iterator[Finding]:
                 "database roles",
                 "does not exist: every login may do what any role may",
                 "`termijn ledger migrate`, or have a superuser run what `termijn ledger grants` prints",
-                group(role),
+                group_name(role),
             )
-        elif lacks := needed_privileges(role) - granting.held_privileges(connection, group(role)):
+        elif lacks := needed_privileges(role) - granting.held_privileges(
+            connection, group_name(role)
+        ):
             yield error(
                 "database roles",
                 f"has no privilege for {_some(lacks)}",
                 "`termijn ledger migrate`",
-                group(role),
+                group_name(role),
             )
     may_all = granting.is_owner(connection)
     yield judged(

@@ -122,7 +122,7 @@ def revealed(running: Running) -> dict[int, set[object]]:
             key, value = message.key(), message.value()
             assert isinstance(key, bytes)
             assert isinstance(value, bytes)
-            data = revealing.reveal(topic.schema, key.decode(), codec.decode(topic, value))
+            data = revealing.decrypt(topic.schema, key.decode(), codec.decode(topic, value))
             personal = {data[name] for name in ("consumer_name", "consumer_email", "remarks")}
             personal |= {data["payment"]["iban"], data["delivery_address"]["street"]}
             personal |= {line["product"] for line in data["lines"]}

@@ -35,7 +35,9 @@ adapter:
 def vault(tmp_path: Path) -> Iterator[Vault]:
     """A vault with the keys of two orders, in both systems."""
     with a_vault(tmp_path) as found:
-        found.keys.of([(one, name) for one in (O1, O2) for name in ("bus", "bus-books")], T0)
+        found.keys.get_or_create(
+            [(one, name) for one in (O1, O2) for name in ("bus", "bus-books")], T0
+        )
         yield found
 
 
@@ -52,8 +54,8 @@ def told(vault: Vault, action: str = "erase", *, recalls: str | None = None, **m
 def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> None:
     """Twice comes to the same."""
     assert told(vault) == told(vault) == Result(status="done", counts={"keys": 1})
-    assert vault.shredder.living([O1, O2], "bus") == 1
-    assert vault.shredder.living([O1, O2], "bus-books") == 2
+    assert vault.shredder.count_active([O1, O2], "bus") == 1
+    assert vault.shredder.count_active([O1, O2], "bus-books") == 2
 
 
 def test_a_check_counts_what_is_still_there(vault: Vault) -> None:
@@ -90,7 +92,7 @@ def test_what_only_stores_is_asked_for_nothing_else(vault: Vault, action: str) -
     """Whoever reads the log is told by itself; no key is touched."""
     answer = told(vault, action)
     assert (answer.status, answer.counts, answer.records) == ("done", {"keys": 0}, ())
-    assert vault.shredder.living([O1], "bus") == 1
+    assert vault.shredder.count_active([O1], "bus") == 1
 
 
 def test_a_log_is_never_pseudonymised(vault: Vault) -> None:
@@ -121,7 +123,7 @@ def test_the_agents_file_leads_to_the_vault(tmp_path: Path) -> None:
     with ExitStack() as stack:
         adapter = vault_adapter(load(file, {}), stack)
         assert adapter.system == "bus"
-        assert adapter.shredder.living([O1], "bus") == 0
+        assert adapter.shredder.count_active([O1], "bus") == 0
     assert (tmp_path / "vault.sqlite").exists()
 
 
@@ -140,8 +142,8 @@ def test_a_key_of_before_is_destroyed_and_another_topics_is_not(tmp_path: Path) 
     old = old_event_id("/shop", "e-O1")
     other = event_id("website.feedback-given", "/shop", "e-O2")
     with a_vault(tmp_path) as vault:
-        vault.keys.of([(old, "bus"), (O2, "bus"), (other, "bus")], T0)
+        vault.keys.get_or_create([(old, "bus"), (O2, "bus"), (other, "bus")], T0)
         records = (record("O1"), record("O2"))
         assert told(vault, records=records) == Result(status="done", counts={"keys": 2})
         assert told(vault, "verify", records=records).counts == {"keys": 0}
-        assert vault.shredder.living([old, O2, other], "bus") == 1
+        assert vault.shredder.count_active([old, O2, other], "bus") == 1

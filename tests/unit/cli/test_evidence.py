@@ -40,7 +40,9 @@ def sealed(ledger: Database, at: datetime = NOW) -> None:
         lambda connection: active_policy.require_active(connection, loader.load(), at),
     )
     ledger.run_in_transaction(
-        lambda connection: append_entries(connection, pseudonyms.read_or_make(keys), ring, at),
+        lambda connection: append_entries(
+            connection, pseudonyms.load_or_create_pseudonymizer(keys), ring, at
+        ),
     )
 
 

@@ -48,7 +48,7 @@ def test_systems_without_keys_are_listed(termijn: Call) -> None:
 def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
     """Made by the system's team, in a directory of theirs."""
     theirs = KeyDirectory(path=tmp_path / "theirs")
-    [key] = theirs.make("crm")
+    [key] = theirs.create("crm")
     done = termijn("keys", "trust", "crm", theirs.public("crm").path)
     assert (done.code, done.out) == (0, f"crm: {key.key_id} (sig)\n")
     assert state(termijn, "systems/crm") == [("sig", "holds")]
@@ -58,8 +58,11 @@ def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("nonsense", "is no JSON"),
-        (json.dumps(new_key().jwk()), "contains a private key, which its owner must keep secret"),
-        (json.dumps(new_key("enc").public().jwk()), "contains no Ed25519 key"),
+        (
+            json.dumps(new_key().as_jwk()),
+            "contains a private key, which its owner must keep secret",
+        ),
+        (json.dumps(new_key("enc").public().as_jwk()), "contains no Ed25519 key"),
         ('{"keys": []}', "contains no Ed25519 key"),
     ],
 )
@@ -79,7 +82,7 @@ def test_what_cannot_be_trusted_is_refused(
 def test_only_systems_of_the_policy_are_trusted(termijn: Call, tmp_path: Path, system: str) -> None:
     """A wrong name would be a key that verifies nothing, or a file somewhere else."""
     file = KeyDirectory(path=tmp_path / "theirs")
-    file.make("crm")
+    file.create("crm")
     refused = termijn("keys", "trust", system, file.public("crm").path)
     assert refused.err == f"termijn: the policy has no system {system!r}\n"
 
@@ -109,7 +112,7 @@ def test_a_key_is_not_retired_while_nothing_else_signs(termijn: Call) -> None:
 def test_a_stolen_key_of_a_system_is_retired_at_once(termijn: Call, tmp_path: Path) -> None:
     """Even where it is the only one: then no answer of that system counts, which is what is wanted."""
     theirs = KeyDirectory(path=tmp_path / "theirs")
-    [key] = theirs.make("crm")
+    [key] = theirs.create("crm")
     termijn("keys", "trust", "crm", theirs.public("crm").path)
     assert termijn("keys", "retire", key.key_id).out == "retired from systems/crm\n"
     assert state(termijn, "systems/crm") == [("sig", "missing")]

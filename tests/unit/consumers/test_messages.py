@@ -82,9 +82,9 @@ def test_a_dead_letter_holds_the_original_sealed_for_its_place() -> None:
     """Key, value and headers, as they came."""
     original = message(key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)])
     letter = build_dead_letter("tagger", original, DecodingFailed(why="ends too early"), SEAL, NOW)
-    assert SEAL.open(letter.sealed, "orders.order-placed.v1/3/17", SEAL.key_id) == OriginalMessage(
-        key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)]
-    )
+    assert SEAL.decrypt(
+        letter.sealed, "orders.order-placed.v1/3/17", SEAL.key_id
+    ) == OriginalMessage(key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)])
     assert (letter.reason, letter.detail) == ("undecodable", "ends too early")
 
 
@@ -101,7 +101,7 @@ def test_a_message_whose_headers_cannot_be_read_is_parked_without_them() -> None
     letter = build_dead_letter(
         "tagger", cast(Message, Unreadable()), DecodingFailed(why="is empty"), SEAL, NOW
     )
-    opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
+    opened = SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id)
     assert (opened.value, opened.headers) == (b"v", [])
 
 
@@ -128,7 +128,7 @@ def replayed() -> list[tuple[str, bytes]]:
     original = message(key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)])
     cause = DecodingFailed(why="is empty")
     letter = build_dead_letter("tagger", original, cause, SEAL, NOW, MONTHS_AGO)
-    opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
+    opened = SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id)
     return list(headers_again(letter, opened, SEAL))
 
 
@@ -138,7 +138,7 @@ def test_what_is_replayed_was_taken_when_it_came_first() -> None:
     assert taken(again, replayed(), NOW, SEAL) == MONTHS_AGO
     at = taken(again, replayed(), NOW, SEAL)
     letter = build_dead_letter("tagger", again, DecodingFailed(why="is empty"), SEAL, NOW, at)
-    opened = SEAL.open(letter.sealed, letter.place, SEAL.key_id)
+    opened = SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id)
     third = headers_again(letter, opened, SEAL)
     assert [name for name, _ in third].count(HEADER) == 1
     assert taken(message(key=b"k", value=b"v"), third, NOW, SEAL) == MONTHS_AGO
@@ -180,5 +180,5 @@ def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() ->
     """Never later than it comes back."""
     original = message(key=b"k", value=b"v")
     letter = build_dead_letter("tagger", original, DecodingFailed(why="is empty"), SEAL, MONTHS_AGO)
-    told = headers_again(letter, SEAL.open(letter.sealed, letter.place, SEAL.key_id), SEAL)
+    told = headers_again(letter, SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id), SEAL)
     assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == MONTHS_AGO

@@ -15,7 +15,7 @@ import yaml
 from schemas.cloudevents import CloudEvent, parse_rfc3339
 from services.crypto.data_keys import DataKeyStore, open_vault
 from services.crypto.field_decryption import FieldDecryptor
-from services.crypto.field_encryption import FieldEncryption
+from services.crypto.field_encryption import FieldEncryptor
 from services.crypto.master_keys import FileMasterKeys
 from services.crypto.shredding import Shredder
 from services.policy.loader import DEFAULT_POLICY, load_text
@@ -113,21 +113,21 @@ class Vault:
     """A vault with all that is done to it."""
 
     def __init__(self, url: str, masters: Path) -> None:
-        self.masters = FileMasterKeys(directory=masters, makes=True)
+        self.masters = FileMasterKeys(directory=masters, creates=True)
         self.keys = DataKeyStore(open_vault(url), self.masters)
-        self.keys.open()
+        self.keys.create_tables()
         self.shredder = Shredder(self.keys.database)
-        self.encryption = FieldEncryption(policy=policy(), keys=self.keys, now=lambda: NOW)
+        self.encryption = FieldEncryptor(policy=policy(), keys=self.keys, now=lambda: NOW)
         self.revealing = FieldDecryptor(vault=self.keys)
 
     def encrypted(self, event: CloudEvent) -> CloudEvent:
         """The event as it goes onto the bus."""
-        [found] = self.encryption.encrypted([event])
+        [found] = self.encryption.encrypt_events([event])
         return found
 
     def reveal(self, event: CloudEvent, subject: str = "consumer:K1") -> dict[str, Any]:
         """Its data as a reader gets it."""
-        return self.revealing.reveal(event.type, subject, event.data)
+        return self.revealing.decrypt(event.type, subject, event.data)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def key_file(directory: Path, text: str, mode: int = 0o600) -> Path:
 
 def test_what_is_sealed_opens_as_it_was() -> None:
     """Key, value and headers, in order, repeated and empty ones too."""
-    assert SEAL.open(SEAL.seal(ORIGINAL, PLACE), PLACE, SEAL.key_id) == ORIGINAL
+    assert SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE), PLACE, SEAL.key_id) == ORIGINAL
 
 
 @given(
@@ -54,12 +54,12 @@ def test_every_message_opens_as_it_was(
 ) -> None:
     """Nothing that can stand on the bus is changed, and absent is not empty."""
     original = OriginalMessage(key=key, value=value, headers=headers)
-    assert SEAL.open(SEAL.seal(original, PLACE), PLACE, SEAL.key_id) == original
+    assert SEAL.decrypt(SEAL.encrypt(original, PLACE), PLACE, SEAL.key_id) == original
 
 
 def test_nothing_of_the_message_can_be_read_in_what_is_sealed() -> None:
     """Not its key, body or headers, as they are or in base64."""
-    sealed = SEAL.seal(ORIGINAL, PLACE)
+    sealed = SEAL.encrypt(ORIGINAL, PLACE)
     for part in (b"consumer:C1", b"a body", b"ce_id"):
         assert part not in sealed
         assert base64.b64encode(part) not in sealed
@@ -67,36 +67,36 @@ def test_nothing_of_the_message_can_be_read_in_what_is_sealed() -> None:
 
 def test_the_same_message_is_sealed_differently_each_time() -> None:
     """A nonce is never used twice: equal messages cannot be told."""
-    assert SEAL.seal(ORIGINAL, PLACE) != SEAL.seal(ORIGINAL, PLACE)
+    assert SEAL.encrypt(ORIGINAL, PLACE) != SEAL.encrypt(ORIGINAL, PLACE)
 
 
 def test_another_place_does_not_open_it() -> None:
     """Who moves a sealed message to another row has moved nothing that opens."""
     with pytest.raises(DecryptionFailed):
-        SEAL.open(SEAL.seal(ORIGINAL, PLACE), "orders.order-placed.v1/3/18", SEAL.key_id)
+        SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE), "orders.order-placed.v1/3/18", SEAL.key_id)
 
 
 def test_another_key_does_not_open_it_and_the_right_one_is_named() -> None:
     """The operator learns which key to look for."""
-    sealed = SEAL.seal(ORIGINAL, PLACE)
+    sealed = SEAL.encrypt(ORIGINAL, PLACE)
     with pytest.raises(DecryptionFailed, match=SEAL.key_id):
-        AeadCipher(bytes(32)).open(sealed, PLACE, SEAL.key_id)
+        AeadCipher(bytes(32)).decrypt(sealed, PLACE, SEAL.key_id)
 
 
 @pytest.mark.parametrize("position", [0, 12, -1])
 def test_one_altered_bit_is_noticed(position: int) -> None:
     """In the nonce, the message, or the tag."""
-    altered = bytearray(SEAL.seal(ORIGINAL, PLACE))
+    altered = bytearray(SEAL.encrypt(ORIGINAL, PLACE))
     altered[position] ^= 1
     with pytest.raises(DecryptionFailed):
-        SEAL.open(bytes(altered), PLACE, SEAL.key_id)
+        SEAL.decrypt(bytes(altered), PLACE, SEAL.key_id)
 
 
 @pytest.mark.parametrize("length", [0, 5, 12, 20])
 def test_what_is_cut_short_is_noticed(length: int) -> None:
     """Also what is empty, as a settled dead letter's is."""
     with pytest.raises(DecryptionFailed):
-        SEAL.open(SEAL.seal(ORIGINAL, PLACE)[:length], PLACE, SEAL.key_id)
+        SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE)[:length], PLACE, SEAL.key_id)
 
 
 def test_the_key_id_tells_keys_apart_and_gives_none_away() -> None:

@@ -14,7 +14,11 @@ from schemas.cloudevents import content_hash
 from schemas.codec import Codec, load
 from schemas.topics import business_topic
 from services.crypto.field_decryption import ERASED
-from services.crypto.field_encryption import FieldNotEncryptable, NoKeyHolder, check
+from services.crypto.field_encryption import (
+    FieldNotEncryptable,
+    NoKeyHolder,
+    check_encrypted_fields,
+)
 from services.crypto.field_paths import FieldNotText
 from services.crypto.field_tokens import TokenTampered
 from services.policy.ids import event_id
@@ -83,7 +87,7 @@ def test_what_was_shredded_stays_so_when_it_is_published_again(vault: Vault) -> 
     sealed = vault.encrypted(order())
     assert vault.reveal(sealed)["consumer_name"] is ERASED
     assert vault.reveal(sealed)["amount"] == "12.50 canary-amount-O1"
-    assert vault.shredder.living([ORDER], "bus") == 0
+    assert vault.shredder.count_active([ORDER], "bus") == 0
     again = vault.encrypted(order())
     assert sealed.data["consumer_name"] != again.data["consumer_name"]  # under a key of no one's
     assert sealed.data["amount"] == again.data["amount"]
@@ -105,7 +109,7 @@ def test_an_event_type_that_encrypts_nothing_makes_no_key(vault: Vault) -> None:
     """It goes as it is."""
     event = replace(order(), type="customers.customer-terminated", data={"customer_id": "C1"})
     assert vault.encrypted(event) is event
-    assert vault.keys.counted() == []
+    assert vault.keys.count_by_master() == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_a_token_whose_key_never_was_is_an_error(vault: Vault, token: str) -> No
     """It names the place, and nothing of what stood there: the vault may be another one."""
     with pytest.raises(TokenTampered) as refused:
         vault.reveal(replace(order(), data={"remarks": token}))
-    assert refused.value.where == "remarks"
+    assert refused.value.path == "remarks"
     assert token not in str(refused.value)
 
 
@@ -178,9 +182,9 @@ def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
     found["holdings"][0]["when"] = {"placed_through": ["app"]}
     encryption = replace(vault.encryption, policy=policy_of(written))
     with pytest.raises(NoKeyHolder) as refused:
-        encryption.encrypted([order()])
+        encryption.encrypt_events([order()])
     assert refused.value.key == "consumer_name"
-    assert vault.keys.counted() == []
+    assert vault.keys.count_by_master() == []
     bare = order(payment={"method": "ideal"}, consumer_name=None, consumer_email=None)
     bare = replace(
         bare,
@@ -188,8 +192,8 @@ def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
             name: bare.data[name] for name in ("order_id", "customer_id", "consumer_id", "amount")
         },
     )
-    [sealed] = encryption.encrypted([bare])
-    assert [(one.system, one.keys) for one in vault.keys.counted()] == [("bus-books", 1)]
+    [sealed] = encryption.encrypt_events([bare])
+    assert [(one.system, one.keys) for one in vault.keys.count_by_master()] == [("bus-books", 1)]
     assert vault.reveal(sealed)["amount"] == "12.50 canary-amount-O1"
 
 
@@ -210,9 +214,9 @@ def test_a_field_that_its_schema_cannot_hold_is_refused(path: str, why: str) -> 
     """Before anything is published."""
     wrong = policy_of(document(encrypted={path: ["bus"], "amount": ["bus-books"]}, plain=[]))
     with pytest.raises(FieldNotEncryptable, match=why):
-        check(wrong, load())
+        check_encrypted_fields(wrong, load())
 
 
 def test_the_stages_policy_fits_its_schemas() -> None:
     """Each field is there and text."""
-    check(policy(), load())
+    check_encrypted_fields(policy(), load())

@@ -97,7 +97,7 @@ def test_the_form_on_the_wire_is_fixed() -> None:
     """Written out once, so that other languages can be held against it."""
     sealer = FieldKey(system="bus", key_id="A" * 22, secret=bytes(range(32)))
     place = FieldLocation(schema="orders.order-placed", path="consumer_name", subject="consumer:K1")
-    assert place.bound("bus", "k") == (
+    assert place.associated_data("bus", "k") == (
         b"termijn field 1\x00"
         b"\x00\x00\x00\x13orders.order-placed"
         b"\x00\x00\x00\x0dconsumer_name"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.crypto.key_directory import InvalidKeyring, KeyDirectory
-from services.crypto.keyring import Keyring, parse
+from services.crypto.keyring import Keyring, parse_keyring
 from services.crypto.signing import SignatureInvalid
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ WEEK = timedelta(days=7)
 def keys(tmp_path: Path) -> KeyDirectory:
     """A directory with keys of the deleter's."""
     directory = KeyDirectory(path=tmp_path / "keys")
-    directory.make()
+    directory.create()
     return directory
 
 
@@ -35,7 +35,7 @@ def test_what_is_made_is_for_its_owner_only(keys: KeyDirectory) -> None:
 def test_it_is_made_once(keys: KeyDirectory) -> None:
     """Whoever comes later, or at the same time, uses the first one's."""
     before = keys.private()()
-    assert keys.make() == before
+    assert keys.create() == before
 
 
 def test_what_the_deleter_signs_is_verified_by_what_it_hands_out(keys: KeyDirectory) -> None:
@@ -53,14 +53,14 @@ def test_a_private_file_open_to_everybody_is_refused(keys: KeyDirectory) -> None
 
 def test_a_private_key_in_a_public_file_is_refused(keys: KeyDirectory) -> None:
     """Somebody handed over too much; it is not used, so that it is noticed."""
-    keys.public().path.write_text(keys.private()().text())
+    keys.public().path.write_text(keys.private()().as_json())
     with pytest.raises(InvalidKeyring, match="holds a private key"):
         keys.verifier()
 
 
 def test_a_public_key_in_a_private_file_is_refused(keys: KeyDirectory) -> None:
     """It could not sign."""
-    keys.private().path.write_text(keys.public()().text())
+    keys.private().path.write_text(keys.public()().as_json())
     with pytest.raises(InvalidKeyring, match="lacks the private part"):
         keys.signer()
 
@@ -88,7 +88,7 @@ def test_a_system_without_keys_proves_nothing(keys: KeyDirectory) -> None:
 def test_a_system_is_trusted_while_others_run(keys: KeyDirectory) -> None:
     """The verifier was there before the key was."""
     verifier = keys.system_verifier("crm")
-    keys.make("crm")
+    keys.create("crm")
     headers = keys.signer("crm").sign("t", b"k", b"v", NOW)
     with pytest.raises(SignatureInvalid, match="unknown-key"):
         verifier.verify("t", b"k", b"v", headers, NOW)
@@ -118,7 +118,7 @@ def test_a_rotation_leaves_modes_and_no_other_file(keys: KeyDirectory) -> None:
 
 def test_a_rotation_leaves_the_key_that_receives(keys: KeyDirectory) -> None:
     """Corrections go on going to it."""
-    keys.make("crm")
+    keys.create("crm")
     keys.add_encryption("crm")
     keys.rotate("crm", NOW, NOW + WEEK)
     receives = [key for key in keys.public("crm")() if key.use == "enc"]
@@ -127,7 +127,7 @@ def test_a_rotation_leaves_the_key_that_receives(keys: KeyDirectory) -> None:
 
 def test_a_retired_key_is_gone_everywhere(keys: KeyDirectory) -> None:
     """From private, public and trusted rings alike; others stay."""
-    key_id = keys.make("crm").keys[0].key_id
+    key_id = keys.create("crm").keys[0].key_id
     keys.trust("crm", keys.public("crm")())
     kept = keys.rotate("crm", NOW, NOW + WEEK).key_id
     assert keys.retire(key_id) == ["crm", "systems/crm"]
@@ -138,5 +138,5 @@ def test_a_retired_key_is_gone_everywhere(keys: KeyDirectory) -> None:
 
 def test_what_is_trusted_is_public(keys: KeyDirectory) -> None:
     """Even where a system handed over its private part, it is not kept."""
-    keys.trust("crm", keys.make("crm"))
-    assert not any(key.is_private for key in parse(keys.system("crm").path.read_text()))
+    keys.trust("crm", keys.create("crm"))
+    assert not any(key.is_private for key in parse_keyring(keys.system("crm").path.read_text()))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.crypto.keyring import InvalidKey, Keyring, new_key, parse
+from services.crypto.keyring import InvalidKey, Keyring, new_key, parse_keyring
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RFC8037 = {
@@ -21,26 +21,26 @@ RFC8037 = {
 
 def test_a_keys_id_is_its_thumbprint() -> None:
     """RFC 8037, appendix A.3, gives that of its example."""
-    [key] = parse(json.dumps(RFC8037))
+    [key] = parse_keyring(json.dumps(RFC8037))
     assert key.key_id == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
 def test_a_ring_comes_back_from_its_text() -> None:
     """Keys of both uses, with their terms and their private parts."""
-    ring = Keyring((new_key("sig", NOON).expiring(NOON + timedelta(days=1)), new_key("enc")))
-    assert parse(ring.text()) == ring
+    ring = Keyring((new_key("sig", NOON).with_expiry(NOON + timedelta(days=1)), new_key("enc")))
+    assert parse_keyring(ring.as_json()) == ring
 
 
 def test_a_public_ring_has_no_private_part() -> None:
     """Neither in its text nor in what signs."""
-    ring = parse(json.dumps(RFC8037)).public()
-    assert "d" not in json.loads(ring.text())["keys"][0]
-    assert ring.keys[0].signs is None
+    ring = parse_keyring(json.dumps(RFC8037)).public()
+    assert "d" not in json.loads(ring.as_json())["keys"][0]
+    assert ring.keys[0].private_key is None
 
 
 def test_a_private_part_never_shows() -> None:
     """What is logged or printed by accident is the `repr`."""
-    ring = parse(json.dumps(RFC8037))
+    ring = parse_keyring(json.dumps(RFC8037))
     assert RFC8037["d"] not in repr(ring)
     assert RFC8037["d"] not in repr(ring.keys[0])
 
@@ -48,7 +48,7 @@ def test_a_private_part_never_shows() -> None:
 def test_keys_of_other_kinds_are_passed_over() -> None:
     """RFC 7517, section 5: a set may hold keys that are not for us."""
     others = [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}, {"kty": "OKP", "crv": "Ed448", "x": "AA"}]
-    assert len(parse(json.dumps({"keys": [*others, RFC8037]})).keys) == 1
+    assert len(parse_keyring(json.dumps({"keys": [*others, RFC8037]})).keys) == 1
 
 
 @pytest.mark.parametrize(
@@ -89,21 +89,21 @@ def test_keys_of_other_kinds_are_passed_over() -> None:
 def test_what_is_no_key_is_refused_with_its_reason(text: str, why: str) -> None:
     """A key that cannot be what it says is never half used."""
     with pytest.raises(InvalidKey, match=why.replace("(", r"\(")):
-        parse(text)
+        parse_keyring(text)
 
 
 def test_a_refusal_does_not_quote_the_key() -> None:
     """An error lands in logs; the private part must not."""
     with pytest.raises(InvalidKey) as refused:
-        parse(json.dumps({**RFC8037, "x": new_key().x}))
+        parse_keyring(json.dumps({**RFC8037, "x": new_key().x}))
     assert str(RFC8037["d"]) not in str(refused.value)
 
 
 def test_a_key_holds_from_nbf_until_just_before_exp() -> None:
     """The first instant belongs to it, the last does not."""
-    key = new_key("sig", NOON).expiring(NOON + timedelta(hours=1))
+    key = new_key("sig", NOON).with_expiry(NOON + timedelta(hours=1))
     at = [NOON - timedelta(microseconds=1), NOON, NOON + timedelta(minutes=59)]
-    assert [key.holds(one) for one in [*at, NOON + timedelta(hours=1)]] == [
+    assert [key.is_valid_at(one) for one in [*at, NOON + timedelta(hours=1)]] == [
         False,
         True,
         True,
@@ -113,7 +113,7 @@ def test_a_key_holds_from_nbf_until_just_before_exp() -> None:
 
 def test_the_newest_key_that_holds_signs() -> None:
     """Not the one that will hold tomorrow, nor the one that has expired."""
-    expired = new_key("sig", NOON - timedelta(hours=1)).expiring(NOON)
+    expired = new_key("sig", NOON - timedelta(hours=1)).with_expiry(NOON)
     old, new = new_key(), new_key("sig", NOON - timedelta(days=1))
     coming = new_key("sig", NOON + timedelta(days=1))
     assert Keyring((new, coming, expired, old)).newest("sig", NOON) == new
@@ -127,15 +127,15 @@ def test_of_keys_that_began_together_the_later_in_the_file_signs() -> None:
 
 def test_a_key_is_not_made_to_last_longer() -> None:
     """What expires earlier by itself still does."""
-    key = new_key().expiring(NOON)
-    assert key.expiring(NOON + timedelta(days=9)).expires_at == NOON
+    key = new_key().with_expiry(NOON)
+    assert key.with_expiry(NOON + timedelta(days=9)).expires_at == NOON
 
 
 def test_corrections_go_to_the_newest_key_that_receives() -> None:
     """Its public part only; a ring without one receives nothing."""
     key = new_key("enc")
-    told = Keyring((new_key(), key)).encrypts_to(NOON)
+    told = Keyring((new_key(), key)).encryption_key(NOON)
     assert told is not None
     assert json.loads(told)["x"] == key.x
     assert "d" not in json.loads(told)
-    assert Keyring((new_key(),)).encrypts_to(NOON) is None
+    assert Keyring((new_key(),)).encryption_key(NOON) is None

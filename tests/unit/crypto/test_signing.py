@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.crypto.keyring import JsonWebKey, Keyring, new_key, parse
+from services.crypto.keyring import JsonWebKey, Keyring, new_key, parse_keyring
 from services.crypto.signing import (
     KEY_ID,
     SIGNATURE,
@@ -69,7 +69,7 @@ def test_the_signed_bytes_are_what_the_readme_says() -> None:
 
 def test_a_signature_is_the_one_of_rfc_8032() -> None:
     """Ed25519 is deterministic: the key of RFC 8037 gives this over these bytes, as OpenSSL does."""
-    [key] = parse(
+    [key] = parse_keyring(
         json.dumps(
             {
                 "kty": "OKP",
@@ -217,7 +217,7 @@ def test_an_unknown_key_is_not_named_in_the_reason(key_id: bytes) -> None:
 
 def test_a_key_that_has_expired_proves_nothing() -> None:
     """Even for what it signed while it held: who stole it may say when that was."""
-    key = MINE.public().expiring(NOW + timedelta(hours=1))
+    key = MINE.public().with_expiry(NOW + timedelta(hours=1))
     assert why_not(signed(), trusted=[key], now=NOW + timedelta(hours=1)) == "expired-key"
 
 
@@ -242,7 +242,7 @@ def test_a_rotated_key_is_used_at_once() -> None:
     rings = [Keyring((old,))]
     signer, verifier = Signer(lambda: rings[-1]), Verifier(lambda: rings[-1])
     before = signer.sign(TOPIC, KEY, VALUE, NOW)
-    rings.append(Keyring((old.expiring(NOW + timedelta(days=7)), new)))
+    rings.append(Keyring((old.with_expiry(NOW + timedelta(days=7)), new)))
     after = signer.sign(TOPIC, KEY, VALUE, NOW)
     assert verifier.verify(TOPIC, KEY, VALUE, before, NOW) == old.key_id
     assert verifier.verify(TOPIC, KEY, VALUE, after, NOW) == new.key_id
@@ -257,7 +257,7 @@ def test_a_retired_key_signs_and_proves_nothing() -> None:
 
 def test_nothing_is_signed_with_an_expired_key() -> None:
     """What nobody would verify is not sent."""
-    key = MINE.expiring(NOW)
+    key = MINE.with_expiry(NOW)
     with pytest.raises(NoSigningKey):
         Signer(lambda: Keyring((key,))).sign(TOPIC, KEY, VALUE, NOW)
 
@@ -273,7 +273,7 @@ def test_the_ten_lines_of_the_page_verify() -> None:
     [code] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     scope: dict[str, Any] = {}
     exec(compile(code, "services/crypto/README.md", "exec"), scope)
-    jwks = {"keys": [new_key("enc").public().jwk(), MINE.public().jwk()]}
+    jwks = {"keys": [new_key("enc").public().as_jwk(), MINE.public().as_jwk()]}
     headers = dict(signed())
     scope["verify"](TOPIC, KEY, VALUE, headers, jwks, NOW.timestamp())
     null = dict(Signer(lambda: Keyring((MINE,))).sign(TOPIC, None, VALUE, NOW))

@@ -56,7 +56,7 @@ def test_configured_keys_are_never_made(tmp_path: Path) -> None:
 
 def test_simulated_systems_win_no_trust_where_keys_are_configured(tmp_path: Path) -> None:
     """Nobody gets into production's rings by trying something out."""
-    chosen(tmp_path).keys.make("crm")
+    chosen(tmp_path).keys.create("crm")
     signatures = chosen(tmp_path, makes=False)
     assert isinstance(signatures.simulated_signers(["crm"])["crm"], Signer)
     assert signatures.systems_without_keys(["crm"], NOW) == ["crm"]

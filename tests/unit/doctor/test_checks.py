@@ -48,9 +48,9 @@ def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
 def trusted(path: Path, *systems: str) -> KeyDirectory:
     """Keys of the deleter, and of systems that are trusted."""
     directory = KeyDirectory(path=path)
-    directory.make()
+    directory.create()
     for system in systems:
-        directory.trust(system, directory.make(system))
+        directory.trust(system, directory.create(system))
     return directory
 
 
@@ -131,9 +131,9 @@ def test_a_last_key_that_ends_is_told_a_fortnight_before(
 ) -> None:
     """Its successor has to be handed out before; at the instant itself it holds no longer."""
     directory = trusted(tmp_path)
-    ring = directory.make("crm")
+    ring = directory.create("crm")
     [key] = ring
-    directory.trust("crm", type(ring)((key.expiring(NOW + timedelta(days=days_left)),)))
+    directory.trust("crm", type(ring)((key.with_expiry(NOW + timedelta(days=days_left)),)))
     assert keys(tmp_path, "crm")["crm"].state == state
 
 

@@ -127,7 +127,9 @@ def test_a_key_that_did_not_hold_yet_is_not_trusted() -> None:
     [key] = late
     lines = log(6, (), key=key)
     hash = bytes.fromhex(json.loads(lines[-1])["hash"])
-    bare = Keyring((JsonWebKey(key_id=key.key_id, use="sig", x=key.x, signs=key.signs),))
+    bare = Keyring(
+        (JsonWebKey(key_id=key.key_id, use="sig", x=key.x, private_key=key.private_key),)
+    )
     lines.append(sign(Head(number=6, hash=hash, at=AT), lambda: bare).line().encode() + b"\n")
     with pytest.raises(EvidenceBroken, match="did not hold"):
         verify_lines(lines, late.public())
@@ -213,7 +215,7 @@ def test_the_hash_is_what_the_documentation_says() -> None:
 
 def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
     """So that ten lines in any language verify it."""
-    private = KEY.signs
+    private = KEY.private_key
     assert isinstance(private, Ed25519PrivateKey)
     signed = sign(Head(number=1, hash=bytes(32), at=AT), lambda: Keyring((KEY,)))
     text = b'{"at":"2026-03-01T12:00:00Z","hash":"' + b"00" * 32 + b'","number":1}'

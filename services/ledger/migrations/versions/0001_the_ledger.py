@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -23,8 +23,8 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("counts", sa.Text(), nullable=False),
         sa.Column("ground", sa.Text(), nullable=True),
-        sa.Column("at", Instant(timezone=True), nullable=False),
-        sa.Column("received_at", Instant(timezone=True), nullable=False),
+        sa.Column("at", UtcDateTime(timezone=True), nullable=False),
+        sa.Column("received_at", UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("acknowledgement_id"),
     )
     with op.batch_alter_table("acknowledgement", schema=None) as batch_op:
@@ -37,14 +37,14 @@ def upgrade() -> None:
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("shapes", sa.Text(), nullable=False),
-        sa.Column("activated_at", Instant(timezone=True), nullable=False),
+        sa.Column("activated_at", UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_table(
         "attempt",
         sa.Column("command_id", sa.Uuid(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("at", Instant(timezone=True), nullable=False),
+        sa.Column("at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
@@ -53,8 +53,8 @@ def upgrade() -> None:
     op.create_table(
         "backfill",
         sa.Column("backfill", sa.Text(), nullable=False),
-        sa.Column("started_at", Instant(timezone=True), nullable=False),
-        sa.Column("released_at", Instant(timezone=True), nullable=True),
+        sa.Column("started_at", UtcDateTime(timezone=True), nullable=False),
+        sa.Column("released_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("operator", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("backfill"),
     )
@@ -64,16 +64,16 @@ def upgrade() -> None:
         sa.Column("clock", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("parent_id", sa.Uuid(), nullable=True),
-        sa.Column("opened_at", Instant(timezone=True), nullable=True),
+        sa.Column("opened_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("ended", sa.Boolean(), nullable=False),
-        sa.Column("moved_at", Instant(timezone=True), nullable=True),
+        sa.Column("moved_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("moved_source", sa.Text(), nullable=False),
         sa.Column("moved_id", sa.Text(), nullable=False),
         sa.Column("moved_backfill", sa.Text(), nullable=True),
-        sa.Column("anchor_at", Instant(timezone=True), nullable=True),
+        sa.Column("anchor_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
-        sa.Column("next_due", Instant(timezone=True), nullable=True),
-        sa.Column("fired_to", Instant(timezone=True), nullable=True),
+        sa.Column("next_due", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("fired_to", UtcDateTime(timezone=True), nullable=True),
         sa.Column("cursor", sa.Uuid(), nullable=True),
         sa.Column("backfill", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("clock_id"),
@@ -101,18 +101,18 @@ def upgrade() -> None:
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("due_at", Instant(timezone=True), nullable=False),
-        sa.Column("not_before", Instant(timezone=True), nullable=True),
-        sa.Column("erase_by", Instant(timezone=True), nullable=True),
+        sa.Column("due_at", UtcDateTime(timezone=True), nullable=False),
+        sa.Column("not_before", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("erase_by", UtcDateTime(timezone=True), nullable=True),
         sa.Column("policy_version", sa.Text(), nullable=False),
         sa.Column("supersedes", sa.Uuid(), nullable=True),
-        sa.Column("created_at", Instant(timezone=True), nullable=False),
+        sa.Column("created_at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("next_attempt_at", Instant(timezone=True), nullable=True),
-        sa.Column("first_sent_at", Instant(timezone=True), nullable=True),
-        sa.Column("settled_at", Instant(timezone=True), nullable=True),
-        sa.Column("escalated_at", Instant(timezone=True), nullable=True),
+        sa.Column("next_attempt_at", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("first_sent_at", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("settled_at", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("escalated_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("command_id"),
     )
@@ -143,7 +143,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("operator", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("at", Instant(timezone=True), nullable=False),
+        sa.Column("at", UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("scope"),
     )
     op.create_table(
@@ -155,8 +155,8 @@ def upgrade() -> None:
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
-        sa.Column("timestamp", Instant(timezone=True), nullable=False),
-        sa.Column("at", Instant(timezone=True), nullable=False),
+        sa.Column("timestamp", UtcDateTime(timezone=True), nullable=False),
+        sa.Column("at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -171,7 +171,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("time", Instant(timezone=True), nullable=False),
+        sa.Column("time", UtcDateTime(timezone=True), nullable=False),
         sa.Column("content_hash", sa.LargeBinary(), nullable=False),
         sa.Column("deciding", sa.Text(), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
@@ -189,7 +189,7 @@ def upgrade() -> None:
         sa.Column("expected", sa.BigInteger(), nullable=True),
         sa.Column("low", sa.BigInteger(), nullable=False),
         sa.Column("high", sa.BigInteger(), nullable=False),
-        sa.Column("found_at", Instant(timezone=True), nullable=False),
+        sa.Column("found_at", UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("role", "cluster_id", "topic_id", "partition"),
     )
     op.create_table(
@@ -219,7 +219,7 @@ def upgrade() -> None:
     op.create_table(
         "operator_action",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("at", Instant(timezone=True), nullable=False),
+        sa.Column("at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("operator", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("target", sa.Text(), nullable=False),
@@ -241,7 +241,7 @@ def upgrade() -> None:
         sa.Column("record_id", sa.Uuid(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("next_due", Instant(timezone=True), nullable=True),
+        sa.Column("next_due", UtcDateTime(timezone=True), nullable=True),
         sa.Column("backfill", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("record_id"),
     )

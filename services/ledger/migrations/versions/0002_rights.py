@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.rename_table("subject_lock", "subject")
     with op.batch_alter_table("subject", schema=None) as batch_op:
         batch_op.add_column(sa.Column("acts", sa.BigInteger(), nullable=False, server_default="0"))
-        batch_op.add_column(sa.Column("next_due", Instant(), nullable=True))
+        batch_op.add_column(sa.Column("next_due", UtcDateTime(), nullable=True))
         batch_op.add_column(sa.Column("cursor", sa.Uuid(), nullable=True))
         batch_op.create_index("subject_due", ["next_due"], postgresql_where=_DUE, sqlite_where=_DUE)
     op.create_table(

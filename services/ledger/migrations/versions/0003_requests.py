@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -31,8 +31,8 @@ def upgrade() -> None:
         sa.Column("public", sa.Text(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=True),
-        sa.Column("made_at", Instant(), nullable=False),
-        sa.Column("destroyed_at", Instant(), nullable=True),
+        sa.Column("made_at", UtcDateTime(), nullable=False),
+        sa.Column("destroyed_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("request_id"),
     )
     op.create_table(
@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("command_id", sa.Uuid(), nullable=False),
         sa.Column("request_id", sa.Uuid(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("received_at", Instant(), nullable=False),
+        sa.Column("received_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("command_id"),
     )
     op.create_index("disclosure_request", "disclosure", ["request_id"])
@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Uuid(), nullable=False),
         sa.Column("fields", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=True),
-        sa.Column("noted_at", Instant(), nullable=False),
+        sa.Column("noted_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("request_id"),
     )
     op.create_table(
@@ -59,8 +59,8 @@ def upgrade() -> None:
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("event_type", sa.Text(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
-        sa.Column("decided_at", Instant(), nullable=False),
-        sa.Column("published_at", Instant(), nullable=True),
+        sa.Column("decided_at", UtcDateTime(), nullable=False),
+        sa.Column("published_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("request_id"),
     )
     op.create_index(

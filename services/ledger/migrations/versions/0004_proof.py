@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"
@@ -17,7 +17,7 @@ _COUNTED = sa.text("first_sent_at IS NOT NULL AND action <> 'verify'")
 
 def upgrade() -> None:
     """What was acknowledged before is not read again: it had no proof, and has none."""
-    op.add_column("command", sa.Column("follow_up_at", Instant(), nullable=True))
+    op.add_column("command", sa.Column("follow_up_at", UtcDateTime(), nullable=True))
     op.create_index(
         "command_follow_up",
         "command",

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"
@@ -25,7 +25,7 @@ def upgrade() -> None:
             autoincrement=True,
             nullable=False,
         ),
-        sa.Column("at", Instant(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("command_id", sa.Uuid(), nullable=True),
         sa.Column("body", sa.Text(), nullable=False),
@@ -56,12 +56,12 @@ def upgrade() -> None:
     op.create_table(
         "evidence_head",
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("at", Instant(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
         sa.Column("head", sa.Text(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("x", sa.Text(), nullable=False),
         sa.Column("signature", sa.LargeBinary(), nullable=False),
-        sa.Column("published_at", Instant(), nullable=True),
+        sa.Column("published_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("number", "at"),
     )
     op.create_index(

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0007"
 down_revision = "0006"
@@ -17,8 +17,8 @@ def upgrade() -> None:
         "forgetting",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("key_id", sa.Text(), nullable=True),
-        sa.Column("began_at", Instant(), nullable=True),
-        sa.Column("through", Instant(), nullable=True),
+        sa.Column("began_at", UtcDateTime(), nullable=True),
+        sa.Column("through", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_table(

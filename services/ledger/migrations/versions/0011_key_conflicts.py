@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0011"
 down_revision = "0010"
@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.Column("key_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
-        sa.Column("found_at", Instant(), nullable=False),
+        sa.Column("found_at", UtcDateTime(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key_id"),
     )

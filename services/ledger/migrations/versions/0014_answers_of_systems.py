@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.storage.types import Instant
+from services.storage.types import UtcDateTime
 
 revision = "0014"
 down_revision = "0011"
@@ -56,8 +56,8 @@ def _key(columns: list[str]) -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("counts", sa.Text(), nullable=False),
         sa.Column("ground", sa.Text(), nullable=True),
-        sa.Column("at", Instant(), nullable=False),
-        sa.Column("received_at", Instant(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("received_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint(*columns),
     )
     listed = (
