@@ -100,7 +100,7 @@ class CorrectionHandler:
         if data["right"] != "rectification":
             return None
         who = (data["subject"], data["request_id"])
-        return None if any(map(limits.identifier, who)) else data
+        return None if any(map(limits.identifier_problem, who)) else data
 
 
 def check_corrections(data: Mapping[str, Any]) -> None:
@@ -111,12 +111,12 @@ def check_corrections(data: Mapping[str, Any]) -> None:
     """
     corrections: Mapping[str, str] = data.get("corrections") or {}
     size = sum(len(one.encode()) for pair in corrections.items() for one in pair)
-    if why := limits.too_many(corrections, limits.CORRECTIONS):
+    if why := limits.count_problem(corrections, limits.MAX_CORRECTIONS):
         raise MalformedEvent(key="corrections", why=why)
-    if size > limits.CORRECTED:
-        why = f"takes {size:,} bytes; the most is {limits.CORRECTED:,}"
+    if size > limits.MAX_CORRECTED:
+        why = f"takes {size:,} bytes; the most is {limits.MAX_CORRECTED:,}"
         raise MalformedEvent(key="corrections", why=why)
-    if any(limits.unprintable(name) for name in corrections):
+    if any(limits.control_character_problem(name) for name in corrections):
         raise MalformedEvent(key="corrections", why="names a field with a control character")
 
 

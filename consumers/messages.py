@@ -14,7 +14,7 @@ from services.agent.command import CommandMisaddressed
 from services.crypto.envelope import AeadCipher, OriginalMessage
 from services.crypto.signing import SignatureInvalid
 from services.deleter.settlement import ReusedAcknowledgement, UnknownCommand, Unusable
-from services.events.dead_letter_replay import arrived_first
+from services.events.dead_letter_replay import first_arrival
 from services.events.refusals import TaggingError, rejection_reason
 from services.events.tagged_event import Headers
 from services.kafka.trace_context import Trace, extract
@@ -77,7 +77,7 @@ def build_dead_letter(
     letter = DeadLetter(
         role=role,
         reason=reason,
-        detail=limits.shown(detail),
+        detail=limits.replace_controls(detail),
         topic=str(message.topic()),
         partition=int(message.partition() or 0),
         offset=int(message.offset() or 0),
@@ -112,7 +112,7 @@ def taken(message: Message, headers: Headers, read: datetime, seal: AeadCipher) 
     """
     stamp = _timestamp(message)
     at = stamp if stamp and is_dated(message) else read
-    first = arrived_first(
+    first = first_arrival(
         str(message.topic()),
         to_bytes(message.key()),
         to_bytes(message.value()),

@@ -15,11 +15,11 @@ from consumers.batch_application import park
 from consumers.messages import build_dead_letter, extract_trace, to_bytes
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, UnknownSchema
-from schemas.topics import DEAD_LETTERS, TAGGED, business_topic, event_type_of
+from schemas.topics import DEAD_LETTERS, TAGGED, business_topic, event_type_from_topic
 from services.crypto.envelope import AeadCipher, DecryptionFailed
 from services.crypto.tombstones import TombstoneCipher
 from services.events.ingestion import TaggedEventReader, decode_storable
-from services.events.ingestion_plan import Arrival, Plan, Plans
+from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, TaggedEventRow
 from services.kafka.spans import NO_SPANS, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import active_policy, blind_spots
@@ -64,12 +64,12 @@ class RecorderHandler:
 
     def __post_init__(self) -> None:
         """What it has learned of its events outlives a batch."""
-        arrivals = TaggedEventReader(plans=Plans(policy=self.policy), codec=self.codec)
+        arrivals = TaggedEventReader(planner=IngestionPlanner(policy=self.policy), codec=self.codec)
         object.__setattr__(self, "_arrivals", arrivals)
 
     def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Record a batch: compare-and-swap of the positions first, then everything that came."""
-        plans: list[Plan] = []
+        plans: list[IngestionPlan] = []
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
         own: list[DeadLetter] = []
@@ -82,10 +82,10 @@ class RecorderHandler:
                     from_tagger.append(self._letter(message))
                     parked.append(self._seen(from_tagger[-1]))
                 else:
-                    plans.append(self._arrivals.of(to_bytes(message.value())))
-                    origin[id(plans[-1].arrival)] = message
+                    plans.append(self._arrivals.read_plan(to_bytes(message.value())))
+                    origin[id(plans[-1].event)] = message
                     if (trace := extract_trace(message)) is not None:
-                        traced.append((trace, plans[-1].arrival.type))
+                        traced.append((trace, plans[-1].event.type))
             except (DecodingFailed, TaggingFailed) as cause:
                 own.append(build_dead_letter(ROLE, message, cause, self.seal, self.now()))
                 parked.append(self._seen_of_tagged(own[-1], message))
@@ -134,7 +134,7 @@ class RecorderHandler:
 
     def _seen(self, letter: DeadLetter) -> ParkedEvent:
         """What can be seen of an event that the tagger parked."""
-        topic = business_topic(event_type_of(letter.topic))
+        topic = business_topic(event_type_from_topic(letter.topic))
         data: Mapping[str, Any] = {}
         with suppress(DecodingFailed, DecryptionFailed, UnknownSchema):
             original = self.seal.decrypt(letter.sealed, letter.place, letter.key_id)
@@ -144,11 +144,11 @@ class RecorderHandler:
     def _seen_of_tagged(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """What can be seen of a tagged event that cannot be recorded."""
         with suppress(DecodingFailed):
-            arrival = self._arrivals.read(to_bytes(message.value()))
+            arrival = self._arrivals.read_row(to_bytes(message.value()))
             return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
         return _parked(letter, letter, Glimpse(event_type=None))
 
-    def _seen_of_conflict(self, letter: DeadLetter, arrival: Arrival) -> ParkedEvent:
+    def _seen_of_conflict(self, letter: DeadLetter, arrival: TaggedEventRow) -> ParkedEvent:
         """What can be seen of an event whose identity was taken."""
         return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
 
@@ -164,13 +164,13 @@ class RecorderHandler:
                 seen = found
         return _parked(letter, letter, seen)
 
-    def _conflict(self, arrival: Arrival, message: Message) -> DeadLetter:
+    def _conflict(self, arrival: TaggedEventRow, message: Message) -> DeadLetter:
         why = f"another event of {arrival.topic} has this identity and other content"
         cause = TaggingFailed("identity-conflict", "id", why)
         return build_dead_letter(ROLE, message, cause, self.seal, self.now())
 
 
-def _parked(letter: DeadLetter, stood: DeadLetter | Arrival, seen: Glimpse) -> ParkedEvent:
+def _parked(letter: DeadLetter, stood: DeadLetter | TaggedEventRow, seen: Glimpse) -> ParkedEvent:
     return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,
         topic=stood.topic,

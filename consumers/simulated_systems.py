@@ -103,6 +103,6 @@ class SimulatedSystemsLoop:
 
     def _signed(self, reply: Reply) -> OutgoingMessage:
         topic = self.acknowledgements[reply.system]
-        value = self.codec.encode(topic, reply.value, own=True)
+        value = self.codec.encode(topic, reply.value, trusted=True)
         headers = self.signers[reply.system].sign(topic.name, reply.key, value, self.now())
         return OutgoingMessage(topic=topic.name, key=reply.key, value=value, headers=headers)

@@ -20,7 +20,7 @@ from consumers.messages import arrival_time, build_dead_letter, headers, is_date
 from schemas import limits
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
-from schemas.topics import DEAD_LETTERS, TAGGED, event_type_of
+from schemas.topics import DEAD_LETTERS, TAGGED, event_type_from_topic
 from services.crypto.envelope import AeadCipher
 from services.events.tagged_event import Headers, RecordMetadata, TaggedMessage
 from services.events.tagger import EventTagger
@@ -82,7 +82,7 @@ class TaggerHandler:
             try:
                 found = headers(message)
                 at = taken(message, found, read, self.seal)
-                passed = self.tags.of(
+                passed = self.tags.tag_message(
                     place, found, to_bytes(message.value()), arrival_time(message, now), at
                 )
             except (DecodingFailed, MalformedEvent, TaggingFailed) as cause:
@@ -96,7 +96,7 @@ class TaggerHandler:
                 tagged[passed.type, passed.rules] += 1
         self.forwarder.send(TAGGED.name, forwarded)
         self.sender.send([self._traced(trace, passed, now) for trace, passed in traced])
-        large = [letter for letter in parked if len(letter.sealed) > limits.MESSAGE]
+        large = [letter for letter in parked if len(letter.sealed) > limits.MAX_MESSAGE]
         self.sender.send([self._parking(letter) for letter in parked if letter not in large])
 
         def write(connection: Connection) -> None:
@@ -147,7 +147,7 @@ class TaggerHandler:
         return OutgoingMessage(
             topic=DEAD_LETTERS.name,
             key=letter.place.encode(),
-            value=self.codec.encode(DEAD_LETTERS, value, own=True),
+            value=self.codec.encode(DEAD_LETTERS, value, trusted=True),
         )
 
 
@@ -158,5 +158,5 @@ def _seen(letter: DeadLetter) -> ParkedEvent:
         topic=letter.topic,
         partition=letter.partition,
         offset=letter.offset,
-        glimpse=Glimpse(event_type=event_type_of(letter.topic)),
+        glimpse=Glimpse(event_type=event_type_from_topic(letter.topic)),
     )

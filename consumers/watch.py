@@ -159,7 +159,7 @@ class WatchApp:
         async def send(sighting: CommandObservation) -> None:
             await sightings.send(
                 key=sighting.command_id.encode(),
-                value=self.codec.encode(SIGHTINGS, asdict(sighting), own=True),
+                value=self.codec.encode(SIGHTINGS, asdict(sighting), trusted=True),
                 timestamp=sighting.at.timestamp(),
             )
 

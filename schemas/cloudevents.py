@@ -15,20 +15,20 @@ from schemas.errors import MalformedEvent
 
 __all__ = [
     "CONTENT_TYPE",
-    "RESERVED",
+    "RESERVED_PREFIX",
     "CloudEvent",
     "MalformedEvent",
-    "content_hash",
     "format_rfc3339",
     "from_headers",
     "hash_content",
+    "hash_event",
     "parse_rfc3339",
     "parse_structured",
     "to_headers",
 ]
 
 CONTENT_TYPE = b"application/avro"
-RESERVED = "live-history/"
+RESERVED_PREFIX = "live-history/"
 """How the names begin under which Termijn itself holds events back; no import may be called so."""
 _SPECVERSION = "1.0"
 _ATTRIBUTES = frozenset(
@@ -52,8 +52,8 @@ _RFC_3339 = re.compile(
 # CloudEvents 1.0, type system: a string has no control characters and no lone surrogates.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LEAP_SECOND = re.compile(r"[Tt]\d\d:\d\d:60")
-_DEEPEST = 64
-_SHOWN = 64  # characters of a key in an error
+_MAX_DEPTH = 64
+_MAX_KEY_CHARS = 64  # characters of a key in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def parse_structured(text: str) -> CloudEvent:
         MalformedEvent: it is not JSON, or lacks `id`, `source`, `type`, `time` or `data`.
     """
     try:
-        event = json.loads(text, parse_constant=_reject, object_pairs_hook=_once)
+        event = json.loads(text, parse_constant=_reject, object_pairs_hook=_reject_duplicate_keys)
     except (ValueError, RecursionError) as cause:  # also an integer of thousands of digits
         raise MalformedEvent(key="json", why=f"is not JSON: {cause}") from cause
     if not isinstance(event, dict):
@@ -96,7 +96,7 @@ def parse_structured(text: str) -> CloudEvent:
         raise MalformedEvent(
             key="data", why="is not an object" if "data" in event else "is missing"
         )
-    _check_depth(data, _DEEPEST)
+    _check_depth(data, _MAX_DEPTH)
     return _event(event, data)
 
 
@@ -168,31 +168,31 @@ def format_rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def content_hash(event: CloudEvent) -> bytes:
+def hash_event(event: CloudEvent) -> bytes:
     """What tells two contents apart, whatever they were encoded in: SHA-256 of type, time and data."""
     return hash_content(event.type, format_rfc3339(event.time), event.data)
 
 
 def hash_content(type: str, time: str, data: Mapping[str, Any]) -> bytes:
     """The same of an event's type, time (as `rfc3339` writes it) and data."""
-    text = _JSON.encode([type, time, _canonical(data)])
+    text = _JSON.encode([type, time, _without_nulls(data)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _canonical(value: Any) -> Any:
+def _without_nulls(value: Any) -> Any:
     """Without what is absent: a field that is null and one that is missing say the same."""
     if isinstance(value, Mapping):
         return {
-            key: one if one.__class__ is str else _canonical(one)  # most are
+            key: one if one.__class__ is str else _without_nulls(one)  # most are
             for key, one in value.items()
             if one is not None
         }
     if isinstance(value, list | tuple):
-        return [_canonical(one) for one in value]
+        return [_without_nulls(one) for one in value]
     return value
 
 
-def _text(value: Any) -> str:
+def _to_json(value: Any) -> str:
     """What JSON has no type for, as an event file writes it.
 
     A time without a zone is the same whatever this machine's is, also one that no zone could move.
@@ -202,14 +202,16 @@ def _text(value: Any) -> str:
     return format_rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_text)
+_JSON = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_to_json
+)
 
 
 def _event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> CloudEvent:
     imported = attributes.get("termijnbackfill") is not None
     backfill = _attribute(attributes, "termijnbackfill") if imported else None
-    if backfill is not None and backfill.startswith(RESERVED):
-        why = f"begins with {RESERVED}, which is for what Termijn itself holds back"
+    if backfill is not None and backfill.startswith(RESERVED_PREFIX):
+        why = f"begins with {RESERVED_PREFIX}, which is for what Termijn itself holds back"
         raise MalformedEvent(key="termijnbackfill", why=why)
     return CloudEvent(
         id=_attribute(attributes, "id"),
@@ -233,19 +235,19 @@ def _reject(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose keys stand once: of two the last would count, and nobody would know."""
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise MalformedEvent(key="json", why=f"has the key {twice[:_SHOWN]!r} twice")
+        raise MalformedEvent(key="json", why=f"has the key {twice[:_MAX_KEY_CHARS]!r} twice")
     return found
 
 
 def _check_depth(value: Any, room: int) -> None:
     if room == 0:
-        raise MalformedEvent(key="data", why=f"is nested deeper than {_DEEPEST}")
+        raise MalformedEvent(key="data", why=f"is nested deeper than {_MAX_DEPTH}")
     for one in value.values() if isinstance(value, dict) else value:
         if isinstance(one, dict | list):
             _check_depth(one, room - 1)
@@ -259,6 +261,6 @@ def _attribute(event: Mapping[str, Any], key: str) -> str:
         raise MalformedEvent(key=key, why="is not a string")
     if _FORBIDDEN.search(value):
         raise MalformedEvent(key=key, why="has a control character or a lone surrogate")
-    if why := limits.too_long(value, limits.IDENTIFIER):
+    if why := limits.length_problem(value, limits.MAX_IDENTIFIER):
         raise MalformedEvent(key=key, why=why)
     return value

@@ -21,14 +21,14 @@ import fastavro.read
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas import limits
-from schemas.compatibility import full_name, problems
+from schemas.compatibility import find_incompatibilities, full_name
 from schemas.errors import (
     DecodingFailed,
     EncodingFailed,
     InvalidSchema,
     UnknownSchema,
 )
-from schemas.json_to_avro import build_coercer, left_out
+from schemas.json_to_avro import build_coercer, unknown_fields
 from schemas.scalars import CoercionError
 from schemas.schema_versions import Schema, SchemaSet
 from schemas.topics import Topic
@@ -42,7 +42,7 @@ _read_decimal = fastavro.read.LOGICAL_READERS["bytes-decimal"]
 
 def _bound_decimal(data: bytes, writer_schema: Any = None, reader_schema: Any = None) -> Any:
     """As fastavro reads it, but for what has more digits than any schema: that takes it minutes."""
-    if len(data) > limits.DECIMAL // 2 and len(data) > writer_schema["precision"]:
+    if len(data) > limits.MAX_DECIMAL // 2 and len(data) > writer_schema["precision"]:
         raise ValueError("a decimal of very many digits")
     return _read_decimal(data, writer_schema, reader_schema)
 
@@ -54,8 +54,8 @@ _SINGLE_OBJECT = b"\xc3\x01"
 _CONFLUENT = b"\x00"
 _SINGLE_OBJECT_FRAME = 10
 _CONFLUENT_FRAME = 5
-_FILE = re.compile(r"(?P<name>.+)\.(?P<version>[1-9]\d*)\.avsc", re.ASCII)
-_LARGEST_ID = 2**31 - 1
+_FILE_NAME = re.compile(r"(?P<name>.+)\.(?P<version>[1-9]\d*)\.avsc", re.ASCII)
+_MAX_SCHEMA_ID = 2**31 - 1
 
 
 def load(*directories: Path) -> SchemaSet:
@@ -65,11 +65,11 @@ def load(*directories: Path) -> SchemaSet:
         InvalidSchema: a file cannot be used, or two do not go together.
     """
     shipped = files("schemas")
-    found = [*_read_record(shipped / "business"), *_read_record(shipped / "retention")]
+    found = [*_load_directory(shipped / "business"), *_load_directory(shipped / "retention")]
     for directory in directories:
         if not directory.is_dir():
             raise InvalidSchema(file=str(directory), why="is not a directory")
-        found += _read_record(directory)
+        found += _load_directory(directory)
     return SchemaSet(found)
 
 
@@ -81,9 +81,9 @@ class Codec:
         self._registry = registry
         self._frames: dict[str, bytes] = {}
         self._by_id: dict[int, Schema | str] = {}
-        self._heads: dict[tuple[str, str], Any] = {}
+        self._prefix_schemas: dict[tuple[str, str], Any] = {}
 
-    def encode(self, topic: Topic, value: Mapping[str, Any], *, own: bool = False) -> bytes:
+    def encode(self, topic: Topic, value: Mapping[str, Any], *, trusted: bool = False) -> bytes:
         """A value in the newest version of its topic's schema, checked, and coerced from JSON.
 
         With `own` it goes as it is, in half the time: for what Termijn itself made of Avro's types.
@@ -94,11 +94,13 @@ class Codec:
             RegistryUnavailable: the registry did not answer.
         """
         schema = self._schemas.newest(topic.schema)
-        frame = self._frames.get(topic.name) or self._frame(topic, schema)
+        frame = self._frames.get(topic.name) or self._build_frame(topic, schema)
         body = BytesIO()
         body.write(frame)
         try:
-            fastavro.schemaless_writer(body, schema.parsed, value if own else schema.fit(value))
+            fastavro.schemaless_writer(
+                body, schema.parsed, value if trusted else schema.coerce(value)
+            )
         except CoercionError as misfit:
             raise EncodingFailed(
                 schema=topic.schema, key=misfit.path or "data", why=misfit.why
@@ -109,14 +111,14 @@ class Codec:
             raise EncodingFailed(schema=topic.schema, key="data", why=why) from cause
         return body.getvalue()
 
-    def left_out(self, topic: Topic, value: Mapping[str, Any]) -> tuple[str, ...]:
+    def unknown_fields(self, topic: Topic, value: Mapping[str, Any]) -> tuple[str, ...]:
         """The paths in a value that fits which no field of the schema takes: they go no further.
 
         Raises:
             CoercionError: it does not fit.
         """
         schema = self._schemas.newest(topic.schema)
-        return tuple(left_out(value, schema.fit(value)))
+        return tuple(unknown_fields(value, schema.coerce(value)))
 
     def decode(self, topic: Topic, payload: bytes | None) -> dict[str, Any]:
         """The value of a message, resolved to the newest version of its topic's schema.
@@ -128,27 +130,27 @@ class Codec:
         """
         payload = payload or b""
         reader = self._schemas.newest(topic.schema)
-        writer, start = self._writer(topic, payload, reader)
-        value = self._read(topic, payload, start, writer.parsed)
+        writer, start = self._find_writer(topic, payload, reader)
+        value = self._read_record(topic, payload, start, writer.parsed)
         if writer is not reader:
             # Twice, since fastavro checks nothing of the fields that it passes over in resolving.
-            value = self._read(topic, payload, start, writer.parsed, reader.parsed)
+            value = self._read_record(topic, payload, start, writer.parsed, reader.parsed)
         return value
 
-    def decode_head(self, topic: Topic, payload: bytes | None, last: str) -> dict[str, Any]:
+    def decode_prefix(self, topic: Topic, payload: bytes | None, last: str) -> dict[str, Any]:
         """The fields of a message up to and including `last`; what stands behind them is not looked at.
 
         One that was written in another version than the newest is read whole. Raises as `decode` does.
         """
         payload = payload or b""
         reader = self._schemas.newest(topic.schema)
-        writer, start = self._writer(topic, payload, reader)
+        writer, start = self._find_writer(topic, payload, reader)
         if writer is not reader:
             return self.decode(topic, payload)
-        head = self._heads.get((topic.schema, last))
+        head = self._prefix_schemas.get((topic.schema, last))
         if head is None:
-            head = self._heads[topic.schema, last] = _prefix_schema(reader, last)
-        return self._read(topic, payload, start, head, whole=False)
+            head = self._prefix_schemas[topic.schema, last] = _prefix_schema(reader, last)
+        return self._read_record(topic, payload, start, head, whole=False)
 
     def register(self, topic: Topic) -> int:
         """Register all versions of a topic's schema, oldest first; the answer is the newest's id.
@@ -163,16 +165,16 @@ class Codec:
             registered = self._registry.register(topic.name, schema.text)
         return registered
 
-    def _frame(self, topic: Topic, schema: Schema) -> bytes:
+    def _build_frame(self, topic: Topic, schema: Schema) -> bytes:
         if self._registry is None:
             frame = _SINGLE_OBJECT + schema.fingerprint
         else:
-            registered = self._registry.id_of(topic.name, schema.text)
+            registered = self._registry.find_id(topic.name, schema.text)
             frame = _CONFLUENT + registered.to_bytes(4, "big")
         self._frames[topic.name] = frame
         return frame
 
-    def _read(
+    def _read_record(
         self,
         topic: Topic,
         payload: bytes,
@@ -197,20 +199,20 @@ class Codec:
             raise DecodingFailed(why=f"has {left} bytes after its end", topic=topic.name)
         return cast(dict[str, Any], value)
 
-    def _writer(self, topic: Topic, payload: bytes, reader: Schema) -> tuple[Schema, int]:
+    def _find_writer(self, topic: Topic, payload: bytes, reader: Schema) -> tuple[Schema, int]:
         """The schema that a message was written with, and where its datum starts."""
         if not payload:
             raise DecodingFailed(why="is empty", topic=topic.name)
         if payload.startswith(_SINGLE_OBJECT) and len(payload) >= _SINGLE_OBJECT_FRAME:
             fingerprint = payload[len(_SINGLE_OBJECT) : _SINGLE_OBJECT_FRAME]
-            found = self._schemas.written_with(fingerprint)
+            found = self._schemas.by_fingerprint(fingerprint)
             if found is None:
                 why = f"was written with a schema that is not known here ({fingerprint.hex()})"
                 raise DecodingFailed(why=why, topic=topic.name)
             start = _SINGLE_OBJECT_FRAME
         elif payload.startswith(_CONFLUENT) and len(payload) >= _CONFLUENT_FRAME:
             schema_id = int.from_bytes(payload[len(_CONFLUENT) : _CONFLUENT_FRAME], "big")
-            found = self._of_id(topic, schema_id)
+            found = self._schema_by_id(topic, schema_id)
             start = _CONFLUENT_FRAME
         elif _SINGLE_OBJECT.startswith(payload[:2]) or payload.startswith(_CONFLUENT):
             raise DecodingFailed(why="ends too early", topic=topic.name)
@@ -221,17 +223,17 @@ class Codec:
             raise DecodingFailed(why=why, topic=topic.name)
         return found, start
 
-    def _of_id(self, topic: Topic, schema_id: int) -> Schema:
+    def _schema_by_id(self, topic: Topic, schema_id: int) -> Schema:
         if schema_id not in self._by_id:
             if self._registry is None:
                 why = "was written through a schema registry, and none is configured here"
                 raise DecodingFailed(why=why, topic=topic.name)
-            text = self._registry.text_of(schema_id) if schema_id <= _LARGEST_ID else None
+            text = self._registry.get_schema(schema_id) if schema_id <= _MAX_SCHEMA_ID else None
             if text is None:
                 # Not remembered: it may be registered later.
                 why = f"was written with schema id {schema_id}, which the registry does not have"
                 raise DecodingFailed(why=why, topic=topic.name)
-            self._by_id[schema_id] = self._judged(text)
+            self._by_id[schema_id] = self._check_readable(text)
         found = self._by_id[schema_id]
         if isinstance(found, str):
             raise DecodingFailed(
@@ -239,16 +241,17 @@ class Codec:
             )
         return found
 
-    def _judged(self, text: str) -> Schema | str:
+    def _check_readable(self, text: str) -> Schema | str:
         """The schema that a registry keeps, or why the newest version of ours cannot read it."""
         try:
             schema = _schema("registry", 0, json.loads(text))
-            known = self._schemas.written_with(schema.fingerprint)
+            known = self._schemas.by_fingerprint(schema.fingerprint)
             if known is not None and known.definition == schema.definition:
                 return known
-            reader = self._schemas.named(schema.full_name)
+            reader = self._schemas.by_full_name(schema.full_name)
             if reader is not None:
-                for problem in problems({0: schema.definition, reader.version: reader.definition}):
+                pair = {0: schema.definition, reader.version: reader.definition}
+                for problem in find_incompatibilities(pair):
                     if problem.writer == 0:
                         return str(problem)
         # Text from outside makes a parser raise whatever Python's types raise.
@@ -257,11 +260,11 @@ class Codec:
         return schema
 
 
-def _read_record(directory: Path | Traversable) -> Iterable[Schema]:
+def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
     for file in sorted(directory.iterdir(), key=lambda one: one.name):
         if not file.name.endswith(".avsc"):
             continue
-        match = _FILE.fullmatch(file.name)
+        match = _FILE_NAME.fullmatch(file.name)
         if match is None:
             raise InvalidSchema(file=str(file), why="is not called <event type>.<version>.avsc")
         try:
@@ -292,5 +295,5 @@ def _schema(name: str, version: int, definition: Any) -> Schema:
         full_name=full_name(definition, ""),
         parsed=parsed,
         fingerprint=bytes.fromhex(rabin),
-        fit=build_coercer(definition),
+        coerce=build_coercer(definition),
     )

@@ -17,11 +17,11 @@ _PROMOTIONS = {
     "long": ("float", "double"),
     "float": ("double",),
 }
-_LOGICAL = ("logicalType", "precision", "scale")
+_LOGICAL_KEYS = ("logicalType", "precision", "scale")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Incompatibility:
     """Why a reader's version cannot read a writer's."""
 
     reader: int
@@ -34,12 +34,12 @@ class Problem:
         return f"version {self.reader} cannot read version {self.writer}: {self.path or '.'}: {self.why}"
 
 
-def problems(versions: Mapping[int, Any]) -> list[Problem]:
+def find_incompatibilities(versions: Mapping[int, Any]) -> list[Incompatibility]:
     """Everything that keeps some version from reading another; versions are schemas as JSON."""
     return [
-        Problem(reader=reader, writer=writer, path=path, why=why)
+        Incompatibility(reader=reader, writer=writer, path=path, why=why)
         for reader, writer in permutations(sorted(versions), 2)
-        for path, why in _Pair(versions[reader], versions[writer]).problems()
+        for path, why in _Comparison(versions[reader], versions[writer]).compare()
     ]
 
 
@@ -86,7 +86,7 @@ class _Schema:
 
     def __init__(self, schema: Any) -> None:
         self.schema = schema
-        self._named = named_types(schema)
+        self._named_type = named_types(schema)
 
     def branches(self, schema: Any, namespace: str) -> list[_Type]:
         """The branches of a union, or the type alone."""
@@ -98,7 +98,7 @@ class _Schema:
             if schema in PRIMITIVES:
                 return _Type(schema, {}, namespace)
             name = schema if "." in schema or not namespace else f"{namespace}.{schema}"
-            return _named(name, self._named[name])
+            return _named(name, self._named_type[name])
         if isinstance(schema["type"], dict):
             return self._resolve(schema["type"], namespace)
         if "name" in schema:
@@ -106,16 +106,16 @@ class _Schema:
         return _Type(schema["type"], schema, namespace)
 
 
-class _Pair:
+class _Comparison:
     def __init__(self, reader: Any, writer: Any) -> None:
         self._reader = _Schema(reader)
         self._writer = _Schema(writer)
         self._compared: set[tuple[str, str]] = set()
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        yield from self._schemas("", self._reader.schema, self._writer.schema, "", "")
+    def compare(self) -> Iterator[tuple[str, str]]:
+        yield from self._compare_schemas("", self._reader.schema, self._writer.schema, "", "")
 
-    def _schemas(
+    def _compare_schemas(
         self, path: str, reader: Any, writer: Any, reader_space: str, writer_space: str
     ) -> Iterator[tuple[str, str]]:
         takes = self._reader.branches(reader, reader_space)
@@ -123,14 +123,14 @@ class _Pair:
             alike = [one for one in takes if _same_name(one, written)]
             alike.sort(key=lambda one, kind=written.kind: one.kind != kind)  # type: ignore[misc]
             if alike:
-                yield from self._types(path, alike[0], written)
+                yield from self._compare_types(path, alike[0], written)
             elif len(takes) == 1 and not isinstance(writer, list):
                 yield path, f"{_describe(written)} became {_describe(takes[0])}"
             else:
                 yield path, f"takes no {_describe(written)}"
 
-    def _types(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
-        for key in _LOGICAL:
+    def _compare_types(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
+        for key in _LOGICAL_KEYS:
             if reader.schema.get(key) != writer.schema.get(key):
                 old, new = writer.schema.get(key), reader.schema.get(key)
                 yield path, f"{key} {old} is not {new}"
@@ -138,7 +138,7 @@ class _Pair:
             case "record":
                 if (reader.name, writer.name) not in self._compared:
                     self._compared.add((reader.name, writer.name))
-                    yield from self._fields(path, reader, writer)
+                    yield from self._compare_fields(path, reader, writer)
             case "enum" if "default" not in reader.schema:
                 for symbol in writer.schema["symbols"]:
                     if symbol not in reader.schema["symbols"]:
@@ -147,7 +147,7 @@ class _Pair:
                 yield path, f"size {writer.schema['size']} is not {reader.schema['size']}"
             case "array" | "map":
                 inner = "items" if reader.kind == "array" else "values"
-                yield from self._schemas(
+                yield from self._compare_schemas(
                     f"{path}[]",
                     reader.schema[inner],
                     writer.schema[inner],
@@ -155,13 +155,13 @@ class _Pair:
                     writer.namespace,
                 )
 
-    def _fields(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
+    def _compare_fields(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
         written = {field["name"]: field["type"] for field in writer.schema["fields"]}
         for field in reader.schema["fields"]:
             name = field["name"]
             inner = f"{path}.{name}" if path else name
             if name in written:
-                yield from self._schemas(
+                yield from self._compare_schemas(
                     inner, field["type"], written[name], reader.namespace, writer.namespace
                 )
             elif "default" not in field:

@@ -75,9 +75,9 @@ class RegistryUnavailable(TermijnError):
     The role stops where it is; the operator brings the registry back and starts it again.
     """
 
-    def __init__(self, *, asked: str, why: str) -> None:
-        super().__init__(f"schema registry: {asked}: {why}")
-        self.asked = asked
+    def __init__(self, *, request: str, why: str) -> None:
+        super().__init__(f"schema registry: {request}: {why}")
+        self.request = request
         self.why = why
 
 
@@ -88,7 +88,7 @@ class IncompatibleSchema(TermijnError):
     away what somebody else registered there.
     """
 
-    def __init__(self, *, asked: str, why: str) -> None:
-        super().__init__(f"schema registry: {asked}: refused: {why}")
-        self.asked = asked
+    def __init__(self, *, request: str, why: str) -> None:
+        super().__init__(f"schema registry: {request}: refused: {why}")
+        self.request = request
         self.why = why

@@ -26,7 +26,7 @@ def build_coercer(schema: Any) -> Coercer:
     return _Compiler(named_types(schema)).compile(schema, "")
 
 
-def left_out(given: Any, fitted: Any) -> Iterator[str]:
+def unknown_fields(given: Any, fitted: Any) -> Iterator[str]:
     """The paths of what was given and has no field in the schema that it was fitted to."""
     match given, fitted:
         case Mapping(), Mapping():
@@ -34,10 +34,10 @@ def left_out(given: Any, fitted: Any) -> Iterator[str]:
                 if name not in fitted:
                     yield str(name)
                     continue
-                for path in left_out(value, fitted[name]):
+                for path in unknown_fields(value, fitted[name]):
                     yield f"{name}{path}" if path.startswith("[") else f"{name}.{path}"
         case list() | tuple(), list():
-            found = (left_out(one, other) for one, other in zip(given, fitted, strict=False))
+            found = (unknown_fields(one, other) for one, other in zip(given, fitted, strict=False))
             for path in dict.fromkeys(path for paths in found for path in paths):
                 yield f"[]{path}" if path.startswith("[") else f"[].{path}"
 
@@ -50,26 +50,26 @@ class _Compiler:
     def compile(self, schema: Any, namespace: str) -> Coercer:
         match schema:
             case list():
-                return self._union(schema, namespace)
+                return self._compile_union(schema, namespace)
             case str():
-                return PLAIN.get(schema) or self._of_name(_relative(schema, namespace))
+                return PLAIN.get(schema) or self._compile_named(_full_name(schema, namespace))
             case {"type": dict() | list() as inner}:
                 return self.compile(inner, namespace)
             case {"name": _}:
-                return self._of_name(full_name(schema, namespace))
+                return self._compile_named(full_name(schema, namespace))
             case {"type": "array" | "map"}:
-                return self._collection(schema, namespace)
+                return self._compile_collection(schema, namespace)
         kind = schema["type"]
         return LOGICAL.get((kind, schema.get("logicalType"))) or self.compile(kind, namespace)
 
-    def _collection(self, schema: Mapping[str, Any], namespace: str) -> Coercer:
+    def _compile_collection(self, schema: Mapping[str, Any], namespace: str) -> Coercer:
         if schema["type"] == "map":
             return _map(self.compile(schema["values"], namespace))
-        if self._may_be_empty(schema["items"], namespace):
+        if self._may_take_no_bytes(schema["items"], namespace):
             raise ValueError("has an array of items that take no bytes")
         return _array(self.compile(schema["items"], namespace))
 
-    def _of_name(self, name: str) -> Coercer:
+    def _compile_named(self, name: str) -> Coercer:
         if name in self._open:
             raise ValueError(f"is recursive: {name} holds itself")
         schema = self._named[name]
@@ -87,7 +87,7 @@ class _Compiler:
         self._open.pop()
         return _record(fields)
 
-    def _union(self, branches: list[Any], namespace: str) -> Coercer:
+    def _compile_union(self, branches: list[Any], namespace: str) -> Coercer:
         # Arrays last: they also take a string, which another branch may want as it is.
         others = sorted(
             (branch for branch in branches if branch != "null"),
@@ -99,24 +99,24 @@ class _Compiler:
             return one
         return lambda value: None if value is None else one(value)
 
-    def _may_be_empty(self, schema: Any, namespace: str) -> bool:
+    def _may_take_no_bytes(self, schema: Any, namespace: str) -> bool:
         match schema:
             case "null":
                 return True
             case str() if schema not in PRIMITIVES and schema not in ("array", "map", "enum"):
-                name = _relative(schema, namespace)
-                return self._may_be_empty(self._named[name], name.rpartition(".")[0])
+                name = _full_name(schema, namespace)
+                return self._may_take_no_bytes(self._named[name], name.rpartition(".")[0])
             case {"type": "record", "fields": fields}:
                 space = full_name(schema, namespace).rpartition(".")[0]
-                return all(self._may_be_empty(field["type"], space) for field in fields)
+                return all(self._may_take_no_bytes(field["type"], space) for field in fields)
             case {"type": "fixed", "size": size}:
                 return bool(size == 0)
             case {"type": inner}:
-                return self._may_be_empty(inner, namespace)
+                return self._may_take_no_bytes(inner, namespace)
         return False
 
 
-def _relative(name: str, namespace: str) -> str:
+def _full_name(name: str, namespace: str) -> str:
     return name if "." in name or not namespace else f"{namespace}.{name}"
 
 
@@ -130,9 +130,9 @@ def _record(fields: list[tuple[str, Coercer, bool]]) -> Coercer:
                 try:
                     fitted[name] = inner(value[name])
                 except CoercionError as misfit:
-                    raise misfit.inside(name) from None
+                    raise misfit.prefixed(name) from None
             elif required:
-                raise CoercionError("is missing").inside(name)
+                raise CoercionError("is missing").prefixed(name)
         return fitted
 
     return fit
@@ -150,7 +150,7 @@ def _array(item: Coercer) -> Coercer:
         try:
             return [item(one) for one in value]
         except CoercionError as misfit:
-            raise misfit.inside("[]") from None
+            raise misfit.prefixed("[]") from None
 
     return fit
 
@@ -162,7 +162,7 @@ def _map(inner: Coercer) -> Coercer:
         try:
             return {PLAIN["string"](key): inner(one) for key, one in value.items()}
         except CoercionError as misfit:
-            raise misfit.inside("[]") from None
+            raise misfit.prefixed("[]") from None
 
     return fit
 

@@ -11,7 +11,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from schemas.errors import IncompatibleSchema, RegistryUnavailable, UnknownSchema
 
 _NOT_FOUND = 404
-_NOT_TAKEN = (409, 422)  # incompatible; no schema, or no such level
+_REJECTED = (409, 422)  # incompatible; no schema, or no such level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Registry:
     def __init__(self, client: SchemaRegistryClient) -> None:
         self._client = client
 
-    def text_of(self, schema_id: int) -> str | None:
+    def get_schema(self, schema_id: int) -> str | None:
         """The Avro schema of an id; None where the registry has none.
 
         Raises:
@@ -40,10 +40,10 @@ class Registry:
         except Exception as cause:
             if _is_not_found(cause):
                 return None
-            raise RegistryUnavailable(asked=f"schema {schema_id}", why=str(cause)) from cause
+            raise RegistryUnavailable(request=f"schema {schema_id}", why=str(cause)) from cause
         return schema.schema_str if schema.schema_type in (None, "AVRO") else None
 
-    def id_of(self, topic: str, text: str) -> int:
+    def find_id(self, topic: str, text: str) -> int:
         """The id of a schema that is registered for a topic.
 
         Raises:
@@ -56,9 +56,9 @@ class Registry:
             if _is_not_found(cause):
                 why = "is not registered; register it before anything is written with it"
                 raise UnknownSchema(schema=_subject(topic), why=why) from cause
-            raise RegistryUnavailable(asked=_subject(topic), why=str(cause)) from cause
+            raise RegistryUnavailable(request=_subject(topic), why=str(cause)) from cause
         if found is None:
-            raise RegistryUnavailable(asked=_subject(topic), why="answered without an id")
+            raise RegistryUnavailable(request=_subject(topic), why="answered without an id")
         return found
 
     def register(self, topic: str, text: str) -> int:
@@ -71,9 +71,9 @@ class Registry:
         try:
             return self._client.register_schema(_subject(topic), Schema(text, "AVRO"))
         except Exception as cause:
-            raise _failed(cause, f"register {_subject(topic)}") from cause
+            raise _error_from(cause, f"register {_subject(topic)}") from cause
 
-    def versions_of(self, topic: str) -> Sequence[RegisteredSchema]:
+    def list_versions(self, topic: str) -> Sequence[RegisteredSchema]:
         """Every version that is registered for a topic, oldest first; none where nothing is.
 
         Raises:
@@ -91,9 +91,9 @@ class Registry:
         except Exception as cause:
             if _is_not_found(cause):
                 return []
-            raise RegistryUnavailable(asked=f"versions of {subject}", why=str(cause)) from cause
+            raise RegistryUnavailable(request=f"versions of {subject}", why=str(cause)) from cause
 
-    def compatibility_of(self, topic: str) -> str:
+    def get_compatibility(self, topic: str) -> str:
         """What a change of a topic's schema must be: the topic's own level, else the registry's.
 
         Raises:
@@ -105,11 +105,11 @@ class Registry:
             except Exception as cause:
                 if not _is_not_found(cause):
                     raise RegistryUnavailable(
-                        asked=f"compatibility of {_subject(topic)}", why=str(cause)
+                        request=f"compatibility of {_subject(topic)}", why=str(cause)
                     ) from cause
         return "NONE"
 
-    def demand(self, topic: str, level: str) -> bool:
+    def set_compatibility(self, topic: str, level: str) -> bool:
         """Set what a change of a topic's schema must be; False where the registry has no such topic yet.
 
         Raises:
@@ -120,7 +120,7 @@ class Registry:
         except Exception as cause:
             if _is_not_found(cause):
                 return False
-            raise _failed(cause, f"set the compatibility of {_subject(topic)}") from cause
+            raise _error_from(cause, f"set the compatibility of {_subject(topic)}") from cause
         return True
 
 
@@ -128,10 +128,10 @@ def _subject(topic: str) -> str:
     return f"{topic}-value"
 
 
-def _failed(cause: Exception, asked: str) -> IncompatibleSchema | RegistryUnavailable:
-    if isinstance(cause, SchemaRegistryError) and cause.http_status_code in _NOT_TAKEN:
-        return IncompatibleSchema(asked=asked, why=str(cause.error_message))
-    return RegistryUnavailable(asked=asked, why=str(cause))
+def _error_from(cause: Exception, request: str) -> IncompatibleSchema | RegistryUnavailable:
+    if isinstance(cause, SchemaRegistryError) and cause.http_status_code in _REJECTED:
+        return IncompatibleSchema(request=request, why=str(cause.error_message))
+    return RegistryUnavailable(request=request, why=str(cause))
 
 
 def _is_not_found(cause: Exception) -> bool:

@@ -17,13 +17,13 @@ from typing import Any, Final
 import httpx2
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-_PATIENCE: Final[Mapping[str, int]] = {"max.retries": 1, "retries.wait.ms": 200}
+_RETRY_SETTINGS: Final[Mapping[str, int]] = {"max.retries": 1, "retries.wait.ms": 200}
 """In times and milliseconds: a role that got no answer tries again by itself."""
-_SECONDS: Final = 15.0
+_TIMEOUT_SECONDS: Final = 15.0
 
 
-def client(
-    url: str, login: str | None, ca: Path | None, seconds: float = _SECONDS
+def open_client(
+    url: str, login: str | None, ca: Path | None, seconds: float = _TIMEOUT_SECONDS
 ) -> SchemaRegistryClient:
     """Reaches a registry: `login` is `user:password`, `ca` a file of certificates to trust.
 
@@ -32,7 +32,7 @@ def client(
     Raises:
         ValueError, OSError: it cannot be reached so, whatever answers.
     """
-    reached: dict[str, str | int] = {"url": url, **_PATIENCE}
+    reached: dict[str, str | int] = {"url": url, **_RETRY_SETTINGS}
     if login:
         reached["basic.auth.user.info"] = login
     if ca:

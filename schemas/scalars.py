@@ -27,7 +27,7 @@ class CoercionError(Exception):
         self.why = why
         self.path = ""
 
-    def inside(self, name: str) -> CoercionError:
+    def prefixed(self, name: str) -> CoercionError:
         """The same, seen from what surrounds it."""
         dot = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{name}{dot}{self.path}"
@@ -104,14 +104,14 @@ def _instant(value: Any) -> Any:
 def _decimal(value: Any) -> Any:
     """From canonical text only; a JSON number with a fraction may have lost digits already."""
     if isinstance(value, str):
-        if len(value) <= limits.DECIMAL and _DECIMAL.fullmatch(value):
+        if len(value) <= limits.MAX_DECIMAL and _DECIMAL.fullmatch(value):
             return Decimal(value)
     elif isinstance(value, int) and not isinstance(value, bool):
-        if value.bit_length() <= 3 * limits.DECIMAL:
+        if value.bit_length() <= 3 * limits.MAX_DECIMAL:
             return Decimal(value)
     elif isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
-        if isinstance(exponent, int) and abs(exponent) <= limits.DECIMAL:
+        if isinstance(exponent, int) and abs(exponent) <= limits.MAX_DECIMAL:
             return value
     raise CoercionError("is not a decimal number")
 

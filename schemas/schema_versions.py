@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.compatibility import problems
+from schemas.compatibility import find_incompatibilities
 from schemas.errors import InvalidSchema, UnknownSchema
 from schemas.scalars import Coercer
 
@@ -25,7 +25,7 @@ class Schema:
     """As fastavro wants it."""
     fingerprint: bytes
     """CRC-64-AVRO of the Parsing Canonical Form, little-endian."""
-    fit: Coercer
+    coerce: Coercer
     """Takes a JSON value, gives it as Avro wants it."""
 
     @property
@@ -63,7 +63,9 @@ class SchemaSet:
             self._newest[schema.name] = schema
             self._by_fingerprint[schema.fingerprint] = schema
         for family in self._versions.values():
-            for problem in problems({v: schema.definition for v, schema in family.items()}):
+            for problem in find_incompatibilities(
+                {v: schema.definition for v, schema in family.items()}
+            ):
                 raise InvalidSchema(file=family[problem.reader].file, why=str(problem))
 
     @property
@@ -89,11 +91,11 @@ class SchemaSet:
             raise UnknownSchema(schema=name, why="has no schema here")
         return self._newest[name]
 
-    def named(self, full_name: str) -> Schema | None:
+    def by_full_name(self, full_name: str) -> Schema | None:
         """The newest version of the schema of a full name, if there is one."""
         name = self._owners.get(full_name)
         return self.newest(name) if name else None
 
-    def written_with(self, fingerprint: bytes) -> Schema | None:
+    def by_fingerprint(self, fingerprint: bytes) -> Schema | None:
         """The schema of a fingerprint, if it is known."""
         return self._by_fingerprint.get(fingerprint)

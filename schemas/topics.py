@@ -98,7 +98,7 @@ def business_topic(event_type: str) -> Topic:
     )
 
 
-def event_type_of(topic: str) -> str:
+def event_type_from_topic(topic: str) -> str:
     """The event type of a business topic's name."""
     return topic.removesuffix(".v1")
 
@@ -137,7 +137,7 @@ SIGHTINGS = Topic(
 )
 """What the watch has seen of commands, split so that all about one command is in one place."""
 
-_TABLES = ("watched", "counted")
+_WATCH_TABLES = ("watched", "counted")
 """What the watch keeps, each in a log of its own."""
 
 
@@ -154,7 +154,7 @@ def watch_topics(app: str) -> list[Topic]:
                 retention_ms=SIGHTINGS.retention_ms,
                 cleanup="compact",
             )
-            for table in _TABLES
+            for table in _WATCH_TABLES
         ),
     ]
 

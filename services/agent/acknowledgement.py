@@ -53,7 +53,7 @@ class AcknowledgementBuilder:
         }
         content_json = json.dumps(value, sort_keys=True, default=str)
         value["acknowledgement_id"] = str(uuid5(_ANSWER, content_json))
-        encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, own=True)
+        encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, trusted=True)
         bare = result.status == "failed" and not result.counts and result.ground is None
         if len(encoded) > self.max_bytes and not bare:
             subject = "the answer" if disclosure is None else "what is held"

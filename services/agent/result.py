@@ -138,10 +138,12 @@ def _counts(counts: Any) -> dict[str, int]:
     )
     if not good:
         raise InvalidResult("its counts are no map of names to whole numbers")
-    if why := limits.too_many(counts, limits.COUNTS):
+    if why := limits.count_problem(counts, limits.MAX_COUNTS):
         raise InvalidResult(f"its counts: {why}")
-    if any(not name or limits.identifier(name) for name in counts):
-        raise InvalidResult(f"a name in its counts is no line of at most {limits.IDENTIFIER} bytes")
+    if any(not name or limits.identifier_problem(name) for name in counts):
+        raise InvalidResult(
+            f"a name in its counts is no line of at most {limits.MAX_IDENTIFIER} bytes"
+        )
     return dict(counts)
 
 

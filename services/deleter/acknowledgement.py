@@ -49,11 +49,11 @@ def _beyond_limits(value: Mapping[str, Any]) -> str | None:
     counts: Mapping[str, int] = value["counts"]
     ground, disclosure = value["ground"] or "", value["disclosure"] or ""
     found = [
-        ("acknowledgement_id", limits.identifier(value["acknowledgement_id"])),
-        ("ground", limits.line(ground)),
-        ("counts", limits.too_many(counts, limits.COUNTS)),
-        *(("counts", limits.identifier(name)) for name in counts),
+        ("acknowledgement_id", limits.identifier_problem(value["acknowledgement_id"])),
+        ("ground", limits.line_problem(ground)),
+        ("counts", limits.count_problem(counts, limits.MAX_COUNTS)),
+        *(("counts", limits.identifier_problem(name)) for name in counts),
         ("disclosure", None if disclosure.isascii() else "is no JWE"),
-        ("disclosure", limits.unprintable(disclosure)),
+        ("disclosure", limits.control_character_problem(disclosure)),
     ]
     return next((f"{name} {why}" for name, why in found if why), None)

@@ -39,7 +39,7 @@ from services.policy.obligations import Obligation
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import update_each
 
-MAX_RECORDS_PER_COMMAND = limits.COMMAND_RECORDS
+MAX_RECORDS_PER_COMMAND = limits.MAX_COMMAND_RECORDS
 """No command names more records than this."""
 _NEWEST_SHARE = 8
 """Of so many records that a claim takes, one is among those that became due last."""

@@ -24,8 +24,8 @@ def size(tagged: TaggedEvent, policy: Policy) -> int:
 
 def chunks(
     records: Iterable[tuple[UUID, int]],
-    most: int = limits.COMMAND_RECORDS,
-    most_bytes: int = limits.COMMAND,
+    most: int = limits.MAX_COMMAND_RECORDS,
+    most_bytes: int = limits.MAX_COMMAND,
 ) -> Iterator[tuple[UUID, ...]]:
     """Records, each with its size, in chunks that one command can name; none is left out.
 

@@ -34,7 +34,7 @@ class KafkaCommandPublisher:
         messages = []
         for command in commands:
             topic = self.topics[command.system]
-            value = self.codec.encode(topic, command.value, own=True)
+            value = self.codec.encode(topic, command.value, trusted=True)
             key = command.key.encode()
             issued_at = command.value["issued_at"]
             signed = self.signer.sign(topic.name, key, value, issued_at)

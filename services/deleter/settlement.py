@@ -23,7 +23,7 @@ from services.ledger.command_state import (
     State,
     next_state,
 )
-from services.policy.calendar import period
+from services.policy.calendar import parse_period
 from services.policy.model import Policy
 from services.policy.reasons import CHECKS
 from services.storage import audit_outbox
@@ -356,7 +356,7 @@ def escalate(connection: Connection, policy: Policy, now: datetime) -> list[tupl
     silent = [
         and_(
             column.system == name,
-            column.first_sent_at <= now - period(system.acknowledge_within).exact,
+            column.first_sent_at <= now - parse_period(system.acknowledge_within).exact,
         )
         for name, system in policy.systems.items()
     ]

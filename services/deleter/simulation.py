@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from schemas.cloudevents import CloudEvent, content_hash
+from schemas.cloudevents import CloudEvent, hash_event
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import (
     CommandMessage,
@@ -27,7 +27,7 @@ from services.deleter.dispatch import (
     lease,
 )
 from services.deleter.settlement import Acknowledgement, apply_acknowledgement
-from services.events.ingestion_plan import Arrival
+from services.events.ingestion_plan import TaggedEventRow
 from services.ledger import tables
 from services.ledger.recording import record
 from services.policy.model import Policy
@@ -164,13 +164,13 @@ def _issued(connection: Connection, command: UUID, now: datetime) -> SimulatedCo
     )
 
 
-def _arrival(event: CloudEvent, tagged: TaggedEvent) -> Arrival:
-    return Arrival(
+def _arrival(event: CloudEvent, tagged: TaggedEvent) -> TaggedEventRow:
+    return TaggedEventRow(
         source=event.source,
         id=event.id,
         type=event.type,
         time=event.time,
-        content_hash=content_hash(event),
+        content_hash=hash_event(event),
         deciding=tagged.deciding,
         topic="simulation",
         partition=0,

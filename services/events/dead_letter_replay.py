@@ -14,46 +14,51 @@ from hashlib import sha256
 from services.crypto.envelope import AeadCipher, DecryptionFailed, OriginalMessage
 from services.storage.dead_letters import DeadLetter
 
-HEADER = "termijn-arrived"
+ARRIVAL_HEADER = "termijn-arrived"
 
 Headers = Sequence[tuple[str, bytes]]
 
 
-def headers_again(letter: DeadLetter, original: OriginalMessage, seal: AeadCipher) -> Headers:
+def replay_headers(letter: DeadLetter, original: OriginalMessage, cipher: AeadCipher) -> Headers:
     """The headers with which it goes back: its own, and when it arrived."""
-    headers = _own(original.headers)
+    headers = _without_arrival(original.headers)
     arrived = (original.arrived or letter.at).isoformat().encode()
-    place = _place(letter.topic, original.key, original.value, headers)
+    place = _binding_context(letter.topic, original.key, original.value, headers)
     return [
         *headers,
-        (HEADER, f"{seal.key_id}:".encode() + b64encode(seal.encrypt_bytes(arrived, place))),
+        (
+            ARRIVAL_HEADER,
+            f"{cipher.key_id}:".encode() + b64encode(cipher.encrypt_bytes(arrived, place)),
+        ),
     ]
 
 
-def arrived_first(
+def first_arrival(
     topic: str,
     key: bytes | None,
     value: bytes | None,
     headers: Sequence[tuple[str, bytes | None]],
-    seal: AeadCipher,
+    cipher: AeadCipher,
 ) -> datetime | None:
     """When a message that was replayed arrived first; nothing for one that was not, whatever it says."""
-    told = next((value for name, value in headers if name == HEADER), None)
+    told = next((value for name, value in headers if name == ARRIVAL_HEADER), None)
     if told is None:
         return None
     key_id, _, sealed = told.decode("ascii", "replace").partition(":")
     try:
-        place = _place(topic, key, value, _own(headers))
-        return datetime.fromisoformat(seal.decrypt_bytes(b64decode(sealed), place, key_id).decode())
+        place = _binding_context(topic, key, value, _without_arrival(headers))
+        return datetime.fromisoformat(
+            cipher.decrypt_bytes(b64decode(sealed), place, key_id).decode()
+        )
     except (DecryptionFailed, ValueError):
         return None
 
 
-def _own(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
-    return [(name, value or b"") for name, value in headers if name != HEADER]
+def _without_arrival(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
+    return [(name, value or b"") for name, value in headers if name != ARRIVAL_HEADER]
 
 
-def _place(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> str:
+def _binding_context(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> str:
     """What the word is bound to: the topic, and all that the message says."""
     parts = (
         key or b"",

@@ -25,9 +25,9 @@ from services.crypto.data_keys import DataKey, KeyRef
 from services.crypto.field_encryption import FieldEncryptor, NoKeyHolder, check_encrypted_fields
 from services.crypto.field_paths import FieldNotText
 from services.events.event_file import Source, read_lines
-from services.events.history import BOUND
+from services.events.history import DEFAULT_BOUND
 from services.events.ingestion import TaggedEventReader
-from services.events.ingestion_plan import Plan, Plans
+from services.events.ingestion_plan import IngestionPlan, IngestionPlanner
 from services.events.refusals import TAGGING_ERRORS, rejection_reason
 from services.events.tagged_event import RecordMetadata, TaggedMessage
 from services.events.tagger import EventTagger
@@ -37,7 +37,7 @@ from services.policy.tagging import TaggingFailed
 
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
 
-_Firsts = Mapping[UUID, tuple[int, bytes]]
+_FirstLines = Mapping[UUID, tuple[int, bytes]]
 """Of each identity that stands in several lines the one that is the event, and its content hash."""
 
 
@@ -65,7 +65,7 @@ class DryRunResult:
     """As the tagger passes them on, each with its `subject`."""
 
     @property
-    def fails(self) -> bool:
+    def is_rejected(self) -> bool:
         """Whether it would not be recorded."""
         return self.outcome in ("parked", "refused")
 
@@ -84,7 +84,7 @@ class DryRun:
     """Judges events under one policy."""
 
     def __init__(
-        self, policy: Policy, schemas: SchemaSet, now: datetime, bound: timedelta = BOUND
+        self, policy: Policy, schemas: SchemaSet, now: datetime, bound: timedelta = DEFAULT_BOUND
     ) -> None:
         """Put the parts together; `now` is when the events would arrive, UTC.
 
@@ -97,24 +97,24 @@ class DryRun:
         self._policy = policy
         self._now = now
         self._codec = Codec(schemas)
-        self._tags = EventTagger(policy=policy, codec=self._codec, topics=topics, bound=bound)
-        self._arrivals = TaggedEventReader(plans=Plans(policy=policy), codec=self._codec)
+        self._tagger = EventTagger(policy=policy, codec=self._codec, topics=topics, bound=bound)
+        self._reader = TaggedEventReader(planner=IngestionPlanner(policy=policy), codec=self._codec)
         self._encryption: FieldEncryptor | None = None
         if any(event.encrypted for event in policy.events.values()):
             check_encrypted_fields(policy, schemas)
             self._encryption = FieldEncryptor(policy=policy, keys=_ThrowawayKeys(), now=lambda: now)
 
-    def of_file(self, source: Source, backfill: str | None = None) -> Iterator[DryRunResult]:
+    def run_file(self, source: Source, backfill: str | None = None) -> Iterator[DryRunResult]:
         """What would become of each line of a file, in its order; `backfill` names the import, if any.
 
         Raises:
             InvalidEventLine: the file cannot be read.
         """
-        firsts = self._firsts(source, backfill)
+        firsts = self._find_first_lines(source, backfill)
         for number, text in read_lines(source):
-            yield self._of(number, text, backfill, firsts)
+            yield self._run_line(number, text, backfill, firsts)
 
-    def _firsts(self, source: Source, backfill: str | None) -> _Firsts:
+    def _find_first_lines(self, source: Source, backfill: str | None) -> _FirstLines:
         """As the recorder has it: the first by event time, and then by its place."""
         lines: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
         for number, text in read_lines(source):
@@ -128,17 +128,19 @@ class DryRun:
                 continue
             with suppress(_NotPublishable, *TAGGING_ERRORS):
                 event = replace(parse_structured(text), backfill=backfill)
-                arrival = self._planned(event)[1].arrival
+                arrival = self._plan_event(event)[1].event
                 one = (event.time, number, arrival.content_hash)
                 identity = event_id(event.type, event.source, event.id)
                 found[identity] = min(one, found.get(identity, one))
         return {identity: (number, content) for identity, (_, number, content) in found.items()}
 
-    def _of(self, line: int, text: str, backfill: str | None, firsts: _Firsts) -> DryRunResult:
+    def _run_line(
+        self, line: int, text: str, backfill: str | None, firsts: _FirstLines
+    ) -> DryRunResult:
         event: CloudEvent | None = None
         try:
-            event = replace(_event(text), backfill=backfill)
-            return self._judged(line, event, firsts)
+            event = replace(_parse_event(text), backfill=backfill)
+            return self._check_event(line, event, firsts)
         except _NotPublishable as cause:
             return DryRunResult(
                 line=line,
@@ -158,21 +160,21 @@ class DryRun:
                 event=event,
             )
 
-    def _planned(self, event: CloudEvent) -> tuple[TaggedMessage, Plan]:
+    def _plan_event(self, event: CloudEvent) -> tuple[TaggedMessage, IngestionPlan]:
         """What the tagger would pass on of an event, and what the recorder would make of it."""
         place = RecordMetadata(business_topic(event.type).name, 0, 0)
         headers = to_headers(event)
-        body = self._body(event)
-        passed = self._tags.of(place, headers, body, self._now)
+        body = self._encode_body(event)
+        passed = self._tagger.tag_message(place, headers, body, self._now)
         size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
-        if size > limits.PUBLISHED:
+        if size > limits.MAX_PUBLISHED:
             raise _NotPublishable("too-large", "data", f"{size} bytes are too many for one message")
-        return passed, self._arrivals.of(passed.value)
+        return passed, self._reader.read_plan(passed.value)
 
-    def _judged(self, line: int, event: CloudEvent, firsts: _Firsts) -> DryRunResult:
-        passed, plan = self._planned(event)
-        first, content = firsts.get(plan.event_id, (line, plan.arrival.content_hash))
-        if content != plan.arrival.content_hash:
+    def _check_event(self, line: int, event: CloudEvent, firsts: _FirstLines) -> DryRunResult:
+        passed, plan = self._plan_event(event)
+        first, content = firsts.get(plan.event_id, (line, plan.event.content_hash))
+        if content != plan.event.content_hash:
             why = f"line {first} gave this identity to other content"
             raise TaggingFailed("identity-conflict", "id", why)
         records = self._codec.decode(TAGGED, passed.value)["records"]
@@ -180,7 +182,7 @@ class DryRun:
             line=line,
             outcome="recorded" if first == line else "duplicate",
             event=event,
-            left_out=self._codec.left_out(business_topic(event.type), event.data),
+            left_out=self._codec.unknown_fields(business_topic(event.type), event.data),
             subject=plan.subject,
             held_back=event.backfill or plan.history,
             holdings=tuple(
@@ -190,7 +192,7 @@ class DryRun:
             ),
         )
 
-    def _body(self, event: CloudEvent) -> bytes:
+    def _encode_body(self, event: CloudEvent) -> bytes:
         """The value of its message."""
         topic = business_topic(event.type)
         if event.type not in self._policy.events:
@@ -208,7 +210,7 @@ class DryRun:
             raise _NotPublishable("unknown-schema", "type", str(cause)) from cause
 
 
-def _event(text: str) -> CloudEvent:
+def _parse_event(text: str) -> CloudEvent:
     try:
         return parse_structured(text)
     except MalformedEvent as cause:

@@ -13,7 +13,7 @@ from os import fstat
 from pathlib import Path
 from typing import IO
 
-from schemas.cloudevents import CloudEvent, MalformedEvent, content_hash, parse_structured
+from schemas.cloudevents import CloudEvent, MalformedEvent, hash_event, parse_structured
 from schemas.errors import TermijnError
 from services.policy.model import Policy
 from services.policy.sources import check_source
@@ -37,7 +37,7 @@ class InvalidEventLine(TermijnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class BufferedInput:
     """What came through a pipe, which gives it once only; here it can be read again."""
 
     name: str
@@ -47,12 +47,12 @@ class Kept:
         return self.name
 
 
-Source = Path | Kept
+Source = Path | BufferedInput
 """Where events come from; as text it is the name that errors call it by."""
 
 
 @contextmanager
-def again(path: Path) -> Iterator[Source]:
+def open_rereadable(path: Path) -> Iterator[Source]:
     """Something that can be read more than once: a file itself, or what a pipe gives until its end.
 
     That lies in a temporary file without a name, which nobody else can open and which is gone with us.
@@ -65,9 +65,9 @@ def again(path: Path) -> Iterator[Source]:
             yield path
             return
         with tempfile.TemporaryFile() as whole:
-            with _readable(path):
+            with _naming_file(path):
                 shutil.copyfileobj(file, whole)
-            yield Kept(name=str(path), file=whole)
+            yield BufferedInput(name=str(path), file=whole)
 
 
 def read_events(source: Source) -> Iterator[tuple[int, CloudEvent]]:
@@ -89,14 +89,14 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
     Raises:
         InvalidEventLine: the file cannot be read, or a line of it is not UTF-8.
     """
-    with open_bytes(source) as lines, _readable(source):
+    with open_bytes(source) as lines, _naming_file(source):
         for number, line in enumerate(lines, start=1):
             text = line.removeprefix(_BOM) if number == 1 else line
             if text.strip():
-                yield number, _text(text, source, number)
+                yield number, _decode_line(text, source, number)
 
 
-def read_tagged(source: Source, policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
+def read_tagged_events(source: Source, policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
     """The events of a file, each once, tagged by the policy; one that stands there twice counts once.
 
     Raises:
@@ -108,7 +108,7 @@ def read_tagged(source: Source, policy: Policy) -> list[tuple[CloudEvent, Tagged
         identity = (event.type, event.source, event.id)
         known = found.get(identity)
         if known is not None:
-            if content_hash(known[0]) != content_hash(event):
+            if hash_event(known[0]) != hash_event(event):
                 why = "was given to another event of this type and source"
                 raise InvalidEventLine(str(source), number, "id", why)
             continue
@@ -127,20 +127,20 @@ def open_bytes(source: Source) -> Iterator[IO[bytes]]:
     Raises:
         InvalidEventLine: it cannot be opened.
     """
-    if isinstance(source, Kept):
+    if isinstance(source, BufferedInput):
         source.file.seek(0)
         yield source.file
     elif str(source) == "-":
         yield sys.stdin.buffer
     else:
-        with _readable(source):
+        with _naming_file(source):
             file = source.open("rb")
         with file:
             yield file
 
 
 @contextmanager
-def _readable(source: Source) -> Iterator[None]:
+def _naming_file(source: Source) -> Iterator[None]:
     """Say of a file that it cannot be read; what the caller does between two lines is not its fault."""
     try:
         yield
@@ -149,7 +149,7 @@ def _readable(source: Source) -> Iterator[None]:
         raise InvalidEventLine(str(source), 0, "file", f"cannot be read: {why}") from cause
 
 
-def _text(line: bytes, source: Source, number: int) -> str:
+def _decode_line(line: bytes, source: Source, number: int) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as cause:

@@ -9,35 +9,37 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.cloudevents import RESERVED
+from schemas.cloudevents import RESERVED_PREFIX
 
-BOUND = timedelta(days=7)
+DEFAULT_BOUND = timedelta(days=7)
 """How much older than its arrival a live event may be, unless a setting says otherwise."""
 
 
-def group(event_type: str, time: datetime, arrived: datetime, bound: timedelta) -> str | None:
+def history_group(
+    event_type: str, time: datetime, arrived: datetime, bound: timedelta
+) -> str | None:
     """The group that holds an event of that time and arrival back; nothing if it is not too old."""
     if arrived - time <= bound:
         return None
-    return f"{RESERVED}{arrived.astimezone(UTC):%Y-%m-%d}/{event_type}"
+    return f"{RESERVED_PREFIX}{arrived.astimezone(UTC):%Y-%m-%d}/{event_type}"
 
 
-def anew(group: str, number: int) -> str:
+def numbered_group(group: str, number: int) -> str:
     """What a group is called that follows on one that was released: its 2nd, 3rd ..."""
     return group if number == 1 else f"{group}/{number}"
 
 
 def is_group(backfill: str) -> bool:
     """Whether a name is a group's; no publisher's import is called so."""
-    return backfill.startswith(RESERVED)
+    return backfill.startswith(RESERVED_PREFIX)
 
 
-def type_of(group: str) -> str:
+def event_type_of_group(group: str) -> str:
     """The event type whose events a group holds back."""
-    return group.removeprefix(RESERVED).split("/")[1]
+    return group.removeprefix(RESERVED_PREFIX).split("/")[1]
 
 
-def in_words(bound: timedelta) -> str:
+def format_bound(bound: timedelta) -> str:
     """The bound for people: whole days, or seconds where it is none."""
     if bound % timedelta(days=1):
         return f"{bound.total_seconds():g} seconds"

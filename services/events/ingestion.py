@@ -11,7 +11,7 @@ from schemas import limits
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed
 from schemas.topics import TAGGED, Topic
-from services.events.ingestion_plan import Arrival, Plan, Plans
+from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, TaggedEventRow
 from services.policy.sources import check_source
 from services.policy.tagging import Value
 
@@ -24,38 +24,38 @@ _IDENTIFIERS = ("source", "id", "type", "topic", "backfill")
 class TaggedEventReader:
     """Reads tagged events under one policy."""
 
-    plans: Plans
+    planner: IngestionPlanner
     codec: Codec
 
-    def of(self, payload: bytes | None) -> Plan:
+    def read_plan(self, payload: bytes | None) -> IngestionPlan:
         """What the value of a message comes to.
 
         Raises:
             DecodingFailed: it is no tagged event, or holds what no database keeps.
             TaggingFailed: its source or deciding fields do not fit the policy; the tagger's may be another.
         """
-        arrival = self.read(payload)
-        check_source(arrival, self.plans.policy)
-        return self.plans.of(arrival)
+        arrival = self.read_row(payload)
+        check_source(arrival, self.planner.policy)
+        return self.planner.plan_event(arrival)
 
-    def read(self, payload: bytes | None) -> Arrival:
+    def read_row(self, payload: bytes | None) -> TaggedEventRow:
         """The tagged event of a message's value, whatever the policy makes of it.
 
         Raises:
             DecodingFailed: it is none, or holds what no database keeps.
         """
-        value = self.codec.decode_head(TAGGED, payload, _LAST_DECODED_FIELD)
+        value = self.codec.decode_prefix(TAGGED, payload, _LAST_DECODED_FIELD)
         _check_texts(value, TAGGED)
         for name in _IDENTIFIERS:
-            if (text := value[name]) is not None and (why := limits.identifier(text)):
+            if (text := value[name]) is not None and (why := limits.identifier_problem(text)):
                 raise DecodingFailed(why=f"{name} {why}", topic=TAGGED.name)
-        return Arrival(
+        return TaggedEventRow(
             source=value["source"],
             id=value["id"],
             type=value["type"],
             time=value["time"],
             content_hash=value["content_hash"],
-            deciding=_deciding(value["deciding"]),
+            deciding=_parse_decision_fields(value["deciding"]),
             topic=value["topic"],
             partition=value["partition"],
             offset=value["offset"],
@@ -81,7 +81,7 @@ def _check_texts(value: Mapping[str, Any], topic: Topic) -> None:
             raise DecodingFailed(why=f"{name} holds a null character", topic=topic.name)
 
 
-def _deciding(text: str) -> dict[str, Value]:
+def _parse_decision_fields(text: str) -> dict[str, Value]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as cause:

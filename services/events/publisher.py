@@ -21,11 +21,11 @@ from services.policy.model import Policy
 from services.policy.sources import check_source
 from services.policy.tagging import TaggingFailed, tag
 
-_AT_ONCE = 1_000
+_BATCH_SIZE = 1_000
 _BATCH_BYTES = 512 * 1024
 
 
-class Sends(Protocol):
+class MessageSender(Protocol):
     """Where events go."""
 
     def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
@@ -38,15 +38,15 @@ class Publisher:
 
     policy: Policy
     codec: Codec
-    sender: Sends
+    sender: MessageSender
     encryption: FieldEncryptor | None = None
     """What encrypts the fields that the policy names; nothing where it names none."""
-    leaves_out: bool = False
+    leave_out_unknown: bool = False
     """Whether a field that the schema does not know is left out; else its line is refused."""
-    hold_back: Callable[[], None] | None = None
+    wait_until_recorded: Callable[[], None] | None = None
     """Called after every `_BATCH_BYTES`: waits until what was sent is recorded."""
 
-    def message(self, event: CloudEvent) -> OutgoingMessage:
+    def build_message(self, event: CloudEvent) -> OutgoingMessage:
         """The event as it goes onto the bus.
 
         Raises:
@@ -57,9 +57,9 @@ class Publisher:
         """
         if self.encryption is not None:
             [event] = self.encryption.encrypt_events([event])
-        return self._message(event)
+        return self._build_message(event)
 
-    def _message(self, event: CloudEvent) -> OutgoingMessage:
+    def _build_message(self, event: CloudEvent) -> OutgoingMessage:
         topic = business_topic(event.type)
         check_source(event, self.policy)
         message = OutgoingMessage(
@@ -68,65 +68,69 @@ class Publisher:
             value=self.codec.encode(topic, event.data),
             headers=to_headers(event),
         )
-        if (size := message.size) > limits.PUBLISHED:
+        if (size := message.size) > limits.MAX_PUBLISHED:
             why = f"{size} bytes are too many for one message"
             raise EncodingFailed(schema=event.type, key="data", why=why)
         return message
 
-    def send(self, messages: Iterator[OutgoingMessage]) -> Iterator[Sequence[RecordMetadata]]:
+    def send_batches(
+        self, messages: Iterator[OutgoingMessage]
+    ) -> Iterator[Sequence[RecordMetadata]]:
         """Send messages, and say after each batch where the brokers have put them."""
         batch: list[OutgoingMessage] = []
         size = held = 0
         for message in messages:
             batch.append(message)
             size += len(message.value or b"")
-            full = self.hold_back is not None and size - held >= _BATCH_BYTES
-            if len(batch) >= _AT_ONCE or full:
+            full = self.wait_until_recorded is not None and size - held >= _BATCH_BYTES
+            if len(batch) >= _BATCH_SIZE or full:
                 yield self.sender.send(batch)
                 batch = []
-            if full and self.hold_back is not None:
-                self.hold_back()
+            if full and self.wait_until_recorded is not None:
+                self.wait_until_recorded()
                 held = size
         yield self.sender.send(batch)
 
-    def of_file(self, source: Source, backfill: str | None) -> Iterator[OutgoingMessage]:
+    def messages_from_file(self, source: Source, backfill: str | None) -> Iterator[OutgoingMessage]:
         """The messages of a file's events, in its order.
 
         Raises:
             InvalidEventLine: naming the first line that cannot be published.
             MalformedEvent: no import can be called so.
         """
-        if backfill is not None and (why := limits.identifier(backfill)):
+        if backfill is not None and (why := limits.identifier_problem(backfill)):
             raise MalformedEvent(key="backfill", why=why)
         lines = read_events(source)
-        while part := list(islice(lines, _AT_ONCE)):
+        while part := list(islice(lines, _BATCH_SIZE)):
             for number, event in part:
-                with _at(source, number):
+                with _naming_line(source, number):
                     if self.encryption is not None:
                         self.encryption.key_holders(event)
             events = [replace(event, backfill=backfill) for _, event in part]
             if self.encryption is not None:
                 events = self.encryption.encrypt_events(events)
             for (number, _), event in zip(part, events, strict=True):
-                with _at(source, number):
-                    message = self._message(event)
-                    self._check_known(event)
+                with _naming_line(source, number):
+                    message = self._build_message(event)
+                    self._check_no_unknown_field(event)
                 yield message
 
-    def _check_known(self, event: CloudEvent) -> None:
+    def _check_no_unknown_field(self, event: CloudEvent) -> None:
         """A typing error in an optional field would change whose event it is, or until when it counts."""
-        unknown = self.codec.left_out(business_topic(event.type), event.data)
-        if unknown and not self.leaves_out:
-            raise EncodingFailed(schema=event.type, key=unknown[0], why=not_known(event.type))
+        unknown = self.codec.unknown_fields(business_topic(event.type), event.data)
+        if unknown and not self.leave_out_unknown:
+            raise EncodingFailed(
+                schema=event.type, key=unknown[0], why=unknown_field_problem(event.type)
+            )
 
 
-def not_known(event_type: str) -> str:
+def unknown_field_problem(event_type: str) -> str:
     """What is wrong with a field that the schema does not know, and what to do."""
     return f"is no field of {event_type}; mend its name, or leave it out (--leave-out)"
 
 
 @contextmanager
-def _at(source: Source, number: int) -> Iterator[None]:
+def _naming_line(source: Source, number: int) -> Iterator[None]:
     try:
         yield
     except (TaggingFailed, EncodingFailed, FieldNotText, NoKeyHolder) as cause:

@@ -11,7 +11,7 @@ from services.kafka.client import KafkaProducer, OutgoingMessage, RecordMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembering:
+class OffsetRecorder:
     """Sends, and remembers where everything came to stand."""
 
     sender: KafkaProducer
@@ -36,7 +36,7 @@ class Remembering:
         """The topics that something was sent to."""
         return {topic for topic, _ in self._runs}
 
-    def has(self, topic: str, partition: int, offset: int) -> bool:
+    def contains(self, topic: str, partition: int, offset: int) -> bool:
         """Whether something that was sent stands there."""
         runs = self._runs.get((topic, partition), [])
         at = bisect_right(runs, offset, key=lambda run: run[0]) - 1

@@ -13,7 +13,7 @@ from json import JSONEncoder
 from typing import Any, NamedTuple
 
 from schemas import limits
-from schemas.cloudevents import CloudEvent, content_hash
+from schemas.cloudevents import CloudEvent, hash_event
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED
@@ -24,7 +24,7 @@ from services.policy.tagging import Holding, TaggedEvent, tag
 _DECIDING = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 Headers = Sequence[tuple[str, bytes | None]]
-WindowDates = Callable[[Holding], Window]
+WindowOf = Callable[[Holding], Window]
 """The window of a holding as far as the event alone tells it."""
 
 
@@ -62,7 +62,7 @@ class TaggedEventBuilder:
     policy: Policy
     codec: Codec
 
-    def passed(
+    def build(
         self, event: CloudEvent, place: RecordMetadata, history: str | None = None
     ) -> TaggedMessage:
         """The tagged event of the event that stands there; `history` is the group it is held in.
@@ -73,22 +73,22 @@ class TaggedEventBuilder:
         """
         tagged = tag(event, self.policy)
         unsaid = VariableParts(
-            time=event.time, content_hash=content_hash(event), deciding=deciding_json(tagged)
+            time=event.time, content_hash=hash_event(event), deciding=deciding_json(tagged)
         )
-        value = self.value(event, place, tagged, unsaid, self.view(event.time), history)
-        encoded = self.codec.encode(TAGGED, value, own=True)
+        as_avro = self.value(event, place, tagged, unsaid, self.window_dates(event.time), history)
+        encoded = self.codec.encode(TAGGED, as_avro, trusted=True)
         if (
-            len(encoded) > limits.MESSAGE
+            len(encoded) > limits.MAX_MESSAGE
         ):  # of very many subjects; what is informative can be left out
-            encoded = self.codec.encode(TAGGED, {**value, "records": []}, own=True)
-        if len(encoded) > limits.MESSAGE:
+            encoded = self.codec.encode(TAGGED, {**as_avro, "records": []}, trusted=True)
+        if len(encoded) > limits.MAX_MESSAGE:
             raise MalformedEvent(
                 key="data", why="its deciding fields are too large for one message"
             )
         rules = tuple(holding.rule for holding in tagged.holdings)
         return TaggedMessage(event.type, tagged.key.encode(), encoded, rules)
 
-    def view(self, time: datetime) -> WindowDates:
+    def window_dates(self, time: datetime) -> WindowOf:
         """The windows of an event of that time."""
         return lambda holding: window(holding, time, NO_FACTS, self.policy)
 
@@ -98,7 +98,7 @@ class TaggedEventBuilder:
         place: RecordMetadata,
         tagged: TaggedEvent,
         unsaid: VariableParts,
-        view: WindowDates,
+        view: WindowOf,
         history: str | None,
     ) -> dict[str, Any]:
         """The tagged event as a value of its schema."""
@@ -123,7 +123,7 @@ class TaggedEventBuilder:
             ],
         }
 
-    def _records(self, tagged: TaggedEvent, view: WindowDates) -> list[dict[str, Any]]:
+    def _records(self, tagged: TaggedEvent, view: WindowOf) -> list[dict[str, Any]]:
         """The holdings with their windows as far as the event alone tells them: informative."""
         records: dict[str, list[dict[str, Any]]] = {}
         for holding in tagged.holdings:

@@ -17,7 +17,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic
 from services.events import templates
-from services.events.history import BOUND, group
+from services.events.history import DEFAULT_BOUND, history_group
 from services.events.tagged_event import (
     Headers,
     RecordMetadata,
@@ -26,7 +26,7 @@ from services.events.tagged_event import (
     VariableParts,
     deciding_json,
 )
-from services.events.templates import Shapes, Template, Usual
+from services.events.templates import FastPathMessage, Shapes, TaggedEventTemplate
 from services.policy import retiring
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, event_anchor
@@ -34,7 +34,7 @@ from services.policy.sources import admits, check_source
 from services.policy.tagging import EARLIEST, LATEST, Holding, TaggingFailed, tag
 
 _MAX_CLOCK_SKEW = timedelta(days=1)
-_MOST_TEMPLATES = 1_000
+_MAX_TEMPLATES = 1_000
 # What is visible ASCII stands in the tag as it stands in the header.
 _is_plain_ascii = re.compile(rb"[!-~]{1,512}").fullmatch
 _parse_plain_time = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?!000000)\d{6})?Z").fullmatch
@@ -44,8 +44,8 @@ _parse_plain_time = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?!000000)\
 class _CachedTemplate:
     """The template of a shape, and the holdings of which an event fixes the windows."""
 
-    template: Template
-    fixed: Sequence[Holding]
+    template: TaggedEventTemplate
+    fixed_holdings: Sequence[Holding]
     rules: tuple[str, ...]
 
 
@@ -57,17 +57,17 @@ class EventTagger:
     codec: Codec
     topics: Mapping[str, Topic]
     """The business topics by name; the event type is the topic's schema."""
-    bound: timedelta = BOUND
+    bound: timedelta = DEFAULT_BOUND
     """What is older than its arrival by more than this is history."""
-    _plans: dict[str, _TypeTemplates] = field(default_factory=dict, init=False)
+    _templates_by_topic: dict[str, _TypeTemplates] = field(default_factory=dict, init=False)
 
-    def of(
+    def tag_message(
         self,
         place: RecordMetadata,
         headers: Headers,
         body: bytes | None,
-        arrived: datetime,
-        taken: datetime | None = None,
+        arrived_at: datetime,
+        taken_at: datetime | None = None,
     ) -> TaggedMessage:
         """The tagged event of a message that arrived at an instant, UTC.
 
@@ -80,57 +80,57 @@ class EventTagger:
         """
         topic = self.topics[place.topic]
         data = self.codec.decode(topic, body)
-        plan = self._plans.get(place.topic) or self._plan(topic)
-        taken = taken or arrived
-        usual = plan.usual(headers, data, arrived, taken, self.bound)
+        plan = self._templates_by_topic.get(place.topic) or self._templates_for(topic)
+        taken_at = taken_at or arrived_at
+        usual = plan.fast_path_message(headers, data, arrived_at, taken_at, self.bound)
         if usual is not None and (known := plan.templates.get(usual.key)) is not None:
-            return plan.filled(known, usual, place, data)
+            return plan.render(known, usual, place, data)
         event = from_headers(headers, data)
         if event.type != topic.schema:
             raise MalformedEvent(key="ce_type", why=f"is not the type of {topic.name}")
         check_source(event, self.policy)
-        if event.time > arrived + _MAX_CLOCK_SKEW:
+        if event.time > arrived_at + _MAX_CLOCK_SKEW:
             why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
             raise TaggingFailed("impossible-time", "time", why)
-        history = group(event.type, event.time, taken, self.bound)
-        passed = plan.passing.passed(event, place, history)
+        history = history_group(event.type, event.time, taken_at, self.bound)
+        passed = plan.passing.build(event, place, history)
         if usual is not None and usual.key not in plan.templates:
-            plan.learn(usual, event, place, passed, history)
+            plan.cache_template(usual, event, place, passed, history)
         return passed
 
-    def _plan(self, topic: Topic) -> _TypeTemplates:
+    def _templates_for(self, topic: Topic) -> _TypeTemplates:
         passing = TaggedEventBuilder(policy=self.policy, codec=self.codec)
-        plan = _TypeTemplates(type=topic.schema, passing=passing)
-        self._plans[topic.name] = plan
+        plan = _TypeTemplates(type=topic.schema, builder=passing)
+        self._templates_by_topic[topic.name] = plan
         return plan
 
 
 class _TypeTemplates:
     """What is known of the events of one type."""
 
-    def __init__(self, type: str, passing: TaggedEventBuilder) -> None:
+    def __init__(self, type: str, builder: TaggedEventBuilder) -> None:
         self._type = type
         self._name = type.encode()
-        self.passing = passing
+        self.passing = builder
         self.templates: dict[object, _CachedTemplate | None] = {}
         """By shape and what goes with it; nothing for a shape whose template does not fit."""
-        policy = passing.policy
+        policy = builder.policy
         kind = policy.events.get(type)
-        self._shapes = Shapes.of(kind, policy) if kind else None
-        self._named = kind if kind and kind.sources else None
+        self._shapes = Shapes.from_policy(kind, policy) if kind else None
+        self._restricted_kind = kind if kind and kind.sources else None
         self._retiring = retiring.instants(policy)
         rules = [policy.rules[one.rule] for one in kind.holdings] if kind else []
         self._book_year = next((one for one in rules if one.anchor.kind == "book-year"), None)
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
 
-    def usual(
+    def fast_path_message(
         self,
         headers: Headers,
         data: Mapping[str, Any],
         arrived: datetime,
         taken: datetime,
         bound: timedelta,
-    ) -> Usual | None:
+    ) -> FastPathMessage | None:
         """The message, if there is nothing about it that only the plain way could judge."""
         given = dict(headers)
         id, source, at = given.get("ce_id"), given.get("ce_source"), given.get("ce_time")
@@ -140,7 +140,7 @@ class _TypeTemplates:
             or given.get("ce_specversion") != b"1.0"
             or not (id and source and at)
             or not (_is_plain_ascii(id) and _is_plain_ascii(source) and _parse_plain_time(at))
-            or (self._named and not admits(self._named, source.decode()))
+            or (self._restricted_kind and not admits(self._restricted_kind, source.decode()))
         ):
             return None
         found = self._shapes.find(data)
@@ -154,51 +154,57 @@ class _TypeTemplates:
         if not EARLIEST <= time < LATEST or time > arrived + _MAX_CLOCK_SKEW:
             return None
         shape, values = found
-        year = self._year(time) if self._book_year else None
-        history = group(self._type, time, taken, bound)
+        year = self._book_year_end(time) if self._book_year else None
+        history = history_group(self._type, time, taken, bound)
         era = retiring.era(time, self._retiring)
         key = (shape, given.get("ce_termijnbackfill"), year, history, era)
-        return Usual(source, id, written, time, key, values)
+        return FastPathMessage(source, id, written, time, key, values)
 
-    def filled(
-        self, known: _CachedTemplate, usual: Usual, place: RecordMetadata, data: Mapping[str, Any]
+    def render(
+        self,
+        known: _CachedTemplate,
+        usual: FastPathMessage,
+        place: RecordMetadata,
+        data: Mapping[str, Any],
     ) -> TaggedMessage:
         """The tagged event of a usual message by its template."""
         instants: list[datetime] = []
-        for holding in known.fixed:
-            instants += _instants(self.passing.view(usual.time)(holding))
+        for holding in known.fixed_holdings:
+            instants += _instants(self.passing.window_dates(usual.time)(holding))
         key, value = known.template.fill(
             usual,
-            hash_content(self._type, usual.written, data),
+            hash_content(self._type, usual.time_text, data),
             place.partition,
             place.offset,
             instants,
         )
         return TaggedMessage(self._type, key, value, known.rules)
 
-    def learn(
+    def cache_template(
         self,
-        usual: Usual,
+        usual: FastPathMessage,
         event: CloudEvent,
         place: RecordMetadata,
         passed: TaggedMessage,
         history: str | None,
     ) -> None:
         """Keep the template of a shape, if it gives for this event what the plain way gave."""
-        if len(self.templates) >= _MOST_TEMPLATES:
+        if len(self.templates) >= _MAX_TEMPLATES:
             self.templates.clear()
-        known = self._made(event, place.topic, history)
-        fits = self.filled(known, usual, place, event.data) == passed
+        known = self._build_template(event, place.topic, history)
+        fits = self.render(known, usual, place, event.data) == passed
         self.templates[usual.key] = known if fits else None
 
-    def _made(self, event: CloudEvent, topic: str, history: str | None) -> _CachedTemplate:
+    def _build_template(
+        self, event: CloudEvent, topic: str, history: str | None
+    ) -> _CachedTemplate:
         """The template of an event's shape: its tagged event with stand-ins for what will differ."""
         assert self._shapes is not None
         stood = replace(
             event,
             source=templates.SOURCE,
             id=templates.ID,
-            data=self._shapes.stood_in(event.data),
+            data=self._shapes.with_placeholders(event.data),
         )
         policy = self.passing.policy
         tagged = tag(stood, policy)
@@ -208,7 +214,7 @@ class _TypeTemplates:
         place = RecordMetadata(topic, templates.PARTITION, templates.OFFSET)
         fixed: dict[tuple[str, tuple[str, ...]], tuple[Holding, Window]] = {}
         free = iter(templates.INSTANTS)
-        plain = self.passing.view(event.time)
+        plain = self.passing.window_dates(event.time)
 
         def view(holding: Holding) -> Window:
             if holding.clock or policy.rules[holding.rule].anchor.kind != "event":
@@ -219,8 +225,8 @@ class _TypeTemplates:
             return fixed[like][1]
 
         value = self.passing.value(stood, place, tagged, unsaid, view, history)
-        template = Template(
-            self.passing.codec.encode(TAGGED, value, own=True),
+        template = TaggedEventTemplate(
+            self.passing.codec.encode(TAGGED, value, trusted=True),
             key=tagged.key,
             deciding=deciding_json(tagged),
             texts=[*tagged.subjects, *(move.clock.key for move in tagged.moves)],
@@ -228,7 +234,7 @@ class _TypeTemplates:
         rules = tuple(holding.rule for holding in tagged.holdings)
         return _CachedTemplate(template, [holding for holding, _ in fixed.values()], rules)
 
-    def _year(self, time: datetime) -> datetime:
+    def _book_year_end(self, time: datetime) -> datetime:
         """The end of the book year of an instant.
 
         It never falls as time goes on: whatever lies between two instants of one year is of that year.

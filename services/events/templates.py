@@ -19,16 +19,18 @@ from uuid import uuid4
 from services.policy.model import EventType, Policy
 
 # The same in a topic's key and in JSON; the stricter ones also in a clock's key, which is quoted.
-_sound = re.compile(r"[ !#-\[\]-~]{1,512}").fullmatch
-_plain = re.compile(r"[A-Za-z0-9_.~-]{1,512}").fullmatch
-_MOST = 32
+_is_plain_string = re.compile(r"[ !#-\[\]-~]{1,512}").fullmatch
+_is_unquoted_string = re.compile(r"[A-Za-z0-9_.~-]{1,512}").fullmatch
+_MAX_IDENTIFIERS = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
 
 # What stands for the values of an event while its template is made; nothing else reads so.
-STAND_INS = tuple(uuid4().hex for _ in range(_MOST))
+PLACEHOLDERS = tuple(uuid4().hex for _ in range(_MAX_IDENTIFIERS))
 _FIRST = datetime(2100, 1, 1, tzinfo=UTC)
-INSTANTS = tuple(_FIRST + timedelta(days=40 * n, microseconds=7919 * n) for n in range(_MOST))
+INSTANTS = tuple(
+    _FIRST + timedelta(days=40 * n, microseconds=7919 * n) for n in range(_MAX_IDENTIFIERS)
+)
 SOURCE, ID, DECIDING = (uuid4().hex for _ in range(3))
 TIME = datetime(2099, 1, 1, tzinfo=UTC)
 HASH = urandom(32)
@@ -37,7 +39,7 @@ OFFSET = 4_815_162_342_108_000
 
 Shape = tuple[object, ...]
 _DECIDING_KINDS = (str, bool, tuple)
-Sound = Callable[[str], object]
+TextCheck = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class Shapes:
 
     switches: tuple[str, ...]
     """Fields of which the value decides something."""
-    names: tuple[tuple[str, Sound], ...]
+    names: tuple[tuple[str, TextCheck], ...]
     """Fields that hold an identifier, each with what tells whether it is a usual one."""
     lists: tuple[str, ...]
     """Fields that hold several."""
@@ -56,7 +58,7 @@ class Shapes:
     """Of subjects."""
 
     @classmethod
-    def of(cls, kind: EventType, policy: Policy) -> Shapes:
+    def from_policy(cls, kind: EventType, policy: Policy) -> Shapes:
         """The shapes of a type of the policy."""
         deciding = {
             name
@@ -76,7 +78,7 @@ class Shapes:
         keys |= {name for one in kind.holdings for name in one.key.values()}
         keys |= {name for one in kind.moves for name in one.key.values()}
         names = tuple(
-            (name, _plain if name in keys else _sound)
+            (name, _is_unquoted_string if name in keys else _is_plain_string)
             for name, type_ in free.items()
             if type_ == "string" and name not in subjects
         )
@@ -104,37 +106,37 @@ class Shapes:
             else:
                 return None
         rare = self.subjects or self.lists or self.switches
-        if rare and not self._find_rare(data, shape, values):
+        if rare and not self._find_slow(data, shape, values):
             return None
         if len(values) > 1 and len(set(values)) < len(values):
             return None  # one subject may be named twice, and then it is one record
-        return (tuple(shape), values) if len(values) <= _MOST else None
+        return (tuple(shape), values) if len(values) <= _MAX_IDENTIFIERS else None
 
-    def _find_rare(self, data: Mapping[str, Any], shape: list[object], values: list[str]) -> bool:
+    def _find_slow(self, data: Mapping[str, Any], shape: list[object], values: list[str]) -> bool:
         for name in self.subjects:
             kind, _, identifier = str(data.get(name)).partition(":")
-            if kind not in self.kinds or not _sound(identifier):
+            if kind not in self.kinds or not _is_plain_string(identifier):
                 return False
             shape.append(kind)
             values.append(identifier)
         for name in self.lists:
             value = data.get(name)
-            if not _listed(value, _plain):
+            if not _is_plain_list(value, _is_unquoted_string):
                 return False
             shape.append(None if value is None else len(value))
             values += value or ()
         for name in self.switches:
             value = data.get(name)
-            if value.__class__ is list and _listed(value, _sound):
+            if value.__class__ is list and _is_plain_list(value, _is_plain_string):
                 value = tuple(value)
             if value is not None and value.__class__ not in _DECIDING_KINDS:
                 return False
             shape.append(value)
         return True
 
-    def stood_in(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def with_placeholders(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The data with a stand-in for each identifier, in the order in which `find` lists them."""
-        free = iter(STAND_INS)
+        free = iter(PLACEHOLDERS)
         stood = dict(data)
         for name, _ in self.names:
             if data.get(name):
@@ -147,20 +149,20 @@ class Shapes:
         return stood
 
 
-def _listed(value: Any, sound: Sound) -> bool:
+def _is_plain_list(value: Any, sound: TextCheck) -> bool:
     """Whether it is a list of sound strings, or nothing."""
     return value is None or (
         value.__class__ is list and all(one.__class__ is str and sound(one) for one in value)
     )
 
 
-def string(text: bytes) -> bytes:
+def encode_string(text: bytes) -> bytes:
     """Avro's string of these bytes."""
     size = len(text)
-    return (_SIZES[size] if size < len(_SIZES) else long(size)) + text
+    return (_SIZES[size] if size < len(_SIZES) else encode_long(size)) + text
 
 
-def long(number: int) -> bytes:
+def encode_long(number: int) -> bytes:
     """Avro's long, or int, of a number: zigzag, then seven bits at a time."""
     left = number << 1 if number >= 0 else ~(number << 1)
     groups = b""
@@ -173,7 +175,7 @@ def long(number: int) -> bytes:
 
 
 _PAIRS = [bytes((pair & 0x7F | 0x80, pair >> 7 | 0x80)) for pair in range(1 << 14)]
-_SIZES = [long(size) for size in range(64)]
+_SIZES = [encode_long(size) for size in range(64)]
 
 
 def microseconds(at: datetime) -> int:
@@ -182,34 +184,34 @@ def microseconds(at: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * _SECOND + since.microseconds
 
 
-class Text:
+class TextTemplate:
     """A text with identifiers in it."""
 
     __slots__ = ("_format", "_pick")
 
     def __init__(self, text: str) -> None:
         """From the text with stand-ins, at least one."""
-        parts = re.split("|".join(STAND_INS), text)
-        indices = [STAND_INS.index(one) for one in re.findall("|".join(STAND_INS), text)]
+        parts = re.split("|".join(PLACEHOLDERS), text)
+        indices = [PLACEHOLDERS.index(one) for one in re.findall("|".join(PLACEHOLDERS), text)]
         self._format = "%s".join(part.replace("%", "%%") for part in parts)
         self._pick: Callable[[Sequence[str]], Any] = itemgetter(*indices) if indices else tuple
 
-    def fill(self, values: Sequence[str]) -> bytes:
+    def fill_bytes(self, values: Sequence[str]) -> bytes:
         """The text with these identifiers, UTF-8."""
-        return self.written(values).encode()
+        return self.fill_text(values).encode()
 
-    def written(self, values: Sequence[str]) -> str:
+    def fill_text(self, values: Sequence[str]) -> str:
         """The text with these identifiers."""
         text: str = self._format % self._pick(values)
         return text
 
 
-class Usual(NamedTuple):
+class FastPathMessage(NamedTuple):
     """A message whose headers and identifiers need no closer look."""
 
     source: bytes
     id: bytes
-    written: str
+    time_text: str
     """Its time, as its header has it and its content hash wants it."""
     time: datetime
     key: object
@@ -217,18 +219,18 @@ class Usual(NamedTuple):
     values: Sequence[str]
 
 
-class Template:
+class TaggedEventTemplate:
     """The tagged events of one shape: their bytes with holes in them."""
 
     __slots__ = ("_deciding", "_format", "_key", "_order", "_texts")
 
     def __init__(self, encoded: bytes, key: str, deciding: str, texts: Sequence[str]) -> None:
         """From the bytes with stand-ins, the key, the deciding fields and all texts with stand-ins."""
-        self._key = Text(key)
-        self._deciding = Text(deciding)
-        self._texts = [Text(text) for text in texts]
+        self._key = TextTemplate(key)
+        self._deciding = TextTemplate(deciding)
+        self._texts = [TextTemplate(text) for text in texts]
         fixed: list[Any] = [SOURCE, ID, TIME, HASH, PARTITION, OFFSET, DECIDING]
-        holes = {_encoded(one): at for at, one in enumerate((*fixed, *texts, *INSTANTS))}
+        holes = {_encode_placeholder(one): at for at, one in enumerate((*fixed, *texts, *INSTANTS))}
         every = b"|".join(re.escape(one) for one in holes)
         parts = re.split(every, encoded)
         self._format = b"%b".join(part.replace(b"%", b"%%") for part in parts)
@@ -236,7 +238,7 @@ class Template:
 
     def fill(
         self,
-        usual: Usual,
+        usual: FastPathMessage,
         content_hash: bytes,
         partition: int,
         offset: int,
@@ -244,32 +246,32 @@ class Template:
     ) -> tuple[bytes, bytes]:
         """One event's key and bytes."""
         values = usual.values
-        time = long(microseconds(usual.time))
+        time = encode_long(microseconds(usual.time))
         pool = [
-            string(usual.source),
-            string(usual.id),
+            encode_string(usual.source),
+            encode_string(usual.id),
             time,
             content_hash,
-            long(partition),
-            long(offset),
-            string(self._deciding.fill(values)),
+            encode_long(partition),
+            encode_long(offset),
+            encode_string(self._deciding.fill_bytes(values)),
         ]
-        pool += [string(text.fill(values)) for text in self._texts]
+        pool += [encode_string(text.fill_bytes(values)) for text in self._texts]
         known = {usual.time: time}  # systems with one lead time share their instant
         for at in instants:
             if at not in known:
-                known[at] = long(microseconds(at))
+                known[at] = encode_long(microseconds(at))
             pool.append(known[at])
         filled: bytes = self._format % self._order(pool)
-        return self._key.fill(values), filled
+        return self._key.fill_bytes(values), filled
 
 
-def _encoded(stand_in: Any) -> bytes:
+def _encode_placeholder(stand_in: Any) -> bytes:
     match stand_in:
         case str():
-            return string(stand_in.encode())
+            return encode_string(stand_in.encode())
         case datetime():
-            return long(microseconds(stand_in))
+            return encode_long(microseconds(stand_in))
         case int():
-            return long(stand_in)
+            return encode_long(stand_in)
     return bytes(stand_in)

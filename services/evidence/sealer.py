@@ -59,7 +59,7 @@ class KafkaHeadPublisher:
             OutgoingMessage(
                 topic=EVIDENCE_HEADS.name,
                 key=None,
-                value=self.codec.encode(EVIDENCE_HEADS, value, own=True),
+                value=self.codec.encode(EVIDENCE_HEADS, value, trusted=True),
                 headers=(),
             )
             for value in values

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, func, select, update
 
 from schemas.errors import TermijnError
 from services.events import history
-from services.events.ingestion_plan import Plan
+from services.events.ingestion_plan import IngestionPlan
 from services.ledger import subject_acts, tables
 from services.storage.bulk import insert_or_ignore, select_in
 
@@ -53,21 +53,23 @@ class BatchBackfills:
     groups: Mapping[str, str]
     """By the group that the tagger named: the one that is open for it."""
 
-    def of_records(self, plan: Plan) -> str | None:
+    def of_records(self, plan: IngestionPlan) -> str | None:
         """What holds back the records of an event, and the ends of clocks that it brings."""
         return self.of_privacy_event(plan) or self.groups.get(plan.history or "")
 
-    def of_privacy_event(self, plan: Plan) -> str | None:
+    def of_privacy_event(self, plan: IngestionPlan) -> str | None:
         """What holds back what an event says of a person, and the starts of clocks: only an import."""
-        brought_by = plan.arrival.backfill
+        brought_by = plan.event.backfill
         return brought_by if brought_by in self.imports else None
 
 
-def find_backfills(connection: Connection, plans: Sequence[Plan], now: datetime) -> BatchBackfills:
+def find_backfills(
+    connection: Connection, plans: Sequence[IngestionPlan], now: datetime
+) -> BatchBackfills:
     """What holds these events back; what begins with them is noted."""
-    names = {one.arrival.backfill for one in plans if one.arrival.backfill}
+    names = {one.event.backfill for one in plans if one.event.backfill}
     imports = _unreleased_backfills(connection, names, now)
-    old = {one.history for one in plans if one.history and one.arrival.backfill not in imports}
+    old = {one.history for one in plans if one.history and one.event.backfill not in imports}
     return BatchBackfills(imports=imports, groups=_open_groups(connection, old, now))
 
 
@@ -76,7 +78,7 @@ def _open_groups(connection: Connection, groups: Set[str], now: datetime) -> Map
     found: dict[str, str] = {}
     number = 1
     while left := groups - found.keys():
-        named = {group: history.anew(group, number) for group in left}
+        named = {group: history.numbered_group(group, number) for group in left}
         unreleased = _unreleased_backfills(connection, named.values(), now)
         found |= {group: name for group, name in named.items() if name in unreleased}
         number += 1

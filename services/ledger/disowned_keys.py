@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, update
 
-from services.events.ingestion_plan import Plan
+from services.events.ingestion_plan import IngestionPlan
 from services.ledger import outbox, tables
 from services.ledger.facts import load_tagged_events
 from services.policy.ids import clock_id, event_id, key_id, old_event_id
@@ -66,14 +66,14 @@ def reset_foreign_clocks(
 
 
 def load_clock_owners(
-    connection: Connection, plans: Iterable[Plan], policy: Policy
+    connection: Connection, plans: Iterable[IngestionPlan], policy: Policy
 ) -> dict[UUID, str]:
     """Whose the clocks are that these events name by a key of which it was decided; keys are locked."""
     named = {
         key_id(name, value): (name, value)
         for one in plans
-        if one.moves
-        for name, value in identifying_keys(one.arrival.type, one.arrival.deciding, policy).items()
+        if one.clock_changes
+        for name, value in identifying_keys(one.event.type, one.event.deciding, policy).items()
     }
     column = tables.key_conflict.c
     query = select(column.key_id, column.owner).where(column.owner.is_not(None))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.events.ingestion_plan import from_deciding_json
+from services.events.ingestion_plan import decode_decision_fields
 from services.ledger import tables
 from services.policy.ids import clock_id
 from services.policy.model import Policy
@@ -109,4 +109,6 @@ _EVENT_COLUMNS = tuple(
 
 
 def _event_from_row(row: Row[Any]) -> _StoredEvent:
-    return _StoredEvent(row.source, row.id, row.type, row.time, from_deciding_json(row.deciding))
+    return _StoredEvent(
+        row.source, row.id, row.type, row.time, decode_decision_fields(row.deciding)
+    )

@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 
 from schemas.errors import TermijnError
-from services.events.ingestion_plan import Plan, deciding_json
+from services.events.ingestion_plan import IngestionPlan, encode_decision_fields
 from services.ledger import disowned_keys, outbox, tables
 from services.ledger.facts import load_tagged_events
 from services.policy.ids import key_id, record_id
@@ -126,15 +126,14 @@ def load_conflicted_keys(
 
 
 def record_keys(
-    connection: Connection, plans: Iterable[Plan], policy: Policy, now: datetime
+    connection: Connection, plans: Iterable[IngestionPlan], policy: Policy, now: datetime
 ) -> set[str]:
     """Note the keys of new events; the subjects who claim one that was another's alone until now.
 
     The caller has them looked at (`look_again`) once it has its clocks.
     """
     claims = (
-        (one.subject, identifying_keys(one.arrival.type, one.arrival.deciding, policy))
-        for one in plans
+        (one.subject, identifying_keys(one.event.type, one.event.deciding, policy)) for one in plans
     )
     return _record_claims(connection, claims, now)
 
@@ -395,7 +394,7 @@ def _rescan_everyone(
         and kind.fields[conflict.name].identifies
         and any(holding.subject for holding in kind.holdings)
     ]
-    has_key = deciding_json({conflict.name: conflict.value})[1:-1]
+    has_key = encode_decision_fields({conflict.name: conflict.value})[1:-1]
     query = select(event.c.event_id).where(
         event.c.type.in_(mentioning), event.c.deciding.contains(has_key, autoescape=True)
     )

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.events.ingestion_plan import Arrival, Plan, PlannedRecord, plan
+from services.events.ingestion_plan import IngestionPlan, PlannedRecord, TaggedEventRow, build_plan
 from services.ledger import (
     backfills,
     clocks,
@@ -57,7 +57,7 @@ class RecordingResult:
 
     new: int
     duplicates: int
-    conflicts: tuple[Arrival, ...]
+    conflicts: tuple[TaggedEventRow, ...]
     """Events whose identity was seen before with other content: dead letters, not duplicates."""
     after_end: int
     """Records dated after the end of what they hang on."""
@@ -67,22 +67,22 @@ class RecordingResult:
 
 class _RecordInBatch(NamedTuple):
     planned: PlannedRecord
-    plan: Plan
+    plan: IngestionPlan
 
 
 def record(
-    connection: Connection, arrivals: Sequence[Arrival], policy: Policy, now: datetime
+    connection: Connection, arrivals: Sequence[TaggedEventRow], policy: Policy, now: datetime
 ) -> RecordingResult:
     """Record a batch of tagged events inside the caller's transaction.
 
     Raises:
         TaggingFailed: the deciding fields do not fit the policy; the caller parks that event first.
     """
-    return record_planned(connection, [plan(one, policy) for one in arrivals], policy, now)
+    return record_planned(connection, [build_plan(one, policy) for one in arrivals], policy, now)
 
 
 def record_planned(
-    connection: Connection, plans: Sequence[Plan], policy: Policy, now: datetime
+    connection: Connection, plans: Sequence[IngestionPlan], policy: Policy, now: datetime
 ) -> RecordingResult:
     """Record a batch of planned events inside the caller's transaction."""
     fresh, duplicates, clashing = _deduplicate(connection, plans)
@@ -121,9 +121,7 @@ def record_planned(
             for one in records
         ],
     )
-    hanging = [
-        (clock.id, one.planned.record_id) for one in records for clock in one.planned.hangs_on
-    ]
+    hanging = [(clock.id, one.planned.record_id) for one in records for clock in one.planned.clocks]
     hanging.sort(key=lambda row: row[0].int)  # stable: under a clock in the order of the records
     insert_tuples(connection, tables.hanging, _RECORD_CLOCK, hanging)
     return RecordingResult(
@@ -136,10 +134,10 @@ def record_planned(
 
 
 def _deduplicate(
-    connection: Connection, plans: Sequence[Plan]
-) -> tuple[list[Plan], int, list[Arrival]]:
+    connection: Connection, plans: Sequence[IngestionPlan]
+) -> tuple[list[IngestionPlan], int, list[TaggedEventRow]]:
     """Tell new events from duplicates and from conflicts: of one identity the first is the event."""
-    first: dict[UUID, Plan] = {}
+    first: dict[UUID, IngestionPlan] = {}
     for one in plans:
         if first.setdefault(one.event_id, one) is not one:
             first[one.event_id] = min(first[one.event_id], one, key=_arrival_order)
@@ -147,20 +145,22 @@ def _deduplicate(
     if not known and len(first) == len(plans):
         return list(plans), 0, []
     fresh = [one for identity, one in first.items() if identity not in known]
-    hashes = known | {one.event_id: one.arrival.content_hash for one in fresh}
-    conflicts = [one.arrival for one in plans if one.arrival.content_hash != hashes[one.event_id]]
+    hashes = known | {one.event_id: one.event.content_hash for one in fresh}
+    conflicts = [one.event for one in plans if one.event.content_hash != hashes[one.event_id]]
     return fresh, len(plans) - len(fresh) - len(conflicts), conflicts
 
 
-def _arrival_order(one: Plan) -> tuple[datetime, str, int, int]:
+def _arrival_order(one: IngestionPlan) -> tuple[datetime, str, int, int]:
     """What says which of two events of one identity came first, in whatever order they are read."""
-    arrival = one.arrival
+    arrival = one.event
     return (arrival.time, arrival.source, arrival.offset, arrival.partition)
 
 
-def _recorded_content(connection: Connection, plans: Mapping[UUID, Plan]) -> dict[UUID, bytes]:
+def _recorded_content(
+    connection: Connection, plans: Mapping[UUID, IngestionPlan]
+) -> dict[UUID, bytes]:
     """The contents of those that are recorded: under their identity, or the one that they had before."""
-    arrivals = [one.arrival for one in plans.values()]
+    arrivals = [one.event for one in plans.values()]
     ids = {*plans, *(old_event_id(one.source, one.id) for one in arrivals)}
     column = tables.event.c
     query = select(column.type, column.source, column.id, column.content_hash)
@@ -171,7 +171,7 @@ def _recorded_content(connection: Connection, plans: Mapping[UUID, Plan]) -> dic
     return {identity: content for identity, content in found.items() if identity in plans}
 
 
-def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
+def _insert_events(connection: Connection, fresh: Sequence[IngestionPlan]) -> None:
     rows = [
         (
             one.event_id,
@@ -180,32 +180,32 @@ def _insert_events(connection: Connection, fresh: Sequence[Plan]) -> None:
             arrival.type,
             arrival.time,
             arrival.content_hash,
-            one.deciding,
+            one.decision_json,
             arrival.topic,
             arrival.partition,
             arrival.offset,
         )
         for one in fresh
-        for arrival in (one.arrival,)
+        for arrival in (one.event,)
     ]
     insert_tuples(connection, tables.event, _EVENT, rows)
 
 
 def _clock_changes(
-    fresh: Sequence[Plan], held: BatchBackfills, owners: Mapping[UUID, str]
+    fresh: Sequence[IngestionPlan], held: BatchBackfills, owners: Mapping[UUID, str]
 ) -> list[clocks.StoredClockChange]:
     """The moves that count: where it was decided whose a clock is, no stranger moves it."""
     return [
         clocks.StoredClockChange(
             clock=move.clock,
             move=move.move,
-            time=one.arrival.time,
-            source=one.arrival.source,
-            id=one.arrival.id,
+            time=one.event.time,
+            source=one.event.source,
+            id=one.event.id,
             backfill=held.of_records(one) if move.move == "end" else held.of_privacy_event(one),
         )
         for one in fresh
-        for move in one.moves
+        for move in one.clock_changes
         if owners.get(move.clock.id, one.subject) == one.subject
     ]
 
@@ -214,8 +214,8 @@ def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRe
     """When each clock's earliest record of the batch is from."""
     opened: dict[UUID, tuple[ClockRef, datetime]] = {}
     for one in records:
-        at = one.plan.arrival.time
-        for clock in one.planned.hangs_on:
+        at = one.plan.event.time
+        for clock in one.planned.clocks:
             known = opened.get(clock.id)
             if known is None or at < known[1]:
                 opened[clock.id] = (clock, at)
@@ -223,14 +223,14 @@ def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRe
 
 
 def _privacy_events(
-    fresh: Sequence[Plan], held: BatchBackfills
+    fresh: Sequence[IngestionPlan], held: BatchBackfills
 ) -> list[subject_acts.StoredPrivacyEvent]:
     return [
         subject_acts.StoredPrivacyEvent(
-            event_id=one.event_id, act=one.act, backfill=held.of_privacy_event(one)
+            event_id=one.event_id, act=one.privacy_event, backfill=held.of_privacy_event(one)
         )
         for one in fresh
-        if one.act
+        if one.privacy_event
     ]
 
 
@@ -242,10 +242,10 @@ def _next_check_at(
 ) -> datetime | None:
     """When a record is due by itself: also where the look that it waits for may have passed it."""
     planned = one.planned
-    wakes = [] if planned.wakes_at is None else [planned.wakes_at]
+    wakes = [] if planned.next_check_at is None else [planned.next_check_at]
     if one.plan.event_id in looked_at:
         wakes.append(now)
-    for clock in planned.hangs_on:
+    for clock in planned.clocks:
         fired_to = known[clock.id].fired_to
         if fired_to is not None:
             wakes.append(fired_to)
@@ -263,14 +263,14 @@ def _count_overdue(
     tagged: dict[UUID, TaggedEvent] = {}
     overdue = 0
     for one in records:
-        wakes_at = one.planned.wakes_at
+        wakes_at = one.planned.next_check_at
         if not (wakes_at and wakes_at < now) and not any(
-            known[clock.id].has_due_records(now) for clock in one.planned.hangs_on
+            known[clock.id].has_due_records(now) for clock in one.planned.clocks
         ):
             continue  # no step is due before all that it waits for
         event = one.plan.event_id
         if event not in tagged:
-            tagged[event] = tag(one.plan.arrival, policy)
+            tagged[event] = tag(one.plan.event, policy)
         due = obligations.obligations_of(tagged[event], one.planned.subject, facts, policy)
         overdue += any(step.due < now for step in due)
     return overdue
@@ -287,5 +287,5 @@ class _BatchClocks(NoFacts):
 
 
 def _is_after_end(one: _RecordInBatch, known: Mapping[UUID, clocks.ClockState]) -> bool:
-    ends = [known[clock.id].anchor_at for clock in one.planned.hangs_on]
-    return any(end is not None and one.plan.arrival.time > end for end in ends)
+    ends = [known[clock.id].anchor_at for clock in one.planned.clocks]
+    return any(end is not None and one.plan.event.time > end for end in ends)

@@ -19,7 +19,7 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, selec
 
 from schemas.errors import TermijnError
 from services.crypto.tombstones import Kind, TombstoneCipher
-from services.events.ingestion_plan import Arrival, Plan
+from services.events.ingestion_plan import IngestionPlan, TaggedEventRow
 from services.ledger import clocks, outbox, tables
 from services.ledger.clocks import ClockState
 from services.ledger.recording import RecordingResult
@@ -58,11 +58,11 @@ class TombstoneKeyMismatch(TermijnError):
 class RestoreResult:
     """A batch once what it names is remembered."""
 
-    plans: Sequence[Plan]
+    plans: Sequence[IngestionPlan]
     """What is to be recorded."""
     duplicates: int = 0
     """Events that were seen before, and forgotten."""
-    conflicts: tuple[Arrival, ...] = ()
+    conflicts: tuple[TaggedEventRow, ...] = ()
     """Likewise, but with other content."""
 
     def combined_with(self, recorded: RecordingResult) -> RecordingResult:
@@ -75,7 +75,7 @@ class RestoreResult:
 
 
 def restore_tombstones(
-    connection: Connection, plans: Sequence[Plan], remains: TombstoneCipher, policy: Policy
+    connection: Connection, plans: Sequence[IngestionPlan], remains: TombstoneCipher, policy: Policy
 ) -> RestoreResult:
     """Remember whatever a batch names; nothing is forgotten until the transaction ends.
 
@@ -165,10 +165,10 @@ def _purge_state(connection: Connection, query: Select[Any]) -> Row[Any]:
 
 
 def _drop_purged_events(
-    connection: Connection, plans: Sequence[Plan], remains: TombstoneCipher
+    connection: Connection, plans: Sequence[IngestionPlan], remains: TombstoneCipher
 ) -> RestoreResult:
     ids = {one.event_id for one in plans}
-    old = {id(one): old_event_id(one.arrival.source, one.arrival.id) for one in plans}
+    old = {id(one): old_event_id(one.event.source, one.event.id) for one in plans}
     of = {event_reference(one, remains): one for one in ids.union(old.values())}
     query = select(tables.forgotten_event)
     seen = {
@@ -178,8 +178,8 @@ def _drop_purged_events(
     if not seen:
         return RestoreResult(plans=plans)
 
-    def is_seen(one: Plan, identity: UUID) -> bool:
-        content = one.arrival.content_hash
+    def is_seen(one: IngestionPlan, identity: UUID) -> bool:
+        content = one.event.content_hash
         return seen.get(identity) == content_reference(identity, content, remains)
 
     duplicates, conflicts, fresh = 0, [], []
@@ -188,20 +188,20 @@ def _drop_purged_events(
         if is_seen(one, one.event_id) or is_seen(one, old[id(one)]):
             duplicates += 1
         elif one.event_id in seen:
-            conflicts.append(one.arrival)
+            conflicts.append(one.event)
         else:
             fresh.append(one)
     return RestoreResult(plans=fresh, duplicates=duplicates, conflicts=tuple(conflicts))
 
 
-def _names_in_batch(plans: Sequence[Plan]) -> tuple[set[ClockKey], set[str]]:
+def _names_in_batch(plans: Sequence[IngestionPlan]) -> tuple[set[ClockKey], set[str]]:
     """The clocks, with their parents, and the subjects that a batch names."""
-    named: set[ClockRef] = {move.clock for one in plans for move in one.moves}
-    named |= {clock for one in plans for record in one.records for clock in record.hangs_on}
+    named: set[ClockRef] = {move.clock for one in plans for move in one.clock_changes}
+    named |= {clock for one in plans for record in one.records for clock in record.clocks}
     keys = {one.clock for one in named}
     keys |= {one.parent for one in keys if one.parent}
     subjects = {record.subject for one in plans for record in one.records}
-    subjects |= {one.act.subject for one in plans if one.act}
+    subjects |= {one.privacy_event.subject for one in plans if one.privacy_event}
     return keys, subjects
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select
 from services.deleter.undeliverable import UNDELIVERABLE
 from services.ledger import backfills, blind_spots, key_conflicts, tables
 from services.ledger.command_state import OUTSTANDING
-from services.policy.calendar import period
+from services.policy.calendar import parse_period
 from services.policy.model import Policy
 from services.storage.offsets import OffsetGap, open_gaps
 
@@ -214,7 +214,7 @@ def _open_too_long(connection: Connection, policy: Policy, now: datetime) -> dic
     for name, spec in policy.clocks.items():
         if spec.max_open is None:
             continue
-        longest = period(spec.max_open)
+        longest = parse_period(spec.max_open)
         latest = now - timedelta(days=longest.days) - longest.exact
         found[name] = connection.execute(
             select(func.count()).where(

@@ -19,7 +19,7 @@ _ISO_8601 = re.compile(
     r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?",
     re.ASCII,
 )
-LONGEST_YEARS = 200
+MAX_YEARS = 200
 """No period is longer: the calendar ends with the year 9999, and no law keeps anything for so long."""
 _SECONDS = {  # a year of 365.25 days, so that 200 years are as long as 2,400 months
     "years": 31_557_600,
@@ -52,12 +52,12 @@ class Period:
 
 
 DAY = timedelta(days=1)
-_DIGITS = 12  # more than 200 years of seconds have; a number cut to them is too long as well
-_REMEMBERED = 16_384  # several systems, rules and looks ask for the same end of the same term
+_MAX_DIGITS = 12  # more than 200 years of seconds have; a number cut to them is too long as well
+_CACHE_SIZE = 16_384  # several systems, rules and looks ask for the same end of the same term
 
 
 @lru_cache(maxsize=1024)
-def period(text: str) -> Period:
+def parse_period(text: str) -> Period:
     """Read an ISO 8601 period such as `P2Y`, `P1M`, `P0D` or `PT24H`.
 
     Raises:
@@ -68,10 +68,10 @@ def period(text: str) -> Period:
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 period such as P2Y, P1M or PT24H")
     digits = {name: value.lstrip("0") for name, value in match.groupdict("").items()}
-    part = {name: int(value[:_DIGITS] or 0) for name, value in digits.items()}
+    part = {name: int(value[:_MAX_DIGITS] or 0) for name, value in digits.items()}
     lasts = sum(count * _SECONDS[name] for name, count in part.items())
-    if lasts > LONGEST_YEARS * _SECONDS["years"]:
-        raise ValueError(f"{text[:32]!r} is longer than {LONGEST_YEARS} years")
+    if lasts > MAX_YEARS * _SECONDS["years"]:
+        raise ValueError(f"{text[:32]!r} is longer than {MAX_YEARS} years")
     return Period(
         months=12 * part["years"] + part["months"],
         days=7 * part["weeks"] + part["days"],
@@ -90,7 +90,7 @@ def require_utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def latest_erasure(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
     """The instant by which data under an `at_most` term must be gone, UTC.
 
@@ -100,18 +100,18 @@ def latest_erasure(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
     if term.is_exact:
         return require_utc(anchor) + term.exact
     local = require_utc(anchor).astimezone(zone)
-    wall = datetime.combine(_plus(local.date(), term), local.time())
+    wall = datetime.combine(_add_term(local.date(), term), local.time())
     return _first_valid_offset(wall, zone) + term.exact
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def earliest_erasure(day: date, term: Period, zone: ZoneInfo) -> datetime:
     """The instant until which data under an `at_least` term must still be there, UTC.
 
     It is kept through the whole of its last local day, so this is the first instant of the day after.
     Where clocks skip that midnight the day starts after the gap: an hour early would break the duty.
     """
-    return start_of_day(_plus(day, term) + DAY, zone)
+    return start_of_day(_add_term(day, term) + DAY, zone)
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
@@ -129,7 +129,7 @@ def book_year_end(instant: datetime, month_day: tuple[int, int], zone: ZoneInfo)
     return end if day <= end else _clamp_to_month(day.year + 1, *month_day)
 
 
-def _plus(day: date, term: Period) -> date:
+def _add_term(day: date, term: Period) -> date:
     months = day.year * 12 + day.month - 1 + term.months
     return _clamp_to_month(months // 12, months % 12 + 1, day.day) + timedelta(days=term.days)
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from services.policy.calendar import Period, period
+from services.policy.calendar import Period, parse_period
 from services.policy.instants import Instant
 
 Right = Literal["access", "rectification", "erasure", "portability", "restriction"]
@@ -163,14 +163,14 @@ class System(Strict):
     @property
     def lead(self) -> Period:
         """The lead time."""
-        return period(self.lead_time)
+        return parse_period(self.lead_time)
 
     @property
     def proof_after(self) -> timedelta | None:
         """When what it has carried out is read again; None: never, it attests, or is a controller."""
         if self.role == "controller" or self.reread == "attested":
             return None
-        return period(self.verify_after).exact
+        return parse_period(self.verify_after).exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,7 @@ class Rule(Strict):
     @property
     def period(self) -> Period:
         """The term as a period."""
-        return period(self.term)
+        return parse_period(self.term)
 
     @property
     def stated(self) -> bool:
@@ -352,7 +352,7 @@ class Proof(Strict):
     @property
     def period(self) -> Period:
         """The term as a period."""
-        return period(self.term)
+        return parse_period(self.term)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from services.policy.calendar import latest_erasure, period
+from services.policy.calendar import latest_erasure, parse_period
 from services.policy.model import Policy, Right
 from services.policy.subject_state import CLOSING_EVENTS, PrivacyEvent, merged_requests
 
@@ -25,8 +25,8 @@ RequestEvent = Literal[
 OPEN: tuple[State, ...] = ("received", "verified", "in_progress", "ready")
 """States in which an answer is owed."""
 
-_ANSWER = period("P1M")
-_EXTENDED = period("P3M")
+_ANSWER = parse_period("P1M")
+_EXTENDED = parse_period("P3M")
 
 _AFTER: Mapping[State, Mapping[RequestEvent, State]] = {
     "received": {"identity-verified": "verified"},

@@ -293,8 +293,8 @@ def read_field(name: str, field: Field, data: Mapping[str, Any]) -> Value | None
 def _check_limits(deciding: Mapping[str, Value]) -> None:
     for name, value in deciding.items():
         texts = value if isinstance(value, tuple) else (value,)
-        why = limits.too_many(texts, limits.LIST)
-        wrong = (limits.identifier(text) for text in texts if isinstance(text, str))
+        why = limits.count_problem(texts, limits.MAX_LIST)
+        wrong = (limits.identifier_problem(text) for text in texts if isinstance(text, str))
         if why := why or next((one for one in wrong if one), None):
             raise TaggingFailed("invalid-field", name, why)
 

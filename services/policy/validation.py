@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 from zoneinfo import ZoneInfo
 
-from services.policy.calendar import period
+from services.policy.calendar import parse_period
 from services.policy.model import (
     ActKind,
     Alternative,
@@ -274,7 +274,7 @@ def _check_period(
     path: Path_, text: str, *, exact: bool = False, months: bool = True
 ) -> Iterator[tuple[Path_, str]]:
     try:
-        value = period(text)
+        value = parse_period(text)
     except ValueError as cause:
         yield path, str(cause)
         return

@@ -85,7 +85,7 @@ def _answer(stage: Stage, number: int, signer: SignerProtocol) -> tuple[bytes, H
         "detail": None,
         "at": AT,
     }
-    payload = stage.codec.encode(_TOPIC, value, own=True)
+    payload = stage.codec.encode(_TOPIC, value, trusted=True)
     return payload, signer.sign(_TOPIC.name, None, payload, AT)
 
 

@@ -81,7 +81,7 @@ def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: 
     name = f"memory-{start}"
     for part in range(start, end, _AT_ONCE):
         numbers = range(part, min(part + _AT_ONCE, end))
-        sender.send([publisher.message(_feedback(number, name)) for number in numbers])
+        sender.send([publisher.build_message(_feedback(number, name)) for number in numbers])
     wait_until(
         _counted(ledger, "event", "true", end), f"not all of {end} events were recorded", every=1.0
     )
@@ -148,7 +148,7 @@ class _Answering:
                 for message in consumer.consume(_AT_ONCE, 0.2):
                     if message.error() is None:
                         command = self._stage.codec.decode(told, bytes(message.value() or b""))
-                        value = self._stage.codec.encode(answers, _done(command), own=True)
+                        value = self._stage.codec.encode(answers, _done(command), trusted=True)
                         key = bytes(message.key() or b"")
                         signed = self._signer.sign(answers.name, key, value, sweeping.this_now())
                         out.append(

@@ -10,10 +10,10 @@ from time import process_time
 
 from sqlalchemy import insert, select
 
-from schemas.cloudevents import CloudEvent, content_hash
+from schemas.cloudevents import CloudEvent, hash_event
 from schemas.codec import Codec
 from schemas.topics import business_topic
-from services.events.ingestion_plan import Arrival
+from services.events.ingestion_plan import TaggedEventRow
 from services.events.sample_events import sample_events
 from services.ledger import migrate, tables
 from services.ledger.recording import record
@@ -75,12 +75,12 @@ def _microseconds(work: Callable[[], object], events: int, runs: int) -> float:
     return median(spent)
 
 
-def _recorded(arrivals: Sequence[Arrival], policy: Policy) -> None:
+def _recorded(arrivals: Sequence[TaggedEventRow], policy: Policy) -> None:
     with closing(_fresh()) as ledger:
         _record(ledger, arrivals, policy)
 
 
-def _copying(arrivals: Sequence[Arrival], policy: Policy) -> Callable[[], None]:
+def _copying(arrivals: Sequence[TaggedEventRow], policy: Policy) -> Callable[[], None]:
     """The same rows into the same tables, without any thought."""
     held = (tables.event, tables.record, tables.clock, tables.hanging)
     with closing(_fresh()) as ledger:
@@ -99,7 +99,7 @@ def _copying(arrivals: Sequence[Arrival], policy: Policy) -> Callable[[], None]:
     return copy
 
 
-def _record(ledger: Database, arrivals: Sequence[Arrival], policy: Policy) -> None:
+def _record(ledger: Database, arrivals: Sequence[TaggedEventRow], policy: Policy) -> None:
     for start in range(0, len(arrivals), _BATCH):
         with ledger.transaction() as connection:
             record(connection, arrivals[start : start + _BATCH], policy, _AT)
@@ -111,14 +111,14 @@ def _fresh() -> Database:
     return ledger
 
 
-def arrival_of(event: CloudEvent, policy: Policy) -> Arrival:
+def arrival_of(event: CloudEvent, policy: Policy) -> TaggedEventRow:
     """The event as the recorder gets it, tagged."""
-    return Arrival(
+    return TaggedEventRow(
         source=event.source,
         id=event.id,
         type=event.type,
         time=event.time,
-        content_hash=content_hash(event),
+        content_hash=hash_event(event),
         deciding=tag(event, policy).deciding,
         topic=business_topic(event.type).name,
         partition=0,

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from schemas.codec import Codec
 from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
-from services.events.ingestion_plan import Plans
+from services.events.ingestion_plan import IngestionPlanner
 from services.events.sample_events import sample_events
 from services.events.tagged_event import RecordMetadata, TaggedEventBuilder
 from services.ledger import active_policy, migrate
@@ -90,7 +90,7 @@ def tagged_messages(policy: Policy, codec: Codec, *, companies: int) -> Sequence
     found = []
     for number, event in enumerate(sample_events(policy, AT, seed=1, companies=companies)):
         place = RecordMetadata(business_topic(event.type).name, 0, number)
-        found.append(passing.passed(event, place).value)
+        found.append(passing.build(event, place).value)
     return found
 
 
@@ -101,17 +101,17 @@ def record_batch(
     advance: OffsetAdvance,
 ) -> None:
     """What the recorder does with a batch, in its order."""
-    taken = [arrivals.of(message) for message in messages]
+    taken = [arrivals.read_plan(message) for message in messages]
     offsets.advance_offsets(connection, "recorder", [advance])
     database_now(connection)
-    active_policy.require_active(connection, arrivals.plans.policy, AT)
-    recorded = record_planned(connection, taken, arrivals.plans.policy, AT)
+    active_policy.require_active(connection, arrivals.planner.policy, AT)
+    recorded = record_planned(connection, taken, arrivals.planner.policy, AT)
     if recorded.new != len(messages):
         raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
 
 
 def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Stage) -> None:
-    arrivals = TaggedEventReader(plans=Plans(policy=stage.policy), codec=stage.codec)
+    arrivals = TaggedEventReader(planner=IngestionPlanner(policy=stage.policy), codec=stage.codec)
     for number, messages in enumerate(batches):
         with ledger.transaction() as connection:
             record_batch(connection, messages, arrivals, _advance(number))
@@ -119,7 +119,7 @@ def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Sta
 
 def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
     """The rows that each batch writes, as PostgreSQL encodes them."""
-    arrivals = TaggedEventReader(plans=Plans(policy=stage.policy), codec=stage.codec)
+    arrivals = TaggedEventReader(planner=IngestionPlanner(policy=stage.policy), codec=stage.codec)
     found = []
     with closing(fresh(stage)) as ledger:
         for number, messages in enumerate(batches):

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from services.deleter.claim import claim_due
-from services.events.ingestion_plan import Arrival
+from services.events.ingestion_plan import TaggedEventRow
 from services.ledger.recording import record
 from services.policy.ids import clock_id
 from services.policy.model import Policy
@@ -137,8 +137,10 @@ class LedgerStore:
         if latest:
             record(connection, arrivals, self._policy, latest)
 
-    def _arrival(self, kind: str, id_: str, at: datetime, deciding: dict[str, str]) -> Arrival:
-        return Arrival(
+    def _arrival(
+        self, kind: str, id_: str, at: datetime, deciding: dict[str, str]
+    ) -> TaggedEventRow:
+        return TaggedEventRow(
             source=SOURCE,
             id=id_,
             type=kind,

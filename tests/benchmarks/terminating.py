@@ -10,7 +10,7 @@ from time import monotonic, perf_counter, sleep
 from sqlalchemy import text
 
 from services.deleter.claim import MAX_RECORDS_PER_COMMAND
-from services.events.ingestion_plan import Arrival
+from services.events.ingestion_plan import TaggedEventRow
 from services.ledger.recording import record
 from services.storage.database import Database, database_now
 from tests.benchmarks import backlogs, sweeping
@@ -157,7 +157,7 @@ def _take(
     stage: Stage, ledger: Database, event_type: str, at: datetime, customer: str = _CUSTOMER
 ) -> None:
     """Record one event of a customer, as the recorder does; the same again is a duplicate."""
-    arrival = Arrival(
+    arrival = TaggedEventRow(
         source=SOURCE,
         id=f"{customer}-{event_type}",
         type=event_type,

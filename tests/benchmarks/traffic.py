@@ -67,8 +67,8 @@ class Traffic:
             broker=broker,
             bus=bus,
             topics={one.name: partitions or one.partitions for one in topics},
-            first=[publisher.message(event) for event in first],
-            rest=[publisher.message(event) for event in rest],
+            first=[publisher.build_message(event) for event in first],
+            rest=[publisher.build_message(event) for event in rest],
         )
 
     @property

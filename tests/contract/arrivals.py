@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from schemas.cloudevents import CloudEvent, content_hash, parse_structured
-from services.events.ingestion_plan import Arrival
+from schemas.cloudevents import CloudEvent, hash_event, parse_structured
+from services.events.ingestion_plan import TaggedEventRow
 from services.policy.model import Policy
 from services.policy.tagging import TaggedEvent, tag
 
@@ -114,15 +114,15 @@ def arrival(
     backfill: str | None = None,
     *,
     history: str | None = None,
-) -> Arrival:
+) -> TaggedEventRow:
     """The event as the recorder takes it off the bus."""
     cloud_event = parsed(one)
-    return Arrival(
+    return TaggedEventRow(
         source=cloud_event.source,
         id=cloud_event.id,
         type=cloud_event.type,
         time=cloud_event.time,
-        content_hash=content_hash(cloud_event),
+        content_hash=hash_event(cloud_event),
         deciding=tag(cloud_event, policy).deciding,
         topic=f"{cloud_event.type}.v1",
         partition=0,

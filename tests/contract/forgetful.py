@@ -13,7 +13,7 @@ from services.crypto.pseudonyms import Pseudonymizer
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter.settlement import Status
 from services.deleter.verification import verify_commands
-from services.events.ingestion_plan import plan
+from services.events.ingestion_plan import build_plan
 from services.evidence.purge.base import ProofTerm, terms_of
 from services.evidence.purge.scan import is_purge_safe, next_pages, purge
 from services.evidence.seal_entries import append_entries
@@ -42,7 +42,7 @@ class Life:
 
     def take(self, events: Iterable[Event], now: datetime | str) -> RecordingResult:
         """Record one batch, as the recorder does."""
-        plans = [plan(arrival(one, POLICY), POLICY) for one in events]
+        plans = [build_plan(arrival(one, POLICY), POLICY) for one in events]
         at = instant(now) if isinstance(now, str) else now
 
         def work(connection: Any) -> RecordingResult:

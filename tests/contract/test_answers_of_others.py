@@ -122,7 +122,7 @@ def said(ledger: Database, system: str, erasure: UUID | None = None, **values: A
         "at": NOW,
     }
     headers = [(name, text.encode()) for name, text in values.pop("headers", {}).items()]
-    encoded = CODEC.encode(topic, value | values, own=True)
+    encoded = CODEC.encode(topic, value | values, trusted=True)
     return Message(
         topic=topic.name, partition=0, offset=0, key=b"k", value=encoded, headers=headers
     )

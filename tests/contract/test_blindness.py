@@ -276,7 +276,7 @@ def test_a_hold_that_no_attempt_can_tag_stops_everything(
     def of(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(EventTagger, "of", of)
+    monkeypatch.setattr(EventTagger, "tag_message", of)
     value = CODEC.encode(business_topic(HOLD), hold())
     apply(stage.tagger(Topics()), [stage.message(f"{HOLD}.v1", value)], [], lambda: None)
     assert stage.leaves() == set()
@@ -480,7 +480,7 @@ def test_parking_that_crashes_leaves_nothing_and_comes_again(stage: Stage) -> No
     whole = stage.ledger
 
     class Crashing:
-        def write(self, work: Any) -> None:
+        def run_in_transaction(self, work: Any) -> None:
             crash(whole, work)
             raise ConnectionError
 
@@ -542,7 +542,7 @@ def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_record
     [out] = stage.tag(HOLD, BAD_HOLD)
     letter = CODEC.decode(DEAD_LETTERS, out.value)
     noise = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
-    value = CODEC.encode(DEAD_LETTERS, {**letter, "topic": noise}, own=True)
+    value = CODEC.encode(DEAD_LETTERS, {**letter, "topic": noise}, trusted=True)
     message = stage.message(DEAD_LETTERS.name, value)
     apply(stage.recorder(), [message], [], lambda: None)
     assert stage.leaves() == set()

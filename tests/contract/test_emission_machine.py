@@ -246,7 +246,7 @@ class Emitting(RuleBasedStateMachine, Silent):
     @rule(
         what=st.sampled_from(["feedback", "invoice", "hold"]),
         text=st.sampled_from(["x", "\N{GRINNING FACE}", "\0"]),
-        size=st.sampled_from([limits.IDENTIFIER, limits.IDENTIFIER + 1]),
+        size=st.sampled_from([limits.MAX_IDENTIFIER, limits.MAX_IDENTIFIER + 1]),
     )
     def publish_hostile(self, what: str, text: str, size: int) -> None:
         """An id that is as long as it may be, or one byte longer, or that no database keeps."""
@@ -265,7 +265,7 @@ class Emitting(RuleBasedStateMachine, Silent):
             fields = {"subject": VISITOR, "hold_id": name, "ground": "legal_claim"}
             one = event(f"e{self.number}", "privacy.hold-placed", time, **fields)
         self.unread.append(one)
-        if size > limits.IDENTIFIER or text == "\0":
+        if size > limits.MAX_IDENTIFIER or text == "\0":
             with pytest.raises(TaggingFailed):
                 arrival(one, self.oracle.policy)
             self.parks(one, readable=True)
@@ -642,7 +642,7 @@ class Emitting(RuleBasedStateMachine, Silent):
 def is_sound(one: Event) -> bool:
     """Whether no id of it is hostile."""
     said = [text for text in one["data"].values() if isinstance(text, str)]
-    return all(len(text.encode()) <= limits.IDENTIFIER and "\0" not in text for text in said)
+    return all(len(text.encode()) <= limits.MAX_IDENTIFIER and "\0" not in text for text in said)
 
 
 def test_what_leaves_is_asked_for_whatever_happens(

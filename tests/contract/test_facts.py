@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.events.ingestion_plan import Arrival
+from services.events.ingestion_plan import TaggedEventRow
 from services.ledger import tables
 from services.ledger.recording import record
 from services.storage.database import Database
@@ -316,7 +316,7 @@ def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Database, na
     bad = event(
         "bad", "website.feedback-given", "2020-01-01T00:00:00Z", feedback_id="1", visitor_id=name
     )
-    arrivals: list[Arrival] = [arrival(good, POLICY)]
+    arrivals: list[TaggedEventRow] = [arrival(good, POLICY)]
     try:
         arrivals.append(arrival(bad, POLICY))
     except Exception:  # refused at the door, by tag or by the event itself: just as good

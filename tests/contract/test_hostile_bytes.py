@@ -174,7 +174,7 @@ def event(offset: int, **said: Any) -> Message:
         partition=0,
         offset=offset,
         key=b"k",
-        value=CODEC.encode(TICKETS, data, own=True),
+        value=CODEC.encode(TICKETS, data, trusted=True),
         headers=headers,
     )
 
@@ -290,7 +290,7 @@ def answer(offset: int, command: UUID, **said: Any) -> Message:
         "disclosure": None,
         **said,
     }
-    encoded = CODEC.encode(WEBSITE, value, own=True)
+    encoded = CODEC.encode(WEBSITE, value, trusted=True)
     signed = Signer(lambda: Keyring((KEY,))).sign(WEBSITE.name, b"k", encoded, FAR)
     return Message(
         topic=WEBSITE.name,
@@ -305,10 +305,10 @@ def answer(offset: int, command: UUID, **said: Any) -> Message:
 class Registry:
     """A schema registry that keeps a hostile version of tickets under every id."""
 
-    def id_of(self, topic: str, text: str) -> int:
+    def find_id(self, topic: str, text: str) -> int:
         return 9
 
-    def text_of(self, schema_id: int) -> str:
+    def get_schema(self, schema_id: int) -> str:
         definition = json.loads(load().newest(TICKETS.schema).text)
         [field] = [one for one in definition["fields"] if one["name"] == "ticket_id"]
         field["type"] = {"type": "int", "logicalType": "a\0b" * 1_000}

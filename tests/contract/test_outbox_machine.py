@@ -29,7 +29,7 @@ from services.deleter.dispatch import PausedSystems, lease
 from services.deleter.manual_retry import FinalRefusal, retry
 from services.deleter.settlement import AcknowledgementResult, ReusedAcknowledgement, Status
 from services.deleter.simulation import next_wakeup
-from services.events.history import anew
+from services.events.history import numbered_group
 from services.ledger import backfills, tables
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
@@ -88,7 +88,7 @@ class Deleting(RuleBasedStateMachine):
         with self.ledger.transaction() as connection:
             waiting = {one.backfill for one in backfills.pending_backfills(connection)}
         self.imports += sorted(waiting.difference(self.imports))
-        group = anew(GROUP, self.released + 1)
+        group = numbered_group(GROUP, self.released + 1)
         if backfill in waiting:
             self.held[str(backfill)] += batch
         elif old and group in waiting:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter.verification import BackupTooOld, recommand_since
-from services.events.ingestion_plan import plan
+from services.events.ingestion_plan import build_plan
 from services.ledger import blind_spots, tables
 from services.ledger.blind_spots import ParkedEvent
 from services.ledger.recording import record_planned
@@ -149,7 +149,7 @@ def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: Life) -> Non
     life.forget(LATER)
     rules = {**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P10Y")}
     longer = replace(POLICY, rules=rules)
-    plans = [plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
+    plans = [build_plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
     with life.ledger.transaction() as connection:
         restore_tombstones(connection, plans, life.remains, longer)
     [clock] = rows(life.ledger, tables.clock)
@@ -299,7 +299,7 @@ def test_who_forgets_waits_for_who_records(postgres_ledger: Database) -> None:
     life = Life(ledger=postgres_ledger)
     ended(life)
     life.forget("2012-06-15T12:00:00Z")  # nothing: but the row that is locked is there from now on
-    plans = [plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
+    plans = [build_plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
     with ThreadPoolExecutor() as threads:
         with postgres_ledger.transaction() as connection:
             recalled = restore_tombstones(connection, plans, life.remains, POLICY)

@@ -114,7 +114,7 @@ def done(erasure: UUID, **values: Any) -> bytes:
         "detail": None,
         "at": FAR,
     }
-    return CODEC.encode(TOPIC, answer | values, own=True)
+    return CODEC.encode(TOPIC, answer | values, trusted=True)
 
 
 def signed(

@@ -45,7 +45,7 @@ def answer(running: Running, action: str, status: str, **counts: int) -> None:
     rows = running.query(f"SELECT command_id, attempt FROM command WHERE {query} LIMIT 1")
     [(command_id, attempt)] = rows
     topic = acknowledgement_topic(SYSTEM)
-    value = CODEC.encode(topic, _answer(command_id, attempt, status, counts), own=True)
+    value = CODEC.encode(topic, _answer(command_id, attempt, status, counts), trusted=True)
     signer = KeyDirectory(path=running.data / "keys").signer(SYSTEM)
     headers = signer.sign(topic.name, b"", value, datetime.now(UTC))
     message = OutgoingMessage(topic=topic.name, key=b"", value=value, headers=headers)

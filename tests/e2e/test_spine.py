@@ -124,7 +124,7 @@ def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaClus
         "detail": None,
         "at": datetime.now(UTC),
     }
-    value = codec.encode(topic, answer, own=True)
+    value = codec.encode(topic, answer, trusted=True)
     stolen = keys.signer("psp").sign(topic.name, b"k", value, datetime.now(UTC))
     bus.sender().send(
         [

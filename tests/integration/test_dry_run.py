@@ -88,9 +88,9 @@ def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path
     lines = list(examples())
     file = tmp_path / "events.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    said = list(DryRun(POLICY, SCHEMAS, now()).of_file(file))
-    accepted = {lines[one.line - 1]["id"] for one in said if not one.fails}
-    refused = [one for one in said if one.fails]
+    said = list(DryRun(POLICY, SCHEMAS, now()).run_file(file))
+    accepted = {lines[one.line - 1]["id"] for one in said if not one.is_rejected}
+    refused = [one for one in said if one.is_rejected]
 
     with whole_way(fresh_kafka, tmp_path, POLICY, CODEC, MINIMAL) as way:
         placed = way.bus.sender().send([anyhow(line) for line in lines])

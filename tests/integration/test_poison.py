@@ -89,7 +89,7 @@ def test_a_tagged_message_with_an_endless_name_is_parked(stage: Stage, name: str
     stage.pass_through()
     [tagged] = on_the_bus(stage.kafka, TAGGED.name)
     altered = {**CODEC.decode(TAGGED, tagged), "id": "bad", name: noise(2_700)}
-    value = CODEC.encode(TAGGED, altered, own=True)
+    value = CODEC.encode(TAGGED, altered, trusted=True)
     stage.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=value), message(order("good2")))
     stage.pass_through()
     assert stage.events() == ["good1", "good2"]
@@ -167,7 +167,7 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours that one value meets, in either role: the role goes on, the value waits."""
-    tag = EventTagger.of
+    tag = EventTagger.tag_message
 
     def of(self: EventTagger, place: Any, headers: Any, *rest: Any) -> Any:
         if ("ce_id", b"tagger") in list(headers):
@@ -179,7 +179,7 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
             raise ZeroDivisionError("Sanne de Vries")
         return keys.event_id(type_, source, id_)
 
-    monkeypatch.setattr(EventTagger, "of", of)
+    monkeypatch.setattr(EventTagger, "tag_message", of)
     monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
     names = [f"good{number:02}" for number in range(20)]
     ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
@@ -379,7 +379,7 @@ def acknowledged(system: str, command: UUID, **values: Any) -> OutgoingMessage:
         "disclosure": None,
         **values,
     }
-    value = CODEC.encode(topic, said, own=True)
+    value = CODEC.encode(topic, said, trusted=True)
     headers = Signer(lambda: Keyring((SIGNING,))).sign(topic.name, b"k", value, now())
     return OutgoingMessage(topic=topic.name, key=b"k", value=value, headers=headers)
 

@@ -484,7 +484,7 @@ def test_a_tagged_message_that_makes_no_sense_is_parked(
     stage.pass_through()
     [tagged] = on_the_bus(stage.kafka, TAGGED.name)
     altered = {**CODEC.decode(TAGGED, tagged), "id": "e2", field_: value}
-    encoded = CODEC.encode(TAGGED, altered, own=True)
+    encoded = CODEC.encode(TAGGED, altered, trusted=True)
     stage.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=encoded))
     stage.pass_through()
     assert [(one.role, one.reason) for one in stage.letters()] == [("recorder", reason)]

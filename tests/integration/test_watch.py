@@ -160,7 +160,7 @@ def _answer(one: Command, status: str) -> bytes:
         "at": one.issued_at + timedelta(seconds=2),
         "disclosure": None,
     }
-    return CODEC.encode(topics.acknowledgement_topic(one.system), value, own=True)
+    return CODEC.encode(topics.acknowledgement_topic(one.system), value, trusted=True)
 
 
 def listening(pid: int) -> set[str]:

@@ -16,7 +16,7 @@ from services.app.cli.options import (
     show,
 )
 from services.app.cli.session import open_resources, run_in_transaction
-from services.events.dead_letter_replay import headers_again
+from services.events.dead_letter_replay import replay_headers
 from services.kafka.client import OutgoingMessage
 from services.ledger import blind_spots
 from services.storage import dead_letters
@@ -86,7 +86,7 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
                         topic=letter.topic,
                         key=original.key,
                         value=original.value,
-                        headers=headers_again(letter, original, seal),
+                        headers=replay_headers(letter, original, seal),
                     )
                 )
                 dead_letters.close(

@@ -15,8 +15,8 @@ from services.app.cli.options import format_instant, json_option, parse_instant,
 from services.app.settings import Settings
 from services.deleter.simulation import SimulatedCommand
 from services.deleter.simulation import simulate as simulate_events
-from services.events.event_file import read_tagged
-from services.events.history import in_words
+from services.events.event_file import read_tagged_events
+from services.events.history import format_bound
 from services.ledger import key_conflicts, migrate
 from services.policy.explain import Explained
 from services.policy.explain import explain as explain_events
@@ -49,7 +49,7 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     """
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
-    tagged = [one for _, one in read_tagged(events, the_policy)]
+    tagged = [one for _, one in read_tagged_events(events, the_policy)]
     rows = (_holding_row(one, the_policy) for one in explain_events(tagged, the_policy, now))
     columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
     show(rows, as_json=as_json, title="Holdings", columns=columns)
@@ -69,7 +69,7 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
     """
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
-    tagged = read_tagged(events, the_policy)
+    tagged = read_tagged_events(events, the_policy)
     columns = ("issued_at", "system", "subject", "action", "records", "rules", "erase_by", "reason")
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -90,7 +90,7 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
 def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
     """Warn that production holds old events back: a file has no arrival times, so none is old here."""
     if not as_json:
-        bound = in_words(settings.tagging.bound)
+        bound = format_bound(settings.tagging.bound)
         click.echo(
             f"in production, live events older than their arrival by more than {bound} are held back"
             " until `termijn release`",

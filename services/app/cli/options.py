@@ -11,7 +11,7 @@ from schemas.cloudevents import format_rfc3339
 from schemas.errors import MalformedEvent
 from services.app import settings_loader
 from services.app.cli.output import show
-from services.policy.calendar import period
+from services.policy import calendar
 
 __all__ = [
     "ACCEPTS_DASH_VALUES",
@@ -48,12 +48,12 @@ def parse_instant(text: str) -> datetime:
 def parse_period(_: click.Context, __: click.Parameter, text: str) -> timedelta:
     """An option's value as a length of time such as P7D or PT24H."""
     try:
-        found = period(text)
+        period = calendar.parse_period(text)
     except ValueError as cause:
         raise click.BadParameter(str(cause)) from cause
-    if found.months:
+    if period.months:
         raise click.BadParameter(f"{text!r}: months have no fixed length")
-    return timedelta(days=found.days) + found.exact
+    return timedelta(days=period.days) + period.exact
 
 
 def format_instant(at: datetime | None) -> str | None:

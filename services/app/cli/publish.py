@@ -19,10 +19,10 @@ from services.app.cli.session import open_resources
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import Resources, catch_up_check, utc_now
 from services.events.dry_run import DryRun, DryRunResult
-from services.events.event_file import Source, again
+from services.events.event_file import Source, open_rereadable
 from services.events.history import is_group
-from services.events.publisher import Publisher, not_known
-from services.events.sent_offsets import Remembering
+from services.events.publisher import Publisher, unknown_field_problem
+from services.events.sent_offsets import OffsetRecorder
 from services.kafka.topic_state import Partition
 from services.ledger.blind_spots import parked_offsets
 from services.ledger.catch_up import KafkaCatchUpCheck
@@ -120,23 +120,23 @@ def _dry_run(
 
     def rows(source: Source) -> Iterator[dict[str, Any]]:
         nonlocal count, loose
-        for one in rehearsal.of_file(source, backfill):
+        for one in rehearsal.run_file(source, backfill):
             count += 1
             loose += bool(one.left_out)
             if one.event is not None:
                 of = (
                     f"is no field of {one.event.type}, and is left out"
                     if leave_out
-                    else not_known(one.event.type)
+                    else unknown_field_problem(one.event.type)
                 )
                 odd.extend(f"{events}:{one.line}: {path}: {of}" for path in one.left_out)
-            if one.fails:
+            if one.is_rejected:
                 failed.append(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})")
-            if as_json or not one.fails:
+            if as_json or not one.is_rejected:
                 yield _json_row(one) if as_json else _table_row(one)
 
     columns = ("line", "event", "type", "subject", "outcome", "held_back", "purposes")
-    with again(events) as source:
+    with open_rereadable(events) as source:
         show(rows(source), as_json=as_json, title="What would be recorded", columns=columns)
     for line in (*odd, *failed):
         say(line, err=True)
@@ -197,24 +197,26 @@ def _send(
         if sight is not None and (spots := sight.lagging_partitions(ends)):
             raise _NotRecorded(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
 
-    sender = Remembering(sender=bus.sender())
+    sender = OffsetRecorder(sender=bus.sender())
     publisher = Publisher(
         policy=policy,
         codec=opened.codec(),
         sender=sender,
         encryption=opened.field_encryption(policy),
-        leaves_out=leave_out,
-        hold_back=hold_back if bus.is_embedded else None,
+        leave_out_unknown=leave_out,
+        wait_until_recorded=hold_back if bus.is_embedded else None,
     )
-    with again(events) as source:
-        written = Counter(message.topic for message in publisher.of_file(source, backfill))
+    with open_rereadable(events) as source:
+        written = Counter(
+            message.topic for message in publisher.messages_from_file(source, backfill)
+        )
         total = written.total()
         bus.ensure(needed.all if wait else [needed.business[name] for name in sorted(written)])
         sent = 0
         terminal = console(err=True)
         with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
             task = progress.add_task("publishing", total=total)
-            for taken in publisher.send(publisher.of_file(source, backfill)):
+            for taken in publisher.send_batches(publisher.messages_from_file(source, backfill)):
                 for one in taken:
                     place = (one.topic, one.partition)
                     ends[place] = max(ends.get(place, 0), one.offset + 1)
@@ -230,10 +232,10 @@ def _send(
     return sent
 
 
-def _raise_if_parked(ledger: Database, sender: Remembering, sent: int) -> None:
+def _raise_if_parked(ledger: Database, sender: OffsetRecorder, sent: int) -> None:
     """Raise if some of the published events were parked instead of recorded."""
     with ledger.transaction() as connection:
-        parked = sum(sender.has(*one) for one in parked_offsets(connection, sender.topics))
+        parked = sum(sender.contains(*one) for one in parked_offsets(connection, sender.topics))
     if parked:
         raise _NotRecorded(
             f"{parked} of {sent} events were parked, not recorded: see `termijn dead-letters list`"

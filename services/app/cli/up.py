@@ -149,7 +149,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
         codec=opened.codec(),
         sender=bus.sender(),
         encryption=opened.field_encryption(policy),
-        hold_back=hold_back,
+        wait_until_recorded=hold_back,
     )
     with ledger.transaction() as connection:
         started = read_status(connection, policy, database_now(connection)).events > 0
@@ -185,8 +185,8 @@ def _publish_events(
     seed = int(now.timestamp())
     events = sample_events(policy, now, seed=seed, companies=companies)
     name = f"{_SAMPLE}{seed}"
-    for taken in publisher.send(
-        publisher.message(replace(event, backfill=name)) for event in events
+    for taken in publisher.send_batches(
+        publisher.build_message(replace(event, backfill=name)) for event in events
     ):
         yield len(taken)
 

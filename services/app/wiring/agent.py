@@ -21,7 +21,7 @@ from schemas import topics
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.registry import Registry
-from schemas.registry_client import client
+from schemas.registry_client import open_client
 from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.adapters.base import Adapter
 from services.agent.adapters.factory import build
@@ -73,7 +73,7 @@ class AgentResources:
         login = self.loaded.text(named, "bus", "schema_registry_login") if named else None
         ca = self.loaded.path(bus.schema_registry_ca) if bus.schema_registry_ca else None
         try:
-            return Registry(client(bus.schema_registry_url, login, ca))
+            return Registry(open_client(bus.schema_registry_url, login, ca))
         except (ValueError, OSError) as cause:
             where = ("bus", "schema_registry_url")
             raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause

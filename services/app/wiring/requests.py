@@ -42,7 +42,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
         )
 
         def publish(events: Sequence[CloudEvent]) -> None:
-            for _ in publisher.send(publisher.message(event) for event in events):
+            for _ in publisher.send_batches(publisher.build_message(event) for event in events):
                 pass
 
         answering = RequestResponder(

@@ -19,7 +19,7 @@ from schemas import topics as catalogue
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
 from schemas.registry import Registry
-from schemas.registry_client import client
+from schemas.registry_client import open_client
 from schemas.schema_versions import Schema
 from schemas.topics import Topic
 from services.app.kafka_settings import kafka_security
@@ -81,7 +81,9 @@ class Resources:
         login = kafka.schema_registry_login
         try:
             login_text = login.read_text("utf-8").strip() if login else None
-            return Registry(client(kafka.schema_registry_url, login_text, kafka.schema_registry_ca))
+            return Registry(
+                open_client(kafka.schema_registry_url, login_text, kafka.schema_registry_ca)
+            )
         except (ValueError, OSError) as cause:
             raise InvalidSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from schemas.compatibility import problems
+from schemas.compatibility import find_incompatibilities
 from schemas.errors import RegistryUnavailable, UnknownSchema
 from schemas.registry import RegisteredSchema
 from schemas.schema_versions import Schema
@@ -21,13 +21,13 @@ _UNKNOWN_VERSION = "add it as a file to a TERMIJN_SCHEMAS directory, or delete i
 class Registry(Protocol):
     """The registry, as far as the doctor asks it."""
 
-    def id_of(self, topic: str, text: str) -> int:
+    def find_id(self, topic: str, text: str) -> int:
         """The id of a schema that is registered for a topic."""
 
-    def versions_of(self, topic: str) -> Sequence[RegisteredSchema]:
+    def list_versions(self, topic: str) -> Sequence[RegisteredSchema]:
         """Every version that is registered for a topic."""
 
-    def compatibility_of(self, topic: str) -> str:
+    def get_compatibility(self, topic: str) -> str:
         """What a change of a topic's schema must be."""
 
 
@@ -61,13 +61,13 @@ def _check_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -
     ours: set[int] = set()
     for schema in versions:
         try:
-            ours.add(registry.id_of(topic.name, schema.text))
+            ours.add(registry.find_id(topic.name, schema.text))
         except UnknownSchema:
             yield error("registry", f"{schema.file} is not registered", _REGISTER, topic.name)
-    for one in registry.versions_of(topic.name):
+    for one in registry.list_versions(topic.name):
         if one.id not in ours:
             yield _unknown_version(one, topic, versions[-1])
-    if ours and (level := registry.compatibility_of(topic.name)) != COMPATIBILITY:
+    if ours and (level := registry.get_compatibility(topic.name)) != COMPATIBILITY:
         what = f"compatibility is {level} but must be {COMPATIBILITY}: a change could break readers"
         yield warning("registry", what, _REGISTER, topic.name)
 
@@ -77,7 +77,7 @@ def _unknown_version(one: RegisteredSchema, topic: Topic, newest: Schema) -> Fin
     named = f"version {one.version} (id {one.id}) has no schema file"
     try:
         both = {0: json.loads(one.text), newest.version: newest.definition}
-        unread = [found for found in problems(both) if found.writer == 0]
+        unread = [found for found in find_incompatibilities(both) if found.writer == 0]
     except (
         Exception
     ) as cause:  # text from outside makes a parser raise whatever Python's types raise

@@ -10,7 +10,7 @@ from typing import ClassVar, get_args
 from uuid import UUID
 
 from services.deleter.dispatch import SentCommand
-from services.events.history import type_of
+from services.events.history import event_type_of_group
 from services.evidence.purge.scan import KINDS
 from services.evidence.self_check import SelfCheckResult
 from services.ledger.blind_spots import Reach
@@ -104,7 +104,9 @@ class DeleterObserver(WaitingObserver):
         held_back: Counter[tuple[str]] = Counter()
         for backfill in status.backfills:
             if backfill.is_history:
-                held_back[type_of(backfill.backfill),] += backfill.records + backfill.clocks
+                held_back[event_type_of_group(backfill.backfill),] += (
+                    backfill.records + backfill.clocks
+                )
         metrics.replace_labels("termijn_history_held_back", held_back)
         metrics.replace_labels(
             "termijn_clocks_open_too_long", {(k,): v for k, v in status.open_too_long.items()}

@@ -43,4 +43,4 @@ class Job:
         self, place: RecordMetadata, headers: Sequence[tuple[str, Any]], body: bytes | None
     ) -> TaggedMessage:
         """What the tagger would pass on."""
-        return self.tags.of(place, headers, body, datetime.now(UTC))
+        return self.tags.tag_message(place, headers, body, datetime.now(UTC))

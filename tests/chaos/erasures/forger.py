@@ -90,7 +90,7 @@ class Forger(threading.Thread):
         topic = topics.command_topic(_system(seen))
         value = _CODEC.decode(topic, seen.value)
         aimed = self._aimed(value)
-        forged = _CODEC.encode(topic, aimed, own=True)
+        forged = _CODEC.encode(topic, aimed, trusted=True)
         key = str(aimed["subject"]).encode()
         other = topics.command_topic(
             self._random.choice([one for one in self._systems if one != value["system"]])
@@ -109,7 +109,7 @@ class Forger(threading.Thread):
         system = _system(seen)
         command = _CODEC.decode(topics.command_topic(system), seen.value)
         topic = topics.acknowledgement_topic(system)
-        value = _CODEC.encode(topic, _done(command), own=True)
+        value = _CODEC.encode(topic, _done(command), trusted=True)
         other = self._random.choice([one for one in self._systems if one != system])
         return [
             ("unsigned answer", _message(topic, seen.key, value, ())),

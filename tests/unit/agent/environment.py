@@ -72,7 +72,7 @@ def encoded(command: Command) -> bytes:
     ]
     for name in ("categories", "rules", "purposes"):
         fields[name] = list(fields[name])
-    return CODEC.encode(topics.command_topic(command.system), fields, own=True)
+    return CODEC.encode(topics.command_topic(command.system), fields, trusted=True)
 
 
 @dataclass(slots=True)

@@ -253,11 +253,11 @@ def test_such_a_field_stops_the_publishing_of_the_whole_file(events: Write) -> N
     sent = Sent()
     publisher = Publisher(policy=loader.load(), codec=codec, sender=sent)
     with pytest.raises(InvalidEventLine) as refused:
-        list(publisher.of_file(file, None))
+        list(publisher.messages_from_file(file, None))
     assert str(refused.value) == f"{file}:2: payment.methd: {WHY}"
     assert sent.messages == []
-    lenient = replace(publisher, leaves_out=True)
-    [_, second] = lenient.of_file(file, None)
+    lenient = replace(publisher, leave_out_unknown=True)
+    [_, second] = lenient.messages_from_file(file, None)
     value = codec.decode(business_topic(TYPO["type"]), second.value)
     assert (value["payment"]["method"], "consumer" in value) == ("ideal", False)
 

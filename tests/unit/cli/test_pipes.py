@@ -116,13 +116,13 @@ def test_a_file_that_changes_between_check_and_sending_is_told(
 ) -> None:
     """Nobody may believe that all of it was sent."""
     file = events(THREE)
-    send = Publisher.send
+    send = Publisher.send_batches
 
     def cut_first(self: Publisher, messages: Any) -> Any:
         file.write_bytes(lines(THREE[:kept]))
         return send(self, messages)
 
-    monkeypatch.setattr(Publisher, "send", cut_first)
+    monkeypatch.setattr(Publisher, "send_batches", cut_first)
     said = termijn("publish", file)
     assert (said.code, said.out) == (1, "")
     assert said.err == (

@@ -41,7 +41,7 @@ def messages(file: Path) -> list[bytes]:
             sender=None,  # type: ignore[arg-type]  # nothing is sent
             encryption=opened.field_encryption(policy),
         )
-        return [one.value or b"" for one in publisher.of_file(file, None)]
+        return [one.value or b"" for one in publisher.messages_from_file(file, None)]
 
 
 @pytest.mark.usefixtures("encrypting")

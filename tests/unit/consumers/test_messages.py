@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from consumers.messages import arrival_time, build_dead_letter, headers, is_dated, taken
 from schemas.errors import DecodingFailed, MalformedEvent
 from services.crypto.envelope import AeadCipher, OriginalMessage
-from services.events.dead_letter_replay import HEADER, headers_again
+from services.events.dead_letter_replay import ARRIVAL_HEADER, replay_headers
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 SEAL = AeadCipher(bytes(32))
@@ -129,7 +129,7 @@ def replayed() -> list[tuple[str, bytes]]:
     cause = DecodingFailed(why="is empty")
     letter = build_dead_letter("tagger", original, cause, SEAL, NOW, MONTHS_AGO)
     opened = SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id)
-    return list(headers_again(letter, opened, SEAL))
+    return list(replay_headers(letter, opened, SEAL))
 
 
 def test_what_is_replayed_was_taken_when_it_came_first() -> None:
@@ -139,8 +139,8 @@ def test_what_is_replayed_was_taken_when_it_came_first() -> None:
     at = taken(again, replayed(), NOW, SEAL)
     letter = build_dead_letter("tagger", again, DecodingFailed(why="is empty"), SEAL, NOW, at)
     opened = SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id)
-    third = headers_again(letter, opened, SEAL)
-    assert [name for name, _ in third].count(HEADER) == 1
+    third = replay_headers(letter, opened, SEAL)
+    assert [name for name, _ in third].count(ARRIVAL_HEADER) == 1
     assert taken(message(key=b"k", value=b"v"), third, NOW, SEAL) == MONTHS_AGO
 
 
@@ -161,7 +161,7 @@ def test_the_word_on_one_message_is_worth_nothing_on_another(forged: Message) ->
 @pytest.mark.parametrize("word", [b"", b"2020-01-01T00:00:00+00:00", b"\xff", b"0:AAAA", b"x:%%"])
 def test_a_forged_word_is_worth_nothing(word: bytes) -> None:
     """The forged header does not stop the tagger."""
-    told = [("ce_id", b"e1"), ("x", b""), (HEADER, word)]
+    told = [("ce_id", b"e1"), ("x", b""), (ARRIVAL_HEADER, word)]
     assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
 
 
@@ -180,5 +180,5 @@ def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() ->
     """Never later than it comes back."""
     original = message(key=b"k", value=b"v")
     letter = build_dead_letter("tagger", original, DecodingFailed(why="is empty"), SEAL, MONTHS_AGO)
-    told = headers_again(letter, SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id), SEAL)
+    told = replay_headers(letter, SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id), SEAL)
     assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == MONTHS_AGO

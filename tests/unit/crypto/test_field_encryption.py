@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from schemas.cloudevents import content_hash
+from schemas.cloudevents import hash_event
 from schemas.codec import Codec, load
 from schemas.topics import business_topic
 from services.crypto.field_decryption import ERASED
@@ -78,7 +78,7 @@ def test_another_event_of_the_same_person_keeps_its_own(vault: Vault) -> None:
 
 def test_an_event_that_is_published_again_is_the_same(vault: Vault) -> None:
     """Other content under its identity would be a dead letter."""
-    assert content_hash(vault.encrypted(order())) == content_hash(vault.encrypted(order()))
+    assert hash_event(vault.encrypted(order())) == hash_event(vault.encrypted(order()))
 
 
 def test_what_was_shredded_stays_so_when_it_is_published_again(vault: Vault) -> None:

@@ -26,28 +26,28 @@ class Kept:
     level: str = "FULL_TRANSITIVE"
     asked: list[str] = field(default_factory=list)
 
-    def id_of(self, topic: str, text: str) -> int:
+    def find_id(self, topic: str, text: str) -> int:
         self.asked.append(topic)
         if text not in self.texts:
             raise UnknownSchema(schema=topic, why="is not registered")
         return 70 + self.texts.index(text)
 
-    def versions_of(self, topic: str) -> Sequence[RegisteredSchema]:
+    def list_versions(self, topic: str) -> Sequence[RegisteredSchema]:
         return [
             RegisteredSchema(version=n + 1, id=70 + n, text=text)
             for n, text in enumerate(self.texts)
         ]
 
-    def compatibility_of(self, topic: str) -> str:
+    def get_compatibility(self, topic: str) -> str:
         return self.level
 
 
 class Silent(Kept):
     """A registry that is down."""
 
-    def id_of(self, topic: str, text: str) -> int:
+    def find_id(self, topic: str, text: str) -> int:
         self.asked.append(topic)
-        raise RegistryUnavailable(asked=topic, why="connection refused")
+        raise RegistryUnavailable(request=topic, why="connection refused")
 
 
 def judged(registry: Kept) -> list[Finding]:

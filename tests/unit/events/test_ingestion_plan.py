@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.events.ingestion_plan import Arrival, Plans, plan
+from services.events.ingestion_plan import IngestionPlanner, TaggedEventRow, build_plan
 from services.policy import loader
 from services.policy.tagging import TaggingFailed
 from tests.contract.arrivals import arrival as plain_arrival
@@ -22,11 +22,11 @@ from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights
 
 POLICY = loader.load()
-PLANS = Plans(policy=POLICY)
+PLANS = IngestionPlanner(policy=POLICY)
 calm = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 
 
-def arrival(one: dict[str, Any]) -> Arrival:
+def arrival(one: dict[str, Any]) -> TaggedEventRow:
     """As it comes off the bus: its deciding fields are what JSON makes of them."""
     found = plain_arrival(one, POLICY)
     deciding = json.loads(json.dumps(found.deciding))
@@ -38,7 +38,7 @@ def arrival(one: dict[str, Any]) -> Arrival:
 def test_a_business_event_is_planned_as_by_itself(events: list[Event]) -> None:
     """Whatever its shape, and at instants at which calendars are hard."""
     for one in map(arrival, events):
-        assert PLANS.of(one) == PLANS.of(one) == plan(one, POLICY)
+        assert PLANS.plan_event(one) == PLANS.plan_event(one) == build_plan(one, POLICY)
 
 
 @calm
@@ -46,7 +46,7 @@ def test_a_business_event_is_planned_as_by_itself(events: list[Event]) -> None:
 def test_what_people_say_is_planned_as_by_itself(events: list[Event]) -> None:
     """Acts have no template, whatever other events of their type were."""
     for one in map(arrival, events):
-        assert PLANS.of(one) == plan(one, POLICY)
+        assert PLANS.plan_event(one) == build_plan(one, POLICY)
 
 
 @calm
@@ -56,12 +56,12 @@ def test_what_is_retired_is_planned_as_by_itself(events: list[Event], data: st.D
     times = sorted({one["time"] for one in events}) or ["2024-01-01T00:00:00Z"]
     names = ("service_delivery", "internal_research", "crm", "accounting", "website")
     policy = retiring({name: data.draw(st.sampled_from(times)) for name in names})
-    plans = Plans(policy=policy)
+    plans = IngestionPlanner(policy=policy)
     for one in map(arrival, events):
-        assert plans.of(one) == plans.of(one) == plan(one, policy)
+        assert plans.plan_event(one) == plans.plan_event(one) == build_plan(one, policy)
 
 
-def order(consumer: Any) -> Arrival:
+def order(consumer: Any) -> TaggedEventRow:
     names = {"order_id": "o", "customer_id": "c", "consumer_id": "k"}
     found = arrival(event("o1", "orders.order-placed", "2024-01-01T00:00:00Z", **names))
     return replace(found, deciding={**found.deciding, "consumer_id": consumer})
@@ -70,15 +70,15 @@ def order(consumer: Any) -> Arrival:
 @pytest.mark.parametrize("consumer", ["", 7, "k" * 513, "a\0b", None, ["k"]])
 def test_a_known_shape_lets_nothing_through_that_cannot_be_tagged(consumer: Any) -> None:
     """A missing, long, unprintable or strange identifier, after a sound one of the same type."""
-    PLANS.of(order("k"))
+    PLANS.plan_event(order("k"))
     with pytest.raises(TaggingFailed):
-        PLANS.of(order(consumer))
+        PLANS.plan_event(order(consumer))
 
 
 @pytest.mark.parametrize("consumer", ["a/b", 'a"b', "Ünïcode", "a b", "o", "%s", "50%"])
 def test_strange_identifiers_stay_themselves(consumer: str) -> None:
     """What is quoted in a key or in JSON, and what another field says too."""
-    PLANS.of(order("k"))
-    planned = PLANS.of(order(consumer))
-    assert planned == plan(order(consumer), POLICY)
+    PLANS.plan_event(order("k"))
+    planned = PLANS.plan_event(order(consumer))
+    assert planned == build_plan(order(consumer), POLICY)
     assert [one.subject for one in planned.records] == [f"consumer:{consumer}"]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.events.sent_offsets import Remembering
+from services.events.sent_offsets import OffsetRecorder
 from services.kafka.client import OutgoingMessage, RecordMetadata
 
 PLACES = st.lists(st.sets(st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 12))))
@@ -30,10 +30,10 @@ def test_it_knows_what_was_sent_and_nothing_else(batches: list[set[tuple[str, in
         {(topic, part, offset + 20 * number) for topic, part, offset in batch}
         for number, batch in enumerate(batches)
     ]
-    sender = Remembering(sender=Broker(*risen))  # type: ignore[arg-type]  # as much as it needs
+    sender = OffsetRecorder(sender=Broker(*risen))  # type: ignore[arg-type]  # as much as it needs
     for _ in risen:
         sender.send([OutgoingMessage(topic="a", key=None, value=None)])
     sent = set().union(*risen)
     every = {(t, p, o) for t in "abc" for p in range(2) for o in range(20 * len(batches) + 1)}
-    assert {one for one in every if sender.has(*one)} == sent
+    assert {one for one in every if sender.contains(*one)} == sent
     assert sender.topics == {topic for topic, _, _ in sent}

@@ -17,7 +17,7 @@ from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic, business_topic
 from services.events.tagged_event import Headers, RecordMetadata, TaggedEventBuilder, TaggedMessage
 from services.events.tagger import EventTagger
-from services.events.templates import long, string
+from services.events.templates import encode_long, encode_string
 from services.policy.loader import load as load_policy
 from services.policy.model import Field
 from services.policy.tagging import TaggingFailed
@@ -115,7 +115,7 @@ def plainly(
         raise TaggingFailed("impossible-time", "time", why)
     old = event.time < datetime(2026, 6, 24, 12, tzinfo=UTC)
     history = f"live-history/2026-07-01/{type}" if old else None
-    return TaggedEventBuilder(policy=POLICY, codec=CODEC).passed(event, place, history)
+    return TaggedEventBuilder(policy=POLICY, codec=CODEC).build(event, place, history)
 
 
 @given(
@@ -157,7 +157,7 @@ def test_the_two_ways_agree(
     expected = outcome(lambda: plainly(type_, headers, data, place))
     body = json.dumps(data).encode()
     for _ in range(2):
-        assert outcome(lambda: TAGS.of(place, headers, body, NOW)) == expected
+        assert outcome(lambda: TAGS.tag_message(place, headers, body, NOW)) == expected
 
 
 def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
@@ -174,7 +174,9 @@ def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
             data={"order_id": f"O{number}", "customer_id": "C", "consumer_id": f"K{number}"},
         )
         place = RecordMetadata("orders.order-placed.v1", 1, number)
-        passed = tags.of(place, to_headers(event), json.dumps(dict(event.data)).encode(), NOW)
+        passed = tags.tag_message(
+            place, to_headers(event), json.dumps(dict(event.data)).encode(), NOW
+        )
         value = Codec(load()).decode(TAGGED, passed.value)
         assert value["id"] == f"e{number}"
         systems.append({one for held in value["records"][0]["holdings"] for one in held["systems"]})
@@ -203,7 +205,7 @@ def test_a_template_says_what_the_event_says() -> None:
         )
         place = RecordMetadata("orders.order-placed.v1", int(number), 10 + int(number))
         body = json.dumps(dict(event.data)).encode()
-        passed = tags.of(place, to_headers(event), body, NOW)
+        passed = tags.tag_message(place, to_headers(event), body, NOW)
     value = Codec(load()).decode(TAGGED, passed.value)
     assert passed.key == b"consumer:K2"
     assert (value["id"], value["source"], value["partition"], value["offset"]) == (
@@ -234,9 +236,9 @@ def test_a_template_says_what_the_event_says() -> None:
 )
 def test_numbers_are_avros(number: int, encoded: str) -> None:
     """Doubled, and one less below 0; then seven bits at a time, the low ones first."""
-    assert long(number).hex() == encoded
+    assert encode_long(number).hex() == encoded
 
 
 def test_a_string_has_its_length_before_it() -> None:
     """In bytes."""
-    assert string(b"a" * 64)[:3] == b"\x80\x01a"
+    assert encode_string(b"a" * 64)[:3] == b"\x80\x01a"

@@ -125,7 +125,7 @@ def test_what_is_away_passes_and_what_stops_a_role_still_does() -> None:
     """A fault of ours that some value met is suspected."""
     log = PartitionId(cluster_id="c", topic="t", topic_id="i", partition=0)
     assert verdict(KafkaUnavailable("look", "no")) == "passing"
-    assert verdict(RegistryUnavailable(asked="id", why="no")) == "passing"
+    assert verdict(RegistryUnavailable(request="id", why="no")) == "passing"
     assert verdict(Fenced("recorder", log)) == "fatal"
     assert verdict(KafkaAccessDenied("read", "no")) == "fatal"
     assert verdict(MemoryError()) == "fatal"

@@ -44,7 +44,7 @@ class FailingOnce:
     [
         KafkaUnavailable("list topics", "no answer in time"),
         DeliveryFailed("t.v1", "no delivery report in time"),
-        RegistryUnavailable(asked="schema 7", why="connection refused"),
+        RegistryUnavailable(request="schema 7", why="connection refused"),
         OperationalError("SELECT 1", {}, Exception("starting up")),
     ],
 )

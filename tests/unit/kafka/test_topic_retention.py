@@ -19,7 +19,7 @@ from services.kafka.topic_retention import (
     retention_requirements,
     shortest_ms,
 )
-from services.policy.calendar import period
+from services.policy.calendar import parse_period
 from services.policy.loader import load
 from services.policy.model import Policy
 from tests.unit.crypto.stage import document, policy_of
@@ -53,7 +53,7 @@ def promised(event_type: str) -> RetentionRequirement:
 )
 def test_a_term_is_as_short_as_it_can_be(term: str, days: int) -> None:
     """A month may be a February."""
-    assert shortest_ms(period(term)) == days * DAY
+    assert shortest_ms(parse_period(term)) == days * DAY
 
 
 @pytest.mark.parametrize(

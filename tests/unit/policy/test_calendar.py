@@ -14,7 +14,7 @@ from services.policy.calendar import (
     book_year_end,
     earliest_erasure,
     latest_erasure,
-    period,
+    parse_period,
     require_utc,
     start_of_day,
 )
@@ -79,13 +79,13 @@ def test_at_most_ends_at_the_anchors_wall_clock_time_on_the_earlier_side(
     anchor: str, term: str, ends: str
 ) -> None:
     """A maximum never ends late: clamped months, gaps and folds take the earlier instant."""
-    assert latest_erasure(instant(anchor), period(term), AMSTERDAM) == instant(ends)
+    assert latest_erasure(instant(anchor), parse_period(term), AMSTERDAM) == instant(ends)
 
 
 def test_at_most_answers_in_utc() -> None:
     """Instants are UTC, whatever the anchor was written in."""
     ends = latest_erasure(
-        datetime.fromisoformat("2024-03-15T14:00+01:00"), period("P2Y"), AMSTERDAM
+        datetime.fromisoformat("2024-03-15T14:00+01:00"), parse_period("P2Y"), AMSTERDAM
     )
     assert ends.isoformat() == "2026-03-15T13:00:00+00:00"
 
@@ -120,7 +120,9 @@ def test_at_least_keeps_the_whole_of_the_last_local_day(
     day: str, term: str, zone: str, ends: str
 ) -> None:
     """A minimum never ends early: it lasts until the first instant of the next local day."""
-    assert earliest_erasure(date.fromisoformat(day), period(term), ZoneInfo(zone)) == instant(ends)
+    assert earliest_erasure(date.fromisoformat(day), parse_period(term), ZoneInfo(zone)) == instant(
+        ends
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_the_book_year_is_that_of_the_local_date(
 )
 def test_a_period_is_read(text: str, expected: Period) -> None:
     """ISO 8601 periods; a month before the T, a minute after it."""
-    assert period(text) == expected
+    assert parse_period(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_a_period_is_read(text: str, expected: Period) -> None:
 def test_what_is_no_period_is_refused(text: str) -> None:
     """The error quotes the text."""
     with pytest.raises(ValueError, match="is not an ISO 8601 period"):
-        period(text)
+        parse_period(text)
 
 
 def test_a_naive_instant_is_refused() -> None:
@@ -213,10 +215,10 @@ def test_at_most_never_ends_later_than_the_local_date_that_was_promised(
     anchor: datetime, term: str
 ) -> None:
     """Its local wall clock is never past the anchor's, and the gap moves it by an hour at most."""
-    ends = latest_erasure(anchor, period(term), AMSTERDAM).astimezone(AMSTERDAM)
+    ends = latest_erasure(anchor, parse_period(term), AMSTERDAM).astimezone(AMSTERDAM)
     started = anchor.astimezone(AMSTERDAM)
     months = (ends.year - started.year) * 12 + ends.month - started.month
-    assert months == period(term).months
+    assert months == parse_period(term).months
     assert ends.day <= started.day
     promised = datetime.combine(ends.date(), started.time())
     assert timedelta() <= promised - ends.replace(tzinfo=None, fold=0) <= timedelta(hours=1)
@@ -227,7 +229,7 @@ def test_a_later_day_never_has_an_earlier_end(one: datetime, other: datetime, te
     """Ends come in the order of their anchors' days."""
     first, second = sorted((one, other))
     days = [at.astimezone(AMSTERDAM).date() for at in (first, second)]
-    earlier, later = (earliest_erasure(day, period(term), AMSTERDAM) for day in days)
+    earlier, later = (earliest_erasure(day, parse_period(term), AMSTERDAM) for day in days)
     assert earlier <= later
 
 

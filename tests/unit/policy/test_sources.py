@@ -16,7 +16,7 @@ from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
 from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
-from services.events.ingestion_plan import Plans
+from services.events.ingestion_plan import IngestionPlanner
 from services.events.tagged_event import RecordMetadata
 from services.events.tagger import EventTagger
 from services.policy.lint import lint
@@ -47,7 +47,9 @@ def tagger(by: Policy) -> Callable[[str], bytes]:
 
     def passed(source: str) -> bytes:
         event = CloudEvent(id="e1", source=source, type=FEEDBACK, time=NOW, data={})
-        return tags.of(RecordMetadata(topic.name, 0, 0), to_headers(event), body, NOW).value
+        return tags.tag_message(
+            RecordMetadata(topic.name, 0, 0), to_headers(event), body, NOW
+        ).value
 
     return passed
 
@@ -85,11 +87,18 @@ def test_only_those_that_are_named_may_publish(
 def test_the_recorder_refuses_what_a_tagger_of_before_let_through() -> None:
     """What lies between the two when the policy names its sources."""
     value = tagger(policy())("/attacker")
-    arrivals = TaggedEventReader(plans=Plans(policy=policy({FEEDBACK: ["/website"]})), codec=CODEC)
+    arrivals = TaggedEventReader(
+        planner=IngestionPlanner(policy=policy({FEEDBACK: ["/website"]})), codec=CODEC
+    )
     with pytest.raises(TaggingFailed) as refused:
-        arrivals.of(value)
+        arrivals.read_plan(value)
     assert refused.value.reason == "unknown-source"
-    assert TaggedEventReader(plans=Plans(policy=policy()), codec=CODEC).of(value).arrival.id == "e1"
+    assert (
+        TaggedEventReader(planner=IngestionPlanner(policy=policy()), codec=CODEC)
+        .read_plan(value)
+        .event.id
+        == "e1"
+    )
     assert CODEC.decode(TAGGED, value)["source"] == "/attacker"
 
 

@@ -152,7 +152,7 @@ def test_a_value_that_does_not_fit_names_the_field(
 def test_an_own_value_that_does_not_fit_is_unencodable() -> None:
     """Also without the checks nothing but the one error comes out."""
     with pytest.raises(EncodingFailed):
-        CODEC.encode(command_topic("crm"), {"command_id": 7}, own=True)
+        CODEC.encode(command_topic("crm"), {"command_id": 7}, trusted=True)
 
 
 def test_a_time_zone_is_no_part_of_an_instant() -> None:
@@ -170,10 +170,10 @@ def test_a_head_is_read_without_what_stands_behind_it() -> None:
     whole = CODEC.encode(ORDERS, value | {"payment": {"method": "ideal"}})
     names = [one["name"] for one in newest.definition["fields"]]
     head = {name: CODEC.decode(ORDERS, whole)[name] for name in names[:2]}
-    assert CODEC.decode_head(ORDERS, whole, names[1]) == head
-    assert CODEC.decode_head(ORDERS, whole[:-1] + b"!!!", names[1]) == head
+    assert CODEC.decode_prefix(ORDERS, whole, names[1]) == head
+    assert CODEC.decode_prefix(ORDERS, whole[:-1] + b"!!!", names[1]) == head
     with pytest.raises(DecodingFailed, match="ends too early"):
-        CODEC.decode_head(ORDERS, whole[:11], names[1])
+        CODEC.decode_prefix(ORDERS, whole[:11], names[1])
 
 
 def test_a_topic_without_a_schema_is_told_before_anything_else() -> None:
@@ -287,4 +287,4 @@ def test_a_tag_comes_back_as_it_was(own: bool) -> None:
         "records": [{"subject": "customer:C1", "holdings": [holding]}],
         "moves": [{"clock": "relationship", "key": "C1", "move": "end"}],
     }
-    assert CODEC.decode(TAGGED, CODEC.encode(TAGGED, tag, own=own)) == tag
+    assert CODEC.decode(TAGGED, CODEC.encode(TAGGED, tag, trusted=own)) == tag

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.compatibility import Problem, problems
+from schemas.compatibility import Incompatibility, find_incompatibilities
 from tests.unit.schemas.values import FILES, definition, name_of, newest_files, version_of
 
 
@@ -29,7 +29,7 @@ NEW, OLD = "version 2 cannot read version 1", "version 1 cannot read version 2"
 def test_the_versions_of_a_shipped_schema_read_each_other(name: str) -> None:
     """Full and transitive: publishers and readers may be deployed in any order."""
     versions = {version_of(file): definition(file) for file in FILES if name_of(file) == name}
-    assert problems(versions) == []
+    assert find_incompatibilities(versions) == []
 
 
 def test_a_shipped_schema_has_two_versions_that_differ() -> None:
@@ -170,7 +170,7 @@ def test_a_shipped_schema_has_two_versions_that_differ() -> None:
 )
 def test_each_kind_of_change_is_judged(first: Any, second: Any, expected: list[str]) -> None:
     """What breaks is named with its path, for each direction in which it breaks."""
-    assert [str(problem) for problem in problems({1: first, 2: second})] == expected
+    assert [str(problem) for problem in find_incompatibilities({1: first, 2: second})] == expected
 
 
 def test_versions_that_are_not_neighbours_are_compared_too() -> None:
@@ -178,13 +178,13 @@ def test_versions_that_are_not_neighbours_are_compared_too() -> None:
     gone = record()
     first = record(field(["null", "string"], default=None))
     last = record(field(["null", "int"], default=None))
-    assert problems({1: first, 2: gone, 5: last}) == [
-        Problem(reader=1, writer=5, path="x", why="takes no int"),
-        Problem(reader=5, writer=1, path="x", why="takes no string"),
+    assert find_incompatibilities({1: first, 2: gone, 5: last}) == [
+        Incompatibility(reader=1, writer=5, path="x", why="takes no int"),
+        Incompatibility(reader=5, writer=1, path="x", why="takes no string"),
     ]
 
 
 def test_a_recursive_schema_is_judged_too() -> None:
     """It ends."""
     tree = record(field(["null", "E"], default=None))
-    assert problems({1: tree, 2: tree}) == []
+    assert find_incompatibilities({1: tree, 2: tree}) == []

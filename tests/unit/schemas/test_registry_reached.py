@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from schemas.errors import RegistryUnavailable
 from schemas.registry import Registry
-from schemas.registry_client import client
+from schemas.registry_client import open_client
 from services.agent import config
 from services.app import settings_loader
 from services.app.setting_field import InvalidSetting
@@ -92,7 +92,7 @@ def level(**environment: str) -> str:
     with resources.open_resources(settings_loader.load(environment)) as opened:
         registry = opened.registry()
         assert registry is not None
-        return registry.compatibility_of(TOPIC)
+        return registry.get_compatibility(TOPIC)
 
 
 def test_login_and_certificates_are_files(url: str, certificate: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_an_agent_reaches_it_as_well(url: str, certificate: Path, tmp_path: Path
     with agent.agent(config.load(file, {"LOGIN": LOGIN})) as opened:
         registry = opened.registry()
         assert registry is not None
-        assert registry.compatibility_of(TOPIC) == "FULL_TRANSITIVE"
+        assert registry.get_compatibility(TOPIC) == "FULL_TRANSITIVE"
 
 
 def test_without_a_login_it_says_no(url: str, certificate: Path) -> None:
@@ -190,9 +190,9 @@ def slow(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.timeout(30)
 def test_a_registry_that_never_comes_to_an_end_is_given_up(slow: str) -> None:
     """One line says which; the login is not in it."""
-    registry = Registry(client(slow, LOGIN, None, seconds=1.0))
+    registry = Registry(open_client(slow, LOGIN, None, seconds=1.0))
     with pytest.raises(RegistryUnavailable) as given_up:
-        registry.compatibility_of(TOPIC)
+        registry.get_compatibility(TOPIC)
     assert str(given_up.value) == (
         f"schema registry: compatibility of {TOPIC}-value: {slow}: gave no whole answer in 1 s"
     )
@@ -203,7 +203,7 @@ def test_a_registry_that_is_away_is_named() -> None:
     with create_server(("127.0.0.1", 0)) as listening:
         gone = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with pytest.raises(RegistryUnavailable) as refused:
-        Registry(client(gone, LOGIN, None)).text_of(1)
+        Registry(open_client(gone, LOGIN, None)).get_schema(1)
     assert str(refused.value).startswith(f"schema registry: schema 1: {gone}: ")
     assert "secret" not in str(refused.value)
 
@@ -212,6 +212,6 @@ def test_it_is_reached_from_within_a_loop(url: str, certificate: Path) -> None:
     """The watch has one of its own."""
 
     async def ask() -> str:
-        return Registry(client(url, LOGIN, certificate)).compatibility_of(TOPIC)
+        return Registry(open_client(url, LOGIN, certificate)).get_compatibility(TOPIC)
 
     assert asyncio.run(ask()) == "FULL_TRANSITIVE"

@@ -26,7 +26,7 @@ class Noting(Registry):
         self.asked.append("version 2" if "placed_through" in text else "version 1")
         return super().register(topic, text)
 
-    def demand(self, topic: str, level: str) -> bool:
+    def set_compatibility(self, topic: str, level: str) -> bool:
         taken = self._levels_first or bool(self.asked)
         if taken:
             self.asked.append(f"{topic} {level}")
