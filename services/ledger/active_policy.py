@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import clocks, key_conflicts, policy_references, retirement, tables
+from services.policy import placement
 from services.policy.loader import digest, structure_hashes
 from services.policy.model import Policy
 from services.storage import audit_outbox
@@ -26,8 +27,8 @@ _CHUNK_SIZE = 1_000
 _LOCK = 0x7E_3A_11_17
 """The key of PostgreSQL's advisory lock on the active policy; on SQLite whoever writes is alone."""
 
-_SYSTEMS_KEY, _RETIREMENTS_KEY = "", " "
-"""Among the shapes by event type, the systems of each, and what is retired; no type has such a name."""
+_PLACEMENTS_KEY, _RETIREMENTS_KEY = "", " "
+"""Among the shapes by event type, where each is held, and what is retired; no type has such a name."""
 
 
 class PolicyMismatch(TermijnError):
@@ -98,27 +99,35 @@ def is_active(connection: Connection, policy: Policy) -> bool:
     return True
 
 
-def activate(connection: Connection, policy: Policy, now: datetime) -> None:
+def activate(
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    drops: Collection[policy_references.Drop] = (),
+) -> None:
     """Make another policy the active one: everything that is held is looked at again under it.
 
     It waits for whoever records, claims or sends under the one that was active. What was carried out
-    stands; what is not carried out yet is for `deleter.activation` to take back.
+    stands; what is not carried out yet is for `deleter.activation` to take back. `drops` names the systems
+    that an operator says never held the recorded events of a type.
 
     Raises:
         IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
         PolicyStillNeeds: it lacks a system or a purpose that is still needed.
+        PromiseDropped: it takes a system from recorded events, and `drops` does not say so.
+        NothingDropped: `drops` names what it does not take.
         RetiredTooEarly: it retires something from an instant on of which events are recorded.
     """
     _lock(connection, shared=False)
     active = _read_active(connection)
     known = json.loads(active.shapes) if active else {}
-    serving, retired = known.pop(_SYSTEMS_KEY, {}), known.pop(_RETIREMENTS_KEY, {})
+    placed, retired = placement.from_json(known.pop(_PLACEMENTS_KEY, {})), known.pop(_RETIREMENTS_KEY, {})
     given = structure_hashes(policy)
     changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
     if changed:
         raise IncompatiblePolicy(changed, [name for name in changed if name not in given])
-    policy_references.check_references(connection, policy, serving)
-    retirement.check_retirements(connection, policy, serving, retired)
+    policy_references.check_references(connection, policy, placed, drops)
+    retirement.check_retirements(connection, policy, placement.possible_systems(placed), retired)
     _insert(connection, policy, now)
     key_conflicts.rebuild_keys(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
@@ -170,7 +179,7 @@ def _insert(connection: Connection, policy: Policy, now: datetime) -> None:
         "shapes": json.dumps(
             {
                 **structure_hashes(policy),
-                _SYSTEMS_KEY: policy_references.systems_by_event_type(policy),
+                _PLACEMENTS_KEY: placement.to_json(placement.placements(policy)),
                 _RETIREMENTS_KEY: retirement.retirements(policy),
             }
         ),

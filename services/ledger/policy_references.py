@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
 from services.ledger import tables
+from services.policy import placement
 from services.policy.model import Policy
+from services.policy.placement import Placement, Placements
 
 _FETCH_SIZE = 5_000
 
@@ -34,12 +36,43 @@ class PolicyStillNeeds(TermijnError):
         self.purposes = purposes
 
 
-def systems_by_event_type(policy: Policy) -> dict[str, list[str]]:
-    """Which systems hold what events of each type carry, to be compared with the next policy."""
-    return {
-        name: sorted({system for one in event.holdings for system in one.served})
-        for name, event in policy.events.items()
-    }
+class Drop(NamedTuple):
+    """A system that no longer holds the events of a type."""
+
+    event_type: str
+    system: str
+
+    def __str__(self) -> str:
+        return f"{self.event_type}:{self.system}"
+
+
+class PromiseDropped(TermijnError):
+    """The policy takes systems from events that are recorded; the active policy stays as it is.
+
+    Nothing would ever tell these systems to erase what they have of these events. The operator puts each
+    back into a holding of its type, or says by name that it never held them: that is on record.
+    """
+
+    def __init__(self, drops: Iterable[Drop]) -> None:
+        self.drops = tuple(sorted(drops))
+        super().__init__(
+            f"it takes {', '.join(f'{drop.system} from {drop.event_type}' for drop in self.drops)},"
+            " of which events are recorded, so that they would never be erased there: put each system"
+            " back into the type's holdings, and say `retired: INSTANT` of one that is to get nothing"
+            " new; or, where it never held them, give"
+            f" {' '.join(f'--drop {drop}' for drop in self.drops)}"
+        )
+
+
+class NothingDropped(TermijnError):
+    """The operator named a system and an event type that the policy does not part."""
+
+    def __init__(self, drops: Iterable[Drop]) -> None:
+        self.drops = tuple(sorted(drops))
+        super().__init__(
+            "the policy takes no recorded event's system away there, got"
+            f" {' '.join(f'--drop {drop}' for drop in self.drops)}; leave it out, or mend its name"
+        )
 
 
 def system_fields(policy: Policy) -> dict[str, set[str]]:
@@ -58,15 +91,18 @@ def systems_named(deciding: Mapping[str, Any], fields: Collection[str]) -> Itera
 
 
 def check_references(
-    connection: Connection, policy: Policy, serving: Mapping[str, Collection[str]]
+    connection: Connection, policy: Policy, before: Placements, accepted: Collection[Drop]
 ) -> None:
     """Look whether the policy knows each system and purpose that is still needed.
 
-    That is what commands and recorded events name, and each system that is `serving` events of a type
-    under the active policy, where some of that type are recorded: their erasure there was promised.
+    That is what commands and recorded events name, and each system that holds events of a type by the
+    placements `before`, those of the active policy, where some of that type are recorded: their erasure
+    there was promised. `accepted` names what an operator says was never there.
 
     Raises:
         PolicyStillNeeds: it does not; each is named.
+        PromiseDropped: it knows a system, and takes it from recorded events; each is named.
+        NothingDropped: what was accepted is not so.
     """
     systems: set[str] = set()
     purposes: set[str] = set()
@@ -77,10 +113,36 @@ def check_references(
         purposes.update(json.loads(row.purposes))
     for kind, name in _named_by_events(connection, policy):
         (systems if kind == "system" else purposes).add(name)
-    systems |= _dropped_systems(connection, policy, serving)
+    systems |= _dropped_systems(connection, policy, placement.possible_systems(before))
     missing = sorted(systems - policy.systems.keys()), sorted(purposes - policy.purposes.keys())
     if any(missing):
         raise PolicyStillNeeds(tuple(missing[0]), tuple(missing[1]))
+    drops = set(_drops(connection, before, placement.placements(policy)))
+    if refused := drops.difference(accepted):
+        raise PromiseDropped(refused)
+    if unknown := set(accepted) - drops:
+        raise NothingDropped(unknown)
+
+
+def _drops(connection: Connection, before: Placements, after: Placements) -> Iterator[Drop]:
+    """Each system that recorded events of a type lose, by what the events themselves say."""
+    for name, held in sorted(before.items()):
+        holding = after.get(name, ())
+        if held != holding:
+            yield from (Drop(name, system) for system in _lost(connection, name, held, holding))
+
+
+def _lost(
+    connection: Connection, name: str, held: Sequence[Placement], holding: Sequence[Placement]
+) -> set[str]:
+    query = select(tables.event.c.deciding).where(tables.event.c.type == name)
+    certain = all(each.is_certain for each in (*held, *holding))
+    if certain:
+        query = query.limit(1)  # all are in the same systems
+    lost = set[str]()
+    for deciding in connection.execute(query.execution_options(yield_per=_FETCH_SIZE)).scalars():
+        lost |= placement.lost_systems(held, holding, json.loads(deciding))
+    return lost
 
 
 def _dropped_systems(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from schemas.errors import TermijnError
 from services.ledger import policy_references, tables
-from services.policy import retiring
+from services.policy import placement, retiring
 from services.policy.model import Policy
 
 _FETCH_SIZE = 5_000
@@ -100,7 +100,7 @@ def _affected_event_types(
         }
     return {
         type_
-        for served in (serving, policy_references.systems_by_event_type(policy))
+        for served in (serving, placement.possible_systems(placement.placements(policy)))
         for type_, systems in served.items()
         if name in systems
     }

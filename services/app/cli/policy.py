@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from services.app.cli.options import json_option, operator_option, reason_option
 from services.app.cli.session import open_resources, run_in_transaction
 from services.deleter import activation
 from services.events.event_file import open_bytes
+from services.ledger.policy_references import Drop
 from services.policy.lint import lint as lint_policy
 from services.policy.loader import json_schema, load, load_bytes
 from services.policy.model import Policy
@@ -54,17 +56,36 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
+def _read_drops(
+    _context: click.Context, _parameter: click.Parameter, given: Sequence[str]
+) -> list[Drop]:
+    pairs = [text.partition(":") for text in given]
+    for text, (event_type, _, system) in zip(given, pairs, strict=True):
+        if not event_type or not system:
+            raise click.BadParameter(f"must be TYPE:SYSTEM, got {text!r}")
+    return [Drop(event_type, system) for event_type, _, system in pairs]
+
+
 @policy.command()
 @operator_option
 @reason_option
-def activate(operator: str, reason: str) -> None:
+@click.option(
+    "--drop",
+    "drops",
+    multiple=True,
+    metavar="TYPE:SYSTEM",
+    callback=_read_drops,
+    help="The system never held the recorded events of this type; once for each that the policy drops.",
+)
+def activate(operator: str, reason: str, drops: Sequence[Drop]) -> None:
     """Make the configured policy the ledger's active one; every window is computed again."""
     with open_resources() as opened:
         the_policy = opened.policy()
 
     def work(connection: Connection, now: datetime) -> None:
-        activation.activate(connection, the_policy, now)
-        target = f"{the_policy.policy} {the_policy.version}"
+        activation.activate(connection, the_policy, now, drops)
+        dropped = "".join(f" --drop {drop}" for drop in sorted(drops))
+        target = f"{the_policy.policy} {the_policy.version}{dropped}"
         log_operator_action(
             connection, "policy activate", target, operator=operator, reason=reason, now=now
         )

@@ -274,6 +274,34 @@ def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
     assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.6"
 
 
+def test_a_system_is_taken_from_recorded_events_only_by_name_and_on_record(
+    termijn: Call, ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the system would keep for ever what it has, and nobody would have said so."""
+    recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
+    text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
+    head, tail = text.split("  website.feedback-given:\n", 1)
+    policy = tmp_path / "policy.yaml"
+    moved = tail.replace("systems: [website", "systems: [crm", 1)
+    policy.write_text(
+        f"{head}  website.feedback-given:\n{moved}".replace(POLICY.version, "2"), "utf-8"
+    )
+    monkeypatch.setenv("TERMIJN_POLICY", str(policy))
+    answer = termijn("policy", "activate", *BY_ME)
+    assert answer.code == 1
+    assert (
+        "it takes website from website.feedback-given, of which events are recorded" in answer.err
+    )
+    assert "give --drop website.feedback-given:website" in answer.err
+    answer = termijn("policy", "activate", *BY_ME, "--drop", "website")
+    assert answer.code == 1
+    assert "must be TYPE:SYSTEM, got 'website'" in answer.err
+    drop = ("--drop", "website.feedback-given:website")
+    assert termijn("policy", "activate", *BY_ME, *drop).out == "active: optimum-pos 2\n"
+    target = "optimum-pos 2 --drop website.feedback-given:website"
+    assert actions(ledger) == [("night-shift", "policy activate", target, "a test")]
+
+
 def test_lint_checks_the_policy_that_the_roles_run_on(
     termijn: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

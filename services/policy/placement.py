@@ -1,0 +1,117 @@
+"""Placements: which systems hold what an event carries, in a form that outlives its policy file.
+
+A policy that takes over is compared with the placements of the one that was active: a system that no longer
+holds the events of a type would never be told to erase those that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from services.policy.model import HoldingRule, Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where one holding of an event type is: its systems, and what decides that."""
+
+    systems: Sequence[str]
+    systems_when: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    systems_from: str | None = None
+    when: Mapping[str, Sequence[str | bool]] = field(default_factory=dict)
+    for_kinds: Sequence[str] = ()
+    subject: str = ""
+    """Which field names whose data it is; empty where it is the event's own subject."""
+
+    @classmethod
+    def from_holding(cls, holding: HoldingRule) -> Self:
+        """The placement of a policy's holding, in lists as JSON has them."""
+        return cls(
+            systems=sorted(holding.systems),
+            systems_when={
+                name: {value: sorted(systems) for value, systems in by_value.items()}
+                for name, by_value in holding.systems_when.items()
+            },
+            systems_from=holding.systems_from,
+            when={name: list(values) for name, values in holding.when.items()},
+            for_kinds=sorted(holding.for_kinds),
+            subject=holding.subject.field if holding.subject else "",
+        )
+
+    @property
+    def possible_systems(self) -> set[str]:
+        """Every system that may hold it, but for those that an event itself names."""
+        by_value = (names for values in self.systems_when.values() for names in values.values())
+        return set(self.systems).union(*by_value)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether every event of the type is in the same systems, whatever its fields say."""
+        return not (self.systems_when or self.systems_from or self.when or self.for_kinds)
+
+    def systems_of(self, deciding: Mapping[str, Any]) -> set[str]:
+        """The systems that hold an event with these deciding fields, whoever its subject is."""
+        if any(deciding.get(name) not in values for name, values in self.when.items()):
+            return set()
+        systems = set(self.systems)
+        for name, by_value in self.systems_when.items():
+            systems.update(by_value.get(str(deciding.get(name)), ()))
+        if self.systems_from:
+            systems.update(deciding.get(self.systems_from) or ())
+        return systems
+
+
+Placements = Mapping[str, Sequence[Placement]]
+"""The placements of each event type."""
+
+
+def placements(policy: Policy) -> Placements:
+    """The placements of every event type of a policy."""
+    return {
+        name: [Placement.from_holding(holding) for holding in event.holdings]
+        for name, event in policy.events.items()
+    }
+
+
+def to_json(given: Placements) -> dict[str, list[dict[str, Any]]]:
+    """Placements as JSON keeps them."""
+    return {name: [asdict(placement) for placement in each] for name, each in given.items()}
+
+
+def from_json(kept: Mapping[str, Iterable[Mapping[str, Any]]]) -> Placements:
+    """Placements as `to_json` wrote them."""
+    return {name: [Placement(**placement) for placement in each] for name, each in kept.items()}
+
+
+def possible_systems(given: Placements) -> dict[str, list[str]]:
+    """By event type every system that may hold its events, but for those that an event itself names."""
+    return {
+        name: sorted(set[str]().union(*(placement.possible_systems for placement in each)))
+        for name, each in given.items()
+    }
+
+
+def lost_systems(
+    before: Sequence[Placement], after: Sequence[Placement], deciding: Mapping[str, Any]
+) -> set[str]:
+    """The systems that held an event with these deciding fields, and hold it no longer.
+
+    What is held of one kind of people only is compared with what is held of the same people, or of all.
+    """
+    lost = set[str]()
+    for whose in {(placement.subject, tuple(placement.for_kinds)) for placement in before}:
+        everybody = (whose[0], ())
+        held = _systems(before, {whose}, deciding)
+        lost |= held - _systems(after, {whose, everybody}, deciding)
+    return lost
+
+
+def _systems(
+    placements: Iterable[Placement],
+    of: Collection[tuple[str, tuple[str, ...]]],
+    deciding: Mapping[str, Any],
+) -> set[str]:
+    chosen = (each for each in placements if (each.subject, tuple(each.for_kinds)) in of)
+    return set[str]().union(*(placement.systems_of(deciding) for placement in chosen))

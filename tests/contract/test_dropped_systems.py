@@ -1,0 +1,187 @@
+"""A policy that takes a system from recorded events: refused, unless an operator names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from services.deleter import activation
+from services.ledger import active_policy, tables
+from services.ledger.policy_references import Drop, NothingDropped, PromiseDropped
+from services.ledger.recording import record
+from services.policy.loader import load
+from services.policy.model import HoldingRule, Policy
+from services.storage.database import Database
+from tests.contract.arrivals import Event, arrival, event, feedback, ticket
+from tests.contract.ledgers import commands, rows, sweep
+from tests.contract.others import PATIENCE_SECONDS, others, wait_until_it_waits
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OLD = "2019-01-01T12:00:00Z"
+SHIPPED = load()
+FEEDBACK, TICKET = "website.feedback-given", "helpdesk.ticket-opened"
+MESSAGE = "contact.message-received"
+
+
+def message(id_: str, channel: str) -> Event:
+    """A visitor's message."""
+    return event(id_, MESSAGE, OLD, message_id=id_, visitor_id="1", channel=channel)
+
+
+def changed(
+    event_type: str, change: Callable[[HoldingRule], HoldingRule], version: str = "next"
+) -> Policy:
+    """The shipped policy with other holdings for one event type."""
+    rule = SHIPPED.events[event_type]
+    holdings = tuple(change(holding) for holding in rule.holdings)
+    events = {**SHIPPED.events, event_type: replace(rule, holdings=holdings)}
+    return replace(SHIPPED, version=version, events=events)
+
+
+def in_crm(holding: HoldingRule) -> HoldingRule:
+    return replace(holding, systems=("crm",))
+
+
+def in_crm_as_well(holding: HoldingRule) -> HoldingRule:
+    return replace(holding, systems=(*holding.systems, "crm"))
+
+
+def named_by_nobody(holding: HoldingRule) -> HoldingRule:
+    return replace(holding, systems_from=None)
+
+
+def consumers_named_by_nobody(holding: HoldingRule) -> HoldingRule:
+    return replace(holding, systems_from=None) if holding.subject else holding
+
+
+def not_in_whatsapp(holding: HoldingRule) -> HoldingRule:
+    return replace(holding, systems_when={})
+
+
+def whatsapp_always(holding: HoldingRule) -> HoldingRule:
+    if not holding.systems_when:
+        return holding
+    return replace(holding, systems_when={}, systems=(*holding.systems, "whatsapp"))
+
+
+def keep(ledger: Database, *events: Event) -> None:
+    """Record events under the shipped policy."""
+    arrivals = [arrival(each, SHIPPED) for each in events]
+    with ledger.transaction() as connection:
+        active_policy.require_active(connection, SHIPPED, NOW)
+        record(connection, arrivals, SHIPPED, NOW)
+
+
+def activate(ledger: Database, policy: Policy, *drops: Drop) -> None:
+    ledger.run_in_transaction(
+        lambda connection: activation.activate(connection, policy, NOW, drops)
+    )
+
+
+def versions(ledger: Database) -> list[str]:
+    return [row.version for row in rows(ledger, tables.active_policy)]
+
+
+@pytest.mark.parametrize(
+    ("given", "event_type", "change", "drops"),
+    [
+        (feedback("e1", OLD), FEEDBACK, in_crm, [Drop(FEEDBACK, "website")]),
+        (
+            ticket("e1", OLD, shared_with=["repair"]),
+            TICKET,
+            named_by_nobody,
+            [Drop(TICKET, "repair")],
+        ),
+        (
+            ticket("e1", OLD, ["7"], shared_with=["repair"]),
+            TICKET,
+            consumers_named_by_nobody,
+            [Drop(TICKET, "repair")],
+        ),
+        (message("e1", "whatsapp"), MESSAGE, not_in_whatsapp, [Drop(MESSAGE, "whatsapp")]),
+    ],
+    ids=["always", "named-by-the-event", "of-some-subjects-only", "by-a-field's-value"],
+)
+def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
+    ledger: Database,
+    given: Event,
+    event_type: str,
+    change: Callable[[HoldingRule], HoldingRule],
+    drops: list[Drop],
+) -> None:
+    """The system is known as before, but would never be told to erase what it has of them."""
+    keep(ledger, given)
+    with pytest.raises(PromiseDropped) as refused:
+        activate(ledger, changed(event_type, change))
+    assert refused.value.drops == tuple(drops)
+    assert f"--drop {event_type}:{drops[0].system}" in str(refused.value)
+    assert versions(ledger) == [SHIPPED.version]
+    activate(ledger, changed(event_type, change), *drops)
+    assert versions(ledger)[-1] == "next"
+
+
+@pytest.mark.parametrize(
+    ("given", "event_type", "change"),
+    [
+        (feedback("e1", OLD), FEEDBACK, in_crm_as_well),
+        (feedback("e1", OLD), TICKET, named_by_nobody),
+        (ticket("e1", OLD), TICKET, named_by_nobody),
+        (message("e1", "form"), MESSAGE, not_in_whatsapp),
+        (message("e1", "whatsapp"), MESSAGE, whatsapp_always),
+    ],
+    ids=["one-more", "another-type", "named-nothing", "another-value", "always-instead"],
+)
+def test_a_policy_that_takes_nothing_from_recorded_events_is_welcome(
+    ledger: Database,
+    given: Event,
+    event_type: str,
+    change: Callable[[HoldingRule], HoldingRule],
+) -> None:
+    """What counts is where the recorded events are, not what the policy says of others."""
+    keep(ledger, given)
+    activate(ledger, changed(event_type, change))
+    assert versions(ledger)[-1] == "next"
+
+
+def test_only_what_the_policy_drops_can_be_named(ledger: Database) -> None:
+    """A slip in a name would accept what nobody looked at, so nothing is activated."""
+    keep(ledger, feedback("e1", OLD))
+    for drops in ([Drop(FEEDBACK, "crm")], [Drop(FEEDBACK, "website"), Drop(TICKET, "website")]):
+        with pytest.raises((PromiseDropped, NothingDropped)):
+            activate(ledger, changed(FEEDBACK, in_crm), *drops)
+    assert versions(ledger) == [SHIPPED.version]
+
+
+def test_what_was_dropped_by_name_is_not_asked_of_the_system_any_more(ledger: Database) -> None:
+    """The command that lies in the outbox is cancelled; the next policy is compared with this one."""
+    keep(ledger, feedback("e1", OLD))
+    sweep(ledger, NOW)
+    assert ("website", "erase", "unsent") in commands(ledger)
+    activate(ledger, changed(FEEDBACK, in_crm), Drop(FEEDBACK, "website"))
+    assert ("website", "erase", "unsent") not in commands(ledger)
+    activate(ledger, changed(FEEDBACK, in_crm, "third"))
+    with pytest.raises(PromiseDropped, match=f"it takes crm from {FEEDBACK}"):
+        activate(ledger, replace(SHIPPED, version="fourth"))
+
+
+@pytest.mark.timeout(100)
+def test_an_activation_sees_the_first_event_that_is_being_recorded(
+    ledger: Database,
+) -> None:
+    """It waits for the recorder's transaction, and then refuses to take the system from its event."""
+    if ledger.is_sqlite:
+        pytest.skip("writes exclude each other there")
+    with ledger.transaction() as connection:
+        active_policy.require_active(connection, SHIPPED, NOW)
+    with others(1) as pool:
+        with ledger.transaction() as open_transaction:
+            active_policy.require_active(open_transaction, SHIPPED, NOW)
+            record(open_transaction, [arrival(feedback("e1", OLD), SHIPPED)], SHIPPED, NOW)
+            activating = pool.submit(activate, ledger, changed(FEEDBACK, in_crm))
+            wait_until_it_waits(ledger, activating)
+        with pytest.raises(PromiseDropped):
+            activating.result(PATIENCE_SECONDS)
+    assert versions(ledger) == [SHIPPED.version]
