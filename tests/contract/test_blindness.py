@@ -416,7 +416,9 @@ def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(stag
 
 
 @pytest.mark.parametrize(
-    "other", [{"remains": TombstoneCipher(bytes(32))}, {"remains": None}], ids=str
+    "other",
+    [{"remains": TombstoneCipher(bytes(32))}, {"remains": None}],
+    ids=["another-key", "no-key"],
 )
 def test_a_deleter_with_another_key_lets_nothing_go(stage: Stage, other: dict[str, Any]) -> None:
     """It cannot tell whom the hold is about."""

@@ -29,7 +29,7 @@ from tests.unit.schemas.values import (
 
 SCHEMAS = load()
 CODEC = Codec(SCHEMAS)
-FUZZ = settings(max_examples=300, deadline=1000, suppress_health_check=SLOW)
+FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
 ENDED = business_topic("suppliers.supplier-ended")
 ORDERS = business_topic("orders.order-placed")
 ENDED_FRAME = b"\xc3\x01" + SCHEMAS.newest("suppliers.supplier-ended").fingerprint

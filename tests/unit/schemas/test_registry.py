@@ -168,7 +168,7 @@ def test_an_id_is_asked_for_again_until_it_is_there(
 
 @settings(
     max_examples=300,
-    deadline=1000,
+    deadline=None,
     suppress_health_check=(*SLOW, HealthCheck.function_scoped_fixture),
 )
 @given(id=st.integers(0, 3), datum=st.binary(max_size=200))
