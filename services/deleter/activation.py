@@ -24,8 +24,8 @@ def activate(
     """Make another policy the active one, and take back every command that it does not ask for.
 
     What has not left is cancelled, what has left and is not carried out is recalled. What it asks for
-    besides follows as all that is held is looked at again. `now` is UTC. `drops` names the systems that
-    an operator says never held the recorded events of a type.
+    besides follows as all that is held is looked at again. `now` is UTC. `drops` names the systems that,
+    by an operator's word, never held the recorded events of a type.
 
     Raises:
         IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.

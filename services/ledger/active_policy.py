@@ -109,7 +109,7 @@ def activate(
 
     It waits for whoever records, claims or sends under the one that was active. What was carried out
     stands; what is not carried out yet is for `deleter.activation` to take back. `drops` names the systems
-    that an operator says never held the recorded events of a type.
+    that, by an operator's word, never held the recorded events of a type.
 
     Raises:
         IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
@@ -121,7 +121,10 @@ def activate(
     _lock(connection, shared=False)
     active = _read_active(connection)
     known = json.loads(active.shapes) if active else {}
-    placed, retired = placement.from_json(known.pop(_PLACEMENTS_KEY, {})), known.pop(_RETIREMENTS_KEY, {})
+    placed, retired = (
+        placement.from_json(known.pop(_PLACEMENTS_KEY, {})),
+        known.pop(_RETIREMENTS_KEY, {}),
+    )
     given = structure_hashes(policy)
     changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
     if changed:

@@ -49,8 +49,8 @@ class Drop(NamedTuple):
 class PromiseDropped(TermijnError):
     """The policy takes systems from events that are recorded; the active policy stays as it is.
 
-    Nothing would ever tell these systems to erase what they have of these events. The operator puts each
-    back into a holding of its type, or says by name that it never held them: that is on record.
+    No command would ever erase these events there. The operator puts each
+    back into a holding of its type, or states by name, on record, that it never held them.
     """
 
     def __init__(self, drops: Iterable[Drop]) -> None:
@@ -71,7 +71,7 @@ class NothingDropped(TermijnError):
         self.drops = tuple(sorted(drops))
         super().__init__(
             "the policy takes no recorded event's system away there, got"
-            f" {' '.join(f'--drop {drop}' for drop in self.drops)}; leave it out, or mend its name"
+            f" {' '.join(f'--drop {drop}' for drop in self.drops)}; leave it out, or fix its name"
         )
 
 
@@ -97,7 +97,7 @@ def check_references(
 
     That is what commands and recorded events name, and each system that holds events of a type by the
     placements `before`, those of the active policy, where some of that type are recorded: their erasure
-    there was promised. `accepted` names what an operator says was never there.
+    there was promised. `accepted` names what, by an operator's word, was never there.
 
     Raises:
         PolicyStillNeeds: it does not; each is named.

@@ -1,7 +1,7 @@
 """Placements: which systems hold what an event carries, in a form that outlives its policy file.
 
 A policy that takes over is compared with the placements of the one that was active: a system that no longer
-holds the events of a type would never be told to erase those that it has.
+holds the events of a type would never erase those that it has.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Placement:
         return not (self.systems_when or self.systems_from or self.when or self.for_kinds)
 
     def systems_of(self, deciding: Mapping[str, Any]) -> set[str]:
-        """The systems that hold an event with these deciding fields, whoever its subject is."""
+        """The systems that hold an event with these deciding fields, of any subject."""
         if any(deciding.get(name) not in values for name, values in self.when.items()):
             return set()
         systems = set(self.systems)

@@ -49,11 +49,11 @@ def in_crm_as_well(holding: HoldingRule) -> HoldingRule:
     return replace(holding, systems=(*holding.systems, "crm"))
 
 
-def named_by_nobody(holding: HoldingRule) -> HoldingRule:
+def named_by_no_field(holding: HoldingRule) -> HoldingRule:
     return replace(holding, systems_from=None)
 
 
-def consumers_named_by_nobody(holding: HoldingRule) -> HoldingRule:
+def consumers_named_by_no_field(holding: HoldingRule) -> HoldingRule:
     return replace(holding, systems_from=None) if holding.subject else holding
 
 
@@ -92,13 +92,13 @@ def versions(ledger: Database) -> list[str]:
         (
             ticket("e1", OLD, shared_with=["repair"]),
             TICKET,
-            named_by_nobody,
+            named_by_no_field,
             [Drop(TICKET, "repair")],
         ),
         (
             ticket("e1", OLD, ["7"], shared_with=["repair"]),
             TICKET,
-            consumers_named_by_nobody,
+            consumers_named_by_no_field,
             [Drop(TICKET, "repair")],
         ),
         (message("e1", "whatsapp"), MESSAGE, not_in_whatsapp, [Drop(MESSAGE, "whatsapp")]),
@@ -112,7 +112,7 @@ def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
     change: Callable[[HoldingRule], HoldingRule],
     drops: list[Drop],
 ) -> None:
-    """The system is known as before, but would never be told to erase what it has of them."""
+    """The system is known as before, but would never erase what it has of them."""
     keep(ledger, given)
     with pytest.raises(PromiseDropped) as refused:
         activate(ledger, changed(event_type, change))
@@ -127,8 +127,8 @@ def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
     ("given", "event_type", "change"),
     [
         (feedback("e1", OLD), FEEDBACK, in_crm_as_well),
-        (feedback("e1", OLD), TICKET, named_by_nobody),
-        (ticket("e1", OLD), TICKET, named_by_nobody),
+        (feedback("e1", OLD), TICKET, named_by_no_field),
+        (ticket("e1", OLD), TICKET, named_by_no_field),
         (message("e1", "form"), MESSAGE, not_in_whatsapp),
         (message("e1", "whatsapp"), MESSAGE, whatsapp_always),
     ],
@@ -140,14 +140,14 @@ def test_a_policy_that_takes_nothing_from_recorded_events_is_welcome(
     event_type: str,
     change: Callable[[HoldingRule], HoldingRule],
 ) -> None:
-    """What counts is where the recorded events are, not what the policy says of others."""
+    """What counts is where the recorded events are, not what the policy defines for others."""
     keep(ledger, given)
     activate(ledger, changed(event_type, change))
     assert versions(ledger)[-1] == "next"
 
 
 def test_only_what_the_policy_drops_can_be_named(ledger: Database) -> None:
-    """A slip in a name would accept what nobody looked at, so nothing is activated."""
+    """A slip in a name would accept what was not looked at, so nothing is activated."""
     keep(ledger, feedback("e1", OLD))
     for drops in ([Drop(FEEDBACK, "crm")], [Drop(FEEDBACK, "website"), Drop(TICKET, "website")]):
         with pytest.raises((PromiseDropped, NothingDropped)):

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[2]
+_SHOWN = 10
 BASELINE = Path(__file__).with_suffix(".json")
 WORDS: Mapping[str, str] = {
     r"anew": "again",
@@ -82,7 +83,8 @@ def excess(places: Mapping[tuple[str, str], list[Place]]) -> Iterator[str]:
     for (room, word), found in sorted(places.items()):
         bound = allowed.get(room, {}).get(word, 0)
         if len(found) > bound:
-            lines = "".join(f"\n  {path}:{number}: {line}" for path, number, line in found)
+            lines = "".join(f"\n  {path}:{number}: {line}" for path, number, line in found[:_SHOWN])
+            lines += f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
             yield f"{room}: {word!r} {len(found)} times, at most {bound}; write {WORDS[word]!r}{lines}"
 
 

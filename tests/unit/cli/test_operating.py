@@ -277,7 +277,7 @@ def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
 def test_a_system_is_taken_from_recorded_events_only_by_name_and_on_record(
     termijn: Call, ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the system would keep for ever what it has, and nobody would have said so."""
+    """Otherwise the system would keep those events without anybody noticing."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     head, tail = text.split("  website.feedback-given:\n", 1)
