@@ -91,32 +91,32 @@ def supplier_ended(id_: str, time: str, supplier: str = "1") -> Event:
     return event(id_, "suppliers.supplier-ended", time, supplier_id=supplier)
 
 
-def parsed(one: Mapping[str, Any]) -> CloudEvent:
+def parse_event(body: Mapping[str, Any]) -> CloudEvent:
     """The event as the wire carries it."""
-    return parse_structured(json.dumps(one))
+    return parse_structured(json.dumps(body))
 
 
-def once_each(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
+def tag_distinct(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
     """The events, tagged, in the order given and without repetitions."""
-    found: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
-    for one in events:
-        cloud_event = parsed(one)
-        found.setdefault(
+    tagged: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
+    for body in events:
+        cloud_event = parse_event(body)
+        tagged.setdefault(
             (cloud_event.type, cloud_event.source, cloud_event.id),
             (cloud_event, tag(cloud_event, policy)),
         )
-    return list(found.values())
+    return list(tagged.values())
 
 
 def arrival(
-    one: Mapping[str, Any],
+    body: Mapping[str, Any],
     policy: Policy,
     backfill: str | None = None,
     *,
     history: str | None = None,
 ) -> TaggedEventRow:
     """The event as the recorder takes it off the bus."""
-    cloud_event = parsed(one)
+    cloud_event = parse_event(body)
     return TaggedEventRow(
         source=cloud_event.source,
         id=cloud_event.id,

@@ -10,7 +10,7 @@ import pytest
 from services.policy import loader
 from services.policy.model import Policy
 from services.storage.database import Database
-from tests.contract.ledgers import emptied, new_ledger
+from tests.contract.ledgers import empty_database, new_ledger
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def shared_ledger(request: pytest.FixtureRequest) -> Iterator[Database]:
 @pytest.fixture
 def ledger(shared_ledger: Database) -> Database:
     """An empty ledger, once on each database."""
-    return emptied(shared_ledger)
+    return empty_database(shared_ledger)
 
 
 @pytest.fixture

@@ -32,24 +32,26 @@ class Oracle:
     events: list[Event] = field(default_factory=list)
     policy: Policy = SEVEN
 
-    def held(self, subject: str, now: datetime) -> bool:
+    def is_held(self, subject: str, now: datetime) -> bool:
         """Whether any hold is on a subject."""
-        return any(self.is_placed(one, now) for one in self._of("privacy.hold-placed", subject))
+        return any(
+            self.is_placed(one, now) for one in self._events_of("privacy.hold-placed", subject)
+        )
 
     def is_placed(self, hold: Event, now: datetime) -> bool:
         """A release ends what was placed before it; one dated before the placing ends nothing."""
         data = hold["data"]
         return time_of(hold) <= now and not any(
-            one["data"]["hold_id"] == data["hold_id"] and rank(hold) < rank(one)
-            for one in self._of("privacy.hold-released", data["subject"])
+            one["data"]["hold_id"] == data["hold_id"] and sort_key(hold) < sort_key(one)
+            for one in self._events_of("privacy.hold-released", data["subject"])
             if time_of(one) <= now
         )
 
-    def due(self, made: Event, system: str, now: datetime) -> bool:
+    def is_due(self, made: Event, system: str, now: datetime) -> bool:
         """Whether a record is to be erased from a system by now, holds left aside."""
         at = time_of(made)
         if made["type"] == "website.feedback-given":
-            said = [time_of(one) for one in self._of("privacy.consent-withdrawn", VISITOR)]
+            said = [time_of(one) for one in self._events_of("privacy.consent-withdrawn", VISITOR)]
             ends = [one for one in said if one >= at]
             return now >= min([years_after(at, 1) - DAY, *ends])
         if system == "accounting":
@@ -58,13 +60,13 @@ class Oracle:
         moves = [one for one in self.events if one["type"].startswith("customers.")]
         if not moves:
             return False
-        last_move = max(moves, key=rank)
+        last_move = max(moves, key=sort_key)
         ended = last_move["type"] == "customers.customer-terminated"
         return ended and now >= years_after(time_of(last_move), 2) - DAY
 
-    def asks(self, made: Event, system: str, now: datetime) -> bool:
+    def must_erase(self, made: Event, system: str, now: datetime) -> bool:
         """Whether a record is to be erased from a system by now."""
-        return self.due(made, system, now) and not self.held(subject_of(made), now)
+        return self.is_due(made, system, now) and not self.is_held(subject_of(made), now)
 
     @property
     def records(self) -> list[tuple[Event, str]]:
@@ -75,7 +77,7 @@ class Oracle:
         }
         return [(one, system) for one in self.events for system in of.get(one["type"], ())]
 
-    def _of(self, type_: str, subject: str) -> list[Event]:
+    def _events_of(self, type_: str, subject: str) -> list[Event]:
         found = [one for one in self.events if one["type"] == type_]
         return [one for one in found if one["data"]["subject"] == subject]
 
@@ -85,7 +87,7 @@ def time_of(one: Event) -> datetime:
     return datetime.fromisoformat(one["time"])
 
 
-def rank(one: Event) -> tuple[datetime, str, str]:
+def sort_key(one: Event) -> tuple[datetime, str, str]:
     """Of two moves the one of the higher rank counts."""
     return time_of(one), one["source"], one["id"]
 

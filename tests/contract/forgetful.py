@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -23,62 +23,69 @@ from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy, Proof
 from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival
-from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    instant,
+    select_rows,
+    send_due,
+)
 
-MONTH = Proof(term="P1M", term_from="derived", source="a test", rationale="short")
-REFERENCES = Pseudonymizer(bytes(32))
-FORGETFUL = replace(POLICY, proof=MONTH)
+MONTH_OF_PROOF = Proof(term="P1M", term_from="derived", source="a test", rationale="short")
+PSEUDONYMIZER = Pseudonymizer(bytes(32))
+SHORT_PROOF_POLICY = replace(POLICY, proof=MONTH_OF_PROOF)
 
 
 @dataclass(slots=True, kw_only=True)
-class Life:
+class LedgerLife:
     """One ledger, the bus that its commands leave by, and systems that do and prove all at once."""
 
     ledger: Database
-    policy: Policy = FORGETFUL
-    remains: TombstoneCipher = field(default_factory=lambda: TombstoneCipher(bytes(32)))
-    bus: Bus = field(default_factory=Bus)
-    forgotten: int = 0
+    policy: Policy = SHORT_PROOF_POLICY
+    tombstone_cipher: TombstoneCipher = field(default_factory=lambda: TombstoneCipher(bytes(32)))
+    bus: FakeBus = field(default_factory=FakeBus)
 
-    def take(self, events: Iterable[Event], now: datetime | str) -> RecordingResult:
+    def record_events(self, events: Iterable[Event], now: datetime | str) -> RecordingResult:
         """Record one batch, as the recorder does."""
         plans = [build_plan(arrival(one, POLICY), POLICY) for one in events]
         at = instant(now) if isinstance(now, str) else now
 
-        def work(connection: Any) -> RecordingResult:
-            recalled = restore_tombstones(connection, plans, self.remains, POLICY)
+        def complete_all(connection: Any) -> RecordingResult:
+            recalled = restore_tombstones(connection, plans, self.tombstone_cipher, POLICY)
             return recalled.combined_with(record_planned(connection, recalled.plans, POLICY, at))
 
-        return self.ledger.run_in_transaction(work)
+        return self.ledger.run_in_transaction(complete_all)
 
     def work(self, now: datetime | str) -> None:
         """Sweep, send, and let every system do it and prove it, until nothing is left to do."""
         at = instant(now) if isinstance(now, str) else now
         while True:
-            sweep(self.ledger, at)
+            claim_all(self.ledger, at)
             checks = self.ledger.run_in_transaction(
                 lambda c: verify_commands(c, POLICY, at, limit=999)
             )
-            if not post(self.ledger, self.bus, at) and not checks.looked_at:
-                self.seal(at)
+            if not send_due(self.ledger, self.bus, at) and not checks.looked_at:
+                self.seal_evidence(at)
                 return
-            for row in rows(self.ledger, tables.command, state="sent"):
+            for row in select_rows(self.ledger, tables.command, state="sent"):
                 left = {"rows": 0 if row.action == "verify" else 1}
                 status: Status = "recalled" if row.action == "recall" else "done"
-                answer(self.ledger, row.command_id, status, at, counts=left)
+                acknowledge(self.ledger, row.command_id, status, at, counts=left)
 
-    def forget(self, now: datetime | str, page: int = 3) -> dict[str, int]:
+    def purge(self, now: datetime | str, page: int = 3) -> dict[str, int]:
         """Forget all that may be by now, a page at a time; how many of each kind."""
         at = instant(now) if isinstance(now, str) else now
         assert self.policy.proof
         with self.ledger.transaction() as connection:
-            terms = terms_of(connection, self.policy, self.policy.proof, at, self.remains)
+            terms = terms_of(connection, self.policy, self.policy.proof, at, self.tombstone_cipher)
         counts: Counter[str] = Counter()
-        while found := self._pass(terms, page):
+        while found := self.purge_pages(terms, page):
             counts += found
         return dict(counts)
 
-    def _pass(self, terms: ProofTerm, page: int) -> Counter[str]:
+    def purge_pages(self, terms: ProofTerm, page: int) -> Counter[str]:
         """Once through the whole ledger."""
         counts: Counter[str] = Counter()
         more = True
@@ -87,25 +94,20 @@ class Life:
                 assert is_purge_safe(connection, terms)
             pages, more = self.ledger.run_in_transaction(lambda c: next_pages(c, terms, page))
             if pages:
-                done = partial(purge, pages=pages, terms=terms, remains=self.remains)
+                done = partial(purge, pages=pages, terms=terms, remains=self.tombstone_cipher)
                 counts.update(self.ledger.run_in_transaction(done))
         return counts
 
-    def seal(self, now: datetime | str) -> None:
+    def seal_evidence(self, now: datetime | str) -> None:
         """Seal all that waits into the evidence."""
         at = instant(now) if isinstance(now, str) else now
         with self.ledger.transaction() as connection:
-            append_entries(connection, REFERENCES, None, at)
+            append_entries(connection, PSEUDONYMIZER, None, at)
 
-    def texts(self) -> str:
+    def dump(self) -> str:
         """Everything that the ledger holds, as text."""
         found: list[str] = []
         with self.ledger.transaction() as connection:
             for table in tables.metadata.sorted_tables:
                 found += [repr(tuple(row)) for row in connection.execute(table.select())]
         return "\n".join(found)
-
-
-def steps(first: datetime, last: datetime, every: timedelta) -> Sequence[datetime]:
-    """Instants from the first to the last, so far apart."""
-    return [first + every * n for n in range((last - first) // every + 1)]

@@ -56,7 +56,7 @@ def new_ledger(url: str) -> Database:
     return ledger
 
 
-def acting_as(ledger: Database, role: Role, work: Callable[[Connection], T]) -> T:
+def run_as_role(ledger: Database, role: Role, work: Callable[[Connection], T]) -> T:
     """Do the work as that role would, on PostgreSQL with its rights alone."""
 
     def limited(connection: Connection) -> T:
@@ -67,7 +67,7 @@ def acting_as(ledger: Database, role: Role, work: Callable[[Connection], T]) -> 
     return ledger.run_in_transaction(limited)
 
 
-def emptied(ledger: Database) -> Database:
+def empty_database(ledger: Database) -> Database:
     """The same ledger without a row; DELETE, since TRUNCATE is slow on small tables."""
     with ledger.transaction() as connection:
         for table in tables.metadata.sorted_tables:
@@ -75,12 +75,12 @@ def emptied(ledger: Database) -> Database:
     return ledger
 
 
-def instant(written: str) -> datetime:
+def instant(text: str) -> datetime:
     """An instant, UTC."""
-    return datetime.fromisoformat(written).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def take(
+def record_events(
     ledger: Database,
     events: Iterable[Event],
     now: datetime | str,
@@ -91,7 +91,7 @@ def take(
     """Record one batch; with `history` the tagger said of all of it that it is too old to be live."""
     arrivals = [arrival(one, POLICY, backfill, history=history) for one in events]
     at = instant(now) if isinstance(now, str) else now
-    return acting_as(
+    return run_as_role(
         ledger, "recorder", lambda connection: record(connection, arrivals, POLICY, at)
     )
 
@@ -100,7 +100,7 @@ class Aborted(Exception):
     """The crash of a test: raised inside a transaction, so that the database rolls it back."""
 
 
-def crash(ledger: Database, work: Callable[[Connection], object]) -> None:
+def roll_back(ledger: Database, work: Callable[[Connection], object]) -> None:
     """Do the work and roll it back, as when the process ends before the commit."""
     try:
         with ledger.transaction() as connection:
@@ -110,7 +110,7 @@ def crash(ledger: Database, work: Callable[[Connection], object]) -> None:
         pass
 
 
-class Bus:
+class FakeBus:
     """Where commands go: it keeps all that were sent."""
 
     def __init__(self) -> None:
@@ -128,51 +128,51 @@ class Bus:
         ]
 
 
-def sweep(ledger: Database, now: datetime | str, limit: int = 500) -> list[UUID]:
+def claim_all(ledger: Database, now: datetime | str, limit: int = 500) -> list[UUID]:
     """Claim until nothing is due; the ids of the commands."""
     at = instant(now) if isinstance(now, str) else now
-    found: list[UUID] = []
+    command_ids: list[UUID] = []
     while True:
-        claimed = acting_as(
+        claimed = run_as_role(
             ledger, "deleter", lambda connection: claim_due(connection, POLICY, at, limit=limit)
         )
-        found.extend(claimed.commands)
+        command_ids.extend(claimed.commands)
         if not claimed.looked_at:
-            return found
+            return command_ids
 
 
-def post(
+def send_due(
     ledger: Database,
-    bus: Bus,
+    bus: FakeBus,
     now: datetime | str,
     limit: int = 10_000,
 ) -> list[SentCommand]:
     """Send what is to go out by now, once each."""
     at = instant(now) if isinstance(now, str) else now
-    leased = acting_as(
+    leased = run_as_role(
         ledger, "deleter", lambda connection: lease(connection, at, PausedSystems(), limit=limit)
     )
-    return acting_as(
+    return run_as_role(
         ledger,
         "deleter",
         lambda connection: dispatch(connection, leased, bus, POLICY, at, RetryPolicy()),
     )
 
 
-def answer(
+def acknowledge(
     ledger: Database,
     command: UUID,
     status: Status,
     now: datetime | str,
-    name: str | None = None,
+    id: str | None = None,
     counts: Mapping[str, int] = MappingProxyType({}),
     policy: Policy = POLICY,
 ) -> AcknowledgementResult:
     """Let the command's system answer."""
     at = instant(now) if isinstance(now, str) else now
-    (row,) = rows(ledger, tables.command, command_id=command)
-    one = Acknowledgement(
-        acknowledgement_id=name or f"a{next(_NUMBERS)}",
+    (row,) = select_rows(ledger, tables.command, command_id=command)
+    acknowledgement = Acknowledgement(
+        acknowledgement_id=id or f"a{next(_NUMBERS)}",
         command_id=command,
         system=row.system,
         attempt=max(row.attempt, 1),
@@ -181,14 +181,14 @@ def answer(
         ground=None,
         at=at,
     )
-    return acting_as(
+    return run_as_role(
         ledger,
         "acknowledgements",
-        lambda connection: apply_acknowledgement(connection, one, policy, at),
+        lambda connection: apply_acknowledgement(connection, acknowledgement, policy, at),
     )
 
 
-def rows(ledger: Database, table: Any, **values: object) -> list[Row[Any]]:
+def select_rows(ledger: Database, table: Any, **values: object) -> list[Row[Any]]:
     """The rows of a table in which these columns have these values, by primary key."""
     query = select(table).order_by(*table.primary_key)
     for name, value in values.items():
@@ -197,20 +197,20 @@ def rows(ledger: Database, table: Any, **values: object) -> list[Row[Any]]:
         return list(connection.execute(query))
 
 
-def commands(ledger: Database, **values: object) -> list[tuple[str, str, str]]:
+def list_commands(ledger: Database, **values: object) -> list[tuple[str, str, str]]:
     """System, action and state of each command, sorted."""
-    found = rows(ledger, tables.command, **values)
-    return sorted((row.system, row.action, row.state) for row in found)
+    command_rows = select_rows(ledger, tables.command, **values)
+    return sorted((row.system, row.action, row.state) for row in command_rows)
 
 
-def command(ledger: Database, **values: object) -> UUID:
+def find_command(ledger: Database, **values: object) -> UUID:
     """The one command with these values."""
-    (row,) = rows(ledger, tables.command, **values)
+    (row,) = select_rows(ledger, tables.command, **values)
     identity: UUID = row.command_id
     return identity
 
 
-def facts(ledger: Database) -> Mapping[str, list[tuple[Any, ...]]]:
+def load_facts(ledger: Database) -> Mapping[str, list[tuple[Any, ...]]]:
     """All that is a function of the set of events: nothing of who was first, nor of the journal."""
     ways = {
         tables.event: ("event_id", "source", "id", "type", "time", "content_hash", "deciding"),

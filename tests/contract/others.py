@@ -19,20 +19,20 @@ PATIENCE_SECONDS = 30.0
 
 
 @contextmanager
-def others(count: int = 4) -> Iterator[ThreadPoolExecutor]:
+def worker_threads(count: int = 4) -> Iterator[ThreadPoolExecutor]:
     """Other processes, as threads with connections of their own."""
     with ThreadPoolExecutor(count) as pool:
         yield pool
 
 
 @dataclass
-class Opened:
+class ConcurrentTransaction:
     """A transaction of another process, which commits when it is told to."""
 
     ledger: Database
     work: Callable[[Connection], object]
     pool: ThreadPoolExecutor
-    worked: threading.Event = field(default_factory=threading.Event)
+    is_done: threading.Event = field(default_factory=threading.Event)
     may_commit: threading.Event = field(default_factory=threading.Event)
     task: Future[None] | None = None
 
@@ -40,14 +40,14 @@ class Opened:
         """Work, until that is done or waits for somebody's lock; what it raises comes at the end."""
         self.task = self.pool.submit(self.ledger.run_in_transaction, self._work)
         patience = Patience(PATIENCE_SECONDS)
-        while not (self.worked.is_set() or self.task.done() or is_waiting(self.ledger)):
+        while not (self.is_done.is_set() or self.task.done() or is_lock_awaited(self.ledger)):
             assert not patience.is_over
             sleep(0.01)
 
     def commit(self) -> None:
         """Commit, at once or as soon as whoever is waited for has."""
         self.may_commit.set()
-        if self.worked.is_set():
+        if self.is_done.is_set():
             self.end()
 
     def end(self) -> None:
@@ -57,27 +57,27 @@ class Opened:
 
     def _work(self, connection: Connection) -> None:
         self.work(connection)
-        self.worked.set()
+        self.is_done.set()
         assert self.may_commit.wait(PATIENCE_SECONDS)
 
 
-def is_waiting(ledger: Database) -> bool:
+def is_lock_awaited(ledger: Database) -> bool:
     """Whether some session waits for a lock of another."""
     with ledger.transaction() as connection:
-        found = connection.execute(
+        result = connection.execute(
             text(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
         )
-        return bool(found.scalar_one())
+        return bool(result.scalar_one())
 
 
-def wait_until_it_waits(ledger: Database, task: Future[Any]) -> None:
+def wait_for_lock(ledger: Database, task: Future[Any]) -> None:
     """Until the task stands before a lock; one that has ended never will."""
     pause = threading.Event()
     for _ in range(int(PATIENCE_SECONDS / 0.02)):
-        if is_waiting(ledger):
+        if is_lock_awaited(ledger):
             return
         assert not task.done(), task.result()
         pause.wait(0.02)

@@ -19,11 +19,11 @@ from tests.oracle import commands as oracle
 from tests.oracle.catalogue import holdings_of
 from tests.oracle.windows import Holding
 
-STANDING = ("unsent", "sending", "sent", "refused")
+OPEN_STATES = ("unsent", "sending", "sent", "refused")
 """Commands that mean to do something still; what is carried out or being taken back is judged no more."""
 
 
-class Told(NamedTuple):
+class CommandedRecord(NamedTuple):
     """One record of one command."""
 
     source: str
@@ -35,7 +35,7 @@ class Told(NamedTuple):
     state: str
 
 
-def told(ledger: Database) -> list[Told]:
+def list_commanded_records(ledger: Database) -> list[CommandedRecord]:
     """Every live member of a command."""
     event, record, member, command = tables.event, tables.record, tables.member, tables.command
     query = (
@@ -56,7 +56,7 @@ def told(ledger: Database) -> list[Told]:
     )
     with ledger.transaction() as connection:
         return [
-            Told(
+            CommandedRecord(
                 source=row.source,
                 record=row.id,
                 subject=row.subject,
@@ -69,47 +69,49 @@ def told(ledger: Database) -> list[Told]:
         ]
 
 
-def too_early(ledger: Database, known: Sequence[Event], now: datetime) -> list[Told]:
+def find_too_early(
+    ledger: Database, known: Sequence[Event], now: datetime
+) -> list[CommandedRecord]:
     """Standing commands that the known events do not want by now."""
-    served = _served(known)
+    holdings = _holdings_by_record(known)
     return [
         one
-        for one in told(ledger)
-        if one.state in STANDING and not _is_due(one, served, known, now)
+        for one in list_commanded_records(ledger)
+        if one.state in OPEN_STATES and not _is_due(one, holdings, known, now)
     ]
 
 
-def missing(ledger: Database, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
+def find_missing(ledger: Database, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
     """Steps that the known events want by now and that no command does or has done."""
-    have: defaultdict[tuple[str, str, str, str], set[tuple[str, str]]] = defaultdict(set)
-    for one in told(ledger):
+    commanded: defaultdict[tuple[str, str, str, str], set[tuple[str, str]]] = defaultdict(set)
+    for one in list_commanded_records(ledger):
         key = (one.source, one.record, one.subject, one.system)
-        have[key] |= {(one.action, purpose) for purpose in one.purposes or ("",)}
+        commanded[key] |= {(one.action, purpose) for purpose in one.purposes or ("",)}
     return [
         (*key, action, purpose)
-        for key, serving in _served(known).items()
-        for action, purpose in _wanted(key[3], serving, known, now)
-        if ("erase", "") not in have[key] and (action, purpose) not in have[key]
+        for key, serving in _holdings_by_record(known).items()
+        for action, purpose in _due_actions(key[3], serving, known, now)
+        if ("erase", "") not in commanded[key] and (action, purpose) not in commanded[key]
     ]
 
 
-def off_the_record(ledger: Database) -> list[tuple[str, str]]:
+def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
     """What the journal has and what waits to be sealed has not, or has more than once, by command."""
     pending, command = tables.evidence_pending, tables.command
-    said: defaultdict[UUID, list[tuple[str, str | None]]] = defaultdict(list)
+    logged: defaultdict[UUID, list[tuple[str, str | None]]] = defaultdict(list)
     journal: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
     with ledger.transaction() as connection:
         for row in connection.execute(select(pending).order_by(pending.c.pending_id)):
             if row.command_id is not None:
-                said[row.command_id].append((row.kind, json.loads(row.body).get("state")))
+                logged[row.command_id].append((row.kind, json.loads(row.body).get("state")))
         for table, kind in ((tables.attempt, "sent"), (tables.acknowledgement, "answered")):
             for identity in connection.execute(select(table.c.command_id)).scalars():
                 journal[identity][kind] += 1
         states = {row.command_id: row.state for row in connection.execute(select(command))}
-    found = [("commanded", str(one)) for one in said.keys() ^ states.keys()]
-    for identity, entries in said.items():
+    problems = [("commanded", str(one)) for one in logged.keys() ^ states.keys()]
+    for identity, entries in logged.items():
         kinds = Counter(kind for kind, _ in entries)
-        found += [
+        problems += [
             (kind, str(identity))
             for kind, times in (("commanded", 1), *journal[identity].items())
             if kinds[kind] != times
@@ -117,28 +119,28 @@ def off_the_record(ledger: Database) -> list[tuple[str, str]]:
         last = [state for _, state in entries if state]
         moving = ("unsent", "sending", "sent")
         if states[identity] not in moving and last[-1:] != [states[identity]]:
-            found.append((states[identity], str(identity)))
+            problems.append((states[identity], str(identity)))
         if states[identity] in moving and last and last[-1] not in moving:
-            found.append((states[identity], str(identity)))
-        found += [
+            problems.append((states[identity], str(identity)))
+        problems += [
             ("twice", str(identity))
             for (_, before), (kind, state) in pairwise(entries)
             if kind == "state" and state == before
         ]
-    return found
+    return problems
 
 
-def _served(known: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:
+def _holdings_by_record(known: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:
     """The holdings that each system serves for each record: event, subject, system."""
-    found: defaultdict[tuple[str, str, str, str], list[Holding]] = defaultdict(list)
+    holdings: defaultdict[tuple[str, str, str, str], list[Holding]] = defaultdict(list)
     for event in known:
         for held in holdings_of(event, known):
             for system in held["systems"]:
-                found[held["source"], held["event"], held["subject"], system].append(held)
-    return found
+                holdings[held["source"], held["event"], held["subject"], system].append(held)
+    return holdings
 
 
-def _wanted(
+def _due_actions(
     system: str, serving: list[Holding], known: Sequence[Event], now: datetime
 ) -> Iterator[tuple[str, str]]:
     erasure = oracle.erase(system, serving)
@@ -158,22 +160,26 @@ def _wanted(
 
 
 def _is_due(
-    one: Told,
+    commanded: CommandedRecord,
     served: dict[tuple[str, str, str, str], list[Holding]],
     known: Sequence[Event],
     now: datetime,
 ) -> bool:
-    serving = served[one.source, one.record, one.subject, one.system]
+    serving = served[commanded.source, commanded.record, commanded.subject, commanded.system]
     if not serving:  # nothing that counts says that the system has it
         return False
-    if one.action == "erase":
-        erasure = oracle.erase(one.system, serving)
+    if commanded.action == "erase":
+        erasure = oracle.erase(commanded.system, serving)
         return erasure is not None and erasure.due <= now
-    if one.action == "restrict":
-        ends = [held["due_at"][one.system] for held in serving if held["purpose"] in one.purposes]
+    if commanded.action == "restrict":
+        ends = [
+            held["due_at"][commanded.system]
+            for held in serving
+            if held["purpose"] in commanded.purposes
+        ]
         return all(due is not None and due <= now for due in ends)
     (held,) = [held for held in serving if held["rule"] == "R4"]
-    masking = oracle.pseudonymise(one.system, held, _of_event(held, known))
+    masking = oracle.pseudonymise(commanded.system, held, _of_event(held, known))
     return masking is not None and masking.due <= now
 
 

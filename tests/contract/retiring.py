@@ -12,7 +12,7 @@ from services.policy.model import Policy
 SHIPPED = loader.load()
 
 
-def retiring(instants: Mapping[str, str], version: str = "next") -> Policy:
+def policy_retiring(instants: Mapping[str, str], version: str = "next") -> Policy:
     """Each system or purpose named is retired from its instant on."""
     systems, purposes = dict(SHIPPED.systems), dict(SHIPPED.purposes)
     for name, written in instants.items():

@@ -13,59 +13,59 @@ from services.policy.explain import Explained, explain
 from services.policy.model import Policy
 from services.storage.database import Database
 from tests import oracle
-from tests.contract.arrivals import Event, once_each
-from tests.contract.ledgers import emptied
+from tests.contract.arrivals import Event, tag_distinct
+from tests.contract.ledgers import empty_database
 from tests.oracle.catalogue import NOTHING
 from tests.oracle.commands import in_order
 
 POLICY = loader.load()
 
 
-def explained(
+def explain_events(
     events: list[Event], now: datetime | None = None, policy: Policy = POLICY
 ) -> list[dict[str, Any]]:
-    tagged = [one for _, one in once_each(events, policy)]
+    tagged = [one for _, one in tag_distinct(events, policy)]
     return [_line(one) for one in explain(tagged, policy, now)]
 
 
-def _line(one: Explained) -> dict[str, Any]:
+def _line(explained: Explained) -> dict[str, Any]:
     return {
-        "event": one.event.id,
-        "type": one.event.type,
-        "subject": one.holding.subject,
-        "purpose": one.holding.purpose,
-        "basis": one.holding.basis,
-        "rule": one.holding.rule,
-        "stated": POLICY.rules[one.holding.rule].stated,
-        "systems": list(one.holding.systems),
-        "anchor_at": _written(one.window.anchor_at),
-        "not_before": _written(one.window.not_before),
-        "erase_by": _written(one.window.erase_by),
-        "due_at": {system: _written(at) for system, at in one.window.due_at.items()},
-        "state": one.state,
+        "event": explained.event.id,
+        "type": explained.event.type,
+        "subject": explained.holding.subject,
+        "purpose": explained.holding.purpose,
+        "basis": explained.holding.basis,
+        "rule": explained.holding.rule,
+        "stated": POLICY.rules[explained.holding.rule].stated,
+        "systems": list(explained.holding.systems),
+        "anchor_at": _format(explained.window.anchor_at),
+        "not_before": _format(explained.window.not_before),
+        "erase_by": _format(explained.window.erase_by),
+        "due_at": {system: _format(at) for system, at in explained.window.due_at.items()},
+        "state": explained.state,
     }
 
 
-def _written(at: datetime | None) -> str | None:
+def _format(at: datetime | None) -> str | None:
     return format_rfc3339(at) if at else None
 
 
-def expected(
+def expected_lines(
     events: list[Event], now: datetime | None = None, retired: Mapping[str, str] = NOTHING
 ) -> list[dict[str, Any]]:
     lines = oracle.explain(events, now, retired)
     return [{key: value for key, value in line.items() if key != "anchor"} for line in lines]
 
 
-def issued(
+def simulate_events(
     ledger: Database, events: list[Event], until: datetime, policy: Policy = POLICY
 ) -> list[SimulatedCommand]:
-    return list(simulate(emptied(ledger), once_each(events, policy), policy, until))
+    return list(simulate(empty_database(ledger), tag_distinct(events, policy), policy, until))
 
 
-def lines(found: list[SimulatedCommand]) -> list[dict[str, Any]]:
+def command_lines(commands: list[SimulatedCommand]) -> list[dict[str, Any]]:
     """One line for each record of each command, in the oracle's order."""
-    made = [
+    lines = [
         {
             "issued_at": format_rfc3339(one.issued_at),
             "system": one.system,
@@ -76,7 +76,7 @@ def lines(found: list[SimulatedCommand]) -> list[dict[str, Any]]:
             "purposes": list(one.purposes),
             "erase_by": format_rfc3339(one.erase_by) if one.erase_by else None,
         }
-        for one in found
+        for one in commands
         for record in one.records
     ]
-    return sorted(made, key=in_order)
+    return sorted(lines, key=in_order)

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.deleter.dispatch import SentCommand
 
 
-class Silent:
+class NullObserver:
     """Sees everything, says nothing."""
 
     def lagging_partitions(self) -> Sequence[str]:

@@ -27,7 +27,17 @@ from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.storage.database import Database
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
-from tests.contract.ledgers import POLICY, Aborted, Bus, emptied, instant, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    Aborted,
+    FakeBus,
+    claim_all,
+    empty_database,
+    instant,
+    record_events,
+    select_rows,
+    send_due,
+)
 from tests.effort import SLOW, examples
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
@@ -44,23 +54,25 @@ STATUSES: tuple[Status, ...] = (
 Result = AcknowledgementResult | UnknownCommand | ReusedAcknowledgement | IllegalTransition
 
 
-def varied(ledger: Database) -> list[Any]:
+def varied_commands(ledger: Database) -> list[Any]:
     """Commands that are sent, being recalled, recalls, and one that is not sent yet."""
-    bus = Bus()
-    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED), order("o1", JOINED)], DUE)
-    sweep(ledger, DUE)
-    post(ledger, bus, DUE)
-    take(ledger, [reinstated("r1", BACK)], DUE)
-    post(ledger, bus, DUE)
-    take(ledger, [feedback("f1", JOINED)], DUE)
-    sweep(ledger, DUE)
-    found = rows(ledger, tables.command)
+    bus = FakeBus()
+    record_events(
+        ledger, [invoice("i1", JOINED), terminated("t1", ENDED), order("o1", JOINED)], DUE
+    )
+    claim_all(ledger, DUE)
+    send_due(ledger, bus, DUE)
+    record_events(ledger, [reinstated("r1", BACK)], DUE)
+    send_due(ledger, bus, DUE)
+    record_events(ledger, [feedback("f1", JOINED)], DUE)
+    claim_all(ledger, DUE)
+    found = select_rows(ledger, tables.command)
     assert {row.state for row in found} == {"unsent", "sent", "recalling"}
     assert {row.action for row in found} >= {"erase", "recall"}
     return found
 
 
-def an_answer(command: Any, status: Status, name: str) -> Acknowledgement:
+def acknowledgement(command: Any, status: Status, name: str) -> Acknowledgement:
     return Acknowledgement(
         acknowledgement_id=name,
         command_id=command.command_id,
@@ -73,7 +85,7 @@ def an_answer(command: Any, status: Status, name: str) -> Acknowledgement:
     )
 
 
-def one_by_one(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
+def apply_one_by_one(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
     found: list[Result] = []
     for one in answers:
         try:
@@ -83,11 +95,11 @@ def one_by_one(connection: Connection, answers: list[Acknowledgement]) -> list[R
     return found
 
 
-def at_once(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
+def apply_at_once(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
     return apply_acknowledgements(connection, answers, POLICY, instant(FAR))
 
 
-def outcome(
+def outcome_of(
     ledger: Database,
     way: Callable[[Connection, list[Acknowledgement]], list[Result]],
     answers: list[Acknowledgement],
@@ -113,7 +125,7 @@ def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
     shared_ledger: Database, data: st.DataObject
 ) -> None:
     """Whatever they say, several to one command, the same twice, to recalls and to what they recall."""
-    commands = varied(emptied(shared_ledger))
+    commands = varied_commands(empty_database(shared_ledger))
     drawn = data.draw(
         st.lists(
             st.tuples(
@@ -122,14 +134,14 @@ def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
             max_size=10,
         )
     )
-    answers = [an_answer(*one) for one in drawn]
-    expected = outcome(shared_ledger, one_by_one, answers)
-    assert outcome(shared_ledger, at_once, answers) == expected
+    answers = [acknowledgement(*one) for one in drawn]
+    expected = outcome_of(shared_ledger, apply_one_by_one, answers)
+    assert outcome_of(shared_ledger, apply_at_once, answers) == expected
 
 
 def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
     """An unknown command, another system's, and one that was never sent: named in their places."""
-    commands = varied(ledger)
+    commands = varied_commands(ledger)
     sent = next(row for row in commands if row.state == "sent" and row.action == "erase")
     unsent = next(row for row in commands if row.state == "unsent")
     unknown = Acknowledgement(
@@ -142,10 +154,10 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
         ground=None,
         at=instant(DUE),
     )
-    answers = [an_answer(unsent, "done", "a"), unknown, an_answer(sent, "done", "c")]
-    answers += [an_answer(sent, "done", "c"), an_answer(sent, "failed", "d")]
-    answers += [an_answer(sent, "failed", "c")]
-    first, second, *rest, last = ledger.run_in_transaction(lambda c: at_once(c, answers))
+    answers = [acknowledgement(unsent, "done", "a"), unknown, acknowledgement(sent, "done", "c")]
+    answers += [acknowledgement(sent, "done", "c"), acknowledgement(sent, "failed", "d")]
+    answers += [acknowledgement(sent, "failed", "c")]
+    first, second, *rest, last = ledger.run_in_transaction(lambda c: apply_at_once(c, answers))
     assert isinstance(first, IllegalTransition)
     assert isinstance(second, UnknownCommand)
     assert isinstance(last, ReusedAcknowledgement)
@@ -159,9 +171,9 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
         AcknowledgementResult(state="acknowledged", suspicious=False, repeated=True),
         AcknowledgementResult(state="acknowledged", suspicious=False, repeated=False),
     ]
-    kept = rows(ledger, tables.acknowledgement)
+    kept = select_rows(ledger, tables.acknowledgement)
     assert [row.acknowledgement_id for row in kept] == ["c", "d"]
-    (after,) = rows(ledger, tables.command, command_id=sent.command_id)
+    (after,) = select_rows(ledger, tables.command, command_id=sent.command_id)
     assert (after.state, after.outcome) == ("acknowledged", "done")
-    (after,) = rows(ledger, tables.command, command_id=unsent.command_id)
+    (after,) = select_rows(ledger, tables.command, command_id=unsent.command_id)
     assert (after.state, after.outcome) == ("unsent", None)

@@ -27,15 +27,15 @@ from tests.contract.arrivals import (
 )
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    command,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    find_command,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    record_events,
+    select_rows,
+    send_due,
 )
 
 JOINED = "2020-01-01T12:00:00Z"
@@ -43,10 +43,10 @@ ENDED = "2020-06-01T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
 
 
-def told(ledger: Database, **values: object) -> int:
+def count_commanded(ledger: Database, **values: object) -> int:
     """How many records the live commands cover."""
-    ids = {row.command_id for row in rows(ledger, tables.command, **values)}
-    return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
+    ids = {row.command_id for row in select_rows(ledger, tables.command, **values)}
+    return sum(row.command_id in ids for row in select_rows(ledger, tables.member, live=True))
 
 
 class TestAnswers:
@@ -55,9 +55,9 @@ class TestAnswers:
     @pytest.fixture
     def erasure(self, ledger: Database) -> UUID:
         """An erasure that is out."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
         return identity
 
     @pytest.mark.parametrize(
@@ -75,27 +75,29 @@ class TestAnswers:
         self, ledger: Database, erasure: UUID, status: str, state: str
     ) -> None:
         """`nothing_held` is suspicious, where the ledger knows records."""
-        found = answer(ledger, erasure, status, FAR)  # type: ignore[arg-type]
+        found = acknowledge(ledger, erasure, status, FAR)  # type: ignore[arg-type]
         assert (found.state, found.repeated) == (state, False)
         assert found.suspicious is (status == "nothing_held")
-        (row,) = rows(ledger, tables.command)
+        (row,) = select_rows(ledger, tables.command)
         assert (row.state, row.outcome) == (state, status)
 
     def test_the_answer_that_settles_says_how_long_it_took(
         self, ledger: Database, erasure: UUID
     ) -> None:
         """From the first sending; one that settles nothing, or comes after, says nothing."""
-        assert answer(ledger, erasure, "partial", later(FAR, seconds=30)).took is None
-        assert answer(ledger, erasure, "done", later(FAR, seconds=90)).took == timedelta(seconds=90)
-        assert answer(ledger, erasure, "done", later(FAR, seconds=95)).took is None
+        assert acknowledge(ledger, erasure, "partial", later(FAR, seconds=30)).took is None
+        assert acknowledge(ledger, erasure, "done", later(FAR, seconds=90)).took == timedelta(
+            seconds=90
+        )
+        assert acknowledge(ledger, erasure, "done", later(FAR, seconds=95)).took is None
 
     def test_a_repeated_answer_changes_nothing(self, ledger: Database, erasure: UUID) -> None:
         """It is known by its id."""
-        answer(ledger, erasure, "done", FAR, name="a")
-        before = rows(ledger, tables.command)
-        assert answer(ledger, erasure, "done", later(FAR, days=1), name="a").repeated
-        assert rows(ledger, tables.command) == before
-        assert len(rows(ledger, tables.acknowledgement)) == 1
+        acknowledge(ledger, erasure, "done", FAR, id="a")
+        before = select_rows(ledger, tables.command)
+        assert acknowledge(ledger, erasure, "done", later(FAR, days=1), id="a").repeated
+        assert select_rows(ledger, tables.command) == before
+        assert len(select_rows(ledger, tables.acknowledgement)) == 1
 
     @pytest.mark.parametrize(
         "late", ["failed", "partial", "refused", "recalled", "nothing_held", "done"]
@@ -104,44 +106,44 @@ class TestAnswers:
         self, ledger: Database, erasure: UUID, late: str
     ) -> None:
         """The evidence says when and how it was done."""
-        answer(ledger, erasure, "done", FAR)
-        before = rows(ledger, tables.command)
-        answer(ledger, erasure, late, later(FAR, days=1))  # type: ignore[arg-type]
-        assert rows(ledger, tables.command) == before
-        assert len(rows(ledger, tables.acknowledgement)) == 2
+        acknowledge(ledger, erasure, "done", FAR)
+        before = select_rows(ledger, tables.command)
+        acknowledge(ledger, erasure, late, later(FAR, days=1))  # type: ignore[arg-type]
+        assert select_rows(ledger, tables.command) == before
+        assert len(select_rows(ledger, tables.acknowledgement)) == 2
 
     def test_recalled_without_a_recall_stops_nobody(self, ledger: Database, erasure: UUID) -> None:
         """A system that answers what it was not asked is refused, or asked again; the deleter goes on."""
         try:
-            answer(ledger, erasure, "recalled", FAR)
+            acknowledge(ledger, erasure, "recalled", FAR)
         except IllegalTransition:
             return
-        take(ledger, [feedback("e2", ENDED)], FAR)
-        sweep(ledger, FAR)
-        assert told(ledger) == 2
+        record_events(ledger, [feedback("e2", ENDED)], FAR)
+        claim_all(ledger, FAR)
+        assert count_commanded(ledger) == 2
 
     def test_what_failed_is_sent_again(self, ledger: Database, erasure: UUID) -> None:
         """Never given up silently."""
-        bus = Bus()
-        answer(ledger, erasure, "failed", FAR)
-        post(ledger, bus, later(FAR, days=1))
+        bus = FakeBus()
+        acknowledge(ledger, erasure, "failed", FAR)
+        send_due(ledger, bus, later(FAR, days=1))
         assert len(bus.sent) == 1
 
     def test_what_is_done_is_never_sent_again(self, ledger: Database, erasure: UUID) -> None:
         """A command that is done is not claimed again either."""
-        bus = Bus()
-        answer(ledger, erasure, "done", FAR)
-        post(ledger, bus, later(FAR, days=400))
-        assert sweep(ledger, later(FAR, days=400)) == []
+        bus = FakeBus()
+        acknowledge(ledger, erasure, "done", FAR)
+        send_due(ledger, bus, later(FAR, days=400))
+        assert claim_all(ledger, later(FAR, days=400)) == []
         assert bus.sent == []
 
     def test_an_answer_to_an_unsent_command_is_illegal(self, ledger: Database) -> None:
         """The rejected acknowledgement changes nothing in the ledger."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
         with pytest.raises(IllegalTransition):
-            answer(ledger, identity, "done", FAR)
-        assert rows(ledger, tables.acknowledgement) == []
+            acknowledge(ledger, identity, "done", FAR)
+        assert select_rows(ledger, tables.acknowledgement) == []
 
     @pytest.mark.parametrize("system", ["crm", "website"])
     def test_an_answer_to_nothing_is_refused(
@@ -166,12 +168,14 @@ class TestAnswers:
         self, ledger: Database
     ) -> None:
         """GDPR 17(2), 19: for a controller the command is a notice."""
-        take(ledger, [order("o1", JOINED)], JOINED)
-        sweep(ledger, "2022-01-01T12:00:00Z")
-        post(ledger, Bus(), "2022-01-01T12:00:00Z")
+        record_events(ledger, [order("o1", JOINED)], JOINED)
+        claim_all(ledger, "2022-01-01T12:00:00Z")
+        send_due(ledger, FakeBus(), "2022-01-01T12:00:00Z")
         for system in ("psp", "orders"):
-            answer(ledger, command(ledger, system=system), "refused", "2022-01-02T12:00:00Z")
-        found = {row.system: row for row in rows(ledger, tables.command)}
+            acknowledge(
+                ledger, find_command(ledger, system=system), "refused", "2022-01-02T12:00:00Z"
+            )
+        found = {row.system: row for row in select_rows(ledger, tables.command)}
         assert found["psp"].escalated_at is None
         assert found["orders"].escalated_at == instant("2022-01-02T12:00:00Z")
         assert found["psp"].next_attempt_at is None
@@ -194,8 +198,8 @@ class TestAnswers:
         assert (
             ledger.run_in_transaction(lambda c: close_command(c, erasure, instant(FAR))) == "closed"
         )
-        bus = Bus()
-        post(ledger, bus, later(FAR, days=1))
+        bus = FakeBus()
+        send_due(ledger, bus, later(FAR, days=1))
         assert bus.sent == []
         with pytest.raises(IllegalTransition):
             ledger.run_in_transaction(lambda c: close_command(c, erasure, instant(FAR)))

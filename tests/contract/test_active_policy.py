@@ -14,13 +14,13 @@ from services.policy.loader import load
 from services.policy.model import Policy
 from services.storage.database import Database
 from tests.contract.arrivals import arrival, event, feedback, signed_up, ticket
-from tests.contract.ledgers import rows, sweep, take
+from tests.contract.ledgers import claim_all, record_events, select_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SHIPPED = load()
 
 
-def with_term(term: str) -> Policy:
+def policy_with_term(term: str) -> Policy:
     """The shipped policy with another term for D4."""
     rules = {**SHIPPED.rules, "D4": replace(SHIPPED.rules["D4"], term=term)}
     return replace(SHIPPED, version="next", rules=rules)
@@ -32,7 +32,7 @@ def test_the_first_policy_becomes_the_active_one(ledger: Database) -> None:
         active_policy.require_active(connection, SHIPPED, NOW)
         active_policy.require_active(connection, SHIPPED, NOW)
         assert active_policy.is_active(connection, SHIPPED)
-    [row] = rows(ledger, tables.active_policy)
+    [row] = select_rows(ledger, tables.active_policy)
     assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.6")
 
 
@@ -41,15 +41,15 @@ def test_a_role_with_another_policy_refuses(ledger: Database) -> None:
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
         with pytest.raises(active_policy.PolicyMismatch, match=r"optimum-pos 2021-05-19\.6, not"):
-            active_policy.require_active(connection, with_term("P3Y"), NOW)
+            active_policy.require_active(connection, policy_with_term("P3Y"), NOW)
 
 
 def test_an_activated_policy_takes_over(ledger: Database) -> None:
     """After `activate` the new one is welcome, and the old one is not."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
-        active_policy.activate(connection, with_term("P3Y"), NOW)
-        active_policy.require_active(connection, with_term("P3Y"), NOW)
+        active_policy.activate(connection, policy_with_term("P3Y"), NOW)
+        active_policy.require_active(connection, policy_with_term("P3Y"), NOW)
         with pytest.raises(active_policy.PolicyMismatch):
             active_policy.require_active(connection, SHIPPED, NOW)
 
@@ -67,7 +67,7 @@ ORDER = "orders.order-placed"
 PLACED = SHIPPED.events[ORDER]
 
 
-def with_order(**changes: Any) -> Policy:
+def policy_with_order(**changes: Any) -> Policy:
     """The shipped policy with another reading of orders."""
     return replace(SHIPPED, events={**SHIPPED.events, ORDER: replace(PLACED, **changes)})
 
@@ -75,8 +75,8 @@ def with_order(**changes: Any) -> Policy:
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param(with_order(subject=None), id="another subject"),
-        pytest.param(with_order(holdings=PLACED.holdings[1:]), id="a holding less"),
+        pytest.param(policy_with_order(subject=None), id="another subject"),
+        pytest.param(policy_with_order(holdings=PLACED.holdings[1:]), id="a holding less"),
         pytest.param(
             replace(
                 SHIPPED, events={name: one for name, one in SHIPPED.events.items() if name != ORDER}
@@ -99,7 +99,7 @@ def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
     assert refused.value.event_types == (ORDER,)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
-    assert len(rows(ledger, tables.active_policy)) == 1
+    assert len(select_rows(ledger, tables.active_policy)) == 1
 
 
 def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
@@ -111,16 +111,16 @@ def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
         lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
     )
     ledger.run_in_transaction(lambda connection: record(connection, arrivals, SHIPPED, NOW))
-    hung = rows(ledger, tables.hanging)
+    hung = select_rows(ledger, tables.hanging)
     assert hung
     with ledger.transaction() as connection:
         active_policy.activate(connection, given, NOW)
         active_policy.require_active(connection, given, NOW)
         assert active_policy.is_active(connection, given)
-    assert rows(ledger, tables.hanging) == hung
+    assert select_rows(ledger, tables.hanging) == hung
 
 
-def without(*systems: str) -> Policy:
+def policy_without(*systems: str) -> Policy:
     """The shipped policy that does not know these systems any more."""
     left = {name: one for name, one in SHIPPED.systems.items() if name not in systems}
     return replace(SHIPPED, version="next", systems=left)
@@ -128,8 +128,8 @@ def without(*systems: str) -> Policy:
 
 def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Database) -> None:
     """The deleter would end at each start: what that system answers could not be read."""
-    take(ledger, [feedback("e1", "2019-01-01T12:00:00Z")], NOW)
-    sweep(ledger, NOW)
+    record_events(ledger, [feedback("e1", "2019-01-01T12:00:00Z")], NOW)
+    claim_all(ledger, NOW)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
     with (
@@ -138,7 +138,7 @@ def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Databas
         ) as refused,
         ledger.transaction() as connection,
     ):
-        active_policy.activate(connection, without("website", "psp"), NOW)
+        active_policy.activate(connection, policy_without("website", "psp"), NOW)
     assert (refused.value.systems, refused.value.purposes) == (("website",), ())
 
 
@@ -152,9 +152,9 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Dat
         subject="customer:1",
         purpose="market_research",
     )
-    take(ledger, [shared, given], NOW)
+    record_events(ledger, [shared, given], NOW)
     lacking = replace(
-        without("psp"),
+        policy_without("psp"),
         purposes={n: one for n, one in SHIPPED.purposes.items() if n != "market_research"},
     )
     with ledger.transaction() as connection:
@@ -166,7 +166,7 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Dat
         ledger.transaction() as connection,
     ):
         active_policy.activate(connection, lacking, NOW)
-    assert len(rows(ledger, tables.active_policy)) == 1
+    assert len(select_rows(ledger, tables.active_policy)) == 1
 
 
 @pytest.mark.parametrize("left", ["nowhere", "elsewhere"])
@@ -174,10 +174,10 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
     ledger: Database, left: str
 ) -> None:
     """No command names it yet; its erasure was promised all the same, and would vanish without a word."""
-    take(ledger, [feedback("e1", "2026-01-01T12:00:00Z")], NOW)
+    record_events(ledger, [feedback("e1", "2026-01-01T12:00:00Z")], NOW)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
-    lacking = without("website", "psp")
+    lacking = policy_without("website", "psp")
     if left == "elsewhere":
         kind = lacking.events["website.feedback-given"]
         moved = tuple(replace(one, systems=("crm",)) for one in kind.holdings)
@@ -190,11 +190,11 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
         ledger.transaction() as connection,
     ):
         active_policy.activate(connection, lacking, NOW)
-    assert len(rows(ledger, tables.active_policy)) == 1
+    assert len(select_rows(ledger, tables.active_policy)) == 1
 
 
 def test_what_the_ledger_names_nowhere_may_go(ledger: Database) -> None:
     """An empty ledger needs no system."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
-        active_policy.activate(connection, without("website"), NOW)
+        active_policy.activate(connection, policy_without("website"), NOW)

@@ -74,7 +74,7 @@ def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Dat
         command("taken back", subject="customer:C5", not_before=T0 + HOUR),
         command("r", subject="customer:C5", seq=2, action="recall", supersedes="taken back"),
     )
-    assert sorted(environment.obey()) == ["done", "failed", "recalled"]
+    assert sorted(environment.execute()) == ["done", "failed", "recalled"]
     assert environment.inbox.count_by_state() == {
         "settled": 3,
         "pending": 1,
@@ -84,7 +84,7 @@ def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Dat
     assert environment.inbox.oldest_open() == T0
     assert (environment.inbox.parked(), list(environment.inbox.gaps())) == ({}, [])
     assert environment.obeying.complete(command_id("pending"), Result(status="done"))
-    assert environment.obey() == ["done"]
+    assert environment.execute() == ["done"]
     assert environment.inbox.purge(T0 + timedelta(days=8), timedelta(days=0)) == 5
 
 
@@ -168,17 +168,17 @@ def test_each_command_is_done_once_whatever_comes_between(
         if step != "obey":
             next_.append(str(what) if step == "kill" else "away")
         with suppress(Killed):
-            environment.obey(float(what) if step == "obey" else 60)
+            environment.execute(float(what) if step == "obey" else 60)
             continue
         environment.start()
     next_.clear()
     for last in range(4, 7):  # the controller repeats what is not answered for good
-        environment.obey(60)
+        environment.execute(60)
         final = {a["command_id"] for a in environment.answers() if a["status"] != "failed"}
         for number, one in enumerate(commands):
             if one.command_id not in final:
                 attempt(number, last)
-    environment.obey(60)
+    environment.execute(60)
     answers = {
         (a["command_id"], a["status"], a["counts"].get("rows")) for a in environment.answers()
     }

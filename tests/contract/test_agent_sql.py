@@ -53,7 +53,7 @@ class Crm:
             query = text(f"SELECT {name} FROM {table} ORDER BY id")
             return list(connection.execute(query).scalars())
 
-    def tell(self, action: str, *records: CommandRecord, **further: Any) -> Result:
+    def execute(self, action: str, *records: CommandRecord, **further: Any) -> Result:
         """Have the adapter carry a command out."""
         task_fields = {
             name: further.pop(name)
@@ -125,7 +125,7 @@ def ticket_row(number: str) -> dict[str, Any]:
     }
 
 
-def opened(url: str, file: Path, stack: ExitStack) -> SqlAdapter:
+def open_crm(url: str, file: Path, stack: ExitStack) -> SqlAdapter:
     environment = {"CRM_DATABASE_URL": url, "CRM_PSEUDONYM_KEY": "a key"}
     loaded = config.load(file, environment)
     sql = loaded.configuration.adapter.sql
@@ -133,7 +133,7 @@ def opened(url: str, file: Path, stack: ExitStack) -> SqlAdapter:
     return sql_adapter(loaded, sql, stack)
 
 
-def built(url: str) -> None:
+def create_tables(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in (EXAMPLE / "schema.sql").read_text("utf-8").split(";"):
@@ -151,9 +151,9 @@ def crm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "postgres":
         fresh: Callable[[], str] = request.getfixturevalue("postgres")
         url = fresh()
-    built(url)
+    create_tables(url)
     with ExitStack() as stack:
-        adapter = opened(url, EXAMPLE / "agent.yaml", stack)
+        adapter = open_crm(url, EXAMPLE / "agent.yaml", stack)
         yield Crm(engine=adapter.engine, adapter=adapter, noted=[])
 
 
@@ -163,7 +163,7 @@ def test_erasing_named_orders_takes_their_lines_along(crm: Crm) -> None:
         orders=[order_row("O1"), order_row("O2"), order_row("O3")],
         order_lines=[{"order_no": one, "product": "ring"} for one in ("O1", "O1", "O2")],
     )
-    result = crm.tell("erase", order("O1"), order("O3"))
+    result = crm.execute("erase", order("O1"), order("O3"))
     assert (result.status, result.counts) == ("done", {"order_lines": 2, "orders": 2})
     assert crm.column("orders", "order_no") == ["O2"]
     assert crm.column("order_lines", "order_no") == ["O2"]
@@ -173,33 +173,33 @@ def test_what_is_found_is_noted_before_it_is_erased(crm: Crm) -> None:
     """A run that could not say what it did is answered for by the next."""
     crm.fill(orders=[order_row("O1")])
     crm.noted.clear()
-    crm.tell("erase", order("O1"))
+    crm.execute("erase", order("O1"))
     assert crm.noted == [{"order_lines": 0, "orders": 1}]
-    again = crm.tell("erase", order("O1"), checkpoint=crm.noted[0])
+    again = crm.execute("erase", order("O1"), checkpoint=crm.noted[0])
     assert (again.status, again.counts) == ("done", {"order_lines": 0, "orders": 1})
-    assert crm.tell("erase", order("O1")).status == "nothing_held"
+    assert crm.execute("erase", order("O1")).status == "nothing_held"
 
 
 def test_another_sources_event_of_the_same_id_is_another_record(crm: Crm) -> None:
     """It erases nothing, and is not counted as still there."""
     crm.fill(orders=[order_row("O1")])
     other = replace(order("O1"), source="/till")
-    assert crm.tell("erase", other).status == "nothing_held"
+    assert crm.execute("erase", other).status == "nothing_held"
     assert crm.column("orders", "order_no") == ["O1"]
-    assert crm.tell("verify", other, verifies="erase").counts["orders"] == 0
+    assert crm.execute("verify", other, verifies="erase").counts["orders"] == 0
 
 
 def test_an_order_whose_keys_do_not_all_agree_stays(crm: Crm) -> None:
     """The number of one and the event of another name no row."""
     crm.fill(orders=[order_row("O1"), order_row("O2")])
-    assert crm.tell("erase", order("O1", event="e-O2")).status == "nothing_held"
+    assert crm.execute("erase", order("O1", event="e-O2")).status == "nothing_held"
     assert crm.column("orders", "order_no") == ["O1", "O2"]
 
 
 def test_erasing_may_leave_a_row_without_whom_it_is_about(crm: Crm) -> None:
     """Minutes stay, for planning."""
     crm.fill(tickets=[ticket_row("T1"), ticket_row("T2")])
-    assert crm.tell("erase", ticket("T1")).counts == {"tickets": 1}
+    assert crm.execute("erase", ticket("T1")).counts == {"tickets": 1}
     assert crm.column("tickets", "customer_no") == [None, "C1"]
     assert crm.column("tickets", "question") == [None, "where is it"]
     assert crm.column("tickets", "minutes") == [7, 7]
@@ -208,12 +208,12 @@ def test_erasing_may_leave_a_row_without_whom_it_is_about(crm: Crm) -> None:
 def test_the_row_of_a_whole_subject_is_found_by_the_subject(crm: Crm) -> None:
     """Of that kind only."""
     crm.fill(customers=[customer_row("C1"), customer_row("C2")])
-    other = crm.tell("erase", signed_up("C1"), subject="supplier:C1")
+    other = crm.execute("erase", signed_up("C1"), subject="supplier:C1")
     assert (other.status, other.detail) == (
         "failed",
         "customers: a customers.customer-signed-up came without a key to find its rows",
     )
-    assert crm.tell("erase", signed_up("C1"), subject="customer:C1").status == "done"
+    assert crm.execute("erase", signed_up("C1"), subject="customer:C1").status == "done"
     assert crm.column("customers", "customer_no") == ["C2"]
 
 
@@ -221,37 +221,37 @@ def test_a_record_that_no_table_is_declared_for_is_never_done(crm: Crm) -> None:
     """The command is not done even where another of its records could be erased."""
     crm.fill(orders=[order_row("O1")])
     stray = replace(order("O9"), type="billing.invoice-issued")
-    result = crm.tell("erase", order("O1"), stray)
+    result = crm.execute("erase", order("O1"), stray)
     assert (result.status, result.detail) == (
         "partial",
         "no table is declared for billing.invoice-issued",
     )
-    assert crm.tell("erase", stray).status == "failed"
+    assert crm.execute("erase", stray).status == "failed"
 
 
 def test_a_type_that_is_said_to_have_no_rows_is_not_held(crm: Crm) -> None:
     """Because the team says so, in so many words."""
     crm.fill()
     feedback = replace(order("F1"), type="website.feedback-given")
-    assert crm.tell("erase", feedback).status == "nothing_held"
-    assert crm.tell("verify", feedback, verifies="erase").counts == {"rows": 0}
+    assert crm.execute("erase", feedback).status == "nothing_held"
+    assert crm.execute("verify", feedback, verifies="erase").counts == {"rows": 0}
 
 
 def test_a_record_without_its_key_is_never_done(crm: Crm) -> None:
     """Half a way to a row is no way."""
     crm.fill(orders=[order_row("O1")])
     bare = replace(order("O1"), keys={})
-    assert crm.tell("erase", bare).status == "failed"
+    assert crm.execute("erase", bare).status == "failed"
     assert crm.column("orders", "order_no") == ["O1"]
 
 
 def test_verify_reads_by_the_other_way(crm: Crm) -> None:
     """What the search still shows is told, table by table."""
     crm.fill(orders=[order_row("O1"), order_row("O2")], tickets=[ticket_row("T1")])
-    before = crm.tell("verify", order("O1"), ticket("T1"), verifies="erase")
+    before = crm.execute("verify", order("O1"), ticket("T1"), verifies="erase")
     assert before.counts == {"order_lines": 0, "orders": 1, "tickets": 1}
-    crm.tell("erase", order("O1"), ticket("T1"))
-    after = crm.tell("verify", order("O1"), ticket("T1"), verifies="erase")
+    crm.execute("erase", order("O1"), ticket("T1"))
+    after = crm.execute("verify", order("O1"), ticket("T1"), verifies="erase")
     assert (after.status, after.counts) == (
         "done",
         {"order_lines": 0, "orders": 0, "tickets": 0},
@@ -261,37 +261,37 @@ def test_verify_reads_by_the_other_way(crm: Crm) -> None:
 def test_verify_finds_rows_whose_keys_were_changed_underneath(crm: Crm) -> None:
     """The erasure misses them; that is what the other way is for."""
     crm.fill(orders=[{**order_row("O1"), "order_no": "renumbered"}])
-    assert crm.tell("erase", order("O1")).status == "nothing_held"
-    assert crm.tell("verify", order("O1"), verifies="erase").counts["orders"] == 1
+    assert crm.execute("erase", order("O1")).status == "nothing_held"
+    assert crm.execute("verify", order("O1"), verifies="erase").counts["orders"] == 1
 
 
 def test_pseudonyms_keep_equals_equal_and_name_nobody(crm: Crm) -> None:
     """Doing it twice changes nothing more."""
     crm.fill(orders=[order_row("O1"), order_row("O2"), order_row("O3", "C2"), order_row("O4")])
     records = [order("O1"), order("O2"), order("O3")]
-    assert crm.tell("pseudonymise", *records).counts["orders"] == 3
+    assert crm.execute("pseudonymise", *records).counts["orders"] == 3
     first, second, third, fourth = crm.column("orders", "customer_no")
     assert first == second != third
     assert (first[:10], len(first), fourth) == ("pseudonym:", 42, "C1")
     assert crm.column("orders", "recipient") == [None, None, None, "Sanne O4"]
-    crm.tell("pseudonymise", *records)
+    crm.execute("pseudonymise", *records)
     assert crm.column("orders", "customer_no")[0] == first
-    assert crm.tell("verify", *records, verifies="pseudonymise").counts["orders"] == 0
+    assert crm.execute("verify", *records, verifies="pseudonymise").counts["orders"] == 0
 
 
 def test_restriction_is_put_on_and_lifted(crm: Crm) -> None:
     """On the named rows."""
     crm.fill(orders=[order_row("O1"), order_row("O2")])
-    assert crm.tell("restrict", order("O1")).counts == {"orders": 1}
+    assert crm.execute("restrict", order("O1")).counts == {"orders": 1}
     assert crm.column("orders", "restricted") == [True, False]
-    assert crm.tell("lift", order("O1")).status == "done"
+    assert crm.execute("lift", order("O1")).status == "done"
     assert crm.column("orders", "restricted") == [False, False]
 
 
 def test_what_a_table_does_not_say_is_not_done(crm: Crm) -> None:
     """A customer's row has no pseudonyms declared."""
     crm.fill(customers=[customer_row("C1")])
-    result = crm.tell("pseudonymise", signed_up("C1"))
+    result = crm.execute("pseudonymise", signed_up("C1"))
     assert (result.status, result.detail) == (
         "failed",
         "customers: does not say how to pseudonymise",
@@ -306,7 +306,7 @@ def test_what_is_held_is_told_record_by_record(crm: Crm) -> None:
         order_lines=[{"order_no": "O1", "product": "ring", "engraving": "S+P"}] * 2,
     )
     again = replace(signed_up("C1"), id="s-again")
-    result = crm.tell("disclose", order("O1"), signed_up("C1"), again)
+    result = crm.execute("disclose", order("O1"), signed_up("C1"), again)
     assert result.counts == {"order_lines": 2, "orders": 1, "customers": 1}
     assert [(one.id, dict(one.data)) for one in result.records] == [
         ("e-O1", {"product": "ring", "engraving": "S+P"}),
@@ -329,10 +329,10 @@ def test_a_correction_goes_to_its_column(crm: Crm) -> None:
     """A field that has none is told: the rest is done."""
     crm.fill(customers=[customer_row("C1"), customer_row("C2")])
     right = {"name": "S. de Vries'; DROP TABLE customers", "email": None}
-    assert crm.tell("rectify", signed_up("C1"), corrections=right).status == "done"
+    assert crm.execute("rectify", signed_up("C1"), corrections=right).status == "done"
     assert crm.column("customers", "name") == [right["name"], "name C2"]
     assert crm.column("customers", "email") == [None, "C2@example.org"]
-    result = crm.tell("rectify", signed_up("C1"), corrections={"name": "S", "shoe": "38"})
+    result = crm.execute("rectify", signed_up("C1"), corrections={"name": "S", "shoe": "38"})
     assert (result.status, result.detail) == ("partial", "no column is declared for shoe")
 
 
@@ -346,7 +346,7 @@ def test_a_recall_looks_whether_the_rows_are_there(
 ) -> None:
     """A run that was cut short has done all of it or nothing."""
     crm.fill(orders=[order_row("O1")] if left else [])
-    found = crm.tell("recall", order("O1"), recalls="erase", checkpoint=noted)
+    found = crm.execute("recall", order("O1"), recalls="erase", checkpoint=noted)
     assert found.status == status
 
 
@@ -386,14 +386,14 @@ HOSTILE = [
 def test_a_hostile_key_names_itself_and_nothing_else(crm: Crm, key: str) -> None:
     """Whatever it looks like."""
     crm.fill(orders=[order_row("O1"), order_row(key), order_row("O2")])
-    assert crm.tell("erase", order(key)).counts["orders"] == 1
+    assert crm.execute("erase", order(key)).counts["orders"] == 1
     assert crm.column("orders", "order_no") == ["O1", "O2"]
 
 
 def test_a_key_that_no_row_can_have_finds_none(crm: Crm) -> None:
     """NUL, where text cannot hold it."""
     crm.fill(orders=[order_row("O1")])
-    assert crm.tell("erase", order("O1\0"), order("\0")).status == "nothing_held"
+    assert crm.execute("erase", order("O1\0"), order("\0")).status == "nothing_held"
     assert crm.column("orders", "order_no") == ["O1"]
 
 
@@ -416,14 +416,14 @@ def test_exactly_the_named_rows_are_erased(crm: Crm, held: list[str], asked: lis
     usable = [one for one in held if "\0" not in one]
     crm.fill(orders=[order_row(one) for one in usable])
     records = [order(one) for one in asked] or [order("nobody's")]
-    crm.tell("erase", *records)
+    crm.execute("erase", *records)
     assert crm.column("orders", "order_no") == [one for one in usable if one not in asked]
 
 
 def test_five_hundred_records_are_erased_at_once(crm: Crm) -> None:
     """As many as a command may name."""
     crm.fill(orders=[order_row(f"O{n}") for n in range(600)])
-    assert crm.tell("erase", *(order(f"O{n}") for n in range(500))).counts["orders"] == 500
+    assert crm.execute("erase", *(order(f"O{n}") for n in range(500))).counts["orders"] == 500
     assert len(crm.column("orders", "order_no")) == 100
 
 
@@ -438,7 +438,7 @@ def test_a_dry_run_shows_the_statements_and_does_nothing(crm: Crm) -> None:
     assert crm.column("orders", "order_no") == ["O1"]
 
 
-def declared(tmp_path: Path, before: str, after: str) -> Path:
+def changed_file(tmp_path: Path, before: str, after: str) -> Path:
     """The example's file with one thing changed."""
     text = (EXAMPLE / "agent.yaml").read_text("utf-8")
     assert before in text
@@ -462,7 +462,7 @@ def test_tables_that_are_not_as_declared_are_named(
     """Before anything is obeyed, in their place in the file."""
     url = crm.engine.url.render_as_string(hide_password=False)
     with ExitStack() as stack, pytest.raises(InvalidConfiguration) as raised:
-        opened(url, declared(tmp_path, before, after), stack)
+        open_crm(url, changed_file(tmp_path, before, after), stack)
     [problem] = raised.value.problems
     assert key in problem.key
     assert problem.line > 10

@@ -52,7 +52,7 @@ class Shop:
     def postgres(self) -> bool:
         return self.url.startswith("postgresql")
 
-    def made(self, *statements: str, rows: Any = (), on_postgres: str = "") -> Engine:
+    def with_tables(self, *statements: str, rows: Any = (), on_postgres: str = "") -> Engine:
         """The tables, and rows in `orders`."""
         engine = create_engine(self.url)
         self.stack.callback(engine.dispose)
@@ -95,7 +95,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
         yield Shop(url=url, directory=tmp_path, stack=stack)
 
 
-def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
+def execute(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
     """Have the adapter carry a command out."""
     corrections = further.pop("corrections", None)
     told = command(
@@ -112,7 +112,7 @@ def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Resu
     return adapter.execute(task)
 
 
-def held(engine: Engine, column: str, table: str = "orders") -> list[Any]:
+def column_values(engine: Engine, column: str, table: str = "orders") -> list[Any]:
     with engine.connect() as connection:
         query = text(f"SELECT {column} FROM {table}")
         return sorted(connection.execute(query).scalars(), key=str)
@@ -139,20 +139,20 @@ def test_a_key_is_found_by_its_bytes_whatever_the_collation_says(shop: Shop, kin
     setup = SETUP
     if shop.postgres and kind == "citext":
         setup += "; CREATE EXTENSION IF NOT EXISTS citext"
-    engine = shop.made(
+    engine = shop.with_tables(
         f"CREATE TABLE orders (number {on_postgres if shop.postgres else on_sqlite}, event text)",
         rows=[row("O1"), row("o1"), row("Ó1")],
         on_postgres=setup,
     )
-    result = tell(shop.adapter(), "erase", "O1")
+    result = execute(shop.adapter(), "erase", "O1")
     assert (result.status, result.counts) == ("done", {"orders": 1})
-    assert held(engine, "number") == ["o1", "Ó1"]
+    assert column_values(engine, "number") == ["o1", "Ó1"]
 
 
 def test_names_that_a_collation_takes_for_one_get_pseudonyms_of_their_own(shop: Shop) -> None:
     """A value that looks like a pseudonym in other letters is not taken for one."""
     kind = "text COLLATE caseless" if shop.postgres else "text COLLATE NOCASE"
-    engine = shop.made(
+    engine = shop.with_tables(
         f"CREATE TABLE orders (number text, event text, who {kind})",
         rows=[
             row("O1", who="ann"),
@@ -164,12 +164,14 @@ def test_names_that_a_collation_takes_for_one_get_pseudonyms_of_their_own(shop: 
     )
     adapter = shop.adapter(holds="[who]", more="pseudonymise: {hash: [who]}")
     orders = ("O1", "O2", "O3", "O4")
-    found = tell(adapter, "verify", *orders, verifies="pseudonymise")
+    found = execute(adapter, "verify", *orders, verifies="pseudonymise")
     assert found.counts == {"orders": 4}
-    assert tell(adapter, "pseudonymise", *orders).status == "done"
-    assert len(set(held(engine, "who"))) == 4
-    assert all(one.startswith("pseudonym:") and len(one) == 42 for one in held(engine, "who"))
-    again = tell(adapter, "verify", *orders, verifies="pseudonymise")
+    assert execute(adapter, "pseudonymise", *orders).status == "done"
+    assert len(set(column_values(engine, "who"))) == 4
+    assert all(
+        one.startswith("pseudonym:") and len(one) == 42 for one in column_values(engine, "who")
+    )
+    again = execute(adapter, "verify", *orders, verifies="pseudonymise")
     assert again.counts == {"orders": 0}
 
 
@@ -180,20 +182,20 @@ LINE = "INSERT INTO lines VALUES ('O1', 'Dam 1')"
 
 def test_what_refers_to_a_row_goes_with_it_where_the_database_says_so(shop: Shop) -> None:
     """SQLite does as it was told when the table was made."""
-    engine = shop.made(ORDERS, CHILD.format(" ON DELETE CASCADE"), rows=[row("O1")])
+    engine = shop.with_tables(ORDERS, CHILD.format(" ON DELETE CASCADE"), rows=[row("O1")])
     with engine.begin() as connection:
         connection.execute(text(LINE))
-    assert tell(shop.adapter(), "erase", "O1").status == "done"
-    assert held(engine, "street", "lines") == []
+    assert execute(shop.adapter(), "erase", "O1").status == "done"
+    assert column_values(engine, "street", "lines") == []
 
 
 def test_a_row_that_is_still_referred_to_is_not_called_erased(shop: Shop) -> None:
     """Nothing is left that refers to nothing."""
-    engine = shop.made(ORDERS, CHILD.format(" ON DELETE RESTRICT"), rows=[row("O1")])
+    engine = shop.with_tables(ORDERS, CHILD.format(" ON DELETE RESTRICT"), rows=[row("O1")])
     with engine.begin() as connection:
         connection.execute(text(LINE))
-    assert tell(shop.adapter(), "erase", "O1").status == "failed"
-    assert held(engine, "number") == ["O1"]
+    assert execute(shop.adapter(), "erase", "O1").status == "failed"
+    assert column_values(engine, "number") == ["O1"]
 
 
 @pytest.mark.parametrize(
@@ -229,16 +231,16 @@ def test_a_replacement_is_written_and_known_again_in_every_type(
     """Found before, done, and gone after; the database's NULL is what null means."""
     kind = on_postgres if shop.postgres else on_sqlite
     said = f"CAST('{before}' AS {kind})" if shop.postgres else f"'{before}'"
-    engine = shop.made(
+    engine = shop.with_tables(
         f"CREATE TABLE orders (number text, event text, what {kind})",
         f"INSERT INTO orders VALUES ('O1', 'e-O1', {said})",
         on_postgres="CREATE TYPE mood AS ENUM ('glad', 'none')",
     )
     adapter = shop.adapter(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
-    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
-    assert tell(adapter, "erase", "O1").status == "done"
-    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
-    assert held(engine, "what IS NULL") == [replacement == "null"]
+    assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+    assert execute(adapter, "erase", "O1").status == "done"
+    assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
+    assert column_values(engine, "what IS NULL") == [replacement == "null"]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_what_cannot_be_written_is_said_at_the_start(
     shop: Shop, kind: str, replacement: str, why: str
 ) -> None:
     """With the column and the reason, in its place in the file."""
-    shop.made(f"CREATE TABLE orders (number text, event text, what {kind})")
+    shop.with_tables(f"CREATE TABLE orders (number text, event text, what {kind})")
     [said] = shop.problems(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
     assert said.startswith("adapter.sql.tables.orders.erase.set.what: 'what' ")
     assert why in said
@@ -265,7 +267,7 @@ def test_what_cannot_be_written_is_said_at_the_start(
 
 def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None:
     """Where the database would refuse it, or cut it."""
-    shop.made("CREATE TABLE orders (number text, event text, what varchar(4))")
+    shop.with_tables("CREATE TABLE orders (number text, event text, what varchar(4))")
     if shop.postgres:
         assert shop.problems(erase="{set: {what: erased}}", holds="[what]") == [
             "adapter.sql.tables.orders.erase.set.what:"
@@ -277,7 +279,7 @@ def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None
 
 def test_a_flag_and_a_correction_that_cannot_be_written_are_said_at_the_start(shop: Shop) -> None:
     """A column that cannot store what is declared for it is reported before the first command."""
-    shop.made(
+    shop.with_tables(
         "CREATE TABLE orders (number text, event text, flag integer NOT NULL,"
         " what text GENERATED ALWAYS AS ('a') STORED)"
     )
@@ -291,32 +293,32 @@ def test_a_flag_and_a_correction_that_cannot_be_written_are_said_at_the_start(sh
 @pytest.mark.parametrize("kind", ["smallint", "integer", "bigint", "numeric(5)", "varchar(5)"])
 def test_a_key_that_no_row_can_have_does_not_cost_the_others(shop: Shop, kind: str) -> None:
     """Too large for one type or for all: the row that is there is erased."""
-    engine = shop.made(
+    engine = shop.with_tables(
         f"CREATE TABLE orders (number {kind}, event text)", rows=[row("42") | {"number": 42}]
     )
     large = [str(bound) for bound in (2**15, 2**31, 2**63, 10**40)]
-    result = tell(shop.adapter(), "erase", "42", *large)
+    result = execute(shop.adapter(), "erase", "42", *large)
     assert (result.status, result.counts) == ("done", {"orders": 1})
-    assert held(engine, "number") == []
+    assert column_values(engine, "number") == []
 
 
 def test_another_columns_replacement_is_no_replacement(shop: Shop) -> None:
     """A city that is called Unknown is still a city."""
-    engine = shop.made(
+    engine = shop.with_tables(
         "CREATE TABLE orders (number text, event text, name text, city text)",
         rows=[row("O1", name="Sanne", city="Unknown")],
     )
     adapter = shop.adapter(erase="{set: {name: Unknown, city: gone}}", holds="[name, city]")
     with engine.begin() as connection:
         connection.execute(text("UPDATE orders SET name = 'Unknown'"))
-    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
-    assert tell(adapter, "erase", "O1").status == "done"
-    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
+    assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+    assert execute(adapter, "erase", "O1").status == "done"
+    assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
 
 
 def test_a_view_that_hides_which_column_was_replaced_starts_nothing(shop: Shop) -> None:
     """What stands there could not be told from a person's name."""
-    shop.made(
+    shop.with_tables(
         "CREATE TABLE orders (number text, event text, name text)",
         "CREATE VIEW search AS SELECT event, name AS who FROM orders",
     )
@@ -332,7 +334,7 @@ def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
     """Not as Python would write it."""
     array = "text[]" if shop.postgres else "json"
     profile, tags = '{"vip": true, "since": null}', '["a", "b"]'
-    shop.made(
+    shop.with_tables(
         "CREATE TABLE orders"
         f" (number text, event text, profile json, tags {array}, born date, ok boolean, cost numeric(6,2))",
         "INSERT INTO orders VALUES ('O1', 'e-O1', '{}', {}, '1984-05-06', {}, 12)".format(
@@ -341,7 +343,7 @@ def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
             "true" if shop.postgres else "1",
         ),
     )
-    [told] = tell(
+    [told] = execute(
         shop.adapter(more="disclose: [profile, tags, born, ok]"), "disclose", "O1"
     ).records
     assert dict(told.data) == {
@@ -354,18 +356,18 @@ def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
 
 def test_a_correction_is_converted_by_the_type_of_its_column(shop: Shop) -> None:
     """What does not fit is told by the column's name, and nothing is changed."""
-    engine = shop.made(
+    engine = shop.with_tables(
         "CREATE TABLE orders (number text, event text, born date, profile json, name text NOT NULL)",
         rows=[row("O1", name="Sanne")],
     )
     more = "rectify: {born: born, profile: profile, name: name}"
     adapter = shop.adapter(more=more)
     right = {"born": "1984-05-06", "profile": {"vip": False}, "name": "Sanne V"}
-    assert tell(adapter, "rectify", "O1", corrections=right).status == "done"
-    assert [str(one) for one in held(engine, "born")] == ["1984-05-06"]
-    result = tell(adapter, "rectify", "O1", corrections={"name": None, "born": None})
+    assert execute(adapter, "rectify", "O1", corrections=right).status == "done"
+    assert [str(one) for one in column_values(engine, "born")] == ["1984-05-06"]
+    result = execute(adapter, "rectify", "O1", corrections={"name": None, "born": None})
     assert (result.status, result.detail) == (
         "failed",
         "a corrected value does not fit its column, which is NOT NULL",
     )
-    assert held(engine, "name") == ["Sanne V"]
+    assert column_values(engine, "name") == ["Sanne V"]

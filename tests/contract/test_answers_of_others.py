@@ -24,7 +24,15 @@ from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.arrivals import order
-from tests.contract.ledgers import POLICY, Bus, command, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    claim_all,
+    find_command,
+    record_events,
+    select_rows,
+    send_due,
+)
 
 ORDERED, DUE = "2020-01-01T12:00:00Z", "2022-01-01T12:00:00Z"
 NOW = datetime(2022, 1, 1, 12, tzinfo=UTC)
@@ -70,7 +78,7 @@ class Role:
     def dead_lettered(self, letter: DeadLetter) -> None:
         self.reasons.append((letter.reason, letter.detail))
 
-    def takes(self, *messages: Message) -> None:
+    def handle(self, *messages: Message) -> None:
         """One batch off the bus."""
         more = {"spans": self.spans} if self.spans else {}
         work = AcknowledgementHandler(
@@ -101,18 +109,20 @@ class _Trusting:
 @pytest.fixture
 def role(ledger: Database) -> Role:
     """An order whose erasure is out, to orders and to psp."""
-    take(ledger, [order("o1", ORDERED)], ORDERED)
-    sweep(ledger, DUE)
-    post(ledger, Bus(), DUE)
+    record_events(ledger, [order("o1", ORDERED)], ORDERED)
+    claim_all(ledger, DUE)
+    send_due(ledger, FakeBus(), DUE)
     return Role(ledger)
 
 
-def said(ledger: Database, system: str, erasure: UUID | None = None, **values: Any) -> Message:
+def acknowledgement(
+    ledger: Database, system: str, erasure: UUID | None = None, **values: Any
+) -> Message:
     """A system's answer to its (one) erasure, as it comes off the bus: `done`, by the id `a1`."""
     topic = topics.acknowledgement_topic(system)
     value = {
         "acknowledgement_id": "a1",
-        "command_id": str(erasure or command(ledger, system=system, action="erase")),
+        "command_id": str(erasure or find_command(ledger, system=system, action="erase")),
         "system": system,
         "attempt": 1,
         "status": "done",
@@ -128,20 +138,23 @@ def said(ledger: Database, system: str, erasure: UUID | None = None, **values: A
     )
 
 
-def states(ledger: Database) -> dict[str, str]:
+def erasure_states(ledger: Database) -> dict[str, str]:
     """Where the erasures of orders and psp stand."""
-    return {row.system: row.state for row in rows(ledger, tables.command, action="erase")}
+    return {row.system: row.state for row in select_rows(ledger, tables.command, action="erase")}
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_no_system_takes_an_id_from_another(role: Role, at_once: bool) -> None:
     """psp, a controller outside, guesses the id that orders will give: orders' `done` counts still."""
-    batch = [said(role.ledger, "psp", status="refused"), said(role.ledger, "orders")]
+    batch = [
+        acknowledgement(role.ledger, "psp", status="refused"),
+        acknowledgement(role.ledger, "orders"),
+    ]
     for part in [batch] if at_once else [[one] for one in batch]:
-        role.takes(*part)
-    assert states(role.ledger) == {"psp": "refused", "orders": "acknowledged"}
+        role.handle(*part)
+    assert erasure_states(role.ledger) == {"psp": "refused", "orders": "acknowledged"}
     assert role.reasons == []
-    assert len(rows(role.ledger, tables.acknowledgement)) == 2
+    assert len(select_rows(role.ledger, tables.acknowledgement)) == 2
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -154,55 +167,60 @@ def test_another_answer_by_a_used_id_is_parked(
     """It is no repetition; a system that numbers its answers anew would lose every one of them."""
     first: dict[str, Any] = {"status": "failed", "counts": {"rows": 0}}
     batch = [
-        said(role.ledger, "orders", None, **first),
-        said(role.ledger, "orders", None, **first | other),
+        acknowledgement(role.ledger, "orders", None, **first),
+        acknowledgement(role.ledger, "orders", None, **first | other),
     ]
     for part in [batch] if at_once else [[one] for one in batch]:
-        role.takes(*part)
-    assert states(role.ledger)["orders"] == "sent"
+        role.handle(*part)
+    assert erasure_states(role.ledger)["orders"] == "sent"
     assert role.reasons == [
         (
             "reused-acknowledgement",
             "orders: the id of an answer is that of another answer before it; this one does not count",
         )
     ]
-    [letter] = rows(role.ledger, tables.dead_letter)
+    [letter] = select_rows(role.ledger, tables.dead_letter)
     assert letter.state == "parked"
-    assert len(rows(role.ledger, tables.acknowledgement)) == 1
+    assert len(select_rows(role.ledger, tables.acknowledgement)) == 1
 
 
 def test_another_command_by_a_used_id_is_parked(role: Role) -> None:
     """The second order's erasure stays open, and somebody is told."""
-    role.takes(said(role.ledger, "orders"))
-    take(role.ledger, [order("o2", ORDERED, consumer="2")], ORDERED)
+    role.handle(acknowledgement(role.ledger, "orders"))
+    record_events(role.ledger, [order("o2", ORDERED, consumer="2")], ORDERED)
     [second] = [
         row.command_id
-        for identity in sweep(role.ledger, DUE)
-        for row in rows(role.ledger, tables.command, command_id=identity)
+        for identity in claim_all(role.ledger, DUE)
+        for row in select_rows(role.ledger, tables.command, command_id=identity)
         if row.system == "orders"
     ]
-    post(role.ledger, Bus(), DUE)
-    role.takes(said(role.ledger, "orders", second))
+    send_due(role.ledger, FakeBus(), DUE)
+    role.handle(acknowledgement(role.ledger, "orders", second))
     assert [reason for reason, _ in role.reasons] == ["reused-acknowledgement"]
-    [row] = rows(role.ledger, tables.command, command_id=second)
+    [row] = select_rows(role.ledger, tables.command, command_id=second)
     assert row.state == "sent"
 
 
 def test_an_answer_sent_again_counts_once(role: Role) -> None:
     """Later, and with its counts in another order: it says the same."""
-    role.takes(said(role.ledger, "orders"))
+    role.handle(acknowledgement(role.ledger, "orders"))
     again: dict[str, Any] = {
         "counts": {"files": 2, "rows": 1},
         "at": datetime(2022, 1, 2, tzinfo=UTC),
     }
-    role.takes(said(role.ledger, "orders", None, **again))
+    role.handle(acknowledgement(role.ledger, "orders", None, **again))
     assert (role.reasons, role.repeated) == ([], [False, True])
-    assert len(rows(role.ledger, tables.acknowledgement)) == 1
+    assert len(select_rows(role.ledger, tables.acknowledgement)) == 1
 
 
 def test_each_answer_keeps_its_own_trace(role: Role) -> None:
     """Two systems' answers with one id, in one batch."""
     role.spans = _Traces()
     traces = {one: f"00-{number:032x}-{number:016x}-01" for number, one in enumerate(SYSTEMS, 1)}
-    role.takes(*(said(role.ledger, one, headers={"traceparent": traces[one]}) for one in SYSTEMS))
+    role.handle(
+        *(
+            acknowledgement(role.ledger, one, headers={"traceparent": traces[one]})
+            for one in SYSTEMS
+        )
+    )
     assert role.spans.of == {"orders": f"{1:016x}", "psp": f"{2:016x}"}

@@ -36,7 +36,7 @@ from services.storage import dead_letters, pause
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import event, feedback, signed_up, terminated
-from tests.contract.ledgers import POLICY, Bus, crash, rows, take
+from tests.contract.ledgers import POLICY, FakeBus, record_events, roll_back, select_rows
 
 OLD = "2020-03-15T13:00:00Z"
 HOLD, RELEASE = "privacy.hold-placed", "privacy.hold-released"
@@ -61,7 +61,7 @@ BAD_HOLD = hold(ground="because")
 """Avro takes its ground, and the policy does not."""
 
 
-class Nobody:
+class NullRoleObserver:
     """Who is told of everything."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
@@ -76,7 +76,7 @@ class Nobody:
 
 
 @dataclass(slots=True)
-class Topics:
+class TopicBus:
     """What the tagger puts on the bus; forwarder and sender in one."""
 
     out: list[OutgoingMessage] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Topics:
 
 
 @dataclass(slots=True)
-class Seeing:
+class CatchUpCheck:
     """A look at the bus that sees all, and during which something may happen."""
 
     meanwhile: Callable[[], object] = lambda: None
@@ -103,14 +103,14 @@ class Seeing:
 
 
 @dataclass(slots=True)
-class Stage:
+class Environment:
     """A tagger, recorders and a deleter on one ledger."""
 
     ledger: Database
     policy: Policy = POLICY
     seal: AeadCipher = field(default_factory=lambda: AeadCipher(KEY))
     remains: TombstoneCipher = field(default_factory=lambda: TombstoneCipher(KEY))
-    bus: Bus = field(default_factory=Bus)
+    bus: FakeBus = field(default_factory=FakeBus)
     offset: int = 0
 
     def publish(self, type_: str, body: Any, time: datetime | None = None, **more: Any) -> None:
@@ -126,11 +126,11 @@ class Stage:
         value = body if isinstance(body, bytes) else CODEC.encode(topic, body)
         at = time or now() - timedelta(minutes=1)
         one = CloudEvent(id=id_ or f"x{self.offset}", source=source, type=type_, time=at, data={})
-        out = Topics()
+        out = TopicBus()
         self.tagger(out).apply([self.message(topic.name, value, to_headers(one))], [])
         return out.out
 
-    def tagger(self, out: Topics) -> TaggerHandler:
+    def tagger(self, out: TopicBus) -> TaggerHandler:
         topics = {one.name: one for one in map(business_topic, self.policy.events)}
         return TaggerHandler(
             tags=EventTagger(policy=self.policy, codec=CODEC, topics=topics),
@@ -139,7 +139,7 @@ class Stage:
             sender=out,  # type: ignore[arg-type]
             seal=self.seal,
             ledger=self.ledger,
-            observer=Nobody(),
+            observer=NullRoleObserver(),
             now=now,
         )
 
@@ -166,20 +166,22 @@ class Stage:
             "ledger": self.ledger,
             "seal": self.seal,
             "remains": self.remains,
-            "observer": Nobody(),
+            "observer": NullRoleObserver(),
             "now": now,
         }
         return RecorderHandler(**{**parts, **other})
 
-    def leaves(self, seeing: Seeing | None = None, rounds: int = 3, **other: Any) -> set[Any]:
+    def run_deleter(
+        self, seeing: CatchUpCheck | None = None, rounds: int = 3, **other: Any
+    ) -> set[Any]:
         """What a deleter lets go in some rounds: system and action."""
         before = len(self.bus.sent)
         parts: dict[str, Any] = {
             "ledger": self.ledger,
             "outlet": self.bus,
-            "sight": seeing or Seeing(),
+            "sight": seeing or CatchUpCheck(),
             "policy": self.policy,
-            "observer": Nobody(),
+            "observer": NullRoleObserver(),
             "now": now,
             "remains": self.remains,
         }
@@ -192,7 +194,7 @@ class Stage:
         """Whose erasures have left."""
         return {one.key for one in self.bus.sent if one.value["action"] == "erase"}
 
-    def settle(self, state: str = "discarded") -> None:
+    def settle_dead_letters(self, state: str = "discarded") -> None:
         """Settle all that is parked, as `termijn dead-letters` does."""
         with self.ledger.transaction() as connection:
             for one in dead_letters.list_parked(connection):
@@ -210,66 +212,66 @@ class Stage:
 
 
 @pytest.fixture
-def stage(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def environment(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """Feedback of two visitors that is due, and a customer who left."""
     monkeypatch.setattr(blind_spots, "RESCAN_DELAY", timedelta(0))
-    take(ledger, [feedback("f1", OLD), two(feedback("f2", OLD))], now())
-    take(ledger, [signed_up("c1", OLD), terminated("c2", OLD)], now())
-    return Stage(ledger=ledger)
+    record_events(ledger, [feedback("f1", OLD), two_visitors(feedback("f2", OLD))], now())
+    record_events(ledger, [signed_up("c1", OLD), terminated("c2", OLD)], now())
+    return Environment(ledger=ledger)
 
 
-def two(one: dict[str, Any]) -> dict[str, Any]:
+def two_visitors(one: dict[str, Any]) -> dict[str, Any]:
     return {**one, "data": {**one["data"], "visitor_id": "2"}}
 
 
 ALL = {"visitor:1", "visitor:2", "customer:1"}
 
 
-def test_where_nothing_is_parked_all_leaves(stage: Stage) -> None:
+def test_where_nothing_is_parked_all_leaves(environment: Environment) -> None:
     """What the other tests begin with."""
-    stage.leaves()
-    assert stage.subjects() == ALL
-    assert stage.reach() == {}
+    environment.run_deleter()
+    assert environment.subjects() == ALL
+    assert environment.reach() == {}
 
 
 @pytest.mark.parametrize("settled", ["replayed", "discarded"])
 @pytest.mark.parametrize("type_", [HOLD, RELEASE])
 def test_a_hold_that_nobody_can_read_stops_everything_until_it_is_settled(
-    stage: Stage, type_: str, settled: str
+    environment: Environment, type_: str, settled: str
 ) -> None:
     """It may be about anybody. A release's topic is of the same desk: what came there may be a hold."""
-    stage.publish(type_, GARBAGE)
-    assert stage.leaves() == set()
-    assert stage.reach() == {"everything": 1}
-    stage.settle(settled)
-    stage.leaves()
-    assert stage.subjects() == ALL
-    assert stage.reach() == {}
+    environment.publish(type_, GARBAGE)
+    assert environment.run_deleter() == set()
+    assert environment.reach() == {"everything": 1}
+    environment.settle_dead_letters(settled)
+    environment.run_deleter()
+    assert environment.subjects() == ALL
+    assert environment.reach() == {}
 
 
-def test_a_bad_hold_of_a_known_subject_stops_that_subject(stage: Stage) -> None:
+def test_a_bad_hold_of_a_known_subject_stops_that_subject(environment: Environment) -> None:
     """The others leave at once; the subject's once somebody has looked."""
-    stage.publish(HOLD, BAD_HOLD)
-    stage.leaves()
-    assert stage.subjects() == ALL - {"visitor:1"}
-    assert stage.reach() == {"narrow": 1}
-    stage.leaves()
-    stage.settle()
-    stage.leaves()
-    assert stage.subjects() == ALL
+    environment.publish(HOLD, BAD_HOLD)
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"visitor:1"}
+    assert environment.reach() == {"narrow": 1}
+    environment.run_deleter()
+    environment.settle_dead_letters()
+    environment.run_deleter()
+    assert environment.subjects() == ALL
 
 
 @pytest.mark.parametrize(
     "said", [hold("nobody:1"), hold("visitor:"), hold(""), hold("x" * 600)], ids=str
 )
-def test_a_subject_that_is_none_is_anybody(stage: Stage, said: dict[str, Any]) -> None:
+def test_a_subject_that_is_none_is_anybody(environment: Environment, said: dict[str, Any]) -> None:
     """A hold with a slip in its subject is somebody's."""
-    stage.publish(HOLD, said)
-    assert stage.leaves() == set()
+    environment.publish(HOLD, said)
+    assert environment.run_deleter() == set()
 
 
 def test_a_hold_that_no_attempt_can_tag_stops_everything(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours parks it past every check: it is a hold still."""
 
@@ -278,141 +280,153 @@ def test_a_hold_that_no_attempt_can_tag_stops_everything(
 
     monkeypatch.setattr(EventTagger, "tag_message", of)
     value = CODEC.encode(business_topic(HOLD), hold())
-    apply(stage.tagger(Topics()), [stage.message(f"{HOLD}.v1", value)], [], lambda: None)
-    assert stage.leaves() == set()
-    assert stage.reach() == {"everything": 1}
-    stage.settle()
-    stage.leaves()
-    assert stage.subjects() == ALL
+    apply(
+        environment.tagger(TopicBus()), [environment.message(f"{HOLD}.v1", value)], [], lambda: None
+    )
+    assert environment.run_deleter() == set()
+    assert environment.reach() == {"everything": 1}
+    environment.settle_dead_letters()
+    environment.run_deleter()
+    assert environment.subjects() == ALL
 
 
 def test_a_hold_that_no_attempt_can_record_stops_its_subject(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its fields are there to be seen; where they are not, it may be anybody's."""
 
     def event_id(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    [out] = stage.tag(HOLD, hold())
+    [out] = environment.tag(HOLD, hold())
     monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
-    apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
-    stage.leaves()
-    assert stage.subjects() == ALL - {"visitor:1"}
-    assert stage.reach() == {"narrow": 1}
+    apply(environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None)
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"visitor:1"}
+    assert environment.reach() == {"narrow": 1}
     monkeypatch.setattr("consumers.recorder.glimpse", event_id)
-    stage.offset += 1
-    apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
-    assert stage.reach() == {"narrow": 1, "everything": 1}
+    environment.offset += 1
+    apply(environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None)
+    assert environment.reach() == {"narrow": 1, "everything": 1}
 
 
 def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the tagger parked, and the recorder cannot take as it is."""
-    [out] = stage.tag(HOLD, BAD_HOLD)
+    [out] = environment.tag(HOLD, BAD_HOLD)
 
     def note(*_: Any) -> Any:
         raise ZeroDivisionError
 
     with monkeypatch.context() as broken:
         broken.setattr("consumers.recorder.restore_tombstones", note)
-        apply(stage.recorder(), [stage.message(out.topic, out.value)], [], lambda: None)
-    stage.leaves()
-    assert stage.subjects() == ALL - {"visitor:1"}
+        apply(environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None)
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"visitor:1"}
 
 
-def test_a_hold_whose_identity_was_taken_on_its_own_topic_stops_its_subject(stage: Stage) -> None:
+def test_a_hold_whose_identity_was_taken_on_its_own_topic_stops_its_subject(
+    environment: Environment,
+) -> None:
     """The recorder parks it."""
-    stage.publish(HOLD, hold("visitor:9"), id_="h1")
-    stage.publish(HOLD, hold("visitor:1"), id_="h1")
-    stage.leaves()
-    assert stage.subjects() == ALL - {"visitor:1"}
+    environment.publish(HOLD, hold("visitor:9"), id_="h1")
+    environment.publish(HOLD, hold("visitor:1"), id_="h1")
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"visitor:1"}
 
 
-def test_a_hold_whose_identity_another_topic_took_holds(stage: Stage) -> None:
+def test_a_hold_whose_identity_another_topic_took_holds(environment: Environment) -> None:
     """Nothing is parked, and nothing is blind."""
-    stage.publish(FEEDBACK, {"feedback_id": "f9", "visitor_id": "9"}, id_="h1")
-    stage.publish(HOLD, hold("visitor:1"), id_="h1")
-    stage.leaves()
-    assert stage.subjects() == ALL - {"visitor:1"}
-    assert stage.reach() == {}
+    environment.publish(FEEDBACK, {"feedback_id": "f9", "visitor_id": "9"}, id_="h1")
+    environment.publish(HOLD, hold("visitor:1"), id_="h1")
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"visitor:1"}
+    assert environment.reach() == {}
 
 
-def test_a_hold_of_a_source_that_may_not_is_looked_at_first(stage: Stage) -> None:
+def test_a_hold_of_a_source_that_may_not_is_looked_at_first(environment: Environment) -> None:
     """Its subject waits."""
     named = replace(POLICY.events[HOLD], sources=("/legal",))
-    stage.policy = replace(POLICY, events={**POLICY.events, HOLD: named})
-    out = stage.tag(HOLD, hold("visitor:2"))
-    stage.policy = POLICY
-    stage.record(out)
-    stage.leaves()
-    assert stage.subjects() == ALL - {"visitor:2"}
+    environment.policy = replace(POLICY, events={**POLICY.events, HOLD: named})
+    out = environment.tag(HOLD, hold("visitor:2"))
+    environment.policy = POLICY
+    environment.record(out)
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"visitor:2"}
 
 
-def test_a_parked_reinstatement_stops_what_hangs_on_that_relationship(stage: Stage) -> None:
+def test_a_parked_reinstatement_stops_what_hangs_on_that_relationship(
+    environment: Environment,
+) -> None:
     """Of another customer it stops nothing."""
     future = now() + timedelta(days=9)
-    stage.publish(BACK, {"customer_id": "2"}, future)
-    stage.publish(BACK, {"customer_id": "1"}, future)
-    stage.leaves()
-    assert stage.subjects() == ALL - {"customer:1"}
-    assert stage.reach() == {"narrow": 2}
-    stage.settle()
-    stage.leaves()
-    assert stage.subjects() == ALL
+    environment.publish(BACK, {"customer_id": "2"}, future)
+    environment.publish(BACK, {"customer_id": "1"}, future)
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"customer:1"}
+    assert environment.reach() == {"narrow": 2}
+    environment.settle_dead_letters()
+    environment.run_deleter()
+    assert environment.subjects() == ALL
 
 
 @pytest.mark.parametrize("type_", [BACK, GONE])
-def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(stage: Stage, type_: str) -> None:
+def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(
+    environment: Environment, type_: str
+) -> None:
     """Visitors hang on none. A later end moves what is due to later, as a start does."""
-    stage.publish(type_, GARBAGE)
-    stage.leaves()
-    assert stage.subjects() == {"visitor:1", "visitor:2"}
-    assert stage.reach() == {"clocks": 1}
+    environment.publish(type_, GARBAGE)
+    environment.run_deleter()
+    assert environment.subjects() == {"visitor:1", "visitor:2"}
+    assert environment.reach() == {"clocks": 1}
 
 
 def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Database) -> None:
     """A supplier's contact goes with the supplier: by kind, and by key."""
-    policy, kinds = POLICY, frozenset({"supplier"})
+    policy, clock_kinds = POLICY, frozenset({"supplier"})
     engaged, ended = "suppliers.supplier-engaged", "suppliers.supplier-ended"
-    stage = Stage(ledger=ledger)
+    environment = Environment(ledger=ledger)
     data = {"supplier_id": "1", "contact_id": "7"}
     at = "2024-01-01T00:00:00Z"
-    take(ledger, [event("s1", engaged, at, **data), event("s2", ended, at, supplier_id="1")], now())
-    stage.publish(ended, {"supplier_id": "1"}, now() + timedelta(days=9))
-    assert stage.leaves() == set()
-    stage.settle()
-    stage.publish(ended, GARBAGE)
-    assert stage.leaves() == set()
-    assert stage.read().clock_kinds >= kinds | {"supplier-contact"}
+    record_events(
+        ledger, [event("s1", engaged, at, **data), event("s2", ended, at, supplier_id="1")], now()
+    )
+    environment.publish(ended, {"supplier_id": "1"}, now() + timedelta(days=9))
+    assert environment.run_deleter() == set()
+    environment.settle_dead_letters()
+    environment.publish(ended, GARBAGE)
+    assert environment.run_deleter() == set()
+    assert environment.read().clock_kinds >= clock_kinds | {"supplier-contact"}
     assert policy.clocks["supplier-contact"].parent == "supplier"
 
 
 @pytest.mark.parametrize("type_", [ORDER, FEEDBACK])
-def test_what_could_forbid_nothing_stops_nothing(stage: Stage, type_: str) -> None:
+def test_what_could_forbid_nothing_stops_nothing(environment: Environment, type_: str) -> None:
     """An order that nobody can read is only a dead letter."""
-    stage.publish(type_, GARBAGE)
-    stage.leaves()
-    assert stage.subjects() == ALL
+    environment.publish(type_, GARBAGE)
+    environment.run_deleter()
+    assert environment.subjects() == ALL
 
 
-def test_a_tagged_event_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None:
+def test_a_tagged_event_that_nobody_can_read_may_be_a_hold(environment: Environment) -> None:
     """It stands on the recorder's own topic."""
-    stage.record([OutgoingMessage(topic=TAGGED.name, key=b"k", value=GARBAGE)])
-    assert stage.leaves() == set()
+    environment.record([OutgoingMessage(topic=TAGGED.name, key=b"k", value=GARBAGE)])
+    assert environment.run_deleter() == set()
 
 
-def test_a_letter_that_nobody_can_read_may_be_a_hold(stage: Stage) -> None:
+def test_a_letter_that_nobody_can_read_may_be_a_hold(environment: Environment) -> None:
     """A dead letter that cannot be decoded may hold a legal hold, so it blocks claims."""
-    stage.record([OutgoingMessage(topic=DEAD_LETTERS.name, key=b"k", value=GARBAGE)])
-    assert stage.leaves() == set()
+    environment.record([OutgoingMessage(topic=DEAD_LETTERS.name, key=b"k", value=GARBAGE)])
+    assert environment.run_deleter() == set()
 
 
-def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(stage: Stage) -> None:
+def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(
+    environment: Environment,
+) -> None:
     """It comes past the recorder, which alone can say whom it is about."""
-    assert stage.tag(HOLD, hold(records=[f"{number:0500}" for number in range(2_000)])) == []
-    assert stage.leaves() == set()
+    assert environment.tag(HOLD, hold(records=[f"{number:0500}" for number in range(2_000)])) == []
+    assert environment.run_deleter() == set()
 
 
 @pytest.mark.parametrize(
@@ -420,146 +434,152 @@ def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(stag
     [{"remains": TombstoneCipher(bytes(32))}, {"remains": None}],
     ids=["another-key", "no-key"],
 )
-def test_a_deleter_with_another_key_lets_nothing_go(stage: Stage, other: dict[str, Any]) -> None:
+def test_a_deleter_with_another_key_lets_nothing_go(
+    environment: Environment, other: dict[str, Any]
+) -> None:
     """It cannot tell whom the hold is about."""
-    stage.publish(HOLD, BAD_HOLD)
-    assert stage.leaves(**other) == set()
+    environment.publish(HOLD, BAD_HOLD)
+    assert environment.run_deleter(**other) == set()
 
 
-def test_a_recorder_with_another_key_than_the_taggers_knows_only_the_type(stage: Stage) -> None:
+def test_a_recorder_with_another_key_than_the_taggers_knows_only_the_type(
+    environment: Environment,
+) -> None:
     """What it cannot open may be about anybody."""
-    stage.record(stage.tag(HOLD, BAD_HOLD), seal=AeadCipher(bytes(32)))
-    assert stage.leaves() == set()
+    environment.record(environment.tag(HOLD, BAD_HOLD), seal=AeadCipher(bytes(32)))
+    assert environment.run_deleter() == set()
 
 
-def test_what_lies_in_the_outbox_waits_as_well(stage: Stage) -> None:
+def test_what_lies_in_the_outbox_waits_as_well(environment: Environment) -> None:
     """At its first attempt, after a drain; what leaves then is what is due."""
 
-    class Away(Bus):
+    class Away(TopicBus):
         def send(self, commands: Any) -> Any:
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        stage.leaves(outlet=Away())
-    with stage.ledger.transaction() as connection:
+        environment.run_deleter(outlet=Away())
+    with environment.ledger.transaction() as connection:
         connection.execute(tables.command.update().values(next_attempt_at=now()))
-    stage.publish(HOLD, BAD_HOLD)
-    stage.leaves()
-    assert stage.subjects() == ALL - {"visitor:1"}
-    stage.settle()
-    with stage.ledger.transaction() as connection:
+    environment.publish(HOLD, BAD_HOLD)
+    environment.run_deleter()
+    assert environment.subjects() == ALL - {"visitor:1"}
+    environment.settle_dead_letters()
+    with environment.ledger.transaction() as connection:
         connection.execute(tables.command.update().values(next_attempt_at=now()))
-    stage.leaves()
-    assert stage.subjects() == ALL
+    environment.run_deleter()
+    assert environment.subjects() == ALL
 
 
-def test_a_repetition_waits_as_well(stage: Stage) -> None:
+def test_a_repetition_waits_as_well(environment: Environment) -> None:
     """What is out is not sent once more."""
-    stage.leaves()
-    stage.publish(HOLD, GARBAGE)
-    with stage.ledger.transaction() as connection:
+    environment.run_deleter()
+    environment.publish(HOLD, GARBAGE)
+    with environment.ledger.transaction() as connection:
         connection.execute(tables.command.update().values(next_attempt_at=now()))
-    assert stage.leaves() == set()
+    assert environment.run_deleter() == set()
 
 
-def test_what_is_replayed_during_a_round_is_not_overtaken_by_it(stage: Stage) -> None:
+def test_what_is_replayed_during_a_round_is_not_overtaken_by_it(environment: Environment) -> None:
     """The deleter looked at the bus before the hold came back to it, and claims after its letter went."""
-    stage.publish(HOLD, BAD_HOLD)
-    seeing = Seeing(lambda: stage.settle("replayed"))
-    stage.leaves(seeing, rounds=1)
-    assert stage.subjects() == ALL - {"visitor:1"}
+    environment.publish(HOLD, BAD_HOLD)
+    seeing = CatchUpCheck(lambda: environment.settle_dead_letters("replayed"))
+    environment.run_deleter(seeing, rounds=1)
+    assert environment.subjects() == ALL - {"visitor:1"}
 
 
-def test_what_is_parked_during_a_round_counts_in_it(stage: Stage) -> None:
+def test_what_is_parked_during_a_round_counts_in_it(environment: Environment) -> None:
     """Between the look at the bus and the claim."""
-    seeing = Seeing(lambda: stage.publish(HOLD, GARBAGE))
-    assert stage.leaves(seeing, rounds=1) == set()
+    seeing = CatchUpCheck(lambda: environment.publish(HOLD, GARBAGE))
+    assert environment.run_deleter(seeing, rounds=1) == set()
 
 
-def test_parking_that_crashes_leaves_nothing_and_comes_again(stage: Stage) -> None:
+def test_parking_that_crashes_leaves_nothing_and_comes_again(environment: Environment) -> None:
     """Letter and blindness are one transaction; the position was not moved either."""
-    out = stage.tag(HOLD, GARBAGE)
-    whole = stage.ledger
+    out = environment.tag(HOLD, GARBAGE)
+    whole = environment.ledger
 
     class Crashing:
         def run_in_transaction(self, work: Any) -> None:
-            crash(whole, work)
+            roll_back(whole, work)
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        stage.record(out, ledger=Crashing())
-    assert (rows(whole, tables.dead_letter), stage.reach()) == ([], {})
-    stage.record(out)
-    assert stage.leaves() == set()
+        environment.record(out, ledger=Crashing())
+    assert (select_rows(whole, tables.dead_letter), environment.reach()) == ([], {})
+    environment.record(out)
+    assert environment.run_deleter() == set()
 
 
-def test_two_recorders_park_it_once_and_settling_ends_it(stage: Stage) -> None:
+def test_two_recorders_park_it_once_and_settling_ends_it(environment: Environment) -> None:
     """A rebalance has both read it; one that was settled does not blind again."""
-    out = stage.tag(HOLD, BAD_HOLD)
-    stage.record(out)
-    stage.record(out)
-    assert stage.reach() == {"narrow": 1}
-    stage.settle()
-    stage.record(out)
-    assert stage.reach() == {}
-    stage.leaves()
-    assert stage.subjects() == ALL
+    out = environment.tag(HOLD, BAD_HOLD)
+    environment.record(out)
+    environment.record(out)
+    assert environment.reach() == {"narrow": 1}
+    environment.settle_dead_letters()
+    environment.record(out)
+    assert environment.reach() == {}
+    environment.run_deleter()
+    assert environment.subjects() == ALL
 
 
-def test_what_it_could_forbid_follows_from_the_active_policy(stage: Stage) -> None:
+def test_what_it_could_forbid_follows_from_the_active_policy(environment: Environment) -> None:
     """A type that the next one reads in another way keeps back what it could forbid there."""
-    stage.publish(FEEDBACK, GARBAGE)
-    stage.publish(BACK, {"customer_id": "1"}, now() + timedelta(days=9))
+    environment.publish(FEEDBACK, GARBAGE)
+    environment.publish(BACK, {"customer_id": "1"}, now() + timedelta(days=9))
     kind = replace(POLICY.events[FEEDBACK], act="hold-placed")
-    stage.policy = replace(POLICY, events={**POLICY.events, FEEDBACK: kind})
-    assert stage.reach() == {"everything": 1, "narrow": 1}
+    environment.policy = replace(POLICY, events={**POLICY.events, FEEDBACK: kind})
+    assert environment.reach() == {"everything": 1, "narrow": 1}
     still = replace(POLICY.events[BACK], moves=(), holdings=POLICY.events[GONE].holdings)
-    stage.policy = replace(POLICY, events={**POLICY.events, BACK: still})
-    assert stage.reach() == {}
+    environment.policy = replace(POLICY, events={**POLICY.events, BACK: still})
+    assert environment.reach() == {}
     less = {name: one for name, one in POLICY.events.items() if name != BACK}
-    stage.policy = replace(POLICY, events=less)
-    assert stage.reach() == {}
+    environment.policy = replace(POLICY, events=less)
+    assert environment.reach() == {}
 
 
-def test_what_protects_leaves_meanwhile(stage: Stage) -> None:
+def test_what_protects_leaves_meanwhile(environment: Environment) -> None:
     """An objection restricts although nothing may be erased."""
     checked, raised = now() - timedelta(days=1), now() - timedelta(minutes=1)
     check = {"check_id": "1", "customer_id": "1"}
     said = {"subject": "customer:1", "purpose": "credit_check", "objection_id": "B1"}
-    stage.publish(HOLD, GARBAGE)
+    environment.publish(HOLD, GARBAGE)
     events = [
         event("e1", "credit.check-performed", checked.isoformat(), **check),
         event("o1", RESTRICT, raised.isoformat(), **said),
     ]
-    take(stage.ledger, events, now())
-    assert stage.leaves() == {("crm", "restrict"), ("credit-bureau", "restrict")}
+    record_events(environment.ledger, events, now())
+    assert environment.run_deleter() == {("crm", "restrict"), ("credit-bureau", "restrict")}
 
 
 def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_recorder(
     postgres_ledger: Database,
 ) -> None:
     """No index of PostgreSQL takes it: neither as it came, nor as what can be seen of it."""
-    stage = Stage(ledger=postgres_ledger)
-    take(postgres_ledger, [feedback("f1", OLD)], now())
-    [out] = stage.tag(HOLD, BAD_HOLD)
+    environment = Environment(ledger=postgres_ledger)
+    record_events(postgres_ledger, [feedback("f1", OLD)], now())
+    [out] = environment.tag(HOLD, BAD_HOLD)
     letter = CODEC.decode(DEAD_LETTERS, out.value)
     noise = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
     value = CODEC.encode(DEAD_LETTERS, {**letter, "topic": noise}, trusted=True)
-    message = stage.message(DEAD_LETTERS.name, value)
-    apply(stage.recorder(), [message], [], lambda: None)
-    assert stage.leaves() == set()
-    assert stage.reach() == {"everything": 1}
+    message = environment.message(DEAD_LETTERS.name, value)
+    apply(environment.recorder(), [message], [], lambda: None)
+    assert environment.run_deleter() == set()
+    assert environment.reach() == {"everything": 1}
 
 
 @pytest.mark.parametrize("stop", ["parked", "paused"])
-def test_what_protects_leaves_also_where_an_erasure_is_due(stage: Stage, stop: str) -> None:
+def test_what_protects_leaves_also_where_an_erasure_is_due(
+    environment: Environment, stop: str
+) -> None:
     """It makes the restriction needless once it leaves, and it does not leave."""
     checked, raised = now() - timedelta(days=400), now() - timedelta(minutes=1)
     check = {"check_id": "1", "customer_id": "9"}
     said = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
     if stop == "parked":
-        stage.publish(HOLD, GARBAGE)
-    with stage.ledger.transaction() as connection:
+        environment.publish(HOLD, GARBAGE)
+    with environment.ledger.transaction() as connection:
         state: pause.State = "paused" if stop == "paused" else "running"
         pause.set_pause_state(
             connection, "deleter", state, operator="Anna", reason="a test", now=now()
@@ -568,36 +588,36 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(stage: Stage, stop: s
         event("e1", "credit.check-performed", checked.isoformat(), **check),
         event("o1", RESTRICT, raised.isoformat(), **said),
     ]
-    take(stage.ledger, events, now())
+    record_events(environment.ledger, events, now())
     restricted = {("crm", "restrict"), ("credit-bureau", "restrict")}
-    assert stage.leaves() == restricted
-    with stage.ledger.transaction() as connection:
+    assert environment.run_deleter() == restricted
+    with environment.ledger.transaction() as connection:
         pause.set_pause_state(
             connection, "deleter", "running", operator="Anna", reason="over", now=now()
         )
-    stage.settle()
-    assert {("crm", "erase"), ("credit-bureau", "erase")} <= stage.leaves()
+    environment.settle_dead_letters()
+    assert {("crm", "erase"), ("credit-bureau", "erase")} <= environment.run_deleter()
 
 
-def test_nobody_is_named_by_what_is_kept(stage: Stage) -> None:
+def test_nobody_is_named_by_what_is_kept(environment: Environment) -> None:
     """Neither the letter's row nor what is seen of it says whose it is."""
-    stage.publish(HOLD, hold("visitor:Sanne", ground="because"))
-    stage.publish(BACK, {"customer_id": "Sanne"}, now() + timedelta(days=9))
+    environment.publish(HOLD, hold("visitor:Sanne", ground="because"))
+    environment.publish(BACK, {"customer_id": "Sanne"}, now() + timedelta(days=9))
     kept: Collection[Any] = [
-        *rows(stage.ledger, tables.dead_letter),
-        *rows(stage.ledger, tables.parked_event),
+        *select_rows(environment.ledger, tables.dead_letter),
+        *select_rows(environment.ledger, tables.parked_event),
     ]
     assert len(kept) == 4
     assert "Sanne" not in str([tuple(row) for row in kept])
 
 
-def test_the_list_says_which_letter_keeps_what_back(stage: Stage) -> None:
+def test_the_list_says_which_letter_keeps_what_back(environment: Environment) -> None:
     """So that an operator sees which to look at first."""
-    stage.publish(ORDER, GARBAGE)
-    stage.publish(HOLD, BAD_HOLD)
-    stage.publish(GONE, GARBAGE)
-    stage.publish(RELEASE, GARBAGE)
-    with stage.ledger.transaction() as connection:
+    environment.publish(ORDER, GARBAGE)
+    environment.publish(HOLD, BAD_HOLD)
+    environment.publish(GONE, GARBAGE)
+    environment.publish(RELEASE, GARBAGE)
+    with environment.ledger.transaction() as connection:
         letters = {one.dead_letter_id: one.topic for one in dead_letters.list_parked(connection)}
         found = blind_spots.reach_by_dead_letter(connection, POLICY)
     assert len(letters) == 4
@@ -606,15 +626,15 @@ def test_the_list_says_which_letter_keeps_what_back(stage: Stage) -> None:
         "customers.customer-terminated.v1": "clocks",
         "privacy.hold-released.v1": "everything",
     }
-    assert stage.reach() == {"narrow": 1, "clocks": 1, "everything": 1}
+    assert environment.reach() == {"narrow": 1, "clocks": 1, "everything": 1}
 
 
-def test_what_was_parked_is_told_from_what_was_recorded(stage: Stage) -> None:
+def test_what_was_parked_is_told_from_what_was_recorded(environment: Environment) -> None:
     """By where it stood on its own topic, whoever parked it."""
-    stage.publish(ORDER, GARBAGE)
-    stage.publish(HOLD, hold("visitor:9"), id_="h1")
-    stage.publish(HOLD, hold("visitor:8"), id_="h1")
-    with stage.ledger.transaction() as connection:
+    environment.publish(ORDER, GARBAGE)
+    environment.publish(HOLD, hold("visitor:9"), id_="h1")
+    environment.publish(HOLD, hold("visitor:8"), id_="h1")
+    with environment.ledger.transaction() as connection:
         orders, holds = "orders.order-placed.v1", "privacy.hold-placed.v1"
         assert set(blind_spots.parked_offsets(connection, {orders, holds})) == {
             (orders, 0, 1),
@@ -623,15 +643,15 @@ def test_what_was_parked_is_told_from_what_was_recorded(stage: Stage) -> None:
         assert list(blind_spots.parked_offsets(connection, {"x.v1"})) == []
 
 
-def test_the_doctor_tells_what_is_kept_back(stage: Stage) -> None:
+def test_the_doctor_tells_what_is_kept_back(environment: Environment) -> None:
     """As a fault, until it is settled."""
-    assert check_parked(stage.ledger, POLICY).state == "sound"
-    stage.publish(HOLD, GARBAGE)
-    stage.publish(HOLD, BAD_HOLD)
-    found = check_parked(stage.ledger, POLICY)
+    assert check_parked(environment.ledger, POLICY).state == "sound"
+    environment.publish(HOLD, GARBAGE)
+    environment.publish(HOLD, BAD_HOLD)
+    found = check_parked(environment.ledger, POLICY)
     assert (found.state, found.what) == (
         "fault",
         "hold erasures back (1 everything, 1 narrow)",
     )
-    stage.settle()
-    assert check_parked(stage.ledger, POLICY).state == "sound"
+    environment.settle_dead_letters()
+    assert check_parked(environment.ledger, POLICY).state == "sound"

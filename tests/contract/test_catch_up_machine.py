@@ -18,7 +18,7 @@ from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage import offsets
 from services.storage.database import Database
 from services.storage.offsets import OffsetAdvance, PartitionId
-from tests.contract.ledgers import emptied
+from tests.contract.ledgers import empty_database
 from tests.effort import play
 
 EVENTS, TAGGED = "events.v1", "tagged.v1"
@@ -27,12 +27,12 @@ topics = st.sampled_from([EVENTS, TAGGED])
 partitions = st.integers(0, 2)
 
 
-class Looking(RuleBasedStateMachine):
+class CatchUpMachine(RuleBasedStateMachine):
     """A bus, the two roles that read it, and a deleter that looks at both."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
-        self.ledger = emptied(ledger)
+        self.ledger = empty_database(ledger)
         self.ends: Counter[Partition] = Counter({(EVENTS, 0): 0, (TAGGED, 0): 0})
         """How far each partition goes that there is."""
         self.read: Counter[Partition] = Counter()
@@ -120,4 +120,4 @@ class Looking(RuleBasedStateMachine):
 
 def test_sight_takes_nothing_unread_for_read(shared_ledger: Database) -> None:
     """Once everything is visible and read, the check passes."""
-    play(lambda: Looking(shared_ledger), few=20, steps=20)
+    play(lambda: CatchUpMachine(shared_ledger), few=20, steps=20)

@@ -31,7 +31,16 @@ from services.policy.request_cases import Case
 from services.requests.responder import load_cases
 from services.storage.database import Database
 from tests.contract.arrivals import event, feedback, invoice, order, signed_up, terminated
-from tests.contract.ledgers import POLICY, Bus, answer, instant, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    instant,
+    record_events,
+    select_rows,
+    send_due,
+)
 
 REFERENCES = Pseudonymizer(bytes(32))
 RING = Keyring((new_key(),))
@@ -39,7 +48,7 @@ JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-06-01
 THEN = instant(DUE)
 
 
-def sealed(ledger: Database, ring: Keyring | None = RING) -> None:
+def seal(ledger: Database, ring: Keyring | None = RING) -> None:
     """With a head over all of it, if there are keys."""
     with ledger.transaction() as connection:
         append_entries(
@@ -51,23 +60,23 @@ def sealed(ledger: Database, ring: Keyring | None = RING) -> None:
         )
 
 
-def carried_out(ledger: Database, proven: Sequence[str], policy: Policy = POLICY) -> None:
+def carry_out(ledger: Database, proven: Sequence[str], policy: Policy = POLICY) -> None:
     """Sweep at `DUE` and let every system answer; these prove it as well."""
-    bus = Bus()
-    for identity in sweep(ledger, DUE):
-        post(ledger, bus, DUE)
-        answer(ledger, identity, "done", DUE, counts={"rows": 1}, policy=policy)
+    bus = FakeBus()
+    for identity in claim_all(ledger, DUE):
+        send_due(ledger, bus, DUE)
+        acknowledge(ledger, identity, "done", DUE, counts={"rows": 1}, policy=policy)
     checks = ledger.run_in_transaction(
         lambda connection: verify_commands(connection, policy, THEN, limit=99)
     ).verifies
-    post(ledger, bus, DUE)
+    send_due(ledger, bus, DUE)
     for check in checks:
-        [row] = rows(ledger, tables.command, command_id=check)
+        [row] = select_rows(ledger, tables.command, command_id=check)
         if row.system in proven:
-            answer(ledger, check, "done", DUE, counts={"rows": 0}, policy=policy)
+            acknowledge(ledger, check, "done", DUE, counts={"rows": 0}, policy=policy)
 
 
-def certified(
+def certify(
     ledger: Database, subject: str, case: Case | None = None, policy: Policy = POLICY
 ) -> Certificate:
     """The certificate at `DUE`."""
@@ -77,16 +86,16 @@ def certified(
 
 def test_what_was_read_again_is_certified(ledger: Database) -> None:
     """With the entry that says so, and the head behind it."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    carried_out(ledger, ["website"])
-    sealed(ledger)
-    found = certified(ledger, "visitor:1")
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    carry_out(ledger, ["website"])
+    seal(ledger)
+    found = certify(ledger, "visitor:1")
     [line] = found.erased
     assert (line.system, line.type, line.records) == ("website", "website.feedback-given", 1)
     assert (line.proof, line.articles) == ("read_again", ("GDPR 5(1)(e), 17(1)(a)",))
     assert (found.kept, found.outstanding, found.recipients) == ((), (), ("website",))
     [backing] = line.evidence
-    [entry] = rows(ledger, tables.evidence, number=backing.number)
+    [entry] = select_rows(ledger, tables.evidence, number=backing.number)
     assert json.loads(entry.entry)["state"] == "erased"
     assert backing.hash == entry.hash.hex()
     assert found.head.head.number >= backing.number
@@ -95,10 +104,10 @@ def test_what_was_read_again_is_certified(ledger: Database) -> None:
 
 def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
     """Said and not read again is not enough; what is not due is kept."""
-    take(ledger, [order("e1", JOINED)], JOINED)
-    carried_out(ledger, [])
-    sealed(ledger)
-    found = certified(ledger, "consumer:1")
+    record_events(ledger, [order("e1", JOINED)], JOINED)
+    carry_out(ledger, [])
+    seal(ledger)
+    found = certify(ledger, "consumer:1")
     assert [(one.system, one.proof) for one in found.erased] == [("psp", "notified")]
     assert [(one.system, one.action, one.why) for one in found.outstanding] == [
         ("orders", "erase", "not_proven"),
@@ -112,20 +121,20 @@ def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
 
 def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Database) -> None:
     """The payment provider answers for itself (GDPR 17(2), 19)."""
-    take(ledger, [order("e1", JOINED), order("e2", JOINED, consumer="2")], JOINED)
+    record_events(ledger, [order("e1", JOINED), order("e2", JOINED, consumer="2")], JOINED)
     found = [
         (row.subject, row.command_id)
-        for identity in sweep(ledger, DUE)
-        for row in rows(ledger, tables.command, command_id=identity)
+        for identity in claim_all(ledger, DUE)
+        for row in select_rows(ledger, tables.command, command_id=identity)
         if row.system == "psp"
     ]
-    post(ledger, Bus(), DUE)
+    send_due(ledger, FakeBus(), DUE)
     for subject, identity in found:
-        answer(ledger, identity, "done" if subject == "consumer:1" else "refused", DUE)
-    sealed(ledger)
-    [told] = [one for one in certified(ledger, "consumer:1").erased if one.system == "psp"]
+        acknowledge(ledger, identity, "done" if subject == "consumer:1" else "refused", DUE)
+    seal(ledger)
+    [told] = [one for one in certify(ledger, "consumer:1").erased if one.system == "psp"]
     assert told.proof == "notified"
-    other = certified(ledger, "consumer:2")
+    other = certify(ledger, "consumer:2")
     assert [one.system for one in other.erased] == []
     assert ("psp", "refused") in {(one.system, one.why) for one in other.kept}
 
@@ -134,33 +143,35 @@ def test_a_system_that_cannot_read_again_attests(ledger: Database) -> None:
     """The certificate says that the erasure is attested only."""
     systems = {**POLICY.systems, "website": replace(POLICY.systems["website"], reread="attested")}
     policy = replace(POLICY, systems=systems)
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    carried_out(ledger, [], policy)
-    sealed(ledger)
-    [line] = certified(ledger, "visitor:1", policy=policy).erased
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    carry_out(ledger, [], policy)
+    seal(ledger)
+    [line] = certify(ledger, "visitor:1", policy=policy).erased
     assert line.proof == "attested"
 
 
 @pytest.mark.parametrize("entered", [True, False])
 def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Database, entered: bool) -> None:
     """Nothing would prove it, be it an entry already."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    sealed(ledger)
-    carried_out(ledger, ["website"])
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    seal(ledger)
+    carry_out(ledger, ["website"])
     if entered:
-        sealed(ledger, None)
-    found = certified(ledger, "visitor:1")
+        seal(ledger, None)
+    found = certify(ledger, "visitor:1")
     assert found.erased == ()
     assert [(one.system, one.why) for one in found.outstanding] == [("website", "unsealed")]
 
 
 def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> None:
     """The invoice of a customer who has left stays for the tax authority."""
-    take(ledger, [signed_up("e0", JOINED), invoice("e1", JOINED), terminated("e2", ENDED)], JOINED)
+    record_events(
+        ledger, [signed_up("e0", JOINED), invoice("e1", JOINED), terminated("e2", ENDED)], JOINED
+    )
     systems = list(POLICY.systems)
-    carried_out(ledger, systems)
-    sealed(ledger)
-    found = certified(ledger, "customer:1")
+    carry_out(ledger, systems)
+    seal(ledger)
+    found = certify(ledger, "customer:1")
     kept = [one for one in found.kept if one.system == "accounting"]
     assert [(one.type, one.purpose, one.until) for one in kept] == [
         ("billing.invoice-issued", "legal_compliance", instant("2027-12-31T23:00:00Z"))
@@ -173,9 +184,9 @@ def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
     """Also what is due."""
     fields = {"subject": "visitor:1", "hold_id": "H", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", JOINED, **fields)
-    take(ledger, [feedback("e1", JOINED), hold], JOINED)
-    sealed(ledger)
-    found = certified(ledger, "visitor:1")
+    record_events(ledger, [feedback("e1", JOINED), hold], JOINED)
+    seal(ledger)
+    found = certify(ledger, "visitor:1")
     assert {(one.system, one.why, one.article) for one in found.kept if one.type[0] == "w"} == {
         ("website", "hold", "GDPR 17(3)(e)")
     }
@@ -183,9 +194,9 @@ def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
 
 def test_due_and_not_commanded_is_outstanding(ledger: Database) -> None:
     """Nobody was told yet."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    sealed(ledger)
-    assert [one.why for one in certified(ledger, "visitor:1").outstanding] == ["not_told"]
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    seal(ledger)
+    assert [one.why for one in certify(ledger, "visitor:1").outstanding] == ["not_told"]
 
 
 class TestRequests:
@@ -194,7 +205,7 @@ class TestRequests:
     def asked(self, ledger: Database, right: str = "erasure") -> Case:
         """A request that is verified."""
         about = {"subject": "visitor:1", "request_id": "Q1"}
-        take(
+        record_events(
             ledger,
             [
                 feedback("e1", "2022-05-01T12:00:00Z"),
@@ -213,9 +224,9 @@ class TestRequests:
     def test_what_is_later_is_not_part_of_it(self, ledger: Database) -> None:
         """One record of feedback was there when it was verified."""
         case = self.asked(ledger)
-        carried_out(ledger, ["website"])
-        sealed(ledger)
-        found = certified(ledger, "visitor:1", case)
+        carry_out(ledger, ["website"])
+        seal(ledger)
+        found = certify(ledger, "visitor:1", case)
         lines = [one for one in found.erased if one.type == "website.feedback-given"]
         assert [(one.system, one.records, one.articles) for one in lines] == [
             ("website", 1, ("GDPR 17(1), 19",))
@@ -226,32 +237,32 @@ class TestRequests:
     def test_another_right_erases_nothing(self, ledger: Database) -> None:
         """There is nothing to certify."""
         case = self.asked(ledger, "access")
-        sealed(ledger)
+        seal(ledger)
         with pytest.raises(NotAnErasureRequest, match="asks for access"):
-            certified(ledger, "visitor:1", case)
+            certify(ledger, "visitor:1", case)
 
 
 def test_nobody_that_is_known(ledger: Database) -> None:
     """A name that was written wrongly certifies nothing."""
-    sealed(ledger)
+    seal(ledger)
     with pytest.raises(SubjectNotFound):
-        certified(ledger, "visitor:2")
+        certify(ledger, "visitor:2")
 
 
 def test_without_a_head_there_is_none(ledger: Database) -> None:
     """Nothing would back it."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
     with pytest.raises(NoSignedHead):
-        certified(ledger, "visitor:1")
+        certify(ledger, "visitor:1")
 
 
 @pytest.mark.parametrize("language", ["nl", "en"])
 def test_the_files(ledger: Database, language: Any) -> None:
     """JSON with everything, a PDF, and no markup from what systems say."""
-    take(ledger, [order("e1", JOINED, consumer="<b>K1</b>")], JOINED)
-    carried_out(ledger, list(POLICY.systems))
-    sealed(ledger)
-    found = certified(ledger, "consumer:<b>K1</b>")
+    record_events(ledger, [order("e1", JOINED, consumer="<b>K1</b>")], JOINED)
+    carry_out(ledger, list(POLICY.systems))
+    seal(ledger)
+    found = certify(ledger, "consumer:<b>K1</b>")
     made = certificate_files(found, language)
     content = json.loads(as_json(found))
     assert content["complete"] is True
@@ -265,10 +276,10 @@ def test_the_files(ledger: Database, language: Any) -> None:
 def test_a_long_list_of_entries_fits_on_paper(ledger: Database) -> None:
     """Hundreds of commands: the page names some, the JSON all."""
     at: datetime = THEN
-    take(ledger, [feedback(f"e{n}", JOINED) for n in range(3)], JOINED)
-    carried_out(ledger, ["website"])
-    sealed(ledger)
-    found = certified(ledger, "visitor:1")
+    record_events(ledger, [feedback(f"e{n}", JOINED) for n in range(3)], JOINED)
+    carry_out(ledger, ["website"])
+    seal(ledger)
+    found = certify(ledger, "visitor:1")
     [line] = found.erased
     many = replace(line, evidence=line.evidence * 200)
     long = replace(found, erased=(many,), at=at)

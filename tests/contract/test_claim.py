@@ -23,18 +23,18 @@ from tests.contract.arrivals import (
 )
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    commands,
-    crash,
-    emptied,
+    FakeBus,
+    claim_all,
+    empty_database,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    list_commands,
+    record_events,
+    roll_back,
+    select_rows,
+    send_due,
 )
-from tests.contract.promises import missing
+from tests.contract.promises import find_missing
 
 JOINED = "2020-01-01T12:00:00Z"
 ENDED = "2020-06-01T12:00:00Z"
@@ -42,18 +42,18 @@ DUE = "2022-05-31T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
 
 
-def many(count: int, start: int = 0) -> list[Event]:
+def invoices(count: int, start: int = 0) -> list[Event]:
     return [invoice(f"i{number:05}", JOINED) for number in range(start, start + count)]
 
 
-def of_crm(ledger: Database) -> list[tuple[str, str]]:
-    return [(action, state) for system, action, state in commands(ledger) if system == "crm"]
+def crm_commands(ledger: Database) -> list[tuple[str, str]]:
+    return [(action, state) for system, action, state in list_commands(ledger) if system == "crm"]
 
 
-def told(ledger: Database, **values: object) -> int:
+def count_commanded(ledger: Database, **values: object) -> int:
     """How many records the live commands cover."""
-    ids = {row.command_id for row in rows(ledger, tables.command, **values)}
-    return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
+    ids = {row.command_id for row in select_rows(ledger, tables.command, **values)}
+    return sum(row.command_id in ids for row in select_rows(ledger, tables.member, live=True))
 
 
 def _application(id_: str, application: str) -> Event:
@@ -81,44 +81,44 @@ class TestDue:
 
     def test_nothing_is_commanded_a_microsecond_before_it_is_due(self, ledger: Database) -> None:
         """The command is written at the due instant itself."""
-        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
-        assert sweep(ledger, later(DUE, microseconds=-1)) == []
-        assert len(sweep(ledger, DUE)) == 1
-        assert of_crm(ledger) == [("erase", "unsent")]
+        record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
+        assert claim_all(ledger, later(DUE, microseconds=-1)) == []
+        assert len(claim_all(ledger, DUE)) == 1
+        assert crm_commands(ledger) == [("erase", "unsent")]
 
     def test_what_is_due_is_commanded_once(self, ledger: Database) -> None:
         """However often the deleter looks."""
-        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
-        sweep(ledger, FAR)
-        assert sweep(ledger, FAR) == []
-        assert commands(ledger) == [
+        record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
+        claim_all(ledger, FAR)
+        assert claim_all(ledger, FAR) == []
+        assert list_commands(ledger) == [
             ("accounting", "erase", "unsent"),
             ("crm", "erase", "unsent"),
         ]
 
     def test_a_minimum_is_kept_to_the_microsecond(self, ledger: Database) -> None:
         """The invoice of 2020 is kept through 2027."""
-        take(ledger, [invoice("i1", JOINED)], JOINED)
-        assert sweep(ledger, "2027-12-31T22:59:59.999999Z") == []
-        sweep(ledger, "2027-12-31T23:00:00Z")
-        (row,) = rows(ledger, tables.command)
+        record_events(ledger, [invoice("i1", JOINED)], JOINED)
+        assert claim_all(ledger, "2027-12-31T22:59:59.999999Z") == []
+        claim_all(ledger, "2027-12-31T23:00:00Z")
+        (row,) = select_rows(ledger, tables.command)
         assert row.not_before == instant("2027-12-31T23:00:00Z")
         assert row.system == "accounting"
 
     def test_a_command_with_a_minimum_does_not_leave_before_it(self, ledger: Database) -> None:
         """The relay looks at `not_before` again: its own clock may be behind the claim's."""
-        bus = Bus()
-        take(ledger, [invoice("i1", JOINED)], JOINED)
-        sweep(ledger, "2027-12-31T23:00:00Z")
+        bus = FakeBus()
+        record_events(ledger, [invoice("i1", JOINED)], JOINED)
+        claim_all(ledger, "2027-12-31T23:00:00Z")
         early = "2027-12-31T22:59:59Z"
         at = instant(early)
-        (identity,) = [row.command_id for row in rows(ledger, tables.command)]
+        (identity,) = [row.command_id for row in select_rows(ledger, tables.command)]
         ledger.run_in_transaction(
             lambda c: lease(c, instant("2027-12-31T23:00:00Z"), PausedSystems(), limit=9)
         )
         ledger.run_in_transaction(lambda c: dispatch(c, [identity], bus, POLICY, at, RetryPolicy()))
         assert bus.sent == []
-        post(ledger, bus, "2027-12-31T23:05:00Z")
+        send_due(ledger, bus, "2027-12-31T23:05:00Z")
         assert len(bus.sent) == 1
 
     def test_a_walk_that_goes_on_with_an_earlier_clock_loses_nothing(
@@ -133,30 +133,30 @@ class TestDue:
         for number in range(501):
             events.append(_application(f"a{number:05}", "1"))
         events.append(_closed("c1", "1"))
-        take(ledger, events, "2024-02-01T12:00:00Z")
+        record_events(ledger, events, "2024-02-01T12:00:00Z")
         at_a_year, a_moment_before = "2025-01-31T12:00:00Z", "2025-01-31T11:59:59Z"
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(at_a_year), limit=1))
-        sweep(ledger, a_moment_before)
-        sweep(ledger, later(at_a_year, days=3650))
-        assert missing(ledger, events, later(at_a_year, days=3650)) == []
+        claim_all(ledger, a_moment_before)
+        claim_all(ledger, later(at_a_year, days=3650))
+        assert find_missing(ledger, events, later(at_a_year, days=3650)) == []
 
     def test_no_command_names_more_than_500_records(self, ledger: Database) -> None:
         """The rest is in the next."""
-        take(ledger, [*many(1001), terminated("t1", ENDED)], ENDED)
-        sweep(ledger, DUE)
+        record_events(ledger, [*invoices(1001), terminated("t1", ENDED)], ENDED)
+        claim_all(ledger, DUE)
         sizes = sorted(
-            len(rows(ledger, tables.member, command_id=row.command_id))
-            for row in rows(ledger, tables.command)
+            len(select_rows(ledger, tables.member, command_id=row.command_id))
+            for row in select_rows(ledger, tables.command)
         )
         assert sizes == [1, 500, 500]
 
     @pytest.mark.parametrize("count", [499, 500, 501, 1000])
     def test_a_walk_ends_with_its_last_record(self, ledger: Database, count: int) -> None:
         """Also where the last chunk is full."""
-        take(ledger, [*many(count), terminated("t1", ENDED)], ENDED)
-        sweep(ledger, DUE)
-        assert told(ledger) == count
-        (clock,) = rows(ledger, tables.clock)
+        record_events(ledger, [*invoices(count), terminated("t1", ENDED)], ENDED)
+        claim_all(ledger, DUE)
+        assert count_commanded(ledger) == count
+        (clock,) = select_rows(ledger, tables.clock)
         assert (clock.cursor, clock.next_due) == (None, None)
 
 
@@ -166,37 +166,39 @@ class TestIds:
     def test_ids_and_numbers_are_the_same_in_another_ledger(self, ledger: Database) -> None:
         """Whatever the order in which the events came."""
         events = [
-            *many(7),
+            *invoices(7),
             ticket("e1", JOINED, ["1", "2"]),
             ticket_resolved("e2", ENDED),
             terminated("t1", ENDED),
             order("o1", JOINED),
         ]
-        take(ledger, events, ENDED)
-        sweep(ledger, FAR)
-        first = {(row.command_id, row.cause) for row in rows(ledger, tables.command)}
-        emptied(ledger)
-        take(ledger, events[::-1], ENDED)
-        sweep(ledger, FAR)
-        assert {(row.command_id, row.cause) for row in rows(ledger, tables.command)} == first
+        record_events(ledger, events, ENDED)
+        claim_all(ledger, FAR)
+        first = {(row.command_id, row.cause) for row in select_rows(ledger, tables.command)}
+        empty_database(ledger)
+        record_events(ledger, events[::-1], ENDED)
+        claim_all(ledger, FAR)
+        assert {(row.command_id, row.cause) for row in select_rows(ledger, tables.command)} == first
 
     def test_a_retry_keeps_the_id_and_raises_the_attempt(self, ledger: Database) -> None:
         """Until it is answered."""
-        bus = Bus()
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        sweep(ledger, FAR)
+        bus = FakeBus()
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        claim_all(ledger, FAR)
         for hours in (0, 24, 48):
-            post(ledger, bus, later(FAR, hours=hours))
+            send_due(ledger, bus, later(FAR, hours=hours))
         assert len({one.value["command_id"] for one in bus.sent}) == 1
         assert [one.value["attempt"] for one in bus.sent] == [1, 2, 3]
-        assert len(rows(ledger, tables.attempt)) == 3
+        assert len(select_rows(ledger, tables.attempt)) == 3
 
     def test_numbers_rise_by_system_and_subject(self, ledger: Database) -> None:
         """From 1, without a hole."""
-        take(ledger, [feedback(f"e{n}", f"2020-01-0{n}T12:00:00Z") for n in (1, 2, 3)], JOINED)
+        record_events(
+            ledger, [feedback(f"e{n}", f"2020-01-0{n}T12:00:00Z") for n in (1, 2, 3)], JOINED
+        )
         for day in (1, 2, 3):
-            sweep(ledger, f"2021-01-0{day}T12:00:00Z")
-        assert sorted(row.seq for row in rows(ledger, tables.command)) == [1, 2, 3]
+            claim_all(ledger, f"2021-01-0{day}T12:00:00Z")
+        assert sorted(row.seq for row in select_rows(ledger, tables.command)) == [1, 2, 3]
 
 
 class TestLateArrivals:
@@ -204,37 +206,37 @@ class TestLateArrivals:
 
     def test_a_record_that_arrives_after_the_walk_is_commanded(self, ledger: Database) -> None:
         """At the next sweep, not at the next wake."""
-        take(ledger, [*many(3), terminated("t1", ENDED)], ENDED)
-        sweep(ledger, DUE)
-        take(ledger, many(1, start=9), DUE)
-        assert len(sweep(ledger, DUE)) == 1
-        assert told(ledger) == 4
+        record_events(ledger, [*invoices(3), terminated("t1", ENDED)], ENDED)
+        claim_all(ledger, DUE)
+        record_events(ledger, invoices(1, start=9), DUE)
+        assert len(claim_all(ledger, DUE)) == 1
+        assert count_commanded(ledger) == 4
 
     def test_a_record_that_arrives_between_two_chunks_is_commanded(self, ledger: Database) -> None:
         """Whether the walk has passed its key or not."""
-        events = [*many(1100), terminated("t1", ENDED)]
-        take(ledger, events, ENDED)
+        events = [*invoices(1100), terminated("t1", ENDED)]
+        record_events(ledger, events, ENDED)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
-        late = many(40, start=5000)
-        take(ledger, late, DUE)
-        sweep(ledger, DUE)
-        assert told(ledger) == 1140
+        late = invoices(40, start=5000)
+        record_events(ledger, late, DUE)
+        claim_all(ledger, DUE)
+        assert count_commanded(ledger) == 1140
 
     def test_a_record_that_arrives_before_the_first_wake_waits_for_it(
         self, ledger: Database
     ) -> None:
         """It is not looked at before."""
-        take(ledger, [terminated("t1", ENDED)], ENDED)
-        take(ledger, many(1), ENDED)
-        assert sweep(ledger, later(DUE, seconds=-1)) == []
-        assert len(sweep(ledger, DUE)) == 1
+        record_events(ledger, [terminated("t1", ENDED)], ENDED)
+        record_events(ledger, invoices(1), ENDED)
+        assert claim_all(ledger, later(DUE, seconds=-1)) == []
+        assert len(claim_all(ledger, DUE)) == 1
 
     def test_the_end_may_arrive_after_it_is_due(self, ledger: Database) -> None:
         """Then everything is due at once."""
-        take(ledger, many(3), FAR)
-        take(ledger, [terminated("t1", ENDED)], FAR)
-        sweep(ledger, FAR)
-        assert told(ledger, system="crm") == 3
+        record_events(ledger, invoices(3), FAR)
+        record_events(ledger, [terminated("t1", ENDED)], FAR)
+        claim_all(ledger, FAR)
+        assert count_commanded(ledger, system="crm") == 3
 
     def test_a_late_record_waits_for_the_second_wake_with_the_others(
         self, ledger: Database
@@ -245,17 +247,17 @@ class TestLateArrivals:
             ticket_resolved("e2", JOINED),
             terminated("t1", ENDED),
         ]
-        take(ledger, events[1:], ENDED)
+        record_events(ledger, events[1:], ENDED)
         for at in ("2020-07-01T12:00:00Z", "2022-06-01T12:00:00Z"):
-            sweep(ledger, at)
-            take(ledger, events[:1], at)
-            sweep(ledger, at)
-            assert missing(ledger, events, instant(at)) == []
+            claim_all(ledger, at)
+            record_events(ledger, events[:1], at)
+            claim_all(ledger, at)
+            assert find_missing(ledger, events, instant(at)) == []
 
     def test_a_crash_of_the_claim_leaves_everything_due(self, ledger: Database) -> None:
         """Commands, members and the walk's progress commit together."""
-        take(ledger, [*many(700), terminated("t1", ENDED)], ENDED)
-        crash(ledger, lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
-        assert told(ledger) == 0
-        sweep(ledger, DUE)
-        assert told(ledger) == 700
+        record_events(ledger, [*invoices(700), terminated("t1", ENDED)], ENDED)
+        roll_back(ledger, lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
+        assert count_commanded(ledger) == 0
+        claim_all(ledger, DUE)
+        assert count_commanded(ledger) == 700

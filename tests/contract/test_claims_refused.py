@@ -19,14 +19,14 @@ from services.kafka.errors import RETRYABLE_ERRORS, verdict
 from services.ledger import tables
 from services.storage.database import Database
 from tests.contract.arrivals import event
-from tests.contract.ledgers import POLICY, Bus, rows, take
-from tests.contract.silent import Silent
+from tests.contract.ledgers import POLICY, FakeBus, record_events, select_rows
+from tests.contract.silent import NullObserver
 
 GIVEN = "2020-03-15T13:00:00Z"
 
 
 @contextmanager
-def refusing(ledger: Database, subject: str) -> Iterator[None]:
+def refusing_commands(ledger: Database, subject: str) -> Iterator[None]:
     """The database takes no command about this subject meanwhile."""
     if ledger.is_sqlite:
         made = (
@@ -46,13 +46,13 @@ def refusing(ledger: Database, subject: str) -> Iterator[None]:
             connection.execute(text(gone))
 
 
-def deleter_of(ledger: Database, bus: Bus) -> Deleter:
+def build_deleter(ledger: Database, bus: FakeBus) -> Deleter:
     return Deleter(
         ledger=ledger,
         outlet=bus,
-        sight=Silent(),
+        sight=NullObserver(),
         policy=POLICY,
-        observer=Silent(),
+        observer=NullObserver(),
         now=lambda: datetime.now(UTC),
     )
 
@@ -67,11 +67,11 @@ def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None
         event("e1", "credit.check-performed", checked, check_id="1", customer_id="9"),
         event("b1", "privacy.objection-raised", raised, **said),
     ]
-    take(ledger, events, now)
-    bus = Bus()
-    with refusing(ledger, "visitor:1"):
+    record_events(ledger, events, now)
+    bus = FakeBus()
+    with refusing_commands(ledger, "visitor:1"):
         with pytest.raises(IntegrityError):
-            deleter_of(ledger, bus).run_once()
+            build_deleter(ledger, bus).run_once()
         assert {(one.system, one.value["action"]) for one in bus.sent} == {
             ("crm", "restrict"),
             ("credit-bureau", "restrict"),
@@ -84,19 +84,19 @@ def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Databas
         event(f"f{n}", "website.feedback-given", GIVEN, feedback_id=f"f{n}", visitor_id=str(n))
         for n in range(3)
     ]
-    take(ledger, given, GIVEN)
-    due = {row.record_id: row.next_due for row in rows(ledger, tables.record)}
-    bus = Bus()
-    deleter = deleter_of(ledger, bus)
-    with refusing(ledger, "visitor:1"):
+    record_events(ledger, given, GIVEN)
+    due = {row.record_id: row.next_due for row in select_rows(ledger, tables.record)}
+    bus = FakeBus()
+    deleter = build_deleter(ledger, bus)
+    with refusing_commands(ledger, "visitor:1"):
         for _ in range(2):
             with pytest.raises(RETRYABLE_ERRORS) as refused:
                 deleter.run_once()
             assert isinstance(refused.value, IntegrityError)
             assert verdict(refused.value) == "poison"
         assert bus.sent == []
-        assert rows(ledger, tables.command) == []
-        assert {row.record_id: row.next_due for row in rows(ledger, tables.record)} == due
+        assert select_rows(ledger, tables.command) == []
+        assert {row.record_id: row.next_due for row in select_rows(ledger, tables.record)} == due
     deleter.run_once()
     assert sorted(str(one.value["subject"]) for one in bus.sent) == [
         "visitor:0",

@@ -14,7 +14,7 @@ from services.storage import dead_letters
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter, DeadLetterNotFound
 from services.storage.operator_log import OperatorRequired
-from tests.contract.ledgers import rows
+from tests.contract.ledgers import select_rows
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 LETTER = DeadLetter(
@@ -123,7 +123,7 @@ def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Database, state: s
     park(ledger, LETTER)
     settle(ledger, LETTER, state)
     assert parked(ledger) == []
-    (row,) = rows(ledger, tables.dead_letter)
+    (row,) = select_rows(ledger, tables.dead_letter)
     assert (row.state, bytes(row.sealed)) == (state, b"")
 
 
@@ -139,7 +139,7 @@ def test_settling_is_on_record(ledger: Database) -> None:
     """Who, when, why, and which message."""
     park(ledger, LETTER)
     settle(ledger, LETTER)
-    (row,) = rows(ledger, tables.operator_action)
+    (row,) = select_rows(ledger, tables.operator_action)
     assert (row.at, row.operator, row.action, row.target, row.reason) == (
         NOW,
         "Anna",
@@ -155,7 +155,7 @@ def test_none_is_settled_twice(ledger: Database) -> None:
     settle(ledger, LETTER, "replayed")
     with pytest.raises(DeadLetterNotFound):
         settle(ledger, LETTER, "discarded")
-    assert len(rows(ledger, tables.operator_action)) == 1
+    assert len(select_rows(ledger, tables.operator_action)) == 1
 
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("Anna", "")])

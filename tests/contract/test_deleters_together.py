@@ -34,30 +34,30 @@ from tests.contract.arrivals import (
 )
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    command,
-    commands,
-    facts,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    find_command,
     instant,
-    post,
-    rows,
-    sweep,
-    take,
+    list_commands,
+    load_facts,
+    record_events,
+    select_rows,
+    send_due,
 )
-from tests.contract.others import PATIENCE_SECONDS, is_waiting, others, wait_until_it_waits
+from tests.contract.others import PATIENCE_SECONDS, is_lock_awaited, wait_for_lock, worker_threads
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
 DUE = "2022-05-31T12:00:00Z"
 FAR = instant("2060-01-01T00:00:00Z")
 
 
-def told(ledger: Database, **values: object) -> int:
-    ids = {row.command_id for row in rows(ledger, tables.command, **values)}
-    return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
+def count_commanded(ledger: Database, **values: object) -> int:
+    ids = {row.command_id for row in select_rows(ledger, tables.command, **values)}
+    return sum(row.command_id in ids for row in select_rows(ledger, tables.member, live=True))
 
 
-def many(count: int, start: int = 0, customer: str = "1") -> list[Event]:
+def invoices(count: int, start: int = 0, customer: str = "1") -> list[Event]:
     return [
         invoice(f"i{customer}-{number:05}", JOINED, customer)
         for number in range(start, start + count)
@@ -70,28 +70,28 @@ def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
 ) -> None:
     """Ruling 2: it began before the walk passed its key; the walk waits for it or finds it later."""
     ledger = postgres_ledger
-    take(ledger, [*many(600), terminated("t1", ENDED)], ENDED)
-    late = [arrival(one, POLICY) for one in many(20, start=7000)]
+    record_events(ledger, [*invoices(600), terminated("t1", ENDED)], ENDED)
+    late = [arrival(one, POLICY) for one in invoices(20, start=7000)]
     with ledger.transaction() as open_transaction:
         record(open_transaction, late, POLICY, instant(DUE))
-        assert sweep(ledger, DUE) == []  # its clock is locked: skipped, not waited for
-    sweep(ledger, DUE)
-    assert told(ledger) == 620
+        assert claim_all(ledger, DUE) == []  # its clock is locked: skipped, not waited for
+    claim_all(ledger, DUE)
+    assert count_commanded(ledger) == 620
 
 
 @pytest.mark.timeout(100)
 def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: Database) -> None:
     """It finds the walk's first chunk committed, and becomes due by itself."""
     ledger = postgres_ledger
-    take(ledger, [*many(700), terminated("t1", ENDED)], ENDED)
-    with others() as pool:
+    record_events(ledger, [*invoices(700), terminated("t1", ENDED)], ENDED)
+    with worker_threads() as pool:
         with ledger.transaction() as walking:
             claim_due(walking, POLICY, instant(DUE), limit=1)
-            recording = pool.submit(take, ledger, many(20, start=7000), DUE)
-            wait_until_it_waits(ledger, recording)
+            recording = pool.submit(record_events, ledger, invoices(20, start=7000), DUE)
+            wait_for_lock(ledger, recording)
         recording.result(PATIENCE_SECONDS)
-    sweep(ledger, DUE)
-    assert told(ledger) == 720
+    claim_all(ledger, DUE)
+    assert count_commanded(ledger) == 720
 
 
 @pytest.mark.timeout(100)
@@ -100,37 +100,39 @@ def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commi
 ) -> None:
     """A child clock reads its parent under lock, parent first."""
     ledger = postgres_ledger
-    take(ledger, [engaged("e0", JOINED, "0", supplier="1")], JOINED)
+    record_events(ledger, [engaged("e0", JOINED, "0", supplier="1")], JOINED)
     for number, ended_first in enumerate([True, False], start=1):
         supplier = str(number)
-        take(ledger, [engaged(f"f{number}", JOINED, "0", supplier)], JOINED)
+        record_events(ledger, [engaged(f"f{number}", JOINED, "0", supplier)], JOINED)
         joins = contact_changed(f"c{number}", BACK, "0", "9", supplier)
         ends = supplier_ended(f"s{number}", ENDED, supplier)
         one, other = (ends, joins) if ended_first else (joins, ends)
-        with others() as pool:
+        with worker_threads() as pool:
             with ledger.transaction() as first:
                 record(first, [arrival(one, POLICY)], POLICY, instant(BACK))
-                second = pool.submit(take, ledger, [other], BACK)
-                wait_until_it_waits(ledger, second)
+                second = pool.submit(record_events, ledger, [other], BACK)
+                wait_for_lock(ledger, second)
             second.result(PATIENCE_SECONDS)
-        found = {row.key: row.anchor_at for row in rows(ledger, tables.clock)}
+        found = {row.key: row.anchor_at for row in select_rows(ledger, tables.clock)}
         assert found[f"{supplier}/9"] == instant(ENDED)
 
 
 @pytest.mark.timeout(100)
 def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger: Database) -> None:
     """The relay that has begun finishes, and what it sent is recalled; none goes out after."""
-    ledger, bus = postgres_ledger, Bus()
-    take(ledger, [*many(3), terminated("t1", ENDED)], ENDED)
-    sweep(ledger, DUE)
+    ledger, bus = postgres_ledger, FakeBus()
+    record_events(ledger, [*invoices(3), terminated("t1", ENDED)], ENDED)
+    claim_all(ledger, DUE)
     leased = ledger.run_in_transaction(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
-    with others() as pool:
+    with worker_threads() as pool:
         with ledger.transaction() as relaying:
             dispatch(relaying, leased, bus, POLICY, instant(DUE), RetryPolicy())
-            recording = pool.submit(take, ledger, [reinstated("r1", BACK)], DUE)
-            wait_until_it_waits(ledger, recording)
+            recording = pool.submit(record_events, ledger, [reinstated("r1", BACK)], DUE)
+            wait_for_lock(ledger, recording)
         recording.result(PATIENCE_SECONDS)
-    assert [state for _, action, state in commands(ledger) if action == "erase"] == ["recalling"]
+    assert [state for _, action, state in list_commands(ledger) if action == "erase"] == [
+        "recalling"
+    ]
 
 
 @pytest.mark.timeout(100)
@@ -139,9 +141,9 @@ def test_a_record_that_comes_while_its_import_is_released_is_released_too(
 ) -> None:
     """The recorder found the import held back; the release commits first, and must not pass it by."""
     ledger = postgres_ledger
-    take(ledger, [feedback("f1", JOINED)], DUE, backfill="history")
+    record_events(ledger, [feedback("f1", JOINED)], DUE, backfill="history")
     late = [arrival(feedback("f2", ENDED), POLICY, backfill="history")]
-    with others() as pool, ledger.transaction() as recording:
+    with worker_threads() as pool, ledger.transaction() as recording:
         record(recording, late, POLICY, instant(DUE))
         releasing: Future[object] = pool.submit(
             ledger.run_in_transaction,
@@ -149,27 +151,27 @@ def test_a_record_that_comes_while_its_import_is_released_is_released_too(
         )
         pause = threading.Event()
         for _ in range(50):
-            if releasing.done() or is_waiting(ledger):
+            if releasing.done() or is_lock_awaited(ledger):
                 break
             pause.wait(0.02)
         recording.commit()
         releasing.result(PATIENCE_SECONDS)
-    assert {row.backfill for row in rows(ledger, tables.record)} == {None}
-    sweep(ledger, DUE)
-    assert told(ledger) == 2
+    assert {row.backfill for row in select_rows(ledger, tables.record)} == {None}
+    claim_all(ledger, DUE)
+    assert count_commanded(ledger) == 2
 
 
 @pytest.mark.timeout(100)
 def test_two_recorders_of_one_batch_record_it_once(postgres_ledger: Database) -> None:
     """The second waits, finds it there and counts duplicates."""
     ledger = postgres_ledger
-    batch = [*many(50), terminated("t1", ENDED), signed_up("s1", JOINED)]
+    batch = [*invoices(50), terminated("t1", ENDED), signed_up("s1", JOINED)]
     arrivals = [arrival(one, POLICY) for one in batch]
-    with others() as pool:
+    with worker_threads() as pool:
         with ledger.transaction() as first:
             record(first, arrivals, POLICY, instant(DUE))
-            second = pool.submit(take, ledger, batch[::-1], DUE)
-            wait_until_it_waits(ledger, second)
+            second = pool.submit(record_events, ledger, batch[::-1], DUE)
+            wait_for_lock(ledger, second)
         found = second.result(PATIENCE_SECONDS)
     assert (found.new, found.duplicates, found.conflicts) == (0, 52, ())
 
@@ -211,35 +213,35 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
     """Four deleters claim, relay and take answers while two recorders bring the rest, in any order."""
     ledger = postgres_ledger
     customers, each = 8, 25
-    first = [*_tickets(customers, each), *many(300, customer="0"), *many(300, customer="1")]
+    first = [*_tickets(customers, each), *invoices(300, customer="0"), *invoices(300, customer="1")]
     rest = [
         *_ends(customers, each),
         *[order(f"o{number}", JOINED, str(number % 7)) for number in range(60)],
-        *many(50, start=900, customer="0"),
+        *invoices(50, start=900, customer="0"),
         *[engaged(f"e{number}", JOINED, str(number), "1") for number in range(10)],
         supplier_ended("e-end", ENDED),
     ]
-    take(ledger, first, FAR)
+    record_events(ledger, first, FAR)
     random.Random(7).shuffle(rest)
-    buses = [Bus() for _ in range(4)]
+    buses = [FakeBus() for _ in range(4)]
     stop = threading.Event()
 
     def recorder(part: list[Event]) -> None:
         for start in range(0, len(part), 25):
-            take(ledger, part[start : start + 25], FAR)
+            record_events(ledger, part[start : start + 25], FAR)
 
-    def deleter(bus: Bus) -> None:
+    def deleter(bus: FakeBus) -> None:
         idle = 0
         while idle < 2:
             looked = ledger.run_in_transaction(
                 lambda c: claim_due(c, POLICY, FAR, limit=40)
             ).looked_at
-            sent = post(ledger, bus, FAR, limit=40)
+            sent = send_due(ledger, bus, FAR, limit=40)
             for one in sent:
                 _answered(ledger, one.command_id, one.system)
             idle = idle + 1 if stop.is_set() and not (looked or sent) else 0
 
-    with others(6) as pool:
+    with worker_threads(6) as pool:
         deleting = [pool.submit(deleter, bus) for bus in buses]
         recording = [pool.submit(recorder, rest[n::2]) for n in range(2)]
         try:
@@ -250,14 +252,17 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
         for task in deleting:
             task.result(90)
 
-    sweep(ledger, FAR)  # a deleter that skipped what another held may have been the last to look
-    post(ledger, buses[0], FAR)
+    claim_all(
+        ledger, FAR
+    )  # a deleter that skipped what another held may have been the last to look
+    send_due(ledger, buses[0], FAR)
     ids = Counter(one.value["command_id"] for bus in buses for one in bus.sent)
     assert [identity for identity, times in ids.items() if times > 1] == []
     together = {
-        (row.record_id, row.system, row.step) for row in rows(ledger, tables.member, live=True)
+        (row.record_id, row.system, row.step)
+        for row in select_rows(ledger, tables.member, live=True)
     }
-    alone = _told_by_one_deleter(postgres_ledger, [*first, *rest])
+    alone = _commands_of_one_deleter(postgres_ledger, [*first, *rest])
     assert together == alone
 
 
@@ -275,16 +280,19 @@ def _answered(ledger: Database, identity: UUID, system: str) -> None:
     ledger.run_in_transaction(lambda c: apply_acknowledgement(c, one, POLICY, FAR))
 
 
-def _told_by_one_deleter(ledger: Database, events: list[Event]) -> set[tuple[UUID, str, str]]:
+def _commands_of_one_deleter(ledger: Database, events: list[Event]) -> set[tuple[UUID, str, str]]:
     """What one deleter commands of the same facts, in the same database, emptied."""
-    recorded = facts(ledger)
+    recorded = load_facts(ledger)
     with ledger.transaction() as connection:
         for table in tables.metadata.sorted_tables:
             connection.execute(table.delete())
-    take(ledger, events, FAR)
-    assert facts(ledger) == recorded
-    sweep(ledger, FAR)
-    return {(row.record_id, row.system, row.step) for row in rows(ledger, tables.member, live=True)}
+    record_events(ledger, events, FAR)
+    assert load_facts(ledger) == recorded
+    claim_all(ledger, FAR)
+    return {
+        (row.record_id, row.system, row.step)
+        for row in select_rows(ledger, tables.member, live=True)
+    }
 
 
 @pytest.mark.timeout(100)
@@ -294,15 +302,15 @@ def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
     """At the end every customer is back: nothing stands, whatever was sent is being recalled."""
     ledger, customers = postgres_ledger, 6
     for customer in range(customers):
-        take(ledger, [*many(60, customer=str(customer))], JOINED)
+        record_events(ledger, [*invoices(60, customer=str(customer))], JOINED)
     now = instant(DUE)
     stop = threading.Event()
 
     def deleter() -> None:
-        bus = Bus()
+        bus = FakeBus()
         while not stop.is_set():
             ledger.run_in_transaction(lambda c: claim_due(c, POLICY, now, limit=20))
-            post(ledger, bus, now, limit=5)
+            send_due(ledger, bus, now, limit=5)
 
     def recorder() -> None:
         for minute in range(20):
@@ -310,10 +318,10 @@ def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
                 ended = f"2020-06-01T12:{minute:02}:00Z"
                 back = f"2020-06-01T12:{minute:02}:30Z"
                 name = f"{customer}-{minute}"
-                take(ledger, [terminated(f"t{name}", ended, str(customer))], now)
-                take(ledger, [reinstated(f"r{name}", back, str(customer))], now)
+                record_events(ledger, [terminated(f"t{name}", ended, str(customer))], now)
+                record_events(ledger, [reinstated(f"r{name}", back, str(customer))], now)
 
-    with others(5) as pool:
+    with worker_threads(5) as pool:
         deleting = [pool.submit(deleter) for _ in range(4)]
         try:
             pool.submit(recorder).result(90)
@@ -321,20 +329,20 @@ def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
             stop.set()
         for task in deleting:
             task.result(30)
-    states = {state for _, action, state in commands(ledger) if action == "erase"}
+    states = {state for _, action, state in list_commands(ledger) if action == "erase"}
     assert states <= {"cancelled", "recalling"}
-    for row in rows(ledger, tables.command, action="recall"):
+    for row in select_rows(ledger, tables.command, action="recall"):
         if row.state == "unsent":
-            post(ledger, Bus(), FAR)
-        answer(ledger, row.command_id, "done", FAR)
-    assert rows(ledger, tables.member, live=True) == []
+            send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, row.command_id, "done", FAR)
+    assert select_rows(ledger, tables.member, live=True) == []
 
 
 def _while_locked(ledger: Database, statement: str, work: Callable[[], object]) -> Future[object]:
-    with others(1) as pool, ledger.transaction() as connection:
+    with worker_threads(1) as pool, ledger.transaction() as connection:
         connection.execute(text(statement))
         task = pool.submit(work)
-        wait_until_it_waits(ledger, task)
+        wait_for_lock(ledger, task)
     return task
 
 
@@ -356,25 +364,25 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
 
         ledger.run_in_transaction(both)
 
-    with others(2) as pool:
+    with worker_threads(2) as pool:
         tasks = [pool.submit(work, "a", "b"), pool.submit(work, "b", "a")]
         for task in tasks:
             task.result(PATIENCE_SECONDS)
     assert sorted(begun.values()) == [1, 2]
-    assert [row.subject for row in rows(ledger, tables.subject)] == ["a", "b"]
+    assert [row.subject for row in select_rows(ledger, tables.subject)] == ["a", "b"]
 
 
 @pytest.mark.timeout(60)
 def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger: Database) -> None:
     """Ruling 3: one lock; whoever has it decides what leaves."""
     ledger = postgres_ledger
-    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
+    record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
     lock = "SELECT * FROM subject WHERE subject = 'customer:1' FOR UPDATE"
-    _while_locked(ledger, lock, lambda: sweep(ledger, DUE)).result(PATIENCE_SECONDS)
-    assert told(ledger) == 1
-    identity = command(ledger, system="crm")
+    _while_locked(ledger, lock, lambda: claim_all(ledger, DUE)).result(PATIENCE_SECONDS)
+    assert count_commanded(ledger) == 1
+    identity = find_command(ledger, system="crm")
     ledger.run_in_transaction(lambda c: lease(c, instant(DUE), PausedSystems(), limit=9))
-    bus = Bus()
+    bus = FakeBus()
 
     def send() -> None:
         ledger.run_in_transaction(
@@ -388,12 +396,12 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
 def test_a_tickets_end_from_two_sides_is_one_pseudonym(postgres_ledger: Database) -> None:
     """Two clocks fire for one record, each walked by another deleter at once."""
     ledger = postgres_ledger
-    take(ledger, _tickets(1, 1), JOINED)
-    take(ledger, [terminated("t1", ENDED, "0"), *_ends(1, 1)[1:]], ENDED)
-    with others(4) as pool:
-        tasks = [pool.submit(sweep, ledger, FAR, 1) for _ in range(4)]
+    record_events(ledger, _tickets(1, 1), JOINED)
+    record_events(ledger, [terminated("t1", ENDED, "0"), *_ends(1, 1)[1:]], ENDED)
+    with worker_threads(4) as pool:
+        tasks = [pool.submit(claim_all, ledger, FAR, 1) for _ in range(4)]
         for task in tasks:
             task.result(PATIENCE_SECONDS)
-    steps = Counter((row.system, row.step) for row in rows(ledger, tables.member, live=True))
+    steps = Counter((row.system, row.step) for row in select_rows(ledger, tables.member, live=True))
     # In the helpdesk the customer's record and the consumer's; research's pseudonym fell due with them.
     assert steps == {("helpdesk", "erase"): 2, ("research", "erase"): 1}

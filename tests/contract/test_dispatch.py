@@ -31,15 +31,15 @@ from tests.contract.arrivals import (
 )
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    crash,
+    FakeBus,
+    acknowledge,
+    claim_all,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    record_events,
+    roll_back,
+    select_rows,
+    send_due,
 )
 
 JOINED = "2020-01-01T12:00:00Z"
@@ -49,7 +49,7 @@ DUE = "2022-05-31T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
 
 
-class _Broken:
+class _UnavailableBus:
     """A bus that is not there."""
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
@@ -61,42 +61,44 @@ class TestRelaying:
 
     def test_a_crash_after_the_lease_sends_it_again_later(self, ledger: Database) -> None:
         """When the lease has run out, under the same id."""
-        bus = Bus()
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
+        bus = FakeBus()
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
         ledger.run_in_transaction(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
-        post(ledger, bus, later(FAR, seconds=59))
+        send_due(ledger, bus, later(FAR, seconds=59))
         assert bus.sent == []
-        post(ledger, bus, instant(FAR) + LEASE)
+        send_due(ledger, bus, instant(FAR) + LEASE)
         assert [one.value["command_id"] for one in bus.sent] == [str(identity)]
 
     def test_a_bus_that_fails_marks_nothing_as_sent(self, ledger: Database) -> None:
         """The whole batch goes out again."""
-        take(ledger, [feedback("e1", JOINED), feedback("e2", ENDED)], JOINED)
-        sweep(ledger, FAR)
+        record_events(ledger, [feedback("e1", JOINED), feedback("e2", ENDED)], JOINED)
+        claim_all(ledger, FAR)
         leased = ledger.run_in_transaction(
             lambda c: lease(c, instant(FAR), PausedSystems(), limit=9)
         )
         with pytest.raises(ConnectionError):
             ledger.run_in_transaction(
-                lambda c: dispatch(c, leased, _Broken(), POLICY, instant(FAR), RetryPolicy())
+                lambda c: dispatch(
+                    c, leased, _UnavailableBus(), POLICY, instant(FAR), RetryPolicy()
+                )
             )
-        assert {row.state for row in rows(ledger, tables.command)} == {"sending"}
-        assert rows(ledger, tables.attempt) == []
-        bus = Bus()
-        post(ledger, bus, instant(FAR) + LEASE)
+        assert {row.state for row in select_rows(ledger, tables.command)} == {"sending"}
+        assert select_rows(ledger, tables.attempt) == []
+        bus = FakeBus()
+        send_due(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2
 
     def test_a_crash_after_the_bus_repeats_the_same_id(self, ledger: Database) -> None:
         """Re-sending is harmless, losing is not."""
-        bus = Bus()
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        sweep(ledger, FAR)
+        bus = FakeBus()
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        claim_all(ledger, FAR)
         leased = ledger.run_in_transaction(
             lambda c: lease(c, instant(FAR), PausedSystems(), limit=9)
         )
-        crash(ledger, lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
-        post(ledger, bus, instant(FAR) + LEASE)
+        roll_back(ledger, lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
+        send_due(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2
         assert len({one.value["command_id"] for one in bus.sent}) == 1
 
@@ -104,13 +106,13 @@ class TestRelaying:
         self, ledger: Database
     ) -> None:
         """The relay looks again, inside the lock."""
-        bus = Bus()
-        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-        sweep(ledger, DUE)
+        bus = FakeBus()
+        record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        claim_all(ledger, DUE)
         leased = ledger.run_in_transaction(
             lambda c: lease(c, instant(DUE), PausedSystems(), limit=9)
         )
-        take(ledger, [reinstated("r1", BACK)], DUE)
+        record_events(ledger, [reinstated("r1", BACK)], DUE)
         ledger.run_in_transaction(
             lambda c: dispatch(c, leased, bus, POLICY, instant(DUE), RetryPolicy())
         )
@@ -118,14 +120,14 @@ class TestRelaying:
 
     def test_an_answer_between_lease_and_relay_stops_the_repetition(self, ledger: Database) -> None:
         """What is acknowledged is not sent again."""
-        bus = Bus()
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        post(ledger, bus, FAR)
+        bus = FakeBus()
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        send_due(ledger, bus, FAR)
         at = later(FAR, hours=1)
         leased = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9))
         assert leased == [identity]
-        answer(ledger, identity, "done", at)
+        acknowledge(ledger, identity, "done", at)
         ledger.run_in_transaction(lambda c: dispatch(c, leased, bus, POLICY, at, RetryPolicy()))
         assert len(bus.sent) == 1
 
@@ -133,8 +135,8 @@ class TestRelaying:
         self, ledger: Database
     ) -> None:
         """What is out is repeated to a drained one."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        sweep(ledger, FAR)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        claim_all(ledger, FAR)
         paused, drained = (
             PausedSystems(paused=frozenset({"website"})),
             PausedSystems(drained=frozenset({"website"})),
@@ -142,16 +144,16 @@ class TestRelaying:
         for stops in (paused, drained):
             leased = partial(lease, now=instant(FAR), stops=stops, limit=9)
             assert ledger.run_in_transaction(leased) == []
-        post(ledger, Bus(), FAR)
+        send_due(ledger, FakeBus(), FAR)
         at = later(FAR, days=1)
         assert ledger.run_in_transaction(lambda c: lease(c, at, paused, limit=9)) == []
         assert len(ledger.run_in_transaction(lambda c: lease(c, at, drained, limit=9))) == 1
 
     def test_two_relays_of_one_lease_raise_the_attempt_twice(self, ledger: Database) -> None:
         """The second reads what the first has marked."""
-        bus = Bus()
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        leased = sweep(ledger, FAR)
+        bus = FakeBus()
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        leased = claim_all(ledger, FAR)
         ledger.run_in_transaction(lambda c: lease(c, instant(FAR), PausedSystems(), limit=9))
         for _ in range(2):
             ledger.run_in_transaction(
@@ -161,14 +163,14 @@ class TestRelaying:
 
     def test_a_pseudonymised_records_erasure_names_no_person(self, ledger: Database) -> None:
         """Neither in its key nor in its business keys (ruling 11 of the design)."""
-        bus = Bus()
-        take(ledger, [order("o1", JOINED)], JOINED)
-        sweep(ledger, "2021-12-31T12:00:00Z")
-        for identity in [row.command_id for row in rows(ledger, tables.command)]:
-            post(ledger, Bus(), "2021-12-31T12:00:00Z")
-            answer(ledger, identity, "done", "2021-12-31T12:00:00Z")
-        sweep(ledger, FAR)
-        post(ledger, bus, FAR)
+        bus = FakeBus()
+        record_events(ledger, [order("o1", JOINED)], JOINED)
+        claim_all(ledger, "2021-12-31T12:00:00Z")
+        for identity in [row.command_id for row in select_rows(ledger, tables.command)]:
+            send_due(ledger, FakeBus(), "2021-12-31T12:00:00Z")
+            acknowledge(ledger, identity, "done", "2021-12-31T12:00:00Z")
+        claim_all(ledger, FAR)
+        send_due(ledger, bus, FAR)
         (erasure,) = [one for one in bus.sent if one.system == "research"]
         assert erasure.value["action"] == "erase"
         assert erasure.value["subject"] is None

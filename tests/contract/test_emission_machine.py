@@ -61,8 +61,8 @@ from tests.contract.emission_oracle import (
     Oracle,
     years_after,
 )
-from tests.contract.ledgers import Bus, answer, emptied, rows
-from tests.contract.silent import Silent
+from tests.contract.ledgers import FakeBus, acknowledge, empty_database, select_rows
+from tests.contract.silent import NullObserver
 from tests.effort import play
 
 START = datetime(2020, 1, 10, 12, tzinfo=UTC)
@@ -77,14 +77,14 @@ class Crash(BaseException):
     """The process ends: before the broker has the commands, or after."""
 
 
-class Emitting(RuleBasedStateMachine, Silent):
+class EmissionMachine(RuleBasedStateMachine, NullObserver):
     """One ledger, a bus with unread events, two deleters, systems, operators, a clock that goes on."""
 
     clock = START
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
-        self.ledger = emptied(ledger)
+        self.ledger = empty_database(ledger)
         type(self).clock = START
         self.oracle = Oracle()
         self.unread: list[Event] = []
@@ -92,7 +92,7 @@ class Emitting(RuleBasedStateMachine, Silent):
         self.gap = False
         self.number = 0
         self.crash: str | None = None
-        self.bus = Bus()
+        self.bus = FakeBus()
         self.allowed: frozenset[str] | None = None
         """What may leave to systems now; None: everything that the oracle asks for."""
         self.stopped: set[str] = set()
@@ -148,7 +148,7 @@ class Emitting(RuleBasedStateMachine, Silent):
             yield "nothing in this world is to be pseudonymised or lifted"
         for named in one.value["records"]:
             [made] = [m for m, _ in self.oracle.records if m["id"] == named["id"]][:1]
-            if not self.oracle.asks(made, one.system, self.clock):
+            if not self.oracle.must_erase(made, one.system, self.clock):
                 yield f"nobody asks for {made}"
         if self.could_forbid(one):
             yield f"{self.parked} could forbid it"
@@ -506,7 +506,7 @@ class Emitting(RuleBasedStateMachine, Silent):
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
-        out = [row for row in rows(self.ledger, tables.command) if row.attempt]
+        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
         if not out:
             return
         row = data.draw(st.sampled_from(out), label="command")
@@ -516,11 +516,11 @@ class Emitting(RuleBasedStateMachine, Silent):
         status = data.draw(st.sampled_from(statuses), label="status")
         counts = {"rows": data.draw(st.integers(0, 1))} if row.action == "verify" else {}
         with contextlib.suppress(IllegalTransition):  # it contradicts what it said before
-            answer(self.ledger, row.command_id, status, self.clock, counts=counts)
+            acknowledge(self.ledger, row.command_id, status, self.clock, counts=counts)
 
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
-        found = [row.command_id for row in rows(self.ledger, tables.command)]
+        found = [row.command_id for row in select_rows(self.ledger, tables.command)]
         if not found:
             return
         one = data.draw(st.sampled_from(found))
@@ -532,7 +532,7 @@ class Emitting(RuleBasedStateMachine, Silent):
     @rule(data=st.data())
     def tell_again(self, data: st.DataObject) -> None:
         """An operator has it told again at once."""
-        found = [row.command_id for row in rows(self.ledger, tables.command)]
+        found = [row.command_id for row in select_rows(self.ledger, tables.command)]
         if not found:
             return
         one = data.draw(st.sampled_from(found))
@@ -558,13 +558,13 @@ class Emitting(RuleBasedStateMachine, Silent):
         with self.ledger.transaction() as connection:
             out = list(connection.execute(query))
         for row in out:
-            assert self.oracle.due(made[row.id], row.system, self.clock), (row.system, row.id)
+            assert self.oracle.is_due(made[row.id], row.system, self.clock), (row.system, row.id)
 
     def nothing_is_out_under_a_hold(self) -> None:
         """Whatever stops the deleter: what a recorded hold forbids is being taken back."""
-        for row in rows(self.ledger, tables.command, action="erase"):
+        for row in select_rows(self.ledger, tables.command, action="erase"):
             if row.state in ("sending", "sent"):
-                assert not self.oracle.held(row.subject, self.clock)
+                assert not self.oracle.is_held(row.subject, self.clock)
 
     @invariant()
     def nothing_has_left_that_should_not(self) -> None:
@@ -574,7 +574,7 @@ class Emitting(RuleBasedStateMachine, Silent):
     def nothing_is_told_twice(self) -> None:
         live = Counter(
             (row.record_id, row.system, row.step)
-            for row in rows(self.ledger, tables.member, live=True)
+            for row in select_rows(self.ledger, tables.member, live=True)
         )
         assert max(live.values(), default=1) == 1
 
@@ -582,10 +582,12 @@ class Emitting(RuleBasedStateMachine, Silent):
     def what_is_over_blocks_nothing(self) -> None:
         over = {
             row.command_id
-            for row in rows(self.ledger, tables.command)
+            for row in select_rows(self.ledger, tables.command)
             if row.state in ("cancelled", "recalled", "closed")
         }
-        assert not over & {row.command_id for row in rows(self.ledger, tables.member, live=True)}
+        assert not over & {
+            row.command_id for row in select_rows(self.ledger, tables.member, live=True)
+        }
 
     def teardown(self) -> None:
         """In the end all is read, resumed and answered, and everything that is due is done."""
@@ -604,25 +606,25 @@ class Emitting(RuleBasedStateMachine, Silent):
             handled = self.one_round(0)
             waiting = [
                 row
-                for row in rows(self.ledger, tables.command)
+                for row in select_rows(self.ledger, tables.command)
                 if row.state in ("sent", "recalling", "refused")
             ]
             for row in waiting:
                 if row.state == "sent":
                     status: Status = "recalled" if row.action == "recall" else "done"
                     counts = {"rows": 0} if row.action == "verify" else {}
-                    answer(self.ledger, row.command_id, status, self.clock, counts=counts)
+                    acknowledge(self.ledger, row.command_id, status, self.clock, counts=counts)
             if not waiting and not handled:
                 break
         assert self.wrong == []
         missing = [
             (made["id"], system)
             for made, system in self.oracle.records
-            if self.oracle.asks(made, system, self.clock)
+            if self.oracle.must_erase(made, system, self.clock)
             and (made["id"], system) not in self.erased()
         ]
         assert missing == []
-        states = {row.state for row in rows(self.ledger, tables.command)}
+        states = {row.state for row in select_rows(self.ledger, tables.command)}
         assert states <= {"acknowledged", "erased", "cancelled", "recalled", "closed", "reopened"}
 
     def erased(self) -> set[tuple[str, str]]:
@@ -650,6 +652,6 @@ def test_what_leaves_is_asked_for_whatever_happens(
 ) -> None:
     """Judged by hand at every send, after some rounds and in the end."""
     monkeypatch.setattr(claim, "MAX_RECORDS_PER_COMMAND", 2)
-    monkeypatch.setattr(deleter, "database_now", lambda connection: Emitting.clock)
+    monkeypatch.setattr(deleter, "database_now", lambda connection: EmissionMachine.clock)
     few = 20 if shared_ledger.is_sqlite else 6
-    play(lambda: Emitting(shared_ledger), few=few, steps=30)
+    play(lambda: EmissionMachine(shared_ledger), few=few, steps=30)

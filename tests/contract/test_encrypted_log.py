@@ -20,9 +20,18 @@ from services.policy.model import Policy
 from services.storage.database import Database
 from tests import oracle
 from tests.contract import ledgers
-from tests.contract.arrivals import Event, once_each, order
-from tests.contract.ledgers import Bus, answer, command, emptied, new_ledger, post, sweep, take
-from tests.contract.said import lines
+from tests.contract.arrivals import Event, order, tag_distinct
+from tests.contract.ledgers import (
+    FakeBus,
+    acknowledge,
+    claim_all,
+    empty_database,
+    find_command,
+    new_ledger,
+    record_events,
+    send_due,
+)
+from tests.contract.said import command_lines
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights
@@ -35,7 +44,7 @@ LIKE = {"orders": "bus", "accounting": "bus-books"}
 calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
-def as_it_should_be(events: list[Event]) -> list[dict[str, Any]]:
+def expected_lines(events: list[Event]) -> list[dict[str, Any]]:
     """What the oracle has for the shipped policy, and the same for the log's systems for orders."""
     found = oracle.simulate(events, FAR)
     placed = {one["id"] for one in events if one["type"] == "orders.order-placed"}
@@ -47,10 +56,10 @@ def as_it_should_be(events: list[Event]) -> list[dict[str, Any]]:
     return sorted(found, key=str)
 
 
-def said(events: list[Event]) -> list[dict[str, Any]]:
+def commanded_lines(events: list[Event]) -> list[dict[str, Any]]:
     """What is commanded under the policy that encrypts orders."""
-    made = simulate(emptied(LEDGER), once_each(events, policy()), policy(), FAR)
-    return sorted(lines(list(made)), key=str)
+    made = simulate(empty_database(LEDGER), tag_distinct(events, policy()), policy(), FAR)
+    return sorted(command_lines(list(made)), key=str)
 
 
 @settings(calm, max_examples=examples(40))
@@ -59,14 +68,14 @@ def test_the_log_is_commanded_as_its_terms_are_and_nothing_else_changes(
     events: list[Event],
 ) -> None:
     """By an oracle that knows nothing of keys."""
-    assert said(events) == as_it_should_be(events)
+    assert commanded_lines(events) == expected_lines(events)
 
 
 @settings(calm, max_examples=examples(40))
 @given(event_sets_with_rights())
 def test_with_rights_and_holds_as_well(events: list[Event]) -> None:
     """A request ends the two-year data at once; the books' key stays until its minimum is over."""
-    assert said(events) == as_it_should_be(events)
+    assert commanded_lines(events) == expected_lines(events)
 
 
 @pytest.fixture
@@ -87,7 +96,9 @@ def encrypting(monkeypatch: pytest.MonkeyPatch) -> Policy:
     return policy()
 
 
-def found(vault: Vault, ledger: Database, by: Policy, before: str = "2026-01-01") -> dict[str, str]:
+def orphaned_keys(
+    vault: Vault, ledger: Database, by: Policy, before: str = "2026-01-01"
+) -> dict[str, str]:
     """The strays, by system."""
     at = datetime.fromisoformat(before).replace(tzinfo=UTC)
     return {one.key.system: one.why for one in find_orphaned_keys(vault.keys, ledger, by, at)}
@@ -97,10 +108,13 @@ def test_keys_of_events_that_were_never_recorded_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """Once their event has had its time to arrive."""
-    assert found(vault, ledger, encrypting) == {"bus": "unrecorded", "bus-books": "unrecorded"}
-    assert found(vault, ledger, encrypting, before="2020-03-15") == {}
-    take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
-    assert found(vault, ledger, encrypting) == {}
+    assert orphaned_keys(vault, ledger, encrypting) == {
+        "bus": "unrecorded",
+        "bus-books": "unrecorded",
+    }
+    assert orphaned_keys(vault, ledger, encrypting, before="2020-03-15") == {}
+    record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    assert orphaned_keys(vault, ledger, encrypting) == {}
 
 
 def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
@@ -110,7 +124,7 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
     made = datetime(2020, 3, 15, tzinfo=UTC)
     with a_vault(tmp_path) as vault:
         vault.keys.get_or_create([(old_event_id("/crm", one), "bus") for one in ("o1", "o2")], made)
-        take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+        record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
         [left] = find_orphaned_keys(
             vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC)
         )
@@ -127,37 +141,37 @@ def test_keys_that_the_policy_has_forgotten_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """No command would ever come for them."""
-    take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
     kind = encrypting.events["orders.order-placed"]
     first, *rest = kind.holdings
     without = replace(kind, holdings=(replace(first, systems=("orders", "psp")), *rest))
     forgot = replace(encrypting, events={**encrypting.events, "orders.order-placed": without})
-    assert found(vault, ledger, forgot) == {"bus": "unheld"}
+    assert orphaned_keys(vault, ledger, forgot) == {"bus": "unheld"}
 
 
 def test_keys_that_came_back_with_a_backup_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """Their erasure is proven, and yet they live."""
-    take(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
     now = "2022-03-16T13:00:00Z"
-    sweep(ledger, now)
-    post(ledger, Bus(), now)
-    erasure = command(ledger, system="bus", action="erase")
-    answer(ledger, erasure, "done", now, counts={"keys": 1}, policy=encrypting)
-    assert found(vault, ledger, encrypting) == {}  # not read again yet
+    claim_all(ledger, now)
+    send_due(ledger, FakeBus(), now)
+    erasure = find_command(ledger, system="bus", action="erase")
+    acknowledge(ledger, erasure, "done", now, counts={"keys": 1}, policy=encrypting)
+    assert orphaned_keys(vault, ledger, encrypting) == {}  # not read again yet
     at = datetime.fromisoformat("2022-03-16T13:00:01Z")
     ledger.run_in_transaction(
         lambda connection: verify_commands(connection, encrypting, at, limit=10)
     )
-    post(ledger, Bus(), at)
-    check = command(ledger, system="bus", action="verify")
-    answer(ledger, check, "done", at, counts={"keys": 0}, policy=encrypting)
-    assert found(vault, ledger, encrypting) == {"bus": "outlived"}
+    send_due(ledger, FakeBus(), at)
+    check = find_command(ledger, system="bus", action="verify")
+    acknowledge(ledger, check, "done", at, counts={"keys": 0}, policy=encrypting)
+    assert orphaned_keys(vault, ledger, encrypting) == {"bus": "outlived"}
     vault.shredder.destroy(
         [event_id("orders.order-placed", "/crm", "o1")], "bus", datetime.now(UTC)
     )
-    assert found(vault, ledger, encrypting) == {}
+    assert orphaned_keys(vault, ledger, encrypting) == {}
 
 
 def test_keys_are_walked_through_in_parts(vault: Vault) -> None:

@@ -41,15 +41,15 @@ from tests.contract.arrivals import event as event_of
 from tests.contract.arrivals import feedback, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    crash,
+    FakeBus,
+    acknowledge,
+    claim_all,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    record_events,
+    roll_back,
+    select_rows,
+    send_due,
 )
 
 REFERENCES = Pseudonymizer(bytes(32))
@@ -59,7 +59,7 @@ FAR = "2060-01-01T00:00:00Z"
 THEN = instant(FAR)
 
 
-def sealed(ledger: Database, now: datetime = THEN, limit: int = 5_000) -> AppendResult:
+def seal(ledger: Database, now: datetime = THEN, limit: int = 5_000) -> AppendResult:
     """What one look comes to."""
     return ledger.run_in_transaction(
         lambda connection: append_entries(
@@ -75,10 +75,10 @@ def sealed(ledger: Database, now: datetime = THEN, limit: int = 5_000) -> Append
 
 def entries(ledger: Database) -> list[dict[str, Any]]:
     """The log, in order."""
-    return [json.loads(row.entry) for row in rows(ledger, tables.evidence)]
+    return [json.loads(row.entry) for row in select_rows(ledger, tables.evidence)]
 
 
-def told(ledger: Database) -> list[tuple[str, str | None]]:
+def logged_states(ledger: Database) -> list[tuple[str, str | None]]:
     """What the log tells of commands: kinds and states, in order."""
     return [
         (one["kind"], one.get("state", one.get("action")))
@@ -87,22 +87,22 @@ def told(ledger: Database) -> list[tuple[str, str | None]]:
     ]
 
 
-def verified(ledger: Database) -> VerifiedLog:
+def verify(ledger: Database) -> VerifiedLog:
     """The log as it would be exported."""
     return verify_lines([f"{line}\n".encode() for line in export_lines(ledger)])
 
 
-def erased(ledger: Database, bus: Bus) -> UUID:
+def prove_erasure(ledger: Database, bus: FakeBus) -> UUID:
     """An erasure of one record that is proven."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    (identity,) = sweep(ledger, FAR)
-    post(ledger, bus, FAR)
-    answer(ledger, identity, "done", FAR, counts={"rows": 1, "Jan Jansen": 2})
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    (identity,) = claim_all(ledger, FAR)
+    send_due(ledger, bus, FAR)
+    acknowledge(ledger, identity, "done", FAR, counts={"rows": 1, "Jan Jansen": 2})
     [verify] = ledger.run_in_transaction(
         lambda connection: verify_commands(connection, POLICY, instant(FAR), limit=9)
     ).verifies
-    post(ledger, bus, FAR)
-    answer(ledger, verify, "done", FAR, counts={"rows": 0})
+    send_due(ledger, bus, FAR)
+    acknowledge(ledger, verify, "done", FAR, counts={"rows": 0})
     return identity
 
 
@@ -111,9 +111,9 @@ class TestEntries:
 
     def test_an_erasure_from_decision_to_proof(self, ledger: Database) -> None:
         """Decided, sent, answered, and the same for its check, whose answer proves it."""
-        erased(ledger, Bus())
-        sealed(ledger)
-        assert told(ledger) == [
+        prove_erasure(ledger, FakeBus())
+        seal(ledger)
+        assert logged_states(ledger) == [
             ("commanded", "erase"),
             ("sent", None),
             ("answered", "acknowledged"),
@@ -125,8 +125,8 @@ class TestEntries:
 
     def test_a_decision_says_why(self, ledger: Database) -> None:
         """System, purposes, rules, article and policy in clear; whose data it is as a keyed hash."""
-        identity = erased(ledger, Bus())
-        sealed(ledger)
+        identity = prove_erasure(ledger, FakeBus())
+        seal(ledger)
         [decision] = [one for one in entries(ledger) if one.get("action") == "erase"]
         assert decision["command"] == REFERENCES.pseudonym("command", str(identity)).hex()
         assert decision["subject"] == REFERENCES.pseudonym("subject", "visitor:1").hex()
@@ -138,8 +138,8 @@ class TestEntries:
 
     def test_what_a_system_wrote_names_nobody(self, ledger: Database) -> None:
         """Counts under a name that is no table's are added up; nothing of a subject is in the log."""
-        erased(ledger, Bus())
-        sealed(ledger)
+        prove_erasure(ledger, FakeBus())
+        seal(ledger)
         [done] = [one for one in entries(ledger) if one.get("counts", {}).get("rows") == 1]
         assert done["counts"] == {"rows": 1, "other": 2}
         everything = json.dumps(entries(ledger))
@@ -155,7 +155,7 @@ class TestEntries:
                 operator_log.log_operator_action(
                     connection, action, target, operator="Jan", reason=reason, now=at
                 )
-        sealed(ledger)
+        seal(ledger)
         first, second = (one for one in entries(ledger) if one["kind"] == "operator")
         assert (first["action"], first["target"]) == ("pause", "system:crm")
         assert first["operator"] == REFERENCES.pseudonym("text", "Jan").hex()
@@ -167,7 +167,7 @@ class TestEntries:
         entry = audit_outbox.AuditEntry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
         with ledger.transaction() as connection:
             audit_outbox.enqueue(connection, [entry])
-        sealed(ledger)
+        seal(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
         assert one["name"] == REFERENCES.pseudonym("text", "Jan").hex()
         assert one["names"] == REFERENCES.pseudonym("text", '["Jan"]').hex()
@@ -179,13 +179,13 @@ class TestEntries:
             event_of("r1", "privacy.request-received", JOINED, right="erasure", **said),
             event_of("r2", "privacy.identity-verified", JOINED, **said),
         ]
-        take(ledger, [feedback("e1", JOINED), *asked], JOINED)
+        record_events(ledger, [feedback("e1", JOINED), *asked], JOINED)
         with ledger.transaction() as connection:
             [case] = load_cases(connection, "visitor:1", POLICY)
             found = build_report(connection, case, POLICY, THEN)
             for _ in range(2):
                 decide(connection, [case], found, THEN)
-        sealed(ledger)
+        seal(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "concluded"]
         assert one["answer"] == "privacy.request-answered"
         assert one["subject"] == REFERENCES.pseudonym("subject", "visitor:1").hex()
@@ -198,25 +198,25 @@ class TestEntries:
             ledger.run_in_transaction(
                 lambda connection: active_policy.require_active(connection, POLICY, instant(FAR))
             )
-        sealed(ledger)
+        seal(ledger)
         [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
         assert (one["policy"], one["version"]) == (POLICY.policy, POLICY.version)
 
     def test_a_customer_who_comes_back(self, ledger: Database) -> None:
         """What was out is recalled by another command; what was not is cancelled."""
-        take(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], JOINED)
-        found = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR, limit=1)
-        take(ledger, [reinstated("e3", BACK)], FAR)
-        sealed(ledger)
-        kinds = Counter(told(ledger))
+        record_events(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], JOINED)
+        found = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR, limit=1)
+        record_events(ledger, [reinstated("e3", BACK)], FAR)
+        seal(ledger)
+        kinds = Counter(logged_states(ledger))
         assert kinds["commanded", "erase"] == len(found)
         assert kinds["state", "recalling"] == kinds["commanded", "recall"] == 1
         assert kinds["state", "cancelled"] == len(found) - 1
 
     def test_given_up_and_repeated_after_a_restore(self, ledger: Database) -> None:
         """Both are changes of the journal."""
-        proven = erased(ledger, Bus())
+        proven = prove_erasure(ledger, FakeBus())
         ledger.run_in_transaction(
             lambda connection: recommand_since(connection, "website", instant(JOINED), instant(FAR))
         )
@@ -226,7 +226,7 @@ class TestEntries:
         ledger.run_in_transaction(
             lambda connection: close_command(connection, again[0], instant(FAR))
         )
-        sealed(ledger)
+        seal(ledger)
         changes = [
             (one["command"], one["state"]) for one in entries(ledger) if one["kind"] == "state"
         ]
@@ -237,43 +237,43 @@ class TestEntries:
 
     def test_each_attempt_is_one(self, ledger: Database) -> None:
         """A repetition is not a change of state, and is on record."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        post(ledger, Bus(), later(FAR, minutes=2))
-        sealed(ledger)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        send_due(ledger, FakeBus(), later(FAR, minutes=2))
+        seal(ledger)
         assert [one["attempt"] for one in entries(ledger) if one["kind"] == "sent"] == [1, 2]
 
     def test_an_answer_that_is_repeated_is_not(self, ledger: Database) -> None:
         """It counts once."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
         for _ in range(2):
-            answer(ledger, identity, "failed", FAR, name="same")
-        sealed(ledger)
+            acknowledge(ledger, identity, "failed", FAR, id="same")
+        seal(ledger)
         assert [one["kind"] for one in entries(ledger)].count("answered") == 1
 
     def test_what_was_proven_is_not_proven_again(self, ledger: Database) -> None:
         """A second answer to the check is on record, and changes nothing of what it checked."""
-        bus = Bus()
-        erased(ledger, bus)
+        bus = FakeBus()
+        prove_erasure(ledger, bus)
         [check] = [one.value["command_id"] for one in bus.sent if one.value["action"] == "verify"]
-        answer(ledger, UUID(check), "done", FAR, counts={"rows": 0})
-        sealed(ledger)
-        assert told(ledger)[-2:] == [("state", "erased"), ("answered", "acknowledged")]
+        acknowledge(ledger, UUID(check), "done", FAR, counts={"rows": 0})
+        seal(ledger)
+        assert logged_states(ledger)[-2:] == [("state", "erased"), ("answered", "acknowledged")]
 
     def test_a_transaction_that_is_rolled_back_leaves_nothing(self, ledger: Database) -> None:
         """Neither a command nor a word of it."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        [row] = rows(ledger, tables.command, command_id=identity)
-        before = len(rows(ledger, tables.evidence_pending))
-        crash(
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        [row] = select_rows(ledger, tables.command, command_id=identity)
+        before = len(select_rows(ledger, tables.evidence_pending))
+        roll_back(
             ledger,
             lambda connection: outbox.transition(connection, [row], "close", instant(FAR)),
         )
-        assert len(rows(ledger, tables.evidence_pending)) == before
+        assert len(select_rows(ledger, tables.evidence_pending)) == before
 
 
 class TestSealing:
@@ -281,50 +281,50 @@ class TestSealing:
 
     def test_the_chain(self, ledger: Database) -> None:
         """The first entry names the key of the references; each hash is over the one before."""
-        erased(ledger, Bus())
-        assert sealed(ledger).entries == 8
+        prove_erasure(ledger, FakeBus())
+        assert seal(ledger).entries == 8
         before = GENESIS
-        for expected, row in enumerate(rows(ledger, tables.evidence), start=1):
+        for expected, row in enumerate(select_rows(ledger, tables.evidence), start=1):
             assert row.number == expected == json.loads(row.entry)["n"]
             assert row.hash == entry_hash(before, row.entry)
             before = row.hash
         assert entries(ledger)[0]["key"] == REFERENCES.key_id
-        assert rows(ledger, tables.evidence_pending) == []
+        assert select_rows(ledger, tables.evidence_pending) == []
 
     def test_in_parts_it_is_the_same_chain(self, ledger: Database) -> None:
         """However little one transaction seals."""
-        erased(ledger, Bus())
-        counts = [sealed(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
+        prove_erasure(ledger, FakeBus())
+        counts = [seal(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
         assert counts == [4, 3, 1, 0]
-        assert verified(ledger).entries == 8
+        assert verify(ledger).entries == 8
 
     def test_at_rest_nothing_is_written(self, ledger: Database) -> None:
         """Not even a lock is taken: a deleter looks several times a second."""
-        erased(ledger, Bus())
-        sealed(ledger)
+        prove_erasure(ledger, FakeBus())
+        seal(ledger)
         said: list[str] = []
 
         def note(_: Any, __: Any, statement: str, *___: Any) -> None:
             said.append(statement)
 
         event.listen(ledger.engine, "before_cursor_execute", note)
-        sealed(ledger)
+        seal(ledger)
         event.remove(ledger.engine, "before_cursor_execute", note)
         assert {one.split()[0] for one in said} <= {"SELECT", "BEGIN"}
         assert not any("FOR UPDATE" in one for one in said)
 
     def test_a_crash_changes_nothing(self, ledger: Database) -> None:
         """What was not sealed waits."""
-        erased(ledger, Bus())
-        crash(
+        prove_erasure(ledger, FakeBus())
+        roll_back(
             ledger,
             lambda connection: append_entries(connection, REFERENCES, lambda: RING, instant(FAR)),
         )
-        assert (len(rows(ledger, tables.evidence)), sealed(ledger).entries) == (0, 8)
+        assert (len(select_rows(ledger, tables.evidence)), seal(ledger).entries) == (0, 8)
 
     def test_a_head_is_signed_once_it_is_time(self, ledger: Database) -> None:
         """At once, then after ten seconds if anything came, and every hour if nothing did."""
-        erased(ledger, Bus())
+        prove_erasure(ledger, FakeBus())
 
         def look(at: Any) -> bool:
             with ledger.transaction() as connection:
@@ -333,8 +333,8 @@ class TestSealing:
         assert look(instant(FAR))
         assert not look(later(FAR, minutes=59))
         assert look(later(FAR, minutes=60))
-        take(ledger, [feedback("e2", JOINED)], FAR)
-        sweep(ledger, later(FAR, minutes=61))
+        record_events(ledger, [feedback("e2", JOINED)], FAR)
+        claim_all(ledger, later(FAR, minutes=61))
         assert look(later(FAR, minutes=61))
         assert not look(later(FAR, minutes=61, seconds=9))
 
@@ -345,7 +345,7 @@ class TestSealing:
 
     def test_without_a_key_the_log_goes_on_unsigned(self, ledger: Database) -> None:
         """Signing is off, or no key holds: nothing is lost, and there is no head."""
-        erased(ledger, Bus())
+        prove_erasure(ledger, FakeBus())
         for ring in (None, Keyring):
             with ledger.transaction() as connection:
                 found = append_entries(connection, REFERENCES, ring, instant(FAR))
@@ -354,8 +354,8 @@ class TestSealing:
 
     def test_another_key_of_references_is_refused(self, ledger: Database) -> None:
         """With another key no subject could be found; a rekeyed log records the change and goes on."""
-        erased(ledger, Bus())
-        sealed(ledger)
+        prove_erasure(ledger, FakeBus())
+        seal(ledger)
         other = Pseudonymizer(b"\1" * 32)
         with ledger.transaction() as connection, pytest.raises(PseudonymKeyMismatch, match="rekey"):
             append_entries(connection, other, None, instant(FAR))
@@ -369,7 +369,7 @@ class TestSealing:
             REFERENCES.key_id,
             other.key_id,
         ]
-        assert verified(ledger).entries == 10
+        assert verify(ledger).entries == 10
 
 
 def _nothing(_: Database) -> None:
@@ -425,16 +425,16 @@ class TestTampering:
     @pytest.mark.parametrize("tamper", [_altered, _taken_out, _cut, _rewritten])
     def test_it_is_found(self, ledger: Database, tamper: Callable[[Database], None]) -> None:
         """By a deleter that starts after it as well, and by an export."""
-        erased(ledger, Bus())
-        sealed(ledger)
+        prove_erasure(ledger, FakeBus())
+        seal(ledger)
         tamper(ledger)
         with ledger.transaction() as connection:
             assert ChainSelfCheck().check_next(connection).broken
 
     def test_a_tail_cut_with_its_heads_is_found_by_who_saw_it(self, ledger: Database) -> None:
         """A deleter that runs remembers where the chain was."""
-        erased(ledger, Bus())
-        sealed(ledger)
+        prove_erasure(ledger, FakeBus())
+        seal(ledger)
         recheck = ChainSelfCheck()
         with ledger.transaction() as connection:
             assert recheck.check_next(connection).broken is None
@@ -449,17 +449,17 @@ class TestTampering:
     def test_a_log_that_was_not_tampered_with_holds(self, ledger: Database) -> None:
         """Look after look, in pieces, while it grows."""
         recheck = ChainSelfCheck(chunk_size=3)
-        erased(ledger, Bus())
+        prove_erasure(ledger, FakeBus())
         for number in range(8):
-            take(ledger, [invoice(f"i{number}", JOINED, customer=str(number))], FAR)
-            sealed(ledger, limit=2)
+            record_events(ledger, [invoice(f"i{number}", JOINED, customer=str(number))], FAR)
+            seal(ledger, limit=2)
             with ledger.transaction() as connection:
                 assert recheck.check_next(connection).broken is None
 
     def test_what_is_far_from_the_end_is_found_in_time(self, ledger: Database) -> None:
         """Each look takes the next piece, and stays with the one that does not hold."""
-        erased(ledger, Bus())
-        sealed(ledger)
+        prove_erasure(ledger, FakeBus())
+        seal(ledger)
         recheck = ChainSelfCheck(chunk_size=2)
         _altered(ledger)
         found = []
@@ -501,7 +501,7 @@ def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
         sealing = [pool.submit(keep_sealing, one) for one in range(3)]
         for task in writing + sealing:
             task.result()
-    while sealed(ledger).entries:
+    while seal(ledger).entries:
         pass
     targets = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
     assert sorted(targets) == sorted(f"{w}-{n}" for w in range(3) for n in range(20))
@@ -524,17 +524,17 @@ def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> No
     slow.execute(insert(tables.evidence_pending), rows_of[:1])
     with ledger.transaction() as connection:
         connection.execute(insert(tables.evidence_pending), rows_of[1:])
-    sealed(ledger)
+    seal(ledger)
     transaction.commit()
     slow.close()
-    sealed(ledger)
+    seal(ledger)
     found = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
     assert found == ["fast", "slow"]
 
 
 def test_a_second_sealer_does_not_wait(postgres_ledger: Database) -> None:
     """While one is at it there is nothing to do for another."""
-    sealed(postgres_ledger)
+    seal(postgres_ledger)
     with postgres_ledger.transaction() as connection:
         append_entries(connection, REFERENCES, None, instant(FAR))
-        assert sealed(postgres_ledger) == NOTHING_APPENDED
+        assert seal(postgres_ledger) == NOTHING_APPENDED

@@ -16,12 +16,12 @@ from services.evidence.sealer import EvidenceSealer, KafkaHeadPublisher
 from services.kafka.client import DeliveryFailed, OutgoingMessage, RecordMetadata
 from services.ledger import active_policy, tables
 from services.storage.database import Database, database_now
-from tests.contract.ledgers import POLICY, instant, rows
+from tests.contract.ledgers import POLICY, instant, select_rows
 
 KEY = new_key()
 
 
-class Outlet:
+class FakeHeadPublisher:
     """Keeps what was published, unless it is away."""
 
     def __init__(self) -> None:
@@ -37,8 +37,8 @@ class Outlet:
         self.sent.extend(heads)
 
 
-def keeping(
-    ledger: Database, outlet: Outlet, unpublished: Callable[[str], None] = lambda _: None
+def build_sealer(
+    ledger: Database, outlet: FakeHeadPublisher, unpublished: Callable[[str], None] = lambda _: None
 ) -> EvidenceSealer:
     """As the deleter has it."""
     return EvidenceSealer(
@@ -52,8 +52,8 @@ def keeping(
 
 def test_a_signed_head_is_published_once(ledger: Database) -> None:
     """After it is committed; the next turn has nothing to do."""
-    outlet = Outlet()
-    kept = keeping(ledger, outlet)
+    outlet = FakeHeadPublisher()
+    kept = build_sealer(ledger, outlet)
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
@@ -61,7 +61,7 @@ def test_a_signed_head_is_published_once(ledger: Database) -> None:
     )
     assert (kept.run_once(), kept.run_once()) == (2, 0)
     [head] = outlet.sent
-    [row] = rows(ledger, tables.evidence_head)
+    [row] = select_rows(ledger, tables.evidence_head)
     assert (head.head.number, head.head.text()) == (2, row.head)
     assert row.published_at is not None
     verify(head.head, head.signature, KEY.public())
@@ -69,9 +69,9 @@ def test_a_signed_head_is_published_once(ledger: Database) -> None:
 
 def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
     """What is sealed is sealed; the deleter is told, and does not try again at each of its rounds."""
-    outlet, told = Outlet(), list[str]()
+    outlet, told = FakeHeadPublisher(), list[str]()
     outlet.away = True
-    kept = keeping(ledger, outlet, told.append)
+    kept = build_sealer(ledger, outlet, told.append)
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
@@ -79,7 +79,7 @@ def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
     )
     assert (kept.run_once(), kept.run_once(), kept.run_once()) == (2, 0, 0)
     assert (outlet.attempts, told) == (1, ["heads: not delivered: no leader"])
-    [row] = rows(ledger, tables.evidence_head)
+    [row] = select_rows(ledger, tables.evidence_head)
     assert row.published_at is None
 
 
@@ -88,9 +88,9 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
 ) -> None:
     """By itself: it does not wait for a next one, which may be long in coming."""
     monkeypatch.setattr("services.evidence.sealer._REST", timedelta(0))
-    outlet = Outlet()
+    outlet = FakeHeadPublisher()
     outlet.away = True
-    kept = keeping(ledger, outlet)
+    kept = build_sealer(ledger, outlet)
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
@@ -100,7 +100,7 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
     outlet.away = False
     assert (kept.run_once(), len(outlet.sent)) == (0, 1)
     assert (kept.run_once(), len(outlet.sent)) == (0, 1)
-    [row] = rows(ledger, tables.evidence_head)
+    [row] = select_rows(ledger, tables.evidence_head)
     assert row.published_at is not None
 
 

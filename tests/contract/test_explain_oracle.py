@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.arrivals import Event
-from tests.contract.said import expected, explained
+from tests.contract.said import expected_lines, explain_events
 from tests.effort import examples
 from tests.oracle.strategies import event_sets, instants_about
 
@@ -21,7 +21,7 @@ CALM = settings(
 @given(event_sets())
 def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
     """Windows to the second, whatever the order of the lines and however often one is repeated."""
-    assert explained(events) == expected(events)
+    assert explain_events(events) == expected_lines(events)
 
 
 @CALM
@@ -31,7 +31,7 @@ def test_what_has_ended_is_judged_at_the_instant_given(
 ) -> None:
     """At the due instant itself a holding has ended, a second before it has not."""
     now = data.draw(instants_about(events))
-    assert explained(events, now) == expected(events, now)
+    assert explain_events(events, now) == expected_lines(events, now)
 
 
 @CALM
@@ -40,4 +40,4 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
     """Also where a duplicate comes before its original."""
     shuffled = list(events)
     random.shuffle(shuffled)
-    assert explained(shuffled) == explained(events)
+    assert explain_events(shuffled) == explain_events(events)

@@ -33,7 +33,16 @@ from tests.contract.arrivals import (
     ticket,
     ticket_resolved,
 )
-from tests.contract.ledgers import POLICY, commands, crash, emptied, facts, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    claim_all,
+    empty_database,
+    list_commands,
+    load_facts,
+    record_events,
+    roll_back,
+    select_rows,
+)
 from tests.effort import SLOW, examples
 from tests.oracle import clocks as oracle_clocks
 from tests.oracle.instants import instant
@@ -43,11 +52,11 @@ NOW = datetime(2027, 1, 1, tzinfo=UTC)
 calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
-def in_one_batch(ledger: Database, events: Sequence[Event]) -> object:
-    emptied(ledger)
+def record_in_one_batch(ledger: Database, events: Sequence[Event]) -> object:
+    empty_database(ledger)
     ordered = sorted(events, key=lambda one: (instant(one["time"]), one["source"], one["id"]))
-    take(ledger, ordered, NOW)
-    return facts(ledger)
+    record_events(ledger, ordered, NOW)
+    return load_facts(ledger)
 
 
 @pytest.mark.timeout(120)
@@ -57,20 +66,20 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """Permuted, repeated, in any batches, each of which may crash before its commit and come again."""
-    expected = in_one_batch(shared_ledger, events)
+    expected = record_in_one_batch(shared_ledger, events)
     again = data.draw(st.lists(st.sampled_from(events), max_size=6), label="again")
     delivered = data.draw(st.permutations([*events, *again]), label="delivered")
-    emptied(shared_ledger)
+    empty_database(shared_ledger)
     while delivered:
         size = data.draw(st.integers(1, len(delivered)), label="batch")
         batch, delivered = delivered[:size], delivered[size:]
         arrivals = [arrival(one, POLICY) for one in batch]
         if data.draw(st.booleans(), label="crash"):
-            crash(shared_ledger, lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
+            roll_back(shared_ledger, lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
         found = shared_ledger.run_in_transaction(lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
         assert found.conflicts == ()
         assert found.new + found.duplicates == len(batch)
-    assert facts(shared_ledger) == expected
+    assert load_facts(shared_ledger) == expected
 
 
 @pytest.mark.timeout(120)
@@ -80,12 +89,12 @@ def test_sweeps_between_the_batches_change_no_fact(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """What the deleter does is journal, and never comes back into the facts."""
-    expected = in_one_batch(shared_ledger, events)
-    emptied(shared_ledger)
+    expected = record_in_one_batch(shared_ledger, events)
+    empty_database(shared_ledger)
     for one in data.draw(st.permutations(events)):
-        take(shared_ledger, [one], NOW)
-        sweep(shared_ledger, NOW, limit=1)
-    assert facts(shared_ledger) == expected
+        record_events(shared_ledger, [one], NOW)
+        claim_all(shared_ledger, NOW, limit=1)
+    assert load_facts(shared_ledger) == expected
 
 
 @pytest.mark.timeout(120)
@@ -95,10 +104,12 @@ def test_every_clock_stands_where_the_oracle_has_it(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """The effective anchor of each clock, a supplier's contact with its parent's end."""
-    emptied(shared_ledger)
+    empty_database(shared_ledger)
     for one in data.draw(st.permutations(events)):
-        take(shared_ledger, [one], NOW)
-    found = {(row.clock, row.key): row.anchor_at for row in rows(shared_ledger, tables.clock)}
+        record_events(shared_ledger, [one], NOW)
+    found = {
+        (row.clock, row.key): row.anchor_at for row in select_rows(shared_ledger, tables.clock)
+    }
     of_key = {
         "relationship": oracle_clocks.customer_ended,
         "message": oracle_clocks.message_resolved,
@@ -121,26 +132,26 @@ def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """The first stays; the other is named, so that it can be parked."""
-    expected = in_one_batch(shared_ledger, events)
+    expected = record_in_one_batch(shared_ledger, events)
     original = data.draw(st.sampled_from(events))
     changed = {**original, "time": "2025-06-01T12:00:00.5Z"}
     batch = data.draw(st.permutations([changed, original, changed]))
-    found = take(shared_ledger, batch, NOW)
+    found = record_events(shared_ledger, batch, NOW)
     assert found.new == 0
     assert found.duplicates == 1
     assert found.conflicts == (arrival(changed, POLICY),) * 2
-    assert facts(shared_ledger) == expected
+    assert load_facts(shared_ledger) == expected
 
 
 def test_a_conflict_inside_one_batch_is_told(ledger: Database) -> None:
     """The first by its time is recorded, in whatever order they are read: partitions keep none."""
     one, other = terminated("e1", "2024-01-01T00:00:00Z"), terminated("e1", "2024-02-01T00:00:00Z")
     for batch in ([one, other, one], [other, one, one]):
-        emptied(ledger)
-        found = take(ledger, batch, NOW)
+        empty_database(ledger)
+        found = record_events(ledger, batch, NOW)
         assert (found.new, found.duplicates) == (1, 1)
         assert found.conflicts == (arrival(other, POLICY),)
-        (clock,) = rows(ledger, tables.clock)
+        (clock,) = select_rows(ledger, tables.clock)
         assert clock.anchor_at == instant("2024-01-01T00:00:00Z")
 
 
@@ -160,14 +171,14 @@ def test_the_same_id_of_another_source_is_another_event(ledger: Database) -> Non
     time = "2024-01-01T00:00:00Z"
     one = event("e1", "customers.customer-signed-up", time, "/crm", customer_id="1")
     other = event("e1", "customers.customer-signed-up", time, "/shop", customer_id="1")
-    assert take(ledger, [one, other], NOW).new == 2
-    assert len(rows(ledger, tables.record)) == 2
+    assert record_events(ledger, [one, other], NOW).new == 2
+    assert len(select_rows(ledger, tables.record)) == 2
 
 
 def test_ids_derive_from_what_they_identify(ledger: Database) -> None:
     """Whoever computes them; the values are written down, since a ledger lives for years."""
-    take(ledger, [feedback("e1", "2024-01-01T00:00:00Z")], NOW)
-    (one,) = rows(ledger, tables.record)
+    record_events(ledger, [feedback("e1", "2024-01-01T00:00:00Z")], NOW)
+    (one,) = select_rows(ledger, tables.record)
     assert str(one.event_id) == "abf95636-b0f6-8835-9822-ca8d78f3dab9"
     assert str(one.record_id) == "eee8a8e6-1108-51f3-bb31-9548adc53c65"
 
@@ -177,8 +188,8 @@ def test_the_last_writer_decides_by_time_source_and_id(ledger: Database) -> None
     time = "2024-01-01T00:00:00Z"
     shop = event("e1", "customers.customer-reinstated", time, "/shop", customer_id="1")
     for one in (shop, terminated("e2", time), terminated("e9", "2023-12-31T23:59:59Z")):
-        take(ledger, [one], NOW)
-    (clock,) = rows(ledger, tables.clock)
+        record_events(ledger, [one], NOW)
+    (clock,) = select_rows(ledger, tables.clock)
     assert (clock.ended, clock.moved_source, clock.moved_id) == (False, "/shop", "e1")
     assert clock.anchor_at is None
 
@@ -191,8 +202,8 @@ def test_the_clock_opens_with_its_earliest_record(ledger: Database) -> None:
         signed_up("e3", "2024-04-01T00:00:00Z"),
         terminated("e4", "2023-01-01T00:00:00Z"),
     ):
-        take(ledger, [one], NOW)
-    (clock,) = rows(ledger, tables.clock)
+        record_events(ledger, [one], NOW)
+    (clock,) = select_rows(ledger, tables.clock)
     assert clock.opened_at == instant("2024-03-01T00:00:00Z")
 
 
@@ -207,8 +218,8 @@ def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
         supplier_ended("e3", "2024-05-01T00:00:00Z"),
     ]
     for one in reversed(events) if parent_first else events:
-        take(ledger, [one], NOW)
-    found = {(row.clock, row.key): row.anchor_at for row in rows(ledger, tables.clock)}
+        record_events(ledger, [one], NOW)
+    found = {(row.clock, row.key): row.anchor_at for row in select_rows(ledger, tables.clock)}
     assert found == {
         ("supplier", "1"): instant("2024-05-01T00:00:00Z"),
         ("supplier-contact", "1/1"): instant("2024-03-01T00:00:00Z"),
@@ -218,30 +229,33 @@ def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
 
 def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Database) -> None:
     """Those that have not ended themselves."""
-    take(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
-    take(ledger, [supplier_ended("e2", "2024-05-01T00:00:00Z")], NOW)
-    take(ledger, [engaged("e3", "2024-06-01T00:00:00Z", "2")], NOW)
-    found = {(row.clock, row.key): row.anchor_at for row in rows(ledger, tables.clock)}
+    record_events(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
+    record_events(ledger, [supplier_ended("e2", "2024-05-01T00:00:00Z")], NOW)
+    record_events(ledger, [engaged("e3", "2024-06-01T00:00:00Z", "2")], NOW)
+    found = {(row.clock, row.key): row.anchor_at for row in select_rows(ledger, tables.clock)}
     assert found[("supplier-contact", "1/1")] is None
     assert found[("supplier-contact", "1/2")] is None
 
 
 def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Database) -> None:
     """What one event both ends and begins has begun: the safe reading, since P0D erases at once."""
-    take(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
-    take(ledger, [contact_changed("e2", "2024-03-01T00:00:00Z", "1", "1")], NOW)
-    found = {row.key: row.anchor_at for row in rows(ledger, tables.clock, clock="supplier-contact")}
+    record_events(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
+    record_events(ledger, [contact_changed("e2", "2024-03-01T00:00:00Z", "1", "1")], NOW)
+    found = {
+        row.key: row.anchor_at
+        for row in select_rows(ledger, tables.clock, clock="supplier-contact")
+    }
     assert found == {"1/1": None}
 
 
 def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
     """The customer's hangs on both clocks, since research waits for the consumers too."""
-    take(ledger, [ticket("e1", "2024-01-01T00:00:00Z", ["8", "9"])], NOW)
-    take(ledger, [ticket_resolved("e2", "2024-02-01T00:00:00Z")], NOW)
-    records = {row.record_id: row.subject for row in rows(ledger, tables.record)}
-    names = {row.clock_id: row.clock for row in rows(ledger, tables.clock)}
+    record_events(ledger, [ticket("e1", "2024-01-01T00:00:00Z", ["8", "9"])], NOW)
+    record_events(ledger, [ticket_resolved("e2", "2024-02-01T00:00:00Z")], NOW)
+    records = {row.record_id: row.subject for row in select_rows(ledger, tables.record)}
+    names = {row.clock_id: row.clock for row in select_rows(ledger, tables.clock)}
     hanging = {
-        (records[row.record_id], names[row.clock_id]) for row in rows(ledger, tables.hanging)
+        (records[row.record_id], names[row.clock_id]) for row in select_rows(ledger, tables.hanging)
     }
     assert hanging == {
         ("customer:1", "relationship"),
@@ -253,7 +267,7 @@ def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
 
 def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Database) -> None:
     """Ruling 10 of the catalogue, 15 of the design: nothing reinstates by itself."""
-    found = take(
+    found = record_events(
         ledger,
         [
             terminated("e1", "2024-01-01T00:00:00Z"),
@@ -274,10 +288,10 @@ def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
 ) -> None:
     """In one batch with its end, after it, and after the walk: it was due before it arrived."""
     ended, now = terminated("e1", "2020-01-01T00:00:00Z"), "2024-03-01T00:00:00Z"
-    together = take(ledger, [ended, signed_up("e2", "2019-01-01T00:00:00Z")], now)
-    after = take(ledger, [signed_up("e3", "2019-01-01T00:00:00Z")], now)
-    sweep(ledger, now)
-    walked = take(ledger, [signed_up("e4", "2019-01-01T00:00:00Z")], now)
+    together = record_events(ledger, [ended, signed_up("e2", "2019-01-01T00:00:00Z")], now)
+    after = record_events(ledger, [signed_up("e3", "2019-01-01T00:00:00Z")], now)
+    claim_all(ledger, now)
+    walked = record_events(ledger, [signed_up("e4", "2019-01-01T00:00:00Z")], now)
     assert (together.overdue, after.overdue, walked.overdue) == (1, 1, 1)
 
 
@@ -291,8 +305,8 @@ def test_bodies_never_reach_the_ledger(ledger: Database) -> None:
         iban="NL00SECRET",
         name="Secret",
     )
-    take(ledger, [one], NOW)
-    (row,) = rows(ledger, tables.event)
+    record_events(ledger, [one], NOW)
+    (row,) = select_rows(ledger, tables.event)
     assert row.deciding == '{"customer_id":"1"}'
 
 
@@ -322,8 +336,8 @@ def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Database, na
     except Exception:  # refused at the door, by tag or by the event itself: just as good
         assert name
     ledger.run_in_transaction(lambda connection: record(connection, arrivals, POLICY, NOW))
-    sweep(ledger, NOW)
-    assert commands(ledger) == [("website", "erase", "unsent")] * len(arrivals)
+    claim_all(ledger, NOW)
+    assert list_commands(ledger) == [("website", "erase", "unsent")] * len(arrivals)
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -335,7 +349,7 @@ def test_an_odd_event_id_never_stops_the_recorder(ledger: Database, name: str) -
     except Exception:  # refused at the door
         assert name
     ledger.run_in_transaction(lambda connection: record(connection, arrivals, POLICY, NOW))
-    assert len(rows(ledger, tables.event)) == len(arrivals)
+    assert len(select_rows(ledger, tables.event)) == len(arrivals)
 
 
 def test_an_import_of_history_gives_the_same_facts(ledger: Database) -> None:
@@ -347,17 +361,17 @@ def test_an_import_of_history_gives_the_same_facts(ledger: Database) -> None:
         terminated("e4", "2024-02-01T00:00:00Z"),
         reinstated("e5", "2024-03-01T00:00:00Z"),
     ]
-    take(ledger, events, NOW)
-    expected = facts(ledger)
-    emptied(ledger)
-    take(ledger, events[:3], NOW, backfill="history")
-    take(ledger, events[3:], NOW)
-    assert facts(ledger) == expected
+    record_events(ledger, events, NOW)
+    expected = load_facts(ledger)
+    empty_database(ledger)
+    record_events(ledger, events[:3], NOW, backfill="history")
+    record_events(ledger, events[3:], NOW)
+    assert load_facts(ledger) == expected
 
 
 def test_a_batch_of_nothing_is_nothing(ledger: Database) -> None:
     """An empty poll."""
-    found = take(ledger, [], NOW)
+    found = record_events(ledger, [], NOW)
     assert (found.new, found.duplicates, found.conflicts) == (0, 0, ())
 
 
@@ -367,5 +381,5 @@ def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Data
     second = replace(first, partition=7, offset=99)
     for one in (first, second):
         ledger.run_in_transaction(lambda connection, o=one: record(connection, [o], POLICY, NOW))  # type: ignore[misc]
-    (row,) = rows(ledger, tables.event)
+    (row,) = select_rows(ledger, tables.event)
     assert (row.partition, row.offset) == (0, 0)

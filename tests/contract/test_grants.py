@@ -27,7 +27,7 @@ from services.ledger.migrate import MissingPrivileges
 from services.ledger.tables import metadata
 from services.storage.database import Database, open_database
 from services.storage.database_roles import ALEMBIC, Role, group_name
-from tests.contract.ledgers import acting_as
+from tests.contract.ledgers import run_as_role
 from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -61,7 +61,7 @@ def url_of(ledger: Database) -> str:
     return ledger.engine.url.render_as_string(hide_password=False)
 
 
-def may(ledger: Database, role: Role, table: str, kind: str) -> bool:
+def is_granted(ledger: Database, role: Role, table: str, kind: str) -> bool:
     """What PostgreSQL says of a table or any of its columns, not by our own query."""
     asked = "has_table_privilege" if kind == "DELETE" else "has_any_column_privilege"
     with ledger.transaction() as connection:
@@ -76,7 +76,7 @@ def refusal(ledger: Database, role: Role, statement: str) -> str | None:
         connection.execute(text(statement))
 
     try:
-        acting_as(ledger, role, work)
+        run_as_role(ledger, role, work)
     except ProgrammingError as cause:
         return str(getattr(cause.orig, "sqlstate", None))
     return None
@@ -107,7 +107,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: 
             "UPDATE": bool(grant and grant.update),
             "DELETE": bool(grant and grant.delete),
         }
-        assert may(granted, role, table, kind) == said[kind], (table, kind)
+        assert is_granted(granted, role, table, kind) == said[kind], (table, kind)
     with granted.transaction() as connection:
         assert granting.held_privileges(connection, group_name(role)) == needed_privileges(role)
 
@@ -128,7 +128,7 @@ def test_what_is_not_granted_is_refused(granted: Database, role: Role) -> None:
     """Really tried: every right on a table that the role does not have any of."""
     tried = 0
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
-        if not may(granted, role, table, kind):
+        if not is_granted(granted, role, table, kind):
             assert refusal(granted, role, statement_of(table, kind)) == REFUSED, (table, kind)
             tried += 1
     assert tried > 20

@@ -10,12 +10,20 @@ from services.policy.model import Policy
 from services.requests import counts
 from services.storage.database import Database
 from tests.contract.arrivals import event, order, signed_up, ticket
-from tests.contract.ledgers import Bus, answer, command, instant, post, sweep, take
+from tests.contract.ledgers import (
+    FakeBus,
+    acknowledge,
+    claim_all,
+    find_command,
+    instant,
+    record_events,
+    send_due,
+)
 
 NOW = instant("2026-03-15T13:00:00Z")
 
 
-def stepped(ledger: Database, census: HoldingCounter) -> HoldingCounts:
+def advance(ledger: Database, census: HoldingCounter) -> HoldingCounts:
     with ledger.transaction() as connection:
         return census.advance(connection, NOW)
 
@@ -27,8 +35,8 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy
         order("new", "2026-02-01T00:00:00Z", "2"),
         order("old", "2022-02-01T00:00:00Z", "3"),
     ]
-    take(ledger, events, NOW)
-    counted = stepped(ledger, HoldingCounter(policy=policy))
+    record_events(ledger, events, NOW)
+    counted = advance(ledger, HoldingCounter(policy=policy))
     assert counted.coverage == 1.0
     found = {key: n for key, n in counted.holdings.items() if key[0] in ("D4", "R5", "R1")}
     assert found == {
@@ -48,11 +56,11 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy
 
 def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Database, policy: Policy) -> None:
     """Once it has answered; the other system has only been told."""
-    take(ledger, [order("old", "2022-02-01T00:00:00Z", "3")], NOW)
-    sweep(ledger, NOW)
-    post(ledger, Bus(), NOW)
-    answer(ledger, command(ledger, system="orders"), "done", NOW)
-    holdings = stepped(ledger, HoldingCounter(policy=policy)).holdings
+    record_events(ledger, [order("old", "2022-02-01T00:00:00Z", "3")], NOW)
+    claim_all(ledger, NOW)
+    send_due(ledger, FakeBus(), NOW)
+    acknowledge(ledger, find_command(ledger, system="orders"), "done", NOW)
+    holdings = advance(ledger, HoldingCounter(policy=policy)).holdings
     assert {key: n for key, n in holdings.items() if key[0] == "D4"} == {
         ("D4", "orders", "acknowledged"): 1,
         ("D4", "psp", "ended"): 1,
@@ -61,27 +69,27 @@ def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Database, polic
 
 def test_steps_are_bounded_and_add_up(ledger: Database, policy: Policy) -> None:
     """Fifty orders in steps of eight: an estimate after the first, the truth after the seventh."""
-    take(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(50)], NOW)
+    record_events(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(50)], NOW)
     census = HoldingCounter(policy=policy, chunk=8)
-    first = stepped(ledger, census)
+    first = advance(ledger, census)
     assert 0 < first.coverage < 0.5
     assert 20 < first.holdings["D4", "orders", "scheduled"] < 125  # 8 of the ids, over their share
     for _ in range(5):
-        assert stepped(ledger, census).coverage < 1
-    last = stepped(ledger, census)
+        assert advance(ledger, census).coverage < 1
+    last = advance(ledger, census)
     assert (last.coverage, last.holdings["D4", "orders", "scheduled"]) == (1.0, 50)
 
 
 def test_a_whole_round_stands_until_the_next_is_over(ledger: Database, policy: Policy) -> None:
     """A gauge that fell back to an estimate every so often would be no use."""
-    take(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(10)], NOW)
+    record_events(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(10)], NOW)
     census = HoldingCounter(policy=policy, chunk=6)
-    stepped(ledger, census)
-    whole = stepped(ledger, census)
+    advance(ledger, census)
+    whole = advance(ledger, census)
     assert whole.holdings["D4", "psp", "scheduled"] == 10
-    take(ledger, [order("11", "2026-02-01T00:00:00Z", "11")], NOW)
-    assert stepped(ledger, census) == whole
-    assert stepped(ledger, census).holdings["D4", "psp", "scheduled"] == 11
+    record_events(ledger, [order("11", "2026-02-01T00:00:00Z", "11")], NOW)
+    assert advance(ledger, census) == whole
+    assert advance(ledger, census).holdings["D4", "psp", "scheduled"] == 11
 
 
 def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy: Policy) -> None:
@@ -91,7 +99,7 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
         return event(id_, f"privacy.{what}", time, **data)
 
     asked = {"subject": "consumer:1", "request_id": "Q1", "right": "erasure"}
-    take(
+    record_events(
         ledger,
         [
             said("a", "request-received", "2026-03-01T11:00:00Z", **asked),
@@ -142,7 +150,7 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
 
 def test_a_look_without_history_sees_all_that_is_open(ledger: Database, policy: Policy) -> None:
     """The ticket of 2025 is open too long; what is due is due, and nothing settled is counted."""
-    take(
+    record_events(
         ledger,
         [ticket("T", "2025-03-01T00:00:00Z", ["9"]), order("O", "2022-02-01T00:00:00Z")],
         NOW,

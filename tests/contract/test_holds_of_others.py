@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.storage.database import Database
 from tests.contract.arrivals import event, terminated, ticket, ticket_resolved
-from tests.contract.ledgers import Bus, post, sweep, take
+from tests.contract.ledgers import FakeBus, claim_all, record_events, send_due
 
 OPENED = "2012-01-01T09:00:00Z"
 ENDED = "2012-02-01T09:00:00Z"
@@ -24,7 +24,7 @@ STORY = [
 ]
 
 
-def actions(bus: Bus) -> set[tuple[str, str]]:
+def sent_actions(bus: FakeBus) -> set[tuple[str, str]]:
     return {(one.system, one.value["action"]) for one in bus.sent}
 
 
@@ -32,19 +32,19 @@ def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
     ledger: Database,
 ) -> None:
     """The customer's ticket names K1: its pseudonymisation is written, and does not go out."""
-    take(ledger, STORY, LATER)
-    sweep(ledger, LATER)
-    take(ledger, [HOLD], LATER)
-    bus = Bus()
-    post(ledger, bus, LATER)
-    assert ("research", "pseudonymise") not in actions(bus)
-    assert ("helpdesk", "erase") in actions(bus)
+    record_events(ledger, STORY, LATER)
+    claim_all(ledger, LATER)
+    record_events(ledger, [HOLD], LATER)
+    bus = FakeBus()
+    send_due(ledger, bus, LATER)
+    assert ("research", "pseudonymise") not in sent_actions(bus)
+    assert ("helpdesk", "erase") in sent_actions(bus)
 
 
 def test_without_a_hold_it_goes_out(ledger: Database) -> None:
     """So that the test above is about the hold."""
-    take(ledger, STORY, LATER)
-    sweep(ledger, LATER)
-    bus = Bus()
-    post(ledger, bus, LATER)
-    assert ("research", "pseudonymise") in actions(bus)
+    record_events(ledger, STORY, LATER)
+    claim_all(ledger, LATER)
+    bus = FakeBus()
+    send_due(ledger, bus, LATER)
+    assert ("research", "pseudonymise") in sent_actions(bus)

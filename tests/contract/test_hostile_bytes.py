@@ -36,7 +36,16 @@ from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.arrivals import feedback
-from tests.contract.ledgers import POLICY, Bus, emptied, instant, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    claim_all,
+    empty_database,
+    instant,
+    record_events,
+    select_rows,
+    send_due,
+)
 from tests.effort import examples
 
 CODEC = Codec(load())
@@ -112,7 +121,7 @@ hostile = settings(
 )
 
 
-class Reading:
+class TopicReader:
     """One topic of one partition, read by one role."""
 
     def __init__(self, role: Work, topic: str) -> None:
@@ -120,14 +129,14 @@ class Reading:
         self.log = PartitionId(cluster_id="c", topic=topic, topic_id=topic, partition=0)
         self.read = 0
 
-    def takes(self, messages: Sequence[Message]) -> None:
+    def handle(self, messages: Sequence[Message]) -> None:
         """A batch, as the loop of the role would do it."""
         before, self.read = self.read or None, self.read + len(messages)
         advance = OffsetAdvance(log=self.log, expected=before, next=self.read)
         apply(self.role, messages, [advance], lambda: None)
 
 
-class Nobody:
+class RecordingObserver:
     """Who is told by every role, and keeps what was parked."""
 
     def __init__(self) -> None:
@@ -141,7 +150,7 @@ class Nobody:
         self.letters.append(letter)
 
 
-class Passed:
+class FakeProducer:
     """What the tagger passes on, in place of a broker."""
 
     def __init__(self) -> None:
@@ -179,7 +188,7 @@ def event(offset: int, **said: Any) -> Message:
     )
 
 
-def good(offset: int) -> Message:
+def valid_event(offset: int) -> Message:
     """A ticket like any other."""
     return event(
         offset,
@@ -199,8 +208,8 @@ def good(offset: int) -> Message:
 @hostile
 def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
     """From the publisher's bytes into the ledger: good events are recorded, all others parked or so."""
-    ledger = emptied(shared_ledger)
-    nobody, passed = Nobody(), Passed()
+    ledger = empty_database(shared_ledger)
+    nobody, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
         tags=EventTagger(policy=POLICY, codec=CODEC, topics=TOPICS),
         codec=CODEC,
@@ -211,11 +220,11 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
         observer=nobody,
         now=lambda: NOW,
     )
-    messages = [good(0)]
+    messages = [valid_event(0)]
     for one in bad:
         messages.append(event(len(messages), **one))
-        messages.append(good(len(messages)))
-    Reading(tagger, TICKETS.name).takes(messages)
+        messages.append(valid_event(len(messages)))
+    TopicReader(tagger, TICKETS.name).handle(messages)
     recorder = RecorderHandler(
         policy=POLICY,
         codec=CODEC,
@@ -227,20 +236,22 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
     )
     for topic in (TAGGED.name, DEAD_LETTERS.name):
         sent = [(key, value) for to, key, value in passed.sent if to == topic]
-        Reading(recorder, topic).takes(
+        TopicReader(recorder, topic).handle(
             [
                 Message(topic=topic, partition=0, offset=number, key=key, value=value)
                 for number, (key, value) in enumerate(sent)
             ]
         )
-    recorded = {row.id for row in rows(ledger, tables.event)}
+    recorded = {row.id for row in select_rows(ledger, tables.event)}
     expected = {f"good{number}" for number in range(0, len(messages), 2)}
     assert expected <= recorded
-    parked = rows(ledger, tables.dead_letter)
+    parked = select_rows(ledger, tables.dead_letter)
     duplicates = len({(one["source"], one["id"]) for one in bad}) < len(bad)
     assert duplicates or len(recorded) + len(parked) == len(messages)
     assert [row for row in parked if row.reason == "unprocessable"] == []
-    assert {row.next for row in rows(ledger, tables.position, role="tagger")} == {len(messages)}
+    assert {row.next for row in select_rows(ledger, tables.position, role="tagger")} == {
+        len(messages)
+    }
 
 
 @given(bad=st.lists(answers, min_size=1, max_size=3))
@@ -249,13 +260,13 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
 @hostile
 def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
     """Signed by its system as it should be, and still hostile."""
-    ledger = emptied(shared_ledger)
+    ledger = empty_database(shared_ledger)
     first, second = feedback("e1", "2020-01-01T12:00:00Z"), feedback("e2", "2020-01-01T12:00:00Z")
     second["data"]["visitor_id"] = "2"
-    take(ledger, [first, second], "2020-01-01T12:00:00Z")
-    one, other = sweep(ledger, FAR)
-    post(ledger, Bus(), FAR)
-    nobody = Nobody()
+    record_events(ledger, [first, second], "2020-01-01T12:00:00Z")
+    one, other = claim_all(ledger, FAR)
+    send_due(ledger, FakeBus(), FAR)
+    nobody = RecordingObserver()
     role = AcknowledgementHandler(
         policy=POLICY,
         codec=CODEC,
@@ -268,11 +279,11 @@ def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[
     )
     messages = [answer(number, one, **said) for number, said in enumerate(bad)]
     messages.append(answer(len(messages), other, acknowledgement_id="the good one"))
-    Reading(role, WEBSITE.name).takes(messages)
-    [row] = rows(ledger, tables.command, command_id=other)
+    TopicReader(role, WEBSITE.name).handle(messages)
+    [row] = select_rows(ledger, tables.command, command_id=other)
     assert row.state == "acknowledged"
     assert [one.reason for one in nobody.letters if one.reason == "unprocessable"] == []
-    assert {row.next for row in rows(ledger, tables.position)} == {len(messages)}
+    assert {row.next for row in select_rows(ledger, tables.position)} == {len(messages)}
 
 
 def answer(offset: int, command: UUID, **said: Any) -> Message:
@@ -317,7 +328,7 @@ class Registry:
 
 def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Database) -> None:
     """The reason of its dead letter names what does not fit; a letter so large goes into the ledger."""
-    nobody, passed = Nobody(), Passed()
+    nobody, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
         tags=EventTagger(policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS),
         codec=CODEC,
@@ -334,11 +345,11 @@ def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Da
         offset=1,
         key=b"k",
         value=b"\0\0\0\0\x07" + b"x" * 950_000,
-        headers=good(1).headers(),
+        headers=valid_event(1).headers(),
     )
-    Reading(tagger, TICKETS.name).takes([good(0), bad, good(2)])
+    TopicReader(tagger, TICKETS.name).handle([valid_event(0), bad, valid_event(2)])
     assert [to for to, _, _ in passed.sent] == [TAGGED.name] * 2
-    [letter] = rows(ledger, tables.dead_letter)
+    [letter] = select_rows(ledger, tables.dead_letter)
     assert letter.reason == "undecodable"
     assert "was written with schema id 7" in letter.detail
     assert "\0" not in letter.detail

@@ -25,8 +25,15 @@ from tests.contract.arrivals import (
     ticket,
     ticket_resolved,
 )
-from tests.contract.forgetful import Life
-from tests.contract.ledgers import Bus, emptied, post, rows, sweep, take
+from tests.contract.forgetful import LedgerLife
+from tests.contract.ledgers import (
+    FakeBus,
+    claim_all,
+    empty_database,
+    record_events,
+    select_rows,
+    send_due,
+)
 from tests.contract.test_purge import ENDED, JOINED, lead
 
 SPACE = "5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c0"
@@ -39,15 +46,15 @@ def hold(id_: str, subject: str = "visitor:1", time: str = T0) -> Event:
     return event(id_, "privacy.hold-placed", time, **said)
 
 
-def sent(ledger: Database, now: str = DUE) -> list[tuple[str, str]]:
+def send_all(ledger: Database, now: str = DUE) -> list[tuple[str, str]]:
     """What leaves by now."""
-    bus = Bus()
-    sweep(ledger, now)
-    post(ledger, bus, now)
+    bus = FakeBus()
+    claim_all(ledger, now)
+    send_due(ledger, bus, now)
     return sorted((one.system, one.value["action"]) for one in bus.sent)
 
 
-def aged(ledger: Database) -> None:
+def age_ids(ledger: Database) -> None:
     """Give everything the ids that a ledger of before has."""
     with ledger.transaction() as connection:
         was = {row.event_id: row for row in connection.execute(tables.event.select())}
@@ -77,35 +84,35 @@ def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Database) 
     """Whoever publishes orders cannot keep a hold out; before, after and with it."""
     taken, data = order("h1", T0, "9"), feedback("f1", T0)
     for batches in ([[taken], [hold("h1")]], [[hold("h1")], [taken]], [[taken, hold("h1")]]):
-        emptied(ledger)
-        take(ledger, [data], T0)
-        found = [take(ledger, batch, T0) for batch in batches]
+        empty_database(ledger)
+        record_events(ledger, [data], T0)
+        found = [record_events(ledger, batch, T0) for batch in batches]
         assert sum(one.new for one in found) == 2
         assert all(one.conflicts == () for one in found)
-        assert "website" not in {system for system, _ in sent(ledger)}
+        assert "website" not in {system for system, _ in send_all(ledger)}
 
 
 def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Database) -> None:
     """Of one instant, source and id the start counts: what keeps data, whoever comes first."""
     for batch in ([terminated("e1", T0), reinstated("e1", T0)], [reinstated("e1", T0)]):
         for moves in (batch, batch[::-1]):
-            emptied(ledger)
+            empty_database(ledger)
             for one in [*moves, terminated("e1", T0)]:
-                take(ledger, [one], T0)
-            (clock,) = rows(ledger, tables.clock)
+                record_events(ledger, [one], T0)
+            (clock,) = select_rows(ledger, tables.clock)
             assert (clock.ended, clock.anchor_at) == (False, None)
 
 
 def test_what_a_ledger_of_before_has_comes_again_and_is_a_duplicate(ledger: Database) -> None:
     """With other content a conflict, and on another topic an event of its own."""
-    take(ledger, [feedback("e1", T0)], T0)
-    aged(ledger)
-    again = take(ledger, [feedback("e1", T0)], T0)
+    record_events(ledger, [feedback("e1", T0)], T0)
+    age_ids(ledger)
+    again = record_events(ledger, [feedback("e1", T0)], T0)
     assert (again.new, again.duplicates, again.conflicts) == (0, 1, ())
-    other = take(ledger, [feedback("e1", "2024-01-01T12:00:01Z")], T0)
+    other = record_events(ledger, [feedback("e1", "2024-01-01T12:00:01Z")], T0)
     assert (other.new, [one.id for one in other.conflicts]) == (0, ["e1"])
-    assert take(ledger, [hold("e1")], T0).new == 1
-    assert "website" not in {system for system, _ in sent(ledger)}
+    assert record_events(ledger, [hold("e1")], T0).new == 1
+    assert "website" not in {system for system, _ in send_all(ledger)}
 
 
 EVENTS: Sequence[Event] = [
@@ -122,14 +129,14 @@ def test_a_ledger_of_before_commands_what_it_would_have(ledger: Database) -> Non
     """Aged between recording and sweeping, and once more between two sweeps."""
     told: list[list[Any]] = []
     for old in (False, True):
-        emptied(ledger)
-        bus = Bus()
+        empty_database(ledger)
+        bus = FakeBus()
         for now in (T0, "2024-02-02T12:00:00Z", "2026-03-02T12:00:00Z", "2033-06-01T12:00:00Z"):
-            take(ledger, [one for one in EVENTS if one["time"] <= now], now)
+            record_events(ledger, [one for one in EVENTS if one["time"] <= now], now)
             if old:
-                aged(ledger)
-            sweep(ledger, now)
-            post(ledger, bus, now)
+                age_ids(ledger)
+            claim_all(ledger, now)
+            send_due(ledger, bus, now)
         told.append(
             sorted(
                 (one.system, one.value["action"], sorted(r["id"] for r in one.value["records"]))
@@ -141,40 +148,40 @@ def test_a_ledger_of_before_commands_what_it_would_have(ledger: Database) -> Non
 
 
 @pytest.fixture
-def life(ledger: Database) -> Life:
-    return Life(ledger=ledger)
+def life(ledger: Database) -> LedgerLife:
+    return LedgerLife(ledger=ledger)
 
 
-def test_what_was_forgotten_before_is_still_known(life: Life) -> None:
+def test_what_was_forgotten_before_is_still_known(life: LedgerLife) -> None:
     """By its content; another topic's event under its identity is new."""
-    life.take([feedback("e1", T0)], T0)
-    aged(life.ledger)
+    life.record_events([feedback("e1", T0)], T0)
+    age_ids(life.ledger)
     life.work("2025-06-01T12:00:00Z")
-    life.forget("2026-06-01T12:00:00Z")
-    assert rows(life.ledger, tables.event) == []
+    life.purge("2026-06-01T12:00:00Z")
+    assert select_rows(life.ledger, tables.event) == []
     at = "2026-06-02T12:00:00Z"
-    found = life.take([feedback("e1", T0), hold("e1", time=at)], at)
+    found = life.record_events([feedback("e1", T0), hold("e1", time=at)], at)
     assert (found.new, found.duplicates, found.conflicts) == (1, 1, ())
 
 
-def test_what_is_remembered_from_before_is_forgotten_again(life: Life) -> None:
+def test_what_is_remembered_from_before_is_forgotten_again(life: LedgerLife) -> None:
     """Old ids and all."""
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
     raised = event("o1", "privacy.objection-raised", ENDED, **objection)
     decided = event("o2", "privacy.objection-decided", ENDED, **objection, outcome="upheld")
-    life.take([lead("l1", JOINED)], JOINED)
-    life.take([raised, decided], ENDED)
-    aged(life.ledger)
+    life.record_events([lead("l1", JOINED)], JOINED)
+    life.record_events([raised, decided], ENDED)
+    age_ids(life.ledger)
     for year in range(2010, 2023):
         life.work(f"{year}-12-01T12:00:00Z")
-    life.forget("2023-01-15T12:00:00Z")
-    assert "P-9" not in life.texts()
+    life.purge("2023-01-15T12:00:00Z")
+    assert "P-9" not in life.dump()
     at = "2023-02-01T12:00:00Z"
-    found = life.take([lead("l1", JOINED), raised, lead("l2", at)], at)
+    found = life.record_events([lead("l1", JOINED), raised, lead("l2", at)], at)
     assert (found.new, found.duplicates) == (1, 2)
     for year in range(2023, 2040):
         life.work(f"{year}-02-01T12:00:00Z")
         life.work(f"{year}-12-01T12:00:00Z")
-    life.forget("2040-01-01T12:00:00Z")
-    life.seal("2040-01-01T12:00:00Z")
-    assert "P-9" not in life.texts()
+    life.purge("2040-01-01T12:00:00Z")
+    life.seal_evidence("2040-01-01T12:00:00Z")
+    assert "P-9" not in life.dump()

@@ -18,18 +18,18 @@ from services.policy import loader
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, event, parsed, ticket, ticket_resolved
+from tests.contract.arrivals import Event, arrival, event, parse_event, ticket, ticket_resolved
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    commands,
+    FakeBus,
+    acknowledge,
+    claim_all,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    list_commands,
+    record_events,
+    select_rows,
+    send_due,
 )
 
 PLACED = "2024-03-01T09:00:00Z"
@@ -76,7 +76,7 @@ def decide(ledger: Database, owner: str, now: str = NOW, value: str = "o1") -> N
     )
 
 
-def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
+def sent_commands(bus: FakeBus) -> list[tuple[str, str, str | None, dict[str, str]]]:
     """System, action, subject and keys of the first record of each command, sorted by the first three."""
     return sorted(
         (
@@ -92,11 +92,11 @@ def told(bus: Bus) -> list[tuple[str, str, str | None, dict[str, str]]]:
     )
 
 
-def go(ledger: Database, now: str) -> Bus:
+def claim_and_send(ledger: Database, now: str) -> FakeBus:
     """Claim and send what is due; what was sent."""
-    bus = Bus()
-    sweep(ledger, now)
-    post(ledger, bus, now)
+    bus = FakeBus()
+    claim_all(ledger, now)
+    send_due(ledger, bus, now)
     return bus
 
 
@@ -105,11 +105,11 @@ class TestUndecided:
 
     def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Database) -> None:
         """Its own terms are long over; the number is the victim's, whose are not."""
-        take(ledger, [VICTIM], PLACED)
-        take(ledger, [NOBODY], NOW)
-        assert told(go(ledger, NOW)) == []
-        assert commands(ledger) == []
-        assert len(rows(ledger, tables.event)) == 2
+        record_events(ledger, [VICTIM], PLACED)
+        record_events(ledger, [NOBODY], NOW)
+        assert sent_commands(claim_and_send(ledger, NOW)) == []
+        assert list_commands(ledger) == []
+        assert len(select_rows(ledger, tables.event)) == 2
 
     @pytest.mark.parametrize("batches", [[[VICTIM, NOBODY]], [[NOBODY], [VICTIM]]])
     def test_the_order_of_arrival_does_not_matter(
@@ -117,9 +117,9 @@ class TestUndecided:
     ) -> None:
         """Together, or the other first."""
         for batch in batches:
-            take(ledger, batch, NOW)
-        assert told(go(ledger, NOW)) == []
-        assert commands(ledger) == []
+            record_events(ledger, batch, NOW)
+        assert sent_commands(claim_and_send(ledger, NOW)) == []
+        assert list_commands(ledger) == []
         [found] = ledger.run_in_transaction(key_conflicts.list_conflicts)
         assert (found.key, found.owner) == ("order_id=o1", None)
         assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
@@ -128,74 +128,82 @@ class TestUndecided:
         self, ledger: Database
     ) -> None:
         """The second event comes while commands about the first are on their way."""
-        take(ledger, [NOBODY], NOW)
-        sweep(ledger, NOW)
-        post(ledger, bus := Bus(), NOW, limit=2)
+        record_events(ledger, [NOBODY], NOW)
+        claim_all(ledger, NOW)
+        send_due(ledger, bus := FakeBus(), NOW, limit=2)
         out = sorted(one.system for one in bus.sent)
         assert len(out) == 2
-        take(ledger, [VICTIM], NOW)
-        recalls = go(ledger, later(NOW, minutes=1).isoformat())
+        record_events(ledger, [VICTIM], NOW)
+        recalls = claim_and_send(ledger, later(NOW, minutes=1).isoformat())
         assert sorted((one.system, one.value["action"]) for one in recalls.sent) == [
             (system, "recall") for system in out
         ]
-        states = [state for _, action, state in commands(ledger) if action != "recall"]
+        states = [state for _, action, state in list_commands(ledger) if action != "recall"]
         assert sorted(states) == ["cancelled", "cancelled", "recalling", "recalling"]
-        assert go(ledger, later(NOW, days=1).isoformat()).sent != []  # the recalls again
+        assert (
+            claim_and_send(ledger, later(NOW, days=1).isoformat()).sent != []
+        )  # the recalls again
         assert not [
             one
-            for one in go(ledger, later(NOW, days=2).isoformat()).sent
+            for one in claim_and_send(ledger, later(NOW, days=2).isoformat()).sent
             if one.value["action"] != "recall"
         ]
 
     def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Database) -> None:
         """The relay looks again, also where no look has come by in between."""
-        take(ledger, [NOBODY], NOW)
-        sweep(ledger, NOW)
-        take(ledger, [VICTIM], NOW)
-        post(ledger, bus := Bus(), NOW)
+        record_events(ledger, [NOBODY], NOW)
+        claim_all(ledger, NOW)
+        record_events(ledger, [VICTIM], NOW)
+        send_due(ledger, bus := FakeBus(), NOW)
         assert bus.sent == []
-        left = {state for _, action, state in commands(ledger) if action != "recall"}
+        left = {state for _, action, state in list_commands(ledger) if action != "recall"}
         assert left <= {"cancelled", "recalling"}
 
     def test_a_check_waits_too(self, ledger: Database) -> None:
         """It would find the victim's rows, and call for another erasure."""
-        take(ledger, [NOBODY], NOW)
-        go(ledger, NOW)
-        for row in rows(ledger, tables.command, action="erase", system="orders"):
-            answer(ledger, row.command_id, "done", NOW)
-        take(ledger, [VICTIM], NOW)
-        bus = go(ledger, later(NOW, minutes=2).isoformat())
+        record_events(ledger, [NOBODY], NOW)
+        claim_and_send(ledger, NOW)
+        for row in select_rows(ledger, tables.command, action="erase", system="orders"):
+            acknowledge(ledger, row.command_id, "done", NOW)
+        record_events(ledger, [VICTIM], NOW)
+        bus = claim_and_send(ledger, later(NOW, minutes=2).isoformat())
         assert "verify" not in {one.value["action"] for one in bus.sent}
 
     def test_an_objection_restricts_by_the_record_alone(self, ledger: Database) -> None:
         """By the number it might restrict the other's rows; once that is decided it goes by it as well."""
-        take(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
-        found = told(go(ledger, NOW))
+        record_events(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
+        found = sent_commands(claim_and_send(ledger, NOW))
         assert found == [
             (system, "restrict", "consumer:victim", {"consumer_id": "victim"})
             for system in ("orders", "psp")
         ]
-        assert told(go(ledger, later(NOW, minutes=2).isoformat())) != []  # told again, as ever
+        assert (
+            sent_commands(claim_and_send(ledger, later(NOW, minutes=2).isoformat())) != []
+        )  # told again, as ever
         at = later(NOW, minutes=3).isoformat()
         decide(ledger, "consumer:victim", at)
         keys = {"consumer_id": "victim", "order_id": "o1"}
-        restricted = [one for one in told(go(ledger, at)) if one[1:3] == ("restrict", found[0][2])]
+        restricted = [
+            one
+            for one in sent_commands(claim_and_send(ledger, at))
+            if one[1:3] == ("restrict", found[0][2])
+        ]
         assert restricted == [
             (one, "restrict", "consumer:victim", keys) for one in ("orders", "psp")
         ]
 
     def test_what_is_due_is_restricted_as_well(self, ledger: Database) -> None:
         """The erasure that would make it needless waits."""
-        take(ledger, [VICTIM, NOBODY, objection("nobody", "x1")], NOW)
-        assert {one[:2] for one in told(go(ledger, NOW))} == {
+        record_events(ledger, [VICTIM, NOBODY, objection("nobody", "x1")], NOW)
+        assert {one[:2] for one in sent_commands(claim_and_send(ledger, NOW))} == {
             ("orders", "restrict"),
             ("psp", "restrict"),
         }
 
     def test_nothing_is_lifted(self, ledger: Database) -> None:
         """Whoever it would free is not known yet; once it is decided nothing needs a restriction."""
-        take(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
-        go(ledger, NOW)
+        record_events(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
+        claim_and_send(ledger, NOW)
         decided = event(
             "x2",
             "privacy.objection-decided",
@@ -205,19 +213,25 @@ class TestUndecided:
             objection_id="x1",
             outcome="rejected",
         )
-        take(ledger, [decided], NOW)
-        assert "lift" not in {one[1] for one in told(go(ledger, later(NOW, hours=1).isoformat()))}
+        record_events(ledger, [decided], NOW)
+        assert "lift" not in {
+            one[1] for one in sent_commands(claim_and_send(ledger, later(NOW, hours=1).isoformat()))
+        }
         at = later(NOW, hours=2).isoformat()
         decide(ledger, "consumer:victim", at)
-        assert "lift" in {one[1] for one in told(go(ledger, at)) if one[2] == "consumer:victim"}
+        assert "lift" in {
+            one[1]
+            for one in sent_commands(claim_and_send(ledger, at))
+            if one[2] == "consumer:victim"
+        }
 
     def test_others_orders_go_their_way(self, ledger: Database) -> None:
         """One number stops nobody else, nor the same people's other orders."""
         other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
-        take(ledger, [VICTIM, NOBODY, other], NOW)
-        bus = go(ledger, NOW)
+        record_events(ledger, [VICTIM, NOBODY, other], NOW)
+        bus = claim_and_send(ledger, NOW)
         assert {one.value["records"][0]["id"] for one in bus.sent} == {"e3"}
-        assert told(bus)[0] == (
+        assert sent_commands(bus)[0] == (
             "accounting",
             "erase",
             "consumer:nobody",
@@ -269,11 +283,11 @@ class TestNoConflict:
     )
     def test_nothing_waits_for_anybody(self, ledger: Database, events: list[Event]) -> None:
         """A ticket has a customer and consumers; a survey has many; fields have names."""
-        take(ledger, events, NOW)
+        record_events(ledger, events, NOW)
         assert (
             ledger.run_in_transaction(lambda c: key_conflicts.list_conflicts(c, decided=True)) == []
         )
-        assert rows(ledger, tables.claimant) == []
+        assert select_rows(ledger, tables.claimant) == []
 
 
 def application(id_: str, what: str, applicant: str, time: str = PLACED, **more: object) -> Event:
@@ -306,24 +320,24 @@ class TestClocks:
 
     def test_anothers_end_erases_nothing(self, ledger: Database) -> None:
         """The event makes no record: it only ends the victim's procedure."""
-        take(ledger, [self.RECEIVED], PLACED)
-        take(ledger, [self.CLOSED], PLACED)
-        assert told(go(ledger, self.LATER)) == []
+        record_events(ledger, [self.RECEIVED], PLACED)
+        record_events(ledger, [self.CLOSED], PLACED)
+        assert sent_commands(claim_and_send(ledger, self.LATER)) == []
 
     def test_once_it_is_decided_it_counts_no_more(self, ledger: Database) -> None:
         """The procedure goes on; what another says later of it is passed over."""
-        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:victim") == ["application:a"]
-        assert told(go(ledger, self.LATER)) == []
-        take(ledger, [application("a3", "closed", "nobody", self.LATER)], self.LATER)
-        assert told(go(ledger, "2030-01-01T00:00:00Z")) == []
+        assert sent_commands(claim_and_send(ledger, self.LATER)) == []
+        record_events(ledger, [application("a3", "closed", "nobody", self.LATER)], self.LATER)
+        assert sent_commands(claim_and_send(ledger, "2030-01-01T00:00:00Z")) == []
 
     def test_the_owners_own_end_counts(self, ledger: Database) -> None:
         """Also one from before the other's."""
-        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         self.decide(ledger, "applicant:victim")
-        take(ledger, [application("a4", "closed", "victim", "2024-02-01T00:00:00Z")], NOW)
-        bus = go(ledger, self.LATER)
+        record_events(ledger, [application("a4", "closed", "victim", "2024-02-01T00:00:00Z")], NOW)
+        bus = claim_and_send(ledger, self.LATER)
         assert {(one.system, one.value["subject"]) for one in bus.sent} == {
             ("mail", "applicant:victim"),
             ("recruitment", "applicant:victim"),
@@ -331,9 +345,9 @@ class TestClocks:
 
     def test_whoever_ended_it_rightly_has(self, ledger: Database) -> None:
         """Its owner's move stands."""
-        take(ledger, [self.RECEIVED, self.CLOSED], PLACED)
+        record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:nobody") == []
-        assert len(go(ledger, self.LATER).sent) == 2
+        assert len(claim_and_send(ledger, self.LATER).sent) == 2
 
 
 class TestDecided:
@@ -341,10 +355,10 @@ class TestDecided:
 
     def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Database) -> None:
         """Either way round; nothing is forgotten."""
-        take(ledger, [VICTIM, NOBODY], NOW)
-        go(ledger, NOW)
+        record_events(ledger, [VICTIM, NOBODY], NOW)
+        claim_and_send(ledger, NOW)
         decide(ledger, "consumer:victim")
-        assert told(go(ledger, NOW)) == [
+        assert sent_commands(claim_and_send(ledger, NOW)) == [
             (system, action, "consumer:nobody", {"consumer_id": "nobody"})
             for system, action in (
                 ("accounting", "erase"),
@@ -353,9 +367,13 @@ class TestDecided:
                 ("research", "pseudonymise"),
             )
         ]
-        for row in rows(ledger, tables.command):
-            answer(ledger, row.command_id, "done", NOW)
-        mine = [one for one in told(go(ledger, OVER)) if one[2] == "consumer:victim"]
+        for row in select_rows(ledger, tables.command):
+            acknowledge(ledger, row.command_id, "done", NOW)
+        mine = [
+            one
+            for one in sent_commands(claim_and_send(ledger, OVER))
+            if one[2] == "consumer:victim"
+        ]
         assert {(system, tuple(sorted(keys))) for system, _, _, keys in mine} == {
             (system, ("consumer_id", "order_id"))
             for system in ("accounting", "orders", "psp", "research")
@@ -363,47 +381,49 @@ class TestDecided:
 
     def test_it_may_be_the_newcomers(self, ledger: Database) -> None:
         """The first to come need not be right."""
-        take(ledger, [VICTIM], PLACED)
-        take(ledger, [NOBODY], NOW)
+        record_events(ledger, [VICTIM], PLACED)
+        record_events(ledger, [NOBODY], NOW)
         decide(ledger, "consumer:nobody")
-        bus = go(ledger, NOW)
-        assert {keys.get("order_id") for _, _, _, keys in told(bus)} == {"o1"}
-        assert {subject for _, _, subject, _ in told(bus)} == {"consumer:nobody"}
+        bus = claim_and_send(ledger, NOW)
+        assert {keys.get("order_id") for _, _, _, keys in sent_commands(bus)} == {"o1"}
+        assert {subject for _, _, subject, _ in sent_commands(bus)} == {"consumer:nobody"}
 
     def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Database) -> None:
         """What was decided stands."""
-        take(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
-        take(ledger, [order("e3", LONG_AGO, "third", source="/anywhere")], NOW)
-        third = [one for one in told(go(ledger, NOW)) if one[2] == "consumer:third"]
+        record_events(ledger, [order("e3", LONG_AGO, "third", source="/anywhere")], NOW)
+        third = [
+            one for one in sent_commands(claim_and_send(ledger, NOW)) if one[2] == "consumer:third"
+        ]
         assert len(third) == 4
         assert all("order_id" not in keys for _, _, _, keys in third)
 
     def test_what_was_recalled_is_commanded_again(self, ledger: Database) -> None:
         """Under other ids: the recalled ones count no more."""
-        take(ledger, [NOBODY], NOW)
-        first = {one.value["command_id"] for one in go(ledger, NOW).sent}
-        take(ledger, [VICTIM], NOW)
-        go(ledger, NOW)
-        for row in rows(ledger, tables.command, action="recall"):
-            answer(ledger, row.command_id, "recalled", NOW)
-        assert told(go(ledger, later(NOW, minutes=1).isoformat())) == []
+        record_events(ledger, [NOBODY], NOW)
+        first = {one.value["command_id"] for one in claim_and_send(ledger, NOW).sent}
+        record_events(ledger, [VICTIM], NOW)
+        claim_and_send(ledger, NOW)
+        for row in select_rows(ledger, tables.command, action="recall"):
+            acknowledge(ledger, row.command_id, "recalled", NOW)
+        assert sent_commands(claim_and_send(ledger, later(NOW, minutes=1).isoformat())) == []
         decide(ledger, "consumer:nobody", later(NOW, minutes=2).isoformat())
-        bus = go(ledger, later(NOW, minutes=3).isoformat())
+        bus = claim_and_send(ledger, later(NOW, minutes=3).isoformat())
         assert len(bus.sent) == 4
         assert not first & {one.value["command_id"] for one in bus.sent}
 
     def test_opened_again_it_stops_everything_again(self, ledger: Database) -> None:
         """An operator may have been wrong: what is out is recalled, and the other is named."""
-        take(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:nobody")
-        assert len(go(ledger, NOW).sent) == 4
+        assert len(claim_and_send(ledger, NOW).sent) == 4
         with pytest.raises(ConflictAlreadyDecided, match="order_id=o1: it is decided already"):
             decide(ledger, "consumer:victim")
         ledger.run_in_transaction(
             lambda c: key_conflicts.reopen_conflict(c, "order_id", "o1", POLICY, instant(NOW))
         )
-        assert {one.value["action"] for one in go(ledger, NOW).sent} == {"recall"}
+        assert {one.value["action"] for one in claim_and_send(ledger, NOW).sent} == {"recall"}
         decide(ledger, "consumer:victim")
 
     @pytest.mark.parametrize(
@@ -417,7 +437,7 @@ class TestDecided:
         self, ledger: Database, value: str, owner: str, why: str
     ) -> None:
         """A slip of the pen decides nothing."""
-        take(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
+        record_events(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
         with pytest.raises(ConflictNotFound, match=why):
             decide(ledger, owner, value=value)
         assert [one.owner for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
@@ -443,7 +463,7 @@ class TestMentioned:
 
     def test_a_decision_looks_at_them_too(self, ledger: Database) -> None:
         """Also where nothing else would lead from the key to their records."""
-        policy, bus = self.without_a_customers_holdings(), Bus()
+        policy, bus = self.without_a_customers_holdings(), FakeBus()
         opened = ticket("t1", self.OPENED, ["k"])
         another = {
             **ticket_resolved("t2", self.RESOLVED),
@@ -488,22 +508,22 @@ class TestPolicies:
         ledger.run_in_transaction(lambda c: active_policy.require_active(c, before, instant(NOW)))
         ledger.run_in_transaction(lambda c: record(c, arrivals, before, instant(NOW)))
         ledger.run_in_transaction(lambda c: claim_due(c, before, instant(NOW), limit=99))
-        assert len(commands(ledger)) == 4
-        assert rows(ledger, tables.identifier) == []
+        assert len(list_commands(ledger)) == 4
+        assert select_rows(ledger, tables.identifier) == []
         ledger.run_in_transaction(lambda c: activate(c, POLICY, instant(NOW)))
         assert [one.key for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
             "order_id=o1"
         ]
-        assert {state for _, _, state in commands(ledger)} == {"cancelled"}
-        assert told(go(ledger, NOW)) == []
+        assert {state for _, _, state in list_commands(ledger)} == {"cancelled"}
+        assert sent_commands(claim_and_send(ledger, NOW)) == []
 
     def test_what_was_decided_stands(self, ledger: Database) -> None:
         """A new version asks nobody again; without keys nothing waits."""
-        take(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
-        known = [rows(ledger, one) for one in KEYS]
+        known = [select_rows(ledger, one) for one in KEYS]
         ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, POLICY, instant(NOW)))
-        assert [rows(ledger, one) for one in KEYS] == known
+        assert [select_rows(ledger, one) for one in KEYS] == known
 
 
 class TestForgetting:
@@ -512,48 +532,50 @@ class TestForgetting:
     def test_a_key_goes_with_its_last_event(self, ledger: Database) -> None:
         """Until then it is known whose it is."""
         again = order("e9", PLACED, "victim")
-        take(ledger, [VICTIM, again], NOW)
+        record_events(ledger, [VICTIM, again], NOW)
         self.forget(ledger, VICTIM)
-        assert [(row.subject, row.events) for row in rows(ledger, tables.identifier)] == [
+        assert [(row.subject, row.events) for row in select_rows(ledger, tables.identifier)] == [
             ("consumer:victim", 1)
         ]
         self.forget(ledger, again)
-        assert rows(ledger, tables.identifier) == []
+        assert select_rows(ledger, tables.identifier) == []
 
     def test_a_forgotten_owner_is_named_no_more(self, ledger: Database) -> None:
         """The key is nobody's then: the other gets it back from no one."""
-        take(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, VICTIM)
         [left] = ledger.run_in_transaction(lambda c: key_conflicts.list_conflicts(c, decided=True))
         assert (left.owner, dict(left.claimants)) == ("", {"consumer:nobody": 1})
-        assert all("order_id" not in keys for _, _, _, keys in told(go(ledger, NOW)))
+        assert all(
+            "order_id" not in keys for _, _, _, keys in sent_commands(claim_and_send(ledger, NOW))
+        )
         self.forget(ledger, NOBODY)
-        assert [rows(ledger, one) for one in KEYS] == [[], [], []]
+        assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
 
     def test_who_is_left_alone_by_a_new_policy_is_named_no_more_either(
         self, ledger: Database
     ) -> None:
         """The other was forgotten before the policy came: no claim of several is left to go."""
-        take(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, NOBODY)
         with ledger.transaction() as connection:
             connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
         ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, POLICY, instant(NOW)))
         self.forget(ledger, VICTIM)
-        assert [rows(ledger, one) for one in KEYS] == [[], [], []]
+        assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
 
     def test_a_key_that_identifies_no_more_names_nobody(self, ledger: Database) -> None:
         """No event would ever take along what was decided about it."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")
-        take(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, without, instant(NOW)))
-        assert [rows(ledger, one) for one in KEYS] == [[], [], []]
+        assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
 
     @staticmethod
     def forget(ledger: Database, one: Event) -> None:
-        tagged = tag(parsed(one), POLICY)
+        tagged = tag(parse_event(one), POLICY)
         ledger.run_in_transaction(lambda c: key_conflicts.purge_keys(c, [tagged], POLICY))

@@ -23,7 +23,17 @@ from services.ledger import key_conflicts, tables
 from services.ledger.recording import record
 from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event
-from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    empty_database,
+    record_events,
+    roll_back,
+    select_rows,
+    send_due,
+)
 from tests.effort import play
 
 NUMBERS, PEOPLE = ("o1", "o2"), ("1", "2", "3")
@@ -31,13 +41,13 @@ LONG_AGO = "2005-01-01T00:00:00Z"
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
 
-class Contesting(RuleBasedStateMachine):
+class KeyConflictMachine(RuleBasedStateMachine):
     """One ledger, what was recorded in it, and what was decided."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
-        self.ledger = emptied(ledger)
-        self.bus = Bus()
+        self.ledger = empty_database(ledger)
+        self.bus = FakeBus()
         self.now = START
         self.count = 0
         self.claims: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -71,8 +81,8 @@ class Contesting(RuleBasedStateMachine):
             events.append(one)
         if crashes:
             arrivals = [arrival(one, POLICY) for one in events]
-            crash(self.ledger, lambda c: record(c, arrivals, POLICY, self.now))
-        take(self.ledger, events, self.now, backfill)
+            roll_back(self.ledger, lambda c: record(c, arrivals, POLICY, self.now))
+        record_events(self.ledger, events, self.now, backfill)
         for one, (number, person) in zip(events, orders, strict=True):
             self.claims[number][person] += 1
             self.events[one["id"]] = (number, person)
@@ -83,7 +93,7 @@ class Contesting(RuleBasedStateMachine):
 
     @rule()
     def sweep_all(self) -> None:
-        sweep(self.ledger, self.now)
+        claim_all(self.ledger, self.now)
 
     @rule(by=st.sampled_from([timedelta(minutes=2), timedelta(days=1)]))
     def wait(self, by: timedelta) -> None:
@@ -96,7 +106,7 @@ class Contesting(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 50))
     def send(self, limit: int) -> None:
         before = len(self.bus.sent)
-        post(self.ledger, self.bus, self.now, limit)
+        send_due(self.ledger, self.bus, self.now, limit)
         for one in self.bus.sent[before:]:
             if one.value["action"] == "recall":
                 continue
@@ -115,10 +125,12 @@ class Contesting(RuleBasedStateMachine):
             return
         identity = sent.value["command_id"]
         [row] = [
-            one for one in rows(self.ledger, tables.command) if str(one.command_id) == identity
+            one
+            for one in select_rows(self.ledger, tables.command)
+            if str(one.command_id) == identity
         ]
         if row.state in ("sent", "recalling"):
-            answer(self.ledger, row.command_id, status, self.now)  # type: ignore[arg-type]
+            acknowledge(self.ledger, row.command_id, status, self.now)  # type: ignore[arg-type]
 
     @rule(number=st.sampled_from(NUMBERS), person=st.sampled_from(PEOPLE))
     def decide(self, number: str, person: str) -> None:
@@ -142,10 +154,10 @@ class Contesting(RuleBasedStateMachine):
         """What no conflict stops is commanded, whatever stopped it before."""
         if self.ledger.run_in_transaction(lambda c: c.execute(tables.backfill.select()).first()):
             return  # some of it waits for its release
-        sweep(self.ledger, self.now)
-        live = Counter(row.record_id for row in rows(self.ledger, tables.member, live=True))
-        ids = {row.event_id: row.id for row in rows(self.ledger, tables.event)}
-        for row in rows(self.ledger, tables.record):
+        claim_all(self.ledger, self.now)
+        live = Counter(row.record_id for row in select_rows(self.ledger, tables.member, live=True))
+        ids = {row.event_id: row.id for row in select_rows(self.ledger, tables.event)}
+        for row in select_rows(self.ledger, tables.record):
             number, _ = self.events[ids[row.event_id]]
             if not self.is_blocked(number):
                 assert live[row.record_id] >= 4, "orders, psp, accounting and research"
@@ -163,11 +175,11 @@ class Contesting(RuleBasedStateMachine):
         alone = [by for number, by in self.claims.items() if len(by) == 1]
         assert sorted(
             (row.subject, row.events)
-            for row in rows(self.ledger, tables.identifier)
+            for row in select_rows(self.ledger, tables.identifier)
             if row.subject is not None
         ) == sorted((f"consumer:{person}", n) for by in alone for person, n in by.items())
 
 
 def test_no_command_goes_by_anothers_key(shared_ledger: Database) -> None:
     """Commands by keys that nobody contests are all sent."""
-    play(lambda: Contesting(shared_ledger), few=40, steps=30)
+    play(lambda: KeyConflictMachine(shared_ledger), few=40, steps=30)

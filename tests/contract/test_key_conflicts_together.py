@@ -9,18 +9,26 @@ from services.ledger import key_conflicts
 from services.ledger.recording import record
 from services.storage.database import Database
 from tests.contract.arrivals import arrival
-from tests.contract.ledgers import POLICY, Bus, commands, instant, later, sweep, take
-from tests.contract.others import PATIENCE_SECONDS, others, wait_until_it_waits
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    claim_all,
+    instant,
+    later,
+    list_commands,
+    record_events,
+)
+from tests.contract.others import PATIENCE_SECONDS, wait_for_lock, worker_threads
 from tests.contract.test_key_conflicts import (
     LONG_AGO,
     NOBODY,
     NOW,
     PLACED,
     VICTIM,
+    claim_and_send,
     decide,
-    go,
     order,
-    told,
+    sent_commands,
 )
 
 pytestmark = pytest.mark.timeout(100)
@@ -33,16 +41,16 @@ def test_of_two_recorders_at_once_the_second_sees_the_first(
 ) -> None:
     """It waits for the key, not for the deleter to find out."""
     ledger = postgres_ledger
-    with others() as pool:
+    with worker_threads() as pool:
         with ledger.transaction() as recording:
             record(recording, [arrival(first, POLICY)], POLICY, instant(NOW))
-            waiting = pool.submit(take, ledger, [second], NOW)
-            wait_until_it_waits(ledger, waiting)
+            waiting = pool.submit(record_events, ledger, [second], NOW)
+            wait_for_lock(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
     assert [one.key for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
         "order_id=o1"
     ]
-    assert told(go(ledger, NOW)) == []
+    assert sent_commands(claim_and_send(ledger, NOW)) == []
 
 
 def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -> None:
@@ -50,8 +58,8 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
     ledger = postgres_ledger
     mine = [order(f"a{n}", PLACED, "a", number=f"o{n}") for n in range(300)]
     theirs = [order(f"b{n}", PLACED, "b", number=f"o{n}") for n in reversed(range(300))]
-    with others() as pool:
-        both = [pool.submit(take, ledger, one, NOW) for one in (mine, theirs)]
+    with worker_threads() as pool:
+        both = [pool.submit(record_events, ledger, one, NOW) for one in (mine, theirs)]
         for one in both:
             one.result(PATIENCE_SECONDS)
     assert ledger.run_in_transaction(key_conflicts.count_undecided) == 300
@@ -60,30 +68,32 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
 def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -> None:
     """It would else command what the other transaction stops."""
     ledger = postgres_ledger
-    take(ledger, [NOBODY], NOW)
-    with others() as pool:
+    record_events(ledger, [NOBODY], NOW)
+    with worker_threads() as pool:
         with ledger.transaction() as recording:
             record(recording, [arrival(VICTIM, POLICY)], POLICY, instant(NOW))
-            claiming = pool.submit(sweep, ledger, NOW)
-            wait_until_it_waits(ledger, claiming)
+            claiming = pool.submit(claim_all, ledger, NOW)
+            wait_for_lock(ledger, claiming)
         claiming.result(PATIENCE_SECONDS)
-    assert commands(ledger) == []
+    assert list_commands(ledger) == []
 
 
 def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> None:
     """The recorder waits for it, and has what is out looked at."""
-    ledger, bus = postgres_ledger, Bus()
-    take(ledger, [NOBODY], NOW)
-    sweep(ledger, NOW)
+    ledger, bus = postgres_ledger, FakeBus()
+    record_events(ledger, [NOBODY], NOW)
+    claim_all(ledger, NOW)
     leased = ledger.run_in_transaction(lambda c: lease(c, instant(NOW), PausedSystems(), limit=9))
-    with others() as pool:
+    with worker_threads() as pool:
         with ledger.transaction() as relaying:
             dispatch(relaying, leased, bus, POLICY, instant(NOW), RetryPolicy())
-            recording = pool.submit(take, ledger, [VICTIM], NOW)
-            wait_until_it_waits(ledger, recording)
+            recording = pool.submit(record_events, ledger, [VICTIM], NOW)
+            wait_for_lock(ledger, recording)
         recording.result(PATIENCE_SECONDS)
     assert len(bus.sent) == 4
-    assert sorted(one.value["action"] for one in go(ledger, SECOND).sent) == ["recall"] * 4
+    assert (
+        sorted(one.value["action"] for one in claim_and_send(ledger, SECOND).sent) == ["recall"] * 4
+    )
 
 
 def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: Database) -> None:
@@ -91,14 +101,14 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
     ledger = postgres_ledger
     third = order("e3", LONG_AGO, "third", source="/anywhere")
     fourth = order("e4", LONG_AGO, "fourth", source="/anywhere")
-    take(ledger, [VICTIM, NOBODY], NOW)
-    with others() as pool:
+    record_events(ledger, [VICTIM, NOBODY], NOW)
+    with worker_threads() as pool:
         with ledger.transaction() as deciding:
             key_conflicts.decide_conflict(
                 deciding, "order_id", "o1", "consumer:victim", POLICY, instant(NOW)
             )
-            recording = pool.submit(take, ledger, [third], NOW)
-            wait_until_it_waits(ledger, recording)
+            recording = pool.submit(record_events, ledger, [third], NOW)
+            wait_for_lock(ledger, recording)
         recording.result(PATIENCE_SECONDS)
         ledger.run_in_transaction(
             lambda c: key_conflicts.reopen_conflict(c, "order_id", "o1", POLICY, instant(NOW))
@@ -106,9 +116,9 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
         with ledger.transaction() as recording_fourth:
             record(recording_fourth, [arrival(fourth, POLICY)], POLICY, instant(NOW))
             waiting = pool.submit(decide, ledger, "consumer:victim")
-            wait_until_it_waits(ledger, waiting)
+            wait_for_lock(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
-    found = told(go(ledger, NOW))
+    found = sent_commands(claim_and_send(ledger, NOW))
     assert {subject for _, _, subject, _ in found} == {
         "consumer:nobody",
         "consumer:third",

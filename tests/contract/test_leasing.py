@@ -15,7 +15,7 @@ from services.ledger.outbox import LeaseRequest
 from services.storage.bulk import update_each
 from services.storage.database import Database
 from tests.contract.arrivals import feedback, order
-from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
+from tests.contract.ledgers import POLICY, FakeBus, claim_all, instant, record_events, select_rows
 
 JOINED = "2020-01-01T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"
@@ -31,7 +31,7 @@ def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()
 
 
 def _sent(ledger: Database, claimed: ClaimResult, *, told: bool) -> list[CommandMessage]:
-    bus = Bus()
+    bus = FakeBus()
     known = claimed.events if told else {}
     ledger.run_in_transaction(
         lambda c: dispatch(c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), known)
@@ -41,10 +41,10 @@ def _sent(ledger: Database, claimed: ClaimResult, *, told: bool) -> list[Command
 
 def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger: Database) -> None:
     """It is `sending` from the claim's commit on: it may be out, whatever crashes."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10)
     assert list(claimed.leased) == list(claimed.commands)
-    assert [row.state for row in rows(ledger, tables.command)] == ["sending"]
+    assert [row.state for row in select_rows(ledger, tables.command)] == ["sending"]
     at = instant(FAR)
     assert ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9)) == []
     at += timedelta(seconds=60)
@@ -55,25 +55,25 @@ def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger
 
 def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Database) -> None:
     """The cap is kept; the others lie in the outbox."""
-    take(ledger, [feedback("e1", JOINED), feedback("e2", "2020-01-01T12:00:01Z")], JOINED)
+    record_events(ledger, [feedback("e1", JOINED), feedback("e2", "2020-01-01T12:00:01Z")], JOINED)
     claimed = _claim(ledger, room=1)
     assert (len(claimed.commands), len(claimed.leased)) == (2, 1)
-    assert sorted(row.state for row in rows(ledger, tables.command)) == ["sending", "unsent"]
+    assert sorted(row.state for row in select_rows(ledger, tables.command)) == ["sending", "unsent"]
 
 
 def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Database) -> None:
     """What is paused or drained gets nothing new."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10, stopped=frozenset({"website"}))
     assert not claimed.leased
-    assert [row.state for row in rows(ledger, tables.command)] == ["unsent"]
+    assert [row.state for row in select_rows(ledger, tables.command)] == ["unsent"]
 
 
 def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
     ledger: Database,
 ) -> None:
     """The events that a claim hands on make the message that reading them again makes."""
-    take(ledger, [feedback("e1", JOINED), order("o1", JOINED)], JOINED)
+    record_events(ledger, [feedback("e1", JOINED), order("o1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10)
     first, again = _sent(ledger, claimed, told=True), _sent(ledger, claimed, told=False)
     assert len(first) == len(claimed.commands) > 1
@@ -84,20 +84,20 @@ def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
 
 def test_the_latest_due_is_claimed_with_the_oldest(ledger: Database) -> None:
     """Of eight records that fit, seven have been due for longest, and one became due last."""
-    take(
+    record_events(
         ledger,
         [feedback(f"e{second}", f"2020-01-01T12:00:{second:02}Z") for second in range(10, 40)],
         JOINED,
     )
     ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(FAR), limit=8))
-    claimed = sorted(row.due_at.second for row in rows(ledger, tables.command))
+    claimed = sorted(row.due_at.second for row in select_rows(ledger, tables.command))
     assert claimed == [10, 11, 12, 13, 14, 15, 16, 39]
 
 
 def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger: Database) -> None:
     """Three commands of one record each: two where two records may go, one where none may."""
-    take(ledger, [feedback(f"e{n}", f"2020-01-01T12:00:0{n}Z") for n in range(3)], JOINED)
-    sweep(ledger, FAR)
+    record_events(ledger, [feedback(f"e{n}", f"2020-01-01T12:00:0{n}Z") for n in range(3)], JOINED)
+    claim_all(ledger, FAR)
     at = instant(FAR)
     assert (
         len(ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9, records=2)))
@@ -114,12 +114,14 @@ def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger:
 
 def test_each_row_gets_its_own_values(ledger: Database) -> None:
     """By its key; the others stay as they are."""
-    take(ledger, [feedback("e1", JOINED), feedback("e2", JOINED), feedback("e3", JOINED)], JOINED)
-    first, second, third = sorted(row.record_id for row in rows(ledger, tables.record))
+    record_events(
+        ledger, [feedback("e1", JOINED), feedback("e2", JOINED), feedback("e3", JOINED)], JOINED
+    )
+    first, second, third = sorted(row.record_id for row in select_rows(ledger, tables.record))
     changes = [
         {"record_id": first, "next_due": instant(FAR)},
         {"record_id": third, "next_due": None},
     ]
     ledger.run_in_transaction(lambda c: update_each(c, tables.record, changes))
-    found = {row.record_id: row.next_due for row in rows(ledger, tables.record)}
+    found = {row.record_id: row.next_due for row in select_rows(ledger, tables.record)}
     assert found == {first: instant(FAR), second: instant("2020-12-31T12:00:00Z"), third: None}

@@ -24,8 +24,17 @@ from tests.contract.arrivals import (
     supplier_ended,
     terminated,
 )
-from tests.contract.ledgers import POLICY, commands, crash, emptied, instant, rows, sweep, take
-from tests.contract.promises import missing, too_early
+from tests.contract.ledgers import (
+    POLICY,
+    claim_all,
+    empty_database,
+    instant,
+    list_commands,
+    record_events,
+    roll_back,
+    select_rows,
+)
+from tests.contract.promises import find_missing, find_too_early
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets
 
@@ -35,16 +44,16 @@ GROUP = "live-history/2022-05-31/any"
 STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "acquisition", "shop")
 
 
-def old(ledger: Database, *events: Event, backfill: str | None = None) -> RecordingResult:
+def record_old(ledger: Database, *events: Event, backfill: str | None = None) -> RecordingResult:
     """Record live events of which the tagger said that they are too old."""
-    return take(ledger, events, DUE, backfill, history=GROUP)
+    return record_events(ledger, events, DUE, backfill, history=GROUP)
 
 
 def release(ledger: Database, group: str = GROUP, now: str = FAR) -> None:
     ledger.run_in_transaction(lambda c: backfills.release(c, group, "operator", instant(now)))
 
 
-def waiting(ledger: Database) -> list[tuple[str, int, int]]:
+def pending_groups(ledger: Database) -> list[tuple[str, int, int]]:
     """The groups that wait, with their records and clocks."""
     with ledger.transaction() as connection:
         return [
@@ -53,7 +62,7 @@ def waiting(ledger: Database) -> list[tuple[str, int, int]]:
         ]
 
 
-def held(id: str, time: str) -> Event:
+def legal_hold(id: str, time: str) -> Event:
     return event(
         id,
         "privacy.hold-placed",
@@ -66,60 +75,60 @@ def held(id: str, time: str) -> Event:
 
 def test_old_records_lead_to_nothing_until_they_are_released(ledger: Database) -> None:
     """After the release they lead to every command."""
-    old(ledger, feedback("e1", JOINED))
-    assert sweep(ledger, FAR) == []
-    assert waiting(ledger) == [(GROUP, 1, 0)]
+    record_old(ledger, feedback("e1", JOINED))
+    assert claim_all(ledger, FAR) == []
+    assert pending_groups(ledger) == [(GROUP, 1, 0)]
     release(ledger)
-    assert len(sweep(ledger, FAR)) > 0
-    assert missing(ledger, [feedback("e1", JOINED)], instant(FAR)) == []
-    assert waiting(ledger) == []
+    assert len(claim_all(ledger, FAR)) > 0
+    assert find_missing(ledger, [feedback("e1", JOINED)], instant(FAR)) == []
+    assert pending_groups(ledger) == []
 
 
 def test_an_old_end_is_held_back(ledger: Database) -> None:
     """What lives under it waits; the end itself is shown."""
-    take(ledger, [invoice("e1", JOINED)], DUE)
-    old(ledger, terminated("e2", ENDED))
-    assert sweep(ledger, DUE) == []
-    assert waiting(ledger) == [(GROUP, 0, 1)]
+    record_events(ledger, [invoice("e1", JOINED)], DUE)
+    record_old(ledger, terminated("e2", ENDED))
+    assert claim_all(ledger, DUE) == []
+    assert pending_groups(ledger) == [(GROUP, 0, 1)]
     release(ledger, now=DUE)
-    assert len(sweep(ledger, DUE)) == 1
+    assert len(claim_all(ledger, DUE)) == 1
 
 
 def test_an_old_end_of_a_supplier_holds_back_its_contacts(ledger: Database) -> None:
     """The parent's end decides the child's anchor."""
-    take(ledger, [engaged("e1", JOINED, "1")], JOINED)
-    old(ledger, supplier_ended("e2", ENDED))
-    assert sweep(ledger, FAR) == []
+    record_events(ledger, [engaged("e1", JOINED, "1")], JOINED)
+    record_old(ledger, supplier_ended("e2", ENDED))
+    assert claim_all(ledger, FAR) == []
     release(ledger)
-    sweep(ledger, FAR)
-    assert commands(ledger) == [("procurement", "erase", "unsent")]
+    claim_all(ledger, FAR)
+    assert list_commands(ledger) == [("procurement", "erase", "unsent")]
 
 
 def test_an_old_reinstatement_counts_at_once(ledger: Database) -> None:
     """It starts the clock again: nothing is there to be released."""
-    take(ledger, [invoice("e1", JOINED), terminated("e2", ENDED)], ENDED)
-    old(ledger, reinstated("e3", "2021-01-01T12:00:00Z"))
-    assert sweep(ledger, DUE) == []
-    assert waiting(ledger) == []
+    record_events(ledger, [invoice("e1", JOINED), terminated("e2", ENDED)], ENDED)
+    record_old(ledger, reinstated("e3", "2021-01-01T12:00:00Z"))
+    assert claim_all(ledger, DUE) == []
+    assert pending_groups(ledger) == []
 
 
 def test_an_old_event_that_makes_a_record_and_starts_a_clock_does_both_in_its_own_way(
     ledger: Database,
 ) -> None:
     """A sign-up opens the relationship again at once, and its own record waits."""
-    old(ledger, signed_up("e1", JOINED))
-    take(ledger, [terminated("e2", ENDED)], ENDED)
-    assert sweep(ledger, FAR) == []
-    assert waiting(ledger) == [(GROUP, 1, 0)]
+    record_old(ledger, signed_up("e1", JOINED))
+    record_events(ledger, [terminated("e2", ENDED)], ENDED)
+    assert claim_all(ledger, FAR) == []
+    assert pending_groups(ledger) == [(GROUP, 1, 0)]
 
 
 def test_an_old_hold_counts_at_once(ledger: Database) -> None:
     """Whatever it says of when it was placed."""
-    take(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], DUE)
-    old(ledger, held("e3", JOINED))
-    sweep(ledger, FAR)
-    assert [action for _, action, _ in commands(ledger) if action == "erase"] == []
-    assert waiting(ledger) == []
+    record_events(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], DUE)
+    record_old(ledger, legal_hold("e3", JOINED))
+    claim_all(ledger, FAR)
+    assert [action for _, action, _ in list_commands(ledger) if action == "erase"] == []
+    assert pending_groups(ledger) == []
 
 
 def test_an_old_objection_counts_at_once(ledger: Database) -> None:
@@ -134,65 +143,65 @@ def test_an_old_objection_counts_at_once(ledger: Database) -> None:
         purpose="acquisition",
         objection_id="B1",
     )
-    take(ledger, [lead], "2022-03-01T12:00:00Z")
-    assert sweep(ledger, DUE) == []
-    old(ledger, objection)
-    sweep(ledger, DUE)
-    assert {system for system, action, _ in commands(ledger) if action == "erase"} == {
+    record_events(ledger, [lead], "2022-03-01T12:00:00Z")
+    assert claim_all(ledger, DUE) == []
+    record_old(ledger, objection)
+    claim_all(ledger, DUE)
+    assert {system for system, action, _ in list_commands(ledger) if action == "erase"} == {
         "crm",
         "mail",
         "post",
     }
-    assert waiting(ledger) == [(GROUP, 1, 0)]
+    assert pending_groups(ledger) == [(GROUP, 1, 0)]
 
 
 def test_what_comes_after_a_release_waits_anew(ledger: Database) -> None:
     """Nothing slips into a group that somebody has looked at, however often."""
-    old(ledger, feedback("e1", JOINED))
+    record_old(ledger, feedback("e1", JOINED))
     release(ledger)
-    old(ledger, feedback("e2", JOINED))
-    assert waiting(ledger) == [(f"{GROUP}/2", 1, 0)]
+    record_old(ledger, feedback("e2", JOINED))
+    assert pending_groups(ledger) == [(f"{GROUP}/2", 1, 0)]
     release(ledger, f"{GROUP}/2")
-    old(ledger, feedback("e3", JOINED), feedback("e4", JOINED))
-    assert waiting(ledger) == [(f"{GROUP}/3", 2, 0)]
+    record_old(ledger, feedback("e3", JOINED), feedback("e4", JOINED))
+    assert pending_groups(ledger) == [(f"{GROUP}/3", 2, 0)]
     with pytest.raises(BackfillNotFound):
         release(ledger)
 
 
 def test_a_released_import_lets_no_old_event_in(ledger: Database) -> None:
     """Whoever names an import that is released gets what an old live event gets."""
-    take(ledger, [feedback("e1", JOINED)], DUE, backfill="import")
+    record_events(ledger, [feedback("e1", JOINED)], DUE, backfill="import")
     release(ledger, "import", DUE)
-    old(ledger, feedback("e2", JOINED), backfill="import")
-    assert waiting(ledger) == [(GROUP, 1, 0)]
+    record_old(ledger, feedback("e2", JOINED), backfill="import")
+    assert pending_groups(ledger) == [(GROUP, 1, 0)]
 
 
 def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Database) -> None:
     """With all that they say; its release lets go of it, and nothing else waits."""
-    old(ledger, feedback("e1", JOINED), held("e2", JOINED), backfill="import")
-    assert waiting(ledger) == [("import", 1, 0)]
+    record_old(ledger, feedback("e1", JOINED), legal_hold("e2", JOINED), backfill="import")
+    assert pending_groups(ledger) == [("import", 1, 0)]
     release(ledger, "import", DUE)
-    assert waiting(ledger) == []
+    assert pending_groups(ledger) == []
 
 
 def test_the_first_that_is_recorded_counts(ledger: Database) -> None:
     """A second copy neither releases nor holds back; a batch that was rolled back leaves nothing."""
     arrivals = [arrival(feedback("e1", JOINED), POLICY, history=GROUP)]
-    crash(ledger, lambda connection: record(connection, arrivals, POLICY, instant(DUE)))
-    assert waiting(ledger) == []
-    old(ledger, feedback("e1", JOINED))
-    assert take(ledger, [feedback("e1", JOINED)], DUE).duplicates == 1
-    assert take(ledger, [feedback("e1", JOINED)], DUE, backfill="import").duplicates == 1
-    assert old(ledger, feedback("e1", JOINED)).duplicates == 1
-    assert (GROUP, 1, 0) in waiting(ledger)
-    assert sweep(ledger, FAR) == []
+    roll_back(ledger, lambda connection: record(connection, arrivals, POLICY, instant(DUE)))
+    assert pending_groups(ledger) == []
+    record_old(ledger, feedback("e1", JOINED))
+    assert record_events(ledger, [feedback("e1", JOINED)], DUE).duplicates == 1
+    assert record_events(ledger, [feedback("e1", JOINED)], DUE, backfill="import").duplicates == 1
+    assert record_old(ledger, feedback("e1", JOINED)).duplicates == 1
+    assert (GROUP, 1, 0) in pending_groups(ledger)
+    assert claim_all(ledger, FAR) == []
 
 
 def test_a_release_waits_for_what_is_being_recorded(ledger: Database) -> None:
     """Two transactions at once: what came first is let go with it, and nothing stays behind."""
     if ledger.is_sqlite:
         pytest.skip("writes exclude each other there")
-    old(ledger, feedback("e1", JOINED))
+    record_old(ledger, feedback("e1", JOINED))
     arrivals = [arrival(feedback("e2", JOINED), POLICY, history=GROUP)]
     operator = threading.Thread(target=release, args=(ledger,))
     with ledger.transaction() as connection:
@@ -201,8 +210,8 @@ def test_a_release_waits_for_what_is_being_recorded(ledger: Database) -> None:
         operator.join(0.5)
         assert operator.is_alive()
     operator.join(20)
-    assert waiting(ledger) == []
-    assert {row.backfill for row in rows(ledger, tables.record)} == {None}
+    assert pending_groups(ledger) == []
+    assert {row.backfill for row in select_rows(ledger, tables.record)} == {None}
 
 
 @pytest.mark.timeout(300)
@@ -215,13 +224,13 @@ def test_nothing_is_commanded_that_only_an_old_event_makes_due(
     shared_ledger: Database, events: list[Event], old_ones: set[int]
 ) -> None:
     """As the oracle has it, to whom the old ones were never told; after the release nothing is missing."""
-    ledger = emptied(shared_ledger)
+    ledger = empty_database(shared_ledger)
     for number, one in enumerate(events):
-        take(ledger, [one], DUE, history=GROUP if number in old_ones else None)
-    sweep(ledger, FAR)
+        record_events(ledger, [one], DUE, history=GROUP if number in old_ones else None)
+    claim_all(ledger, FAR)
     believed = [one for number, one in enumerate(events) if number not in old_ones]
-    assert too_early(ledger, believed, instant(FAR)) == []
-    for group, _, _ in waiting(ledger):
+    assert find_too_early(ledger, believed, instant(FAR)) == []
+    for group, _, _ in pending_groups(ledger):
         release(ledger, group)
-    sweep(ledger, FAR)
-    assert missing(ledger, events, instant(FAR)) == []
+    claim_all(ledger, FAR)
+    assert find_missing(ledger, events, instant(FAR)) == []

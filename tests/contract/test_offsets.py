@@ -19,7 +19,7 @@ from services.storage.offsets import (
     TopicReplaced,
 )
 from services.storage.operator_log import OperatorRequired
-from tests.contract.ledgers import rows
+from tests.contract.ledgers import select_rows
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 LATER = datetime(2026, 3, 15, 14, tzinfo=UTC)
@@ -36,7 +36,7 @@ def advance(ledger: Database, *advances: OffsetAdvance, role: str = ROLE) -> Non
         offsets.advance_offsets(connection, role, advances)
 
 
-def moved(log: PartitionId, expected: int | None, to: int) -> OffsetAdvance:
+def advance_of(log: PartitionId, expected: int | None, to: int) -> OffsetAdvance:
     return OffsetAdvance(log=log, expected=expected, next=to)
 
 
@@ -45,7 +45,9 @@ def position(ledger: Database, log: PartitionId, role: str = ROLE) -> int | None
         return offsets.read_offset(connection, role, log)
 
 
-def find(ledger: Database, log: PartitionId, expected: int | None, low: int, high: int) -> None:
+def record_gap(
+    ledger: Database, log: PartitionId, expected: int | None, low: int, high: int
+) -> None:
     gap = OffsetGap(role=ROLE, log=log, expected=expected, low=low, high=high)
     with ledger.transaction() as connection:
         offsets.record_gap(connection, gap, NOW)
@@ -70,15 +72,15 @@ def test_a_log_that_was_never_read_has_no_position(ledger: Database) -> None:
 
 def test_a_position_is_where_the_last_batch_ended(ledger: Database) -> None:
     """The first batch makes it, the next one moves it."""
-    advance(ledger, moved(LOG, None, 5))
-    advance(ledger, moved(LOG, 5, 9))
+    advance(ledger, advance_of(LOG, None, 5))
+    advance(ledger, advance_of(LOG, 5, 9))
     assert position(ledger, LOG) == 9
 
 
 def test_roles_and_partitions_have_positions_of_their_own(ledger: Database) -> None:
     """One role's reading says nothing about another's."""
-    advance(ledger, moved(LOG, None, 5), moved(BESIDE, None, 7))
-    advance(ledger, moved(LOG, None, 2), role="tagger")
+    advance(ledger, advance_of(LOG, None, 5), advance_of(BESIDE, None, 7))
+    advance(ledger, advance_of(LOG, None, 2), role="tagger")
     assert (position(ledger, LOG), position(ledger, BESIDE)) == (5, 7)
     assert position(ledger, LOG, "tagger") == 2
 
@@ -86,38 +88,38 @@ def test_roles_and_partitions_have_positions_of_their_own(ledger: Database) -> N
 @pytest.mark.parametrize("expected", [4, 6, 0, None])
 def test_who_expects_another_position_is_fenced(ledger: Database, expected: int | None) -> None:
     """Also who believes that nobody has ever read the log."""
-    advance(ledger, moved(LOG, None, 5))
+    advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(Fenced):
-        advance(ledger, moved(LOG, expected, 9))
+        advance(ledger, advance_of(LOG, expected, 9))
     assert position(ledger, LOG) == 5
 
 
 def test_who_expects_a_position_that_is_not_there_is_fenced(ledger: Database) -> None:
     """It was read on another log."""
-    advance(ledger, moved(LOG, None, 5))
+    advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(Fenced):
-        advance(ledger, moved(ANEW, 5, 9))
+        advance(ledger, advance_of(ANEW, 5, 9))
 
 
 def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Database) -> None:
     """A batch counts as a whole, or not at all."""
-    advance(ledger, moved(LOG, None, 5), moved(BESIDE, None, 7))
+    advance(ledger, advance_of(LOG, None, 5), advance_of(BESIDE, None, 7))
     with pytest.raises(Fenced):
-        advance(ledger, moved(LOG, 5, 6), moved(BESIDE, 6, 8))
+        advance(ledger, advance_of(LOG, 5, 6), advance_of(BESIDE, 6, 8))
     assert (position(ledger, LOG), position(ledger, BESIDE)) == (5, 7)
 
 
 @pytest.mark.parametrize("log", [ANEW, ELSEWHERE], ids=["a topic made anew", "another cluster"])
 def test_another_log_of_the_same_name_is_refused(ledger: Database, log: PartitionId) -> None:
     """Its offsets mean something else."""
-    advance(ledger, moved(LOG, None, 5))
+    advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(TopicReplaced):
         position(ledger, log)
 
 
 def test_going_back_to_the_log_that_was_read_is_no_change(ledger: Database) -> None:
     """After somebody pointed the role at the wrong cluster for a while."""
-    advance(ledger, moved(LOG, None, 5))
+    advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(TopicReplaced):
         position(ledger, ELSEWHERE)
     assert position(ledger, LOG) == 5
@@ -127,35 +129,35 @@ def test_each_start_of_an_embedded_broker_begins_anew(ledger: Database) -> None:
     """Its log was in memory; that another one follows is expected."""
     first = PartitionId(cluster_id="embedded-1", topic="t.v1", topic_id="a", partition=0)
     second = PartitionId(cluster_id="embedded-2", topic="t.v1", topic_id="b", partition=0)
-    advance(ledger, moved(first, None, 5))
+    advance(ledger, advance_of(first, None, 5))
     assert position(ledger, second) is None
 
 
 def test_an_embedded_broker_does_not_follow_a_real_one(ledger: Database) -> None:
     """A ledger of production that is started on embedded defaults by mistake."""
     embedded = PartitionId(cluster_id="embedded-1", topic=LOG.topic, topic_id="a", partition=0)
-    advance(ledger, moved(LOG, None, 5))
+    advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(TopicReplaced):
         position(ledger, embedded)
 
 
 def test_a_gap_waits_with_what_was_expected_and_what_is_left(ledger: Database) -> None:
     """Enough for an operator to find out what is missing."""
-    find(ledger, LOG, 5, 18, 40)
+    record_gap(ledger, LOG, 5, 18, 40)
     assert gaps(ledger) == [OffsetGap(role=ROLE, log=LOG, expected=5, low=18, high=40)]
 
 
 def test_a_gap_that_is_found_again_keeps_what_was_expected(ledger: Database) -> None:
     """The log goes on losing while the gap waits; where the role stood does not change."""
-    find(ledger, LOG, 5, 18, 40)
-    find(ledger, LOG, 40, 30, 60)
+    record_gap(ledger, LOG, 5, 18, 40)
+    record_gap(ledger, LOG, 40, 30, 60)
     assert gaps(ledger) == [OffsetGap(role=ROLE, log=LOG, expected=5, low=30, high=60)]
 
 
 @pytest.mark.parametrize(("log", "waits"), [(LOG, True), (BESIDE, False), (ANEW, False)])
 def test_a_gap_waits_for_its_own_log_alone(ledger: Database, log: PartitionId, waits: bool) -> None:
     """Other partitions, and the topic made anew, have a state of their own."""
-    find(ledger, LOG, 5, 18, 40)
+    record_gap(ledger, LOG, 5, 18, 40)
     with ledger.transaction() as connection:
         assert (offsets.open_gap(connection, ROLE, log) is not None) is waits
         assert offsets.open_gap(connection, "tagger", log) is None
@@ -174,8 +176,8 @@ def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
 ) -> None:
     """So that nothing that is still there is passed over; what is read twice counts once."""
     if expected is not None:
-        advance(ledger, moved(LOG, None, expected))
-    find(ledger, LOG, expected, low, high)
+        advance(ledger, advance_of(LOG, None, expected))
+    record_gap(ledger, LOG, expected, low, high)
     assert accept(ledger) == low
     assert position(ledger, LOG) == low
     assert gaps(ledger) == []
@@ -183,8 +185,8 @@ def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
 
 def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Database) -> None:
     """The old log is then refused."""
-    advance(ledger, moved(LOG, None, 5))
-    find(ledger, ANEW, None, 0, 3)
+    advance(ledger, advance_of(LOG, None, 5))
+    record_gap(ledger, ANEW, None, 0, 3)
     accept(ledger)
     assert position(ledger, ANEW) == 0
     with pytest.raises(TopicReplaced):
@@ -193,7 +195,7 @@ def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Datab
 
 def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Database) -> None:
     """Such as a topic that lost records, and was then made anew, with an id that sorts before."""
-    find(ledger, ANEW, 5, 18, 40)
+    record_gap(ledger, ANEW, 5, 18, 40)
     gap = OffsetGap(role=ROLE, log=LOG, expected=None, low=0, high=3)
     with ledger.transaction() as connection:
         offsets.record_gap(connection, gap, LATER)
@@ -203,17 +205,17 @@ def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Database
 
 def test_other_gaps_go_on_waiting(ledger: Database) -> None:
     """Each is accepted by itself."""
-    find(ledger, LOG, 5, 18, 40)
-    find(ledger, BESIDE, 5, 18, 40)
+    record_gap(ledger, LOG, 5, 18, 40)
+    record_gap(ledger, BESIDE, 5, 18, 40)
     accept(ledger)
     assert [gap.log for gap in gaps(ledger)] == [BESIDE]
 
 
 def test_acceptance_is_on_record(ledger: Database) -> None:
     """Who, when, why, and what was given up."""
-    find(ledger, LOG, 5, 18, 40)
+    record_gap(ledger, LOG, 5, 18, 40)
     accept(ledger)
-    (row,) = rows(ledger, tables.operator_action)
+    (row,) = select_rows(ledger, tables.operator_action)
     assert (row.at, row.operator, row.action, row.target, row.reason) == (
         LATER,
         "Anna",
@@ -226,8 +228,8 @@ def test_acceptance_is_on_record(ledger: Database) -> None:
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("  ", "why"), ("Anna", " ")])
 def test_nobody_accepts_namelessly(ledger: Database, operator: str, reason: str) -> None:
     """The role goes on standing still."""
-    advance(ledger, moved(LOG, None, 5))
-    find(ledger, LOG, 5, 18, 40)
+    advance(ledger, advance_of(LOG, None, 5))
+    record_gap(ledger, LOG, 5, 18, 40)
     with pytest.raises(OperatorRequired):
         accept(ledger, operator, reason)
     assert position(ledger, LOG) == 5
@@ -236,7 +238,7 @@ def test_nobody_accepts_namelessly(ledger: Database, operator: str, reason: str)
 
 def test_where_no_gap_waits_nothing_is_accepted(ledger: Database) -> None:
     """A slip of the pen moves no position."""
-    advance(ledger, moved(LOG, None, 5))
+    advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(GapNotFound):
         accept(ledger)
     assert position(ledger, LOG) == 5

@@ -19,7 +19,7 @@ LOGS = [
 ]
 
 
-def outcomes(*works: Callable[[], None]) -> list[str]:
+def run_together(*works: Callable[[], None]) -> list[str]:
     """What each of the works came to, done at the same time, sorted."""
     ready = Barrier(len(works))
 
@@ -54,7 +54,7 @@ def test_of_two_batches_from_one_position_one_counts(
     if start is not None:
         batch(postgres_ledger, None, start, LOGS)()
     works = [batch(postgres_ledger, start, 9, LOGS) for _ in range(4)]
-    assert outcomes(*works) == ["done", "fenced", "fenced", "fenced"]
+    assert run_together(*works) == ["done", "fenced", "fenced", "fenced"]
 
 
 def test_partitions_in_any_order_make_no_deadlock(postgres_ledger: Database) -> None:
@@ -64,4 +64,4 @@ def test_partitions_in_any_order_make_no_deadlock(postgres_ledger: Database) -> 
         works = [
             batch(postgres_ledger, number, number + 1, logs) for logs in (LOGS, LOGS[::-1], LOGS)
         ]
-        assert outcomes(*works) == ["done", "fenced", "fenced"]
+        assert run_together(*works) == ["done", "fenced", "fenced"]

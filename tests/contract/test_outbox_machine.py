@@ -35,8 +35,18 @@ from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
 from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival
-from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, post, rows, sweep, take
-from tests.contract.promises import missing, off_the_record, too_early
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    empty_database,
+    record_events,
+    roll_back,
+    select_rows,
+    send_due,
+)
+from tests.contract.promises import find_missing, find_too_early, find_unlogged
 from tests.effort import play
 from tests.oracle.strategies import event_sets
 
@@ -46,13 +56,13 @@ GROUP = "live-history/2012-01-01/any"
 STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "acquisition", "shop")
 
 
-class Deleting(RuleBasedStateMachine):
+class OutboxMachine(RuleBasedStateMachine):
     """One ledger, what has been published, and a clock that only goes on."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
-        self.ledger = emptied(ledger)
-        self.bus = Bus()
+        self.ledger = empty_database(ledger)
+        self.bus = FakeBus()
         self.coming: list[Event] = []
         self.known: list[Event] = []
         self.now = datetime(2012, 1, 1, tzinfo=UTC)
@@ -80,10 +90,12 @@ class Deleting(RuleBasedStateMachine):
         batch, self.coming = self.coming[:size], self.coming[size:]
         if data.draw(st.booleans(), label="crash"):
             arrivals = [arrival(one, POLICY) for one in batch]
-            crash(self.ledger, lambda connection: record(connection, arrivals, POLICY, self.now))
+            roll_back(
+                self.ledger, lambda connection: record(connection, arrivals, POLICY, self.now)
+            )
         backfill = data.draw(st.sampled_from([None, None, None, "one", "two"]), label="import")
         old = data.draw(st.booleans(), label="too old")
-        take(self.ledger, batch, self.now, backfill, history=GROUP if old else None)
+        record_events(self.ledger, batch, self.now, backfill, history=GROUP if old else None)
         self.known += batch
         with self.ledger.transaction() as connection:
             waiting = {one.backfill for one in backfills.pending_backfills(connection)}
@@ -107,7 +119,7 @@ class Deleting(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def repeated(self, data: st.DataObject) -> None:
-        found = take(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
+        found = record_events(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
         assert (found.new, found.duplicates) == (0, 1)
 
     @rule()
@@ -129,7 +141,7 @@ class Deleting(RuleBasedStateMachine):
 
     @rule()
     def claim_that_crashes(self) -> None:
-        crash(self.ledger, lambda connection: claim_due(connection, POLICY, self.now, limit=3))
+        roll_back(self.ledger, lambda connection: claim_due(connection, POLICY, self.now, limit=3))
 
     @precondition(lambda self: self.held)
     @rule()
@@ -138,13 +150,13 @@ class Deleting(RuleBasedStateMachine):
         with self.ledger.transaction() as connection:
             due = next_wakeup(connection)
         self.now = max(self.now, due or self.now, datetime(2050, 1, 1, tzinfo=UTC))
-        sweep(self.ledger, self.now)
+        claim_all(self.ledger, self.now)
 
     @rule(limit=st.integers(1, 5))
     def sweep_all(self, limit: int) -> None:
-        sweep(self.ledger, self.now, limit)
+        claim_all(self.ledger, self.now, limit)
         if not self.imports:
-            assert missing(self.ledger, self.known, self.now) == []
+            assert find_missing(self.ledger, self.known, self.now) == []
 
     @rule()
     def lease_and_crash(self) -> None:
@@ -155,14 +167,14 @@ class Deleting(RuleBasedStateMachine):
     @rule()
     def send(self) -> None:
         before = len(self.bus.sent)
-        post(self.ledger, self.bus, self.now)
+        send_due(self.ledger, self.bus, self.now)
         for one in self.bus.sent[before:]:
             assert one.value["not_before"] is None or one.value["not_before"] <= self.now
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
         """Whatever it says, but what contradicts an earlier word of the same system."""
-        out = [row for row in rows(self.ledger, tables.command) if row.attempt]
+        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
         if not out:
             return
         command = data.draw(st.sampled_from(out))
@@ -173,8 +185,8 @@ class Deleting(RuleBasedStateMachine):
     @rule(data=st.data())
     def reply_by_a_used_id(self, data: st.DataObject) -> None:
         """Another system's id is as good as any; one of its own is refused for another command."""
-        out = [row for row in rows(self.ledger, tables.command) if row.attempt]
-        used = rows(self.ledger, tables.acknowledgement)
+        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
+        used = select_rows(self.ledger, tables.acknowledgement)
         if not out or not used:
             return
         command, one = data.draw(st.sampled_from(out)), data.draw(st.sampled_from(used))
@@ -190,7 +202,7 @@ class Deleting(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def retry_what_was_refused(self, data: st.DataObject) -> None:
-        refused = rows(self.ledger, tables.command, state="refused")
+        refused = select_rows(self.ledger, tables.command, state="refused")
         if not refused:
             return
         command = data.draw(st.sampled_from(refused))
@@ -201,7 +213,7 @@ class Deleting(RuleBasedStateMachine):
     def _answered(
         self, command: Any, status: Status, name: str | None = None
     ) -> AcknowledgementResult:
-        found = answer(self.ledger, command.command_id, status, self.now, name)
+        found = acknowledge(self.ledger, command.command_id, status, self.now, name)
         if status in ("done", "already_done"):
             recall = command.action == "recall"
             if not recall:
@@ -214,14 +226,14 @@ class Deleting(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_said_to_be_recalled_that_was_not(self) -> None:
-        for row in rows(self.ledger, tables.command, state="recalled"):
+        for row in select_rows(self.ledger, tables.command, state="recalled"):
             assert row.command_id not in self.did
             assert row.command_id in self.stopped or row.outcome == "recalled"
 
     @invariant()
     def nothing_is_blocked_for_ever(self) -> None:
         """What is not done is tried again, or its recall is; only a controller's refusal is final."""
-        found = rows(self.ledger, tables.command)
+        found = select_rows(self.ledger, tables.command)
         recalls = {row.supersedes for row in found if row.action == "recall" and _goes_on(row)}
         for row in found:
             if row.state == "recalling":
@@ -235,44 +247,46 @@ class Deleting(RuleBasedStateMachine):
     def nothing_is_commanded_too_early(self) -> None:
         held = [one for those in self.held.values() for one in those]
         believed = [one for one in self.known if one not in held]
-        assert too_early(self.ledger, believed, self.now) == []
+        assert find_too_early(self.ledger, believed, self.now) == []
 
     @invariant()
     def nothing_is_told_twice(self) -> None:
         live = Counter(
             (row.record_id, row.system, row.step)
-            for row in rows(self.ledger, tables.member, live=True)
+            for row in select_rows(self.ledger, tables.member, live=True)
         )
         assert max(live.values(), default=1) == 1
         numbers = Counter(
-            (row.system, row.subject, row.seq) for row in rows(self.ledger, tables.command)
+            (row.system, row.subject, row.seq) for row in select_rows(self.ledger, tables.command)
         )
         assert max(numbers.values(), default=1) == 1
 
     def teardown(self) -> None:
         """In the end everything is known, answered and long due: then nothing is missing."""
         if self.coming:
-            take(self.ledger, self.coming, self.now)
+            record_events(self.ledger, self.coming, self.now)
             self.known += self.coming
         while self.imports:
             self.release()
         self.now = END
         for _ in range(4):
-            sweep(self.ledger, self.now)
+            claim_all(self.ledger, self.now)
             self.now += timedelta(days=1)
-            post(self.ledger, self.bus, self.now)
+            send_due(self.ledger, self.bus, self.now)
             for identity in self._recalls():
-                answer(self.ledger, identity, "recalled", self.now)
-        assert missing(self.ledger, self.known, self.now) == []
+                acknowledge(self.ledger, identity, "recalled", self.now)
+        assert find_missing(self.ledger, self.known, self.now) == []
         assert [
-            row.action for row in rows(self.ledger, tables.command) if row.state == "recalling"
+            row.action
+            for row in select_rows(self.ledger, tables.command)
+            if row.state == "recalling"
         ] == []
-        assert off_the_record(self.ledger) == []
+        assert find_unlogged(self.ledger) == []
 
     def _recalls(self) -> list[UUID]:
         return [
             row.command_id
-            for row in rows(self.ledger, tables.command, action="recall")
+            for row in select_rows(self.ledger, tables.command, action="recall")
             if row.state == "sent"
         ]
 
@@ -286,4 +300,4 @@ def test_the_deleter_keeps_its_promises_whatever_happens(
 ) -> None:
     """Judged by the oracle after every step."""
     monkeypatch.setattr(claiming, "MAX_RECORDS_PER_COMMAND", 2)
-    play(lambda: Deleting(shared_ledger), few=30 if shared_ledger.is_sqlite else 10, steps=25)
+    play(lambda: OutboxMachine(shared_ledger), few=30 if shared_ledger.is_sqlite else 10, steps=25)

@@ -10,7 +10,15 @@ from services.deleter.dispatch import LEASE, PausedSystems, RetryPolicy, dispatc
 from services.storage import pause
 from services.storage.database import Database
 from tests.contract.arrivals import event, feedback
-from tests.contract.ledgers import POLICY, Bus, commands, instant, post, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    claim_all,
+    instant,
+    list_commands,
+    record_events,
+    send_due,
+)
 
 GIVEN = "2024-03-15T13:00:00Z"
 DUE = instant("2060-01-01T00:00:00Z")
@@ -26,48 +34,54 @@ ORDER = event(
 )
 
 
-def put(ledger: Database, scope: str, state: pause.State, at: datetime) -> None:
+def set_pause(ledger: Database, scope: str, state: pause.State, at: datetime) -> None:
     """An operator pauses, drains or resumes."""
     with ledger.transaction() as connection:
         pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=at)
 
 
-def told(ledger: Database, at: datetime, scope: str, state: pause.State) -> set[tuple[str, str]]:
+def systems_commanded(
+    ledger: Database, at: datetime, scope: str, state: pause.State
+) -> set[tuple[str, str]]:
     """Who is told what, where an operator comes between the lease of all that is due and its relay."""
     taken = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems.read(c), limit=100))
-    put(ledger, scope, state, at)
-    sent = ledger.run_in_transaction(lambda c: dispatch(c, taken, Bus(), POLICY, at, RetryPolicy()))
+    set_pause(ledger, scope, state, at)
+    sent = ledger.run_in_transaction(
+        lambda c: dispatch(c, taken, FakeBus(), POLICY, at, RetryPolicy())
+    )
     return {(one.system, one.action) for one in sent}
 
 
 def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Database) -> None:
     """The others are; what waits leaves once it is resumed and its lease is over."""
-    take(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
-    sweep(ledger, DUE)
-    others = told(ledger, DUE, "system:website", "paused")
+    record_events(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
+    claim_all(ledger, DUE)
+    others = systems_commanded(ledger, DUE, "system:website", "paused")
     assert ("orders", "erase") in others
     assert "website" not in {system for system, _ in others}
-    assert commands(ledger, system="website") == [("website", "erase", "sending")]
+    assert list_commands(ledger, system="website") == [("website", "erase", "sending")]
     after = DUE + LEASE
-    assert "website" not in {system for system, _ in told(ledger, after, "x", "running")}
-    put(ledger, "system:website", "running", after)
+    assert "website" not in {
+        system for system, _ in systems_commanded(ledger, after, "x", "running")
+    }
+    set_pause(ledger, "system:website", "running", after)
     assert ("website", "erase") in {
-        (one.system, one.action) for one in post(ledger, Bus(), after + LEASE)
+        (one.system, one.action) for one in send_due(ledger, FakeBus(), after + LEASE)
     }
 
 
 def test_a_deleter_that_is_paused_meanwhile_sends_nothing(ledger: Database) -> None:
-    take(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
-    sweep(ledger, DUE)
-    assert told(ledger, DUE, "deleter", "paused") == set()
+    record_events(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
+    claim_all(ledger, DUE)
+    assert systems_commanded(ledger, DUE, "deleter", "paused") == set()
 
 
 @pytest.mark.parametrize("scope", ["system:website", "deleter"])
 def test_what_is_drained_meanwhile_has_begun(ledger: Database, scope: str) -> None:
     """Draining finishes it."""
-    take(ledger, [feedback("f1", GIVEN)], GIVEN)
-    sweep(ledger, DUE)
-    assert told(ledger, DUE, scope, "drained") == {("website", "erase")}
+    record_events(ledger, [feedback("f1", GIVEN)], GIVEN)
+    claim_all(ledger, DUE)
+    assert systems_commanded(ledger, DUE, scope, "drained") == {("website", "erase")}
 
 
 @pytest.mark.parametrize("scope", ["system:crm", "deleter"])
@@ -85,6 +99,6 @@ def test_what_protects_passes_a_pause_that_came_meanwhile(ledger: Database, scop
         purpose="credit_check",
         objection_id="B1",
     )
-    take(ledger, [check, raised], now)
-    sweep(ledger, now)
-    assert ("crm", "restrict") in told(ledger, now, scope, "paused")
+    record_events(ledger, [check, raised], now)
+    claim_all(ledger, now)
+    assert ("crm", "restrict") in systems_commanded(ledger, now, scope, "paused")

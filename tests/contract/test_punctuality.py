@@ -12,13 +12,13 @@ from services.deleter.dispatch import SentCommand
 from services.storage import pause
 from services.storage.database import Database
 from tests.contract.arrivals import order
-from tests.contract.ledgers import POLICY, Bus, take
-from tests.contract.silent import Silent
+from tests.contract.ledgers import POLICY, FakeBus, record_events
+from tests.contract.silent import NullObserver
 
 LONG_AGO = "2022-02-01T00:00:00Z"
 
 
-class Seeing(Silent):
+class RecordingObserver(NullObserver):
     """A deleter's sight and observer: it may be made blind, and keeps since when commands count."""
 
     def __init__(self) -> None:
@@ -35,19 +35,19 @@ class Seeing(Silent):
 
 
 @pytest.fixture
-def seeing() -> Seeing:
-    return Seeing()
+def observer() -> RecordingObserver:
+    return RecordingObserver()
 
 
 @pytest.fixture
-def deleter(ledger: Database, seeing: Seeing) -> Deleter:
+def deleter(ledger: Database, observer: RecordingObserver) -> Deleter:
     """One that has just started."""
     return Deleter(
         ledger=ledger,
-        outlet=Bus(),
-        sight=seeing,
+        outlet=FakeBus(),
+        sight=observer,
         policy=POLICY,
-        observer=seeing,
+        observer=observer,
         now=this_now,
     )
 
@@ -56,82 +56,84 @@ def this_now() -> datetime:
     return datetime.now(UTC)
 
 
-def stop(ledger: Database, scope: str, state: pause.State) -> None:
+def set_pause(ledger: Database, scope: str, state: pause.State) -> None:
     with ledger.transaction() as connection:
         pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=this_now())
 
 
 def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
-    ledger: Database, deleter: Deleter, seeing: Seeing
+    ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
     """It may have been away for a year."""
-    take(ledger, [order("old", LONG_AGO)], this_now())
+    record_events(ledger, [order("old", LONG_AGO)], this_now())
     deleter.run_once()
-    assert seeing.since == [None]
+    assert observer.since == [None]
 
 
 def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
-    ledger: Database, deleter: Deleter, seeing: Seeing
+    ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
     """The round before it: an import of history is nobody's lateness."""
     before = this_now()
     deleter.run_once()
     after = this_now()
-    take(ledger, [order("old", LONG_AGO)], this_now())
+    record_events(ledger, [order("old", LONG_AGO)], this_now())
     deleter.run_once()
-    [since] = seeing.since
+    [since] = observer.since
     assert since is not None
     assert before <= since <= after
 
 
-def test_a_round_that_leaves_some_behind_excuses_nothing(ledger: Database, seeing: Seeing) -> None:
+def test_a_round_that_leaves_some_behind_excuses_nothing(
+    ledger: Database, observer: RecordingObserver
+) -> None:
     """A backlog that takes two rounds was due before the first."""
     deleter = Deleter(
         ledger=ledger,
-        outlet=Bus(),
-        sight=seeing,
+        outlet=FakeBus(),
+        sight=observer,
         policy=POLICY,
-        observer=seeing,
+        observer=observer,
         now=this_now,
         limits=DeleterLimits(claim=1),
     )
-    take(ledger, [order("one", LONG_AGO, "1"), order("two", LONG_AGO, "2")], this_now())
+    record_events(ledger, [order("one", LONG_AGO, "1"), order("two", LONG_AGO, "2")], this_now())
     deleter.run_once()
     deleter.run_once()
-    assert seeing.since == [None, None]
+    assert observer.since == [None, None]
 
 
 @pytest.mark.parametrize("hindered", ["paused", "blind"])
 def test_a_round_that_does_not_look_excuses_nothing(
-    ledger: Database, deleter: Deleter, seeing: Seeing, hindered: str
+    ledger: Database, deleter: Deleter, observer: RecordingObserver, hindered: str
 ) -> None:
     """Whatever became due meanwhile is late from its own instant, or the last look before."""
     deleter.run_once()
     looked = this_now()
     if hindered == "paused":
-        stop(ledger, "deleter", "paused")
+        set_pause(ledger, "deleter", "paused")
     else:
-        seeing.spots = ["orders.order-placed.v1[0]"]
+        observer.spots = ["orders.order-placed.v1[0]"]
     deleter.run_once()
-    take(ledger, [order("old", LONG_AGO)], this_now())
+    record_events(ledger, [order("old", LONG_AGO)], this_now())
     deleter.run_once()
-    stop(ledger, "deleter", "running")
-    seeing.spots = []
+    set_pause(ledger, "deleter", "running")
+    observer.spots = []
     deleter.run_once()
-    [since] = seeing.since
+    [since] = observer.since
     assert since is not None
     assert since <= looked
 
 
 def test_what_waits_in_the_outbox_counts_from_its_own_instant(
-    ledger: Database, deleter: Deleter, seeing: Seeing
+    ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
     """A system was paused: its commands are written, looks find nothing due, and yet they are late."""
     for system in ("orders", "psp", "research"):
-        stop(ledger, f"system:{system}", "paused")
-    take(ledger, [order("old", LONG_AGO)], this_now())
+        set_pause(ledger, f"system:{system}", "paused")
+    record_events(ledger, [order("old", LONG_AGO)], this_now())
     deleter.run_once()
     deleter.run_once()
-    stop(ledger, "system:psp", "running")
+    set_pause(ledger, "system:psp", "running")
     deleter.run_once()
-    assert seeing.since == [None]
+    assert observer.since == [None]

@@ -36,8 +36,16 @@ from tests.contract.arrivals import (
     signed_up,
     terminated,
 )
-from tests.contract.forgetful import Life
-from tests.contract.ledgers import POLICY, answer, emptied, instant, post, rows, sweep
+from tests.contract.forgetful import LedgerLife
+from tests.contract.ledgers import (
+    POLICY,
+    acknowledge,
+    claim_all,
+    empty_database,
+    instant,
+    select_rows,
+    send_due,
+)
 from tests.effort import examples
 from tests.oracle.strategies_rights import event_sets_with_rights
 
@@ -51,13 +59,13 @@ SIX = ("crm", "lease", "orders", "printer", "psp", "website")
 
 
 @pytest.fixture
-def life(ledger: Database) -> Life:
-    return Life(ledger=ledger)
+def life(ledger: Database) -> LedgerLife:
+    return LedgerLife(ledger=ledger)
 
 
-def ended(life: Life) -> None:
+def end_customer(life: LedgerLife) -> None:
     """A customer `K-77` who ended, and of whom everything is erased and proven."""
-    life.take([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
+    life.record_events([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
     life.work(GONE)
 
 
@@ -68,68 +76,70 @@ def lead(id_: str, time: str) -> Event:
     return made
 
 
-def sent(life: Life, action: str = "erase") -> list[tuple[str, str]]:
+def sent_commands(life: LedgerLife, action: str = "erase") -> list[tuple[str, str]]:
     """System and subject of each command of a kind that has left, sorted."""
     return sorted((one.system, one.key) for one in life.bus.sent if one.value["action"] == action)
 
 
-def test_nothing_is_forgotten_before_the_term_of_the_proof_is_over(life: Life) -> None:
+def test_nothing_is_forgotten_before_the_term_of_the_proof_is_over(life: LedgerLife) -> None:
     """A month after the proof, to the second."""
-    ended(life)
-    assert life.forget("2012-07-01T11:59:59Z") == {}
-    assert life.forget("2012-07-01T12:00:00Z")["events"] == 2
+    end_customer(life)
+    assert life.purge("2012-07-01T11:59:59Z") == {}
+    assert life.purge("2012-07-01T12:00:00Z")["events"] == 2
 
 
-def test_the_names_of_the_forgotten_are_nowhere_in_the_ledger(life: Life) -> None:
+def test_the_names_of_the_forgotten_are_nowhere_in_the_ledger(life: LedgerLife) -> None:
     """Only counts of what went, and keyed hashes; what waits for the evidence's seal is left aside."""
-    ended(life)
-    assert "K-77" in life.texts()
-    counts = life.forget(LATER)
-    life.seal(LATER)
-    assert "K-77" not in life.texts()
-    assert rows(life.ledger, tables.command) == rows(life.ledger, tables.member) == []
+    end_customer(life)
+    assert "K-77" in life.dump()
+    counts = life.purge(LATER)
+    life.seal_evidence(LATER)
+    assert "K-77" not in life.dump()
+    assert select_rows(life.ledger, tables.command) == select_rows(life.ledger, tables.member) == []
     assert counts == {"events": 2, "clocks": 1, "subjects": 1, "commands": 11}
 
 
-def test_an_event_that_is_delivered_again_is_a_duplicate(life: Life) -> None:
+def test_an_event_that_is_delivered_again_is_a_duplicate(life: LedgerLife) -> None:
     """Were it new, the customer's clock would be one that never ends."""
-    ended(life)
-    life.forget(LATER)
-    recorded = life.take(
+    end_customer(life)
+    life.purge(LATER)
+    recorded = life.record_events(
         [terminated("e2", ENDED, "K-77"), signed_up("e1", JOINED, "K-77")], MUCH_LATER
     )
     assert (recorded.new, recorded.duplicates, recorded.conflicts) == (0, 2, ())
-    assert "K-77" not in life.texts()
+    assert "K-77" not in life.dump()
 
 
-def test_an_event_with_a_forgotten_identity_and_other_content_is_no_duplicate(life: Life) -> None:
+def test_an_event_with_a_forgotten_identity_and_other_content_is_no_duplicate(
+    life: LedgerLife,
+) -> None:
     """It is parked, as if the first were still there."""
-    ended(life)
-    life.forget(LATER)
-    recorded = life.take([signed_up("e1", JOINED, "K-78")], MUCH_LATER)
+    end_customer(life)
+    life.purge(LATER)
+    recorded = life.record_events([signed_up("e1", JOINED, "K-78")], MUCH_LATER)
     assert (recorded.new, recorded.duplicates) == (0, 0)
     assert [one.id for one in recorded.conflicts] == ["e1"]
 
 
-def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: Life) -> None:
+def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: LedgerLife) -> None:
     """An invoice of before the end is due at once where R1 had it, and kept for seven years by law."""
-    ended(life)
-    life.forget(LATER)
+    end_customer(life)
+    life.purge(LATER)
     before = len(life.bus.sent)
-    recorded = life.take([invoice("e3", "2010-03-01T12:00:00Z", "K-77")], MUCH_LATER)
+    recorded = life.record_events([invoice("e3", "2010-03-01T12:00:00Z", "K-77")], MUCH_LATER)
     life.work(MUCH_LATER)
     assert (recorded.after_end, recorded.overdue) == (0, 1)
     late = [one for one in life.bus.sent[before:] if one.value["action"] == "erase"]
     assert [(one.system, one.key) for one in late] == [("crm", "customer:K-77")]
     assert late[0].value["seq"] == 3
-    assert rows(life.ledger, tables.record)
+    assert select_rows(life.ledger, tables.record)
 
 
-def test_a_customer_who_comes_back_is_a_customer_again(life: Life) -> None:
+def test_a_customer_who_comes_back_is_a_customer_again(life: LedgerLife) -> None:
     """The start moves the clock that was forgotten, and nothing of what comes after it is due."""
-    ended(life)
-    life.forget(LATER)
-    life.take(
+    end_customer(life)
+    life.purge(LATER)
+    life.record_events(
         [
             reinstated("e3", "2014-01-01T12:00:00Z", "K-77"),
             invoice("e4", "2014-02-01T12:00:00Z", "K-77"),
@@ -137,49 +147,49 @@ def test_a_customer_who_comes_back_is_a_customer_again(life: Life) -> None:
         MUCH_LATER,
     )
     life.work(MUCH_LATER)
-    assert sent(life) == [(system, "customer:K-77") for system in SIX]
-    assert [row.anchor_at for row in rows(life.ledger, tables.clock, clock="relationship")] == [
-        None
-    ]
+    assert sent_commands(life) == [(system, "customer:K-77") for system in SIX]
+    assert [
+        row.anchor_at for row in select_rows(life.ledger, tables.clock, clock="relationship")
+    ] == [None]
 
 
-def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: Life) -> None:
+def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: LedgerLife) -> None:
     """A term that became longer wakes what hangs on it a second time: ten years after, less a day."""
-    ended(life)
-    life.forget(LATER)
+    end_customer(life)
+    life.purge(LATER)
     rules = {**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P10Y")}
     longer = replace(POLICY, rules=rules)
     plans = [build_plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
     with life.ledger.transaction() as connection:
-        restore_tombstones(connection, plans, life.remains, longer)
-    [clock] = rows(life.ledger, tables.clock)
+        restore_tombstones(connection, plans, life.tombstone_cipher, longer)
+    [clock] = select_rows(life.ledger, tables.clock)
     assert clock.next_due == instant("2020-05-31T12:00:00Z")
 
 
-def test_nothing_unproven_is_forgotten(life: Life) -> None:
+def test_nothing_unproven_is_forgotten(life: LedgerLife) -> None:
     """Everybody has answered, and one system has not been read again."""
-    life.take([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
-    sweep(life.ledger, GONE)
-    post(life.ledger, life.bus, GONE)
-    for row in rows(life.ledger, tables.command):
-        answer(life.ledger, row.command_id, "done", GONE, counts={"rows": 1})
-    life.seal(GONE)
-    assert life.forget(MUCH_LATER) == {}
+    life.record_events([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
+    claim_all(life.ledger, GONE)
+    send_due(life.ledger, life.bus, GONE)
+    for row in select_rows(life.ledger, tables.command):
+        acknowledge(life.ledger, row.command_id, "done", GONE, counts={"rows": 1})
+    life.seal_evidence(GONE)
+    assert life.purge(MUCH_LATER) == {}
 
 
-def test_nobody_under_a_hold_is_forgotten(life: Life) -> None:
+def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
     """Placed after everything was erased: until its release, and from then on no longer."""
-    ended(life)
+    end_customer(life)
     hold = {"subject": "customer:K-77", "hold_id": "h1"}
-    life.take(
+    life.record_events(
         [event("p1", "privacy.hold-placed", LATER, ground="legal_claim", **hold)],
         LATER,
     )
     life.work(LATER)
-    assert life.forget(MUCH_LATER) == {"commands": 5}
-    life.take([event("p2", "privacy.hold-released", MUCH_LATER, **hold)], MUCH_LATER)
+    assert life.purge(MUCH_LATER) == {"commands": 5}
+    life.record_events([event("p2", "privacy.hold-released", MUCH_LATER, **hold)], MUCH_LATER)
     life.work(MUCH_LATER)
-    assert life.forget("2016-01-01T12:00:00Z")["events"] == 2
+    assert life.purge("2016-01-01T12:00:00Z")["events"] == 2
 
 
 @pytest.mark.parametrize(
@@ -194,10 +204,10 @@ def test_nobody_under_a_hold_is_forgotten(life: Life) -> None:
     ids=["theirs", "of nobody that can be seen", "of some clock", "of no type", "another's"],
 )
 def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
-    life: Life, seen: Glimpse, kept: bool
+    life: LedgerLife, seen: Glimpse, kept: bool
 ) -> None:
     """Until it is settled: replayed, it would be about somebody of whom nothing is known any more."""
-    ended(life)
+    end_customer(life)
     at = instant(LATER)
     letter = DeadLetter(
         role="recorder",
@@ -216,21 +226,21 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
     )
     life.ledger.run_in_transaction(lambda c: dead_letters.store(c, [letter]))
     life.ledger.run_in_transaction(
-        lambda c: blind_spots.store_parked_events(c, [parked], life.remains)
+        lambda c: blind_spots.store_parked_events(c, [parked], life.tombstone_cipher)
     )
     going = {"events", "clocks", "subjects"}
-    assert life.forget(LATER).keys() & going == (set() if kept else going)
+    assert life.purge(LATER).keys() & going == (set() if kept else going)
     life.ledger.run_in_transaction(
         lambda c: dead_letters.close(c, letter, "discarded", operator="o", reason="r", now=at)
     )
-    assert life.forget(LATER).keys() & going == (going if kept else set())
+    assert life.purge(LATER).keys() & going == (going if kept else set())
 
 
-def test_an_objection_outlives_whom_it_was_about(life: Life) -> None:
+def test_an_objection_outlives_whom_it_was_about(life: LedgerLife) -> None:
     """Acquisition is refused for good: a lead bought years later is erased at once (GDPR 21(3))."""
-    life.take([lead("l1", JOINED)], JOINED)
+    life.record_events([lead("l1", JOINED)], JOINED)
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
-    life.take(
+    life.record_events(
         [
             event("o1", "privacy.objection-raised", ENDED, **objection),
             event("o2", "privacy.objection-decided", ENDED, **objection, outcome="upheld"),
@@ -240,10 +250,10 @@ def test_an_objection_outlives_whom_it_was_about(life: Life) -> None:
     life.work("2010-06-02T12:00:00Z")
     for year in range(2011, 2023):
         life.work(f"{year}-01-01T12:00:00Z")
-    life.forget("2023-01-01T12:00:00Z")
-    assert "P-9" not in life.texts()
+    life.purge("2023-01-01T12:00:00Z")
+    assert "P-9" not in life.dump()
     before = len(life.bus.sent)
-    life.take(
+    life.record_events(
         [lead("l2", "2023-02-01T12:00:00Z")],
         "2023-02-01T12:00:00Z",
     )
@@ -252,29 +262,29 @@ def test_an_objection_outlives_whom_it_was_about(life: Life) -> None:
     assert late == {"crm", "mail", "post"}
 
 
-def test_without_its_key_nothing_more_is_recorded(life: Life) -> None:
+def test_without_its_key_nothing_more_is_recorded(life: LedgerLife) -> None:
     """Nobody could tell whom a hold or an end was about."""
-    ended(life)
-    life.forget(LATER)
-    life.remains = TombstoneCipher(bytes(31) + b"1")
+    end_customer(life)
+    life.purge(LATER)
+    life.tombstone_cipher = TombstoneCipher(bytes(31) + b"1")
     with pytest.raises(TombstoneKeyMismatch, match=r"remains\.key"):
-        life.take([signed_up("e9", LATER, "K-1")], LATER)
-    assert rows(life.ledger, tables.event) == []
+        life.record_events([signed_up("e9", LATER, "K-1")], LATER)
+    assert select_rows(life.ledger, tables.event) == []
 
 
-def test_the_key_is_pinned_long_before_anything_is_forgotten(life: Life) -> None:
+def test_the_key_is_pinned_long_before_anything_is_forgotten(life: LedgerLife) -> None:
     """A host with a key of its own is refused on its first day, not after years."""
     with life.ledger.transaction() as connection:
-        bind_key(connection, life.remains)
-        bind_key(connection, life.remains)
+        bind_key(connection, life.tombstone_cipher)
+        bind_key(connection, life.tombstone_cipher)
         with pytest.raises(TombstoneKeyMismatch):
             bind_key(connection, TombstoneCipher(bytes(31) + b"1"))
 
 
-def test_a_backup_from_before_what_is_forgotten_is_refused(life: Life) -> None:
+def test_a_backup_from_before_what_is_forgotten_is_refused(life: LedgerLife) -> None:
     """What its system would have to erase again is known to nobody any more."""
-    ended(life)
-    life.forget(LATER)
+    end_customer(life)
+    life.purge(LATER)
     with life.ledger.transaction() as connection:
         with pytest.raises(BackupTooOld, match="restore a younger backup"):
             recommand_since(connection, "crm", instant(GONE), instant(MUCH_LATER))
@@ -282,12 +292,12 @@ def test_a_backup_from_before_what_is_forgotten_is_refused(life: Life) -> None:
         assert recommand_since(connection, "crm", after, instant(MUCH_LATER)) == 0
 
 
-def test_what_was_forgotten_is_on_record_without_a_name(life: Life) -> None:
+def test_what_was_forgotten_is_on_record_without_a_name(life: LedgerLife) -> None:
     """How many of each kind, chained with all the rest."""
-    ended(life)
-    life.forget(LATER)
-    life.seal(LATER)
-    entries = [json.loads(row.entry) for row in rows(life.ledger, tables.evidence)]
+    end_customer(life)
+    life.purge(LATER)
+    life.seal_evidence(LATER)
+    entries = [json.loads(row.entry) for row in select_rows(life.ledger, tables.evidence)]
     found = [one["counts"] for one in entries if one["kind"] == "forgotten"]
     assert sum(one.get("events", 0) for one in found) == 2
     assert "K-77" not in json.dumps(entries)
@@ -296,21 +306,21 @@ def test_what_was_forgotten_is_on_record_without_a_name(life: Life) -> None:
 @pytest.mark.postgres
 def test_who_forgets_waits_for_who_records(postgres_ledger: Database) -> None:
     """The purge sees the record that arrived meanwhile, so that person's privacy events stay."""
-    life = Life(ledger=postgres_ledger)
-    ended(life)
-    life.forget("2012-06-15T12:00:00Z")  # nothing: but the row that is locked is there from now on
+    life = LedgerLife(ledger=postgres_ledger)
+    end_customer(life)
+    life.purge("2012-06-15T12:00:00Z")  # nothing: but the row that is locked is there from now on
     plans = [build_plan(arrival(invoice("e3", JOINED, "K-77"), POLICY), POLICY)]
     with ThreadPoolExecutor() as threads:
         with postgres_ledger.transaction() as connection:
-            recalled = restore_tombstones(connection, plans, life.remains, POLICY)
-            forgetting = threads.submit(life.forget, LATER)
+            recalled = restore_tombstones(connection, plans, life.tombstone_cipher, POLICY)
+            forgetting = threads.submit(life.purge, LATER)
             with pytest.raises(TimeoutError):
                 forgetting.result(timeout=0.5)
             record_planned(connection, recalled.plans, POLICY, instant(LATER))
         forgotten = forgetting.result(timeout=30)
     assert "subjects" not in forgotten
     assert "clocks" not in forgotten
-    assert [row.key for row in rows(postgres_ledger, tables.clock)] == ["K-77"]
+    assert [row.key for row in select_rows(postgres_ledger, tables.clock)] == ["K-77"]
 
 
 LATE = (0, 0, 0, 40, 1_200, 4_000, 9_000)
@@ -337,12 +347,12 @@ def test_forgetting_changes_nothing_that_is_commanded(
         for at, one in arriving
         if data.draw(st.booleans())
     ]
-    kept = lived(Life(ledger=emptied(ledger)), arriving, forgets=False)
-    assert lived(Life(ledger=emptied(ledger)), arriving, forgets=True) == kept
+    kept = live_through(LedgerLife(ledger=empty_database(ledger)), arriving, forgets=False)
+    assert live_through(LedgerLife(ledger=empty_database(ledger)), arriving, forgets=True) == kept
 
 
-def lived(
-    life: Life, arriving: list[tuple[datetime, Event]], *, forgets: bool
+def live_through(
+    life: LedgerLife, arriving: list[tuple[datetime, Event]], *, forgets: bool
 ) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """What is commanded until all is over, by command id, and of whom something is left long after.
 
@@ -353,16 +363,16 @@ def lived(
         at + timedelta(days=days) for at in moments for days in (0, 45, 400, 800, 2_700, 7_400)
     }
     for now in sorted(looks):
-        life.take([one for at, one in arriving if at == now], now)
+        life.record_events([one for at, one in arriving if at == now], now)
         life.work(now)
         if forgets:
-            life.forget(now, page=100)
+            life.purge(now, page=100)
     long_after = max(looks, default=instant(LATER)) + timedelta(days=7_400)
     life.work(long_after)
-    life.forget(long_after, page=100)
+    life.purge(long_after, page=100)
     told = {}
     for one in life.bus.sent:
         value = dict(one.value)
         del value["issued_at"], value["attempt"], value["valid_until"]
         told[value["command_id"]] = value
-    return told, {row.subject for row in rows(life.ledger, tables.subject)}
+    return told, {row.subject for row in select_rows(life.ledger, tables.subject)}

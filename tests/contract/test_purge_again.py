@@ -6,20 +6,20 @@ import pytest
 
 from services.storage.database import Database
 from tests.contract.arrivals import event
-from tests.contract.forgetful import Life
+from tests.contract.forgetful import LedgerLife
 from tests.contract.test_purge import ENDED, JOINED, lead
 
 
 @pytest.fixture
-def life(ledger: Database) -> Life:
-    return Life(ledger=ledger)
+def life(ledger: Database) -> LedgerLife:
+    return LedgerLife(ledger=ledger)
 
 
-def objected(life: Life) -> None:
+def purge_objector(life: LedgerLife) -> None:
     """A prospect `P-9` whose objection was upheld, forgotten but for what remains."""
-    life.take([lead("l1", JOINED)], JOINED)
+    life.record_events([lead("l1", JOINED)], JOINED)
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
-    life.take(
+    life.record_events(
         [
             event("o1", "privacy.objection-raised", ENDED, **objection),
             event("o2", "privacy.objection-decided", ENDED, **objection, outcome="upheld"),
@@ -28,35 +28,35 @@ def objected(life: Life) -> None:
     )
     for year in range(2010, 2023):
         life.work(f"{year}-12-01T12:00:00Z")
-    life.forget("2023-01-15T12:00:00Z")
-    assert "P-9" not in life.texts()
+    life.purge("2023-01-15T12:00:00Z")
+    assert "P-9" not in life.dump()
 
 
-def test_who_was_remembered_is_forgotten_again(life: Life) -> None:
+def test_who_was_remembered_is_forgotten_again(life: LedgerLife) -> None:
     """The dossiers of what was said are gone already, and keep nobody's name."""
-    objected(life)
-    life.take([lead("l2", "2023-02-01T12:00:00Z")], "2023-02-01T12:00:00Z")
+    purge_objector(life)
+    life.record_events([lead("l2", "2023-02-01T12:00:00Z")], "2023-02-01T12:00:00Z")
     for year in range(2023, 2040):
         life.work(f"{year}-02-01T12:00:00Z")
         life.work(f"{year}-12-01T12:00:00Z")
-    life.forget("2040-01-01T12:00:00Z")
-    life.seal("2040-01-01T12:00:00Z")
-    assert "P-9" not in life.texts()
+    life.purge("2040-01-01T12:00:00Z")
+    life.seal_evidence("2040-01-01T12:00:00Z")
+    assert "P-9" not in life.dump()
 
 
-def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: Life) -> None:
+def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: LedgerLife) -> None:
     """It is parked, whoever it is about, as the event of a record is."""
-    objected(life)
+    purge_objector(life)
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
     at = "2023-02-01T12:00:00Z"
-    recorded = life.take([event("o1", "privacy.objection-raised", ENDED, **other)], at)
+    recorded = life.record_events([event("o1", "privacy.objection-raised", ENDED, **other)], at)
     assert (recorded.new, [one.id for one in recorded.conflicts]) == (0, ["o1"])
 
 
-def test_an_identity_used_again_does_not_stop_who_records(life: Life) -> None:
+def test_an_identity_used_again_does_not_stop_who_records(life: LedgerLife) -> None:
     """The first one's name can still be recorded under."""
-    objected(life)
+    purge_objector(life)
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
     at = "2023-02-01T12:00:00Z"
-    life.take([event("o1", "privacy.objection-raised", ENDED, **other)], at)
-    assert life.take([lead("l2", at)], at).new == 1
+    life.record_events([event("o1", "privacy.objection-raised", ENDED, **other)], at)
+    assert life.record_events([lead("l2", at)], at).new == 1

@@ -26,8 +26,8 @@ from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event, feedback
-from tests.contract.ledgers import POLICY, emptied, instant, new_ledger, rows
-from tests.contract.others import Opened, others
+from tests.contract.ledgers import POLICY, empty_database, instant, new_ledger, select_rows
+from tests.contract.others import ConcurrentTransaction, worker_threads
 from tests.effort import play
 
 PLACED, SAID, NOW = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", instant("2024-02-11T12:00:00Z")
@@ -45,20 +45,20 @@ def shared_ledger(postgres: Callable[[], str]) -> Iterator[Database]:
         yield ledger
 
 
-class Recording(RuleBasedStateMachine):
+class RecorderMachine(RuleBasedStateMachine):
     """One person's events, in the hands of several recorders."""
 
     def __init__(self, ledger: Database, pool: ThreadPoolExecutor) -> None:
         super().__init__()
-        self.ledger = emptied(ledger)
+        self.ledger = empty_database(ledger)
         self.pool = pool
         self.number = 0
         self.active = POLICY
         self.activated = False
         """It makes everything looked at again: once is enough."""
         self.made: list[Event] = []
-        self.recorders: dict[int, tuple[Opened, Event]] = {}
-        self.beside: list[Opened] = []
+        self.recorders: dict[int, tuple[ConcurrentTransaction, Event]] = {}
+        self.beside: list[ConcurrentTransaction] = []
         """Claims and activations that wait for a recorder."""
         ledger.run_in_transaction(
             lambda connection: active_policy.require_active(connection, POLICY, NOW)
@@ -80,14 +80,16 @@ class Recording(RuleBasedStateMachine):
             fields = {"subject": "visitor:1", "hold_id": id_, "ground": "legal_claim"}
             one = event(id_, "privacy.hold-placed", SAID, **fields)
         self.made.append(one)
-        recorder = Opened(self.ledger, partial(recorded, one=one, policy=self.active), self.pool)
+        recorder = ConcurrentTransaction(
+            self.ledger, partial(record_one, one=one, policy=self.active), self.pool
+        )
         recorder.begin()
         self.recorders[slot] = (recorder, one)
 
     @rule(slot=slots)
     def commit(self, slot: int) -> None:
         """Any of them; who waits for another's lock commits later."""
-        if slot in self.recorders and self.recorders[slot][0].worked.is_set():
+        if slot in self.recorders and self.recorders[slot][0].is_done.is_set():
             self.ends(slot)
 
     def ends(self, slot: int) -> None:
@@ -97,8 +99,8 @@ class Recording(RuleBasedStateMachine):
         try:
             recorder.end()
         except PolicyMismatch:
-            self.ledger.run_in_transaction(partial(recorded, one=one, policy=self.active))
-        self.beside = [task for task in self.beside if not over(task)]
+            self.ledger.run_in_transaction(partial(record_one, one=one, policy=self.active))
+        self.beside = [task for task in self.beside if not wait_until_over(task)]
 
     @rule(first=slots, second=slots, whats=st.permutations(["feedback", "withdrawal"]))
     def overtakes(self, first: int, second: int, whats: list[str]) -> None:
@@ -115,7 +117,7 @@ class Recording(RuleBasedStateMachine):
     def looks(self) -> None:
         """A deleter looks at all that is due by now; what is not committed it does not see."""
         policy = self.active
-        self.runs(lambda connection: claimed(connection, policy))
+        self.runs(lambda connection: claim_all(connection, policy))
 
     @rule(policy=st.sampled_from(POLICIES))
     def activates(self, policy: Policy) -> None:
@@ -126,10 +128,10 @@ class Recording(RuleBasedStateMachine):
 
     def runs(self, work: Callable[[Connection], object]) -> None:
         """Run beside the recorders; if it waits for one of them, for as long as it has to."""
-        task = Opened(self.ledger, work, self.pool)
+        task = ConcurrentTransaction(self.ledger, work, self.pool)
         task.may_commit.set()
         task.begin()
-        if not over(task):
+        if not wait_until_over(task):
             self.beside.append(task)
 
     def teardown(self) -> None:
@@ -139,36 +141,40 @@ class Recording(RuleBasedStateMachine):
         for slot in list(self.recorders):
             self.ends(slot)
         for task in self.beside:
-            assert over(task, wait=True)
-        while self.ledger.run_in_transaction(lambda connection: claimed(connection, self.active)):
+            assert wait_until_over(task, wait=True)
+        while self.ledger.run_in_transaction(lambda connection: claim_all(connection, self.active)):
             pass
         types = {one["type"] for one in self.made}
         is_due = self.active is A_MONTH or "privacy.consent-withdrawn" in types
         if "privacy.hold-placed" in types:
             is_due = False
         given = {one["id"] for one in self.made if one["type"] == "website.feedback-given"}
-        ids = {row.event_id: row.id for row in rows(self.ledger, tables.event)}
-        records = {row.record_id: ids[row.event_id] for row in rows(self.ledger, tables.record)}
-        live = [records[row.record_id] for row in rows(self.ledger, tables.member, live=True)]
+        ids = {row.event_id: row.id for row in select_rows(self.ledger, tables.event)}
+        records = {
+            row.record_id: ids[row.event_id] for row in select_rows(self.ledger, tables.record)
+        }
+        live = [
+            records[row.record_id] for row in select_rows(self.ledger, tables.member, live=True)
+        ]
         assert sorted(live) == sorted(given if is_due else ())
 
 
-def recorded(connection: Connection, one: Event, policy: Policy) -> None:
+def record_one(connection: Connection, one: Event, policy: Policy) -> None:
     """Record as the role does."""
     active_policy.require_active(connection, policy, NOW)
     record(connection, [arrival(one, policy)], policy, NOW)
 
 
-def claimed(connection: Connection, policy: Policy) -> int:
+def claim_all(connection: Connection, policy: Policy) -> int:
     """Claim as the role does; how much there was to look at."""
     active_policy.require_active(connection, policy, NOW)
     return claim_due(connection, policy, NOW, limit=100).looked_at
 
 
-def over(task: Opened, *, wait: bool = False) -> bool:
+def wait_until_over(task: ConcurrentTransaction, *, wait: bool = False) -> bool:
     """Whether it is over; that another policy was active then is as good an end as any."""
     assert task.task is not None
-    if not (wait or task.worked.is_set() or task.task.done()):
+    if not (wait or task.is_done.is_set() or task.task.done()):
         return False
     with suppress(PolicyMismatch):
         task.end()
@@ -177,5 +183,5 @@ def over(task: Opened, *, wait: bool = False) -> bool:
 
 def test_what_several_recorders_have_at_once_is_all_looked_at(shared_ledger: Database) -> None:
     """Whoever comes first, commits first or waits for whom."""
-    with others(8) as pool:
-        play(lambda: Recording(shared_ledger, pool), few=25, steps=10)
+    with worker_threads(8) as pool:
+        play(lambda: RecorderMachine(shared_ledger, pool), few=25, steps=10)

@@ -18,16 +18,21 @@ from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event, feedback, invoice, order, terminated
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    commands,
+    FakeBus,
+    claim_all,
     instant,
+    list_commands,
     new_ledger,
-    post,
-    rows,
-    sweep,
-    take,
+    record_events,
+    select_rows,
+    send_due,
 )
-from tests.contract.others import PATIENCE_SECONDS, Opened, others, wait_until_it_waits
+from tests.contract.others import (
+    PATIENCE_SECONDS,
+    ConcurrentTransaction,
+    wait_for_lock,
+    worker_threads,
+)
 
 PLACED, SAID, LATER = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", "2024-02-11T12:00:00Z"
 NOW = instant(LATER)
@@ -46,23 +51,25 @@ def shared_ledger(postgres: Callable[[], str]) -> Iterator[Database]:
         yield ledger
 
 
-def recorded(connection: Connection, events: Sequence[Event], policy: Policy = POLICY) -> None:
+def record_batch(connection: Connection, events: Sequence[Event], policy: Policy = POLICY) -> None:
     """Record as the role does."""
     active_policy.require_active(connection, policy, NOW)
     record(connection, [arrival(one, policy) for one in events], policy, NOW)
 
 
 @contextmanager
-def two(ledger: Database, one: Sequence[Event], other: Sequence[Event]) -> Iterator[list[Opened]]:
+def record_together(
+    ledger: Database, one: Sequence[Event], other: Sequence[Event]
+) -> Iterator[list[ConcurrentTransaction]]:
     """Two recorders."""
-    with others(2) as pool:
+    with worker_threads(2) as pool:
         yield [
-            Opened(ledger, lambda connection: recorded(connection, one), pool),
-            Opened(ledger, lambda connection: recorded(connection, other), pool),
+            ConcurrentTransaction(ledger, lambda connection: record_batch(connection, one), pool),
+            ConcurrentTransaction(ledger, lambda connection: record_batch(connection, other), pool),
         ]
 
 
-def asked_for_erasure() -> list[Event]:
+def erasure_request() -> list[Event]:
     fields = {"subject": "consumer:7", "request_id": "q1"}
     return [
         event("q1", "privacy.request-received", SAID, right="erasure", **fields),
@@ -70,12 +77,12 @@ def asked_for_erasure() -> list[Event]:
     ]
 
 
-def objected() -> list[Event]:
+def objection() -> list[Event]:
     fields = {"subject": "prospect:7", "purpose": "acquisition", "objection_id": "x1"}
     return [event("x1", "privacy.objection-raised", SAID, **fields)]
 
 
-def withdrew() -> list[Event]:
+def withdrawal() -> list[Event]:
     fields = {"subject": "visitor:1", "purpose": "website_experience"}
     return [event("w1", "privacy.consent-withdrawn", SAID, **fields)]
 
@@ -83,7 +90,7 @@ def withdrew() -> list[Event]:
 SAYINGS = {
     "erasure": (
         order("o1", PLACED, "7"),
-        asked_for_erasure(),
+        erasure_request(),
         # crm and mail have the copy of the identity document, which is erased once it is checked.
         {"orders", "psp", "research", "crm", "mail"},
     ),
@@ -92,10 +99,10 @@ SAYINGS = {
             **event("l1", "acquisition.lead-acquired", PLACED),
             "data": {"prospect_id": "7", "source": "fair"},
         },
-        objected(),
+        objection(),
         {"crm", "mail", "post"},
     ),
-    "withdrawal": (feedback("f1", PLACED), withdrew(), {"website"}),
+    "withdrawal": (feedback("f1", PLACED), withdrawal(), {"website"}),
 }
 
 
@@ -119,7 +126,7 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
     made, said, systems = SAYINGS[what]
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
-    with two(ledger, [made], said) as pair:
+    with record_together(ledger, [made], said) as pair:
         first, second = pair if begins == "record" else pair[::-1]
         first.begin()
         if not overlap:
@@ -128,11 +135,11 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
         order_of_commits = pair if commits == "record" else pair[::-1]
         for one in order_of_commits:
             one.commit()
-            sweep(ledger, NOW)  # a look that passes what is not committed yet
+            claim_all(ledger, NOW)  # a look that passes what is not committed yet
         for one in pair:
             one.end()
-    sweep(ledger, NOW)
-    erased = {system for system, action, _ in commands(ledger) if action == "erase"}
+    claim_all(ledger, NOW)
+    erased = {system for system, action, _ in list_commands(ledger) if action == "erase"}
     assert erased == systems
 
 
@@ -144,25 +151,25 @@ def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commi
     hold = event("h1", "privacy.hold-placed", SAID, **fields)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
-    with two(ledger, [feedback("f1", PLACED)], [hold]) as pair:
+    with record_together(ledger, [feedback("f1", PLACED)], [hold]) as pair:
         for one in pair:
             one.begin()
         for one in pair if commits == "record" else pair[::-1]:
             one.commit()
         for one in pair:
             one.end()
-    bus = Bus()
-    sweep(ledger, FAR)
-    post(ledger, bus, FAR)
+    bus = FakeBus()
+    claim_all(ledger, FAR)
+    send_due(ledger, bus, FAR)
     assert bus.sent == []
 
 
 def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Database) -> None:
     """Only who says something is alone with a person."""
-    take(ledger, [feedback("f0", PLACED)], NOW)
-    with others(1) as pool, ledger.transaction() as open_transaction:
+    record_events(ledger, [feedback("f0", PLACED)], NOW)
+    with worker_threads(1) as pool, ledger.transaction() as open_transaction:
         record(open_transaction, [arrival(feedback("f1", PLACED), POLICY)], POLICY, NOW)
-        other = pool.submit(take, ledger, [feedback("f2", PLACED)], NOW)
+        other = pool.submit(record_events, ledger, [feedback("f2", PLACED)], NOW)
         assert other.result(PATIENCE_SECONDS).new == 1
 
 
@@ -171,16 +178,16 @@ def test_an_activation_waits_for_a_batch_that_is_open(ledger: Database) -> None:
     """What it records is dated anew with all others: the shortened term counts for it."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
-    with others(1) as pool:
+    with worker_threads(1) as pool:
         with ledger.transaction() as open_transaction:
-            recorded(open_transaction, [feedback("f1", PLACED)])
+            record_batch(open_transaction, [feedback("f1", PLACED)])
             activating = pool.submit(
                 ledger.run_in_transaction,
                 lambda connection: activation.activate(connection, SHORTER, NOW),
             )
-            wait_until_it_waits(ledger, activating)
+            wait_for_lock(ledger, activating)
         activating.result(PATIENCE_SECONDS)
-    assert [row.next_due for row in rows(ledger, tables.record)] == [NOW]
+    assert [row.next_due for row in select_rows(ledger, tables.record)] == [NOW]
 
 
 @pytest.mark.timeout(100)
@@ -193,16 +200,16 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -
     )
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
-    with others(1) as pool:
+    with worker_threads(1) as pool:
         with ledger.transaction() as open_transaction:
-            recorded(open_transaction, [invoice("i1", PLACED), terminated("t1", PLACED)])
+            record_batch(open_transaction, [invoice("i1", PLACED), terminated("t1", PLACED)])
             activating = pool.submit(
                 ledger.run_in_transaction,
                 lambda connection: activation.activate(connection, shorter, NOW),
             )
-            wait_until_it_waits(ledger, activating)
+            wait_for_lock(ledger, activating)
         activating.result(PATIENCE_SECONDS)
-    (clock,) = rows(ledger, tables.clock)
+    (clock,) = select_rows(ledger, tables.clock)
     # R1 is P1D here, and crm is told a lead time of a day before.
     assert clock.next_due == instant(PLACED)
 
@@ -212,30 +219,30 @@ def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Database) -> No
     """Its plans are the old policy's: the role starts again with the new one."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
-    with others(1) as pool:
+    with worker_threads(1) as pool:
         with ledger.transaction() as open_transaction:
             activation.activate(open_transaction, LONGER, NOW)
             recording = pool.submit(
                 ledger.run_in_transaction,
-                lambda connection: recorded(connection, [feedback("f1", PLACED)]),
+                lambda connection: record_batch(connection, [feedback("f1", PLACED)]),
             )
-            wait_until_it_waits(ledger, recording)
+            wait_for_lock(ledger, recording)
         with pytest.raises(PolicyMismatch):
             recording.result(PATIENCE_SECONDS)
-    assert rows(ledger, tables.record) == []
+    assert select_rows(ledger, tables.record) == []
 
 
 @pytest.mark.timeout(100)
 def test_of_two_first_policies_one_becomes_active(ledger: Database) -> None:
     """Two roles that start on an empty ledger with different policies: the slower one is refused."""
-    with others(1) as pool:
+    with worker_threads(1) as pool:
         with ledger.transaction() as open_transaction:
             active_policy.require_active(open_transaction, POLICY, NOW)
             other = pool.submit(
                 ledger.run_in_transaction,
                 lambda connection: active_policy.require_active(connection, LONGER, NOW),
             )
-            wait_until_it_waits(ledger, other)
+            wait_for_lock(ledger, other)
         with pytest.raises(PolicyMismatch):
             other.result(PATIENCE_SECONDS)
-    assert len(rows(ledger, tables.active_policy)) == 1
+    assert len(select_rows(ledger, tables.active_policy)) == 1

@@ -23,18 +23,18 @@ from services.storage.database import Database
 from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    command,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    find_command,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    record_events,
+    select_rows,
+    send_due,
 )
-from tests.contract.promises import off_the_record
-from tests.contract.test_emission import hold, released
+from tests.contract.promises import find_unlogged
+from tests.contract.test_emission import hold, hold_released
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
 ENDED_AGAIN, DUE, DUE_AGAIN = (
@@ -46,25 +46,25 @@ FAR = "2060-01-01T00:00:00Z"
 UNHELPFUL: tuple[Status, ...] = ("refused", "failed", "partial", "nothing_held")
 
 
-def row(ledger: Database, identity: UUID) -> Any:
-    (found,) = rows(ledger, tables.command, command_id=identity)
+def command_row(ledger: Database, identity: UUID) -> Any:
+    (found,) = select_rows(ledger, tables.command, command_id=identity)
     return found
 
 
-def sent(bus: Bus, identity: UUID) -> int:
+def count_sent(bus: FakeBus, identity: UUID) -> int:
     """How often a command went out."""
     return sum(one.value["command_id"] == str(identity) for one in bus.sent)
 
 
-def recalled(ledger: Database, bus: Bus) -> tuple[UUID, UUID]:
+def send_recall(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
     """An erasure of crm that went out before its customer came back, and its recall, out as well."""
-    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-    sweep(ledger, DUE)
-    post(ledger, bus, DUE)
-    take(ledger, [reinstated("r1", BACK)], DUE)
-    post(ledger, bus, DUE)
-    erasure = command(ledger, action="erase", system="crm")
-    return erasure, command(ledger, action="recall", system="crm")
+    record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+    claim_all(ledger, DUE)
+    send_due(ledger, bus, DUE)
+    record_events(ledger, [reinstated("r1", BACK)], DUE)
+    send_due(ledger, bus, DUE)
+    erasure = find_command(ledger, action="erase", system="crm")
+    return erasure, find_command(ledger, action="recall", system="crm")
 
 
 class TestRecalls:
@@ -75,24 +75,27 @@ class TestRecalls:
         self, ledger: Database, status: Status
     ) -> None:
         """The system may have erased it, or do so still: the recall is told again, with patience."""
-        bus = Bus()
-        erasure, recall = recalled(ledger, bus)
-        answer(ledger, recall, status, DUE)
-        assert row(ledger, erasure).state == "recalling"
-        assert (row(ledger, recall).state, row(ledger, recall).outcome) == ("sent", status)
-        assert sweep(ledger, DUE) == []
-        post(ledger, bus, later(DUE, seconds=59))
-        assert sent(bus, recall) == 1
-        post(ledger, bus, later(DUE, seconds=61))
-        assert (sent(bus, recall), sent(bus, erasure)) == (2, 1)
-        assert off_the_record(ledger) == []
+        bus = FakeBus()
+        erasure, recall = send_recall(ledger, bus)
+        acknowledge(ledger, recall, status, DUE)
+        assert command_row(ledger, erasure).state == "recalling"
+        assert (command_row(ledger, recall).state, command_row(ledger, recall).outcome) == (
+            "sent",
+            status,
+        )
+        assert claim_all(ledger, DUE) == []
+        send_due(ledger, bus, later(DUE, seconds=59))
+        assert count_sent(bus, recall) == 1
+        send_due(ledger, bus, later(DUE, seconds=61))
+        assert (count_sent(bus, recall), count_sent(bus, erasure)) == (2, 1)
+        assert find_unlogged(ledger) == []
 
     def test_a_refused_recall_is_escalated_at_once(self, ledger: Database) -> None:
         """Both it and what it is about: nobody waits for `acknowledge_within`."""
-        erasure, recall = recalled(ledger, Bus())
-        answer(ledger, recall, "refused", later(DUE, hours=1))
-        assert row(ledger, erasure).escalated_at == instant("2022-05-31T13:00:00Z")
-        assert row(ledger, recall).escalated_at == instant("2022-05-31T13:00:00Z")
+        erasure, recall = send_recall(ledger, FakeBus())
+        acknowledge(ledger, recall, "refused", later(DUE, hours=1))
+        assert command_row(ledger, erasure).escalated_at == instant("2022-05-31T13:00:00Z")
+        assert command_row(ledger, recall).escalated_at == instant("2022-05-31T13:00:00Z")
         assert ledger.run_in_transaction(lambda c: escalate(c, POLICY, later(DUE, days=9))) == []
 
     @pytest.mark.parametrize("status", UNHELPFUL)
@@ -101,79 +104,85 @@ class TestRecalls:
         for number, (last, state) in enumerate(
             [("recalled", "recalled"), ("done", "recalled"), ("already_done", "acknowledged")], 1
         ):
-            take(ledger, [invoice(f"i{number}", JOINED, customer=f"{number}")], DUE)
-            take(ledger, [terminated(f"t{number}", ENDED, customer=f"{number}")], DUE)
-            [erasure] = sweep(ledger, DUE)
-            post(ledger, Bus(), DUE)
-            take(ledger, [reinstated(f"r{number}", BACK, customer=f"{number}")], DUE)
-            post(ledger, Bus(), DUE)
-            recall = command(ledger, action="recall", supersedes=erasure)
-            answer(ledger, recall, status, DUE)
-            answer(ledger, recall, last, later(DUE, hours=1))  # type: ignore[arg-type]
-            assert (row(ledger, erasure).state, row(ledger, recall).state) == (
+            record_events(ledger, [invoice(f"i{number}", JOINED, customer=f"{number}")], DUE)
+            record_events(ledger, [terminated(f"t{number}", ENDED, customer=f"{number}")], DUE)
+            [erasure] = claim_all(ledger, DUE)
+            send_due(ledger, FakeBus(), DUE)
+            record_events(ledger, [reinstated(f"r{number}", BACK, customer=f"{number}")], DUE)
+            send_due(ledger, FakeBus(), DUE)
+            recall = find_command(ledger, action="recall", supersedes=erasure)
+            acknowledge(ledger, recall, status, DUE)
+            acknowledge(ledger, recall, last, later(DUE, hours=1))  # type: ignore[arg-type]
+            assert (command_row(ledger, erasure).state, command_row(ledger, recall).state) == (
                 state,
                 "acknowledged",
             )
 
     def test_a_refusal_of_what_is_recalled_speaks_for_one_attempt(self, ledger: Database) -> None:
         """It was told twice; the first time it was refused, the second may still be carried out."""
-        bus = Bus()
-        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-        [erasure] = sweep(ledger, DUE)
-        post(ledger, bus, DUE)
-        post(ledger, bus, later(DUE, hours=1))
-        take(ledger, [reinstated("r1", BACK)], DUE)
-        post(ledger, bus, later(DUE, hours=1))
-        answer(ledger, erasure, "refused", later(DUE, hours=1))
-        assert row(ledger, erasure).state == "recalling"
-        answer(ledger, erasure, "done", later(DUE, hours=2))
-        assert row(ledger, erasure).state == "acknowledged"
-        recall = command(ledger, action="recall", system="crm")
-        assert row(ledger, recall).state == "acknowledged"
+        bus = FakeBus()
+        record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        [erasure] = claim_all(ledger, DUE)
+        send_due(ledger, bus, DUE)
+        send_due(ledger, bus, later(DUE, hours=1))
+        record_events(ledger, [reinstated("r1", BACK)], DUE)
+        send_due(ledger, bus, later(DUE, hours=1))
+        acknowledge(ledger, erasure, "refused", later(DUE, hours=1))
+        assert command_row(ledger, erasure).state == "recalling"
+        acknowledge(ledger, erasure, "done", later(DUE, hours=2))
+        assert command_row(ledger, erasure).state == "acknowledged"
+        recall = find_command(ledger, action="recall", system="crm")
+        assert command_row(ledger, recall).state == "acknowledged"
 
     def test_what_was_taken_back_and_then_done_is_a_fault(self, ledger: Database) -> None:
         """The system contradicts itself about data under a hold: somebody has to look."""
-        erasure, recall = recalled(ledger, Bus())
-        answer(ledger, recall, "recalled", DUE)
+        erasure, recall = send_recall(ledger, FakeBus())
+        acknowledge(ledger, recall, "recalled", DUE)
         for identity, status in ((erasure, "done"), (recall, "already_done")):
             with pytest.raises(IllegalTransition):
-                answer(ledger, identity, status, DUE)  # type: ignore[arg-type]
+                acknowledge(ledger, identity, status, DUE)  # type: ignore[arg-type]
 
     def test_a_recall_that_is_given_up_leaves_nothing_hanging(self, ledger: Database) -> None:
         """Who closes it answers for what it was to take back: that is closed as well."""
-        bus = Bus()
-        erasure, recall = recalled(ledger, bus)
-        answer(ledger, recall, "refused", DUE)
+        bus = FakeBus()
+        erasure, recall = send_recall(ledger, bus)
+        acknowledge(ledger, recall, "refused", DUE)
         ledger.run_in_transaction(lambda c: close_command(c, recall, instant(DUE)))
-        assert (row(ledger, erasure).state, row(ledger, recall).state) == ("closed", "closed")
-        post(ledger, bus, later(DUE, days=9))
-        assert sent(bus, recall) == 1
-        assert off_the_record(ledger) == []
+        assert (command_row(ledger, erasure).state, command_row(ledger, recall).state) == (
+            "closed",
+            "closed",
+        )
+        send_due(ledger, bus, later(DUE, days=9))
+        assert count_sent(bus, recall) == 1
+        assert find_unlogged(ledger) == []
 
     def test_what_is_recalled_is_not_set_aside_to_be_sent(self, ledger: Database) -> None:
         """An event took it back while the bus refused it: only its recall goes out from here on."""
-        erasure, _ = recalled(ledger, Bus())
+        erasure, _ = send_recall(ledger, FakeBus())
         again = timedelta(hours=6)
         aside = ledger.run_in_transaction(
             lambda c: set_aside(c, erasure, "too large", instant(DUE), again)
         )
-        assert (aside, row(ledger, erasure).next_attempt_at) == (None, None)
+        assert (aside, command_row(ledger, erasure).next_attempt_at) == (None, None)
 
     def test_what_became_due_while_it_waited_for_its_recall_is_looked_at(
         self, ledger: Database
     ) -> None:
         """The hold went while its recall was out: no other look would find the record free."""
-        take(ledger, [feedback("f1", JOINED)], DUE)
-        [erasure] = sweep(ledger, DUE)
-        post(ledger, Bus(), DUE)
-        take(ledger, [hold("h1", DUE, "visitor:1")], DUE)
-        sweep(ledger, DUE)
-        take(ledger, [released("h2", DUE, "h1", "visitor:1")], DUE)
-        assert sweep(ledger, DUE) == []
-        recall = command(ledger, action="recall")
+        record_events(ledger, [feedback("f1", JOINED)], DUE)
+        [erasure] = claim_all(ledger, DUE)
+        send_due(ledger, FakeBus(), DUE)
+        record_events(ledger, [hold("h1", DUE, "visitor:1")], DUE)
+        claim_all(ledger, DUE)
+        record_events(ledger, [hold_released("h2", DUE, "h1", "visitor:1")], DUE)
+        assert claim_all(ledger, DUE) == []
+        recall = find_command(ledger, action="recall")
         ledger.run_in_transaction(lambda c: close_command(c, recall, instant(DUE)))
-        [again] = sweep(ledger, DUE)
-        assert (row(ledger, erasure).state, row(ledger, again).action) == ("closed", "erase")
+        [again] = claim_all(ledger, DUE)
+        assert (command_row(ledger, erasure).state, command_row(ledger, again).action) == (
+            "closed",
+            "erase",
+        )
 
 
 class TestRefusals:
@@ -182,30 +191,30 @@ class TestRefusals:
     @pytest.fixture
     def erasures(self, ledger: Database) -> dict[str, UUID]:
         """An order's erasures, out to orders (our own) and psp (a controller); research has done it."""
-        take(ledger, [order("o1", JOINED)], JOINED)
-        sweep(ledger, "2022-01-01T12:00:00Z")
-        post(ledger, Bus(), "2022-01-01T12:00:00Z")
-        answer(ledger, command(ledger, system="research"), "done", "2022-01-01T12:00:00Z")
-        return {one: command(ledger, system=one) for one in ("orders", "psp")}
+        record_events(ledger, [order("o1", JOINED)], JOINED)
+        claim_all(ledger, "2022-01-01T12:00:00Z")
+        send_due(ledger, FakeBus(), "2022-01-01T12:00:00Z")
+        acknowledge(ledger, find_command(ledger, system="research"), "done", "2022-01-01T12:00:00Z")
+        return {one: find_command(ledger, system=one) for one in ("orders", "psp")}
 
     def test_it_is_told_again_after_a_day(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """It is repeated each day after that; a controller's refusal is never repeated."""
         for one in erasures.values():
-            answer(ledger, one, "refused", "2022-01-02T12:00:00Z")
-        bus = Bus()
-        post(ledger, bus, "2022-01-03T11:59:59Z")
+            acknowledge(ledger, one, "refused", "2022-01-02T12:00:00Z")
+        bus = FakeBus()
+        send_due(ledger, bus, "2022-01-03T11:59:59Z")
         assert bus.sent == []
-        post(ledger, bus, "2022-01-03T12:00:00Z")
+        send_due(ledger, bus, "2022-01-03T12:00:00Z")
         assert [(one.system, one.value["attempt"]) for one in bus.sent] == [("orders", 2)]
-        assert row(ledger, erasures["orders"]).state == "sent"
-        answer(ledger, erasures["orders"], "refused", "2022-01-03T13:00:00Z")
-        post(ledger, bus, "2022-01-04T12:59:59Z")
+        assert command_row(ledger, erasures["orders"]).state == "sent"
+        acknowledge(ledger, erasures["orders"], "refused", "2022-01-03T13:00:00Z")
+        send_due(ledger, bus, "2022-01-04T12:59:59Z")
         assert len(bus.sent) == 1
-        post(ledger, bus, "2022-01-04T13:00:00Z")
+        send_due(ledger, bus, "2022-01-04T13:00:00Z")
         assert [(one.system, one.value["attempt"]) for one in bus.sent[1:]] == [("orders", 3)]
-        assert off_the_record(ledger) == []
+        assert find_unlogged(ledger) == []
 
     def test_the_alarm_stays_on_until_it_is_done(
         self, ledger: Database, erasures: dict[str, UUID]
@@ -216,11 +225,11 @@ class TestRefusals:
             with ledger.transaction() as connection:
                 return dict(read_status(connection, POLICY, instant(at)).escalated)
 
-        answer(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
+        acknowledge(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
         assert escalated("2022-01-02T12:00:00Z") == {"orders": 1}
-        post(ledger, Bus(), "2022-01-03T12:00:00Z")
+        send_due(ledger, FakeBus(), "2022-01-03T12:00:00Z")
         assert escalated("2022-01-03T12:00:00Z") == {"orders": 1}
-        found = answer(ledger, erasures["orders"], "done", "2022-01-03T13:00:00Z")
+        found = acknowledge(ledger, erasures["orders"], "done", "2022-01-03T13:00:00Z")
         assert escalated("2022-01-03T13:00:00Z") == {}
         assert found.took is not None
         assert found.took.total_seconds() == 49 * 3600
@@ -230,67 +239,69 @@ class TestRefusals:
     ) -> None:
         """Its silence was one; its answer with a ground ends that."""
         ledger.run_in_transaction(lambda c: escalate(c, POLICY, instant("2022-01-09T12:00:00Z")))
-        answer(ledger, erasures["psp"], "refused", "2022-01-09T13:00:00Z")
-        answer(ledger, erasures["orders"], "done", "2022-01-09T13:00:00Z")
+        acknowledge(ledger, erasures["psp"], "refused", "2022-01-09T13:00:00Z")
+        acknowledge(ledger, erasures["orders"], "done", "2022-01-09T13:00:00Z")
         with ledger.transaction() as connection:
             assert read_status(connection, POLICY, instant("2022-01-10T12:00:00Z")).escalated == {}
-        assert row(ledger, erasures["psp"]).settled_at == instant("2022-01-09T13:00:00Z")
+        assert command_row(ledger, erasures["psp"]).settled_at == instant("2022-01-09T13:00:00Z")
 
     def test_a_refusal_settles_nothing_where_it_is_not_final(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """Nothing counts it as an answer in time, and nothing may forget it."""
-        took = [answer(ledger, one, "refused", "2022-01-02T12:00:00Z") for one in erasures.values()]
+        took = [
+            acknowledge(ledger, one, "refused", "2022-01-02T12:00:00Z") for one in erasures.values()
+        ]
         assert [one.took is None for one in took] == [True, False]
-        assert row(ledger, erasures["orders"]).settled_at is None
+        assert command_row(ledger, erasures["orders"]).settled_at is None
 
     def test_a_late_refusal_does_not_put_off_the_next_attempt(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """Delivered twice by another id, half a day later."""
-        answer(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
-        answer(ledger, erasures["orders"], "refused", "2022-01-03T00:00:00Z")
-        bus = Bus()
-        post(ledger, bus, "2022-01-03T12:00:00Z")
-        assert sent(bus, erasures["orders"]) == 1
+        acknowledge(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
+        acknowledge(ledger, erasures["orders"], "refused", "2022-01-03T00:00:00Z")
+        bus = FakeBus()
+        send_due(ledger, bus, "2022-01-03T12:00:00Z")
+        assert count_sent(bus, erasures["orders"]) == 1
 
     def test_a_refused_check_is_told_again_after_a_day(self, ledger: Database) -> None:
         """Until then what it checks is not proven."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (erasure,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        answer(ledger, erasure, "done", FAR)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (erasure,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, erasure, "done", FAR)
         ledger.run_in_transaction(lambda c: verify_commands(c, POLICY, instant(FAR), limit=10))
-        post(ledger, Bus(), FAR)
-        check = command(ledger, action="verify")
-        answer(ledger, check, "refused", FAR)
-        bus = Bus()
-        post(ledger, bus, later(FAR, hours=23))
+        send_due(ledger, FakeBus(), FAR)
+        check = find_command(ledger, action="verify")
+        acknowledge(ledger, check, "refused", FAR)
+        bus = FakeBus()
+        send_due(ledger, bus, later(FAR, hours=23))
         assert bus.sent == []
-        post(ledger, bus, later(FAR, hours=24))
+        send_due(ledger, bus, later(FAR, hours=24))
         assert [one.value["action"] for one in bus.sent] == ["verify"]
-        answer(ledger, check, "nothing_held", later(FAR, hours=25))
-        assert row(ledger, erasure).state == "erased"
+        acknowledge(ledger, check, "nothing_held", later(FAR, hours=25))
+        assert command_row(ledger, erasure).state == "erased"
 
     @pytest.mark.parametrize("leased", [False, True])
     def test_what_was_refused_is_recalled_when_it_is_no_longer_wanted(
         self, ledger: Database, leased: bool
     ) -> None:
         """Another attempt of it may be out, whatever the journal knows."""
-        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-        [erasure] = sweep(ledger, DUE)
-        post(ledger, Bus(), DUE)
-        answer(ledger, erasure, "refused", DUE)
+        record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        [erasure] = claim_all(ledger, DUE)
+        send_due(ledger, FakeBus(), DUE)
+        acknowledge(ledger, erasure, "refused", DUE)
         if leased:
             at = later(DUE, days=1)
             assert ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems(), limit=9)) == [
                 erasure
             ]
-        take(ledger, [reinstated("r1", BACK)], later(DUE, days=1))
-        bus = Bus()
-        post(ledger, bus, later(DUE, days=2))
+        record_events(ledger, [reinstated("r1", BACK)], later(DUE, days=1))
+        bus = FakeBus()
+        send_due(ledger, bus, later(DUE, days=2))
         assert [one.value["action"] for one in bus.sent] == ["recall"]
-        assert row(ledger, erasure).state == "recalling"
-        answer(ledger, command(ledger, action="recall"), "recalled", later(DUE, days=2))
-        assert row(ledger, erasure).state == "recalled"
-        assert off_the_record(ledger) == []
+        assert command_row(ledger, erasure).state == "recalling"
+        acknowledge(ledger, find_command(ledger, action="recall"), "recalled", later(DUE, days=2))
+        assert command_row(ledger, erasure).state == "recalled"
+        assert find_unlogged(ledger) == []

@@ -26,18 +26,18 @@ from tests.contract.arrivals import (
 )
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    command,
-    commands,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    find_command,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    list_commands,
+    record_events,
+    select_rows,
+    send_due,
 )
-from tests.contract.promises import missing, too_early
+from tests.contract.promises import find_missing, find_too_early
 
 JOINED = "2020-01-01T12:00:00Z"
 ENDED = "2020-06-01T12:00:00Z"
@@ -47,29 +47,29 @@ DUE = "2022-05-31T12:00:00Z"
 DUE_AGAIN = "2023-05-31T12:00:00Z"
 
 
-def many(count: int, start: int = 0) -> list[Event]:
+def invoices(count: int, start: int = 0) -> list[Event]:
     return [invoice(f"i{number:05}", JOINED) for number in range(start, start + count)]
 
 
-def of_crm(ledger: Database) -> list[tuple[str, str]]:
-    return [(action, state) for system, action, state in commands(ledger) if system == "crm"]
+def crm_commands(ledger: Database) -> list[tuple[str, str]]:
+    return [(action, state) for system, action, state in list_commands(ledger) if system == "crm"]
 
 
-def told(ledger: Database, **values: object) -> int:
+def count_commanded(ledger: Database, **values: object) -> int:
     """How many records the live commands cover."""
-    ids = {row.command_id for row in rows(ledger, tables.command, **values)}
-    return sum(row.command_id in ids for row in rows(ledger, tables.member, live=True))
+    ids = {row.command_id for row in select_rows(ledger, tables.command, **values)}
+    return sum(row.command_id in ids for row in select_rows(ledger, tables.member, live=True))
 
 
-def sent_and_reopened(ledger: Database, bus: Bus) -> tuple[UUID, UUID]:
+def send_and_reopen(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
     """An erasure that went out before its customer came back, and its recall, out as well."""
-    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-    sweep(ledger, DUE)
-    post(ledger, bus, DUE)
-    take(ledger, [reinstated("r1", BACK)], DUE)
-    post(ledger, bus, DUE)
-    erasure = command(ledger, action="erase", system="crm")
-    return erasure, command(ledger, action="recall", system="crm")
+    record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+    claim_all(ledger, DUE)
+    send_due(ledger, bus, DUE)
+    record_events(ledger, [reinstated("r1", BACK)], DUE)
+    send_due(ledger, bus, DUE)
+    erasure = find_command(ledger, action="erase", system="crm")
+    return erasure, find_command(ledger, action="recall", system="crm")
 
 
 class TestReopening:
@@ -77,23 +77,23 @@ class TestReopening:
 
     def test_what_has_not_left_is_cancelled(self, ledger: Database) -> None:
         """The command is written again when the customer has ended again."""
-        bus = Bus()
-        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-        sweep(ledger, DUE)
-        take(ledger, [reinstated("r1", BACK)], DUE)
-        assert of_crm(ledger) == [("erase", "cancelled")]
-        post(ledger, bus, DUE)
+        bus = FakeBus()
+        record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        claim_all(ledger, DUE)
+        record_events(ledger, [reinstated("r1", BACK)], DUE)
+        assert crm_commands(ledger) == [("erase", "cancelled")]
+        send_due(ledger, bus, DUE)
         assert bus.sent == []
-        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
-        assert sweep(ledger, later(DUE_AGAIN, seconds=-1)) == []
-        sweep(ledger, DUE_AGAIN)
-        assert of_crm(ledger) == [("erase", "cancelled"), ("erase", "unsent")]
+        record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        assert claim_all(ledger, later(DUE_AGAIN, seconds=-1)) == []
+        claim_all(ledger, DUE_AGAIN)
+        assert crm_commands(ledger) == [("erase", "cancelled"), ("erase", "unsent")]
 
     def test_what_has_left_is_recalled(self, ledger: Database) -> None:
         """The recall names the same records, and goes out at once."""
-        bus = Bus()
-        erasure, recall = sent_and_reopened(ledger, bus)
-        assert of_crm(ledger) == [("erase", "recalling"), ("recall", "sent")]
+        bus = FakeBus()
+        erasure, recall = send_and_reopen(ledger, bus)
+        assert crm_commands(ledger) == [("erase", "recalling"), ("recall", "sent")]
         assert [one.value["action"] for one in bus.sent] == ["erase", "recall"]
         assert bus.sent[1].value["command_id"] == str(recall)
         assert bus.sent[1].value["supersedes"] == str(erasure)
@@ -102,118 +102,118 @@ class TestReopening:
 
     def test_a_recalled_command_is_not_sent_again(self, ledger: Database) -> None:
         """Only its recall is, until that is answered."""
-        bus = Bus()
-        sent_and_reopened(ledger, bus)
-        post(ledger, bus, later(DUE, days=1))
-        post(ledger, bus, later(DUE, days=2))
+        bus = FakeBus()
+        send_and_reopen(ledger, bus)
+        send_due(ledger, bus, later(DUE, days=1))
+        send_due(ledger, bus, later(DUE, days=2))
         assert [one.value["action"] for one in bus.sent] == ["erase", *["recall"] * 3]
 
     @pytest.mark.parametrize("status", ["recalled", "done"])
     def test_an_answered_recall_frees_the_records(self, ledger: Database, status: str) -> None:
         """They are commanded again when they are due, under another id."""
-        erasure, recall = sent_and_reopened(ledger, Bus())
-        answer(ledger, recall, status, DUE)  # type: ignore[arg-type]
-        states = {row.command_id: row.state for row in rows(ledger, tables.command)}
+        erasure, recall = send_and_reopen(ledger, FakeBus())
+        acknowledge(ledger, recall, status, DUE)  # type: ignore[arg-type]
+        states = {row.command_id: row.state for row in select_rows(ledger, tables.command)}
         assert states[erasure] == "recalled"
         assert states[recall] in ("acknowledged", "recalled")
-        assert sweep(ledger, DUE) == []
-        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
-        (again,) = sweep(ledger, DUE_AGAIN)
+        assert claim_all(ledger, DUE) == []
+        record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        (again,) = claim_all(ledger, DUE_AGAIN)
         assert again != erasure
-        assert of_crm(ledger)[:1] == [("erase", "recalled")]
-        assert ("erase", "unsent") in of_crm(ledger)
+        assert crm_commands(ledger)[:1] == [("erase", "recalled")]
+        assert ("erase", "unsent") in crm_commands(ledger)
 
     def test_what_is_due_again_before_the_recall_is_answered_waits_for_the_answer(
         self, ledger: Database
     ) -> None:
         """The walk passes it by, since the first command may still be carried out; the answer wakes it."""
-        _, recall = sent_and_reopened(ledger, Bus())
-        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
-        assert sweep(ledger, DUE_AGAIN) == []
-        answer(ledger, recall, "done", later(DUE_AGAIN, hours=1))
-        assert len(sweep(ledger, later(DUE_AGAIN, hours=1))) == 1
+        _, recall = send_and_reopen(ledger, FakeBus())
+        record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        assert claim_all(ledger, DUE_AGAIN) == []
+        acknowledge(ledger, recall, "done", later(DUE_AGAIN, hours=1))
+        assert len(claim_all(ledger, later(DUE_AGAIN, hours=1))) == 1
 
     def test_an_end_that_turns_out_earlier_is_walked_again(self, ledger: Database) -> None:
         """The contact had left and was told; then the supplier proves to have ended before that."""
         events = [engaged("e1", JOINED, "1"), contact_changed("e2", BACK, "1", "2")]
-        take(ledger, events, BACK)
-        sweep(ledger, BACK)
+        record_events(ledger, events, BACK)
+        claim_all(ledger, BACK)
         events.append(supplier_ended("e3", ENDED))
-        take(ledger, events[-1:], BACK)
-        sweep(ledger, BACK)
-        assert commands(ledger) == [
+        record_events(ledger, events[-1:], BACK)
+        claim_all(ledger, BACK)
+        assert list_commands(ledger) == [
             ("procurement", "erase", "cancelled"),
             ("procurement", "erase", "unsent"),
             ("procurement", "erase", "unsent"),
         ]
-        assert missing(ledger, events, instant(BACK)) == []
+        assert find_missing(ledger, events, instant(BACK)) == []
 
     def test_an_answer_to_the_recalled_command_itself_ends_the_recall_too(
         self, ledger: Database
     ) -> None:
         """Nothing is left to repeat, nor to escalate."""
-        bus = Bus()
-        erasure, _ = sent_and_reopened(ledger, bus)
-        answer(ledger, erasure, "recalled", DUE)
-        post(ledger, bus, later(DUE, days=1))
+        bus = FakeBus()
+        erasure, _ = send_and_reopen(ledger, bus)
+        acknowledge(ledger, erasure, "recalled", DUE)
+        send_due(ledger, bus, later(DUE, days=1))
         assert [one.value["action"] for one in bus.sent] == ["erase", "recall"]
 
     @pytest.mark.parametrize("of_recall", [True, False])
     def test_what_was_already_done_stands(self, ledger: Database, of_recall: bool) -> None:
         """Ruling 9: a command that was carried out stands, and is not sent again."""
-        erasure, recall = sent_and_reopened(ledger, Bus())
-        answer(ledger, recall if of_recall else erasure, "already_done", DUE)
-        assert ("erase", "acknowledged") in of_crm(ledger)
-        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
-        assert sweep(ledger, DUE_AGAIN) == []
+        erasure, recall = send_and_reopen(ledger, FakeBus())
+        acknowledge(ledger, recall if of_recall else erasure, "already_done", DUE)
+        assert ("erase", "acknowledged") in crm_commands(ledger)
+        record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        assert claim_all(ledger, DUE_AGAIN) == []
 
     def test_what_was_done_before_the_recall_came_stands(self, ledger: Database) -> None:
         """The command's outcome says what was done, whatever acknowledgement the recall gets."""
-        erasure, recall = sent_and_reopened(ledger, Bus())
-        answer(ledger, erasure, "done", DUE)
-        answer(ledger, recall, "done", later(DUE, hours=1))
-        (row,) = rows(ledger, tables.command, command_id=erasure)
+        erasure, recall = send_and_reopen(ledger, FakeBus())
+        acknowledge(ledger, erasure, "done", DUE)
+        acknowledge(ledger, recall, "done", later(DUE, hours=1))
+        (row,) = select_rows(ledger, tables.command, command_id=erasure)
         assert (row.state, row.outcome, row.settled_at) == ("acknowledged", "done", instant(DUE))
 
     def test_a_refused_recall_loses_no_erasure(self, ledger: Database) -> None:
         """What is due again waits until somebody answers for it, and is then commanded again."""
-        erasure, recall = sent_and_reopened(ledger, Bus())
-        answer(ledger, recall, "refused", DUE)
-        take(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
-        assert sweep(ledger, DUE_AGAIN) == []
-        answer(ledger, recall, "recalled", DUE_AGAIN)
-        (again,) = sweep(ledger, DUE_AGAIN)
+        erasure, recall = send_and_reopen(ledger, FakeBus())
+        acknowledge(ledger, recall, "refused", DUE)
+        record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
+        assert claim_all(ledger, DUE_AGAIN) == []
+        acknowledge(ledger, recall, "recalled", DUE_AGAIN)
+        (again,) = claim_all(ledger, DUE_AGAIN)
         assert again != erasure
 
     def test_a_corrected_end_moves_what_was_commanded_under_it(self, ledger: Database) -> None:
         """The end was a day later: the first erasure is cancelled, the second comes a day later."""
-        take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-        sweep(ledger, DUE)
-        take(ledger, [terminated("t2", "2020-06-02T12:00:00Z")], DUE)
-        assert of_crm(ledger) == [("erase", "cancelled")]
-        assert sweep(ledger, later(DUE, hours=23, minutes=59)) == []
-        assert len(sweep(ledger, later(DUE, days=1))) == 1
+        record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+        claim_all(ledger, DUE)
+        record_events(ledger, [terminated("t2", "2020-06-02T12:00:00Z")], DUE)
+        assert crm_commands(ledger) == [("erase", "cancelled")]
+        assert claim_all(ledger, later(DUE, hours=23, minutes=59)) == []
+        assert len(claim_all(ledger, later(DUE, days=1))) == 1
 
     def test_a_reopening_midway_stops_the_rest_within_a_chunk(self, ledger: Database) -> None:
         """Of 1,600 records 500 were claimed; they are cancelled, and the others never commanded."""
-        take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
+        record_events(ledger, [*invoices(1600), terminated("t1", ENDED)], ENDED)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
-        assert told(ledger) == 500
-        take(ledger, [reinstated("r1", BACK)], DUE)
-        assert sweep(ledger, DUE) == []
-        assert told(ledger) == 0
-        assert commands(ledger) == [("crm", "erase", "cancelled")]
+        assert count_commanded(ledger) == 500
+        record_events(ledger, [reinstated("r1", BACK)], DUE)
+        assert claim_all(ledger, DUE) == []
+        assert count_commanded(ledger) == 0
+        assert list_commands(ledger) == [("crm", "erase", "cancelled")]
 
     def test_a_reopening_midway_recalls_what_was_sent(self, ledger: Database) -> None:
         """The first chunk went out, the second was claimed, the third never is."""
-        bus = Bus()
-        take(ledger, [*many(1600), terminated("t1", ENDED)], ENDED)
+        bus = FakeBus()
+        record_events(ledger, [*invoices(1600), terminated("t1", ENDED)], ENDED)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
-        post(ledger, bus, DUE)
+        send_due(ledger, bus, DUE)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
-        take(ledger, [reinstated("r1", BACK)], DUE)
-        sweep(ledger, DUE)
-        assert of_crm(ledger) == [
+        record_events(ledger, [reinstated("r1", BACK)], DUE)
+        claim_all(ledger, DUE)
+        assert crm_commands(ledger) == [
             ("erase", "cancelled"),
             ("erase", "recalling"),
             ("recall", "unsent"),
@@ -221,61 +221,65 @@ class TestReopening:
 
     def test_a_walk_begins_anew_when_the_end_moves_midway(self, ledger: Database) -> None:
         """Nothing of the first chunk is lost, nothing of the rest is told twice."""
-        events = [*many(1200), terminated("t1", ENDED)]
-        take(ledger, events, ENDED)
+        events = [*invoices(1200), terminated("t1", ENDED)]
+        record_events(ledger, events, ENDED)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         corrected = terminated("t2", "2020-06-01T13:00:00Z")
-        take(ledger, [corrected], DUE)
+        record_events(ledger, [corrected], DUE)
         at = later(DUE, hours=1)
-        sweep(ledger, at)
-        assert told(ledger) == 1200
+        claim_all(ledger, at)
+        assert count_commanded(ledger) == 1200
         known = [*events[:3], *events[-1:], corrected]
-        assert too_early(ledger, [*events, corrected], at) == []
-        assert missing(ledger, known, at) == []
+        assert find_too_early(ledger, [*events, corrected], at) == []
+        assert find_missing(ledger, known, at) == []
 
     def test_an_end_that_turns_out_earlier_midway_is_walked_from_the_start(
         self, ledger: Database
     ) -> None:
         """Of 700 records 500 were claimed under the later end; all 700 are told the earlier one."""
         bills = [purchase_invoice(f"p{number:03}", JOINED) for number in range(700)]
-        take(ledger, [*bills, contact_changed("e2", BACK, "1", "2")], BACK)
+        record_events(ledger, [*bills, contact_changed("e2", BACK, "1", "2")], BACK)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(BACK), limit=1))
-        take(ledger, [supplier_ended("e3", ENDED)], BACK)
-        sweep(ledger, BACK)
-        assert told(ledger, system="procurement", state="unsent") == 701
+        record_events(ledger, [supplier_ended("e3", ENDED)], BACK)
+        claim_all(ledger, BACK)
+        assert count_commanded(ledger, system="procurement", state="unsent") == 701
 
     def test_a_suppliers_new_start_recalls_its_contacts(self, ledger: Database) -> None:
         """A parent's move takes back what its children's records were told."""
-        bus = Bus()
-        take(ledger, [engaged("e1", JOINED, "1"), supplier_ended("e2", ENDED)], ENDED)
-        sweep(ledger, ENDED)
-        post(ledger, bus, ENDED)
-        take(ledger, [engaged("e3", BACK, "2")], BACK)
-        assert commands(ledger) == [
+        bus = FakeBus()
+        record_events(ledger, [engaged("e1", JOINED, "1"), supplier_ended("e2", ENDED)], ENDED)
+        claim_all(ledger, ENDED)
+        send_due(ledger, bus, ENDED)
+        record_events(ledger, [engaged("e3", BACK, "2")], BACK)
+        assert list_commands(ledger) == [
             ("procurement", "erase", "recalling"),
             ("procurement", "recall", "unsent"),
         ]
 
     def test_a_contact_that_had_left_before_stays_told(self, ledger: Database) -> None:
         """The supplier's end later than the contact's own, and its new start, change nothing for it."""
-        take(ledger, [engaged("e1", JOINED, "1"), contact_changed("e2", ENDED, "1", "2")], ENDED)
-        sweep(ledger, ENDED)
-        take(ledger, [supplier_ended("e3", BACK)], BACK)
-        take(ledger, [engaged("e4", ENDED_AGAIN, "2")], ENDED_AGAIN)
-        (row,) = [row for row in rows(ledger, tables.command) if "1/1" in row.cause]
+        record_events(
+            ledger, [engaged("e1", JOINED, "1"), contact_changed("e2", ENDED, "1", "2")], ENDED
+        )
+        claim_all(ledger, ENDED)
+        record_events(ledger, [supplier_ended("e3", BACK)], BACK)
+        record_events(ledger, [engaged("e4", ENDED_AGAIN, "2")], ENDED_AGAIN)
+        (row,) = [row for row in select_rows(ledger, tables.command) if "1/1" in row.cause]
         assert row.state == "unsent"
 
     def test_a_restriction_goes_out_whatever_becomes_of_the_other_purpose(
         self, ledger: Database
     ) -> None:
         """Research of 2000 ends in 2020 while the customer stays; the customer's end does not stop it."""
-        bus = Bus()
-        take(ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED)
-        sweep(ledger, "2020-02-29T12:00:00Z")
-        assert commands(ledger) == [("research", "restrict", "unsent")]
-        take(ledger, [terminated("t1", "2020-02-29T13:00:00Z")], "2020-02-29T13:00:00Z")
-        post(ledger, bus, "2020-02-29T14:00:00Z")
-        post(ledger, bus, "2020-03-01T14:00:00Z")
+        bus = FakeBus()
+        record_events(
+            ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED
+        )
+        claim_all(ledger, "2020-02-29T12:00:00Z")
+        assert list_commands(ledger) == [("research", "restrict", "unsent")]
+        record_events(ledger, [terminated("t1", "2020-02-29T13:00:00Z")], "2020-02-29T13:00:00Z")
+        send_due(ledger, bus, "2020-02-29T14:00:00Z")
+        send_due(ledger, bus, "2020-03-01T14:00:00Z")
         assert {one.value["action"] for one in bus.sent} == {"restrict"}
 
     def test_a_restriction_that_was_cancelled_is_told_again(self, ledger: Database) -> None:
@@ -284,9 +288,9 @@ class TestReopening:
             ticket("e1", "2000-03-01T12:00:00Z", shared_with="research"),
             terminated("t1", "2019-06-01T12:00:00Z"),
         ]
-        take(ledger, events, JOINED)
-        sweep(ledger, "2020-02-29T12:00:00Z")
+        record_events(ledger, events, JOINED)
+        claim_all(ledger, "2020-02-29T12:00:00Z")
         events.append(terminated("t2", "2019-07-01T12:00:00Z"))
-        take(ledger, events[-1:], "2020-02-29T13:00:00Z")
-        sweep(ledger, "2020-02-29T14:00:00Z")
-        assert missing(ledger, events, instant("2020-02-29T14:00:00Z")) == []
+        record_events(ledger, events[-1:], "2020-02-29T13:00:00Z")
+        claim_all(ledger, "2020-02-29T14:00:00Z")
+        assert find_missing(ledger, events, instant("2020-02-29T14:00:00Z")) == []

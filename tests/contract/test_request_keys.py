@@ -19,25 +19,25 @@ from services.requests.command_attachments import RequestAttachments
 from services.requests.request_keys import RequestKeys, sealed_with
 from services.storage.database import Database
 from tests.contract.arrivals import Event, event
-from tests.contract.ledgers import POLICY, Bus, rows, take
-from tests.contract.silent import Silent
+from tests.contract.ledgers import POLICY, FakeBus, record_events, select_rows
+from tests.contract.silent import NullObserver
 
 OLD, NEW = AeadCipher(b"o" * 32), AeadCipher(b"n" * 32)
 NOW = datetime(2026, 4, 4, 9, tzinfo=UTC)
 SYSTEM_KEY = new_key()
 
 
-def not_here() -> AeadCipher:
+def fail_to_load_key() -> AeadCipher:
     raise InvalidKeyFile(Path("/k/dead-letters.key"), "cannot be read: it is not there")
 
 
-BEFORE = RequestKeys(seal=OLD, older=not_here)
+BEFORE = RequestKeys(seal=OLD, older=fail_to_load_key)
 """As it was while the key of dead letters sealed requests too."""
 AFTER = RequestKeys(seal=NEW, older=lambda: OLD)
-WITHOUT = RequestKeys(seal=NEW, older=not_here)
+WITHOUT = RequestKeys(seal=NEW, older=fail_to_load_key)
 
 
-def corrected(keys: RequestKeys, ledger: Database, customer: str) -> None:
+def store_correction(keys: RequestKeys, ledger: Database, customer: str) -> None:
     """The rights role notes what somebody's request corrects."""
     noted = {"name": f"the new name of {customer}"}
     ledger.run_in_transaction(
@@ -45,7 +45,7 @@ def corrected(keys: RequestKeys, ledger: Database, customer: str) -> None:
     )
 
 
-def asked(customer: str) -> list[Event]:
+def rectification_request(customer: str) -> list[Event]:
     """Somebody with an order asks for its rectification, and has shown who they are."""
     given = {"subject": customer, "request_id": "Q1"}
     number = customer.removeprefix("consumer:")
@@ -75,12 +75,12 @@ def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(
     ledger: Database,
 ) -> None:
     """The upgrade: one request from before, and one from after it."""
-    corrected(BEFORE, ledger, "consumer:K1")
-    corrected(AFTER, ledger, "consumer:K2")
-    kept = {row.subject: row.key_id for row in rows(ledger, tables.request_key)}
+    store_correction(BEFORE, ledger, "consumer:K1")
+    store_correction(AFTER, ledger, "consumer:K2")
+    kept = {row.subject: row.key_id for row in select_rows(ledger, tables.request_key)}
     assert kept == {"consumer:K1": OLD.key_id, "consumer:K2": NEW.key_id}
     for customer in kept:
-        [noted] = rows(ledger, tables.correction, request_id=request_id(customer, "Q1"))
+        [noted] = select_rows(ledger, tables.correction, request_id=request_id(customer, "Q1"))
         with ledger.transaction() as connection:
             private = AFTER.private(connection, customer, "Q1")
         assert private is not None
@@ -107,7 +107,7 @@ def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Data
 )
 def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: RequestKeys) -> None:
     """By its id and the settings; never by the request or the person."""
-    corrected(BEFORE, ledger, "consumer:K1")
+    store_correction(BEFORE, ledger, "consumer:K1")
     with ledger.transaction() as connection, pytest.raises(DecryptionKeyMissing) as refused:
         keys.private(connection, "consumer:K1", "Q1")
     assert str(refused.value) == (
@@ -117,7 +117,7 @@ def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: Req
 
 
 @dataclass
-class Heard(Silent):
+class RecordingObserver(NullObserver):
     """An observer that sees everything, and keeps what could not be sent."""
 
     undeliverable_: list[tuple[str, str]] = field(default_factory=list)
@@ -129,10 +129,14 @@ class Heard(Silent):
 def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -> None:
     """The deleter of a host without the old key: that command is escalated, the other leaves."""
     now = datetime.now(UTC)
-    take(ledger, [*asked("consumer:K1"), *asked("consumer:K2")], now - timedelta(hours=1))
-    corrected(BEFORE, ledger, "consumer:K1")
-    corrected(WITHOUT, ledger, "consumer:K2")
-    heard, bus = Heard(), Bus()
+    record_events(
+        ledger,
+        [*rectification_request("consumer:K1"), *rectification_request("consumer:K2")],
+        now - timedelta(hours=1),
+    )
+    store_correction(BEFORE, ledger, "consumer:K1")
+    store_correction(WITHOUT, ledger, "consumer:K2")
+    heard, bus = RecordingObserver(), FakeBus()
     deleter = Deleter(
         ledger=ledger,
         outlet=bus,
@@ -156,5 +160,7 @@ def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -
     assert system == "psp"
     assert f"sealed with the key {OLD.key_id}" in why
     assert "K1" not in why
-    [waiting] = rows(ledger, tables.command, action="rectify", system="psp", subject="consumer:K1")
+    [waiting] = select_rows(
+        ledger, tables.command, action="rectify", system="psp", subject="consumer:K1"
+    )
     assert waiting.escalated_at is not None

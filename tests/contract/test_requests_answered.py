@@ -27,7 +27,7 @@ from services.requests.request_keys import KeyDestroyed, RequestKeys
 from services.requests.responder import RequestResponder, load_cases
 from services.storage.database import Database
 from tests.contract.arrivals import Event
-from tests.contract.ledgers import POLICY, Bus, instant, rows, sweep, take
+from tests.contract.ledgers import POLICY, FakeBus, claim_all, instant, record_events, select_rows
 
 ORDERED = "2026-03-15T13:00:00Z"
 ASKED = "2026-04-02T09:00:00Z"
@@ -55,7 +55,7 @@ def order(number: int = 1) -> Event:
     )
 
 
-def asked(right: str, time: str = ASKED, request: str = "Q1") -> Event:
+def request_event(right: str, time: str = ASKED, request: str = "Q1") -> Event:
     return event(
         f"asked-{request}",
         "privacy.request-received",
@@ -66,7 +66,7 @@ def asked(right: str, time: str = ASKED, request: str = "Q1") -> Event:
     )
 
 
-def verified(time: str = VERIFIED, request: str = "Q1") -> Event:
+def identity_verified(time: str = VERIFIED, request: str = "Q1") -> Event:
     return event(
         f"verified-{request}",
         "privacy.identity-verified",
@@ -76,20 +76,20 @@ def verified(time: str = VERIFIED, request: str = "Q1") -> Event:
     )
 
 
-class Systems:
+class FakeSystems:
     """Systems that answer as they are told to; who is not named does what it is asked."""
 
     def __init__(self, ledger: Database, **manners: str) -> None:
         self.ledger = ledger
-        self.bus = Bus()
+        self.bus = FakeBus()
         self.manners = manners
         self.left = 0
         """What is found when systems read again what they said they had erased."""
 
-    def work(self, now: str = NOW) -> None:
+    def complete_all(self, now: str = NOW) -> None:
         """Let what is due go out, and answer it."""
         at = instant(now)
-        sweep(self.ledger, at)
+        claim_all(self.ledger, at)
         self._round(at)
         self.ledger.run_in_transaction(lambda c: verify_commands(c, POLICY, at, limit=1_000))
         self._round(at)
@@ -117,7 +117,7 @@ class Systems:
 
         self.ledger.run_in_transaction(settle)
 
-    def told(self, action: str) -> dict[str, dict[str, Any]]:
+    def commands_received(self, action: str) -> dict[str, dict[str, Any]]:
         """What each system was told of one action."""
         return {
             one.system: dict(one.value) for one in self.bus.sent if one.value["action"] == action
@@ -141,17 +141,17 @@ class Systems:
         )
 
 
-class Seeing:
+class CaughtUp:
     def lagging_partitions(self) -> Sequence[str]:
         return []
 
 
-class Blind:
+class Lagging:
     def lagging_partitions(self) -> Sequence[str]:
         return ["recorder: retention.tagged.v1[0]"]
 
 
-class Watching:
+class RecordingObserver:
     def __init__(self) -> None:
         self.outcomes: list[tuple[str, str]] = []
 
@@ -162,7 +162,7 @@ class Watching:
         pass
 
 
-class Published:
+class FakePublisher:
     """Where answers go; it can be away."""
 
     def __init__(self) -> None:
@@ -175,13 +175,15 @@ class Published:
         self.events.extend(events)
 
 
-def answering(ledger: Database, publish: Published, sight: Any = None) -> RequestResponder:
+def build_responder(
+    ledger: Database, publish: FakePublisher, sight: Any = None
+) -> RequestResponder:
     return RequestResponder(
         ledger=ledger,
         policy=POLICY,
-        sight=sight or Seeing(),
+        sight=sight or CaughtUp(),
         publish=publish,
-        observer=Watching(),
+        observer=RecordingObserver(),
         margin=timedelta(days=3),
     )
 
@@ -195,34 +197,34 @@ def database_clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     return clock
 
 
-def the_case(ledger: Database, request: str = "Q1") -> Case:
+def load_case(ledger: Database, request: str = "Q1") -> Case:
     with ledger.transaction() as connection:
         found = load_cases(connection, "consumer:K1", POLICY)
     return next(one for one in found if one.request == request)
 
 
-def the_report(ledger: Database, now: str = NOW) -> Report:
-    case = the_case(ledger)
+def load_report(ledger: Database, now: str = NOW) -> Report:
+    case = load_case(ledger)
     with ledger.transaction() as connection:
         return build_report(connection, case, POLICY, instant(now))
 
 
-def part(system: str, outcome: Any, at: str | None, **more: Any) -> SystemOutcome:
+def system_outcome(system: str, outcome: Any, at: str | None, **more: Any) -> SystemOutcome:
     when = instant(at) if at else None
     return SystemOutcome(system=system, action="erase", outcome=outcome, at=when, records=1, **more)
 
 
 def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Database) -> None:
     """The books keep the order for 7 years from the end of 2026; the rest is gone."""
-    take(ledger, [order(), asked("erasure"), verified()], NOW)
-    Systems(ledger).work()
-    found = the_report(ledger)
+    record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
+    FakeSystems(ledger).complete_all()
+    found = load_report(ledger)
     assert found.verdict == "partly"
     assert [one for one in found.parts if one.records == 1 and one.system != "crm"] == [
-        part("mail", "done", NOW),
-        part("orders", "done", NOW),
-        part("psp", "done", NOW),
-        part("research", "done", NOW),
+        system_outcome("mail", "done", NOW),
+        system_outcome("orders", "done", NOW),
+        system_outcome("psp", "done", NOW),
+        system_outcome("research", "done", NOW),
     ]
     assert [one for one in found.kept if one.system == "accounting"] == [
         RetainedData(
@@ -240,26 +242,26 @@ def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(
     ledger: Database,
 ) -> None:
     """The PSP is a controller and says no; the platform says nothing."""
-    take(ledger, [order(), asked("erasure"), verified()], NOW)
-    Systems(ledger, psp="refuse", orders="silent").work()
-    found = {one.system: one for one in the_report(ledger).parts}
+    record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
+    FakeSystems(ledger, psp="refuse", orders="silent").complete_all()
+    found = {one.system: one for one in load_report(ledger).parts}
     assert (found["psp"].outcome, found["psp"].ground) == ("refused", "a duty of its own")
     assert found["orders"].outcome == "under_way"
 
 
 def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Database) -> None:
     """Right after the verification nothing has left."""
-    take(ledger, [order(), asked("erasure"), verified()], NOW)
-    assert {one.outcome for one in the_report(ledger).parts} == {"under_way"}
+    record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
+    assert {one.outcome for one in load_report(ledger).parts} == {"under_way"}
 
 
 def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Database) -> None:
     """All systems say done, and all still find a row when they read again: nothing is done."""
-    take(ledger, [order(), asked("erasure"), verified()], NOW)
-    systems = Systems(ledger)
+    record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
+    systems = FakeSystems(ledger)
     systems.left = 1
-    systems.work()
-    found = {one.system: one.outcome for one in the_report(ledger).parts}
+    systems.complete_all()
+    found = {one.system: one.outcome for one in load_report(ledger).parts}
     assert found.pop("psp") == "done"  # a controller's word is all that there is
     assert set(found.values()) == {"under_way"}
 
@@ -274,9 +276,9 @@ def test_a_hold_is_a_ground_of_its_own(ledger: Database) -> None:
         hold_id="H",
         ground="legal_claim",
     )
-    take(ledger, [order(), asked("erasure"), verified(), hold], NOW)
-    Systems(ledger).work()
-    found = the_report(ledger)
+    record_events(ledger, [order(), request_event("erasure"), identity_verified(), hold], NOW)
+    FakeSystems(ledger).complete_all()
+    found = load_report(ledger)
     assert (found.verdict, found.refusal) == ("refused", "nothing_to_grant")
     assert {one.why for one in found.kept} == {"hold"}
 
@@ -285,13 +287,13 @@ def test_an_erasure_is_answered_once_all_systems_have_done_it(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Not while the platform is silent; then once, however often one looks."""
-    take(ledger, [order(), asked("erasure"), verified()], NOW)
-    systems, published = Systems(ledger, orders="silent"), Published()
-    systems.work()
-    role = answering(ledger, published)
+    record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
+    systems, published = FakeSystems(ledger, orders="silent"), FakePublisher()
+    systems.complete_all()
+    role = build_responder(ledger, published)
     assert role.run_once() == 0
     systems.manners.clear()
-    systems.work("2026-04-05T09:00:00Z")
+    systems.complete_all("2026-04-05T09:00:00Z")
     database_clock[0] = instant("2026-04-05T09:00:00Z")
     assert [role.run_once(), role.run_once()] == [1, 0]
     (one,) = published.events
@@ -310,15 +312,20 @@ def test_nothing_is_answered_about_what_is_held_back(
     ledger: Database, database_clock: list[datetime], imported: str
 ) -> None:
     """Neither while the request itself is, nor while data of the person is that nobody has erased yet."""
-    take(ledger, [order()], NOW, backfill="history")
-    take(ledger, [asked("erasure"), verified()], NOW, "history" if imported == "all" else None)
-    systems, published = Systems(ledger), Published()
-    systems.work()
-    role = answering(ledger, published)
+    record_events(ledger, [order()], NOW, backfill="history")
+    record_events(
+        ledger,
+        [request_event("erasure"), identity_verified()],
+        NOW,
+        "history" if imported == "all" else None,
+    )
+    systems, published = FakeSystems(ledger), FakePublisher()
+    systems.complete_all()
+    role = build_responder(ledger, published)
     database_clock[0] = instant("2026-04-30T09:00:00Z")
     assert role.run_once() == 0
     ledger.run_in_transaction(lambda c: backfills.release(c, "history", "operator", instant(NOW)))
-    systems.work("2026-04-30T09:00:00Z")
+    systems.complete_all("2026-04-30T09:00:00Z")
     assert role.run_once() == 1
     assert published.events[0].data["outcome"] == "partly"
 
@@ -327,10 +334,10 @@ def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Asked on 2 April, to be answered by 2 May, and answered three days before."""
-    take(ledger, [order(), asked("erasure"), verified()], NOW)
-    Systems(ledger, orders="silent").work()
-    published = Published()
-    role = answering(ledger, published)
+    record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
+    FakeSystems(ledger, orders="silent").complete_all()
+    published = FakePublisher()
+    role = build_responder(ledger, published)
     database_clock[0] = instant("2026-04-29T08:59:59Z")
     assert role.run_once() == 0
     database_clock[0] = instant("2026-04-29T09:00:01Z")
@@ -342,10 +349,10 @@ def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """With the reason (GDPR 12(4), 12(6)); nothing has left."""
-    take(ledger, [order(), asked("erasure")], NOW)
-    systems, published = Systems(ledger), Published()
-    systems.work()
-    role = answering(ledger, published)
+    record_events(ledger, [order(), request_event("erasure")], NOW)
+    systems, published = FakeSystems(ledger), FakePublisher()
+    systems.complete_all()
+    role = build_responder(ledger, published)
     assert role.run_once() == 0
     database_clock[0] = instant("2026-04-30T09:00:00Z")
     assert role.run_once() == 1
@@ -359,10 +366,10 @@ def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The verification itself may be among it."""
-    take(ledger, [order(), asked("erasure")], NOW)
+    record_events(ledger, [order(), request_event("erasure")], NOW)
     database_clock[0] = instant("2026-05-30T09:00:00Z")
-    published = Published()
-    assert answering(ledger, published, Blind()).run_once() == 0
+    published = FakePublisher()
+    assert build_responder(ledger, published, Lagging()).run_once() == 0
     assert published.events == []
 
 
@@ -370,11 +377,11 @@ def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """It was decided at the first look; its identity and its time are those of then."""
-    take(ledger, [order(), asked("restriction"), verified()], NOW)
-    Systems(ledger).work()
-    published = Published()
+    record_events(ledger, [order(), request_event("restriction"), identity_verified()], NOW)
+    FakeSystems(ledger).complete_all()
+    published = FakePublisher()
     published.away = True
-    role = answering(ledger, published)
+    role = build_responder(ledger, published)
     with pytest.raises(ConnectionError):
         role.run_once()
     published.away = False
@@ -396,10 +403,10 @@ def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
         subject="consumer:K1",
         request_id="Q1",
     )
-    take(ledger, [order(), asked("restriction"), verified(), lifted], NOW)
-    Systems(ledger).work()
-    published = Published()
-    answering(ledger, published).run_once()
+    record_events(ledger, [order(), request_event("restriction"), identity_verified(), lifted], NOW)
+    FakeSystems(ledger).complete_all()
+    published = FakePublisher()
+    build_responder(ledger, published).run_once()
     assert [one.data["outcome"] for one in published.events] == ["granted"]
 
 
@@ -407,18 +414,18 @@ def test_access_beside_erasure_waits_for_no_system_that_only_erases(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Asked for at one instant, what is erased is not disclosed as well; books and dossier are."""
-    take(
+    record_events(
         ledger,
         [
             order(),
-            asked("access"),
-            verified(),
-            asked("erasure", request="Q2"),
-            verified(request="Q2"),
+            request_event("access"),
+            identity_verified(),
+            request_event("erasure", request="Q2"),
+            identity_verified(request="Q2"),
         ],
         NOW,
     )
-    Systems(ledger).work()
+    FakeSystems(ledger).complete_all()
     handed: list[Report] = []
     PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
         "consumer:K1", "Q1", handed.append, incomplete=False
@@ -430,11 +437,11 @@ def test_those_who_asked_twice_are_answered_together(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Each request's dossier needs its own answer, or its clock would never stop."""
-    twice = asked("restriction", "2026-04-02T10:00:00Z", "Q2")
-    take(ledger, [order(), asked("restriction"), twice, verified()], NOW)
-    Systems(ledger).work()
-    published = Published()
-    answering(ledger, published).run_once()
+    twice = request_event("restriction", "2026-04-02T10:00:00Z", "Q2")
+    record_events(ledger, [order(), request_event("restriction"), twice, identity_verified()], NOW)
+    FakeSystems(ledger).complete_all()
+    published = FakePublisher()
+    build_responder(ledger, published).run_once()
     assert sorted(one.data["request_id"] for one in published.events) == ["Q1", "Q2"]
 
 
@@ -442,23 +449,23 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The name is in no table in clear; after delivery its key is destroyed and nothing opens it."""
-    take(ledger, [order(), asked("access"), verified()], NOW)
-    systems = Systems(ledger)
-    systems.work()
-    told = systems.told("disclose")
+    record_events(ledger, [order(), request_event("access"), identity_verified()], NOW)
+    systems = FakeSystems(ledger)
+    systems.complete_all()
+    told = systems.commands_received("disclose")
     assert {"accounting", "orders", "psp", "research"} <= told.keys()
-    collected = rows(ledger, tables.disclosure)
+    collected = select_rows(ledger, tables.disclosure)
     assert len(collected) == len(told)
     assert not any("CANARY" in row.text for row in collected)
     delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
     handed: list[Report] = []
     delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
     assert {one.data["name"] for one in handed[0].disclosed} == {"CANARY"}
-    assert rows(ledger, tables.disclosure) == []
+    assert select_rows(ledger, tables.disclosure) == []
     with ledger.transaction() as connection, pytest.raises(KeyDestroyed):
         KEYS.private(connection, "consumer:K1", "Q1")
-    published = Published()
-    answering(ledger, published).run_once()
+    published = FakePublisher()
+    build_responder(ledger, published).run_once()
     assert [one.type for one in published.events] == ["privacy.request-answered"]
     with pytest.raises(PackageIncomplete, match="answered already"):
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
@@ -468,8 +475,8 @@ def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Unless a person says so; then the answer names the system."""
-    take(ledger, [order(), asked("access"), verified()], NOW)
-    Systems(ledger, research="silent").work()
+    record_events(ledger, [order(), request_event("access"), identity_verified()], NOW)
+    FakeSystems(ledger, research="silent").complete_all()
     delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
     handed: list[Report] = []
     with pytest.raises(PackageIncomplete, match="research"):
@@ -477,15 +484,17 @@ def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
     delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=True)
     outcomes = {one.system: one.outcome for one in handed[0].parts}
     assert (outcomes["research"], outcomes["orders"]) == ("under_way", "done")
-    assert {row.state for row in rows(ledger, tables.command, system="research")} == {"closed"}
+    assert {row.state for row in select_rows(ledger, tables.command, system="research")} == {
+        "closed"
+    }
 
 
 def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
     ledger: Database, database_clock: list[datetime], tmp_path: Path
 ) -> None:
     """The disk is full: the key is still there, and nothing is answered."""
-    take(ledger, [order(), asked("portability"), verified()], NOW)
-    Systems(ledger).work()
+    record_events(ledger, [order(), request_event("portability"), identity_verified()], NOW)
+    FakeSystems(ledger).complete_all()
     delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
 
     def full(_: Report) -> None:
@@ -493,64 +502,71 @@ def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
 
     with pytest.raises(OSError, match="no space"):
         delivering.deliver("consumer:K1", "Q1", full, incomplete=False)
-    assert the_case(ledger).is_open
-    assert rows(ledger, tables.answer) == []
+    assert load_case(ledger).is_open
+    assert select_rows(ledger, tables.answer) == []
 
 
 def test_a_disclosure_that_comes_after_the_delivery_is_not_kept(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Its key is gone, so that nobody could open it anyway."""
-    take(ledger, [order(), asked("access"), verified()], NOW)
-    systems = Systems(ledger, research="silent")
-    systems.work()
+    record_events(ledger, [order(), request_event("access"), identity_verified()], NOW)
+    systems = FakeSystems(ledger, research="silent")
+    systems.complete_all()
     PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
         "consumer:K1", "Q1", lambda _: None, incomplete=True
     )
-    late = systems._answer(systems.told("disclose")["research"], instant(NOW))
+    late = systems._answer(systems.commands_received("disclose")["research"], instant(NOW))
     ledger.run_in_transaction(lambda c: disclosures.store_disclosures(c, [late], instant(NOW)))
-    assert rows(ledger, tables.disclosure) == []
+    assert select_rows(ledger, tables.disclosure) == []
 
 
 def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The PSP has a key and gets the values; the others get the names of the fields."""
-    take(ledger, [order(), asked("rectification"), verified()], NOW)
-    systems = Systems(ledger)
-    systems.work()
-    assert systems.told("rectify") == {}
+    record_events(ledger, [order(), request_event("rectification"), identity_verified()], NOW)
+    systems = FakeSystems(ledger)
+    systems.complete_all()
+    assert systems.commands_received("rectify") == {}
     corrections = {"name": "CANARY de Vries"}
     ledger.run_in_transaction(
         lambda c: disclosures.store_corrections(
             c, KEYS, "consumer:K1", "Q1", corrections, instant(NOW)
         )
     )
-    systems.work("2026-04-04T10:00:00Z")
-    told = systems.told("rectify")
+    systems.complete_all("2026-04-04T10:00:00Z")
+    told = systems.commands_received("rectify")
     psp = told["psp"]
     assert decrypt(psp["corrections"], SYSTEM_KEY, psp["command_id"]) == corrections
     assert (told["orders"].get("corrections"), told["orders"]["corrected_fields"]) == (
         None,
         ["name"],
     )
-    assert "CANARY" not in str([rows(ledger, table) for table in tables.metadata.sorted_tables])
+    assert "CANARY" not in str(
+        [select_rows(ledger, table) for table in tables.metadata.sorted_tables]
+    )
 
 
 def test_a_flood_of_requests_of_one_subject_is_one_disclosure(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """300 requests of one person, and one of another, who is told in the same round."""
-    flood = [asked("access", f"2026-04-02T09:0{n // 60}:{n % 60:02}Z", f"F{n}") for n in range(300)]
+    flood = [
+        request_event("access", f"2026-04-02T09:0{n // 60}:{n % 60:02}Z", f"F{n}")
+        for n in range(300)
+    ]
     other = {**order(9), "data": {**order(9)["data"], "consumer_id": "K2"}}
     others = [
         {**one, "id": f"{one['id']}-2", "data": {**one["data"], "subject": "consumer:K2"}}
-        for one in (asked("access"), verified())
+        for one in (request_event("access"), identity_verified())
     ]
-    proofs = [verified(f"2026-04-03T09:0{n // 60}:{n % 60:02}Z", f"F{n}") for n in range(300)]
-    take(ledger, [order(), *flood, *proofs, other, *others], NOW)
-    systems = Systems(ledger)
-    systems.work()
+    proofs = [
+        identity_verified(f"2026-04-03T09:0{n // 60}:{n % 60:02}Z", f"F{n}") for n in range(300)
+    ]
+    record_events(ledger, [order(), *flood, *proofs, other, *others], NOW)
+    systems = FakeSystems(ledger)
+    systems.complete_all()
     disclosed = [one for one in systems.bus.sent if one.value["action"] == "disclose"]
     assert {(one.system, one.value["subject"]) for one in disclosed} >= {
         ("orders", "consumer:K1"),

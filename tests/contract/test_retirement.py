@@ -16,14 +16,14 @@ from services.ledger.retirement import RetiredTooEarly
 from services.policy.model import Policy
 from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, feedback, order, ticket
-from tests.contract.ledgers import commands, rows
-from tests.contract.retiring import SHIPPED, retiring
+from tests.contract.ledgers import list_commands, select_rows
+from tests.contract.retiring import SHIPPED, policy_retiring
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 LATER = datetime(2029, 1, 1, tzinfo=UTC)
 
 
-def take(ledger: Database, policy: Policy, events: Iterable[Event]) -> None:
+def record_events(ledger: Database, policy: Policy, events: Iterable[Event]) -> None:
     arrivals = [arrival(one, policy) for one in events]
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, policy, NOW)
@@ -35,27 +35,29 @@ def activate(ledger: Database, policy: Policy) -> None:
     ledger.run_in_transaction(lambda connection: activation.activate(connection, policy, NOW))
 
 
-def swept(ledger: Database, policy: Policy, now: datetime = LATER) -> list[tuple[str, str]]:
+def claimed_erasures(
+    ledger: Database, policy: Policy, now: datetime = LATER
+) -> list[tuple[str, str]]:
     """The system and subject of every erasure that was commanded by then."""
     while ledger.run_in_transaction(
         lambda connection: claim_due(connection, policy, now, limit=500)
     ).looked_at:
         pass
-    found = rows(ledger, tables.command, action="erase")
+    found = select_rows(ledger, tables.command, action="erase")
     return sorted((row.system, row.subject) for row in found)
 
 
 def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Database) -> None:
     """Also what comes late: not its arrival counts, but when it happened."""
-    policy = retiring({"psp": "2026-01-05T00:00:00Z"})
-    take(ledger, SHIPPED, [order("e1", "2026-01-01T12:00:00Z", "before")])
+    policy = policy_retiring({"psp": "2026-01-05T00:00:00Z"})
+    record_events(ledger, SHIPPED, [order("e1", "2026-01-01T12:00:00Z", "before")])
     activate(ledger, policy)
     late = order("e2", "2026-01-04T23:59:59Z", "late")
     since = order("e3", "2026-01-05T00:00:00Z", "since")
-    take(ledger, policy, [since, late])
-    told = {subject for system, subject in swept(ledger, policy) if system == "psp"}
+    record_events(ledger, policy, [since, late])
+    told = {subject for system, subject in claimed_erasures(ledger, policy) if system == "psp"}
     assert told == {"consumer:before", "consumer:late"}
-    told = {subject for system, subject in swept(ledger, policy) if system == "orders"}
+    told = {subject for system, subject in claimed_erasures(ledger, policy) if system == "orders"}
     assert told == {"consumer:before", "consumer:late", "consumer:since"}
 
 
@@ -81,62 +83,67 @@ def test_an_instant_that_recorded_events_are_not_before_is_refused(
     ]
     if retired == "repair":
         events.append(ticket("e4", "2026-01-08T12:00:00Z", shared_with=["repair"]))
-    take(ledger, SHIPPED, events)
+    record_events(ledger, SHIPPED, events)
     with pytest.raises(RetiredTooEarly, match=said):
-        activate(ledger, retiring({retired: "2026-01-05T12:00:00Z"}))
-    assert len(rows(ledger, tables.active_policy)) == 1
-    activate(ledger, retiring({retired: "2026-01-08T12:00:01Z"}))
+        activate(ledger, policy_retiring({retired: "2026-01-05T12:00:00Z"}))
+    assert len(select_rows(ledger, tables.active_policy)) == 1
+    activate(ledger, policy_retiring({retired: "2026-01-08T12:00:01Z"}))
 
 
 def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
     ledger: Database,
 ) -> None:
     """An order is in neither; a ticket is shared with no repairer unless it says so."""
-    take(
+    record_events(
         ledger,
         SHIPPED,
         [order("e1", "2026-01-05T12:00:00Z"), ticket("e2", "2026-01-05T12:00:00Z")],
     )
     activate(
-        ledger, retiring({"website": "2020-01-01T00:00:00Z", "repair": "2020-01-01T00:00:00Z"})
+        ledger,
+        policy_retiring({"website": "2020-01-01T00:00:00Z", "repair": "2020-01-01T00:00:00Z"}),
     )
 
 
 def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Database) -> None:
     """Events that came since hold nothing there; an earlier instant would take back what was promised."""
-    take(ledger, SHIPPED, [order("e1", "2026-01-03T12:00:00Z")])
-    activate(ledger, retiring({"psp": "2026-01-05T00:00:00Z"}, "2"))
-    take(ledger, retiring({"psp": "2026-01-05T00:00:00Z"}, "2"), [order("e2", NOW.isoformat())])
-    activate(ledger, retiring({"psp": "2026-01-05T00:00:00Z"}, "3"))
-    activate(ledger, retiring({"psp": "2026-01-04T00:00:00Z"}, "4"))
+    record_events(ledger, SHIPPED, [order("e1", "2026-01-03T12:00:00Z")])
+    activate(ledger, policy_retiring({"psp": "2026-01-05T00:00:00Z"}, "2"))
+    record_events(
+        ledger,
+        policy_retiring({"psp": "2026-01-05T00:00:00Z"}, "2"),
+        [order("e2", NOW.isoformat())],
+    )
+    activate(ledger, policy_retiring({"psp": "2026-01-05T00:00:00Z"}, "3"))
+    activate(ledger, policy_retiring({"psp": "2026-01-04T00:00:00Z"}, "4"))
     with pytest.raises(RetiredTooEarly, match="events up to 2026-01-03T12:00:00"):
-        activate(ledger, retiring({"psp": "2026-01-03T00:00:00Z"}, "5"))
+        activate(ledger, policy_retiring({"psp": "2026-01-03T00:00:00Z"}, "5"))
 
 
 @pytest.mark.parametrize("moved", [{}, {"website_experience": "2026-01-09T00:00:00Z"}])
 def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str, str]) -> None:
     """What happened meanwhile is held after all, in whatever state its record was left."""
-    policy = retiring({"website_experience": "2026-01-05T00:00:00Z"}, "2")
+    policy = policy_retiring({"website_experience": "2026-01-05T00:00:00Z"}, "2")
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
     )
     activate(ledger, policy)
-    take(ledger, policy, [feedback("e1", "2026-01-07T00:00:00Z")])
-    assert swept(ledger, policy) == []
-    again = retiring(moved, "3")
+    record_events(ledger, policy, [feedback("e1", "2026-01-07T00:00:00Z")])
+    assert claimed_erasures(ledger, policy) == []
+    again = policy_retiring(moved, "3")
     activate(ledger, again)
-    assert swept(ledger, again) == [("website", "visitor:1")]
+    assert claimed_erasures(ledger, again) == [("website", "visitor:1")]
 
 
 def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
     """The ticket's customer ends after the system was taken up again."""
-    policy = retiring({"helpdesk": "2026-01-05T00:00:00Z"}, "2")
+    policy = policy_retiring({"helpdesk": "2026-01-05T00:00:00Z"}, "2")
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
     )
     activate(ledger, policy)
-    take(ledger, policy, [ticket("e1", "2026-01-07T00:00:00Z", ["9"])])
-    activate(ledger, retiring({}, "3"))
+    record_events(ledger, policy, [ticket("e1", "2026-01-07T00:00:00Z", ["9"])])
+    activate(ledger, policy_retiring({}, "3"))
     resolved = {
         "id": "e2",
         "source": "/helpdesk",
@@ -144,21 +151,21 @@ def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
         "time": "2026-01-08T00:00:00Z",
         "data": {"ticket_id": "1", "customer_id": "1"},
     }
-    take(ledger, retiring({}, "3"), [resolved])
-    assert ("helpdesk", "consumer:9") in swept(ledger, retiring({}, "3"))
+    record_events(ledger, policy_retiring({}, "3"), [resolved])
+    assert ("helpdesk", "consumer:9") in claimed_erasures(ledger, policy_retiring({}, "3"))
 
 
 def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: Database) -> None:
     """What it is about happened before the instant, and is asked for as ever."""
-    take(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
-    assert swept(ledger, SHIPPED) == [("website", "visitor:1")]
-    activate(ledger, retiring({"website": "2026-01-05T00:00:00Z"}))
-    assert commands(ledger) == [("website", "erase", "unsent")]
+    record_events(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
+    assert claimed_erasures(ledger, SHIPPED) == [("website", "visitor:1")]
+    activate(ledger, policy_retiring({"website": "2026-01-05T00:00:00Z"}))
+    assert list_commands(ledger) == [("website", "erase", "unsent")]
 
 
 def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Database) -> None:
     """A system that is still needed, and a type of event."""
-    take(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
+    record_events(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
     kept = dict(SHIPPED.systems)
     del kept["website"]
     with pytest.raises(

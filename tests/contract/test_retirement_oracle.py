@@ -12,8 +12,8 @@ from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
-from tests.contract.retiring import retiring
-from tests.contract.said import expected, explained, issued, lines
+from tests.contract.retiring import policy_retiring
+from tests.contract.said import command_lines, expected_lines, explain_events, simulate_events
 from tests.oracle.strategies import event_sets
 
 FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
@@ -24,7 +24,7 @@ calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
-def retired(draw: st.DrawFn, events: list[Event]) -> dict[str, str]:
+def retirements(draw: st.DrawFn, events: list[Event]) -> dict[str, str]:
     """Some, each from the time of an event on, so that this one is the first that is not held."""
     times = sorted({event["time"] for event in events})
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=3))
@@ -34,7 +34,7 @@ def retired(draw: st.DrawFn, events: list[Event]) -> dict[str, str]:
 SETS = (
     event_sets(max_events=10)
     .filter(bool)
-    .flatmap(lambda events: st.tuples(st.just(events), retired(events)))
+    .flatmap(lambda events: st.tuples(st.just(events), retirements(events)))
 )
 
 
@@ -43,7 +43,9 @@ SETS = (
 def test_every_holding_is_as_the_oracle_has_it(found: tuple[list[Event], dict[str, str]]) -> None:
     """What happens at the instant or later is not held; what happened before is held as ever."""
     events, instants = found
-    assert explained(events, policy=retiring(instants)) == expected(events, retired=instants)
+    assert explain_events(events, policy=policy_retiring(instants)) == expected_lines(
+        events, retired=instants
+    )
 
 
 @settings(calm, max_examples=80)
@@ -53,8 +55,10 @@ def test_every_command_leaves_as_the_oracle_has_it(
 ) -> None:
     """A retired system is told of all that it held before, and of nothing else."""
     events, instants = found
-    policy = retiring(instants)
-    assert lines(issued(LEDGER, events, FAR, policy)) == oracle.simulate(events, FAR, instants)
+    policy = policy_retiring(instants)
+    assert command_lines(simulate_events(LEDGER, events, FAR, policy)) == oracle.simulate(
+        events, FAR, instants
+    )
 
 
 @pytest.mark.timeout(120)
@@ -65,7 +69,7 @@ def test_postgresql_and_sqlite_say_the_same(
 ) -> None:
     """The oracle holds on each database."""
     events, instants = found
-    policy = retiring(instants)
-    assert lines(issued(shared_ledger, events, FAR, policy)) == oracle.simulate(
+    policy = policy_retiring(instants)
+    assert command_lines(simulate_events(shared_ledger, events, FAR, policy)) == oracle.simulate(
         events, FAR, instants
     )

@@ -6,7 +6,7 @@ import pytest
 
 from tests import oracle
 from tests.contract.ledgers import new_ledger
-from tests.contract.said import explained, issued, lines
+from tests.contract.said import command_lines, explain_events, simulate_events
 from tests.oracle.examples import EXAMPLES, Example
 from tests.oracle.examples.forms import full
 
@@ -16,12 +16,12 @@ LEDGER = new_ledger("sqlite://")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_each_holding_is_explained_as_by_hand(example: Example) -> None:
     now = oracle.instant(full(example.now) or "") if example.now else None
-    found = explained(list(example.events), now)
+    found = explain_events(list(example.events), now)
     assert example.brief_lines(found) == example.expected_lines()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_each_command_leaves_as_by_hand(example: Example) -> None:
     until = oracle.instant(full(example.until) or "")
-    found = lines(issued(LEDGER, list(example.events), until))
+    found = command_lines(simulate_events(LEDGER, list(example.events), until))
     assert example.brief_commands(found) == example.expected_commands()

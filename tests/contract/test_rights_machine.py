@@ -46,7 +46,15 @@ from services.requests.responder import PRIVACY_EVENT_PREFIXES
 from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event, arrival
-from tests.contract.ledgers import POLICY, Bus, answer, crash, emptied, rows, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    acknowledge,
+    empty_database,
+    record_events,
+    roll_back,
+    select_rows,
+)
 from tests.effort import play
 from tests.oracle.commands import plan
 from tests.oracle.steps import Done, Step
@@ -83,7 +91,7 @@ def reachable(state: str) -> set[str]:
     return found
 
 
-class Failing(Bus):
+class FailingBus(FakeBus):
     """A bus that takes what it is given, and may then fail."""
 
     def __init__(self) -> None:
@@ -97,13 +105,13 @@ class Failing(Bus):
         return deliveries
 
 
-class Exercising(RuleBasedStateMachine):
+class RightsMachine(RuleBasedStateMachine):
     """One ledger, what has been published, and a clock that only goes on."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
-        self.ledger = emptied(ledger)
-        self.bus = Failing()
+        self.ledger = empty_database(ledger)
+        self.bus = FailingBus()
         self.coming: list[Event] = []
         self.known: list[Event] = []
         self.now = datetime(2012, 1, 1, tzinfo=UTC)
@@ -121,14 +129,16 @@ class Exercising(RuleBasedStateMachine):
         batch, self.coming = self.coming[:size], self.coming[size:]
         if data.draw(st.booleans(), label="crash"):
             arrivals = [arrival(one, POLICY) for one in batch]
-            crash(self.ledger, lambda connection: record(connection, arrivals, POLICY, self.now))
-        take(self.ledger, batch, self.now)
+            roll_back(
+                self.ledger, lambda connection: record(connection, arrivals, POLICY, self.now)
+            )
+        record_events(self.ledger, batch, self.now)
         self.known += batch
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def repeated(self, data: st.DataObject) -> None:
-        found = take(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
+        found = record_events(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
         assert (found.new, found.duplicates) == (0, 1)
 
     @rule()
@@ -162,7 +172,7 @@ class Exercising(RuleBasedStateMachine):
 
     @rule()
     def claim_that_crashes(self) -> None:
-        crash(self.ledger, lambda connection: claim_due(connection, POLICY, self.now, limit=3))
+        roll_back(self.ledger, lambda connection: claim_due(connection, POLICY, self.now, limit=3))
 
     @rule(limit=st.integers(1, 5))
     def sweep_all(self, limit: int) -> None:
@@ -186,7 +196,7 @@ class Exercising(RuleBasedStateMachine):
             lambda c: lease(c, self.now, PausedSystems(), limit=5)
         )
         if self.coming:
-            take(self.ledger, self.coming[:1], self.now)
+            record_events(self.ledger, self.coming[:1], self.now)
             self.known += self.coming[:1]
             self.coming = self.coming[1:]
         self._relay(leased)
@@ -211,7 +221,7 @@ class Exercising(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
-        out = [row for row in rows(self.ledger, tables.command) if row.attempt]
+        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
         if not out:
             return
         command = data.draw(st.sampled_from(out))
@@ -225,20 +235,20 @@ class Exercising(RuleBasedStateMachine):
         status = data.draw(st.sampled_from(statuses))
         left = data.draw(st.integers(0, 1), label="rows")
         with suppress(IllegalTransition):  # it contradicts what it said before
-            answer(self.ledger, command.command_id, status, self.now, counts={"rows": left})
+            acknowledge(self.ledger, command.command_id, status, self.now, counts={"rows": left})
             self.answered.add((command.command_id, status))
 
     @invariant()
     def nothing_is_told_twice(self) -> None:
         live = Counter(
             (row.record_id, row.system, row.step)
-            for row in rows(self.ledger, tables.member, live=True)
+            for row in select_rows(self.ledger, tables.member, live=True)
         )
         assert max(live.values(), default=1) == 1
 
     @invariant()
     def states_only_go_forwards(self) -> None:
-        for row in rows(self.ledger, tables.command):
+        for row in select_rows(self.ledger, tables.command):
             before = self.states.get(row.command_id, "unsent")
             assert row.state in reachable(before), (before, row.state)
             self.states[row.command_id] = row.state
@@ -248,9 +258,9 @@ class Exercising(RuleBasedStateMachine):
         said = {command for command, status in self.answered if status in CARRIED_OUT}
         recalls = {
             row.supersedes: row.command_id
-            for row in rows(self.ledger, tables.command, action="recall")
+            for row in select_rows(self.ledger, tables.command, action="recall")
         }
-        for row in rows(self.ledger, tables.command):
+        for row in select_rows(self.ledger, tables.command):
             if row.state not in CARRIED_OUT_STATES:
                 continue
             by_recall = (recalls.get(row.command_id), "already_done") in self.answered
@@ -270,7 +280,7 @@ class Exercising(RuleBasedStateMachine):
         said = {command for command, status in self.answered if status in CARRIED_OUT}
         carried_out = {
             (row.subject, row.system)
-            for row in rows(self.ledger, tables.command)
+            for row in select_rows(self.ledger, tables.command)
             if row.command_id in said or row.state in CARRIED_OUT_STATES
         }
         for case, found_out in weighed:
@@ -295,7 +305,7 @@ class Exercising(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end everything is known, answered and long due: then nothing is missing."""
         if self.coming:
-            take(self.ledger, self.coming, self.now)
+            record_events(self.ledger, self.coming, self.now)
             self.known += self.coming
         self.now = END
         for _ in range(5):
@@ -305,12 +315,12 @@ class Exercising(RuleBasedStateMachine):
             )
             self.now += timedelta(days=1)
             self._send(500)
-            for row in rows(self.ledger, tables.command, action="recall"):
+            for row in select_rows(self.ledger, tables.command, action="recall"):
                 if row.state == "sent":
-                    answer(self.ledger, row.command_id, "recalled", self.now)
+                    acknowledge(self.ledger, row.command_id, "recalled", self.now)
         self._sweep(500)
         assert self._missing() == []
-        assert rows(self.ledger, tables.command, state="recalling") == []
+        assert select_rows(self.ledger, tables.command, state="recalling") == []
 
     def _sweep(self, limit: int) -> None:
         while self.ledger.run_in_transaction(
@@ -337,8 +347,10 @@ class Exercising(RuleBasedStateMachine):
 
     def _would_send(self, leased: Sequence[Any]) -> bool:
         """Whether a relay of these sends anything now: tried, and rolled back."""
-        trial = Bus()
-        crash(self.ledger, lambda c: dispatch(c, leased, trial, POLICY, self.now, RetryPolicy()))
+        trial = FakeBus()
+        roll_back(
+            self.ledger, lambda c: dispatch(c, leased, trial, POLICY, self.now, RetryPolicy())
+        )
         return bool(trial.sent)
 
     def _check(self, one: CommandMessage) -> None:
@@ -348,7 +360,7 @@ class Exercising(RuleBasedStateMachine):
             return
         [row] = [
             row
-            for row in rows(self.ledger, tables.command)
+            for row in select_rows(self.ledger, tables.command)
             if str(row.command_id) == value["command_id"]
         ]
         own = self._marks(row.command_id)
@@ -422,4 +434,4 @@ def test_rights_and_holds_are_kept_whatever_happens(
 ) -> None:
     """No send that the oracle would not make, none missing after a sweep, no state that goes back."""
     monkeypatch.setattr(claiming, "MAX_RECORDS_PER_COMMAND", 2)
-    play(lambda: Exercising(shared_ledger), few=30 if shared_ledger.is_sqlite else 8, steps=25)
+    play(lambda: RightsMachine(shared_ledger), few=30 if shared_ledger.is_sqlite else 8, steps=25)

@@ -13,7 +13,7 @@ from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
-from tests.contract.said import expected, explained, issued, lines
+from tests.contract.said import command_lines, expected_lines, explain_events, simulate_events
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import instants_about
 from tests.oracle.strategies_rights import event_sets_with_rights
@@ -27,7 +27,7 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 @given(event_sets_with_rights())
 def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
     """Cut, fallen back, held or put off, whatever the order of the lines."""
-    assert explained(events) == expected(events)
+    assert explain_events(events) == expected_lines(events)
 
 
 @settings(calm, max_examples=examples(150))
@@ -38,7 +38,7 @@ def test_what_is_held_is_judged_at_the_instant_given(
     """At the instant of the placement a holding is held, at that of the release it is not."""
     moments = [oracle.instant(event["time"]) for event in events]
     now = data.draw(st.sampled_from(moments) | instants_about(events))
-    assert explained(events, now) == expected(events, now)
+    assert explain_events(events, now) == expected_lines(events, now)
 
 
 @pytest.mark.timeout(300)
@@ -48,8 +48,8 @@ def test_what_is_held_is_judged_at_the_instant_given(
 def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) -> None:
     """Where consent, research and objections decide, clocks and acts meet more often."""
     events = data.draw(event_sets_with_rights(stories=(story,)))
-    assert explained(events) == expected(events)
-    assert lines(issued(LEDGER, events, FAR)) == oracle.simulate(events, FAR)
+    assert explain_events(events) == expected_lines(events)
+    assert command_lines(simulate_events(LEDGER, events, FAR)) == oracle.simulate(events, FAR)
 
 
 @settings(calm, max_examples=examples(60))
@@ -58,8 +58,10 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
     """Neither to the windows nor to the commands."""
     shuffled = list(events)
     random.shuffle(shuffled)
-    assert explained(shuffled) == explained(events)
-    assert lines(issued(LEDGER, shuffled, FAR)) == lines(issued(LEDGER, events, FAR))
+    assert explain_events(shuffled) == explain_events(events)
+    assert command_lines(simulate_events(LEDGER, shuffled, FAR)) == command_lines(
+        simulate_events(LEDGER, events, FAR)
+    )
 
 
 @pytest.mark.timeout(300)
@@ -67,8 +69,8 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
 @given(event_sets_with_rights())
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     """Erased, restricted, lifted, disclosed and rectified, to the second."""
-    found = issued(LEDGER, events, FAR)
-    assert lines(found) == oracle.simulate(events, FAR)
+    found = simulate_events(LEDGER, events, FAR)
+    assert command_lines(found) == oracle.simulate(events, FAR)
 
 
 @pytest.mark.timeout(300)
@@ -78,8 +80,8 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
     """What leaves at `until` is printed, what leaves a second later is not."""
     moments = [oracle.instant(event["time"]) for event in events]
     until = data.draw(st.sampled_from(moments) | instants_about(events))
-    found = issued(LEDGER, events, until)
-    assert lines(found) == oracle.simulate(events, until)
+    found = simulate_events(LEDGER, events, until)
+    assert command_lines(found) == oracle.simulate(events, until)
 
 
 @pytest.mark.timeout(300)
@@ -87,5 +89,5 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
 @given(events=event_sets_with_rights(max_events=6, max_plots=3))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
-    found = issued(shared_ledger, events, FAR)
-    assert lines(found) == oracle.simulate(events, FAR)
+    found = simulate_events(shared_ledger, events, FAR)
+    assert command_lines(found) == oracle.simulate(events, FAR)

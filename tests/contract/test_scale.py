@@ -18,7 +18,7 @@ from services.ledger import tables
 from services.ledger.recording import record
 from services.storage.database import Database
 from tests.contract.arrivals import arrival, invoice, reinstated, signed_up, terminated
-from tests.contract.ledgers import POLICY, instant, new_ledger, take
+from tests.contract.ledgers import POLICY, instant, new_ledger, record_events
 
 JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"
 RECORDS = 20_000
@@ -36,7 +36,7 @@ def big(postgres: Callable[[], str]) -> Iterator[Database]:
             ]
             ledger.run_in_transaction(lambda c, b=batch: record(c, b, POLICY, instant(JOINED)))  # type: ignore[misc]
         for start in range(0, CUSTOMERS, 1_000):
-            take(
+            record_events(
                 ledger,
                 [
                     signed_up(f"s{number}", JOINED, f"c{number}")
@@ -49,7 +49,7 @@ def big(postgres: Callable[[], str]) -> Iterator[Database]:
         yield ledger
 
 
-def updated(ledger: Database, table: str) -> int:
+def count_updates(ledger: Database, table: str) -> int:
     """How many rows of the table PostgreSQL has updated so far."""
     with ledger.transaction() as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
@@ -59,7 +59,7 @@ def updated(ledger: Database, table: str) -> int:
         return int(connection.execute(text(query), {"table": table}).scalar_one())
 
 
-def flushed(ledger: Database) -> None:
+def close_connections(ledger: Database) -> None:
     """End every connection, so that each tells PostgreSQL what it has done."""
     ledger.engine.dispose()
 
@@ -68,12 +68,12 @@ def flushed(ledger: Database) -> None:
 def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
     """The customer's return moves one clock and no record either."""
     for one in (terminated("t1", ENDED), reinstated("r1", DUE)):
-        flushed(big)
-        clocks, records = updated(big, "clock"), updated(big, "record")
-        take(big, [one], DUE)
-        flushed(big)
-        assert updated(big, "clock") - clocks == 1
-        assert updated(big, "record") - records == 0
+        close_connections(big)
+        clocks, records = count_updates(big, "clock"), count_updates(big, "record")
+        record_events(big, [one], DUE)
+        close_connections(big)
+        assert count_updates(big, "clock") - clocks == 1
+        assert count_updates(big, "record") - records == 0
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def statements(ledger: Database) -> Iterator[list[tuple[str, Any]]]:
         event.remove(ledger.engine, "before_cursor_execute", note)
 
 
-def plan(connection: Connection, sql: str, parameters: Any) -> list[dict[str, Any]]:
+def query_plan(connection: Connection, sql: str, parameters: Any) -> list[dict[str, Any]]:
     """The nodes of PostgreSQL's plan for a statement, from the top."""
     (found,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters).one()
     document = json.loads(found) if isinstance(found, str) else found
@@ -103,18 +103,22 @@ def plan(connection: Connection, sql: str, parameters: Any) -> list[dict[str, An
     return nodes
 
 
-def plans_of(ledger: Database, work: Callable[[Connection], object]) -> list[list[dict[str, Any]]]:
+def query_plans(
+    ledger: Database, work: Callable[[Connection], object]
+) -> list[list[dict[str, Any]]]:
     """The plan of every SELECT that the work ran; the work is rolled back."""
     with ledger.engine.connect() as connection, statements(ledger) as found:
         work(connection)
         connection.rollback()
     with ledger.engine.connect() as connection:
-        made = [plan(connection, sql, values) for sql, values in found if sql.startswith("SELECT")]
+        made = [
+            query_plan(connection, sql, values) for sql, values in found if sql.startswith("SELECT")
+        ]
         connection.rollback()
     return made
 
 
-def indexes(made: list[list[dict[str, Any]]], table: str) -> set[str]:
+def indexes_used(made: list[list[dict[str, Any]]], table: str) -> set[str]:
     """By which indexes a table is read."""
     return {
         node["Index Name"]
@@ -124,7 +128,7 @@ def indexes(made: list[list[dict[str, Any]]], table: str) -> set[str]:
     }
 
 
-def read_whole(made: list[list[dict[str, Any]]]) -> set[str]:
+def tables_scanned(made: list[list[dict[str, Any]]]) -> set[str]:
     """Which tables are read from end to end."""
     return {
         node["Relation Name"] for nodes in made for node in nodes if node["Node Type"] == "Seq Scan"
@@ -137,10 +141,12 @@ LARGE = {"event", "record", "hanging", "clock"}
 @pytest.mark.timeout(100)
 def test_claims_read_the_partial_indexes(big: Database) -> None:
     """What is due is found by its instant; nothing that grows is read from end to end."""
-    made = plans_of(big, lambda c: claim_due(c, POLICY, instant("2020-02-01T12:00:00Z"), limit=500))
-    assert indexes(made, "record") >= {"record_due"}
-    assert indexes(made, "clock") >= {"clock_due"}
-    assert read_whole(made) & LARGE == set()
+    made = query_plans(
+        big, lambda c: claim_due(c, POLICY, instant("2020-02-01T12:00:00Z"), limit=500)
+    )
+    assert indexes_used(made, "record") >= {"record_due"}
+    assert indexes_used(made, "clock") >= {"clock_due"}
+    assert tables_scanned(made) & LARGE == set()
 
 
 @pytest.mark.timeout(100)
@@ -159,11 +165,11 @@ def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
         claimed = claim_due(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
         assert len(claimed.commands) == 1
 
-    made = plans_of(big, walk)
+    made = query_plans(big, walk)
     # A bitmap of events names no table.
-    assert indexes(made, "hanging") - {"event_pkey"} == {"hanging_pkey"}
+    assert indexes_used(made, "hanging") - {"event_pkey"} == {"hanging_pkey"}
     # 500 of 23,000 events are many enough to read them all; of a million they are not.
-    assert read_whole(made) & LARGE <= {"event"}
+    assert tables_scanned(made) & LARGE <= {"event"}
 
 
 @pytest.mark.timeout(100)
@@ -202,6 +208,6 @@ def test_a_lease_reads_what_is_to_go_out(big: Database) -> None:
         with statements(big) as found:
             lease(connection, instant(DUE) + timedelta(days=1), PausedSystems(), limit=10)
         (sql, values) = next(one for one in found if one[0].startswith("SELECT"))
-        nodes = plan(connection, sql, values)
+        nodes = query_plan(connection, sql, values)
         connection.rollback()
-    assert indexes([nodes], "command") == {"command_next_attempt"}
+    assert indexes_used([nodes], "command") == {"command_next_attempt"}

@@ -26,7 +26,15 @@ from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.arrivals import feedback
-from tests.contract.ledgers import POLICY, Bus, instant, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    claim_all,
+    instant,
+    record_events,
+    select_rows,
+    send_due,
+)
 
 JOINED = "2020-01-01T12:00:00Z"
 FAR = instant("2060-01-01T00:00:00Z")
@@ -57,7 +65,7 @@ class Role:
         """It was parked."""
         self.reasons.append((letter.reason, letter.detail))
 
-    def takes(self, *messages: Message, at: datetime = FAR) -> None:
+    def handle(self, *messages: Message, at: datetime = FAR) -> None:
         """One batch off the bus."""
         work = AcknowledgementHandler(
             policy=POLICY,
@@ -95,13 +103,13 @@ def role(ledger: Database) -> Role:
 @pytest.fixture
 def erasure(ledger: Database) -> UUID:
     """An erasure that is out."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    (identity,) = sweep(ledger, FAR)
-    post(ledger, Bus(), FAR)
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    (identity,) = claim_all(ledger, FAR)
+    send_due(ledger, FakeBus(), FAR)
     return identity
 
 
-def done(erasure: UUID, **values: Any) -> bytes:
+def done_answer(erasure: UUID, **values: Any) -> bytes:
     """An answer's bytes: it is done."""
     answer = {
         "acknowledgement_id": "a1",
@@ -117,7 +125,7 @@ def done(erasure: UUID, **values: Any) -> bytes:
     return CODEC.encode(TOPIC, answer | values, trusted=True)
 
 
-def signed(
+def signed_headers(
     key: JsonWebKey, value: bytes, topic: str = TOPIC.name, subject: bytes = SUBJECT
 ) -> Headers:
     """The headers that a key gives a message."""
@@ -133,66 +141,74 @@ def message(
     )
 
 
-def state(ledger: Database) -> str:
+def command_state(ledger: Database) -> str:
     """Where the one command stands."""
-    (row,) = rows(ledger, tables.command, action="erase")
+    (row,) = select_rows(ledger, tables.command, action="erase")
     return str(row.state)
 
 
 def test_what_the_system_signed_closes_its_command(role: Role, erasure: UUID) -> None:
     """A valid signature parks nothing."""
     [key] = role.keys[SYSTEM]
-    role.takes(message(done(erasure), signed(key, done(erasure))))
-    assert (state(role.ledger), role.reasons) == ("acknowledged", [])
+    role.handle(message(done_answer(erasure), signed_headers(key, done_answer(erasure))))
+    assert (command_state(role.ledger), role.reasons) == ("acknowledged", [])
 
 
 def test_an_unsigned_answer_closes_nothing(role: Role, erasure: UUID) -> None:
     """It is a dead letter with its reason, and counted."""
-    role.takes(message(done(erasure), ()))
-    assert state(role.ledger) == "sent"
+    role.handle(message(done_answer(erasure), ()))
+    assert command_state(role.ledger) == "sent"
     assert role.reasons == [("unverifiable", "its signature cannot be verified: unsigned")]
     assert role.refused == [(SYSTEM, "unsigned")]
-    assert rows(role.ledger, tables.acknowledgement) == []
-    (letter,) = rows(role.ledger, tables.dead_letter)
+    assert select_rows(role.ledger, tables.acknowledgement) == []
+    (letter,) = select_rows(role.ledger, tables.dead_letter)
     assert (letter.reason, letter.state) == ("unverifiable", "parked")
 
 
 def test_an_altered_answer_closes_nothing(role: Role, erasure: UUID) -> None:
     """`failed` was signed; somebody made `done` of it."""
     [key] = role.keys[SYSTEM]
-    role.takes(message(done(erasure), signed(key, done(erasure, status="failed"))))
-    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "forged")])
+    role.handle(
+        message(done_answer(erasure), signed_headers(key, done_answer(erasure, status="failed")))
+    )
+    assert (command_state(role.ledger), role.refused) == ("sent", [(SYSTEM, "forged")])
 
 
 def test_an_answer_under_another_key_closes_nothing(role: Role, erasure: UUID) -> None:
     """The message key is signed as the value is."""
     [key] = role.keys[SYSTEM]
-    role.takes(message(done(erasure), signed(key, done(erasure)), subject=b"visitor:v-e2"))
-    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "forged")])
+    role.handle(
+        message(
+            done_answer(erasure), signed_headers(key, done_answer(erasure)), subject=b"visitor:v-e2"
+        )
+    )
+    assert (command_state(role.ledger), role.refused) == ("sent", [(SYSTEM, "forged")])
 
 
 def test_another_systems_key_closes_nothing(role: Role, erasure: UUID) -> None:
     """Each system answers for itself only, though its key is trusted for its own topic."""
     [key] = role.keys[OTHER]
-    role.takes(message(done(erasure), signed(key, done(erasure))))
-    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
+    role.handle(message(done_answer(erasure), signed_headers(key, done_answer(erasure))))
+    assert (command_state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
 
 
 def test_an_answer_moved_to_another_topic_closes_nothing(role: Role, erasure: UUID) -> None:
     """Signed by its owner for its own topic, put on another's."""
     [key] = role.keys[OTHER]
-    value = done(erasure)
-    role.takes(message(value, signed(key, value, topics.acknowledgement_topic(OTHER).name)))
-    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
+    value = done_answer(erasure)
+    role.handle(
+        message(value, signed_headers(key, value, topics.acknowledgement_topic(OTHER).name))
+    )
+    assert (command_state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
 
 
 def test_a_system_cannot_answer_for_another_on_its_own_topic(role: Role, erasure: UUID) -> None:
     """A good signature on its own topic does not make it somebody else's answer."""
     [key] = role.keys[OTHER]
     name = topics.acknowledgement_topic(OTHER).name
-    value = done(erasure)
-    role.takes(message(value, signed(key, value, name), name))
-    assert (state(role.ledger), role.refused) == ("sent", [])
+    value = done_answer(erasure)
+    role.handle(message(value, signed_headers(key, value, name), name))
+    assert (command_state(role.ledger), role.refused) == ("sent", [])
     assert [reason for reason, _ in role.reasons] == ["undecodable"]
 
 
@@ -200,30 +216,32 @@ def test_an_answer_of_an_expired_key_closes_nothing(role: Role, erasure: UUID) -
     """The deleter repeats the command, and the system answers with its new key."""
     [key] = role.keys[SYSTEM]
     role.keys[SYSTEM] = Keyring((key.with_expiry(FAR + timedelta(hours=1)),))
-    answer = message(done(erasure), signed(key, done(erasure)))
-    role.takes(answer, at=FAR + timedelta(hours=1))
-    assert (state(role.ledger), role.refused) == ("sent", [(SYSTEM, "expired-key")])
+    answer = message(done_answer(erasure), signed_headers(key, done_answer(erasure)))
+    role.handle(answer, at=FAR + timedelta(hours=1))
+    assert (command_state(role.ledger), role.refused) == ("sent", [(SYSTEM, "expired-key")])
 
 
 def test_a_key_rotated_while_the_role_runs_counts(role: Role, erasure: UUID) -> None:
     """The batch before it was trusted is refused, the one after is taken."""
     key = new_key()
-    value = done(erasure)
-    role.takes(message(value, signed(key, value)))
+    value = done_answer(erasure)
+    role.handle(message(value, signed_headers(key, value)))
     role.keys[SYSTEM] = role.keys[SYSTEM].with_key(key)
-    role.takes(message(value, signed(key, value)))
-    assert (state(role.ledger), role.refused) == ("acknowledged", [(SYSTEM, "unknown-key")])
+    role.handle(message(value, signed_headers(key, value)))
+    assert (command_state(role.ledger), role.refused) == ("acknowledged", [(SYSTEM, "unknown-key")])
 
 
 def test_a_forgery_does_not_stop_the_batch(role: Role, erasure: UUID) -> None:
     """The good answer behind it is taken, and the position moves past both."""
     [key] = role.keys[SYSTEM]
-    value = done(erasure)
-    role.takes(message(value, signed(new_key(), value)), message(value, signed(key, value)))
-    assert (state(role.ledger), len(role.reasons)) == ("acknowledged", 1)
+    value = done_answer(erasure)
+    role.handle(
+        message(value, signed_headers(new_key(), value)), message(value, signed_headers(key, value))
+    )
+    assert (command_state(role.ledger), len(role.reasons)) == ("acknowledged", 1)
 
 
 def test_a_forger_cannot_pass_off_bytes_that_are_no_answer(role: Role, erasure: UUID) -> None:
     """Verified before it is decoded: garbage without a signature is unverifiable, not undecodable."""
-    role.takes(message(b"\x00garbage", ()))
+    role.handle(message(b"\x00garbage", ()))
     assert [reason for reason, _ in role.reasons] == ["unverifiable"]

@@ -12,7 +12,7 @@ from services.storage.database import Database
 from tests import oracle
 from tests.contract.arrivals import Event
 from tests.contract.ledgers import new_ledger
-from tests.contract.said import issued, lines
+from tests.contract.said import command_lines, simulate_events
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets, instants_about
 
@@ -27,8 +27,8 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 @given(event_sets(shared_systems=SHARED))
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     """What, to whom, when to the second, and by when; whatever the order of the lines."""
-    found = issued(LEDGER, events, FAR)
-    assert lines(found) == oracle.simulate(events, FAR)
+    found = simulate_events(LEDGER, events, FAR)
+    assert command_lines(found) == oracle.simulate(events, FAR)
 
 
 @settings(calm, max_examples=examples(60))
@@ -36,15 +36,15 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
 def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
     """What is due at `until` leaves, what is due a second later does not."""
     until = data.draw(instants_about(events))
-    found = issued(LEDGER, events, until)
-    assert lines(found) == oracle.simulate(events, until)
+    found = simulate_events(LEDGER, events, until)
+    assert command_lines(found) == oracle.simulate(events, until)
 
 
 @settings(calm, max_examples=examples(40))
 @given(event_sets(shared_systems=SHARED))
 def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> None:
     """No command is printed after one that left later."""
-    times = [one.issued_at for one in issued(LEDGER, events, FAR)]
+    times = [one.issued_at for one in simulate_events(LEDGER, events, FAR)]
     assert times == sorted(times)
 
 
@@ -53,5 +53,5 @@ def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> 
 @given(events=event_sets(max_events=8, shared_systems=SHARED))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
-    found = issued(shared_ledger, events, FAR)
-    assert lines(found) == oracle.simulate(events, FAR)
+    found = simulate_events(shared_ledger, events, FAR)
+    assert command_lines(found) == oracle.simulate(events, FAR)

@@ -42,19 +42,19 @@ from tests.contract.arrivals import (
 )
 from tests.contract.ledgers import (
     POLICY,
-    Bus,
-    answer,
-    command,
-    commands,
-    emptied,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    empty_database,
+    find_command,
     instant,
     later,
-    post,
-    rows,
-    sweep,
-    take,
+    list_commands,
+    record_events,
+    select_rows,
+    send_due,
 )
-from tests.contract.silent import Silent
+from tests.contract.silent import NullObserver
 from tests.effort import examples
 
 JOINED = "2020-01-01T12:00:00Z"
@@ -64,7 +64,7 @@ FAR = "2060-01-01T00:00:00Z"
 DUE = "2022-05-31T12:00:00Z"
 
 
-def proved(
+def verify(
     ledger: Database, now: str = FAR, policy: Policy = POLICY, limit: int = 100
 ) -> VerificationResult:
     """What one look comes to."""
@@ -73,43 +73,43 @@ def proved(
     )
 
 
-def changed(system: str, **values: object) -> Policy:
+def changed_policy(system: str, **values: object) -> Policy:
     """The shipped policy with a system that is otherwise."""
     systems = {**POLICY.systems, system: replace(POLICY.systems[system], **values)}  # type: ignore[arg-type]
     return replace(POLICY, systems=systems)
 
 
-def of(ledger: Database, identity: UUID) -> tuple[str, str, str]:
+def command_summary(ledger: Database, identity: UUID) -> tuple[str, str, str]:
     """System, action and state of a command."""
-    ((system, action, found),) = commands(ledger, command_id=identity)
+    ((system, action, found),) = list_commands(ledger, command_id=identity)
     return system, action, found
 
 
-def state(ledger: Database, identity: UUID) -> str:
+def command_state(ledger: Database, identity: UUID) -> str:
     """Where a command stands."""
-    (row,) = rows(ledger, tables.command, command_id=identity)
+    (row,) = select_rows(ledger, tables.command, command_id=identity)
     return str(row.state)
 
 
-def live(ledger: Database) -> set[UUID]:
+def active_commands(ledger: Database) -> set[UUID]:
     """The commands that their records belong to."""
-    return {row.command_id for row in rows(ledger, tables.member, live=True)}
+    return {row.command_id for row in select_rows(ledger, tables.member, live=True)}
 
 
-def carried_out(ledger: Database, bus: Bus) -> UUID:
+def send_and_complete(ledger: Database, bus: FakeBus) -> UUID:
     """An erasure of one record of the website that is said to be done."""
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    (identity,) = sweep(ledger, FAR)
-    post(ledger, bus, FAR)
-    answer(ledger, identity, "done", FAR, counts={"rows": 1})
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    (identity,) = claim_all(ledger, FAR)
+    send_due(ledger, bus, FAR)
+    acknowledge(ledger, identity, "done", FAR, counts={"rows": 1})
     return identity
 
 
-def checked(ledger: Database, bus: Bus) -> tuple[UUID, UUID]:
+def send_check(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
     """The same, with its check out."""
-    erasure = carried_out(ledger, bus)
-    (check,) = proved(ledger).verifies
-    post(ledger, bus, FAR)
+    erasure = send_and_complete(ledger, bus)
+    (check,) = verify(ledger).verifies
+    send_due(ledger, bus, FAR)
     return erasure, check
 
 
@@ -118,8 +118,8 @@ class TestChecks:
 
     def test_it_names_the_records_of_what_it_checks(self, ledger: Database) -> None:
         """The check names the erasure's id; it erases nothing."""
-        bus = Bus()
-        erasure, check = checked(ledger, bus)
+        bus = FakeBus()
+        erasure, check = send_check(ledger, bus)
         first, second = (one.value for one in bus.sent)
         assert (second["action"], second["verifies"]) == ("verify", "erase")
         assert (second["command_id"], second["supersedes"]) == (str(check), str(erasure))
@@ -128,145 +128,152 @@ class TestChecks:
         assert (second["erase_by"], second["not_before"]) == (None, None)
         assert second["article"] == "GDPR 5(2), 24(1)"
         assert second["seq"] > first["seq"]
-        assert rows(ledger, tables.member, command_id=check) == []
+        assert select_rows(ledger, tables.member, command_id=check) == []
 
     def test_there_is_one_however_often_is_looked(self, ledger: Database) -> None:
         """A repeated acknowledgement adds no second check."""
-        bus = Bus()
-        erasure, _ = checked(ledger, bus)
-        answer(ledger, erasure, "done", FAR)
-        assert proved(ledger) == NO_RESULT
+        bus = FakeBus()
+        erasure, _ = send_check(ledger, bus)
+        acknowledge(ledger, erasure, "done", FAR)
+        assert verify(ledger) == NO_RESULT
 
     @pytest.mark.parametrize("status", ["done", "nothing_held", "already_done"])
     def test_it_follows_whichever_way_the_system_was_done(
         self, ledger: Database, status: str
     ) -> None:
         """`nothing_held` is suspicious, and checked all the same."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        assert answer(ledger, identity, status, FAR).suspicious is (status == "nothing_held")  # type: ignore[arg-type]
-        assert len(proved(ledger).verifies) == 1
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        assert acknowledge(ledger, identity, status, FAR).suspicious is (status == "nothing_held")  # type: ignore[arg-type]
+        assert len(verify(ledger).verifies) == 1
 
     @pytest.mark.parametrize("status", ["partial", "failed", "refused"])
     def test_nothing_follows_what_was_not_carried_out(self, ledger: Database, status: str) -> None:
         """It is told again, or somebody's business."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        answer(ledger, identity, status, FAR)  # type: ignore[arg-type]
-        assert proved(ledger) == NO_RESULT
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, identity, status, FAR)  # type: ignore[arg-type]
+        assert verify(ledger) == NO_RESULT
 
     def test_it_waits_as_long_as_the_policy_says(self, ledger: Database) -> None:
         """A replica or a backup of the system may need a while."""
-        policy = changed("website", verify_after="PT2H")
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        answer(ledger, identity, "done", FAR, policy=policy)
-        assert proved(ledger, "2060-01-01T01:59:59Z", policy) == NO_RESULT
-        assert len(proved(ledger, "2060-01-01T02:00:00Z", policy).verifies) == 1
+        policy = changed_policy("website", verify_after="PT2H")
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, identity, "done", FAR, policy=policy)
+        assert verify(ledger, "2060-01-01T01:59:59Z", policy) == NO_RESULT
+        assert len(verify(ledger, "2060-01-01T02:00:00Z", policy).verifies) == 1
 
     def test_a_system_that_cannot_be_read_again_attests(self, ledger: Database) -> None:
         """Its word is all there is, and shown as no more."""
-        policy = changed("website", reread="attested")
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (identity,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        assert answer(ledger, identity, "done", FAR, policy=policy).state == "attested"
-        assert state(ledger, identity) == "attested"
-        assert proved(ledger, policy=policy) == NO_RESULT
-        assert sweep(ledger, FAR) == []
+        policy = changed_policy("website", reread="attested")
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (identity,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        assert acknowledge(ledger, identity, "done", FAR, policy=policy).state == "attested"
+        assert command_state(ledger, identity) == "attested"
+        assert verify(ledger, policy=policy) == NO_RESULT
+        assert claim_all(ledger, FAR) == []
 
     def test_a_controller_is_not_checked(self, ledger: Database) -> None:
         """It was given notice (GDPR 17(2), 19); what it keeps is its own business."""
-        take(ledger, [order("e1", JOINED)], JOINED)
-        identities = sweep(ledger, DUE)
-        post(ledger, Bus(), DUE)
-        [psp] = rows(ledger, tables.command, system="psp", action="erase")
+        record_events(ledger, [order("e1", JOINED)], JOINED)
+        identities = claim_all(ledger, DUE)
+        send_due(ledger, FakeBus(), DUE)
+        [psp] = select_rows(ledger, tables.command, system="psp", action="erase")
         assert psp.command_id in identities
-        answer(ledger, psp.command_id, "done", DUE)
-        assert (state(ledger, psp.command_id), proved(ledger)) == ("acknowledged", NO_RESULT)
+        acknowledge(ledger, psp.command_id, "done", DUE)
+        assert (command_state(ledger, psp.command_id), verify(ledger)) == (
+            "acknowledged",
+            NO_RESULT,
+        )
 
     def test_restricting_is_not_checked(self, ledger: Database) -> None:
         """Nothing was to be gone."""
-        take(ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED)
-        (identity,) = sweep(ledger, "2020-02-29T12:00:00Z")
-        assert commands(ledger) == [("research", "restrict", "unsent")]
-        post(ledger, Bus(), DUE)
-        answer(ledger, identity, "done", DUE)
-        assert (state(ledger, identity), proved(ledger)) == ("acknowledged", NO_RESULT)
+        record_events(
+            ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED
+        )
+        (identity,) = claim_all(ledger, "2020-02-29T12:00:00Z")
+        assert list_commands(ledger) == [("research", "restrict", "unsent")]
+        send_due(ledger, FakeBus(), DUE)
+        acknowledge(ledger, identity, "done", DUE)
+        assert (command_state(ledger, identity), verify(ledger)) == ("acknowledged", NO_RESULT)
 
     def test_pseudonymising_is_checked(self, ledger: Database) -> None:
         """What was pseudonymised may no longer be tied to the person."""
-        bus = Bus()
-        take(ledger, [order("e1", JOINED)], JOINED)
-        sweep(ledger, DUE)
-        post(ledger, bus, DUE)
-        told = {row.command_id: row.action for row in rows(ledger, tables.command)}
+        bus = FakeBus()
+        record_events(ledger, [order("e1", JOINED)], JOINED)
+        claim_all(ledger, DUE)
+        send_due(ledger, bus, DUE)
+        told = {row.command_id: row.action for row in select_rows(ledger, tables.command)}
         assert set(told.values()) == {"erase", "pseudonymise"}
         for identity in told:
-            answer(ledger, identity, "done", DUE)
-        checks = proved(ledger, DUE).verifies
-        about = {row.supersedes for row in rows(ledger, tables.command, action="verify")}
+            acknowledge(ledger, identity, "done", DUE)
+        checks = verify(ledger, DUE).verifies
+        about = {row.supersedes for row in select_rows(ledger, tables.command, action="verify")}
         assert {told[one] for one in about} == {"erase", "pseudonymise"}
-        post(ledger, bus, DUE)
+        send_due(ledger, bus, DUE)
         verifies = {one.value["verifies"] for one in bus.sent if one.value["action"] == "verify"}
         assert verifies == {"erase", "pseudonymise"}
         assert len(checks) == len(about)
 
     def test_a_pseudonymised_records_check_names_no_person(self, ledger: Database) -> None:
         """The repeated erasure names no person either, as the first did not (ruling 11 of the design)."""
-        bus, first = Bus(), "2021-12-31T12:00:00Z"
-        take(ledger, [order("o1", JOINED)], JOINED)
-        sweep(ledger, first)
-        post(ledger, Bus(), first)
-        for row in rows(ledger, tables.command):
-            answer(ledger, row.command_id, "done", first)
-        sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        erasure = command(ledger, system="research", action="erase")
-        answer(ledger, erasure, "done", FAR)
-        proved(ledger)
-        post(ledger, bus, FAR)
-        answer(ledger, command(ledger, supersedes=erasure), "done", FAR, counts={"rows": 1})
-        proved(ledger)
-        post(ledger, bus, FAR)
+        bus, first = FakeBus(), "2021-12-31T12:00:00Z"
+        record_events(ledger, [order("o1", JOINED)], JOINED)
+        claim_all(ledger, first)
+        send_due(ledger, FakeBus(), first)
+        for row in select_rows(ledger, tables.command):
+            acknowledge(ledger, row.command_id, "done", first)
+        claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        erasure = find_command(ledger, system="research", action="erase")
+        acknowledge(ledger, erasure, "done", FAR)
+        verify(ledger)
+        send_due(ledger, bus, FAR)
+        acknowledge(
+            ledger, find_command(ledger, supersedes=erasure), "done", FAR, counts={"rows": 1}
+        )
+        verify(ledger)
+        send_due(ledger, bus, FAR)
         about = [one for one in bus.sent if one.value["supersedes"] == str(erasure)]
         assert [one.value["action"] for one in about] == ["verify", "erase"]
         assert [(one.key, one.value["subject"]) for one in about] == [("o1", None)] * 2
 
     def test_it_is_told_again_until_answered(self, ledger: Database) -> None:
         """As every command is."""
-        bus = Bus()
-        _, check = checked(ledger, bus)
-        post(ledger, bus, later(FAR, days=1))
+        bus = FakeBus()
+        _, check = send_check(ledger, bus)
+        send_due(ledger, bus, later(FAR, days=1))
         assert [one.value["attempt"] for one in bus.sent] == [1, 1, 2]
         assert bus.sent[-1].value["command_id"] == str(check)
 
     def test_checks_do_not_count_towards_the_cap(self, ledger: Database) -> None:
         """They destroy nothing."""
-        checked(ledger, Bus())
+        send_check(ledger, FakeBus())
         with ledger.transaction() as connection:
             assert first_sent_since(connection, instant(JOINED)) == 1
 
     def test_many_are_written_at_once_and_no_more_than_asked(self, ledger: Database) -> None:
         """The oldest first; the rest at the next look."""
-        take(
+        record_events(
             ledger,
             [feedback(f"e{n}", later(JOINED, hours=n).isoformat()) for n in range(5)],
             JOINED,
         )
-        identities = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
+        identities = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
         for identity in identities:
-            answer(ledger, identity, "done", FAR)
-        looks = [proved(ledger, limit=2) for _ in range(4)]
+            acknowledge(ledger, identity, "done", FAR)
+        looks = [verify(ledger, limit=2) for _ in range(4)]
         assert [one.looked_at for one in looks] == [2, 2, 1, 0]
         assert len({check for one in looks for check in one.verifies}) == 5
 
 
-class Seeing(Silent):
+class RecordingObserver(NullObserver):
     """A deleter's sight and observer: it may be made blind, and keeps what went out."""
 
     def __init__(self) -> None:
@@ -287,19 +294,19 @@ class TestRounds:
 
     def test_a_round_checks_unless_it_is_blind(self, ledger: Database) -> None:
         """A hold that lies unread must not be overtaken by a repetition, so nothing follows."""
-        seeing = Seeing()
+        seeing = RecordingObserver()
         deleter = Deleter(
             ledger=ledger,
-            outlet=Bus(),
+            outlet=FakeBus(),
             sight=seeing,
             policy=POLICY,
             observer=seeing,
             now=lambda: datetime.now(UTC),
         )
-        take(ledger, [feedback("e1", JOINED)], JOINED)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
         deleter.run_once()
         assert seeing.actions == ["erase"]
-        answer(ledger, command(ledger), "done", JOINED)
+        acknowledge(ledger, find_command(ledger), "done", JOINED)
         seeing.spots = ["orders.order-placed.v1[0]"]
         deleter.run_once()
         assert seeing.actions == ["erase"]
@@ -319,41 +326,50 @@ class TestProof:
         self, ledger: Database, status: str, counts: dict[str, int]
     ) -> None:
         """The erasure is `erased`, and that is not suspicious."""
-        erasure, check = checked(ledger, Bus())
-        found = answer(ledger, check, status, FAR, counts=counts)  # type: ignore[arg-type]
+        erasure, check = send_check(ledger, FakeBus())
+        found = acknowledge(ledger, check, status, FAR, counts=counts)  # type: ignore[arg-type]
         assert (found.state, found.suspicious, found.reopened) == ("acknowledged", False, False)
         assert found.proof == timedelta()  # commanded, carried out and checked at one instant
-        assert (state(ledger, erasure), state(ledger, check)) == ("erased", "acknowledged")
-        assert proved(ledger) == NO_RESULT
-        assert sweep(ledger, FAR) == []
+        assert (command_state(ledger, erasure), command_state(ledger, check)) == (
+            "erased",
+            "acknowledged",
+        )
+        assert verify(ledger) == NO_RESULT
+        assert claim_all(ledger, FAR) == []
 
     def test_a_check_that_counted_nothing_proves_nothing(self, ledger: Database) -> None:
         """Whoever says `done` to everything has not read anything: it is asked again."""
-        bus = Bus()
-        erasure, check = checked(ledger, bus)
-        answer(ledger, check, "done", FAR, counts={})
-        assert (state(ledger, erasure), state(ledger, check)) == ("acknowledged", "sent")
-        assert [one.command_id for one in post(ledger, bus, later(FAR, days=1))] == [check]
+        bus = FakeBus()
+        erasure, check = send_check(ledger, bus)
+        acknowledge(ledger, check, "done", FAR, counts={})
+        assert (command_state(ledger, erasure), command_state(ledger, check)) == (
+            "acknowledged",
+            "sent",
+        )
+        assert [one.command_id for one in send_due(ledger, bus, later(FAR, days=1))] == [check]
 
     @pytest.mark.parametrize("status", ["recalled", "already_done"])
     def test_an_answer_to_something_else_is_refused(self, ledger: Database, status: str) -> None:
         """Nobody proves an erasure by what was said of a recall."""
-        erasure, check = checked(ledger, Bus())
+        erasure, check = send_check(ledger, FakeBus())
         with pytest.raises(IllegalTransition):
-            answer(ledger, check, status, FAR)  # type: ignore[arg-type]
-        assert (state(ledger, erasure), state(ledger, check)) == ("acknowledged", "sent")
+            acknowledge(ledger, check, status, FAR)  # type: ignore[arg-type]
+        assert (command_state(ledger, erasure), command_state(ledger, check)) == (
+            "acknowledged",
+            "sent",
+        )
 
     def test_what_was_found_is_commanded_again(self, ledger: Database) -> None:
         """Under a new id that names what it supersedes, with the same records."""
-        bus = Bus()
-        erasure, check = checked(ledger, bus)
-        assert answer(ledger, check, "done", FAR, counts={"rows": 1}).reopened
-        assert state(ledger, erasure) == "reopened"
-        assert live(ledger) == {erasure}
-        (again,) = proved(ledger).repeated
+        bus = FakeBus()
+        erasure, check = send_check(ledger, bus)
+        assert acknowledge(ledger, check, "done", FAR, counts={"rows": 1}).reopened
+        assert command_state(ledger, erasure) == "reopened"
+        assert active_commands(ledger) == {erasure}
+        (again,) = verify(ledger).repeated
         assert again not in (erasure, check)
-        assert live(ledger) == {again}
-        post(ledger, bus, FAR)
+        assert active_commands(ledger) == {again}
+        send_due(ledger, bus, FAR)
         value = bus.sent[-1].value
         assert (value["command_id"], value["action"]) == (str(again), "erase")
         assert (value["supersedes"], value["verifies"]) == (str(erasure), None)
@@ -363,83 +379,89 @@ class TestProof:
 
     def test_it_goes_round_until_nothing_is_found(self, ledger: Database) -> None:
         """Each repetition is checked as the first was, and has an id of its own."""
-        bus = Bus()
-        erasure, check = checked(ledger, bus)
+        bus = FakeBus()
+        erasure, check = send_check(ledger, bus)
         told = [erasure]
         for _ in range(3):
-            answer(ledger, check, "done", FAR, counts={"rows": 2})
-            told += proved(ledger).repeated
-            post(ledger, bus, FAR)
-            answer(ledger, told[-1], "nothing_held", FAR)
-            (check,) = proved(ledger).verifies
-            post(ledger, bus, FAR)
-        answer(ledger, check, "nothing_held", FAR)
+            acknowledge(ledger, check, "done", FAR, counts={"rows": 2})
+            told += verify(ledger).repeated
+            send_due(ledger, bus, FAR)
+            acknowledge(ledger, told[-1], "nothing_held", FAR)
+            (check,) = verify(ledger).verifies
+            send_due(ledger, bus, FAR)
+        acknowledge(ledger, check, "nothing_held", FAR)
         assert len(set(told)) == 4
-        assert [state(ledger, one) for one in told] == [*["reopened"] * 3, "erased"]
-        assert live(ledger) == {told[-1]}
+        assert [command_state(ledger, one) for one in told] == [*["reopened"] * 3, "erased"]
+        assert active_commands(ledger) == {told[-1]}
 
     def test_a_claim_meanwhile_does_not_command_it_twice(self, ledger: Database) -> None:
         """Between the finding and the repetition the records are nobody else's."""
-        _, check = checked(ledger, Bus())
-        answer(ledger, check, "done", FAR, counts={"rows": 1})
+        _, check = send_check(ledger, FakeBus())
+        acknowledge(ledger, check, "done", FAR, counts={"rows": 1})
         with ledger.transaction() as connection:
             connection.execute(tables.record.update().values(next_due=instant(FAR)))
-        assert sweep(ledger, FAR) == []
-        assert len(proved(ledger).repeated) == 1
+        assert claim_all(ledger, FAR) == []
+        assert len(verify(ledger).repeated) == 1
 
     @pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
     def test_the_first_word_of_a_check_counts(
         self, ledger: Database, first: int, second: int
     ) -> None:
         """A second answer to it, with another finding, changes nothing."""
-        erasure, check = checked(ledger, Bus())
-        answer(ledger, check, "done", FAR, counts={"rows": first})
-        before = state(ledger, erasure)
-        assert not answer(ledger, check, "done", FAR, counts={"rows": second}).reopened
-        assert state(ledger, erasure) == before
+        erasure, check = send_check(ledger, FakeBus())
+        acknowledge(ledger, check, "done", FAR, counts={"rows": first})
+        before = command_state(ledger, erasure)
+        assert not acknowledge(ledger, check, "done", FAR, counts={"rows": second}).reopened
+        assert command_state(ledger, erasure) == before
 
     def test_a_late_answer_to_the_erasure_changes_nothing(self, ledger: Database) -> None:
         """Proven is proven, whatever the broker delivers once more."""
-        erasure, check = checked(ledger, Bus())
-        answer(ledger, check, "nothing_held", FAR)
-        answer(ledger, erasure, "failed", FAR)
-        assert state(ledger, erasure) == "erased"
-        assert proved(ledger) == NO_RESULT
+        erasure, check = send_check(ledger, FakeBus())
+        acknowledge(ledger, check, "nothing_held", FAR)
+        acknowledge(ledger, erasure, "failed", FAR)
+        assert command_state(ledger, erasure) == "erased"
+        assert verify(ledger) == NO_RESULT
 
     def test_a_late_check_still_proves(self, ledger: Database) -> None:
         """However long the system takes, and however often it said that it failed."""
-        erasure, check = checked(ledger, Bus())
-        answer(ledger, check, "failed", FAR)
-        answer(ledger, check, "partial", later(FAR, days=400))
-        assert state(ledger, erasure) == "acknowledged"
-        answer(ledger, check, "nothing_held", later(FAR, days=500))
-        assert state(ledger, erasure) == "erased"
+        erasure, check = send_check(ledger, FakeBus())
+        acknowledge(ledger, check, "failed", FAR)
+        acknowledge(ledger, check, "partial", later(FAR, days=400))
+        assert command_state(ledger, erasure) == "acknowledged"
+        acknowledge(ledger, check, "nothing_held", later(FAR, days=500))
+        assert command_state(ledger, erasure) == "erased"
 
     def test_a_refused_check_is_no_proof(self, ledger: Database) -> None:
         """It is escalated, and may still be answered."""
-        erasure, check = checked(ledger, Bus())
-        answer(ledger, check, "refused", FAR)
-        assert (state(ledger, erasure), state(ledger, check)) == ("acknowledged", "refused")
-        (row,) = rows(ledger, tables.command, command_id=check)
+        erasure, check = send_check(ledger, FakeBus())
+        acknowledge(ledger, check, "refused", FAR)
+        assert (command_state(ledger, erasure), command_state(ledger, check)) == (
+            "acknowledged",
+            "refused",
+        )
+        (row,) = select_rows(ledger, tables.command, command_id=check)
         assert row.escalated_at == instant(FAR)
-        answer(ledger, check, "nothing_held", FAR)
-        assert state(ledger, erasure) == "erased"
+        acknowledge(ledger, check, "nothing_held", FAR)
+        assert command_state(ledger, erasure) == "erased"
 
     def test_a_check_that_was_given_up_leaves_it_unproven(self, ledger: Database) -> None:
         """The operator answers for that, on record."""
-        erasure, check = checked(ledger, Bus())
+        erasure, check = send_check(ledger, FakeBus())
         ledger.run_in_transaction(lambda connection: close_command(connection, check, instant(FAR)))
-        answer(ledger, check, "nothing_held", FAR)
-        assert (state(ledger, erasure), state(ledger, check)) == ("acknowledged", "closed")
+        acknowledge(ledger, check, "nothing_held", FAR)
+        assert (command_state(ledger, erasure), command_state(ledger, check)) == (
+            "acknowledged",
+            "closed",
+        )
 
 
-def ended(ledger: Database, bus: Bus) -> UUID:
+def end_customer(ledger: Database, bus: FakeBus) -> UUID:
     """The erasure of an ended customer by the crm, carried out."""
-    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-    sweep(ledger, DUE)
-    post(ledger, bus, DUE)
-    erasure = command(ledger, action="erase", system="crm")
-    answer(ledger, erasure, "done", DUE)
+    record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+    claim_all(ledger, DUE)
+    send_due(ledger, bus, DUE)
+    erasure = find_command(ledger, action="erase", system="crm")
+    acknowledge(ledger, erasure, "done", DUE)
     return erasure
 
 
@@ -448,59 +470,59 @@ class TestClocks:
 
     def test_a_customer_who_comes_back_leaves_what_is_done(self, ledger: Database) -> None:
         """The check goes on, and proves."""
-        bus = Bus()
-        erasure = ended(ledger, bus)
-        take(ledger, [reinstated("r1", BACK)], BACK)
-        assert state(ledger, erasure) == "acknowledged"
-        (check,) = proved(ledger, BACK).verifies
-        assert check in [one.command_id for one in post(ledger, bus, BACK)]
-        answer(ledger, check, "nothing_held", BACK)
-        assert state(ledger, erasure) == "erased"
+        bus = FakeBus()
+        erasure = end_customer(ledger, bus)
+        record_events(ledger, [reinstated("r1", BACK)], BACK)
+        assert command_state(ledger, erasure) == "acknowledged"
+        (check,) = verify(ledger, BACK).verifies
+        assert check in [one.command_id for one in send_due(ledger, bus, BACK)]
+        acknowledge(ledger, check, "nothing_held", BACK)
+        assert command_state(ledger, erasure) == "erased"
 
     def test_what_is_found_of_a_customer_who_came_back_stays(self, ledger: Database) -> None:
         """It is kept again; when the customer ends again, it is commanded by the new end."""
-        bus = Bus()
-        erasure = ended(ledger, bus)
-        (check,) = proved(ledger, DUE).verifies
-        post(ledger, bus, DUE)
-        take(ledger, [reinstated("r1", BACK)], BACK)
-        answer(ledger, check, "done", BACK, counts={"rows": 1})
-        assert proved(ledger, BACK).repeated == ()
-        assert sweep(ledger, BACK) == []
-        assert erasure not in live(ledger)
-        take(ledger, [terminated("t2", "2022-07-01T12:00:00Z")], "2022-07-01T12:00:00Z")
-        sweep(ledger, FAR)
-        assert commands(ledger).count(("crm", "erase", "unsent")) == 1
+        bus = FakeBus()
+        erasure = end_customer(ledger, bus)
+        (check,) = verify(ledger, DUE).verifies
+        send_due(ledger, bus, DUE)
+        record_events(ledger, [reinstated("r1", BACK)], BACK)
+        acknowledge(ledger, check, "done", BACK, counts={"rows": 1})
+        assert verify(ledger, BACK).repeated == ()
+        assert claim_all(ledger, BACK) == []
+        assert erasure not in active_commands(ledger)
+        record_events(ledger, [terminated("t2", "2022-07-01T12:00:00Z")], "2022-07-01T12:00:00Z")
+        claim_all(ledger, FAR)
+        assert list_commands(ledger).count(("crm", "erase", "unsent")) == 1
 
     def test_what_is_found_after_an_end_was_corrected_is_commanded_by_the_new_end(
         self, ledger: Database
     ) -> None:
         """It is due under the new end as well: the facts decide anew, and they say erase."""
-        bus = Bus()
-        erasure = ended(ledger, bus)
-        (check,) = proved(ledger, DUE).verifies
-        post(ledger, bus, DUE)
-        take(ledger, [terminated("t2", "2020-06-02T12:00:00Z")], BACK)
-        sweep(ledger, BACK)
-        answer(ledger, check, "done", BACK, counts={"rows": 1})
-        assert proved(ledger, BACK).repeated == ()
-        (again,) = sweep(ledger, BACK)
+        bus = FakeBus()
+        erasure = end_customer(ledger, bus)
+        (check,) = verify(ledger, DUE).verifies
+        send_due(ledger, bus, DUE)
+        record_events(ledger, [terminated("t2", "2020-06-02T12:00:00Z")], BACK)
+        claim_all(ledger, BACK)
+        acknowledge(ledger, check, "done", BACK, counts={"rows": 1})
+        assert verify(ledger, BACK).repeated == ()
+        (again,) = claim_all(ledger, BACK)
         assert again != erasure
-        assert of(ledger, again) == ("crm", "erase", "unsent")
+        assert command_summary(ledger, again) == ("crm", "erase", "unsent")
 
     def test_a_repetition_is_cancelled_by_a_clock_as_any_erasure_is(self, ledger: Database) -> None:
         """It depends on the same clocks as what it supersedes."""
-        bus = Bus()
-        ended(ledger, bus)
-        (check,) = proved(ledger, DUE).verifies
-        post(ledger, bus, DUE)
-        answer(ledger, check, "done", DUE, counts={"rows": 1})
-        (again,) = proved(ledger, DUE).repeated
-        take(ledger, [reinstated("r1", BACK)], BACK)
-        assert state(ledger, again) == "cancelled"
+        bus = FakeBus()
+        end_customer(ledger, bus)
+        (check,) = verify(ledger, DUE).verifies
+        send_due(ledger, bus, DUE)
+        acknowledge(ledger, check, "done", DUE, counts={"rows": 1})
+        (again,) = verify(ledger, DUE).repeated
+        record_events(ledger, [reinstated("r1", BACK)], BACK)
+        assert command_state(ledger, again) == "cancelled"
 
 
-def hold(kind: str, id_: str, time: str) -> Event:
+def legal_hold(kind: str, id_: str, time: str) -> Event:
     """A hold on the visitor, placed or released."""
     more = {"ground": "legal_claim"} if kind == "placed" else {}
     return event(id_, f"privacy.hold-{kind}", time, subject="visitor:1", hold_id="h", **more)
@@ -514,34 +536,34 @@ class TestHolds:
 
     def test_a_hold_leaves_what_was_carried_out(self, ledger: Database) -> None:
         """The check still goes out, and proves; nothing is recalled."""
-        bus = Bus()
-        erasure = carried_out(ledger, bus)
-        take(ledger, [hold("placed", "h1", self.PLACED)], FAR)
-        sweep(ledger, FAR)
-        (check,) = proved(ledger).verifies
-        assert [one.command_id for one in post(ledger, bus, FAR)] == [check]
-        answer(ledger, check, "nothing_held", FAR)
-        assert state(ledger, erasure) == "erased"
-        assert {row.action for row in rows(ledger, tables.command)} == {"erase", "verify"}
+        bus = FakeBus()
+        erasure = send_and_complete(ledger, bus)
+        record_events(ledger, [legal_hold("placed", "h1", self.PLACED)], FAR)
+        claim_all(ledger, FAR)
+        (check,) = verify(ledger).verifies
+        assert [one.command_id for one in send_due(ledger, bus, FAR)] == [check]
+        acknowledge(ledger, check, "nothing_held", FAR)
+        assert command_state(ledger, erasure) == "erased"
+        assert {row.action for row in select_rows(ledger, tables.command)} == {"erase", "verify"}
 
     def test_what_is_found_under_a_hold_stays_until_its_release(self, ledger: Database) -> None:
         """The repetition does not leave, and is taken back; after the release the facts decide anew."""
-        bus = Bus()
-        _, check = checked(ledger, bus)
-        take(ledger, [hold("placed", "h1", self.PLACED)], FAR)
-        sweep(ledger, FAR)
-        answer(ledger, check, "done", FAR, counts={"rows": 1})
-        proved(ledger)
-        assert post(ledger, bus, FAR) == []
-        (recall,) = post(ledger, bus, FAR)
+        bus = FakeBus()
+        _, check = send_check(ledger, bus)
+        record_events(ledger, [legal_hold("placed", "h1", self.PLACED)], FAR)
+        claim_all(ledger, FAR)
+        acknowledge(ledger, check, "done", FAR, counts={"rows": 1})
+        verify(ledger)
+        assert send_due(ledger, bus, FAR) == []
+        (recall,) = send_due(ledger, bus, FAR)
         assert recall.action == "recall"
-        answer(ledger, recall.command_id, "recalled", FAR)
-        assert sweep(ledger, FAR) == []
-        take(ledger, [hold("released", "h2", self.RELEASED)], self.RELEASED)
-        sweep(ledger, "2060-03-01T00:00:00Z")
-        (again,) = post(ledger, bus, "2060-03-01T00:00:00Z")
+        acknowledge(ledger, recall.command_id, "recalled", FAR)
+        assert claim_all(ledger, FAR) == []
+        record_events(ledger, [legal_hold("released", "h2", self.RELEASED)], self.RELEASED)
+        claim_all(ledger, "2060-03-01T00:00:00Z")
+        (again,) = send_due(ledger, bus, "2060-03-01T00:00:00Z")
         assert (again.action, again.system) == ("erase", "website")
-        assert live(ledger) == {again.command_id}
+        assert active_commands(ledger) == {again.command_id}
 
 
 ANSWERS = st.sampled_from(["clean", "found", "failed", "done"])
@@ -557,29 +579,29 @@ def test_however_checks_are_answered_one_command_has_the_record(
     shared_ledger: Database, answers: list[str]
 ) -> None:
     """What is `erased` was verified as clean, and no record has two outstanding commands."""
-    ledger = emptied(shared_ledger)
-    bus = Bus()
-    take(ledger, [feedback("e1", JOINED)], JOINED)
-    sweep(ledger, FAR)
+    ledger = empty_database(shared_ledger)
+    bus = FakeBus()
+    record_events(ledger, [feedback("e1", JOINED)], JOINED)
+    claim_all(ledger, FAR)
     at = instant(FAR)
     for number, said in enumerate(answers):
         at += timedelta(days=1)
-        post(ledger, bus, at)
-        out = rows(ledger, tables.command, state="sent")
+        send_due(ledger, bus, at)
+        out = select_rows(ledger, tables.command, state="sent")
         assert len(out) <= 1
         for one in out:
             if said == "failed":
-                answer(ledger, one.command_id, "failed", at, name=f"a{number}")
+                acknowledge(ledger, one.command_id, "failed", at, id=f"a{number}")
             elif one.action == "verify":
                 counts = {"rows": int(said == "found")} if said != "done" else {}
-                answer(ledger, one.command_id, "done", at, name=f"a{number}", counts=counts)
+                acknowledge(ledger, one.command_id, "done", at, id=f"a{number}", counts=counts)
             else:
-                answer(ledger, one.command_id, "done", at, name=f"a{number}")
+                acknowledge(ledger, one.command_id, "done", at, id=f"a{number}")
         ledger.run_in_transaction(partial(verify_commands, policy=POLICY, now=at, limit=10))
-        assert len(live(ledger)) == 1
-    clean = rows(ledger, tables.command, state="erased")
+        assert len(active_commands(ledger)) == 1
+    clean = select_rows(ledger, tables.command, state="erased")
     assert len(clean) <= 1
-    assert not clean or rows(ledger, tables.command, state="sent") == []
+    assert not clean or select_rows(ledger, tables.command, state="sent") == []
 
 
 class TestRestored:
@@ -589,36 +611,36 @@ class TestRestored:
         self, ledger: Database
     ) -> None:
         """The same records, naming what it supersedes, and the reason."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (first,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        answer(ledger, first, "done", FAR)
-        (check,) = proved(ledger).verifies
-        post(ledger, Bus(), FAR)
-        answer(ledger, check, "done", FAR, counts={"rows": 0})
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (first,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, first, "done", FAR)
+        (check,) = verify(ledger).verifies
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, check, "done", FAR, counts={"rows": 0})
         assert (
             ledger.run_in_transaction(
                 lambda c: recommand_since(c, "website", instant(FAR), instant(FAR))
             )
             == 1
         )
-        (again,) = proved(ledger).repeated
-        (row,) = rows(ledger, tables.command, command_id=again)
+        (again,) = verify(ledger).repeated
+        (row,) = select_rows(ledger, tables.command, command_id=again)
         assert (row.supersedes, row.action, row.reason, row.state) == (
             first,
             "erase",
             "the system was restored from a backup",
             "unsent",
         )
-        live = rows(ledger, tables.member, live=True, step="erase")
+        live = select_rows(ledger, tables.member, live=True, step="erase")
         assert [one.command_id for one in live] == [again]
 
     def test_what_was_done_before_the_backup_and_by_others_is_left(self, ledger: Database) -> None:
         """It is in the backup as it should be."""
-        take(ledger, [feedback("e1", JOINED)], JOINED)
-        (first,) = sweep(ledger, FAR)
-        post(ledger, Bus(), FAR)
-        answer(ledger, first, "done", FAR)
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (first,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, first, "done", FAR)
         after = later(FAR, seconds=1)
         assert ledger.run_in_transaction(lambda c: recommand_since(c, "website", after, after)) == 0
         assert (
@@ -638,12 +660,12 @@ class TestRestored:
                 objection_id="O1",
             )
         ]
-        take(ledger, [order("e1", JOINED), *acts], JOINED)
+        record_events(ledger, [order("e1", JOINED), *acts], JOINED)
         (restrict,) = [
-            one for one in sweep(ledger, JOINED) if the_action(ledger, one) == "restrict"
+            one for one in claim_all(ledger, JOINED) if command_action(ledger, one) == "restrict"
         ]
-        post(ledger, Bus(), JOINED)
-        answer(ledger, restrict, "done", JOINED)
+        send_due(ledger, FakeBus(), JOINED)
+        acknowledge(ledger, restrict, "done", JOINED)
         decided = event(
             "decided",
             "privacy.objection-decided",
@@ -653,22 +675,24 @@ class TestRestored:
             objection_id="O1",
             outcome="rejected",
         )
-        take(ledger, [decided], "2020-01-02T12:00:00Z")
-        (lift,) = sweep(ledger, "2020-01-02T12:00:00Z")
-        post(ledger, Bus(), "2020-01-02T12:00:00Z")
-        answer(ledger, lift, "done", "2020-01-02T12:00:00Z")
+        record_events(ledger, [decided], "2020-01-02T12:00:00Z")
+        (lift,) = claim_all(ledger, "2020-01-02T12:00:00Z")
+        send_due(ledger, FakeBus(), "2020-01-02T12:00:00Z")
+        acknowledge(ledger, lift, "done", "2020-01-02T12:00:00Z")
         at = instant("2020-01-03T12:00:00Z")
         assert (
             ledger.run_in_transaction(lambda c: recommand_since(c, "research", instant(JOINED), at))
             == 2
         )
-        again = proved(ledger, "2020-01-03T12:00:00Z").repeated
+        again = verify(ledger, "2020-01-03T12:00:00Z").repeated
         by_seq = sorted(
-            (row.seq, row.action) for row in rows(ledger, tables.command) if row.command_id in again
+            (row.seq, row.action)
+            for row in select_rows(ledger, tables.command)
+            if row.command_id in again
         )
         assert [action for _, action in by_seq] == ["restrict", "lift"]
 
 
-def the_action(ledger: Database, identity: UUID) -> str:
-    (row,) = rows(ledger, tables.command, command_id=identity)
+def command_action(ledger: Database, identity: UUID) -> str:
+    (row,) = select_rows(ledger, tables.command, command_id=identity)
     return str(row.action)

@@ -69,7 +69,7 @@ class Running:
         done = self.run("publish", "--backfill", "--name", name, str(file))
         return done if done.returncode else self.run("release", name)
 
-    def told(self, *arguments: str) -> list[dict[str, Any]]:
+    def run_json(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command says with --json."""
         done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr

@@ -169,12 +169,12 @@ def test_what_is_wrong_with_data_is_seen_and_mended(
         "resolved", "helpdesk.ticket-resolved", "2025-02-01T00:00:00Z", **ticket
     )
     file = write_events(running.directory / "resolved.jsonl", [resolved])
-    watched.mend("TermijnClockOpenTooLong", EVENTS=str(file.with_suffix("")))
+    watched.fix("TermijnClockOpenTooLong", EVENTS=str(file.with_suffix("")))
     for who, alert in (("K3", "TermijnRequestNearLimit"), ("K4", "TermijnRequestLate")):
         words = {"SUBJECT": f"consumer:{who}", "REQUEST": f"Q-{who}"}
-        watched.mend(alert, DIRECTORY=str(running.directory / who), **words)
-    for letter in running.told("dead-letters", "list"):
-        watched.mend("TermijnDeadLetters", ID=letter["id"], TEXT="nothing of it counts")
+        watched.fix(alert, DIRECTORY=str(running.directory / who), **words)
+    for letter in running.run_json("dead-letters", "list"):
+        watched.fix("TermijnDeadLetters", ID=letter["id"], TEXT="nothing of it counts")
     watched.sees_cleared(("TermijnUnverifiable", {}), *wrong)
 
 
@@ -187,19 +187,19 @@ def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
     watched.sees(down, ("TermijnDeleterBlind", {}))
     for partition in range(TAGGED.partitions):
         watched.broker.delete_records(TAGGED.name, partition, -1)
-    watched.mend("TermijnRoleDown", ROLE="recorder")
+    watched.fix("TermijnRoleDown", ROLE="recorder")
     assert running.processes.pop("recorder").wait(60) != 0
     watched.sees(("TermijnGap", {}))
 
-    for gap in running.told("gaps", "list"):
-        watched.mend(
+    for gap in running.run_json("gaps", "list"):
+        watched.fix(
             "TermijnGap",
             ROLE=gap["role"],
             TOPIC=gap["topic"],
             PARTITION=str(gap["partition"]),
             TEXT="published again",
         )
-    watched.mend("TermijnRoleDown", ROLE="recorder")
+    watched.fix("TermijnRoleDown", ROLE="recorder")
     watched.sees_cleared(down, ("TermijnDeleterBlind", {}), ("TermijnGap", {}))
 
 
@@ -213,15 +213,15 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
     watched.publish(order(200, "2022-02-01T00:00:00Z"), wait=False)
     watched.sees(("TermijnLag", {"role": "tagger"}), ("TermijnDeleterBlind", {}))
     assert running.run("pause", "deleter", "--reason", "a look at it").returncode == 0
-    watched.mend("TermijnLag", ROLE="tagger", TEXT="looked at")
+    watched.fix("TermijnLag", ROLE="tagger", TEXT="looked at")
     old = ("TermijnHistoryWaits", {"type": "orders.order-placed"})
     watched.sees(old)
-    groups = {one["which"] for one in running.told("status") if one["what"] == "history waits"}
+    groups = {one["which"] for one in running.run_json("status") if one["what"] == "history waits"}
     [group] = [one for one in groups if one.endswith("/orders.order-placed")]
-    watched.mend("TermijnHistoryWaits", GROUP=group, TEXT="looked at")
+    watched.fix("TermijnHistoryWaits", GROUP=group, TEXT="looked at")
     watched.sees_cleared(old)
     watched.sees(("TermijnDueUnclaimed", {}))
-    watched.mend("TermijnDueUnclaimed", TEXT="looked at")
+    watched.fix("TermijnDueUnclaimed", TEXT="looked at")
     watched.sees(("TermijnPunctualityBurnsFast", {}), ("TermijnPunctualityBurnsSlowly", {}))
     watched.sees_cleared(
         ("TermijnStopped", {}),

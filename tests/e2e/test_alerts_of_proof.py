@@ -125,7 +125,7 @@ def a_system_without_keys(watched: Watched) -> None:
     kept = watched.running.directory / "printer.jwks"
     shutil.move(lost, kept)
     watched.sees(("TermijnSystemsWithoutKeys", {}))
-    watched.mend("TermijnSystemsWithoutKeys", SYSTEM=SYSTEM, FILE=str(kept))
+    watched.fix("TermijnSystemsWithoutKeys", SYSTEM=SYSTEM, FILE=str(kept))
     watched.sees_cleared(("TermijnSystemsWithoutKeys", {}))
 
 
@@ -147,7 +147,7 @@ def a_policy_that_not_all_roles_have(watched: Watched) -> None:
     file = running.directory / "policy.yaml"
     text = file.read_text("utf-8")
     file.write_text(text.replace('version: "2021-05-19.6"', 'version: "2021-05-19.7"'), "utf-8")
-    watched.mend("TermijnPoliciesDiffer", TEXT="a new version")
+    watched.fix("TermijnPoliciesDiffer", TEXT="a new version")
     running.end("tagger")
     running.start("tagger")
     watched.sees(("TermijnPoliciesDiffer", {}))

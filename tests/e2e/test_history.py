@@ -38,7 +38,7 @@ def told(running: Running, subject: str) -> set[tuple[str, str]]:
 
 
 def waits(running: Running) -> dict[str, int]:
-    rows = running.told("status")
+    rows = running.run_json("status")
     return {one["which"]: one["value"] for one in rows if one["what"] == "history waits"}
 
 
@@ -67,7 +67,7 @@ def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     [(group, records)] = waits(running).items()
     assert (group, records) == (f"live-history/{day}/orders.order-placed", 1)
-    forecast = running.told("forecast", group)
+    forecast = running.run_json("forecast", group)
     assert {(one["system"], one["action"]) for one in forecast} == {
         ("orders", "erase"),
         ("psp", "erase"),

@@ -23,7 +23,9 @@ def garbage(running: Running) -> None:
 def kept_back(running: Running) -> list[tuple[str, int]]:
     """What the status says of it."""
     what = "parked events that keep erasures back"
-    return [(row["which"], row["value"]) for row in running.told("status") if row["what"] == what]
+    return [
+        (row["which"], row["value"]) for row in running.run_json("status") if row["what"] == what
+    ]
 
 
 @pytest.mark.timeout(360)
@@ -46,7 +48,7 @@ def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_i
     running.until("both were looked at", lambda: running.query(looked) == [(2,)])
     assert running.count("command") == 0
     assert kept_back(running) == [("everything", 1)]
-    [letter] = running.told("dead-letters", "list")
+    [letter] = running.run_json("dead-letters", "list")
     assert (letter["topic"], letter["keeps_back"]) == (HOLDS, "everything")
     done = running.run("dead-letters", "discard", letter["id"], "--reason", "nobody's")
     assert done.returncode == 0, done.stderr

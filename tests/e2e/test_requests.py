@@ -77,7 +77,7 @@ def customer(name: str) -> list[Event]:
 
 
 def requests(running: Running) -> dict[str, dict[str, Any]]:
-    return {one["subject"]: one for one in running.told("requests", "list", "--all")}
+    return {one["subject"]: one for one in running.run_json("requests", "list", "--all")}
 
 
 def answered(running: Running) -> dict[str, dict[str, Any]]:

@@ -230,7 +230,7 @@ def test_an_import_waits_for_its_release(running: Running) -> None:
     file = write_events(running.directory / "e.jsonl", EVENTS)
     done = running.run("publish", "--backfill", "--name", "history", str(file))
     assert done.returncode == 0, done.stderr
-    forecast = running.told("forecast", "history")
+    forecast = running.run_json("forecast", "history")
     assert {(one["system"], one["rule"], one["action"], one["records"]) for one in forecast} == {
         ("orders", "D4", "erase", 1),
         ("psp", "D4", "erase", 1),

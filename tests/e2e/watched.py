@@ -88,7 +88,7 @@ class Watched:
         still = lambda: [one for one in alerts if self.fires(one[0], **one[1])]  # noqa: E731
         self._until("clears", still, seconds)
 
-    def mend(self, alert: str, **words: str) -> None:
+    def fix(self, alert: str, **words: str) -> None:
         """Do what the alert's runbook says, with its words in capitals filled in."""
         for line in commands(alert):
             filled = re.sub(

@@ -42,7 +42,7 @@ class Crash(BaseException):
 
 
 @dataclass(slots=True, kw_only=True)
-class Keeping:
+class StoringHandler:
     """The smallest work: a row for each message, in one transaction with the positions."""
 
     ledger: Database
@@ -83,7 +83,7 @@ def once(error: BaseException) -> Callable[[], None]:
 
 
 @dataclass(slots=True)
-class Watching:
+class RecordingObserver:
     """An observer that keeps what it is told."""
 
     again: list[str] = field(default_factory=list)
@@ -110,10 +110,10 @@ class Watching:
 
 
 @dataclass(slots=True, kw_only=True)
-class Running:
+class RunningLoop:
     """One pipeline in a thread of its own."""
 
-    observer: Watching
+    observer: RecordingObserver
     stop: Event
     thread: Thread
     ended: list[BaseException]
@@ -137,9 +137,9 @@ def running(
     role: str = ROLE,
     topics: Sequence[str] = (TOPIC,),
     group: str = "g",
-) -> Iterator[Running]:
+) -> Iterator[RunningLoop]:
     """The loop, until the block ends or it stops by itself; an error that nobody asked for fails."""
-    observer, stop = Watching(), Event()
+    observer, stop = RecordingObserver(), Event()
     pipeline = ConsumerLoop(
         role=role,
         bus=KafkaClient(kafka.bootstrap),
@@ -160,7 +160,7 @@ def running(
         except BaseException as error:
             ended.append(error)
 
-    one = Running(observer=observer, stop=stop, thread=Thread(target=run), ended=ended)
+    one = RunningLoop(observer=observer, stop=stop, thread=Thread(target=run), ended=ended)
     with _STARTING:
         one.thread.start()
     try:
@@ -180,7 +180,7 @@ def publish(kafka: KafkaCluster, count: int, *, partition: int = 0, topic: str =
     assert producer.flush(PATIENCE_SECONDS) == 0
 
 
-def kept(ledger: Database, partition: int = 0) -> list[int]:
+def stored_offsets(ledger: Database, partition: int = 0) -> list[int]:
     """The offsets of a partition that count, in the order in which they were written."""
     query = select(seen.c.offset).where(seen.c.partition == partition).order_by(seen.c.number)
     with ledger.transaction() as connection:
@@ -214,7 +214,7 @@ def accept(ledger: Database, partition: int = 0, role: str = ROLE, topic: str = 
         return offsets.accept_gap(connection, place, operator="Anna", reason="a test", now=at)
 
 
-def put(ledger: Database, state: pause.State, scope: str = ROLE) -> None:
+def set_pause(ledger: Database, state: pause.State, scope: str = ROLE) -> None:
     """What `termijn pause` and `termijn resume` do."""
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:

@@ -23,7 +23,7 @@ from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage.database import Database
 from tests.contract.ledgers import new_ledger
 from tests.e2e.running import business_event, write_events
-from tests.integration.pipelines import Keeping, accept, publish, running, seen, until
+from tests.integration.pipelines import StoringHandler, accept, publish, running, seen, until
 from tests.servers.kafka import KafkaBroker, KafkaCluster
 
 EVENTS, TAGGED = "orders.order-placed.v1", "retention.tagged.v1"
@@ -120,7 +120,7 @@ def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
     fresh_kafka.create_topics({EVENTS: 1, TAGGED: 1})
     publish(fresh_kafka, 2, topic=TAGGED)
     looking = sight(fresh_kafka, ledger)
-    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)):
+    with running(fresh_kafka, ledger, StoringHandler(ledger=ledger), topics=(TAGGED,)):
         until(lambda: looking.lagging_partitions() == [])
         added = fresh_kafka.admin.create_partitions([NewPartitions(TAGGED, 2)])
         added[TAGGED].result(10)
@@ -138,7 +138,7 @@ def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
     publish(fresh_kafka, 2, topic=TAGGED)
     publish(fresh_kafka, 3, partition=1, topic=TAGGED)
     looking = sight(fresh_kafka, ledger)
-    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)):
+    with running(fresh_kafka, ledger, StoringHandler(ledger=ledger), topics=(TAGGED,)):
         until(lambda: looking.lagging_partitions() == [])
     fresh_kafka.delete_topics([TAGGED])
     fresh_kafka.create_topics({TAGGED: 1})
@@ -148,9 +148,9 @@ def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
         f"recorder: {TAGGED}[1]: {odd}",
     ]
     for partition in (0, 1):
-        with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
+        with running(fresh_kafka, ledger, StoringHandler(ledger=ledger), topics=(TAGGED,)) as loop:
             assert isinstance(loop.end(), OffsetsLost)
         assert accept(ledger, partition) == 0
-    with running(fresh_kafka, ledger, Keeping(ledger=ledger), topics=(TAGGED,)) as loop:
+    with running(fresh_kafka, ledger, StoringHandler(ledger=ledger), topics=(TAGGED,)) as loop:
         until(lambda: looking.lagging_partitions() == [] and bool(loop.observer.lags))
     assert loop.end() is None

@@ -23,15 +23,15 @@ from tests.integration.pipelines import (
     ROLE,
     TOPIC,
     Crash,
-    Keeping,
+    StoringHandler,
     accept,
-    kept,
     once,
     position,
     publish,
-    put,
     running,
     seen,
+    set_pause,
+    stored_offsets,
     until,
 )
 from tests.servers.kafka import KafkaBroker, KafkaCluster
@@ -61,14 +61,14 @@ def kafka(fresh_kafka: KafkaCluster) -> KafkaCluster:
 
 def read_all(kafka: KafkaCluster, ledger: Database, upto: int) -> None:
     """Run the loop until it has read partition 0 that far."""
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) >= upto or bool(loop.ended))
     assert loop.end() is None
 
 
 def lost(kafka: KafkaCluster, ledger: Database) -> OffsetsLost:
     """Run the loop until it stops by itself, at what is lost."""
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         ended = loop.end()
     assert isinstance(ended, OffsetsLost)
     return ended
@@ -86,10 +86,10 @@ def waiting(ledger: Database) -> list[tuple[int, int | None, int, int]]:
 def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: Database) -> None:
     """All partitions, and the positions stand at the ends."""
     publish(kafka, 3, partition=1)
-    with running(kafka, ledger, Keeping(ledger=ledger)):
+    with running(kafka, ledger, StoringHandler(ledger=ledger)):
         until(lambda: (position(ledger), position(ledger, 1)) == (10, 3))
-    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-    assert kept(ledger, 1) == [0, 1, 2]
+    assert stored_offsets(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert stored_offsets(ledger, 1) == [0, 1, 2]
 
 
 def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Database) -> None:
@@ -97,18 +97,20 @@ def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Data
     read_all(kafka, ledger, 10)
     publish(kafka, 5)
     read_all(kafka, ledger, 15)
-    assert kept(ledger) == list(range(15))
+    assert stored_offsets(ledger) == list(range(15))
 
 
 def test_a_process_that_ends_before_the_commit_has_written_nothing(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Rows and positions stand or fall together; the next process reads the batch again."""
-    with running(kafka, ledger, Keeping(ledger=ledger, before_commit=once(Crash()))) as first:
+    with running(
+        kafka, ledger, StoringHandler(ledger=ledger, before_commit=once(Crash()))
+    ) as first:
         assert isinstance(first.end(), Crash)
-    assert (kept(ledger), position(ledger)) == ([], -1)
+    assert (stored_offsets(ledger), position(ledger)) == ([], -1)
     read_all(kafka, ledger, 10)
-    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert stored_offsets(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize(
@@ -128,11 +130,11 @@ def test_a_batch_that_fails_is_read_again(
     when: Literal["before", "before_commit"],
 ) -> None:
     """It is said, waited out, and nothing is skipped or counted twice."""
-    work = Keeping(ledger=ledger)
+    work = StoringHandler(ledger=ledger)
     setattr(work, when, once(error))
     with running(kafka, ledger, work) as loop:
         until(lambda: position(ledger) == 10)
-    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert stored_offsets(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert [why.partition(":")[0] for why in loop.observer.again] == [type(error).__name__]
 
 
@@ -145,7 +147,7 @@ def test_processes_of_a_group_share_the_partitions_and_take_over(
         publish(kafka, 20)
         publish(kafka, 20, partition=1)
 
-    work = Keeping(ledger=ledger, before=lambda: time.sleep(0.01))
+    work = StoringHandler(ledger=ledger, before=lambda: time.sleep(0.01))
     with running(kafka, ledger, work):
         publish_both()
         with running(kafka, ledger, work):
@@ -154,21 +156,21 @@ def test_processes_of_a_group_share_the_partitions_and_take_over(
                 time.sleep(0.1)
         publish_both()
         until(lambda: (position(ledger), position(ledger, 1)) == (250, 240))
-    assert kept(ledger) == list(range(250))
-    assert kept(ledger, 1) == list(range(240))
+    assert stored_offsets(ledger) == list(range(250))
+    assert stored_offsets(ledger, 1) == list(range(240))
 
 
 def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger: Database) -> None:
     """Two that read the same partitions, as the group allows neither: each message counts once."""
     with (
-        running(kafka, ledger, Keeping(ledger=ledger), group="living") as one,
-        running(kafka, ledger, Keeping(ledger=ledger), group="dead") as other,
+        running(kafka, ledger, StoringHandler(ledger=ledger), group="living") as one,
+        running(kafka, ledger, StoringHandler(ledger=ledger), group="dead") as other,
     ):
         for _ in range(20):
             publish(kafka, 10)
             time.sleep(0.05)
         until(lambda: position(ledger) == 210)
-    assert kept(ledger) == list(range(210))
+    assert stored_offsets(ledger) == list(range(210))
     fenced = [*one.observer.again, *other.observer.again]
     assert fenced
     assert {why.partition(":")[0] for why in fenced} == {"Fenced"}
@@ -184,7 +186,7 @@ def test_records_lost_before_the_first_reading_stop_the_role(
         error
     )
     assert waiting(ledger) == [(0, None, 4, 10)]
-    assert kept(ledger) == []
+    assert stored_offsets(ledger) == []
 
 
 def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Database) -> None:
@@ -193,7 +195,7 @@ def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Database
     lost(kafka, ledger)
     accept(ledger)
     read_all(kafka, ledger, 10)
-    assert kept(ledger) == [4, 5, 6, 7, 8, 9]
+    assert stored_offsets(ledger) == [4, 5, 6, 7, 8, 9]
 
 
 def test_records_lost_while_the_role_stood_still_stop_it(
@@ -207,7 +209,7 @@ def test_records_lost_while_the_role_stood_still_stop_it(
     assert waiting(ledger) == [(0, 10, 15, 20)]
     accept(ledger)
     read_all(kafka, ledger, 20)
-    assert kept(ledger) == [*range(10), 15, 16, 17, 18, 19]
+    assert stored_offsets(ledger) == [*range(10), 15, 16, 17, 18, 19]
 
 
 def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Database) -> None:
@@ -216,24 +218,24 @@ def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Database) ->
     publish(kafka, 5)
     kafka.delete_records(TOPIC, 0, before=10)
     read_all(kafka, ledger, 15)
-    assert kept(ledger) == list(range(15))
+    assert stored_offsets(ledger) == list(range(15))
 
 
 def test_records_lost_ahead_of_a_running_role_stop_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Retention overtakes it while it is paused."""
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
-        put(ledger, "paused")
+        set_pause(ledger, "paused")
         time.sleep(LOOKED_SECONDS)
         publish(kafka, 10)
         kafka.delete_records(TOPIC, 0, before=18)
-        put(ledger, "running")
+        set_pause(ledger, "running")
         ended = loop.end()
     assert isinstance(ended, OffsetsLost)
     assert waiting(ledger) == [(0, 10, 18, 20)]
-    assert kept(ledger) == list(range(10))
+    assert stored_offsets(ledger) == list(range(10))
 
 
 def beyond_the_end(kafka: KafkaCluster, ledger: Database) -> None:
@@ -263,7 +265,7 @@ def test_a_cut_log_that_has_grown_past_the_position_still_waits(
     assert waiting(ledger) == [(0, 12, 0, 15)]
     accept(ledger)
     read_all(kafka, ledger, 15)
-    assert kept(ledger) == list(range(15))
+    assert stored_offsets(ledger) == list(range(15))
 
 
 def recreate(kafka: KafkaCluster, count: int) -> None:
@@ -282,25 +284,25 @@ def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
     lost(kafka, ledger)
     accept(ledger)
     read_all(kafka, ledger, 12)
-    assert kept(ledger) == [*range(10), *range(12)]
+    assert stored_offsets(ledger) == [*range(10), *range(12)]
 
 
 def test_a_topic_made_anew_under_a_running_role_stops_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Kafka itself says nothing; accepted, it is read from its own beginning."""
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
-        put(ledger, "paused")
+        set_pause(ledger, "paused")
         time.sleep(LOOKED_SECONDS)
         recreate(kafka, 12)
         ended = loop.end()
     assert isinstance(ended, OffsetsLost)
     assert waiting(ledger) == [(0, 10, 0, 12), (1, None, 0, 0)]
-    put(ledger, "running")
+    set_pause(ledger, "running")
     assert [accept(ledger), accept(ledger, 1)] == [0, 0]
     read_all(kafka, ledger, 12)
-    assert kept(ledger) == [*range(10), *range(12)]
+    assert stored_offsets(ledger) == [*range(10), *range(12)]
 
 
 def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Database) -> None:
@@ -309,7 +311,7 @@ def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Database) -
     with ledger.transaction() as connection:
         offsets.advance_offsets(connection, ROLE, [OffsetAdvance(log=log, expected=None, next=5)])
     lost(kafka, ledger)
-    assert kept(ledger) == []
+    assert stored_offsets(ledger) == []
 
 
 def test_one_gap_is_found_with_all_others(kafka: KafkaCluster, ledger: Database) -> None:
@@ -342,9 +344,9 @@ def test_what_a_consumer_keeps_back_is_read_all_the_same(
     """As was seen of librdkafka under load: the position went past events that nobody had read."""
     monkeypatch.setattr(Forgetful, "left", 10)
     monkeypatch.setattr("services.kafka.client.Consumer", Forgetful)
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
-    assert kept(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert stored_offsets(ledger) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert [why.partition(":")[0] for why in loop.observer.again] == ["KafkaUnavailable"]
 
 
@@ -357,7 +359,7 @@ def test_transactions_are_read_to_their_end(
         {"bootstrap.servers": kafka.bootstrap, "transactional.id": "t", "log_level": 0}
     )
     producer.init_transactions(PATIENCE_SECONDS)
-    with running(kafka, ledger, Keeping(ledger=ledger)):
+    with running(kafka, ledger, StoringHandler(ledger=ledger)):
         until(lambda: position(ledger) == 10)
         for _ in range(2):
             producer.begin_transaction()
@@ -366,37 +368,37 @@ def test_transactions_are_read_to_their_end(
             getattr(producer, end)(PATIENCE_SECONDS)
         until(lambda: position(ledger) == 14)
     read = {"commit_transaction": [10, 12], "abort_transaction": []}[end]
-    assert kept(ledger) == [*range(10), *read]
+    assert stored_offsets(ledger) == [*range(10), *read]
 
 
 def test_a_paused_role_reads_nothing_and_then_everything(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """From where it was."""
-    with running(kafka, ledger, Keeping(ledger=ledger)):
+    with running(kafka, ledger, StoringHandler(ledger=ledger)):
         until(lambda: position(ledger) == 10)
-        put(ledger, "paused")
+        set_pause(ledger, "paused")
         time.sleep(LOOKED_SECONDS)
         publish(kafka, 10)
         time.sleep(1)
-        while_paused = kept(ledger)
-        put(ledger, "running")
+        while_paused = stored_offsets(ledger)
+        set_pause(ledger, "running")
         until(lambda: position(ledger) == 20)
     assert while_paused == list(range(10))
-    assert kept(ledger) == list(range(20))
+    assert stored_offsets(ledger) == list(range(20))
 
 
 def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Database) -> None:
     """Also what the group gives it later."""
-    put(ledger, "paused")
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    set_pause(ledger, "paused")
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: len(loop.observer.lags) == 2)  # it has its partitions, for some while
-    assert kept(ledger) == []
+    assert stored_offsets(ledger) == []
 
 
 def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Database) -> None:
     """Nothing, once all is read."""
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
         time.sleep(LOOKED_SECONDS)
         read = dict(loop.observer.lags)
@@ -405,7 +407,7 @@ def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Database) -> N
 
 def test_a_role_that_is_asked_to_stop_stops_soon(kafka: KafkaCluster, ledger: Database) -> None:
     """Between two batches, its group told."""
-    with running(kafka, ledger, Keeping(ledger=ledger)) as loop:
+    with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
         asked = time.monotonic()
         loop.stop.set()
@@ -435,10 +437,10 @@ def test_a_broker_that_goes_away_is_waited_for(
     publish(kafka_broker, 10)
     with closing(new_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")) as ledger:
         seen.metadata.create_all(ledger.engine)
-        with running(kafka_broker, ledger, Keeping(ledger=ledger)) as loop:
+        with running(kafka_broker, ledger, StoringHandler(ledger=ledger)) as loop:
             until(lambda: position(ledger) == 10)
             happens(kafka_broker)
             publish(kafka_broker, 10)
             until(lambda: position(ledger) == 20 or bool(loop.ended))
         assert loop.end() is None
-        assert kept(ledger) == list(range(20))
+        assert stored_offsets(ledger) == list(range(20))

@@ -35,7 +35,7 @@ from services.policy import ids as keys
 from services.requests.request_keys import RequestKeys
 from services.storage.dead_letters import DeadLetter
 from tests.contract.arrivals import arrival, feedback
-from tests.contract.ledgers import instant, rows, take
+from tests.contract.ledgers import instant, record_events, select_rows
 from tests.integration.pipelines import position, running, until
 from tests.integration.test_roles import (
     CODEC,
@@ -43,16 +43,16 @@ from tests.integration.test_roles import (
     ORDERS,
     POLICY,
     TICKETS,
-    Stage,
+    Environment,
+    environment,
     message,
     now,
     on_the_bus,
     order,
-    stage,
     with_headers,
 )
 
-__all__ = ["stage"]
+__all__ = ["environment"]
 
 LONG_AGO = "2019-01-01T12:00:00Z"
 WEBSITE = "website"
@@ -68,14 +68,14 @@ def noise(length: int) -> str:
 # What publishers send
 
 
-def test_an_import_with_an_endless_name_is_parked(stage: Stage) -> None:
+def test_an_import_with_an_endless_name_is_parked(environment: Environment) -> None:
     """PostgreSQL would refuse the index row: good events beside it are recorded."""
-    stage.send(message(order("good1")))
-    stage.send(with_headers(order("bad"), ce_termijnbackfill=noise(2_700).encode()))
-    stage.send(message(order("good2")))
-    stage.pass_through()
-    assert stage.events() == ["good1", "good2"]
-    [letter] = stage.letters()
+    environment.send(message(order("good1")))
+    environment.send(with_headers(order("bad"), ce_termijnbackfill=noise(2_700).encode()))
+    environment.send(message(order("good2")))
+    environment.pass_through()
+    assert environment.events() == ["good1", "good2"]
+    [letter] = environment.letters()
     assert (letter.reason, letter.detail) == (
         "malformed",
         "termijnbackfill: is longer than 512 bytes",
@@ -83,17 +83,21 @@ def test_an_import_with_an_endless_name_is_parked(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("name", ["backfill", "id", "source", "topic"])
-def test_a_tagged_message_with_an_endless_name_is_parked(stage: Stage, name: str) -> None:
+def test_a_tagged_message_with_an_endless_name_is_parked(
+    environment: Environment, name: str
+) -> None:
     """Whoever wrote it there, the recorder judges by the same table."""
-    stage.send(message(order("good1")))
-    stage.pass_through()
-    [tagged] = on_the_bus(stage.kafka, TAGGED.name)
+    environment.send(message(order("good1")))
+    environment.pass_through()
+    [tagged] = on_the_bus(environment.kafka, TAGGED.name)
     altered = {**CODEC.decode(TAGGED, tagged), "id": "bad", name: noise(2_700)}
     value = CODEC.encode(TAGGED, altered, trusted=True)
-    stage.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=value), message(order("good2")))
-    stage.pass_through()
-    assert stage.events() == ["good1", "good2"]
-    [letter] = stage.letters()
+    environment.send(
+        OutgoingMessage(topic=TAGGED.name, key=b"k", value=value), message(order("good2"))
+    )
+    environment.pass_through()
+    assert environment.events() == ["good1", "good2"]
+    [letter] = environment.letters()
     assert (letter.role, letter.reason) == ("recorder", "undecodable")
     assert letter.detail == f"{name} is longer than 512 bytes"
 
@@ -108,17 +112,19 @@ def test_a_tagged_message_with_an_endless_name_is_parked(stage: Stage, name: str
     ids=["four bytes each", "a null character", "one too long"],
 )
 def test_an_identifier_beyond_the_limits_is_parked(
-    stage: Stage, consumer: str, detail: str
+    environment: Environment, consumer: str, detail: str
 ) -> None:
     """Lengths are bytes, since databases count those."""
-    stage.send(message(order("bad", consumer_id=consumer)), message(order("good")))
-    stage.pass_through()
-    assert stage.events() == ["good"]
-    [letter] = stage.letters()
+    environment.send(message(order("bad", consumer_id=consumer)), message(order("good")))
+    environment.pass_through()
+    assert environment.events() == ["good"]
+    [letter] = environment.letters()
     assert (letter.reason, letter.detail) == ("invalid-field", detail)
 
 
-def test_a_ticket_with_more_consumers_than_a_list_may_have_is_parked(stage: Stage) -> None:
+def test_a_ticket_with_more_consumers_than_a_list_may_have_is_parked(
+    environment: Environment,
+) -> None:
     """Its publisher splits it; what is parked waits, sealed and alarmed, and is not forgotten."""
 
     def ticket(id_: str, consumers: int) -> CloudEvent:
@@ -134,24 +140,24 @@ def test_a_ticket_with_more_consumers_than_a_list_may_have_is_parked(stage: Stag
             },
         )
 
-    stage.send(message(ticket("bad", 1_001)), message(ticket("good", 1_000)))
-    stage.pass_through()
-    assert stage.events() == ["good"]
-    [letter] = stage.letters()
+    environment.send(message(ticket("bad", 1_001)), message(ticket("good", 1_000)))
+    environment.pass_through()
+    assert environment.events() == ["good"]
+    [letter] = environment.letters()
     assert letter.detail == "consumer_ids: has 1,001 items; the most is 1,000"
 
 
 def test_a_local_time_of_the_year_one_is_recorded(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What .NET writes where nothing was said: no zone can move it, and none has to."""
     monkeypatch.setattr("tests.integration.test_roles.CODEC", with_local_time(tmp_path))
     first_day = -62_135_596_800_000_000
-    stage.send(message(order("good1")))
-    stage.send(message(order("strange", placed_at=first_day)), message(order("good2")))
-    stage.pass_through()
-    assert stage.events() == ["good1", "good2", "strange"]
-    assert stage.letters() == []
+    environment.send(message(order("good1")))
+    environment.send(message(order("strange", placed_at=first_day)), message(order("good2")))
+    environment.pass_through()
+    assert environment.events() == ["good1", "good2", "strange"]
+    assert environment.letters() == []
 
 
 def with_local_time(directory: Path) -> Codec:
@@ -164,7 +170,7 @@ def with_local_time(directory: Path) -> Codec:
 
 
 def test_what_no_check_knows_of_is_halved_and_parked_alone(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours that one value meets, in either role: the role goes on, the value waits."""
     tag = EventTagger.tag_message
@@ -183,10 +189,10 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
     monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
     names = [f"good{number:02}" for number in range(20)]
     ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
-    stage.send(*(message(order(one)) for one in ids))
-    stage.pass_through()
-    assert stage.events() == names
-    letters = stage.letters()
+    environment.send(*(message(order(one)) for one in ids))
+    environment.pass_through()
+    assert environment.events() == names
+    letters = environment.letters()
     assert sorted((one.role, one.reason, one.detail) for one in letters) == [
         ("recorder", "unprocessable", "cannot be processed: ZeroDivisionError"),
         ("tagger", "unprocessable", "cannot be processed: ZeroDivisionError"),
@@ -198,7 +204,7 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
 
 
 @dataclass(slots=True)
-class Told:
+class RecordingDeleterObserver:
     """Who is told what a round did."""
 
     sent_: list[SentCommand] = field(default_factory=list)
@@ -217,14 +223,14 @@ class Told:
         self.undeliverable_.append((system, command))
 
 
-class AllSeen:
+class CaughtUp:
     """Nothing lies unread."""
 
     def lagging_partitions(self) -> Sequence[str]:
         return ()
 
 
-def deleting(stage: Stage, told: Told) -> Deleter:
+def deleting(environment: Environment, told: RecordingDeleterObserver) -> Deleter:
     """The deleter, on the real bus."""
     needed = {
         system: catalogue.command_topic(system)
@@ -232,40 +238,44 @@ def deleting(stage: Stage, told: Told) -> Deleter:
         for system in POLICY.systems
     }
     return Deleter(
-        ledger=stage.ledger,
+        ledger=environment.ledger,
         outlet=KafkaCommandPublisher(
-            sender=stage.sender,
+            sender=environment.sender,
             codec=CODEC,
             topics=needed,
             signer=Signer(lambda: Keyring((SIGNING,))),
         ),
-        sight=AllSeen(),
+        sight=CaughtUp(),
         policy=POLICY,
         observer=told,
         now=now,
     )
 
 
-def commanded(stage: Stage) -> list[dict[str, Any]]:
+def commanded(environment: Environment) -> list[dict[str, Any]]:
     """The commands on the website's topic."""
     topic = catalogue.command_topic(WEBSITE)
-    return [CODEC.decode(topic, one) for one in on_the_bus(stage.kafka, topic.name)]
+    return [CODEC.decode(topic, one) for one in on_the_bus(environment.kafka, topic.name)]
 
 
 @pytest.fixture
-def deleter(stage: Stage) -> tuple[Deleter, Told]:
+def deleter(environment: Environment) -> tuple[Deleter, RecordingDeleterObserver]:
     """A deleter whose systems have topics of one partition each."""
-    stage.kafka.create_topics({catalogue.command_topic(one).name: 1 for one in POLICY.systems})
-    told = Told()
-    return deleting(stage, told), told
+    environment.kafka.create_topics(
+        {catalogue.command_topic(one).name: 1 for one in POLICY.systems}
+    )
+    told = RecordingDeleterObserver()
+    return deleting(environment, told), told
 
 
-def recorded_before(stage: Stage, *ids: str) -> None:
+def recorded_before(environment: Environment, *ids: str) -> None:
     """Events with ids that no check at the edge lets in any more."""
     [one] = [arrival(feedback("e", LONG_AGO), POLICY)]
     arrivals = [replace(one, id=id_) for id_ in ids]
     at = instant(LONG_AGO)
-    stage.ledger.run_in_transaction(lambda connection: record(connection, arrivals, POLICY, at))
+    environment.ledger.run_in_transaction(
+        lambda connection: record(connection, arrivals, POLICY, at)
+    )
 
 
 def rounds(deleter: Deleter, count: int = 6) -> None:
@@ -274,21 +284,21 @@ def rounds(deleter: Deleter, count: int = 6) -> None:
 
 
 def test_a_command_is_split_by_bytes_as_well_as_by_number(
-    stage: Stage, deleter: tuple[Deleter, Told]
+    environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
     """Twelve events with ids of 100 kB, such as older versions have recorded, and twenty others."""
-    recorded_before(stage, *(noise(100_000) for _ in range(12)))
-    take(stage.ledger, [feedback(f"s{n}", LONG_AGO) for n in range(20)], LONG_AGO)
+    recorded_before(environment, *(noise(100_000) for _ in range(12)))
+    record_events(environment.ledger, [feedback(f"s{n}", LONG_AGO) for n in range(20)], LONG_AGO)
     rounds(deleter[0])
-    erasures = [one for one in commanded(stage) if one["action"] == "erase"]
+    erasures = [one for one in commanded(environment) if one["action"] == "erase"]
     assert len(erasures) > 1
     assert sum(len(one["records"]) for one in erasures) == 32
     assert deleter[1].undeliverable_ == []
-    assert {row.state for row in rows(stage.ledger, tables.command)} == {"sent"}
+    assert {row.state for row in select_rows(environment.ledger, tables.command)} == {"sent"}
 
 
 def test_five_hundred_records_with_the_longest_ids_go_out(
-    stage: Stage, deleter: tuple[Deleter, Told]
+    environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
     """The honest case: a megabyte of ids and keys."""
     events = []
@@ -297,33 +307,35 @@ def test_five_hundred_records_with_the_longest_ids_go_out(
         one["source"] = noise(512)
         one["data"]["feedback_id"] = noise(512)
         events.append(one)
-    take(stage.ledger, events, LONG_AGO)
+    record_events(environment.ledger, events, LONG_AGO)
     rounds(deleter[0])
-    erasures = [one for one in commanded(stage) if one["action"] == "erase"]
+    erasures = [one for one in commanded(environment) if one["action"] == "erase"]
     assert sum(len(one["records"]) for one in erasures) == 500
-    assert {row.state for row in rows(stage.ledger, tables.command)} == {"sent"}
+    assert {row.state for row in select_rows(environment.ledger, tables.command)} == {"sent"}
 
 
 def test_a_command_that_the_bus_never_takes_is_set_aside_and_the_others_go_out(
-    stage: Stage, deleter: tuple[Deleter, Told]
+    environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
     """Escalated at once and named, still outstanding: nothing that was promised vanishes."""
     small = [feedback(f"s{n}", LONG_AGO) for n in range(20)]
     for number, one in enumerate(small):
         one["data"]["visitor_id"] = f"V{number}"
-    recorded_before(stage, noise(1_200_000))
-    take(stage.ledger, small, LONG_AGO)
+    recorded_before(environment, noise(1_200_000))
+    record_events(environment.ledger, small, LONG_AGO)
     rounds(deleter[0])
-    assert len([one for one in commanded(stage) if one["action"] == "erase"]) == 20
+    assert len([one for one in commanded(environment) if one["action"] == "erase"]) == 20
     [(system, command)] = set(deleter[1].undeliverable_)
     assert system == WEBSITE
-    [row] = rows(stage.ledger, tables.command, command_id=command)
+    [row] = select_rows(environment.ledger, tables.command, command_id=command)
     assert (row.state, row.attempt, row.outcome) == ("sending", 0, "undeliverable")
     assert row.escalated_at is not None
     assert row.next_attempt_at > now() + timedelta(hours=5)
-    [noted] = rows(stage.ledger, tables.operator_action, action="commands set aside")
+    [noted] = select_rows(environment.ledger, tables.operator_action, action="commands set aside")
     assert str(command) in noted.target
-    others = [row for row in rows(stage.ledger, tables.command) if row.command_id != command]
+    others = [
+        row for row in select_rows(environment.ledger, tables.command) if row.command_id != command
+    ]
     assert {row.state for row in others} == {"sent"}
 
 
@@ -331,7 +343,7 @@ def test_a_command_that_the_bus_never_takes_is_set_aside_and_the_others_go_out(
 
 
 @dataclass(slots=True)
-class Heard:
+class RecordingAcknowledgementObserver:
     """Who is told what was answered, and what was parked."""
 
     parked_: list[DeadLetter] = field(default_factory=list)
@@ -343,22 +355,29 @@ class Heard:
 
 
 @contextmanager
-def settling(stage: Stage, systems: Sequence[str]) -> Iterator[Heard]:
+def settling(
+    environment: Environment, systems: Sequence[str]
+) -> Iterator[RecordingAcknowledgementObserver]:
     """The acknowledgements role."""
-    heard = Heard()
+    heard = RecordingAcknowledgementObserver()
     topics = {catalogue.acknowledgement_topic(one).name: one for one in systems}
     work = AcknowledgementHandler(
         policy=POLICY,
         codec=CODEC,
         topics={name: (catalogue.acknowledgement_topic(one), one) for name, one in topics.items()},
         verifiers={one: Verifier(lambda: Keyring((SIGNING,)).public()) for one in systems},
-        ledger=stage.ledger,
+        ledger=environment.ledger,
         seal=AeadCipher(KEY),
         observer=heard,
         now=now,
     )
     with running(
-        stage.kafka, stage.ledger, work, role="acknowledgements", topics=list(topics), group="a"
+        environment.kafka,
+        environment.ledger,
+        work,
+        role="acknowledgements",
+        topics=list(topics),
+        group="a",
     ):
         yield heard
 
@@ -396,7 +415,10 @@ def acknowledged(system: str, command: UUID, **values: Any) -> OutgoingMessage:
     ids=["ground", "id with a null", "long id", "disclosure", "counts"],
 )
 def test_a_hostile_answer_does_not_stop_those_of_other_systems(
-    stage: Stage, deleter: tuple[Deleter, Told], hostile: Mapping[str, Any], detail: str
+    environment: Environment,
+    deleter: tuple[Deleter, RecordingDeleterObserver],
+    hostile: Mapping[str, Any],
+    detail: str,
 ) -> None:
     """It is parked; its command is told again until somebody answers it."""
     if hostile.get("acknowledgement_id") == "long":
@@ -404,20 +426,24 @@ def test_a_hostile_answer_does_not_stop_those_of_other_systems(
     if hostile.get("counts") == "many":
         hostile = {"counts": {f"t{number}": 1 for number in range(60_000)}}
     systems = [WEBSITE, "crm"]
-    stage.kafka.create_topics({catalogue.acknowledgement_topic(one).name: 1 for one in systems})
+    environment.kafka.create_topics(
+        {catalogue.acknowledgement_topic(one).name: 1 for one in systems}
+    )
     first, second = feedback("e1", LONG_AGO), feedback("e2", LONG_AGO)
     second["data"]["visitor_id"] = "V2"
-    take(stage.ledger, [first, second], LONG_AGO)
+    record_events(environment.ledger, [first, second], LONG_AGO)
     rounds(deleter[0], 2)
-    one, other = [row.command_id for row in rows(stage.ledger, tables.command, action="erase")]
-    stage.send(acknowledged(WEBSITE, one, **hostile), acknowledged(WEBSITE, other))
+    one, other = [
+        row.command_id for row in select_rows(environment.ledger, tables.command, action="erase")
+    ]
+    environment.send(acknowledged(WEBSITE, one, **hostile), acknowledged(WEBSITE, other))
     topic = catalogue.acknowledgement_topic(WEBSITE).name
-    with settling(stage, systems) as heard:
-        until(lambda: position(stage.ledger, 0, "acknowledgements", topic) == 2)
+    with settling(environment, systems) as heard:
+        until(lambda: position(environment.ledger, 0, "acknowledgements", topic) == 2)
     assert [letter.detail for letter in heard.parked_] == [f"{topic}: {detail}".split(": ")[1]]
-    [row] = rows(stage.ledger, tables.command, command_id=other)
+    [row] = select_rows(environment.ledger, tables.command, command_id=other)
     assert row.state == "acknowledged"
-    [row] = rows(stage.ledger, tables.command, command_id=one)
+    [row] = select_rows(environment.ledger, tables.command, command_id=one)
     assert row.state == "sent"
 
 
@@ -435,14 +461,16 @@ REQUESTS = business_topic("privacy.request-received")
     ],
     ids=["subject", "request", "long subject"],
 )
-def test_a_hostile_request_stops_no_other(stage: Stage, hostile: Mapping[str, Any]) -> None:
+def test_a_hostile_request_stops_no_other(
+    environment: Environment, hostile: Mapping[str, Any]
+) -> None:
     """The tagger parks it; whoever notes corrections passes it over."""
-    stage.kafka.create_topics({REQUESTS.name: 1})
-    heard = Heard()
+    environment.kafka.create_topics({REQUESTS.name: 1})
+    heard = RecordingAcknowledgementObserver()
     work = CorrectionHandler(
         codec=CODEC,
         topics={REQUESTS.name: REQUESTS},
-        ledger=stage.ledger,
+        ledger=environment.ledger,
         keys=RequestKeys(seal=AeadCipher(KEY), older=lambda: AeadCipher(KEY)),
         seal=AeadCipher(KEY),
         observer=heard,
@@ -455,10 +483,17 @@ def test_a_hostile_request_stops_no_other(stage: Stage, hostile: Mapping[str, An
         "corrections": {"email": "s@example.org"},
     }
     too_much = {**good, "request_id": "R2", "corrections": {"notes": "x" * 500_000}}
-    stage.send(*(asked(one) for one in ({**good, **hostile}, too_much, good)))
-    with running(stage.kafka, stage.ledger, work, role="rights", topics=[REQUESTS.name], group="r"):
-        until(lambda: position(stage.ledger, 0, "rights", REQUESTS.name) == 3)
-    assert len(rows(stage.ledger, tables.correction)) == 1
+    environment.send(*(asked(one) for one in ({**good, **hostile}, too_much, good)))
+    with running(
+        environment.kafka,
+        environment.ledger,
+        work,
+        role="rights",
+        topics=[REQUESTS.name],
+        group="r",
+    ):
+        until(lambda: position(environment.ledger, 0, "rights", REQUESTS.name) == 3)
+    assert len(select_rows(environment.ledger, tables.correction)) == 1
     assert [letter.detail for letter in heard.parked_] == [
         "corrections: takes 500,005 bytes; the most is 400,000"
     ]

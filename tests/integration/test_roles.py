@@ -41,8 +41,8 @@ from services.policy import loader
 from services.storage import dead_letters
 from services.storage.database import Database, open_database
 from services.storage.dead_letters import DeadLetter
-from tests.contract.ledgers import facts
-from tests.integration.pipelines import Crash, Running, position, running, until
+from tests.contract.ledgers import load_facts
+from tests.integration.pipelines import Crash, RunningLoop, position, running, until
 from tests.servers.kafka import KafkaCluster
 
 KEY = bytes(range(32))
@@ -61,7 +61,7 @@ def now() -> datetime:
 
 
 @dataclass(slots=True)
-class Noted:
+class RecordingObserver:
     """Who is told by both roles."""
 
     parked_: list[DeadLetter] = field(default_factory=list)
@@ -77,14 +77,14 @@ class Noted:
 
 
 @dataclass(slots=True, kw_only=True)
-class Stage:
+class Environment:
     """The topics, the ledger, and the two roles to be started on them."""
 
     kafka: KafkaCluster
     ledger: Database
     bus: KafkaClient
     sender: KafkaProducer
-    noted: Noted = field(default_factory=Noted)
+    noted: RecordingObserver = field(default_factory=RecordingObserver)
 
     @contextmanager
     def tagging(
@@ -93,7 +93,7 @@ class Stage:
         clock: Callable[[], datetime] = now,
         ledger: Database | None = None,
         sender: KafkaProducer | None = None,
-    ) -> Iterator[Running]:
+    ) -> Iterator[RunningLoop]:
         """A tagger, by this machine's clock or another."""
         work = TaggerHandler(
             tags=EventTagger(policy=POLICY, codec=CODEC, topics=BUSINESS),
@@ -113,7 +113,7 @@ class Stage:
             yield one
 
     @contextmanager
-    def recording(self) -> Iterator[Running]:
+    def recording(self) -> Iterator[RunningLoop]:
         """A recorder."""
         work = RecorderHandler(
             policy=POLICY,
@@ -175,9 +175,9 @@ class Stage:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def stage(
+def environment(
     request: pytest.FixtureRequest, fresh_kafka: KafkaCluster, tmp_path: Path
-) -> Iterator[Stage]:
+) -> Iterator[Environment]:
     """A cluster with topics of one partition each, and an empty ledger on each database."""
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     if request.param == "postgres":
@@ -188,7 +188,7 @@ def stage(
         ledger = stack.enter_context(closing(open_database(url)))
         migrate.migrate(ledger)
         bus = KafkaClient(fresh_kafka.bootstrap)
-        yield Stage(kafka=fresh_kafka, ledger=ledger, bus=bus, sender=bus.sender())
+        yield Environment(kafka=fresh_kafka, ledger=ledger, bus=bus, sender=bus.sender())
 
 
 def order(id_: str = "e1", **data: Any) -> CloudEvent:
@@ -243,13 +243,13 @@ def on_the_bus(kafka: KafkaCluster, topic: str) -> list[bytes]:
         consumer.close()
 
 
-def test_an_event_becomes_rows_and_its_body_stays_behind(stage: Stage) -> None:
+def test_an_event_becomes_rows_and_its_body_stays_behind(environment: Environment) -> None:
     """What is passed on has the deciding fields, and where the original stands."""
     event = order()
-    stage.send(message(event))
-    stage.pass_through()
-    assert stage.events() == ["e1"]
-    [tagged] = on_the_bus(stage.kafka, TAGGED.name)
+    environment.send(message(event))
+    environment.pass_through()
+    assert environment.events() == ["e1"]
+    [tagged] = on_the_bus(environment.kafka, TAGGED.name)
     assert SECRET.encode() not in tagged
     value = CODEC.decode(TAGGED, tagged)
     assert (value["topic"], value["partition"], value["offset"]) == ("orders.order-placed.v1", 0, 0)
@@ -261,44 +261,46 @@ def test_an_event_becomes_rows_and_its_body_stays_behind(stage: Stage) -> None:
     assert [one["rule"] for one in record["holdings"]] == ["D4", "R5", "R4"]
 
 
-def test_the_same_event_twice_counts_once(stage: Stage) -> None:
+def test_the_same_event_twice_counts_once(environment: Environment) -> None:
     """In one batch, and in another."""
     event = message(order())
-    stage.send(event, event)
-    stage.pass_through()
-    stage.send(event)
-    stage.pass_through()
-    assert stage.events() == ["e1"]
-    assert stage.letters() == []
-    assert sum(one.duplicates for one in stage.noted.recorded_) == 2
+    environment.send(event, event)
+    environment.pass_through()
+    environment.send(event)
+    environment.pass_through()
+    assert environment.events() == ["e1"]
+    assert environment.letters() == []
+    assert sum(one.duplicates for one in environment.noted.recorded_) == 2
 
 
-def test_one_identity_with_two_contents_is_a_dead_letter(stage: Stage) -> None:
+def test_one_identity_with_two_contents_is_a_dead_letter(environment: Environment) -> None:
     """The first stands; also where only the body differs, which the ledger never sees."""
     event = order()
     other = replace(event, data={**event.data, "consumer_name": "Somebody Else"})
-    stage.send(message(event), message(other))
-    stage.pass_through()
-    assert stage.events() == ["e1"]
-    [letter] = stage.letters()
+    environment.send(message(event), message(other))
+    environment.pass_through()
+    assert environment.events() == ["e1"]
+    [letter] = environment.letters()
     assert (letter.role, letter.reason) == ("recorder", "identity-conflict")
 
 
-def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(stage: Stage) -> None:
+def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(
+    environment: Environment,
+) -> None:
     """Its batch is tagged again, and the ledger holds the same facts as without."""
 
     class Ending:
-        def write(self, _: object) -> None:
+        def run_in_transaction(self, _: object) -> None:
             raise Crash
 
-    stage.send(message(order("e1")), message(order("e2")))
-    with stage.tagging(ledger=cast(Database, Ending())) as tagger:
+    environment.send(message(order("e1")), message(order("e2")))
+    with environment.tagging(ledger=cast(Database, Ending())) as tagger:
         assert isinstance(tagger.end(), Crash)
-    stage.pass_through()
-    assert len(on_the_bus(stage.kafka, TAGGED.name)) == 4
-    assert stage.events() == ["e1", "e2"]
-    assert len(facts(stage.ledger)["record"]) == 2
-    assert stage.letters() == []
+    environment.pass_through()
+    assert len(on_the_bus(environment.kafka, TAGGED.name)) == 4
+    assert environment.events() == ["e1", "e2"]
+    assert len(load_facts(environment.ledger)["record"]) == 2
+    assert environment.letters() == []
 
 
 def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
@@ -383,35 +385,35 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
     }
 
 
-def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(stage: Stage) -> None:
+def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(environment: Environment) -> None:
     """Each with a clear reason, sealed, in the ledger; good events between them are recorded."""
     poisons = _poisons()
     expected = {}
     good = []
     for number, (poison, reason, detail) in enumerate(poisons.values()):
-        [offset] = stage.send(poison)
+        [offset] = environment.send(poison)
         expected[poison.topic, offset] = (reason, detail)
         good.append(f"good{number:02}")
-        stage.send(message(order(good[-1])))
-    stage.pass_through()
-    letters = {(one.topic, one.offset): one for one in stage.letters()}
+        environment.send(message(order(good[-1])))
+    environment.pass_through()
+    letters = {(one.topic, one.offset): one for one in environment.letters()}
     assert letters.keys() == expected.keys()
     for place, (reason, detail) in expected.items():
         assert letters[place].reason == reason
         assert letters[place].detail.endswith(detail)
-    assert stage.events() == good
+    assert environment.events() == good
 
 
-def test_what_is_parked_is_nowhere_to_be_read(stage: Stage) -> None:
+def test_what_is_parked_is_nowhere_to_be_read(environment: Environment) -> None:
     """Not on the bus, not in the ledger; with the key it is all there, as it came."""
     poison = with_headers(order(), ce_id=None)
-    stage.send(poison)
-    stage.pass_through()
-    [letter] = stage.letters()
+    environment.send(poison)
+    environment.pass_through()
+    [letter] = environment.letters()
     for kept in (
         letter.sealed,
         letter.detail.encode(),
-        *on_the_bus(stage.kafka, DEAD_LETTERS.name),
+        *on_the_bus(environment.kafka, DEAD_LETTERS.name),
     ):
         assert SECRET.encode() not in kept
         assert base64.b64encode(SECRET.encode()) not in kept
@@ -420,25 +422,25 @@ def test_what_is_parked_is_nowhere_to_be_read(stage: Stage) -> None:
     assert list(opened.headers) == list(poison.headers)
 
 
-def test_a_header_whose_name_is_not_utf8_is_parked(stage: Stage, kcat: Path) -> None:
+def test_a_header_whose_name_is_not_utf8_is_parked(environment: Environment, kcat: Path) -> None:
     """Which confluent-kafka cannot read: the role must not end of it, also after many that it can."""
     good = [f"e{number:03}" for number in range(200)]
-    stage.send(*(message(order(one)) for one in good))
+    environment.send(*(message(order(one)) for one in good))
     subprocess.run(
         [
-            *(str(kcat), "-P", "-b", stage.kafka.bootstrap, "-t", "orders.order-placed.v1"),
+            *(str(kcat), "-P", "-b", environment.kafka.bootstrap, "-t", "orders.order-placed.v1"),
             *("-H", b"ce_\xff=x", "-H", "ce_id=e0"),
         ],
         input=b"body",
         check=True,
     )
-    stage.send(message(order("last")))
-    stage.pass_through()
-    assert stage.events() == [*good, "last"]
-    assert len(stage.letters()) == 1
+    environment.send(message(order("last")))
+    environment.pass_through()
+    assert environment.events() == [*good, "last"]
+    assert len(environment.letters()) == 1
 
 
-def test_an_event_of_very_many_subjects_is_recorded(stage: Stage) -> None:
+def test_an_event_of_very_many_subjects_is_recorded(environment: Environment) -> None:
     """Its windows would not fit in one message; they are informative, and left out."""
     consumers = [f"K{number:06}{'x' * 400}" for number in range(1_000)]
     ticket = CloudEvent(
@@ -448,20 +450,22 @@ def test_an_event_of_very_many_subjects_is_recorded(stage: Stage) -> None:
         time=now() - timedelta(hours=1),
         data={"ticket_id": "T1", "customer_id": "C1", "consumer_ids": consumers},
     )
-    stage.send(message(ticket))
-    stage.pass_through()
-    assert stage.letters() == []
-    assert len(facts(stage.ledger)["record"]) == 1_001
+    environment.send(message(ticket))
+    environment.pass_through()
+    assert environment.letters() == []
+    assert len(load_facts(environment.ledger)["record"]) == 1_001
 
 
 @pytest.mark.parametrize("topic", [TAGGED, DEAD_LETTERS], ids=lambda topic: topic.schema)
-def test_what_the_recorder_cannot_read_is_parked_too(stage: Stage, topic: Any) -> None:
+def test_what_the_recorder_cannot_read_is_parked_too(environment: Environment, topic: Any) -> None:
     """Whoever wrote it there."""
-    stage.send(OutgoingMessage(topic=topic.name, key=b"k", value=b"garbage"), message(order()))
-    stage.pass_through()
-    [letter] = stage.letters()
+    environment.send(
+        OutgoingMessage(topic=topic.name, key=b"k", value=b"garbage"), message(order())
+    )
+    environment.pass_through()
+    [letter] = environment.letters()
     assert (letter.role, letter.reason, letter.topic) == ("recorder", "undecodable", topic.name)
-    assert stage.events() == ["e1"]
+    assert environment.events() == ["e1"]
 
 
 @pytest.mark.parametrize(
@@ -477,21 +481,21 @@ def test_what_the_recorder_cannot_read_is_parked_too(stage: Stage, topic: Any) -
     ],
 )
 def test_a_tagged_message_that_makes_no_sense_is_parked(
-    stage: Stage, field_: str, value: str, reason: str
+    environment: Environment, field_: str, value: str, reason: str
 ) -> None:
     """Such as one of a tagger under another policy, or from somewhere else altogether."""
-    stage.send(message(order()))
-    stage.pass_through()
-    [tagged] = on_the_bus(stage.kafka, TAGGED.name)
+    environment.send(message(order()))
+    environment.pass_through()
+    [tagged] = on_the_bus(environment.kafka, TAGGED.name)
     altered = {**CODEC.decode(TAGGED, tagged), "id": "e2", field_: value}
     encoded = CODEC.encode(TAGGED, altered, trusted=True)
-    stage.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=encoded))
-    stage.pass_through()
-    assert [(one.role, one.reason) for one in stage.letters()] == [("recorder", reason)]
-    assert stage.events() == ["e1"]
+    environment.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=encoded))
+    environment.pass_through()
+    assert [(one.role, one.reason) for one in environment.letters()] == [("recorder", reason)]
+    assert environment.events() == ["e1"]
 
 
-def test_a_message_whose_parking_fails_is_read_again(stage: Stage) -> None:
+def test_a_message_whose_parking_fails_is_read_again(environment: Environment) -> None:
     """The position stays before it until the broker has the dead letter."""
 
     class Refusing:
@@ -503,18 +507,18 @@ def test_a_message_whose_parking_fails_is_read_again(stage: Stage) -> None:
             if any(one.topic == DEAD_LETTERS.name for one in messages):
                 self.tried += 1
                 if self.tried < 3:
-                    assert position(stage.ledger, 0, "tagger", "orders.order-placed.v1") == -1
+                    assert position(environment.ledger, 0, "tagger", "orders.order-placed.v1") == -1
                     raise DeliveryFailed(DEAD_LETTERS.name, "no")
-            return stage.sender.send(messages)
+            return environment.sender.send(messages)
 
-    stage.send(message(order(), value=b"garbage"), message(order()))
+    environment.send(message(order(), value=b"garbage"), message(order()))
     refusing = Refusing()
-    with stage.tagging(sender=cast(KafkaProducer, refusing)):
-        until(lambda: position(stage.ledger, 0, "tagger", "orders.order-placed.v1") == 2)
-    stage.pass_through()
+    with environment.tagging(sender=cast(KafkaProducer, refusing)):
+        until(lambda: position(environment.ledger, 0, "tagger", "orders.order-placed.v1") == 2)
+    environment.pass_through()
     assert refusing.tried == 3
-    assert len(stage.letters()) == 1
-    assert stage.events() == ["e1"]
+    assert len(environment.letters()) == 1
+    assert environment.events() == ["e1"]
 
 
 def today() -> str:
@@ -523,105 +527,113 @@ def today() -> str:
 
 
 @pytest.mark.parametrize("dated_by", ["LogAppendTime", "CreateTime"])
-def test_no_publisher_makes_an_old_event_one_of_its_time(stage: Stage, dated_by: str) -> None:
+def test_no_publisher_makes_an_old_event_one_of_its_time(
+    environment: Environment, dated_by: str
+) -> None:
     """It writes the timestamp of its message as it likes; an order of six days ago is live."""
     topic = f"{ORDERS}.v1"
-    TopicAdmin(admin=stage.bus.admin).change(topic, {"message.timestamp.type": dated_by})
-    producer = Producer({"bootstrap.servers": stage.kafka.bootstrap, "log_level": 0})
+    TopicAdmin(admin=environment.bus.admin).change(topic, {"message.timestamp.type": dated_by})
+    producer = Producer({"bootstrap.servers": environment.kafka.bootstrap, "log_level": 0})
     for id_, days in (("e1", 8), ("e2", 6), ("e3", 9_000)):
         event = replace(order(id_), time=now() - timedelta(days=days))
         sent = message(event)
         written = int(event.time.timestamp() * 1000)
         producer.produce(topic, sent.value, sent.key, headers=list(sent.headers), timestamp=written)
     assert producer.flush(20) == 0
-    stage.pass_through()
-    assert stage.groups() == [today(), None, today()]
+    environment.pass_through()
+    assert environment.groups() == [today(), None, today()]
 
 
-def test_a_wrong_clock_of_the_tagger_lets_no_old_event_in(stage: Stage) -> None:
+def test_a_wrong_clock_of_the_tagger_lets_no_old_event_in(environment: Environment) -> None:
     """By this machine's own clock it would be of today: the database's counts."""
-    stage.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
-    stage.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
-    assert stage.groups() == [today()]
+    environment.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
+    environment.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    assert environment.groups() == [today()]
 
 
-def test_what_is_tagged_again_after_a_crash_stays_held_back(stage: Stage) -> None:
+def test_what_is_tagged_again_after_a_crash_stays_held_back(environment: Environment) -> None:
     """It is tagged and on the bus, and the tagger's position is not written."""
 
     class Ending:
-        def write(self, _: object) -> None:
+        def run_in_transaction(self, _: object) -> None:
             raise Crash
 
-    stage.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
-    with stage.tagging(ledger=cast(Database, Ending())) as tagger:
+    environment.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
+    with environment.tagging(ledger=cast(Database, Ending())) as tagger:
         assert isinstance(tagger.end(), Crash)
-    stage.pass_through()
-    assert stage.groups() == [today()]
-    assert len(on_the_bus(stage.kafka, TAGGED.name)) == 2
+    environment.pass_through()
+    assert environment.groups() == [today()]
+    assert len(on_the_bus(environment.kafka, TAGGED.name)) == 2
 
 
-def test_no_import_is_called_as_live_history_is(stage: Stage) -> None:
+def test_no_import_is_called_as_live_history_is(environment: Environment) -> None:
     """A publisher that names its own so is told."""
-    stage.send(
+    environment.send(
         with_headers(order("e1"), ce_termijnbackfill=today().encode()),
         with_headers(order("e2"), ce_termijnbackfill=b"live-history"),
     )
-    stage.pass_through()
-    assert stage.events() == ["e2"]
-    [letter] = stage.letters()
+    environment.pass_through()
+    assert environment.events() == ["e2"]
+    [letter] = environment.letters()
     assert (letter.reason, letter.detail.split(":")[0]) == ("malformed", "termijnbackfill")
 
 
-def replay(stage: Stage, tmp_path: Path, *arguments: str) -> str:
+def replay(environment: Environment, tmp_path: Path, *arguments: str) -> str:
     """Run `termijn dead-letters replay`."""
     key = tmp_path / "dead-letters.key"
     key.write_text(base64.b64encode(KEY).decode(), "ascii")
     key.chmod(0o600)
-    environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": stage.kafka.bootstrap,
-        "TERMIJN_LEDGER_URL": stage.ledger.engine.url.render_as_string(hide_password=False),
+    variables = {
+        "KAFKA_BOOTSTRAP_SERVERS": environment.kafka.bootstrap,
+        "TERMIJN_LEDGER_URL": environment.ledger.engine.url.render_as_string(hide_password=False),
         "TERMIJN_KEY_FILE": str(key),
         "TERMIJN_DATA": str(tmp_path / "data"),
         "TERMIJN_OPERATOR": "Anna",
     }
     result = CliRunner().invoke(
-        dead_letters_, ["replay", *arguments], env=environment, catch_exceptions=False
+        dead_letters_, ["replay", *arguments], env=variables, catch_exceptions=False
     )
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_a_dead_letter_is_replayed_once_its_cause_is_mended(stage: Stage, tmp_path: Path) -> None:
+def test_a_dead_letter_is_replayed_once_its_cause_is_mended(
+    environment: Environment, tmp_path: Path
+) -> None:
     """Here a tagger's clock that was years behind."""
-    stage.send(message(order()))
-    stage.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
-    assert [one.reason for one in stage.letters()] == ["impossible-time"]
-    assert replay(stage, tmp_path, "--all") == "replayed 1\n"
-    stage.pass_through()
-    assert stage.letters() == []
-    assert stage.events() == ["e1"]
+    environment.send(message(order()))
+    environment.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    assert [one.reason for one in environment.letters()] == ["impossible-time"]
+    assert replay(environment, tmp_path, "--all") == "replayed 1\n"
+    environment.pass_through()
+    assert environment.letters() == []
+    assert environment.events() == ["e1"]
 
 
-def test_what_is_replayed_and_still_wrong_is_parked_anew(stage: Stage, tmp_path: Path) -> None:
+def test_what_is_replayed_and_still_wrong_is_parked_anew(
+    environment: Environment, tmp_path: Path
+) -> None:
     """At its new place; the first one stays settled."""
-    stage.send(message(order(), value=b"garbage"))
-    stage.pass_through()
-    [first] = stage.letters()
-    replay(stage, tmp_path, str(first.dead_letter_id))
-    stage.pass_through()
-    [second] = stage.letters()
+    environment.send(message(order(), value=b"garbage"))
+    environment.pass_through()
+    [first] = environment.letters()
+    replay(environment, tmp_path, str(first.dead_letter_id))
+    environment.pass_through()
+    [second] = environment.letters()
     assert (first.offset, second.offset) == (0, 1)
 
 
-def test_a_large_dead_letter_is_parked_when_the_bus_would_not_take_it(stage: Stage) -> None:
+def test_a_large_dead_letter_is_parked_when_the_bus_would_not_take_it(
+    environment: Environment,
+) -> None:
     """The largest that a publisher can send: it goes into the ledger directly, and opens."""
     value = b"\xff" * 999_000
     producer = Producer(
-        {"bootstrap.servers": stage.kafka.bootstrap, "message.max.bytes": 1_048_000}
+        {"bootstrap.servers": environment.kafka.bootstrap, "message.max.bytes": 1_048_000}
     )
     producer.produce("orders.order-placed.v1", value=value)
     assert producer.flush(20) == 0
-    stage.pass_through()
-    [letter] = stage.letters()
-    assert on_the_bus(stage.kafka, DEAD_LETTERS.name) == []
+    environment.pass_through()
+    [letter] = environment.letters()
+    assert on_the_bus(environment.kafka, DEAD_LETTERS.name) == []
     assert AeadCipher(KEY).decrypt(letter.sealed, letter.place, letter.key_id).value == value

@@ -64,7 +64,7 @@ class WholeWay:
             sender=self.bus.sender(),
             seal=SEAL,
             ledger=self._ledger,
-            observer=_Nobody(),
+            observer=_NullObserver(),
             now=now,
         )
         recorder = RecorderHandler(
@@ -73,7 +73,7 @@ class WholeWay:
             ledger=self._ledger,
             seal=SEAL,
             remains=TombstoneCipher(KEY),
-            observer=_Nobody(),
+            observer=_NullObserver(),
             now=now,
         )
         recorded = [topic.name for topic in RECORDED]
@@ -128,7 +128,7 @@ def whole_way(
         yield WholeWay(kafka, ledger, policy, codec, types)
 
 
-class _Nobody:
+class _NullObserver:
     """Who is told and does nothing."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...

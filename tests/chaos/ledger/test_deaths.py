@@ -41,7 +41,14 @@ from tests.contract.arrivals import (
     ticket,
     ticket_resolved,
 )
-from tests.contract.ledgers import POLICY, facts, instant, new_ledger, rows, take
+from tests.contract.ledgers import (
+    POLICY,
+    instant,
+    load_facts,
+    new_ledger,
+    record_events,
+    select_rows,
+)
 from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.chaos
@@ -76,7 +83,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Database:
     """What one batch and one undisturbed deleter make of the events."""
     folder = _folder(tmp_path_factory.mktemp("calm"))
     ledger = new_ledger("sqlite://")
-    take(ledger, events(), NOW)
+    record_events(ledger, events(), NOW)
     run(ledger, folder, instant(NOW), Death(None))
     return ledger
 
@@ -113,11 +120,11 @@ def start(url: str, folder: Path, now: str, *step: str) -> subprocess.Popen[str]
 def check(url: str, folder: Path, calm: Database) -> None:
     """Facts exact; every step commanded, by one id; all of it out, and acknowledged."""
     with closing(open_database(url)) as ledger:
-        assert facts(ledger) == facts(calm)
+        assert load_facts(ledger) == load_facts(calm)
         assert _live(ledger) == _live(calm)
-        assert {row.state for row in rows(ledger, tables.command)} == {"acknowledged"}
+        assert {row.state for row in select_rows(ledger, tables.command)} == {"acknowledged"}
         out = {one["command_id"] for one in told(folder)}
-        assert out == {str(row.command_id) for row in rows(ledger, tables.command)}
+        assert out == {str(row.command_id) for row in select_rows(ledger, tables.command)}
     by_record = defaultdict(set)
     for one in told(folder):
         for of in one["records"]:
@@ -127,7 +134,10 @@ def check(url: str, folder: Path, calm: Database) -> None:
 
 
 def _live(ledger: Database) -> set[tuple[object, ...]]:
-    return {(row.record_id, row.system, row.step) for row in rows(ledger, tables.member, live=True)}
+    return {
+        (row.record_id, row.system, row.step)
+        for row in select_rows(ledger, tables.member, live=True)
+    }
 
 
 @pytest.mark.timeout(60)
@@ -182,8 +192,8 @@ def test_a_database_that_dies_in_a_transaction_keeps_what_was_committed(
     """The batch that was open is gone as a whole; the same ledger object goes on with the next."""
     server, ledger = own_postgres
     folder = _folder(tmp_path)
-    take(ledger, events()[:40], NOW)
-    committed = facts(ledger)
+    record_events(ledger, events()[:40], NOW)
+    committed = load_facts(ledger)
 
     rest = [arrival(one, POLICY) for one in events()[40:]]
 
@@ -194,7 +204,7 @@ def test_a_database_that_dies_in_a_transaction_keeps_what_was_committed(
     with pytest.raises(DBAPIError):
         ledger.run_in_transaction(records_and_loses_its_database)
     server.start()
-    assert facts(ledger) == committed
+    assert load_facts(ledger) == committed
     run(ledger, folder, instant(NOW), Death(None))
-    assert facts(ledger) == facts(calm)
+    assert load_facts(ledger) == load_facts(calm)
     assert _live(ledger) == _live(calm)

@@ -177,7 +177,7 @@ class AgentEnvironment:
         with self.ledger.transaction() as connection:
             return list(take_commands(connection, self.inbox, arrivals, self.now))
 
-    def obey(self, seconds: float = 0) -> list[str]:
+    def execute(self, seconds: float = 0) -> list[str]:
         """Carry out all that may be carried out, later; the statuses that went out."""
         self.now += timedelta(seconds=seconds)
         before = len(self.noted.sent_)
@@ -186,10 +186,10 @@ class AgentEnvironment:
         self.obeying.send_acknowledgements()
         return [one["status"] for one in self.answers()[before:]]
 
-    def tell(self, *commands: Command) -> list[str]:
+    def execute_all(self, *commands: Command) -> list[str]:
         """Commands arrive and are obeyed; the statuses that went out."""
         self.arrive(*commands)
-        return self.obey()
+        return self.execute()
 
     def answers(self) -> list[dict[str, Any]]:
         """Every answer that went out."""

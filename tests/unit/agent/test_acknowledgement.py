@@ -19,16 +19,16 @@ TOLD = Result(
 )
 
 
-def telling(task: CommandTask) -> Result:
+def complete(task: CommandTask) -> Result:
     return TOLD
 
 
 def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
     """It says which command and system it is about."""
     key = jwe.new_key()
-    environment = AgentEnvironment(adapter=FakeAdapter(telling))
+    environment = AgentEnvironment(adapter=FakeAdapter(complete))
     public = jwe.to_public(key)
-    assert environment.tell(command(action="disclose", disclose_to=public)) == ["done"]
+    assert environment.execute_all(command(action="disclose", disclose_to=public)) == ["done"]
     [answer] = environment.answers()
     assert b"Sanne" not in environment.noted.sent_[0].value
     assert jwe.decrypt(answer["disclosure"], key, command_id("c1")) == {
@@ -42,18 +42,20 @@ def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
 
 def test_without_a_key_nothing_is_read() -> None:
     """A command with an invalid key discloses nothing either."""
-    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(telling)))
-    assert environment.tell(command(action="disclose")) == ["failed"]
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(complete)))
+    assert environment.execute_all(command(action="disclose")) == ["failed"]
     assert adapter.done == []
-    assert environment.tell(command("c2", seq=2, action="disclose", disclose_to="{}")) == ["failed"]
+    assert environment.execute_all(command("c2", seq=2, action="disclose", disclose_to="{}")) == [
+        "failed"
+    ]
     assert environment.answers()[1]["disclosure"] is None
 
 
 def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
     """Otherwise the agent would try to send it for ever."""
     key = jwe.to_public(jwe.new_key())
-    environment = AgentEnvironment(adapter=FakeAdapter(telling), largest=300)
-    assert environment.tell(command(action="disclose", disclose_to=key)) == ["failed"]
+    environment = AgentEnvironment(adapter=FakeAdapter(complete), largest=300)
+    assert environment.execute_all(command(action="disclose", disclose_to=key)) == ["failed"]
     assert "an answer has 300" in str(environment.answers()[0]["detail"])
 
 
@@ -62,11 +64,11 @@ def test_corrections_open_with_any_of_the_systems_keys() -> None:
     old, new = jwe.new_key(), jwe.new_key()
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()), keys=(new, old))
     text = jwe.encrypt({"name": "S. de Vries"}, jwe.to_public(old), command_id("c1"))
-    assert environment.tell(command(action="rectify", corrections=text)) == ["done"]
+    assert environment.execute_all(command(action="rectify", corrections=text)) == ["done"]
     assert adapter.tasks[0].corrections == {"name": "S. de Vries"}
     elsewhere = command("c2", seq=2, action="rectify", corrections=text)
-    assert environment.tell(elsewhere) == ["failed"]
-    assert environment.tell(command("c3", seq=3, action="rectify")) == ["failed"]
+    assert environment.execute_all(elsewhere) == ["failed"]
+    assert environment.execute_all(command("c3", seq=3, action="rectify")) == ["failed"]
     assert len(adapter.done) == 1
 
 
@@ -92,7 +94,7 @@ def test_counts_that_the_bus_would_not_take_are_told_as_failed() -> None:
     environment = AgentEnvironment(
         adapter=FakeAdapter(lambda task: Result(status="done", counts=counts))
     )
-    assert environment.tell(command()) == ["failed"]
+    assert environment.execute_all(command()) == ["failed"]
     assert "an answer has 900000" in str(environment.answers()[0]["detail"])
 
 
@@ -106,7 +108,7 @@ def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> Non
     environment = AgentEnvironment(adapter=FakeAdapter(play))
     environment.noted.most = 2_000
     commands = [command(f"c{n}", seq=n, subject=f"customer:C{n}") for n in range(1, 6)]
-    environment.tell(*commands)
+    environment.execute_all(*commands)
     environment.obeying.send_acknowledgements()
     told = {one["command_id"]: one["status"] for one in environment.answers()}
     assert told == {command_id(f"c{n}"): "failed" if n == 2 else "done" for n in range(1, 6)}
@@ -118,10 +120,12 @@ def test_what_the_bus_takes_in_no_form_is_given_up_and_said() -> None:
     """Not even `failed`: the controller repeats the command, and it is carried out anew."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.noted.most = 10
-    environment.tell(command())
+    environment.execute_all(command())
     environment.obeying.send_acknowledgements()
     assert environment.inbox.outgoing(10) == []
     assert {one[0] for one in environment.noted.said} == {"erase", "unsent"}
     assert command_id("c1") in str(environment.noted.said[-1])
     environment.noted.most = 2_000
-    assert environment.tell(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == ["done"]
+    assert environment.execute_all(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == [
+        "done"
+    ]

@@ -58,7 +58,7 @@ def always(error: Exception) -> FakeAdapter:
 def test_a_command_is_carried_out_and_answered() -> None:
     """With the counts that the system tells, on the message key of the command."""
     environment = AgentEnvironment(adapter=FakeAdapter())
-    assert environment.tell(command()) == ["done"]
+    assert environment.execute_all(command()) == ["done"]
     [answer] = environment.answers()
     assert (answer["command_id"], answer["attempt"]) == (command_id("c1"), 1)
     assert (answer["counts"], answer["at"]) == ({"orders": 1}, T0)
@@ -68,9 +68,9 @@ def test_a_command_is_carried_out_and_answered() -> None:
 def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
     """With the same bytes, and so with the same acknowledgement id."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
-    environment.tell(command())
+    environment.execute_all(command())
     again = replace(command(), attempt=2, issued_at=T0 + HOUR)
-    assert environment.tell(again, again) == ["done"]
+    assert environment.execute_all(again, again) == ["done"]
     first, second = environment.noted.sent_
     assert first.value == second.value
     assert len(adapter.done) == 1
@@ -90,7 +90,7 @@ def test_a_crash_between_doing_and_answering_repeats_the_doing() -> None:
     with pytest.raises(Killed):
         environment.obeying.run_once()
     environment.start()
-    assert environment.obey() == ["done"]
+    assert environment.execute() == ["done"]
     assert environment.answers()[0]["counts"] == {"orders": 3}
 
 
@@ -100,7 +100,7 @@ def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
     environment.arrive(command())
     environment.obeying.run_once()
     environment.start()
-    assert environment.obey() == ["done"]
+    assert environment.execute() == ["done"]
     assert len(adapter.done) == 1
 
 
@@ -108,8 +108,8 @@ def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
     """Nothing is lost while the bus refuses the acknowledgement."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.noted.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
-    assert environment.tell(command()) == []
-    assert environment.obey() == ["done"]
+    assert environment.execute_all(command()) == []
+    assert environment.execute() == ["done"]
 
 
 def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
@@ -129,7 +129,7 @@ def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
 def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
     """What stays names nobody, and is enough to answer again."""
     environment = AgentEnvironment(adapter=FakeAdapter())
-    environment.tell(command())
+    environment.execute_all(command())
     with environment.ledger.transaction() as connection:
         [row] = connection.execute(select(tables.entry)).all()
     assert row.sealed is None
@@ -157,24 +157,24 @@ def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> N
 
     environment = AgentEnvironment(adapter=FakeAdapter(play))
     environment.arrive(command(), command("c2", subject="customer:C2"))
-    assert environment.obey() == ["done"]
-    assert environment.obey(0.9) == []
-    assert environment.obey(0.1) == []
-    assert environment.obey(1.9) == []
-    assert environment.obey(0.1) == ["done"]
+    assert environment.execute() == ["done"]
+    assert environment.execute(0.9) == []
+    assert environment.execute(0.1) == []
+    assert environment.execute(1.9) == []
+    assert environment.execute(0.1) == ["done"]
 
 
 def test_a_system_that_says_when_to_come_again_is_left_alone_until_then() -> None:
     """Longer than the agent's own longest pause, though not beyond the time that the command has."""
     adapter = once(RetryLater("busy", 3600))
     environment = AgentEnvironment(adapter=adapter)
-    assert environment.tell(command()) == []
-    assert environment.obey(3599) == []
+    assert environment.execute_all(command()) == []
+    assert environment.execute(3599) == []
     assert len(adapter.tasks) == 1
-    assert environment.obey(1) == ["done"]
+    assert environment.execute(1) == ["done"]
     environment = AgentEnvironment(adapter=once(RetryLater("busy", 1e300)))
-    environment.tell(command())
-    assert environment.obey(7 * 86_400) == ["failed"]
+    environment.execute_all(command())
+    assert environment.execute(7 * 86_400) == ["failed"]
     assert environment.answers()[0]["detail"] == "it expired before it could be carried out"
 
 
@@ -183,25 +183,28 @@ def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attem
     adapter = FakeAdapter()
     environment = AgentEnvironment(adapter=adapter, tries=1)
     adapter.play = always(RetryLater("connection refused")).play
-    assert environment.tell(command()) == ["failed"]
+    assert environment.execute_all(command()) == ["failed"]
     assert environment.answers()[0]["detail"] == "connection refused"
-    assert environment.tell(command()) == ["failed"]
+    assert environment.execute_all(command()) == ["failed"]
     assert len(adapter.done) == 1
     adapter.play = FakeAdapter().play
-    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["done"]
+    assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["done"]
     assert len({one["acknowledgement_id"] for one in environment.answers()}) == 2
 
 
 def test_what_is_no_result_is_answered_failed_at_once() -> None:
     """Asking again would bring the same."""
     environment = AgentEnvironment(adapter=always(InvalidResult("it is no JSON")))
-    assert environment.tell(command()) == ["failed"]
+    assert environment.execute_all(command()) == ["failed"]
 
 
 def test_a_fault_of_an_adapter_costs_no_other_command() -> None:
     """It is tried again like anything else, and told by its kind only: its text may name somebody."""
     environment = AgentEnvironment(adapter=always(ValueError("customer C1")), tries=1)
-    assert environment.tell(command(), command("c2", subject="customer:C2")) == ["failed", "failed"]
+    assert environment.execute_all(command(), command("c2", subject="customer:C2")) == [
+        "failed",
+        "failed",
+    ]
     assert environment.answers()[0]["detail"] == "the adapter failed (ValueError)"
 
 
@@ -210,18 +213,20 @@ def test_partial_is_told_and_tried_anew() -> None:
     environment = AgentEnvironment(
         adapter=FakeAdapter(lambda task: Result(status="partial", counts={"orders": 1}))
     )
-    assert environment.tell(command()) == ["partial"]
-    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["partial"]
+    assert environment.execute_all(command()) == ["partial"]
+    assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + SECOND)) == [
+        "partial"
+    ]
 
 
 def test_an_expired_command_is_not_obeyed() -> None:
     """On arrival, or when its time comes only later."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     late = command(valid_until=T0)
-    assert environment.tell(late) == ["failed"]
+    assert environment.execute_all(late) == ["failed"]
     assert environment.answers()[0]["detail"] == "it had expired when it arrived"
     environment.arrive(command("c2", valid_until=T0 + SECOND))
-    assert environment.obey(1) == ["failed"]
+    assert environment.execute(1) == ["failed"]
     assert adapter.done == []
 
 
@@ -229,18 +234,18 @@ def test_nothing_is_carried_out_before_its_time() -> None:
     """A command that waits for its time delays no other command."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     early = command(not_before=T0 + HOUR)
-    assert environment.tell(early, command("c2", seq=2)) == ["done"]
+    assert environment.execute_all(early, command("c2", seq=2)) == ["done"]
     assert environment.answers()[0]["command_id"] == command_id("c2")
-    assert environment.obey(3599) == []
-    assert environment.obey(1) == ["done"]
+    assert environment.execute(3599) == []
+    assert environment.execute(1) == ["done"]
 
 
 def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
     """Also when the first has to be tried again."""
     adapter = once(RetryLater("connection refused"))
     environment = AgentEnvironment(adapter=adapter)
-    assert environment.tell(command("c1"), command("c2", seq=2)) == []
-    assert environment.obey(1) == ["done", "done"]
+    assert environment.execute_all(command("c1"), command("c2", seq=2)) == []
+    assert environment.execute(1) == ["done", "done"]
     assert adapter.done == [command_id(one) for one in ("c1", "c1", "c2")]
 
 
@@ -249,17 +254,17 @@ def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     lift = command("lift", action="lift", seq=7, issued_at=T0 + HOUR)
     restrict = command("restrict", action="restrict", seq=5)
-    assert environment.tell(lift, restrict) == ["done", "failed"]
+    assert environment.execute_all(lift, restrict) == ["done", "failed"]
     assert adapter.done == [command_id("lift")]
     anew = replace(restrict, attempt=2, issued_at=T0 + 2 * HOUR)
-    assert environment.tell(anew) == ["done"]
+    assert environment.execute_all(anew) == ["done"]
 
 
 def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:
     """The one before it was repeated meanwhile: its number tells the order, not its last attempt."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     repeated = command("c7", seq=7, attempt=2, issued_at=T0 + HOUR)
-    assert environment.tell(repeated, command("c8", seq=8)) == ["done", "done"]
+    assert environment.execute_all(repeated, command("c8", seq=8)) == ["done", "done"]
 
 
 def test_what_has_waited_is_carried_out_in_order_too() -> None:
@@ -269,7 +274,7 @@ def test_what_has_waited_is_carried_out_in_order_too() -> None:
     environment.arrive(
         command("c1", not_before=T0 + 2 * HOUR), command("c2", seq=2, not_before=T0 + HOUR)
     )
-    environment.obey(3 * 3600)
+    environment.execute(3 * 3600)
     assert adapter.done == [command_id("c1"), command_id("c2")]
 
 
@@ -284,9 +289,9 @@ def test_a_processor_that_is_away_when_it_is_asked_again_holds_back_no_other() -
         raise RetryLater("away")
 
     environment = AgentEnvironment(adapter=FakeAdapter(play))
-    environment.tell(command())
-    environment.obey(3600)
-    assert environment.tell(command("c2", seq=2)) == ["done"]
+    environment.execute_all(command())
+    environment.execute(3600)
+    assert environment.execute_all(command("c2", seq=2)) == ["done"]
 
 
 def test_an_answer_that_is_no_longer_true_is_not_sent() -> None:
@@ -300,7 +305,7 @@ def test_an_answer_that_is_no_longer_true_is_not_sent() -> None:
     assert environment.inbox.outgoing(10) == []
     environment.obeying.run_once()
     environment.inbox.mark_delivered([stale])
-    assert environment.obey() == ["done"]
+    assert environment.execute() == ["done"]
 
 
 def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -> None:
@@ -312,7 +317,7 @@ def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -
         return Result(status="done")
 
     environment.obeying.adapter = FakeAdapter(play)
-    assert environment.tell(command()) == ["done"]
+    assert environment.execute_all(command()) == ["done"]
     assert environment.answers()[0]["attempt"] == 2
 
 
@@ -320,7 +325,7 @@ def test_an_older_disclosure_is_no_danger() -> None:
     """It changes nothing, and a check has its own time."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     newer = command("c7", seq=7, issued_at=T0 + HOUR)
-    assert environment.tell(newer, command("v5", action="verify", seq=5)) == ["done", "done"]
+    assert environment.execute_all(newer, command("v5", action="verify", seq=5)) == ["done", "done"]
     assert len(adapter.done) == 2
 
 
@@ -330,8 +335,8 @@ def test_a_later_setting_of_the_clock_overrules_what_was_not_begun() -> None:
     old = command("old", epoch=1, seq=1, not_before=T0 + HOUR)
     other = command("other", epoch=1, seq=2, not_before=T0 + HOUR, records=(record("O2"),))
     new = command("new", epoch=2, seq=3)
-    assert sorted(environment.tell(old, other, new)) == ["done", "failed"]
-    assert environment.obey(3600) == ["done"]
+    assert sorted(environment.execute_all(old, other, new)) == ["done", "failed"]
+    assert environment.execute(3600) == ["done"]
     assert adapter.done == [command_id("new"), command_id("other")]
 
 
@@ -339,8 +344,11 @@ def test_what_supersedes_a_command_takes_its_place() -> None:
     """The one that it names is not carried out any more."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.arrive(command("old", not_before=T0 + HOUR))
-    assert sorted(environment.tell(command("new", seq=2, supersedes="old"))) == ["done", "failed"]
-    environment.obey(7200)
+    assert sorted(environment.execute_all(command("new", seq=2, supersedes="old"))) == [
+        "done",
+        "failed",
+    ]
+    environment.execute(7200)
     assert adapter.done == [command_id("new")]
 
 
@@ -353,27 +361,29 @@ def test_a_recall_stops_what_nobody_has_begun() -> None:
     """It is answered at once, and the command is never carried out."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.arrive(command(not_before=T0 + HOUR))
-    assert environment.tell(recall()) == ["recalled"]
-    assert environment.obey(7200) == []
+    assert environment.execute_all(recall()) == ["recalled"]
+    assert environment.execute(7200) == []
     assert adapter.done == []
 
 
 def test_a_recall_that_comes_before_its_command_stops_it_too() -> None:
     """The command is then answered `recalled`, each time that it comes."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
-    assert environment.tell(recall()) == ["recalled"]
-    assert environment.tell(command()) == ["recalled"]
-    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    assert environment.execute_all(recall()) == ["recalled"]
+    assert environment.execute_all(command()) == ["recalled"]
+    assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + HOUR)) == [
+        "recalled"
+    ]
     assert adapter.done == []
 
 
 def test_a_recall_of_what_is_done_comes_too_late() -> None:
     """Once the command is done, its recall is answered `already_done`."""
     environment = AgentEnvironment(adapter=FakeAdapter())
-    assert environment.tell(command(), recall()) == ["recalled"]
+    assert environment.execute_all(command(), recall()) == ["recalled"]
     environment = AgentEnvironment(adapter=FakeAdapter())
-    environment.tell(command())
-    assert environment.tell(recall()) == ["already_done"]
+    environment.execute_all(command())
+    assert environment.execute_all(recall()) == ["already_done"]
 
 
 def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
@@ -381,13 +391,13 @@ def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
     environment = AgentEnvironment(
         adapter=(adapter := FakeAdapter(lambda task: Result(status="partial")))
     )
-    environment.tell(command())
-    assert environment.tell(recall()) == ["refused"]
+    environment.execute_all(command())
+    assert environment.execute_all(recall()) == ["refused"]
     assert environment.answers()[-1]["ground"] == "it had been carried out in part"
     for attempt in (2, 3):
         again = replace(command(), attempt=attempt, issued_at=T0 + HOUR)
-        assert environment.tell(again) == ["partial"]
-        assert environment.tell(replace(recall(), attempt=attempt, issued_at=T0 + HOUR)) == [
+        assert environment.execute_all(again) == ["partial"]
+        assert environment.execute_all(replace(recall(), attempt=attempt, issued_at=T0 + HOUR)) == [
             "refused"
         ]
     assert len(adapter.done) == 1
@@ -405,11 +415,11 @@ def test_a_recall_of_what_was_given_up_asks_the_system(status: str, later: str) 
         raise InvalidResult("nothing that can be read")
 
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
-    assert environment.tell(command()) == ["failed"]
-    assert environment.tell(recall()) == [status]
+    assert environment.execute_all(command()) == ["failed"]
+    assert environment.execute_all(recall()) == [status]
     for attempt in (2, 3):
         again = replace(command(), attempt=attempt, issued_at=T0 + HOUR)
-        assert environment.tell(again) == [later]
+        assert environment.execute_all(again) == [later]
     assert len(adapter.done) == 2
 
 
@@ -426,9 +436,9 @@ def test_a_recall_of_what_was_begun_asks_the_system(status: str, answers: list[s
         raise RetryLater("no answer in time")
 
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
-    environment.tell(command())
-    assert sorted(environment.tell(recall())) == answers
-    assert environment.obey(3600) == []
+    environment.execute_all(command())
+    assert sorted(environment.execute_all(recall())) == answers
+    assert environment.execute(3600) == []
     assert len(adapter.done) == 2
 
 
@@ -438,12 +448,12 @@ def test_a_processor_that_takes_days_outlives_the_process() -> None:
     environment = AgentEnvironment(
         adapter=(adapter := FakeAdapter(lambda task: Pending(ask_again_at=task.now + day)))
     )
-    assert environment.tell(command()) == []
+    assert environment.execute_all(command()) == []
     environment.start()
-    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == []
+    assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + HOUR)) == []
     assert environment.obeying.complete(command_id("c1"), Result(status="done", counts={"rows": 2}))
     assert not environment.obeying.complete(command_id("c1"), Result(status="failed"))
-    assert environment.obey() == ["done"]
+    assert environment.execute() == ["done"]
     assert environment.answers()[0]["attempt"] == 2
     assert len(adapter.done) == 1
 
@@ -454,10 +464,10 @@ def test_a_processor_that_stays_silent_is_asked_again() -> None:
     environment = AgentEnvironment(
         adapter=(adapter := FakeAdapter(lambda task: Pending(ask_again_at=task.now + day)))
     )
-    environment.tell(command())
-    environment.obey(24 * 3600)
+    environment.execute_all(command())
+    environment.execute(24 * 3600)
     assert [task.run for task in adapter.tasks] == [1, 2]
-    environment.obey(7 * 24 * 3600)
+    environment.execute(7 * 24 * 3600)
     assert len(adapter.tasks) == 2
 
 
@@ -468,7 +478,7 @@ def test_what_a_processor_has_holds_back_no_other() -> None:
         command_id("c2"): Result(status="done"),
     }
     environment = AgentEnvironment(adapter=FakeAdapter(lambda task: plays[task.command.command_id]))
-    assert environment.tell(command("c1"), command("c2", seq=2)) == ["done"]
+    assert environment.execute_all(command("c1"), command("c2", seq=2)) == ["done"]
 
 
 def test_a_system_is_not_asked_faster_than_it_may_be() -> None:
@@ -477,33 +487,35 @@ def test_a_system_is_not_asked_faster_than_it_may_be() -> None:
     environment = AgentEnvironment(adapter=FakeAdapter(), bucket=bucket)
     subjects = [f"customer:C{n}" for n in range(5)]
     environment.arrive(*(command(one, subject=one) for one in subjects))
-    assert [len(environment.obey(seconds)) for seconds in (0, 0.5, 0.5, 1, 1)] == [2, 0, 1, 1, 1]
+    assert [len(environment.execute(seconds)) for seconds in (0, 0.5, 0.5, 1, 1)] == [2, 0, 1, 1, 1]
 
 
 def test_what_was_answered_is_forgotten_once_it_can_no_longer_be_replayed() -> None:
     """Before that a replay finds that it was done; after it, that it has expired."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
-    environment.tell(command())
+    environment.execute_all(command())
     keep = timedelta(days=30)
     assert environment.inbox.purge(T0 + timedelta(days=37), keep) == 0
     assert environment.inbox.purge(T0 + timedelta(days=37) + SECOND, keep) == 1
     environment.now = T0 + timedelta(days=38)
-    assert environment.tell(command()) == ["failed"]
+    assert environment.execute_all(command()) == ["failed"]
     assert len(adapter.done) == 1
 
 
 def test_a_restored_system_is_told_everything_since_its_backup_anew() -> None:
     """When the controller repeats it; what was done before then, or taken back, stays as it is."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
-    environment.tell(command("before"))
+    environment.execute_all(command("before"))
     environment.now += HOUR
-    environment.tell(command("after", seq=2), command("not", seq=3, not_before=T0 + 9 * HOUR))
-    environment.tell(command("r", seq=4, action="recall", supersedes="not"))
+    environment.execute_all(
+        command("after", seq=2), command("not", seq=3, not_before=T0 + 9 * HOUR)
+    )
+    environment.execute_all(command("r", seq=4, action="recall", supersedes="not"))
     with environment.ledger.transaction() as connection:
         assert environment.inbox.reopen_since(connection, T0 + HOUR) == 1
     later = {"attempt": 2, "issued_at": T0 + 2 * HOUR}
     repeated = [command("before", **later), command("after", seq=2, **later)]
-    assert environment.tell(*repeated, command("not", seq=3, **later)) == [
+    assert environment.execute_all(*repeated, command("not", seq=3, **later)) == [
         "done",
         "done",
         "recalled",
@@ -518,7 +530,7 @@ def test_the_answer_counts_what_is_open() -> None:
     )
     environment.arrive(command("c1"), command("c2", not_before=T0 + HOUR, seq=2))
     assert environment.inbox.count_by_state() == {"waiting": 2}
-    environment.obey()
+    environment.execute()
     assert environment.inbox.count_by_state() == {"waiting": 1, "pending": 1}
     assert environment.inbox.oldest_open() == T0
 
@@ -539,7 +551,7 @@ def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
         with suppress(Killed):
             environment.obeying.run_once()
         environment.start()
-    environment.obey()
+    environment.execute()
     assert sorted({one["command_id"] for one in environment.answers()}) == sorted(set(adapter.done))
     assert len(environment.answers()) == 20
 
@@ -548,20 +560,22 @@ def test_what_was_refused_is_looked_at_again_at_the_next_attempt() -> None:
     """The system may have been mended; whether a refusal is final is the controller's to judge."""
     adapter = FakeAdapter(lambda _: Result(status="refused", ground="a duty of its own"))
     environment = AgentEnvironment(adapter=adapter)
-    assert environment.tell(command()) == ["refused"]
-    assert environment.tell(command()) == ["refused"]
+    assert environment.execute_all(command()) == ["refused"]
+    assert environment.execute_all(command()) == ["refused"]
     adapter.play = FakeAdapter().play
-    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["done"]
+    assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["done"]
 
 
 def test_what_was_refused_and_recalled_is_not_done_at_a_later_attempt() -> None:
     """The recall stands, however the two are ordered on the bus."""
     adapter = FakeAdapter(lambda _: Result(status="refused", ground="a duty of its own"))
     environment = AgentEnvironment(adapter=adapter)
-    assert environment.tell(command()) == ["refused"]
-    assert environment.tell(recall()) == ["recalled"]
+    assert environment.execute_all(command()) == ["refused"]
+    assert environment.execute_all(recall()) == ["recalled"]
     adapter.play = FakeAdapter().play
-    assert environment.tell(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["recalled"]
+    assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + HOUR)) == [
+        "recalled"
+    ]
     assert len(adapter.done) == 1
 
 
@@ -571,8 +585,8 @@ def test_answers_that_say_something_else_have_ids_of_their_own() -> None:
     for rows in (1, 2):
         result = Result(status="done", counts={"orders": rows})
         environment = AgentEnvironment(adapter=FakeAdapter(lambda _, it=result: it))  # type: ignore[misc]
-        environment.tell(command())
-        environment.tell(command())
+        environment.execute_all(command())
+        environment.execute_all(command())
         ids |= {one["acknowledgement_id"] for one in environment.answers()}
         assert len(environment.answers()) == 2
     assert len(ids) == 2

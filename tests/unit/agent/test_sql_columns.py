@@ -67,7 +67,7 @@ def engine_of(loaded: config.LoadedConfig) -> Engine:
     return create_engine(loaded.database_url(sql.url, "adapter", "sql", "url"))
 
 
-def tell(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
+def execute(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
     told = command(action=action, records=tuple(map(record, orders)), **further)
     return adapter.execute(
         CommandTask(command=told, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=T0)
@@ -85,9 +85,9 @@ def numbers(engine: Engine) -> list[Any]:
 def test_a_number_is_found_by_the_way_it_is_written_only(made: Made, key: str) -> None:
     """What Python would read as 42 is another key."""
     adapter, engine = made("number integer, event text", {"number": 42, "event": "e-42"})
-    tell(adapter, "erase", key)
+    execute(adapter, "erase", key)
     assert numbers(engine) == [42]
-    assert tell(adapter, "erase", "42").counts == {"orders": 1}
+    assert execute(adapter, "erase", "42").counts == {"orders": 1}
 
 
 def test_a_column_that_knows_no_case_does_not_take_others_along(made: Made) -> None:
@@ -97,7 +97,7 @@ def test_a_column_that_knows_no_case_does_not_take_others_along(made: Made) -> N
         {"number": "o1", "event": "e-o1"},
         {"number": "O1", "event": "e-O1"},
     )
-    assert tell(adapter, "erase", "O1").counts == {"orders": 1}
+    assert execute(adapter, "erase", "O1").counts == {"orders": 1}
     assert numbers(engine) == ["o1"]
 
 
@@ -115,7 +115,7 @@ def test_rows_that_a_trigger_keeps_are_not_called_erased(made: Made) -> None:
                 " BEGIN SELECT RAISE(IGNORE); END"
             )
         )
-    result = tell(adapter, "erase", "O1", "O2")
+    result = execute(adapter, "erase", "O1", "O2")
     assert (result.status, result.detail) == (
         "failed",
         "orders: rows were still there after they were erased",
@@ -131,12 +131,12 @@ def test_what_was_put_in_the_place_of_a_value_is_no_personal_data(made: Made) ->
         erase="{set: {who: (erased)}}",
         holds="who",
     )
-    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
-    assert tell(adapter, "erase", "O1").status == "done"
-    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
+    assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+    assert execute(adapter, "erase", "O1").status == "done"
+    assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
     with engine.begin() as connection:
         connection.execute(text("UPDATE orders SET who = 'Piet'"))
-    assert tell(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
+    assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
 
 
 def test_a_column_in_which_no_key_can_be_found_starts_nothing(made: Made) -> None:
@@ -151,5 +151,5 @@ def test_a_database_that_cannot_be_asked_is_asked_again(made: Made) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE orders"))
     with pytest.raises(RetryLater) as raised:
-        tell(adapter, "erase", "O1")
+        execute(adapter, "erase", "O1")
     assert "O1" not in raised.value.why

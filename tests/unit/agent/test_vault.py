@@ -41,7 +41,9 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
         yield found
 
 
-def told(vault: Vault, action: str = "erase", *, recalls: str | None = None, **more: Any) -> Result:
+def execute(
+    vault: Vault, action: str = "erase", *, recalls: str | None = None, **more: Any
+) -> Result:
     """What the adapter of `bus` makes of a command."""
     adapter = VaultAdapter(shredder=vault.shredder, system="bus", **more.pop("adapter", {}))
     one = command(system="bus", action=action, **more)
@@ -53,7 +55,7 @@ def told(vault: Vault, action: str = "erase", *, recalls: str | None = None, **m
 
 def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> None:
     """Twice comes to the same."""
-    assert told(vault) == told(vault) == Result(status="done", counts={"keys": 1})
+    assert execute(vault) == execute(vault) == Result(status="done", counts={"keys": 1})
     assert vault.shredder.count_active([O1, O2], "bus") == 1
     assert vault.shredder.count_active([O1, O2], "bus-books") == 2
 
@@ -61,16 +63,16 @@ def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> N
 def test_a_check_counts_what_is_still_there(vault: Vault) -> None:
     """Of the records that it names."""
     both = (record("O1"), record("O2"))
-    told(vault)
-    assert told(vault, "verify").counts == {"keys": 0}
-    assert told(vault, "verify", records=both) == Result(status="done", counts={"keys": 1})
+    execute(vault)
+    assert execute(vault, "verify").counts == {"keys": 0}
+    assert execute(vault, "verify", records=both) == Result(status="done", counts={"keys": 1})
 
 
 def test_an_event_that_went_in_clear_is_an_alarm(vault: Vault) -> None:
     """Its publisher does not encrypt, and the log still has it."""
-    never = told(vault, records=(record("O3"),))
+    never = execute(vault, records=(record("O3"),))
     assert never == Result(status="nothing_held", counts={"keys": 0, "published in clear": 1})
-    some = told(vault, records=(record("O1"), record("O4")))
+    some = execute(vault, records=(record("O1"), record("O4")))
     assert some == Result(status="done", counts={"keys": 1, "published in clear": 1})
 
 
@@ -79,33 +81,33 @@ def test_events_from_before_encryption_are_none(vault: Vault) -> None:
     before = {"encrypted_since": T0 - timedelta(days=29)}
     after = {"encrypted_since": T0 - timedelta(days=31)}
     old = (record("O5"),)
-    assert told(vault, records=old, adapter=before).status == "done"
+    assert execute(vault, records=old, adapter=before).status == "done"
     timeless = (replace(record("O6"), time=None),)
-    assert told(vault, records=timeless, adapter=before).status == "nothing_held"
+    assert execute(vault, records=timeless, adapter=before).status == "nothing_held"
     mixed = (replace(record("O8"), time=T0), record("O9"))
-    assert told(vault, records=mixed, adapter=before).status == "nothing_held"
-    assert told(vault, records=(record("O7"),), adapter=after).status == "nothing_held"
+    assert execute(vault, records=mixed, adapter=before).status == "nothing_held"
+    assert execute(vault, records=(record("O7"),), adapter=after).status == "nothing_held"
 
 
 @pytest.mark.parametrize("action", ["restrict", "lift", "disclose", "rectify"])
 def test_what_only_stores_is_asked_for_nothing_else(vault: Vault, action: str) -> None:
     """Whoever reads the log is told by itself; no key is touched."""
-    answer = told(vault, action)
+    answer = execute(vault, action)
     assert (answer.status, answer.counts, answer.records) == ("done", {"keys": 0}, ())
     assert vault.shredder.count_active([O1], "bus") == 1
 
 
 def test_a_log_is_never_pseudonymised(vault: Vault) -> None:
     """The policy's check refuses to ask for it."""
-    assert told(vault, "pseudonymise").status == "failed"
+    assert execute(vault, "pseudonymise").status == "failed"
 
 
 def test_a_key_that_is_destroyed_is_not_called_back(vault: Vault) -> None:
     """One that stands is; what was no erasure has done nothing."""
-    assert told(vault, "recall", recalls="erase").status == "recalled"
-    told(vault)
-    assert told(vault, "recall", recalls="erase").status == "already_done"
-    assert told(vault, "recall", recalls="restrict").status == "recalled"
+    assert execute(vault, "recall", recalls="erase").status == "recalled"
+    execute(vault)
+    assert execute(vault, "recall", recalls="erase").status == "already_done"
+    assert execute(vault, "recall", recalls="restrict").status == "recalled"
 
 
 def test_a_vault_that_is_away_is_asked_again(vault: Vault) -> None:
@@ -113,7 +115,7 @@ def test_a_vault_that_is_away_is_asked_again(vault: Vault) -> None:
     with vault.keys.database.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE data_key")
     with pytest.raises(RetryLater, match=r"the vault cannot be asked \(OperationalError\)"):
-        told(vault)
+        execute(vault)
 
 
 def test_the_agents_file_leads_to_the_vault(tmp_path: Path) -> None:
@@ -144,6 +146,6 @@ def test_a_key_of_before_is_destroyed_and_another_topics_is_not(tmp_path: Path) 
     with a_vault(tmp_path) as vault:
         vault.keys.get_or_create([(old, "bus"), (O2, "bus"), (other, "bus")], T0)
         records = (record("O1"), record("O2"))
-        assert told(vault, records=records) == Result(status="done", counts={"keys": 2})
-        assert told(vault, "verify", records=records).counts == {"keys": 0}
+        assert execute(vault, records=records) == Result(status="done", counts={"keys": 2})
+        assert execute(vault, "verify", records=records).counts == {"keys": 0}
         assert vault.shredder.count_active([old, O2, other], "bus") == 1

@@ -284,10 +284,10 @@ def test_the_example_erases_at_once() -> None:
     """The verification finds nothing left."""
     with mailer_stage(slow=False) as (mailer, environment, _):
         mailer.recipients.update({"O1": "sanne@example.org", "O2": "piet@example.org"})
-        assert environment.tell(command()) == ["done"]
+        assert environment.execute_all(command()) == ["done"]
         assert mailer.recipients == {"O2": "piet@example.org"}
         verify = command("v", action="verify", verifies="erase", seq=2)
-        assert environment.tell(verify) == ["done"]
+        assert environment.execute_all(verify) == ["done"]
         assert environment.answers()[-1]["counts"] == {"recipients": 0}
 
 
@@ -303,7 +303,7 @@ def test_the_example_erases_days_later() -> None:
     """The agent was started anew meanwhile; the token still fits, and only that command's."""
     with mailer_stage(slow=True) as (mailer, environment, _):
         mailer.recipients["O1"] = "sanne@example.org"
-        assert environment.tell(command(), command("c2", subject="customer:C2")) == []
+        assert environment.execute_all(command(), command("c2", subject="customer:C2")) == []
         first, second = sorted(mailer.waiting, key=lambda one: str(one["command"]["subject"]))
         environment.start()
         result = mailer.carry_out(first["command"])
@@ -312,7 +312,7 @@ def test_the_example_erases_days_later() -> None:
         assert post(first, {"status": "erased"}) == 400
         assert post(first, result) == 200
         assert post(first, result) == 409
-        assert environment.obey() == ["done"]
+        assert environment.execute() == ["done"]
         assert environment.answers()[0]["counts"] == {"recipients": 1}
 
 
@@ -320,10 +320,10 @@ def test_the_example_takes_back_what_waits_for_its_night() -> None:
     """The recall reaches it, although the command is with it already."""
     with mailer_stage(slow=True) as (mailer, environment, _):
         mailer.recipients["O1"] = "sanne@example.org"
-        environment.tell(command())
+        environment.execute_all(command())
         recall = command("r", action="recall", supersedes="c1", seq=2)
-        assert environment.tell(recall) == ["recalled"]
+        assert environment.execute_all(recall) == ["recalled"]
         assert mailer.waiting == []
-        assert environment.tell(
+        assert environment.execute_all(
             replace(command(), attempt=2, issued_at=T0 + timedelta(hours=1))
         ) == ["recalled"]

@@ -21,7 +21,7 @@ from services.storage import offsets
 from services.storage.database import Database, open_database
 from services.storage.offsets import OffsetGap, PartitionId
 from tests.contract.arrivals import arrival, feedback, invoice, signed_up, terminated
-from tests.contract.ledgers import Bus
+from tests.contract.ledgers import FakeBus
 from tests.unit.cli.conftest import Call, Write
 
 POLICY = loader.load()
@@ -242,7 +242,7 @@ def test_what_only_the_old_policy_asked_for_is_taken_back(
             )
             ledger.run_in_transaction(
                 lambda c, those=leased: dispatch(  # type: ignore[misc]
-                    c, those, Bus(), wrong, at, RetryPolicy()
+                    c, those, FakeBus(), wrong, at, RetryPolicy()
                 )
             )
     assert states(termijn) == [("erase", "sent"), ("erase", "unsent")]

@@ -15,7 +15,16 @@ from services.deleter.settlement import Status
 from services.ledger import active_policy, tables
 from services.storage.database import Database, open_database
 from tests.contract.arrivals import invoice, order, reinstated, terminated
-from tests.contract.ledgers import POLICY, Bus, answer, command, post, rows, sweep, take
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    acknowledge,
+    claim_all,
+    find_command,
+    record_events,
+    select_rows,
+    send_due,
+)
 from tests.unit.cli.conftest import Call
 from tests.unit.cli.test_operating import said
 
@@ -38,17 +47,17 @@ def ledger(termijn: Call) -> Iterator[Database]:
 @pytest.fixture
 def refused(ledger: Database) -> dict[str, UUID]:
     """An order's erasures, refused by orders (our own) and by psp (a controller)."""
-    take(ledger, [order("o1", JOINED)], JOINED)
-    sweep(ledger, DUE)
-    post(ledger, Bus(), DUE)
-    found = {one: command(ledger, system=one) for one in ("orders", "psp")}
+    record_events(ledger, [order("o1", JOINED)], JOINED)
+    claim_all(ledger, DUE)
+    send_due(ledger, FakeBus(), DUE)
+    found = {one: find_command(ledger, system=one) for one in ("orders", "psp")}
     for one in found.values():
-        answer(ledger, one, "refused", datetime.now(UTC))
+        acknowledge(ledger, one, "refused", datetime.now(UTC))
     return found
 
 
 def next_attempt(ledger: Database, identity: UUID) -> Any:
-    (row,) = rows(ledger, tables.command, command_id=identity)
+    (row,) = select_rows(ledger, tables.command, command_id=identity)
     return row.next_attempt_at
 
 
@@ -59,10 +68,10 @@ def test_a_refused_command_is_told_again_at_once(
     assert next_attempt(ledger, refused["orders"]) > datetime.now(UTC)
     done = termijn("commands", "retry", refused["orders"], *BY_ME)
     assert (done.out, done.err) == (f"will be sent again: {refused['orders']}\n", "")
-    bus = Bus()
-    post(ledger, bus, datetime.now(UTC))
+    bus = FakeBus()
+    send_due(ledger, bus, datetime.now(UTC))
     assert str(refused["orders"]) in [one.value["command_id"] for one in bus.sent]
-    [row] = rows(ledger, tables.operator_action)
+    [row] = select_rows(ledger, tables.operator_action)
     assert (row.operator, row.action, row.target, row.reason) == (
         "night-shift",
         "commands retry",
@@ -94,7 +103,7 @@ def test_a_controllers_refusal_is_final(
         1,
         f"termijn: {refused['psp']}: psp is a controller, and its refusal is final\n",
     )
-    assert rows(ledger, tables.operator_action) == []
+    assert select_rows(ledger, tables.operator_action) == []
 
 
 @pytest.mark.parametrize(
@@ -112,14 +121,14 @@ def test_what_cannot_be_told_again_is_said(
     told = termijn("commands", "retry", *arguments, *BY_ME)
     assert told.code != 0
     assert what in told.err
-    assert rows(ledger, tables.operator_action) == []
+    assert select_rows(ledger, tables.operator_action) == []
 
 
 def test_what_is_done_is_not_told_again(
     termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
     """There is nothing to do."""
-    answer(ledger, refused["orders"], "done", datetime.now(UTC))
+    acknowledge(ledger, refused["orders"], "done", datetime.now(UTC))
     told = termijn("commands", "retry", refused["orders"], *BY_ME)
     assert told.code == 1
     assert "it is acknowledged: there is nothing to tell again" in told.err
@@ -141,13 +150,13 @@ def test_a_hold_is_too_late_for_whoever_does_not_say_that_it_stopped(
     termijn: Call, ledger: Database, status: Status | None, too_late: list[str]
 ) -> None:
     """Whether it had erased or may do so still; one that has not answered yet has time."""
-    take(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
-    sweep(ledger, DUE)
-    post(ledger, Bus(), DUE)
+    record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
+    claim_all(ledger, DUE)
+    send_due(ledger, FakeBus(), DUE)
     hold = said("h1", "hold-placed", BACK, hold_id="H1", ground="legal_claim")
-    take(ledger, [hold, reinstated("r1", BACK)], DUE)
-    post(ledger, Bus(), DUE)
+    record_events(ledger, [hold, reinstated("r1", BACK)], DUE)
+    send_due(ledger, FakeBus(), DUE)
     if status is not None:
-        answer(ledger, command(ledger, action="recall"), status, DUE)
+        acknowledge(ledger, find_command(ledger, action="recall"), status, DUE)
     [line] = termijn("holds", "list", "--json").rows
     assert line["too_late_for"] == too_late

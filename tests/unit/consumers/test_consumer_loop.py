@@ -89,7 +89,7 @@ class FakeBus:
 
 
 @dataclass(slots=True)
-class Played:
+class LoopRun:
     """What came of it."""
 
     applied: list[list[int]] = field(default_factory=list)
@@ -107,9 +107,9 @@ def ledger() -> Iterator[Database]:
         yield ledger
 
 
-def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> Played:
+def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> LoopRun:
     """Run the loop on consumers, each taken when the one before it was closed."""
-    played = Played()
+    played = LoopRun()
 
     class Work:
         def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:

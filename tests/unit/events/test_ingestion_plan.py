@@ -15,7 +15,7 @@ from services.policy import loader
 from services.policy.tagging import TaggingFailed
 from tests.contract.arrivals import arrival as plain_arrival
 from tests.contract.arrivals import event
-from tests.contract.retiring import retiring
+from tests.contract.retiring import policy_retiring
 from tests.effort import SLOW
 from tests.oracle.clocks import Event
 from tests.oracle.strategies import event_sets
@@ -55,7 +55,7 @@ def test_what_is_retired_is_planned_as_by_itself(events: list[Event], data: st.D
     """A shape that was met before an instant is another one from that instant on."""
     times = sorted({one["time"] for one in events}) or ["2024-01-01T00:00:00Z"]
     names = ("service_delivery", "internal_research", "crm", "accounting", "website")
-    policy = retiring({name: data.draw(st.sampled_from(times)) for name in names})
+    policy = policy_retiring({name: data.draw(st.sampled_from(times)) for name in names})
     plans = IngestionPlanner(policy=policy)
     for one in map(arrival, events):
         assert plans.plan_event(one) == plans.plan_event(one) == build_plan(one, policy)

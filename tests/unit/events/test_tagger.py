@@ -21,7 +21,7 @@ from services.events.templates import encode_long, encode_string
 from services.policy.loader import load as load_policy
 from services.policy.model import Field
 from services.policy.tagging import TaggingFailed
-from tests.contract.retiring import retiring
+from tests.contract.retiring import policy_retiring
 
 POLICY = load_policy()
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -162,7 +162,7 @@ def test_the_two_ways_agree(
 
 def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
     """The template of an order of before names the accounting system; the next order is not there."""
-    policy = retiring({"accounting": "2026-03-15T13:02:00Z"})
+    policy = policy_retiring({"accounting": "2026-03-15T13:02:00Z"})
     tags = EventTagger(policy=policy, codec=CODEC, topics=TAGS.topics)
     systems = []
     for number in (0, 1, 2, 3):

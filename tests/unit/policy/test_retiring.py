@@ -13,7 +13,7 @@ from services.policy.loader import InvalidPolicy, digest, load, load_text
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS
 from services.policy.tagging import TaggedEvent, TaggingFailed, tag
-from tests.contract.retiring import retiring
+from tests.contract.retiring import policy_retiring
 from tests.unit.policy.small import SMALL, joined, line_of, replaced, small
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,7 +62,7 @@ def test_what_would_be_held_is_hung_where_it_would() -> None:
 
 def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
     """It says that the data went there: to hold it back in silence would be to forget it."""
-    policy = retiring({"repair": "2026-01-01T00:00:00Z"})
+    policy = policy_retiring({"repair": "2026-01-01T00:00:00Z"})
 
     def ticket(time: datetime) -> CloudEvent:
         data = {"ticket_id": "t", "customer_id": "1", "consumer_ids": [], "shared_with": ["repair"]}
@@ -107,7 +107,9 @@ def test_what_is_no_instant_with_its_zone_is_refused(written: str) -> None:
 
 def test_lint_says_what_is_retired() -> None:
     """So that nobody wonders why it gets nothing."""
-    policy = retiring({"lease": "2026-01-01T00:00:00Z", "acquisition": "2027-01-01T00:00:00Z"})
+    policy = policy_retiring(
+        {"lease": "2026-01-01T00:00:00Z", "acquisition": "2027-01-01T00:00:00Z"}
+    )
     before = list(lint(load()))
     assert [(one.key, one.what) for one in lint(policy) if one not in before] == [
         ("systems.lease.retired", "gets nothing of what happens from 2026-01-01T00:00:00Z on"),
