@@ -16,8 +16,8 @@ from services.policy.loader import load
 from services.policy.model import HoldingRule, Policy
 from services.storage.database import Database
 from tests.contract.arrivals import Event, arrival, event, feedback, ticket
-from tests.contract.ledgers import commands, rows, sweep
-from tests.contract.others import PATIENCE_SECONDS, others, wait_until_it_waits
+from tests.contract.ledgers import claim_all, list_commands, select_rows
+from tests.contract.others import PATIENCE_SECONDS, wait_for_lock, worker_threads
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD = "2019-01-01T12:00:00Z"
@@ -82,7 +82,7 @@ def activate(ledger: Database, policy: Policy, *drops: Drop) -> None:
 
 
 def versions(ledger: Database) -> list[str]:
-    return [row.version for row in rows(ledger, tables.active_policy)]
+    return [row.version for row in select_rows(ledger, tables.active_policy)]
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_only_what_the_policy_drops_can_be_named(ledger: Database) -> None:
 def test_what_was_dropped_by_name_is_not_asked_of_the_system_any_more(ledger: Database) -> None:
     """The command that lies in the outbox is cancelled; the next policy is compared with this one."""
     keep(ledger, feedback("e1", OLD))
-    sweep(ledger, NOW)
-    assert ("website", "erase", "unsent") in commands(ledger)
+    claim_all(ledger, NOW)
+    assert ("website", "erase", "unsent") in list_commands(ledger)
     activate(ledger, changed(FEEDBACK, in_crm), Drop(FEEDBACK, "website"))
-    assert ("website", "erase", "unsent") not in commands(ledger)
+    assert ("website", "erase", "unsent") not in list_commands(ledger)
     activate(ledger, changed(FEEDBACK, in_crm, "third"))
     with pytest.raises(PromiseDropped, match=f"it takes crm from {FEEDBACK}"):
         activate(ledger, replace(SHIPPED, version="fourth"))
@@ -176,12 +176,12 @@ def test_an_activation_sees_the_first_event_that_is_being_recorded(
         pytest.skip("writes exclude each other there")
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
-    with others(1) as pool:
+    with worker_threads(1) as pool:
         with ledger.transaction() as open_transaction:
             active_policy.require_active(open_transaction, SHIPPED, NOW)
             record(open_transaction, [arrival(feedback("e1", OLD), SHIPPED)], SHIPPED, NOW)
             activating = pool.submit(activate, ledger, changed(FEEDBACK, in_crm))
-            wait_until_it_waits(ledger, activating)
+            wait_for_lock(ledger, activating)
         with pytest.raises(PromiseDropped):
             activating.result(PATIENCE_SECONDS)
     assert versions(ledger) == [SHIPPED.version]
